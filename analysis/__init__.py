@@ -1,0 +1,1 @@
+"""Finished runs read from their folders and laid beside the published numbers."""
