@@ -35,13 +35,13 @@ __all__ = [
     "ESTIMATES",
     "TIMING_FIELDS",
     "Bound",
-    "Damaged",
+    "DamagedError",
     "Estimate",
     "FailureClass",
     "RunFolder",
     "RunName",
-    "Study",
     "Store",
+    "Study",
     "bound",
     "open_store",
     "reproducible",
@@ -134,7 +134,7 @@ def run_name(config: RunConfig, fingerprint: str) -> str:
     return f"{config.cell}__seed{config.seed}__{fingerprint[:8]}"
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """A file of a run folder cannot be what was written. The message names it, in one line."""
 
 
@@ -156,16 +156,16 @@ class RunFolder:
         """The object in ``file``, or None where there is no such file.
 
         Raises:
-            Damaged: the file is not one JSON object.
+            DamagedError: the file is not one JSON object.
         """
         try:
             value = json.loads(self.store.read(f"{self.name}/{file}"))
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise Damaged(f"{self}/{file}: damaged, not JSON ({error})") from None
+            raise DamagedError(f"{self}/{file}: damaged, not JSON ({error})") from None
         if not isinstance(value, dict):
-            raise Damaged(f"{self}/{file}: damaged, not a JSON object")
+            raise DamagedError(f"{self}/{file}: damaged, not a JSON object")
         return value
 
     def write_json(self, file: str, value: Mapping[str, Any]) -> None:
@@ -177,7 +177,7 @@ class RunFolder:
         """The rows of metrics.jsonl, one an epoch; [] where there is none yet.
 
         Raises:
-            Damaged: a line is not a JSON object.
+            DamagedError: a line is not a JSON object.
         """
         try:
             lines = self.store.read(f"{self.name}/metrics.jsonl").splitlines()
@@ -185,9 +185,9 @@ class RunFolder:
         except FileNotFoundError:
             return []
         except ValueError as error:
-            raise Damaged(f"{self}/metrics.jsonl: damaged, not JSON ({error})") from None
+            raise DamagedError(f"{self}/metrics.jsonl: damaged, not JSON ({error})") from None
         if not all(isinstance(row, dict) for row in rows):
-            raise Damaged(f"{self}/metrics.jsonl: damaged, a line is not a JSON object")
+            raise DamagedError(f"{self}/metrics.jsonl: damaged, a line is not a JSON object")
         return rows
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -199,7 +199,7 @@ class RunFolder:
         """The serialised training state, its digest verified; None where there is none.
 
         Raises:
-            Damaged: the file is not what was written.
+            DamagedError: the file is not what was written.
         """
         try:
             data = self.store.read(f"{self.name}/checkpoint.pt")
@@ -208,7 +208,7 @@ class RunFolder:
         header, newline, payload = data.partition(b"\n")
         digest = hashlib.sha256(payload).hexdigest().encode()
         if not newline or header != _CHECKPOINT_MAGIC + digest:
-            raise Damaged(f"{self}/checkpoint.pt: damaged, its SHA-256 does not match")
+            raise DamagedError(f"{self}/checkpoint.pt: damaged, its SHA-256 does not match")
         return payload
 
     def write_checkpoint(self, payload: bytes) -> None:
@@ -232,7 +232,7 @@ class RunFolder:
         """Record a failed attempt; attempts are counted over all launches."""
         try:
             earlier = (self.read_json("failure.json") or {}).get("attempt", 0)
-        except Damaged:
+        except DamagedError:
             earlier = 0
         self.write_json(
             "failure.json",

@@ -10,7 +10,7 @@ from lvae_core.config import RunConfig
 from lvae_core.record import RunFolder
 
 
-class Diverged(Exception):
+class DivergedError(Exception):
     """The loss is not a number or infinite. The message says in which epoch and step."""
 
 
@@ -55,7 +55,7 @@ def execute(config: RunConfig, corpus: Any, folder: RunFolder, runtime: Runtime)
     written; a folder that already holds a result yields just that.
 
     Raises:
-        Diverged: the loss is no longer finite.
+        DivergedError: the loss is no longer finite.
         InputError: the folder holds a config other than ``config``.
     """
     raise NotImplementedError
