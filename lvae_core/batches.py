@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,6 +26,12 @@ class Batch:
     words: torch.Tensor
     lengths: torch.Tensor
     indices: np.ndarray
+
+    @cached_property
+    def mask(self) -> torch.Tensor:
+        """bool [B, T], true where there is a predicted token and false on padding."""
+        positions = torch.arange(self.words.shape[1], device=self.words.device)
+        return positions < self.lengths.unsqueeze(1)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its tensors on ``device``."""

@@ -48,7 +48,12 @@ PUBLIC: Mapping[str, Public] = {
             "test": "ad843c4363adbdd07d8055d9bf121e5f23c285760df43a0031b89d8538293075",
         },
         url=None,
-        remedy="REMEDY",
+        remedy=(
+            "it is part of the 100k-document release of Yang et al. (2017), which has no address with a "
+            "known hash to download from: fetch it by hand, for instance with prepare_data.py of "
+            "github.com/jxhe/vae-lagging-encoder (yahoo.{split}.txt), and put it at "
+            "{data_dir}/yahoo/{split}.txt or give --data-dir"
+        ),
     ),
 }
 
