@@ -79,8 +79,10 @@ class RunConfig:
     learning_rate: float = _option(1.0, "of plain SGD, before any halving")
     max_grad_norm: float = _option(5.0, "the gradient's 2-norm is clipped to this; 0: no clipping")
     lr_decay: float = _option(0.5, "factor on the rate when validation perplexity does not improve")
-    decay_while_annealing: bool = _option(False, "epochs with beta < 1 count as not improved, too")
-    patience: int = _option(3, "stop at this many epochs without improvement")
+    decay_while_annealing: bool = _option(
+        False, "an epoch with beta < 1, too, may halve the rate and count against patience"
+    )
+    patience: int = _option(3, "stop at this many epochs without improvement, in all")
     max_epochs: int = _option(30, "epochs at most")
     max_steps: int = _option(0, "gradient steps at most (a smoke test); 0: no limit")
 
@@ -96,10 +98,12 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        for name in ("min_count", "embedding_size", "hidden_size", "latent_size", "batch_size",
-                     "patience", "max_epochs", "valid_samples", "iw_samples", "mi_samples",
-                     "eval_batch_size", "eval_chunk_tokens", "max_length"):  # fmt: skip
+        for name in ("min_count", "max_length", "embedding_size", "hidden_size", "latent_size",
+                     "batch_size", "patience", "max_epochs", "valid_samples", "eval_batch_size",
+                     "eval_chunk_tokens"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 1, "at least 1")
+        for name in ("iw_samples", "mi_samples"):
+            _require(self, name, getattr(self, name) >= 2, "at least 2, or it has no standard error")
         for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
                      "kl_anneal_epochs"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 0, "0 or more")

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import os
+import time
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lvae_core.config import RunConfig
+import torch
+
+from lvae_core import checkpoint
+from lvae_core.batches import collate, epoch_order, eval_order
+from lvae_core.config import InputError, RunConfig, fingerprint
+from lvae_core.corpus import Corpus
+from lvae_core.evaluate import latent_estimates, likelihood_estimates, sentence_statistics
+from lvae_core.model import TextModel
+from lvae_core.objective import objective
+from lvae_core.provenance import describe_attempt
 from lvae_core.record import RunFolder
+from lvae_core.schedule import Plateau, kl_weight
+from lvae_core.state import TrainState, copy_parameters
 
 
 class DivergedError(Exception):
-    """The loss is not a number or infinite. The message says in which epoch and step."""
+    """The loss is not a number or infinite. The message says in which epoch and by which step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
     """Where and how a run executes: nothing here can change its numbers on one machine type.
 
-    The number of threads can change the last bits (sums are split differently), so runs to be
-    compared bit for bit use the same number.
+    The number of threads can change the last bits (sums are split differently), so runs to be compared
+    bit for bit use the same number.
     """
 
     device: str = "cpu"
@@ -42,20 +56,265 @@ class Progress:
     step: int
     """Gradient steps taken."""
     fraction: float
-    """Of the whole run, 0 to 1, evaluation included, if it goes on to max_epochs."""
+    """Of this phase, 0 to 1: of training, if it goes on to max_epochs, or of the final evaluation."""
     metrics: dict[str, Any] | None = None
     """The row of metrics.jsonl, in the one Progress that follows the end of an epoch."""
 
 
-def execute(config: RunConfig, corpus: Any, folder: RunFolder, runtime: Runtime) -> Iterator[Progress]:
+def execute(config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime) -> Iterator[Progress]:
     """Train, evaluate and write ``folder``, going on from its checkpoint if it has one.
 
-    Yields often; between two yields the run may be closed (``close()``, an exception thrown in), upon
-    which it saves a checkpoint and stops. The last Progress has phase "done", after ``result.json`` is
-    written; a folder that already holds a result yields just that.
+    Yields often; between two yields the run may be closed (``close()``), upon which it saves a checkpoint
+    and stops. The last Progress has phase "done", after ``result.json`` is written; a folder that already
+    holds a result yields just that.
 
     Raises:
         DivergedError: the loss is no longer finite.
-        InputError: the folder holds a config other than ``config``.
+        InputError: the folder holds another config than ``config``.
+        DamagedError: the folder's config.json or result.json is not what was written.
     """
-    raise NotImplementedError
+    identity = fingerprint(config, corpus.data_sha256)
+    result = folder.read_json("result.json")
+    _claim(folder, config, identity)
+    if result is None:
+        run = _Run(config, corpus, folder, runtime)
+        try:
+            yield from run.train()
+            yield from run.evaluate(identity)
+        except GeneratorExit:
+            # Raised at a yield and nowhere else, where the state is whole.
+            run.save()
+            raise
+        result = folder.read_json("result.json") or {}
+    yield Progress(phase="done", epoch=result["epochs"], step=result["steps"], fraction=1.0)
+
+
+def _claim(folder: RunFolder, config: RunConfig, identity: str) -> None:
+    present = folder.read_json("config.json")
+    if present is None:
+        folder.write_json("config.json", {"fingerprint": identity, "config": config.to_dict()})
+    elif present.get("fingerprint") != identity:
+        raise InputError(
+            f"{folder}/config.json: belongs to another run (config, data or version differ); "
+            "give another --out or move the folder away"
+        )
+
+
+class _Run:
+    """A run in this process: the model on its device and the state that is saved."""
+
+    def __init__(self, config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime) -> None:
+        self.config, self.corpus, self.folder, self.runtime = config, corpus, folder, runtime
+        _set_arithmetic(config, runtime)
+        self.model = TextModel(config, len(corpus.vocabulary)).to(runtime.device)
+        self.batches_per_epoch = math.ceil(len(corpus.train) / config.batch_size)
+        self.state = checkpoint.load(folder) or TrainState(
+            parameters=copy_parameters(self.model),
+            best_parameters=copy_parameters(self.model),
+            plateau=Plateau(config.learning_rate),
+            vocabulary=list(corpus.vocabulary.words),
+        )
+        self.model.load_state_dict(self.state.parameters)
+        self._phase: Literal["train", "evaluate"] = "train"
+        self._saved = self._reported = self._clocked = time.monotonic()
+        folder.write_metrics(self.state.metrics)
+        self._write_provenance()
+
+    def train(self) -> Iterator[Progress]:
+        """Epochs until the last, each ended by a validation and a row of metrics."""
+        state, runtime = self.state, self.runtime
+        while not state.finished_training(self.config):
+            yield from self._train_epoch()
+            row = yield from self._validate()
+            if state.epoch % runtime.checkpoint_epochs == 0 or state.finished_training(self.config):
+                self.save()
+            self.folder.write_metrics(state.metrics)
+            yield from self._report(row)
+
+    def _train_epoch(self) -> Iterator[Progress]:
+        config, state = self.config, self.state
+        lengths = self.corpus.train.lengths
+        order = epoch_order(lengths, config.batch_size, config.batching, config.seed, state.epoch)
+        while state.batch < len(order) and not 0 < config.max_steps <= state.step:
+            self._step(order[state.batch])
+            if self._due():
+                self._check_finite()
+                yield from self._report()
+        self._check_finite()
+
+    def _step(self, indices: Any) -> None:
+        config, state = self.config, self.state
+        batch = collate(self.corpus.train, indices).to(self.runtime.device)
+        beta = kl_weight(config, state.step, self.batches_per_epoch)
+        terms = objective(self.model, batch, config, kl_weight=beta, step=state.step)
+        terms.loss.backward()  # type: ignore[no-untyped-call]
+        self._descend()
+        means = torch.stack([terms.loss.detach(), terms.nll, terms.kl, torch.ones_like(terms.kl)])
+        state.sums = state.sums.to(means.device) + means.double() * len(indices)
+        state.batch += 1
+        state.step += 1
+
+    def _descend(self) -> None:
+        """One step of clipped SGD; it has no state, and the gradients are spent."""
+        if self.config.max_grad_norm > 0:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        with torch.no_grad():
+            for parameter in self.model.parameters():
+                assert parameter.grad is not None, "every parameter takes part in the loss"
+                parameter.add_(parameter.grad, alpha=-self.state.plateau.learning_rate)
+                parameter.grad = None
+
+    def _validate(self) -> Generator[Progress, None, dict[str, Any]]:
+        """Score the epoch that has just been trained; returns its row of metrics."""
+        config, state, valid = self.config, self.state, self.corpus.valid
+        parts = []
+        for rows in sentence_statistics(
+            self.model, valid, config, split_name="valid", samples=config.valid_samples
+        ):
+            parts.append(rows)
+            if self._due():
+                yield from self._report()
+        scores = likelihood_estimates(torch.cat(parts), valid.num_tokens, config)
+        beta = kl_weight(config, state.step, self.batches_per_epoch)
+        row = self._metrics_row(scores, beta)
+        if not math.isfinite(row["valid_ppl"]):
+            raise DivergedError(f"validation perplexity is {row['valid_ppl']} in epoch {row['epoch']}")
+        annealing = config.encoder != "none" and beta < config.kl_weight
+        state.plateau = state.plateau.after(row["epoch"], row["valid_ppl"], config, annealing=annealing)
+        row["best_ppl"] = state.plateau.best
+        if state.plateau.best_epoch == row["epoch"]:
+            state.best_parameters = copy_parameters(self.model)
+        state.metrics.append(row)
+        state.epoch, state.batch, state.sums = row["epoch"], 0, torch.zeros_like(state.sums)
+        return row
+
+    def _metrics_row(self, scores: dict[str, dict[str, float]], beta: float) -> dict[str, Any]:
+        config, state = self.config, self.state
+        loss, nll, kl = (state.sums[:3] / state.sums[3]).tolist()
+        name = "nll" if config.encoder == "none" else "nll_elbo"
+        row = {
+            "epoch": state.epoch + 1,
+            "step": state.step,
+            "learning_rate": state.plateau.learning_rate,
+            "train_loss": loss,
+            "train_nll": nll,
+            "valid_nll": scores[name]["value"],
+            "valid_ppl": scores[name.replace("nll", "ppl")]["value"],
+        }
+        if config.encoder != "none":
+            row |= {"kl_weight": beta, "train_kl": kl, "valid_kl": scores["kl"]["value"]}
+        return row
+
+    def evaluate(self, identity: str) -> Iterator[Progress]:
+        """The estimates of the best epoch's parameters on the test split, then the result."""
+        config, state, test = self.config, self.state, self.corpus.test
+        self._phase = "evaluate"
+        self.model.load_state_dict(state.best_parameters)
+        batches = len(eval_order(test.lengths, config.eval_batch_size))
+        for rows in sentence_statistics(
+            self.model,
+            test,
+            config,
+            split_name="test",
+            samples=config.iw_samples,
+            start=state.test_batches,
+        ):
+            earlier = state.test_statistics
+            state.test_statistics = rows if earlier is None else torch.cat([earlier, rows])
+            state.test_batches += 1
+            if self._due():
+                yield from self._report(fraction=state.test_batches / batches)
+        assert state.test_statistics is not None, "a split has at least one sentence"
+        estimates = likelihood_estimates(state.test_statistics, test.num_tokens, config)
+        estimates |= latent_estimates(self.model, test, config)
+        self._clock()
+        self._write_result(identity, estimates)
+
+    def _write_result(self, identity: str, estimates: dict[str, Any]) -> None:
+        state, test = self.state, self.corpus.test
+        if not all(math.isfinite(v) for entry in estimates.values() for v in entry.values()):
+            raise DivergedError("an estimate on the test split is not finite")
+        result = {
+            "fingerprint": identity,
+            "config": self.config.to_dict(),
+            "data_sha256": self.corpus.data_sha256,
+            "estimates": estimates,
+            "tokens": test.num_tokens,
+            "sentences": len(test),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "best_epoch": state.plateau.best_epoch,
+            "epochs": state.epoch,
+            "steps": state.step,
+            "train_seconds": round(state.train_seconds, 3),
+            "evaluate_seconds": round(state.evaluate_seconds, 3),
+        }
+        self.folder.write_json("result.json", result)
+        self.folder.clear_failure()
+
+    def save(self) -> None:
+        """Write the whole state as the folder's checkpoint."""
+        self._clock()
+        if self._phase == "train":  # in evaluation the model holds the best parameters instead
+            self.state.parameters = copy_parameters(self.model)
+        self.state.sums = self.state.sums.cpu()
+        checkpoint.save(self.folder, self.state)
+        self._saved = time.monotonic()
+
+    def _due(self) -> bool:
+        """Whether it is time to report; writes a checkpoint first if it is time for that."""
+        if time.monotonic() - self._saved >= self.runtime.checkpoint_seconds:
+            self.save()
+        return time.monotonic() - self._reported >= self.runtime.progress_seconds
+
+    def _clock(self) -> None:
+        """Add the time since the last call to the phase that it was spent in."""
+        now = time.monotonic()
+        if self._phase == "train":
+            self.state.train_seconds += now - self._clocked
+        else:
+            self.state.evaluate_seconds += now - self._clocked
+        self._clocked = now
+
+    def _check_finite(self) -> None:
+        if not bool(torch.isfinite(self.state.sums).all()):
+            raise DivergedError(
+                f"the loss is not finite in epoch {self.state.epoch + 1}, by step {self.state.step}"
+            )
+
+    def _report(
+        self, metrics: dict[str, Any] | None = None, fraction: float | None = None
+    ) -> Iterator[Progress]:
+        state, config = self.state, self.config
+        if fraction is None:
+            steps = config.max_epochs * self.batches_per_epoch
+            fraction = min(1.0, state.step / min(steps, config.max_steps or steps))
+        self._clock()
+        yield Progress(
+            phase=self._phase,
+            epoch=state.epoch,
+            step=state.step,
+            fraction=fraction,
+            metrics=metrics,
+        )
+        # Time in which the run was suspended is not its own.
+        self._clocked = self._reported = time.monotonic()
+
+    def _write_provenance(self) -> None:
+        present = self.folder.read_json("provenance.json") or {"attempts": []}
+        attempt = describe_attempt(
+            device=self.runtime.device,
+            threads=self.runtime.threads,
+            data_sha256=self.corpus.data_sha256,
+        )
+        self.folder.write_json("provenance.json", {"attempts": [*present["attempts"], attempt]})
+
+
+def _set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
+    """Process-wide settings of torch that a run's numbers depend on."""
+    torch.set_num_threads(runtime.threads)
+    if config.deterministic:
+        # cuBLAS reads it when it is first used; without it torch refuses to be deterministic.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(config.deterministic)
+    # It would fill every fresh tensor to expose reads of what was never written; there are none here.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -1,0 +1,177 @@
+"""The estimates: likelihood bounds by sampling, with their Monte Carlo standard errors.
+
+One pass of S draws a sentence serves every likelihood estimate: each draw is one z (averaging = loss) or a
+group of L (averaging = hidden), with log-likelihood ℓ_s and log-ratios r_sl = log p(z_sl) − log q(z_sl|x):
+
+    nll_elbo      −(mean_s ℓ_s − KL)                     nll_iw        −log mean_s exp(ℓ_s + 1/L Σ_l r_sl)
+    nll_joint     −(mean_s ℓ_s − L KL)                   nll_iw_joint  −log mean_s exp(ℓ_s + Σ_l r_sl)
+
+Which of them are bounds on −log p(x) is in :func:`lvae_core.record.bound`. The noise of a sentence is a
+function of (seed, split, sentence): batches and chunks bound the memory and do not choose the draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lvae_core import rng
+from lvae_core.batches import Batch, collate, eval_order
+from lvae_core.config import RunConfig
+from lvae_core.corpus import Split
+from lvae_core.model import Gaussian, TextModel
+
+COLUMNS = ("nll_elbo", "elbo_var", "nll_iw", "iw_var", "nll_iw_joint", "iw_joint_var", "kl")
+"""Statistics of one sentence: estimates in nats, and the Monte Carlo variance of each."""
+
+ACTIVE_VARIANCE = 0.01
+"""A latent dimension is active where its posterior mean varies more than this (Burda et al. 2016)."""
+
+
+def sentence_statistics(
+    model: TextModel, split: Split, config: RunConfig, *, split_name: str, samples: int, start: int = 0
+) -> Iterator[Tensor]:
+    """Statistics of the sentences of a split, batch by batch in the order of :func:`eval_order`.
+
+    Args:
+        model: evaluated without dropout.
+        split: B sentences a batch are taken from it.
+        config: batch and chunk sizes, seed, averaging.
+        split_name: part of the key of the noise.
+        samples: S, draws a sentence.
+        start: batches to leave out because they are done.
+
+    Yields:
+        (B, len(COLUMNS)) in float64 on the CPU. A language model's has its exact nll in the first
+        column and zeros elsewhere.
+    """
+    order = eval_order(split.lengths, config.eval_batch_size)
+    device = next(model.parameters()).device
+    for indices in order[start:]:
+        # Not around the loop: a generator must not hold a global mode while it is suspended.
+        with torch.inference_mode():
+            batch = collate(split, indices).to(device)
+            if model.encoder is None:
+                nll = -model.log_likelihood(batch, None).double().T  # (B, 1)
+                rows = torch.nn.functional.pad(nll, (0, len(COLUMNS) - 1))
+            else:
+                rows = _latent_statistics(model, model.encoder(batch), batch, config, split_name, samples)
+            rows = rows.cpu()
+        yield rows
+
+
+def _latent_statistics(
+    model: TextModel, q: Gaussian, batch: Batch, config: RunConfig, split_name: str, S: int
+) -> Tensor:
+    G = config.num_samples if config.averaging == "hidden" else 1
+    B, T = batch.words.shape
+    Z = q.mean.shape[1]
+    noise = torch.stack(
+        [rng.normal(config.seed, "evaluation", split_name, int(i), size=(S, G, Z)) for i in batch.indices],
+        dim=2,
+    )  # (S, G, B, Z)
+    draws = max(1, config.eval_chunk_tokens // (G * B * T))
+    likelihoods, ratios = [], []
+    for chunk in torch.split(noise, draws):
+        chunk = chunk.to(q.mean)
+        likelihoods.append(model.log_likelihood(batch, q.sample(chunk)).double())  # (s, B)
+        ratios.append(q.double().log_ratio(chunk.double()))  # (s, G, B)
+    log_p = torch.cat(likelihoods)  # (S, B)
+    ratio = torch.cat(ratios)  # (S, G, B)
+    kl = q.double().kl()  # (B,)
+    elbo_variance = log_p.var(0) / S if S > 1 else torch.full_like(kl, math.nan)
+    iw, iw_variance = _log_mean_exp(log_p + ratio.mean(1))
+    joint, joint_variance = _log_mean_exp(log_p + ratio.sum(1))
+    columns = [kl - log_p.mean(0), elbo_variance, -iw, iw_variance, -joint, joint_variance, kl]
+    return torch.stack(columns, dim=1)
+
+
+def _log_mean_exp(log_w: Tensor) -> tuple[Tensor, Tensor]:
+    """log mean_s w_s of (S, B) and its Monte Carlo variance by the delta method, each (B,)."""
+    S = len(log_w)
+    value = log_w.logsumexp(0) - math.log(S)
+    relative = torch.exp(log_w - value)  # w_s over their mean
+    variance = relative.var(0) / S if S > 1 else torch.full_like(value, math.nan)
+    return value, variance
+
+
+def likelihood_estimates(rows: Tensor, tokens: int, config: RunConfig) -> dict[str, dict[str, float]]:
+    """Estimates over a whole split from the statistics of all its sentences.
+
+    Args:
+        rows: (N, len(COLUMNS)).
+        tokens: predicted tokens of the split, for perplexities.
+        config: which estimates the system has.
+
+    Returns:
+        name -> {"value", "stderr"}; a value that needs no sampling has no stderr.
+    """
+    N = len(rows)
+    column = dict(zip(COLUMNS, rows.unbind(1), strict=True))
+    if config.encoder == "none":
+        return _with_perplexity("nll", column["nll_elbo"], None, tokens)
+    hidden = config.averaging == "hidden"
+    kl = column["kl"]
+    estimates = _with_perplexity("nll_elbo", column["nll_elbo"], column["elbo_var"], tokens)
+    if hidden:
+        joint = column["nll_elbo"] + (config.num_samples - 1) * kl
+        estimates |= _with_perplexity("nll_joint", joint, column["elbo_var"], tokens)
+    estimates |= _with_perplexity("nll_iw", column["nll_iw"], column["iw_var"], tokens)
+    if hidden:
+        estimates |= _with_perplexity(
+            "nll_iw_joint", column["nll_iw_joint"], column["iw_joint_var"], tokens
+        )
+    return estimates | {"kl": {"value": float(kl.sum()) / N}}
+
+
+def _with_perplexity(
+    name: str, nll: Tensor, variance: Tensor | None, tokens: int
+) -> dict[str, dict[str, float]]:
+    """Sums over sentences, divided once: by sentences for the NLL, by tokens for its perplexity."""
+    value = float(nll.sum()) / len(nll)
+    perplexity = math.exp(float(nll.sum()) / tokens)
+    entry, ppl_entry = {"value": value}, {"value": perplexity}
+    if variance is not None:
+        entry["stderr"] = math.sqrt(float(variance.sum())) / len(nll)
+        ppl_entry["stderr"] = perplexity * math.sqrt(float(variance.sum())) / tokens
+    return {name: entry, name.replace("nll", "ppl"): ppl_entry}
+
+
+def latent_estimates(model: TextModel, split: Split, config: RunConfig) -> dict[str, dict[str, Any]]:
+    """Mutual information (He et al. 2019, §2) and active units over a split; {} without a latent.
+
+    I_q(x; z) = E_x KL(q(z|x) || q(z)) with the aggregated posterior q(z) = 1/N Σ_n q(z|x_n) over all N
+    sentences of the split, so that it is at most log N.
+    """
+    if model.encoder is None:
+        return {}
+    device = next(model.parameters()).device
+    M = config.mi_samples
+    with torch.inference_mode():
+        means, log_variances, noises = [], [], []
+        for indices in eval_order(split.lengths, config.eval_batch_size):
+            q = model.encoder(collate(split, indices).to(device))
+            means.append(q.mean)
+            log_variances.append(q.log_variance)
+            noises += [
+                rng.normal(config.seed, "evaluation", "mi", int(i), size=(M, q.mean.shape[1]))
+                for i in indices
+            ]
+        q = Gaussian(torch.cat(means), torch.cat(log_variances)).double()
+        noise = torch.stack(noises, dim=1).to(q.mean)  # (M, N, Z)
+        z = q.sample(noise).flatten(0, 1)  # (M N, Z)
+        N = len(q.mean)
+        rows = max(1, 2**22 // N)
+        log_q = torch.cat([q.log_prob(part).logsumexp(-1) for part in torch.split(z, rows)])
+        marginal = log_q.view(M, N) - math.log(N)
+        own = -0.5 * (noise.square() + q.log_variance + math.log(2 * math.pi)).sum(-1)  # (M, N)
+        # Both terms at the same z: their noise cancels, which an entropy in closed form would not do.
+        gain = own - marginal
+        mi = float(gain.mean())
+        stderr = math.sqrt(float((gain.var(0) / M).sum())) / N
+        active = int((q.mean.var(0) > ACTIVE_VARIANCE).sum())
+    return {"mi": {"value": mi, "stderr": stderr}, "au": {"value": active}}

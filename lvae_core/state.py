@@ -1,0 +1,67 @@
+"""All that evolves in a run, as one value: what a checkpoint holds and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lvae_core.config import RunConfig
+from lvae_core.model import TextModel
+from lvae_core.schedule import Plateau
+
+Parameters = dict[str, Tensor]
+
+
+@dataclass
+class TrainState:
+    """Where a run stands between two gradient steps.
+
+    There is no random state in it: every stream is a function of the seed and of these counters. Nor is
+    there an optimiser's: plain SGD keeps nothing between steps.
+    """
+
+    parameters: Parameters
+    best_parameters: Parameters
+    """Those of ``plateau.best_epoch``, with which the run is evaluated."""
+    plateau: Plateau
+    vocabulary: list[str]
+    """The words in class order: what makes sentences of a checkpoint without its corpus."""
+    epoch: int = 0
+    """Epochs finished, validation included."""
+    batch: int = 0
+    """Batches of the current epoch done."""
+    step: int = 0
+    sums: Tensor = field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
+    """Σ over the current epoch's sentences of (loss, nll, kl, 1)."""
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    """The rows of metrics.jsonl."""
+    test_statistics: Tensor | None = None
+    """Rows of the sentences of the test split evaluated so far."""
+    test_batches: int = 0
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+
+    def finished_training(self, config: RunConfig) -> bool:
+        """Whether the last epoch is behind: by number, by patience or by steps."""
+        return (
+            self.epoch >= config.max_epochs
+            or self.plateau.without_improvement >= config.patience
+            or (config.max_steps > 0 and self.step >= config.max_steps and self.batch == 0)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Tensors and plain values only, as ``torch.load(weights_only=True)`` admits."""
+        return {**self.__dict__, "plateau": asdict(self.plateau)}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> TrainState:
+        """The inverse of :meth:`to_dict`. Raises TypeError where the fields are not its own."""
+        return TrainState(**{**values, "plateau": Plateau(**values["plateau"])})
+
+
+def copy_parameters(model: TextModel) -> Parameters:
+    """The model's parameters, detached and copied to the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
