@@ -16,7 +16,7 @@ from lvae_core.datasets.files import read_file
 from lvae_core.datasets.public import PUBLIC, MissingError, locate
 from lvae_core.datasets.text import SPLITS, Text
 
-__all__ = ["NAMES", "MissingError", "is_path", "read", "warnings"]
+__all__ = ["NAMES", "SPLITS", "MissingError", "is_path", "read", "warnings"]
 
 NAMES = (*PUBLIC, "pydocs", "toy")
 

@@ -8,13 +8,14 @@ import http.client
 import os
 import sys
 import tempfile
-import urllib.error
+import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from lvae_core.config import InputError, check_name
-from lvae_core.datasets.public import PUBLIC, data_folder
+from lvae_core.datasets.files import read_file
+from lvae_core.datasets.public import PUBLIC, MissingError, data_folder, locate
 from lvae_core.datasets.text import SPLITS
 
 TIMEOUT_SECONDS = 30.0
@@ -30,8 +31,9 @@ def download(
 ) -> list[Path]:
     """Bring the three files of a public corpus to ``<data_dir>/<dataset>/{train,valid,test}.txt``.
 
-    A file that is already there with the expected hash is left as it is. A new one is written beside its
-    place and renamed into it once its SHA-256 is found right, so that nothing wrong is ever left behind.
+    A file that is already there with the expected hash is left as it is, and another is not replaced. A
+    new one is written beside its place and renamed into it once its SHA-256 is found right, so that
+    nothing wrong is ever left behind.
 
     Args:
         dataset: a public corpus that has an address, such as ``ptb``.
@@ -39,11 +41,12 @@ def download(
         base_url: take the files from this address instead, under their usual names (a mirror).
 
     Returns:
-        The three paths.
+        The three paths, which are others where the files were already there under another usual name.
 
     Raises:
         InputError: the dataset has no address, the server cannot be reached or does not have the file,
-            what it sends is cut short, too large or not the expected file, or the folder cannot be written.
+            what it sends is cut short, too large or not the expected file, the folder cannot be written,
+            or another file stands in the place.
     """
     check_name(dataset, PUBLIC, "dataset to download")
     public = PUBLIC[dataset]
@@ -55,73 +58,91 @@ def download(
         url = public.url.format(split=split)
         if base_url is not None:
             url = base_url.rstrip("/") + "/" + url.rpartition("/")[2]
-        target = folder / dataset / f"{split}.txt"
-        if not _has_hash(target, public.sha256[split]):
-            _fetch(url, target, public.sha256[split])
-        paths.append(target)
+        paths.append(
+            _present(dataset, split, folder) or _fetch(url, folder / dataset, split, public.sha256[split])
+        )
     return paths
 
 
-def _has_hash(path: Path, sha256: str) -> bool:
+def _present(dataset: str, split: str, folder: Path) -> Path | None:
+    """The split's file if it is there and right, None if it is not there."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from None
-
-
-def _fetch(url: str, target: Path, sha256: str) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
+        path = locate(dataset, split, folder)
+    except MissingError:
+        return None
+    if read_file(path).sha256 != PUBLIC[dataset].sha256[split]:
         raise InputError(
-            f"{target.parent}: cannot be written ({error.strerror}); give --data-dir"
-        ) from None
-    temporary = Path(name)
+            f"{path}: is not the usual {dataset} {split} file; move it away or give --data-dir"
+        )
+    return path
+
+
+def _fetch(url: str, folder: Path, split: str, sha256: str) -> Path:
+    """Bring what ``url`` sends to ``<folder>/<split>.txt``, whole and right or not at all."""
+    target = folder / f"{split}.txt"
+    temporary = None
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=folder)
+        digest = hashlib.sha256()
         with os.fdopen(handle, "wb") as file:
-            found = _stream(url, file)
+            for chunk in _chunks(url):
+                digest.update(chunk)
+                file.write(chunk)
+        found = digest.hexdigest()
         if found != sha256:
             raise InputError(
-                f"{url}: SHA-256 {found[:8]}… instead of {sha256[:8]}…, not the usual file; nothing was kept"
+                f"{url}: SHA-256 {found[:8]}… instead of {sha256[:8]}…: not the usual file, so not kept; "
+                "try again or bring the file and give --data-dir"
             )
         # mkstemp makes files for their owner alone; a data folder is often shared.
-        temporary.chmod(0o644)
-        temporary.replace(target)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
     except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror}); free some space") from None
+        raise InputError(
+            f"{target}: cannot be written ({error.strerror}); give another --data-dir"
+        ) from None
     finally:
         # Gone already where the rename succeeded; else it must not stay, whatever went wrong.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+    return target
 
 
-def _stream(url: str, file: IO[bytes]) -> str:
-    """Copy what ``url`` sends into ``file``; return its SHA-256."""
-    digest, size = hashlib.sha256(), 0
+def _chunks(url: str) -> Iterator[bytes]:
+    """What ``url`` sends, with progress on standard error; any trouble on the way is an InputError."""
+    size = 0
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
             expected = int(response.headers.get("Content-Length") or 0)
+            start = time.monotonic()
             while chunk := response.read(_CHUNK):
                 size += len(chunk)
                 if size > MAX_BYTES:
-                    raise InputError(f"{url}: sends more than {MAX_BYTES >> 20} MiB, not the usual file")
-                digest.update(chunk)
-                file.write(chunk)
-                _progress(url, size, expected)
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+                    raise InputError(
+                        f"{url}: sends over {MAX_BYTES} bytes: not the usual file, so not kept"
+                    )
+                if sys.stderr.isatty():
+                    print(f"\r{_progress(url, size, expected, start)}", end="", file=sys.stderr, flush=True)
+                yield chunk
+    except InputError:
+        raise
+    except http.client.IncompleteRead:
+        pass  # Told below, as where the connection just ends.
+    except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise InputError(f"{url}: cannot be downloaded ({reason}); try again or give --data-dir") from None
-    finally:
-        if size:
-            print(file=sys.stderr)
+        raise InputError(
+            f"{url}: cannot be downloaded ({reason}); try again, or bring the file and give --data-dir"
+        ) from None
     if size < expected:
         raise InputError(f"{url}: cut short at {size} of {expected} bytes; try again")
-    return digest.hexdigest()
+    end = "\r" if sys.stderr.isatty() else ""
+    print(end + _progress(url, size, expected, start), file=sys.stderr)
 
 
-def _progress(url: str, size: int, expected: int) -> None:
-    of = f" of {expected / 1e6:.1f}" if expected else ""
-    print(f"\r{url}: {size / 1e6:.1f}{of} MB", end="", file=sys.stderr, flush=True)
+def _progress(url: str, size: int, expected: int, start: float) -> str:
+    if not expected:
+        return f"{url}: {size / 1e6:.1f} MB"
+    left = (time.monotonic() - start) * (expected - size) / size if size else 0.0
+    return f"{url}: {size / 1e6:.1f} of {expected / 1e6:.1f} MB, {left:.0f} s left"

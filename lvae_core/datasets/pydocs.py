@@ -22,10 +22,11 @@ _BULLET = re.compile(r"(\*|\d+\.|\[\d+\])\s+")
 _UNDERLINE = re.compile(r"\s*([*=~^#-])\1+\s*")
 _VERSION = re.compile(r"(New|Added|Changed|Deprecated|Removed)\b[^:.]*\bversion [\d., ]*\d[^:.]*[:.]\s*")
 _LABEL = re.compile(r"(\*\*[\w ]+:\*\*|Note:|Warning:|See also:)\s+")
-_SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)(?<!etc)(?<!cf)(?<!vs)([.?!][\")]?)\s+(?=[*(]?[A-Z]|\")")
+_SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)(?<!etc)(?<!cf)(?<!vs)([.?!][\")'’]?)\s+(?=[*(]?[A-Z]|\")")
 _NAME = r"[A-Za-z_][\w-]*(?:\.[A-Za-z_]\w*)*"
 _QUOTED_NAMES = re.compile(rf"\"('?)({_NAME}(?: [a-z]+)*)(?:\(\))?\1\"")
 _EMPHASIS = re.compile(r"(\*{1,2})(\w[^*\s]*(?: [^*\s]+)*)\1")
+_SINGLE_QUOTE = re.compile(r"(?<!\w)'(?=\w)|(?<=[.,!?])'")
 _FOOTNOTE = re.compile(r"\s*\[\d+\]")
 _NUMBER = re.compile(r"(?<!\w)[-+]?\d+(?:[.,]\d+)*(?!\w)")
 _TOKEN = re.compile(
@@ -100,6 +101,7 @@ def tokenize(sentence: str) -> list[str]:
     text = sentence.translate({0x2018: "'", 0x2019: "'", 0x201C: None, 0x201D: None})
     text = _QUOTED_NAMES.sub(r"\2", text)
     text = _EMPHASIS.sub(r"\2", text)
+    text = _SINGLE_QUOTE.sub("", text)
     if not re.search(r"[\w)][.?!]\)?$", text) or not _PROSE.fullmatch(text):
         return []
     return _TOKEN.findall(_NUMBER.sub("N", text.lower()))

@@ -1,0 +1,79 @@
+"""The statistics of a dataset, whole or in part, against counts by hand and in print."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from lvae_core.config import InputError
+from lvae_core.corpus import load
+from lvae_core.datasets.describe import describe
+
+REAL = Path(os.environ.get("LVAE_DATA_DIR") or Path(__file__).parents[3] / "shared" / "data")
+
+
+def real(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(
+        not (REAL / name / "test.txt").is_file(),
+        reason=f"set LVAE_DATA_DIR to the folder of {name}/",
+    )
+
+
+def test_a_folder_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("a b a\nc a\nb\n")
+    (tmp_path / "valid.txt").write_text("c\n\n")
+    (tmp_path / "test.txt").write_text("b new a new\n")
+    result = describe(str(tmp_path))
+    assert json.loads(json.dumps(result)) == result
+    assert result["dataset"] == tmp_path.name
+    assert result["vocabulary"] == 5
+    assert result["data_sha256"] == load(str(tmp_path)).data_sha256
+    assert result["warnings"] == [f"{tmp_path}/valid.txt:2: 1 blank line skipped, this the first"]
+    train, test = result["splits"]["train"], result["splits"]["test"]
+    sha256 = train.pop("sha256")
+    assert len(sha256) == 64
+    assert train == {"sentences": 3, "predicted_tokens": 9, "types": 3, "longest": 4, "unknown_rate": 0.0}
+    assert (test["types"], test["longest"], test["unknown_rate"]) == (3, 5, 2 / 5)
+
+
+def test_the_unknown_symbol_itself_counts_as_unknown(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text("a <unk> b\n")
+    (tmp_path / "test.txt").write_text("<unk> new a\n")
+    splits = describe(str(tmp_path))["splits"]
+    assert (splits["train"]["unknown_rate"], splits["test"]["unknown_rate"]) == (1 / 4, 2 / 4)
+
+
+def test_a_missing_training_text_leaves_the_other_splits(tmp_path: Path) -> None:
+    (tmp_path / "yahoo").mkdir()
+    (tmp_path / "yahoo" / "test.txt").write_text("a _UNK b\n")
+    result = describe("yahoo", tmp_path)
+    assert "vocabulary" not in result
+    assert "data_sha256" not in result
+    assert f"put it at {tmp_path}/yahoo/train.txt" in result["splits"]["train"]["missing"]
+    assert result["splits"]["test"]["unknown_rate"] == 1 / 4
+
+
+def test_nothing_to_describe_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="download ptb"):
+        describe("ptb", tmp_path)
+    with pytest.raises(InputError, match="did you mean 'pydocs'"):
+        describe("pydoc")
+
+
+@real("ptb")
+def test_penn_treebank_has_the_published_counts() -> None:
+    result = describe("ptb", REAL)
+    test = result["splits"]["test"]
+    assert (test["sentences"], test["predicted_tokens"], result["vocabulary"]) == (3761, 82430, 10_000)
+    assert result["splits"]["train"]["types"] == 9999
+    assert result["warnings"] == []
+
+
+@real("yahoo")
+def test_yahoo_has_the_published_counts() -> None:
+    result = describe("yahoo", REAL)
+    test = result["splits"]["test"]
+    assert (test["sentences"], test["predicted_tokens"]) == (10_000, 798_673)
+    assert result["warnings"] == []
