@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +132,8 @@ def _chunks(url: str) -> Iterator[bytes]:
     except http.client.IncompleteRead:
         pass  # Told below, as where the connection just ends.
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # It holds the connection.
         reason = getattr(error, "reason", None) or error
         raise InputError(
             f"{url}: cannot be downloaded ({reason}); try again, or bring the file and give --data-dir"

@@ -93,10 +93,10 @@ def test_a_text_of_fewer_than_two_words_is_refused(lines: tuple[str, ...]) -> No
         Vocabulary.build(text(*lines))
 
 
-@pytest.mark.parametrize("limits", [{"min_count": 9}, {"max_vocabulary": 2}])
-def test_limits_that_leave_one_word_are_refused(limits: dict[str, int]) -> None:
+@pytest.mark.parametrize(("min_count", "max_vocabulary"), [(9, 0), (1, 2)])
+def test_limits_that_leave_one_word_are_refused(min_count: int, max_vocabulary: int) -> None:
     with pytest.raises(InputError, match=r"min_count = \d and max_vocabulary = \d leave"):
-        Vocabulary.build(text("a b b c"), **limits)
+        Vocabulary.build(text("a b b c"), min_count, max_vocabulary)
 
 
 def test_it_pickles() -> None:
