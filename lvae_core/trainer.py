@@ -61,7 +61,9 @@ class Progress:
     """The row of metrics.jsonl, in the one Progress that follows the end of an epoch."""
 
 
-def execute(config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime) -> Iterator[Progress]:
+def execute(
+    config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime
+) -> Generator[Progress, None, None]:
     """Train, evaluate and write ``folder``, going on from its checkpoint if it has one.
 
     Yields often; between two yields the run may be closed (``close()``), upon which it saves a checkpoint
@@ -307,6 +309,15 @@ class _Run:
             data_sha256=self.corpus.data_sha256,
         )
         self.folder.write_json("provenance.json", {"attempts": [*present["attempts"], attempt]})
+
+
+def check_device(device: str) -> None:
+    """Raise :class:`InputError` unless a run can execute on ``device``, such as cpu or cuda:0."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"device {device!r}: not usable here ({reason}); try cpu") from None
 
 
 def _set_arithmetic(config: RunConfig, runtime: Runtime) -> None:

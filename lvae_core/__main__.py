@@ -1,0 +1,297 @@
+"""``python -m lvae_core``: one run, or one look at a dataset, without a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lvae_core.config import InputError, RunConfig, apply_settings, fields_help, from_dict
+from lvae_core.record import DamagedError, RunFolder, open_store
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; returns the exit status: 0, 1 (the run failed), 2 (bad input) or 130."""
+    options = _parser().parse_args(arguments)
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    try:
+        status: int = options.command(options)
+    except (InputError, DamagedError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        return 0
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lvae_core", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, function: Any, help: str, *shared: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help, parents=shared)
+        sub.set_defaults(command=function)
+        return sub
+
+    settings = _settings_parser()
+    data_dir = argparse.ArgumentParser(add_help=False)
+    data_dir.add_argument("--data-dir", help="folder of ptb and yahoo (default: $LVAE_DATA_DIR or data)")
+
+    sub = command("describe", _describe, "print a dataset's statistics as JSON", data_dir)
+    sub.add_argument("dataset", help="ptb, yahoo, pydocs, toy or a folder")
+
+    sub = command("download", _download, "fetch a public dataset and verify its hash", data_dir)
+    sub.add_argument("dataset", help="ptb")
+
+    sub = command("recipe", _recipe, "print a system's complete config, to start from", settings)
+    sub.add_argument("system", help="lstm-lm, lstm-vae or lstm-vae-avg")
+    sub.add_argument("--dataset", default="ptb")
+    sub.add_argument("--setting", default="standard")
+    sub.add_argument("--num-samples", type=int, default=1, metavar="L")
+    sub.add_argument("--seed", type=int, default=0)
+
+    sub = command("run", _run, "train and evaluate one run; goes on where it stopped", data_dir, settings)
+    sub.add_argument("config", help="JSON file, such as `recipe` prints; - for standard input")
+    sub.add_argument("--out", required=True, help="the run folder, a path or URL")
+    sub.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    sub.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+
+    sub = command("generate", _generate, "sample, reconstruct and interpolate with a trained run", data_dir)
+    sub.add_argument("run", help="the run folder, a path or URL")
+    sub.add_argument("--decode", choices=["greedy", "sample", "beam"], help="default: greedy with a z")
+    sub.add_argument("--temperature", type=float, default=1.0, help="of --decode sample")
+    sub.add_argument("--beam-width", type=int, default=5)
+    sub.add_argument("--max-length", type=int, default=80, help="words at most")
+    sub.add_argument("--count", type=int, default=5, help="samples, and steps between two sentences")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument(
+        "--sentence", action="append", help="to reconstruct; repeatable (default: the test split's first)"
+    )
+    sub.add_argument("--between", nargs=2, metavar=("FIRST", "LAST"), help="sentences to interpolate")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _settings_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    fields = "; ".join(f"{name}: {text}" for name, text in fields_help().items())
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help=f"change a field of the config; repeatable. Fields: {fields}".replace("%", "%%"),
+    )
+    return parser
+
+
+def _describe(options: argparse.Namespace) -> int:
+    from lvae_core.datasets.describe import describe
+
+    print(json.dumps(describe(options.dataset, options.data_dir), indent=2))
+    return 0
+
+
+def _download(options: argparse.Namespace) -> int:
+    from lvae_core.datasets.download import download
+
+    download(options.dataset, options.data_dir)
+    return 0
+
+
+def _recipe(options: argparse.Namespace) -> int:
+    from lvae_core.recipes import recipe
+
+    config = recipe(
+        options.system,
+        dataset=options.dataset,
+        setting=options.setting,
+        num_samples=options.num_samples,
+        seed=options.seed,
+    )
+    print(json.dumps(apply_settings(config, options.set).to_dict(), indent=2))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from lvae_core.corpus import load_for
+    from lvae_core.failures import one_line, record_failure
+    from lvae_core.trainer import Progress, Runtime, check_device, execute
+
+    config = apply_settings(_read_config(options.config), options.set)
+    if options.threads < 1:
+        raise InputError(f"--threads {options.threads}: must be at least 1")
+    check_device(options.device)
+    folder = _folder(options.out)
+    corpus = load_for(config, options.data_dir)
+    for warning in corpus.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    runtime = Runtime(device=options.device, threads=options.threads)
+    stopping = _stop_once()
+    display = _Display()
+    run = execute(config, corpus, folder, runtime)
+    progress: Progress | None = None
+    try:
+        for progress in run:
+            display.show(progress)
+            if stopping and progress.phase != "done":
+                run.close()
+                print(f"stopped and saved; the same command goes on from there: {folder}", file=sys.stderr)
+                return 130
+    except (InputError, DamagedError):
+        raise
+    except OSError as error:
+        print(f"error: {folder}: {error}; the same command goes on once it can", file=sys.stderr)
+        return 2
+    except Exception as error:
+        kind = record_failure(folder, error)
+        print(f"error: {folder}: {kind}: {one_line(error)}", file=sys.stderr)
+        return 1
+    print(_summary(folder.read_json("result.json") or {}))
+    print(f"next: python -m lvae_core generate {options.out}", file=sys.stderr)
+    return 0
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from lvae_core import generate
+    from lvae_core.corpus import load_for
+
+    trained = generate.load(_folder(options.run))
+    latent = trained.model.encoder is not None
+    decoding = generate.Decoding(
+        method=options.decode or ("greedy" if latent else "sample"),
+        temperature=options.temperature,
+        beam_width=options.beam_width,
+        max_length=options.max_length,
+        seed=options.seed,
+    )
+    if options.count < 1:
+        raise InputError(f"--count {options.count}: must be at least 1")
+    asked = options.sentence or options.between
+    found: dict[str, Any] = {"prior": generate.from_prior(trained, options.count, decoding)}
+    if latent or asked:
+        sentences, between = options.sentence, options.between
+        if not asked:
+            # Nothing given: the first test sentences, which the model has not seen.
+            test = load_for(trained.config, options.data_dir).test
+            count = min(options.count, len(test))
+            sentences = [" ".join(trained.vocabulary.decode(test.sentence(i))) for i in range(count)]
+            between = sentences[:2] if count > 1 else None
+        if sentences:
+            made = generate.reconstruct(trained, sentences, decoding)
+            found["reconstructions"] = [list(pair) for pair in zip(sentences, made, strict=True)]
+        if between:
+            first, last = between
+            steps = max(2, options.count)
+            found["interpolation"] = generate.interpolate(trained, first, last, steps, decoding)
+            found["between"] = [first, last]
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _sentences(found))
+    return 0
+
+
+def _sentences(found: dict[str, Any]) -> str:
+    lines = ["From the prior", *(f"  {sentence}" for sentence in found["prior"])]
+    if "reconstructions" in found:
+        lines += ["", "Reconstructions: a sentence, and what its posterior mean decodes to"]
+        for original, made in found["reconstructions"]:
+            lines += [f"  {original}", f"  → {made}"]
+    if "interpolation" in found:
+        first, last = found["between"]
+        lines += ["", "Interpolation", f"  ({first})", *(f"  {s}" for s in found["interpolation"])]
+        lines += [f"  ({last})"]
+    return "\n".join(lines)
+
+
+def _read_config(path: str) -> RunConfig:
+    """A config as `recipe` prints it, or the config.json of a run folder."""
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        values = json.loads(text)
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; make one with `python -m lvae_core recipe lstm-vae > {path}`"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
+    if isinstance(values, dict) and set(values) == {"fingerprint", "config"}:
+        values = values["config"]
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must hold one JSON object of config fields")
+    return from_dict(values)
+
+
+def _folder(url: str) -> RunFolder:
+    parent, _, name = url.rstrip("/").rpartition("/")
+    if not name or name in (".", ".."):
+        path = Path(url).absolute().resolve()
+        parent, name = str(path.parent), path.name
+    return RunFolder(open_store(parent or ("/" if url.startswith("/") else ".")), name)
+
+
+def _stop_once() -> list[int]:
+    """A list that fills on the first Ctrl-C or SIGTERM; the next one ends the process at once."""
+    received: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    return received
+
+
+class _Display:
+    """Progress on standard error: one line that is rewritten on a terminal, else a line an epoch."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+        self.phase = ""
+        self.began = 0.0
+        self.first = 0.0
+
+    def show(self, progress: Any) -> None:
+        if progress.phase != self.phase:
+            self.phase, self.began, self.first = progress.phase, time.monotonic(), progress.fraction
+        clear = "\r\033[K" if self.live else ""
+        if row := progress.metrics:
+            rate = f"learning rate {row['learning_rate']:g}"
+            kl = f", KL {row['valid_kl']:.2f}" if "valid_kl" in row else ""
+            print(
+                f"{clear}epoch {row['epoch']}: valid PPL {row['valid_ppl']:.2f}{kl}, {rate}",
+                file=sys.stderr,
+            )
+        elif self.live and progress.phase != "done":
+            left = _eta(time.monotonic() - self.began, self.first, progress.fraction)
+            print(f"{clear}{progress.phase} {progress.fraction:.1%}{left}", end="", file=sys.stderr)
+        elif progress.phase == "done" and self.live:
+            print(clear, end="", file=sys.stderr)
+
+
+def _eta(seconds: float, first: float, now: float) -> str:
+    """The time that the rest of a phase takes at the speed so far; empty before there is a speed."""
+    if now <= first:
+        return ""
+    left = round(seconds * (1 - now) / (now - first))
+    return f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left at most"
+
+
+def _summary(result: dict[str, Any]) -> str:
+    lines = [f"best epoch {result['best_epoch']} of {result['epochs']}, test split:"]
+    for name, estimate in result["estimates"].items():
+        error = f" ± {estimate['stderr']:.4f}" if "stderr" in estimate else ""
+        lines.append(f"  {name:<13} {estimate['value']:.4f}{error}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
