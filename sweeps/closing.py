@@ -1,0 +1,96 @@
+"""The tables before and after a launch: what there is to do, and what has become of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.estimate import clock
+from sweeps.plan import Plan, PlannedRun
+
+
+def plan_table(plan: Plan, devices: float) -> Table:
+    """Runs by cell, and the device-hours that are still to be spent.
+
+    Args:
+        plan: the grid and what is known of it.
+        devices: what one run takes up: GPUs, or CPU cores where it has none.
+    """
+    table = Table("cell", title="plan")
+    for heading in ("to do", "done", "failed", "device-hours"):
+        table.add_column(heading, justify="right")
+    total, complete = 0.0, True
+    for cell, runs in plan.cells().items():
+        left = _count(runs, "left")
+        seconds = plan.speed.expect(cell)
+        if not left:
+            hours = "0"
+        elif seconds is None:
+            hours, complete = "unknown until one run has finished", False
+        else:
+            total += left * seconds * devices / 3600
+            hours = f"{left * seconds * devices / 3600:.2f}"
+        table.add_row(cell, str(left), str(_count(runs, "done")), str(_count(runs, "failed")), hours)
+    table.add_section()
+    counts = [str(_count(plan.runs, status)) for status in ("left", "done", "failed")]
+    table.add_row("all", *counts, f"{total:.2f}" if complete else f"{total:.2f} + unknown")
+    return table
+
+
+def closing_table(plan: Plan) -> Table:
+    """Runs by cell after a launch."""
+    table = Table("cell", title="runs")
+    for heading in ("done", "failed", "left", "time a run"):
+        table.add_column(heading, justify="right")
+    for cell, runs in plan.cells().items():
+        counts = [str(_count(runs, status)) for status in ("done", "failed", "left")]
+        table.add_row(cell, *counts, clock(plan.speed.expect(cell)) if _count(runs, "done") else "")
+    return table
+
+
+def failure_table(failures: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Run name -> what failure.json says, as a table."""
+    table = Table("run", "class", "attempt", "message", title="failed runs")
+    for name, failure in failures.items():
+        message = Text(str(failure.get("message", "")))
+        table.add_row(name, str(failure.get("class", "?")), str(failure.get("attempt", "?")), message)
+    return table
+
+
+def print_closing(
+    console: Console, plan: Plan, unrecorded: Mapping[str, Mapping[str, Any]], folder: str
+) -> bool:
+    """Print what has become of a grid and the next command.
+
+    Args:
+        console: where to.
+        plan: the grid as its folders tell it now.
+        unrecorded: run name -> failure, of runs that failed in this launch; it counts where the
+            storage does not tell of it.
+        folder: the study, as the next command is to name it.
+
+    Returns:
+        Whether any run of the grid has failed.
+    """
+    failures = {
+        run.name: run.failure or unrecorded[run.name]
+        for run in plan.runs
+        if run.status == "failed" or (run.status == "left" and run.name in unrecorded)
+    }
+    console.print(closing_table(plan))
+    if failures:
+        console.print(failure_table(failures))
+        console.print("--retry-failed takes them up again; each run's failure.json has the traceback")
+    if plan.with_status("done"):
+        command = f"python analysis/summarize.py {shlex.quote(folder)}"
+        console.print(f"next: {command}", markup=False, soft_wrap=True)
+    return bool(failures)
+
+
+def _count(runs: Sequence[PlannedRun], status: str) -> int:
+    return sum(run.status == status for run in runs)

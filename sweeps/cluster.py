@@ -1,0 +1,100 @@
+"""A Ray to run on: one of this launch's own on this machine, or one that is already there."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+
+import ray
+
+from lvae_core.config import InputError
+
+_MIN_OBJECT_STORE = 128 * 2**20
+
+
+@contextlib.contextmanager
+def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
+    """Be connected to Ray inside the ``with`` block.
+
+    Args:
+        address: of a running cluster (``auto``: the one of this machine); None: start a Ray of our own,
+            reachable with its token only and without a dashboard, and end it with the block.
+        object_bytes: about how much the launch will keep in the object store of a Ray of its own.
+
+    A process that is connected already stays so, before and after.
+
+    Raises:
+        InputError: there is no cluster at the address, or it does not let us in.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    if address is not None:
+        with _connected(address):
+            yield
+        return
+    # Ray's sockets lie below this folder and their paths may have 107 characters at most.
+    folder = tempfile.mkdtemp(prefix="lvae-ray-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))
+    try:
+        with environment(_OWN_RAY):
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=max(_MIN_OBJECT_STORE, 2 * object_bytes),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=folder,
+            )
+            try:
+                yield
+            finally:
+                ray.shutdown()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables, or unset them with None, inside the ``with`` block."""
+    before = {name: os.environ.get(name) for name in variables}
+    _set(variables)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+# Ray's processes inherit the token from the environment, which other users cannot read: it stands in no
+# command line and no file. Ray remembers the first token it sees, so a process keeps to one. Ray asks for
+# tokens where no mode is set; it reads one that is set when it is imported, which is too early for us.
+_OWN_RAY = {
+    "RAY_AUTH_MODE": None,
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[None]:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"--address {address}: {reason}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,234 @@
+"""Run the grid of Kruengkrai (2019), or a part of it, on this machine or a Ray cluster.
+
+    python sweeps/paper_grid.py --preset demo          a small grid on text that comes with Python
+    python sweeps/paper_grid.py --dry-run              what the paper's grid would take
+    python sweeps/paper_grid.py --datasets ptb --seeds 3 --gpus-per-run 0.25
+
+Runs that are done are never done again: launch the same command after an interruption, or with a longer
+list, and it does what is missing. Exit status: 0 all is done, 1 some run has failed, 2 the input cannot be
+used, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Literal
+
+import tyro
+
+from lvae_core.config import InputError, RunConfig
+from lvae_core.corpus import Corpus, load_for
+from lvae_core.datasets import MissingError
+from lvae_core.record import Study
+from sweeps.closing import plan_table, print_closing
+from sweeps.grid import PRESETS, Grid
+from sweeps.plan import Plan, PlannedRun, make_plan
+from sweeps.progress import Board, Display, console
+
+_arg = tyro.conf.arg
+_preset = partial(_arg, help_behavior_hint="(default: the preset's)")
+
+
+_Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line. What is not given is the preset's."""
+
+    preset: Literal["paper", "demo"] = "paper"
+    """paper: the published grid of 120 runs. demo: a small one on pydocs, minutes on two cores."""
+    datasets: Annotated[tuple[str, ...] | None, _preset(metavar="NAME")] = None
+    """ptb, yahoo, pydocs, toy, or folders of train.txt, valid.txt and test.txt."""
+    systems: Annotated[tuple[str, ...] | None, _preset(metavar="NAME")] = None
+    """lstm-lm, lstm-vae, lstm-vae-avg."""
+    settings: Annotated[tuple[str, ...] | None, _preset(metavar="NAME")] = None
+    """standard, inputless."""
+    num_samples: Annotated[tuple[int, ...] | None, _preset(metavar="L")] = None
+    """Latent samples a sentence, for every system that has a latent variable."""
+    seeds: Annotated[int | None, _preset(metavar="N")] = None
+    """Seeds 0 to N - 1."""
+    max_epochs: Annotated[int | None, _preset(metavar="N")] = None
+    """Short for --set max_epochs=N."""
+    changes: Annotated[
+        tuple[tuple[str, ...], ...], _arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
+    ] = ()
+    """Change any config field of every run."""
+    storage: str = "runs"
+    """A folder, or an address such as s3://bucket/prefix."""
+    study: Annotated[str | None, _arg(metavar="NAME", help_behavior_hint="(default: the preset)")] = None
+    """The set of runs below the storage that this grid belongs to."""
+    data_dir: Annotated[
+        str | None, _arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
+    ] = None
+    """The folder of the public corpora."""
+    address: Annotated[
+        str | None, _arg(metavar="ADDRESS", help_behavior_hint="(default: a Ray of its own, here)")
+    ] = None
+    """A running Ray cluster, or auto."""
+    cpus_per_run: int = 1
+    """CPU cores, and threads, of one run."""
+    gpus_per_run: float | Literal["auto"] = 0.0
+    """GPUs of one run; 0.25 puts four runs on one."""
+    max_concurrent: Annotated[
+        int | None, _arg(metavar="N", help_behavior_hint="(default: as many as fit)")
+    ] = None
+    """Runs at once."""
+    dry_run: _Flag = False
+    """Print the plan and what it costs; start nothing."""
+    retry_failed: _Flag = False
+    """Take up failed runs again, too."""
+
+    def __post_init__(self) -> None:
+        if self.gpus_per_run == "auto":
+            raise InputError("--gpus-per-run auto: not available yet; give a number such as 0.25")
+        gpus = self.gpus_per_run
+        if not (math.isfinite(gpus) and gpus >= 0 and (gpus <= 1 or gpus == int(gpus))):
+            raise InputError(f"--gpus-per-run {gpus:g}: give a number from 0 to 1, or a whole number")
+        for option, value in (
+            ("--cpus-per-run", self.cpus_per_run),
+            ("--max-concurrent", self.max_concurrent),
+        ):
+            if value is not None and value < 1:
+                raise InputError(f"{option} {value}: must be at least 1")
+        if self.study is not None and not re.fullmatch(r"\w[\w.-]*", self.study):
+            raise InputError(f"--study {self.study!r}: use letters, digits, '.', '-' and '_' only")
+
+    @property
+    def folder(self) -> str:
+        """Where the study is kept, as the user would write it."""
+        return f"{self.storage.rstrip('/')}/{self.study or self.preset}"
+
+    def grid(self) -> Grid:
+        """The preset with what the options change."""
+        preset = PRESETS[self.preset]
+        names = preset.systems if self.systems is None else dict.fromkeys(self.systems, (1,))
+        systems = {name: preset.systems.get(name, samples) for name, samples in names.items()}
+        if self.num_samples is not None:
+            systems = dict.fromkeys(systems, self.num_samples)
+        epochs = () if self.max_epochs is None else (f"max_epochs={self.max_epochs}",)
+        changes = tuple(change for group in self.changes for change in group)
+        return Grid(
+            datasets=preset.datasets if self.datasets is None else self.datasets,
+            systems=systems,
+            settings=preset.settings if self.settings is None else self.settings,
+            seeds=preset.seeds if self.seeds is None else self.seeds,
+            changes=preset.changes + epochs + changes,
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = tyro.cli(Options, args=arguments, prog="paper_grid.py", description=__doc__)
+        return run(options, again=shlex.join(["python", "sweeps/paper_grid.py", *arguments]))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped at once; the same command goes on from the last checkpoints", file=sys.stderr)
+        return 130
+
+
+def run(options: Options, *, again: str) -> int:
+    """Plan, launch and close; returns the exit status.
+
+    Args:
+        options: the command line.
+        again: the command that goes on from an interruption.
+
+    Raises:
+        InputError: something given cannot be used; nothing has been started or written.
+    """
+    out = console()
+    configs = options.grid().configs()
+    corpora = load_corpora(configs, options.data_dir)
+    study = Study(options.folder)
+    plan = look_up(configs, corpora, study)
+    if options.dry_run:
+        out.print(plan_table(plan, float(options.gpus_per_run) or options.cpus_per_run))
+        out.print("a dry run: nothing was started")
+        return 0
+    todo = plan.with_status("left", "failed") if options.retry_failed else plan.with_status("left")
+    if not todo:
+        out.print(f"nothing to start: {len(plan.with_status('done'))} of {len(plan.runs)} runs are done")
+        return int(print_closing(out, plan, {}, options.folder))
+    study.check_writable()
+    board = Board.of(plan, todo)
+    out.print(f"{options.folder}: {len(todo)} of {len(plan.runs)} runs to do", markup=False)
+    went_through = launch_on_ray(options, todo, corpora, study, Display(board, out))
+    failed = print_closing(out, look_up(configs, corpora, study), board.failures, options.folder)
+    if not went_through:
+        out.print(f"interrupted; this goes on from here: {again}", markup=False, soft_wrap=True)
+        return 130
+    return int(failed)
+
+
+def load_corpora(configs: Sequence[RunConfig], data_dir: str | None) -> dict[str, Corpus]:
+    """Dataset, as the configs name it -> its corpus; prints what looks wrong with one.
+
+    Raises:
+        InputError: a dataset is missing or cannot be used.
+    """
+    # The configs of one dataset differ in nothing that its corpus depends on.
+    one_each = {config.dataset: config for config in configs}
+    try:
+        corpora = {dataset: load_for(config, data_dir) for dataset, config in one_each.items()}
+    except MissingError as error:
+        demo = "python sweeps/paper_grid.py --preset demo"
+        raise InputError(f"{error}; for a demonstration without it: {demo}") from None
+    for corpus in corpora.values():
+        for warning in corpus.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+    return corpora
+
+
+def look_up(configs: Sequence[RunConfig], corpora: Mapping[str, Corpus], study: Study) -> Plan:
+    """The plan as the study's folders tell it now. Raises InputError where they cannot be used."""
+    try:
+        return make_plan(configs, {name: c.data_sha256 for name, c in corpora.items()}, study)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"storage {study.url}: cannot be read ({reason})") from None
+
+
+def launch_on_ray(
+    options: Options,
+    todo: Sequence[PlannedRun],
+    corpora: Mapping[str, Corpus],
+    study: Study,
+    display: Display,
+) -> bool:
+    """Connect to Ray and do what is to be done; returns whether it was not interrupted."""
+    # Ray and torch take seconds to import: only where there is something to start.
+    import ray
+
+    from sweeps.cluster import cluster
+    from sweeps.launch import Resources, launch
+
+    resources = Resources(
+        cpus=options.cpus_per_run,
+        gpus=float(options.gpus_per_run),
+        max_concurrent=options.max_concurrent or 0,
+    )
+    with cluster(options.address, object_bytes=sum(map(_size, corpora.values()))):
+        if options.address is None:
+            resources.check(ray.cluster_resources())  # type: ignore[no-untyped-call]
+        with display:
+            return launch(todo, corpora, study, resources, display)
+
+
+def _size(corpus: Corpus) -> int:
+    splits = (corpus.train, corpus.valid, corpus.test)
+    return sum(split.tokens.nbytes + split.offsets.nbytes for split in splits)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""Plan = grid - done: what a launch has to do, read from the study's folders and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Literal
+
+from lvae_core.config import InputError, RunConfig, dataset_label, fingerprint
+from lvae_core.record import TIMING_FIELDS, DamagedError, RunFolder, RunName, Study, run_name
+from sweeps.estimate import Speed
+
+Status = Literal["done", "failed", "left"]
+
+_READERS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """A run of the grid and what its folder says of it."""
+
+    config: RunConfig
+    name: str
+    status: Status
+    result: Mapping[str, Any] | None = None
+    """``result.json`` of a run that is done."""
+    failure: Mapping[str, Any] | None = None
+    """``failure.json`` of a run that has failed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a grid and how long runs like them took."""
+
+    runs: Sequence[PlannedRun]
+    speed: Speed
+
+    def with_status(self, *statuses: Status) -> list[PlannedRun]:
+        """The runs of these statuses, in the order of the grid."""
+        return [run for run in self.runs if run.status in statuses]
+
+    def cells(self) -> dict[str, list[PlannedRun]]:
+        """Cell -> its runs."""
+        cells: dict[str, list[PlannedRun]] = {}
+        for run in self.runs:
+            cells.setdefault(run.config.cell, []).append(run)
+        return cells
+
+
+def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], study: Study) -> Plan:
+    """Look up every run of a grid in the study.
+
+    Args:
+        configs: the grid; two configs of one fingerprint are one run.
+        data_sha256: dataset, as the configs name it -> content hash.
+        study: where the runs are kept; it is listed once, and need not exist.
+
+    Raises:
+        InputError: a run folder holds something other than its name promises, or a damaged file. The
+            message names the file.
+    """
+    planned: dict[str, tuple[RunConfig, str]] = {}
+    for config in configs:
+        key = fingerprint(config, data_sha256[config.dataset])
+        planned.setdefault(run_name(config, key), (config, key))
+    present = set(study.run_names())
+
+    def look_up(name: str) -> PlannedRun:
+        config, key = planned[name]
+        if name not in present:
+            return PlannedRun(config=config, name=name, status="left")
+        return _read_run(study.run(name), config, key)
+
+    # Waiting for an object store, not computing, is what takes long here.
+    with ThreadPoolExecutor(_READERS) as readers:
+        runs = list(readers.map(look_up, planned))
+        speed = Speed()
+        for run in runs:
+            if run.result is not None:
+                speed.add(run.config.cell, *_seconds(run.result))
+        unknown = {run.config.cell for run in runs if speed.expect(run.config.cell) is None}
+        others = _comparable(present - planned.keys(), unknown)
+        for cell, seconds in readers.map(lambda name: _timing(study, name), others):
+            if seconds is not None:
+                speed.add(cell, *seconds)
+    return Plan(runs, speed)
+
+
+def _read_run(folder: RunFolder, config: RunConfig, key: str) -> PlannedRun:
+    claim = _read(folder, "config.json")
+    if claim is not None and not _claims(claim, config, key):
+        raise InputError(
+            f"{folder}/config.json: not the config that the folder's name stands for; {_REMEDY}"
+        )
+    result = _read(folder, "result.json")
+    if result is not None:
+        if result.get("fingerprint") != key:
+            raise InputError(f"{folder}/result.json: the result of another run; {_REMEDY}")
+        return PlannedRun(config=config, name=folder.name, status="done", result=result)
+    failure = _read(folder, "failure.json")
+    status: Status = "left" if failure is None else "failed"
+    return PlannedRun(config=config, name=folder.name, status=status, failure=failure)
+
+
+_REMEDY = "move this folder out of the study and launch again"
+
+
+def _read(folder: RunFolder, file: str) -> dict[str, Any] | None:
+    try:
+        return folder.read_json(file)
+    except DamagedError as error:
+        raise InputError(f"{error}; {_REMEDY}") from None
+
+
+def _claims(claim: Mapping[str, Any], config: RunConfig, key: str) -> bool:
+    # A folder of data counts by its name and content, not by where it lies.
+    present = claim.get("config")
+    if claim.get("fingerprint") != key or not isinstance(present, dict):
+        return False
+    label = PurePath(str(present.get("dataset"))).name
+    return {**present, "dataset": label} == {**config.to_dict(), "dataset": dataset_label(config.dataset)}
+
+
+def _comparable(names: Iterable[str], cells: Iterable[str]) -> list[str]:
+    """The runs that can tell how long a run of one of ``cells`` takes: those of the same datasets."""
+    datasets = {cell.partition("__")[0] for cell in cells}
+    return sorted(name for name in names if name.partition("__")[0] in datasets)
+
+
+def _timing(study: Study, name: str) -> tuple[str, tuple[float, float] | None]:
+    parts = RunName.parse(name)
+    assert parts is not None  # Study.run_names gives nothing else
+    cell = f"{parts.dataset}__{parts.system}__{parts.setting}__L{parts.num_samples}"
+    try:
+        result = study.run(name).read_json("result.json")
+    except DamagedError:
+        # Not a run of this grid: whoever reads it will say so.
+        result = None
+    return cell, None if result is None else _seconds(result)
+
+
+def _seconds(result: Mapping[str, Any]) -> tuple[float, float]:
+    train, evaluate = (float(result[field]) for field in TIMING_FIELDS)
+    return train, evaluate

@@ -1,0 +1,207 @@
+"""What a launch shows while it goes on: a state that events change, and two ways of drawing it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.estimate import Speed, clock, projected_seconds, remaining_seconds
+from sweeps.plan import Plan, PlannedRun
+
+LIVE_SECONDS, LINE_SECONDS = 0.5, 10.0
+"""How often a terminal is redrawn, and how often a line appears where there is none."""
+
+
+@dataclass
+class Running:
+    """A run under way."""
+
+    cell: str
+    since: float
+    share: float | None = None
+    """Of its whole time, what lies behind; None before its first report."""
+    start_share: float = 0.0
+    """What lay behind when it was taken up."""
+    phase: str = "starting"
+    epoch: int = 0
+    valid_ppl: float | None = None
+
+
+@dataclass
+class Board:
+    """Where a launch stands. Everything it knows comes from the events it is told."""
+
+    speed: Speed
+    done: int
+    """Runs of the grid that are done, those of earlier launches included."""
+    failed: int
+    waiting: dict[str, str]
+    """Name -> cell of the runs not yet started."""
+    slots: int = 1
+    """How many runs go on at once."""
+    now: Callable[[], float] = time.monotonic
+    running: dict[str, Running] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+    """Cell -> lowest validation perplexity so far."""
+    failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name -> class and message of the runs that failed in this launch."""
+
+    @staticmethod
+    def of(plan: Plan, runs: Iterable[PlannedRun]) -> Board:
+        """The board of a launch that is about to do ``runs``."""
+        waiting = {run.name: run.config.cell for run in runs}
+        failed = sum(run.name not in waiting for run in plan.with_status("failed"))
+        return Board(plan.speed, len(plan.with_status("done")), failed, waiting)
+
+    def start(self, name: str) -> None:
+        """A run has an actor."""
+        self.running[name] = Running(self.waiting.pop(name), self.now())
+        self.slots = max(self.slots, len(self.running))
+
+    def report(self, name: str, report: Mapping[str, Any]) -> None:
+        """A run has reported; see :class:`sweeps.trainable.RunTrainable`."""
+        run = self.running[name]
+        run.phase = report["phase"]
+        if run.phase == "done":
+            self.done += 1
+            self.speed.add(run.cell, report["train_seconds"], report["evaluate_seconds"])
+        elif run.phase == "failed":
+            self.failed += 1
+            self.failures[name] = report["failure"]
+        elif run.phase == "stopped":
+            self.waiting[name] = run.cell
+        else:
+            run.epoch = report["epoch"]
+            share = self.speed.done_share(run.cell, run.phase, report["fraction"])
+            if run.share is None:
+                run.start_share, run.since = share, self.now()
+            run.share = share
+        if report.get("metrics"):
+            run.valid_ppl = report["metrics"]["valid_ppl"]
+            self.best[run.cell] = min(self.best.get(run.cell, float("inf")), report["metrics"]["best_ppl"])
+        if run.phase in ("done", "failed", "stopped"):
+            del self.running[name]
+
+    def lose(self, name: str) -> None:
+        """A run's process is gone; it waits to be taken up again."""
+        self.waiting[name] = self.running.pop(name).cell
+
+    def give_up(self, name: str, failure: Mapping[str, Any]) -> None:
+        """A waiting run has been lost too often."""
+        del self.waiting[name]
+        self.failed += 1
+        self.failures[name] = failure
+
+    def share(self) -> float:
+        """The part of the grid, 0 to 1, that lies behind; a run counts as one whatever it takes."""
+        total = self.done + self.failed + len(self.running) + len(self.waiting)
+        behind = self.done + self.failed + sum(run.share or 0.0 for run in self.running.values())
+        return behind / total if total else 1.0
+
+    def eta(self) -> float | None:
+        """Seconds until the last run has ended; None where nothing has been measured yet."""
+        now = self.now()
+        running = [
+            self.speed.expect(run.cell)
+            if run.share is None
+            else projected_seconds(now - run.since, run.start_share, run.share)
+            for run in self.running.values()
+        ]
+        waiting = [self.speed.expect(cell) for cell in self.waiting.values()]
+        return remaining_seconds(waiting, running, self.slots)
+
+    def counts(self) -> str:
+        """One line of numbers."""
+        return (
+            f"{self.done} done, {len(self.running)} running, {self.failed} failed, {len(self.waiting)} left"
+        )
+
+
+def describe(run: Running) -> str:
+    """Where a run stands, in a few words."""
+    if run.phase == "starting":
+        return "starting"
+    ppl = "" if run.valid_ppl is None else f", valid ppl {run.valid_ppl:.2f}"
+    return f"epoch {run.epoch}{ppl}" if run.phase == "train" else f"evaluating{ppl}"
+
+
+def draw(board: Board, *, rows: int = 12) -> Group:
+    """The board as a terminal shows it; at most ``rows`` of the running runs and of the cells."""
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(
+        ProgressBar(total=1.0, completed=board.share(), width=40),
+        f"{board.share():4.0%}  {board.counts()}  about {clock(board.eta())} to go",
+    )
+    runs = Table.grid(padding=(0, 2))
+    for name, run in list(board.running.items())[:rows]:
+        runs.add_row(
+            ProgressBar(total=1.0, completed=run.share or 0.0, width=12),
+            Text(name.rpartition("__")[0], overflow="ellipsis", no_wrap=True),
+            describe(run),
+        )
+    best = Table(title="best validation perplexity so far", title_justify="left", box=None)
+    for cell, value in sorted(board.best.items())[:rows]:
+        best.add_row(cell, f"{value:.2f}")
+    return Group(bar, runs, *([best] if board.best else []))
+
+
+class Display:
+    """Shows a board: live on a terminal, as lines with the time of day elsewhere."""
+
+    def __init__(self, board: Board, console: Console) -> None:
+        self.board = board
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._drawn = 0.0
+
+    def __enter__(self) -> Display:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.update(draw(self.board), refresh=True)
+            self._live.stop()
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        if self._live:
+            self._console.print(line, markup=False, highlight=False)
+        else:
+            print(f"{time.strftime('%H:%M:%S')}  {line}", file=self._console.file, flush=True)
+
+    def refresh(self) -> None:
+        """Draw the board anew if it is time for that."""
+        now = time.monotonic()
+        if now - self._drawn < (LIVE_SECONDS if self._live else LINE_SECONDS):
+            return
+        self._drawn = now
+        if self._live:
+            self._live.update(draw(self.board), refresh=True)
+            return
+        board = self.board
+        self.say(f"{board.share():.0%}: {board.counts()}, about {clock(board.eta())} to go")
+        for name, run in board.running.items():
+            self.say(f"  {name.rpartition('__')[0]}: {describe(run)}")
+
+
+def console() -> Console:
+    """The standard output; wide enough for whole run names where it is no terminal."""
+    terminal = sys.stdout.isatty()
+    return Console(width=None if terminal else 140, highlight=False)

@@ -1,0 +1,172 @@
+"""One run inside a Ray actor: the bridge from Tune's calls to :func:`lvae_core.trainer.execute`."""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+import warnings
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from lvae_core.checkpoint import DamagedCheckpointWarning
+from lvae_core.config import RunConfig
+from lvae_core.corpus import Corpus
+from lvae_core.record import FailureClass, Study
+from lvae_core.trainer import DivergedError, Progress, Runtime, execute
+
+STEP_SECONDS = 1.0
+"""A report about this often: seldom enough for hundreds of runs at once to pass one driver."""
+
+_TRACEBACK_LINES = 40
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every actor of a launch is given, once a node, through the object store."""
+
+    study: str
+    """Address of the study's storage, the same from every node."""
+    configs: Mapping[str, RunConfig]
+    """Run name -> config."""
+    corpora: Mapping[str, ray.ObjectRef[Corpus]]
+    """Dataset, as the configs name it -> its encoded corpus."""
+    runtime: Runtime
+
+
+class RunTrainable(tune.Trainable):
+    """Does one run after another in one warm process; Tune's config names the run.
+
+    A report (the value of :meth:`step`) has ``phase``, ``epoch`` and ``fraction`` as
+    :class:`~lvae_core.trainer.Progress` has them, ``metrics``: the latest row of ``metrics.jsonl`` or
+    None, ``warnings``: lines for the user, and ``done``. In the last report of a run ``phase`` is
+
+    - ``done``, with ``estimates`` and the two timing fields of its result;
+    - ``failed``, with ``failure``: class and message, as ``failure.json`` has them;
+    - ``stopped``: saved on request, to be gone on with by another launch.
+
+    What goes wrong in a run is reported, not raised, since Tune would try it again; what is raised is
+    Ray's own trouble, which is worth another try.
+    """
+
+    def setup(self, config: dict[str, Any], *, job: Job) -> None:  # type: ignore[override]
+        self._job = job
+        self._corpus: tuple[str, Corpus] | None = None
+        self._begin(config["run"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._close()
+        if not _device_works(self._job.runtime.device):
+            # A fresh process takes its place.
+            ray.actor.exit_actor()  # type: ignore[no-untyped-call]
+        self._begin(new_config["run"])
+        return True
+
+    def _begin(self, name: str) -> None:
+        self._folder = Study(self._job.study).run(name)
+        self._config = self._job.configs[name]
+        self._iterator: Generator[Progress] | None = None
+        self._metrics: Mapping[str, Any] | None = None
+        self._last_report: Report | None = None
+
+    def step(self) -> Report:
+        if self._last_report is not None:
+            return self._last_report
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", DamagedCheckpointWarning)
+            report = self._advance()
+        lines = [str(w.message) for w in caught if issubclass(w.category, DamagedCheckpointWarning)]
+        return report | {"warnings": lines}
+
+    def finish(self) -> None:
+        """Save the run and have its next report say ``stopped``."""
+        self._last_report = {"phase": "stopped", "done": True, "warnings": self._close()}
+
+    def cleanup(self) -> None:
+        self._close()
+
+    def _close(self) -> list[str]:
+        """Close the run, which saves it if it is under way; what went wrong, for the user."""
+        iterator, self._iterator = self._iterator, None
+        try:
+            if iterator is not None:
+                iterator.close()
+        except Exception as error:
+            return [f"not saved ({_one_line(error)}); it will go on from its last checkpoint"]
+        return []
+
+    def _advance(self) -> Report:
+        """Go on for about a second."""
+        try:
+            return self._report(self._consume())
+        except ray.exceptions.RayError:
+            raise
+        except Exception as error:
+            kind, message = _classify(error), _one_line(error)
+            tail = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
+        # Outside the handler, where nothing refers to the failed run's tensors any more.
+        self._iterator = None
+        gc.collect()
+        try:
+            self._folder.write_failure(kind, message, "\n".join(tail))
+        except OSError as error:
+            message += f" (and failure.json could not be written: {error})"
+        return {"phase": "failed", "done": True, "failure": {"class": kind, "message": message}}
+
+    def _report(self, progress: Progress) -> Report:
+        done = progress.phase == "done"
+        report = {"phase": progress.phase, "epoch": progress.epoch, "fraction": progress.fraction}
+        if done:
+            result = self._folder.read_json("result.json") or {}
+            report |= {key: result[key] for key in ("estimates", "train_seconds", "evaluate_seconds")}
+        return report | {"metrics": self._metrics, "done": done}
+
+    def _consume(self) -> Progress:
+        if self._iterator is None:
+            self._iterator = execute(self._config, self._get_corpus(), self._folder, self._job.runtime)
+        until = time.monotonic() + STEP_SECONDS
+        for progress in self._iterator:
+            self._metrics = progress.metrics or self._metrics
+            if progress.phase == "done" or time.monotonic() >= until:
+                return progress
+        raise RuntimeError("the run ended without being done")
+
+    def _get_corpus(self) -> Corpus:
+        name = self._config.dataset
+        if self._corpus is None or self._corpus[0] != name:
+            self._corpus = None  # lets go of one before it takes hold of the next
+            self._corpus = (name, ray.get(self._job.corpora[name]))
+        return self._corpus[1]
+
+
+def _classify(error: Exception) -> FailureClass:
+    if isinstance(error, DivergedError):
+        return "diverged"
+    # On the CPU torch has no exception class of its own for it.
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "out_of_memory"
+    return "code"
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return text if isinstance(error, DivergedError) else f"{type(error).__name__}: {text}"
+
+
+def _device_works(device: str) -> bool:
+    """Whether the process can still use its GPU: some errors leave CUDA unusable until it ends."""
+    if not device.startswith("cuda"):
+        return True
+    try:
+        torch.cuda.empty_cache()
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return False
+    return True
