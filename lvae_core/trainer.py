@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from lvae_core.evaluate import latent_estimates, likelihood_estimates, sentence_
 from lvae_core.model import TextModel
 from lvae_core.objective import objective
 from lvae_core.provenance import describe_attempt
-from lvae_core.record import RunFolder
+from lvae_core.record import DamagedError, RunFolder
 from lvae_core.schedule import Plateau, kl_weight
 from lvae_core.state import TrainState, copy_parameters
 
@@ -140,7 +141,6 @@ class _Run:
         while state.batch < len(order) and not 0 < config.max_steps <= state.step:
             self._step(order[state.batch])
             if self._due():
-                self._check_finite()
                 yield from self._report()
         self._check_finite()
 
@@ -263,10 +263,12 @@ class _Run:
         self._saved = time.monotonic()
 
     def _due(self) -> bool:
-        """Whether it is time to report; writes a checkpoint first if it is time for that."""
-        if time.monotonic() - self._saved >= self.runtime.checkpoint_seconds:
-            self.save()
-        return time.monotonic() - self._reported >= self.runtime.progress_seconds
+        """Whether it is time to report or to save."""
+        now = time.monotonic()
+        return now - self._reported >= self.runtime.progress_seconds or self._save_due(now)
+
+    def _save_due(self, now: float) -> bool:
+        return now - self._saved >= self.runtime.checkpoint_seconds
 
     def _clock(self) -> None:
         """Add the time since the last call to the phase that it was spent in."""
@@ -286,7 +288,11 @@ class _Run:
     def _report(
         self, metrics: dict[str, Any] | None = None, fraction: float | None = None
     ) -> Iterator[Progress]:
+        """Yield where the run stands: a point at which it may be closed, so its state must be good."""
         state, config = self.state, self.config
+        self._check_finite()
+        if self._save_due(time.monotonic()):
+            self.save()
         if fraction is None:
             steps = config.max_epochs * self.batches_per_epoch
             fraction = min(1.0, state.step / min(steps, config.max_steps or steps))
@@ -302,13 +308,20 @@ class _Run:
         self._clocked = self._reported = time.monotonic()
 
     def _write_provenance(self) -> None:
-        present = self.folder.read_json("provenance.json") or {"attempts": []}
+        try:
+            earlier = (self.folder.read_json("provenance.json") or {}).get("attempts", [])
+        except DamagedError as damage:
+            # It explains the numbers and is not part of them: no reason to stop.
+            warnings.warn(
+                f"{damage}; set aside as {self.folder.set_aside('provenance.json')}", stacklevel=1
+            )
+            earlier = []
         attempt = describe_attempt(
             device=self.runtime.device,
             threads=self.runtime.threads,
             data_sha256=self.corpus.data_sha256,
         )
-        self.folder.write_json("provenance.json", {"attempts": [*present["attempts"], attempt]})
+        self.folder.write_json("provenance.json", {"attempts": [*earlier, attempt]})
 
 
 def check_device(device: str) -> None:
