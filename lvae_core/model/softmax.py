@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 CHUNK_LOGITS = 2**22
 """Logits held at once: 16 MiB in float32, which stays in a processor's cache."""
@@ -70,6 +71,7 @@ class _TotalLogLikelihood(torch.autograd.Function):
         return total.to(hidden.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (scale,) = grads
         d_hidden, d_weight, d_bias = ctx.saved_tensors

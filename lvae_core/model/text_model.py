@@ -30,14 +30,17 @@ class TextModel(nn.Module):
         super().__init__()
         D = config.embedding_size
         self.start_id = num_classes
-        # <s> is read by the decoder alone; a shared table has its row all the same.
-        words = None if config.setting == "inputless" else nn.Embedding(num_classes + 1, D)
-        self.decoder = LSTMDecoder(config, words)
-        self.output = nn.Linear(config.hidden_size, num_classes, bias=config.linear_bias)  # M1
         self.encoder: LSTMEncoder | None = None
-        if config.encoder == "lstm":
-            shared = words if config.share_embeddings and words is not None else None
-            self.encoder = LSTMEncoder(config, shared or nn.Embedding(num_classes, D))
+        # Without memory at first: torch fills what it makes with numbers from global randomness.
+        with torch.device("meta"):
+            # <s> is read by the decoder alone; a shared table has its row all the same.
+            words = None if config.setting == "inputless" else nn.Embedding(num_classes + 1, D)
+            self.decoder = LSTMDecoder(config, words)
+            self.output = nn.Linear(config.hidden_size, num_classes, bias=config.linear_bias)  # M1
+            if config.encoder == "lstm":
+                shared = words if config.share_embeddings and words is not None else None
+                self.encoder = LSTMEncoder(config, shared or nn.Embedding(num_classes, D))
+        self.to_empty(device="cpu")
         self.dropout = config.dropout
         self._initialise(config)
 
