@@ -1,0 +1,75 @@
+"""Small inputs for the code under test: configs, corpora and models that train in milliseconds."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lvae_core.batches import Batch
+from lvae_core.config import RunConfig
+from lvae_core.corpus import Corpus, Split
+from lvae_core.model import TextModel
+from lvae_core.recipes import recipe
+from lvae_core.record import RunFolder, open_store
+from lvae_core.vocab import Vocabulary
+
+SYSTEMS = ("lstm-lm", "lstm-vae", "lstm-vae-avg")
+SETTINGS = ("standard", "inputless")
+SIZES = {"embedding_size": 3, "hidden_size": 5, "latent_size": 2}
+
+
+def config(system: str = "lstm-vae", **fields: Any) -> RunConfig:
+    """A complete config of tiny sizes on ``toy``; L = 2 unless told, 1 step of anything else is default."""
+    samples = fields.pop("num_samples", 2)
+    setting = fields.pop("setting", "standard")
+    base = recipe(system, dataset="toy", setting=setting, num_samples=samples)
+    return replace(base, **{**SIZES, **fields})
+
+
+def split(sentences: Sequence[Sequence[int]]) -> Split:
+    """A split of sentences given as class numbers with their closing 0."""
+    tokens = np.array([w for sentence in sentences for w in sentence], dtype=np.int32)
+    return Split(tokens, np.cumsum([0, *map(len, sentences)]).astype(np.int64))
+
+
+def batch(sentences: Sequence[Sequence[int]], pad: int = 0) -> Batch:
+    """A batch padded by hand, with ``pad`` in the padding."""
+    T = max(map(len, sentences))
+    rows = [[*sentence, *[pad] * (T - len(sentence))] for sentence in sentences]
+    lengths = torch.tensor([len(sentence) for sentence in sentences])
+    return Batch(torch.tensor(rows), lengths, np.arange(len(sentences)))
+
+
+def sentences(count: int, classes: int, seed: int, longest: int = 7) -> list[list[int]]:
+    """Random sentences of unequal lengths over classes 1..classes-1, each closed by 0."""
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(0, longest, size=count)
+    return [[*generator.integers(1, classes, size=n).tolist(), 0] for n in lengths]
+
+
+def corpus(train: int = 11, valid: int = 5, test: int = 4, classes: int = 6) -> Corpus:
+    """Random sentences over ``classes`` classes as a dataset."""
+    splits = [split(sentences(n, classes, seed)) for seed, n in enumerate((train, valid, test))]
+    words = ("</s>", *"abcdefghijklmnopqrstuvwxyz"[: classes - 1])
+    name = f"tiny-{train}-{valid}-{test}-{classes}"
+    return Corpus("toy", Vocabulary(words, None), *splits, data_sha256=name, warnings=())
+
+
+def double_model(config: RunConfig, classes: int) -> TextModel:
+    """The model in float64; its initial parameters are drawn in float32 all the same."""
+    return TextModel(config, classes).double()
+
+
+def parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The model's state as float64 leaves that gradients can be taken by; shared ones stay two names."""
+    return {
+        name: value.detach().double().clone().requires_grad_() for name, value in model.state_dict().items()
+    }
+
+
+def folder(place: Path | str, name: str = "run") -> RunFolder:
+    """A run folder in a local place."""
+    return RunFolder(open_store(place), name)
