@@ -24,6 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -270,7 +271,7 @@ class Study:
         Raises:
             InputError: the place cannot be written or does not give back what was written.
         """
-        probe = ".probe"
+        probe = f".probe-{uuid.uuid4().hex}"  # several launches may probe at the same time
         try:
             self.store.write(probe, b"probe")
             back = self.store.read(probe)
