@@ -22,18 +22,18 @@ _BULLET = re.compile(r"(\*|\d+\.|\[\d+\])\s+")
 _UNDERLINE = re.compile(r"\s*([*=~^#-])\1+\s*")
 _VERSION = re.compile(r"(New|Added|Changed|Deprecated|Removed)\b[^:.]*\bversion [\d., ]*\d[^:.]*[:.]\s*")
 _LABEL = re.compile(r"(\*\*[\w ]+:\*\*|Note:|Warning:|See also:)\s+")
-_SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)(?<!etc)(?<!cf)(?<!vs)([.?!][\")'’]?)\s+(?=[*(]?[A-Z]|\")")
+_SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)(?<!etc)(?<!cf)(?<!vs)([.?!][\")'’]?)\s+(?=\(?[A-Z]|[\"*])")
 _NAME = r"[A-Za-z_][\w-]*(?:\.[A-Za-z_]\w*)*"
 _QUOTED_NAMES = re.compile(rf"\"('?)({_NAME}(?: [a-z]+)*)(?:\(\))?\1\"")
 _EMPHASIS = re.compile(r"(\*{1,2})(\w[^*\s]*(?: [^*\s]+)*)\1")
-_SINGLE_QUOTE = re.compile(r"(?<!\w)'(?=\w)|(?<=[.,!?])'")
+_SINGLE_QUOTES = re.compile(r"(?<!\w)'(\w[^']*)(?:'(?!\w)|$)")
 _FOOTNOTE = re.compile(r"\s*\[\d+\]")
-_NUMBER = re.compile(r"(?<!\w)[-+]?\d+(?:[.,]\d+)*(?!\w)")
+_NUMBER = re.compile(r"(?<!\w)[-+]?(?:0x[0-9a-f]+|\d+(?:[.,](?:\d+|x\b))*)(?!\w)")
 _TOKEN = re.compile(
     rf"""
-    N(?!\w) | e\.g\. | i\.e\. | etc\.                   # a number; abbreviations with their stops
+    N(?:-\w+)*(?!\w) | e\.g\. | i\.e\. | etc\.         # a number, also as in N-bit; abbreviations
     | \w+(?=n't\b) | n't\b | '(?:s|re|ve|ll|d|m)\b      # do n't, it 's
-    | {_NAME} | \.\.\. | [^\w\s]                        # a word or a dotted name; punctuation
+    | {_NAME} | \.\.\. | \w+ | [^\w\s]              # a word or a dotted name; punctuation
     """,
     re.VERBOSE,
 )
@@ -76,7 +76,7 @@ def paragraphs(document: str) -> Iterator[str]:
     """The paragraphs of prose, each on one line; code, grammar, tables, headings and terms left out."""
     for block in re.split(r"\n\s*\n", document):
         lines = block.strip("\n").split("\n")
-        if any(_UNDERLINE.fullmatch(line) for line in lines) or "::=" in block or ">>>" in block:
+        if any(_UNDERLINE.fullmatch(line) for line in lines) or "::=" in block:
             continue
         first, *rest = lines
         bullet = _BULLET.match(first.lstrip())
@@ -101,7 +101,7 @@ def tokenize(sentence: str) -> list[str]:
     text = sentence.translate({0x2018: "'", 0x2019: "'", 0x201C: None, 0x201D: None})
     text = _QUOTED_NAMES.sub(r"\2", text)
     text = _EMPHASIS.sub(r"\2", text)
-    text = _SINGLE_QUOTE.sub("", text)
+    text = _SINGLE_QUOTES.sub(r"\1", text)
     if not re.search(r"[\w)][.?!]\)?$", text) or not _PROSE.fullmatch(text):
         return []
     return _TOKEN.findall(_NUMBER.sub("N", text.lower()))

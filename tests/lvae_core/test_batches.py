@@ -53,6 +53,19 @@ def test_bucketed_batches_mix_equal_lengths_anew_each_epoch() -> None:
     assert partitions[0] != partitions[1]
 
 
+def test_bucketed_batches_of_unequal_lengths_come_in_another_order_each_epoch() -> None:
+    first, second = (lists(epoch_order(np.arange(64), 8, "bucketed", 0, epoch)) for epoch in (0, 1))
+    assert first != second
+    assert sorted(first) == sorted(second) == np.arange(64).reshape(8, 8).tolist()
+
+
+def test_bucketed_keeps_the_permutations_order_among_equal_lengths() -> None:
+    lengths = np.arange(1000) % 3
+    (permutation,) = epoch_order(lengths, 1000, "shuffled", 0, 0)
+    (bucketed,) = epoch_order(lengths, 1000, "bucketed", 0, 0)
+    assert bucketed.tolist() == sorted(permutation.tolist(), key=lambda i: i % 3)
+
+
 def test_order_is_a_pure_function_of_its_arguments_in_another_process_too() -> None:
     program = (
         "import numpy as np; from lvae_core.batches import epoch_order;"

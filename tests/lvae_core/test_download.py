@@ -125,7 +125,7 @@ def test_another_file_in_the_place_is_not_replaced(server: Server, tmp_path: Pat
         ("missing", "ptb.test.txt: cannot be downloaded (Not Found)"),
         ("wrong", "not the usual file, so not kept"),
         ("cut", "ptb.test.txt: cut short at 1000 of"),
-        ("endless", "not the usual file, so not kept"),
+        ("endless", "ptb.test.txt: sends over 600000 bytes"),
         ("silent", "ptb.test.txt: cannot be downloaded (timed out)"),
     ],
 )

@@ -13,7 +13,7 @@ def text(*lines: str) -> list[list[str]]:
 
 
 def test_end_comes_first_then_falling_count_then_the_alphabet() -> None:
-    vocabulary = Vocabulary.build(text("b c a", "c b z", "c"))
+    vocabulary = Vocabulary.build(text("b c z", "c b a", "c"))
     assert vocabulary.words == ("</s>", "c", "b", "a", "z")
     assert len(vocabulary) == vocabulary.start_id == 5
     assert vocabulary.unknown_id is None
@@ -23,7 +23,7 @@ def test_encode_appends_end_and_decode_stops_at_it() -> None:
     vocabulary = Vocabulary.build(text("a b", "a"))
     assert vocabulary.encode(["b", "a"]) == [2, 1, 0]
     assert vocabulary.encode([]) == [0]
-    assert vocabulary.decode([2, 1, 0, 0, 0]) == ["b", "a"]
+    assert vocabulary.decode([2, 1, 0, 1, 0]) == ["b", "a"]
 
 
 @pytest.mark.parametrize("reserved", ["<s>", "</s>"])
