@@ -114,8 +114,7 @@ class RunConfig:
         _require(self, "word_dropout", 0 <= self.word_dropout <= 1, "in [0, 1]")
         _require(self, "lr_decay", 0 < self.lr_decay <= 1, "in (0, 1]")
         _require(self, "max_vocabulary", self.max_vocabulary != 1, "0 (all) or at least 2")
-        if not dataset_label(self.dataset):
-            raise InputError(f"dataset = {self.dataset!r}: give a dataset's name or a folder's path")
+        dataset_label(self.dataset)
         if not re.fullmatch(r"[A-Za-z0-9.-]+", self.system):
             raise InputError(f"system = {self.system!r}: use letters, digits, '.' and '-' only")
         if (self.encoder == "none") != (self.averaging == "none"):
@@ -194,10 +193,13 @@ def dataset_label(dataset: str) -> str:
         InputError: the folder's name has characters that a run name cannot carry.
     """
     label = PurePath(dataset).name
-    if not re.fullmatch(r"[A-Za-z0-9.-]+(_[A-Za-z0-9.-]+)*", label):
+    if not label:
+        raise InputError(f"dataset {dataset!r}: give a dataset's name or a folder's path")
+    # Run folders whose names start with a dot would be passed over as files still being written.
+    if label.startswith(".") or not re.fullmatch(r"[A-Za-z0-9.-]+(_[A-Za-z0-9.-]+)*", label):
         raise InputError(
             f"dataset {dataset!r}: rename the folder so that its name has only letters, digits, "
-            "'.', '-' and single '_'"
+            "'.', '-' and single '_', and no '.' in front"
         )
     return label
 
@@ -235,7 +237,11 @@ def _check_types(config: RunConfig) -> None:
             check_name(str(value), get_args(type_), name)
         elif type_ is float and type(value) is int:
             # One canonical JSON for 5 and 5.0, or the same run would have two fingerprints.
-            object.__setattr__(config, name, float(value))
+            try:
+                value = float(value)
+            except OverflowError:
+                value = math.inf
+            object.__setattr__(config, name, value)
         elif type(value) is not type_:
             raise InputError(f"{name} = {value!r}: must be of type {type_.__name__}")
         if type_ is float and not math.isfinite(value):

@@ -122,7 +122,8 @@ class RunName:
     def parse(name: str) -> RunName | None:
         """The parts of a folder name, or None where it is not a run folder's."""
         match = re.fullmatch(
-            r"(.+?)__([^_]+)__(standard|inputless)__L(\d+)__seed(\d+)__([0-9a-f]{8})", name
+            r"(.+?)__([^_]+)__(standard|inputless)__L(0|[1-9][0-9]*)__seed(0|[1-9][0-9]*)__([0-9a-f]{8})",
+            name,
         )
         if not match:
             return None

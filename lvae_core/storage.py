@@ -123,7 +123,9 @@ class FsspecStore:
             found: list[Any] = self._fs.ls(self._path(path), detail=False)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted({str(p).rstrip("/").rpartition("/")[2] for p in found} - {""})
+        # Of a file, some file systems list the file itself.
+        inside = {str(p).rstrip("/") for p in found} - {self._path(path)}
+        return sorted(p.rpartition("/")[2] for p in inside)
 
     def rename(self, source: str, target: str) -> None:
         self._fs.mv(self._path(source), self._path(target))
@@ -134,12 +136,16 @@ class FsspecStore:
 
 
 def open_store(url: str | Path) -> Store:
-    """The store at a local path, or at a URL with a scheme (``s3://…``).
+    """The store at a local path (``file://…`` is one), or at a URL with a scheme (``s3://…``).
 
     Raises:
         InputError: the URL's scheme is unknown or its library is not installed.
     """
-    return FsspecStore(str(url)) if "://" in str(url) else LocalStore(url)
+    scheme, separator, path = str(url).partition("://")
+    if not separator:
+        return LocalStore(url)
+    # fsspec writes local files in place: a reader could see half of one.
+    return LocalStore(path) if scheme in ("file", "local") else FsspecStore(str(url))
 
 
 def _umask() -> int:
