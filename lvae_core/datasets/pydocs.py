@@ -32,8 +32,8 @@ _NUMBER = re.compile(r"(?<!\w)[-+]?(?:0x[0-9a-f]+|\d+(?:[.,](?:\d+|x\b))*)(?!\w)
 _TOKEN = re.compile(
     rf"""
     N(?:-\w+)*(?!\w) | e\.g\. | i\.e\. | etc\.         # a number, also as in N-bit; abbreviations
-    | \w+(?=n't\b) | n't\b | '(?:s|re|ve|ll|d|m)\b      # do n't, it 's
-    | {_NAME} | \.\.\. | \w+ | [^\w\s]              # a word or a dotted name; punctuation
+    | \w+(?=n't\b) | n't\b | '(?:s|re|ve|ll|d|m)\b     # do n't, it 's
+    | {_NAME} | \.\.\. | \w+ | [^\w\s]                 # a word or a dotted name; punctuation
     """,
     re.VERBOSE,
 )

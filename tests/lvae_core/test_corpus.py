@@ -11,6 +11,7 @@ import pytest
 from lvae_core import datasets
 from lvae_core.config import InputError, RunConfig
 from lvae_core.corpus import Corpus, load, load_for
+from lvae_core.datasets.describe import describe
 
 REAL = Path(os.environ.get("LVAE_DATA_DIR") or Path(__file__).parents[3] / "shared" / "data")
 
@@ -125,3 +126,20 @@ def test_penn_treebank_has_the_published_counts() -> None:
     lines = (REAL / "ptb" / "test.txt").read_text().splitlines()
     for i in (0, 1234, 3760):
         assert corpus.vocabulary.decode(corpus.test.sentence(i)) == lines[i].split()
+
+
+@real("ptb")
+def test_penn_treebank_is_described_with_the_published_counts() -> None:
+    result = describe("ptb", REAL)
+    test = result["splits"]["test"]
+    assert (test["sentences"], test["predicted_tokens"], result["vocabulary"]) == (3761, 82430, 10_000)
+    assert result["splits"]["train"]["types"] == 9999
+    assert result["warnings"] == []
+
+
+@real("yahoo")
+def test_yahoo_is_described_with_the_published_counts() -> None:
+    result = describe("yahoo", REAL)
+    test = result["splits"]["test"]
+    assert (test["sentences"], test["predicted_tokens"]) == (10_000, 798_673)
+    assert result["warnings"] == []
