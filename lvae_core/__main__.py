@@ -104,7 +104,10 @@ def _describe(options: argparse.Namespace) -> int:
 def _download(options: argparse.Namespace) -> int:
     from lvae_core.datasets.download import download
 
-    download(options.dataset, options.data_dir)
+    for path in download(options.dataset, options.data_dir):
+        print(path)
+    where = f" --data-dir {options.data_dir}" if options.data_dir else ""
+    print(f"next: python -m lvae_core describe {options.dataset}{where}", file=sys.stderr)
     return 0
 
 
