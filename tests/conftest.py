@@ -1,7 +1,14 @@
-"""One thread for every test and every process that a test starts: sums are then split one way only."""
+"""What holds for every test: one thread, and examples that are the same every time."""
 
 import os
 
-# Read when torch is first imported, which this file leaves to the tests that need it.
+import hypothesis
+
+# Read when torch is first imported, which this file leaves to the tests that need it. One thread, so that
+# sums are split one way only, in the processes that tests start as well.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
+
+# No deadline: machines that run tests are busy. No database: nothing is left behind.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("repeatable")

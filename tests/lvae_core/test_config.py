@@ -1,0 +1,244 @@
+"""What a config admits, how it is told what is wrong with it, and what its fingerprint sees."""
+
+import copy
+import dataclasses
+import hashlib
+import json
+import re
+from typing import Any
+
+import pytest
+
+from lvae_core import config as config_module
+from lvae_core.config import (
+    InputError,
+    RunConfig,
+    apply_settings,
+    canonical_json,
+    check_name,
+    dataset_label,
+    fields_help,
+    fingerprint,
+    from_dict,
+)
+
+FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
+DATA = "d" * 64
+
+# One other valid value of every field.
+OTHER: dict[str, Any] = {
+    "dataset": "yahoo", "system": "another", "setting": "inputless", "seed": 1, "min_count": 2,
+    "max_vocabulary": 100, "max_length": 100, "encoder": "none", "averaging": "hidden", "num_samples": 2,
+    "embedding_size": 99, "hidden_size": 399, "latent_size": 31, "share_embeddings": True,
+    "linear_bias": True, "init_scale": 0.2, "dropout": 0.4, "dropout_latent_input": True,
+    "dropout_encoder": True, "word_dropout": 0.1, "kl_weight": 0.5, "kl_anneal_epochs": 5.0,
+    "batch_size": 16, "batching": "shuffled", "learning_rate": 0.5, "max_grad_norm": 1.0, "lr_decay": 0.1,
+    "decay_while_annealing": True, "patience": 4, "max_epochs": 10, "max_steps": 5, "valid_samples": 2,
+    "iw_samples": 100, "mi_samples": 4, "eval_batch_size": 8, "eval_chunk_tokens": 100,
+    "deterministic": False,
+}  # fmt: skip
+
+
+def raised(call, *args: Any, **kwargs: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        call(*args, **kwargs)
+    message = str(caught.value)
+    assert "\n" not in message, "an input error is one line"
+    return message
+
+
+def test_every_field_has_a_line_of_help_and_another_value_here():
+    assert fields_help().keys() == FIELDS.keys() == OTHER.keys()
+    assert all(text and "\n" not in text for text in fields_help().values())
+    for name, value in OTHER.items():
+        assert value != getattr(RunConfig(), name), name
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_fingerprint_sees_every_field(name):
+    base = RunConfig()
+    other = copy.copy(base)
+    # Past the constructor, since some fields (encoder) cannot change alone.
+    object.__setattr__(other, name, OTHER[name])
+    assert fingerprint(other, DATA) != fingerprint(base, DATA)
+
+
+def test_fingerprint_sees_the_data_and_the_numerics_version(monkeypatch):
+    base = fingerprint(RunConfig(), DATA)
+    assert fingerprint(RunConfig(), "e" * 64) != base
+    monkeypatch.setattr(config_module, "NUMERICS_VERSION", config_module.NUMERICS_VERSION + 1)
+    assert fingerprint(RunConfig(), DATA) != base
+
+
+def test_fingerprint_is_the_hash_of_the_documented_json():
+    values = dataclasses.asdict(RunConfig())
+    payload = {"numerics": config_module.NUMERICS_VERSION, "data": DATA, "config": values}
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
+    assert fingerprint(RunConfig(), DATA) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_fingerprint_is_blind_to_order_spelling_and_place():
+    base = RunConfig(dataset="corpora", learning_rate=2.0)
+    values = base.to_dict()
+    backwards = from_dict(dict(reversed(values.items())))
+    whole = from_dict(values | {"learning_rate": 2})
+    elsewhere = from_dict(values | {"dataset": "/somewhere/else/corpora"})
+    slash = from_dict(values | {"dataset": "other/corpora/"})
+    through_json = from_dict(json.loads(json.dumps(values)))
+    for other in (backwards, whole, elsewhere, slash, through_json):
+        assert fingerprint(other, DATA) == fingerprint(base, DATA)
+    assert whole == base
+    assert type(whole.learning_rate) is float
+    assert fingerprint(from_dict(values | {"dataset": "/somewhere/else/corpus"}), DATA) != fingerprint(
+        base, DATA
+    )
+
+
+def test_dictionary_and_config_are_inverse():
+    config = RunConfig(averaging="hidden", num_samples=7, learning_rate=0.1, seed=2**63 - 1)
+    assert from_dict(config.to_dict()) == config
+    assert list(config.to_dict()) == list(FIELDS)
+    assert from_dict({}) == RunConfig()
+
+
+def test_config_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RunConfig().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"num_samples": 0}, "num_samples = 0: must be at least 1"),
+        ({"num_samples": -3}, "num_samples = -3: must be at least 1"),
+        ({"seed": -1}, "seed = -1: must be 0 or more"),
+        ({"seed": 2**63}, "below 2**63"),
+        ({"dropout": 1.0}, "dropout = 1.0: must be in [0, 1)"),
+        ({"dropout": -0.1}, "dropout = -0.1: must be in [0, 1)"),
+        ({"word_dropout": 1.1}, "word_dropout = 1.1: must be in [0, 1]"),
+        ({"lr_decay": 0.0}, "lr_decay = 0.0: must be in (0, 1]"),
+        ({"lr_decay": 1.5}, "lr_decay = 1.5: must be in (0, 1]"),
+        ({"learning_rate": 0.0}, "learning_rate = 0.0: must be above 0"),
+        ({"init_scale": -1.0}, "init_scale = -1.0: must be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate = nan: must be finite"),
+        ({"kl_weight": float("inf")}, "kl_weight = inf: must be finite"),
+        ({"kl_weight": 10**400}, "must be finite"),
+        ({"kl_weight": -0.5}, "kl_weight = -0.5: must be 0 or more"),
+        ({"max_vocabulary": 1}, "max_vocabulary = 1: must be 0 (all) or at least 2"),
+        ({"iw_samples": 1}, "iw_samples = 1: must be at least 2"),
+        ({"mi_samples": 1}, "mi_samples = 1: must be at least 2"),
+        ({"max_epochs": 0}, "max_epochs = 0: must be at least 1"),
+        ({"hidden_size": 2.5}, "hidden_size = 2.5: must be of type int"),
+        ({"hidden_size": 2.0}, "hidden_size = 2.0: must be of type int"),
+        ({"hidden_size": True}, "hidden_size = True: must be of type int"),
+        ({"learning_rate": True}, "learning_rate = True: must be of type float"),
+        ({"linear_bias": 1}, "linear_bias = 1: must be of type bool"),
+        ({"learning_rate": "1"}, "learning_rate = '1': must be of type float"),
+        ({"dataset": None}, "dataset = None: must be of type str"),
+        ({"setting": "inputles"}, "unknown setting 'inputles': did you mean 'inputless'?"),
+        ({"setting": None}, "unknown setting 'None': choose from standard, inputless"),
+        ({"averaging": "hiden"}, "unknown averaging 'hiden': did you mean 'hidden'?"),
+        ({"batching": "buckets"}, "unknown batching 'buckets': did you mean 'bucketed'?"),
+        ({"encoder": "none"}, "both are 'none' (a language model) or neither is"),
+        ({"averaging": "none"}, "both are 'none' (a language model) or neither is"),
+        ({"encoder": "none", "averaging": "none"}, "num_samples = 1: must be 0 where encoder = 'none'"),
+        ({"setting": "inputless", "word_dropout": 0.2}, "the decoder reads no word there"),
+        ({"system": "lstm_vae"}, "system = 'lstm_vae': use letters, digits, '.' and '-' only"),
+        ({"system": ""}, "system = ''"),
+        ({"dataset": ""}, "dataset '': give a dataset's name or a folder's path"),
+        ({"dataset": "/"}, "dataset '/': give a dataset's name or a folder's path"),
+        ({"dataset": "a/b c"}, "dataset 'a/b c': rename the folder"),
+        ({"dataset": "a__b"}, "dataset 'a__b': rename the folder"),
+        ({"dataset": "b_"}, "dataset 'b_': rename the folder"),
+        ({"dataset": "x/.hidden"}, "dataset 'x/.hidden': rename the folder"),
+        ({"dataset": ".."}, "dataset '..': rename the folder"),
+        ({"lerning_rate": 0.5}, "unknown config field 'lerning_rate': did you mean 'learning_rate'?"),
+        ({"zzzz": 1}, "unknown config field 'zzzz': choose from dataset, system"),
+    ],
+)  # fmt: skip
+def test_bad_values_have_one_line_that_names_field_and_range(changes, says):
+    message = raised(from_dict, changes)
+    assert says in message
+
+
+@pytest.mark.parametrize("name", [n for n, f in FIELDS.items() if type(f.default) in (int, float)])
+def test_no_number_field_takes_a_negative_value(name):
+    value = type(FIELDS[name].default)(-1)
+    assert f"{name} = {value!r}: must be" in raised(from_dict, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "value"),
+    [
+        ("learning_rate=0.25", "learning_rate", 0.25),
+        ("learning_rate=2", "learning_rate", 2.0),
+        ("learning_rate = 1e-3 ", "learning_rate", 1e-3),
+        ("hidden_size=12", "hidden_size", 12),
+        ("share_embeddings=True", "share_embeddings", True),
+        ("share_embeddings=1", "share_embeddings", True),
+        ("deterministic=false", "deterministic", False),
+        ("setting=inputless", "setting", "inputless"),
+        ("dataset=a=b/c", "dataset", "a=b/c"),
+    ],
+)
+def test_settings_are_parsed_by_the_type_of_their_field(setting, name, value):
+    changed = apply_settings(RunConfig(), [setting])
+    assert getattr(changed, name) == value
+    assert type(getattr(changed, name)) is type(value)
+    assert dataclasses.replace(changed, **{name: getattr(RunConfig(), name)}) == RunConfig()
+
+
+def test_settings_that_need_each_other_are_applied_together():
+    lm = apply_settings(RunConfig(), ["encoder=none", "averaging=none", "num_samples=0"])
+    assert (lm.encoder, lm.averaging, lm.num_samples) == ("none", "none", 0)
+    assert apply_settings(RunConfig(), ["seed=1", "seed=2"]).seed == 2
+    assert apply_settings(RunConfig(), []) == RunConfig()
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("learning_rate", "--set learning_rate: write FIELD=VALUE"),
+        ("learningrate=1", "unknown config field 'learningrate': did you mean 'learning_rate'?"),
+        ("hidden_size=2.5", "hidden_size=2.5: must be a whole number"),
+        ("hidden_size=", "hidden_size=: must be a whole number"),
+        ("dropout=half", "dropout=half: must be a number"),
+        ("dropout=nan", "dropout = nan: must be"),
+        ("deterministic=maybe", "deterministic=maybe: must be true or false"),
+        ("setting=inputles", "unknown setting 'inputles': did you mean 'inputless'?"),
+        ("num_samples=0", "num_samples = 0: must be at least 1"),
+    ],
+)
+def test_bad_settings_have_one_line(setting, says):
+    assert says in raised(apply_settings, RunConfig(), [setting])
+
+
+def test_nearest_name_or_all_names():
+    names = ["lstm-vae", "lstm-lm", "cnn-vae"]
+    check_name("lstm-vae", names, "system")
+    assert raised(check_name, "lstm-vea", names, "system") == (
+        "unknown system 'lstm-vea': did you mean 'lstm-vae'?"
+    )
+    assert raised(check_name, "qqq", names, "system") == (
+        "unknown system 'qqq': choose from lstm-vae, lstm-lm, cnn-vae"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dataset", "label"),
+    [("ptb", "ptb"), ("/a/b/my_texts.v2", "my_texts.v2"), ("a/b/", "b"), ("./a-1", "a-1")],
+)
+def test_label_is_the_last_name(dataset, label):
+    assert dataset_label(dataset) == label
+
+
+def test_canonical_json_is_one_text_for_one_value():
+    assert canonical_json({"b": 1.5, "a": [True, None, "é"]}) == '{"a":[true,null,"\\u00e9"],"b":1.5}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json({"a": float("nan")})
+
+
+def test_cell_leaves_out_the_seed():
+    cells = {RunConfig(dataset="x/ptb", seed=seed, num_samples=5).cell for seed in range(3)}
+    assert cells == {"ptb__lstm-vae__standard__L5"}
+    assert re.fullmatch(r"[A-Za-z0-9._-]+", cells.pop())

@@ -1,0 +1,75 @@
+"""Systems as recipes: the sizes and protocol of Kruengkrai (2019) §5, typed from the paper."""
+
+import dataclasses
+
+import pytest
+
+from lvae_core.config import InputError
+from lvae_core.recipes import SYSTEMS, recipe
+
+PAPER = {
+    "dropout": 0.5,
+    "init_scale": 0.1,
+    "kl_weight": 1.0,
+    "kl_anneal_epochs": 10.0,
+    "batch_size": 32,
+    "learning_rate": 1.0,
+    "max_grad_norm": 5.0,
+    "lr_decay": 0.5,
+    "patience": 3,
+    "max_epochs": 30,
+    "iw_samples": 500,
+    "word_dropout": 0.0,
+}
+SIZES = {"ptb": (100, 400, 32), "yahoo": (512, 1024, 32)}
+
+
+@pytest.mark.parametrize("dataset", SIZES)
+@pytest.mark.parametrize("system", ["lstm-lm", "lstm-vae", "lstm-vae-avg"])
+def test_defaults_are_the_papers(dataset, system):
+    config = recipe(system, dataset=dataset)
+    assert {name: getattr(config, name) for name in PAPER} == PAPER
+    assert (config.embedding_size, config.hidden_size, config.latent_size) == SIZES[dataset]
+
+
+def test_systems_differ_in_what_their_names_say():
+    def what(system: str) -> tuple[str, str, int]:
+        config = recipe(system, num_samples=5)
+        assert config.system == system
+        return config.encoder, config.averaging, config.num_samples
+
+    assert what("lstm-lm") == ("none", "none", 0)
+    assert what("lstm-vae") == ("lstm", "loss", 5)
+    assert what("lstm-vae-avg") == ("lstm", "hidden", 5)
+    assert set(SYSTEMS) == {"lstm-lm", "lstm-vae", "lstm-vae-avg"}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_arguments_reach_the_config(system):
+    config = recipe(system, dataset="pydocs", setting="inputless", num_samples=3, seed=8)
+    assert (config.dataset, config.setting, config.seed) == ("pydocs", "inputless", 8)
+    other = recipe(system, dataset="pydocs", setting="inputless", num_samples=3, seed=9)
+    assert dataclasses.replace(other, seed=8) == config
+
+
+def test_a_folder_gets_the_sizes_of_ptb_or_of_the_dataset_it_is_named_for():
+    folder, named = recipe("lstm-vae", dataset="some/texts"), recipe("lstm-vae", dataset="my/yahoo")
+    assert (folder.embedding_size, folder.hidden_size, folder.latent_size) == SIZES["ptb"]
+    assert (named.embedding_size, named.hidden_size, named.latent_size) == SIZES["yahoo"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"system": "lstm-vea"}, "unknown system 'lstm-vea': did you mean 'lstm-vae'?"),
+        ({"system": "lstm-lm", "num_samples": 0}, "num_samples = 0: must be at least 1"),
+        ({"system": "lstm-vae", "num_samples": 0}, "num_samples = 0: must be at least 1"),
+        ({"system": "lstm-vae", "setting": "Standard"}, "did you mean 'standard'?"),
+        ({"system": "lstm-vae", "seed": -2}, "seed = -2: must be 0 or more"),
+    ],
+)
+def test_bad_arguments_have_one_line(arguments, says):
+    with pytest.raises(InputError) as caught:
+        recipe(**arguments)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
