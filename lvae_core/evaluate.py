@@ -133,7 +133,7 @@ def _with_perplexity(
 ) -> dict[str, dict[str, float]]:
     """Sums over sentences, divided once: by sentences for the NLL, by tokens for its perplexity."""
     value = float(nll.sum()) / len(nll)
-    perplexity = math.exp(float(nll.sum()) / tokens)
+    perplexity = float(torch.exp(nll.sum() / tokens))  # infinite where math.exp would raise
     entry, ppl_entry = {"value": value}, {"value": perplexity}
     if variance is not None:
         entry["stderr"] = math.sqrt(float(variance.sum())) / len(nll)
@@ -173,5 +173,6 @@ def latent_estimates(model: TextModel, split: Split, config: RunConfig) -> dict[
         gain = own - marginal
         mi = float(gain.mean())
         stderr = math.sqrt(float((gain.var(0) / M).sum())) / N
-        active = int((q.mean.var(0) > ACTIVE_VARIANCE).sum())
+        # One sentence alone does not vary.
+        active = int((q.mean.var(0, correction=min(1, N - 1)) > ACTIVE_VARIANCE).sum())
     return {"mi": {"value": mi, "stderr": stderr}, "au": {"value": active}}
