@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from statistics import fmean
 
 TRAIN_SHARE = 0.8
@@ -14,11 +13,14 @@ class Speed:
     """Measured seconds of finished runs, and what they let one expect of others."""
 
     def __init__(self) -> None:
-        self._measured: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+        # Cell, and dataset -> runs and the sums of their seconds of training and of evaluation.
+        self._sums: dict[str, tuple[int, float, float]] = {}
 
     def add(self, cell: str, train_seconds: float, evaluate_seconds: float) -> None:
         """A run of ``cell`` took this long."""
-        self._measured[cell].append((train_seconds, evaluate_seconds))
+        for key in (cell, _dataset(cell)):
+            runs, train, evaluate = self._sums.get(key, (0, 0.0, 0.0))
+            self._sums[key] = runs + 1, train + train_seconds, evaluate + evaluate_seconds
 
     def expect(self, cell: str) -> float | None:
         """Seconds that a run of ``cell`` will take.
@@ -26,22 +28,21 @@ class Speed:
         The mean over finished runs of the cell; else over those of its dataset, which is rough, since
         systems differ; None where neither has one.
         """
-        like = self._like(cell)
-        return fmean(train + evaluate for train, evaluate in like) if like else None
+        runs, train, evaluate = self._like(cell)
+        return (train + evaluate) / runs if runs else None
 
     def done_share(self, cell: str, phase: str, fraction: float) -> float:
         """The part of a run's time, 0 to 1, that lies behind at ``fraction`` of a phase."""
-        like = self._like(cell)
-        total = sum(train + evaluate for train, evaluate in like)
-        share = sum(train for train, _ in like) / total if total > 0 else TRAIN_SHARE
+        _, train, evaluate = self._like(cell)
+        share = train / (train + evaluate) if train + evaluate > 0 else TRAIN_SHARE
         return share * fraction if phase == "train" else share + (1.0 - share) * fraction
 
-    def _like(self, cell: str) -> Sequence[tuple[float, float]]:
-        if self._measured.get(cell):
-            return self._measured[cell]
-        dataset = cell.partition("__")[0]
-        cells = [other for other in self._measured if other.partition("__")[0] == dataset]
-        return [seconds for other in cells for seconds in self._measured[other]]
+    def _like(self, cell: str) -> tuple[int, float, float]:
+        return self._sums.get(cell) or self._sums.get(_dataset(cell)) or (0, 0.0, 0.0)
+
+
+def _dataset(cell: str) -> str:
+    return cell.partition("__")[0]
 
 
 def projected_seconds(elapsed: float, start: float, share: float) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import cast
 
@@ -69,27 +69,16 @@ class Grid:
             InputError: an unknown system, setting or field, or a value out of its range.
         """
         cells = [
-            (dataset, system, setting, num_samples)
+            apply_settings(
+                recipe(system, dataset=dataset, setting=cast(Setting, setting), num_samples=num_samples),
+                self.changes,
+            )
             for dataset, (system, samples), setting in product(
                 self.datasets, self.systems.items(), self.settings
             )
             for num_samples in samples
         ]
-        configs = [
-            apply_settings(
-                recipe(
-                    system,
-                    dataset=dataset,
-                    setting=cast(Setting, setting),
-                    num_samples=num_samples,
-                    seed=seed,
-                ),
-                self.changes,
-            )
-            for seed in range(self.seeds)
-            for dataset, system, setting, num_samples in cells
-        ]
-        return list(dict.fromkeys(configs))
+        return [replace(config, seed=seed) for seed in range(self.seeds) for config in dict.fromkeys(cells)]
 
 
 PRESETS: Mapping[str, Grid] = {

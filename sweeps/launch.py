@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import tempfile
@@ -20,8 +21,9 @@ from lvae_core.corpus import Corpus
 from lvae_core.record import Study
 from lvae_core.trainer import Runtime
 from sweeps.cluster import environment
+from sweeps.estimate import clock
 from sweeps.plan import PlannedRun
-from sweeps.progress import Display
+from sweeps.progress import Display, short
 from sweeps.trainable import Job, RunTrainable
 
 LOSSES = 20
@@ -112,10 +114,17 @@ def launch(
                     lost[name] += 1
                     display.board.lose(name)
             for name in [name for name in display.board.waiting if lost[name] > losses]:
-                message = f"its process or node was lost {lost[name]} times"
-                display.board.give_up(name, {"class": "infrastructure", "message": message})
-                study.run(name).write_failure("infrastructure", message, "")
+                _give_up(name, lost[name], study, display)
     return not (interrupt.requested and display.board.waiting)
+
+
+def _give_up(name: str, times: int, study: Study, display: Display) -> None:
+    message = f"its process or node was lost {times} times"
+    display.board.give_up(name, {"class": "infrastructure", "message": message})
+    display.say(f"{short(name)}: failed, infrastructure: {message}")
+    # The board knows it, and the others go on, even where the storage is what has failed.
+    with contextlib.suppress(OSError):
+        study.run(name).write_failure("infrastructure", message, "")
 
 
 def _fit(trainable: Any, names: Sequence[str], watch: _Watch, resources: Resources, losses: int) -> None:
@@ -167,7 +176,7 @@ class _Watch(tune.Callback):
 
     def __init__(self, display: Display, interrupt: Interrupt, lost: Counter[str]) -> None:
         self._display, self._board, self._interrupt, self._lost = display, display.board, interrupt, lost
-        self._told: set[str] = set()
+        self._told = False
         self.stopper = _Stopper(self)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -180,11 +189,8 @@ class _Watch(tune.Callback):
     ) -> None:
         name = trial.config["run"]
         self._board.report(name, result)
-        for line in result["warnings"]:
-            self._display.say(f"{name}: {line}")
-        if result["phase"] == "failed":
-            failure = result["failure"]
-            self._display.say(f"{name}: failed, {failure['class']}: {failure['message']}")
+        for line in (*result["warnings"], *_news(result)):
+            self._display.say(f"{short(name)}: {line}")
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._lose(trial)
@@ -198,7 +204,7 @@ class _Watch(tune.Callback):
             for trial in trials:
                 if trial.status == Trial.RUNNING:
                     self._finish(trial)
-            self._told.add("")
+            self._told = True
         self._display.refresh()
 
     def over(self) -> bool:
@@ -216,7 +222,7 @@ class _Watch(tune.Callback):
         self._lost[name] += 1
         if name in self._board.running:
             self._board.lose(name)
-        self._display.say(f"{name}: its process or node was lost ({self._lost[name]}); taken up again")
+        self._display.say(f"{short(name)}: its process or node was lost ({self._lost[name]})")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restoration that never comes
@@ -231,6 +237,17 @@ class _Stopper(tune.Stopper):
 
     def stop_all(self) -> bool:
         return self._watch.over()
+
+
+def _news(report: Mapping[str, Any]) -> list[str]:
+    """What there is to say of a report, for people."""
+    if report["phase"] == "failed":
+        return ["failed, {class}: {message}".format(**report["failure"])]
+    if report["phase"] == "done":
+        estimates, seconds = report["estimates"], report["train_seconds"] + report["evaluate_seconds"]
+        name = "ppl" if "ppl" in estimates else "ppl_elbo"
+        return [f"done in {clock(seconds)}, test {name} {estimates[name]['value']:.2f}"]
+    return []
 
 
 def _first_line(error: Exception) -> str:

@@ -85,7 +85,8 @@ class Options:
     retry_failed: _Flag = False
     """Take up failed runs again, too."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise InputError where a number or a name cannot be used."""
         if self.gpus_per_run == "auto":
             raise InputError("--gpus-per-run auto: not available yet; give a number such as 0.25")
         gpus = self.gpus_per_run
@@ -147,6 +148,7 @@ def run(options: Options, *, again: str) -> int:
     Raises:
         InputError: something given cannot be used; nothing has been started or written.
     """
+    options.check()
     out = console()
     configs = options.grid().configs()
     corpora = load_corpora(configs, options.data_dir)

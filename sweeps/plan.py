@@ -120,7 +120,7 @@ def _claims(claim: Mapping[str, Any], config: RunConfig, key: str) -> bool:
     if claim.get("fingerprint") != key or not isinstance(present, dict):
         return False
     label = PurePath(str(present.get("dataset"))).name
-    return {**present, "dataset": label} == {**config.to_dict(), "dataset": dataset_label(config.dataset)}
+    return {**present, "dataset": label} == {**vars(config), "dataset": dataset_label(config.dataset)}
 
 
 def _comparable(names: Iterable[str], cells: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -20,6 +20,9 @@ from sweeps.plan import Plan, PlannedRun
 
 LIVE_SECONDS, LINE_SECONDS = 0.5, 10.0
 """How often a terminal is redrawn, and how often a line appears where there is none."""
+
+MOST_ROWS = 12
+"""Of the runs under way, and of the cells, so many are shown."""
 
 
 @dataclass
@@ -56,12 +59,12 @@ class Board:
     failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name -> class and message of the runs that failed in this launch."""
 
-    @staticmethod
-    def of(plan: Plan, runs: Iterable[PlannedRun]) -> Board:
+    @classmethod
+    def of(cls, plan: Plan, runs: Iterable[PlannedRun]) -> Self:
         """The board of a launch that is about to do ``runs``."""
         waiting = {run.name: run.config.cell for run in runs}
         failed = sum(run.name not in waiting for run in plan.with_status("failed"))
-        return Board(plan.speed, len(plan.with_status("done")), failed, waiting)
+        return cls(plan.speed, len(plan.with_status("done")), failed, waiting)
 
     def start(self, name: str) -> None:
         """A run has an actor."""
@@ -120,11 +123,17 @@ class Board:
         waiting = [self.speed.expect(cell) for cell in self.waiting.values()]
         return remaining_seconds(waiting, running, self.slots)
 
-    def counts(self) -> str:
+    def summary(self) -> str:
         """One line of numbers."""
-        return (
-            f"{self.done} done, {len(self.running)} running, {self.failed} failed, {len(self.waiting)} left"
-        )
+        counts = {
+            "done": self.done,
+            "running": len(self.running),
+            "failed": self.failed,
+            "left": len(self.waiting),
+        }
+        line = ", ".join(f"{number} {word}" for word, number in counts.items())
+        eta = self.eta() if self.running else None
+        return f"{self.share():.0%}: {line}" + ("" if eta is None else f"; about {clock(eta)} to go")
 
 
 def describe(run: Running) -> str:
@@ -135,24 +144,22 @@ def describe(run: Running) -> str:
     return f"epoch {run.epoch}{ppl}" if run.phase == "train" else f"evaluating{ppl}"
 
 
-def draw(board: Board, *, rows: int = 12) -> Group:
-    """The board as a terminal shows it; at most ``rows`` of the running runs and of the cells."""
-    bar = Table.grid(padding=(0, 1))
-    bar.add_row(
-        ProgressBar(total=1.0, completed=board.share(), width=40),
-        f"{board.share():4.0%}  {board.counts()}  about {clock(board.eta())} to go",
-    )
+def draw(board: Board) -> Group:
+    """The board as a terminal shows it."""
     runs = Table.grid(padding=(0, 2))
-    for name, run in list(board.running.items())[:rows]:
-        runs.add_row(
-            ProgressBar(total=1.0, completed=run.share or 0.0, width=12),
-            Text(name.rpartition("__")[0], overflow="ellipsis", no_wrap=True),
-            describe(run),
-        )
-    best = Table(title="best validation perplexity so far", title_justify="left", box=None)
-    for cell, value in sorted(board.best.items())[:rows]:
+    for name, run in list(board.running.items())[:MOST_ROWS]:
+        bar = ProgressBar(total=1.0, completed=run.share or 0.0, width=12)
+        runs.add_row(bar, Text(short(name), overflow="ellipsis", no_wrap=True), describe(run))
+    best = Table("lowest validation perplexity so far", "", box=None, header_style="dim")
+    for cell, value in sorted(board.best.items())[:MOST_ROWS]:
         best.add_row(cell, f"{value:.2f}")
-    return Group(bar, runs, *([best] if board.best else []))
+    bar = ProgressBar(total=1.0, completed=board.share())
+    return Group(bar, Text(board.summary()), runs, *([best] if board.best else []))
+
+
+def short(name: str) -> str:
+    """A run's name without its fingerprint."""
+    return name.rpartition("__")[0]
 
 
 class Display:
@@ -195,10 +202,9 @@ class Display:
         if self._live:
             self._live.update(draw(self.board), refresh=True)
             return
-        board = self.board
-        self.say(f"{board.share():.0%}: {board.counts()}, about {clock(board.eta())} to go")
-        for name, run in board.running.items():
-            self.say(f"  {name.rpartition('__')[0]}: {describe(run)}")
+        self.say(self.board.summary())
+        for name, run in list(self.board.running.items())[:MOST_ROWS]:
+            self.say(f"  {short(name)}: {describe(run)}")
 
 
 def console() -> Console:

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweeps.paper_grid import main
+
+SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
+TOY = ["--datasets", "toy", "--seeds", "1"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LVAE_DATA_DIR", raising=False)
+
+
+def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_without_its_data_the_paper_says_how_to_run_the_demo(tmp_path):
+    done = script()
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ptb: no train file")
+    assert line.endswith("python sweeps/paper_grid.py --preset demo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
+    done = script("--preset", "demo", "--seeds", "3", "--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    (total,) = [line for line in done.stdout.splitlines() if "│ all" in line]
+    assert total.replace("│", "").split()[:4] == ["all", "24", "0", "0"]
+    assert "unknown until one run has finished" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--sedes", "3"], ["--seeds", "three"], ["--preset", "dmo"]])
+def test_what_the_command_line_does_not_know(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--datasets", "tyo"], "did you mean 'toy'"),
+        (["--datasets", "no/such/folder"], "no such folder"),
+        (["--datasets"], "--datasets: give at least one"),
+        ([*TOY, "--systems", "lstm-va"], "did you mean 'lstm-vae'"),
+        ([*TOY, "--settings", "standart"], "did you mean 'standard'"),
+        ([*TOY, "--num-samples", "0"], "num_samples = 0: must be at least 1"),
+        (["--datasets", "toy", "--seeds", "0"], "--seeds 0: must be at least 1"),
+        ([*TOY, "--max-epochs", "0"], "max_epochs = 0: must be at least 1"),
+        ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),
+        ([*TOY, "--set", "seed=4"], "use --seeds"),
+        ([*TOY, "--set", "dropout"], "FIELD=VALUE"),
+        ([*TOY, "--gpus-per-run", "auto"], "--gpus-per-run auto: not available yet"),
+        ([*TOY, "--gpus-per-run", "1.5"], "--gpus-per-run 1.5"),
+        ([*TOY, "--gpus-per-run", "nan"], "--gpus-per-run nan"),
+        ([*TOY, "--cpus-per-run", "0"], "--cpus-per-run 0: must be at least 1"),
+        ([*TOY, "--max-concurrent", "0"], "--max-concurrent 0: must be at least 1"),
+        ([*TOY, "--study", "a/b"], "--study 'a/b'"),
+        ([*TOY, "--storage", "file"], "cannot be written"),
+        ([*TOY, "--storage", "nosuch://place"], "nosuch"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_started(arguments, message, tmp_path, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert "Traceback" not in out + err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_settings_may_be_several_and_repeated(tmp_path, capsys):
+    changes = ["--set", "hidden_size=4", "latent_size=3", "--set", "dropout=0", "--max-epochs", "2"]
+    assert main([*TOY, *changes, "--dry-run"]) == 0
+    bad = ["--set", "hidden_size=4", "--set", "dropout=2"]
+    assert main([*TOY, *bad, "--dry-run"]) == 2
+    assert "dropout = 2.0" in capsys.readouterr().err
+
+
+def test_a_damaged_config_stops_the_launch(tmp_path, capsys):
+    from lvae_core.config import fingerprint
+    from lvae_core.corpus import load
+    from lvae_core.record import run_name
+    from sweeps.grid import Grid
+
+    (config,) = Grid(
+        datasets=("toy",), systems={"lstm-lm": (1,)}, settings=("standard",), seeds=1
+    ).configs()
+    name = run_name(config, fingerprint(config, load("toy").data_sha256))
+    folder = tmp_path / "runs" / "paper" / name
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{")
+    assert main([*TOY, "--systems", "lstm-lm", "--settings", "standard"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{folder}/config.json: damaged" in line
+    assert "move this folder" in line
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
