@@ -204,7 +204,9 @@ def _notes(lines: Sequence[Line]) -> list[str]:
     if any(isinstance(value, str) and value.endswith(" *") for value in values):
         notes.append("*: the tightest valid number of a system; compare these, and no others")
     if any(isinstance(value, Difference) for value in values):
-        notes.append("vs LM: NLL minus LSTM-LM's exact NLL; negative is better")
+        notes.append(
+            "vs LM: NLL minus LSTM-LM's exact NLL; a gain where it is negative and the number valid"
+        )
     if any(isinstance(value, Derived) for value in values):
         notes.append("†: not printed in the paper, but follows from what is: NLL + (L - 1) KL")
     return notes

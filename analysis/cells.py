@@ -110,7 +110,9 @@ def variant_labels(runs: pd.DataFrame) -> list[Variant]:
     resolved = _resolve(signatures)
     distinct = list(dict.fromkeys(resolved.values()))
     differing = [
-        position for position in range(len(_VARIANT_FIELDS)) if len({s[position] for s in distinct}) > 1
+        position
+        for position in range(len(_VARIANT_FIELDS))
+        if len({signature[position] for signature in distinct} - {None}) > 1
     ]
     return [_variant(resolved[signature], differing) for signature in signatures]
 

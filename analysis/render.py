@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import pandas as pd
 import rich.box
 import rich.table
+from rich.console import Console
+from rich.measure import Measurement
 from rich.text import Text
 
 from analysis.cells import Counts
@@ -78,24 +80,38 @@ def status_text(counts: Counts) -> str:
     return ", ".join(there) or "–"
 
 
-def rich_table(table: Table) -> rich.table.Table:
-    """For a terminal of 100 columns, without its title; says as much without colour."""
+def print_table(console: Console, table: Table) -> None:
+    """Draw a table, without its title, for 100 columns; it says as much without colour.
+
+    One that needs more than the window has gets more: a line that the terminal breaks can be read, half a
+    number cannot.
+    """
+    drawn = _rich_table(table)
+    window = console.width
+    console.width = max(
+        window, Measurement.get(console, console.options.update(width=10_000), drawn).minimum
+    )
+    console.print(drawn)
+    console.width = window
+
+
+def _rich_table(table: Table) -> rich.table.Table:
     drawn = rich.table.Table(
         box=rich.box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    headings = _rich_headings(table)
-    grid = [[Text(_broken(line.label)), *map(Text, _narrow(line, table.columns))] for line in table.lines]
-    drawn.add_column(Text("\n" if "\n" in headings[0] else ""), min_width=12)
-    for position, (column, heading) in enumerate(zip(table.columns, headings, strict=True), start=1):
-        cells = [Text(heading), *(row[position] for row in grid if position < len(row))]
-        width = max(part.cell_len for cell in cells for part in cell.split())
-        drawn.add_column(cells[0], justify="left" if column.text else "right", min_width=width)
+    headings = ["", *_rich_headings(table)]
+    grid = [[_broken(line.label), *_narrow(line, table.columns)] for line in table.lines]
+    text = [True, *(column.text for column in table.columns)]
+    for position, (heading, is_text) in enumerate(zip(headings, text, strict=True)):
+        cells = [Text(heading), *(Text(row[position]) for row in grid if position < len(row))]
+        width = max(part.cell_len for cell in cells for part in cell.split(allow_blank=True))
+        drawn.add_column(cells[0], justify="left" if is_text else "right", min_width=width)
     for line, following, row in zip(table.lines, [*table.lines[1:], None], grid, strict=True):
         ends = following is not None and following.kind == "heading"
-        drawn.add_row(*row, style=_STYLES[line.kind], end_section=ends)
+        drawn.add_row(*map(Text, row), style=_STYLES[line.kind], end_section=ends)
     return drawn
 
 

@@ -6,6 +6,7 @@ One :class:`Report` is composed from the runs and then told twice: on the termin
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ from analysis.render import (
     markdown_code,
     markdown_escape,
     markdown_table,
-    rich_table,
+    print_table,
 )
 from analysis.tables import table2, table3
 from analysis.values import Table, dataset_title, row_label
@@ -166,7 +167,7 @@ def print_report(report: Report, console: Console) -> None:
     for text in EXPLANATION:
         _line(console, text, bullet=True)
     if report.examples:
-        _line(console, "\nIn numbers:")
+        console.print("\nIn numbers:")
     for text in report.examples:
         _line(console, text, bullet=True)
     for table in report.bounds:
@@ -189,9 +190,7 @@ def print_report(report: Report, console: Console) -> None:
 def _table(console: Console, table: Table) -> None:
     console.print()
     _heading(console, table.title)
-    drawn = rich_table(table)
-    # Too wide for the window is better than cut off.
-    console.print(drawn, width=max(console.width, console.measure(drawn).minimum))
+    print_table(console, table)
     console.print()
     for note in table.notes:
         _line(console, note, bullet=True)
@@ -202,13 +201,16 @@ def _heading(console: Console, text: str) -> None:
 
 
 def _line(console: Console, text: str, *, bullet: bool = False) -> None:
-    width = min(console.width, _TEXT_WIDTH)
-    if bullet:
-        console.print(Text("- "), end="")
-        wrapped = Text(text).wrap(console, width - 2)
-        console.print(Text("\n  ").join(wrapped), soft_wrap=True)
-    else:
-        console.print(Text(text), width=width)
+    # A path or a run's name is never broken: it is there to be copied.
+    lines = textwrap.wrap(
+        text,
+        min(console.width, _TEXT_WIDTH),
+        initial_indent="- " if bullet else "",
+        subsequent_indent="  " if bullet else "",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
 def write(report: Report, out: str) -> str:

@@ -1,0 +1,91 @@
+"""The command line as a user runs it: in a process of its own."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lvae_core.record import RunFolder
+
+WriteRun = Callable[..., RunFolder]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def summarize(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(ROOT / "analysis" / "summarize.py"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_studies_under_runs_become_a_report(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", study="runs/a")
+    write_run("lstm-vae-avg", 5, study="runs/b", estimates={"nll_elbo": 97.0, "nll_joint": 127.0})
+    done = summarize(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "Report: summary/report.md"
+    assert (tmp_path / "summary" / "report.md").is_file()
+    assert max(map(len, lines)) <= 100
+    assert "Table 2a. PTB" in done.stdout
+    assert "not a bound" in done.stdout
+
+
+def test_given_studies_and_folder_are_used_alone(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", study="runs/a")
+    write_run("lstm-vae", study="mine/b")
+    done = summarize(tmp_path, "mine/b", "--out", "tables")
+    assert done.returncode == 0
+    assert "runs: 1 (1 done)" in done.stdout
+    assert (tmp_path / "tables" / "table2.tex").is_file()
+    assert not (tmp_path / "summary").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "error: no study under runs/; make one with: python sweeps/paper_grid.py --preset demo"),
+        (("nowhere",), "error: nowhere: there is no such study; give a folder that a sweep has written"),
+        (("study", "--out", "file"), "error: --out file: cannot be written"),
+        (("nofs://x",), "error: nofs://x: not a storage address"),
+    ],
+)
+def test_bad_input_ends_in_one_line_and_status_2(
+    tmp_path: Path, write_run: WriteRun, arguments: tuple[str, ...], complaint: str
+) -> None:
+    write_run()
+    (tmp_path / "file").write_text("in the way")
+    done = summarize(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(complaint)
+    assert done.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "study"]
+
+
+def test_an_unknown_option_has_status_2(tmp_path: Path) -> None:
+    assert summarize(tmp_path, "--colour", "red").returncode == 2
+
+
+def test_a_terminal_without_the_signs_gets_the_table_all_the_same(
+    tmp_path: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    write_run(seed=0)
+    write_run(seed=1)
+    done = summarize(tmp_path, "study")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "100.0?0.0" in done.stdout
+
+
+def test_no_module_of_the_package_loads_torch() -> None:
+    modules = sorted(path.stem for path in (ROOT / "analysis").glob("*.py") if path.stem != "__init__")
+    assert "summarize" in modules
+    program = "import importlib, sys, analysis\n" + "".join(
+        f"importlib.import_module('analysis.{module}')\n" for module in modules
+    )
+    program += "print(sorted({'torch', 'ray'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
