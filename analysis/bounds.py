@@ -47,8 +47,8 @@ EXPLANATION = (
 """Which number is which, for a reader who has not met these words."""
 
 CAUTION = (
-    "A valid bound above LSTM-LM's number does not prove a model worse: it says that no gain has been "
-    "shown."
+    "A gain is a difference of means over seeds: one that is not large beside their ± may be chance. A "
+    "valid bound above LSTM-LM's number does not prove a model worse: it says that no gain has been shown."
 )
 
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from pathlib import PurePath
 from typing import Any, get_type_hints
 
 import pandas as pd
 
-from lvae_core.config import InputError, RunConfig, fingerprint, from_dict
-from lvae_core.record import ESTIMATES, DamagedError, RunFolder, RunName, Study, run_name
+from analysis.studies import Source
+from lvae_core.config import InputError, RunConfig, dataset_label, fingerprint, from_dict
+from lvae_core.record import ESTIMATES, DamagedError, RunFolder, RunName, run_name
 
 IDENTITY = ("dataset", "system", "setting", "num_samples", "seed")
 """What a run folder's name says of it."""
@@ -35,55 +35,26 @@ _DTYPES = {int: "Int64", float: "Float64", bool: "boolean"}
 
 @dataclass(frozen=True)
 class Runs:
-    """What was found in the studies."""
+    """What was found."""
 
     frame: pd.DataFrame
-    """One row a run, sorted by what its name says; what is not known is NA. Columns: study, run, the
-    name's parts, status, fingerprint, data_sha256, numerics ("current", or where the fingerprint is not
-    what this version of lvae_core gives to that config and data: the version that provenance.json names,
-    or "other"), each estimate and its ``_stderr``, failure_class, failure_attempt, message, the counts
-    and times of result.json, what provenance.json says of the last attempt, and every config field."""
+    """One row a run, sorted by what its name says; what is not known is NA. Columns: study, run (its name,
+    or where it lies if it has another), the name's parts, status, fingerprint, data_sha256, numerics
+    ("current", or where the fingerprint is not what this version of lvae_core gives to that config and
+    data: the version that provenance.json names, or "other"), each estimate and its ``_stderr``,
+    failure_class, failure_attempt, message, the counts and times of result.json, what provenance.json
+    says of the last attempt, and every config field."""
     studies: tuple[str, ...]
     problems: tuple[str, ...]
     """One line for each file that cannot be what was written."""
     duplicates: int
-    """Runs left out because another study holds the same run."""
+    """Runs left out because the same run is there once more."""
 
 
-def open_study(path: str) -> Study:
-    """The study at a path or URL.
-
-    Raises:
-        InputError: there is no such place, or it holds no run folder.
-    """
-    study = Study(path)
-    try:
-        if study.run_names():
-            return study
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    name = PurePath(study.url).name
-    if RunName.parse(name):
-        raise InputError(f"{path}: this is one run; give its study, the folder that holds it")
-    inside = [child for child in study.store.names() if Study(f"{study.url}/{child}").run_names()]
-    if inside:
-        raise InputError(f"{path}: holds studies, is none itself; give {path.rstrip('/')}/{inside[0]}")
-    if not study.store.exists(""):
-        raise InputError(f"{path}: there is no such study; give a folder that a sweep has written")
-    raise InputError(f"{path}: not a study, it holds no run folder; give one that a sweep has written")
-
-
-def find_studies(storage: str) -> list[Study]:
-    """Every study directly in a storage place, sorted by name."""
-    store = Study(storage).store
-    studies = (Study(f"{store.url}/{name}") for name in store.names())
-    return [study for study in studies if study.run_names()]
-
-
-def collect(studies: Sequence[Study], advance: Callable[[int, int], None] | None = None) -> Runs:
-    """Read all runs of ``studies``; ``advance(read, total)`` is told how far it is."""
-    distinct = {study.url: study for study in studies}
-    folders = [(study, study.run(name)) for study in distinct.values() for name in study.run_names()]
+def collect(sources: Sequence[Source], advance: Callable[[int, int], None] | None = None) -> Runs:
+    """Read all runs of ``sources``; ``advance(read, total)`` is told how far it is."""
+    distinct = {source.url: source for source in sources}
+    folders = [(source, folder) for source in distinct.values() for folder in source.folders]
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
     for row, complaints in _read_all([folder for _, folder in folders]):
@@ -91,8 +62,8 @@ def collect(studies: Sequence[Study], advance: Callable[[int, int], None] | None
         problems += complaints
         if advance:
             advance(len(rows), len(folders))
-    for row, (study, _) in zip(rows, folders, strict=True):
-        row["study"] = study.url
+    for row, (source, _) in zip(rows, folders, strict=True):
+        row["study"] = source.url
     kept, conflicts = _once(rows)
     return Runs(_frame(kept), tuple(distinct), tuple(problems + conflicts), len(rows) - len(kept))
 
@@ -109,9 +80,9 @@ def _read_all(folders: Sequence[RunFolder]) -> Iterable[tuple[dict[str, Any], li
 def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     """One row of the frame, and a line for each damaged file."""
     name = RunName.parse(folder.name)
-    assert name is not None, folder.name
-    row: dict[str, Any] = {key: getattr(name, key) for key in IDENTITY}
-    row |= {"run": folder.name, "fingerprint": name.fingerprint}
+    row: dict[str, Any] = {"run": folder.name if name else str(folder)}
+    if name:
+        row |= {key: getattr(name, key) for key in (*IDENTITY, "fingerprint")}
     problems = []
     try:
         row |= _facts(folder)
@@ -151,19 +122,21 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
         }
     if values is not None:
         config = _config(folder, "config.json", values)
-        if not folder.name.startswith(f"{config.cell}__seed{config.seed}__"):
+        if RunName.parse(folder.name) and not folder.name.startswith(f"{config.cell}__seed{config.seed}__"):
             raise DamagedError(f"{folder}/config.json: damaged, it is the config of another run")
-        row |= {field: getattr(config, field) for field in CONFIG_FIELDS}
+        row |= _config_columns(config)
     return row
 
 
 def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     config = _config(folder, "result.json", result.get("config"))
     identity, data = str(result.get("fingerprint")), str(result.get("data_sha256"))
-    if run_name(config, identity) != folder.name:
+    name = run_name(config, identity)
+    if RunName.parse(folder.name) and name != folder.name:
         raise DamagedError(f"{folder}/result.json: damaged, it is the result of another run")
-    row: dict[str, Any] = {field: getattr(config, field) for field in CONFIG_FIELDS}
+    row = _config_columns(config)
     row |= {
+        "run": name,
         "fingerprint": identity,
         "data_sha256": data,
         "numerics": "current" if fingerprint(config, data) == identity else "other",
@@ -184,6 +157,10 @@ def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
         if "stderr" in estimate:
             row[f"{name}_stderr"] = _number(folder, "result.json", estimate, "stderr", of=name)
     return row
+
+
+def _config_columns(config: RunConfig) -> dict[str, Any]:
+    return config.to_dict() | {"dataset": dataset_label(config.dataset)}
 
 
 def _config(folder: RunFolder, file: str, values: Any) -> RunConfig:

@@ -61,7 +61,7 @@ def compose(runs: Runs) -> Report:
     """Everything that the runs say."""
     frame = runs.frame
     cells = average_cells(frame)
-    present = set(frame["dataset"])
+    present = set(frame["dataset"].dropna())
     paper = [dataset for dataset in TITLES if dataset in present]
     datasets = [*paper, *sorted(present - set(paper))]
     tables2 = [
@@ -92,17 +92,19 @@ def _facts(runs: Runs) -> Iterable[str]:
     by_status = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
     yield f"runs: {len(frame)} ({by_status})"
     if runs.duplicates:
-        yield f"the same run in several studies counts once: {runs.duplicates} left out"
+        yield f"the same run counts once, wherever it lies: {runs.duplicates} left out"
     commits = frame["commit"].str[:10] + frame["dirty"].map({True: " + changes"}).fillna("")
     for name, column in [("commit", commits), ("versions", frame["versions"]), ("device", frame["device"])]:
         found = column.value_counts()
         if len(found):
             yield f"{name}: " + "; ".join(f"{value} ({count} runs)" for value, count in found.items())
     done = frame[frame["status"] == "done"]
-    hours = done[["train_seconds", "evaluate_seconds"]].sum(axis=1).groupby(done["dataset"]).sum() / 3600
-    if len(hours):
-        parts = ", ".join(f"{dataset_title(str(name))} {value:.3g}" for name, value in hours.items())
-        yield f"cost: {hours.sum():.3g} device-hours in {len(done)} finished runs ({parts})"
+    seconds = done[["train_seconds", "evaluate_seconds"]].sum(axis=1).groupby(done["dataset"]).sum()
+    if len(seconds):
+        unit, size = ("hours", 3600) if seconds.sum() >= 3600 else ("minutes", 60)
+        parts = ", ".join(f"{dataset_title(str(name))} {s / size:.3g}" for name, s in seconds.items())
+        total = f"{seconds.sum() / size:.3g} device-{unit}"
+        yield f"cost: {total} in {len(done)} finished runs ({parts})"
 
 
 def _failures(frame: pd.DataFrame) -> Iterable[tuple[str, str]]:

@@ -19,10 +19,10 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from analysis.collect import Runs, collect, find_studies, open_study
+from analysis.collect import Runs, collect
 from analysis.report import compose, print_report, write
+from analysis.studies import Source, find_sources, open_source
 from lvae_core.config import InputError
-from lvae_core.record import Study
 
 DEFAULT_STORAGE = "runs"
 """Where the sweeps keep their studies unless told otherwise."""
@@ -37,7 +37,7 @@ def summarize(
         tyro.conf.Positional,
         tyro.conf.arg(
             metavar="[STUDY_DIR ...]",
-            help="Folders or URLs of studies, merged.",
+            help="Folders or URLs of studies or of single runs, merged.",
             help_behavior_hint=f"(default: every study under {DEFAULT_STORAGE}/)",
         ),
     ] = (),
@@ -48,7 +48,7 @@ def summarize(
 
     Several studies are merged; a run that is in more than one of them counts once.
     """
-    report = compose(_read(_studies(studies)))
+    report = compose(_read(_sources(studies)))
     try:
         path = write(report, out)
     except OSError as error:
@@ -68,10 +68,10 @@ def main() -> None:
         sys.exit(2)
 
 
-def _studies(paths: tuple[str, ...]) -> list[Study]:
+def _sources(paths: tuple[str, ...]) -> list[Source]:
     if paths:
-        return [open_study(path) for path in paths]
-    found = find_studies(DEFAULT_STORAGE)
+        return [open_source(path) for path in paths]
+    found = find_sources(DEFAULT_STORAGE)
     if not found:
         raise InputError(
             f"no study under {DEFAULT_STORAGE}/; make one with: python sweeps/paper_grid.py --preset demo"
@@ -79,13 +79,13 @@ def _studies(paths: tuple[str, ...]) -> list[Study]:
     return found
 
 
-def _read(studies: list[Study]) -> Runs:
+def _read(sources: list[Source]) -> Runs:
     columns = (TextColumn("reading runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # On stderr, and gone when done: stdout has the tables alone.
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("read", total=None)
-        return collect(studies, lambda read, total: progress.update(task, completed=read, total=total))
+        return collect(sources, lambda read, total: progress.update(task, completed=read, total=total))
 
 
 def _console() -> Console:

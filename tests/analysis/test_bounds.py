@@ -7,8 +7,9 @@ from analysis.bounds import EXPLANATION, bounds_table, examples, missing_cells
 from analysis.cells import Average, Cell, Counts, average_cells
 from analysis.collect import collect
 from analysis.published import Fact
+from analysis.studies import open_source
 from analysis.values import Derived, Difference, Table
-from lvae_core.record import RunFolder, Study
+from lvae_core.record import RunFolder
 
 WriteRun = Callable[..., RunFolder]
 
@@ -21,7 +22,7 @@ LM = {"nll": 101.0, "ppl": 100.0}
 
 
 def cells(tmp_path: Path) -> list[Cell]:
-    return average_cells(collect([Study(str(tmp_path / "study"))]).frame)
+    return average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
 
 
 def block(table: Table, label: str, heading: str = "standard") -> dict[str, list[object]]:

@@ -5,13 +5,14 @@ import pytest
 
 from analysis.cells import Average, Cell, Counts, average_cells
 from analysis.collect import collect
+from analysis.studies import open_source
 from lvae_core.record import RunFolder, Study
 
 WriteRun = Callable[..., RunFolder]
 
 
 def cells(tmp_path: Path, *studies: str) -> list[Cell]:
-    return average_cells(collect([Study(str(tmp_path / s)) for s in studies or ("study",)]).frame)
+    return average_cells(collect([open_source(str(tmp_path / s)) for s in studies or ("study",)]).frame)
 
 
 def test_mean_and_sample_std_over_seeds(tmp_path: Path, write_run: WriteRun) -> None:

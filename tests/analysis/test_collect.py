@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.collect import Runs, collect, find_studies, open_study
+from analysis.collect import Runs, collect
+from analysis.studies import find_sources, open_source
 from lvae_core.config import InputError
 from lvae_core.record import RunFolder, Study
 
@@ -14,7 +15,7 @@ WriteRun = Callable[..., RunFolder]
 
 
 def read(tmp_path: Path, *studies: str) -> Runs:
-    return collect([open_study(str(tmp_path / study)) for study in studies or ("study",)])
+    return collect([open_source(str(tmp_path / study)) for study in studies or ("study",)])
 
 
 def test_a_finished_run_is_one_row_with_everything_known_of_it(tmp_path: Path, write_run: WriteRun) -> None:
@@ -188,23 +189,22 @@ def test_an_object_store_reads_as_a_folder_does() -> None:
     for seed in range(40):
         store.write(f"{name.format(seed)}/failure.json", b'{"class": "code", "attempt": 2, "message": "x"}')
     seen: list[tuple[int, int]] = []
-    runs = collect([open_study(url)], lambda done, total: seen.append((done, total)))
+    runs = collect([open_source(url)], lambda done, total: seen.append((done, total)))
     assert list(runs.frame["seed"]) == list(range(40))
     assert set(runs.frame["failure_attempt"]) == {2}
     assert seen == [(i, 40) for i in range(1, 41)]
 
 
 def test_what_is_no_study_is_refused_in_one_line(tmp_path: Path, write_run: WriteRun) -> None:
-    folder = write_run()
+    write_run()
     (tmp_path / "empty").mkdir()
     for path, complaint in [
         (tmp_path / "nowhere", "there is no such study"),
         (tmp_path / "empty", "not a study"),
-        (tmp_path / "study" / folder.name, "this is one run"),
-        (tmp_path, "holds studies"),
+        (tmp_path, f"holds studies, is none itself; give {tmp_path}/study"),
     ]:
         with pytest.raises(InputError, match=complaint) as error:
-            open_study(str(path))
+            open_source(str(path))
         assert "\n" not in str(error.value)
         assert str(path) in str(error.value)
 
@@ -214,5 +214,41 @@ def test_studies_are_found_under_a_storage_place(tmp_path: Path, write_run: Writ
     write_run(study="a")
     (tmp_path / "empty").mkdir()
     (tmp_path / "a-file").write_text("")
-    assert [Path(study.url).name for study in find_studies(str(tmp_path))] == ["a", "b"]
-    assert find_studies(str(tmp_path / "nowhere")) == []
+    assert [Path(source.url).name for source in find_sources(str(tmp_path))] == ["a", "b"]
+    assert find_sources(str(tmp_path / "nowhere")) == []
+
+
+def test_runs_under_names_of_their_own_are_read_alike(tmp_path: Path, write_run: WriteRun) -> None:
+    done, undone = write_run(seed=0), write_run(seed=1, status="failed")
+    (tmp_path / "mine").mkdir()
+    for folder, name in [(done, "first"), (undone, "second")]:
+        (tmp_path / "study" / folder.name).rename(tmp_path / "mine" / name)
+    frame = read(tmp_path, "mine").frame
+    assert list(frame["status"]) == ["done", "failed"]
+    assert list(frame["run"]) == [done.name, str(tmp_path / "mine" / "second")]
+    assert list(frame["system"]) == ["lstm-vae", "lstm-vae"]
+    assert list(frame["seed"]) == [0, 1]
+    one = read(tmp_path, "mine/first")
+    assert list(one.frame["run"]) == [done.name]
+    assert one.studies == (str(tmp_path / "mine" / "first"),)
+    # A run that lies in the storage place itself is found there, and is the same run wherever it lies.
+    write_run(seed=0)
+    (tmp_path / "mine" / "first").rename(tmp_path / "loose")
+    found = find_sources(str(tmp_path))
+    assert [Path(source.url).name for source in found] == ["mine", "study", tmp_path.name]
+    assert collect(found).duplicates == 1
+
+
+def test_one_run_of_a_sweep_can_be_read_alone(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(seed=0)
+    assert list(read(tmp_path, f"study/{write_run(seed=1).name}").frame["seed"]) == [1]
+
+
+def test_damage_under_a_name_that_says_nothing_is_reported(tmp_path: Path, write_run: WriteRun) -> None:
+    damaged(write_run(), "result.json", b"{")
+    (tmp_path / "study" / write_run(seed=1).name).rename(tmp_path / "study" / "mine")
+    damaged(Study(str(tmp_path / "study")).run("mine"), "result.json", b"{")
+    runs = read(tmp_path)
+    assert list(runs.frame["status"]) == ["damaged", "damaged"]
+    assert len(runs.problems) == 2
+    assert list(runs.frame["dataset"].dropna()) == ["ptb"]

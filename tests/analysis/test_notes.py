@@ -4,6 +4,7 @@ from pathlib import Path
 from analysis.cells import average_cells
 from analysis.collect import collect
 from analysis.notes import dataset_notes
+from analysis.studies import open_source
 from lvae_core.record import RunFolder, Study
 
 WriteRun = Callable[..., RunFolder]
@@ -13,7 +14,7 @@ YAHOO_TEST = {"sentences": 10000, "tokens": 798673}
 
 
 def notes(tmp_path: Path, dataset: str = "ptb") -> list[str]:
-    frame = collect([Study(str(tmp_path / "study"))]).frame
+    frame = collect([open_source(str(tmp_path / "study"))]).frame
     return dataset_notes(frame, average_cells(frame), dataset)
 
 

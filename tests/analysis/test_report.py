@@ -6,15 +6,16 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from analysis.collect import collect, open_study
+from analysis.collect import collect
 from analysis.report import Report, compose, markdown, print_report, write
+from analysis.studies import open_source
 from lvae_core.record import RunFolder
 
 WriteRun = Callable[..., RunFolder]
 
 
 def report(tmp_path: Path, *studies: str) -> Report:
-    return compose(collect([open_study(str(tmp_path / study)) for study in studies or ("study",)]))
+    return compose(collect([open_source(str(tmp_path / study)) for study in studies or ("study",)]))
 
 
 def on_terminal(told: Report) -> str:
@@ -33,10 +34,15 @@ def test_the_head_counts_runs_and_names_their_making_and_cost(tmp_path: Path, wr
     text = markdown(report(tmp_path, "a", "b"))
     assert f"- study `{tmp_path / 'a'}`\n- study `{tmp_path / 'b'}`\n" in text
     assert "- runs: 4 (3 done, 1 failed)\n" in text
-    assert "- the same run in several studies counts once: 1 left out\n" in text
+    assert "- the same run counts once, wherever it lies: 1 left out\n" in text
     assert "- commit: c0ffeec0ff (2 runs); c0ffeec0ff + changes (1 runs)\n" in text
     # Half an hour of training and a quarter of evaluation each.
     assert "- cost: 2.25 device-hours in 3 finished runs (PTB 1.5, pydocs 0.75)\n" in text
+
+
+def test_a_short_study_is_costed_in_minutes(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", dataset="toy", result={"train_seconds": 80.0, "evaluate_seconds": 10.0})
+    assert "cost: 1.5 device-minutes in 1 finished runs (toy 1.5)" in report(tmp_path).facts
 
 
 def test_failed_damaged_and_missing_are_listed(tmp_path: Path, write_run: WriteRun) -> None:
@@ -89,6 +95,15 @@ def test_a_study_in_which_nothing_is_done_is_told_all_the_same(tmp_path: Path, w
     text = on_terminal(report(tmp_path))
     assert "runs: 2 (2 damaged)" in text
     assert re.search(r"LSTM-VAE L=1 +damaged .*\n +\(2 of 2\)", text)
+
+
+def test_a_damaged_run_of_which_nothing_is_known_is_told(tmp_path: Path, write_run: WriteRun) -> None:
+    folder = write_run("lstm-lm", dataset="pydocs")
+    (tmp_path / "study" / folder.name).rename(tmp_path / "study" / "mine")
+    (tmp_path / "study" / "mine" / "result.json").write_text("")
+    text = on_terminal(report(tmp_path))
+    assert "runs: 1 (1 damaged)" in text
+    assert str(tmp_path / "study" / "mine" / "result.json") in text
 
 
 def test_every_file_is_written_and_a_second_time_is_the_same(tmp_path: Path, write_run: WriteRun) -> None:

@@ -6,15 +6,16 @@ import pytest
 from analysis.cells import Average, Cell, Counts, average_cells
 from analysis.collect import collect
 from analysis.published import Fact
+from analysis.studies import open_source
 from analysis.tables import table2, table3
 from analysis.values import Difference, Line, Table
-from lvae_core.record import RunFolder, Study
+from lvae_core.record import RunFolder
 
 WriteRun = Callable[..., RunFolder]
 
 
 def cells(tmp_path: Path) -> list[Cell]:
-    return average_cells(collect([Study(str(tmp_path / "study"))]).frame)
+    return average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
 
 
 def after(table: Table, label: str, heading: str = "Kruengkrai 2019") -> list[Line]:

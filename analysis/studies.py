@@ -1,0 +1,63 @@
+"""Where run folders are: a study of a sweep, a folder of runs with names of their own, or one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from lvae_core.config import InputError
+from lvae_core.record import RunFolder, RunName, Study
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place and the run folders to be read there."""
+
+    url: str
+    folders: tuple[RunFolder, ...]
+
+
+def open_source(path: str) -> Source:
+    """What is at a path or URL: a study, or one run folder.
+
+    Raises:
+        InputError: there is no such place, or it holds no run folder.
+    """
+    study = Study(path)
+    try:
+        here = study.store.names()
+        folders = _run_folders(study, here)
+        if folders:
+            return Source(study.url, folders)
+        if "config.json" in here or "result.json" in here:
+            name = PurePath(study.url).name
+            return Source(study.url, (Study(study.url.removesuffix(f"/{name}")).run(name),))
+        inside = [name for name in here if _run_folders(*_listed(f"{study.url}/{name}"))]
+        exists = bool(here) or study.store.exists("")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if inside:
+        raise InputError(f"{path}: holds studies, is none itself; give {path.rstrip('/')}/{inside[0]}")
+    if not exists:
+        raise InputError(f"{path}: there is no such study; give a folder that a sweep has written")
+    raise InputError(f"{path}: not a study, it holds no run folder; give one that a sweep has written")
+
+
+def find_sources(storage: str) -> list[Source]:
+    """Every study directly in a storage place, sorted by name; and the runs that lie there themselves."""
+    study, here = _listed(storage)
+    children = [_listed(f"{study.url}/{name}") for name in here]
+    sources = [Source(child.url, _run_folders(child, names)) for child, names in children]
+    sources.append(Source(study.url, _run_folders(study, here)))
+    return [source for source in sources if source.folders]
+
+
+def _listed(url: str) -> tuple[Study, list[str]]:
+    study = Study(url)
+    return study, study.store.names()
+
+
+def _run_folders(study: Study, names: list[str]) -> tuple[RunFolder, ...]:
+    """Those that are named as a sweep names them, and any other folder that holds a run's config."""
+    folders = [study.run(name) for name in names]
+    return tuple(f for f in folders if RunName.parse(f.name) or f.has("config.json"))
