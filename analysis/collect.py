@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,7 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     return row, problems
 
 
+@functools.lru_cache(maxsize=1024)
 def one_line(text: str) -> str:
     """Text from a file made safe for a table or terminal: one line, nothing that does not print."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
@@ -160,7 +162,8 @@ def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _config_columns(config: RunConfig) -> dict[str, Any]:
-    return config.to_dict() | {"dataset": dataset_label(config.dataset)}
+    columns = {name: getattr(config, name) for name in (*CONFIG_FIELDS, *IDENTITY)}
+    return columns | {"dataset": dataset_label(config.dataset)}
 
 
 def _config(folder: RunFolder, file: str, values: Any) -> RunConfig:
