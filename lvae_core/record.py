@@ -193,7 +193,7 @@ class RunFolder:
         return rows
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write all rows anew: the file is a view of the checkpoint and can never run ahead of it."""
+        """Write all rows anew, so that a run that goes on from a checkpoint takes back later ones."""
         text = "".join(canonical_json(row) + "\n" for row in rows)
         self.store.write(f"{self.name}/metrics.jsonl", text.encode())
 

@@ -79,6 +79,8 @@ def execute(
     identity = fingerprint(config, corpus.data_sha256)
     result = folder.read_json("result.json")
     _claim(folder, config, identity)
+    if result is not None and result.get("fingerprint") != identity:
+        raise DamagedError(f"{folder}/result.json: not the result of this run; move it away")
     if result is None:
         run = _Run(config, corpus, folder, runtime)
         try:
