@@ -152,6 +152,7 @@ def _fit(trainable: Any, names: Sequence[str], watch: _Watch, resources: Resourc
 
 _TUNE = {
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_COLOR_PREFIX": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",

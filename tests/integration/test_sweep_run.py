@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import re
+import shlex
 import signal
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from rich.console import Console
 
+from lvae_core.config import RunConfig
 from lvae_core.corpus import Corpus, load
 from lvae_core.record import Study, reproducible
 from lvae_core.trainer import Runtime, execute
@@ -23,6 +32,7 @@ from sweeps.paper_grid import main
 from sweeps.plan import Plan, make_plan
 from sweeps.progress import Board, Display
 
+SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
 SMALL = ("max_epochs=3", "kl_anneal_epochs=2", "iw_samples=6")
 GRID = Grid(
     datasets=("toy",),
@@ -66,19 +76,18 @@ class Watching(Board):
 
 
 def sweep(
-    grid: Grid, root: Path, toy: Corpus, *, kills: int = 0, losses: int = 5, **fields: Any
+    configs: Sequence[RunConfig], root: Path, toy: Corpus, *, kills: int = 0, losses: int = 5
 ) -> tuple[Plan, Watching]:
-    """Launch a grid; the plan afterwards, and the board that watched it."""
-    study, configs = Study(str(root)), grid.configs()
-    if fields:
-        configs[0] = dataclasses.replace(configs[0], **fields)
-    plan = make_plan(configs, {"toy": toy.data_sha256}, study)
-    board = Watching.of(plan, plan.with_status("left"))
+    """Launch what is not done of ``configs``; the plan afterwards, and the board that watched it."""
+    study, data = Study(str(root)), {"toy": toy.data_sha256}
+    plan = make_plan(configs, data, study)
+    todo = plan.with_status("left", "failed")
+    board = Watching.of(plan, todo)
     board.kills = kills
     with open(os.devnull, "w") as nowhere, Display(board, Console(file=nowhere)) as display:
-        todo = plan.with_status("left")
-        assert launch(todo, {"toy": toy}, study, Resources(max_concurrent=2), display, losses=losses)
-    return make_plan(configs, {"toy": toy.data_sha256}, study), board
+        resources = Resources(max_concurrent=2)
+        assert launch(todo, {"toy": toy}, study, resources, display, losses=losses)
+    return make_plan(configs, data, study), board
 
 
 def numbers(folder: Path) -> tuple[dict[str, Any], bytes]:
@@ -87,44 +96,50 @@ def numbers(folder: Path) -> tuple[dict[str, Any], bytes]:
     return reproducible(result), (folder / "metrics.jsonl").read_bytes()
 
 
-def alone(grid: Grid, root: Path, toy: Corpus) -> Plan:
-    """The same runs one after the other in this process, without Ray."""
-    study = Study(str(root))
-    plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study)
+def assert_as_alone(configs: Sequence[RunConfig], root: Path, alone: Path, toy: Corpus) -> None:
+    """The runs below ``root`` have the numbers that they have one after the other, without Ray."""
+    study = Study(str(alone))
+    plan = make_plan(configs, {"toy": toy.data_sha256}, study)
     for run in plan.runs:
         for _ in execute(run.config, toy, study.run(run.name), Runtime(threads=1)):
             pass
-    return plan
+        assert numbers(root / run.name) == numbers(alone / run.name)
 
 
-def test_under_ray_and_without_it_the_numbers_are_bit_identical(tmp_path, toy):
-    plan, board = sweep(GRID, tmp_path / "ray", toy)
-    assert [run.status for run in plan.runs] == ["done"] * 4
-    for run in alone(GRID, tmp_path / "alone", toy).runs:
-        assert numbers(tmp_path / "ray" / run.name) == numbers(tmp_path / "alone" / run.name)
-    # Four runs, two at once: every actor did more than one.
-    assert 1 <= len(board.pids) <= 2
+def on_this_ray(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own that joins the Ray of these tests."""
+    address = ray.get_runtime_context().gcs_address
+    command = [sys.executable, str(SCRIPT), *arguments, "--address", address]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_a_second_launch_starts_nothing_and_more_seeds_start_theirs(tmp_path, toy, monkeypatch, capsys):
+def test_the_same_numbers_as_without_ray_and_nothing_twice(tmp_path, toy, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    study = tmp_path / "runs" / "paper"
     assert main(COMMAND) == 0
     assert "next: python analysis/summarize.py runs/paper" in capsys.readouterr().out
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert_as_alone(GRID.configs(), study, tmp_path / "alone", toy)
+
+    before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
     assert main(COMMAND) == 0
     assert "nothing to start: 4 of 4 runs are done" in capsys.readouterr().out
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-    assert main([*COMMAND, "--seeds", "3"]) == 0
-    assert "2 of 6 runs to do" in capsys.readouterr().out
-    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
-    assert {p: t for p, t in after.items() if p in before} == {
-        p: t for p, t in before.items() if p.name == "result.json"
-    }
+    assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
+
+    more = on_this_ray(*COMMAND, "--seeds", "3")
+    assert (more.returncode, more.stderr) == (0, "")
+    assert "2 of 6 runs to do" in more.stdout
+    assert "\x1b" not in more.stdout
+    after = {path: path.stat().st_mtime_ns for path in study.rglob("result.json")}
     assert len(after) == 6
+    assert {path: after[path] for path in after if path in before} == {
+        path: before[path] for path in before if path.name == "result.json"
+    }
 
 
-def test_a_run_that_fails_is_recorded_and_stops_no_other(tmp_path, toy):
-    plan, board = sweep(GRID, tmp_path, toy, learning_rate=1e30)
+def test_a_run_that_fails_stops_no_other_and_actors_go_on(tmp_path, toy):
+    bad, *good = GRID.configs()
+    configs = [dataclasses.replace(bad, learning_rate=1e30), *good]
+    plan, board = sweep(configs, tmp_path, toy)
     assert [run.status for run in plan.runs] == ["failed", "done", "done", "done"]
     failure = plan.runs[0].failure
     assert failure is not None
@@ -132,12 +147,14 @@ def test_a_run_that_fails_is_recorded_and_stops_no_other(tmp_path, toy):
     assert "DivergedError" in failure["traceback"]
     assert len(failure["traceback"].splitlines()) <= 40
     assert list(board.failures) == [plan.runs[0].name]
+    # Four runs, two at once.
+    assert 1 <= len(board.pids) <= 2
+    assert_as_alone(good, tmp_path, tmp_path / "alone", toy)
 
 
 def test_failed_runs_are_listed_skipped_and_taken_up_on_demand(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    command = [*COMMAND, "--systems", "lstm-lm", "--seeds", "1"]
-    bad = [*command, "--set", "learning_rate=1e30"]
+    bad = [*COMMAND, "--systems", "lstm-lm", "--seeds", "1", "--set", "learning_rate=1e30"]
     assert main(bad) == 1
     (file,) = tmp_path.rglob("failure.json")
     assert "diverged" in capsys.readouterr().out
@@ -148,39 +165,120 @@ def test_failed_runs_are_listed_skipped_and_taken_up_on_demand(tmp_path, monkeyp
     assert json.loads(file.read_text())["attempt"] == 1
     assert main([*bad, "--retry-failed"]) == 1
     assert json.loads(file.read_text())["attempt"] == 2
-    capsys.readouterr()
-
-    # One that failed for a passing reason is done on the second try, and its failure is forgotten.
-    assert main([*command, "--dry-run"]) == 0
-    plan = make_plan(
-        dataclasses.replace(GRID, systems={"lstm-lm": (1,)}, seeds=1).configs(),
-        {"toy": load("toy").data_sha256},
-        Study("runs/paper"),
-    )
-    Study("runs/paper").run(plan.runs[0].name).write_failure("infrastructure", "lost", "")
-    assert main(command) == 1
-    assert main([*command, "--retry-failed"]) == 0
-    assert not (tmp_path / "runs" / "paper" / plan.runs[0].name / "failure.json").exists()
 
 
 LONG = dataclasses.replace(
     GRID, systems={"lstm-vae-avg": (2,)}, seeds=1, changes=(*SMALL, "max_epochs=60", "patience=60")
 )
+LONG_COMMAND = [
+    *("--datasets", "toy", "--systems", "lstm-vae-avg", "--num-samples", "2"),
+    *("--settings", "standard", "--seeds", "1", "--set", *LONG.changes),
+]
 
 
-def test_a_run_whose_process_is_killed_goes_on_to_the_same_numbers(tmp_path, toy):
-    plan, board = sweep(LONG, tmp_path / "killed", toy, kills=1)
+def test_a_killed_run_goes_on_and_one_lost_too_often_has_failed(tmp_path, toy):
+    plan, board = sweep(LONG.configs(), tmp_path, toy, kills=1, losses=0)
+    (run,) = plan.with_status("failed")
+    assert run.failure is not None
+    assert run.failure["class"] == "infrastructure"
+    assert "lost 1 times" in run.failure["message"]
+    assert board.failures.keys() == {run.name}
+
+    plan, board = sweep(LONG.configs(), tmp_path, toy, kills=1)
     assert [run.status for run in plan.runs] == ["done"]
     assert len(board.pids) == 2
-    (name,) = (run.name for run in alone(LONG, tmp_path / "alone", toy).runs)
-    assert numbers(tmp_path / "killed" / name) == numbers(tmp_path / "alone" / name)
+    assert not (tmp_path / run.name / "failure.json").exists()
+    assert len(json.loads((tmp_path / run.name / "provenance.json").read_text())["attempts"]) == 3
+    assert_as_alone(LONG.configs(), tmp_path, tmp_path / "alone", toy)
 
 
-def test_a_run_that_is_lost_too_often_counts_as_failed(tmp_path, toy):
-    plan, board = sweep(LONG, tmp_path, toy, kills=2, losses=1)
-    assert [run.status for run in plan.runs] == ["failed"]
-    failure = plan.runs[0].failure
-    assert failure is not None
-    assert failure["class"] == "infrastructure"
-    assert "lost 2 times" in failure["message"]
-    assert board.failed == 1
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=str
+)
+def test_an_interrupted_sweep_saves_and_goes_on(number, tmp_path, toy, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, str(SCRIPT), *LONG_COMMAND],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+    ) as first:
+        assert until(lambda: rows(tmp_path) >= 3, seconds=60)
+        inside = processes_below(first.pid)
+        assert_token_is_kept(inside, tmp_path)
+        first.send_signal(number)
+        out, err = first.communicate(timeout=60)
+    assert (first.returncode, err) == (130, "")
+    again = f"interrupted; this goes on from here: python sweeps/paper_grid.py {shlex.join(LONG_COMMAND)}"
+    assert again in out
+    assert until(lambda: not any(map(alive, inside)), seconds=20)
+    (folder,) = (tmp_path / "runs" / "paper").iterdir()
+    assert {path.name for path in folder.iterdir()} == {
+        *("checkpoint.pt", "config.json", "metrics.jsonl", "provenance.json")
+    }
+
+    # A run that starts afresh begins with an empty file of metrics.
+    done, fewest = threading.Event(), [rows(tmp_path)]
+    watch = threading.Thread(target=lambda: watch_rows(tmp_path, done, fewest))
+    watch.start()
+    assert main(LONG_COMMAND) == 0
+    done.set()
+    watch.join()
+    assert fewest[-1] >= fewest[0] >= 3
+    assert_as_alone(LONG.configs(), folder.parent, tmp_path / "alone", toy)
+
+
+def rows(root: Path) -> int:
+    return max((len(path.read_bytes().splitlines()) for path in root.rglob("metrics.jsonl")), default=0)
+
+
+def watch_rows(root: Path, done: threading.Event, fewest: list[int]) -> None:
+    fewest.append(fewest[0])
+    while not done.wait(0.02):
+        fewest[-1] = min(fewest[-1], rows(root))
+
+
+def until(holds: Callable[[], bool], *, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.05)
+    return holds()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def processes_below(pid: int) -> list[int]:
+    """The process and all it has started, Ray's included."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return found
+
+
+def assert_token_is_kept(pids: Sequence[int], study: Path) -> None:
+    """Ray's token is in its processes' environment and nowhere else; the dashboard is for this machine."""
+    environments, commands = [], []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            environments.append(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+            commands.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+    tokens = {e.partition(b"=")[2] for env in environments for e in env if e.startswith(b"RAY_AUTH_TOKEN=")}
+    (token,) = tokens
+    assert len(token) == 64
+    assert not any(token in command for command in commands)
+    assert all(b"--host=127.0.0.1" in c for c in commands if b"dashboard/dashboard.py" in c)
+    (raylet,) = (command for command in commands if b"--raylet_socket_name=" in command)
+    session = Path(re.search(rb"--raylet_socket_name=(/.*?/session_[^/]*)/", raylet)[1].decode())  # type: ignore[index]
+    files = [path for root in (study, session) for path in root.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert not any(token in path.read_bytes() for path in files)
