@@ -1,0 +1,219 @@
+"""The one direction of imports (core <- sweeps, core <- analysis), read from the source."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("lvae_core", "sweeps", "analysis")
+
+# Layers of the core: a module imports from lower layers or from its own. A new module gets its place here.
+LAYERS = (
+    {"", "config", "storage", "record", "rng"},
+    {"corpus", "vocab", "batches", "datasets", "model", "objective", "schedule", "recipes"},
+    {"state", "checkpoint", "evaluate", "provenance", "generate"},
+    {"trainer"},
+    {"failures"},
+    {"__main__"},
+)
+# What config, record and rng may use of each other: record reads configs, nothing reads record.
+GROUND = {
+    "config": set(),
+    "storage": {"config"},
+    "record": {"config", "storage"},
+    "rng": set(),
+    "": set(),
+}
+CORE_MAY_IMPORT = {"torch", "numpy", "lvae_core"} | sys.stdlib_module_names
+TORCH_FREE = {"", "config", "storage", "record"}
+
+
+@dataclass(frozen=True)
+class Import:
+    file: str
+    line: int
+    module: str
+    top_level: bool
+    """Executed when the file is imported."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.module}"
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def imports_of(path: Path) -> Iterator[Import]:
+    tree = ast.parse(path.read_text())
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    name = module_name(path)
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [base])])
+            # `from package import module` imports the module, `from module import name` does not.
+            names = [f"{base}.{a.name}" if is_module(f"{base}.{a.name}") else base for a in node.names]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
+            names = [a.value for a in node.args[:1] if isinstance(a, ast.Constant)]
+        for found in names:
+            yield Import(str(path.relative_to(ROOT)), node.lineno, found, id(node) not in inside)
+
+
+FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in PACKAGES}
+IMPORTS = {module_name(p): list(imports_of(p)) for files in FILES.values() for p in files}
+
+
+def core_module(name: str) -> str:
+    """lvae_core.datasets.toy -> datasets; lvae_core -> ''."""
+    return ".".join(name.split(".")[1:2])
+
+
+def core_imports() -> Iterator[tuple[str, str, Import]]:
+    """(importing, imported, where) within the core, by module of the core."""
+    for name, found in IMPORTS.items():
+        if name.split(".")[0] == "lvae_core":
+            for item in found:
+                if item.module.split(".")[0] == "lvae_core":
+                    yield core_module(name), core_module(item.module), item
+
+
+def test_there_is_something_to_read():
+    assert all(len(files) >= 1 for files in FILES.values())
+    assert len(IMPORTS["lvae_core.trainer"]) > 10
+    assert any(i.module == "lvae_core.model.softmax" for i in IMPORTS["lvae_core.model.text_model"])
+
+
+def test_the_core_imports_torch_numpy_and_the_standard_library_only():
+    wrong = [
+        str(item)
+        for path in FILES["lvae_core"]
+        for item in imports_of(path)
+        if item.module.split(".")[0] not in CORE_MAY_IMPORT
+    ]
+    lazy = [i for i in imports_of(ROOT / "lvae_core/storage.py") if i.module == "fsspec"]
+    assert lazy, "storage.py reads object stores"
+    assert not any(item.top_level for item in lazy), "fsspec is imported only where a URL asks for it"
+    assert wrong == [str(item) for item in lazy]
+
+
+def test_what_reads_finished_runs_needs_no_torch():
+    wrong = [
+        str(item)
+        for path in FILES["lvae_core"]
+        if core_module(module_name(path)) in TORCH_FREE
+        for item in imports_of(path)
+        if item.module.split(".")[0] in ("torch", "numpy")
+    ]
+    assert wrong == []
+
+
+def test_analysis_reads_config_and_record_only_and_never_torch():
+    wrong = []
+    for path in FILES["analysis"]:
+        for item in imports_of(path):
+            top = item.module.split(".")[0]
+            if top in ("torch", "sweeps", "ray") or (
+                top == "lvae_core" and item.module not in ("lvae_core.config", "lvae_core.record")
+            ):
+                wrong.append(str(item))
+    assert wrong == []
+
+
+def test_nothing_imports_sweeps_or_analysis_but_themselves():
+    wrong = []
+    for package in PACKAGES:
+        for path in FILES[package]:
+            for item in imports_of(path):
+                top = item.module.split(".")[0]
+                # The search's closing table is what analysis offers.
+                search = (path.relative_to(ROOT), top) == (Path("sweeps/search.py"), "analysis")
+                if top in ("sweeps", "analysis") and top != package and not search:
+                    wrong.append(str(item))
+    assert wrong == []
+
+
+def test_every_module_of_the_core_has_its_layer():
+    modules = {core_module(name) for name in IMPORTS if name.split(".")[0] == "lvae_core"}
+    assert modules == set().union(*LAYERS), "put a new module into LAYERS, above what it imports"
+
+
+def test_the_core_imports_downwards():
+    level = {name: k for k, layer in enumerate(LAYERS) for name in layer}
+    wrong = [str(where) for a, b, where in core_imports() if level[b] > level[a]]
+    assert wrong == []
+
+
+def test_the_ground_is_as_small_as_it_can_be():
+    for module, may in GROUND.items():
+        found = {b for a, b, _ in core_imports() if a == module and b != module}
+        assert found <= may, module
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_imports_itself_by_a_detour(package):
+    graph = {
+        name: {i.module for i in found if i.top_level and i.module in IMPORTS and i.module != name}
+        for name, found in IMPORTS.items()
+        if name.split(".")[0] == package
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join([*path, name])
+        if name not in done:
+            for other in sorted(graph.get(name, ())):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def loaded_by(statement: str) -> set[str]:
+    script = f"import sys; {statement}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_reading_finished_runs_leaves_torch_unloaded():
+    modules = sorted(name for name in IMPORTS if name.split(".")[0] == "analysis")
+    everything = ", ".join([*modules, "lvae_core.config", "lvae_core.record"])
+    loaded = loaded_by(f"import {everything}")
+    assert "lvae_core" in loaded
+    assert loaded & {"torch", "ray", "sweeps", "fsspec"} == set()
+
+
+def test_the_package_alone_loads_neither_torch_nor_numpy():
+    loaded = loaded_by("import lvae_core, lvae_core.config, lvae_core.storage, lvae_core.record")
+    assert loaded & {"torch", "numpy", "fsspec"} == set()
+
+
+def test_training_loads_neither_ray_nor_pandas():
+    loaded = loaded_by("import lvae_core.trainer, lvae_core.__main__")
+    assert "torch" in loaded
+    assert loaded & {"ray", "pandas", "rich", "tyro", "fsspec", "sweeps", "analysis"} == set()
