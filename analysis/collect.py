@@ -113,7 +113,7 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     if result is not None:
         return {"status": "done", **_result(folder, result)}
     failure = folder.read_json("failure.json")
-    values = folder.read_json("config.json")
+    present = folder.read_config()
     row: dict[str, Any] = {"status": "unfinished"}
     if failure is not None:
         row = {
@@ -122,9 +122,9 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
             "failure_attempt": _number(folder, "failure.json", failure, "attempt", whole=True),
             "message": one_line(str(failure.get("message", ""))),
         }
-    if values is not None:
-        config = _config(folder, "config.json", values)
-        if RunName.parse(folder.name) and not folder.name.startswith(f"{config.cell}__seed{config.seed}__"):
+    if present is not None:
+        config, identity = present
+        if RunName.parse(folder.name) and folder.name != run_name(config, identity):
             raise DamagedError(f"{folder}/config.json: damaged, it is the config of another run")
         row |= _config_columns(config)
     return row

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lvae_core import checkpoint, rng
 from lvae_core.batches import Batch
-from lvae_core.config import InputError, RunConfig, from_dict
+from lvae_core.config import InputError, RunConfig
 from lvae_core.model import Gaussian, TextModel
 from lvae_core.model.decoder import State
 from lvae_core.record import RunFolder
@@ -70,14 +70,14 @@ def load(folder: RunFolder) -> Trained:
         InputError: the folder holds no run, or none that has got so far.
         DamagedError: its config.json is damaged.
     """
-    values = folder.read_json("config.json")
-    state = checkpoint.load(folder) if values is not None else None
-    if values is None or state is None or state.epoch == 0:
+    present = folder.read_config()
+    state = checkpoint.load(folder) if present is not None else None
+    if present is None or state is None or state.epoch == 0:
         raise InputError(
             f"{folder}: no run folder with a finished epoch; make one with "
             "`python -m lvae_core run CONFIG.json --out DIR`"
         )
-    config = from_dict(values["config"])
+    config, _ = present
     words = tuple(state.vocabulary)
     unknown = next((words.index(symbol) for symbol in UNKNOWN_SYMBOLS if symbol in words), None)
     model = TextModel(config, len(words))

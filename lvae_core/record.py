@@ -1,7 +1,7 @@
 """The run folder: the only truth between training, sweeping and analysis.
 
     <study>/<dataset>__<system>__<setting>__L<n>__seed<k>__<fingerprint[:8]>/
-        config.json       the complete config              provenance.json   who made it, where, from what
+        config.json       fingerprint, complete config     provenance.json   who made it, where, from what
         metrics.jsonl     one line an epoch                checkpoint.pt     the latest whole training state
         result.json       final estimates; written last    failure.json      why the last attempt failed
 
@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lvae_core.config import InputError, RunConfig, canonical_json
+from lvae_core.config import InputError, RunConfig, canonical_json, from_dict
 from lvae_core.storage import Store, open_store
 
 __all__ = [
@@ -174,6 +174,27 @@ class RunFolder:
         """Write an object, indented for people."""
         text = json.dumps(value, indent=2, allow_nan=False)
         self.store.write(f"{self.name}/{file}", text.encode() + b"\n")
+
+    def read_config(self) -> tuple[RunConfig, str] | None:
+        """The run's config and fingerprint; None where there is none yet.
+
+        Raises:
+            DamagedError: config.json is not what :meth:`write_config` wrote.
+        """
+        values = self.read_json("config.json")
+        if values is None:
+            return None
+        config, fingerprint = values.get("config"), values.get("fingerprint")
+        if not isinstance(config, dict) or not isinstance(fingerprint, str):
+            raise DamagedError(f"{self}/config.json: damaged, it holds no config and fingerprint")
+        try:
+            return from_dict(config), fingerprint
+        except InputError as error:
+            raise DamagedError(f"{self}/config.json: damaged or foreign ({error})") from None
+
+    def write_config(self, config: RunConfig, fingerprint: str) -> None:
+        """Say which run the folder belongs to: what data it trains on is in the fingerprint alone."""
+        self.write_json("config.json", {"fingerprint": fingerprint, "config": config.to_dict()})
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, one an epoch; [] where there is none yet.

@@ -95,10 +95,10 @@ def execute(
 
 
 def _claim(folder: RunFolder, config: RunConfig, identity: str) -> None:
-    present = folder.read_json("config.json")
+    present = folder.read_config()
     if present is None:
-        folder.write_json("config.json", {"fingerprint": identity, "config": config.to_dict()})
-    elif present.get("fingerprint") != identity:
+        folder.write_config(config, identity)
+    elif present[1] != identity:
         raise InputError(
             f"{folder}/config.json: belongs to another run (config, data or version differ); "
             "give another --out or move the folder away"

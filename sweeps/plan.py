@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from lvae_core.config import InputError, RunConfig, dataset_label, fingerprint
+from lvae_core.config import InputError, RunConfig, fingerprint
 from lvae_core.record import TIMING_FIELDS, DamagedError, RunFolder, RunName, Study, run_name
 from sweeps.estimate import Speed
 
@@ -89,8 +88,11 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
 
 
 def _read_run(folder: RunFolder, config: RunConfig, key: str) -> PlannedRun:
-    claim = _read(folder, "config.json")
-    if claim is not None and not _claims(claim, config, key):
+    try:
+        claim = folder.read_config()
+    except DamagedError as error:
+        raise InputError(f"{error}; {_REMEDY}") from None
+    if claim is not None and not _claims(*claim, config, key):
         raise InputError(
             f"{folder}/config.json: not the config that the folder's name stands for; {_REMEDY}"
         )
@@ -114,13 +116,9 @@ def _read(folder: RunFolder, file: str) -> dict[str, Any] | None:
         raise InputError(f"{error}; {_REMEDY}") from None
 
 
-def _claims(claim: Mapping[str, Any], config: RunConfig, key: str) -> bool:
+def _claims(present: RunConfig, identity: str, config: RunConfig, key: str) -> bool:
     # A folder of data counts by its name and content, not by where it lies.
-    present = claim.get("config")
-    if claim.get("fingerprint") != key or not isinstance(present, dict):
-        return False
-    label = PurePath(str(present.get("dataset"))).name
-    return {**present, "dataset": label} == {**vars(config), "dataset": dataset_label(config.dataset)}
+    return identity == key and replace(present, dataset=config.dataset) == config
 
 
 def _comparable(names: Iterable[str], cells: Iterable[str]) -> list[str]:

@@ -47,7 +47,7 @@ def write_run(tmp_path: Path) -> WriteRun:
         )
         identity = fingerprint(config, data)
         folder = Study(str(tmp_path / study)).run(run_name(config, identity))
-        folder.write_json("config.json", config.to_dict())
+        folder.write_config(config, identity)
         if status == "failed":
             folder.write_failure("diverged", "the loss is nan in epoch 2", "Traceback …")
         if status == "done":

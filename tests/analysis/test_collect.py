@@ -86,7 +86,7 @@ DAMAGE: dict[str, Callable[[RunFolder], RunFolder]] = {
     "another fingerprint": lambda f: changed(f, "result.json", fingerprint="0" * 64),
     "an unknown field": lambda f: changed(f, "result.json", config={"colour": "red"}),
     "another seed": lambda f: changed(
-        f, "result.json", config=(f.read_json("config.json") or {}) | {"seed": 99}
+        f, "result.json", config=(f.read_json("config.json") or {})["config"] | {"seed": 99}
     ),
 }  # fmt: skip
 
@@ -123,7 +123,9 @@ def test_damage_in_a_run_without_result(tmp_path: Path, write_run: WriteRun, fil
 
 
 def test_the_config_of_another_run_is_damage(tmp_path: Path, write_run: WriteRun) -> None:
-    changed(write_run(status="unfinished"), "config.json", system="lstm-vae-avg")
+    folder = write_run(status="unfinished")
+    config = (folder.read_json("config.json") or {})["config"]
+    changed(folder, "config.json", config=config | {"system": "lstm-vae-avg"})
     assert "config of another run" in read(tmp_path).problems[0]
 
 
