@@ -6,6 +6,7 @@ import contextlib
 import logging
 import signal
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from sweeps.trainable import Job, RunTrainable
 
 LOSSES = 20
 """How often the process or node of one run may be lost before the run counts as failed."""
+
+_IDLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +106,7 @@ def launch(
         # Tune tries again whatever it sees lost; the loop takes up what it drops for good: a run whose
         # actor dies while it is being reset, and all that wait when Tune itself fails.
         while display.board.waiting and not interrupt.requested:
-            watch = _Watch(display, interrupt, lost)
+            watch = _Watch(display, interrupt, lost, resources)
             try:
                 _fit(trainable, list(display.board.waiting), watch, resources, losses)
             except Exception as error:
@@ -175,9 +178,13 @@ class _quiet:  # noqa: N801
 class _Watch(tune.Callback):
     """Tells the display what Tune reports, and passes an interrupt on to the runs."""
 
-    def __init__(self, display: Display, interrupt: Interrupt, lost: Counter[str]) -> None:
+    def __init__(
+        self, display: Display, interrupt: Interrupt, lost: Counter[str], resources: Resources
+    ) -> None:
         self._display, self._board, self._interrupt, self._lost = display, display.board, interrupt, lost
+        self._resources = resources
         self._told = False
+        self._busy = time.monotonic()
         self.stopper = _Stopper(self)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -206,6 +213,11 @@ class _Watch(tune.Callback):
                 if trial.status == Trial.RUNNING:
                     self._finish(trial)
             self._told = True
+        if self._board.running or time.monotonic() - self._busy > _IDLE_SECONDS:
+            if not self._board.running:
+                wanted = f"{self._resources.cpus} CPUs and {self._resources.gpus:g} GPUs"
+                self._display.say(f"waiting for a node with {wanted} free; see `ray status`")
+            self._busy = time.monotonic()
         self._display.refresh()
 
     def over(self) -> bool:
@@ -213,7 +225,7 @@ class _Watch(tune.Callback):
         return self._interrupt.requested and not self._board.running
 
     def _finish(self, trial: Trial) -> None:
-        # Queued behind the step that is under way, so the next report says that the run is saved. Tune's
+        # Queued behind the step that is under way; the report after it says how the saving went. Tune's
         # own way of stopping would kill a run that takes more than some seconds to save.
         actor: Any = trial.temporary_state.ray_actor
         actor.finish.remote()

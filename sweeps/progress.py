@@ -189,7 +189,7 @@ class Display:
     def say(self, line: str) -> None:
         """A line that stays."""
         if self._live:
-            self._console.print(line, markup=False, highlight=False)
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             print(f"{time.strftime('%H:%M:%S')}  {line}", file=self._console.file, flush=True)
 

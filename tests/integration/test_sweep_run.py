@@ -59,9 +59,10 @@ def one_ray_for_all() -> Iterator[None]:
 
 
 class Watching(Board):
-    """Keeps the process of every report, and kills the first ``kills`` that report training."""
+    """Keeps the process of every report, kills the first ``kills`` that report training, and then makes
+    Tune itself stumble ``crashes`` times."""
 
-    kills = 0
+    kills = crashes = 0
 
     def report(self, name: str, report: Mapping[str, Any]) -> None:
         super().report(name, report)
@@ -69,6 +70,9 @@ class Watching(Board):
         if report["phase"] == "train" and self.kills:
             self.kills -= 1
             os.kill(report["pid"], signal.SIGKILL)
+        elif report["phase"] == "train" and self.crashes:
+            self.crashes -= 1
+            raise RuntimeError("an error in Tune's own process")
 
     @property
     def pids(self) -> set[int]:
@@ -76,14 +80,20 @@ class Watching(Board):
 
 
 def sweep(
-    configs: Sequence[RunConfig], root: Path, toy: Corpus, *, kills: int = 0, losses: int = 5
+    configs: Sequence[RunConfig],
+    root: Path,
+    toy: Corpus,
+    *,
+    kills: int = 0,
+    crashes: int = 0,
+    losses: int = 5,
 ) -> tuple[Plan, Watching]:
     """Launch what is not done of ``configs``; the plan afterwards, and the board that watched it."""
     study, data = Study(str(root)), {"toy": toy.data_sha256}
     plan = make_plan(configs, data, study)
     todo = plan.with_status("left", "failed")
     board = Watching.of(plan, todo)
-    board.kills = kills
+    board.kills, board.crashes = kills, crashes
     with open(os.devnull, "w") as nowhere, Display(board, Console(file=nowhere)) as display:
         resources = Resources(max_concurrent=2)
         assert launch(todo, {"toy": toy}, study, resources, display, losses=losses)
@@ -113,6 +123,16 @@ def on_this_ray(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+def test_a_corpus_is_shared_not_copied():
+    original = load("pydocs")
+    shared = ray.get(ray.put(original))
+    for split in ("train", "valid", "test"):
+        tokens = getattr(shared, split).tokens
+        # What lies in the object store, for all to read, cannot be written; a copy could.
+        assert not tokens.flags.writeable
+        assert (tokens == getattr(original, split).tokens).all()
+
+
 def test_the_same_numbers_as_without_ray_and_nothing_twice(tmp_path, toy, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     study = tmp_path / "runs" / "paper"
@@ -134,6 +154,13 @@ def test_the_same_numbers_as_without_ray_and_nothing_twice(tmp_path, toy, monkey
     assert {path: after[path] for path in after if path in before} == {
         path: before[path] for path in before if path.name == "result.json"
     }
+
+
+def test_a_run_that_fits_nowhere_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*COMMAND, "--cpus-per-run", "10000", "--study", "none"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --cpus-per-run 10000: this Ray has")
 
 
 def test_a_run_that_fails_stops_no_other_and_actors_go_on(tmp_path, toy):
@@ -168,7 +195,7 @@ def test_failed_runs_are_listed_skipped_and_taken_up_on_demand(tmp_path, monkeyp
 
 
 LONG = dataclasses.replace(
-    GRID, systems={"lstm-vae-avg": (2,)}, seeds=1, changes=(*SMALL, "max_epochs=60", "patience=60")
+    GRID, systems={"lstm-vae-avg": (2,)}, seeds=1, changes=(*SMALL, "max_epochs=40", "patience=40")
 )
 LONG_COMMAND = [
     *("--datasets", "toy", "--systems", "lstm-vae-avg", "--num-samples", "2"),
@@ -184,11 +211,11 @@ def test_a_killed_run_goes_on_and_one_lost_too_often_has_failed(tmp_path, toy):
     assert "lost 1 times" in run.failure["message"]
     assert board.failures.keys() == {run.name}
 
-    plan, board = sweep(LONG.configs(), tmp_path, toy, kills=1)
+    plan, board = sweep(LONG.configs(), tmp_path, toy, kills=1, crashes=1)
     assert [run.status for run in plan.runs] == ["done"]
-    assert len(board.pids) == 2
+    assert len(board.pids) == 3
     assert not (tmp_path / run.name / "failure.json").exists()
-    assert len(json.loads((tmp_path / run.name / "provenance.json").read_text())["attempts"]) == 3
+    assert len(json.loads((tmp_path / run.name / "provenance.json").read_text())["attempts"]) == 4
     assert_as_alone(LONG.configs(), tmp_path, tmp_path / "alone", toy)
 
 
