@@ -249,12 +249,14 @@ def test_a_process_killed_by_sigkill_leaves_a_run_that_goes_on_to_the_same_bits(
     whole = tiny.folder(tmp_path, "whole")
     finish(config, whole)
     with start(config, tmp_path, "killed", delay=0.01) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line == "train 5\n":
-                break
-        time.sleep(0.004)  # into the work between two reports
-        process.send_signal(signal.SIGKILL)
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line == "train 5\n":
+                    break
+            time.sleep(0.004)  # into the work between two reports
+        finally:
+            process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     killed = tiny.folder(tmp_path, "killed")
     assert not killed.has("result.json")

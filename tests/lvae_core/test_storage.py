@@ -174,14 +174,16 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
         ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            # Readers beside the writer never see half a file, either.
-            end = time.monotonic() + 0.02 + 0.013 * attempt
-            while time.monotonic() < end:
-                if store.exists("file"):
-                    assert_whole(store.read("file"))
-            process.send_signal(signal.SIGKILL)
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "ready\n"
+                # Readers beside the writer never see half a file, either.
+                end = time.monotonic() + 0.02 + 0.013 * attempt
+                while time.monotonic() < end:
+                    if store.exists("file"):
+                        assert_whole(store.read("file"))
+            finally:
+                process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
         assert set(store.names()) <= {"file"}, "what is half written is not listed"
         if store.exists("file"):

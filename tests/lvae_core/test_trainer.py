@@ -213,6 +213,23 @@ def test_time_suspended_is_not_counted(tmp_path, monkeypatch):
     assert result["train_seconds"] == result["evaluate_seconds"] == 0.0
 
 
+def test_a_checkpoint_made_in_evaluation_keeps_the_last_parameters_beside_the_best(tmp_path):
+    config, folder = short(learning_rate=6.0, dropout=0.0, kl_anneal_epochs=0.0), tiny.folder(tmp_path)
+    attempt = execute(config, CORPUS, folder, OFTEN)
+    trained = None
+    for progress in attempt:
+        if progress.phase == "evaluate":
+            attempt.close()
+            break
+        trained = checkpoint.load(folder)  # written at the end of every epoch
+    closed = checkpoint.load(folder)
+    assert closed.plateau.best_epoch < closed.epoch, "or the two would be the same"
+    for name, value in closed.parameters.items():
+        assert torch.equal(value, trained.parameters[name])
+        assert torch.equal(closed.best_parameters[name], trained.best_parameters[name])
+    assert any(not torch.equal(v, closed.best_parameters[n]) for n, v in closed.parameters.items())
+
+
 # --- what is yielded ---
 
 
