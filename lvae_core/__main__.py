@@ -19,9 +19,10 @@ from lvae_core.record import DamagedError, RunFolder, open_store
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit status: 0, 1 (the run failed), 2 (bad input) or 130."""
     options = _parser().parse_args(arguments)
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
-        status: int = options.command(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+            status: int = options.command(options)
     except (InputError, DamagedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -127,7 +128,7 @@ def _recipe(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from lvae_core.corpus import load_for
-    from lvae_core.failures import one_line, record_failure
+    from lvae_core.failures import failure_of
     from lvae_core.trainer import Progress, Runtime, check_device, execute
 
     config = apply_settings(_read_config(options.config), options.set)
@@ -156,8 +157,9 @@ def _run(options: argparse.Namespace) -> int:
         print(f"error: {folder}: {error}; the same command goes on once it can", file=sys.stderr)
         return 2
     except Exception as error:
-        kind = record_failure(folder, error)
-        print(f"error: {folder}: {kind}: {one_line(error)}", file=sys.stderr)
+        failure = failure_of(error)
+        folder.write_failure(*failure)
+        print(f"error: {folder}: {failure.kind}: {failure.message}", file=sys.stderr)
         return 1
     print(_summary(folder.read_json("result.json") or {}))
     print(f"next: python -m lvae_core generate {options.out}", file=sys.stderr)
@@ -292,7 +294,8 @@ def _summary(result: dict[str, Any]) -> str:
     lines = [f"best epoch {result['best_epoch']} of {result['epochs']}, test split:"]
     for name, estimate in result["estimates"].items():
         error = f" ± {estimate['stderr']:.4f}" if "stderr" in estimate else ""
-        lines.append(f"  {name:<13} {estimate['value']:.4f}{error}")
+        value = estimate["value"]
+        lines.append(f"  {name:<13} {value if isinstance(value, int) else f'{value:.4f}'}{error}")
     return "\n".join(lines)
 
 

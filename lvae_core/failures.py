@@ -1,15 +1,24 @@
-"""Why a run failed, in one of four classes, and its record in the run folder."""
+"""Why a run failed, in one of four classes, as its run folder records it."""
 
 from __future__ import annotations
 
 import traceback
+from typing import NamedTuple
 
 import torch
 
-from lvae_core.record import FailureClass, RunFolder
+from lvae_core.record import FailureClass
 from lvae_core.trainer import DivergedError
 
 _TAIL_LINES = 40
+
+
+class Failure(NamedTuple):
+    """The arguments of :meth:`lvae_core.record.RunFolder.write_failure`."""
+
+    kind: FailureClass
+    message: str
+    traceback: str
 
 
 def failure_class(error: BaseException) -> FailureClass:
@@ -24,12 +33,10 @@ def failure_class(error: BaseException) -> FailureClass:
     return "code"
 
 
-def record_failure(folder: RunFolder, error: BaseException) -> FailureClass:
-    """Write ``failure.json`` for an error that ended an attempt; returns its class."""
-    kind = failure_class(error)
+def failure_of(error: BaseException) -> Failure:
+    """What to record of an error that ended an attempt; holds nothing of the run that raised it."""
     lines = "".join(traceback.format_exception(error)).splitlines()
-    folder.write_failure(kind, one_line(error), "\n".join(lines[-_TAIL_LINES:]))
-    return kind
+    return Failure(failure_class(error), one_line(error), "\n".join(lines[-_TAIL_LINES:]))
 
 
 def one_line(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from ray.tune.experiment import Trial
 
 from lvae_core.config import InputError
 from lvae_core.corpus import Corpus
+from lvae_core.failures import one_line
 from lvae_core.record import Study
 from lvae_core.trainer import Runtime
 from sweeps.cluster import environment
@@ -112,7 +113,7 @@ def launch(
             except Exception as error:
                 if not display.board.running:
                     raise
-                display.say(f"Tune stopped ({_first_line(error)}); what is left goes to a fresh one")
+                display.say(f"Tune stopped ({one_line(error)}); what is left goes to a fresh one")
                 for name in list(display.board.running):
                     lost[name] += 1
                     display.board.lose(name)
@@ -261,7 +262,3 @@ def _news(report: Mapping[str, Any]) -> list[str]:
         name = "ppl" if "ppl" in estimates else "ppl_elbo"
         return [f"done in {clock(seconds)}, test {name} {estimates[name]['value']:.2f}"]
     return []
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".strip().partition("\n")[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-import traceback
 import warnings
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -17,13 +16,12 @@ from ray import tune
 from lvae_core.checkpoint import DamagedCheckpointWarning
 from lvae_core.config import RunConfig
 from lvae_core.corpus import Corpus
-from lvae_core.record import FailureClass, Study
-from lvae_core.trainer import DivergedError, Progress, Runtime, execute
+from lvae_core.failures import failure_of, one_line
+from lvae_core.record import Study
+from lvae_core.trainer import Progress, Runtime, execute
 
 STEP_SECONDS = 1.0
 """A report about this often: seldom enough for hundreds of runs at once to pass one driver."""
-
-_TRACEBACK_LINES = 40
 
 Report = dict[str, Any]
 
@@ -99,7 +97,7 @@ class RunTrainable(tune.Trainable):
             if iterator is not None:
                 iterator.close()
         except Exception as error:
-            return [f"not saved ({_one_line(error)}); it will go on from its last checkpoint"]
+            return [f"not saved ({one_line(error)}); it will go on from its last checkpoint"]
         return []
 
     def _advance(self) -> Report:
@@ -109,16 +107,16 @@ class RunTrainable(tune.Trainable):
         except ray.exceptions.RayError:
             raise
         except Exception as error:
-            kind, message = _classify(error), _one_line(error)
-            tail = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
+            failure = failure_of(error)
         # Outside the handler, where nothing refers to the failed run's tensors any more.
         self._iterator = None
         gc.collect()
+        message = failure.message
         try:
-            self._folder.write_failure(kind, message, "\n".join(tail))
+            self._folder.write_failure(*failure)
         except OSError as error:
             message += f" (and failure.json could not be written: {error})"
-        return {"phase": "failed", "done": True, "failure": {"class": kind, "message": message}}
+        return {"phase": "failed", "done": True, "failure": {"class": failure.kind, "message": message}}
 
     def _report(self, progress: Progress) -> Report:
         done = progress.phase == "done"
@@ -144,20 +142,6 @@ class RunTrainable(tune.Trainable):
             self._corpus = None  # lets go of one before it takes hold of the next
             self._corpus = (name, ray.get(self._job.corpora[name]))
         return self._corpus[1]
-
-
-def _classify(error: Exception) -> FailureClass:
-    if isinstance(error, DivergedError):
-        return "diverged"
-    # On the CPU torch has no exception class of its own for it.
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return "out_of_memory"
-    return "code"
-
-
-def _one_line(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return text if isinstance(error, DivergedError) else f"{type(error).__name__}: {text}"
 
 
 def _device_works(device: str) -> bool:

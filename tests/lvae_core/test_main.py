@@ -1,0 +1,192 @@
+"""The command line of the core, as a user meets it: real processes, their output and exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lvae_core.__main__ import main
+from lvae_core.config import from_dict
+from lvae_core.record import RunFolder, open_store, reproducible
+
+TINY = (
+    *("--set", "max_epochs=2", "--set", "iw_samples=4", "--set", "mi_samples=2"),
+    *("--set", "embedding_size=4", "--set", "hidden_size=6", "--set", "kl_anneal_epochs=1"),
+)
+
+
+def command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lvae_core", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+    )
+
+
+def write_recipe(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> Path:
+    assert main(["recipe", "--dataset", "toy", *TINY, *arguments]) == 0
+    path.write_text(capsys.readouterr().out)
+    return path
+
+
+def test_recipe_prints_a_complete_config(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(
+        ["recipe", "lstm-vae-avg", "--dataset", "ptb", "--num-samples", "5", "--setting", "inputless",
+         "--seed", "3"]
+    )  # fmt: skip
+    config = from_dict(json.loads(capsys.readouterr().out))
+    assert status == 0
+    assert (config.system, config.averaging, config.num_samples) == ("lstm-vae-avg", "hidden", 5)
+    assert (config.setting, config.seed, config.hidden_size) == ("inputless", 3, 400)
+
+
+def test_run_then_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_recipe(tmp_path / "run.json", capsys, "lstm-vae-avg", "--num-samples", "2")
+    done = command("run", config, "--out", "my-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "nll_iw_joint" in done.stdout
+    assert "epoch 2: valid PPL" in done.stderr
+    assert done.stderr.strip().endswith("next: python -m lvae_core generate my-run")
+    folder = RunFolder(open_store(tmp_path), "my-run")
+    result = folder.read_json("result.json")
+    assert result is not None
+    assert result["config"] == json.loads(config.read_text())
+
+    again = command("run", tmp_path / "my-run" / "config.json", "--out", "my-run", cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    assert folder.read_json("result.json") == result
+
+    made = command("generate", "my-run", "--json", "--count", 3, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    found = json.loads(made.stdout)
+    assert [len(found[key]) for key in ("prior", "reconstructions", "interpolation")] == [3, 3, 3]
+    made = command("generate", "my-run", "--decode", "beam", "--sentence", "ash bay", cwd=tmp_path)
+    assert made.stdout.splitlines()[-2].strip() == "ash bay"
+    assert "Interpolation" not in made.stdout
+
+
+def test_a_run_that_is_interrupted_goes_on_to_the_same_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_recipe(
+        tmp_path / "run.json", capsys, "lstm-vae", "--set", "max_epochs=30", "--set", "patience=30"
+    )
+    arguments = [sys.executable, "-m", "lvae_core", "run", str(config), "--out"]
+    metrics = tmp_path / "a" / "metrics.jsonl"
+    with subprocess.Popen([*arguments, str(tmp_path / "a")], stderr=subprocess.PIPE, text=True) as process:
+        while not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 3):
+            assert process.poll() is None, "it ended before it was interrupted"
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in errors
+    assert not (tmp_path / "a" / "result.json").exists()
+
+    for out in ("a", "b"):
+        done = subprocess.run([*arguments, str(tmp_path / out)], capture_output=True, timeout=120)
+        assert done.returncode == 0
+    a, b = (RunFolder(open_store(tmp_path), out) for out in ("a", "b"))
+    assert a.read_metrics() == b.read_metrics()
+    assert reproducible(a.read_json("result.json") or {}) == reproducible(b.read_json("result.json") or {})
+    attempts = (a.read_json("provenance.json") or {})["attempts"]
+    assert len(attempts) == 2
+
+
+def test_a_run_that_diverges_says_so_and_leaves_a_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_recipe(
+        tmp_path / "run.json", capsys, "lstm-lm", "--set", "learning_rate=1e30", "--set", "max_grad_norm=0"
+    )
+    done = command("run", config, "--out", tmp_path / "bad")
+    assert done.returncode == 1
+    assert "diverged" in done.stderr
+    assert "Traceback" not in done.stderr
+    failure = RunFolder(open_store(tmp_path), "bad").read_json("failure.json")
+    assert failure is not None
+    assert (failure["class"], failure["attempt"]) == ("diverged", 1)
+
+
+def test_describe_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "toy"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["splits"]["test"]["sentences"] == 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["describe", "ptbb"], "did you mean 'ptb'?"),
+        (["describe", "no/such/folder"], "no such folder"),
+        (["recipe", "lstm-va"], "did you mean 'lstm-vae'?"),
+        (["recipe", "lstm-vae", "--setting", "inputles"], "did you mean 'inputless'?"),
+        (["recipe", "lstm-vae", "--num-samples", "0"], "at least 1"),
+        (["recipe", "lstm-vae", "--seed", "-1"], "0 or more"),
+        (["recipe", "lstm-vae", "--set", "dropot=0.1"], "did you mean 'dropout'?"),
+        (["recipe", "lstm-vae", "--set", "dropout=much"], "must be a number"),
+        (["recipe", "lstm-vae", "--set", "dropout"], "write FIELD=VALUE"),
+        (["run", "nofile.json", "--out", "x"], "recipe lstm-vae > nofile.json"),
+        (["generate", "no-run"], "no run folder with a finished epoch"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "one JSON object"),
+        ('{"colour": 1}', "unknown config field 'colour'"),
+        ('{"num_samples": 2.5}', "must be of type int"),
+        ('{"encoder": "none"}', "both are 'none'"),
+    ],
+)
+def test_a_bad_config_file_is_refused(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text(text)
+    assert main(["run", str(tmp_path / "run.json"), "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_of_another_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_recipe(tmp_path / "run.json", capsys, "lstm-lm")
+    assert command("run", config, "--out", tmp_path / "a").returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    other = command("run", config, "--out", tmp_path / "a", "--set", "seed=4")
+    assert other.returncode == 2
+    assert "belongs to another run" in other.stderr
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
+
+
+def test_a_place_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_recipe(tmp_path / "run.json", capsys, "lstm-lm")
+    (tmp_path / "file").write_text("")
+    done = command("run", config, "--out", tmp_path / "file" / "run")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
