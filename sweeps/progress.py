@@ -21,6 +21,9 @@ from sweeps.plan import Plan, PlannedRun
 LIVE_SECONDS, LINE_SECONDS = 0.5, 10.0
 """How often a terminal is redrawn, and how often a line appears where there is none."""
 
+OWN_PACE = 0.1
+"""A run's own pace counts once it has done this share of its work; before, what is known of like runs."""
+
 MOST_ROWS = 12
 """Of the runs under way, and of the cells, so many are shown."""
 
@@ -113,15 +116,16 @@ class Board:
 
     def eta(self) -> float | None:
         """Seconds until the last run has ended; None where nothing has been measured yet."""
-        now = self.now()
-        running = [
-            self.speed.expect(run.cell)
-            if run.share is None
-            else projected_seconds(now - run.since, run.start_share, run.share)
-            for run in self.running.values()
-        ]
+        running = [self._remaining(run) for run in self.running.values()]
         waiting = [self.speed.expect(cell) for cell in self.waiting.values()]
         return remaining_seconds(waiting, running, self.slots)
+
+    def _remaining(self, run: Running) -> float | None:
+        share = run.share or 0.0
+        expected = self.speed.expect(run.cell)
+        if expected is not None and share - run.start_share < OWN_PACE:
+            return expected * (1.0 - share)
+        return projected_seconds(self.now() - run.since, run.start_share, share)
 
     def summary(self) -> str:
         """One line of numbers."""

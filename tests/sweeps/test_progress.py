@@ -91,6 +91,19 @@ def test_a_resumed_run_is_not_taken_for_a_fast_one(board, clock):
     assert board.eta() == pytest.approx(10 * left / (0.25 * TRAIN_SHARE))
 
 
+def test_a_run_that_has_hardly_begun_is_expected_to_be_like_the_others(board, clock):
+    board.speed.add(CELL, 30.0, 10.0)
+    board.waiting = {NAMES[0]: CELL}
+    board.start(NAMES[0])
+    assert board.eta() == pytest.approx(40.0)
+    board.report(NAMES[0], train(0.0))
+    clock.time += 7
+    board.report(NAMES[0], train(0.04))
+    assert board.eta() == pytest.approx(40.0 * (1 - 0.03))
+    board.report(NAMES[0], train(0.4))
+    assert board.eta() == pytest.approx(7 * (1 - 0.3) / 0.3)
+
+
 def test_the_best_perplexity_of_a_cell_is_kept(board):
     board.start(NAMES[0])
     board.start(NAMES[1])
