@@ -7,12 +7,14 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 
 import ray
 
 from lvae_core.config import InputError
+from lvae_core.failures import one_line
 
 _MIN_OBJECT_STORE = 128 * 2**20
 
@@ -89,12 +91,33 @@ _OWN_RAY = {
 
 @contextlib.contextmanager
 def _connected(address: str) -> Iterator[None]:
+    _check_address(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ray.exceptions.AuthenticationError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"--address {address}: {reason}") from None
+        raise InputError(
+            f"--address {address}: {one_line(error)}; if it asks for a token, set RAY_AUTH_MODE=token and "
+            "have the token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
+        ) from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Find out in seconds what Ray takes minutes to give up on."""
+    if address == "auto":
+        return
+    if address.startswith("ray://"):
+        raise InputError(
+            f"--address {address}: launch on a machine of the cluster, with --address auto; a launch "
+            "from outside would end with its connection"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"--address {address}: give auto, or HOST:PORT of the cluster's head")
+    try:
+        socket.create_connection((host, int(port)), timeout=5.0).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--address {address}: nothing answers there ({error})") from None

@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any
@@ -164,16 +164,16 @@ _TUNE = {
 }
 
 
-class _quiet:  # noqa: N801
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     """Keep Tune's own messages out: errors of runs are told by the display and the run folders."""
-
-    def __enter__(self) -> None:
-        self._logger = logging.getLogger("ray.tune")
-        self._before = self._logger.level
-        self._logger.setLevel(logging.CRITICAL)
-
-    def __exit__(self, *exception: object) -> None:
-        self._logger.setLevel(self._before)
+    logger = logging.getLogger("ray.tune")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class _Watch(tune.Callback):

@@ -84,6 +84,21 @@ def test_bad_input_is_one_line_and_nothing_is_started(arguments, message, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("nowhere", "give auto, or HOST:PORT"),
+        ("ray://head:10001", "with --address auto"),
+        ("127.0.0.1:1", "nothing answers there"),
+    ],
+)
+def test_an_address_without_a_cluster_is_refused_at_once(address, message, capsys):
+    assert main([*TOY, "--address", address]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --address {address}: ")
+    assert message in line
+
+
 def test_settings_may_be_several_and_repeated(tmp_path, capsys):
     changes = ["--set", "hidden_size=4", "latent_size=3", "--set", "dropout=0", "--max-epochs", "2"]
     assert main([*TOY, *changes, "--dry-run"]) == 0
