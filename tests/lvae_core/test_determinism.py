@@ -3,13 +3,15 @@
 import hashlib
 import json
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -61,16 +63,24 @@ def stop_after(yields: int, config: RunConfig, folder: RunFolder, runtime: Runti
     return False
 
 
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """A place without a disk, for tests that write thousands of files."""
+    url = f"memory://{uuid.uuid4().hex}"
+    yield url
+    fsspec.filesystem("memory").rm(url, recursive=True)
+
+
 @pytest.mark.parametrize(("system", "setting", "fields"), CASES)
-def test_closed_anywhere_and_resumed_is_the_same_run(system, setting, fields, tmp_path):
+def test_closed_anywhere_and_resumed_is_the_same_run(system, setting, fields, memory):
     config = short(system, setting=setting, **fields)
-    whole = tiny.folder(tmp_path, "whole")
+    whole = tiny.folder(memory, "whole")
     yields = finish(config, whole)
     # 3 × (3 steps, 3 batches of validation, the row), 2 batches of evaluation, the end: everywhere.
     assert yields == 3 * (3 + 3 + 1) + 2 + 1
     expected = outcome(whole)
     for k in range(1, yields):
-        folder = tiny.folder(tmp_path, f"closed-{k}")
+        folder = tiny.folder(memory, f"closed-{k}")
         assert not stop_after(k, config, folder)
         assert not folder.has("result.json")
         finish(config, folder)
@@ -78,9 +88,9 @@ def test_closed_anywhere_and_resumed_is_the_same_run(system, setting, fields, tm
 
 
 @pytest.mark.parametrize(("system", "setting", "fields"), CASES)
-def test_closed_again_and_again_all_the_way(system, setting, fields, tmp_path):
+def test_closed_again_and_again_all_the_way(system, setting, fields, memory):
     config = short(system, setting=setting, **fields)
-    whole, often = tiny.folder(tmp_path, "whole"), tiny.folder(tmp_path, "often")
+    whole, often = tiny.folder(memory, "whole"), tiny.folder(memory, "often")
     finish(config, whole)
     # A validation begins anew in every attempt, so an attempt must be longer than its three batches.
     attempts = 1
@@ -100,14 +110,16 @@ def test_closed_again_and_again_all_the_way(system, setting, fields, tmp_path):
     ],
     ids=["checkpoint at every yield", "every second epoch", "at the end"],
 )
-def test_killed_anywhere_and_resumed_is_the_same_run(runtime, tmp_path):
+def test_killed_anywhere_and_resumed_is_the_same_run(runtime, memory):
     """A copy of the folder, taken in between, is what a process killed there leaves behind."""
     config = short("lstm-vae-avg")
-    whole = tiny.folder(tmp_path, "whole")
+    whole = tiny.folder(memory, "whole")
     copies = []
     for k, _ in enumerate(execute(config, CORPUS, whole, runtime)):
-        shutil.copytree(tmp_path / "whole", tmp_path / f"killed-{k}")
-        copies.append(tiny.folder(tmp_path, f"killed-{k}"))
+        copy = tiny.folder(memory, f"killed-{k}")
+        for file in whole.store.names("whole"):
+            copy.store.write(f"{copy.name}/{file}", whole.store.read(f"whole/{file}"))
+        copies.append(copy)
     expected = outcome(whole)
     for folder in copies:
         finish(config, folder, runtime)
@@ -248,13 +260,13 @@ def test_a_process_killed_by_sigkill_leaves_a_run_that_goes_on_to_the_same_bits(
     config = short("lstm-vae-avg", max_epochs=4)
     whole = tiny.folder(tmp_path, "whole")
     finish(config, whole)
-    with start(config, tmp_path, "killed", delay=0.01) as process:
+    with start(config, tmp_path, "killed", delay=0.1) as process:
         try:
             assert process.stdout is not None
             for line in process.stdout:
                 if line == "train 5\n":
                     break
-            time.sleep(0.004)  # into the work between two reports
+            time.sleep(0.1)  # into the work between two reports, or near it
         finally:
             process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL

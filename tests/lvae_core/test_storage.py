@@ -171,6 +171,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
     store = LocalStore(tmp_path)
     seen = set()
     for attempt in range(8):
+        store.delete("file")
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
         ) as process:
@@ -178,21 +179,21 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
                 assert process.stdout is not None
                 assert process.stdout.readline() == "ready\n"
                 # Readers beside the writer never see half a file, either.
-                end = time.monotonic() + 0.02 + 0.013 * attempt
-                while time.monotonic() < end:
+                k, end = 0, time.monotonic() + 20
+                while k < 2 + attempt and time.monotonic() < end:
                     if store.exists("file"):
-                        assert_whole(store.read("file"))
+                        k = assert_whole(store.read("file"))
+                time.sleep(0.001 * attempt)
             finally:
                 process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
-        assert set(store.names()) <= {"file"}, "what is half written is not listed"
-        if store.exists("file"):
-            data = store.read("file")
-            assert_whole(data)
-            seen.add(data[0])
+        assert store.names() == ["file"], "what is half written is not listed"
+        seen.add(assert_whole(store.read("file")))
     assert len(seen) > 1, "the writer was killed at more than one point"
 
 
-def assert_whole(data: bytes) -> None:
+def assert_whole(data: bytes) -> int:
+    """The number of a file that the writer wrote."""
     k = data[0]
     assert data == bytes([k]) * (100_000 + 10_000 * k)
+    return k
