@@ -38,9 +38,9 @@ class TrainState:
     """Σ over the current epoch's sentences of (loss, nll, kl, 1)."""
     metrics: list[dict[str, Any]] = field(default_factory=list)
     """The rows of metrics.jsonl."""
-    test_statistics: Tensor | None = None
-    """Rows of the sentences of the test split evaluated so far."""
-    test_batches: int = 0
+    statistics: Tensor | None = None
+    """Rows of the sentences evaluated so far of the split under way, validation or test."""
+    evaluated_batches: int = 0
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
 

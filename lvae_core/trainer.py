@@ -15,7 +15,7 @@ import torch
 from lvae_core import checkpoint
 from lvae_core.batches import collate, epoch_order, eval_order
 from lvae_core.config import InputError, RunConfig, fingerprint
-from lvae_core.corpus import Corpus
+from lvae_core.corpus import Corpus, Split
 from lvae_core.evaluate import latent_estimates, likelihood_estimates, sentence_statistics
 from lvae_core.model import TextModel
 from lvae_core.objective import objective
@@ -170,15 +170,8 @@ class _Run:
 
     def _validate(self) -> Generator[Progress, None, dict[str, Any]]:
         """Score the epoch that has just been trained; returns its row of metrics."""
-        config, state, valid = self.config, self.state, self.corpus.valid
-        parts = []
-        for rows in sentence_statistics(
-            self.model, valid, config, split_name="valid", samples=config.valid_samples
-        ):
-            parts.append(rows)
-            if self._due():
-                yield from self._report()
-        scores = likelihood_estimates(torch.cat(parts), valid.num_tokens, config)
+        config, state = self.config, self.state
+        scores = yield from self._estimate(self.corpus.valid, "valid", config.valid_samples)
         beta = kl_weight(config, state.step, self.batches_per_epoch)
         row = self._metrics_row(scores, beta)
         if not math.isfinite(row["valid_ppl"]):
@@ -211,28 +204,33 @@ class _Run:
 
     def evaluate(self, identity: str) -> Iterator[Progress]:
         """The estimates of the best epoch's parameters on the test split, then the result."""
-        config, state, test = self.config, self.state, self.corpus.test
+        config, test = self.config, self.corpus.test
         self._phase = "evaluate"
-        self.model.load_state_dict(state.best_parameters)
-        batches = len(eval_order(test.lengths, config.eval_batch_size))
-        for rows in sentence_statistics(
-            self.model,
-            test,
-            config,
-            split_name="test",
-            samples=config.iw_samples,
-            start=state.test_batches,
-        ):
-            earlier = state.test_statistics
-            state.test_statistics = rows if earlier is None else torch.cat([earlier, rows])
-            state.test_batches += 1
-            if self._due():
-                yield from self._report(fraction=state.test_batches / batches)
-        assert state.test_statistics is not None, "a split has at least one sentence"
-        estimates = likelihood_estimates(state.test_statistics, test.num_tokens, config)
+        self.model.load_state_dict(self.state.best_parameters)
+        estimates = yield from self._estimate(test, "test", config.iw_samples)
         estimates |= latent_estimates(self.model, test, config)
         self._clock()
         self._write_result(identity, estimates)
+
+    def _estimate(
+        self, split: Split, name: str, samples: int
+    ) -> Generator[Progress, None, dict[str, dict[str, float]]]:
+        """The likelihood estimates of a split, begun where the state says an earlier attempt stopped."""
+        config, state = self.config, self.state
+        batches = len(eval_order(split.lengths, config.eval_batch_size))
+        for rows in sentence_statistics(
+            self.model, split, config, split_name=name, samples=samples, start=state.evaluated_batches
+        ):
+            earlier = state.statistics
+            state.statistics = rows if earlier is None else torch.cat([earlier, rows])
+            state.evaluated_batches += 1
+            if self._due():
+                done = state.evaluated_batches / batches
+                yield from self._report(fraction=done if self._phase == "evaluate" else None)
+        assert state.statistics is not None, "a split has at least one sentence"
+        estimates = likelihood_estimates(state.statistics, split.num_tokens, config)
+        state.statistics, state.evaluated_batches = None, 0
+        return estimates
 
     def _write_result(self, identity: str, estimates: dict[str, Any]) -> None:
         state, test = self.state, self.corpus.test

@@ -30,8 +30,8 @@ def some_state() -> TrainState:
         step=99,
         sums=torch.tensor([1.0, 1 / 3, 2.5, 4.0], dtype=torch.float64),
         metrics=[{"epoch": 1, "valid_ppl": 0.1 + 0.2}],
-        test_statistics=torch.arange(14, dtype=torch.float64).view(2, 7) / 3,
-        test_batches=1,
+        statistics=torch.arange(14, dtype=torch.float64).view(2, 7) / 3,
+        evaluated_batches=1,
         train_seconds=1.25,
         evaluate_seconds=0.5,
     )
@@ -65,7 +65,7 @@ def test_a_state_at_its_start_comes_back(tmp_path):
     state = TrainState({}, {}, Plateau(1.0), [])
     checkpoint.save(tiny.folder(tmp_path), state)
     loaded = checkpoint.load(tiny.folder(tmp_path))
-    assert loaded.test_statistics is None
+    assert loaded.statistics is None
     assert loaded.plateau == Plateau(1.0)  # whose best is infinite
     assert_equal(loaded.sums, torch.zeros(4, dtype=torch.float64))
 
