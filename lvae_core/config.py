@@ -140,7 +140,7 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The config as a plain dictionary, fields in declaration order."""
-        return dataclasses.asdict(self)
+        return dict(vars(self))
 
 
 def fields_help() -> dict[str, str]:
