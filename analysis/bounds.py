@@ -6,11 +6,12 @@ for all of them beside its own: for our runs and, where the KL was printed, for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.cells import Cell, Counts, paper_order
-from analysis.published import AVERAGING, OURS, TITLES, Fact, find, load
+from analysis.cells import Average, Cell, Counts, paper_order
+from analysis.published import AVERAGING, OURS, SEEDS, TITLES, Fact, find, load
 from analysis.values import (
     SETTINGS,
     Column,
@@ -46,10 +47,7 @@ EXPLANATION = (
 )
 """Which number is which, for a reader who has not met these words."""
 
-CAUTION = (
-    "A gain is a difference of means over seeds: one that is not large beside their ± may be chance. A "
-    "valid bound above LSTM-LM's number does not prove a model worse: it says that no gain has been shown."
-)
+CAUTION = "± after a gain: two standard errors of the difference over seeds. A valid bound above LSTM-LM's number does not prove a model worse: it says that no gain has been shown."
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def examples(cells: Sequence[Cell], dataset: str) -> list[str]:
         published = filter(None, (_compare_published(cell) for cell in joint))
         for told in (list(ours), list(published)):
             if told:
-                sentences.append(min(told, key=lambda comparison: comparison.low).sentence())
+                sentences.append(min(told, key=lambda comparison: comparison.low.mean).sentence())
                 break
     return sentences
 
@@ -143,10 +141,10 @@ def _ways(cell: Cell) -> tuple[_Way, ...]:
     return _JOINT_LATENT if joint_latent(cell) else _ONE_LATENT
 
 
-def _exact_nll(cells: Sequence[Cell], cell: Cell) -> float | None:
+def _exact_nll(cells: Sequence[Cell], cell: Cell) -> Average | None:
     """LSTM-LM's NLL in the cell's setting: of the same variant, or of the only one there is."""
     exact = {
-        c.variant: c.averages["nll"].mean
+        c.variant: c.averages["nll"]
         for c in cells
         if c.setting == cell.setting and c.system == "lstm-lm" and "nll" in c.averages
     }
@@ -175,7 +173,7 @@ def _tightest(cell: Cell) -> str | None:
     return min(valid, key=lambda name: valid[name]) if valid else None
 
 
-def _cell_lines(cell: Cell, exact: float | None, published: bool) -> list[Line]:
+def _cell_lines(cell: Cell, exact: Average | None, published: bool) -> list[Line]:
     label = row_label(cell.system, cell.num_samples) + (f", {cell.variant}" if cell.variant else "")
     tightest = _tightest(cell)
     lines: list[Line] = []
@@ -188,7 +186,7 @@ def _cell_lines(cell: Cell, exact: float | None, published: bool) -> list[Line]:
         values: list[Value] = [
             # What a cell has in place of numbers is said once, not for each way to count.
             nll or (cell.counts if not lines or not cell.counts.total else None),
-            Difference(nll.mean - exact) if nll and exact is not None and way.estimate else None,
+            Difference(nll.mean - exact.mean) if nll and exact is not None and way.estimate else None,
             ppl,
             runs_text(cell.counts) if nll or not lines else None,
             *([fact] if published else []),
@@ -232,35 +230,45 @@ class _Comparison:
 
     cell: Cell
     source: str
-    low: float
+    low: Average
     """NLL by the paper's convention."""
-    high: float
+    high: Average
     """NLL by the tightest valid bound, and which that is."""
     way: str
-    exact: float
+    exact: Average
 
     def sentence(self) -> str:
         """What the two ways to count say of it."""
-        claimed, shown = (
-            f"a gain of {self.exact - nll:.1f}" if nll < self.exact else "no gain"
-            for nll in (self.low, self.high)
-        )
         where = f"{dataset_title(self.cell.dataset)} {self.cell.setting}, from {self.source}"
         return (
-            f"{where}: LSTM-LM has {self.exact:.1f} nats. "
-            f"{row_label(self.cell.system, self.cell.num_samples)} has {self.low:.1f} by the paper's "
-            f"convention, {claimed}; by its tightest valid bound ({self.way}) it has at most "
-            f"{self.high:.1f}, which shows {shown}."
+            f"{where}: LSTM-LM has {self.exact.mean:.1f} nats. "
+            f"{row_label(self.cell.system, self.cell.num_samples)} has {self.low.mean:.1f} by the paper's "
+            f"convention, {_gain(self.low, self.exact)}; by its tightest valid bound ({self.way}) it has at "
+            f"most {self.high.mean:.1f}, {_gain(self.high, self.exact)}."
         )
 
 
-def _compare_ours(cell: Cell, exact: float | None) -> _Comparison | None:
+def _gain(nll: Average, exact: Average) -> str:
+    """In words, by how much ``nll`` lies below ``exact``, and whether seeds alone could have done that."""
+    gain = exact.mean - nll.mean
+    if gain < 0.05:  # it would be printed as 0.0
+        return "no gain"
+    if min(nll.n, exact.n) == 1:
+        return f"{gain:.1f} less, which one seed cannot show to be a gain"
+    if nll.std is None or exact.std is None:  # derived from what is published without one
+        return f"a gain of {gain:.1f}"
+    twice = 2 * math.sqrt(nll.std**2 / nll.n + exact.std**2 / exact.n)
+    if gain < twice:
+        return f"{gain:.1f} less, no clear gain beside the noise of the seeds (±{twice:.1f})"
+    return f"a gain of {gain:.1f}±{twice:.1f}"
+
+
+def _compare_ours(cell: Cell, exact: Average | None) -> _Comparison | None:
     tightest, elbo = _tightest(cell), cell.averages.get("nll_elbo")
     if not tightest or not elbo or exact is None:
         return None
     way = next(way.name for way in _JOINT_LATENT if way.estimate == tightest)
-    high = cell.averages[f"nll{tightest}"].mean
-    return _Comparison(cell, "these runs", elbo.mean, high, way, exact)
+    return _Comparison(cell, "these runs", elbo, cell.averages[f"nll{tightest}"], way, exact)
 
 
 def _compare_published(cell: Cell) -> _Comparison | None:
@@ -269,4 +277,8 @@ def _compare_published(cell: Cell) -> _Comparison | None:
     if not nll or not joint or not baseline:
         return None
     way = _JOINT_LATENT[1].name
-    return _Comparison(cell, "the published numbers", nll.mean, joint.mean, way, baseline.mean)
+    low, high, exact = (
+        Average(SEEDS, fact.mean, fact.std if isinstance(fact, Fact) else None, None)
+        for fact in (nll, joint, baseline)
+    )
+    return _Comparison(cell, "the published numbers", low, high, way, exact)

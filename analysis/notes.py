@@ -14,6 +14,9 @@ from analysis.published import PROTOCOL, TEST_SPLITS, TITLES
 from analysis.values import row_label
 from lvae_core.config import RunConfig
 
+COLLAPSED = 0.1
+"""Nats of mutual information below which a latent variable counts as unused."""
+
 # Part of what a system is, not of how it is trained.
 _NOT_PROTOCOL = {"encoder", "averaging"}
 
@@ -27,7 +30,7 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
         notes += [*_published_text(done, dataset), *_protocol(done, dataset)]
     else:
         notes += _mixed(done)
-    return [*notes, *_repeated_seeds(done), *_monte_carlo(own)]
+    return [*notes, *_collapsed(own), *_repeated_seeds(done), *_monte_carlo(own)]
 
 
 def _variants(cells: Sequence[Cell]) -> Iterable[str]:
@@ -42,6 +45,20 @@ def _variants(cells: Sequence[Cell]) -> Iterable[str]:
                 f"{row_name} was run in {len(variants)} variants ({'; '.join(variants)}): "
                 "each has a row of its own and they are never averaged together"
             )
+
+
+def _collapsed(cells: Sequence[Cell]) -> Iterable[str]:
+    rows = [
+        f"{row_label(cell.system, cell.num_samples)} {cell.setting}"
+        + (f" ({cell.variant})" if cell.variant else "")
+        for cell in cells
+        if "mi" in cell.averages and cell.averages["mi"].mean < COLLAPSED
+    ]
+    if rows:
+        yield (
+            f"posterior collapse, z tells next to nothing of a sentence (mutual information under "
+            f"{COLLAPSED} nats): {', '.join(rows)}; in effect these are language models"
+        )
 
 
 def _mixed(done: pd.DataFrame) -> Iterable[str]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 OURS = "kruengkrai2019"
+SEEDS = 5
+"""Runs behind each of that paper's means and standard deviations."""
 """The source whose systems this project runs; all others are cited only."""
 
 SOURCES = {

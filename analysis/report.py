@@ -120,7 +120,7 @@ def _missing(cells: Sequence[Cell], paper: Sequence[str]) -> Iterable[str]:
             names = [f"{row_label(c.system, c.num_samples)} {c.setting}" for c in missing]
             yield f"{dataset_title(dataset)}: no run of {', '.join(names)}"
     absent = [title for name, title in TITLES.items() if name not in paper]
-    if absent:
+    if absent and paper:
         yield f"{' and '.join(absent)}: no run at all (python sweeps/paper_grid.py)"
 
 

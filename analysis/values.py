@@ -181,8 +181,10 @@ def legend(lines: Sequence[Line]) -> list[str]:
     values = [value for line in lines for value in line.values]
     statuses = [value for value in values if isinstance(value, Counts)]
     marks = []
-    if any(isinstance(value, Average) and value.std is not None for value in values):
-        marks.append("±: sample standard deviation over n seeds")
+    if any(isinstance(value, Average | Fact) and value.std is not None for value in values):
+        marks.append(
+            "±: standard deviation over seeds (ours: of the sample, n of them; published: of five)"
+        )
     if any(isinstance(value, str) and "/" in value for value in values):
         marks.append("n = 3/5: 3 of 5 runs are done")
     if any(not status.total for status in statuses):

@@ -157,8 +157,10 @@ def draw(board: Board) -> Group:
     best = Table("lowest validation perplexity so far", "", box=None, header_style="dim")
     for cell, value in sorted(board.best.items())[:MOST_ROWS]:
         best.add_row(cell, f"{value:.2f}")
-    bar = ProgressBar(total=1.0, completed=board.share())
-    return Group(bar, Text(board.summary()), runs, *([best] if board.best else []))
+    # Bars end without a new line: each needs a row of a table to itself, or what follows is cut off.
+    whole = Table.grid()
+    whole.add_row(ProgressBar(total=1.0, completed=board.share(), width=60))
+    return Group(whole, Text(board.summary()), runs, *([best] if board.best else []))
 
 
 def short(name: str) -> str:

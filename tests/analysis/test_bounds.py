@@ -135,22 +135,40 @@ def test_examples_tell_our_runs_with_their_numbers(tmp_path: Path, write_run: Wr
     ours, published = examples(cells(tmp_path), "ptb")
     assert ours == (
         "PTB standard, from these runs: LSTM-LM has 101.0 nats. LSTM-VAE-AVG L=5 has 97.0 by the paper's "
-        "convention, a gain of 4.0; by its tightest valid bound (IW, joint) it has at most 119.0, which "
-        "shows no gain."
+        "convention, 4.0 less, which one seed cannot show to be a gain; by its tightest valid bound (IW, "
+        "joint) it has at most 119.0, no gain."
     )
     # Nothing inputless was run: Table 2a, 139.9 and 113.8, and 113.8 + 9 * 9.6.
     assert published == (
         "PTB inputless, from the published numbers: LSTM-LM has 139.9 nats. LSTM-VAE-AVG L=10 has 113.8 by "
-        "the paper's convention, a gain of 26.1; by its tightest valid bound (ELBO, joint) it has at most "
-        "200.2, which shows no gain."
+        "the paper's convention, a gain of 26.1±0.9; by its tightest valid bound (ELBO, joint) it has at "
+        "most 200.2, no gain."
     )
 
 
 def test_examples_do_not_deny_a_gain_that_is_there(tmp_path: Path, write_run: WriteRun) -> None:
-    write_run("lstm-lm", dataset="toy", estimates=LM)
-    write_run("lstm-vae-avg", 5, dataset="toy", estimates=AVG | {"nll_iw_joint": 98.5})
+    for seed, lm, avg in [(0, 101.0, 98.0), (1, 101.2, 98.4)]:
+        write_run("lstm-lm", seed=seed, dataset="toy", estimates=LM | {"nll": lm})
+        write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=AVG | {"nll_iw_joint": avg})
     (sentence,) = examples(cells(tmp_path), "toy")
-    assert sentence.endswith("it has at most 98.5, which shows a gain of 2.5.")
+    # Standard deviations 0.1414 and 0.2828 over two seeds each: 2 sqrt(0.02 / 2 + 0.08 / 2).
+    assert sentence.endswith("it has at most 98.2, a gain of 2.9±0.4.")
+
+
+def test_examples_call_no_gain_what_seeds_could_have_done(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, lm, avg in [(0, 101.0, 100.0), (1, 103.0, 102.0)]:
+        write_run("lstm-lm", seed=seed, dataset="toy", estimates=LM | {"nll": lm})
+        write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=AVG | {"nll_iw_joint": avg})
+    (sentence,) = examples(cells(tmp_path), "toy")
+    # Standard deviations of sqrt 2: 2 sqrt(2 / 2 + 2 / 2).
+    assert sentence.endswith("1.0 less, no clear gain beside the noise of the seeds (±2.8).")
+
+
+def test_a_gain_that_would_print_as_nought_is_none(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", dataset="toy", estimates=LM)
+    write_run("lstm-vae-avg", 5, dataset="toy", estimates=AVG | {"nll_iw_joint": LM["nll"] - 0.04})
+    (sentence,) = examples(cells(tmp_path), "toy")
+    assert sentence.endswith("101.0, no gain.")
 
 
 def test_the_explanation_names_every_word_of_the_table() -> None:

@@ -35,6 +35,16 @@ def test_variants_are_named(tmp_path: Path, write_run: WriteRun) -> None:
     )
 
 
+def test_a_latent_variable_that_tells_nothing_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, mi in [(0, 0.15), (1, 0.03)]:
+        write_run(seed=seed, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": mi})
+    write_run("lstm-vae-avg", 5, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": 0.11})
+    assert notes(tmp_path) == [
+        "posterior collapse, z tells next to nothing of a sentence (mutual information under 0.1 nats): "
+        "LSTM-VAE L=1 standard; in effect these are language models"
+    ]
+
+
 def test_a_protocol_other_than_the_papers_is_named(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", max_epochs=3)
     write_run("lstm-vae", seed=0, max_epochs=3)
