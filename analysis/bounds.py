@@ -47,7 +47,10 @@ EXPLANATION = (
 )
 """Which number is which, for a reader who has not met these words."""
 
-CAUTION = "± after a gain: two standard errors of the difference over seeds. A valid bound above LSTM-LM's number does not prove a model worse: it says that no gain has been shown."
+CAUTION = (
+    "± after a gain: two standard errors of the difference over seeds. A valid bound above LSTM-LM's "
+    "number does not prove a model worse: it says that no gain has been shown."
+)
 
 
 @dataclass(frozen=True)
@@ -243,8 +246,8 @@ class _Comparison:
         return (
             f"{where}: LSTM-LM has {self.exact.mean:.1f} nats. "
             f"{row_label(self.cell.system, self.cell.num_samples)} has {self.low.mean:.1f} by the paper's "
-            f"convention, {_gain(self.low, self.exact)}; by its tightest valid bound ({self.way}) it has at "
-            f"most {self.high.mean:.1f}, {_gain(self.high, self.exact)}."
+            f"convention, {_gain(self.low, self.exact)}; by its tightest valid bound ({self.way}) it has "
+            f"at most {self.high.mean:.1f}, {_gain(self.high, self.exact)}."
         )
 
 
