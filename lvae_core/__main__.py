@@ -68,7 +68,11 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("generate", _generate, "sample, reconstruct and interpolate with a trained run", data_dir)
     sub.add_argument("run", help="the run folder, a path or URL")
-    sub.add_argument("--decode", choices=["greedy", "sample", "beam"], help="default: greedy with a z")
+    sub.add_argument(
+        "--decode",
+        choices=["greedy", "sample", "beam"],
+        help="default: greedy; of a language model, sample",
+    )
     sub.add_argument("--temperature", type=float, default=1.0, help="of --decode sample")
     sub.add_argument("--beam-width", type=int, default=5)
     sub.add_argument("--max-length", type=int, default=80, help="words at most")
@@ -162,7 +166,8 @@ def _run(options: argparse.Namespace) -> int:
         print(f"error: {folder}: {failure.kind}: {failure.message}", file=sys.stderr)
         return 1
     print(_summary(folder.read_json("result.json") or {}))
-    print(f"next: python -m lvae_core generate {options.out}", file=sys.stderr)
+    where = f" --data-dir {options.data_dir}" if options.data_dir else ""
+    print(f"next: python -m lvae_core generate {options.out}{where}", file=sys.stderr)
     return 0
 
 
@@ -170,7 +175,8 @@ def _generate(options: argparse.Namespace) -> int:
     from lvae_core import generate
     from lvae_core.corpus import load_for
 
-    trained = generate.load(_folder(options.run))
+    folder = _folder(options.run)
+    trained = generate.load(folder)
     latent = trained.model.encoder is not None
     decoding = generate.Decoding(
         method=options.decode or ("greedy" if latent else "sample"),
@@ -193,25 +199,36 @@ def _generate(options: argparse.Namespace) -> int:
             between = sentences[:2] if count > 1 else None
         if sentences:
             made = generate.reconstruct(trained, sentences, decoding)
-            found["reconstructions"] = [list(pair) for pair in zip(sentences, made, strict=True)]
+            read = [generate.as_read(trained, sentence) for sentence in sentences]
+            found["reconstructions"] = [list(pair) for pair in zip(read, made, strict=True)]
         if between:
             first, last = between
             steps = max(2, options.count)
             found["interpolation"] = generate.interpolate(trained, first, last, steps, decoding)
-            found["between"] = [first, last]
+            found["between"] = [generate.as_read(trained, first), generate.as_read(trained, last)]
     print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _sentences(found))
+    information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
+    if information and information["value"] < 0.1:
+        print(
+            f"note: z tells {information['value']:.2f} nats of a sentence: this decoder makes next to no "
+            "use of it, so what is decoded hardly varies",
+            file=sys.stderr,
+        )
     return 0
 
 
 def _sentences(found: dict[str, Any]) -> str:
-    lines = ["From the prior", *(f"  {sentence}" for sentence in found["prior"])]
+    def shown(sentence: str) -> str:
+        return sentence or "(empty)"
+
+    lines = ["From the prior", *(f"  {shown(sentence)}" for sentence in found["prior"])]
     if "reconstructions" in found:
         lines += ["", "Reconstructions: a sentence, and what its posterior mean decodes to"]
         for original, made in found["reconstructions"]:
-            lines += [f"  {original}", f"  → {made}"]
+            lines += [f"  {original}", f"  → {shown(made)}"]
     if "interpolation" in found:
         first, last = found["between"]
-        lines += ["", "Interpolation", f"  ({first})", *(f"  {s}" for s in found["interpolation"])]
+        lines += ["", "Interpolation", f"  ({first})", *(f"  {shown(s)}" for s in found["interpolation"])]
         lines += [f"  ({last})"]
     return "\n".join(lines)
 

@@ -91,7 +91,7 @@ def from_prior(trained: Trained, count: int, decoding: Decoding) -> list[str]:
     if trained.model.encoder is not None:
         size = (count, trained.group, trained.config.latent_size)
         z = rng.normal(decoding.seed, "generation", "prior", size=size)
-    return _decode(trained, z, count, decoding)
+    return _decode(trained, z, count, decoding, "prior")
 
 
 def reconstruct(trained: Trained, sentences: Sequence[str], decoding: Decoding) -> list[str]:
@@ -102,7 +102,7 @@ def reconstruct(trained: Trained, sentences: Sequence[str], decoding: Decoding) 
     """
     mean = posterior(trained, sentences).mean  # (N, Z)
     z = mean.unsqueeze(1).expand(-1, trained.group, -1)
-    return _decode(trained, z, len(sentences), decoding)
+    return _decode(trained, z, len(sentences), decoding, "reconstruction")
 
 
 def interpolate(trained: Trained, first: str, last: str, count: int, decoding: Decoding) -> list[str]:
@@ -116,7 +116,12 @@ def interpolate(trained: Trained, first: str, last: str, count: int, decoding: D
     start, end = posterior(trained, [first, last]).mean
     line = torch.stack([torch.lerp(start, end, weight) for weight in torch.linspace(0, 1, count)])
     z = line.unsqueeze(1).expand(-1, trained.group, -1)
-    return _decode(trained, z, count, decoding)
+    return _decode(trained, z, count, decoding, "interpolation")
+
+
+def as_read(trained: Trained, sentence: str) -> str:
+    """The sentence as the encoder reads it: words outside the vocabulary are the unknown word."""
+    return " ".join(trained.vocabulary.decode(trained.vocabulary.encode(sentence.split())))
 
 
 def posterior(trained: Trained, sentences: Sequence[str]) -> Gaussian:
@@ -131,17 +136,19 @@ def posterior(trained: Trained, sentences: Sequence[str]) -> Gaussian:
     return trained.model.encoder(Batch(words, lengths, torch.arange(len(encoded)).numpy()))
 
 
-def _decode(trained: Trained, z: Tensor | None, count: int, decoding: Decoding) -> list[str]:
+def _decode(trained: Trained, z: Tensor | None, count: int, decoding: Decoding, purpose: str) -> list[str]:
     if decoding.method == "beam":
         ids = [_beam(trained.model, None if z is None else z[n : n + 1], decoding) for n in range(count)]
     else:
-        ids = _one_path(trained.model, z, count, decoding)
+        ids = _one_path(trained.model, z, count, decoding, purpose)
     return [" ".join(trained.vocabulary.decode(sentence)) for sentence in ids]
 
 
-def _one_path(model: TextModel, z: Tensor | None, count: int, decoding: Decoding) -> list[list[int]]:
+def _one_path(
+    model: TextModel, z: Tensor | None, count: int, decoding: Decoding, purpose: str
+) -> list[list[int]]:
     """Greedy or sampled: one word a step, never taken back. Rows go on past their </s>; it is cut."""
-    generator = rng.torch_generator(decoding.seed, "generation", "words")
+    generator = rng.torch_generator(decoding.seed, "generation", "words", purpose)
     words = torch.full((count,), model.start_id)
     state = None
     chosen: list[Tensor] = []

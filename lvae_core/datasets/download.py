@@ -82,6 +82,7 @@ def _fetch(url: str, folder: Path, split: str, sha256: str) -> Path:
     """Bring what ``url`` sends to ``<folder>/<split>.txt``, whole and right or not at all."""
     target = folder / f"{split}.txt"
     temporary = None
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=folder)
@@ -108,6 +109,9 @@ def _fetch(url: str, folder: Path, split: str, sha256: str) -> Path:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+        with contextlib.suppress(OSError):  # one that holds anything stays
+            for path in new_folders:
+                path.rmdir()
     return target
 
 

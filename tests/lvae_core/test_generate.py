@@ -67,7 +67,7 @@ def sentences() -> list[list[int]]:
 
 def decoded(trained: Trained, z: torch.Tensor | None, count: int, **how: object) -> list[str]:
     decoding = Decoding(max_length=LENGTH, **how)  # type: ignore[arg-type]
-    return generate._decode(trained, z, count, decoding)
+    return generate._decode(trained, z, count, decoding, "test")
 
 
 def test_a_beam_as_wide_as_the_tree_finds_the_best_sentence(trained: Trained) -> None:
@@ -144,6 +144,7 @@ def test_a_posterior_does_not_see_the_padding_of_its_neighbours() -> None:
 
 def test_unknown_words_become_the_unknown_word() -> None:
     trained = made("loss")
+    assert generate.as_read(trained, "a zebra") == "a <unk>"
     torch.testing.assert_close(
         generate.posterior(trained, ["a zebra"]).mean, generate.posterior(trained, ["a <unk>"]).mean
     )
