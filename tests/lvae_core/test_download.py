@@ -154,8 +154,8 @@ def test_an_address_where_nobody_answers(tmp_path: Path, monkeypatch: pytest.Mon
         unused.bind(("127.0.0.1", 0))  # Bound but not listening: connections are refused.
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(InputError, match=r"cannot be downloaded .*refused"):
-            download("ptb", tmp_path, base_url=url)
-    assert files(tmp_path) == set()
+            download("ptb", tmp_path / "data", base_url=url)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_address_that_is_none(tmp_path: Path) -> None:
