@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sweeps,analysis,test]'
 	@touch $@
 
-demo: setup  ## the whole chain on a small corpus: grid, tables, report (about five minutes)
+demo: setup  ## the whole chain on a small corpus: grid, tables, report (minutes on two cores)
 	$(BIN)/python sweeps/paper_grid.py --preset demo
 	$(BIN)/python analysis/summarize.py runs/demo
 
