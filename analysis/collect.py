@@ -149,6 +149,9 @@ def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     estimates = result.get("estimates")
     if not isinstance(estimates, dict):
         raise DamagedError(f"{folder}/result.json: damaged, it has no estimates")
+    main = "nll" if config.encoder == "none" else "nll_elbo"
+    if main not in estimates:
+        raise DamagedError(f"{folder}/result.json: damaged, it has no {main}")
     for name in ESTIMATES:
         if name not in estimates:
             continue
@@ -180,7 +183,9 @@ def _number(
 ) -> float:
     value = values.get(key)
     # JSON as Python reads it knows NaN and Infinity, and True is an int.
-    if type(value) is int or (type(value) is float and math.isfinite(value) and not whole):
+    if type(value) is int and abs(value) < 2**63:
+        return value
+    if type(value) is float and math.isfinite(value) and not whole:
         return value
     what, kind = f"{of}.{key}" if of else key, "whole" if whole else "finite"
     raise DamagedError(f"{folder}/{file}: damaged, {what} is {value!r}, not a {kind} number")

@@ -75,6 +75,10 @@ def _mixed(done: pd.DataFrame) -> Iterable[str]:
 
 
 def _same_text(done: pd.DataFrame) -> Iterable[str]:
+    trained_on = done["data_sha256"].value_counts()
+    if len(trained_on) > 1:
+        listed = "; ".join(f"data {str(sha)[:8]} in {count} runs" for sha, count in trained_on.items())
+        yield f"not all runs were trained on the same data, so their numbers do not compare: {listed}"
     sizes = Counter(zip(done["sentences"], done["tokens"], strict=True))
     if len(sizes) > 1:
         listed = "; ".join(

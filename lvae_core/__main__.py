@@ -252,6 +252,8 @@ def _read_config(path: str) -> RunConfig:
 
 
 def _folder(url: str) -> RunFolder:
+    if not url.strip():
+        raise InputError("an empty path: give the run folder")
     parent, _, name = url.rstrip("/").rpartition("/")
     if not name or name in (".", ".."):
         path = Path(url).absolute().resolve()

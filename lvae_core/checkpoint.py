@@ -22,21 +22,25 @@ def save(folder: RunFolder, state: TrainState) -> None:
     folder.write_checkpoint(buffer.getvalue())
 
 
-def load(folder: RunFolder) -> TrainState | None:
+def load(folder: RunFolder, fingerprint: str | None = None) -> TrainState | None:
     """The folder's training state; None where there is none yet.
 
-    A checkpoint that is damaged, or holds anything but tensors and plain values, is renamed and reported
-    as :class:`DamagedCheckpointWarning`; it is never executed and never deleted.
+    A checkpoint that is damaged, is of a run of another ``fingerprint`` (None: any will do), or holds
+    anything but tensors and plain values, is renamed and reported as :class:`DamagedCheckpointWarning`; it
+    is never executed and never deleted.
     """
     try:
         payload = folder.read_checkpoint()
         if payload is None:
             return None
         try:
-            return TrainState.from_dict(torch.load(io.BytesIO(payload), weights_only=True))
+            state = TrainState.from_dict(torch.load(io.BytesIO(payload), weights_only=True))
         except Exception as error:  # of what is not its own, torch.load raises almost anything
             reason = str(error).partition("\n")[0]
             raise DamagedError(f"{folder}/checkpoint.pt: not a training state ({reason})") from None
+        if fingerprint not in (None, state.fingerprint):
+            raise DamagedError(f"{folder}/checkpoint.pt: of another run")
+        return state
     except DamagedError as damage:
         aside = folder.set_aside("checkpoint.pt")
         message = f"{damage}; set aside as {aside}, starting afresh"

@@ -109,7 +109,8 @@ class RunConfig:
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("init_scale", "learning_rate"):
             _require(self, name, getattr(self, name) > 0, "above 0")
-        _require(self, "seed", self.seed < 2**63, "below 2**63")
+        _require(self, "seed", self.seed < 10**18, "below 10**18")
+        _require(self, "num_samples", self.num_samples < 10**9, "below 10**9")
         _require(self, "dropout", 0 <= self.dropout < 1, "in [0, 1)")
         _require(self, "word_dropout", 0 <= self.word_dropout <= 1, "in [0, 1]")
         _require(self, "lr_decay", 0 < self.lr_decay <= 1, "in (0, 1]")

@@ -22,11 +22,16 @@ class Failure(NamedTuple):
 
 
 def failure_class(error: BaseException) -> FailureClass:
-    """The class of an error that a run raised; infrastructure failures raise nothing in the run."""
+    """The class of an error that a run raised.
+
+    Most infrastructure failures end the process and raise nothing; a store that is full or gone does.
+    """
     if isinstance(error, DivergedError):
         return "diverged"
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return "out_of_memory"
+    if isinstance(error, OSError):
+        return "infrastructure"
     # torch's CPU allocator says it in words only.
     if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
         return "out_of_memory"

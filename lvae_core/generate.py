@@ -71,7 +71,7 @@ def load(folder: RunFolder) -> Trained:
         DamagedError: its config.json is damaged.
     """
     present = folder.read_config()
-    state = checkpoint.load(folder) if present is not None else None
+    state = checkpoint.load(folder, present[1]) if present is not None else None
     if present is None or state is None or state.epoch == 0:
         raise InputError(
             f"{folder}: no run folder with a finished epoch; make one with "

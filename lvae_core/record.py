@@ -122,7 +122,7 @@ class RunName:
     def parse(name: str) -> RunName | None:
         """The parts of a folder name, or None where it is not a run folder's."""
         match = re.fullmatch(
-            r"(.+?)__([^_]+)__(standard|inputless)__L(0|[1-9][0-9]*)__seed(0|[1-9][0-9]*)__([0-9a-f]{8})",
+            r"(.+?)__([^_]+)__(standard|inputless)__L(0|[1-9][0-9]{0,8})__seed(0|[1-9][0-9]{0,17})__([0-9a-f]{8})",
             name,
         )
         if not match:
@@ -164,7 +164,7 @@ class RunFolder:
             value = json.loads(self.store.read(f"{self.name}/{file}"))
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DamagedError(f"{self}/{file}: damaged, not JSON ({error})") from None
         if not isinstance(value, dict):
             raise DamagedError(f"{self}/{file}: damaged, not a JSON object")
@@ -207,7 +207,7 @@ class RunFolder:
             rows = [json.loads(line) for line in lines]
         except FileNotFoundError:
             return []
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DamagedError(f"{self}/metrics.jsonl: damaged, not JSON ({error})") from None
         if not all(isinstance(row, dict) for row in rows):
             raise DamagedError(f"{self}/metrics.jsonl: damaged, a line is not a JSON object")
@@ -254,14 +254,15 @@ class RunFolder:
     def write_failure(self, kind: FailureClass, message: str, traceback_tail: str) -> None:
         """Record a failed attempt; attempts are counted over all launches."""
         try:
-            earlier = (self.read_json("failure.json") or {}).get("attempt", 0)
+            earlier = (self.read_json("failure.json") or {}).get("attempt")
         except DamagedError:
-            earlier = 0
+            earlier = None
+        attempt = earlier + 1 if type(earlier) is int else 1
         self.write_json(
             "failure.json",
             {
                 "class": kind,
-                "attempt": int(earlier) + 1,
+                "attempt": attempt,
                 "message": message,
                 "traceback": traceback_tail,
             },

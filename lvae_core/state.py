@@ -23,6 +23,8 @@ class TrainState:
     there an optimiser's: plain SGD keeps nothing between steps.
     """
 
+    fingerprint: str
+    """Of the run: a checkpoint of another one never passes for its own."""
     parameters: Parameters
     best_parameters: Parameters
     """Those of ``plateau.best_epoch``, with which the run is evaluated."""

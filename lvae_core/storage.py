@@ -44,7 +44,7 @@ class LocalStore:
     """A folder of this machine, or one that several machines share."""
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser().absolute()
+        self.root = local_path(root).absolute()
         self.url = str(self.root)
 
     def read(self, path: str) -> bytes:
@@ -135,12 +135,22 @@ class FsspecStore:
             self._fs.rm_file(self._path(path))
 
 
+def local_path(path: str | Path) -> Path:
+    """A path as the user wrote it, with ``~`` resolved. Raises InputError where that names nobody."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path}: there is no such user's home; write the path out") from None
+
+
 def open_store(url: str | Path) -> Store:
     """The store at a local path (``file://…`` is one), or at a URL with a scheme (``s3://…``).
 
     Raises:
-        InputError: the URL's scheme is unknown or its library is not installed.
+        InputError: the address is empty, its scheme is unknown or its library is not installed.
     """
+    if not str(url).strip():
+        raise InputError("an empty path: give a folder, or an address such as s3://bucket/prefix")
     scheme, separator, path = str(url).partition("://")
     if not separator:
         return LocalStore(url)

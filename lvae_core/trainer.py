@@ -82,10 +82,10 @@ def execute(
     if result is not None and result.get("fingerprint") != identity:
         raise DamagedError(f"{folder}/result.json: not the result of this run; move it away")
     if result is None:
-        run = _Run(config, corpus, folder, runtime)
+        run = _Run(config, corpus, folder, runtime, identity)
         try:
             yield from run.train()
-            yield from run.evaluate(identity)
+            yield from run.evaluate()
         except GeneratorExit:
             # Raised at a yield and nowhere else, where the state is whole.
             run.save()
@@ -108,12 +108,15 @@ def _claim(folder: RunFolder, config: RunConfig, identity: str) -> None:
 class _Run:
     """A run in this process: the model on its device and the state that is saved."""
 
-    def __init__(self, config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime) -> None:
+    def __init__(
+        self, config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime, identity: str
+    ) -> None:
         self.config, self.corpus, self.folder, self.runtime = config, corpus, folder, runtime
         _set_arithmetic(config, runtime)
         self.model = TextModel(config, len(corpus.vocabulary)).to(runtime.device)
         self.batches_per_epoch = math.ceil(len(corpus.train) / config.batch_size)
-        self.state = checkpoint.load(folder) or TrainState(
+        self.state = checkpoint.load(folder, identity) or TrainState(
+            fingerprint=identity,
             parameters=copy_parameters(self.model),
             best_parameters=copy_parameters(self.model),
             plateau=Plateau(config.learning_rate),
@@ -202,7 +205,7 @@ class _Run:
             row |= {"kl_weight": beta, "train_kl": kl, "valid_kl": scores["kl"]["value"]}
         return row
 
-    def evaluate(self, identity: str) -> Iterator[Progress]:
+    def evaluate(self) -> Iterator[Progress]:
         """The estimates of the best epoch's parameters on the test split, then the result."""
         config, test = self.config, self.corpus.test
         self._phase = "evaluate"
@@ -210,7 +213,7 @@ class _Run:
         estimates = yield from self._estimate(test, "test", config.iw_samples)
         estimates |= latent_estimates(self.model, test, config)
         self._clock()
-        self._write_result(identity, estimates)
+        self._write_result(estimates)
 
     def _estimate(
         self, split: Split, name: str, samples: int
@@ -232,12 +235,12 @@ class _Run:
         state.statistics, state.evaluated_batches = None, 0
         return estimates
 
-    def _write_result(self, identity: str, estimates: dict[str, Any]) -> None:
+    def _write_result(self, estimates: dict[str, Any]) -> None:
         state, test = self.state, self.corpus.test
         if not all(math.isfinite(v) for entry in estimates.values() for v in entry.values()):
             raise DivergedError("an estimate on the test split is not finite")
         result = {
-            "fingerprint": identity,
+            "fingerprint": self.state.fingerprint,
             "config": self.config.to_dict(),
             "data_sha256": self.corpus.data_sha256,
             "estimates": estimates,
@@ -310,6 +313,8 @@ class _Run:
     def _write_provenance(self) -> None:
         try:
             earlier = (self.folder.read_json("provenance.json") or {}).get("attempts", [])
+            if not isinstance(earlier, list):
+                raise DamagedError(f"{self.folder}/provenance.json: damaged, its attempts are no list")
         except DamagedError as damage:
             # It explains the numbers and is not part of them: no reason to stop.
             warnings.warn(

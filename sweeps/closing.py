@@ -57,8 +57,9 @@ def failure_table(failures: Mapping[str, Mapping[str, Any]]) -> Table:
     """Run name -> what failure.json says, as a table."""
     table = Table("run", "class", "attempt", "message", title="failed runs")
     for name, failure in failures.items():
-        message = Text(str(failure.get("message", "")))
-        table.add_row(name, str(failure.get("class", "?")), str(failure.get("attempt", "?")), message)
+        # As text: what a file says must not be taken for markup.
+        cells = [Text(str(failure.get(key, "?"))) for key in ("class", "attempt", "message")]
+        table.add_row(name, *cells)
     return table
 
 

@@ -98,6 +98,8 @@ class Options:
         ):
             if value is not None and value < 1:
                 raise InputError(f"{option} {value}: must be at least 1")
+        if not self.storage.strip():
+            raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
         if self.study is not None and not re.fullmatch(r"\w[\w.-]*", self.study):
             raise InputError(f"--study {self.study!r}: use letters, digits, '.', '-' and '_' only")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -77,8 +78,8 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
         runs = list(readers.map(look_up, planned))
         speed = Speed()
         for run in runs:
-            if run.result is not None:
-                speed.add(run.config.cell, *_seconds(run.result))
+            if run.result is not None and (seconds := _seconds(run.result)) is not None:
+                speed.add(run.config.cell, *seconds)
         unknown = {run.config.cell for run in runs if speed.expect(run.config.cell) is None}
         others = _comparable(present - planned.keys(), unknown)
         for cell, seconds in readers.map(lambda name: _timing(study, name), others):
@@ -100,6 +101,8 @@ def _read_run(folder: RunFolder, config: RunConfig, key: str) -> PlannedRun:
     if result is not None:
         if result.get("fingerprint") != key:
             raise InputError(f"{folder}/result.json: the result of another run; {_REMEDY}")
+        if _seconds(result) is None or not result.get("estimates"):
+            raise InputError(f"{folder}/result.json: damaged, it lacks estimates or times; {_REMEDY}")
         return PlannedRun(config=config, name=folder.name, status="done", result=result)
     failure = _read(folder, "failure.json")
     status: Status = "left" if failure is None else "failed"
@@ -139,6 +142,9 @@ def _timing(study: Study, name: str) -> tuple[str, tuple[float, float] | None]:
     return cell, None if result is None else _seconds(result)
 
 
-def _seconds(result: Mapping[str, Any]) -> tuple[float, float]:
-    train, evaluate = (float(result[field]) for field in TIMING_FIELDS)
-    return train, evaluate
+def _seconds(result: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Seconds of training and of evaluation; None where the result does not tell."""
+    train, evaluate = (result.get(field) for field in TIMING_FIELDS)
+    if not isinstance(train, int | float) or not isinstance(evaluate, int | float):
+        return None
+    return (train, evaluate) if 0 <= train + evaluate < math.inf else None

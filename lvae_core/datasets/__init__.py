@@ -15,6 +15,7 @@ from lvae_core.datasets import pydocs, toy
 from lvae_core.datasets.files import read_file
 from lvae_core.datasets.public import PUBLIC, MissingError, locate
 from lvae_core.datasets.text import SPLITS, Text
+from lvae_core.storage import local_path
 
 __all__ = ["NAMES", "SPLITS", "MissingError", "is_path", "read", "warnings"]
 
@@ -46,7 +47,7 @@ def read(
         return pydocs.read(split)
     if not is_path(dataset):
         check_name(dataset, NAMES, "dataset")
-    folder = Path(dataset).expanduser()
+    folder = local_path(dataset)
     if not folder.is_dir():
         raise MissingError(f"dataset {dataset}: no such folder; give one with {_listing()}")
     path = folder / f"{split}.txt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from lvae_core.config import InputError
@@ -38,6 +39,11 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
         raise InputError(
             f"{path}:{number}: byte 0x{data[error.start]:02x} is not UTF-8; convert the file to UTF-8"
         ) from None
+
+    if (odd := re.search(rb"\0|\r(?!\n|$)", data)) is not None:
+        number = data.count(b"\n", 0, odd.start()) + 1
+        kind = "a NUL byte; is it UTF-16?" if odd[0] == b"\0" else "a carriage return within a line;"
+        raise InputError(f"{path}:{number}: has {kind} convert the file to UTF-8 lines that end in \\n")
 
     lines: list[str] = []
     blanks: list[int] = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lvae_core.config import InputError
+from lvae_core.storage import local_path
 
 DATA_DIR_VARIABLE = "LVAE_DATA_DIR"
 
@@ -60,7 +61,7 @@ PUBLIC: Mapping[str, Public] = {
 
 def data_folder(data_dir: str | Path | None) -> Path:
     """Where the files of the public corpora are: ``data_dir``, else $LVAE_DATA_DIR, else ``./data``."""
-    return Path(data_dir or os.environ.get(DATA_DIR_VARIABLE) or "data").expanduser()
+    return local_path(data_dir or os.environ.get(DATA_DIR_VARIABLE) or "data")
 
 
 def locate(name: str, split: str, data_dir: str | Path | None) -> Path:

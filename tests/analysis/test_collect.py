@@ -77,6 +77,8 @@ DAMAGE: dict[str, Callable[[RunFolder], RunFolder]] = {
     "a list": lambda f: damaged(f, "result.json", b"[]"),
     "an empty object": lambda f: damaged(f, "result.json", b"{}"),
     "no estimates": lambda f: changed(f, "result.json", estimates=None),
+    "no estimate": lambda f: changed(f, "result.json", estimates={}),
+    "a count beyond any": lambda f: changed(f, "result.json", steps=10**30),
     "an estimate is a number": lambda f: changed(f, "result.json", estimates={"nll_elbo": 3.0}),
     "an estimate without value": lambda f: changed(f, "result.json", estimates={"nll_elbo": {}}),
     "an estimate of true": lambda f: changed(f, "result.json", estimates={"kl": {"value": True}}),

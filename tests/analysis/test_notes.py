@@ -96,3 +96,9 @@ def test_the_monte_carlo_error_is_the_largest_of_an_nll(tmp_path: Path, write_ru
     assert notes(tmp_path) == [
         "Monte Carlo standard error of an NLL: at most 0.034 nats (mc_stderr in the CSV)"
     ]
+
+
+def test_runs_trained_on_different_data_are_named(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", data="a" * 64)
+    write_run("lstm-vae", data="b" * 64)
+    assert notes(tmp_path)[0].startswith("not all runs were trained on the same data")

@@ -95,7 +95,7 @@ def test_fingerprint_is_blind_to_order_spelling_and_place():
 
 
 def test_dictionary_and_config_are_inverse():
-    config = RunConfig(averaging="hidden", num_samples=7, learning_rate=0.1, seed=2**63 - 1)
+    config = RunConfig(averaging="hidden", num_samples=7, learning_rate=0.1, seed=10**18 - 1)
     assert from_dict(config.to_dict()) == config
     assert list(config.to_dict()) == list(FIELDS)
     assert from_dict({}) == RunConfig()
@@ -112,7 +112,7 @@ def test_config_cannot_be_changed():
         ({"num_samples": 0}, "num_samples = 0: must be at least 1"),
         ({"num_samples": -3}, "num_samples = -3: must be at least 1"),
         ({"seed": -1}, "seed = -1: must be 0 or more"),
-        ({"seed": 2**63}, "below 2**63"),
+        ({"seed": 10**18}, "below 10**18"),
         ({"dropout": 1.0}, "dropout = 1.0: must be in [0, 1)"),
         ({"dropout": -0.1}, "dropout = -0.1: must be in [0, 1)"),
         ({"word_dropout": 1.1}, "word_dropout = 1.1: must be in [0, 1]"),

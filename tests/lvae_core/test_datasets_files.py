@@ -166,3 +166,21 @@ def test_the_toys_coincidences_are_expected() -> None:
     train = set(texts["train"].lines)
     assert sum(line in train for line in texts["test"].lines) > 10
     assert datasets.warnings("toy", texts) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [(b"a b\nc\0 d\n", "NUL byte"), (b"a b\nc\rd\n", "carriage return")]
+)
+def test_bytes_that_no_text_has_are_named_with_their_line(
+    tmp_path: Path, text: bytes, message: str
+) -> None:
+    path = tmp_path / "train.txt"
+    path.write_bytes(text)
+    with pytest.raises(InputError, match=rf"train\.txt:2: has a {message}"):
+        read_file(path)
+
+
+def test_lines_may_end_as_on_windows(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_bytes(b"a b\r\nc d\r\n")
+    assert read_file(path).lines == ("a b", "c d")

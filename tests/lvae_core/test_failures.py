@@ -33,6 +33,7 @@ def raised(error: Exception, depth: int = 1) -> Exception:
         (MemoryError(), "out_of_memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
         (ValueError("can't allocate memory, says a value"), "code"),
+        (OSError(28, "No space left on device"), "infrastructure"),
         (KeyError("x"), "code"),
     ],
 )

@@ -38,7 +38,7 @@ labels = st.from_regex(r"[A-Za-z0-9-][A-Za-z0-9.-]{0,6}(_[A-Za-z0-9.-]{1,6}){0,2
 systems = st.from_regex(r"[A-Za-z0-9.-]{1,12}", fullmatch=True)
 settings = st.sampled_from(["standard", "inputless"])
 counts = st.integers(min_value=1, max_value=10**6)
-seeds = st.integers(min_value=0, max_value=2**63 - 1)
+seeds = st.integers(min_value=0, max_value=10**18 - 1)
 prints = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 
 
@@ -266,3 +266,22 @@ def test_metrics_are_one_canonical_object_a_line(folder):
     folder.write_metrics([{"b": 1, "a": 2.5}])
     assert folder.store.read("run/metrics.jsonl") == b'{"a":2.5,"b":1}\n'
     assert json.loads(folder.store.read("run/metrics.jsonl")) == {"a": 2.5, "b": 1}
+
+
+def test_an_attempt_that_is_no_number_starts_the_count_anew(folder):
+    folder.write_json("failure.json", {"class": "code", "attempt": "x", "message": "m"})
+    folder.write_failure("code", "again", "")
+    assert folder.read_json("failure.json")["attempt"] == 1
+
+
+def test_json_nested_without_end_is_damage(folder):
+    folder.store.write(f"{folder.name}/result.json", b"[" * 200_000)
+    with pytest.raises(DamagedError, match=r"result\.json: damaged"):
+        folder.read_json("result.json")
+
+
+def test_a_home_of_nobody_is_refused():
+    with pytest.raises(InputError, match="no such user"):
+        Study("~nosuchuser-at-all/x")
+    with pytest.raises(InputError, match="empty path"):
+        Study("")

@@ -21,6 +21,7 @@ def some_state() -> TrainState:
     model = tiny.double_model(tiny.config(share_embeddings=True), 5).float()
     best = {name: value * 1.1 for name, value in copy_parameters(model).items()}
     return TrainState(
+        fingerprint="f" * 64,
         parameters=copy_parameters(model),
         best_parameters=best,
         plateau=Plateau(0.1, best=12.5, best_epoch=3, without_improvement=2),
@@ -62,7 +63,7 @@ def test_every_bit_comes_back(place, tmp_path):
 
 
 def test_a_state_at_its_start_comes_back(tmp_path):
-    state = TrainState({}, {}, Plateau(1.0), [])
+    state = TrainState("f" * 64, {}, {}, Plateau(1.0), [])
     checkpoint.save(tiny.folder(tmp_path), state)
     loaded = checkpoint.load(tiny.folder(tmp_path))
     assert loaded.statistics is None
@@ -71,7 +72,7 @@ def test_a_state_at_its_start_comes_back(tmp_path):
 
 
 def test_states_do_not_share_their_beginnings():
-    a, b = (TrainState({}, {}, Plateau(1.0), []) for _ in range(2))
+    a, b = (TrainState("f" * 64, {}, {}, Plateau(1.0), []) for _ in range(2))
     a.sums += 1
     a.metrics.append({})
     assert float(b.sums.sum()) == 0
@@ -186,6 +187,7 @@ def test_nothing_with_a_digest_in_order_can_crash_the_load(tmp_path):
 def test_training_is_finished_by_epochs_or_patience(fields, finished):
     config = tiny.config(max_epochs=30, patience=3)
     state = TrainState(
+        "f" * 64,
         {}, {}, Plateau(1.0, without_improvement=fields.get("misses", 0)), [],
         epoch=fields["epoch"], step=fields.get("step", 0),
     )  # fmt: skip
@@ -194,7 +196,7 @@ def test_training_is_finished_by_epochs_or_patience(fields, finished):
 
 def test_training_is_finished_by_steps_after_the_epoch_is_scored():
     config = tiny.config(max_steps=10)
-    state = TrainState({}, {}, Plateau(1.0), [], step=10, batch=3)
+    state = TrainState("f" * 64, {}, {}, Plateau(1.0), [], step=10, batch=3)
     assert not state.finished_training(config), "an epoch cut short is still to be validated"
     state.batch = 0
     assert state.finished_training(config)
@@ -209,3 +211,13 @@ def test_copied_parameters_stay_as_they_were():
             parameter.add_(1)
     assert_equal(copy, before)
     assert not any(value.requires_grad for value in copy.values())
+
+
+def test_a_checkpoint_of_another_run_is_set_aside(tmp_path):
+    folder = tiny.folder(tmp_path)
+    checkpoint.save(folder, some_state())
+    with pytest.warns(checkpoint.DamagedCheckpointWarning, match="of another run"):
+        assert checkpoint.load(folder, "e" * 64) is None
+    assert folder.has("checkpoint.pt.damaged-1")
+    checkpoint.save(folder, some_state())
+    assert checkpoint.load(folder, "f" * 64) is not None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 import time
 from collections import Counter
@@ -30,7 +31,10 @@ def settle(root: Path, config: RunConfig, file: str, **content: object) -> Path:
 
 
 def finish(root: Path, config: RunConfig, seconds: float = 3.0) -> Path:
-    return settle(root, config, "result.json", train_seconds=seconds - 1, evaluate_seconds=1.0)
+    return settle(
+        root, config, "result.json", train_seconds=seconds - 1, evaluate_seconds=1.0,
+        estimates={"nll_elbo": {"value": 10.0}},
+    )  # fmt: skip
 
 
 def statuses(grid: Grid, root: Path) -> list[str]:
@@ -175,3 +179,17 @@ def test_ten_thousand_finished_runs_are_planned_within_seconds(tmp_path):
     plan = make_plan(configs, DATA, Study(str(tmp_path)))
     assert time.process_time() - since < 5.0
     assert len(plan.with_status("done")) == 10_000
+
+
+@pytest.mark.parametrize("content", [{}, {"train_seconds": None}, {"train_seconds": math.inf}])
+def test_a_result_that_lacks_what_is_counted_on_is_refused(
+    content: dict[str, object], tmp_path: Path
+) -> None:
+    config = GRID.configs()[0]
+    folder = settle(tmp_path, config, "result.json", **content)
+    with pytest.raises(InputError, match=r"result\.json: damaged"):
+        make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
+    # Of a run outside the grid it is no business of the plan's.
+    others = [c for c in GRID.configs() if c != config]
+    assert folder.exists()
+    assert len(make_plan(others, DATA, Study(str(tmp_path))).runs) == len(others)
