@@ -25,7 +25,7 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
     """One line for each thing; nothing where there is nothing to know."""
     done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
     own = [cell for cell in cells if cell.dataset == dataset]
-    notes = [*_variants(own), *_same_text(done)]
+    notes = [*_variants(own), *_same_data(done), *_same_text(done)]
     if dataset in TITLES and len(done):
         notes += [*_published_text(done, dataset), *_protocol(done, dataset)]
     else:
@@ -74,11 +74,14 @@ def _mixed(done: pd.DataFrame) -> Iterable[str]:
         yield f"not all rows were run alike: {'; '.join(differences)}"
 
 
-def _same_text(done: pd.DataFrame) -> Iterable[str]:
+def _same_data(done: pd.DataFrame) -> Iterable[str]:
     trained_on = done["data_sha256"].value_counts()
     if len(trained_on) > 1:
         listed = "; ".join(f"data {str(sha)[:8]} in {count} runs" for sha, count in trained_on.items())
         yield f"not all runs were trained on the same data, so their numbers do not compare: {listed}"
+
+
+def _same_text(done: pd.DataFrame) -> Iterable[str]:
     sizes = Counter(zip(done["sentences"], done["tokens"], strict=True))
     if len(sizes) > 1:
         listed = "; ".join(

@@ -113,10 +113,12 @@ class RunName:
     """The first 8 hex digits."""
 
     def __str__(self) -> str:
-        return (
-            f"{self.dataset}__{self.system}__{self.setting}__L{self.num_samples}"
-            f"__seed{self.seed}__{self.fingerprint}"
-        )
+        return f"{self.cell}__seed{self.seed}__{self.fingerprint}"
+
+    @property
+    def cell(self) -> str:
+        """The run's cell, as :attr:`lvae_core.config.RunConfig.cell` has it."""
+        return f"{self.dataset}__{self.system}__{self.setting}__L{self.num_samples}"
 
     @staticmethod
     def parse(name: str) -> RunName | None:

@@ -133,13 +133,12 @@ def _comparable(names: Iterable[str], cells: Iterable[str]) -> list[str]:
 def _timing(study: Study, name: str) -> tuple[str, tuple[float, float] | None]:
     parts = RunName.parse(name)
     assert parts is not None  # Study.run_names gives nothing else
-    cell = f"{parts.dataset}__{parts.system}__{parts.setting}__L{parts.num_samples}"
     try:
         result = study.run(name).read_json("result.json")
     except DamagedError:
         # Not a run of this grid: whoever reads it will say so.
         result = None
-    return cell, None if result is None else _seconds(result)
+    return parts.cell, None if result is None else _seconds(result)
 
 
 def _seconds(result: Mapping[str, Any]) -> tuple[float, float] | None:
