@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,22 +19,25 @@ class Batch:
 
     words: int64 [B, T], w_1..w_T with w_T = ``</s>``; 0 beyond a sentence's length.
     lengths: int64 [B], predicted tokens of each sentence.
+    positions: int64 [P], the P predicted tokens as places in ``words.flatten()``, rising.
     indices: int64 [B], each sentence's place in its split; stays on the CPU.
     """
 
     words: torch.Tensor
     lengths: torch.Tensor
+    positions: torch.Tensor
     indices: np.ndarray
 
-    @cached_property
-    def mask(self) -> torch.Tensor:
-        """bool [B, T], true where there is a predicted token and false on padding."""
-        positions = torch.arange(self.words.shape[1], device=self.words.device)
-        return positions < self.lengths.unsqueeze(1)
-
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch with its tensors on ``device``."""
-        return Batch(self.words.to(device), self.lengths.to(device), self.indices)
+        """The same batch with its tensors on ``device``, to which they may still be on their way."""
+
+        def move(tensor: torch.Tensor) -> torch.Tensor:
+            if torch.device(device).type == "cuda":
+                # From pinned memory the copy does not make the CPU wait for the GPU.
+                tensor = tensor.pin_memory()
+            return tensor.to(device, non_blocking=True)
+
+        return Batch(move(self.words), move(self.lengths), move(self.positions), self.indices)
 
 
 def epoch_order(
@@ -74,7 +76,17 @@ def collate(split: Split, indices: np.ndarray) -> Batch:
     for row, index in zip(words, indices, strict=True):
         sentence = split.sentence(int(index))
         row[: len(sentence)] = sentence
-    return Batch(torch.from_numpy(words), torch.from_numpy(lengths), indices)
+    return make_batch(torch.from_numpy(words), torch.from_numpy(lengths), indices)
+
+
+def make_batch(words: torch.Tensor, lengths: torch.Tensor, indices: np.ndarray) -> Batch:
+    """A batch from padded words (B, T) and their lengths (B,), on the CPU.
+
+    The positions are found here and not where they are used: on a GPU their number would have to be
+    waited for in every step.
+    """
+    mask = torch.arange(words.shape[1]) < lengths.unsqueeze(1)
+    return Batch(words, lengths, mask.flatten().nonzero().squeeze(1), indices)
 
 
 def _cut(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

@@ -18,13 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 """Raised by every change of the core that changes a run's numbers; part of the fingerprint."""
 
 Setting = Literal["standard", "inputless"]
 Averaging = Literal["none", "loss", "hidden"]
 Encoder = Literal["none", "lstm"]
 Batching = Literal["bucketed", "shuffled"]
+Precision = Literal["float32", "bfloat16", "auto"]
+EvalPrecision = Literal["float32", "bfloat16"]
 
 
 class InputError(ValueError):
@@ -89,11 +91,18 @@ class RunConfig:
     # Evaluation
     valid_samples: int = _option(1, "draws a sentence for the validation ELBO of each epoch")
     iw_samples: int = _option(500, "S, importance samples a sentence for the test estimates")
+    iw_exact_samples: int = _option(
+        0, "of the S draws so many are scored in full, the others roughly, which corrects; 0: all in full"
+    )
     mi_samples: int = _option(8, "draws of z a sentence for the mutual information")
     eval_batch_size: int = _option(32, "sentences encoded together in evaluation")
     eval_chunk_tokens: int = _option(16384, "decoder positions at once in evaluation: bounds memory")
 
     # Arithmetic
+    precision: Precision = _option(
+        "float32", "of training's matrix products; auto: bfloat16 where the processor is quick at it"
+    )
+    eval_precision: EvalPrecision = _option("float32", "of the estimates' matrix products")
     deterministic: bool = _option(True, "only algorithms whose result is the same every time")
 
     def __post_init__(self) -> None:
@@ -105,7 +114,7 @@ class RunConfig:
         for name in ("iw_samples", "mi_samples"):
             _require(self, name, getattr(self, name) >= 2, "at least 2, or it has no standard error")
         for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
-                     "kl_anneal_epochs"):  # fmt: skip
+                     "kl_anneal_epochs", "iw_exact_samples"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("init_scale", "learning_rate"):
             _require(self, name, getattr(self, name) > 0, "above 0")

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from lvae_core import checkpoint, rng
-from lvae_core.batches import Batch
+from lvae_core.batches import make_batch
 from lvae_core.config import InputError, RunConfig
+from lvae_core.kernels.lstm import State
 from lvae_core.model import Gaussian, TextModel
-from lvae_core.model.decoder import State
 from lvae_core.record import RunFolder
 from lvae_core.vocab import UNKNOWN_SYMBOLS, Vocabulary
 
@@ -133,7 +133,7 @@ def posterior(trained: Trained, sentences: Sequence[str]) -> Gaussian:
     encoded = [torch.tensor(trained.vocabulary.encode(text.split())) for text in sentences]
     words = torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True)
     lengths = torch.tensor([len(ids) for ids in encoded])
-    return trained.model.encoder(Batch(words, lengths, torch.arange(len(encoded)).numpy()))
+    return trained.model.encoder(make_batch(words, lengths, torch.arange(len(encoded)).numpy()))
 
 
 def _decode(trained: Trained, z: Tensor | None, count: int, decoding: Decoding, purpose: str) -> list[str]:

@@ -16,7 +16,7 @@ import torch
 from lvae_core.config import NUMERICS_VERSION
 
 
-def describe_attempt(*, device: str, threads: int, data_sha256: str) -> dict[str, Any]:
+def describe_attempt(*, device: str, threads: int, precision: str, data_sha256: str) -> dict[str, Any]:
     """One attempt at a run, as ``provenance.json`` lists them."""
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -33,6 +33,7 @@ def describe_attempt(*, device: str, threads: int, data_sha256: str) -> dict[str
         "processor": _processor(),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu",
         "threads": threads,
+        "precision": precision,
         "data_sha256": data_sha256,
     }
 

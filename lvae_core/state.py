@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -31,6 +31,8 @@ class TrainState:
     plateau: Plateau
     vocabulary: list[str]
     """The words in class order: what makes sentences of a checkpoint without its corpus."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What training computes in. Chosen once: a run that moves to another machine must not change it."""
     epoch: int = 0
     """Epochs finished, validation included."""
     batch: int = 0

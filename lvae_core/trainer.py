@@ -13,12 +13,15 @@ from typing import Any, Literal
 import torch
 
 from lvae_core import checkpoint
+from lvae_core.allocator import keep_freed_memory
 from lvae_core.batches import collate, epoch_order, eval_order
 from lvae_core.config import InputError, RunConfig, fingerprint
 from lvae_core.corpus import Corpus, Split
 from lvae_core.evaluate import latent_estimates, likelihood_estimates, sentence_statistics
+from lvae_core.kernels import compute_in, resolve
 from lvae_core.model import TextModel
 from lvae_core.objective import objective
+from lvae_core.optimiser import descend
 from lvae_core.provenance import describe_attempt
 from lvae_core.record import DamagedError, RunFolder
 from lvae_core.schedule import Plateau, kl_weight
@@ -117,6 +120,7 @@ class _Run:
         self.batches_per_epoch = math.ceil(len(corpus.train) / config.batch_size)
         self.state = checkpoint.load(folder, identity) or TrainState(
             fingerprint=identity,
+            precision=resolve(config.precision, runtime.device),
             parameters=copy_parameters(self.model),
             best_parameters=copy_parameters(self.model),
             plateau=Plateau(config.learning_rate),
@@ -141,6 +145,7 @@ class _Run:
 
     def _train_epoch(self) -> Iterator[Progress]:
         config, state = self.config, self.state
+        compute_in(self.model, state.precision)
         lengths = self.corpus.train.lengths
         order = epoch_order(lengths, config.batch_size, config.batching, config.seed, state.epoch)
         while state.batch < len(order) and not 0 < config.max_steps <= state.step:
@@ -155,21 +160,11 @@ class _Run:
         beta = kl_weight(config, state.step, self.batches_per_epoch)
         terms = objective(self.model, batch, config, kl_weight=beta, step=state.step)
         terms.loss.backward()  # type: ignore[no-untyped-call]
-        self._descend()
+        descend(self.model.parameters(), state.plateau.learning_rate, config.max_grad_norm)
         means = torch.stack([terms.loss.detach(), terms.nll, terms.kl, torch.ones_like(terms.kl)])
         state.sums = state.sums.to(means.device) + means.double() * len(indices)
         state.batch += 1
         state.step += 1
-
-    def _descend(self) -> None:
-        """One step of clipped SGD; it has no state, and the gradients are spent."""
-        if self.config.max_grad_norm > 0:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
-        with torch.no_grad():
-            for parameter in self.model.parameters():
-                assert parameter.grad is not None, "every parameter takes part in the loss"
-                parameter.add_(parameter.grad, alpha=-self.state.plateau.learning_rate)
-                parameter.grad = None
 
     def _validate(self) -> Generator[Progress, None, dict[str, Any]]:
         """Score the epoch that has just been trained; returns its row of metrics."""
@@ -220,6 +215,7 @@ class _Run:
     ) -> Generator[Progress, None, dict[str, dict[str, float]]]:
         """The likelihood estimates of a split, begun where the state says an earlier attempt stopped."""
         config, state = self.config, self.state
+        compute_in(self.model, config.eval_precision)
         batches = len(eval_order(split.lengths, config.eval_batch_size))
         for rows in sentence_statistics(
             self.model, split, config, split_name=name, samples=samples, start=state.evaluated_batches
@@ -243,6 +239,7 @@ class _Run:
             "fingerprint": self.state.fingerprint,
             "config": self.config.to_dict(),
             "data_sha256": self.corpus.data_sha256,
+            "precision": state.precision,
             "estimates": estimates,
             "tokens": test.num_tokens,
             "sentences": len(test),
@@ -324,6 +321,7 @@ class _Run:
         attempt = describe_attempt(
             device=self.runtime.device,
             threads=self.runtime.threads,
+            precision=self.state.precision,
             data_sha256=self.corpus.data_sha256,
         )
         self.folder.write_json("provenance.json", {"attempts": [*earlier, attempt]})
@@ -339,7 +337,8 @@ def check_device(device: str) -> None:
 
 
 def _set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
-    """Process-wide settings of torch that a run's numbers depend on."""
+    """Process-wide settings that a run's numbers or its speed depend on."""
+    keep_freed_memory()
     torch.set_num_threads(runtime.threads)
     if config.deterministic:
         # cuBLAS reads it when it is first used; without it torch refuses to be deterministic.

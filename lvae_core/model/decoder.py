@@ -6,10 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lvae_core.config import RunConfig
+from lvae_core.kernels.lstm import LSTM, State
 from lvae_core.model.dropout import dropout
-
-State = tuple[Tensor, Tensor]
-"""(h, c) of the LSTM, each (1, rows, H)."""
 
 
 class LSTMDecoder(nn.Module):
@@ -28,7 +26,7 @@ class LSTMDecoder(nn.Module):
         super().__init__()
         latent = config.latent_size if config.encoder != "none" else 0
         self.embedding = embedding
-        self.lstm = nn.LSTM(config.embedding_size + latent, config.hidden_size, batch_first=True)
+        self.lstm = LSTM(config.embedding_size + latent, config.hidden_size)
         if latent:
             self.initial = nn.Linear(latent, config.hidden_size, bias=config.linear_bias)  # M2
         if embedding is None or config.word_dropout > 0:
@@ -51,8 +49,7 @@ class LSTMDecoder(nn.Module):
         B, T = inputs.shape
         embedded = dropout(self._embed(inputs, masks), self.dropout, masks)  # (B, T, D)
         if z is None:
-            states: Tensor = self.lstm(embedded)[0]
-            return states.unsqueeze(0)
+            return self.lstm(embedded)[0].unsqueeze(0)
         N = z.shape[0]
         state = self.start(z.reshape(N * B, -1))
         embedded = embedded.expand(N, B, T, -1)

@@ -7,6 +7,7 @@ from torch import nn
 
 from lvae_core.batches import Batch
 from lvae_core.config import RunConfig
+from lvae_core.kernels import LSTM
 from lvae_core.model.dropout import dropout
 from lvae_core.model.gaussian import Gaussian
 
@@ -22,7 +23,7 @@ class LSTMEncoder(nn.Module):
     def __init__(self, config: RunConfig, embedding: nn.Embedding) -> None:
         super().__init__()
         self.embedding = embedding
-        self.lstm = nn.LSTM(config.embedding_size, config.hidden_size, batch_first=True)
+        self.lstm = LSTM(config.embedding_size, config.hidden_size)
         self.to_mean = nn.Linear(config.hidden_size, config.latent_size, bias=config.linear_bias)
         self.to_log_variance = nn.Linear(config.hidden_size, config.latent_size, bias=config.linear_bias)
         self.dropout = config.dropout if config.dropout_encoder else 0.0

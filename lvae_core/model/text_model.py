@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lvae_core import rng
 from lvae_core.batches import Batch
 from lvae_core.config import RunConfig
-from lvae_core.model import softmax
+from lvae_core.kernels import Softmax
 from lvae_core.model.decoder import LSTMDecoder
 from lvae_core.model.dropout import dropout
 from lvae_core.model.encoder import LSTMEncoder
@@ -36,7 +36,7 @@ class TextModel(nn.Module):
             # <s> is read by the decoder alone; a shared table has its row all the same.
             words = None if config.setting == "inputless" else nn.Embedding(num_classes + 1, D)
             self.decoder = LSTMDecoder(config, words)
-            self.output = nn.Linear(config.hidden_size, num_classes, bias=config.linear_bias)  # M1
+            self.output = Softmax(config.hidden_size, num_classes, bias=config.linear_bias)  # M1
             if config.encoder == "lstm":
                 shared = words if config.share_embeddings and words is not None else None
                 self.encoder = LSTMEncoder(config, shared or nn.Embedding(num_classes, D))
@@ -60,33 +60,35 @@ class TextModel(nn.Module):
         Returns:
             (S, B), nats a sentence.
         """
-        hidden = self._hidden(batch, z, masks=None)  # (S, B, T, H)
-        S, B, T = hidden.shape[:3]
-        mask = batch.mask.expand(S, B, T)
-        words = batch.words.expand(S, B, T)
-        values = softmax.log_likelihood(hidden[mask], self.output.weight, self.output.bias, words[mask])
-        by_position = hidden.new_zeros(S, B, T)
-        by_position[mask] = values
-        return by_position.sum(-1)
+        hidden = self.hidden(batch, z, masks=None)  # (S, P, H)
+        S, P = hidden.shape[:2]
+        values = self.output.log_likelihood(hidden.flatten(0, 1), self.targets(batch).repeat(S))
+        by_position = hidden.new_zeros(S, batch.words.numel())
+        by_position.index_copy_(1, batch.positions, values.view(S, P))
+        return by_position.view(S, *batch.words.shape).sum(-1)
 
     def mean_log_likelihood(self, batch: Batch, z: Tensor | None, masks: torch.Generator) -> Tensor:
         """Mean over draws and sentences of log p(x | z), with dropout: the training objective's term.
 
         Takes what :meth:`log_likelihood` takes; ``masks`` draws dropout. A scalar, nats a sentence.
         """
-        hidden = dropout(self._hidden(batch, z, masks), self.dropout, masks)  # (S, B, T, H)
-        S, B, T = hidden.shape[:3]
-        mask = batch.mask.expand(S, B, T)
-        total = softmax.total_log_likelihood(
-            hidden[mask], self.output.weight, self.output.bias, batch.words.expand(S, B, T)[mask]
-        )
-        return total / (S * B)
+        hidden = dropout(self.hidden(batch, z, masks), self.dropout, masks)  # (S, P, H)
+        S = len(hidden)
+        total = self.output.total_log_likelihood(hidden.flatten(0, 1), self.targets(batch).repeat(S))
+        return total / (S * len(batch.words))
 
-    def _hidden(self, batch: Batch, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
+    def targets(self, batch: Batch) -> Tensor:
+        """The P predicted words of all sentences, (P,)."""
+        return batch.words.flatten().index_select(0, batch.positions)
+
+    def hidden(self, batch: Batch, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
+        """The decoder's states at the P predicted words, averaged over each group: (S, P, H)."""
         start = batch.words.new_full((len(batch.words), 1), self.start_id)
         inputs = torch.cat([start, batch.words[:, :-1]], dim=1)  # <s>, w_1..w_{T-1}
         if z is None:
-            return self.decoder(inputs, None, masks)
-        S, G, B, Z = z.shape
-        hidden = self.decoder(inputs, z.reshape(S * G, B, Z), masks)
-        return hidden.view(S, G, *hidden.shape[1:]).mean(1)  # Eq. 7
+            states = self.decoder(inputs, None, masks)  # (1, B, T, H)
+        else:
+            S, G, B, Z = z.shape
+            states = self.decoder(inputs, z.reshape(S * G, B, Z), masks)
+            states = states.view(S, G, *states.shape[1:]).mean(1)  # Eq. 7
+        return states.flatten(1, 2).index_select(1, batch.positions)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lvae_core import generate
-from lvae_core.batches import Batch
+from lvae_core.batches import make_batch
 from lvae_core.config import InputError, RunConfig
 from lvae_core.generate import Decoding, Trained
 from lvae_core.model import TextModel
@@ -44,7 +44,7 @@ def made(system: str, seed: int = 5) -> Trained:
 
 def score(trained: Trained, ids: list[int], z: torch.Tensor | None) -> float:
     """Log p of these words in this order, whether or not they end in </s>; z is (G, Z)."""
-    batch = Batch(torch.tensor([ids]), torch.tensor([len(ids)]), np.zeros(1, dtype=np.int64))
+    batch = make_batch(torch.tensor([ids]), torch.tensor([len(ids)]), np.zeros(1, dtype=np.int64))
     latent = None if z is None else z.reshape(1, -1, 1, z.shape[-1])
     return float(trained.model.log_likelihood(batch, latent))
 

@@ -1,10 +1,11 @@
-"""The chunked log-likelihoods against torch's cross entropy, and their gradients by finite differences."""
+"""The softmax layer against torch's cross entropy, and its gradients by finite differences."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from lvae_core.model import softmax
+from lvae_core.kernels import Softmax, compute_in, reference
+from lvae_core.kernels import softmax as module
 
 ROWS, H, V = 11, 4, 6
 
@@ -12,33 +13,47 @@ ROWS, H, V = 11, 4, 6
 @pytest.fixture(params=["one chunk", "several chunks", "a row at a time"])
 def chunked(request, monkeypatch):
     logits = {"one chunk": 2**22, "several chunks": 4 * V, "a row at a time": 1}[request.param]
-    monkeypatch.setattr(softmax, "CHUNK_LOGITS", logits)
+    monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": logits})
     return request.param
 
 
 @pytest.fixture(params=[True, False], ids=["bias", "no bias"])
 def inputs(request):
+    """Hidden states, a layer in float64 and targets."""
     generator = torch.Generator().manual_seed(0)
+    layer = layer_of(
+        torch.randn(V, H, dtype=torch.float64, generator=generator),
+        torch.randn(V, dtype=torch.float64, generator=generator) if request.param else None,
+    )
+    hidden = torch.randn(ROWS, H, dtype=torch.float64, generator=generator).requires_grad_()
+    return hidden, layer, torch.randint(V, (ROWS,), generator=generator)
 
-    def draw(*size: int) -> torch.Tensor:
-        return torch.randn(*size, dtype=torch.float64, generator=generator).requires_grad_()
 
-    targets = torch.randint(V, (ROWS,), generator=generator)
-    return draw(ROWS, H), draw(V, H), draw(V) if request.param else None, targets
+def layer_of(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Softmax:
+    layer = Softmax(weight.shape[1], weight.shape[0], bias=bias is not None).to(weight.dtype)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        if bias is not None:
+            layer.bias.copy_(bias)
+    return layer
 
 
 def test_every_row_equals_cross_entropy(chunked, inputs):
-    hidden, weight, bias, targets = inputs
-    expected = -F.cross_entropy(F.linear(hidden, weight, bias), targets, reduction="none")
-    actual = softmax.log_likelihood(hidden, weight, bias, targets)
-    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+    hidden, layer, targets = inputs
+    expected = -F.cross_entropy(F.linear(hidden, layer.weight, layer.bias), targets, reduction="none")
+    torch.testing.assert_close(layer.log_likelihood(hidden, targets), expected, rtol=1e-12, atol=1e-12)
+    reference_ = reference.log_likelihood(hidden, layer.weight, layer.bias, targets)
+    torch.testing.assert_close(reference_, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_total_and_its_gradients_equal_cross_entropy(chunked, inputs):
-    hidden, weight, bias, targets = inputs
-    leaves = [x for x in (hidden, weight, bias) if x is not None]
-    expected = -F.cross_entropy(F.linear(hidden, weight, bias), targets, reduction="sum")
-    actual = softmax.total_log_likelihood(hidden, weight, bias, targets)
+@pytest.mark.parametrize("arithmetic", ["reference", "float32"])
+def test_total_and_its_gradients_equal_cross_entropy(chunked, inputs, arithmetic):
+    hidden, layer, targets = inputs
+    compute_in(layer, arithmetic)
+    leaves = [hidden, *layer.parameters()]
+    logits = F.linear(hidden, layer.weight, layer.bias)
+    expected = -F.cross_entropy(logits, targets, reduction="sum")
+    actual = layer.total_log_likelihood(hidden, targets)
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
     # A factor in front: the gradient made in the forward pass must be scaled by what comes in.
     actual_grads = torch.autograd.grad(-3.7 * actual, leaves)
@@ -48,16 +63,17 @@ def test_total_and_its_gradients_equal_cross_entropy(chunked, inputs):
 
 
 def test_total_passes_gradcheck(chunked, inputs):
-    hidden, weight, bias, targets = inputs
-    assert torch.autograd.gradcheck(
-        lambda *x: softmax.total_log_likelihood(x[0], x[1], x[2] if bias is not None else None, targets),
-        (hidden, weight) if bias is None else (hidden, weight, bias),
-    )
+    hidden, layer, targets = inputs
+
+    def total(hidden, *_parameters):
+        return layer.total_log_likelihood(hidden, targets)
+
+    assert torch.autograd.gradcheck(total, (hidden, *layer.parameters()))
 
 
 def test_a_second_derivative_is_refused_rather_than_wrong(inputs):
-    hidden, weight, bias, targets = inputs
-    total = softmax.total_log_likelihood(hidden, weight, bias, targets)
+    hidden, layer, targets = inputs
+    total = layer.total_log_likelihood(hidden, targets)
     # Through the square a second derivative exists, and half of it would be missing.
     (first,) = torch.autograd.grad(total.square(), hidden, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
@@ -65,20 +81,20 @@ def test_a_second_derivative_is_refused_rather_than_wrong(inputs):
 
 
 def test_chunks_add_up_to_the_same_numbers_in_float32(monkeypatch, inputs):
-    *leaves, targets = inputs
-    hidden, weight, bias = (None if x is None else x.float() for x in leaves)
+    hidden, layer, targets = inputs
+    hidden, layer = hidden.float(), layer.float()
     values = []
     for logits in (2**22, 3 * V):
-        monkeypatch.setattr(softmax, "CHUNK_LOGITS", logits)
-        values.append(softmax.total_log_likelihood(hidden, weight, bias, targets))
+        monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": logits})
+        values.append(layer.total_log_likelihood(hidden, targets))
     assert values[0].dtype is torch.float32
     torch.testing.assert_close(values[0], values[1], rtol=1e-5, atol=1e-5)
 
 
 def test_large_logits_do_not_overflow():
     hidden = torch.tensor([[1e4, 0.0]], dtype=torch.float64)
-    weight = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    layer = layer_of(torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)).requires_grad_(False)
     targets = torch.tensor([0])
-    assert float(softmax.log_likelihood(hidden, weight, None, targets)) == 0.0
-    assert float(softmax.log_likelihood(hidden, weight, None, 1 - targets)) == -2e4
-    assert float(softmax.total_log_likelihood(hidden, weight, None, 1 - targets)) == -2e4
+    assert float(layer.log_likelihood(hidden, targets)) == 0.0
+    assert float(layer.log_likelihood(hidden, 1 - targets)) == -2e4
+    assert float(layer.total_log_likelihood(hidden, 1 - targets)) == -2e4

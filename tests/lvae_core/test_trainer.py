@@ -135,7 +135,7 @@ def test_max_steps_cuts_the_run_and_still_scores_it(steps, epochs, tmp_path):
 # --- what is written ---
 
 RESULT = {
-    "fingerprint", "config", "data_sha256", "estimates", "tokens", "sentences", "parameters",
+    "fingerprint", "config", "data_sha256", "precision", "estimates", "tokens", "sentences", "parameters",
     "best_epoch", "epochs", "steps", "train_seconds", "evaluate_seconds",
 }  # fmt: skip
 OF_LATENT = {"nll_elbo", "ppl_elbo", "nll_iw", "ppl_iw", "kl", "mi", "au"}

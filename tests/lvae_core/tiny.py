@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lvae_core.batches import Batch
+from lvae_core.batches import Batch, make_batch
 from lvae_core.config import RunConfig
 from lvae_core.corpus import Corpus, Split
 from lvae_core.model import TextModel
@@ -40,7 +40,7 @@ def batch(sentences: Sequence[Sequence[int]], pad: int = 0) -> Batch:
     T = max(map(len, sentences))
     rows = [[*sentence, *[pad] * (T - len(sentence))] for sentence in sentences]
     lengths = torch.tensor([len(sentence) for sentence in sentences])
-    return Batch(torch.tensor(rows), lengths, np.arange(len(sentences)))
+    return make_batch(torch.tensor(rows), lengths, np.arange(len(sentences)))
 
 
 def sentences(count: int, classes: int, seed: int, longest: int = 7) -> list[list[int]]:

@@ -1,0 +1,159 @@
+"""What a training step and an evaluation cost, beside code written the plain way.
+
+    python benchmarks/core_speed.py [--quick] [--cases 'ptb/lstm-vae/*'] [--device cuda] [--json FILE]
+
+Variants: plain (speed/plain.py: nn.LSTM, all logits, cross_entropy, L decoder passes and L softmaxes);
+plain+malloc, the same with our allocator settings; ours in float32 and in bfloat16. Each is measured warm,
+in processes of its own, on the same synthetic batches. Those processes need torch and numpy alone; this
+command needs tyro and rich as well.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from speed.cases import Case, Job, Mode, cases
+from speed.launch import FailedError, measure
+from speed.present import Results, machine, records, table
+
+from lvae_core.config import InputError
+
+QUICK_LIMIT = 140.0
+"""Seconds after which --quick begins no further measurement, to end within three minutes."""
+
+_arg = tyro.conf.arg
+_Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line."""
+
+    quick: _Flag = False
+    """The most telling cases only, in few steps: within three minutes on two cores."""
+    cases: Annotated[str, _arg(metavar="PATTERN")] = "*"
+    """Only cases whose name matches, such as 'ptb/lstm-vae/*' (wildcards *, ? and [])."""
+    modes: Annotated[
+        tuple[str, ...],
+        _arg(metavar="PxT", help_behavior_hint="(default: 1x2 2x1; 1x2 alone for the longest cases)"),
+    ] = ()
+    """So many processes at once, of so many threads each, such as 4x1."""
+    device: Annotated[str, _arg(metavar="DEVICE")] = "cpu"
+    """cpu, cuda or cuda:0; processes at once share it."""
+    seconds: Annotated[
+        float | None, _arg(metavar="SECONDS", help_behavior_hint="(default: 4; with --quick 2)")
+    ] = None
+    """Time each variant for so long at least, after its warm-up."""
+    json: Annotated[Path | None, _arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """Write the figures to this file, too."""
+    nondeterministic: _Flag = False
+    """Let ours use algorithms whose result may differ each time; runs do not, by default."""
+
+    def selected(self) -> list[Case]:
+        """The cases to measure, each with its modes.
+
+        Raises:
+            InputError: an option cannot be used.
+        """
+        if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds >= 0):
+            raise InputError(f"--seconds {self.seconds}: must be a number, 0 or more")
+        if self.json is not None:
+            try:
+                self.json.open("a").close()  # now, not after half an hour
+            except OSError as error:
+                raise InputError(f"--json {self.json}: cannot be written ({error.strerror})") from None
+        known = cases(quick=self.quick)
+        found = [case for case in known.values() if fnmatchcase(case.name, self.cases)]
+        if not found:
+            raise InputError(f"--cases {self.cases}: matches none of {', '.join(known)}")
+        modes = tuple(Mode.parse(text) for text in self.modes)
+        return [replace(case, modes=modes or case.modes) for case in found]
+
+    @property
+    def timed_seconds(self) -> float:
+        """Of each measurement, after its warm-up."""
+        return self.seconds if self.seconds is not None else 2.0 if self.quick else 4.0
+
+    def for_children(self) -> list[str]:
+        """What of this the measuring processes are told."""
+        flags = {"--quick": self.quick, "--nondeterministic": self.nondeterministic}
+        given = [flag for flag, wanted in flags.items() if wanted]
+        return ["--device", self.device, "--seconds", str(self.timed_seconds), *given]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status: 1 a measurement failed, 2 bad input, 130 stopped."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    results: Results = {}
+    try:
+        options = tyro.cli(Options, args=arguments, prog="core_speed.py", description=__doc__)
+        selected = options.selected()
+        status = measure_all(selected, options, results)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    out = Console() if sys.stdout.isatty() else Console(width=120)
+    out.print(table(selected, results))
+    command = shlex.join(["python", "benchmarks/core_speed.py", *arguments])
+    out.print(f"{machine(results)}\n{command}", markup=False, highlight=False, soft_wrap=True)
+    if options.json is not None:
+        options.json.write_text(records(selected, results, options.device))
+    return status
+
+
+def measure_all(selected: Sequence[Case], options: Options, results: Results) -> int:
+    """Fill ``results``, telling on stderr how far it is; returns the exit status.
+
+    Raises:
+        InputError: the device cannot be used.
+    """
+    err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    known = cases(quick=options.quick)
+    # One baseline serves several cases.
+    todo = list(dict.fromkeys(job for case in selected for job in case.jobs()))
+    costs = [expected_seconds(job, known[job.case], options.timed_seconds) for job in todo]
+    since, status = time.perf_counter(), 0
+    for number, job in enumerate(todo):
+        elapsed, done, left = time.perf_counter() - since, sum(costs[:number]), sum(costs[number:])
+        if options.quick and elapsed > QUICK_LIMIT:
+            err.print(f"no time for the last {len(todo) - number} measurements")
+            break
+        minutes = left * (elapsed / done if done else 1.0) / 60
+        told = f"[{number + 1}/{len(todo)}, {minutes:.0f} min left] {job}"
+        try:
+            # A spinner at its usual rate would take part in the measurement.
+            with err.status(told, refresh_per_second=1):
+                figures = measure(job, known[job.case], options.for_children())
+            results[job] = figures
+            err.print(f"{told}: {figures.tokens_per_second.median:.0f} tokens/s")
+        except FailedError as error:
+            status = 1
+            err.print(f"{told}: failed: {error}")
+        except KeyboardInterrupt:
+            err.print("stopped")
+            return 130
+    return status
+
+
+def expected_seconds(job: Job, case: Case, timed: float) -> float:
+    """About how long a measurement takes where a core makes 50 GFLOP/s, which logits are most of."""
+    samples, products = (case.config.iw_samples, 2) if case.task == "iw" else (case.config.num_samples, 6)
+    if case.config.averaging == "hidden" or case.config.encoder == "none":
+        samples = 1
+    work = products * case.tokens * samples * case.config.hidden_size * case.num_classes
+    seconds = work / (0.5e11 * job.mode.threads)
+    return 4.0 + max(2.0, case.warm_passes * seconds) + max(timed, case.min_passes * seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

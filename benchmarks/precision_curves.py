@@ -1,0 +1,123 @@
+"""Does bfloat16 change what is learned? Whole runs in float32 and in bfloat16 from the same seeds.
+
+    python benchmarks/precision_curves.py [--dataset ptb --max-epochs 3] [--seeds 3] [--processes 2]
+
+Both train the same system on the same batches, masks and noise and are estimated in float32. Runs are
+kept in run folders under --out, so that the command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+from lvae_core.config import InputError, RunConfig, apply_settings, fingerprint
+from lvae_core.corpus import load_for
+from lvae_core.recipes import recipe
+from lvae_core.record import Study, run_name
+from lvae_core.trainer import Runtime, execute
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line."""
+
+    dataset: str = "pydocs"
+    """Dataset to train on."""
+    system: str = "lstm-vae"
+    """System, with L = 1."""
+    seeds: int = 3
+    """Seeds 0, 1, …, at least 2."""
+    max_epochs: int = 30
+    """Epochs at most."""
+    set: tuple[str, ...] = ()
+    """Further fields of the config, as FIELD=VALUE."""
+    processes: int = 1
+    """Runs at once, of one thread each."""
+    data_dir: str | None = None
+    """Folder of ptb and yahoo."""
+    out: str = "runs/precision"
+    """Where the runs are kept."""
+
+
+def main(options: Options) -> int:
+    """Train what is not done yet and print one table; returns the exit status."""
+    if options.seeds < 2:
+        print(f"error: --seeds {options.seeds}: at least 2, or there is no interval", file=sys.stderr)
+        return 2
+    try:
+        configs = [[config(options, p, seed) for seed in range(options.seeds)] for p in PRECISIONS]
+        with ProcessPoolExecutor(options.processes) as pool:
+            jobs = [[pool.submit(train, c, options.out, options.data_dir) for c in row] for row in configs]
+            done = [[job.result() for job in row] for row in jobs]
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    Console(width=110).print(table(options, done))
+    return 0
+
+
+def config(options: Options, precision: str, seed: int) -> RunConfig:
+    """One run's config."""
+    base = recipe(options.system, dataset=options.dataset, num_samples=1, seed=seed)
+    base = replace(base, max_epochs=options.max_epochs, iw_samples=50, iw_exact_samples=0)
+    return apply_settings(base, [f"precision={precision}", *options.set])
+
+
+def train(config: RunConfig, out: str, data_dir: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The run's result and its rows of metrics, from its folder if it is done."""
+    corpus = load_for(config, data_dir)
+    folder = Study(out).run(run_name(config, fingerprint(config, corpus.data_sha256)))
+    for progress in execute(config, corpus, folder, Runtime()):
+        if progress.metrics:
+            row = progress.metrics
+            told = f"epoch {row['epoch']} of at most {config.max_epochs}, valid PPL {row['valid_ppl']:.2f}"
+            print(f"{config.precision} seed {config.seed}: {told}", file=sys.stderr, flush=True)
+    return folder.read_json("result.json") or {}, folder.read_metrics()
+
+
+def table(options: Options, done: Sequence[Sequence[tuple[dict[str, Any], list[dict[str, Any]]]]]) -> Table:
+    """Values of each seed, and their paired difference with its 95% t interval."""
+    shown = Table(title=f"{options.system} on {options.dataset}, at most {options.max_epochs} epochs")
+    for head in ("", *(f"seed {k}" for k in range(options.seeds)), "mean", "std over seeds"):
+        shown.add_column(head, justify="right" if head else "left")
+    for name in ("nll_elbo", "nll_iw", "kl", "best valid PPL", "epochs", "training minutes"):
+        both = np.array([[value_of(name, *run) for run in row] for row in done])
+        for precision, values in zip(PRECISIONS, both, strict=True):
+            shown.add_row(f"{name} {precision}", *cells(values))
+        difference = both[1] - both[0]
+        half = stats.t.ppf(0.975, options.seeds - 1) * stats.sem(difference)
+        row = [f"{d:+.3f}" for d in difference]
+        shown.add_row("  difference", *row, f"{difference.mean():+.3f} ± {half:.3f}", "", end_section=True)
+    return shown
+
+
+def cells(values: np.ndarray) -> list[str]:
+    """One row's numbers: each seed, mean and sample standard deviation."""
+    return [*(f"{v:.3f}" for v in values), f"{values.mean():.3f}", f"{values.std(ddof=1):.3f}"]
+
+
+def value_of(name: str, result: dict[str, Any], metrics: list[dict[str, Any]]) -> float:
+    """One figure of a run."""
+    if name == "best valid PPL":
+        return min(float(row["valid_ppl"]) for row in metrics)
+    if name == "epochs":
+        return float(result["epochs"])
+    if name == "training minutes":
+        return float(result["train_seconds"]) / 60
+    return float(result["estimates"][name]["value"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=__doc__)))

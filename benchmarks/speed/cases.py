@@ -1,0 +1,172 @@
+"""What ``core_speed.py`` measures: cases, the variants of each, and the text they run on. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+from lvae_core.config import InputError, RunConfig, Setting
+from lvae_core.recipes import recipe
+
+PTB_LENGTHS = (12, 21, 32)
+"""Predicted tokens: the quantiles 1/6, 1/2 and 5/6 of Penn Treebank's training sentences (mean 22)."""
+YAHOO_LENGTHS = (80,)
+"""The mean of Yahoo's documents."""
+
+IW_SAMPLES = 500
+IW_EXACT_SAMPLES = 64
+"""Samples of each sentence that two-phase evaluation computes again in float32."""
+
+PLAIN = ("plain", "plain+malloc")
+TRAINING: dict[str, dict[str, Any]] = {
+    "ours float32": {"precision": "float32"},
+    "ours bfloat16": {"precision": "bfloat16"},
+}
+EVALUATION: dict[str, dict[str, Any]] = {
+    "ours float32": {"eval_precision": "float32", "iw_exact_samples": 0},
+    "ours float32 two-phase": {"eval_precision": "float32", "iw_exact_samples": IW_EXACT_SAMPLES},
+    "ours bfloat16": {"eval_precision": "bfloat16"},
+}
+"""Variants of ours by what they change in a config."""
+
+
+class Mode(NamedTuple):
+    """So many processes at once, each with so many threads: "2x1" is two with one thread each."""
+
+    processes: int
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.processes}x{self.threads}"
+
+    @staticmethod
+    def parse(text: str) -> Mode:
+        """Raises InputError where ``text`` is not two positive numbers with an x between them."""
+        left, _, right = text.partition("x")
+        if not (left.isdecimal() and right.isdecimal() and int(left) and int(right)):
+            raise InputError(f"--modes {text}: write PROCESSESxTHREADS, such as 1x2 or 2x1")
+        return Mode(int(left), int(right))
+
+
+ONE_RUN, TWO_RUNS = Mode(1, 2), Mode(2, 1)
+
+
+class Job(NamedTuple):
+    """One measurement: a variant of the case of this name in a mode."""
+
+    case: str
+    variant: str
+    mode: Mode
+
+    def __str__(self) -> str:
+        return f"{self.case}, {self.variant}, {self.mode}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One row group of the table.
+
+    Attributes:
+        name: such as ptb/lstm-vae/L5/standard.
+        config: of the run whose training step, or importance-weighted evaluation, is measured.
+        num_classes: V.
+        lengths: predicted tokens of the sentences of each batch; a pass is one step on each batch.
+        task: train, or iw: log-likelihoods of sentences by importance sampling.
+        baseline: the case whose plain variants this one's ratios refer to.
+        modes: in which it is measured unless the command says otherwise.
+        warm_passes: passes before the clock starts, at least.
+        min_passes: timed passes, at least, however long they take.
+    """
+
+    name: str
+    config: RunConfig
+    num_classes: int
+    lengths: tuple[int, ...] = PTB_LENGTHS
+    task: Literal["train", "iw"] = "train"
+    baseline: str
+    modes: tuple[Mode, ...] = (ONE_RUN, TWO_RUNS)
+    warm_passes: int = 2
+    min_passes: int = 3
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names, the baseline's first."""
+        return (*PLAIN, *(TRAINING if self.task == "train" else EVALUATION))
+
+    @property
+    def batch_size(self) -> int:
+        """B, sentences a step."""
+        return self.config.batch_size if self.task == "train" else self.config.eval_batch_size
+
+    @property
+    def tokens(self) -> int:
+        """Predicted tokens of a pass: of the text, not times L or S."""
+        return self.batch_size * sum(self.lengths)
+
+    def job(self, variant: str, mode: Mode) -> Job:
+        """The measurement that gives the figures of a variant: for a plain one, the baseline's."""
+        return Job(self.baseline if variant in PLAIN else self.name, variant, mode)
+
+    def jobs(self) -> list[Job]:
+        """All its measurements; within a mode the variants follow each other, the baseline first."""
+        return [self.job(variant, mode) for mode in self.modes for variant in self.variants]
+
+    def our_config(self, variant: str) -> RunConfig:
+        """The config of a variant of ours."""
+        changes = (TRAINING if self.task == "train" else EVALUATION)[variant]
+        return replace(self.config, **changes)
+
+    def short(self, *modes: Mode) -> Case:
+        """The same in less time: the middle length alone, fewer passes, one sentence for iw."""
+        lengths = self.lengths[len(self.lengths) // 2 :][:1]
+        config = replace(self.config, eval_batch_size=1)
+        return replace(self, config=config, lengths=lengths, modes=modes, min_passes=2)
+
+
+def cases(*, quick: bool) -> dict[str, Case]:
+    """Every case by its name, or a few of the most telling ones made short."""
+    every = {case.name: case for case in _all_cases()}
+    if not quick:
+        return every
+    some = {
+        "ptb/lstm-vae/L1/standard": (ONE_RUN, TWO_RUNS),
+        "ptb/lstm-vae/L10/standard": (ONE_RUN,),
+        "ptb/lstm-vae-avg/L10/standard": (ONE_RUN,),
+        "ptb/lstm-vae/iw500/standard": (ONE_RUN,),
+    }
+    return {name: every[name].short(*modes) for name, modes in some.items()}
+
+
+def _all_cases() -> list[Case]:
+    settings: tuple[Setting, ...] = ("standard", "inputless")
+    ptb = [
+        _training("ptb", system, L, setting)
+        for system, samples in (("lstm-lm", (1,)), ("lstm-vae", (1, 5, 10)), ("lstm-vae-avg", (5, 10)))
+        for L in samples
+        for setting in settings
+    ]
+    one, ten = (_training("yahoo", "lstm-vae", L, "standard") for L in (1, 10))
+    # Measured for its memory: a step takes half a minute where there are two cores.
+    ten = replace(ten, modes=(ONE_RUN,), warm_passes=1, min_passes=1)
+    return [*ptb, _evaluation(), one, ten]
+
+
+def _training(dataset: str, system: str, L: int, setting: Setting, /) -> Case:
+    samples = "" if system == "lstm-lm" else f"/L{L}"
+    return Case(
+        name=f"{dataset}/{system}{samples}/{setting}",
+        config=recipe(system, dataset=dataset, num_samples=L, setting=setting),
+        num_classes=10_000 if dataset == "ptb" else 20_000,
+        lengths=PTB_LENGTHS if dataset == "ptb" else YAHOO_LENGTHS,
+        # Plain code has no averaging = hidden: it decodes L times and pays for L softmaxes.
+        baseline=f"{dataset}/{system.removesuffix('-avg')}{samples}/{setting}",
+    )
+
+
+def _evaluation() -> Case:
+    name = f"ptb/lstm-vae/iw{IW_SAMPLES}/standard"
+    # As many decoder positions are computed at once as with 32 sentences; only the step is shorter.
+    config = replace(recipe("lstm-vae"), iw_samples=IW_SAMPLES, eval_batch_size=4)
+    return Case(
+        name=name, config=config, num_classes=10_000, lengths=PTB_LENGTHS[1:2], task="iw", baseline=name
+    )

@@ -1,0 +1,49 @@
+"""A pass of lvae_core over the batches of a case: what the trainer does in a step, or to evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvae_core.batches import collate
+from lvae_core.config import RunConfig
+from lvae_core.corpus import Split
+from lvae_core.evaluate import COLUMNS, sentence_statistics
+from lvae_core.kernels import compute_in, resolve
+from lvae_core.model import TextModel
+from lvae_core.objective import objective
+from lvae_core.optimiser import descend
+
+
+def training(config: RunConfig, num_classes: int, split: Split, device: str) -> Callable[[], Tensor]:
+    """One gradient step on every batch of ``split``; returns the last loss, nats a sentence."""
+    model = TextModel(config, num_classes).to(device)
+    compute_in(model, resolve(config.precision, device))
+    order = np.arange(len(split)).reshape(-1, config.batch_size)
+    steps = count()
+
+    def run() -> Tensor:
+        for indices in order:
+            batch = collate(split, indices).to(device)
+            terms = objective(model, batch, config, kl_weight=1.0, step=next(steps))
+            terms.loss.backward()  # type: ignore[no-untyped-call]
+            descend(model.parameters(), config.learning_rate, config.max_grad_norm)
+        return terms.loss.detach()
+
+    return run
+
+
+def evaluation(config: RunConfig, num_classes: int, split: Split, device: str) -> Callable[[], Tensor]:
+    """``nll_iw`` of every sentence of ``split``, nats: returns (N,)."""
+    model = TextModel(config, num_classes).to(device)
+    compute_in(model, config.eval_precision)
+
+    def run() -> Tensor:
+        rows = sentence_statistics(model, split, config, split_name="test", samples=config.iw_samples)
+        return torch.cat(list(rows))[:, COLUMNS.index("nll_iw")]
+
+    return run

@@ -1,0 +1,37 @@
+"""Which arithmetic a run computes in, and which one this machine is fast in."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from lvae_core.config import Precision
+
+Arithmetic = Literal["reference", "float32", "bfloat16"]
+"""reference: the plain formulas. float32: the same numbers up to rounding, in little memory. bfloat16: the
+matrix products of LSTM and softmax in bfloat16 with sums in float32; parameters stay float32."""
+
+
+def resolve(precision: Precision, device: str) -> Literal["float32", "bfloat16"]:
+    """The arithmetic that ``precision`` means on ``device``: auto is bfloat16 where that is quick."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if _multiplies_bfloat16(torch.device(device)) else "float32"
+
+
+def compute_in(model: nn.Module, arithmetic: Arithmetic) -> None:
+    """Let every layer of :mod:`lvae_core.kernels` in ``model`` compute in ``arithmetic`` from now on."""
+    for module in model.modules():
+        if hasattr(module, "arithmetic"):
+            setattr(module, "arithmetic", arithmetic)  # noqa: B010 (nn.Module types attributes as tensors)
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it; elsewhere torch emulates, slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Before torch 2.10 there is no way to ask; float32 is right everywhere.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))

@@ -1,0 +1,199 @@
+"""The baseline computes what ours computes, and the table says what was measured."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from core_speed import main
+from speed.cases import Case, Mode, cases
+from speed.launch import Figures, Spread, add_up
+from speed.measure import repeated, synthetic_text, time_passes
+from speed.plain import PlainModel
+from speed.present import records, table
+
+from lvae_core import rng
+from lvae_core.batches import collate
+from lvae_core.config import RunConfig
+from lvae_core.evaluate import COLUMNS, sentence_statistics
+from lvae_core.model import TextModel
+from lvae_core.objective import objective
+from lvae_core.recipes import recipe
+
+V, LENGTHS = 23, (3, 5)
+OURS = {
+    "encoder_embedding": "encoder.embedding",
+    "encoder": "encoder.lstm",
+    "to_mean": "encoder.to_mean",
+    "to_log_variance": "encoder.to_log_variance",
+    "initial": "decoder.initial",
+    "hidden_word": "decoder.hidden_word",
+    "embedding": "decoder.embedding",
+    "decoder": "decoder.lstm",
+    "output": "output",
+}
+"""Parts of the plain model -> their place in ours."""
+
+
+def small(system: str, setting: str, L: int) -> RunConfig:
+    config = recipe(system, num_samples=L, setting=setting)
+    sizes = {"embedding_size": 6, "hidden_size": 7, "latent_size": 4, "init_scale": 0.5}
+    return replace(config, dropout=0.0, batch_size=4, eval_batch_size=4, iw_samples=9, **sizes)
+
+
+def case_of(config: RunConfig, **changes) -> Case:
+    return Case(name="small", config=config, num_classes=V, lengths=LENGTHS, baseline="small", **changes)
+
+
+def both(config: RunConfig) -> tuple[PlainModel, TextModel]:
+    """The two models with the same parameters."""
+    plain, ours = PlainModel(config, V), TextModel(config, V)
+    for name, parameter in plain.named_parameters():
+        parameter.data.copy_(ours.get_parameter(renamed(name)))
+    assert len(list(plain.parameters())) == len(list(ours.parameters()))
+    return plain, ours
+
+
+def renamed(name: str) -> str:
+    part, dot, rest = name.partition(".")
+    return OURS[part] + dot + rest
+
+
+@pytest.mark.parametrize("setting", ["standard", "inputless"])
+@pytest.mark.parametrize(("system", "L"), [("lstm-lm", 1), ("lstm-vae", 1), ("lstm-vae", 3)])
+def test_the_baseline_has_our_loss_and_gradients(system, L, setting, monkeypatch):
+    config = small(system, setting, L)
+    plain, ours = both(config)
+    batch = collate(synthetic_text(case_of(config)), np.arange(4))
+    noise = iter(rng.normal(config.seed, "latent", 0, size=(L, 4, config.latent_size)))
+    monkeypatch.setattr(torch, "randn_like", lambda like: next(noise))
+    expected = plain.loss(batch.words, config.num_samples, kl_weight=0.7)
+    expected.backward()
+    loss = objective(ours, batch, config, kl_weight=0.7, step=0).loss
+    loss.backward()
+    torch.testing.assert_close(loss, expected)
+    for name, parameter in plain.named_parameters():
+        grad = ours.get_parameter(renamed(name)).grad
+        torch.testing.assert_close(grad, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_the_baseline_has_our_importance_weighted_nll(monkeypatch):
+    config = small("lstm-vae", "standard", 1)
+    plain, ours = both(config)
+    split = synthetic_text(case_of(config, task="iw"))
+    S, Z = config.iw_samples, config.latent_size
+    rows = torch.cat(list(sentence_statistics(ours, split, config, split_name="test", samples=S)))
+    for first in range(0, len(split), 4):
+        indices = np.arange(first, first + 4)
+        noise = torch.stack(
+            [rng.normal(config.seed, "evaluation", "test", int(i), size=(S, Z)) for i in indices], dim=1
+        )
+        chunks = iter(noise.split(4))  # the last is smaller
+        monkeypatch.setattr(torch, "randn", lambda *size, device, parts=chunks: next(parts))
+        nll = plain.importance_weighted_nll(collate(split, indices).words, S, draws=4)
+        torch.testing.assert_close(rows[indices, COLUMNS.index("nll_iw")].float(), nll)
+
+
+def test_the_text_has_one_length_a_batch_and_every_class_is_in_range():
+    case = case_of(small("lstm-vae", "standard", 1))
+    split = synthetic_text(case)
+    assert split.lengths.tolist() == [3] * 4 + [5] * 4
+    assert split.num_tokens == case.tokens
+    ends = split.offsets[1:] - 1
+    assert (split.tokens[ends] == 0).all()
+    words = np.delete(split.tokens, ends)
+    assert words.min() >= 1
+    assert words.max() < V
+    assert np.array_equal(split.tokens, synthetic_text(case).tokens)
+
+
+def test_a_step_whose_loss_is_not_finite_is_not_a_measurement():
+    values = iter([torch.tensor(1.0), torch.tensor(float("nan"))])
+    passes = repeated(lambda: next(values), torch.device("cpu"))
+    assert next(passes) >= 0
+    with pytest.raises(FloatingPointError):
+        next(passes)
+
+
+def test_passes_are_timed_until_there_are_enough():
+    assert time_passes(iter([1.0, 2.0, 3.0]), at_least=2, seconds=0.0) == [1.0, 2.0]
+
+
+def test_processes_are_added_up():
+    case = replace(cases(quick=False)["ptb/lstm-vae/L1/standard"], lengths=(10, 20))  # 960 tokens a pass
+    one = {"seconds": [1.0, 2.0, 4.0], "peak_memory_bytes": 5, "gpu": "", "torch": "2"}
+    two = {"seconds": [4.0], "peak_memory_bytes": 7, "gpu": "", "torch": "2"}
+    figures = add_up([one, two], case)
+    # Quartiles of 1, 2, 4 by linear interpolation: 1.5, 2 and 3.
+    assert figures.tokens_per_second == Spread(960 / 3 + 240, 960 / 2 + 240, 960 / 1.5 + 240)
+    assert figures.step_seconds == (2 + 4) / 2 / 2
+    assert figures.peak_memory_bytes == 7
+
+
+def test_averaged_states_are_compared_with_plain_code_that_decodes_as_often():
+    known, mode = cases(quick=False), Mode(2, 1)
+    case = replace(known["ptb/lstm-vae-avg/L5/inputless"], modes=(mode,))
+    loss = known["ptb/lstm-vae/L5/inputless"]
+    figures = {
+        loss.job("plain", mode): Figures(Spread(90.0, 100.0, 110.0), 0.5, 1000, "", "2"),
+        case.job("ours bfloat16", mode): Figures(Spread(1400.0, 1500.0, 1600.0), 0.1, 600, "", "2"),
+    }
+    listed = json.loads(records([case], figures, "cpu"))
+    keys = [
+        "case",
+        "variant",
+        "device",
+        "threads",
+        "tokens_per_second",
+        "ratio_to_plain",
+        "peak_memory_bytes",
+    ]
+    assert listed == [
+        dict(zip(keys, [case.name, "plain", "cpu", 1, 100.0, 1.0, 1000], strict=True)),
+        dict(zip(keys, [case.name, "ours bfloat16", "cpu", 1, 1500.0, 15.0, 600], strict=True)),
+    ]
+    assert table([case], figures).row_count == 2
+
+
+def test_every_baseline_is_a_case():
+    for quick in (False, True):
+        known = cases(quick=quick)
+        assert {job.case for case in known.values() for job in case.jobs()} <= set(known)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--cases", "nope"], "--cases nope: matches none of ptb/"),
+        (["--modes", "2"], "--modes 2: write PROCESSESxTHREADS"),
+        (["--modes", "0x2"], "--modes 0x2: write PROCESSESxTHREADS"),
+        (["--seconds", "-1"], "--seconds -1.0: must be"),
+        (["--json", "/no/such/folder/figures.json"], "cannot be written (No such file or directory)"),
+    ],
+)
+def test_bad_input_gets_one_line(arguments, said, capsys):
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert said in output.err
+    assert output.err.count("\n") == 1
+    assert output.out == ""
+
+
+def test_what_a_process_refuses_is_the_users_input(capsys):
+    assert main(["--quick", "--device", "nowhere"]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: device 'nowhere': not usable here")
+
+
+@pytest.mark.slow
+def test_the_command_measures_every_variant(tmp_path):
+    file = tmp_path / "figures.json"
+    case = "ptb/lstm-vae/L1/standard"
+    assert main(["--quick", "--cases", case, "--modes", "2x1", "--seconds", "0", "--json", str(file)]) == 0
+    listed = json.loads(file.read_text())
+    assert [entry["variant"] for entry in listed] == [
+        *("plain", "plain+malloc", "ours float32", "ours bfloat16")
+    ]
+    assert listed[0]["ratio_to_plain"] == 1.0
+    assert all(entry["tokens_per_second"] > 0 and entry["peak_memory_bytes"] > 2**27 for entry in listed)
