@@ -39,6 +39,17 @@ class Batch:
 
         return Batch(move(self.words), move(self.lengths), move(self.positions), self.indices)
 
+    def sentence(self, row: int) -> Batch:
+        """One sentence as a batch of its own, without padding."""
+        T = int(self.lengths[row])
+        positions = torch.arange(T, device=self.words.device)
+        return Batch(
+            self.words[row : row + 1, :T],
+            self.lengths[row : row + 1],
+            positions,
+            self.indices[row : row + 1],
+        )
+
 
 def epoch_order(
     lengths: np.ndarray, batch_size: int, batching: Batching, seed: int, epoch: int

@@ -92,7 +92,7 @@ class RunConfig:
     valid_samples: int = _option(1, "draws a sentence for the validation ELBO of each epoch")
     iw_samples: int = _option(500, "S, importance samples a sentence for the test estimates")
     iw_exact_samples: int = _option(
-        0, "of the S draws so many are scored in full, the others roughly, which corrects; 0: all in full"
+        24, "score so many of the S draws in full and all roughly (see two_phase.py); 0: all in full"
     )
     mi_samples: int = _option(8, "draws of z a sentence for the mutual information")
     eval_batch_size: int = _option(32, "sentences encoded together in evaluation")
@@ -119,6 +119,8 @@ class RunConfig:
         for name in ("init_scale", "learning_rate"):
             _require(self, name, getattr(self, name) > 0, "above 0")
         _require(self, "seed", self.seed < 10**18, "below 10**18")
+        # Shared out among three estimates, of which each needs two for a variance.
+        _require(self, "iw_exact_samples", self.iw_exact_samples not in range(1, 6), "0 or at least 6")
         _require(self, "num_samples", self.num_samples < 10**9, "below 10**9")
         _require(self, "dropout", 0 <= self.dropout < 1, "in [0, 1)")
         _require(self, "word_dropout", 0 <= self.word_dropout <= 1, "in [0, 1]")

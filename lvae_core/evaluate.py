@@ -8,6 +8,8 @@ group of L (averaging = hidden), with log-likelihood ℓ_s and log-ratios r_sl =
 
 Which of them are bounds on −log p(x) is in :func:`lvae_core.record.bound`. The noise of a sentence is a
 function of (seed, split, sentence): batches and chunks bound the memory and do not choose the draws.
+Where config.iw_exact_samples says so, a few ℓ_s are computed and the others approximated: the estimates
+stay what they are, with the variance that this adds (see :mod:`lvae_core.two_phase`).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +26,15 @@ from lvae_core import rng
 from lvae_core.batches import Batch, collate, eval_order
 from lvae_core.config import RunConfig
 from lvae_core.corpus import Split
+from lvae_core.kernels import Arithmetic, compute_in, shortlist
 from lvae_core.model import Gaussian, TextModel
+from lvae_core.scores import Draws
+from lvae_core.two_phase import (
+    corrected_mean,
+    inclusion_probabilities,
+    log_mean_weight,
+    systematic_sample,
+)
 
 COLUMNS = ("nll_elbo", "elbo_var", "nll_iw", "iw_var", "nll_iw_joint", "iw_joint_var", "kl")
 """Statistics of one sentence: estimates in nats, and the Monte Carlo variance of each."""
@@ -33,17 +44,25 @@ ACTIVE_VARIANCE = 0.01
 
 
 def sentence_statistics(
-    model: TextModel, split: Split, config: RunConfig, *, split_name: str, samples: int, start: int = 0
+    model: TextModel,
+    split: Split,
+    config: RunConfig,
+    *,
+    split_name: str,
+    samples: int,
+    start: int = 0,
+    rough: Arithmetic = "float32",
 ) -> Iterator[Tensor]:
     """Statistics of the sentences of a split, batch by batch in the order of :func:`eval_order`.
 
     Args:
-        model: evaluated without dropout.
+        model: evaluated without dropout, in config.eval_precision, in which it is left.
         split: B sentences a batch are taken from it.
-        config: batch and chunk sizes, seed, averaging.
+        config: batch and chunk sizes, seed, averaging, how many draws are scored in full.
         split_name: part of the key of the noise.
         samples: S, draws a sentence.
         start: batches to leave out because they are done.
+        rough: arithmetic of the rough scores, where some draws are not scored in full.
 
     Yields:
         (B, len(COLUMNS)) in float64 on the CPU. A language model's has its exact nll in the first
@@ -54,40 +73,73 @@ def sentence_statistics(
     for indices in order[start:]:
         # Not around the loop: a generator must not hold a global mode while it is suspended.
         with torch.inference_mode():
+            compute_in(model, config.eval_precision)
             batch = collate(split, indices).to(device)
             if model.encoder is None:
                 nll = -model.log_likelihood(batch, None).double().T  # (B, 1)
                 rows = torch.nn.functional.pad(nll, (0, len(COLUMNS) - 1))
             else:
-                rows = _latent_statistics(model, model.encoder(batch), batch, config, split_name, samples)
+                rows = _latent_statistics(model, batch, config, split_name, samples, rough)
             rows = rows.cpu()
         yield rows
 
 
 def _latent_statistics(
-    model: TextModel, q: Gaussian, batch: Batch, config: RunConfig, split_name: str, S: int
+    model: TextModel, batch: Batch, config: RunConfig, split_name: str, S: int, rough: Arithmetic
 ) -> Tensor:
-    G = config.num_samples if config.averaging == "hidden" else 1
-    B, T = batch.words.shape
-    Z = q.mean.shape[1]
-    noise = torch.stack(
-        [rng.normal(config.seed, "evaluation", split_name, int(i), size=(S, G, Z)) for i in batch.indices],
-        dim=2,
-    )  # (S, G, B, Z)
-    draws = max(1, config.eval_chunk_tokens // (G * B * T))
-    likelihoods, ratios = [], []
-    for chunk in torch.split(noise, draws):
-        chunk = chunk.to(q.mean)
-        likelihoods.append(model.log_likelihood(batch, q.sample(chunk)).double())  # (s, B)
-        ratios.append(q.double().log_ratio(chunk.double()))  # (s, G, B)
-    log_p = torch.cat(likelihoods)  # (S, B)
-    ratio = torch.cat(ratios)  # (S, G, B)
+    assert model.encoder is not None
+    q = model.encoder(batch)
+    size = (S, config.num_samples if config.averaging == "hidden" else 1, q.mean.shape[1])  # (S, G, Z)
+    keys = [(split_name, int(index)) for index in batch.indices]
+    noise = [rng.normal(config.seed, "evaluation", *key, size=size) for key in keys]
+    draws = Draws(model, batch, q, torch.stack(noise, dim=2), config.eval_chunk_tokens)
+    ratio = draws.log_ratios()  # (S, G, B)
+    # A group's counts once by the paper's convention, and for each of its samples in the joint bound.
+    ratios = [ratio.mean(1)] if size[1] == 1 else [ratio.mean(1), ratio.sum(1)]  # each (S, B)
+    if 0 < config.iw_exact_samples < S and model.output.out_features > 2 * shortlist.SIZE:
+        values = _two_phase(draws, ratios, config, keys, rough)
+    else:
+        log_p = draws.scores()  # (S, B)
+        values = [_mean(log_p), *(_log_mean_exp(log_p + ratio) for ratio in ratios)]
+    (log_p_mean, elbo_variance), (iw, iw_variance) = values[:2]
+    joint, joint_variance = values[-1]
     kl = q.double().kl()  # (B,)
-    elbo_variance = log_p.var(0) / S if S > 1 else torch.full_like(kl, math.nan)
-    iw, iw_variance = _log_mean_exp(log_p + ratio.mean(1))
-    joint, joint_variance = _log_mean_exp(log_p + ratio.sum(1))
-    columns = [kl - log_p.mean(0), elbo_variance, -iw, iw_variance, -joint, joint_variance, kl]
+    columns = [kl - log_p_mean, elbo_variance, -iw, iw_variance, -joint, joint_variance, kl]
     return torch.stack(columns, dim=1)
+
+
+def _two_phase(
+    draws: Draws, ratios: list[Tensor], config: RunConfig, keys: list[tuple[str, int]], rough: Arithmetic
+) -> list[tuple[Tensor, Tensor]]:
+    """The values that all full scores would give, from rough scores and a few full ones.
+
+    Returns:
+        Value and variance (B,) of: the mean of log p(x|z); for each of ``ratios`` the log-mean weight.
+    """
+    about = draws.rough_scores(rough)  # (S, B)
+    compute_in(draws.model, config.eval_precision)
+    S, device = len(about), about.device
+    each = config.iw_exact_samples // (1 + len(ratios))
+    orders = [rng.permutation(config.seed, "evaluation", *key, "mean", size=S) for key in keys]
+    chosen = [torch.from_numpy(np.stack(orders, axis=1)[:each]).to(device)]  # each (each, B)
+    chances = []
+    for number, ratio in enumerate(ratios):
+        starts = [rng.uniform(config.seed, "evaluation", *key, "weight", number) for key in keys]
+        pi = inclusion_probabilities(about + ratio, each)
+        chosen.append(systematic_sample(pi, pi.new_tensor(starts)))
+        chances.append(pi.gather(0, chosen[-1]))
+    scores, *weighted = torch.split(draws.select(torch.cat(chosen)).scores(), each)
+    found = [(*corrected_mean(about, chosen[0], scores), _mean(about)[1])]
+    for ratio, choice, chance, exact in zip(ratios, chosen[1:], chances, weighted, strict=True):
+        log_weights = exact + ratio.gather(0, choice)
+        found.append((*log_mean_weight(log_weights, chance, S), _log_mean_exp(about + ratio)[1]))
+    return [(value, of_choice + of_draws) for value, of_choice, of_draws in found]
+
+
+def _mean(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over s of (S, B) and its Monte Carlo variance, each (B,)."""
+    S = len(values)
+    return values.mean(0), values.var(0) / S if S > 1 else torch.full_like(values[0], math.nan)
 
 
 def _log_mean_exp(log_w: Tensor) -> tuple[Tensor, Tensor]:

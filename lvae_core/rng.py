@@ -31,6 +31,11 @@ def normal(seed: int, stream: Stream, *indices: int | str, size: tuple[int, ...]
     return torch.from_numpy(generator.standard_normal(size, dtype=np.float32))
 
 
+def uniform(seed: int, stream: Stream, *indices: int | str) -> float:
+    """One number in [0, 1)."""
+    return np.random.Generator(np.random.PCG64(derive(seed, stream, *indices))).random()
+
+
 def permutation(seed: int, stream: Stream, *indices: int | str, size: int) -> np.ndarray:
     """A random permutation of ``range(size)``, int64."""
     generator = np.random.Generator(np.random.PCG64(derive(seed, stream, *indices)))

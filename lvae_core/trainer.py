@@ -215,10 +215,15 @@ class _Run:
     ) -> Generator[Progress, None, dict[str, dict[str, float]]]:
         """The likelihood estimates of a split, begun where the state says an earlier attempt stopped."""
         config, state = self.config, self.state
-        compute_in(self.model, config.eval_precision)
         batches = len(eval_order(split.lengths, config.eval_batch_size))
         for rows in sentence_statistics(
-            self.model, split, config, split_name=name, samples=samples, start=state.evaluated_batches
+            self.model,
+            split,
+            config,
+            split_name=name,
+            samples=samples,
+            start=state.evaluated_batches,
+            rough=state.precision,
         ):
             earlier = state.statistics
             state.statistics = rows if earlier is None else torch.cat([earlier, rows])

@@ -17,7 +17,7 @@ LAYERS = (
     {"", "config", "storage", "record", "rng"},
     {"corpus", "vocab", "batches", "datasets", "kernels", "model", "objective", "schedule", "recipes"},
     {"optimiser", "allocator"},
-    {"state", "checkpoint", "evaluate", "provenance", "generate"},
+    {"state", "checkpoint", "two_phase", "scores", "evaluate", "provenance", "generate"},
     {"trainer"},
     {"failures"},
     {"__main__"},

@@ -14,7 +14,7 @@ YAHOO_LENGTHS = (80,)
 """The mean of Yahoo's documents."""
 
 IW_SAMPLES = 500
-IW_EXACT_SAMPLES = 64
+IW_EXACT_SAMPLES = 24
 """Samples of each sentence that two-phase evaluation computes again in float32."""
 
 PLAIN = ("plain", "plain+malloc")
@@ -24,8 +24,13 @@ TRAINING: dict[str, dict[str, Any]] = {
 }
 EVALUATION: dict[str, dict[str, Any]] = {
     "ours float32": {"eval_precision": "float32", "iw_exact_samples": 0},
-    "ours float32 two-phase": {"eval_precision": "float32", "iw_exact_samples": IW_EXACT_SAMPLES},
-    "ours bfloat16": {"eval_precision": "bfloat16"},
+    "ours two-phase": {"eval_precision": "float32", "iw_exact_samples": IW_EXACT_SAMPLES},
+    "ours two-phase, rough in bfloat16": {
+        "precision": "bfloat16",
+        "eval_precision": "float32",
+        "iw_exact_samples": IW_EXACT_SAMPLES,
+    },
+    "ours bfloat16": {"eval_precision": "bfloat16", "iw_exact_samples": 0},
 }
 """Variants of ours by what they change in a config."""
 

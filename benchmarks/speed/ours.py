@@ -40,10 +40,12 @@ def training(config: RunConfig, num_classes: int, split: Split, device: str) -> 
 def evaluation(config: RunConfig, num_classes: int, split: Split, device: str) -> Callable[[], Tensor]:
     """``nll_iw`` of every sentence of ``split``, nats: returns (N,)."""
     model = TextModel(config, num_classes).to(device)
-    compute_in(model, config.eval_precision)
+    rough = resolve(config.precision, device)
 
     def run() -> Tensor:
-        rows = sentence_statistics(model, split, config, split_name="test", samples=config.iw_samples)
+        rows = sentence_statistics(
+            model, split, config, split_name="test", samples=config.iw_samples, rough=rough
+        )
         return torch.cat(list(rows))[:, COLUMNS.index("nll_iw")]
 
     return run

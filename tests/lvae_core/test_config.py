@@ -35,7 +35,7 @@ OTHER: dict[str, Any] = {
     "batch_size": 16, "batching": "shuffled", "learning_rate": 0.5, "max_grad_norm": 1.0, "lr_decay": 0.1,
     "decay_while_annealing": True, "patience": 4, "max_epochs": 10, "max_steps": 5, "valid_samples": 2,
     "iw_samples": 100, "mi_samples": 4, "eval_batch_size": 8, "eval_chunk_tokens": 100,
-    "iw_exact_samples": 20,
+    "iw_exact_samples": 0,
     "precision": "bfloat16",
     "eval_precision": "bfloat16",
     "deterministic": False,

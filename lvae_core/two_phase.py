@@ -1,0 +1,87 @@
+"""Means over many draws, of which all are known roughly and a random few exactly (two-phase sampling).
+
+Rough values choose which draws are worth an exact value, and how surely; every exact value then stands for
+the draws that could have been chosen in its place. The results are unbiased for what all exact values would
+give, however rough the rough ones are: those decide the variance alone.
+
+    of a mean       the rough mean + the mean error of a simple random sample (difference estimator)
+    of Σ_s w_s      Σ_{s chosen} w_s / π_s, draw s being chosen with probability π_s ∝ its rough weight
+                    (Horvitz & Thompson 1952), systematically (Madow 1949)
+
+The second is positive and E[Ŵ] = W, so that −log Ŵ lies above −log W in expectation: a bound stays a bound.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def inclusion_probabilities(log_weights: Tensor, count: int) -> Tensor:
+    """π ∝ exp(log_weights) down each column, at most 1, ``count`` in sum: (S, B) -> (S, B), float64."""
+    log_weights = log_weights.double()
+    certain = torch.zeros_like(log_weights, dtype=torch.bool)
+    # Each round makes at least one more draw certain in every column that has not settled.
+    for _ in range(count + 1):
+        left = count - certain.sum(0)  # (B,)
+        share = log_weights.masked_fill(certain, -math.inf).softmax(0)
+        pi = torch.where(certain, 1.0, left * share)
+        if not bool((surplus := pi > 1).any()):
+            break
+        certain |= surplus
+    return pi
+
+
+def systematic_sample(pi: Tensor, start: Tensor) -> Tensor:
+    """Draws chosen with probabilities ``pi``, the heavier ones first: indices (count, B).
+
+    Args:
+        pi: (S, B); each column adds up to the same whole number, ``count``.
+        start: uniform in [0, 1), (B,): the one random number of each column.
+    """
+    S = len(pi)
+    order = pi.argsort(dim=0, descending=True, stable=True)
+    reached = pi.gather(0, order).cumsum(0)  # (S, B)
+    count = round(float(reached[-1, 0]))
+    points = torch.arange(count, device=pi.device).unsqueeze(1) + start  # (count, B)
+    places = torch.searchsorted(reached.T.contiguous(), points.T.contiguous(), right=True).T
+    return order.gather(0, places.clamp(max=S - 1))
+
+
+def log_mean_weight(log_weights: Tensor, pi: Tensor, draws: int) -> tuple[Tensor, Tensor]:
+    """log of the estimated mean weight, and the variance that choosing a few adds to it.
+
+    Args:
+        log_weights: exact log w of the chosen, (count, B).
+        pi: their inclusion probabilities, (count, B).
+        draws: S, of which they were chosen.
+
+    Returns:
+        (B,) and (B,): nats, and nats² by the delta method with Hájek's (1964) variance.
+    """
+    count = len(log_weights)
+    expanded = log_weights - pi.log()
+    total = expanded.logsumexp(0)
+    parts = torch.exp(expanded - total)  # of 1, (count, B)
+    unsure = 1 - pi
+    middle = (unsure * parts).sum(0) / unsure.sum(0).clamp(min=1e-12)
+    variance = count / (count - 1) * (unsure * (parts - middle).square()).sum(0)
+    return total - math.log(draws), variance
+
+
+def corrected_mean(rough: Tensor, chosen: Tensor, exact: Tensor) -> tuple[Tensor, Tensor]:
+    """The estimated mean of the exact values, and the variance that choosing a few adds to it.
+
+    Args:
+        rough: rough values of all draws, (S, B).
+        chosen: indices of a simple random sample of them in each column, (count, B).
+        exact: their exact values, (count, B).
+
+    Returns:
+        (B,) and (B,).
+    """
+    error = exact - rough.gather(0, chosen)
+    unseen = 1 - len(chosen) / len(rough)
+    return rough.mean(0) + error.mean(0), unseen * error.var(0) / len(chosen)
