@@ -27,6 +27,8 @@ from lvae_core.record import Study, run_name
 from lvae_core.trainer import Runtime, execute
 
 PRECISIONS = ("float32", "bfloat16")
+SHOWN_SEEDS = 5
+"""With more, the table shows their mean alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,22 +92,19 @@ def train(config: RunConfig, out: str, data_dir: str | None) -> tuple[dict[str, 
 def table(options: Options, done: Sequence[Sequence[tuple[dict[str, Any], list[dict[str, Any]]]]]) -> Table:
     """Values of each seed, and their paired difference with its 95% t interval."""
     shown = Table(title=f"{options.system} on {options.dataset}, at most {options.max_epochs} epochs")
-    for head in ("", *(f"seed {k}" for k in range(options.seeds)), "mean", "std over seeds"):
+    seeds = range(options.seeds if options.seeds <= SHOWN_SEEDS else 0)
+    for head in ("", *(f"seed {k}" for k in seeds), "mean", "std over seeds"):
         shown.add_column(head, justify="right" if head else "left")
     for name in ("nll_elbo", "nll_iw", "kl", "best valid PPL", "epochs", "training minutes"):
         both = np.array([[value_of(name, *run) for run in row] for row in done])
         for precision, values in zip(PRECISIONS, both, strict=True):
-            shown.add_row(f"{name} {precision}", *cells(values))
+            each = [f"{values[k]:.3f}" for k in seeds]
+            shown.add_row(f"{name} {precision}", *each, f"{values.mean():.3f}", f"{values.std(ddof=1):.3f}")
         difference = both[1] - both[0]
         half = stats.t.ppf(0.975, options.seeds - 1) * stats.sem(difference)
-        row = [f"{d:+.3f}" for d in difference]
+        row = [f"{difference[k]:+.3f}" for k in seeds]
         shown.add_row("  difference", *row, f"{difference.mean():+.3f} ± {half:.3f}", "", end_section=True)
     return shown
-
-
-def cells(values: np.ndarray) -> list[str]:
-    """One row's numbers: each seed, mean and sample standard deviation."""
-    return [*(f"{v:.3f}" for v in values), f"{values.mean():.3f}", f"{values.std(ddof=1):.3f}"]
 
 
 def value_of(name: str, result: dict[str, Any], metrics: list[dict[str, Any]]) -> float:

@@ -115,7 +115,7 @@ class _Run:
         self, config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime, identity: str
     ) -> None:
         self.config, self.corpus, self.folder, self.runtime = config, corpus, folder, runtime
-        _set_arithmetic(config, runtime)
+        set_arithmetic(config, runtime)
         self.model = TextModel(config, len(corpus.vocabulary)).to(runtime.device)
         self.batches_per_epoch = math.ceil(len(corpus.train) / config.batch_size)
         self.state = checkpoint.load(folder, identity) or TrainState(
@@ -341,7 +341,7 @@ def check_device(device: str) -> None:
         raise InputError(f"device {device!r}: not usable here ({reason}); try cpu") from None
 
 
-def _set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
+def set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
     """Process-wide settings that a run's numbers or its speed depend on."""
     keep_freed_memory()
     torch.set_num_threads(runtime.threads)

@@ -25,7 +25,7 @@ from lvae_core.allocator import keep_freed_memory
 from lvae_core.batches import collate
 from lvae_core.config import InputError, check_name
 from lvae_core.corpus import Split
-from lvae_core.trainer import Runtime, _set_arithmetic, check_device
+from lvae_core.trainer import Runtime, check_device, set_arithmetic
 from speed import ours, plain
 from speed.cases import PLAIN, Case, cases
 
@@ -78,7 +78,7 @@ def make_pass(
     split = synthetic_text(case)
     if variant not in PLAIN:
         config = replace(case.our_config(variant), deterministic=deterministic)
-        _set_arithmetic(config, Runtime(device=device, threads=threads))
+        set_arithmetic(config, Runtime(device=device, threads=threads))
         make = ours.training if case.task == "train" else ours.evaluation
         return make(config, case.num_classes, split, device)
     if variant == "plain+malloc":
