@@ -30,14 +30,10 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its tensors on ``device``, to which they may still be on their way."""
-
-        def move(tensor: torch.Tensor) -> torch.Tensor:
-            if torch.device(device).type == "cuda":
-                # From pinned memory the copy does not make the CPU wait for the GPU.
-                tensor = tensor.pin_memory()
-            return tensor.to(device, non_blocking=True)
-
-        return Batch(move(self.words), move(self.lengths), move(self.positions), self.indices)
+        words, lengths, positions = (
+            send(part, device) for part in (self.words, self.lengths, self.positions)
+        )
+        return Batch(words, lengths, positions, self.indices)
 
     def sentence(self, row: int) -> Batch:
         """One sentence as a batch of its own, without padding."""
@@ -49,6 +45,14 @@ class Batch:
             positions,
             self.indices[row : row + 1],
         )
+
+
+def send(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """A tensor of the CPU on ``device``, to which it may still be on its way."""
+    if torch.device(device).type == "cuda":
+        # From pinned memory the copy does not make the CPU wait for the GPU.
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def epoch_order(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lvae_core import rng
-from lvae_core.batches import Batch
+from lvae_core.batches import Batch, send
 from lvae_core.config import RunConfig
 from lvae_core.model import TextModel
 
@@ -43,7 +43,7 @@ def objective(
         return Objective(nll, nll.detach(), torch.zeros_like(nll))
     q = model.encoder(batch, masks)
     size = (*draws_and_group(config), *q.mean.shape)  # (S, G, B, Z)
-    noise = rng.normal(config.seed, "latent", step, size=size).to(q.mean)
+    noise = send(rng.normal(config.seed, "latent", step, size=size), device).to(q.mean.dtype)
     reconstruction = -model.mean_log_likelihood(batch, q.sample(noise), masks)
     kl = q.kl().mean()
     return Objective(reconstruction + kl_weight * kl, (reconstruction + kl).detach(), kl.detach())

@@ -349,5 +349,7 @@ def set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
         # cuBLAS reads it when it is first used; without it torch refuses to be deterministic.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.deterministic)
+    # cuDNN would compute an LSTM's float32 with ten bits of mantissa unless told otherwise.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     # It would fill every fresh tensor to expose reads of what was never written; there are none here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lvae_core.kernels.precision import Arithmetic
+from lvae_core.kernels.precision import Arithmetic, cast
 
 State = tuple[Tensor, Tensor]
 """(h, c) of an LSTM, each (1, rows, H)."""
@@ -30,9 +30,9 @@ class LSTM(nn.LSTM):
             state = (h, h)
         names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
         states, h, c = torch.lstm(
-            inputs.bfloat16(),
-            [part.bfloat16() for part in state],
-            [self.get_parameter(name).bfloat16() for name in names],
+            cast(inputs, "bfloat16"),
+            [cast(part, "bfloat16") for part in state],
+            [cast(self.get_parameter(name), "bfloat16") for name in names],
             has_biases=True, num_layers=1, dropout=0.0, train=self.training, bidirectional=False,
             batch_first=True,
         )  # fmt: skip

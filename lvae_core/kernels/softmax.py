@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lvae_core.kernels import reference
-from lvae_core.kernels.precision import Arithmetic
+from lvae_core.kernels.precision import Arithmetic, cast
 
 CHUNK_LOGITS = {"cpu": 2**23, "cuda": 2**26}
 """Logits held at once: in float32 32 MiB on a CPU, for its cache; 256 MiB on a GPU, to keep it busy."""
@@ -40,7 +40,7 @@ class Softmax(nn.Linear):
             return reference.log_likelihood(hidden, self.weight, self.bias, targets)
         factor = _factor(self.weight, self.arithmetic)
         parts = [
-            _logits(hidden[rows], factor, self.weight, self.bias)
+            _logits(hidden[rows], factor, self.weight, self.bias, self.arithmetic)
             .log_softmax(-1)
             .gather(-1, targets[rows, None])
             for rows in _chunks(hidden, self.weight)
@@ -81,7 +81,7 @@ class _TotalLogLikelihood(torch.autograd.Function):
         for rows in _chunks(hidden, weight):
             states, target = hidden[rows], targets[rows]
             row = torch.arange(len(target), device=target.device)
-            logits = _logits(states, factor, weight, bias)
+            logits = _logits(states, factor, weight, bias, arithmetic)
             highest, own = logits.amax(-1), logits[row, target]
             delta = logits.softmax(-1)
             # The largest probability is exp(highest − log Σ exp): it gives the sum without another pass.
@@ -89,9 +89,9 @@ class _TotalLogLikelihood(torch.autograd.Function):
             delta[row, target] -= 1
             if d_bias is not None:
                 d_bias += delta.sum(0)
-            delta = _aligned(delta, factor)
-            d_hidden[rows] = delta @ factor
-            _add_product(d_weight, delta.T, states.to(factor.dtype))
+            delta = _aligned(delta, factor, arithmetic)
+            d_hidden[rows] = cast(delta @ factor, arithmetic)
+            _add_product(d_weight, delta.T, cast(states, arithmetic), arithmetic)
         ctx.save_for_backward(d_hidden, d_weight, d_bias)
         return total.to(hidden.dtype)
 
@@ -112,22 +112,24 @@ def _chunks(hidden: Tensor, weight: Tensor) -> Iterator[slice]:
 
 
 def _factor(weight: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """M1 as it enters the products: itself, or in bfloat16 with rows of zeros up to the alignment."""
-    if arithmetic == "float32":
-        return weight
-    return F.pad(weight.bfloat16(), (0, 0, 0, -len(weight) % ALIGNMENT))
+    """M1 as it enters the products: itself, or rounded; in bfloat16 with rows of zeros to the alignment."""
+    factor = cast(weight, arithmetic)
+    return factor if factor.dtype == weight.dtype else F.pad(factor, (0, 0, 0, -len(weight) % ALIGNMENT))
 
 
-def _logits(hidden: Tensor, factor: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _logits(
+    hidden: Tensor, factor: Tensor, weight: Tensor, bias: Tensor | None, arithmetic: Arithmetic
+) -> Tensor:
     """(rows, H) -> (rows, V), without the padding and in the dtype of ``hidden``."""
-    logits = F.linear(hidden.to(factor.dtype), factor)[:, : len(weight)].to(hidden.dtype)
+    products = cast(F.linear(cast(hidden, arithmetic), factor), arithmetic)
+    logits = products[:, : len(weight)].to(hidden.dtype)
     return logits if bias is None else logits.add_(bias)
 
 
-def _aligned(delta: Tensor, factor: Tensor) -> Tensor:
+def _aligned(delta: Tensor, factor: Tensor, arithmetic: Arithmetic) -> Tensor:
     """(rows, V) in the dtype and with the padding of ``factor``."""
     if delta.dtype == factor.dtype:
-        return delta
+        return cast(delta, arithmetic)
     rows, V = delta.shape
     aligned = factor.new_empty(rows, len(factor))
     aligned[:, :V] = delta
@@ -135,9 +137,9 @@ def _aligned(delta: Tensor, factor: Tensor) -> Tensor:
     return aligned
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+def _add_product(total: Tensor, left: Tensor, right: Tensor, arithmetic: Arithmetic) -> None:
     """total += left right, the sum over chunks in the dtype of ``total``; surplus rows are padding."""
-    if left.dtype == total.dtype:
+    if arithmetic == "float32":
         total.addmm_(left, right)
     else:
-        total += (left @ right)[: len(total)]
+        total += cast(left @ right, arithmetic)[: len(total)]
