@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 import time
@@ -13,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from lvae_core.config import InputError, RunConfig, apply_settings, fields_help, from_dict
-from lvae_core.record import DamagedError, RunFolder, open_store
+from lvae_core.record import DamagedError, RunFolder, Study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,6 +66,20 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", required=True, help="the run folder, a path or URL")
     sub.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     sub.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    sub.add_argument(
+        "--checkpoint-epochs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="save the whole state at the end of every N epochs (default: 1)",
+    )
+    sub.add_argument(
+        "--checkpoint-minutes",
+        type=float,
+        default=10.0,
+        metavar="M",
+        help="and whenever M minutes have passed since, in the middle of anything (default: 10)",
+    )
 
     sub = command("generate", _generate, "sample, reconstruct and interpolate with a trained run", data_dir)
     sub.add_argument("run", help="the run folder, a path or URL")
@@ -131,24 +146,35 @@ def _recipe(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from lvae_core.claims import ClaimLostError, HeldError, acquire_patiently
     from lvae_core.corpus import load_for
     from lvae_core.failures import failure_of
-    from lvae_core.trainer import Progress, Runtime, check_device, execute
+    from lvae_core.runtime import Progress, Runtime, check_device
+    from lvae_core.trainer import execute
 
     config = apply_settings(_read_config(options.config), options.set)
-    if options.threads < 1:
-        raise InputError(f"--threads {options.threads}: must be at least 1")
+    for name in ("threads", "checkpoint_epochs"):
+        if (value := getattr(options, name)) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {value}: must be at least 1")
+    if not 0 <= options.checkpoint_minutes < math.inf:
+        raise InputError(f"--checkpoint-minutes {options.checkpoint_minutes}: must be 0 or more")
     check_device(options.device)
-    folder = _folder(options.out)
+    folder = _folder(options.out, patience=60.0)
     corpus = load_for(config, options.data_dir)
     for warning in corpus.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    runtime = Runtime(device=options.device, threads=options.threads)
+    runtime = Runtime(
+        device=options.device,
+        threads=options.threads,
+        checkpoint_epochs=options.checkpoint_epochs,
+        checkpoint_seconds=60.0 * options.checkpoint_minutes,
+    )
     stopping = _stop_once()
     display = _Display()
-    run = execute(config, corpus, folder, runtime)
     progress: Progress | None = None
     try:
+        claim = acquire_patiently(folder, runtime.launch, lambda line: print(line, file=sys.stderr))
+        run = execute(config, corpus, folder, runtime, claim)
         for progress in run:
             display.show(progress)
             if stopping and progress.phase != "done":
@@ -157,7 +183,9 @@ def _run(options: argparse.Namespace) -> int:
                 return 130
     except (InputError, DamagedError):
         raise
-    except OSError as error:
+    except HeldError as error:
+        raise InputError(f"{error}; wait for it, or give another --out") from None
+    except (OSError, ClaimLostError) as error:
         print(f"error: {folder}: {error}; the same command goes on once it can", file=sys.stderr)
         return 2
     except Exception as error:
@@ -244,21 +272,21 @@ def _read_config(path: str) -> RunConfig:
         ) from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from None
-    if isinstance(values, dict) and set(values) == {"fingerprint", "config"}:
+    if isinstance(values, dict) and set(values) == {"fingerprint", "config", "sha256"}:
         values = values["config"]
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold one JSON object of config fields")
     return from_dict(values)
 
 
-def _folder(url: str) -> RunFolder:
+def _folder(url: str, patience: float = 0.0) -> RunFolder:
     if not url.strip():
         raise InputError("an empty path: give the run folder")
     parent, _, name = url.rstrip("/").rpartition("/")
     if not name or name in (".", ".."):
         path = Path(url).absolute().resolve()
         parent, name = str(path.parent), path.name
-    return RunFolder(open_store(parent or ("/" if url.startswith("/") else ".")), name)
+    return Study(parent or ("/" if url.startswith("/") else "."), patience=patience).run(name)
 
 
 def _stop_once() -> list[int]:

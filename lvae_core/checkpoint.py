@@ -7,42 +7,48 @@ import warnings
 
 import torch
 
-from lvae_core.record import DamagedError, RunFolder
+from lvae_core.record import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, DamageWarning, RunFolder
 from lvae_core.state import TrainState
 
 
-class DamagedCheckpointWarning(UserWarning):
-    """A checkpoint could not be used and was set aside; the run starts afresh."""
-
-
 def save(folder: RunFolder, state: TrainState) -> None:
-    """Replace the folder's checkpoint by ``state``. Raises OSError where that cannot be written."""
+    """Put ``state`` in the place of the folder's checkpoint, which is kept as the previous one.
+
+    Raises OSError where that cannot be written.
+    """
     buffer = io.BytesIO()
     torch.save(state.to_dict(), buffer)
     folder.write_checkpoint(buffer.getvalue())
 
 
 def load(folder: RunFolder, fingerprint: str | None = None) -> TrainState | None:
-    """The folder's training state; None where there is none yet.
+    """The folder's latest training state that can be used; None where there is none.
 
     A checkpoint that is damaged, is of a run of another ``fingerprint`` (None: any will do), or holds
-    anything but tensors and plain values, is renamed and reported as :class:`DamagedCheckpointWarning`; it
-    is never executed and never deleted.
+    anything but tensors and plain values, is renamed and reported as :class:`DamageWarning`, and the
+    previous one takes its place; it is never executed and never deleted.
     """
-    try:
-        payload = folder.read_checkpoint()
-        if payload is None:
-            return None
+    for file in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         try:
-            state = TrainState.from_dict(torch.load(io.BytesIO(payload), weights_only=True))
-        except Exception as error:  # of what is not its own, torch.load raises almost anything
-            reason = str(error).partition("\n")[0]
-            raise DamagedError(f"{folder}/checkpoint.pt: not a training state ({reason})") from None
-        if fingerprint not in (None, state.fingerprint):
-            raise DamagedError(f"{folder}/checkpoint.pt: of another run")
-        return state
-    except DamagedError as damage:
-        aside = folder.set_aside("checkpoint.pt")
-        message = f"{damage}; set aside as {aside}, starting afresh"
-        warnings.warn(message, DamagedCheckpointWarning, stacklevel=2)
+            state = _read(folder, file, fingerprint)
+        except DamagedError as damage:
+            aside = folder.set_aside(file)
+            warnings.warn(f"{damage}; set aside as {aside}", DamageWarning, stacklevel=2)
+            continue
+        if state is not None:
+            return state
+    return None
+
+
+def _read(folder: RunFolder, file: str, fingerprint: str | None) -> TrainState | None:
+    payload = folder.read_checkpoint(file)
+    if payload is None:
         return None
+    try:
+        state = TrainState.from_dict(torch.load(io.BytesIO(payload), weights_only=True))
+    except Exception as error:  # of what is not its own, torch.load raises almost anything
+        reason = str(error).partition("\n")[0]
+        raise DamagedError(f"{folder}/{file}: not a training state ({reason})") from None
+    if fingerprint not in (None, state.fingerprint):
+        raise DamagedError(f"{folder}/{file}: of another run")
+    return state

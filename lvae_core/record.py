@@ -4,12 +4,17 @@
         config.json       fingerprint, complete config     provenance.json   who made it, where, from what
         metrics.jsonl     one line an epoch                checkpoint.pt     the latest whole training state
         result.json       final estimates; written last    failure.json      why the last attempt failed
+        checkpoint.previous.pt   the one before it         claim-<n>.json    who is at work on it, if any
+
+Every file carries its own digest (see lvae_core/sealed.py). One that is damaged is never used and never
+deleted: it becomes ``<file>.damaged-<k>``; what a process left half-written, ``<file>.partial-<k>``.
 
 ``result.json`` is one object of these fields; one that makes no sense for a system is absent:
 
     fingerprint        64 hex digits over config, data and numerics version
     config             every field of lvae_core.config.RunConfig
     data_sha256        content hash of the three splits
+    metrics_sha256     of the bytes of metrics.jsonl
     estimates          name -> {"value": v, "stderr": s}; no stderr where nothing was sampled; ESTIMATES
     tokens, sentences  predicted tokens (with </s>) and sentences of the test split
     parameters         number of trained parameters
@@ -21,21 +26,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lvae_core.config import InputError, RunConfig, canonical_json, from_dict
+from lvae_core.config import InputError, RunConfig, from_dict
+from lvae_core.patience import Patient
+from lvae_core.quantities import ESTIMATES, Bound, Estimate, bound
+from lvae_core.sealed import UnsealedError, seal, seal_rows, unseal, unseal_rows
 from lvae_core.storage import Store, open_store
 
 __all__ = [
     "ESTIMATES",
     "TIMING_FIELDS",
     "Bound",
+    "DamageWarning",
     "DamagedError",
     "Estimate",
     "FailureClass",
@@ -44,60 +53,19 @@ __all__ = [
     "Store",
     "Study",
     "bound",
+    "metrics_sha256",
     "open_store",
     "reproducible",
     "run_name",
 ]
 
-Bound = Literal["exact", "upper bound", "upper bound in expectation", "not a bound"]
 FailureClass = Literal["infrastructure", "out_of_memory", "diverged", "code"]
 
 TIMING_FIELDS = ("train_seconds", "evaluate_seconds")
 
+CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint.previous.pt"
+
 _CHECKPOINT_MAGIC = b"lvae checkpoint 1 sha256 "
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a name in ``estimates`` stands for: unit and definition (DESIGN.md §5)."""
-
-    unit: str
-    meaning: str
-
-
-_NATS = "nats a sentence"
-_PPL = "exp(nats a predicted token)"
-ESTIMATES: dict[str, Estimate] = {
-    "nll": Estimate(_NATS, "-log p(x), exact"),
-    "ppl": Estimate(_PPL, "perplexity from nll"),
-    "nll_elbo": Estimate(_NATS, "-(E_q log p(x|z) - KL), the KL counted once"),
-    "ppl_elbo": Estimate(_PPL, "perplexity from nll_elbo"),
-    "nll_joint": Estimate(_NATS, "-(E_q log p(x|z^(1..L)) - L KL)"),
-    "ppl_joint": Estimate(_PPL, "perplexity from nll_joint"),
-    "nll_iw": Estimate(_NATS, "-log mean_s w_s, log w = log p(x|z^(1..L)) + 1/L sum_l log p/q"),
-    "ppl_iw": Estimate(_PPL, "perplexity from nll_iw"),
-    "nll_iw_joint": Estimate(_NATS, "-log mean_s w_s, log w = log p(x|z^(1..L)) + sum_l log p/q"),
-    "ppl_iw_joint": Estimate(_PPL, "perplexity from nll_iw_joint"),
-    "kl": Estimate(_NATS, "KL(q(z|x) || p(z)) of one z"),
-    "mi": Estimate("nats", "mutual information I_q(x; z) of one z, He et al. (2019)"),
-    "au": Estimate("dimensions", "active units: variance over x of the posterior mean > 0.01"),
-}
-
-
-def bound(estimate: str, averaging: str, num_samples: int) -> Bound | None:
-    """What ``estimate`` is as a bound on -log p(x) (or its perplexity); None for kl, mi, au.
-
-    With averaging = hidden and L > 1 the decoder conditions on all L samples, so they *are* the latent
-    variable: a convention that charges for one of them only is no bound of the evaluated model.
-    """
-    kind = re.sub(r"^(nll|ppl)", "", estimate)
-    if not estimate.startswith(("nll", "ppl")):
-        return None
-    if kind == "":
-        return "exact"
-    if averaging == "hidden" and num_samples > 1 and not kind.endswith("joint"):
-        return "not a bound"
-    return "upper bound in expectation" if kind.startswith("_iw") else "upper bound"
 
 
 @dataclass(frozen=True)
@@ -142,6 +110,10 @@ class DamagedError(Exception):
     """A file of a run folder cannot be what was written. The message names it, in one line."""
 
 
+class DamageWarning(UserWarning):
+    """A file of a run folder was damaged and has been set aside. The message names it, in one line."""
+
+
 class RunFolder:
     """Reads and writes one run folder; every file appears whole or not at all."""
 
@@ -160,22 +132,22 @@ class RunFolder:
         """The object in ``file``, or None where there is no such file.
 
         Raises:
-            DamagedError: the file is not one JSON object.
+            DamagedError: the file is not what was written.
         """
         try:
-            value = json.loads(self.store.read(f"{self.name}/{file}"))
+            return unseal(self.store.read(f"{self.name}/{file}"))
         except FileNotFoundError:
             return None
-        except (ValueError, RecursionError) as error:
-            raise DamagedError(f"{self}/{file}: damaged, not JSON ({error})") from None
-        if not isinstance(value, dict):
-            raise DamagedError(f"{self}/{file}: damaged, not a JSON object")
-        return value
+        except UnsealedError as error:
+            raise DamagedError(f"{self}/{file}: damaged, {error}") from None
 
     def write_json(self, file: str, value: Mapping[str, Any]) -> None:
-        """Write an object, indented for people."""
-        text = json.dumps(value, indent=2, allow_nan=False)
-        self.store.write(f"{self.name}/{file}", text.encode() + b"\n")
+        """Write an object."""
+        self.store.write(f"{self.name}/{file}", seal(value))
+
+    def create_json(self, file: str, value: Mapping[str, Any]) -> bool:
+        """Write an object where there is no such file; whether it was this call that wrote it."""
+        return self.store.create(f"{self.name}/{file}", seal(value))
 
     def read_config(self) -> tuple[RunConfig, str] | None:
         """The run's config and fingerprint; None where there is none yet.
@@ -202,54 +174,63 @@ class RunFolder:
         """The rows of metrics.jsonl, one an epoch; [] where there is none yet.
 
         Raises:
-            DamagedError: a line is not a JSON object.
+            DamagedError: the file is not what was written.
         """
         try:
-            lines = self.store.read(f"{self.name}/metrics.jsonl").splitlines()
-            rows = [json.loads(line) for line in lines]
+            return unseal_rows(self.store.read(f"{self.name}/metrics.jsonl"))
         except FileNotFoundError:
             return []
-        except (ValueError, RecursionError) as error:
-            raise DamagedError(f"{self}/metrics.jsonl: damaged, not JSON ({error})") from None
-        if not all(isinstance(row, dict) for row in rows):
-            raise DamagedError(f"{self}/metrics.jsonl: damaged, a line is not a JSON object")
-        return rows
+        except UnsealedError as error:
+            raise DamagedError(f"{self}/metrics.jsonl: damaged, {error}") from None
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write all rows anew, so that a run that goes on from a checkpoint takes back later ones."""
-        text = "".join(canonical_json(row) + "\n" for row in rows)
-        self.store.write(f"{self.name}/metrics.jsonl", text.encode())
+        self.store.write(f"{self.name}/metrics.jsonl", seal_rows(rows))
 
-    def read_checkpoint(self) -> bytes | None:
+    def check_metrics(self, sha256: str) -> None:
+        """Raise :class:`DamagedError` unless metrics.jsonl is there with just that content."""
+        try:
+            data = self.store.read(f"{self.name}/metrics.jsonl")
+        except FileNotFoundError:
+            raise DamagedError(f"{self}/metrics.jsonl: missing beside a result") from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise DamagedError(f"{self}/metrics.jsonl: damaged, not those of result.json")
+
+    def read_checkpoint(self, file: str = CHECKPOINT) -> bytes | None:
         """The serialised training state, its digest verified; None where there is none.
 
         Raises:
             DamagedError: the file is not what was written.
         """
         try:
-            data = self.store.read(f"{self.name}/checkpoint.pt")
+            data = self.store.read(f"{self.name}/{file}")
         except FileNotFoundError:
             return None
         header, newline, payload = data.partition(b"\n")
         digest = hashlib.sha256(payload).hexdigest().encode()
         if not newline or header != _CHECKPOINT_MAGIC + digest:
-            raise DamagedError(f"{self}/checkpoint.pt: damaged, its SHA-256 does not match")
+            raise DamagedError(f"{self}/{file}: damaged, its SHA-256 does not match")
         return payload
 
     def write_checkpoint(self, payload: bytes) -> None:
-        """Replace the checkpoint by a complete newer one that carries its own digest."""
+        """Write a complete checkpoint that carries its own digest; the one so far is kept beside it."""
         digest = hashlib.sha256(payload).hexdigest().encode()
-        self.store.write(
-            f"{self.name}/checkpoint.pt", b"".join([_CHECKPOINT_MAGIC, digest, b"\n", payload])
-        )
+        with contextlib.suppress(FileNotFoundError):
+            self.store.rename(f"{self.name}/{CHECKPOINT}", f"{self.name}/{PREVIOUS_CHECKPOINT}")
+        self.store.write(f"{self.name}/{CHECKPOINT}", b"".join([_CHECKPOINT_MAGIC, digest, b"\n", payload]))
 
-    def set_aside(self, file: str) -> str:
-        """Rename a damaged file so that nothing reads it again; returns its new name."""
+    def set_aside(self, file: str, word: Literal["damaged", "partial"] = "damaged") -> str:
+        """Rename a file so that nothing reads it again; returns its new name.
+
+        A half-written one (``.<file>.<random>``, see :meth:`Store.leftovers`) is named after what it was
+        to become.
+        """
         taken = self.store.names(self.name)
+        base = file[1:].rpartition(".")[0] if word == "partial" else file
         number = 1
-        while f"{file}.damaged-{number}" in taken:
+        while f"{base}.{word}-{number}" in taken:
             number += 1
-        aside = f"{file}.damaged-{number}"
+        aside = f"{base}.{word}-{number}"
         self.store.rename(f"{self.name}/{file}", f"{self.name}/{aside}")
         return aside
 
@@ -278,8 +259,16 @@ class RunFolder:
 class Study:
     """A named set of runs in one storage place."""
 
-    def __init__(self, url: str) -> None:
-        self.store = open_store(url)
+    def __init__(self, url: str, *, create: bool = True, patience: float = 0.0) -> None:
+        """Open the study at ``url``.
+
+        Args:
+            url: a path, or an address such as ``s3://bucket/prefix``.
+            create: whether its folder may be made; if not, one that is missing is an OSError.
+            patience: seconds for which a store that fails is tried again.
+        """
+        store = open_store(url, create=create)
+        self.store = Patient(store, patience) if patience else store
         self.url = self.store.url
 
     def run_names(self) -> list[str]:
@@ -308,6 +297,11 @@ class Study:
             ) from None
         if back != b"probe":
             raise InputError(f"storage {self.url}: does not give back what was written")
+
+
+def metrics_sha256(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What ``result.json`` says of the metrics.jsonl that holds ``rows``."""
+    return hashlib.sha256(seal_rows(rows)).hexdigest()
 
 
 def reproducible(result: Mapping[str, Any]) -> dict[str, Any]:

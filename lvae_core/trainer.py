@@ -3,118 +3,96 @@
 from __future__ import annotations
 
 import math
-import os
 import time
-import warnings
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
 from lvae_core import checkpoint
-from lvae_core.allocator import keep_freed_memory
 from lvae_core.batches import collate, epoch_order, eval_order
-from lvae_core.config import InputError, RunConfig, fingerprint
+from lvae_core.claims import Claim, acquire
+from lvae_core.config import RunConfig, fingerprint
 from lvae_core.corpus import Corpus, Split
 from lvae_core.evaluate import latent_estimates, likelihood_estimates, sentence_statistics
 from lvae_core.kernels import compute_in, resolve
+from lvae_core.mend import intact, open_run, set_aside
 from lvae_core.model import TextModel
 from lvae_core.objective import objective
 from lvae_core.optimiser import descend
 from lvae_core.provenance import describe_attempt
-from lvae_core.record import DamagedError, RunFolder
+from lvae_core.record import DamagedError, RunFolder, metrics_sha256
+from lvae_core.runtime import Progress, Runtime, set_arithmetic
 from lvae_core.schedule import Plateau, kl_weight
 from lvae_core.state import TrainState, copy_parameters
 
+EXPLODED = 10.0
+"""A mean training loss this many times that of guessing every word is the end of a run."""
+
 
 class DivergedError(Exception):
-    """The loss is not a number or infinite. The message says in which epoch and by which step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Runtime:
-    """Where and how a run executes: nothing here can change its numbers on one machine type.
-
-    The number of threads can change the last bits (sums are split differently), so runs to be compared
-    bit for bit use the same number.
-    """
-
-    device: str = "cpu"
-    threads: int = 1
-    checkpoint_epochs: int = 1
-    """Write a checkpoint at the end of every so many epochs."""
-    checkpoint_seconds: float = 600.0
-    """…and whenever this much time has passed since the last, in an epoch or in evaluation."""
-    progress_seconds: float = 1.0
-    """Yield a :class:`Progress` about this often."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a run has come."""
-
-    phase: Literal["train", "evaluate", "done"]
-    epoch: int
-    """Epochs finished."""
-    step: int
-    """Gradient steps taken."""
-    fraction: float
-    """Of this phase, 0 to 1: of training, if it goes on to max_epochs, or of the final evaluation."""
-    metrics: dict[str, Any] | None = None
-    """The row of metrics.jsonl, in the one Progress that follows the end of an epoch."""
+    """The loss is not finite, or has exploded. The message says in which epoch."""
 
 
 def execute(
-    config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime
+    config: RunConfig,
+    corpus: Corpus,
+    folder: RunFolder,
+    runtime: Runtime,
+    claim: Claim | None = None,
 ) -> Generator[Progress, None, None]:
     """Train, evaluate and write ``folder``, going on from its checkpoint if it has one.
 
     Yields often; between two yields the run may be closed (``close()``), upon which it saves a checkpoint
     and stops. The last Progress has phase "done", after ``result.json`` is written; a folder that already
-    holds a result yields just that.
+    holds a result yields just that. What is damaged in the folder is set aside and reported as
+    :class:`~lvae_core.record.DamageWarning`, and the run goes on from the last good state.
+
+    Args:
+        config: of the run.
+        corpus: that ``config`` asks for.
+        folder: of the run.
+        runtime: how it is executed.
+        claim: on ``folder``; it is released at the end. None: one is acquired.
 
     Raises:
-        DivergedError: the loss is no longer finite.
+        DivergedError: the loss is no longer finite, or is far above that of guessing.
+        HeldError: another process is at work on the run.
+        ClaimLostError: another process has taken it over.
         InputError: the folder holds another config than ``config``.
-        DamagedError: the folder's config.json or result.json is not what was written.
+        DamagedError: the folder's result.json is that of another run.
+        OSError: the storage failed; what has been saved so far is whole.
     """
     identity = fingerprint(config, corpus.data_sha256)
-    result = folder.read_json("result.json")
-    _claim(folder, config, identity)
-    if result is not None and result.get("fingerprint") != identity:
-        raise DamagedError(f"{folder}/result.json: not the result of this run; move it away")
-    if result is None:
-        run = _Run(config, corpus, folder, runtime, identity)
-        try:
-            yield from run.train()
-            yield from run.evaluate()
-        except GeneratorExit:
-            # Raised at a yield and nowhere else, where the state is whole.
-            run.save()
-            raise
-        result = folder.read_json("result.json") or {}
+    with claim or acquire(folder, runtime.launch) as claim:
+        result = open_run(folder, config, identity)
+        if result is None:
+            run = _Run(config, corpus, folder, runtime, identity, claim)
+            try:
+                yield from run.train()
+                yield from run.evaluate()
+            except GeneratorExit:
+                # Raised at a yield and nowhere else, where the state is whole.
+                run.save()
+                raise
+            result = folder.read_json("result.json") or {}
     yield Progress(phase="done", epoch=result["epochs"], step=result["steps"], fraction=1.0)
-
-
-def _claim(folder: RunFolder, config: RunConfig, identity: str) -> None:
-    present = folder.read_config()
-    if present is None:
-        folder.write_config(config, identity)
-    elif present[1] != identity:
-        raise InputError(
-            f"{folder}/config.json: belongs to another run (config, data or version differ); "
-            "give another --out or move the folder away"
-        )
 
 
 class _Run:
     """A run in this process: the model on its device and the state that is saved."""
 
     def __init__(
-        self, config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime, identity: str
+        self,
+        config: RunConfig,
+        corpus: Corpus,
+        folder: RunFolder,
+        runtime: Runtime,
+        identity: str,
+        claim: Claim,
     ) -> None:
         self.config, self.corpus, self.folder, self.runtime = config, corpus, folder, runtime
+        self.claim = claim
         set_arithmetic(config, runtime)
         self.model = TextModel(config, len(corpus.vocabulary)).to(runtime.device)
         self.batches_per_epoch = math.ceil(len(corpus.train) / config.batch_size)
@@ -129,7 +107,7 @@ class _Run:
         self.model.load_state_dict(self.state.parameters)
         self._phase: Literal["train", "evaluate"] = "train"
         self._saved = self._reported = self._clocked = time.monotonic()
-        folder.write_metrics(self.state.metrics)
+        self._take_back_metrics()
         self._write_provenance()
 
     def train(self) -> Iterator[Progress]:
@@ -138,9 +116,10 @@ class _Run:
         while not state.finished_training(self.config):
             yield from self._train_epoch()
             row = yield from self._validate()
+            # In this order, so that what a checkpoint knows is always in the metrics, too.
+            self.folder.write_metrics(state.metrics)
             if state.epoch % runtime.checkpoint_epochs == 0 or state.finished_training(self.config):
                 self.save()
-            self.folder.write_metrics(state.metrics)
             yield from self._report(row)
 
     def _train_epoch(self) -> Iterator[Progress]:
@@ -153,6 +132,7 @@ class _Run:
             if self._due():
                 yield from self._report()
         self._check_finite()
+        self._check_bounded()
 
     def _step(self, indices: Any) -> None:
         config, state = self.config, self.state
@@ -244,6 +224,7 @@ class _Run:
             "fingerprint": self.state.fingerprint,
             "config": self.config.to_dict(),
             "data_sha256": self.corpus.data_sha256,
+            "metrics_sha256": metrics_sha256(state.metrics),
             "precision": state.precision,
             "estimates": estimates,
             "tokens": test.num_tokens,
@@ -255,6 +236,7 @@ class _Run:
             "train_seconds": round(state.train_seconds, 3),
             "evaluate_seconds": round(state.evaluate_seconds, 3),
         }
+        self.claim.check()
         self.folder.write_json("result.json", result)
         self.folder.clear_failure()
 
@@ -264,6 +246,7 @@ class _Run:
         if self._phase == "train":  # in evaluation the model holds the best parameters instead
             self.state.parameters = copy_parameters(self.model)
         self.state.sums = self.state.sums.cpu()
+        self.claim.check()
         checkpoint.save(self.folder, self.state)
         self._saved = time.monotonic()
 
@@ -290,6 +273,17 @@ class _Run:
                 f"the loss is not finite in epoch {self.state.epoch + 1}, by step {self.state.step}"
             )
 
+    def _check_bounded(self) -> None:
+        """Nothing that learns is that far above guessing, which costs log V a token."""
+        train, state = self.corpus.train, self.state
+        guessing = math.log(len(self.corpus.vocabulary)) * train.num_tokens / len(train)
+        loss = float(state.sums[0] / state.sums[3])
+        if loss > EXPLODED * guessing:
+            raise DivergedError(
+                f"the loss has exploded in epoch {state.epoch + 1}: {loss:.3g} nats a sentence, where "
+                f"guessing costs {guessing:.3g}; try a lower learning_rate"
+            )
+
     def _report(
         self, metrics: dict[str, Any] | None = None, fraction: float | None = None
     ) -> Iterator[Progress]:
@@ -312,17 +306,19 @@ class _Run:
         # Time in which the run was suspended is not its own.
         self._clocked = self._reported = time.monotonic()
 
+    def _take_back_metrics(self) -> None:
+        """Write the rows of the checkpoint; later ones will come again."""
+        rows, known = intact(self.folder, "metrics.jsonl", self.folder.read_metrics), self.state.metrics
+        if rows is not None and rows[: len(known)] != known and self.folder.has("metrics.jsonl"):
+            damage = DamagedError(f"{self.folder}/metrics.jsonl: damaged, not the rows of the checkpoint")
+            set_aside(self.folder, "metrics.jsonl", damage)
+        self.folder.write_metrics(known)
+
     def _write_provenance(self) -> None:
-        try:
-            earlier = (self.folder.read_json("provenance.json") or {}).get("attempts", [])
-            if not isinstance(earlier, list):
-                raise DamagedError(f"{self.folder}/provenance.json: damaged, its attempts are no list")
-        except DamagedError as damage:
-            # It explains the numbers and is not part of them: no reason to stop.
-            warnings.warn(
-                f"{damage}; set aside as {self.folder.set_aside('provenance.json')}", stacklevel=1
-            )
-            earlier = []
+        provenance = intact(
+            self.folder, "provenance.json", lambda: self.folder.read_json("provenance.json")
+        )
+        earlier = (provenance or {}).get("attempts", [])
         attempt = describe_attempt(
             device=self.runtime.device,
             threads=self.runtime.threads,
@@ -330,26 +326,3 @@ class _Run:
             data_sha256=self.corpus.data_sha256,
         )
         self.folder.write_json("provenance.json", {"attempts": [*earlier, attempt]})
-
-
-def check_device(device: str) -> None:
-    """Raise :class:`InputError` unless a run can execute on ``device``, such as cpu or cuda:0."""
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"device {device!r}: not usable here ({reason}); try cpu") from None
-
-
-def set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
-    """Process-wide settings that a run's numbers or its speed depend on."""
-    keep_freed_memory()
-    torch.set_num_threads(runtime.threads)
-    if config.deterministic:
-        # cuBLAS reads it when it is first used; without it torch refuses to be deterministic.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(config.deterministic)
-    # cuDNN would compute an LSTM's float32 with ten bits of mantissa unless told otherwise.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    # It would fill every fresh tensor to expose reads of what was never written; there are none here.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

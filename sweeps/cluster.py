@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 
 import ray
+from ray._private import ray_constants
 
 from lvae_core.config import InputError
 from lvae_core.failures import one_line
@@ -25,7 +26,8 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
 
     Args:
         address: of a running cluster (``auto``: the one of this machine); None: start a Ray of our own,
-            reachable with its token only and without a dashboard, and end it with the block.
+            reachable from this machine and with its token only, without a dashboard, and end it with the
+            block.
         object_bytes: about how much the launch will keep in the object store of a Ray of its own.
 
     A process that is connected already stays so, before and after.
@@ -44,14 +46,15 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
     folder = tempfile.mkdtemp(prefix="lvae-ray-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))
     try:
         with environment(_OWN_RAY):
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=max(_MIN_OBJECT_STORE, 2 * object_bytes),
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _temp_dir=folder,
-            )
+            with _loopback():
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    object_store_memory=max(_MIN_OBJECT_STORE, 2 * object_bytes),
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    _temp_dir=folder,
+                )
             try:
                 yield
             finally:
@@ -90,10 +93,26 @@ _OWN_RAY = {
 
 
 @contextlib.contextmanager
+def _loopback() -> Iterator[None]:
+    """Have a Ray that is started in the ``with`` block listen on 127.0.0.1 and nowhere else.
+
+    Ray offers that for systems on which it supports no clusters; elsewhere it replaces 127.0.0.1, if it is
+    given as the node's address, by one that others can reach.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextlib.contextmanager
 def _connected(address: str) -> Iterator[None]:
     _check_address(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with _loopback() if _is_on_loopback_alone(address) else contextlib.nullcontext():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ray.exceptions.AuthenticationError) as error:
         raise InputError(
             f"--address {address}: {one_line(error)}; if it asks for a token, set RAY_AUTH_MODE=token and "
@@ -118,6 +137,26 @@ def _check_address(address: str) -> None:
     if not host or not port.isdecimal():
         raise InputError(f"--address {address}: give auto, or HOST:PORT of the cluster's head")
     try:
-        socket.create_connection((host, int(port)), timeout=5.0).close()
-    except (OSError, OverflowError) as error:
+        _knock(host, port)
+    except OSError as error:
         raise InputError(f"--address {address}: nothing answers there ({error})") from None
+
+
+def _is_on_loopback_alone(address: str) -> bool:
+    """Whether Ray would not find it: it takes 127.0.0.1 for the address at which others reach us."""
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost"):
+        return False
+    try:
+        _knock(ray.util.get_node_ip_address(), port)  # type: ignore[no-untyped-call]
+    except OSError:
+        return True
+    return False
+
+
+def _knock(host: str, port: str) -> None:
+    """Raise OSError where nothing listens."""
+    try:
+        socket.create_connection((host, int(port)), timeout=5.0).close()
+    except OverflowError as error:
+        raise OSError(str(error)) from None

@@ -80,6 +80,10 @@ class Options:
         int | None, _arg(metavar="N", help_behavior_hint="(default: as many as fit)")
     ] = None
     """Runs at once."""
+    checkpoint_epochs: Annotated[int, _arg(metavar="N")] = 1
+    """Save the whole training state at the end of every N epochs,"""
+    checkpoint_minutes: Annotated[float, _arg(metavar="M")] = 10.0
+    """and whenever M minutes have passed since, in the middle of an epoch or of an evaluation."""
     dry_run: _Flag = False
     """Print the plan and what it costs; start nothing."""
     retry_failed: _Flag = False
@@ -95,9 +99,13 @@ class Options:
         for option, value in (
             ("--cpus-per-run", self.cpus_per_run),
             ("--max-concurrent", self.max_concurrent),
+            ("--checkpoint-epochs", self.checkpoint_epochs),
         ):
             if value is not None and value < 1:
                 raise InputError(f"{option} {value}: must be at least 1")
+        minutes = self.checkpoint_minutes
+        if not (math.isfinite(minutes) and minutes >= 0):
+            raise InputError(f"--checkpoint-minutes {minutes:g}: must be a number, 0 or more")
         if not self.storage.strip():
             raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
         if self.study is not None and not re.fullmatch(r"\w[\w.-]*", self.study):
@@ -156,6 +164,8 @@ def run(options: Options, *, again: str) -> int:
     corpora = load_corpora(configs, options.data_dir)
     study = Study(options.folder)
     plan = look_up(configs, corpora, study)
+    for damage in (line for run in plan.runs for line in run.damages):
+        print(f"warning: {damage}; launching mends it", file=sys.stderr)
     if options.dry_run:
         out.print(plan_table(plan, float(options.gpus_per_run) or options.cpus_per_run))
         out.print("a dry run: nothing was started")
@@ -214,19 +224,24 @@ def launch_on_ray(
     # Ray and torch take seconds to import: only where there is something to start.
     import ray
 
+    from lvae_core.runtime import Runtime
     from sweeps.cluster import cluster
-    from sweeps.launch import Resources, launch
+    from sweeps.launch import launch
+    from sweeps.resources import Resources
 
     resources = Resources(
         cpus=options.cpus_per_run,
         gpus=float(options.gpus_per_run),
         max_concurrent=options.max_concurrent or 0,
     )
+    runtime = Runtime(
+        checkpoint_epochs=options.checkpoint_epochs, checkpoint_seconds=60.0 * options.checkpoint_minutes
+    )
     with cluster(options.address, object_bytes=sum(map(_size, corpora.values()))):
         if options.address is None:
             resources.check(ray.cluster_resources())  # type: ignore[no-untyped-call]
         with display:
-            return launch(todo, corpora, study, resources, display)
+            return launch(todo, corpora, study, resources, display, runtime=runtime)
 
 
 def _size(corpus: Corpus) -> int:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from lvae_core.config import InputError, RunConfig, fingerprint
 from lvae_core.record import TIMING_FIELDS, DamagedError, RunFolder, RunName, Study, run_name
 from sweeps.estimate import Speed
 
 Status = Literal["done", "failed", "left"]
+
+T = TypeVar("T")
 
 _READERS = 16
 
@@ -28,6 +30,10 @@ class PlannedRun:
     """``result.json`` of a run that is done."""
     failure: Mapping[str, Any] | None = None
     """``failure.json`` of a run that has failed."""
+    damages: tuple[str, ...] = ()
+    """A line for each file that is not what was written. Such a run is left: executing it mends it."""
+    begun: bool = False
+    """Whether it has a folder."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,7 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
         study: where the runs are kept; it is listed once, and need not exist.
 
     Raises:
-        InputError: a run folder holds something other than its name promises, or a damaged file. The
-            message names the file.
+        InputError: a run folder holds a whole file that is another run's. The message names the file.
     """
     planned: dict[str, tuple[RunConfig, str]] = {}
     for config in configs:
@@ -89,34 +94,50 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
 
 
 def _read_run(folder: RunFolder, config: RunConfig, key: str) -> PlannedRun:
-    try:
-        claim = folder.read_config()
-    except DamagedError as error:
-        raise InputError(f"{error}; {_REMEDY}") from None
+    damages: list[str] = []
+    claim = _intact(folder.read_config, damages)
     if claim is not None and not _claims(*claim, config, key):
         raise InputError(
             f"{folder}/config.json: not the config that the folder's name stands for; {_REMEDY}"
         )
-    result = _read(folder, "result.json")
+    result = _intact(lambda: folder.read_json("result.json"), damages)
     if result is not None:
         if result.get("fingerprint") != key:
             raise InputError(f"{folder}/result.json: the result of another run; {_REMEDY}")
         if _seconds(result) is None or not result.get("estimates"):
-            raise InputError(f"{folder}/result.json: damaged, it lacks estimates or times; {_REMEDY}")
-        return PlannedRun(config=config, name=folder.name, status="done", result=result)
-    failure = _read(folder, "failure.json")
-    status: Status = "left" if failure is None else "failed"
-    return PlannedRun(config=config, name=folder.name, status=status, failure=failure)
+            raise InputError(f"{folder}/result.json: it lacks estimates or times; {_REMEDY}")
+        _intact(lambda: folder.check_metrics(str(result.get("metrics_sha256"))), damages)
+    status, failure = _status(folder, result, damages)
+    return PlannedRun(
+        config=config,
+        name=folder.name,
+        status=status,
+        result=result if status == "done" else None,
+        failure=failure,
+        damages=tuple(damages),
+        begun=True,
+    )
 
 
 _REMEDY = "move this folder out of the study and launch again"
 
 
-def _read(folder: RunFolder, file: str) -> dict[str, Any] | None:
+def _status(
+    folder: RunFolder, result: Mapping[str, Any] | None, damages: list[str]
+) -> tuple[Status, dict[str, Any] | None]:
+    if result is not None:
+        return "left" if damages else "done", None
+    failure = _intact(lambda: folder.read_json("failure.json"), damages)
+    return "left" if failure is None else "failed", failure
+
+
+def _intact(read: Callable[[], T], damages: list[str]) -> T | None:
+    """What ``read`` gives; None, and a line for people, where the file is damaged."""
     try:
-        return folder.read_json(file)
-    except DamagedError as error:
-        raise InputError(f"{error}; {_REMEDY}") from None
+        return read()
+    except DamagedError as damage:
+        damages.append(str(damage))
+        return None
 
 
 def _claims(present: RunConfig, identity: str, config: RunConfig, key: str) -> bool:

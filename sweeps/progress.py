@@ -57,6 +57,8 @@ class Board:
     """How many runs go on at once."""
     now: Callable[[], float] = time.monotonic
     running: dict[str, Running] = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """Name -> cell of the runs that another launch is at work on."""
     best: dict[str, float] = field(default_factory=dict)
     """Cell -> lowest validation perplexity so far."""
     failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -86,6 +88,8 @@ class Board:
             self.failures[name] = report["failure"]
         elif run.phase == "stopped":
             self.waiting[name] = run.cell
+        elif run.phase == "held":
+            self.elsewhere[name] = run.cell
         else:
             run.epoch = report["epoch"]
             share = self.speed.done_share(run.cell, run.phase, report["fraction"])
@@ -95,12 +99,31 @@ class Board:
         if report.get("metrics"):
             run.valid_ppl = report["metrics"]["valid_ppl"]
             self.best[run.cell] = min(self.best.get(run.cell, float("inf")), report["metrics"]["best_ppl"])
-        if run.phase in ("done", "failed", "stopped"):
+        if run.phase in ("done", "failed", "stopped", "held"):
             del self.running[name]
 
     def lose(self, name: str) -> None:
         """A run's process is gone; it waits to be taken up again."""
         self.waiting[name] = self.running.pop(name).cell
+
+    def hold(self, name: str) -> None:
+        """Another launch is at work on a waiting run."""
+        self.elsewhere[name] = self.waiting.pop(name)
+
+    def free(self, name: str) -> None:
+        """Another launch has let go of a run, or died."""
+        self.waiting[name] = self.elsewhere.pop(name)
+
+    def done_elsewhere(self, name: str, result: Mapping[str, Any]) -> None:
+        """Another launch has done a run; ``result`` is its result.json."""
+        self.speed.add(self.elsewhere.pop(name), result["train_seconds"], result["evaluate_seconds"])
+        self.done += 1
+
+    def failed_elsewhere(self, name: str, failure: Mapping[str, Any]) -> None:
+        """A run has failed in another launch; ``failure`` is its failure.json."""
+        del self.elsewhere[name]
+        self.failed += 1
+        self.failures[name] = failure
 
     def give_up(self, name: str, failure: Mapping[str, Any]) -> None:
         """A waiting run has been lost too often."""
@@ -110,7 +133,7 @@ class Board:
 
     def share(self) -> float:
         """The part of the grid, 0 to 1, that lies behind; a run counts as one whatever it takes."""
-        total = self.done + self.failed + len(self.running) + len(self.waiting)
+        total = self.done + self.failed + len(self.running) + len(self.waiting) + len(self.elsewhere)
         behind = self.done + self.failed + sum(run.share or 0.0 for run in self.running.values())
         return behind / total if total else 1.0
 
@@ -135,6 +158,8 @@ class Board:
             "failed": self.failed,
             "left": len(self.waiting),
         }
+        if self.elsewhere:
+            counts["in another launch"] = len(self.elsewhere)
         line = ", ".join(f"{number} {word}" for word, number in counts.items())
         eta = self.eta() if self.running else None
         return f"{self.share():.0%}: {line}" + ("" if eta is None else f"; about {clock(eta)} to go")

@@ -13,17 +13,25 @@ import ray
 import torch
 from ray import tune
 
-from lvae_core.checkpoint import DamagedCheckpointWarning
+from lvae_core.claims import ClaimLostError, HeldError, Sighting, acquire
 from lvae_core.config import RunConfig
 from lvae_core.corpus import Corpus
 from lvae_core.failures import failure_of, one_line
-from lvae_core.record import Study
-from lvae_core.trainer import Progress, Runtime, execute
+from lvae_core.patience import StoreWarning, may_pass
+from lvae_core.record import DamageWarning, Study
+from lvae_core.runtime import Progress, Runtime
+from lvae_core.trainer import execute
+
+STORE_PATIENCE = 60.0
+"""Seconds for which a store that fails is tried again before the run starts anew, perhaps elsewhere."""
 
 STEP_SECONDS = 1.0
 """A report about this often: seldom enough for hundreds of runs at once to pass one driver."""
 
 Report = dict[str, Any]
+
+_TOLD = (DamageWarning, StoreWarning)
+"""Warnings that are passed on to the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,8 @@ class Job:
     corpora: Mapping[str, ray.ObjectRef[Corpus]]
     """Dataset, as the configs name it -> its encoded corpus."""
     runtime: Runtime
+    gone: Mapping[str, Sighting]
+    """Run name -> a claim whose holder is known to be gone."""
 
 
 class RunTrainable(tune.Trainable):
@@ -48,10 +58,11 @@ class RunTrainable(tune.Trainable):
 
     - ``done``, with ``estimates`` and the two timing fields of its result;
     - ``failed``, with ``failure``: class and message, as ``failure.json`` has them;
-    - ``stopped``: saved on request, to be gone on with by another launch.
+    - ``stopped``: saved on request, to be gone on with by another launch;
+    - ``held``: another launch is at work on it.
 
     What goes wrong in a run is reported, not raised, since Tune would try it again; what is raised is
-    Ray's own trouble, which is worth another try.
+    trouble of Ray or of the storage, which is worth another try.
     """
 
     def setup(self, config: dict[str, Any], *, job: Job) -> None:  # type: ignore[override]
@@ -68,7 +79,8 @@ class RunTrainable(tune.Trainable):
         return True
 
     def _begin(self, name: str) -> None:
-        self._folder = Study(self._job.study).run(name)
+        # The launch has made the study's folder: one that is missing is gone and must not be made anew.
+        self._folder = Study(self._job.study, create=False, patience=STORE_PATIENCE).run(name)
         self._config = self._job.configs[name]
         self._iterator: Generator[Progress] | None = None
         self._metrics: Mapping[str, Any] | None = None
@@ -78,9 +90,10 @@ class RunTrainable(tune.Trainable):
         if self._last_report is not None:
             return self._last_report
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", DamagedCheckpointWarning)
+            for category in _TOLD:
+                warnings.simplefilter("always", category)
             report = self._advance()
-        lines = [str(w.message) for w in caught if issubclass(w.category, DamagedCheckpointWarning)]
+        lines = [str(w.message) for w in caught if issubclass(w.category, _TOLD)]
         return report | {"warnings": lines}
 
     def finish(self) -> None:
@@ -106,7 +119,12 @@ class RunTrainable(tune.Trainable):
             return self._report(self._consume())
         except ray.exceptions.RayError:
             raise
+        except (HeldError, ClaimLostError) as error:
+            self._iterator = None
+            return {"phase": "held", "done": True, "by": str(error)}
         except Exception as error:
+            if isinstance(error, OSError) and may_pass(error):
+                raise
             failure = failure_of(error)
         # Outside the handler, where nothing refers to the failed run's tensors any more.
         self._iterator = None
@@ -128,7 +146,9 @@ class RunTrainable(tune.Trainable):
 
     def _consume(self) -> Progress:
         if self._iterator is None:
-            self._iterator = execute(self._config, self._get_corpus(), self._folder, self._job.runtime)
+            corpus, runtime = self._get_corpus(), self._job.runtime
+            claim = acquire(self._folder, runtime.launch, gone=self._job.gone.get(self._folder.name))
+            self._iterator = execute(self._config, corpus, self._folder, runtime, claim)
         until = time.monotonic() + STEP_SECONDS
         for progress in self._iterator:
             self._metrics = progress.metrics or self._metrics

@@ -1,8 +1,10 @@
-"""What holds for every test: one thread, and examples that are the same every time."""
+"""What holds for every test: one thread, examples that are the same every time, and places that fail."""
 
 import os
 
 import hypothesis
+
+from .chaos.faults import disk, eio, eio_library, s3, s3_server  # noqa: F401 (fixtures for all)
 
 # Read when torch is first imported, which this file leaves to the tests that need it. One thread, so that
 # sums are split one way only, in the processes that tests start as well.

@@ -31,8 +31,8 @@ class TextModel(nn.Module):
         D = config.embedding_size
         self.start_id = num_classes
         self.encoder: LSTMEncoder | None = None
-        # Without memory at first: torch fills what it makes with numbers from global randomness.
-        with torch.device("meta"):
+        # torch fills what it makes with numbers from global randomness, which is left as it was.
+        with torch.random.fork_rng(devices=[]):
             # <s> is read by the decoder alone; a shared table has its row all the same.
             words = None if config.setting == "inputless" else nn.Embedding(num_classes + 1, D)
             self.decoder = LSTMDecoder(config, words)
@@ -40,7 +40,6 @@ class TextModel(nn.Module):
             if config.encoder == "lstm":
                 shared = words if config.share_embeddings and words is not None else None
                 self.encoder = LSTMEncoder(config, shared or nn.Embedding(num_classes, D))
-        self.to_empty(device="cpu")
         self.dropout = config.dropout
         self._initialise(config)
 

@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from lvae_core.batches import epoch_order
-from lvae_core.checkpoint import DamagedCheckpointWarning
 from lvae_core.config import RunConfig
-from lvae_core.record import RunFolder, reproducible
-from lvae_core.trainer import Runtime, execute
+from lvae_core.record import DamageWarning, RunFolder, reproducible
+from lvae_core.runtime import Runtime
+from lvae_core.trainer import execute
 
 from . import tiny
 
@@ -134,7 +134,7 @@ def test_damaged_checkpoint_costs_time_and_no_digit(tmp_path):
     data = bytearray(damaged.store.read("damaged/checkpoint.pt"))
     data[len(data) // 3] ^= 4
     damaged.store.write("damaged/checkpoint.pt", bytes(data))
-    with pytest.warns(DamagedCheckpointWarning, match=r"set aside as checkpoint.pt.damaged-1"):
+    with pytest.warns(DamageWarning, match=r"set aside as checkpoint.pt.damaged-1"):
         finish(config, damaged)
     assert outcome(damaged) == outcome(whole)
     assert damaged.store.read("damaged/checkpoint.pt.damaged-1") == bytes(data)
@@ -220,7 +220,8 @@ import numpy as np
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.corpus import Corpus, Split
 from lvae_core.record import RunFolder, open_store
-from lvae_core.trainer import Runtime, execute
+from lvae_core.runtime import Runtime
+from lvae_core.trainer import execute
 from lvae_core.vocab import Vocabulary
 import json
 place, name, delay = sys.argv[1], sys.argv[2], float(sys.argv[3])

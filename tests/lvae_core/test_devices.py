@@ -18,7 +18,8 @@ from lvae_core.model import TextModel
 from lvae_core.objective import objective
 from lvae_core.optimiser import descend
 from lvae_core.record import reproducible
-from lvae_core.trainer import Runtime, execute, set_arithmetic
+from lvae_core.runtime import Runtime, set_arithmetic
+from lvae_core.trainer import execute
 
 from . import tiny
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lvae_core import checkpoint
-from lvae_core.checkpoint import DamagedCheckpointWarning
+from lvae_core.record import DamageWarning
 from lvae_core.schedule import Plateau
 from lvae_core.state import TrainState, copy_parameters
 
@@ -101,11 +101,10 @@ def test_damage_is_reported_and_set_aside(how, tmp_path):
     checkpoint.save(folder, some_state())
     damaged = damage(folder.store.read("run/checkpoint.pt"))[how]
     folder.store.write("run/checkpoint.pt", damaged)
-    with pytest.warns(DamagedCheckpointWarning) as caught:
+    with pytest.warns(DamageWarning) as caught:
         assert checkpoint.load(folder) is None
     assert str(caught[0].message) == (
-        f"{folder}/checkpoint.pt: damaged, its SHA-256 does not match; "
-        "set aside as checkpoint.pt.damaged-1, starting afresh"
+        f"{folder}/checkpoint.pt: damaged, its SHA-256 does not match; set aside as checkpoint.pt.damaged-1"
     )
     assert folder.store.names("run") == ["checkpoint.pt.damaged-1"]
     assert folder.store.read("run/checkpoint.pt.damaged-1") == damaged
@@ -139,7 +138,7 @@ def test_code_in_a_checkpoint_is_refused_and_never_run(how, tmp_path):
     sprung.unlink()
 
     folder.write_checkpoint(buffer.getvalue())  # with a digest in order
-    with pytest.warns(DamagedCheckpointWarning, match="not a training state"):
+    with pytest.warns(DamageWarning, match="not a training state"):
         assert checkpoint.load(folder) is None
     assert not sprung.exists()
     assert folder.store.names("run") == ["checkpoint.pt.damaged-1"]
@@ -164,7 +163,7 @@ def test_nothing_with_a_digest_in_order_can_crash_the_load(tmp_path):
     payloads += [payloads[0][:n] for n in range(0, len(payloads[0]), 37)]
     for number, payload in enumerate(payloads, start=1):
         folder.write_checkpoint(payload)
-        with pytest.warns(DamagedCheckpointWarning, match="not a training state") as caught:
+        with pytest.warns(DamageWarning, match="not a training state") as caught:
             assert checkpoint.load(folder) is None, payload
         message = str(caught[-1].message)
         assert "\n" not in message
@@ -216,7 +215,7 @@ def test_copied_parameters_stay_as_they_were():
 def test_a_checkpoint_of_another_run_is_set_aside(tmp_path):
     folder = tiny.folder(tmp_path)
     checkpoint.save(folder, some_state())
-    with pytest.warns(checkpoint.DamagedCheckpointWarning, match="of another run"):
+    with pytest.warns(checkpoint.DamageWarning, match="of another run"):
         assert checkpoint.load(folder, "e" * 64) is None
     assert folder.has("checkpoint.pt.damaged-1")
     checkpoint.save(folder, some_state())

@@ -1,30 +1,33 @@
-"""One conformance suite for every store, and what only a local folder can be held to."""
+"""One conformance suite for every store: a folder, an S3 server, a dictionary in memory."""
 
-import os
-import resource
-import signal
-import stat
 import subprocess
 import sys
-import time
+import threading
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from lvae_core.config import InputError
+from lvae_core.patience import Patient
 from lvae_core.storage import FsspecStore, LocalStore, Store, open_store
 
+URLS: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
+    "local": lambda _, folder: str(folder / "deep" / "root"),
+    "file": lambda _, folder: f"file://{folder}/deep/root",
+    "memory": lambda _request, _folder: f"memory://{uuid.uuid4().hex}/root",
+    "s3": lambda request, _: f"{request.getfixturevalue('s3').url}/deep/root",
+}
 
-@pytest.fixture(params=["local", "file", "memory"])
+
+@pytest.fixture(params=["local", "file", "memory", "s3", "patient local", "patient s3"])
 def store(request, tmp_path) -> Store:
     """An empty store whose root does not exist yet."""
-    url = {
-        "local": str(tmp_path / "deep" / "root"),
-        "file": f"file://{tmp_path}/deep/root",
-        "memory": f"memory://{uuid.uuid4().hex}/root",
-    }
-    return open_store(url[request.param])
+    kind = request.param.removeprefix("patient ")
+    store = open_store(URLS[kind](request, tmp_path))
+    return store if kind == request.param else Patient(store, 60.0)
 
 
 def test_what_is_written_is_read(store):
@@ -100,6 +103,107 @@ def test_another_store_at_the_same_address_sees_it(store):
     assert store.names("run") == ["a"]
 
 
+def test_only_the_first_creates(store):
+    assert store.create("run/a", b"first") is True
+    assert store.create("run/a", b"second") is False
+    assert store.create("run/a", b"first") is False, "it was there, whoever wrote it"
+    assert store.read("run/a") == b"first"
+    assert store.names("run") == ["a"]
+    store.delete("run/a")
+    assert store.create("run/a", b"third") is True
+    assert store.read("run/a") == b"third"
+
+
+def test_what_was_written_is_not_created(store):
+    store.write("run/a", b"written")
+    assert store.create("run/a", b"created") is False
+    assert store.read("run/a") == b"written"
+    store.create("run/b", b"created")
+    store.write("run/b", b"written")
+    assert store.read("run/b") == b"written"
+
+
+def test_of_many_threads_one_creates(store):
+    count, rounds = 8, 5
+    barrier = threading.Barrier(count)
+
+    def compete(me: int) -> list[bool]:
+        won = []
+        for k in range(rounds):
+            barrier.wait()
+            won.append(store.create(f"run/{k}", bytes([me]) * 1000))
+        return won
+
+    with ThreadPoolExecutor(count) as pool:
+        won = list(pool.map(compete, range(count)))
+    for k in range(rounds):
+        winners = [me for me in range(count) if won[me][k]]
+        assert len(winners) == 1
+        assert store.read(f"run/{k}") == bytes(winners) * 1000
+    assert store.leftovers("run") == []
+
+
+COMPETE = """
+import sys
+from lvae_core.storage import open_store
+url, me, rounds = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
+store = open_store(url)
+store.exists("run")  # the connection is made, the library loaded
+for k in range(rounds):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(store.create(f"run/{k}", me * 1000), flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["local", "s3"])
+def test_of_many_processes_one_creates(kind, request, tmp_path):
+    url, rounds, names = URLS[kind](request, tmp_path), 10, "abcd"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", COMPETE, url, me, str(rounds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        for me in names
+    ]
+    store, winners = open_store(url), []
+    try:
+        for k in range(rounds):
+            assert {process.stdout.readline() for process in processes} == {"ready\n"}
+            for process in processes:
+                process.stdin.write("go\n")
+            answers = [process.stdout.readline() for process in processes]
+            assert sorted(answers) == ["False\n", "False\n", "False\n", "True\n"]
+            winners.append(names[answers.index("True\n")])
+            assert store.read(f"run/{k}") == winners[-1].encode() * 1000
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    print("winners", winners)
+
+
+def test_nothing_is_left_over_by_writes_that_end(store):
+    store.write("run/a", b"1")
+    store.create("run/b", b"1")
+    store.create("run/b", b"2")
+    assert store.leftovers("run") == []
+    assert store.leftovers("none") == []
+    assert store.leftovers("run/a") == []
+
+
+def test_names_may_have_any_character(store):
+    for name in ("[a]*?", "ü %41+&#", "a b"):
+        assert store.create(f"run/{name}", name.encode())
+        store.rename(f"run/{name}", f"run/{name}.damaged-1")
+        assert store.read(f"run/{name}.damaged-1") == name.encode()
+        assert store.names("run") == [f"{name}.damaged-1"]
+        store.delete(f"run/{name}.damaged-1")
+
+
 def test_trailing_slash_is_the_same_place(store):
     store.write("run/a", b"1")
     assert open_store(store.url + "/").read("run/a") == b"1"
@@ -116,84 +220,15 @@ def test_addresses_choose_their_store(tmp_path):
     assert open_store("~/x").url == str(Path.home() / "x")
 
 
+@pytest.mark.parametrize("url", ["s3://", "s3:///prefix", "gs://", "memory://"])
+def test_an_address_without_a_bucket_is_one_line(url):
+    with pytest.raises(InputError, match=f"{url}: names no bucket; give an address such as "):
+        open_store(url)
+
+
 @pytest.mark.parametrize("url", ["nosuchscheme://bucket/x", "s4://bucket"])
 def test_an_unknown_scheme_is_one_line(url):
     with pytest.raises(InputError) as caught:
         open_store(url)
     assert url in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path):
-    store = LocalStore(tmp_path)
-    store.write("a", b"old")
-    # The system refuses files of more than 1000 bytes, as a full disk would.
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            store.write("a", b"new" * 1000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert store.read("a") == b"old"
-    assert os.listdir(tmp_path) == ["a"]
-
-
-def test_others_may_read_what_is_written(tmp_path):
-    before = os.umask(0o022)
-    try:
-        LocalStore(tmp_path).write("a", b"1")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
-    assert os.umask(before) == before
-
-
-def test_a_file_where_a_folder_should_be_is_an_os_error(tmp_path):
-    (tmp_path / "run").write_bytes(b"a file")
-    with pytest.raises(OSError, match="run"):
-        LocalStore(tmp_path).write("run/a", b"1")
-
-
-WRITER = """
-import sys
-from lvae_core.storage import LocalStore
-store = LocalStore(sys.argv[1])
-print("ready", flush=True)
-k = 0
-while True:
-    k = (k + 1) % 250
-    store.write("file", bytes([k]) * (100_000 + 10_000 * k))
-"""
-
-
-def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
-    store = LocalStore(tmp_path)
-    seen = set()
-    for attempt in range(8):
-        store.delete("file")
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        ) as process:
-            try:
-                assert process.stdout is not None
-                assert process.stdout.readline() == "ready\n"
-                # Readers beside the writer never see half a file, either.
-                k, end = 0, time.monotonic() + 20
-                while k < 2 + attempt and time.monotonic() < end:
-                    if store.exists("file"):
-                        k = assert_whole(store.read("file"))
-                time.sleep(0.001 * attempt)
-            finally:
-                process.send_signal(signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL
-        assert store.names() == ["file"], "what is half written is not listed"
-        seen.add(assert_whole(store.read("file")))
-    assert len(seen) > 1, "the writer was killed at more than one point"
-
-
-def assert_whole(data: bytes) -> int:
-    """The number of a file that the writer wrote."""
-    k = data[0]
-    assert data == bytes([k]) * (100_000 + 10_000 * k)
-    return k

@@ -1,5 +1,6 @@
 """A run as a whole: against a run by hand, and what it writes, yields, refuses and records."""
 
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -15,8 +16,10 @@ from lvae_core.config import InputError, RunConfig, fingerprint
 from lvae_core.datasets import toy
 from lvae_core.evaluate import COLUMNS, sentence_statistics
 from lvae_core.model import TextModel
-from lvae_core.record import ESTIMATES, DamagedError
-from lvae_core.trainer import DivergedError, Progress, Runtime, check_device, execute
+from lvae_core.record import ESTIMATES, DamagedError, DamageWarning, RunFolder, reproducible
+from lvae_core.runtime import Progress, Runtime, check_device
+from lvae_core.sealed import unseal
+from lvae_core.trainer import DivergedError, execute
 
 from . import tiny
 from .oracles import hand_training
@@ -104,7 +107,7 @@ def test_epochs_that_anneal_are_exempt_from_the_plateau(tmp_path):
 
 
 def test_patience_stops_a_run_and_the_best_epoch_is_evaluated(tmp_path):
-    config = short("lstm-lm", learning_rate=40.0, max_grad_norm=0.0, max_epochs=50, patience=3, dropout=0.0)
+    config = short("lstm-lm", learning_rate=20.0, max_grad_norm=0.0, max_epochs=50, patience=3, dropout=0.0)
     folder = tiny.folder(tmp_path)
     run(config, folder)
     rows, result = folder.read_metrics(), folder.read_json("result.json")
@@ -136,7 +139,7 @@ def test_max_steps_cuts_the_run_and_still_scores_it(steps, epochs, tmp_path):
 
 RESULT = {
     "fingerprint", "config", "data_sha256", "precision", "estimates", "tokens", "sentences", "parameters",
-    "best_epoch", "epochs", "steps", "train_seconds", "evaluate_seconds",
+    "best_epoch", "epochs", "steps", "train_seconds", "evaluate_seconds", "metrics_sha256",
 }  # fmt: skip
 OF_LATENT = {"nll_elbo", "ppl_elbo", "nll_iw", "ppl_iw", "kl", "mi", "au"}
 ESTIMATES_OF = {
@@ -174,8 +177,11 @@ def test_result_and_metrics_have_the_documented_fields(system, setting, tmp_path
         "config": result["config"],
     }
     assert folder.store.names("run") == [
-        "checkpoint.pt", "config.json", "metrics.jsonl", "provenance.json", "result.json",
+        "checkpoint.previous.pt", "checkpoint.pt", "config.json", "metrics.jsonl", "provenance.json",
+        "result.json",
     ]  # fmt: skip
+    metrics = folder.store.read("run/metrics.jsonl")
+    assert result["metrics_sha256"] == hashlib.sha256(metrics).hexdigest()
 
 
 def test_provenance_lists_every_attempt(tmp_path):
@@ -291,20 +297,72 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
     assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
 
 
-@pytest.mark.parametrize("file", ["config.json", "result.json"])
+@pytest.mark.parametrize("file", ["config.json", "result.json", "metrics.jsonl", "provenance.json"])
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff"])
-def test_damaged_files_are_named(file, data, tmp_path):
+def test_damaged_files_are_named_set_aside_and_made_again(file, data, tmp_path):
     folder = tiny.folder(tmp_path)
     run(short(max_epochs=1), folder)
+    before = {name: folder.store.read(f"run/{name}") for name in folder.store.names("run")}
+    if file == "provenance.json":  # it is read where there is something to do
+        folder.store.delete("run/result.json")
     folder.store.write(f"run/{file}", data)
-    with pytest.raises(DamagedError, match=f"run/{file}: damaged"):
+    with pytest.warns(DamageWarning, match=f"run/{file}: damaged, .*; set aside as {file}.damaged-1"):
         run(short(max_epochs=1), folder)
+    assert folder.store.read(f"run/{file}.damaged-1") == data
+    result = folder.read_json("result.json")
+    assert reproducible(result) == reproducible(unseal(before["result.json"]))
+    for name in ("config.json", "metrics.jsonl"):
+        assert folder.store.read(f"run/{name}") == before[name]
+    assert len(folder.read_json("provenance.json")["attempts"]) >= 1
 
 
-@pytest.mark.parametrize("data", [b"{}", b'{"fingerprint": "another", "epochs": 3, "steps": 9}'])
-def test_a_foreign_result_is_not_taken_for_this_runs(data, tmp_path):
+def test_a_result_outlives_the_metrics_that_nothing_can_restore(tmp_path):
     folder = tiny.folder(tmp_path)
-    folder.store.write("run/result.json", data)
+    run(short(max_epochs=1), folder)
+    result = folder.store.read("run/result.json")
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        folder.store.delete(f"run/{name}")
+    folder.store.write("run/metrics.jsonl", b"{")
+    with pytest.warns(DamageWarning) as caught:
+        run(short(max_epochs=1), folder)
+    assert "set aside as metrics.jsonl.damaged-1" in str(caught[0].message)
+    assert "no checkpoint tells what was in it. The result stands" in str(caught[1].message)
+    assert folder.store.read("run/result.json") == result
+
+
+def test_what_a_killed_process_left_half_written_is_set_aside(tmp_path):
+    folder = tiny.folder(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".checkpoint.pt.0123456789abcdef").write_bytes(b"half")
+    with pytest.warns(DamageWarning, match=r"run/\.checkpoint\.pt\.0123456789abcdef: left half-written"):
+        run(short(max_epochs=1), folder)
+    assert folder.store.read("run/checkpoint.pt.partial-1") == b"half"
+    assert folder.has("result.json")
+
+
+def test_rows_that_contradict_the_checkpoint_are_damage(tmp_path):
+    folder = tiny.folder(tmp_path)
+    stop_after_an_epoch(folder)
+    rows = folder.read_metrics()
+    folder.write_metrics([{**rows[0], "valid_nll": 0.5}, *rows[1:]])
+    with pytest.warns(DamageWarning, match="metrics.jsonl: damaged, not the rows of the checkpoint"):
+        run(short(), folder)
+    assert folder.read_metrics()[: len(rows)] == rows
+
+
+def stop_after_an_epoch(folder: RunFolder) -> None:
+    """Leave a run with a checkpoint and a row of metrics."""
+    unfinished = execute(short(), CORPUS, folder, Runtime(progress_seconds=0))
+    for progress in unfinished:
+        if progress.metrics:
+            break
+    unfinished.close()
+
+
+@pytest.mark.parametrize("values", [{}, {"fingerprint": "another", "epochs": 3, "steps": 9}])
+def test_a_foreign_result_is_not_taken_for_this_runs(values, tmp_path):
+    folder = tiny.folder(tmp_path)
+    folder.write_json("result.json", values)
     with pytest.raises(DamagedError, match=r"run/result.json: not the result of this run"):
         run(short(), folder)
 

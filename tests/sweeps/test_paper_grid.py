@@ -107,7 +107,7 @@ def test_settings_may_be_several_and_repeated(tmp_path, capsys):
     assert "dropout = 2.0" in capsys.readouterr().err
 
 
-def test_a_damaged_config_stops_the_launch(tmp_path, capsys):
+def test_a_dry_run_names_a_damaged_file_and_leaves_it(tmp_path, capsys):
     from lvae_core.config import fingerprint
     from lvae_core.corpus import load
     from lvae_core.record import run_name
@@ -120,8 +120,8 @@ def test_a_damaged_config_stops_the_launch(tmp_path, capsys):
     folder = tmp_path / "runs" / "paper" / name
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{")
-    assert main([*TOY, "--systems", "lstm-lm", "--settings", "standard"]) == 2
+    assert main([*TOY, "--systems", "lstm-lm", "--settings", "standard", "--dry-run"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{folder}/config.json: damaged" in line
-    assert "move this folder" in line
+    assert line.startswith(f"warning: {folder}/config.json: damaged")
+    assert line.endswith("; launching mends it")
     assert [path.name for path in folder.iterdir()] == ["config.json"]

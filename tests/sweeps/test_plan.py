@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-import math
 import shutil
 import time
 from collections import Counter
@@ -16,6 +16,7 @@ from sweeps.grid import Grid
 from sweeps.plan import make_plan
 
 DATA = {"toy": "ab" * 32}
+METRICS = b"rows\n"
 GRID = Grid(datasets=("toy",), systems={"lstm-lm": (1,), "lstm-vae": (1,)}, settings=("standard",), seeds=2)
 
 
@@ -25,9 +26,16 @@ def settle(root: Path, config: RunConfig, file: str, **content: object) -> Path:
     folder = root / run_name(config, key)
     folder.mkdir(parents=True, exist_ok=True)
     claim = {"fingerprint": key, "config": dataclasses.asdict(config)}
-    (folder / "config.json").write_text(json.dumps(claim))
-    (folder / file).write_text(json.dumps(claim | content))
+    write(folder / "config.json", claim)
+    (folder / "metrics.jsonl").write_bytes(METRICS)
+    write(folder / file, claim | {"metrics_sha256": hashlib.sha256(METRICS).hexdigest()} | content)
     return folder
+
+
+def write(file: Path, value: dict[str, object]) -> None:
+    """An object with its digest, as anyone can compute it."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    file.write_text(json.dumps(value | {"sha256": hashlib.sha256(canonical.encode()).hexdigest()}))
 
 
 def finish(root: Path, config: RunConfig, seconds: float = 3.0) -> Path:
@@ -94,18 +102,29 @@ def test_a_folder_of_data_counts_by_name_and_content_not_by_place(tmp_path):
     assert [run.status for run in plan.runs] == ["left"]
 
 
-@pytest.mark.parametrize("file", ["config.json", "result.json", "failure.json"])
+@pytest.mark.parametrize("file", ["config.json", "result.json", "failure.json", "metrics.jsonl"])
 @pytest.mark.parametrize("damage", [b"", b'{"config": ', b"[1]", b"\xff\x00"])
-def test_a_damaged_file_is_named(tmp_path, file, damage):
+def test_a_run_with_a_damaged_file_is_left_and_the_file_named(tmp_path, file, damage):
     config = GRID.configs()[1]
-    folder = settle(tmp_path, config, file)
+    folder = finish(tmp_path, config)
+    if file == "failure.json":
+        (folder / "result.json").unlink()
     (folder / file).write_bytes(damage)
-    with pytest.raises(InputError) as caught:
-        statuses(GRID, tmp_path)
-    message = str(caught.value)
-    assert str(folder / file) in message
-    assert "move this folder" in message
-    assert "\n" not in message
+    run = make_plan(GRID.configs(), DATA, Study(str(tmp_path))).runs[1]
+    assert run.status == "left"
+    assert run.result is None
+    (line,) = run.damages
+    assert line.startswith(f"{folder / file}: damaged, ")
+    assert "\n" not in line
+    assert (folder / file).read_bytes() == damage, "planning reads and changes nothing"
+
+
+def test_a_result_whose_metrics_are_gone_is_to_be_mended(tmp_path):
+    folder = finish(tmp_path, GRID.configs()[1])
+    (folder / "metrics.jsonl").unlink()
+    run = make_plan(GRID.configs(), DATA, Study(str(tmp_path))).runs[1]
+    assert run.status == "left"
+    assert run.damages == (f"{folder}/metrics.jsonl: missing beside a result",)
 
 
 def test_a_foreign_config_is_named(tmp_path):
@@ -119,8 +138,9 @@ def test_a_foreign_config_is_named(tmp_path):
 def test_a_config_that_was_edited_is_named(tmp_path):
     folder = finish(tmp_path, GRID.configs()[0])
     claim = json.loads((folder / "config.json").read_text())
+    del claim["sha256"]
     claim["config"]["dropout"] = 0.123
-    (folder / "config.json").write_text(json.dumps(claim))
+    write(folder / "config.json", claim)
     with pytest.raises(InputError, match=r"config\.json: not the config"):
         statuses(GRID, tmp_path)
 
@@ -153,8 +173,8 @@ def test_the_study_is_listed_once_and_no_file_is_read_twice(tmp_path):
     make_plan(GRID.configs(), DATA, study)
     assert counting.calls["names", ""] == 1
     assert max(counting.calls.values()) == 1
-    # Two reads a finished run, none for a run that has no folder.
-    assert sum(counting.calls.values()) == 1 + 2 * 3
+    # Three reads a finished run, none for a run that has no folder.
+    assert sum(counting.calls.values()) == 1 + 3 * 3
 
 
 def test_the_cost_of_a_cell_comes_from_like_runs_of_the_study(tmp_path):
@@ -181,13 +201,13 @@ def test_ten_thousand_finished_runs_are_planned_within_seconds(tmp_path):
     assert len(plan.with_status("done")) == 10_000
 
 
-@pytest.mark.parametrize("content", [{}, {"train_seconds": None}, {"train_seconds": math.inf}])
+@pytest.mark.parametrize("content", [{}, {"train_seconds": None}, {"train_seconds": -5.0}])
 def test_a_result_that_lacks_what_is_counted_on_is_refused(
     content: dict[str, object], tmp_path: Path
 ) -> None:
     config = GRID.configs()[0]
     folder = settle(tmp_path, config, "result.json", **content)
-    with pytest.raises(InputError, match=r"result\.json: damaged"):
+    with pytest.raises(InputError, match=r"result\.json: it lacks"):
         make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
     # Of a run outside the grid it is no business of the plan's.
     others = [c for c in GRID.configs() if c != config]

@@ -1,0 +1,52 @@
+"""The estimates by their names: unit, definition, and which of them are bounds (DESIGN.md §5)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Bound = Literal["exact", "upper bound", "upper bound in expectation", "not a bound"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a name in ``estimates`` of ``result.json`` stands for."""
+
+    unit: str
+    meaning: str
+
+
+_NATS = "nats a sentence"
+_PPL = "exp(nats a predicted token)"
+ESTIMATES: dict[str, Estimate] = {
+    "nll": Estimate(_NATS, "-log p(x), exact"),
+    "ppl": Estimate(_PPL, "perplexity from nll"),
+    "nll_elbo": Estimate(_NATS, "-(E_q log p(x|z) - KL), the KL counted once"),
+    "ppl_elbo": Estimate(_PPL, "perplexity from nll_elbo"),
+    "nll_joint": Estimate(_NATS, "-(E_q log p(x|z^(1..L)) - L KL)"),
+    "ppl_joint": Estimate(_PPL, "perplexity from nll_joint"),
+    "nll_iw": Estimate(_NATS, "-log mean_s w_s, log w = log p(x|z^(1..L)) + 1/L sum_l log p/q"),
+    "ppl_iw": Estimate(_PPL, "perplexity from nll_iw"),
+    "nll_iw_joint": Estimate(_NATS, "-log mean_s w_s, log w = log p(x|z^(1..L)) + sum_l log p/q"),
+    "ppl_iw_joint": Estimate(_PPL, "perplexity from nll_iw_joint"),
+    "kl": Estimate(_NATS, "KL(q(z|x) || p(z)) of one z"),
+    "mi": Estimate("nats", "mutual information I_q(x; z) of one z, He et al. (2019)"),
+    "au": Estimate("dimensions", "active units: variance over x of the posterior mean > 0.01"),
+}
+
+
+def bound(estimate: str, averaging: str, num_samples: int) -> Bound | None:
+    """What ``estimate`` is as a bound on -log p(x) (or its perplexity); None for kl, mi, au.
+
+    With averaging = hidden and L > 1 the decoder conditions on all L samples, so they *are* the latent
+    variable: a convention that charges for one of them only is no bound of the evaluated model.
+    """
+    kind = re.sub(r"^(nll|ppl)", "", estimate)
+    if not estimate.startswith(("nll", "ppl")):
+        return None
+    if kind == "":
+        return "exact"
+    if averaging == "hidden" and num_samples > 1 and not kind.endswith("joint"):
+        return "not a bound"
+    return "upper bound in expectation" if kind.startswith("_iw") else "upper bound"

@@ -1,0 +1,72 @@
+"""Where and how a run executes, and what it tells while it does."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from lvae_core.allocator import keep_freed_memory
+from lvae_core.config import InputError, RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and how a run executes: nothing here can change its numbers on one machine type.
+
+    The number of threads can change the last bits (sums are split differently), so runs to be compared
+    bit for bit use the same number.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    checkpoint_epochs: int = 1
+    """Write a checkpoint at the end of every so many epochs."""
+    checkpoint_seconds: float = 600.0
+    """…and whenever this much time has passed since the last, in an epoch or in evaluation."""
+    progress_seconds: float = 1.0
+    """Yield a :class:`Progress` about this often."""
+    launch: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """The sweep, or the one command, that the run is executed for; see :mod:`lvae_core.claims`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run has come."""
+
+    phase: Literal["train", "evaluate", "done"]
+    epoch: int
+    """Epochs finished."""
+    step: int
+    """Gradient steps taken."""
+    fraction: float
+    """Of this phase, 0 to 1: of training, if it goes on to max_epochs, or of the final evaluation."""
+    metrics: dict[str, Any] | None = None
+    """The row of metrics.jsonl, in the one Progress that follows the end of an epoch."""
+
+
+def check_device(device: str) -> None:
+    """Raise :class:`InputError` unless a run can execute on ``device``, such as cpu or cuda:0."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"device {device!r}: not usable here ({reason}); try cpu") from None
+
+
+def set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
+    """Process-wide settings that a run's numbers or its speed depend on."""
+    keep_freed_memory()
+    torch.set_num_threads(runtime.threads)
+    if config.deterministic:
+        # cuBLAS reads it when it is first used; without it torch refuses to be deterministic.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # As torch.use_deterministic_algorithms, less the compiler that it imports: seconds of every start.
+    torch.set_deterministic_debug_mode("error" if config.deterministic else "default")
+    # cuDNN would compute an LSTM's float32 with ten bits of mantissa unless told otherwise.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    # It would fill every fresh tensor to expose reads of what was never written; there are none here.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

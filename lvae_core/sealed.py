@@ -1,0 +1,102 @@
+"""Text files that carry their own digest: what was changed, cut short or mixed up does not read as written.
+
+    a JSON object   its last field, ``sha256``, is the SHA-256 of the canonical JSON of all others
+    lines of JSON   each row has a field ``digest``: 16 hex digits of the SHA-256 of the canonical JSON of
+                    the row and of the digest of the row before it, so that no row can be missing in front
+
+The digest is over values, not bytes: a file may be indented anew and still reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lvae_core.config import canonical_json
+
+
+class UnsealedError(ValueError):
+    """A text is not what was sealed; the message says in which way."""
+
+
+def seal(value: Mapping[str, Any]) -> bytes:
+    """An object as the content of a file, indented for people. Raises ValueError for NaN or infinity."""
+    sealed = {**value, "sha256": _sha256(value)}
+    return json.dumps(sealed, indent=2, allow_nan=False).encode() + b"\n"
+
+
+def unseal(data: bytes) -> dict[str, Any]:
+    """The inverse of :func:`seal`.
+
+    Raises:
+        UnsealedError: not an object that :func:`seal` made.
+    """
+    value = _parse(data)
+    if not isinstance(value, dict):
+        raise UnsealedError("not a JSON object")
+    digest = value.pop("sha256", None)
+    if digest is None:
+        raise UnsealedError("it has no sha256")
+    if digest != _digest_of(value):
+        raise UnsealedError("its SHA-256 does not match")
+    return value
+
+
+def seal_rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Objects as the content of a file, one a line."""
+    lines, digest = [], ""
+    for row in rows:
+        digest = _row_digest(row, digest)
+        lines.append(canonical_json({**row, "digest": digest}) + "\n")
+    return "".join(lines).encode()
+
+
+def unseal_rows(data: bytes) -> list[dict[str, Any]]:
+    """The inverse of :func:`seal_rows`.
+
+    Rows that are missing at the end are not noticed: a file of fewer rows is a whole one, too.
+
+    Raises:
+        UnsealedError: a line is not what :func:`seal_rows` made, or stands in the wrong place.
+    """
+    rows, digest = [], ""
+    for number, line in enumerate(data.splitlines(), start=1):
+        row = _parse(line)
+        if not isinstance(row, dict):
+            raise UnsealedError(f"line {number} is not a JSON object")
+        found = row.pop("digest", None)
+        digest = _row_digest(row, digest)
+        if found != digest:
+            raise UnsealedError(f"line {number}: its digest does not match")
+        rows.append(row)
+    if data and not data.endswith(b"\n"):
+        raise UnsealedError("the last line is cut short")
+    return rows
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UnsealedError(f"not JSON ({error})") from None
+
+
+def _digest_of(value: Mapping[str, Any]) -> str | None:
+    try:
+        return _sha256(value)
+    except (ValueError, RecursionError):  # NaN is JSON to Python's reader
+        return None
+
+
+def _sha256(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(dict(value)).encode()).hexdigest()
+
+
+def _row_digest(row: Mapping[str, Any], before: str) -> str:
+    try:
+        text = before + canonical_json(dict(row))
+    except (ValueError, RecursionError) as error:
+        raise UnsealedError(f"not JSON ({error})") from None
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,189 @@
+"""Look whether a sweep would go well, without starting one.
+
+    python sweeps/doctor.py                                  this machine and ./runs
+    python sweeps/doctor.py --address auto --storage s3://bucket/results --gpus-per-run 0.25
+    python sweeps/doctor.py --study paper --datasets ptb     its run folders, and the data, too
+
+It asks every node that could take a run whether it sees the same storage and runs the same versions, and
+leaves nothing behind. Exit status: 0 nothing stands in the way, 2 something does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lvae_core.config import InputError
+from lvae_core.corpus import load_for
+from lvae_core.recipes import recipe
+from lvae_core.record import Study
+from sweeps import paper_grid
+from sweeps.findings import Demand, Finding
+from sweeps.overview import look_over
+from sweeps.progress import console
+from sweeps.sizes import corpus_bytes, in_words
+
+_arg = tyro.conf.arg
+
+_STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line: what a launch would be given."""
+
+    storage: str = "runs"
+    """A folder, or an address such as s3://bucket/prefix."""
+    study: Annotated[str | None, _arg(metavar="NAME", help_behavior_hint="(default: none)")] = None
+    """Look over the run folders of this study, too."""
+    datasets: Annotated[tuple[str, ...], _arg(metavar="NAME", help_behavior_hint="(default: none)")] = ()
+    """Load these, and see that every node has room for them."""
+    data_dir: Annotated[
+        str | None, _arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
+    ] = None
+    """The folder of the public corpora."""
+    address: Annotated[
+        str | None, _arg(metavar="ADDRESS", help_behavior_hint="(default: a Ray of its own, here)")
+    ] = None
+    """A running Ray cluster, or auto."""
+    cpus_per_run: int = 1
+    """CPU cores of one run."""
+    gpus_per_run: float = 0.0
+    """GPUs of one run; 0.25 puts four runs on one."""
+    timeout: Annotated[float, _arg(metavar="SECONDS")] = 60.0
+    """How long a node may take to answer."""
+
+    @property
+    def folder(self) -> str:
+        """What would be written to, as the user would write it."""
+        return "/".join([self.storage.rstrip("/") or "/", *([self.study] if self.study else [])])
+
+    def launch(self) -> list[str]:
+        """The same options for a launch."""
+        given: dict[str, Sequence[object]] = {
+            "--storage": [self.storage],
+            "--study": [self.study] if self.study else [],
+            "--datasets": self.datasets,
+            "--data-dir": [self.data_dir] if self.data_dir else [],
+            "--address": [self.address] if self.address else [],
+            "--cpus-per-run": [self.cpus_per_run],
+            "--gpus-per-run": [self.gpus_per_run],
+        }
+        usual = {"--storage": ["runs"], "--cpus-per-run": [1], "--gpus-per-run": [0.0]}
+        return [
+            str(word)
+            for option, values in given.items()
+            if values and values != usual.get(option)
+            for word in (option, *values)
+        ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = tyro.cli(Options, args=arguments, prog="doctor.py", description=__doc__)
+        found = examine(options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    ill = any(finding.state == "failure" for finding in found)
+    script = "sweeps/doctor.py" if ill else "sweeps/paper_grid.py"
+    command = shlex.join(["python", script, *(arguments if ill else options.launch())])
+    show(found, f"mend what has failed, then: {command}" if ill else f"next: {command}", console())
+    return 2 if ill else 0
+
+
+def examine(options: Options) -> list[Finding]:
+    """Everything that was looked at.
+
+    Raises:
+        InputError: an option cannot be used, or there is no Ray at the address.
+    """
+    paper_grid.Options(
+        storage=options.storage,
+        study=options.study,
+        cpus_per_run=options.cpus_per_run,
+        gpus_per_run=options.gpus_per_run,
+    ).check()
+    found, corpora = load(options.datasets, options.data_dir)
+    study = Study(options.folder)
+    if options.study is not None:
+        found += _run_folders(study)
+
+    # Ray takes seconds to import, and an option that cannot be used needs none.
+    from sweeps.cluster import cluster
+    from sweeps.preflight import preflight
+
+    demand = Demand(cpus=options.cpus_per_run, gpus=options.gpus_per_run, corpora=corpora)
+    with leaving_no_folder(study.url), cluster(options.address, object_bytes=sum(corpora.values())):
+        return found + preflight(study, demand, timeout=options.timeout)
+
+
+def load(datasets: Sequence[str], data_dir: str | None) -> tuple[list[Finding], Mapping[str, int]]:
+    """What loading each dataset tells, and the bytes of those that can be used."""
+    found, sizes = [], {}
+    for dataset in datasets:
+        try:
+            corpus = load_for(recipe("lstm-lm", dataset=dataset), data_dir)
+        except InputError as error:
+            found.append(Finding(check="data", where="this machine", state="failure", detail=str(error)))
+            continue
+        sizes[dataset] = corpus_bytes(corpus)
+        detail = f"{dataset}: {len(corpus.train)} sentences to train on, {in_words(sizes[dataset])}"
+        found.append(Finding(check="data", where="this machine", state="ok", detail=detail))
+        found += [
+            Finding(check="data", where="this machine", state="warning", detail=warning)
+            for warning in corpus.warnings
+        ]
+    return found, sizes
+
+
+def _run_folders(study: Study) -> list[Finding]:
+    try:
+        return look_over(study)
+    except OSError as error:
+        detail = f"cannot be read ({error.strerror or error})"
+        return [Finding(check="runs", where=study.url, state="failure", detail=detail)]
+
+
+@contextlib.contextmanager
+def leaving_no_folder(url: str) -> Iterator[None]:
+    """Remove at the end of the ``with`` block what empty folders of a store's ``url`` came about in it."""
+    places = () if "://" in url else (Path(url), *Path(url).parents)
+    missing = [folder for folder in places if not folder.exists()]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
+
+
+def show(found: Sequence[Finding], closing: str, out: Console) -> None:
+    """Print the findings as a table, and what to do next."""
+    table = Table("check")
+    for heading in ("where", "state", "detail"):
+        table.add_column(heading, overflow="fold")  # a path cut short is of no use
+    for finding in found:
+        # As text: what a file says must not be taken for markup.
+        state = Text(finding.state, style=_STYLES[finding.state])
+        table.add_row(finding.check, Text(finding.where), state, Text(finding.advice))
+    out.print(table)
+    out.print(closing, markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""What Tune reports, passed on: to the display, and of an interrupt to the runs."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Mapping
+from types import FrameType, TracebackType
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+
+from lvae_core.failures import one_line
+from sweeps.elsewhere import Elsewhere
+from sweeps.estimate import clock
+from sweeps.progress import Display, short
+from sweeps.resources import Resources
+
+_IDLE_SECONDS = 60.0
+
+
+class Interrupt:
+    """Ctrl-C, or SIGTERM: the first asks for an end, the second is one (KeyboardInterrupt)."""
+
+    requested = False
+
+    def __enter__(self) -> Interrupt:
+        self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+class Watch(tune.Callback):
+    """Tells the display what Tune reports, and passes an interrupt on to the runs.
+
+    ``lost`` counts how often the process, node or storage of each run was lost; ``starved`` gains the runs
+    that ran out of memory in a share of a device and are worth a larger one.
+    """
+
+    def __init__(
+        self,
+        display: Display,
+        interrupt: Interrupt,
+        elsewhere: Elsewhere,
+        lost: Counter[str],
+        starved: set[str],
+        resources: Resources,
+    ) -> None:
+        self._display, self._board, self._interrupt = display, display.board, interrupt
+        self._elsewhere, self._lost, self._starved = elsewhere, lost, starved
+        self._resources = resources
+        self._told = False
+        self._busy = time.monotonic()
+        self.stopper = _Stopper(self)
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._board.start(trial.config["run"])
+        if self._interrupt.requested:
+            self._finish(trial)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        name = trial.config["run"]
+        news = _news(result)
+        if self._wants_more(name, result):
+            self._starved.add(name)
+            self._board.lose(name)
+            news = [f"out of memory; to be tried once more on {self._resources.enlarged().gpus:g} GPUs"]
+        else:
+            self._board.report(name, result)
+        for line in (*result["warnings"], *news):
+            self._display.say(f"{short(name)}: {line}")
+
+    def _wants_more(self, name: str, report: Mapping[str, Any]) -> bool:
+        failed = report["phase"] == "failed" and report["failure"]["class"] == "out_of_memory"
+        return failed and 0 < self._resources.gpus < 1 and name not in self._starved
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._lose(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._lose(trial)
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if self._interrupt.requested and not self._told:
+            self._display.say("stopping: every run saves its state (once more: stop at once)")
+            for trial in trials:
+                if trial.status == Trial.RUNNING:
+                    self._finish(trial)
+            self._told = True
+        if self._board.running or time.monotonic() - self._busy > _IDLE_SECONDS:
+            if not self._board.running:
+                wanted = f"{self._resources.cpus} CPUs and {self._resources.gpus:g} GPUs"
+                self._display.say(f"waiting for a node with {wanted} free; see `ray status`")
+            self._busy = time.monotonic()
+        self._elsewhere.look()
+        self._display.refresh()
+
+    def over(self) -> bool:
+        """Whether an interrupt has been served: no run is under way any more."""
+        return self._interrupt.requested and not self._board.running
+
+    def _finish(self, trial: Trial) -> None:
+        # Queued behind the step that is under way; the report after it says how the saving went. Tune's
+        # own way of stopping would kill a run that takes more than some seconds to save.
+        actor: Any = trial.temporary_state.ray_actor
+        actor.finish.remote()
+
+    def _lose(self, trial: Trial) -> None:
+        name = trial.config["run"]
+        self._lost[name] += 1
+        if name in self._board.running:
+            self._board.lose(name)
+        self._display.say(f"{short(name)}: {_loss(trial)} ({self._lost[name]})")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks for a restoration that never comes
+
+
+class _Stopper(tune.Stopper):
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._watch.over()
+
+
+def _news(report: Mapping[str, Any]) -> list[str]:
+    """What there is to say of a report, for people."""
+    if report["phase"] == "failed":
+        return ["failed, {class}: {message}".format(**report["failure"])]
+    if report["phase"] == "held":
+        return [f"left to another launch ({report['by']})"]
+    if report["phase"] == "done":
+        estimates, seconds = report["estimates"], report["train_seconds"] + report["evaluate_seconds"]
+        name = "ppl" if "ppl" in estimates else "ppl_elbo"
+        return [f"done in {clock(seconds)}, test {name} {estimates[name]['value']:.2f}"]
+    return []
+
+
+def _loss(trial: Trial) -> str:
+    """Why Tune has to take a run up again, for people."""
+    error = trial.get_pickled_error()
+    cause = getattr(error, "cause", error)
+    if isinstance(cause, OSError):
+        return f"its storage failed: {one_line(cause)}"
+    return "its process or node was lost"

@@ -1,0 +1,248 @@
+"""Disks that are full, read-only, pulled out, moved away and broken: real ones, and a store that waits."""
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lvae_core.patience import Patient, StoreWarning
+from lvae_core.storage import open_store
+
+OLD, NEW = b"old" * 1000, b"new" * 100_000
+
+
+def error_of(operation: Callable[[], object]) -> OSError:
+    try:
+        operation()
+    except OSError as error:
+        return error
+    return pytest.fail("nothing was raised")
+
+
+@contextmanager
+def meanwhile(*steps: Callable[[], object], pause: float = 0.4) -> Iterator[None]:
+    """Take some steps, each after a pause, while the block is at work; at its end all have been taken."""
+
+    def take() -> None:
+        for step in steps:
+            time.sleep(pause)
+            step()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def fill(folder: Path) -> Path:
+    """Leave not a page free on a disk; the file that does."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        page = bytes(4096)
+        assert error_of(lambda: [file.write(page) for _ in range(10_000)]).errno == errno.ENOSPC
+    return ballast
+
+
+@pytest.mark.parametrize("operation", ["write", "create"])
+def test_a_disk_that_is_full_for_a_while_is_waited_for(disk, operation):
+    patient = Patient(open_store(disk.folder / "study"), 60.0)
+    patient.write("run/a", OLD)
+    ballast = fill(disk.folder)
+    path = "run/a" if operation == "write" else "run/b"
+    with pytest.warns(StoreWarning) as told, meanwhile(ballast.unlink):
+        getattr(patient, operation)(path, NEW)
+    assert [str(warning.message) for warning in told] == [
+        f"{patient.url}/{path}: No space left on device; trying again for up to 60 s"
+    ]
+    assert patient.read(path) == NEW
+    assert patient.leftovers("run") == []
+
+
+def test_a_disk_that_stays_full_keeps_what_it_holds(disk):
+    store = open_store(disk.folder / "study")
+    store.write("run/a", OLD)
+    fill(disk.folder)
+    with pytest.warns(StoreWarning):
+        error = error_of(lambda: Patient(store, 0.3).write("run/a", NEW))
+    assert error.errno == errno.ENOSPC
+    assert "No space left on device; tried again for 0." in str(error)
+    assert error_of(lambda: store.create("run/b", NEW)).errno == errno.ENOSPC
+    assert store.read("run/a") == OLD
+    assert os.listdir(disk.folder / "study" / "run") == ["a"]
+
+
+def test_a_disk_that_may_only_be_read_is_told_at_once(disk):
+    patient = Patient(open_store(disk.folder / "study"), 60.0)
+    patient.write("run/a", OLD)
+    disk.lock()
+    for operation in (
+        lambda: patient.write("run/a", NEW),
+        lambda: patient.create("run/b", NEW),
+        lambda: patient.write("run2/a", NEW),
+        lambda: patient.rename("run/a", "run/b"),
+        lambda: patient.delete("run/a"),
+    ):
+        assert error_of(operation).errno == errno.EROFS
+    assert patient.create("run/a", NEW) is False
+    assert patient.read("run/a") == OLD
+    assert patient.names("run") == ["a"]
+    disk.unlock()
+    patient.write("run/a", NEW)
+    assert patient.read("run/a") == NEW
+
+
+def test_a_disk_that_is_pulled_out_and_put_back_is_waited_for(disk):
+    patient = Patient(open_store(disk.folder / "study"), 60.0)
+    patient.write("run/a", OLD)
+    disk.pull()
+    for operation, answer in {
+        lambda: patient.read("run/a"): OLD,
+        lambda: patient.names("run"): ["a"],
+        lambda: patient.exists("run/a"): True,
+        lambda: patient.create("run/b", NEW): True,
+        lambda: patient.write("run/a", NEW): None,
+    }.items():
+        with pytest.warns(StoreWarning, match="study is gone; trying again"), meanwhile(disk.plug):
+            assert operation() == answer
+        disk.pull()
+    assert os.listdir(disk.folder) == [], "nothing was written to what lies below it"
+    disk.plug()
+    assert (patient.read("run/a"), patient.read("run/b")) == (NEW, NEW)
+
+
+def test_a_disk_that_stays_away_is_told(disk):
+    store = open_store(disk.folder / "study")
+    store.write("run/a", OLD)
+    disk.pull()
+    with pytest.warns(StoreWarning):
+        error = error_of(lambda: Patient(store, 0.3).write("run/a", NEW))
+    assert str(error).startswith(f"storage folder {disk.folder}/study is gone; tried again for 0.")
+    assert os.listdir(disk.folder) == []
+
+
+def test_a_folder_that_comes_and_goes_loses_nothing(tmp_path):
+    """Moved away and back again and again, at any moment of writes, creations, readings and listings."""
+    root, away = tmp_path / "root", tmp_path / "away"
+    patient = Patient(open_store(root), 60.0, pause=0.001, longest_pause=0.002)
+    patient.write("run/a", OLD)
+    over = threading.Event()
+    moves = 0
+
+    def move() -> None:
+        nonlocal moves
+        while not over.is_set():
+            root.rename(away)
+            time.sleep(0.003)
+            away.rename(root)
+            time.sleep(0.003)
+            moves += 1
+
+    mover = threading.Thread(target=move)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        mover.start()
+        try:
+            for k in range(1, 81):
+                patient.write("run/a", b"%d" % k)
+                assert patient.read("run/a") == b"%d" % k
+                assert patient.create(f"run{k}/b", b"%d" % k) is True
+                assert patient.create(f"run{k}/b", b"other") is False
+                assert patient.exists(f"run{k}/b")
+                patient.rename(f"run{k}/b", f"run{k}/c")
+                assert patient.names(f"run{k}") == ["c"]
+                patient.delete(f"run{k}/c")
+                assert not patient.exists(f"run{k}/c")
+                assert len(patient.names()) == k + 1
+        finally:
+            over.set()
+            mover.join()
+    print("moves", moves, "outages told", len(told))
+    assert {warning.category for warning in told} == {StoreWarning}
+    assert moves > 10
+    assert sorted(os.listdir(tmp_path)) == ["root"]
+
+
+SCRIPT = """
+import sys, warnings
+from lvae_core.patience import Patient
+from lvae_core.storage import open_store
+url, seconds, operation, path = sys.argv[1:]
+warnings.simplefilter("always")
+store = Patient(open_store(url), float(seconds))
+try:
+    if operation == "read":
+        print(len(store.read(path)))
+    else:
+        print(getattr(store, operation)(path, b"new" * 100_000))
+except OSError as error:
+    print(error)
+"""
+
+
+def broken(environment: dict[str, str], root: Path, seconds: float, *arguments: str) -> tuple[str, str]:
+    """What a process under that environment answers, and what it tells by the way."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(root), str(seconds), *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip(), done.stderr
+
+
+@pytest.mark.parametrize("calls", ["write", "fsync"])
+@pytest.mark.parametrize(("operation", "path"), [("write", "run/a"), ("create", "run/b")])
+def test_a_disk_that_fails_three_times_is_written_to_in_the_end(tmp_path, eio, calls, operation, path):
+    store = open_store(tmp_path / "study")
+    store.write("run/a", OLD)
+    answer, told = broken(
+        eio(tmp_path / "study", calls, times=3), tmp_path / "study", 60.0, operation, path
+    )
+    assert answer == ("None" if operation == "write" else "True")
+    assert told.count("Input/output error; trying again for up to 60 s") == 1
+    assert store.read(path) == NEW
+    assert store.leftovers("run") == []
+
+
+@pytest.mark.parametrize("calls", ["write", "fsync"])
+def test_a_disk_that_keeps_failing_keeps_what_it_holds(tmp_path, eio, calls):
+    store = open_store(tmp_path / "study")
+    store.write("run/a", OLD)
+    for operation, path in (("write", "run/a"), ("create", "run/b")):
+        answer, _ = broken(eio(tmp_path / "study", calls), tmp_path / "study", 0.3, operation, path)
+        assert answer.startswith("[Errno 5] Input/output error; tried again for 0.")
+    assert store.read("run/a") == OLD
+    assert os.listdir(tmp_path / "study" / "run") == ["a"]
+
+
+def test_a_disk_that_fails_at_reading_is_read_in_the_end(tmp_path, eio):
+    store = open_store(tmp_path / "study")
+    store.write("run/a", OLD)
+    answer, told = broken(
+        eio(tmp_path / "study", "read", times=2), tmp_path / "study", 60.0, "read", "run/a"
+    )
+    assert (answer, told.count("Input/output error; trying again")) == (str(len(OLD)), 1)
+
+
+def test_a_disk_fails_only_while_it_is_told_to(tmp_path, eio):
+    """The tool itself: other folders are spared, and an end can be put to it from outside."""
+    root, switch = tmp_path / "study", tmp_path / "switch"
+    open_store(root).write("run/a", OLD)
+    environment = eio(root, "write", only_while=switch)
+    assert broken(environment, root, 0.0, "write", "run/a")[0] == "None"
+    switch.touch()
+    assert "Input/output error" in broken(environment, root, 0.0, "write", "run/a")[0]
+    assert broken(environment, tmp_path / "study2", 0.0, "write", "run/a")[0] == "None"
+    with meanwhile(switch.unlink, pause=2.0):
+        assert broken(environment, root, 60.0, "write", "run/a")[0] == "None"

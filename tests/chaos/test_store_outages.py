@@ -1,0 +1,216 @@
+"""An S3 server that fails now and then, or for a while, and a store that tries again: nothing is lost.
+
+The server is real, before it stands a proxy that refuses, delays, drops and cuts. What must come out is
+known from a dictionary that is told the same operations.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import fsspec
+import pytest
+
+from lvae_core.patience import Patient, StoreWarning
+from lvae_core.storage import open_store
+
+SEED = 2019
+
+
+@pytest.fixture
+def patient(s3, monkeypatch) -> Patient:
+    """Of a client that gives up soon and asks once, so that all trying again is ours."""
+    config = {"read_timeout": 2, "retries": {"mode": "standard", "total_max_attempts": 1}}
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": config})
+    return Patient(open_store(f"{s3.url}/root"), 60.0, pause=0.01, longest_pause=0.1)
+
+
+def a_few_of_everything(patient: Patient, dice: random.Random, operations: int) -> dict[str, bytes]:
+    """Random operations, each answer compared with what a dictionary says; the dictionary."""
+    truth: dict[str, bytes] = {}
+    aside = 0
+    for k in range(operations):
+        path, data = f"run/{dice.choice('abc')}", b"%d" % k * dice.randrange(1, 20_000)
+        operation = dice.choice(["read", "write", "create", "exists", "names", "rename", "delete"])
+        if operation == "read":
+            if path in truth:
+                assert patient.read(path) == truth[path], k
+            else:
+                with pytest.raises(FileNotFoundError):
+                    patient.read(path)
+        elif operation == "write":
+            patient.write(path, data)
+            truth[path] = data
+        elif operation == "create":
+            assert patient.create(path, data) is (path not in truth), k
+            truth.setdefault(path, data)
+        elif operation == "exists":
+            assert patient.exists(path) is (path in truth), k
+        elif operation == "names":
+            assert patient.names("run") == sorted(name.removeprefix("run/") for name in truth), k
+        elif operation == "rename":
+            aside += 1
+            if path in truth:
+                patient.rename(path, f"{path}.{aside}")
+                truth[f"{path}.{aside}"] = truth.pop(path)
+            else:
+                with pytest.raises(FileNotFoundError):
+                    patient.rename(path, f"{path}.{aside}")
+        else:
+            patient.delete(path)
+            truth.pop(path, None)
+    return truth
+
+
+def survive(patient: Patient, s3, seed: int, operations: int) -> None:
+    share = 0.1
+    faults = [
+        s3.proxy.fault("refuse", status=503, code="SlowDown", share=share, seed=seed),
+        s3.proxy.fault("refuse", status=500, code="InternalError", share=share, seed=seed + 1),
+        s3.proxy.fault("drop", share=share, seed=seed + 2),
+        s3.proxy.fault("lose", share=share, seed=seed + 3),
+        s3.proxy.fault("cut", "GET", "LIST", share=2 * share, seed=seed + 4),
+    ]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        truth = a_few_of_everything(patient, random.Random(seed), operations)
+    s3.proxy.calm()
+    assert all(fault.hits for fault in faults)
+    assert {warning.category for warning in told} <= {StoreWarning}
+    assert patient.names("run") == sorted(name.removeprefix("run/") for name in truth)
+    for path, data in truth.items():
+        assert patient.read(path) == data
+    print("seed", seed, [(fault.action, fault.hits) for fault in faults], "told", len(told))
+
+
+def test_a_server_that_fails_at_random_loses_nothing(patient, s3):
+    survive(patient, s3, SEED, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_a_server_that_fails_at_random_loses_nothing_again(patient, s3, seed):
+    survive(patient, s3, seed, 200)
+
+
+def test_an_answer_that_never_comes_is_asked_for_again(patient, s3):
+    for kind in ("PUT", "GET"):
+        s3.proxy.fault("delay", kind, times=1, seconds=4)
+    with pytest.warns(StoreWarning, match="Read timeout on endpoint"):
+        patient.write("run/a", b"new")
+    with pytest.warns(StoreWarning, match="Read timeout on endpoint"):
+        assert patient.read("run/a") == b"new"
+
+
+def test_an_outage_is_waited_for_and_told_once(patient, s3):
+    patient.write("run/a", b"old")
+    fault = s3.proxy.fault("drop", times=12)
+    with pytest.warns(StoreWarning) as told:
+        assert patient.create("run/b", b"new") is True
+    assert fault.hits == 12
+    assert len(told) == 1
+    assert str(told[0].message).startswith(f"{patient.url}/run/b: ConnectionClosedError: ")
+    assert patient.names("run") == ["a", "b"]
+
+
+def test_a_creation_whose_answers_were_lost_is_found_again(patient, s3):
+    patient.exists("run/b")
+    s3.proxy.fault("lose", "PUT", times=3)
+    with pytest.warns(StoreWarning):
+        assert patient.create("run/b", b"mine") is True
+    assert patient.read("run/b") == b"mine"
+    assert patient.create("run/b", b"mine") is False
+
+
+def test_an_outage_that_does_not_end_is_told(patient, s3):
+    patient.write("run/a", b"old")
+    with (
+        s3.proxy.down(),
+        pytest.warns(StoreWarning),
+        pytest.raises(OSError, match="; tried again for ") as caught,
+    ):
+        Patient(patient.store, 1.0).write("run/a", b"new")
+    assert "\n" not in str(caught.value)
+    assert patient.read("run/a") == b"old"
+
+
+def test_what_is_forbidden_is_not_asked_for_again(patient, s3):
+    fault = s3.proxy.fault("refuse", status=403, code="AccessDenied")
+    with pytest.raises(PermissionError):
+        patient.write("run/a", b"new")
+    assert fault.hits == 1
+
+
+COMPETE = """
+import sys, warnings
+from lvae_core.patience import Patient
+from lvae_core.storage import open_store
+url, me, rounds = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
+warnings.simplefilter("ignore")
+store = Patient(open_store(url), 60.0, pause=0.01)
+store.exists("run")
+for k in range(rounds):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(store.create(f"run/{k}", me * 1000), flush=True)
+"""
+
+
+def test_of_many_processes_one_creates_though_answers_are_lost(s3):
+    """Neither do two believe that they have it, nor does nobody."""
+    faults = [
+        s3.proxy.fault("lose", "PUT", share=0.3, seed=SEED),
+        s3.proxy.fault("drop", "PUT", share=0.1, seed=SEED + 1),
+        s3.proxy.fault("refuse", share=0.1, seed=SEED + 2),
+    ]
+    url, rounds, names = f"{s3.url}/root", 12, "abc"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", COMPETE, url, me, str(rounds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env={**os.environ, **s3.environment},
+        )
+        for me in names
+    ]
+    winners = []
+    try:
+        for _ in range(rounds):
+            assert [process.stdout.readline() for process in processes] == ["ready\n"] * len(names)
+            for process in processes:
+                process.stdin.write("go\n")
+            answers = [process.stdout.readline() for process in processes]
+            assert sorted(answers) == ["False\n", "False\n", "True\n"]
+            winners.append(names[answers.index("True\n")])
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    s3.proxy.calm()
+    assert all(fault.hits for fault in faults)
+    store = open_store(url)
+    for k, winner in enumerate(winners):
+        assert store.read(f"run/{k}") == winner.encode() * 1000
+    print("winners", winners, [(fault.action, fault.hits) for fault in faults])
+
+
+def test_many_writers_during_faults_leave_whole_objects(patient, s3):
+    s3.proxy.fault("lose", "PUT", share=0.2)
+    s3.proxy.fault("drop", "PUT", share=0.2)
+
+    def write(me: int) -> None:
+        for k in range(10):
+            patient.write("run/a", bytes([me]) * (50_000 + me * 1000 + k))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StoreWarning)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, range(4)))
+    s3.proxy.calm()
+    data = patient.read("run/a")
+    assert data == bytes([data[0]]) * (50_000 + data[0] * 1000 + 9), "the last of some writer's"
