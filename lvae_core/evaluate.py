@@ -197,13 +197,14 @@ def latent_estimates(model: TextModel, split: Split, config: RunConfig) -> dict[
     """Mutual information (He et al. 2019, §2) and active units over a split; {} without a latent.
 
     I_q(x; z) = E_x KL(q(z|x) || q(z)) with the aggregated posterior q(z) = 1/N Σ_n q(z|x_n) over all N
-    sentences of the split, so that it is at most log N.
+    sentences of the split, so that it is at most log N. The encoder computes in config.eval_precision.
     """
     if model.encoder is None:
         return {}
     device = next(model.parameters()).device
     M = config.mi_samples
     with torch.inference_mode():
+        compute_in(model, config.eval_precision)
         means, log_variances, noises = [], [], []
         for indices in eval_order(split.lengths, config.eval_batch_size):
             q = model.encoder(collate(split, indices).to(device))
