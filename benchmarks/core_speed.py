@@ -24,12 +24,16 @@ import tyro
 from rich.console import Console
 from speed.cases import Case, Job, Mode, cases
 from speed.launch import FailedError, measure
+from speed.limit import flops_per_token
 from speed.present import Results, machine, records, table
 
 from lvae_core.config import InputError
 
-QUICK_LIMIT = 140.0
-"""Seconds after which --quick begins no further measurement, to end within three minutes."""
+QUICK_SECONDS, QUICK_LIMIT = 160.0, 175.0
+"""What --quick shares out among its measurements, and when the last must have ended."""
+
+START_SECONDS = 4.0
+"""Of a measurement: its processes' start, and the end of what they are at when their time is over."""
 
 _arg = tyro.conf.arg
 _Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -84,10 +88,12 @@ class Options:
         """Of each measurement, after its warm-up."""
         return self.seconds if self.seconds is not None else 2.0 if self.quick else 4.0
 
-    def for_children(self) -> list[str]:
-        """What of this the measuring processes are told."""
+    def for_children(self, within: float) -> list[str]:
+        """What of this the measuring processes are told; ``within``: seconds they have, with --quick."""
         flags = {"--quick": self.quick, "--nondeterministic": self.nondeterministic}
         given = [flag for flag, wanted in flags.items() if wanted]
+        if self.quick:
+            given += ["--within", str(max(0.0, within - START_SECONDS))]
         return ["--device", self.device, "--seconds", str(self.timed_seconds), *given]
 
 
@@ -105,7 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = Console() if sys.stdout.isatty() else Console(width=120)
     out.print(table(selected, results))
     command = shlex.join(["python", "benchmarks/core_speed.py", *arguments])
-    out.print(f"{machine(results)}\n{command}", markup=False, highlight=False, soft_wrap=True)
+    gpu, torch = next(((figures.gpu, figures.torch) for figures in results.values()), ("", ""))
+    out.print(f"{machine(gpu, torch)}\n{command}", markup=False, highlight=False, soft_wrap=True)
     if options.json is not None:
         options.json.write_text(records(selected, results, options.device))
     return status
@@ -119,13 +126,14 @@ def measure_all(selected: Sequence[Case], options: Options, results: Results) ->
     """
     err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     known = cases(quick=options.quick)
-    # One baseline serves several cases.
-    todo = list(dict.fromkeys(job for case in selected for job in case.jobs()))
+    todo = in_order(selected, quick=options.quick)
     costs = [expected_seconds(job, known[job.case], options.timed_seconds) for job in todo]
-    since, status = time.perf_counter(), 0
+    since, status, elapsed = time.perf_counter(), 0, 0.0
     for number, job in enumerate(todo):
-        elapsed, done, left = time.perf_counter() - since, sum(costs[:number]), sum(costs[number:])
-        if options.quick and elapsed > QUICK_LIMIT:
+        before, elapsed = elapsed, time.perf_counter() - since
+        done, left = sum(costs[:number]), sum(costs[number:])
+        within = (QUICK_SECONDS - elapsed) * costs[number] / left
+        if options.quick and elapsed + (elapsed - before) > QUICK_LIMIT:  # another like the last
             err.print(f"no time for the last {len(todo) - number} measurements")
             break
         minutes = left * (elapsed / done if done else 1.0) / 60
@@ -133,7 +141,7 @@ def measure_all(selected: Sequence[Case], options: Options, results: Results) ->
         try:
             # A spinner at its usual rate would take part in the measurement.
             with err.status(told, refresh_per_second=1):
-                figures = measure(job, known[job.case], options.for_children())
+                figures = measure(job, known[job.case], options.for_children(within))
             results[job] = figures
             err.print(f"{told}: {figures.tokens_per_second.median:.0f} tokens/s")
         except FailedError as error:
@@ -145,14 +153,24 @@ def measure_all(selected: Sequence[Case], options: Options, results: Results) ->
     return status
 
 
+def in_order(selected: Sequence[Case], *, quick: bool) -> list[Job]:
+    """All measurements, each once: a baseline may serve several cases.
+
+    With ``quick``, what tells most of every case comes first, whatever becomes of the others.
+    """
+    todo = list(dict.fromkeys(job for case in selected for job in case.jobs()))
+    if not quick:
+        return todo
+    telling = ("plain", "ours float32", "ours two-phase")
+    first = {case.job(name, case.modes[0]) for case in selected for name in telling}
+    return sorted(todo, key=lambda job: job not in first)
+
+
 def expected_seconds(job: Job, case: Case, timed: float) -> float:
-    """About how long a measurement takes where a core makes 50 GFLOP/s, which logits are most of."""
-    samples, products = (case.config.iw_samples, 2) if case.task == "iw" else (case.config.num_samples, 6)
-    if case.config.averaging == "hidden" or case.config.encoder == "none":
-        samples = 1
-    work = products * case.tokens * samples * case.config.hidden_size * case.num_classes
-    seconds = work / (0.5e11 * job.mode.threads)
-    return 4.0 + max(2.0, case.warm_passes * seconds) + max(timed, case.min_passes * seconds)
+    """About how long a measurement takes where a core makes 50 GFLOP/s of matrix products."""
+    seconds = flops_per_token(case, job.variant) * case.tokens / (0.5e11 * job.mode.threads)
+    passes = max(2.0, case.warm_passes * seconds) + max(timed, case.min_passes * seconds)
+    return START_SECONDS + passes
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from lvae_core.config import InputError, RunConfig, apply_settings, fingerprint
 from lvae_core.corpus import load_for
 from lvae_core.recipes import recipe
 from lvae_core.record import Study, run_name
-from lvae_core.trainer import Runtime, execute
+from lvae_core.runtime import Runtime
+from lvae_core.trainer import execute
 
 PRECISIONS = ("float32", "bfloat16")
 SHOWN_SEEDS = 5

@@ -20,7 +20,8 @@ from rich.table import Table
 
 from lvae_core.corpus import load
 from lvae_core.record import Study
-from lvae_core.trainer import Runtime, execute
+from lvae_core.runtime import Runtime
+from lvae_core.trainer import execute
 from sweeps.grid import Grid
 from sweeps.plan import make_plan
 

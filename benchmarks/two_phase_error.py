@@ -27,7 +27,7 @@ from lvae_core.config import InputError, RunConfig
 from lvae_core.corpus import Split, load_for
 from lvae_core.evaluate import COLUMNS, sentence_statistics
 from lvae_core.record import RunFolder, open_store
-from lvae_core.trainer import Runtime, set_arithmetic
+from lvae_core.runtime import Runtime, set_arithmetic
 
 
 @dataclass(frozen=True, kw_only=True)

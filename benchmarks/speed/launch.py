@@ -16,6 +16,7 @@ from typing import IO, Any, NamedTuple
 
 from lvae_core.config import InputError
 from speed.cases import Case, Job
+from speed.limit import flops_per_token
 
 BENCHMARKS = Path(__file__).parents[1]
 
@@ -38,6 +39,8 @@ class Figures:
 
     Attributes:
         tokens_per_second: added up over the processes.
+        of_limit: their matrix products in that time, relative to what the same processes can make; None
+            where these are not in float32.
         step_seconds: median, mean over the processes.
         peak_memory_bytes: of the process that took most.
         gpu: name of the device, "" for a CPU.
@@ -45,6 +48,7 @@ class Figures:
     """
 
     tokens_per_second: Spread
+    of_limit: float | None
     step_seconds: float
     peak_memory_bytes: int
     gpu: str
@@ -74,7 +78,7 @@ def measure(job: Job, case: Case, arguments: Sequence[str]) -> Figures:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        return add_up([json.loads(answer(process, log)) for process in processes], case)
+        return add_up([json.loads(answer(process, log)) for process in processes], case, job.variant)
 
 
 @contextmanager
@@ -117,15 +121,19 @@ def answer(process: subprocess.Popen[str], log: IO[str]) -> str:
     raise FailedError("killed: out of memory?" if status == -9 else said[-1])
 
 
-def add_up(reports: Sequence[dict[str, Any]], case: Case) -> Figures:
+def add_up(reports: Sequence[dict[str, Any]], case: Case, variant: str) -> Figures:
     """The figures of a measurement from the reports of its processes (see ``speed.measure.report``)."""
     times = [quartiles(report["seconds"]) for report in reports]
+    speed = Spread(
+        lower=sum(case.tokens / time.upper for time in times),
+        median=sum(case.tokens / time.median for time in times),
+        upper=sum(case.tokens / time.lower for time in times),
+    )
+    limits = [report["flops_per_second"] for report in reports]
+    of_limit = None if None in limits else speed.median * flops_per_token(case, variant) / sum(limits)
     return Figures(
-        tokens_per_second=Spread(
-            lower=sum(case.tokens / time.upper for time in times),
-            median=sum(case.tokens / time.median for time in times),
-            upper=sum(case.tokens / time.lower for time in times),
-        ),
+        tokens_per_second=speed,
+        of_limit=of_limit,
         step_seconds=mean(time.median for time in times) / len(case.lengths),
         peak_memory_bytes=max(report["peak_memory_bytes"] for report in reports),
         gpu=reports[0]["gpu"],

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,11 +27,15 @@ from lvae_core.allocator import keep_freed_memory
 from lvae_core.batches import collate
 from lvae_core.config import InputError, check_name
 from lvae_core.corpus import Split
-from lvae_core.trainer import Runtime, check_device, set_arithmetic
+from lvae_core.kernels.softmax import CHUNK_LOGITS
+from lvae_core.runtime import Runtime, check_device, set_arithmetic
 from speed import ours, plain
 from speed.cases import PLAIN, Case, cases
+from speed.limit import is_float32
 
 WARM_SECONDS = 2.0
+LIMIT_SECONDS = 0.5
+"""For which matrix products alone are timed, or for twice as long where three take longer."""
 
 
 def main() -> int:
@@ -40,6 +46,9 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=4.0, help="of timed passes, at least")
+    parser.add_argument(
+        "--within", type=float, default=math.inf, help="fewer passes than usual if they take longer"
+    )
     parser.add_argument("--quick", action="store_true", help="the short form of the case")
     parser.add_argument("--nondeterministic", action="store_true", help="let ours use any algorithm")
     parser.add_argument("--together", action="store_true", help="wait for a line before timing; never end")
@@ -57,13 +66,17 @@ def main() -> int:
     run = make_pass(
         case, options.variant, options.device, options.threads, deterministic=not options.nondeterministic
     )
-    passes = repeated(run, torch.device(options.device))
+    device = torch.device(options.device)
+    passes, until = repeated(run, device), time.perf_counter() + options.within
     # The first pass pays for the kernels of every length, the second for memory that has not settled.
-    time_passes(passes, at_least=case.warm_passes, seconds=WARM_SECONDS)
+    time_passes(passes, at_least=case.warm_passes, seconds=WARM_SECONDS, at_most=options.within / 2)
     if options.together:
         await_others()
-    timed = time_passes(passes, at_least=case.min_passes, seconds=options.seconds)
-    print(json.dumps(report(timed, options.device)), flush=True)
+    left = until - time.perf_counter()
+    timed = time_passes(passes, at_least=case.min_passes, seconds=options.seconds, at_most=left)
+    found = report(timed, options.device)  # before the limit is measured, which takes memory of its own
+    found["flops_per_second"] = limit(case, device) if is_float32(case, options.variant) else None
+    print(json.dumps(found), flush=True)
     parent = os.getppid()
     while options.together and os.getppid() == parent:
         next(passes)  # the others are still being timed beside this process
@@ -118,12 +131,45 @@ def repeated(run: Callable[[], Tensor], device: torch.device) -> Iterator[float]
         yield seconds
 
 
-def time_passes(passes: Iterator[float], *, at_least: int, seconds: float) -> list[float]:
-    """So many passes at least, and until so many seconds have gone by; the seconds of each."""
+def time_passes(
+    passes: Iterator[float], *, at_least: int, seconds: float, at_most: float = math.inf
+) -> list[float]:
+    """So many passes at least, and until so many seconds have gone by; the seconds of each.
+
+    Fewer, but one, where another like the last would not end within ``at_most`` seconds.
+    """
     since, timed = time.perf_counter(), [next(passes)]
     while len(timed) < at_least or time.perf_counter() - since < seconds:
+        if time.perf_counter() - since + timed[-1] > at_most:
+            break
         timed.append(next(passes))
     return timed
+
+
+def limit(case: Case, device: torch.device) -> float:
+    """FLOPs a second of this process in float32 products of the softmax's shapes, at their median.
+
+    Half a chunk of logits, and in training both gradients, into memory that is there already.
+    """
+    H, V = case.config.hidden_size, case.num_classes
+    rows = max(1, CHUNK_LOGITS[device.type] // V // 2)
+    hidden, weight, delta = (torch.randn(size, device=device) for size in ((rows, H), (V, H), (rows, V)))
+    d_hidden, d_weight = torch.empty_like(hidden), torch.empty_like(weight)
+    logits = torch.empty_like(delta)
+
+    @torch.no_grad()
+    def run() -> Tensor:
+        torch.mm(hidden, weight.T, out=logits)
+        if case.task == "train":
+            torch.mm(delta, weight, out=d_hidden)
+            torch.mm(delta.T, hidden, out=d_weight)
+        return logits[0]
+
+    passes = repeated(run, device)
+    next(passes)
+    products = 3 if case.task == "train" else 1
+    timed = time_passes(passes, at_least=3, seconds=LIMIT_SECONDS, at_most=2 * LIMIT_SECONDS)
+    return products * 2 * rows * H * V / statistics.median(timed)
 
 
 def await_others() -> None:

@@ -1,5 +1,6 @@
 """The baseline computes what ours computes, and the table says what was measured."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -7,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 from core_speed import main
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 from speed.cases import Case, Mode, cases
 from speed.launch import Figures, Spread, add_up
 from speed.measure import repeated, synthetic_text, time_passes
@@ -122,13 +126,19 @@ def test_passes_are_timed_until_there_are_enough():
 
 def test_processes_are_added_up():
     case = replace(cases(quick=False)["ptb/lstm-vae/L1/standard"], lengths=(10, 20))  # 960 tokens a pass
-    one = {"seconds": [1.0, 2.0, 4.0], "peak_memory_bytes": 5, "gpu": "", "torch": "2"}
-    two = {"seconds": [4.0], "peak_memory_bytes": 7, "gpu": "", "torch": "2"}
-    figures = add_up([one, two], case)
+    rest = {"gpu": "", "torch": "2"}
+    one = {"seconds": [1.0, 2.0, 4.0], "peak_memory_bytes": 5, "flops_per_second": 3e10, **rest}
+    two = {"seconds": [4.0], "peak_memory_bytes": 7, "flops_per_second": 2e10, **rest}
+    figures = add_up([one, two], case, "plain")
     # Quartiles of 1, 2, 4 by linear interpolation: 1.5, 2 and 3.
     assert figures.tokens_per_second == Spread(960 / 3 + 240, 960 / 2 + 240, 960 / 1.5 + 240)
     assert figures.step_seconds == (2 + 4) / 2 / 2
     assert figures.peak_memory_bytes == 7
+    # D = 100, H = 400, Z = 32 and V = 10,000; forward and two gradients; 720 tokens/s at 5e10 FLOPs/s.
+    products = 3 * (8 * 400 * 500 + 8 * 400 * 532 + 2 * 400 * 10_000)
+    assert figures.of_limit == pytest.approx(720 * products / 5e10)
+    unlimited = [report | {"flops_per_second": None} for report in (one, two)]
+    assert add_up(unlimited, case, "ours bfloat16").of_limit is None
 
 
 def test_averaged_states_are_compared_with_plain_code_that_decodes_as_often():
@@ -136,8 +146,8 @@ def test_averaged_states_are_compared_with_plain_code_that_decodes_as_often():
     case = replace(known["ptb/lstm-vae-avg/L5/inputless"], modes=(mode,))
     loss = known["ptb/lstm-vae/L5/inputless"]
     figures = {
-        loss.job("plain", mode): Figures(Spread(90.0, 100.0, 110.0), 0.5, 1000, "", "2"),
-        case.job("ours bfloat16", mode): Figures(Spread(1400.0, 1500.0, 1600.0), 0.1, 600, "", "2"),
+        loss.job("plain", mode): Figures(Spread(90.0, 100.0, 110.0), 0.25, 0.5, 1000, "", "2"),
+        case.job("ours bfloat16", mode): Figures(Spread(1400.0, 1500.0, 1600.0), None, 0.1, 600, "", "2"),
     }
     listed = json.loads(records([case], figures, "cpu"))
     keys = [
@@ -147,13 +157,34 @@ def test_averaged_states_are_compared_with_plain_code_that_decodes_as_often():
         "threads",
         "tokens_per_second",
         "ratio_to_plain",
+        "of_limit",
         "peak_memory_bytes",
     ]
     assert listed == [
-        dict(zip(keys, [case.name, "plain", "cpu", 1, 100.0, 1.0, 1000], strict=True)),
-        dict(zip(keys, [case.name, "ours bfloat16", "cpu", 1, 1500.0, 15.0, 600], strict=True)),
+        dict(zip(keys, [case.name, "plain", "cpu", 1, 100.0, 1.0, 0.25, 1000], strict=True)),
+        dict(zip(keys, [case.name, "ours bfloat16", "cpu", 1, 1500.0, 15.0, None, 600], strict=True)),
     ]
-    assert table([case], figures).row_count == 2
+    lines = printed(table([case], figures))
+    assert [line.split() for line in lines if line.startswith("   ") and " 2x1 " in line] == [
+        ["plain", "2x1", "100", "90–110", "500.0", "1.00", "25%", "0"],
+        ["ours", "bfloat16", "2x1", "1,500", "1,400–1,600", "100.0", "15.00", "0"],
+    ]
+    assert any(case.name in line for line in lines)
+
+
+def printed(shown: Table) -> list[str]:
+    """The lines of a table that is as wide as it likes, without its frame."""
+    console = Console(width=200, file=io.StringIO())
+    console.print(shown)
+    return console.file.getvalue().replace("│", " ").splitlines()
+
+
+def test_the_longest_names_fit_the_width_that_is_printed_to_a_file():
+    selected = list(cases(quick=False).values())
+    spread = Spread(999_999.0, 999_999.0, 999_999.0)
+    figures = {job: Figures(spread, 1.0, 99.9, 2**36, "", "2") for case in selected for job in case.jobs()}
+    wide = Console(width=300)
+    assert Measurement.get(wide, wide.options, table(selected, figures)).maximum <= 120
 
 
 def test_every_baseline_is_a_case():
@@ -197,3 +228,4 @@ def test_the_command_measures_every_variant(tmp_path):
     ]
     assert listed[0]["ratio_to_plain"] == 1.0
     assert all(entry["tokens_per_second"] > 0 and entry["peak_memory_bytes"] > 2**27 for entry in listed)
+    assert [entry["of_limit"] is None for entry in listed] == [False, False, False, True]

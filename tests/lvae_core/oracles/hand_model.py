@@ -18,7 +18,7 @@ def posterior(p: Parameters, words: Sequence[int], *, share: bool = False) -> tu
     table = p["decoder.embedding.weight" if share else "encoder.embedding.weight"]
     H = p["encoder.lstm.weight_hh_l0"].shape[1]
     zero = table.new_zeros(H)
-    last = _lstm(p, "encoder.lstm", [table[w] for w in words], zero, zero)[-1]
+    last = lstm(p, "encoder.lstm", [table[w] for w in words], zero, zero)[-1]
     return _linear(p, "encoder.to_mean", last), _linear(p, "encoder.to_log_variance", last)
 
 
@@ -36,11 +36,11 @@ def states(p: Parameters, words: Sequence[int], z: Tensor | None, *, hide: bool)
         inputs = [p["decoder.embedding.weight"][w] for w in read]
     if z is None:
         zero = inputs[0].new_zeros(H)
-        return _lstm(p, "decoder.lstm", inputs, zero, zero)
+        return lstm(p, "decoder.lstm", inputs, zero, zero)
     leading = z.shape[:-1]
     joined = [torch.cat([x.expand(*leading, len(x)), z], dim=-1) for x in inputs]
     h = _linear(p, "decoder.initial", z)
-    return _lstm(p, "decoder.lstm", joined, h, torch.zeros_like(h))
+    return lstm(p, "decoder.lstm", joined, h, torch.zeros_like(h))
 
 
 def log_p(p: Parameters, hidden: Sequence[Tensor], words: Sequence[int]) -> Tensor:
@@ -98,7 +98,7 @@ def loss_terms(
     return reconstruction / len(sentences), divergence / len(sentences)
 
 
-def _lstm(p: Parameters, name: str, inputs: Sequence[Tensor], h: Tensor, c: Tensor) -> list[Tensor]:
+def lstm(p: Parameters, name: str, inputs: Sequence[Tensor], h: Tensor, c: Tensor) -> list[Tensor]:
     """States after each input. The rows of the weights are the gates i, f, g, o."""
     H = h.shape[-1]
     outputs = []

@@ -1,0 +1,178 @@
+"""How exact a training step's gradients are: every tensor's, against the plain formulas in float64.
+
+    python benchmarks/gradient_error.py [--systems lstm-lm lstm-vae/L10] [--setting inputless]
+
+Penn Treebank's sizes on synthetic text: one batch with padding, after some steps of training. Noise and
+dropout masks are drawn in float32 from (seed, step) whatever the model computes in, so that all gradients
+are those of one and the same function, dropout on.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, get_args
+from unittest import mock
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from speed.cases import Case, cases
+from speed.measure import synthetic_text
+from speed.present import machine
+from torch import Tensor
+
+from lvae_core.batches import Batch, collate
+from lvae_core.config import InputError, Setting, check_name
+from lvae_core.kernels import Arithmetic, compute_in, precision
+from lvae_core.model import TextModel
+from lvae_core.objective import objective
+from lvae_core.optimiser import descend
+from lvae_core.runtime import Runtime, check_device, set_arithmetic
+
+BATCHES = 3
+"""Of unequal sentences each; the model is trained on all in turn and judged on the first."""
+
+NOTES = """\
+2-norm of the difference from the gradient in float64, relative to the 2-norm of that gradient.
+plain: all logits at once, by autograd. emulated: rounded to bfloat16 and multiplied in float32,
+as is done where the processor has no instructions for bfloat16 (see the machine below)."""
+
+
+class Way(NamedTuple):
+    """One way of computing a gradient; ``real``: multiply in bfloat16, instructions for it or not."""
+
+    name: str
+    arithmetic: Arithmetic
+    real: bool = True
+    dtype: torch.dtype = torch.float32
+
+
+JUDGE = Way("float64, plain", "reference", dtype=torch.float64)
+WAYS = (
+    Way("float32, plain", "reference"),
+    Way("float32", "float32"),
+    Way("bfloat16", "bfloat16"),
+    Way("bfloat16, emulated", "bfloat16", real=False),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line."""
+
+    systems: tuple[str, ...] = ("lstm-lm", "lstm-vae/L1", "lstm-vae/L10", "lstm-vae-avg/L10")
+    """Systems, with their L."""
+    setting: str = "standard"
+    """standard or inputless."""
+    steps: int = 20
+    """Steps of training before the gradient that is judged."""
+    device: str = "cpu"
+    """cpu, cuda or cuda:0."""
+    threads: int = 1
+    """Threads to compute with."""
+
+    def selected(self) -> list[Case]:
+        """The cases to compute.
+
+        Raises:
+            InputError: an option cannot be used.
+        """
+        check_name(self.setting, get_args(Setting), "setting")
+        every = cases(quick=False).values()
+        known = {
+            case.name.removeprefix("ptb/").removesuffix(f"/{self.setting}"): case
+            for case in every
+            if case.task == "train" and case.name.startswith("ptb/") and case.config.setting == self.setting
+        }
+        for name in self.systems:
+            check_name(name, known, "system")
+        for option, value, least in (("steps", self.steps, 0), ("threads", self.threads, 1)):
+            if value < least:
+                raise InputError(f"--{option} {value}: must be at least {least}")
+        check_device(self.device)
+        return [known[name] for name in self.systems]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = tyro.cli(Options, args=arguments, prog="gradient_error.py", description=__doc__)
+    try:
+        selected = options.selected()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    runtime = Runtime(device=options.device, threads=options.threads)
+    out = Console() if sys.stdout.isatty() else Console(width=120)
+    out.print(table([(case.name, list(errors(case, options.steps, runtime))) for case in selected]))
+    gpu = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else ""
+    command = shlex.join(["python", "benchmarks/gradient_error.py", *arguments])
+    note = f"{machine(gpu, torch.__version__)}\n{command}"
+    out.print(note, markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def errors(case: Case, steps: int, runtime: Runtime) -> Iterator[tuple[str, list[float]]]:
+    """The relative errors of ``WAYS``: of the loss, of every parameter's gradient, of all together."""
+    set_arithmetic(case.config, runtime)
+    parameters, batch = trained(case, steps, runtime.device)
+    truth = gradients(case, parameters, batch, steps, JUDGE)
+    found = []
+    for number, way in enumerate(WAYS, 1):
+        print(f"{case.name}: {way.name} [{number}/{len(WAYS)}]", file=sys.stderr, flush=True)
+        found.append(gradients(case, parameters, batch, steps, way))
+    for name in truth:
+        yield name, [float((each[name] - truth[name]).norm() / truth[name].norm()) for each in found]
+
+
+def trained(case: Case, steps: int, device: str) -> tuple[dict[str, Tensor], Batch]:
+    """A model's parameters after so many steps in float32, and the batch to judge their gradient on."""
+    split = synthetic_text(case)
+    # Every third sentence, or all of a batch would have one length.
+    batches = [collate(split, np.arange(k, len(split), BATCHES)).to(device) for k in range(BATCHES)]
+    model = TextModel(case.config, case.num_classes).to(device)
+    compute_in(model, "float32")
+    for step in range(steps):
+        loss = objective(model, batches[step % BATCHES], case.config, kl_weight=1.0, step=step).loss
+        loss.backward()  # type: ignore[no-untyped-call]
+        descend(model.parameters(), case.config.learning_rate, case.config.max_grad_norm)
+    return model.state_dict(), batches[0]
+
+
+def gradients(
+    case: Case, parameters: Mapping[str, Tensor], batch: Batch, step: int, way: Way
+) -> dict[str, Tensor]:
+    """The loss, the gradient of each parameter and all of them in one vector, by name, in float64."""
+    model = TextModel(case.config, case.num_classes).to(batch.words.device)
+    model.load_state_dict(parameters)
+    model.to(way.dtype)
+    compute_in(model, way.arithmetic)
+    with mock.patch.object(precision, "multiplies_bfloat16", return_value=way.real):
+        loss = objective(model, batch, case.config, kl_weight=1.0, step=step).loss
+        loss.backward()  # type: ignore[no-untyped-call]
+    each = {name: parameter.grad.double() for name, parameter in model.named_parameters()}  # type: ignore[union-attr]
+    whole = torch.cat([grad.flatten() for grad in each.values()])
+    return {"loss": loss.detach().double(), **each, "all gradients": whole}
+
+
+def table(found: Sequence[tuple[str, list[tuple[str, list[float]]]]]) -> Table:
+    """A section for each case, a row for each tensor."""
+    shown = Table(title="relative error of a gradient", caption=NOTES, caption_justify="left")
+    shown.add_column("gradient of", no_wrap=True)
+    for way in WAYS:
+        shown.add_column(way.name, justify="right", no_wrap=True)
+    for case, rows in found:
+        shown.add_row(case)
+        for name, values in rows:
+            shown.add_row(f"  {name}", *(f"{value:.1e}" for value in values))
+        shown.add_section()
+    return shown
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""The products that a variant needs, by torch's own counter of what is computed and by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from core_speed import in_order
+from speed import measure
+from speed.cases import PLAIN, Case, Mode, cases
+from speed.limit import LISTED, flops_per_token, is_float32
+from speed.measure import limit, synthetic_text, time_passes
+from speed.plain import PlainModel
+from torch.utils.flop_counter import FlopCounterMode
+
+from lvae_core.batches import collate
+from lvae_core.evaluate import sentence_statistics
+from lvae_core.kernels import shortlist
+from lvae_core.model import TextModel
+from lvae_core.objective import objective
+from lvae_core.recipes import recipe
+
+D, H, Z = 6, 7, 4
+LONG = 120
+"""Predicted tokens, beside which what is made once a sentence vanishes."""
+
+
+def case_of(system: str, L: int, setting: str = "standard", V: int = 23, **changes) -> Case:
+    sizes = {"embedding_size": D, "hidden_size": H, "latent_size": Z, "batch_size": 2, "eval_batch_size": 2}
+    config = replace(recipe(system, num_samples=L, setting=setting), **sizes)
+    config = replace(config, iw_samples=30, iw_exact_samples=0)
+    return Case(name="small", config=config, num_classes=V, lengths=(LONG,), baseline="small", **changes)
+
+
+def counted(run, case: Case) -> float:
+    """FLOPs of products a token, as torch counts them: float64 LSTMs are made of single products."""
+
+    def addmm_(total, left, right, **_):  # in place, which it does not know; it gives the shapes
+        return 2 * left[0] * left[1] * right[1]
+
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: addmm_}) as counter:
+        run()
+    return counter.get_total_flops() / case.tokens
+
+
+@pytest.mark.parametrize(
+    ("variant", "system", "L", "setting"),
+    [
+        ("plain", "lstm-lm", 1, "standard"),
+        ("plain", "lstm-vae", 2, "inputless"),
+        ("ours float32", "lstm-lm", 1, "inputless"),
+        ("ours float32", "lstm-vae", 2, "standard"),
+        ("ours float32", "lstm-vae-avg", 3, "inputless"),
+    ],
+)
+def test_a_training_step_computes_as_much_as_is_counted(variant, system, L, setting):
+    case = case_of(system, L, setting)
+    batch = collate(synthetic_text(case), np.arange(2))
+
+    def run():
+        if variant == "plain":
+            loss = PlainModel(case.config, case.num_classes).double().loss(batch.words, L)
+        else:
+            model = TextModel(case.config, case.num_classes).double()
+            loss = objective(model, batch, case.config, kl_weight=1.0, step=0).loss
+        loss.backward()
+
+    assert flops_per_token(case, variant) == pytest.approx(counted(run, case), rel=5e-3)
+
+
+@pytest.mark.parametrize("variant", ["plain", "ours float32", "ours two-phase"])
+def test_an_evaluation_computes_as_much_as_is_counted(variant):
+    case = case_of("lstm-vae", 1, V=2 * LISTED + 1, task="iw")
+    split = synthetic_text(case)
+    if variant == "plain":
+        model = PlainModel(case.config, case.num_classes).double().eval()
+        words = collate(split, np.arange(2)).words
+        count = counted(lambda: model.importance_weighted_nll(words, case.config.iw_samples, draws=7), case)
+    else:
+        config, model = case.our_config(variant), TextModel(case.config, case.num_classes).double()
+        rows = sentence_statistics(model, split, config, split_name="test", samples=config.iw_samples)
+        count = counted(lambda: list(rows), case)
+    assert flops_per_token(case, variant) == pytest.approx(count, rel=5e-3)
+
+
+def test_the_count_by_hand():
+    """D = 6, H = 7, Z = 4, V = 23: a step of an LSTM is 8 H (inputs + H), a row of logits 2 H V."""
+    encoder, decoder, logits = 8 * 7 * (6 + 7), 8 * 7 * (6 + 4 + 7), 2 * 7 * 23
+    train, iw = case_of("lstm-vae", 5), case_of("lstm-vae", 1, task="iw")
+    assert flops_per_token(train, "plain") == 3 * (encoder + 5 * decoder + 5 * logits)
+    assert flops_per_token(train, "ours float32") == flops_per_token(train, "plain")
+    assert flops_per_token(case_of("lstm-vae-avg", 5), "ours float32") == 3 * (
+        encoder + 5 * decoder + logits
+    )
+    assert flops_per_token(case_of("lstm-lm", 1), "plain") == 3 * (8 * 7 * (6 + 7) + logits)
+    assert flops_per_token(iw, "plain+malloc") == encoder + 30 * (decoder + logits)
+    assert flops_per_token(iw, "ours two-phase") == (
+        encoder + 30 * (decoder + 2 * 7 * 258) + 2 * logits + 24 * (decoder + logits)
+    )
+
+
+def test_the_length_of_the_list_is_the_cores():
+    assert LISTED == shortlist.SIZE
+
+
+def test_the_limit_is_for_variants_without_bfloat16():
+    train, iw = case_of("lstm-lm", 1), case_of("lstm-vae", 1, task="iw")
+    assert [name for name in train.variants if is_float32(train, name)] == [*PLAIN, "ours float32"]
+    expected = [*PLAIN, "ours float32", "ours two-phase"]
+    assert [name for name in iw.variants if is_float32(iw, name)] == expected
+
+
+@pytest.mark.parametrize(("task", "products"), [("train", 3), ("iw", 1)])
+def test_the_limit_is_what_the_products_are_in_their_median_time(task, products, monkeypatch):
+    monkeypatch.setattr(measure, "CHUNK_LOGITS", {"cpu": 2 * 5 * 23 + 1})  # 5 rows
+    monkeypatch.setattr(measure, "time_passes", lambda passes, **amount: [1.0, 2.0, 4.0])
+    with FlopCounterMode(display=False) as counter:
+        speed = limit(case_of("lstm-vae", 1, task=task), torch.device("cpu"))
+    assert counter.get_total_flops() == products * 2 * 5 * 7 * 23  # of the pass to warm up
+    assert speed == products * 2 * 5 * 7 * 23 / 2.0
+
+
+def test_passes_that_do_not_fit_are_left_out():
+    assert time_passes(iter([1.0, 2.0, 3.0]), at_least=3, seconds=0.0, at_most=1.5) == [1.0, 2.0]
+    assert time_passes(iter([9.0, 9.0]), at_least=2, seconds=0.0, at_most=0.0) == [9.0]
+
+
+def test_quick_measures_what_tells_most_of_every_case_before_anything_else():
+    known = cases(quick=True)
+    jobs = in_order(list(known.values()), quick=True)
+    assert len(set(jobs)) == len(jobs) == len(in_order(list(known.values()), quick=False))
+    # One baseline serves the averaged states, too.
+    assert {(job.case, job.variant) for job in jobs[:8]} == {
+        *((name, "ours float32") for name in known),
+        ("ptb/lstm-vae/iw500/standard", "ours two-phase"),
+        *((name, "plain") for name in known if "avg" not in name),
+    }
+    assert {job.mode for job in jobs[:8]} == {Mode(1, 2)}
