@@ -16,10 +16,13 @@ import torch
 from lvae_core.config import NUMERICS_VERSION
 
 
-def describe_attempt(*, device: str, threads: int, precision: str, data_sha256: str) -> dict[str, Any]:
-    """One attempt at a run, as ``provenance.json`` lists them."""
+def describe_attempt(
+    *, from_step: int, device: str, threads: int, precision: str, data_sha256: str
+) -> dict[str, Any]:
+    """One attempt at a run, as ``provenance.json`` lists them; it begins after ``from_step`` steps."""
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "from_step": from_step,
         **_commit(),
         "versions": {
             "lvae": _version(),

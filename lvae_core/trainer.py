@@ -320,6 +320,7 @@ class _Run:
         )
         earlier = (provenance or {}).get("attempts", [])
         attempt = describe_attempt(
+            from_step=self.state.step,
             device=self.runtime.device,
             threads=self.runtime.threads,
             precision=self.state.precision,

@@ -69,7 +69,8 @@ def child(order: dict) -> int:
 def serve() -> None:
     """Answer orders until there are no more."""
     torch.set_num_threads(1)
-    describe_attempt(device="cpu", threads=1, precision="float32", data_sha256="")  # asks git, once
+    # Asks git, once.
+    describe_attempt(from_step=0, device="cpu", threads=1, precision="float32", data_sha256="")
     assert threading.active_count() == 1, "a fork takes one thread along"
     for line in sys.stdin:
         pid = os.fork()

@@ -191,7 +191,8 @@ def test_provenance_lists_every_attempt(tmp_path):
         next(attempt)
         attempt.close()
     attempts = folder.read_json("provenance.json")["attempts"]
-    assert len(attempts) == 3
+    # Each was closed after a step.
+    assert [attempt["from_step"] for attempt in attempts] == [0, 1, 2]
     for attempt in attempts:
         assert attempt["data_sha256"] == CORPUS.data_sha256
         assert attempt["versions"]["torch"] == torch.__version__
