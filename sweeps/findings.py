@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
 from typing import Literal
-from urllib.parse import urlsplit
 
 from sweeps.sizes import in_words
 
@@ -29,7 +26,7 @@ _SAME_PACKAGES = "install the same versions on every node: pip install -c constr
 _Verdict = tuple[State, str, str]
 """State, detail and remedy."""
 
-_Row = tuple[State, str, str, str]
+Row = tuple[State, str, str, str]
 """State, where, detail and remedy."""
 
 
@@ -111,7 +108,7 @@ def answers(nodes: Sequence[Node]) -> list[Finding]:
         for n in nodes
         if n.facts is None
     ]
-    return silent or _fine("nodes", nodes, f"answered: {len(nodes)}")
+    return silent or all_fine("nodes", nodes, f"answered: {len(nodes)}")
 
 
 def room(everything: Sequence[Mapping[str, float]], demand: Demand, may_grow: bool) -> list[Finding]:
@@ -158,7 +155,7 @@ def versions(nodes: Sequence[Node], driver: Mapping[str, str], digest: str) -> l
     """
     torches = Counter(node.facts.versions.get("torch", "none") for node in nodes if node.facts)
     expected = {**driver, **({"torch": torches.most_common(1)[0][0]} if torches else {})}
-    found: list[_Row] = []
+    found: list[Row] = []
     for node in nodes:
         if node.facts is None:
             continue
@@ -174,11 +171,13 @@ def versions(nodes: Sequence[Node], driver: Mapping[str, str], digest: str) -> l
             detail = f"not the lvae_core and sweeps of here ({what}; here {digest[:8]})"
             found.append(("failure", node.where, detail, "bring its checkout to the same commit"))
     fine = ", ".join(f"{name} {version}" for name, version in expected.items())
-    return _found("versions", found) or _fine("versions", nodes, f"{fine}, source {digest[:8]}")
+    return listed("versions", found) or all_fine("versions", nodes, f"{fine}, source {digest[:8]}")
 
 
 def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
     """Whether the corpora have room in every node's object store."""
+    if not demand.corpora:
+        return []
     total, largest = sum(demand.corpora.values()), max(demand.corpora.values(), default=0)
 
     def judge(node: Node) -> _Verdict | None:
@@ -197,7 +196,7 @@ def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
         return None
 
     found = [(v[0], n.where, v[1], v[2]) for n in nodes if (v := judge(n)) is not None]
-    return _found("data", found) or _fine("data", nodes, f"room for corpora of {in_words(total)}")
+    return listed("data", found) or all_fine("data", nodes, f"room for corpora of {in_words(total)}")
 
 
 def disk(nodes: Sequence[Node], demand: Demand, url: str) -> list[Finding]:
@@ -232,46 +231,6 @@ def clocks(nodes: Sequence[Node]) -> list[Finding]:
     return _each("clock", nodes, f"within {CLOCK_SECONDS:g} s", judge)
 
 
-def security(
-    nodes: Sequence[Node], dashboard: str | None, arguments: Sequence[str], environ: Mapping[str, str]
-) -> list[Finding]:
-    """Who could get in, and what others could read.
-
-    Args:
-        nodes: with their facts.
-        dashboard: HOST:PORT of Ray's dashboard, if there is one.
-        arguments: this process's command line.
-        environ: this process's environment.
-    """
-    found: list[_Row] = []
-    if any(node.facts and not node.facts.tokens for node in nodes):
-        detail = "whoever reaches Ray's ports can run code: it asks for no token"
-        remedy = "run `ray get-auth-token --generate`, start every node with RAY_AUTH_MODE=token"
-        found.append(("warning", "cluster", detail, remedy))
-    if dashboard and not _is_loopback(dashboard):
-        detail = f"the dashboard at {dashboard} is open to the network"
-        found.append(("warning", "cluster", detail, "start the head with --dashboard-host 127.0.0.1"))
-    for name in exposed_secrets(arguments, environ):
-        detail = f"the value of {name} is on the command line, which others can read"
-        found.append(("failure", "this machine", detail, "leave it in the environment; change it, too"))
-    fine = "tokens asked for, no dashboard open to the network, no secret on the command line"
-    return _found("security", found) or _fine("security", nodes, fine)
-
-
-def exposed_secrets(arguments: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """Names of the environment's secrets whose value is on a command line."""
-    line = "\0".join(arguments)
-    return sorted(
-        name
-        for name, value in environ.items()
-        if re.search(r"(^|_)(SECRET|TOKEN|PASSWORD|API_KEY)(_|$)", name)
-        # A short value is no secret, and turns up by chance; a path says where one is kept.
-        and not re.search(r"_(PATH|FILE|DIR)$", name)
-        and len(value) >= 8
-        and value in line
-    )
-
-
 def merged(findings: Iterable[Finding]) -> list[Finding]:
     """Findings with one for all nodes of which the same is to be said."""
     groups: dict[Finding, list[str]] = {}
@@ -284,17 +243,19 @@ def _each(
     check: str, nodes: Sequence[Node], fine: str, judge: Callable[[Facts], _Verdict | None]
 ) -> list[Finding]:
     found = [(v[0], n.where, v[1], v[2]) for n in nodes if n.facts and (v := judge(n.facts))]
-    return _found(check, found) or _fine(check, nodes, fine)
+    return listed(check, found) or all_fine(check, nodes, fine)
 
 
-def _found(check: str, rows: Iterable[_Row]) -> list[Finding]:
+def listed(check: str, rows: Iterable[Row]) -> list[Finding]:
+    """What is the matter, a finding a row."""
     return [
         Finding(check=check, where=where, state=state, detail=detail, remedy=remedy)
         for state, where, detail, remedy in rows
     ]
 
 
-def _fine(check: str, nodes: Sequence[Node], detail: str) -> list[Finding]:
+def all_fine(check: str, nodes: Sequence[Node], detail: str) -> list[Finding]:
+    """That nothing is the matter with the nodes that have told anything."""
     told = [node.where for node in nodes if node.facts]
     return [Finding(check=check, where=_together(told), state="ok", detail=detail)] if told else []
 
@@ -305,11 +266,3 @@ def _together(places: Sequence[str]) -> str:
     names = [place.removeprefix("node ") for place in places]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"nodes {', '.join(names[:_NAMED])}{more}"
-
-
-def _is_loopback(address: str) -> bool:
-    host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

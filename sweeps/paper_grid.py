@@ -141,7 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = tyro.cli(Options, args=arguments, prog="paper_grid.py", description=__doc__)
         return run(options, again=shlex.join(["python", "sweeps/paper_grid.py", *arguments]))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped at once; the same command goes on from the last checkpoints", file=sys.stderr)
@@ -226,8 +227,12 @@ def launch_on_ray(
 
     from lvae_core.runtime import Runtime
     from sweeps.cluster import cluster
+    from sweeps.findings import Demand
     from sweeps.launch import launch
+    from sweeps.preflight import preflight, require
     from sweeps.resources import Resources
+    from sweeps.secrecy import keys_stay_here
+    from sweeps.sizes import corpus_bytes, storage_bytes
 
     resources = Resources(
         cpus=options.cpus_per_run,
@@ -237,16 +242,22 @@ def launch_on_ray(
     runtime = Runtime(
         checkpoint_epochs=options.checkpoint_epochs, checkpoint_seconds=60.0 * options.checkpoint_minutes
     )
-    with cluster(options.address, object_bytes=sum(map(_size, corpora.values()))):
+    sizes = {name: corpus_bytes(corpus) for name, corpus in corpora.items()}
+    demand = Demand(
+        cpus=resources.cpus,
+        gpus=resources.gpus,
+        corpora=sizes,
+        # A run that has begun has its checkpoints already.
+        storage=storage_bytes(
+            (run.config, len(corpora[run.config.dataset].vocabulary)) for run in todo if not run.begun
+        ),
+    )
+    with cluster(options.address, object_bytes=sum(sizes.values())):
         if options.address is None:
             resources.check(ray.cluster_resources())  # type: ignore[no-untyped-call]
-        with display:
+        require(preflight(study, demand))
+        with display, keys_stay_here():
             return launch(todo, corpora, study, resources, display, runtime=runtime)
-
-
-def _size(corpus: Corpus) -> int:
-    splits = (corpus.train, corpus.valid, corpus.test)
-    return sum(split.tokens.nbytes + split.offsets.nbytes for split in splits)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lvae_core.config import InputError
 from lvae_core.record import Store, Study
-from sweeps import findings, node_facts
+from sweeps import exposure, findings, node_facts
 from sweeps.findings import Demand, Facts, Finding, Node
 
 TIMEOUT = 60.0
@@ -43,7 +43,9 @@ def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list
         What was found, fine or not, in the order of a launch.
     """
     entries = [entry for entry in ray.nodes() if entry["Alive"]]  # type: ignore[no-untyped-call]
-    nodes = [node for node in _nodes(entries) if demand.fits(node.resources)]
+    everyone = _nodes(entries)
+    # Where none can, there is no launch, but the rest is worth knowing.
+    nodes = [node for node in everyone if demand.fits(node.resources)] or everyone
     probe = _Probe(study.store)
     trouble = probe.write()
     try:
@@ -57,7 +59,7 @@ def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list
     found += findings.data(nodes, demand)
     found += findings.disk(nodes, demand, study.url)
     found += findings.clocks(nodes)
-    found += findings.security(nodes, _dashboard(), _command_line(), os.environ)
+    found += exposure.security(nodes, _dashboard(), _command_line(), os.environ)
     return findings.merged(found)
 
 

@@ -198,7 +198,7 @@ def test_failed_runs_are_listed_skipped_and_taken_up_on_demand(tmp_path, monkeyp
 
 
 LONG = dataclasses.replace(
-    GRID, systems={"lstm-vae-avg": (2,)}, seeds=1, changes=(*SMALL, "max_epochs=40", "patience=40")
+    GRID, systems={"lstm-vae-avg": (2,)}, seeds=1, changes=(*SMALL, "max_epochs=80", "patience=80")
 )
 LONG_COMMAND = [
     *("--datasets", "toy", "--systems", "lstm-vae-avg", "--num-samples", "2"),

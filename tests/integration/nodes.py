@@ -1,0 +1,163 @@
+"""Ray clusters of several nodes on this machine, each started as a user would: by ``ray start``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_RAY = Path(sys.executable).with_name("ray")
+_START_SECONDS = 120.0
+_SMALL = [
+    *("--disable-usage-stats", "--object-store-memory", "80000000"),
+    *("--min-worker-port", "0", "--max-worker-port", "0"),
+]
+
+
+class Cluster:
+    """A head, which is a node as well, and nodes that are added; all processes end with :meth:`stop`."""
+
+    def __init__(self) -> None:
+        self.token = secrets.token_hex(32)
+        # Its sockets' paths must be short.
+        self.folder = Path(tempfile.mkdtemp(prefix="lvae-nodes-", dir="/tmp"))
+        self._starts: list[subprocess.Popen[bytes]] = []
+        with socket.socket() as free:
+            free.bind(("", 0))
+            port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{port}"
+        self._start(
+            *("--head", "--port", str(port), "--include-dashboard", "false"),
+            *("--temp-dir", str(self.folder), "--num-cpus", "1"),
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a process that may use the cluster."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        return {**kept, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
+
+    def add(
+        self,
+        *,
+        cpus: int = 1,
+        cwd: Path | None = None,
+        inside: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        """Add a node.
+
+        Args:
+            cpus: that it has.
+            cwd: working directory of its processes.
+            inside: a command to put in front of Ray's.
+            environment: variables of its processes.
+
+        Returns:
+            The process number of its raylet.
+        """
+        start = self._start(
+            *("--address", self.address, "--dashboard-agent-listen-port", "0", "--num-cpus", str(cpus)),
+            cwd=cwd,
+            inside=inside,
+            environment=environment or {},
+        )
+        (raylet,) = (pid for pid in below(start.pid) if name_of(pid) == "raylet")
+        return raylet
+
+    def run(self, script: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """A script that joins the cluster, in a process of its own."""
+        command = [sys.executable, str(script), *arguments, "--address", self.address]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=240, check=False, cwd=cwd, env=self.environment
+        )
+
+    def stop(self) -> None:
+        """End every process, the head's last."""
+        pids = [pid for start in reversed(self._starts) for pid in below(start.pid)]
+        for number in (signal.SIGCONT, signal.SIGKILL):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        for start in self._starts:
+            start.wait(timeout=20)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(
+        self,
+        *options: str,
+        cwd: Path | None = None,
+        inside: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        log = self.folder / f"start-{len(self._starts)}.log"
+        with log.open("wb") as out:
+            start = subprocess.Popen(
+                [*inside, str(_RAY), "start", *options, *_SMALL, "--block"],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=cwd or self.folder,
+                env={**self.environment, **(environment or {})},
+            )
+        self._starts.append(start)
+        if not until(lambda: "Ray runtime started" in log.read_text() or start.poll() is not None,
+                     seconds=_START_SECONDS) or start.poll() is not None:  # fmt: skip
+            self.stop()
+            raise RuntimeError(f"a node did not start: {log.read_text()}")
+        return start
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[Cluster]:
+    """A :class:`Cluster` for the ``with`` block."""
+    nodes = Cluster()
+    try:
+        yield nodes
+    finally:
+        nodes.stop()
+
+
+def until(holds: Callable[[], bool], *, seconds: float) -> bool:
+    """Whether it has come to hold in time."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.05)
+    return holds()
+
+
+def below(pid: int) -> list[int]:
+    """The process and all it has started."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return found
+
+
+def name_of(pid: int) -> str:
+    """The program that a process runs; empty where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def alive(pid: int) -> bool:
+    """Whether a process has not ended."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False

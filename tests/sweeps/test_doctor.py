@@ -1,0 +1,155 @@
+"""The doctor's own parts; tests/integration/test_preflight.py has it examine real clusters."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lvae_core.config import RunConfig
+from lvae_core.record import RunFolder, Study
+from sweeps.doctor import Options, leaving_no_folder, load, main, show
+from sweeps.findings import Finding
+from sweeps.overview import look_over
+
+SCRIPT = Path(__file__).parents[2] / "sweeps" / "doctor.py"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LVAE_DATA_DIR", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--storage", ""], "--storage: empty"),
+        (["--study", "a/b"], "--study 'a/b'"),
+        (["--cpus-per-run", "0"], "--cpus-per-run 0: must be at least 1"),
+        (["--gpus-per-run", "1.5"], "--gpus-per-run 1.5"),
+        (["--storage", "nosuch://place"], "nosuch"),
+        (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nothing answers there"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message, tmp_path, capsys):
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_it_does_not_know_or_is_asked_about():
+    done = subprocess.run([sys.executable, str(SCRIPT), "--adress"], capture_output=True, check=False)
+    assert done.returncode == 2
+    help_text = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, check=True)
+    for option in (b"--storage", b"--study", b"--datasets", b"--address", b"--gpus-per-run", b"--data-dir"):
+        assert option in help_text.stdout
+
+
+def test_the_next_command_is_that_of_a_launch():
+    assert Options().launch() == []
+    options = Options(
+        storage="s3://b/r", study="one", datasets=("toy", "ptb"), gpus_per_run=0.25, timeout=5.0
+    )
+    assert options.launch() == [
+        *("--storage", "s3://b/r", "--study", "one", "--datasets", "toy", "ptb"),
+        *("--gpus-per-run", "0.25"),
+    ]
+
+
+def test_each_dataset_is_loaded_and_what_is_wrong_told(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for split, count in (("train", 1), ("valid", 1), ("test", 3)):
+        (folder / f"{split}.txt").write_text(f"a sentence to {split} with\n" * count)
+    found, sizes = load(["toy", "ptb", "mine"], None)
+    states = [(finding.state, finding.detail) for finding in found]
+    assert sizes.keys() == {"toy", "mine"}
+    # 4 bytes a token, 8 a sentence and one more: a train sentence has 5 words and its end.
+    assert sizes["mine"] == 4 * 6 * 5 + 8 * (2 + 2 + 4)
+    assert states[0][0] == "ok"
+    assert states[0][1].startswith("toy: 400 sentences")
+    assert states[1][0] == "failure"
+    assert states[1][1].startswith("ptb: no train file")
+    assert states[2][0] == "ok"
+    assert [state for state, detail in states[3:]] == ["warning"] * len(states[3:])
+    assert any("swapped" in detail for _, detail in states[3:])
+
+
+def folder(study: Study, seed: int) -> RunFolder:
+    config = RunConfig(dataset="toy", seed=seed)
+    run = study.run(f"toy__lstm-vae__standard__L1__seed{seed}__0123abcd")
+    run.write_config(config, "0123abcd" + "0" * 56)
+    run.write_metrics([{"epoch": 1, "valid_ppl": 2.5}])
+    run.write_checkpoint(b"state")
+    return run
+
+
+def test_run_folders_are_counted_and_damaged_files_named(tmp_path):
+    study = Study(str(tmp_path / "study"))
+    done, failed, cut, torn = (folder(study, seed) for seed in range(4))
+    done.write_json("result.json", {"fingerprint": "x"})
+    failed.write_failure("code", "it broke", "")
+    (tmp_path / "study" / "notes.txt").write_text("not a run")
+    (tmp_path / "study" / cut.name / ".result.json.0123456789abcdef").write_bytes(b"{")
+    (tmp_path / "study" / cut.name / "config.json.damaged-1").write_bytes(b"{")
+    (fine, half, aside) = look_over(study)
+    assert [finding.state for finding in (fine, half, aside)] == ["ok"] * 3
+    assert fine.detail == "4 run folders: 1 done, 1 failed, 2 unfinished"
+    assert half.detail.startswith("half-written files: 1,")
+    assert aside.detail.endswith(": 1")
+
+    for name in ("config.json", "metrics.jsonl", "checkpoint.pt"):
+        path = tmp_path / "study" / torn.name / name
+        path.write_bytes(path.read_bytes()[:-3])
+    before = sorted(tmp_path.rglob("*"))
+    damages = [finding for finding in look_over(study) if finding.state == "warning"]
+    assert {finding.where for finding in damages} == {torn.name}
+    assert sorted(finding.detail.partition(":")[0] for finding in damages) == [
+        *("checkpoint.pt", "config.json", "metrics.jsonl")
+    ]
+    assert all("damaged" in finding.detail for finding in damages)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_folders_that_came_about_and_are_empty_go_again(tmp_path):
+    with leaving_no_folder(str(tmp_path / "a" / "b")):
+        (tmp_path / "a" / "b").mkdir(parents=True)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "kept").mkdir()
+    with leaving_no_folder(str(tmp_path / "kept" / "b")):
+        (tmp_path / "kept" / "b").mkdir()
+        (tmp_path / "kept" / "b" / "file").touch()
+    assert (tmp_path / "kept" / "b" / "file").exists()
+    with contextlib.suppress(ZeroDivisionError), leaving_no_folder(str(tmp_path / "c")):
+        (tmp_path / "c").mkdir()
+        raise ZeroDivisionError
+    assert not (tmp_path / "c").exists()
+    with leaving_no_folder(str(tmp_path / "empty")):
+        pass
+    assert not (tmp_path / "empty").exists()
+    (tmp_path / "there").mkdir()
+    with leaving_no_folder(str(tmp_path / "there")):
+        pass
+    assert (tmp_path / "there").exists()
+
+
+def test_the_table_takes_nothing_for_markup():
+    out = Console(file=io.StringIO(), width=120)
+    findings = [
+        Finding(check="runs", where="[red]x", state="warning", detail="[bold]odd", remedy="[/] mend"),
+        Finding(check="storage", where="node 10.0.0.7", state="failure", detail="does not see /x"),
+    ]
+    show(findings, "next: [command]", out)
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+    for words in ("[red]x", "[bold]odd; [/] mend", "node 10.0.0.7", "failure", "next: [command]"):
+        assert words in text
