@@ -1,0 +1,132 @@
+"""What saving the whole training state costs, as a share of training time at Penn Treebank's size.
+
+    python benchmarks/checkpoint_overhead.py [--storage DIR] [--minutes 10]
+
+A checkpoint is written at the end of every epoch and whenever so many minutes have passed since. The
+baseline is the same training without checkpoints: an epoch's gradient steps at the measured speed. Steps
+are timed on synthetic text of the corpus's typical lengths; checkpoints are written for real, digest and
+fsync included.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from speed import ours
+from speed.cases import cases
+from speed.measure import synthetic_text
+from speed.present import machine
+
+from lvae_core import checkpoint
+from lvae_core.config import InputError, RunConfig
+from lvae_core.kernels import resolve
+from lvae_core.model import TextModel
+from lvae_core.record import Study
+from lvae_core.runtime import Runtime, set_arithmetic
+from lvae_core.schedule import Plateau
+from lvae_core.state import TrainState, copy_parameters
+
+SENTENCES = 42_068
+"""Of Penn Treebank's training text."""
+
+CASES = ("ptb/lstm-lm/standard", "ptb/lstm-vae/L1/standard", "ptb/lstm-vae-avg/L10/standard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line."""
+
+    storage: str | None = None
+    """Where checkpoints are written, a folder or an address; by default a temporary folder."""
+    minutes: float = Runtime.checkpoint_seconds / 60
+    """As --checkpoint-minutes of a run."""
+    saves: int = 9
+    """Checkpoints that are timed."""
+    threads: int = 1
+    """Of the training steps."""
+
+
+def main(options: Options) -> int:
+    """Measure and print one table; returns the exit status."""
+    shown = Table(title="checkpoints as a share of training, Penn Treebank's size")
+    for head in ("case", "checkpoint", "a save", "an epoch", "saves an epoch", "overhead"):
+        shown.add_column(head, justify="left" if head == "case" else "right")
+    try:
+        if options.minutes <= 0 or options.saves < 1:
+            raise InputError("--minutes must be above 0 and --saves at least 1")
+        with tempfile.TemporaryDirectory() as temporary:
+            study = Study(options.storage or temporary)
+            study.check_writable()
+            for name in CASES:
+                shown.add_row(*row(name, study, options))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    Console(width=110).print(shown)
+    print(machine("", torch.__version__))
+    return 0
+
+
+def row(name: str, study: Study, options: Options) -> list[str]:
+    """The figures of a case."""
+    case = cases(quick=False)[name]
+    runtime = Runtime(threads=options.threads)
+    set_arithmetic(case.config, runtime)
+    size, save = seconds_of_a_save(case.config, case.num_classes, study, options.saves)
+    run = ours.training(case.config, case.num_classes, synthetic_text(case), runtime.device)
+    run()
+    passes = [timed(run) for _ in range(3)]
+    epoch = median(passes) / len(case.lengths) * SENTENCES / case.config.batch_size
+    # One at the end, and those whose time comes before.
+    saves = 1 + int(epoch // (60 * options.minutes))
+    return [
+        name,
+        f"{size / 2**20:.0f} MiB",
+        f"{save:.2f} s",
+        f"{epoch / 60:.1f} min",
+        str(saves),
+        f"{saves * save / epoch:.2%}",
+    ]
+
+
+def seconds_of_a_save(config: RunConfig, num_classes: int, study: Study, saves: int) -> tuple[int, float]:
+    """Bytes of a checkpoint, and the median time of writing one as the trainer does."""
+    model = TextModel(config, num_classes)
+    folder = study.run(".checkpoint-overhead")
+    times = []
+    for _ in range(saves):
+        since = time.perf_counter()
+        state = TrainState(
+            fingerprint="0" * 64,
+            parameters=copy_parameters(model),
+            best_parameters=copy_parameters(model),
+            plateau=Plateau(config.learning_rate),
+            vocabulary=[f"word{i}" for i in range(num_classes)],
+            precision=resolve(config.precision, "cpu"),
+        )
+        checkpoint.save(folder, state)
+        times.append(time.perf_counter() - since)
+    size = len(folder.read_checkpoint() or b"")
+    for file in folder.store.names(folder.name):
+        folder.store.delete(f"{folder.name}/{file}")
+    return size, median(times)
+
+
+def timed(run: object) -> float:
+    """Seconds of one call."""
+    since = time.perf_counter()
+    assert callable(run)
+    run()
+    return time.perf_counter() - since
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=__doc__)))

@@ -1,0 +1,126 @@
+"""How long a launch takes to see that a study is done, and how that grows with the study.
+
+    python benchmarks/plan_time.py [--runs 1000 10000] [--storage DIR]
+
+Makes finished run folders by hand (no training), then plans the grid that they are. The baseline reads and
+parses the same three files of every run and checks nothing: no digests, no fingerprints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from speed.present import machine
+
+from lvae_core.config import RunConfig, fingerprint
+from lvae_core.record import Study, metrics_sha256, run_name
+from sweeps.grid import Grid
+from sweeps.plan import make_plan
+
+DATA = hashlib.sha256(b"no data").hexdigest()
+ROWS = [
+    {"epoch": k, "valid_ppl": 100.0 / k, "train_loss": 90.0 / k, "step": 1315 * k} for k in range(1, 31)
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line."""
+
+    runs: tuple[int, ...] = (1000, 10_000)
+    """Sizes of the study."""
+    storage: str | None = None
+    """A local folder to make it in; by default a temporary one."""
+
+
+def main(options: Options) -> int:
+    """Measure and print one table; returns the exit status."""
+    if min(options.runs, default=0) < 1:
+        print("error: --runs: give at least one number, each at least 1", file=sys.stderr)
+        return 2
+    shown = Table(title="planning a study whose runs are all done")
+    for head in ("runs", "plan", "of it processor", "a run", "reading alone", "ratio"):
+        shown.add_column(head, justify="right")
+    with tempfile.TemporaryDirectory(dir=options.storage) as place:
+        for runs in options.runs:
+            shown.add_row(*row(runs, Path(place) / str(runs)))
+    Console(width=100).print(shown)
+    print(machine("", ""))
+    return 0
+
+
+def row(runs: int, place: Path) -> list[str]:
+    """The figures of a study of so many runs."""
+    grid = Grid(datasets=("toy",), systems={"lstm-vae": (1,)}, settings=("standard",), seeds=runs)
+    configs, study = grid.configs(), Study(str(place))
+    for config in track(configs, description=f"making {runs} runs", transient=True):
+        finish(config, study)
+    reading, _ = timed(lambda: read_all(place))
+
+    def plan() -> None:
+        assert len(make_plan(configs, {"toy": DATA}, study).with_status("done")) == runs
+
+    wall, processor = timed(plan)
+    figures = [f"{seconds:.2f} s" for seconds in (wall, processor)]
+    return [
+        f"{runs:,}",
+        *figures,
+        f"{wall / runs * 1e3:.2f} ms",
+        f"{reading:.2f} s",
+        f"{wall / reading:.2f}",
+    ]
+
+
+def finish(config: RunConfig, study: Study) -> None:
+    """The folder of a finished run."""
+    key = fingerprint(config, DATA)
+    folder = study.run(run_name(config, key))
+    names = ("nll_elbo", "ppl_elbo", "nll_iw", "ppl_iw", "kl", "mi")
+    folder.write_config(config, key)
+    folder.write_metrics(ROWS)
+    folder.write_json(
+        "result.json",
+        {
+            "fingerprint": key,
+            "config": config.to_dict(),
+            "data_sha256": DATA,
+            "metrics_sha256": metrics_sha256(ROWS),
+            "estimates": {name: {"value": 100.0, "stderr": 0.1} for name in names},
+            "train_seconds": 1.0,
+            "evaluate_seconds": 1.0,
+        },
+    )
+
+
+def read_all(place: Path) -> None:
+    """The baseline."""
+    for folder in place.iterdir():
+        for file in ("config.json", "result.json"):
+            json.loads((folder / file).read_bytes())
+        (folder / "metrics.jsonl").read_bytes()
+
+
+def timed(work: Callable[[], None]) -> tuple[float, float]:
+    """Seconds by the wall and of the processor, of the better of two passes: the first fills caches."""
+    passes: list[Sequence[float]] = []
+    for _ in range(2):
+        wall, processor = time.perf_counter(), time.process_time()
+        work()
+        passes.append((time.perf_counter() - wall, time.process_time() - processor))
+    best = min(passes)
+    return best[0], best[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=__doc__)))
