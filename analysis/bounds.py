@@ -6,25 +6,23 @@ for all of them beside its own: for our runs and, where the KL was printed, for 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.cells import Average, Cell, Counts, paper_order
-from analysis.published import AVERAGING, OURS, SEEDS, TITLES, Fact, find, load
+from analysis.intervals import Moments, welch
+from analysis.published import AVERAGING, OURS, SEEDS, TITLES, Derived, Fact, find, load
+from analysis.records import Record, record
 from analysis.values import (
     SETTINGS,
     Column,
-    Derived,
     Difference,
     Line,
-    Record,
     Table,
     Value,
     dataset_title,
     joint_latent,
     legend,
-    record,
     row_label,
     runs_text,
 )
@@ -48,8 +46,8 @@ EXPLANATION = (
 """Which number is which, for a reader who has not met these words."""
 
 CAUTION = (
-    "± after a gain: two standard errors of the difference over seeds. A valid bound above LSTM-LM's "
-    "number does not prove a model worse: it says that no gain has been shown."
+    "± after a gain: half of Welch's 95% interval of the difference over seeds. A valid bound above "
+    "LSTM-LM's number does not prove a model worse: it says that no gain has been shown."
 )
 
 
@@ -87,6 +85,7 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
             records += _cell_records(cell)
     columns = [
         Column("NLL"),
+        Column("95%"),
         Column("vs LM"),
         Column("PPL"),
         Column("n"),
@@ -166,8 +165,8 @@ def _published(cell: Cell, way: _Way) -> Fact | Derived | None:
     return nll if way.estimate in ("", "_elbo") else None
 
 
-def _tightest(cell: Cell) -> str | None:
-    """The estimate of the lowest valid NLL among several ways to count."""
+def tightest(cell: Cell) -> str | None:
+    """The estimate of the lowest valid NLL, without its ``nll``: "", "_iw_joint", …; None: it has none."""
     valid = {
         way.estimate: cell.averages[f"nll{way.estimate}"].mean
         for way in _ways(cell)
@@ -178,7 +177,7 @@ def _tightest(cell: Cell) -> str | None:
 
 def _cell_lines(cell: Cell, exact: Average | None, published: bool) -> list[Line]:
     label = row_label(cell.system, cell.num_samples) + (f", {cell.variant}" if cell.variant else "")
-    tightest = _tightest(cell)
+    lowest = tightest(cell)
     lines: list[Line] = []
     for way in _ways(cell):
         nll, ppl = cell.averages.get(f"nll{way.estimate}"), cell.averages.get(f"ppl{way.estimate}")
@@ -189,11 +188,12 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool) -> list[Line
         values: list[Value] = [
             # What a cell has in place of numbers is said once, not for each way to count.
             nll or (cell.counts if not lines or not cell.counts.total else None),
+            f"±{nll.interval.half_width:.1f}" if nll and nll.interval else None,
             Difference(nll.mean - exact.mean) if nll and exact is not None and way.estimate else None,
             ppl,
             runs_text(cell.counts) if nll or not lines else None,
             *([fact] if published else []),
-            f"{word} *" if way.estimate == tightest else word,
+            f"{word} *" if way.estimate == lowest else word,
         ]
         lines.append(Line("ours", f"  {way.name}" if way.estimate else label, tuple(values)))
     return lines if lines[0].label == label else [Line("published", label), *lines]
@@ -202,6 +202,8 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool) -> list[Line
 def _notes(lines: Sequence[Line]) -> list[str]:
     values = [value for line in lines for value in line.values]
     notes = []
+    if any(isinstance(value, str) and value.startswith("±") for value in values):
+        notes.append("95%: half of the t interval of the mean over seeds")
     if any(isinstance(value, str) and value.endswith(" *") for value in values):
         notes.append("*: the tightest valid number of a system; compare these, and no others")
     if any(isinstance(value, Difference) for value in values):
@@ -260,18 +262,18 @@ def _gain(nll: Average, exact: Average) -> str:
         return f"{gain:.1f} less, which one seed cannot show to be a gain"
     if nll.std is None or exact.std is None:  # derived from what is published without one
         return f"a gain of {gain:.1f}"
-    twice = 2 * math.sqrt(nll.std**2 / nll.n + exact.std**2 / exact.n)
-    if gain < twice:
-        return f"{gain:.1f} less, no clear gain beside the noise of the seeds (±{twice:.1f})"
-    return f"a gain of {gain:.1f}±{twice:.1f}"
+    interval, _ = welch(Moments(nll.n, nll.mean, nll.std), Moments(exact.n, exact.mean, exact.std))
+    if 0 in interval:
+        return f"{gain:.1f} less, no clear gain beside the noise of the seeds (±{interval.half_width:.1f})"
+    return f"a gain of {gain:.1f}±{interval.half_width:.1f}"
 
 
 def _compare_ours(cell: Cell, exact: Average | None) -> _Comparison | None:
-    tightest, elbo = _tightest(cell), cell.averages.get("nll_elbo")
-    if not tightest or not elbo or exact is None:
+    lowest, elbo = tightest(cell), cell.averages.get("nll_elbo")
+    if not lowest or not elbo or exact is None:
         return None
-    way = next(way.name for way in _JOINT_LATENT if way.estimate == tightest)
-    return _Comparison(cell, "these runs", elbo, cell.averages[f"nll{tightest}"], way, exact)
+    way = next(way.name for way in _JOINT_LATENT if way.estimate == lowest)
+    return _Comparison(cell, "these runs", elbo, cell.averages[f"nll{lowest}"], way, exact)
 
 
 def _compare_published(cell: Cell) -> _Comparison | None:

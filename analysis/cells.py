@@ -6,20 +6,27 @@ in one average. Where a cell holds several such groups they are its *variants*.
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from analysis.collect import CONFIG_FIELDS, STATUSES
+from analysis.frame import CONFIG_FIELDS, STATUSES
+from analysis.intervals import Interval, bca_intervals, t_interval
 from analysis.published import AVERAGING
 from lvae_core.record import ESTIMATES, Bound, bound
 
 SYSTEM_ORDER = ("lstm-lm", "lstm-vae", "lstm-vae-avg")
 
-# The dataset's path is not here: a folder counts by its name and content, not by where it lies.
-_VARIANT_FIELDS = (*CONFIG_FIELDS, "data_sha256", "numerics")
+VARIANT_FIELDS = (*CONFIG_FIELDS, "data_sha256", "numerics")
+"""What makes runs of one cell variants. The dataset's path is not here: a folder counts by its name and its
+content, not by where it lies."""
 
 Signature = tuple[Hashable | None, ...]
 
@@ -33,7 +40,40 @@ class Average:
     std: float | None
     """Sample standard deviation (ddof = 1); None for n = 1."""
     mc_stderr: float | None
-    """Mean over the seeds of the Monte Carlo standard error; None where nothing was sampled."""
+    """Monte Carlo standard error of the mean: root mean square of the seeds' errors / sqrt(n). It is part
+    of the spread over seeds already. None where nothing was sampled."""
+    seeds: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
+    """One a seed."""
+    mc_stderrs: tuple[float | None, ...] = ()
+    """Monte Carlo standard error of each seed's value."""
+    bca: Interval | None = None
+    """95% bootstrap interval, where :func:`with_bootstrap` has put it."""
+
+    @property
+    def stderr(self) -> float | None:
+        """Standard error of the mean; None for n = 1."""
+        return None if self.std is None else self.std / math.sqrt(self.n)
+
+    @property
+    def interval(self) -> Interval | None:
+        """95% t interval of the mean; None for n = 1."""
+        return t_interval(self.n, self.mean, self.std)
+
+    @property
+    def minimum(self) -> float | None:
+        """The lowest seed's value."""
+        return min(self.values, default=None)
+
+    @property
+    def maximum(self) -> float | None:
+        """The highest seed's value."""
+        return max(self.values, default=None)
+
+    def by_seed(self) -> dict[int, float]:
+        """Seed -> value; without seeds that are there more than once, which name no value."""
+        once = {seed for seed in self.seeds if self.seeds.count(seed) == 1}
+        return {s: value for s, value in zip(self.seeds, self.values, strict=True) if s in once}
 
 
 @dataclass(frozen=True)
@@ -41,14 +81,17 @@ class Counts:
     """Runs of a cell by status."""
 
     done: int = 0
+    running: int = 0
     failed: int = 0
     unfinished: int = 0
     damaged: int = 0
+    missing: int = 0
+    """Seeds that other cells have and this one has not."""
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.done + self.failed + self.unfinished + self.damaged
+        return sum(dataclasses.astuple(self))
 
 
 @dataclass(frozen=True)
@@ -83,12 +126,35 @@ def average_cells(frame: pd.DataFrame) -> list[Cell]:
     """All cells of a frame of runs, in the order of the paper's tables."""
     cells: list[Cell] = []
     for _, runs in frame.groupby(["dataset", "system", "num_samples"], sort=False):
+        runs = runs.reset_index(drop=True)
         variants = variant_labels(runs)
-        order = list(dict.fromkeys(sorted(variants, key=lambda v: v.rank)))
-        for variant in order:
-            chosen = runs[[v == variant for v in variants]]
-            cells += [_cell(group, variant.label) for _, group in chosen.groupby("setting", sort=False)]
+        numbers = _Numbers(runs)
+        members: dict[tuple[Variant, str], list[int]] = defaultdict(list)
+        for position, key in enumerate(zip(variants, runs["setting"], strict=True)):
+            members[key].append(position)
+        for variant, setting in sorted(members, key=lambda key: key[0].rank):
+            positions = members[variant, setting]
+            cells.append(_cell(runs.iloc[positions], numbers, positions, variant.label))
     return sorted(cells, key=paper_order)
+
+
+def with_bootstrap(cells: Sequence[Cell], rng: np.random.Generator) -> list[Cell]:
+    """The same cells with :attr:`Average.bca` of every average.
+
+    A cell's intervals follow from its own values and ``rng``, not from which other cells there are.
+    """
+    seed = int(rng.integers(2**63))
+    by_size: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for position, cell in enumerate(cells):
+        for name, average in cell.averages.items():
+            by_size[average.n].append((position, name))
+    averages = [dict(cell.averages) for cell in cells]
+    for n, places in by_size.items():
+        samples = np.array([averages[position][name].values for position, name in places])
+        intervals = bca_intervals(samples, np.random.default_rng([seed, n]))
+        for (position, name), interval in zip(places, intervals, strict=True):
+            averages[position][name] = dataclasses.replace(averages[position][name], bca=interval)
+    return [dataclasses.replace(cell, averages=a) for cell, a in zip(cells, averages, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -102,19 +168,17 @@ class Variant:
 
 def variant_labels(runs: pd.DataFrame) -> list[Variant]:
     """The variant of each run of one system and L (both settings, so that a row's halves match)."""
-    columns = [runs[name].astype(object) for name in _VARIANT_FIELDS]
-    signatures: list[Signature] = [
-        tuple(None if pd.isna(value) else value for value in values)
-        for values in zip(*columns, strict=True)
-    ]
+    columns = [runs[name].astype(object).where(runs[name].notna(), None) for name in VARIANT_FIELDS]
+    signatures: list[Signature] = list(zip(*columns, strict=True))
     resolved = _resolve(signatures)
     distinct = list(dict.fromkeys(resolved.values()))
     differing = [
         position
-        for position in range(len(_VARIANT_FIELDS))
+        for position in range(len(VARIANT_FIELDS))
         if len({signature[position] for signature in distinct} - {None}) > 1
     ]
-    return [_variant(resolved[signature], differing) for signature in signatures]
+    variants = {signature: _variant(signature, differing) for signature in distinct}
+    return [variants[resolved[signature]] for signature in signatures]
 
 
 def _resolve(signatures: Iterable[Signature]) -> dict[Signature, Signature]:
@@ -123,13 +187,13 @@ def _resolve(signatures: Iterable[Signature]) -> dict[Signature, Signature]:
     A run that is not done knows less (no data hash, perhaps no config): it is counted with the only
     group that it fits, and on its own where it fits several.
     """
-    resolved: dict[Signature, Signature] = {}
-    complete: list[Signature] = []
-    for known in sorted(dict.fromkeys(signatures), key=lambda s: s.count(None)):
-        fits = [
-            full for full in complete
-            if all(a is None or a == b for a, b in zip(known, full, strict=True))
-        ]  # fmt: skip
+    distinct = dict.fromkeys(signatures)
+    # What is known in full stands for itself.
+    complete = [known for known in distinct if None not in known]
+    resolved = {known: known for known in complete}
+    for known in sorted((s for s in distinct if None in s), key=lambda s: s.count(None)):
+        places = [position for position, value in enumerate(known) if value is not None]
+        fits = [full for full in complete if all(full[place] == known[place] for place in places)]
         if len(fits) == 1:
             resolved[known] = fits[0]
         else:
@@ -139,7 +203,7 @@ def _resolve(signatures: Iterable[Signature]) -> dict[Signature, Signature]:
 
 
 def _variant(signature: Signature, differing: Sequence[int]) -> Variant:
-    values = [(_VARIANT_FIELDS[position], signature[position]) for position in differing]
+    values = [(VARIANT_FIELDS[position], signature[position]) for position in differing]
     return Variant(
         label=", ".join(_setting(name, value) for name, value in values),
         rank=tuple((value is None, value) for _, value in values),
@@ -163,9 +227,52 @@ def setting_text(value: Any) -> str:
     return str(value)
 
 
-def _cell(runs: pd.DataFrame, variant: str) -> Cell:
+class _Numbers:
+    """The estimates of runs as plain arrays: a frame's own arithmetic is slow for a few values a time."""
+
+    def __init__(self, runs: pd.DataFrame) -> None:
+        self.done = (runs["status"] == "done").to_numpy()
+        self.seeds = runs["seed"].to_numpy(np.int64, na_value=-1)
+        self._columns = {
+            name: (_floats(runs[name]), _floats(runs[f"{name}_stderr"]))
+            for name in ESTIMATES
+            if runs[name].notna().any()
+        }
+
+    def averages(self, positions: Sequence[int]) -> dict[str, Average]:
+        """Of those runs that are done."""
+        done = np.array([position for position in positions if self.done[position]], dtype=np.int64)
+        found = {}
+        for name, (values, errors) in self._columns.items():
+            there = done[~np.isnan(values[done])]
+            if len(there):
+                found[name] = average(self.seeds[there], values[there], errors[there])
+        return found
+
+
+def average(
+    seeds: NDArray[np.int64], values: NDArray[np.float64], mc_stderrs: NDArray[np.float64]
+) -> Average:
+    """What there is to say of one estimate over seeds; NaN is a Monte Carlo error that is not known."""
+    known = not np.isnan(mc_stderrs).any()
+    return Average(
+        n=len(values),
+        mean=float(np.mean(values)),
+        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        mc_stderr=float(np.sqrt(np.mean(mc_stderrs**2) / len(values))) if known else None,
+        seeds=tuple(map(int, seeds)),
+        values=tuple(map(float, values)),
+        mc_stderrs=tuple(None if math.isnan(error) else float(error) for error in mc_stderrs),
+    )
+
+
+def _floats(column: pd.Series[float]) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = column.to_numpy(np.dtype(np.float64), na_value=np.nan)
+    return values
+
+
+def _cell(runs: pd.DataFrame, numbers: _Numbers, positions: Sequence[int], variant: str) -> Cell:
     first = runs.iloc[0]
-    done = runs[runs["status"] == "done"]
     averagings = [*runs["averaging"].dropna(), AVERAGING.get(str(first["system"]), "")]
     counts = runs["status"].value_counts()
     return Cell(
@@ -176,17 +283,7 @@ def _cell(runs: pd.DataFrame, variant: str) -> Cell:
         variant=variant,
         averaging=str(averagings[0]),
         counts=Counts(**{status: int(counts.get(status, 0)) for status in STATUSES}),
-        averages={name: _average(done, name) for name in ESTIMATES if done[name].notna().any()},
-    )
-
-
-def _average(done: pd.DataFrame, estimate: str) -> Average:
-    values, errors = done[estimate].dropna(), done[f"{estimate}_stderr"].dropna()
-    return Average(
-        n=len(values),
-        mean=float(values.mean()),
-        std=float(values.std(ddof=1)) if len(values) > 1 else None,
-        mc_stderr=float(errors.mean()) if len(errors) else None,
+        averages=numbers.averages(positions),
     )
 
 

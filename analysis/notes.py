@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from analysis.cells import Cell, setting_text
-from analysis.collect import CONFIG_FIELDS
+from analysis.frame import CONFIG_FIELDS
 from analysis.published import PROTOCOL, TEST_SPLITS, TITLES
 from analysis.values import row_label
 from lvae_core.config import RunConfig
@@ -126,10 +126,11 @@ def _repeated_seeds(done: pd.DataFrame) -> Iterable[str]:
 
 def _monte_carlo(cells: Sequence[Cell]) -> Iterable[str]:
     errors = [
-        average.mc_stderr
+        error
         for cell in cells
         for name, average in cell.averages.items()
-        if name.startswith("nll") and average.mc_stderr is not None
+        for error in average.mc_stderrs
+        if name.startswith("nll") and error is not None
     ]
     if errors:
-        yield f"Monte Carlo standard error of an NLL: at most {max(errors):.2g} nats (mc_stderr in the CSV)"
+        yield f"Monte Carlo standard error of a run's NLL: at most {max(errors):.2g} nats"

@@ -18,8 +18,10 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from analysis.cells import Counts
-from analysis.published import Fact
-from analysis.values import Column, Derived, Difference, Line, Record, Table, Value
+from analysis.intervals import Interval
+from analysis.published import Derived, Fact
+from analysis.records import ComparisonRecord, Record
+from analysis.values import Column, Difference, Line, Table, Value
 
 LATEX_HEADER = "% Needs \\usepackage{booktabs}; each tabular below stands alone.\n"
 
@@ -56,10 +58,10 @@ def value_text(value: Value, column: Column) -> str:
         return value
     if isinstance(value, Counts):
         return status_text(value)
+    if isinstance(value, Interval):
+        return f"[{_signed(value.low)}, {_signed(value.high)}]"
     if isinstance(value, Difference):
-        text = f"{value.value:+.1f}"
-        # What rounds to nothing has no sign to show.
-        text = "0.0" if text in ("+0.0", "-0.0") else text
+        text = _signed(value.value)
     elif isinstance(value, Derived):
         text = f"{value.mean:.1f}†"
     else:
@@ -68,6 +70,12 @@ def value_text(value: Value, column: Column) -> str:
         if value.std is not None:
             text += f"±{value.std:.{decimals}f}"
     return f"({text})" if column.parenthesised else text
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.1f}"
+    # What rounds to nothing has no sign to show.
+    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def status_text(counts: Counts) -> str:
@@ -205,7 +213,7 @@ def _latex_cells(line: Line, columns: Sequence[Column]) -> list[str]:
     while values:
         value, column = values.pop(0)
         text = latex_escape(value_text(value, column))
-        if isinstance(value, Difference):
+        if isinstance(value, Difference | Interval):
             text = f"${value_text(value, column)}$"
         if isinstance(value, Counts) and value.total:
             # Words are wider than numbers: they may spread over the empty columns beside them.
@@ -245,8 +253,8 @@ def latex_escape(text: str) -> str:
     return escaped.replace("-log p(x)", r"$-\log p(x)$")
 
 
-def csv_text(tables: Sequence[Table]) -> str:
-    """The records of tables: one row a cell × metric, all digits, empty where there is no number."""
-    rows = [dataclasses.asdict(record) for table in tables for record in table.records]
-    columns = [field.name for field in dataclasses.fields(Record)]
+def csv_text(tables: Sequence[Table], kind: type[Record | ComparisonRecord] = Record) -> str:
+    """The records of tables, all of one kind: all digits, empty where there is no number."""
+    rows = [vars(record) for table in tables for record in table.records]
+    columns = [field.name for field in dataclasses.fields(kind)]
     return str(pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n"))

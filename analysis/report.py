@@ -10,15 +10,21 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
 from analysis.bounds import CAUTION, EXPLANATION, bounds_table, examples, missing_cells
-from analysis.cells import Cell, average_cells
-from analysis.collect import STATUSES, Runs
+from analysis.cells import Cell, average_cells, with_bootstrap
+from analysis.collect import Runs
+from analysis.comparisons import compare_all
+from analysis.contrasts import comparison_table, reproduction_table
+from analysis.frame import STATUSES
+from analysis.missing import with_missing
 from analysis.notes import dataset_notes
 from analysis.published import TITLES
+from analysis.records import ComparisonRecord, Record
 from analysis.render import (
     LATEX_HEADER,
     csv_text,
@@ -37,6 +43,9 @@ _SHOWN_ON_TERMINAL = 10
 
 _TEXT_WIDTH = 100
 
+RESAMPLING_SEED = 20190728
+"""Of bootstrap and sign flips: the same runs give the same report."""
+
 _RETRY = "the sweep's command with --retry-failed takes them up again"
 
 
@@ -50,6 +59,8 @@ class Report:
     table3: tuple[Table, ...]
     bounds: tuple[Table, ...]
     examples: tuple[str, ...]
+    comparisons: tuple[Table, ...]
+    reproductions: tuple[Table, ...]
     problems: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
     """Run name and why it failed."""
@@ -59,8 +70,10 @@ class Report:
 
 def compose(runs: Runs) -> Report:
     """Everything that the runs say."""
-    frame = runs.frame
-    cells = average_cells(frame)
+    frame = with_missing(runs.frame)
+    rng = np.random.default_rng(RESAMPLING_SEED)
+    cells = with_bootstrap(average_cells(frame), rng)
+    compared = compare_all(cells, rng)
     present = set(frame["dataset"].dropna())
     paper = [dataset for dataset in TITLES if dataset in present]
     datasets = [*paper, *sorted(present - set(paper))]
@@ -74,11 +87,13 @@ def compose(runs: Runs) -> Report:
     told = [sentence for dataset in datasets for sentence in examples(cells, dataset)]
     return Report(
         studies=runs.studies,
-        facts=tuple(_facts(runs)),
+        facts=tuple(_facts(runs, frame)),
         table2=tuple(tables2),
-        table3=tuple(table for table in (table3(cells, group) for group in groups) if table.lines),
+        table3=_with_lines(table3(cells, group) for group in groups),
         bounds=tuple(bounds_table(cells, dataset) for dataset in datasets),
         examples=(*told, CAUTION) if told else (),
+        comparisons=_with_lines(comparison_table(compared, dataset) for dataset in datasets),
+        reproductions=_with_lines(reproduction_table(cells, dataset) for dataset in paper),
         problems=runs.problems,
         failures=tuple(_failures(frame)),
         missing=tuple(_missing(cells, paper)),
@@ -86,11 +101,18 @@ def compose(runs: Runs) -> Report:
     )
 
 
-def _facts(runs: Runs) -> Iterable[str]:
-    frame = runs.frame
+def _with_lines(tables: Iterable[Table]) -> tuple[Table, ...]:
+    return tuple(table for table in tables if table.lines)
+
+
+def _facts(runs: Runs, frame: pd.DataFrame) -> Iterable[str]:
     counts = frame["status"].value_counts()
     by_status = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
-    yield f"runs: {len(frame)} ({by_status})"
+    yield f"runs: {len(runs.frame)} ({by_status})"
+    if "running" in counts:
+        yield "running: so says a claim in the run folder; a process that dies at once leaves it behind"
+    if "missing" in counts:
+        yield "missing: seeds that half or more of the cells of their study have"
     if runs.duplicates:
         yield f"the same run counts once, wherever it lies: {runs.duplicates} left out"
     commits = frame["commit"].str[:10] + frame["dirty"].map({True: " + changes"}).fillna("")
@@ -136,6 +158,8 @@ def markdown(report: Report) -> str:
     if report.examples:
         parts += ["In numbers:\n", _bullets(map(markdown_escape, report.examples))]
     parts += map(_markdown_section, report.bounds)
+    compared = (*report.reproductions, *report.comparisons)
+    parts += ["## Comparisons\n", *map(_markdown_section, compared)] if compared else []
     if report.problems:
         parts += ["## Damaged files\n", _bullets(map(markdown_code, report.problems))]
     if report.failures:
@@ -172,7 +196,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print("\nIn numbers:")
     for text in report.examples:
         _line(console, text, bullet=True)
-    for table in report.bounds:
+    for table in (*report.bounds, *report.reproductions, *report.comparisons):
         _table(console, table)
     named = [f"{run}: {why}" for run, why in report.failures]
     for title, items in [
@@ -223,14 +247,15 @@ def write(report: Report, out: str) -> str:
     """
     store = open_store(out)
     files = {"runs.csv": str(report.frame.to_csv(index=False, lineterminator="\n"))}
-    for name, tables in [
-        ("table2", report.table2),
-        ("table3", report.table3),
-        ("bounds", report.bounds),
+    for name, kind, tables in [
+        ("table2", Record, report.table2),
+        ("table3", Record, report.table3),
+        ("bounds", Record, report.bounds),
+        ("comparisons", ComparisonRecord, (*report.reproductions, *report.comparisons)),
     ]:
         files[f"{name}.md"] = "\n".join(map(_markdown_section, tables))
         files[f"{name}.tex"] = "\n".join([LATEX_HEADER, *map(latex_table, tables)])
-        files[f"{name}.csv"] = csv_text(tables)
+        files[f"{name}.csv"] = csv_text(tables, kind)
     files["report.md"] = markdown(report)
     for name, text in files.items():
         store.write(name, text.encode())

@@ -1,6 +1,6 @@
 """Tables 2 and 3 of Kruengkrai (2019) from whatever has finished, beside the published numbers.
 
-python analysis/summarize.py STUDY_DIR… [--out DIR]
+python analysis/summarize.py STUDY_DIR… [--out DIR] [--no-cache]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from analysis.cache import Cache, user_cache
 from analysis.collect import Runs, collect
 from analysis.report import compose, print_report, write
 from analysis.studies import Source, find_sources, open_source
@@ -43,12 +44,15 @@ def summarize(
     ] = (),
     *,
     out: Annotated[str, tyro.conf.arg(metavar="DIR", help="Where the files are written.")] = "summary",
+    cache: Annotated[
+        bool, tyro.conf.arg(help="Take runs that have not changed from what was read of them before.")
+    ] = True,
 ) -> None:
     """Tables 2 and 3 of Kruengkrai (2019) from finished runs, beside the published numbers.
 
     Several studies are merged; a run that is in more than one of them counts once.
     """
-    report = compose(_read(_sources(studies)))
+    report = compose(_read(_sources(studies), user_cache() if cache else None))
     try:
         path = write(report, out)
     except OSError as error:
@@ -79,13 +83,15 @@ def _sources(paths: tuple[str, ...]) -> list[Source]:
     return found
 
 
-def _read(sources: list[Source]) -> Runs:
+def _read(sources: list[Source], cache: Cache | None) -> Runs:
     columns = (TextColumn("reading runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # On stderr, and gone when done: stdout has the tables alone.
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("read", total=None)
-        return collect(sources, lambda read, total: progress.update(task, completed=read, total=total))
+        return collect(
+            sources, lambda read, total: progress.update(task, completed=read, total=total), cache
+        )
 
 
 def _console() -> Console:

@@ -7,20 +7,18 @@ from dataclasses import dataclass
 
 from analysis.cells import Cell, Counts
 from analysis.published import AVERAGING, OURS, SOURCES, Fact, load
+from analysis.records import Record, published_record, record
 from analysis.values import (
     NOT_A_BOUND,
     SETTINGS,
     Column,
     Difference,
     Line,
-    Record,
     Table,
     Value,
     dataset_title,
     joint_latent,
     legend,
-    published_record,
-    record,
     row_label,
     runs_text,
 )

@@ -1,18 +1,19 @@
 """What a table is: the same few values whatever it shows and however it will look.
 
-Columns, lines of values and notes are for reading; *records* are the same numbers for computing with, one
-row a cell and metric, with all their digits. Nothing here draws.
+Columns, lines of values and notes are for reading; *records* (analysis/records.py) are the same numbers for
+computing with. Nothing here draws.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from analysis.cells import Average, Cell, Counts
-from analysis.published import OURS, TITLES, Fact, display_name
+from analysis.intervals import Interval
+from analysis.published import TITLES, Derived, Fact, display_name
+from analysis.records import ComparisonRecord, Record
 
 SETTINGS = ("standard", "inputless")
 
@@ -27,14 +28,7 @@ class Difference:
     value: float
 
 
-@dataclass(frozen=True)
-class Derived:
-    """Follows by arithmetic from published numbers; nobody printed it."""
-
-    mean: float
-
-
-Value = Average | Fact | Derived | Difference | Counts | str | None
+Value = Average | Fact | Derived | Difference | Interval | Counts | str | None
 """Counts stands where a cell has no finished run, with those that it has."""
 
 Kind = Literal["heading", "published", "ours", "difference"]
@@ -60,35 +54,6 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Record:
-    """One cell × metric, for computing with; None where there is no such number."""
-
-    table: str
-    dataset: str
-    system: str
-    num_samples: int
-    setting: str
-    variant: str
-    source: str
-    metric: str
-    """As the paper calls it: nll, kl, ppl, nll_iw."""
-    estimate: str
-    """Its name in result.json."""
-    n: int
-    mean: float | None
-    std: float | None
-    mc_stderr: float | None
-    published_mean: float | None
-    published_std: float | None
-    difference: float | None
-    bound: str | None
-    done: int
-    failed: int
-    unfinished: int
-    damaged: int
-
-
-@dataclass(frozen=True)
 class Table:
     """A finished table."""
 
@@ -96,7 +61,8 @@ class Table:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
-    records: tuple[Record, ...]
+    records: tuple[Record, ...] | tuple[ComparisonRecord, ...]
+    """All of one kind."""
 
 
 def dataset_title(dataset: str) -> str:
@@ -112,61 +78,6 @@ def row_label(system: str, num_samples: int) -> str:
 def joint_latent(cell: Cell) -> bool:
     """Whether the decoder reads several samples at once, so that one KL does not pay for them."""
     return cell.averaging == "hidden" and cell.num_samples > 1
-
-
-def record(
-    table: str,
-    cell: Cell,
-    metric: str,
-    estimate: str,
-    fact: Fact | Derived | None,
-) -> Record:
-    """The record of one of our cells."""
-    average = cell.averages.get(estimate)
-    return Record(
-        table=table,
-        dataset=cell.dataset,
-        system=cell.system,
-        num_samples=cell.num_samples,
-        setting=cell.setting,
-        variant=cell.variant,
-        source={Fact: OURS, Derived: f"derived from {OURS}"}.get(type(fact), ""),
-        metric=metric,
-        estimate=estimate,
-        n=average.n if average else 0,
-        mean=average.mean if average else None,
-        std=average.std if average else None,
-        mc_stderr=average.mc_stderr if average else None,
-        published_mean=fact.mean if fact else None,
-        published_std=fact.std if isinstance(fact, Fact) else None,
-        difference=average.mean - fact.mean if average and fact else None,
-        bound=cell.bound(estimate),
-        **dataclasses.asdict(cell.counts),
-    )
-
-
-def published_record(table: str, fact: Fact) -> Record:
-    """The record of a published number that no run of ours stands beside."""
-    return Record(
-        table=table,
-        dataset=fact.dataset,
-        system=fact.system,
-        num_samples=fact.num_samples,
-        setting=fact.setting,
-        variant="",
-        source=fact.source,
-        metric=fact.metric,
-        estimate="",
-        n=0,
-        mean=None,
-        std=None,
-        mc_stderr=None,
-        published_mean=fact.mean,
-        published_std=fact.std,
-        difference=None,
-        bound=None,
-        **dataclasses.asdict(Counts()),
-    )
 
 
 def runs_text(counts: Counts) -> str | None:

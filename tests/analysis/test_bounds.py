@@ -6,9 +6,9 @@ import pytest
 from analysis.bounds import EXPLANATION, bounds_table, examples, missing_cells
 from analysis.cells import Average, Cell, Counts, average_cells
 from analysis.collect import collect
-from analysis.published import Fact
+from analysis.published import Derived, Fact
 from analysis.studies import open_source
-from analysis.values import Derived, Difference, Table
+from analysis.values import Difference, Table
 from lvae_core.record import RunFolder
 
 WriteRun = Callable[..., RunFolder]
@@ -48,18 +48,19 @@ def test_every_way_to_count_stands_with_its_word(tmp_path: Path, write_run: Writ
     write_run("lstm-vae", 1, estimates=VAE)
     write_run("lstm-vae-avg", 5, estimates=AVG)
     table = bounds_table(cells(tmp_path), "ptb")
-    # NLL, its distance to LSTM-LM, PPL, n, published (97.3 + 4 * 7.6 = 127.7 by hand), the word.
+    # NLL, its interval, its distance to LSTM-LM, PPL, n, published (97.3 + 4 * 7.6 = 127.7 by hand), the
+    # word.
     assert block(table, "LSTM-VAE-AVG L=5") == {
-        "ELBO, paper's": [97.0, -4.0, 84.0, "1", 97.3, "not a bound"],
-        "ELBO, joint": [127.0, 26.0, 330.0, "1", 127.7, "upper bound"],
-        "IW, paper's": [95.0, -6.0, 76.0, "1", 95.1, "not a bound"],
-        "IW, joint": [119.0, 18.0, 228.0, "1", None, "upper bound in expectation *"],
+        "ELBO, paper's": [97.0, None, -4.0, 84.0, "1", 97.3, "not a bound"],
+        "ELBO, joint": [127.0, None, 26.0, 330.0, "1", 127.7, "upper bound"],
+        "IW, paper's": [95.0, None, -6.0, 76.0, "1", 95.1, "not a bound"],
+        "IW, joint": [119.0, None, 18.0, 228.0, "1", None, "upper bound in expectation *"],
     }
     assert block(table, "LSTM-VAE L=1") == {
-        "ELBO": [102.0, 1.0, 105.0, "1", 102.5, "upper bound"],
-        "IW": [101.5, 0.5, 102.0, "1", 102.1, "upper bound in expectation *"],
+        "ELBO": [102.0, None, 1.0, 105.0, "1", 102.5, "upper bound"],
+        "IW": [101.5, None, 0.5, 102.0, "1", 102.1, "upper bound in expectation *"],
     }
-    assert block(table, "LSTM-LM") == {"LSTM-LM": [101.0, None, 100.0, "1", 100.8, "exact *"]}
+    assert block(table, "LSTM-LM") == {"LSTM-LM": [101.0, None, None, 100.0, "1", 100.8, "exact *"]}
 
 
 def test_the_tightest_valid_bound_is_marked_wherever_it_is(tmp_path: Path, write_run: WriteRun) -> None:
@@ -67,7 +68,7 @@ def test_the_tightest_valid_bound_is_marked_wherever_it_is(tmp_path: Path, write
     ways = block(bounds_table(cells(tmp_path), "ptb"), "LSTM-VAE-AVG L=5")
     assert [name for name, values in ways.items() if str(values[-1]).endswith("*")] == ["ELBO, joint"]
     # Without a language model there is nothing to be compared with.
-    assert {values[1] for values in ways.values()} == {None}
+    assert {values[2] for values in ways.values()} == {None}
 
 
 def test_one_sample_makes_the_average_an_ordinary_bound(tmp_path: Path, write_run: WriteRun) -> None:
@@ -84,8 +85,8 @@ def test_published_numbers_without_a_run_get_their_bound_too(tmp_path: Path, wri
     table = bounds_table(cells(tmp_path), "ptb")
     # By hand from Table 2a, inputless: 113.8 + 9 * 9.6 = 200.2.
     assert block(table, "LSTM-VAE-AVG L=10", "inputless") == {
-        "ELBO, paper's": [Counts(), None, None, None, 113.8, "not a bound"],
-        "ELBO, joint": [Counts(), None, None, None, 200.2, "upper bound"],
+        "ELBO, paper's": [Counts(), None, None, None, None, 113.8, "not a bound"],
+        "ELBO, joint": [Counts(), None, None, None, None, 200.2, "upper bound"],
     }
     assert any(note.startswith("†") for note in table.notes)
 
@@ -101,8 +102,9 @@ def test_a_dataset_without_published_numbers_has_no_such_column(
 ) -> None:
     write_run("lstm-vae-avg", 5, dataset="pydocs", estimates=AVG)
     table = bounds_table(cells(tmp_path), "pydocs")
-    assert [column.name for column in table.columns] == ["NLL", "vs LM", "PPL", "n", "bound on -log p(x)"]
-    assert all(len(line.values) in (0, 5) for line in table.lines)
+    names = ["NLL", "95%", "vs LM", "PPL", "n", "bound on -log p(x)"]
+    assert [column.name for column in table.columns] == names
+    assert all(len(line.values) in (0, 6) for line in table.lines)
     assert not [note for note in table.notes if "†" in note]
 
 
@@ -113,8 +115,8 @@ def test_the_distance_is_to_the_language_model_of_the_same_variant(
         write_run("lstm-lm", max_epochs=epochs, estimates={"nll": lm, "ppl": 1.0})
         write_run("lstm-vae", 1, max_epochs=epochs, estimates={"nll_elbo": vae, "ppl_elbo": 1.0})
     table = bounds_table(cells(tmp_path), "ptb")
-    assert block(table, "LSTM-VAE L=1, max_epochs=3")["ELBO"][1] == 1.0
-    assert block(table, "LSTM-VAE L=1, max_epochs=30")["ELBO"][1] == 3.0
+    assert block(table, "LSTM-VAE L=1, max_epochs=3")["ELBO"][2] == 1.0
+    assert block(table, "LSTM-VAE L=1, max_epochs=30")["ELBO"][2] == 3.0
 
 
 def test_records_hold_every_estimate(tmp_path: Path, write_run: WriteRun) -> None:
@@ -138,10 +140,11 @@ def test_examples_tell_our_runs_with_their_numbers(tmp_path: Path, write_run: Wr
         "convention, 4.0 less, which one seed cannot show to be a gain; by its tightest valid bound (IW, "
         "joint) it has at most 119.0, no gain."
     )
-    # Nothing inputless was run: Table 2a, 139.9 and 113.8, and 113.8 + 9 * 9.6.
+    # Nothing inputless was run: Table 2a, 139.9±0.0 and 113.8±1.0, and 113.8 + 9 * 9.6. One side has no
+    # spread, so Welch's interval is that of the other's five seeds: 2.776 / sqrt 5 on either side.
     assert published == (
         "PTB inputless, from the published numbers: LSTM-LM has 139.9 nats. LSTM-VAE-AVG L=10 has 113.8 by "
-        "the paper's convention, a gain of 26.1±0.9; by its tightest valid bound (ELBO, joint) it has at "
+        "the paper's convention, a gain of 26.1±1.2; by its tightest valid bound (ELBO, joint) it has at "
         "most 200.2, no gain."
     )
 
@@ -151,8 +154,9 @@ def test_examples_do_not_deny_a_gain_that_is_there(tmp_path: Path, write_run: Wr
         write_run("lstm-lm", seed=seed, dataset="toy", estimates=LM | {"nll": lm})
         write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=AVG | {"nll_iw_joint": avg})
     (sentence,) = examples(cells(tmp_path), "toy")
-    # Standard deviations 0.1414 and 0.2828 over two seeds each: 2 sqrt(0.02 / 2 + 0.08 / 2).
-    assert sentence.endswith("it has at most 98.2, a gain of 2.9±0.4.")
+    # Variances 0.02 and 0.08 over two seeds each: an error of sqrt(0.01 + 0.04), with degrees of freedom
+    # 0.05² / (0.01² + 0.04²) = 1.47, for which a table of t has 6.2.
+    assert sentence.endswith("it has at most 98.2, a gain of 2.9±1.4.")
 
 
 def test_examples_call_no_gain_what_seeds_could_have_done(tmp_path: Path, write_run: WriteRun) -> None:
@@ -160,8 +164,8 @@ def test_examples_call_no_gain_what_seeds_could_have_done(tmp_path: Path, write_
         write_run("lstm-lm", seed=seed, dataset="toy", estimates=LM | {"nll": lm})
         write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=AVG | {"nll_iw_joint": avg})
     (sentence,) = examples(cells(tmp_path), "toy")
-    # Standard deviations of sqrt 2: 2 sqrt(2 / 2 + 2 / 2).
-    assert sentence.endswith("1.0 less, no clear gain beside the noise of the seeds (±2.8).")
+    # Variances of 2 over two seeds each: an error of sqrt 2, 2 degrees of freedom, t = 4.303.
+    assert sentence.endswith("1.0 less, no clear gain beside the noise of the seeds (±6.1).")
 
 
 def test_a_gain_that_would_print_as_nought_is_none(tmp_path: Path, write_run: WriteRun) -> None:

@@ -19,12 +19,21 @@ def test_mean_and_sample_std_over_seeds(tmp_path: Path, write_run: WriteRun) -> 
     for seed, (nll, error) in enumerate([(100.0, 0.01), (102.0, 0.02), (104.0, 0.06)]):
         write_run(seed=seed, estimates={"nll_elbo": (nll, error), "kl": 2.0, "au": seed})
     (cell,) = cells(tmp_path)
-    # By hand: mean 102, squared deviations 4 + 0 + 4, over n - 1 = 2, std 2; mean error 0.09 / 3.
+    # By hand: mean 102, squared deviations 4 + 0 + 4, over n - 1 = 2, std 2. The mean's Monte Carlo error:
+    # the variances 1, 4 and 36 (times 1e-4) add up to 41, and the sum is divided by 3.
     nll = cell.averages["nll_elbo"]
     assert (nll.n, nll.mean, nll.std) == (3, 102.0, 2.0)
-    assert nll.mc_stderr == pytest.approx(0.03)
-    assert cell.averages["kl"] == Average(3, 2.0, 0.0, None)
-    assert cell.averages["au"] == Average(3, 1.0, 1.0, None)
+    assert nll.mc_stderr == pytest.approx(41**0.5 / 100 / 3)
+    assert nll.mc_stderrs == (0.01, 0.02, 0.06)
+    assert (nll.seeds, nll.values) == ((0, 1, 2), (100.0, 102.0, 104.0))
+    assert (nll.minimum, nll.maximum) == (100.0, 104.0)
+    assert nll.stderr == pytest.approx(2 / 3**0.5)
+    # A table of t has 4.303 for two degrees of freedom.
+    assert nll.interval is not None
+    assert nll.interval.low == pytest.approx(102 - 4.303 * 2 / 3**0.5, abs=1e-3)
+    kl, au = cell.averages["kl"], cell.averages["au"]
+    assert (kl.n, kl.mean, kl.std, kl.mc_stderr, kl.mc_stderrs) == (3, 2.0, 0.0, None, (None,) * 3)
+    assert (au.n, au.mean, au.std) == (3, 1.0, 1.0)
     assert set(cell.averages) == {"nll_elbo", "kl", "au"}
     assert cell.counts == Counts(done=3)
     assert cell.variant == ""
@@ -38,7 +47,9 @@ def test_perplexity_is_the_mean_of_the_seeds_perplexities(tmp_path: Path, write_
 
 def test_one_seed_has_no_std(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(estimates={"nll_elbo": (101.0, 0.5)})
-    assert cells(tmp_path)[0].averages["nll_elbo"] == Average(1, 101.0, None, 0.5)
+    nll = cells(tmp_path)[0].averages["nll_elbo"]
+    assert nll == Average(1, 101.0, None, 0.5, (0,), (101.0,), (0.5,))
+    assert (nll.stderr, nll.interval) == (None, None)
 
 
 def test_cells_differ_in_dataset_system_setting_and_samples(tmp_path: Path, write_run: WriteRun) -> None:

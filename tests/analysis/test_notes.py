@@ -93,9 +93,7 @@ def test_a_seed_that_counts_twice_is_named(tmp_path: Path, write_run: WriteRun) 
 def test_the_monte_carlo_error_is_the_largest_of_an_nll(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-vae", 1, estimates={"nll_elbo": (100.0, 0.02), "ppl_elbo": (90.0, 0.9)})
     write_run("lstm-vae", 5, estimates={"nll_elbo": (100.0, 0.034), "kl": (3.0, 0.5)})
-    assert notes(tmp_path) == [
-        "Monte Carlo standard error of an NLL: at most 0.034 nats (mc_stderr in the CSV)"
-    ]
+    assert notes(tmp_path) == ["Monte Carlo standard error of a run's NLL: at most 0.034 nats"]
 
 
 def test_runs_trained_on_different_data_are_named(tmp_path: Path, write_run: WriteRun) -> None:

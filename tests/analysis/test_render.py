@@ -7,7 +7,9 @@ import pytest
 from rich.console import Console
 
 from analysis.cells import Average, Counts
-from analysis.published import Fact
+from analysis.intervals import Interval
+from analysis.published import Derived, Fact
+from analysis.records import Record
 from analysis.render import (
     csv_text,
     latex_escape,
@@ -17,7 +19,7 @@ from analysis.render import (
     print_table,
     value_text,
 )
-from analysis.values import Column, Derived, Difference, Line, Record, Table, Value
+from analysis.values import Column, Difference, Line, Table, Value
 
 PLAIN, KL = Column("NLL"), Column("(KL)", parenthesised=True)
 FACT = Fact("2a", "ptb", "bowman2016", "lstm-lm", "LSTM-LM", 0, "standard", "nll", 100.0, None, 0)
@@ -58,6 +60,7 @@ TABLE = Table(
         (Difference(0.26), "+0.3"),
         (Difference(-2.44), "-2.4"),
         (Difference(-0.04), "0.0"),
+        (Interval(-1.25, 0.04), "[-1.2, 0.0]"),
         (Counts(), "–"),
         (Counts(done=0, failed=2, unfinished=3), "failed (2 of 5), unfinished (3 of 5)"),
         (Counts(damaged=1), "damaged (1 of 1)"),
@@ -149,7 +152,7 @@ def test_numbers_are_never_cut_off_in_a_narrow_window() -> None:
 
 def test_csv_has_a_row_a_record_and_nothing_where_there_is_no_number() -> None:
     record = Record("2a", "ptb", "lstm-vae", 1, "standard", 'a="x", b', "", "nll", "nll_elbo", 2, 101.2895,
-                    None, None, None, None, None, "upper bound", 2, 0, 0, 0)  # fmt: skip
+                    bound="upper bound", done=2)  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(csv_text([replace(TABLE, records=(record, record))]))))
     assert len(rows) == 2
     assert rows[0]["variant"] == 'a="x", b'

@@ -112,7 +112,11 @@ def test_every_file_is_written_and_a_second_time_is_the_same(tmp_path: Path, wri
     told, out = report(tmp_path), tmp_path / "out"
     assert write(told, str(out)) == f"{out}/report.md"
     names = sorted(path.name for path in out.iterdir())
-    tables = [f"{name}.{end}" for name in ("bounds", "table2", "table3") for end in ("csv", "md", "tex")]
+    tables = [
+        f"{name}.{end}"
+        for name in ("bounds", "comparisons", "table2", "table3")
+        for end in ("csv", "md", "tex")
+    ]
     assert names == sorted([*tables, "runs.csv", "report.md"])
     before = {name: (out / name).read_bytes() for name in names}
     write(report(tmp_path), str(out))

@@ -164,7 +164,13 @@ def test_records_have_all_digits_and_every_count(tmp_path: Path, write_run: Writ
     assert (nll.estimate, nll.bound, nll.n) == ("nll_elbo", "upper bound", 2)
     assert nll.mean == pytest.approx(101.2895)
     assert nll.std == pytest.approx(2.333 / 2**0.5)
-    assert nll.mc_stderr == pytest.approx(0.02)
+    assert nll.mc_stderr == pytest.approx(0.02 / 2**0.5)
+    assert (nll.values, nll.mc_stderrs, nll.seeds) == ("100.123 102.456", "0.02 0.02", "0 1")
+    assert (nll.minimum, nll.maximum) == (100.123, 102.456)
+    assert nll.stderr == pytest.approx(2.333 / 2)
+    # Student's t of one degree of freedom has its quantile at 12.706.
+    assert nll.t_low == pytest.approx(101.2895 - 12.706 * 2.333 / 2, abs=1e-3)
+    assert nll.verdict == "cannot tell"
     assert (nll.published_mean, nll.published_std, nll.source) == (102.5, 0.2, "kruengkrai2019")
     assert nll.difference == pytest.approx(-1.2105)
     assert (nll.done, nll.failed, nll.unfinished, nll.damaged) == (2, 1, 0, 0)

@@ -1,0 +1,85 @@
+"""What is measured, each in a process of its own: wall seconds and the most memory it held at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one measurement."""
+
+    seconds: float
+    """Without the start of the process and its imports."""
+    peak_mib: float
+    """Of the whole process, its libraries included."""
+    runs: int
+    """How many it found."""
+
+
+def alone(job: Callable[[Path], Cost], folder: Path) -> Cost:
+    """The cost of a job in a fresh process that does nothing else."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(job, folder).result()
+
+
+def collate(folder: Path) -> Cost:
+    """All runs of ``folder / study`` as a frame; what was read before is in ``folder / cache``."""
+    from analysis.cache import Cache
+    from analysis.collect import collect
+    from analysis.studies import open_source
+
+    since = time.perf_counter()
+    runs = collect([open_source(str(folder / "study"))], cache=Cache(folder / "cache"))
+    return _cost(since, len(runs.frame))
+
+
+def collate_with_curves(folder: Path) -> Cost:
+    """The frame without a cache, and every learning curve."""
+    from analysis.collect import collect
+    from analysis.curves import learning_curves
+    from analysis.studies import open_source
+
+    since = time.perf_counter()
+    sources = [open_source(str(folder / "study"))]
+    frame = collect(sources).frame
+    curves = learning_curves(sources, frame).frame
+    return _cost(since, curves["run"].nunique())
+
+
+def summarize(folder: Path) -> Cost:
+    """The frame, as read before, and all tables with their statistics, written as files."""
+    from analysis.cache import Cache
+    from analysis.collect import collect
+    from analysis.report import compose, write
+    from analysis.studies import open_source
+
+    since = time.perf_counter()
+    runs = collect([open_source(str(folder / "study"))], cache=Cache(folder / "cache"))
+    write(compose(runs), str(folder / "summary"))
+    return _cost(since, len(runs.frame))
+
+
+def tune(folder: Path) -> Cost:
+    """The trials of an experiment folder as Ray Tune gives them back, and its frame of last results."""
+    from ray.tune import ExperimentAnalysis, ResultGrid
+
+    from collation.tune import EXPERIMENT
+
+    since = time.perf_counter()
+    grid = ResultGrid(ExperimentAnalysis(str(folder / EXPERIMENT)))
+    frame = grid.get_dataframe()
+    return _cost(since, len(frame))
+
+
+def _cost(since: float, runs: int) -> Cost:
+    seconds = time.perf_counter() - since
+    # Unlike getrusage's, this peak is not what the parent had when it made the process.
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return Cost(seconds, int(found[1]) / 1024 if found else float("nan"), runs)
