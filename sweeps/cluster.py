@@ -6,9 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
 
 import ray
@@ -16,6 +14,7 @@ from ray._private import ray_constants
 
 from lvae_core.config import InputError
 from lvae_core.failures import one_line
+from sweeps.scratch import own_folder
 
 _MIN_OBJECT_STORE = 128 * 2**20
 
@@ -42,25 +41,20 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
         with _connected(address):
             yield
         return
-    # Ray's sockets lie below this folder and their paths may have 107 characters at most.
-    folder = tempfile.mkdtemp(prefix="lvae-ray-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))
-    try:
-        with environment(_OWN_RAY):
-            with _loopback():
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    object_store_memory=max(_MIN_OBJECT_STORE, 2 * object_bytes),
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    _temp_dir=folder,
-                )
-            try:
-                yield
-            finally:
-                ray.shutdown()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_folder("ray") as folder, environment(_OWN_RAY):
+        with _loopback():
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=max(_MIN_OBJECT_STORE, 2 * object_bytes),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder),
+            )
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 import time
 import uuid
 from collections import Counter
@@ -23,6 +22,7 @@ from sweeps.elsewhere import Elsewhere
 from sweeps.plan import PlannedRun
 from sweeps.progress import Display, short
 from sweeps.resources import Resources
+from sweeps.scratch import own_folder
 from sweeps.trainable import Job, RunTrainable
 from sweeps.watch import Interrupt, Watch
 
@@ -131,7 +131,7 @@ class _Round:
             tune.with_parameters(RunTrainable, job=job), {"cpu": given.cpus, "gpu": given.gpus}
         )
         # What Tune writes about trials is of no use to anyone here: the run folders say it all.
-        with tempfile.TemporaryDirectory(prefix="lvae-tune-", ignore_cleanup_errors=True) as scratch:
+        with own_folder("tune") as scratch:
             tune.Tuner(
                 trainable,
                 param_space={"run": tune.grid_search(list(names))},
@@ -142,7 +142,7 @@ class _Round:
                 ),
                 run_config=tune.RunConfig(
                     name="sweep",
-                    storage_path=scratch,
+                    storage_path=str(scratch),
                     failure_config=tune.FailureConfig(max_failures=self._losses),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     callbacks=[watch],
