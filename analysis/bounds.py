@@ -189,7 +189,7 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool) -> list[Line
             # What a cell has in place of numbers is said once, not for each way to count.
             nll or (cell.counts if not lines or not cell.counts.total else None),
             f"±{nll.interval.half_width:.1f}" if nll and nll.interval else None,
-            Difference(nll.mean - exact.mean) if nll and exact is not None and way.estimate else None,
+            _to_exact(nll, exact) if nll and exact is not None and way.estimate else None,
             ppl,
             runs_text(cell.counts) if nll or not lines else None,
             *([fact] if published else []),
@@ -197,6 +197,13 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool) -> list[Line
         ]
         lines.append(Line("ours", f"  {way.name}" if way.estimate else label, tuple(values)))
     return lines if lines[0].label == label else [Line("published", label), *lines]
+
+
+def _to_exact(nll: Average, exact: Average) -> Difference:
+    interval = None
+    if nll.std is not None and exact.std is not None:
+        interval, _ = welch(Moments(nll.n, nll.mean, nll.std), Moments(exact.n, exact.mean, exact.std))
+    return Difference(nll.mean - exact.mean, interval, nll, exact)
 
 
 def _notes(lines: Sequence[Line]) -> list[str]:

@@ -9,26 +9,24 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.frame import CONFIG_FIELDS, STATUSES
+from analysis.frame import STATUSES, TIMES
 from analysis.intervals import Interval, bca_intervals, t_interval
 from analysis.published import AVERAGING
+from analysis.variants import Variant, variant_labels
 from lvae_core.record import ESTIMATES, Bound, bound
 
 SYSTEM_ORDER = ("lstm-lm", "lstm-vae", "lstm-vae-avg")
 
-VARIANT_FIELDS = (*CONFIG_FIELDS, "data_sha256", "numerics")
-"""What makes runs of one cell variants. The dataset's path is not here: a folder counts by its name and its
-content, not by where it lies."""
 
-Signature = tuple[Hashable | None, ...]
+_OF_A_CELL = ("dataset", "system", "num_samples", "setting", "averaging", "status")
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,8 @@ class Average:
     """Monte Carlo standard error of each seed's value."""
     bca: Interval | None = None
     """95% bootstrap interval, where :func:`with_bootstrap` has put it."""
+    runs: tuple[str, ...] = field(default=(), compare=False)
+    """Names of the runs, one a value."""
 
     @property
     def stderr(self) -> float | None:
@@ -109,6 +109,8 @@ class Cell:
     counts: Counts
     averages: Mapping[str, Average]
     """Estimate -> average over the runs that are done."""
+    hours: Average | None = field(default=None, compare=False)
+    """Device-hours of a run that is done: training and evaluation, over all its attempts."""
 
     def estimate(self, metric: str) -> str:
         """The estimate behind ``nll`` or ``ppl`` by the paper's convention.
@@ -129,12 +131,13 @@ def average_cells(frame: pd.DataFrame) -> list[Cell]:
         runs = runs.reset_index(drop=True)
         variants = variant_labels(runs)
         numbers = _Numbers(runs)
+        about = runs[[*_OF_A_CELL]]
         members: dict[tuple[Variant, str], list[int]] = defaultdict(list)
         for position, key in enumerate(zip(variants, runs["setting"], strict=True)):
             members[key].append(position)
         for variant, setting in sorted(members, key=lambda key: key[0].rank):
             positions = members[variant, setting]
-            cells.append(_cell(runs.iloc[positions], numbers, positions, variant.label))
+            cells.append(_cell(about.iloc[positions], numbers, positions, variant.label))
     return sorted(cells, key=paper_order)
 
 
@@ -157,82 +160,14 @@ def with_bootstrap(cells: Sequence[Cell], rng: np.random.Generator) -> list[Cell
     return [dataclasses.replace(cell, averages=a) for cell, a in zip(cells, averages, strict=True)]
 
 
-@dataclass(frozen=True)
-class Variant:
-    """Which group of equal configs a run belongs to."""
-
-    label: str
-    rank: tuple[tuple[bool, Any], ...]
-    """Sorts variants by the values of the fields in which they differ, unknown ones last."""
-
-
-def variant_labels(runs: pd.DataFrame) -> list[Variant]:
-    """The variant of each run of one system and L (both settings, so that a row's halves match)."""
-    columns = [runs[name].astype(object).where(runs[name].notna(), None) for name in VARIANT_FIELDS]
-    signatures: list[Signature] = list(zip(*columns, strict=True))
-    resolved = _resolve(signatures)
-    distinct = list(dict.fromkeys(resolved.values()))
-    differing = [
-        position
-        for position in range(len(VARIANT_FIELDS))
-        if len({signature[position] for signature in distinct} - {None}) > 1
-    ]
-    variants = {signature: _variant(signature, differing) for signature in distinct}
-    return [variants[resolved[signature]] for signature in signatures]
-
-
-def _resolve(signatures: Iterable[Signature]) -> dict[Signature, Signature]:
-    """Signature -> the one it stands for.
-
-    A run that is not done knows less (no data hash, perhaps no config): it is counted with the only
-    group that it fits, and on its own where it fits several.
-    """
-    distinct = dict.fromkeys(signatures)
-    # What is known in full stands for itself.
-    complete = [known for known in distinct if None not in known]
-    resolved = {known: known for known in complete}
-    for known in sorted((s for s in distinct if None in s), key=lambda s: s.count(None)):
-        places = [position for position, value in enumerate(known) if value is not None]
-        fits = [full for full in complete if all(full[place] == known[place] for place in places)]
-        if len(fits) == 1:
-            resolved[known] = fits[0]
-        else:
-            resolved[known] = known
-            complete.append(known)
-    return resolved
-
-
-def _variant(signature: Signature, differing: Sequence[int]) -> Variant:
-    values = [(VARIANT_FIELDS[position], signature[position]) for position in differing]
-    return Variant(
-        label=", ".join(_setting(name, value) for name, value in values),
-        rank=tuple((value is None, value) for _, value in values),
-    )
-
-
-def _setting(name: str, value: Any) -> str:
-    if name == "data_sha256":
-        return f"data={'?' if value is None else value[:8]}"
-    return f"{name}={setting_text(value)}"
-
-
-def setting_text(value: Any) -> str:
-    """A config value as ``--set`` takes it."""
-    if value is None:
-        return "?"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return str(value)
-
-
 class _Numbers:
     """The estimates of runs as plain arrays: a frame's own arithmetic is slow for a few values a time."""
 
     def __init__(self, runs: pd.DataFrame) -> None:
         self.done = (runs["status"] == "done").to_numpy()
         self.seeds = runs["seed"].to_numpy(np.int64, na_value=-1)
+        self.names = runs["run"].to_numpy(object)
+        self.hours = sum((_floats(runs[name]) for name in TIMES), np.zeros(len(runs))) / 3600
         self._columns = {
             name: (_floats(runs[name]), _floats(runs[f"{name}_stderr"]))
             for name in ESTIMATES
@@ -241,13 +176,23 @@ class _Numbers:
 
     def averages(self, positions: Sequence[int]) -> dict[str, Average]:
         """Of those runs that are done."""
-        done = np.array([position for position in positions if self.done[position]], dtype=np.int64)
-        found = {}
-        for name, (values, errors) in self._columns.items():
-            there = done[~np.isnan(values[done])]
-            if len(there):
-                found[name] = average(self.seeds[there], values[there], errors[there])
-        return found
+        found = {name: self._average(positions, *column) for name, column in self._columns.items()}
+        return {name: average for name, average in found.items() if average}
+
+    def cost(self, positions: Sequence[int]) -> Average | None:
+        """Device-hours of those runs that are done."""
+        return self._average(positions, self.hours, np.full(len(self.hours), np.nan))
+
+    def _average(
+        self, positions: Sequence[int], values: NDArray[np.float64], errors: NDArray[np.float64]
+    ) -> Average | None:
+        there = np.array(
+            [p for p in positions if self.done[p] and not math.isnan(values[p])], dtype=np.int64
+        )
+        if not len(there):
+            return None
+        found = average(self.seeds[there], values[there], errors[there])
+        return dataclasses.replace(found, runs=tuple(map(str, self.names[there])))
 
 
 def average(
@@ -284,6 +229,7 @@ def _cell(runs: pd.DataFrame, numbers: _Numbers, positions: Sequence[int], varia
         averaging=str(averagings[0]),
         counts=Counts(**{status: int(counts.get(status, 0)) for status in STATUSES}),
         averages=numbers.averages(positions),
+        hours=numbers.cost(positions),
     )
 
 

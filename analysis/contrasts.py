@@ -96,7 +96,7 @@ def _pair_line(comparison: Comparison) -> Line:
         "ours",
         f"  {_label(comparison.a)}",
         (
-            None if paired.mean is None else Difference(paired.mean),
+            None if paired.mean is None else Difference(paired.mean, paired.interval, *comparison.averages),
             paired.interval,
             str(len(paired.seeds)),
             p_text(comparison.flip_holm),
@@ -194,7 +194,7 @@ def _published_line(cell: Cell, fact: Fact, name: str) -> Line:
             average,
             str(average.n),
             fact,
-            Difference(verdict.difference),
+            Difference(verdict.difference, verdict.interval, average, fact),
             verdict.interval,
             None if verdict.margin is None else f"{verdict.margin:.1f}",
             verdict.word,

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.cells import VARIANT_FIELDS, Variant, variant_labels
 from analysis.frame import frame_of, in_order, table_of
+from analysis.variants import VARIANT_FIELDS, Variant, variant_labels
 
 _CELL = ("dataset", "system", "num_samples", "setting")
 
@@ -35,12 +35,13 @@ def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
     present: dict[_Cell, set[int]] = defaultdict(set)
     by_study: dict[str, dict[_Cell, set[int]]] = defaultdict(lambda: defaultdict(set))
     example: dict[_Cell, dict[str, Any]] = {}
+    known: set[_Cell] = set()
     named = frame[frame["dataset"].notna()]
     for _, runs in named.groupby(["dataset", "system", "num_samples"], sort=False):
         variants = variant_labels(runs)
         current = runs["averaging"].notna() & (runs["numerics"].fillna("current") == "current")
-        columns = (runs[name] for name in ("study", "seed", *_CELL))
-        for position, (variant, counts, study, seed, dataset, system, L, setting) in enumerate(
+        columns = (runs[name] for name in ("status", "study", "seed", *_CELL))
+        for position, (variant, counts, status, study, seed, dataset, system, L, setting) in enumerate(
             zip(variants, current, *columns, strict=True)
         ):
             cell = _Cell(dataset, system, L, setting, variant)
@@ -48,8 +49,9 @@ def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
             if counts:
                 by_study[study][cell].add(seed)
                 # One that is done knows most, its data included.
-                if cell not in example or runs["status"].iloc[position] == "done":
+                if cell not in example or (status == "done" and cell not in known):
                     example.setdefault(cell, {}).update(_known(runs.iloc[position]))
+                    known |= {cell} if status == "done" else set()
     rows = []
     for study, cells in by_study.items():
         counts = Counter(seed for seeds in cells.values() for seed in seeds)

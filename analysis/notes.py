@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from analysis.cells import Cell, setting_text
+from analysis.cells import Cell
 from analysis.frame import CONFIG_FIELDS
 from analysis.published import PROTOCOL, TEST_SPLITS, TITLES
 from analysis.values import row_label
+from analysis.variants import setting_text
 from lvae_core.config import RunConfig
 
 COLLAPSED = 0.1

@@ -22,6 +22,7 @@ from analysis.values import (
     row_label,
     runs_text,
 )
+from analysis.verdicts import judge
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,9 @@ def _difference(cell: Cell | None, metric: str, row: _Row) -> Difference | None:
         return None
     average = cell.averages.get(cell.estimate(metric))
     fact = row[cell.dataset, cell.setting, metric]
-    return Difference(average.mean - fact.mean) if average and fact else None
+    if not average or not fact:
+        return None
+    return Difference(average.mean - fact.mean, judge(average, fact).interval, average, fact)
 
 
 def _row_records(number: str, metrics: Sequence[str], row: _Row, cells: Sequence[Cell]) -> list[Record]:

@@ -7,7 +7,7 @@ computing with. Nothing here draws.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from analysis.cells import Average, Cell, Counts
@@ -26,6 +26,11 @@ class Difference:
     """Ours - published (or ours - another row's), in the unit of its column."""
 
     value: float
+    interval: Interval | None = field(default=None, compare=False)
+    """95%."""
+    a: Average | None = field(default=None, compare=False)
+    b: Average | Fact | Derived | None = field(default=None, compare=False)
+    """What is subtracted from what."""
 
 
 Value = Average | Fact | Derived | Difference | Interval | Counts | str | None

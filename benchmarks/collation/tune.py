@@ -27,15 +27,14 @@ def write_trials(folder: Path, trials: int) -> None:
 
     from sweeps.cluster import cluster
 
-    def storage() -> StorageContext:
-        return StorageContext(storage_path=str(folder), experiment_dir_name=EXPERIMENT)
-
+    # One for all: each has a staging folder of its own, named by the second in which it was made.
+    storage = StorageContext(storage_path=str(folder), experiment_dir_name=EXPERIMENT)
     rng = np.random.default_rng(0)
     with cluster(None):
-        controller = TuneController(storage=storage())
+        controller = TuneController(storage=storage)
         loggers = [JsonLoggerCallback(), CSVLoggerCallback()]
         for config in configs(trials):
-            trial = Trial("lvae", config=config.to_dict(), storage=storage(), stub=True)
+            trial = Trial("lvae", config=config.to_dict(), storage=storage, stub=True)
             trial.create_placement_group_factory()
             trial.init_local_path()
             rows = metrics_of(config, rng)

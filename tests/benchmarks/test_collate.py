@@ -1,0 +1,35 @@
+"""The benchmark of reading: what it reads is what it wrote, on both sides."""
+
+from pathlib import Path
+
+import pytest
+from collate import measure, table
+from collation.measure import collate, summarize
+from collation.synthetic import write_runs
+from rich.console import Console
+
+RUNS = 130
+"""More than the paper's grid: a second variant begins."""
+
+
+def test_ours_finds_every_run_and_the_cache_gives_the_same(tmp_path: Path) -> None:
+    write_runs(tmp_path / "study", RUNS)
+    assert collate(tmp_path).runs == RUNS
+    again = collate(tmp_path)
+    assert again.runs == RUNS
+    assert again.seconds > 0
+    assert 10 < again.peak_mib < 10_000
+    assert summarize(tmp_path).runs == RUNS
+    text = (tmp_path / "summary" / "runs.csv").read_text()
+    assert text.count(",done,") == RUNS
+
+
+@pytest.mark.slow
+def test_the_table_holds_both_sides(tmp_path: Path) -> None:
+    costs = measure(tmp_path, RUNS, 12)
+    *ours, tune = costs.values()
+    assert [cost.runs for cost in ours] == [RUNS] * len(ours)
+    assert tune.runs == 12
+    console = Console(width=120, record=True)
+    console.print(table(costs, RUNS))
+    assert "12 read by Tune, its time scaled" in console.export_text()
