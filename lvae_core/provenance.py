@@ -33,7 +33,7 @@ def describe_attempt(
         },
         "host": platform.node(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu",
         "threads": threads,
         "precision": precision,
@@ -62,7 +62,8 @@ def _commit() -> dict[str, Any]:
 
 
 @functools.cache
-def _processor() -> str:
+def processor() -> str:
+    """The name of the machine's processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -12,6 +12,9 @@ import torch
 from lvae_core.allocator import keep_freed_memory
 from lvae_core.config import InputError, RunConfig
 
+CONTEXT_BYTES = 640 * 2**20
+"""What CUDA keeps of a GPU for each process beside its tensors, at most about this."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
@@ -29,6 +32,8 @@ class Runtime:
     """…and whenever this much time has passed since the last, in an epoch or in evaluation."""
     progress_seconds: float = 1.0
     """Yield a :class:`Progress` about this often."""
+    device_share: float = 1.0
+    """Of a GPU's memory, what this process may take; more is out of memory, whatever is free."""
     launch: str = field(default_factory=lambda: uuid.uuid4().hex)
     """The sweep, or the one command, that the run is executed for; see :mod:`lvae_core.claims`."""
 
@@ -64,9 +69,22 @@ def set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
     if config.deterministic:
         # cuBLAS reads it when it is first used; without it torch refuses to be deterministic.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if runtime.device.startswith("cuda"):
+        total = torch.cuda.get_device_properties(runtime.device).total_memory
+        torch.cuda.set_per_process_memory_fraction(
+            memory_fraction(runtime.device_share, total), runtime.device
+        )
     # As torch.use_deterministic_algorithms, less the compiler that it imports: seconds of every start.
     torch.set_deterministic_debug_mode("error" if config.deterministic else "default")
     # cuDNN would compute an LSTM's float32 with ten bits of mantissa unless told otherwise.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     # It would fill every fresh tensor to expose reads of what was never written; there are none here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def memory_fraction(share: float, total: int) -> float:
+    """The part of a GPU's ``total`` bytes that is left to tensors where a process has ``share`` of it.
+
+    The process itself takes some of the share; a whole GPU is not limited.
+    """
+    return 1.0 if share >= 1 else max(share - CONTEXT_BYTES / total, 0.1 * share)

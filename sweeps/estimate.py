@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from statistics import fmean
+from typing import Literal
 
 TRAIN_SHARE = 0.8
 """Of a run's time, what training takes where nothing like it has been measured."""
+
+
+Basis = Literal["runs", "probe", "operations", "dataset"]
+"""What an expectation rests on: runs of the cell; a probe of it; runs and probes of others, scaled by the
+counted operations; the mean over its dataset's runs."""
 
 
 class Speed:
@@ -15,6 +21,8 @@ class Speed:
     def __init__(self) -> None:
         # Cell, and dataset -> runs and the sums of their seconds of training and of evaluation.
         self._sums: dict[str, tuple[int, float, float]] = {}
+        self._probed: dict[str, tuple[int, float, float]] = {}
+        self._operations: Mapping[str, float] = {}
 
     def add(self, cell: str, train_seconds: float, evaluate_seconds: float) -> None:
         """A run of ``cell`` took this long."""
@@ -22,14 +30,35 @@ class Speed:
             runs, train, evaluate = self._sums.get(key, (0, 0.0, 0.0))
             self._sums[key] = runs + 1, train + train_seconds, evaluate + evaluate_seconds
 
-    def expect(self, cell: str) -> float | None:
-        """Seconds that a run of ``cell`` will take.
+    def suppose(self, cell: str, train_seconds: float, evaluate_seconds: float) -> None:
+        """A probe says that a run of ``cell`` takes this long at most; finished runs know better."""
+        self._probed[cell] = 1, train_seconds, evaluate_seconds
 
-        The mean over finished runs of the cell; else over those of its dataset, which is rough, since
-        systems differ; None where neither has one.
-        """
+    def weigh(self, operations: Mapping[str, float]) -> None:
+        """Cell -> how much there is to compute in a run of it: scales what is known of other cells."""
+        self._operations = operations
+
+    def expect(self, cell: str) -> float | None:
+        """Seconds that a run of ``cell`` will take; None where nothing has been measured."""
+        if self.basis(cell) == "operations":
+            return self._operations[cell] * self._seconds_per_operation(_dataset(cell))
         runs, train, evaluate = self._like(cell)
         return (train + evaluate) / runs if runs else None
+
+    def basis(self, cell: str) -> Basis | None:
+        """What :meth:`expect` rests on: the first that there is."""
+        if cell in self._sums:
+            return "runs"
+        if cell in self._probed:
+            return "probe"
+        if cell in self._operations and self._weighed():
+            return "operations"
+        return "dataset" if _dataset(cell) in self._sums else None
+
+    def rank(self, cell: str) -> float | None:
+        """Large where a run takes long: in seconds, or in operations as long as nothing is measured."""
+        seconds = self.expect(cell)
+        return self._operations.get(cell) if seconds is None else seconds
 
     def done_share(self, cell: str, phase: str, fraction: float) -> float:
         """The part of a run's time, 0 to 1, that lies behind at ``fraction`` of a phase."""
@@ -38,7 +67,25 @@ class Speed:
         return share * fraction if phase == "train" else share + (1.0 - share) * fraction
 
     def _like(self, cell: str) -> tuple[int, float, float]:
-        return self._sums.get(cell) or self._sums.get(_dataset(cell)) or (0, 0.0, 0.0)
+        return (
+            self._sums.get(cell)
+            or self._probed.get(cell)
+            or self._sums.get(_dataset(cell))
+            or (0, 0.0, 0.0)
+        )
+
+    def _weighed(self) -> list[str]:
+        """The cells of which both the time and the operations are known."""
+        return [cell for cell in self._operations if cell in self._sums or cell in self._probed]
+
+    def _seconds_per_operation(self, dataset: str) -> float:
+        known = self._weighed()
+        near = [cell for cell in known if _dataset(cell) == dataset] or known
+        rates = []
+        for cell in near:
+            runs, train, evaluate = self._like(cell)
+            rates.append((train + evaluate) / runs / self._operations[cell])
+        return fmean(rates)
 
 
 def _dataset(cell: str) -> str:

@@ -22,6 +22,7 @@ from sweeps.elsewhere import Elsewhere
 from sweeps.plan import PlannedRun
 from sweeps.progress import Display, short
 from sweeps.resources import Resources
+from sweeps.schedule import longest_first
 from sweeps.scratch import own_folder
 from sweeps.trainable import Job, RunTrainable
 from sweeps.watch import Interrupt, Watch
@@ -39,6 +40,7 @@ def launch(
     resources: Resources,
     display: Display,
     *,
+    given: Mapping[str, Resources] | None = None,
     runtime: Runtime | None = None,
     losses: int = LOSSES,
 ) -> bool:
@@ -53,6 +55,7 @@ def launch(
         corpora: theirs, by the datasets that the configs name.
         study: where they are kept; its folder exists.
         resources: of each run.
+        given: run name -> what it has instead.
         display: told of everything; its board has ``runs`` waiting.
         runtime: when to write checkpoints. Device, threads and launch are set here.
         losses: see above.
@@ -64,6 +67,7 @@ def launch(
     board = display.board
     lost: Counter[str] = Counter()
     starved: set[str] = set()
+    usual = {run.name: resources for run in runs} | dict(given or {})
     elsewhere = Elsewhere(study, board, runs, display.say)
     with Interrupt() as interrupt, environment(_TUNE), _quiet():
         elsewhere.begin()
@@ -71,17 +75,17 @@ def launch(
         # actor dies while it is being reset, and all that wait when Tune itself fails.
         while (board.waiting or board.elsewhere) and not interrupt.requested:
             elsewhere.look()
-            names = [name for name in board.waiting if name not in starved]
-            given = resources
+            names, each = [name for name in board.waiting if name not in starved], usual
             if not names:
-                names, given = list(board.waiting), resources.enlarged()
+                names, each = list(board.waiting), {name: each[name].enlarged() for name in board.waiting}
             if not names:
                 display.refresh()
                 time.sleep(_WAIT_SECONDS)
                 continue
-            watch = Watch(display, interrupt, elsewhere, lost, starved, given)
+            names = longest_first(names, lambda name: board.speed.rank(board.waiting[name]))
+            watch = Watch(display, interrupt, elsewhere, lost, starved, each)
             try:
-                round_.fit(names, given, watch, elsewhere)
+                round_.fit(names, each, resources.max_concurrent, watch, elsewhere)
             except Exception as error:
                 if not board.running:
                     raise
@@ -119,16 +123,24 @@ class _Round:
         self._study, self._losses = study, losses
         self._runtime = replace(runtime, launch=uuid.uuid4().hex)
 
-    def fit(self, names: Sequence[str], given: Resources, watch: Watch, elsewhere: Elsewhere) -> None:
+    def fit(
+        self,
+        names: Sequence[str],
+        each: Mapping[str, Resources],
+        max_concurrent: int,
+        watch: Watch,
+        elsewhere: Elsewhere,
+    ) -> None:
         job = Job(
             study=self._study.url,
             configs=self._configs,
             corpora=self._corpora,
-            runtime=replace(self._runtime, device=given.device, threads=given.cpus),
+            runtime=self._runtime,
+            resources=each,
             gone=dict(elsewhere.gone),
         )
         trainable = tune.with_resources(
-            tune.with_parameters(RunTrainable, job=job), {"cpu": given.cpus, "gpu": given.gpus}
+            tune.with_parameters(RunTrainable, job=job), lambda config: each[config["run"]].placement()
         )
         # What Tune writes about trials is of no use to anyone here: the run folders say it all.
         with own_folder("tune") as scratch:
@@ -137,7 +149,7 @@ class _Round:
                 param_space={"run": tune.grid_search(list(names))},
                 tune_config=tune.TuneConfig(
                     reuse_actors=True,
-                    max_concurrent_trials=given.max_concurrent or None,
+                    max_concurrent_trials=max_concurrent or None,
                     trial_dirname_creator=lambda trial: str(trial.trial_id),
                 ),
                 run_config=tune.RunConfig(

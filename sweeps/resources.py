@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lvae_core.config import InputError
 
@@ -21,6 +22,24 @@ class Resources:
     def __post_init__(self) -> None:
         if not self.device:
             object.__setattr__(self, "device", "cuda" if self.gpus else "cpu")
+
+    @property
+    def share(self) -> float:
+        """Devices that it takes up: GPUs, or CPU cores where it has none."""
+        return self.gpus or self.cpus
+
+    @property
+    def memory_share(self) -> float:
+        """Of the GPU that it computes on, the memory that it may take."""
+        return min(1.0, self.gpus) if self.gpus else 1.0
+
+    def placement(self) -> Any:
+        """The same as Ray Tune asks for it."""
+        from ray.tune import PlacementGroupFactory  # takes seconds
+
+        return PlacementGroupFactory(
+            [{"CPU": self.cpus, "GPU": self.gpus} if self.gpus else {"CPU": self.cpus}]
+        )
 
     def enlarged(self) -> Resources:
         """Twice the share of a GPU, for a run that a share was too small for."""

@@ -6,7 +6,7 @@ import gc
 import time
 import warnings
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -21,6 +21,7 @@ from lvae_core.patience import StoreWarning, may_pass
 from lvae_core.record import DamageWarning, Study
 from lvae_core.runtime import Progress, Runtime
 from lvae_core.trainer import execute
+from sweeps.resources import Resources
 
 STORE_PATIENCE = 60.0
 """Seconds for which a store that fails is tried again before the run starts anew, perhaps elsewhere."""
@@ -45,6 +46,9 @@ class Job:
     corpora: Mapping[str, ray.ObjectRef[Corpus]]
     """Dataset, as the configs name it -> its encoded corpus."""
     runtime: Runtime
+    """But for what depends on a run's resources."""
+    resources: Mapping[str, Resources]
+    """Run name -> what it has."""
     gone: Mapping[str, Sighting]
     """Run name -> a claim whose holder is known to be gone."""
 
@@ -72,7 +76,7 @@ class RunTrainable(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._close()
-        if not _device_works(self._job.runtime.device):
+        if not _device_works(self._runtime.device):
             # A fresh process takes its place.
             ray.actor.exit_actor()  # type: ignore[no-untyped-call]
         self._begin(new_config["run"])
@@ -82,6 +86,10 @@ class RunTrainable(tune.Trainable):
         # The launch has made the study's folder: one that is missing is gone and must not be made anew.
         self._folder = Study(self._job.study, create=False, patience=STORE_PATIENCE).run(name)
         self._config = self._job.configs[name]
+        given = self._job.resources[name]
+        self._runtime = replace(
+            self._job.runtime, device=given.device, threads=given.cpus, device_share=given.memory_share
+        )
         self._iterator: Generator[Progress] | None = None
         self._metrics: Mapping[str, Any] | None = None
         self._last_report: Report | None = None
@@ -146,7 +154,7 @@ class RunTrainable(tune.Trainable):
 
     def _consume(self) -> Progress:
         if self._iterator is None:
-            corpus, runtime = self._get_corpus(), self._job.runtime
+            corpus, runtime = self._get_corpus(), self._runtime
             claim = acquire(self._folder, runtime.launch, gone=self._job.gone.get(self._folder.name))
             self._iterator = execute(self._config, corpus, self._folder, runtime, claim)
         until = time.monotonic() + STEP_SECONDS

@@ -59,7 +59,7 @@ class Watch(tune.Callback):
         elsewhere: Elsewhere,
         lost: Counter[str],
         starved: set[str],
-        resources: Resources,
+        resources: Mapping[str, Resources],
     ) -> None:
         self._display, self._board, self._interrupt = display, display.board, interrupt
         self._elsewhere, self._lost, self._starved = elsewhere, lost, starved
@@ -81,7 +81,9 @@ class Watch(tune.Callback):
         if self._wants_more(name, result):
             self._starved.add(name)
             self._board.lose(name)
-            news = [f"out of memory; to be tried once more on {self._resources.enlarged().gpus:g} GPUs"]
+            news = [
+                f"out of memory; to be tried once more on {self._resources[name].enlarged().gpus:g} GPUs"
+            ]
         else:
             self._board.report(name, result)
         for line in (*result["warnings"], *news):
@@ -89,7 +91,7 @@ class Watch(tune.Callback):
 
     def _wants_more(self, name: str, report: Mapping[str, Any]) -> bool:
         failed = report["phase"] == "failed" and report["failure"]["class"] == "out_of_memory"
-        return failed and 0 < self._resources.gpus < 1 and name not in self._starved
+        return failed and 0 < self._resources[name].gpus < 1 and name not in self._starved
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._lose(trial)
@@ -106,7 +108,8 @@ class Watch(tune.Callback):
             self._told = True
         if self._board.running or time.monotonic() - self._busy > _IDLE_SECONDS:
             if not self._board.running:
-                wanted = f"{self._resources.cpus} CPUs and {self._resources.gpus:g} GPUs"
+                given = self._resources[next(iter(self._resources))]
+                wanted = f"{given.cpus} CPUs and {given.gpus:g} GPUs"
                 self._display.say(f"waiting for a node with {wanted} free; see `ray status`")
             self._busy = time.monotonic()
         self._elsewhere.look()
