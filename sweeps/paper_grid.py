@@ -30,6 +30,7 @@ from sweeps.closing import plan_table, print_closing
 from sweeps.grid import PRESETS, Grid
 from sweeps.plan import Plan, PlannedRun, make_plan
 from sweeps.progress import Board, Display, console
+from sweeps.wandb_mirror.driver import mirrored
 
 _arg = tyro.conf.arg
 _preset = partial(_arg, help_behavior_hint="(default: the preset's)")
@@ -84,6 +85,14 @@ class Options:
     """Save the whole training state at the end of every N epochs,"""
     checkpoint_minutes: Annotated[float, _arg(metavar="M")] = 10.0
     """and whenever M minutes have passed since, in the middle of an epoch or of an evaluation."""
+    wandb: Literal["disabled", "offline", "online"] = "disabled"
+    """Mirror every run to W&B; the run folders stay what counts."""
+    wandb_project: Annotated[str, _arg(metavar="NAME")] = "lvae"
+    """The W&B project of the mirror,"""
+    wandb_entity: Annotated[
+        str | None, _arg(metavar="NAME", help_behavior_hint="(default: the API key's own)")
+    ] = None
+    """and whose it is."""
     dry_run: _Flag = False
     """Print the plan and what it costs; start nothing."""
     retry_failed: _Flag = False
@@ -175,10 +184,14 @@ def run(options: Options, *, again: str) -> int:
     if not todo:
         out.print(f"nothing to start: {len(plan.with_status('done'))} of {len(plan.runs)} runs are done")
         return int(print_closing(out, plan, {}, options.folder))
-    study.check_writable()
-    board = Board.of(plan, todo)
-    out.print(f"{options.folder}: {len(todo)} of {len(plan.runs)} runs to do", markup=False)
-    went_through = launch_on_ray(options, todo, corpora, study, Display(board, out))
+    say = partial(out.print, markup=False, soft_wrap=True)
+    where = options.folder, options.wandb_project, options.wandb_entity
+    with mirrored(options.wandb, study.url, *where, say) as mirror:
+        study.check_writable()
+        board = Board.of(plan, todo)
+        out.print(f"{options.folder}: {len(todo)} of {len(plan.runs)} runs to do", markup=False)
+        mirror(plan, board)
+        went_through = launch_on_ray(options, todo, corpora, study, Display(board, out))
     failed = print_closing(out, look_up(configs, corpora, study), board.failures, options.folder)
     if not went_through:
         out.print(f"interrupted; this goes on from here: {again}", markup=False, soft_wrap=True)

@@ -1,0 +1,270 @@
+"""One W&B run a run, through the wandb library; what it lacks is asked of the server, never guessed.
+
+W&B's step of a row is its place in ``metrics.jsonl``. A W&B run that exists is resumed, the server says how
+many rows it has, and only those after them are sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import requests
+import wandb
+from wandb.sdk.lib import wbauth
+from wandb.sdk.lib.service.service_connection import WandbApiFailedError
+
+from lvae_core.config import InputError
+from lvae_core.record import RunFolder
+from sweeps.wandb_mirror.content import FAILURE, JOB_TYPE, Content
+from sweeps.wandb_mirror.cursor import Cursor, read_cursor, sole_sender, write_cursor
+
+INIT_SECONDS, FINISH_SECONDS, CONFIRM_SECONDS, PROBE_SECONDS = 20.0, 20.0, 5.0, 5.0
+
+RETRIES = 10**6
+"""A server that is away comes back; how long is waited for it is ours to say, not the library's."""
+
+
+class UnreachableError(Exception):
+    """W&B cannot be reached, or does not take what it is sent, for now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where runs go."""
+
+    project: str
+    entity: str | None = None
+    mode: Literal["online", "offline"] = "online"
+    folder: str = "."
+    """Offline: the directory below which ``wandb/offline-run-…`` are written."""
+
+    @property
+    def place(self) -> str:
+        """Its name in cursors."""
+        whose = f"{self.entity or ''}/{self.project}"
+        if self.mode == "offline":
+            return f"offline {Path(self.folder).absolute()} {whose}"
+        return f"{base_url()} {whose}"
+
+
+def base_url() -> str:
+    """The server's address."""
+    return str(wandb.setup().settings.base_url)
+
+
+def require_key(what: str) -> None:
+    """Use the user's key for all that follows.
+
+    Args:
+        what: asks for it.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not wbauth.authenticate_session(host=base_url(), source="lvae", prompt=False, no_offline=True):
+        raise InputError(
+            f"{what}: no API key for {base_url()}; set WANDB_API_KEY, or run `wandb login`, which keeps "
+            "one in ~/.netrc"
+        )
+
+
+def reachable() -> bool:
+    """Whether the server answers at all; in seconds."""
+    try:
+        return requests.get(f"{base_url()}/healthz", timeout=PROBE_SECONDS).status_code < 500
+    except requests.RequestException:
+        return False
+
+
+class Sender:
+    """An open W&B run. It ends with :meth:`finish`."""
+
+    def __init__(self, target: Target, content: Content, folder: RunFolder) -> None:
+        """Open the W&B run of ``content``, which exists or does not.
+
+        Raises:
+            UnreachableError: it cannot be opened now.
+            BusyError: another process is sending it.
+        """
+        self._target, self._folder = target, folder
+        self._cursor = read_cursor(folder, target.place)
+        self._stack = contextlib.ExitStack()
+        self._stack.enter_context(sole_sender(f"{target.place} {content.id}"))
+        try:
+            self._scratch = _scratch(target)
+            self._stack.callback(shutil.rmtree, self._scratch, ignore_errors=True)
+            self._run = self._open(content)
+        except BaseException:
+            self._stack.close()
+            raise
+        self._sent: dict[int, Mapping[str, Any]] = {}
+        self.url = str(self._run.project_url or "")
+        self._next = self._cursor.rows if target.mode == "offline" else int(self._run.starting_step)
+        self.disagrees = not self._cursor.agrees(content)
+        """Whether rows that were sent are not the run's any more; they stay as they are."""
+
+    def _open(self, content: Content) -> wandb.Run:
+        online = self._target.mode == "online"
+        settings = wandb.Settings(
+            **_QUIET,
+            init_timeout=INIT_SECONDS,
+            finish_timeout=FINISH_SECONDS,
+            finish_timeout_raises=True,
+            stop_fn=lambda: None,  # nothing that is asked of a mirror may stop the process that it is
+        )
+        try:
+            run = wandb.init(
+                project=self._target.project,
+                entity=self._target.entity,
+                id=content.id,
+                name=content.name,
+                group=content.group,
+                job_type=JOB_TYPE,
+                tags=content.tags,
+                config=dict(content.config),
+                mode=self._target.mode,
+                # A directory that is written offline has only what earlier ones lack.
+                resume="allow" if online else None,
+                reinit="create_new",
+                dir=str(self._scratch),
+                settings=settings,
+            )
+        except wandb.Error as error:
+            forget_all()
+            raise UnreachableError(_line(error)) from None
+        run.define_metric("epoch", hidden=True)
+        run.define_metric("*", step_metric="epoch")
+        return run
+
+    def send_rows(self, content: Content) -> None:
+        """Send the rows that W&B has not yet."""
+        for place, row in enumerate(content.rows):
+            if place >= self._next:
+                self._run.log(dict(row), step=place, commit=True)
+                self._next = place + 1
+                self._sent[place] = row
+            elif self._sent.get(place, row) != row:
+                self.disagrees = True
+
+    def finish(self, content: Content) -> None:
+        """Send all that is missing and end the W&B run in the state of ``content``.
+
+        Raises:
+            UnreachableError: W&B has not confirmed it; what is missing is sent when it is opened again.
+        """
+        try:
+            self.send_rows(content)
+            there = self._run.summary.keys()  # type: ignore[no-untyped-call]
+            # Of an earlier attempt; what is in W&B's summary cannot be taken out again, only be emptied.
+            gone = {key: None for key in FAILURE if key in there and key not in content.summary}
+            self._run.summary.update({**content.summary, **gone})
+            if content.state == "preempted":
+                self._run.mark_preempting()
+            self._run.finish(exit_code=0 if content.state == "finished" else 1)
+            if self._target.mode == "online":
+                self._confirm(content)
+            else:
+                self._put_in_place(content)
+        except (TimeoutError, wandb.Error, WandbApiFailedError) as error:
+            raise UnreachableError(_line(error)) from None
+        finally:
+            self._stack.close()
+        write_cursor(self._folder, self._target.place, Cursor.after(content))
+
+    def _confirm(self, content: Content) -> None:
+        """Ask the server: the library does not complain where a request was refused for good."""
+        settings = self._run.settings
+        path = f"{settings.entity}/{settings.project}/{content.id}"
+        until = time.monotonic() + CONFIRM_SECONDS
+        while True:
+            there = wandb.Api(timeout=int(FINISH_SECONDS)).run(path)
+            if there.historyLineCount >= len(content.rows) and there.state != "running":
+                return
+            if time.monotonic() >= until:
+                raise TimeoutError("W&B does not have all that was sent")
+            time.sleep(1.0)
+
+    def _put_in_place(self, content: Content) -> None:
+        """Show the finished directory, whole, where ``wandb sync`` looks for it."""
+        (made,) = self._scratch.glob("wandb/offline-run-*")
+        path = _free(Path(self._target.folder, "wandb", made.name).absolute())
+        write_cursor(self._folder, self._target.place, self._cursor, (str(path), Cursor.after(content)))
+        made.rename(path)
+
+    def drop(self) -> None:
+        """Let go of a run that :func:`forget_all` has ended."""
+        self._stack.close()
+
+
+def forget_all() -> None:
+    """Start the library anew: a run that it could not open stays taken for it until then."""
+    with contextlib.suppress(Exception):
+        wandb.teardown(exit_code=1)
+
+
+def prepare_environment() -> None:
+    """Keep what the user's environment says of other runs, and reports to third parties, out of ours."""
+    for name in (
+        "SWEEP_ID",
+        "RUN_ID",
+        "RESUME",
+        "NAME",
+        "RUN_GROUP",
+        "JOB_TYPE",
+        "TAGS",
+        "MODE",
+        "SERVICE",
+    ):
+        os.environ.pop(f"WANDB_{name}", None)
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    os.environ.setdefault("WANDB_SILENT", "true")
+
+
+_SCRATCH = ".mirror-"
+
+_QUIET: Mapping[str, Any] = {
+    "console": "off",
+    "silent": True,
+    "symlink": False,
+    "save_code": False,
+    "disable_git": True,
+    "label_disable": True,
+    "x_save_requirements": False,
+    # The mirror's machine is not the one that trains.
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_disable_machine_info": True,
+    "x_disable_viewer": True,
+    "x_file_stream_retry_max": RETRIES,
+    "x_file_stream_retry_wait_max_seconds": 30.0,
+    "x_graphql_retry_max": RETRIES,
+}
+
+
+def _scratch(target: Target) -> Path:
+    """A directory to write in: for offline use on the disk where it is to be."""
+    # Online nothing of it is needed once it is sent.
+    parent = Path(tempfile.gettempdir() if target.mode == "online" else f"{target.folder}/wandb")
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f"{_SCRATCH}*-*"):
+        if not Path("/proc", left.name.split("-")[1]).exists():
+            shutil.rmtree(left, ignore_errors=True)  # its process was killed
+    return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=parent))
+
+
+def _free(path: Path) -> Path:
+    """``path``, or with a number where that exists."""
+    candidates = (path.with_name(f"{path.name}-{n}") for n in range(1, 10**6))
+    return path if not path.exists() else next(c for c in candidates if not c.exists())
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

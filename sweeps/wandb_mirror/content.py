@@ -1,0 +1,132 @@
+"""What W&B is to hold of a run, as a pure function of its run folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from lvae_core.claims import look
+from lvae_core.config import RunConfig, canonical_json
+from lvae_core.record import DamagedError, RunFolder, metrics_sha256
+
+State = Literal["running", "finished", "failed", "preempted"]
+"""As W&B calls them; preempted: saved, to be gone on with."""
+
+JOB_TYPE = "train"
+
+FAILURE = ("failure/class", "failure/attempt", "failure/message")
+
+_RESULT_FIELDS = (
+    "tokens",
+    "sentences",
+    "parameters",
+    "best_epoch",
+    "epochs",
+    "steps",
+    "train_seconds",
+    "evaluate_seconds",
+)
+
+_ATTEMPT_FIELDS = ("commit", "dirty", "versions", "processor", "device", "threads", "data_sha256")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """One W&B run."""
+
+    id: str
+    """The run's fingerprint."""
+    name: str
+    """The run folder's name."""
+    group: str
+    """The run's cell."""
+    tags: tuple[str, ...]
+    config: Mapping[str, Any]
+    """Every field of the run's config; ``cell``, ``run``, ``study``; ``provenance`` of the last attempt."""
+    rows: Sequence[Mapping[str, Any]]
+    """``metrics.jsonl``, one row an epoch. Row k is step k of W&B; ``epoch`` is the axis of all charts."""
+    summary: Mapping[str, Any]
+    """The last row; of a finished run ``test/<estimate>`` with ``_stderr``; of a failed one, why."""
+    state: State
+
+    @property
+    def digest(self) -> str:
+        """Of all of it: what was sent in whole needs no second look."""
+        parts = {**vars(self), "rows": metrics_sha256(self.rows)}
+        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+    def under_way(self) -> Content:
+        """The same of a run that is being worked on, whatever an earlier attempt has left."""
+        summary = {key: value for key, value in self.summary.items() if key not in FAILURE}
+        return replace(self, state="running", summary=summary)
+
+
+def read_content(folder: RunFolder) -> Content | None:
+    """What W&B is to hold of a run; None where there is nothing yet.
+
+    Raises:
+        DamagedError: a file is not what was written.
+        OSError: the storage cannot be read.
+    """
+    present = folder.read_config()
+    if present is None:
+        return None
+    config, identity = present
+    rows = folder.read_metrics()
+    result = folder.read_json("result.json")
+    failure = folder.read_json("failure.json") if result is None else None
+    attempt = _last_attempt(folder)
+    study = PurePosixPath(folder.store.url).name
+    return Content(
+        id=identity,
+        name=folder.name,
+        group=config.cell,
+        tags=_tags(config, study),
+        config={
+            **config.to_dict(),
+            "cell": config.cell,
+            "run": folder.name,
+            "study": study,
+            "provenance": {key: attempt[key] for key in _ATTEMPT_FIELDS if key in attempt},
+        },
+        rows=rows,
+        summary={**(rows[-1] if rows else {}), **_outcome(result, failure)},
+        state="finished" if result is not None else "failed" if failure is not None else "preempted",
+    )
+
+
+def is_under_way(folder: RunFolder) -> bool:
+    """Whether a process is at work on the run, or may be."""
+    claim = look(folder)
+    return claim is not None and (claim.holder is None or not claim.holder.is_gone())
+
+
+def _last_attempt(folder: RunFolder) -> Mapping[str, Any]:
+    try:
+        attempts = (folder.read_json("provenance.json") or {}).get("attempts")
+    except DamagedError:
+        return {}  # the numbers stand without it
+    return attempts[-1] if isinstance(attempts, list) and attempts else {}
+
+
+def _tags(config: RunConfig, study: str) -> tuple[str, ...]:
+    dataset = config.cell.partition("__")[0]
+    words = (study, dataset, config.system, config.setting, f"L{config.num_samples}")
+    # W&B refuses tags of more than 64 characters, and the run with them.
+    return tuple(dict.fromkeys(word[:64] for word in words))
+
+
+def _outcome(result: Mapping[str, Any] | None, failure: Mapping[str, Any] | None) -> dict[str, Any]:
+    if result is not None:
+        estimates = {
+            f"test/{name}" + ("" if part == "value" else f"_{part}"): number
+            for name, estimate in result["estimates"].items()
+            for part, number in estimate.items()
+        }
+        return {**estimates, **{key: result[key] for key in _RESULT_FIELDS if key in result}}
+    if failure is not None:
+        return {key: failure.get(key.removeprefix("failure/")) for key in FAILURE}
+    return {}

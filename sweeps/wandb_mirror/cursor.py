@@ -1,0 +1,118 @@
+"""What of a run has been sent, and where to: ``wandb.json`` in the run folder.
+
+It is written after W&B has confirmed, and so never says too much. It may say too little (it is lost, or a
+process died before it was written): then W&B itself is asked how far it is before anything is sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lvae_core.record import DamagedError, RunFolder, metrics_sha256
+from sweeps.wandb_mirror.content import Content
+
+FILE = "wandb.json"
+
+
+class BusyError(Exception):
+    """Another process of this machine is sending the same run."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far one place is with one run."""
+
+    rows: int = 0
+    """Rows of metrics.jsonl that it has,"""
+    rows_sha256: str = ""
+    """and the digest of these."""
+    digest: str = ""
+    """:attr:`Content.digest` of what was sent last."""
+    finished: bool = False
+    """Whether that was a finished run, of which nothing changes any more."""
+
+    @staticmethod
+    def after(content: Content) -> Cursor:
+        """Where a place is that has all of ``content``."""
+        return Cursor(
+            len(content.rows), metrics_sha256(content.rows), content.digest, content.state == "finished"
+        )
+
+    def agrees(self, content: Content) -> bool:
+        """Whether the rows that were sent are still those of the run."""
+        rows = content.rows[: self.rows]
+        return len(rows) < self.rows or not self.rows or metrics_sha256(rows) == self.rows_sha256
+
+
+def read_cursor(folder: RunFolder, place: str) -> Cursor:
+    """How far ``place`` is; nothing where that is not known."""
+    found = _places(folder).get(place, {})
+    try:
+        if found["pending"]:
+            # A process died between the two: the directory is there, whole, or it never came to be.
+            path, promised = found["pending"]
+            if Path(path).exists():
+                return Cursor(**promised)
+        return Cursor(**found["cursor"])
+    except (KeyError, TypeError, ValueError):
+        return Cursor()
+
+
+def write_cursor(
+    folder: RunFolder, place: str, cursor: Cursor, pending: tuple[str, Cursor] | None = None
+) -> None:
+    """Remember how far ``place`` is.
+
+    A store that cannot be written is no trouble: W&B knows it, too.
+
+    Args:
+        folder: of the run.
+        place: of W&B.
+        cursor: how far it is.
+        pending: a path that is about to appear, and how far ``place`` is from then on.
+    """
+    entry = {"cursor": asdict(cursor), "pending": (pending[0], asdict(pending[1])) if pending else None}
+    with contextlib.suppress(OSError):
+        folder.write_json(FILE, {"places": {**_places(folder), place: entry}})
+
+
+def _places(folder: RunFolder) -> dict[str, Any]:
+    try:
+        places = (folder.read_json(FILE) or {}).get("places")
+    except (DamagedError, OSError):
+        places = None
+    return places if isinstance(places, dict) else {}
+
+
+@contextlib.contextmanager
+def sole_sender(identity: str) -> Iterator[None]:
+    """Be the only process of this machine that sends a run; its end, however it comes, ends this, too.
+
+    Raises:
+        BusyError: another one sends it.
+    """
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:24]
+    folder = Path(tempfile.gettempdir(), f"lvae-wandb-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / digest
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between open and lock its last holder may have removed it.
+            mine = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        if not mine:
+            raise BusyError("another process is sending it")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,214 @@
+"""A launch's end of its mirror: it starts a process, tells it which runs are under way, and forgets it.
+
+Nothing here waits for W&B while runs go on. What the mirror is told it could find out by itself, so nothing
+is lost with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import IO, Any, Literal
+
+from lvae_core.config import InputError
+from sweeps.plan import Plan
+from sweeps.progress import Board
+from sweeps.wandb_mirror.process import FLUSH_SECONDS, Job
+
+Mode = Literal["disabled", "offline", "online"]
+
+TELL_SECONDS = 2.0
+
+_START_SECONDS, _GRACE_SECONDS = 60.0, 30.0
+
+_KEY = "WANDB_API_KEY"
+
+
+@contextlib.contextmanager
+def mirrored(
+    mode: Mode, study: str, folder: str, project: str, entity: str | None, say: Callable[[str], None]
+) -> Iterator[Callable[[Plan, Board], None]]:
+    """Have a launch mirrored to W&B inside the ``with`` block.
+
+    Args:
+        mode: disabled: nothing happens at all.
+        study: address of the study.
+        folder: the study as the user writes it.
+        project: of W&B.
+        entity: of W&B; None: the key's own.
+        say: gets lines for the user, when the block is left.
+
+    Yields:
+        A function to be called once, with the plan and the board of the launch.
+
+    Raises:
+        InputError: W&B cannot be used: it is not installed, or there is no key. Nothing was started.
+    """
+    if mode == "disabled":
+        yield lambda plan, board: None
+        return
+    require_wandb(f"--wandb {mode}")
+    place = os.environ.get("WANDB_DIR") or "."
+    mirror = _Mirror(Job(study=study, mode=mode, project=project, entity=entity, folder=place))
+    try:
+        with _without_key():
+            yield mirror.watch
+        for line in _closing(mirror.end(say), mode, place, folder, project, entity):
+            say(line)
+    finally:
+        mirror.kill()
+
+
+def require_wandb(what: str) -> None:
+    """Raise InputError where the library is not installed; ``what`` asks for it."""
+    if importlib.util.find_spec("wandb") is None:
+        raise InputError(f"{what}: wandb is not installed; pip install 'lvae[wandb]'")
+
+
+class _Mirror:
+    """The process and the thread that tells it things."""
+
+    def __init__(self, job: Job) -> None:
+        # A session of its own: Ctrl-C is for the launch, which still has things to tell.
+        self._process: subprocess.Popen[str] = subprocess.Popen(
+            [sys.executable, "-m", "sweeps.wandb_mirror.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        self._over = threading.Event()
+        self._teller: threading.Thread | None = None
+        self._news: Iterator[Mapping[str, Any]] = iter(())
+        try:
+            self._write(asdict(job))
+            answer = self._answer(_START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
+        if "ready" not in answer:
+            self.kill()
+            trouble = f"--wandb {job.mode}: wandb does not start here; use --wandb disabled"
+            raise InputError(answer.get("error", trouble))
+
+    def watch(self, plan: Plan, board: Board) -> None:
+        """Tell the process from now on what becomes of the runs."""
+        self._news = _news(plan, board)
+        self._teller = threading.Thread(target=self._tell, daemon=True, name="W&B mirror")
+        self._teller.start()
+
+    def _tell(self) -> None:
+        with contextlib.suppress(OSError):  # where the process is gone its end is told at the end
+            while not self._over.is_set():
+                self._write(next(self._news))
+                self._over.wait(TELL_SECONDS)
+
+    def end(self, say: Callable[[str], None]) -> Mapping[str, Any]:
+        """Let it send what is left; what it says of it, or {} where it has nothing to say in time."""
+        self._over.set()
+        if self._teller is None:
+            return {}
+        self._teller.join(TELL_SECONDS)
+        try:
+            self._write({**next(self._news), "end": True})
+        except OSError:
+            return {}
+        if answer := self._answer(2.0):
+            return answer
+        say(f"W&B: sending what is left, {FLUSH_SECONDS:.0f} seconds at most")
+        return self._answer(FLUSH_SECONDS + _GRACE_SECONDS)
+
+    def kill(self) -> None:
+        """End it, wherever it is: its runs are in their folders."""
+        self._over.set()
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                _some(stream).close()
+
+    def _write(self, value: Mapping[str, Any]) -> None:
+        stream = _some(self._process.stdin)
+        stream.write(json.dumps(value) + "\n")
+        stream.flush()
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        """The next line, or {} where none comes in time or the process is gone."""
+        if not hasattr(self, "_line"):
+            self._line: list[str] = []
+            self._reader = threading.Thread(target=self._read, args=(self._line,), daemon=True)
+            self._reader.start()
+        self._reader.join(seconds)
+        if self._reader.is_alive():
+            return {}
+        line = self._line[0]
+        del self._line
+        return json.loads(line) if line else {}
+
+    def _read(self, line: list[str]) -> None:
+        line.append(_some(self._process.stdout).readline())
+
+
+def _some(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None
+    return stream
+
+
+def _news(plan: Plan, board: Board) -> Iterator[Mapping[str, Any]]:
+    """Which runs are under way and which have ended since; read while the launch writes the board.
+
+    Runs that were begun before this launch have ended, too: W&B may lack them.
+    """
+    names = [run.name for run in plan.runs]
+    begun = {run.name for run in plan.runs if run.begun}
+    told: set[str] = set()
+    while True:
+        # Each of these copies is one step of the interpreter: nothing changes in the midst of it.
+        elsewhere, waiting, running = set(board.elsewhere), set(board.waiting), set(board.running)
+        begun |= running
+        told -= running
+        busy = told | running | elsewhere
+        over = [name for name in names if name not in busy and (name in begun or name not in waiting)]
+        told.update(over)
+        yield {"running": sorted(running), "over": over}
+
+
+@contextlib.contextmanager
+def _without_key() -> Iterator[None]:
+    """Keep the user's key from the processes of Ray, which have no use for it."""
+    key = os.environ.pop(_KEY, None)
+    try:
+        yield
+    finally:
+        if key is not None:
+            os.environ[_KEY] = key
+
+
+def _closing(
+    tally: Mapping[str, Any], mode: Mode, place: str, folder: str, project: str, entity: str | None
+) -> Iterable[str]:
+    """What has become of the runs, and the next command."""
+    sent, left = tally.get("sent", 0), tally.get("left", 1)
+    trouble = tally.get("trouble") or ("" if "left" in tally else "the mirror did not answer")
+    if sent and mode == "online":
+        yield f"W&B has {sent} runs: {tally['url'] or project}"
+    if sent and mode == "offline":
+        yield f"W&B: {sent} runs written; next: wandb sync {shlex.quote(os.path.join(place, 'wandb'))}"
+    if tally.get("disagreeing"):
+        yield (
+            f"W&B: {tally['disagreeing']} runs were trained anew from a checkpoint with other numbers than "
+            "it had been sent; it keeps the former rows"
+        )
+    if left:
+        whose = f" --entity {shlex.quote(entity)}" if entity else ""
+        push = f"python sweeps/wandb_push.py {shlex.quote(folder)} --project {shlex.quote(project)}{whose}"
+        yield f"W&B lacks some runs ({trouble}); nothing is lost, next: {push}"
