@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+from torch import nn
 from torch.nn import Parameter
 
 
@@ -17,10 +18,13 @@ def descend(parameters: Iterable[Parameter], learning_rate: float, max_grad_norm
         max_grad_norm: the 2-norm of all gradients together is scaled down to this; 0: no clipping.
     """
     parameters = list(parameters)
-    if max_grad_norm > 0:
-        torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    assert len(gradients) == len(parameters), "every parameter takes part in the loss"
     with torch.no_grad():
-        for parameter in parameters:
-            assert parameter.grad is not None, "every parameter takes part in the loss"
-            parameter.add_(parameter.grad, alpha=-learning_rate)
+        rate = gradients[0].new_full((), learning_rate)
+        if max_grad_norm > 0:
+            norm = nn.utils.get_total_norm(gradients)
+            rate *= (max_grad_norm / (norm + 1e-6)).clamp(max=1.0)  # as torch's clip_grad_norm_ has it
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.addcmul_(gradient, rate, value=-1)  # one pass over both, no scaled gradient stored
             parameter.grad = None

@@ -50,9 +50,10 @@ class Draws:
     def rough_scores(self, arithmetic: Arithmetic) -> Tensor:
         """About :meth:`scores`, with the decoder computed in ``arithmetic``, in which the model is left."""
         compute_in(self.model, arithmetic)
-        return torch.stack([self._rough_scores(row) for row in range(len(self.batch.words))], dim=1)
+        weight = self.model.output.weight.contiguous()
+        return torch.stack([self._rough_scores(row, weight) for row in range(len(self.batch.words))], dim=1)
 
-    def _rough_scores(self, row: int) -> Tensor:
+    def _rough_scores(self, row: int, weight: Tensor) -> Tensor:
         # A sentence at a time: a shortlist is worth its making only for many draws.
         sentence, q = self.batch.sentence(row), Gaussian(*(part[row : row + 1] for part in self.q))
         targets, shortlist = self.model.targets(sentence), None
@@ -60,6 +61,6 @@ class Draws:
         parts = []
         for noise in torch.split(self.noise[:, :, row : row + 1], draws):
             hidden = self.model.hidden(sentence, q.sample(noise.to(q.mean)), masks=None)  # (s, T, H)
-            shortlist = shortlist or Shortlist.around(self.model.output, hidden)
+            shortlist = shortlist or Shortlist.around(self.model.output, weight, hidden)
             parts.append(shortlist.log_likelihood(hidden, targets).double().sum(-1))
         return torch.cat(parts)

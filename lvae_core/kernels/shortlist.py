@@ -32,18 +32,20 @@ BLOCK = 2**23
 class Shortlist:
     """The listed words of P positions, and what the rest adds.
 
+    weight: M1, (V, H), in memory row by row: a word's weights are taken together.
     words: (P, K). middle: h̄, (P, H). rest: a, (P,). slope: g, (P, H).
     """
 
-    layer: Softmax
+    weight: Tensor
+    bias: Tensor | None
     words: Tensor
     middle: Tensor
     rest: Tensor
     slope: Tensor
 
     @staticmethod
-    def around(layer: Softmax, hidden: Tensor) -> Shortlist:
-        """The lists for states such as ``hidden``, (S, P, H)."""
+    def around(layer: Softmax, weight: Tensor, hidden: Tensor) -> Shortlist:
+        """The lists for states such as ``hidden``, (S, P, H); ``weight`` is the layer's, row by row."""
         middle = hidden.mean(0)  # (P, H)
         V = layer.out_features
         words, rests, slopes = [], [], []
@@ -53,21 +55,21 @@ class Shortlist:
             logits.scatter_(1, listed, -math.inf)
             words.append(listed)
             rests.append(logits.logsumexp(-1))
-            slopes.append(logits.softmax(-1) @ layer.weight)
-        return Shortlist(layer, torch.cat(words), middle, torch.cat(rests), torch.cat(slopes))
+            slopes.append(logits.softmax(-1) @ weight)
+        return Shortlist(weight, layer.bias, torch.cat(words), middle, torch.cat(rests), torch.cat(slopes))
 
     def log_likelihood(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """About log p(target): (S, P, H) and (P,) -> (S, P), nats."""
         S, P, H = hidden.shape
-        layer, parts = self.layer, []
+        parts = []
         for rows in _blocks(P, self.words.shape[1] * max(S, H)):
             states = hidden[:, rows].transpose(0, 1)  # (p, S, H)
-            words, own = self.words[rows], layer.weight[targets[rows]].unsqueeze(2)
-            listed = states @ layer.weight[words].transpose(1, 2)  # (p, S, K)
+            words, own = self.words[rows], self.weight[targets[rows]].unsqueeze(2)
+            listed = states @ self.weight[words].transpose(1, 2)  # (p, S, K)
             logit = states @ own  # (p, S, 1), of the target
-            if layer.bias is not None:
-                listed += layer.bias[words].unsqueeze(1)
-                logit += layer.bias[targets[rows], None, None]
+            if self.bias is not None:
+                listed += self.bias[words].unsqueeze(1)
+                logit += self.bias[targets[rows], None, None]
             drift = (states - self.middle[rows].unsqueeze(1)) @ self.slope[rows].unsqueeze(2)
             others = self.rest[rows, None, None] + drift  # (p, S, 1)
             normaliser = torch.cat([listed, others], dim=2).logsumexp(2)

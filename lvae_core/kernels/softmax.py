@@ -8,7 +8,7 @@ processor's cache is not fetched again between the product, the softmax and the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -19,33 +19,45 @@ from torch.autograd.function import once_differentiable
 from lvae_core.kernels import reference
 from lvae_core.kernels.precision import Arithmetic, cast
 
-CHUNK_LOGITS = {"cpu": 2**23, "cuda": 2**26}
-"""Logits held at once: in float32 32 MiB on a CPU, for its cache; 256 MiB on a GPU, to keep it busy."""
+CHUNK_LOGITS = {"cpu": 2**24, "cuda": 2**26}
+"""Logits held at once: in float32 64 MiB on a CPU, so that gradients are summed over few chunks; 256 MiB
+on a GPU, to keep it busy."""
 
-ALIGNMENT = 64
-"""Matrix units take bfloat16 in tiles: V is padded to a multiple of this for them."""
+PART_LOGITS = {"cpu": 2**22, "cuda": 2**26}
+"""Logits made at once: few enough for a CPU's cache to have them still when the softmax is taken."""
+
+ASKING_WAITS = {"cpu": False, "cuda": True}
+"""Whether looking at a number means waiting for it; where not, a pass over the logits is often saved."""
 
 
 class Softmax(nn.Linear):
     """p(word | h) = softmax(h M1 + b) over V words, asked for log-likelihoods.
 
-    Called like the ``nn.Linear`` it is, it returns logits, always in float32.
+    Called like the ``nn.Linear`` it is, it returns logits, always in float32. ``weight`` has the shape of
+    one, (V, H), but lies in memory as M1 is written, H × V: matrix units then read it in order in the
+    product itself and in both gradients.
     """
 
     arithmetic: Arithmetic = "float32"
+
+    def __init__(self, hidden_size: int, num_classes: int, *, bias: bool) -> None:
+        super().__init__(hidden_size, num_classes, bias=bias)
+        self.weight = nn.Parameter(self.weight.detach().T.contiguous().T)
 
     def log_likelihood(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """log p(target) of every row, for evaluation: (rows, H) and (rows,) -> (rows,), nats."""
         if self.arithmetic == "reference":
             return reference.log_likelihood(hidden, self.weight, self.bias, targets)
-        factor = _factor(self.weight, self.arithmetic)
-        parts = [
-            _logits(hidden[rows], factor, self.weight, self.bias, self.arithmetic)
-            .log_softmax(-1)
-            .gather(-1, targets[rows, None])
-            for rows in _chunks(hidden, self.weight)
-        ]
-        return torch.cat(parts).squeeze(-1)
+        factor, bias = _factors(self.weight, self.bias, self.arithmetic)
+        parts = []
+        for rows in _chunks(hidden, self.weight, PART_LOGITS):
+            logits = _logits(hidden[rows], factor, bias, self.arithmetic)
+            if self.arithmetic == "float32":
+                parts.append(logits.log_softmax(-1).gather(-1, targets[rows, None]).squeeze(-1))
+            else:
+                own = _own(logits, logits.softmax(-1), targets[rows], self.arithmetic)
+                parts.append(own.to(hidden.dtype))
+        return torch.cat(parts)
 
     def total_log_likelihood(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Σ log p(target) over the rows, for training: a scalar, nats, differentiable once.
@@ -75,23 +87,29 @@ class _TotalLogLikelihood(torch.autograd.Function):
     ) -> Tensor:
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
         d_hidden = torch.empty_like(hidden)
-        d_weight = torch.zeros_like(weight)
+        d_weight: Tensor | None = None
         d_bias = None if bias is None else torch.zeros_like(bias)
-        factor = _factor(weight, arithmetic)
-        for rows in _chunks(hidden, weight):
-            states, target = hidden[rows], targets[rows]
-            row = torch.arange(len(target), device=target.device)
-            logits = _logits(states, factor, weight, bias, arithmetic)
-            highest, own = logits.amax(-1), logits[row, target]
-            delta = logits.softmax(-1)
-            # The largest probability is exp(highest − log Σ exp): it gives the sum without another pass.
-            total += (own - highest + delta.amax(-1).log()).sum(dtype=torch.float64)
-            delta[row, target] -= 1
+        factor, offset = _factors(weight, bias, arithmetic)
+        for rows in _chunks(hidden, weight, CHUNK_LOGITS):
+            states, target = cast(hidden[rows], arithmetic), targets[rows]
+            delta = factor.new_empty(len(states), len(factor))
+            for part in _chunks(states, weight, PART_LOGITS):
+                logits = _logits(states[part], factor, offset, arithmetic)
+                torch.softmax(logits, -1, out=delta[part])
+                total += _own(logits, delta[part], target[part], arithmetic).sum(dtype=torch.float64)
+            delta = cast(delta, arithmetic)
+            each = torch.arange(len(target), device=target.device)
+            delta[each, target] = cast(delta[each, target] - 1, arithmetic)
             if d_bias is not None:
-                d_bias += delta.sum(0)
-            delta = _aligned(delta, factor, arithmetic)
+                d_bias += delta.sum(0, dtype=d_bias.dtype)
             d_hidden[rows] = cast(delta @ factor, arithmetic)
-            _add_product(d_weight, delta.T, cast(states, arithmetic), arithmetic)
+            # Like M1 it lies in memory as (H, V). A product in bfloat16 is added up in float32.
+            if d_weight is None:
+                d_weight = cast(states.T.contiguous() @ delta, arithmetic).to(weight.dtype).T
+            elif arithmetic == "float32":
+                d_weight.T.addmm_(states.T, delta)
+            else:
+                d_weight.T.add_(cast(states.T.contiguous() @ delta, arithmetic))
         ctx.save_for_backward(d_hidden, d_weight, d_bias)
         return total.to(hidden.dtype)
 
@@ -103,43 +121,35 @@ class _TotalLogLikelihood(torch.autograd.Function):
         return d_hidden * scale, d_weight * scale, None if d_bias is None else d_bias * scale, None, None
 
 
-def _chunks(hidden: Tensor, weight: Tensor) -> Iterator[slice]:
-    """Equal parts of the rows, each of CHUNK_LOGITS at most: a short last one would be slow."""
+def _chunks(hidden: Tensor, weight: Tensor, logits: Mapping[str, int]) -> Iterator[slice]:
+    """Equal parts of the rows, each of so many logits at most: a short last one would be slow."""
     rows = len(hidden)
-    count = math.ceil(rows / max(1, CHUNK_LOGITS[hidden.device.type] // len(weight)))
+    count = math.ceil(rows / max(1, logits[hidden.device.type] // len(weight)))
     step = math.ceil(rows / count)
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def _factor(weight: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """M1 as it enters the products: itself, or rounded; in bfloat16 with rows of zeros to the alignment."""
-    factor = cast(weight, arithmetic)
-    return factor if factor.dtype == weight.dtype else F.pad(factor, (0, 0, 0, -len(weight) % ALIGNMENT))
+def _factors(weight: Tensor, bias: Tensor | None, arithmetic: Arithmetic) -> tuple[Tensor, Tensor | None]:
+    """M1 and b as they enter the products."""
+    return cast(weight, arithmetic), None if bias is None else cast(bias, arithmetic)
 
 
-def _logits(
-    hidden: Tensor, factor: Tensor, weight: Tensor, bias: Tensor | None, arithmetic: Arithmetic
-) -> Tensor:
-    """(rows, H) -> (rows, V), without the padding and in the dtype of ``hidden``."""
-    products = cast(F.linear(cast(hidden, arithmetic), factor), arithmetic)
-    logits = products[:, : len(weight)].to(hidden.dtype)
-    return logits if bias is None else logits.add_(bias)
+def _logits(hidden: Tensor, factor: Tensor, bias: Tensor | None, arithmetic: Arithmetic) -> Tensor:
+    """(rows, H) -> (rows, V), in the dtype of the factors."""
+    return cast(F.linear(cast(hidden, arithmetic), factor, bias), arithmetic)
 
 
-def _aligned(delta: Tensor, factor: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """(rows, V) in the dtype and with the padding of ``factor``."""
-    if delta.dtype == factor.dtype:
-        return cast(delta, arithmetic)
-    rows, V = delta.shape
-    aligned = factor.new_empty(rows, len(factor))
-    aligned[:, :V] = delta
-    aligned[:, V:] = 0
-    return aligned
+def _own(logits: Tensor, probabilities: Tensor, targets: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """log p(target) of every row, in float32 at least.
 
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor, arithmetic: Arithmetic) -> None:
-    """total += left right, the sum over chunks in the dtype of ``total``; surplus rows are padding."""
-    if arithmetic == "float32":
-        total.addmm_(left, right)
-    else:
-        total += cast(left @ right, arithmetic)[: len(total)]
+    The logarithm of a probability: one that is rounded to bfloat16 is off by 0.2% at most, either way. Of
+    one too small for a floating-point number the logit below the highest is told instead.
+    """
+    each = torch.arange(len(targets), device=targets.device)
+    logit, p = logits[each, targets], cast(probabilities[each, targets], arithmetic)
+    dtype = torch.promote_types(p.dtype, torch.float32)
+    value = p.to(dtype).log()
+    accurate = p >= torch.finfo(p.dtype).smallest_normal
+    if not ASKING_WAITS[p.device.type] and bool(accurate.all()):
+        return value
+    return torch.where(accurate, value, logit.to(dtype) - logits.amax(-1).to(dtype))

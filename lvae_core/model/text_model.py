@@ -44,10 +44,13 @@ class TextModel(nn.Module):
         self._initialise(config)
 
     def _initialise(self, config: RunConfig) -> None:
-        # On the CPU and parameter by parameter, so that every device starts from the same numbers.
+        # On the CPU, parameter by parameter and row by row, so that every device and every layout in
+        # memory starts from the same numbers.
+        a = config.init_scale
         for name, parameter in self.named_parameters():
             generator = rng.torch_generator(config.seed, "init", name)
-            nn.init.uniform_(parameter, -config.init_scale, config.init_scale, generator=generator)
+            with torch.no_grad():
+                parameter.copy_(torch.empty(parameter.shape).uniform_(-a, a, generator=generator))
 
     def log_likelihood(self, batch: Batch, z: Tensor | None) -> Tensor:
         """log p(x | z) of each sentence, without dropout.

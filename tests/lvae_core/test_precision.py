@@ -46,6 +46,7 @@ def chunks(request, monkeypatch) -> list[slice]:
     """Of the rows; the last of four is shorter."""
     step = {1: ROWS, 4: 10}[request.param]
     monkeypatch.setattr(softmax_module, "CHUNK_LOGITS", {"cpu": step * V})
+    monkeypatch.setattr(softmax_module, "PART_LOGITS", {"cpu": step * V})
     return [slice(start, start + step) for start in range(0, ROWS, step)]
 
 
@@ -86,10 +87,15 @@ def test_log_likelihoods_are_those_of_rounded_operands(layer):
     hidden, targets = near[:ROWS], torch.arange(ROWS) % V
     with torch.no_grad():
         layer.weight.copy_(near[ROWS:])
-        bias = 0.0 if layer.bias is None else layer.bias.double()  # added in full
-        logits = whole[:ROWS].double() @ whole[ROWS:].double().T
+        if layer.bias is not None:
+            layer.bias.copy_(1 + torch.arange(V) % 5 + 0.3 * STEP)  # rounds to whole numbers, too
+        bias = 0.0 if layer.bias is None else rounded(layer.bias)
+        logits = whole[:ROWS].double() @ whole[ROWS:].double().T + bias
         assert logits.abs().max() < 256, "every whole number up to 256 is one of bfloat16"
-        expected = (logits + bias).log_softmax(1)[torch.arange(ROWS), targets]
+        p = logits.softmax(1)[torch.arange(ROWS), targets]
+        assert (p < 1e-30).any(), "no probability is too small"
+        own = logits[torch.arange(ROWS), targets]
+        expected = torch.where(p > 1.2e-38, rounded(p).log(), own - logits.amax(1))
         actual = layer.log_likelihood(hidden, targets)
         assert actual.dtype is torch.float32
         torch.testing.assert_close(actual.double(), expected, rtol=1e-6, atol=1e-5)
@@ -108,18 +114,16 @@ def test_total_and_gradients_are_those_of_rounded_products(layer, chunks):
     (scale * total).backward()
 
     h, w = rounded(hidden), rounded(layer.weight)
-    bias = 0.0 if layer.bias is None else layer.bias.detach().double()
-    logits = rounded(h @ w.T) + bias
-    own = logits[torch.arange(ROWS), targets]
-    expected = (own - logits.exp().sum(1).log()).sum()
+    bias = 0.0 if layer.bias is None else rounded(layer.bias)
+    delta = rounded(rounded(h @ w.T + bias).softmax(1))
+    expected = delta[torch.arange(ROWS), targets].log().sum()
     # A logit of another rounding moves the sum by one of 70 probabilities of a step of it, or by the step.
     torch.testing.assert_close(total.detach().double(), expected, rtol=2e-4, atol=0)
 
-    delta = logits.softmax(1)
     delta[torch.arange(ROWS), targets] -= 1
-    delta *= -scale
-    d_weight = sum(rounded(rounded(delta[rows]).T @ h[rows]) for rows in chunks)
-    assert_rounded_alike(hidden.grad, rounded(rounded(delta) @ w), delta @ w)
+    delta = -scale * rounded(delta)
+    d_weight = sum(rounded(delta[rows].T @ h[rows]) for rows in chunks)
+    assert_rounded_alike(hidden.grad, rounded(delta @ w), delta @ w)
     assert_rounded_alike(layer.weight.grad, d_weight, delta.T @ h)
     if layer.bias is not None:
         assert layer.bias.grad.dtype is torch.float32

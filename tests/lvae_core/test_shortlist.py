@@ -49,7 +49,7 @@ def full(layer: Softmax, hidden: torch.Tensor) -> np.ndarray:
 
 def error(layer: Softmax, hidden: torch.Tensor) -> np.ndarray:
     """Of the rough scores of states whose mean is the middle, (S, P)."""
-    found = Shortlist.around(layer, hidden).log_likelihood(hidden, TARGETS)
+    found = Shortlist.around(layer, layer.weight, hidden).log_likelihood(hidden, TARGETS)
     assert found.shape == hidden.shape[:2]
     return found.numpy() - full(layer, hidden)
 
@@ -87,7 +87,7 @@ def test_with_all_words_but_one_listed_nothing_is_approximated(layer, monkeypatc
 
 def test_the_listed_are_the_likeliest_words_at_the_middle(layer):
     hidden = normal(3, P, H, seed=5)
-    lists = Shortlist.around(layer, hidden)
+    lists = Shortlist.around(layer, layer.weight, hidden)
     logits = hidden.numpy().mean(0) @ layer.weight.numpy().T
     if layer.bias is not None:
         logits += layer.bias.numpy()
@@ -97,8 +97,8 @@ def test_the_listed_are_the_likeliest_words_at_the_middle(layer):
 
 def test_blocks_bound_the_memory_and_not_the_result(layer, monkeypatch):
     hidden = normal(4, P, H, seed=6)
-    whole = Shortlist.around(layer, hidden).log_likelihood(hidden, TARGETS)
+    whole = Shortlist.around(layer, layer.weight, hidden).log_likelihood(hidden, TARGETS)
     for numbers in (1, 2 * V, 3 * V):  # one, two and three positions at once
         monkeypatch.setattr(shortlist, "BLOCK", numbers)
-        parts = Shortlist.around(layer, hidden).log_likelihood(hidden, TARGETS)
+        parts = Shortlist.around(layer, layer.weight, hidden).log_likelihood(hidden, TARGETS)
         torch.testing.assert_close(parts, whole, rtol=1e-13, atol=1e-13)

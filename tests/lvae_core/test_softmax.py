@@ -10,10 +10,16 @@ from lvae_core.kernels import softmax as module
 ROWS, H, V = 11, 4, 6
 
 
-@pytest.fixture(params=["one chunk", "several chunks", "a row at a time"])
+@pytest.fixture(params=["one chunk", "several chunks", "parts of a chunk", "a row at a time"])
 def chunked(request, monkeypatch):
-    logits = {"one chunk": 2**22, "several chunks": 4 * V, "a row at a time": 1}[request.param]
-    monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": logits})
+    chunk, part = {
+        "one chunk": (2**22, 2**22),
+        "several chunks": (4 * V, 4 * V),
+        "parts of a chunk": (7 * V, 2 * V),
+        "a row at a time": (1, 1),
+    }[request.param]
+    monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": chunk})
+    monkeypatch.setattr(module, "PART_LOGITS", {"cpu": part})
     return request.param
 
 
