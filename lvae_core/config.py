@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -188,16 +189,17 @@ def apply_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
     return dataclasses.replace(config, **changes)
 
 
-def check_name(name: str, valid: Iterable[str], kind: str) -> None:
+def check_name(name: str, valid: Collection[str], kind: str) -> None:
     """Raise :class:`InputError` with the nearest valid name unless ``name`` is one of ``valid``."""
-    names = list(valid)
-    if name in names:
+    if name in valid:
         return
+    names = list(valid)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "choose from " + ", ".join(names)
     raise InputError(f"unknown {kind} {name!r}: {hint}")
 
 
+@functools.lru_cache  # asked several times for each of thousands of configs
 def dataset_label(dataset: str) -> str:
     """The dataset's name in tables and run names: for a folder's path, the folder's own name.
 
@@ -218,7 +220,10 @@ def dataset_label(dataset: str) -> str:
 
 def canonical_json(value: Any) -> str:
     """One text for one value: sorted keys, no spaces, shortest round-trip floats, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def fingerprint(config: RunConfig, data_sha256: str) -> str:
@@ -235,6 +240,9 @@ def fingerprint(config: RunConfig, data_sha256: str) -> str:
 
 
 _TYPES: dict[str, Any] = get_type_hints(RunConfig)
+_CHOICES: dict[str, tuple[str, ...]] = {
+    name: get_args(type_) for name, type_ in _TYPES.items() if get_origin(type_) is Literal
+}
 
 
 def _require(config: RunConfig, name: str, holds: bool, range_: str) -> None:
@@ -245,8 +253,8 @@ def _require(config: RunConfig, name: str, holds: bool, range_: str) -> None:
 def _check_types(config: RunConfig) -> None:
     for name, type_ in _TYPES.items():
         value = getattr(config, name)
-        if get_origin(type_) is Literal:
-            check_name(str(value), get_args(type_), name)
+        if name in _CHOICES:
+            check_name(str(value), _CHOICES[name], name)
         elif type_ is float and type(value) is int:
             # One canonical JSON for 5 and 5.0, or the same run would have two fingerprints.
             try:

