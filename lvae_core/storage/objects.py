@@ -124,15 +124,24 @@ class FsspecStore:
         return True
 
     def names(self, path: str = "") -> list[str]:
+        folder = self._path(path)
         with _as_os_errors():
             try:
-                found: list[Any] = self._fs.ls(self._path(path), detail=False)
+                if path and self._kind == "s3":
+                    return self._names_at_s3(folder)
+                found: list[Any] = self._fs.ls(folder, detail=False)
             except (FileNotFoundError, NotADirectoryError) as error:
                 _assert_bucket(error)
                 return []
         # Of a file, some file systems list the file itself.
-        inside = {str(p).rstrip("/") for p in found} - {self._path(path)}
+        inside = {str(p).rstrip("/") for p in found} - {folder}
         return sorted(p.rpartition("/")[2] for p in inside)
+
+    def _names_at_s3(self, folder: str) -> list[str]:
+        # Of a folder without files s3fs's `ls` lists the one above it, too: of a new run, the whole study.
+        # This lists the files of folders in it as well; run folders have none.
+        found = [str(p) for p in self._fs.find(folder)]
+        return sorted({p[len(folder) + 1 :].partition("/")[0] for p in found if p != folder} - {""})
 
     def leftovers(self, folder: str) -> list[str]:
         return []

@@ -65,6 +65,12 @@ def test_an_operation_costs_few_requests(store, s3, operation, requests):
     assert [request.kind for request in s3.proxy.requests()] == requests
 
 
+def test_to_look_into_a_folder_of_no_files_lists_no_other(store, s3):
+    assert store.names("new") == []
+    assert {request.key for request in s3.proxy.requests("LIST")} == {"root/new/"}
+    assert len(s3.proxy.requests()) <= 3
+
+
 def test_all_lies_below_the_prefix(store, s3):
     for operation in OPERATIONS.values():
         operation(store)
