@@ -14,34 +14,6 @@ from sweeps.estimate import clock
 from sweeps.plan import Plan, PlannedRun
 
 
-def plan_table(plan: Plan, devices: float) -> Table:
-    """Runs by cell, and the device-hours that are still to be spent.
-
-    Args:
-        plan: the grid and what is known of it.
-        devices: what one run takes up: GPUs, or CPU cores where it has none.
-    """
-    table = Table("cell", title="plan")
-    for heading in ("to do", "done", "failed", "device-hours"):
-        table.add_column(heading, justify="right")
-    total, complete = 0.0, True
-    for cell, runs in plan.cells().items():
-        left = _count(runs, "left")
-        seconds = plan.speed.expect(cell)
-        if not left:
-            hours = "0"
-        elif seconds is None:
-            hours, complete = "unknown until one run has finished", False
-        else:
-            total += left * seconds * devices / 3600
-            hours = f"{left * seconds * devices / 3600:.2f}"
-        table.add_row(cell, str(left), str(_count(runs, "done")), str(_count(runs, "failed")), hours)
-    table.add_section()
-    counts = [str(_count(plan.runs, status)) for status in ("left", "done", "failed")]
-    table.add_row("all", *counts, f"{total:.2f}" if complete else f"{total:.2f} + unknown")
-    return table
-
-
 def closing_table(plan: Plan) -> Table:
     """Runs by cell after a launch."""
     table = Table("cell", title="runs")

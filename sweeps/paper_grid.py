@@ -21,15 +21,18 @@ from functools import partial
 from typing import Annotated, Literal
 
 import tyro
+from rich.console import Console
 
 from lvae_core.config import InputError, RunConfig
 from lvae_core.corpus import Corpus, load_for
 from lvae_core.datasets import MissingError
-from lvae_core.record import Study
-from sweeps.closing import plan_table, print_closing
+from lvae_core.record import STORE_PATIENCE, Study, outages_in_lines
+from sweeps.closing import print_closing
+from sweeps.cost import cell_costs, inform, print_costs
 from sweeps.grid import PRESETS, Grid
 from sweeps.plan import Plan, PlannedRun, make_plan
 from sweeps.progress import Board, Display, console
+from sweeps.resources import Resources
 from sweeps.wandb_mirror.driver import mirrored
 
 _arg = tyro.conf.arg
@@ -73,10 +76,10 @@ class Options:
         str | None, _arg(metavar="ADDRESS", help_behavior_hint="(default: a Ray of its own, here)")
     ] = None
     """A running Ray cluster, or auto."""
-    cpus_per_run: int = 1
-    """CPU cores, and threads, of one run."""
+    cpus_per_run: int | Literal["auto"] = 1
+    """CPU cores, and threads, of one run; auto: short probes find out what is fastest."""
     gpus_per_run: float | Literal["auto"] = 0.0
-    """GPUs of one run; 0.25 puts four runs on one."""
+    """GPUs of one run; 0.25 puts four runs on one; auto: short probes find out how many."""
     max_concurrent: Annotated[
         int | None, _arg(metavar="N", help_behavior_hint="(default: as many as fit)")
     ] = None
@@ -94,19 +97,26 @@ class Options:
     ] = None
     """and whose it is."""
     dry_run: _Flag = False
-    """Print the plan and what it costs; start nothing."""
+    """Print the plan and what it costs; start nothing, save for the probes of auto."""
+    devices: Annotated[tuple[int, ...], _arg(metavar="K")] = (1, 8)
+    """With --dry-run: tell the time on so many GPUs, or CPU cores where runs have none."""
+    price_per_hour: Annotated[float | None, _arg(metavar="$", help_behavior_hint="(default: none)")] = None
+    """With --dry-run: of one such device, to tell the cost."""
     retry_failed: _Flag = False
     """Take up failed runs again, too."""
 
     def check(self) -> None:
         """Raise InputError where a number or a name cannot be used."""
-        if self.gpus_per_run == "auto":
-            raise InputError("--gpus-per-run auto: not available yet; give a number such as 0.25")
-        gpus = self.gpus_per_run
+        gpus = 1.0 if self.gpus_per_run == "auto" else self.gpus_per_run
+        if self.cpus_per_run == "auto" and gpus:
+            raise InputError(
+                "--cpus-per-run auto: for runs without GPUs; give a number beside --gpus-per-run"
+            )
         if not (math.isfinite(gpus) and gpus >= 0 and (gpus <= 1 or gpus == int(gpus))):
             raise InputError(f"--gpus-per-run {gpus:g}: give a number from 0 to 1, or a whole number")
         for option, value in (
-            ("--cpus-per-run", self.cpus_per_run),
+            ("--cpus-per-run", 1 if self.cpus_per_run == "auto" else self.cpus_per_run),
+            *(("--devices", number) for number in self.devices),
             ("--max-concurrent", self.max_concurrent),
             ("--checkpoint-epochs", self.checkpoint_epochs),
         ):
@@ -115,10 +125,25 @@ class Options:
         minutes = self.checkpoint_minutes
         if not (math.isfinite(minutes) and minutes >= 0):
             raise InputError(f"--checkpoint-minutes {minutes:g}: must be a number, 0 or more")
+        if self.price_per_hour is not None and not 0 < self.price_per_hour < math.inf:
+            raise InputError(f"--price-per-hour {self.price_per_hour:g}: must be a number above 0")
         if not self.storage.strip():
             raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
         if self.study is not None and not re.fullmatch(r"\w[\w.-]*", self.study):
             raise InputError(f"--study {self.study!r}: use letters, digits, '.', '-' and '_' only")
+
+    @property
+    def auto(self) -> bool:
+        """Whether probes are to find out what a run is given."""
+        return "auto" in (self.cpus_per_run, self.gpus_per_run)
+
+    def resources(self) -> Resources:
+        """What a run is given, or what its probe is to share out."""
+        return Resources(
+            cpus=1 if self.cpus_per_run == "auto" else self.cpus_per_run,
+            gpus=1.0 if self.gpus_per_run == "auto" else self.gpus_per_run,
+            max_concurrent=self.max_concurrent or 0,
+        )
 
     @property
     def folder(self) -> str:
@@ -148,7 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         options = tyro.cli(Options, args=arguments, prog="paper_grid.py", description=__doc__)
-        return run(options, again=shlex.join(["python", "sweeps/paper_grid.py", *arguments]))
+        with outages_in_lines():
+            return run(options, again=shlex.join(["python", "sweeps/paper_grid.py", *arguments]))
     except InputError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
@@ -172,15 +198,14 @@ def run(options: Options, *, again: str) -> int:
     out = console()
     configs = options.grid().configs()
     corpora = load_corpora(configs, options.data_dir)
-    study = Study(options.folder)
+    study = Study(options.folder, patience=STORE_PATIENCE)
     plan = look_up(configs, corpora, study)
     for damage in (line for run in plan.runs for line in run.damages):
         print(f"warning: {damage}; launching mends it", file=sys.stderr)
-    if options.dry_run:
-        out.print(plan_table(plan, float(options.gpus_per_run) or options.cpus_per_run))
-        out.print("a dry run: nothing was started")
-        return 0
     todo = plan.with_status("left", "failed") if options.retry_failed else plan.with_status("left")
+    if options.dry_run:
+        dry_run(options, plan, todo, corpora, study, out)
+        return 0
     if not todo:
         out.print(f"nothing to start: {len(plan.with_status('done'))} of {len(plan.runs)} runs are done")
         return int(print_closing(out, plan, {}, options.folder))
@@ -197,6 +222,30 @@ def run(options: Options, *, again: str) -> int:
         out.print(f"interrupted; this goes on from here: {again}", markup=False, soft_wrap=True)
         return 130
     return int(failed)
+
+
+def dry_run(
+    options: Options,
+    plan: Plan,
+    todo: Sequence[PlannedRun],
+    corpora: Mapping[str, Corpus],
+    study: Study,
+    out: Console,
+) -> None:
+    """Print what is to be done and its cost, after probes if they are asked for."""
+    given: Mapping[str, Resources] = {}
+    if options.auto and todo:
+        study.check_writable()
+        from sweeps.session import connected
+
+        say = partial(out.print, markup=False, soft_wrap=True)
+        needs = (todo, corpora, study)
+        with connected(options.address, *needs, options.resources(), auto=True, say=say) as given:
+            inform(plan, corpora, study)
+    usual = options.resources()
+    shares = {run.config.cell: given.get(run.name, usual).share for run in plan.runs}
+    print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)
+    out.print("a dry run: no run was started" if given else "a dry run: nothing was started")
 
 
 def load_corpora(configs: Sequence[RunConfig], data_dir: str | None) -> dict[str, Corpus]:
@@ -221,7 +270,9 @@ def load_corpora(configs: Sequence[RunConfig], data_dir: str | None) -> dict[str
 def look_up(configs: Sequence[RunConfig], corpora: Mapping[str, Corpus], study: Study) -> Plan:
     """The plan as the study's folders tell it now. Raises InputError where they cannot be used."""
     try:
-        return make_plan(configs, {name: c.data_sha256 for name, c in corpora.items()}, study)
+        plan = make_plan(configs, {name: c.data_sha256 for name, c in corpora.items()}, study)
+        inform(plan, corpora, study)
+        return plan
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"storage {study.url}: cannot be read ({reason})") from None
@@ -236,41 +287,18 @@ def launch_on_ray(
 ) -> bool:
     """Connect to Ray and do what is to be done; returns whether it was not interrupted."""
     # Ray and torch take seconds to import: only where there is something to start.
-    import ray
-
     from lvae_core.runtime import Runtime
-    from sweeps.cluster import cluster
-    from sweeps.findings import Demand
     from sweeps.launch import launch
-    from sweeps.preflight import preflight, require
-    from sweeps.resources import Resources
     from sweeps.secrecy import keys_stay_here
-    from sweeps.sizes import corpus_bytes, storage_bytes
+    from sweeps.session import connected
 
-    resources = Resources(
-        cpus=options.cpus_per_run,
-        gpus=float(options.gpus_per_run),
-        max_concurrent=options.max_concurrent or 0,
-    )
     runtime = Runtime(
         checkpoint_epochs=options.checkpoint_epochs, checkpoint_seconds=60.0 * options.checkpoint_minutes
     )
-    sizes = {name: corpus_bytes(corpus) for name, corpus in corpora.items()}
-    demand = Demand(
-        cpus=resources.cpus,
-        gpus=resources.gpus,
-        corpora=sizes,
-        # A run that has begun has its checkpoints already.
-        storage=storage_bytes(
-            (run.config, len(corpora[run.config.dataset].vocabulary)) for run in todo if not run.begun
-        ),
-    )
-    with cluster(options.address, object_bytes=sum(sizes.values())):
-        if options.address is None:
-            resources.check(ray.cluster_resources())  # type: ignore[no-untyped-call]
-        require(preflight(study, demand))
-        with display, keys_stay_here():
-            return launch(todo, corpora, study, resources, display, runtime=runtime)
+    resources, needs = options.resources(), (todo, corpora, study)
+    on_ray = connected(options.address, *needs, resources, auto=options.auto, say=display.say)
+    with on_ray as given, display, keys_stay_here():
+        return launch(*needs, resources, display, given=given, runtime=runtime)
 
 
 if __name__ == "__main__":

@@ -102,13 +102,20 @@ def useful(runs: Sequence[Work]) -> int:
     """
     if not runs:
         return 0
-    alone = [Work(run.seconds) for run in runs]
     aim = WASTE * max(run.seconds for run in runs)
     low, high = 1, len(runs)
     while low < high:  # the time falls with every slot, but for anomalies that do not matter here
         middle = (low + high) // 2
-        if schedule(alone, middle).makespan <= aim:
+        if _end(runs, middle) <= aim:
             high = middle
         else:
             low = middle + 1
     return low
+
+
+def _end(runs: Sequence[Work], slots: int) -> float:
+    """The makespan where each run takes one of so many slots; quick, for thousands of runs."""
+    free = [0.0] * slots
+    for run in runs:
+        heapq.heapreplace(free, free[0] + run.seconds)
+    return max(free)

@@ -1,0 +1,224 @@
+"""When the last of the paper's 120 runs ends on 1, 8 and 64 devices, by the order in which they start.
+
+    python benchmarks/schedule.py [--times FILE] [--devices 1 8 64] [--json FILE]
+
+Time a run: measured, by default with the probe of ``--cpus-per-run auto`` for each of the 24 cells, one
+process of one thread on synthetic text of the corpora's published counts (minutes on two cores). To be
+quick it takes small batches and few draws, and scales by the counted operations what it left out.
+``--times`` takes what an earlier ``--json`` wrote; ``--study`` the mean of a study's finished runs.
+
+Then the launch is simulated: each run starts, in its order, when a device is free. A run ends when it
+stops improving, which no plan can know: the second half of the table draws the epochs of each run from
+15 to 30, while the order goes by 30.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from lvae_core.config import InputError, RunConfig
+from lvae_core.corpus import Corpus, Split
+from lvae_core.record import RunName, Study
+from lvae_core.vocab import Vocabulary
+from sweeps.estimate import clock
+from sweeps.grid import PRESETS
+from sweeps.schedule import Work, longest_first, lower_bound, schedule
+from sweeps.work import amount, operations
+
+RANDOM_ORDERS = 200
+
+FEW = {"ptb": {"batch_size": 16, "iw_samples": 50}, "yahoo": {"batch_size": 4, "iw_samples": 30}}
+"""Changes that make a probe quick."""
+
+_arg = tyro.conf.arg
+
+Times = dict[str, tuple[float, float]]
+"""Cell -> seconds of training to the last epoch, and of evaluation."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of a corpus, as published: sentences and predicted tokens of the splits, classes, longest."""
+
+    train: tuple[int, int]
+    valid: tuple[int, int]
+    test: tuple[int, int]
+    classes: int
+    longest: int
+
+
+PUBLISHED = {
+    "ptb": Counts((42_068, 929_589), (3_370, 73_760), (3_761, 82_430), 10_000, 82),
+    "yahoo": Counts((100_000, 7_986_730), (10_000, 798_673), (10_000, 798_673), 20_001, 200),
+}
+
+
+def main(
+    times: Annotated[Path | None, _arg(metavar="FILE", help_behavior_hint="(default: measure)")] = None,
+    study: Annotated[str | None, _arg(metavar="FOLDER", help_behavior_hint="(default: none)")] = None,
+    devices: Annotated[tuple[int, ...], _arg(metavar="K")] = (1, 8, 64),
+    json_: Annotated[Path | None, _arg(name="json", metavar="FILE", help_behavior_hint="")] = None,
+) -> int:
+    """Measure or read the times of the cells, simulate, print two tables.
+
+    Args:
+        times: seconds by cell, as --json writes them.
+        study: take the times of its finished runs; every cell of the grid must have one.
+        devices: how many there are; a run has one to itself.
+        json_: write the times to this file.
+    """
+    out, err = Console(width=120, highlight=False), Console(stderr=True, highlight=False)
+    configs = PRESETS["paper"].configs()
+    if min(devices, default=0) < 1:
+        raise InputError("--devices: give numbers from 1")
+    if times is not None:
+        found: Times = {cell: (train, score) for cell, (train, score) in _read(times).items()}
+    elif study is not None:
+        found = finished(Study(study))
+    else:
+        found = measured(configs, err.print)
+    missing = sorted({config.cell for config in configs} - found.keys())
+    if missing:
+        raise InputError(f"no time for {len(missing)} cells, such as {missing[0]}")
+    if json_ is not None:
+        json_.write_text(json.dumps(found, indent=1) + "\n")
+    out.print(cell_table(found))
+    out.print(order_table(configs, found, devices))
+    return 0
+
+
+def _read(path: Path) -> dict[str, tuple[float, float]]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--times {path}: cannot be read ({error})") from None
+
+
+def finished(study: Study) -> Times:
+    """Mean times of a study's finished runs."""
+    sums: dict[str, list[tuple[float, float]]] = {}
+    for name in study.run_names():
+        parts, result = RunName.parse(name), study.run(name).read_json("result.json")
+        if parts is not None and result is not None:
+            sums.setdefault(parts.cell, []).append((result["train_seconds"], result["evaluate_seconds"]))
+    means = {cell: np.mean(pairs, axis=0) for cell, pairs in sums.items()}
+    return {cell: (float(train), float(score)) for cell, (train, score) in means.items()}
+
+
+def measured(configs: Sequence[RunConfig], say: Callable[[str], None]) -> Times:
+    """Probe each cell here, one after the other."""
+    from sweeps.probe import Probe
+
+    cells = list({config.cell: config for config in configs}.values())
+    corpora = {name: synthetic(name, counts) for name, counts in PUBLISHED.items()}
+    found: Times = {}
+    for number, config in enumerate(cells, start=1):
+        few = replace(config, seed=0, **FEW[config.dataset])
+        corpus = corpora[config.dataset]
+        probe = Probe(few, corpus, device="cpu", threads=1)
+        probe.measure(0.0, steps=3)  # pays for what is built once
+        # Of the processor's time, so that what else the machine does counts for little.
+        sample = probe.measure(2.0, steps=3, now=time.process_time)
+        whole, part = (evaluation_operations(c, corpus) for c in (config, few))
+        tokens = amount(config, corpus)
+        found[config.cell] = (
+            tokens.train / sample.train_rate,
+            tokens.evaluate / sample.evaluate_rate * whole / part,
+        )
+        say(f"[{number}/{len(cells)}] {config.cell}: {sample.train_rate:,.0f} tokens/s")
+    return found
+
+
+def evaluation_operations(config: RunConfig, corpus: Corpus) -> float:
+    """Of the final evaluation alone: those of a run that trains no step."""
+    tokens = amount(config, corpus)
+    with_training, twice = (
+        operations(replace(config, max_epochs=epochs), corpus)
+        for epochs in (config.max_epochs, 2 * config.max_epochs)
+    )
+    assert tokens.evaluate > 0
+    return 2 * with_training - twice
+
+
+def synthetic(name: str, counts: Counts) -> Corpus:
+    """Text of the published counts: lengths spread as a gamma distribution, words by Zipf's law."""
+    generator = np.random.default_rng(0)
+    frequency = 1 / np.arange(1, counts.classes)
+
+    def split(sentences: int, tokens: int) -> Split:
+        mean = tokens / sentences
+        lengths = 2 + generator.gamma(3.5, (mean - 2) / 3.5, sentences).round().astype(np.int64)
+        lengths = np.minimum(lengths, counts.longest)
+        offsets = np.concatenate([[0], lengths.cumsum()])
+        words = 1 + generator.choice(len(frequency), size=offsets[-1], p=frequency / frequency.sum())
+        words[offsets[1:] - 1] = 0
+        return Split(words.astype(np.int32), offsets)
+
+    vocabulary = Vocabulary(tuple(f"w{number}" for number in range(counts.classes)), None)
+    splits = (split(*counts.train), split(*counts.valid), split(*counts.test))
+    return Corpus(name, vocabulary, *splits, data_sha256="0" * 64, warnings=())
+
+
+def cell_table(times: Times) -> Table:
+    """What a run of each cell takes."""
+    table = Table("cell", title="time a run, 30 epochs")
+    for heading in ("training", "evaluation", "all"):
+        table.add_column(heading, justify="right")
+    for cell, (train, score) in times.items():
+        table.add_row(cell, clock(train), clock(score), clock(train + score))
+    return table
+
+
+def order_table(configs: Sequence[RunConfig], times: Times, devices: Sequence[int]) -> Table:
+    """Makespans over their lower bound, by order and number of devices."""
+    table = Table(
+        "devices", "epochs", title=f"{len(configs)} runs: time to the last one's end over the lower bound"
+    )
+    for heading in ("lower bound", "longest first", "grid order", "random: mean", "random: worst"):
+        table.add_column(heading, justify="right")
+    generator = np.random.default_rng(0)
+    expected = {config: sum(times[config.cell]) for config in configs}
+    stops = generator.uniform(0.5, 1.0, len(configs))
+    varied = {
+        config: times[config.cell][0] * stop + times[config.cell][1]
+        for config, stop in zip(configs, stops, strict=True)
+    }
+    shuffled = [[configs[i] for i in generator.permutation(len(configs))] for _ in range(RANDOM_ORDERS)]
+    for epochs, actual in (("30", expected), ("15 to 30", varied)):
+        table.add_section()
+        for number in devices:
+            bound = lower_bound([Work(actual[config]) for config in configs], number)
+
+            def ratio(
+                order: Sequence[RunConfig], number: int = number, actual=actual, bound=bound
+            ) -> float:
+                return schedule([Work(actual[config]) for config in order], number).makespan / bound
+
+            random = [ratio(order) for order in shuffled]
+            ratios = (
+                ratio(longest_first(configs, expected.__getitem__)),
+                ratio(configs),
+                sum(random) / len(random),
+                max(random),
+            )
+            table.add_row(str(number), epochs, clock(bound), *(f"{value:.3f}" for value in ratios))
+    return table
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(tyro.cli(main, description=__doc__))
+    except InputError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
