@@ -237,6 +237,7 @@ _QUIET: Mapping[str, Any] = {
     "save_code": False,
     "disable_git": True,
     "label_disable": True,
+    "program": "lvae",
     "x_save_requirements": False,
     # The mirror's machine is not the one that trains.
     "x_disable_meta": True,

@@ -91,7 +91,7 @@ class _Mirror:
         self._news: Iterator[Mapping[str, Any]] = iter(())
         try:
             self._write(asdict(job))
-            answer = self._answer(_START_SECONDS)
+            answer = self._answer(_START_SECONDS) or {}
         except BaseException:
             self.kill()
             raise
@@ -122,10 +122,11 @@ class _Mirror:
             self._write({**next(self._news), "end": True})
         except OSError:
             return {}
-        if answer := self._answer(2.0):
-            return answer
-        say(f"W&B: sending what is left, {FLUSH_SECONDS:.0f} seconds at most")
-        return self._answer(FLUSH_SECONDS + _GRACE_SECONDS)
+        answer = self._answer(TELL_SECONDS)
+        if answer is None:
+            say(f"W&B: sending what is left, {FLUSH_SECONDS:.0f} seconds at most")
+            answer = self._answer(FLUSH_SECONDS + _GRACE_SECONDS)
+        return answer or {}
 
     def kill(self) -> None:
         """End it, wherever it is: its runs are in their folders."""
@@ -141,15 +142,15 @@ class _Mirror:
         stream.write(json.dumps(value) + "\n")
         stream.flush()
 
-    def _answer(self, seconds: float) -> dict[str, Any]:
-        """The next line, or {} where none comes in time or the process is gone."""
+    def _answer(self, seconds: float) -> dict[str, Any] | None:
+        """The next line; None where none comes in time, {} where the process is gone."""
         if not hasattr(self, "_line"):
             self._line: list[str] = []
             self._reader = threading.Thread(target=self._read, args=(self._line,), daemon=True)
             self._reader.start()
         self._reader.join(seconds)
         if self._reader.is_alive():
-            return {}
+            return None
         line = self._line[0]
         del self._line
         return json.loads(line) if line else {}

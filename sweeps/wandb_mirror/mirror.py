@@ -89,14 +89,14 @@ class Mirror:
             self._postpone("W&B cannot be reached")
             return not self._over
         try:
-            for name in list(self._over):
-                if self._now() >= until:
-                    return False
-                self._finish(name)
+            failed = not self._finish_all(until)
             # A directory that is written offline is of use to nobody before it is whole.
             for name in sorted(self._running) if self._target.mode == "online" else ():
                 self._send(name)
-            self._pause = RETRY_SECONDS[0]
+            if failed:
+                self._postpone(self._trouble)
+            else:
+                self._pause = RETRY_SECONDS[0]
         except UnreachableError as error:
             self._postpone(str(error))
         except Exception as error:  # whatever becomes of the library's own process, the mirror goes on
@@ -104,6 +104,21 @@ class Mirror:
             forget_all()
             self._postpone(f"{type(error).__name__}: {error}".partition("\n")[0])
         return not self._over
+
+    def _finish_all(self, until: float) -> bool:
+        """End what has ended; whether nothing was refused. What is refused holds up nothing else."""
+        well = True
+        for name in list(self._over):
+            if self._now() >= until:
+                break
+            try:
+                self._finish(name)
+            except UnreachableError as error:
+                if self._target.mode == "online" and not reachable():
+                    raise
+                self._trouble, well = str(error), False
+                self._over[name] = self._over.pop(name)
+        return well
 
     def tally(self) -> Tally:
         """Where it stands."""

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ..wandb_server.server import Server
+from .kit import Mirror
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A W&B server; what it was asked and did not know fails the test."""
+    server = Server()
+    server.start()
+    yield server
+    server.stop()
+    assert server.unknown == []
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The user's home and working directory."""
+    place = tmp_path / "home"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def start(server: Server, home: Path, tmp_path: Path) -> Iterator[Callable[..., Mirror]]:
+    """Start mirrors of the study at tmp_path / "study"; they are killed at the end."""
+    mirrors: list[Mirror] = []
+
+    def start(mode: str = "online", **more: str | None) -> Mirror:
+        mirrors.append(Mirror(tmp_path / "study", home, server.url, mode, **more))
+        return mirrors[-1]
+
+    yield start
+    for mirror in mirrors:
+        mirror.kill()

@@ -1,0 +1,172 @@
+"""Real run folders and a real mirror process, for the tests of this folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lvae_core.config import RunConfig, fingerprint
+from lvae_core.record import RunFolder, Study, metrics_sha256, run_name
+
+from ..wandb_server.server import Run, Server
+
+ROOT = Path(__file__).parents[2]
+KEY = "0123456789abcdef" * 2 + "01234567"
+PROJECT = "mirrored"
+
+
+def environment(home: Path, url: str, key: str | None = KEY) -> dict[str, str]:
+    """That of a user whose W&B is at ``url``, with nothing else of this machine's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    added = {
+        "HOME": str(home),
+        "NETRC": str(home / "netrc"),
+        "WANDB_BASE_URL": url,
+        "WANDB__FILE_STREAM_TRANSMIT_INTERVAL": "1",  # seconds, whole ones
+        "PYTHONPATH": str(ROOT),
+    }
+    return {**kept, **added, **({"WANDB_API_KEY": key} if key else {})}
+
+
+def rows(epochs: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows as the trainer writes them, each with numbers of its own."""
+    return [
+        {
+            "epoch": epoch,
+            "step": 10 * epoch,
+            "learning_rate": 1.0,
+            "train_loss": 100.0 / epoch + seed / 7,
+            "train_nll": 90.0 / epoch,
+            "valid_nll": 80.0 / epoch + seed / 3,
+            "valid_ppl": 50.0 + seed + 1 / epoch,
+            "best_ppl": 50.0 + seed + 1 / epoch,
+            "kl_weight": min(1.0, epoch / 10),
+            "train_kl": 1e-9 * epoch,
+            "valid_kl": 0.25,
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def begin(study: Path, seed: int = 0, epochs: int = 0) -> RunFolder:
+    """A run that has trained for some epochs."""
+    config = RunConfig(dataset="toy", system="lstm-vae", num_samples=5, seed=seed)
+    identity = fingerprint(config, "d" * 64)
+    folder = Study(str(study)).run(run_name(config, identity))
+    folder.write_config(config, identity)
+    versions = {"python": "3.11.7", "torch": "2.13.0"}
+    attempt = {
+        "commit": "c" * 40,
+        "dirty": False,
+        "versions": versions,
+        "host": "secret-host",
+        "device": "cpu",
+    }
+    folder.write_json("provenance.json", {"attempts": [attempt]})
+    folder.write_metrics(rows(epochs, seed))
+    return folder
+
+
+def complete(folder: RunFolder) -> dict[str, Any]:
+    """End the run; returns its result."""
+    present = folder.read_config()
+    assert present is not None
+    config, identity = present
+    metrics = folder.read_metrics()
+    result = {
+        "fingerprint": identity,
+        "config": config.to_dict(),
+        "data_sha256": "d" * 64,
+        "metrics_sha256": metrics_sha256(metrics),
+        "estimates": {
+            "nll_elbo": {"value": 101.25 + config.seed, "stderr": 0.125},
+            "ppl_elbo": {"value": 88.5 + config.seed, "stderr": 0.5},
+            "kl": {"value": 2.5, "stderr": 0.01},
+            "au": {"value": 3},
+        },
+        **{"tokens": 400, "sentences": 60, "parameters": 1234, "best_epoch": 2},
+        **{"epochs": len(metrics), "steps": 10 * len(metrics)},
+        **{"train_seconds": 12.5, "evaluate_seconds": 3.25},
+    }
+    folder.write_json("result.json", result)
+    folder.clear_failure()
+    return result
+
+
+def mirrored(server: Server, folder: RunFolder) -> Run:
+    """The W&B run of a run folder."""
+    present = folder.read_config()
+    assert present is not None
+    return server.runs[present[1]]
+
+
+def assert_mirrored(server: Server, folder: RunFolder) -> None:
+    """W&B has every row of metrics.jsonl, once and in order, and every number of result.json."""
+    run = mirrored(server, folder)
+    assert run.rows() == folder.read_metrics()
+    assert [row["_step"] for row in run.history] == list(range(len(run.history)))
+    assert run.rewritten == 0
+    if result := folder.read_json("result.json"):
+        for name, estimate in result["estimates"].items():
+            assert run.summary[f"test/{name}"] == estimate["value"]
+            if "stderr" in estimate:
+                assert run.summary[f"test/{name}_stderr"] == estimate["stderr"]
+        assert run.states[-1] == "finished"
+
+
+class Mirror:
+    """The mirror's process, told what a launch would tell it."""
+
+    def __init__(
+        self, study: Path, home: Path, url: str, mode: str = "online", key: str | None = KEY
+    ) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sweeps.wandb_mirror.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(home, url, key),
+            cwd=home,
+            text=True,
+        )
+        job = {"study": str(study), "mode": mode, "project": PROJECT, "entity": None, "folder": str(home)}
+        self.tell(**job)
+        self.ready = self.answer()
+
+    def tell(self, **message: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self, seconds: float = 90.0) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        readable, _, _ = select.select([self.process.stdout], [], [], seconds)
+        assert readable, "the mirror says nothing"
+        return dict(json.loads(self.process.stdout.readline()))
+
+    def end(self, over: tuple[str, ...] = ()) -> Mapping[str, Any]:
+        """The launch has ended; how the mirror has."""
+        self.tell(running=[], over=list(over), end=True)
+        return self.answer()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            stream.close()
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for something to come true."""
+    last = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < last, "it does not come true"
+        time.sleep(0.05)

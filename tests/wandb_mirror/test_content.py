@@ -1,0 +1,126 @@
+"""What is to be sent: facts of a run folder, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lvae_core.claims import acquire
+from lvae_core.config import RunConfig, fingerprint
+from lvae_core.record import DamagedError, RunFolder, Study, run_name
+from sweeps.wandb_mirror.content import Content, is_under_way, read_content
+from sweeps.wandb_mirror.cursor import BusyError, Cursor, read_cursor, sole_sender, write_cursor
+
+from .kit import ROOT, begin, complete, rows
+
+
+def content_of(folder: RunFolder) -> Content:
+    content = read_content(folder)
+    assert content is not None
+    return content
+
+
+def test_the_state_is_what_the_files_say(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "study", epochs=2)
+    assert content_of(folder).state == "preempted"
+    folder.write_failure("out_of_memory", "no memory", "Traceback")
+    failed = content_of(folder)
+    assert failed.state == "failed"
+    assert failed.summary["failure/class"] == "out_of_memory"
+    assert failed.summary["failure/attempt"] == 1
+    retried = failed.under_way()
+    assert retried.state == "running"
+    assert not [key for key in retried.summary if key.startswith("failure")]
+    complete(folder)
+    done = content_of(folder)
+    assert done.state == "finished"
+    assert done.summary["test/nll_elbo"] == 101.25
+    assert done.summary["test/nll_elbo_stderr"] == 0.125
+    assert (done.summary["test/au"], "test/au_stderr" in done.summary) == (3, False)
+    assert done.summary["valid_ppl"] == rows(2)[-1]["valid_ppl"]
+    assert done.rows == rows(2)
+    assert len({content.digest for content in (failed, retried, done)}) == 3
+    assert content_of(folder).digest == done.digest
+
+
+def test_a_folder_without_a_config_is_nothing_yet(tmp_path: Path) -> None:
+    assert read_content(Study(str(tmp_path)).run("anything")) is None
+
+
+def test_damage_of_numbers_is_raised_that_of_provenance_passed_over(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "study", epochs=1)
+    place = tmp_path / "study" / folder.name
+    (place / "provenance.json").write_text("{}")
+    assert content_of(folder).config["provenance"] == {}
+    (place / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl"):
+        read_content(folder)
+
+
+def test_tags_have_the_length_that_wandb_takes(tmp_path: Path) -> None:
+    config = RunConfig(dataset=f"/data/{'x' * 80}", system="lstm-vae")
+    folder = Study(str(tmp_path / "study")).run(run_name(config, fingerprint(config, "d" * 64)))
+    folder.write_config(config, fingerprint(config, "d" * 64))
+    assert content_of(folder).tags == ("study", "x" * 64, "lstm-vae", "standard", "L1")
+
+
+def test_a_run_is_under_way_while_its_holder_lives(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "study")
+    assert not is_under_way(folder)
+    with acquire(folder, "a launch"):
+        assert is_under_way(folder)
+    assert not is_under_way(folder)
+    code = (
+        "import os, sys; from lvae_core.claims import acquire; from lvae_core.record import Study;"
+        "acquire(Study(sys.argv[1]).run(sys.argv[2]), 'killed'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, folder.store.url, folder.name], cwd=ROOT, check=False)
+    assert folder.has("claim-1.json")
+    assert not is_under_way(folder)
+
+
+def test_a_cursor_is_one_places_own_and_nothing_where_it_is_damaged(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "study", epochs=2)
+    complete(folder)
+    cursor = Cursor.after(content_of(folder))
+    assert (cursor.rows, cursor.finished) == (2, True)
+    write_cursor(folder, "here", cursor)
+    write_cursor(folder, "there", Cursor(rows=1))
+    assert read_cursor(folder, "here") == cursor
+    assert read_cursor(folder, "there") == Cursor(rows=1)
+    assert read_cursor(folder, "elsewhere") == Cursor()
+    file = tmp_path / "study" / folder.name / "wandb.json"
+    changed = json.loads(file.read_text())
+    changed["places"]["here"]["cursor"]["rows"] = 9
+    file.write_text(json.dumps(changed))
+    assert read_cursor(folder, "here") == Cursor()
+
+
+def test_a_promise_counts_once_its_directory_is_there(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "study")
+    coming = tmp_path / "coming"
+    write_cursor(folder, "offline", Cursor(rows=1), (str(coming), Cursor(rows=3)))
+    assert read_cursor(folder, "offline") == Cursor(rows=1)
+    coming.mkdir()
+    assert read_cursor(folder, "offline") == Cursor(rows=3)
+
+
+def test_a_cursor_tells_rows_that_came_out_otherwise(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "study", epochs=3)
+    cursor = Cursor.after(content_of(folder))
+    for written, agrees in ((rows(5), True), (rows(2), True), (rows(3, seed=1), False)):
+        folder.write_metrics(written)
+        assert cursor.agrees(content_of(folder)) is agrees
+
+
+def test_one_process_sends_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with sole_sender("a"), sole_sender("b"), pytest.raises(BusyError), sole_sender("a"):
+        raise AssertionError("two senders of one run")
+    with sole_sender("a"):
+        pass
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -1,0 +1,127 @@
+"""The real wandb client in the mirror's own process, against a server that remembers all it is sent."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from lvae_core.record import RunFolder
+
+from ..wandb_server.server import Server
+from .kit import KEY, PROJECT, ROOT, Mirror, assert_mirrored, begin, complete, mirrored, rows, until
+
+
+def follow(mirror: Mirror, server: Server, folder: RunFolder, epochs: int) -> None:
+    """Have the run train on to ``epochs`` and see the rows arrive."""
+    folder.write_metrics(rows(epochs))
+    mirror.tell(running=[folder.name], over=[])
+    identity = folder.read_config()[1]  # type: ignore[index]
+    until(lambda: identity in server.runs and len(server.runs[identity].history) >= epochs)
+
+
+def test_a_run_is_followed_row_by_row_and_ends_with_its_estimates(
+    server: Server, start: Callable[..., Mirror], tmp_path: Path, home: Path
+) -> None:
+    folder = begin(tmp_path / "study")
+    mirror = start()
+    assert mirror.ready == {"ready": True}
+    for epochs in (1, 3):
+        follow(mirror, server, folder, epochs)
+        run = mirrored(server, folder)
+        assert run.rows() == folder.read_metrics()
+        assert run.states == ["running"]
+    result = complete(folder)
+    tally = mirror.end((folder.name,))
+    assert (tally["sent"], tally["left"]) == (1, 0)
+    assert_mirrored(server, folder)
+
+    assert run.states == ["running", "finished"]
+    assert run.project == PROJECT
+    assert run.fields["displayName"] == folder.name
+    assert run.fields["groupName"] == "toy__lstm-vae__standard__L5"
+    assert run.fields["jobType"] == "train"
+    assert run.fields["tags"] == ["study", "toy", "lstm-vae", "standard", "L5"]
+    assert result["config"].items() <= run.config.items()
+    assert run.config["cell"] == "toy__lstm-vae__standard__L5"
+    assert run.config["provenance"]["commit"] == "c" * 40
+    # The axis: every metric ("2": a glob) is stepped by the first defined one ("1": epoch).
+    epoch, everything = run.client["m"]
+    assert (epoch["1"], everything["2"], everything["5"]) == ("epoch", "*", 1)
+
+    # Where the mirror runs is nobody's business, and the key is in no file.
+    assert not {"host", "repo", "commit"} & run.fields.keys()
+    assert not re.search(f"secret-host|{tmp_path}|{ROOT}", json.dumps(run.fields))
+    files = [path for place in (tmp_path, home) for path in place.rglob("*") if path.is_file()]
+    assert any("wandb.json" in path.name for path in files)
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+    assert len(server.keys) == 1
+
+
+def test_a_killed_mirror_goes_on_where_the_server_is(
+    server: Server, start: Callable[..., Mirror], tmp_path: Path
+) -> None:
+    folder = begin(tmp_path / "study")
+    first = start()
+    follow(first, server, folder, 3)
+    first.kill()
+    # The run lost its last epoch and another mirror sees it train that one again.
+    folder.write_metrics(rows(2))
+    second = start()
+    second.tell(running=[folder.name], over=[])
+    until(lambda: server.requests.count("RunResumeStatus") == 2)
+    follow(second, server, folder, 4)
+    complete(folder)
+    assert second.end((folder.name,))["left"] == 0
+    assert_mirrored(server, folder)
+
+
+def test_a_run_that_failed_goes_on_in_the_same_wandb_run(
+    server: Server, start: Callable[..., Mirror], tmp_path: Path
+) -> None:
+    folder = begin(tmp_path / "study", epochs=2)
+    folder.write_failure("diverged", "the loss is not finite in epoch 3", "Traceback")
+    stopped = begin(tmp_path / "study", seed=1, epochs=1)
+    first = start()
+    assert first.end((folder.name, stopped.name))["sent"] == 2
+    run = mirrored(server, folder)
+    assert run.states == ["running", "failed"]
+    assert run.summary["failure/class"] == "diverged"
+    assert run.summary["failure/message"] == "the loss is not finite in epoch 3"
+    assert mirrored(server, stopped).states == ["running", "preempted"]
+
+    second = start()
+    second.tell(running=[folder.name, stopped.name], over=[])
+    until(lambda: run.states[-1] == "running" and mirrored(server, stopped).states[-1] == "running")
+    for name in (folder, stopped):
+        name.write_metrics(rows(3, seed=0 if name is folder else 1))
+        complete(name)
+    assert second.end((folder.name, stopped.name))["sent"] == 2
+    for name in (folder, stopped):
+        assert_mirrored(server, name)
+    assert run.states == ["running", "failed", "running", "finished"]
+    assert not [key for key in run.summary if key.startswith("failure/") and run.summary[key] is not None]
+
+
+def test_rows_that_come_out_otherwise_are_kept_as_they_were_and_told(
+    server: Server, start: Callable[..., Mirror], tmp_path: Path
+) -> None:
+    folder = begin(tmp_path / "study")
+    mirror = start()
+    follow(mirror, server, folder, 2)
+    folder.write_metrics(rows(3, seed=5))
+    complete(folder)
+    assert mirror.end((folder.name,))["disagreeing"] == 1
+    assert mirrored(server, folder).rows() == [*rows(2), rows(3, seed=5)[2]]
+
+
+def test_without_a_key_it_says_so_in_one_line(start: Callable[..., Mirror]) -> None:
+    error = start(key=None).ready["error"]
+    assert error.startswith("--wandb online: no API key for http://127.0.0.1")
+    assert "\n" not in error
+
+
+def test_a_key_in_netrc_is_enough(server: Server, start: Callable[..., Mirror], home: Path) -> None:
+    (home / "netrc").write_text(f"machine 127.0.0.1:{server.port}\nlogin user\npassword {KEY}\n")
+    assert start(key=None).ready == {"ready": True}

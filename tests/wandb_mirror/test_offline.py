@@ -1,0 +1,93 @@
+"""Directories written offline, sent by the real `wandb sync`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ..wandb_server.server import Server
+from .kit import Mirror, assert_mirrored, begin, complete, environment, mirrored, rows
+
+
+def sync(server: Server, home: Path) -> str:
+    """What a user does afterwards; what it says."""
+    command = [str(Path(sys.executable).with_name("wandb")), "sync", "wandb"]
+    env = environment(home, server.url)
+    done = subprocess.run(
+        command, env=env, cwd=home, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def directories(home: Path) -> list[Path]:
+    return sorted(path for path in (home / "wandb").iterdir())
+
+
+def test_directories_of_an_interrupted_and_resumed_study_make_whole_runs(
+    server: Server, start: Callable[..., Mirror], home: Path, tmp_path: Path
+) -> None:
+    study = tmp_path / "study"
+    folder, failing, done = (begin(study, seed, epochs=2) for seed in range(3))
+    failing.write_failure("code", "ValueError: no", "Traceback")
+    complete(done)
+    names = (folder.name, failing.name, done.name)
+    with server.down():  # offline means that nothing is asked of the network
+        first = start("offline", key=None)
+        assert first.ready == {"ready": True}
+        first.tell(running=[folder.name], over=[failing.name])
+        tally = first.end(names)
+        assert (tally["sent"], tally["left"]) == (3, 0)
+        assert len(directories(home)) == 3
+        assert all(path.name.startswith("offline-run-") for path in directories(home))
+
+        # The second launch finds the failed run as it was, and the others gone on.
+        time.sleep(1.1)  # directories are named by the second, and sent in that order
+        folder.write_metrics(rows(4))
+        complete(folder)
+        second = start("offline", key=None)
+        assert second.end(names)["sent"] == 3
+        assert len(directories(home)) == 4
+        time.sleep(1.1)
+        failing.write_metrics(rows(3, seed=1))
+        complete(failing)
+        third = start("offline", key=None)
+        assert third.end(names)["sent"] == 3
+        assert len(directories(home)) == 5
+
+    assert "Syncing 5 run(s)" in sync(server, home)
+    for run in (folder, failing, done):
+        assert_mirrored(server, run)
+    assert mirrored(server, folder).fields["groupName"] == "toy__lstm-vae__standard__L5"
+    assert mirrored(server, folder).states == ["running", "preempted", "running", "finished"]
+    assert mirrored(server, failing).states == ["running", "failed", "running", "finished"]
+    assert "failure/class" not in mirrored(server, failing).summary
+    before = len(server.requests)
+    assert "No runs to sync" in sync(server, home)
+    assert server.requests[before:] == []
+
+
+@pytest.mark.slow
+def test_a_mirror_killed_while_it_writes_leaves_whole_directories_and_nothing_twice(
+    server: Server, start: Callable[..., Mirror], home: Path, tmp_path: Path
+) -> None:
+    folders = [begin(tmp_path / "study", seed, epochs=2) for seed in range(30)]
+    for folder in folders:
+        complete(folder)
+    names = [folder.name for folder in folders]
+    for directories_first in (1, 8, 15):
+        mirror = start("offline", key=None)
+        mirror.tell(running=[], over=names)
+        while len(list((home / "wandb").glob("offline-run-*"))) < directories_first:
+            time.sleep(0.005)
+        mirror.kill()
+    assert start("offline", key=None).end(tuple(names))["sent"] == 30
+    assert len(directories(home)) == 30
+    sync(server, home)
+    for folder in folders:
+        assert_mirrored(server, folder)

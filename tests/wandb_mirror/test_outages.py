@@ -1,0 +1,143 @@
+"""W&B is away, comes back, answers nonsense: runs do not notice, and what is missing is sent later."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lvae_core.claims import acquire
+
+from ..wandb_server.server import Server
+from .kit import (
+    KEY,
+    PROJECT,
+    ROOT,
+    Mirror,
+    assert_mirrored,
+    begin,
+    complete,
+    environment,
+    mirrored,
+    rows,
+    until,
+)
+
+Push = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def push(server: Server, home: Path) -> Push:
+    """The command, for the W&B of this test."""
+
+    def push(*arguments: str, key: str | None = KEY) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "sweeps" / "wandb_push.py"), *arguments, "--project", PROJECT]
+        env = environment(home, server.url, key)
+        return subprocess.run(
+            command, env=env, cwd=home, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    return push
+
+
+def test_what_an_unreachable_server_missed_is_pushed_once(
+    server: Server, start: Callable[..., Mirror], push: Push, tmp_path: Path
+) -> None:
+    study = tmp_path / "study"
+    folder, partial, under_way = (begin(study, seed, epochs=2) for seed in range(3))
+    with server.down():
+        mirror = start()
+        mirror.tell(running=[folder.name], over=[])
+        complete(folder)
+        tally = mirror.end((folder.name, partial.name))
+        assert (tally["sent"], tally["left"]) == (0, 2)
+        assert tally["trouble"] == "W&B cannot be reached"
+        down = push(str(study))
+        assert (down.returncode, down.stdout) == (2, "")
+        assert down.stderr.startswith("error: W&B cannot be reached")
+    assert server.runs == {}
+    with acquire(under_way, "another launch"):
+        done = push(str(study))
+    assert done.returncode == 0, done.stderr
+    assert f"W&B has 2 runs at {server.url}/reader/{PROJECT}" in done.stdout
+    assert "1 runs are under way" in done.stdout
+    for pushed in (folder, partial):
+        assert_mirrored(server, pushed)
+    assert mirrored(server, partial).states == ["running", "preempted"]
+    assert len(server.runs) == 2
+
+    before = list(server.requests)
+    assert push(str(study)).returncode == 0
+    sent_anew = [request for request in server.requests[len(before) :] if request != "GET /healthz"]
+    # What had been under way has ended; nothing else is told again.
+    assert sent_anew.count("UpsertBucket") >= 1
+    assert len(server.runs) == 3
+    assert mirrored(server, folder).states == ["running", "finished"]
+    before = list(server.requests)
+    assert push(str(study)).returncode == 0
+    assert set(server.requests[len(before) :]) == {"GET /healthz"}
+    # A cursor that is lost costs a look, no row.
+    (study / folder.name / "wandb.json").write_text("{}")
+    assert push(str(study)).returncode == 0
+    assert_mirrored(server, folder)
+
+
+def test_a_server_that_goes_and_comes_back_misses_nothing(
+    server: Server, start: Callable[..., Mirror], tmp_path: Path
+) -> None:
+    study = tmp_path / "study"
+    folder, later = begin(study, epochs=1), begin(study, seed=1, epochs=2)
+    complete(later)
+    mirror = start()
+    mirror.tell(running=[folder.name], over=[])
+    until(lambda: bool(server.runs) and len(mirrored(server, folder).history) == 1)
+    with server.down():
+        folder.write_metrics(rows(2))
+        mirror.tell(running=[folder.name], over=[])
+        mirror.tell(running=[folder.name], over=[later.name])
+        folder.write_metrics(rows(3))
+        mirror.tell(running=[folder.name], over=[])
+    complete(folder)
+    assert mirror.end((folder.name, later.name))["left"] == 0
+    for name in (folder, later):
+        assert_mirrored(server, name)
+
+
+def test_what_the_server_refuses_counts_as_not_sent(
+    server: Server, start: Callable[..., Mirror], push: Push, tmp_path: Path
+) -> None:
+    refused, other = (begin(tmp_path / "study", seed, epochs=2) for seed in range(2))
+    for folder in (refused, other):
+        complete(folder)
+    present = refused.read_config()
+    assert present is not None
+    server.refuse = present[1]
+    tally = start().end((refused.name, other.name))
+    assert (tally["sent"], tally["left"]) == (1, 1)  # it holds up nothing else
+    assert_mirrored(server, other)
+    assert "does not have all" in tally["trouble"]
+    assert {"file_stream"} == {line.split("/")[-1].split()[0] for line in server.unknown}
+    server.refuse = ""
+    server.unknown.clear()
+    assert push(str(tmp_path / "study")).returncode == 0
+    for folder in (refused, other):
+        assert_mirrored(server, folder)
+
+
+def test_the_push_says_in_one_line_what_it_cannot_use(push: Push, tmp_path: Path) -> None:
+    for arguments, key, beginning in (
+        ((str(tmp_path / "nowhere"),), KEY, f"error: {tmp_path / 'nowhere'}: "),
+        ((str(tmp_path),), KEY, f"error: {tmp_path}: not a study"),
+        (
+            (str(begin(tmp_path / "study").store.url),),
+            None,
+            "error: wandb_push.py: no API key for http://127",
+        ),
+    ):
+        told = push(*arguments, key=key)
+        assert (told.returncode, told.stdout) == (2, "")
+        assert told.stderr.startswith(beginning)
+        assert told.stderr.count("\n") == 1

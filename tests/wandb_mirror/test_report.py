@@ -1,0 +1,83 @@
+"""The W&B report: our numbers in it, its panels, and that it is one report however often it is written."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..wandb_server.server import Server
+from .kit import KEY, PROJECT, ROOT, begin, complete, environment
+
+T_QUANTILE = 4.302652729911275
+"""Of Student's t with 2 degrees of freedom, at 0.975."""
+
+
+def command(server: Server, home: Path, script: str, *arguments: str, key: str | None = KEY) -> Any:
+    line = [sys.executable, str(ROOT / script), *arguments, "--project", PROJECT]
+    env = {**environment(home, server.url, key), "XDG_CACHE_HOME": str(home / "cache")}
+    return subprocess.run(line, env=env, cwd=home, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_one_report_is_written_and_rewritten_in_place(server: Server, home: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    for seed in range(3):
+        complete(begin(study, seed, epochs=2))
+    failed = begin(study, 3, epochs=1)
+    failed.write_failure("diverged", "the loss is not finite", "Traceback")
+
+    early = command(server, home, "analysis/wandb_report.py", str(study))
+    assert (early.returncode, early.stdout) == (2, "")
+    assert early.stderr.startswith(f"error: --project {PROJECT}: reader has no such project; send the runs")
+    assert command(server, home, "sweeps/wandb_push.py", str(study)).returncode == 0
+    first = command(server, home, "analysis/wandb_report.py", str(study))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith(f"{server.url}/reader/{PROJECT}/reports/lvae:-study--")
+    (view,) = server.views.values()
+    before = json.loads(view["spec"])
+    assert view["displayName"] == "lvae: study"
+
+    texts = [block["content"] for block in before["blocks"] if block["type"] == "markdown-block"]
+    (numbers,) = [line for text in texts for line in text.splitlines() if "| nll_elbo |" in line][:1]
+    # Seeds 0, 1, 2 have 101.25, 102.25 and 103.25: mean 102.25, sample standard deviation 1.
+    half = T_QUANTILE / math.sqrt(3)
+    interval = f"\\[{102.25 - half:.2f}, {102.25 + half:.2f}]"
+    assert numbers.startswith(f"| LSTM-VAE L=5 | standard | nll_elbo | 3 | 102.25 ± 1.00 | {interval} |")
+    assert any("the loss is not finite" in text for text in texts)
+    (grid,) = [block for block in before["blocks"] if block["type"] == "panel-grid"]
+    (runs,) = grid["metadata"]["runSets"]
+    assert runs["grouping"] == [{"section": "config", "name": "cell.value"}]
+    wanted = {item["key"]["name"]: item["value"] for item in runs["filters"]["filters"]}
+    assert wanted == {"cell": ["toy__lstm-vae__standard__L5"], "study": ["study"]}
+    panels = grid["metadata"]["panelBankSectionConfig"]["panels"]
+    curves = [panel["config"] for panel in panels if panel["config"].get("xAxis") == "epoch"]
+    assert ["valid_ppl"] in [curve["metrics"] for curve in curves]
+    # A panel of what no run has would be empty.
+    written = begin(study, 9, epochs=1).read_metrics()[0]
+    assert {name for curve in curves for name in curve["metrics"]} <= {
+        *begin(study, 9, 1).read_metrics()[0]
+    }
+
+    for seed in range(3, 5):
+        complete(begin(study, seed, epochs=2))
+    again = command(server, home, "analysis/wandb_report.py", str(study))
+    assert again.stdout == first.stdout
+    (view,) = server.views.values()
+    after = json.dumps(json.loads(view["spec"]), ensure_ascii=False)
+    assert "| nll_elbo | 5 | 103.25 ± 1.58 |" in after
+    assert "the loss is not finite" not in after
+
+
+def test_what_it_cannot_use_is_told_in_one_line(server: Server, home: Path, tmp_path: Path) -> None:
+    complete(begin(tmp_path / "study", epochs=1))
+    for study, key, beginning in (
+        (tmp_path / "study", None, f"error: wandb_report.py: no API key for {server.url}"),
+        (tmp_path / "nowhere", KEY, f"error: {tmp_path / 'nowhere'}: there is no such study"),
+    ):
+        told = command(server, home, "analysis/wandb_report.py", str(study), key=key)
+        assert (told.returncode, told.stdout) == (2, "")
+        assert told.stderr.startswith(beginning)
+        assert told.stderr.count("\n") == 1

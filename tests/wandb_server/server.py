@@ -1,0 +1,199 @@
+"""The part of a W&B server that the client asks for, on loopback, which remembers all that it is sent.
+
+It answers GraphQL by the operation's name, the file stream and uploads of files, and nothing else: a
+request that it does not know is answered 404 and stands in ``unknown``, which the tests hold empty.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from .operations import OPERATIONS
+
+_STREAM = re.compile(r"/files/([^/]+)/([^/]+)/([^/]+)/file_stream")
+
+
+@dataclass
+class Run:
+    """One W&B run as the server has it."""
+
+    id: str
+    entity: str
+    project: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    """What upsertBucket has been given, by its argument; later values replace earlier ones."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    states: list[str] = field(default_factory=list)
+    """The states it has been in: running, then finished, failed or preempted, then running again …"""
+    preempting: bool = False
+    rewritten: int = 0
+    """History lines that were sent to a place where there was one already."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its config, without what the client adds for itself."""
+        config = json.loads(self.fields.get("config") or "{}")
+        return {name: entry["value"] for name, entry in config.items() if name != "_wandb"}
+
+    @property
+    def client(self) -> dict[str, Any]:
+        """What the client adds to the config for itself: among it the definitions of metrics."""
+        config = json.loads(self.fields.get("config") or "{}")
+        return dict(config.get("_wandb", {}).get("value", {}))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The history without the client's own columns."""
+        return [{k: v for k, v in row.items() if not k.startswith("_")} for row in self.history]
+
+
+class Server:
+    """State and behaviour; one lock for all, since the client sends in parallel."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.runs: dict[str, Run] = {}
+        self.views: dict[str, dict[str, Any]] = {}
+        self.projects: set[str] = set()
+        self.requests: list[str] = []
+        self.unknown: list[str] = []
+        self.keys: set[str] = set()
+        self.broken = False
+        """While it is set, every request is answered 503."""
+        self.refuse = ""
+        """While it is set, the file stream of runs of this id is answered 404, which is final."""
+        self._http: _Http | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Listen; a second time on the same port as the first."""
+        server = self
+
+        class Handler(_Handler):
+            owner = server
+
+        self._http = _Http(("127.0.0.1", self.port), Handler)
+        self.port = self._http.server_address[1]
+        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Have nothing listen any more; what is known stays."""
+        if self._http is not None:
+            self._http.shutdown()
+            self._http.server_close()
+            self._http = None
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    def run(self, entity: str, project: str, name: str) -> Run:
+        return self.runs.setdefault(name, Run(name, entity, project))
+
+    def stream(self, run: Run, body: dict[str, Any]) -> None:
+        """One request of the file stream."""
+        files = body.get("files") or {}
+        if history := files.get("wandb-history.jsonl"):
+            for place, line in enumerate(history["content"], start=history["offset"]):
+                row = json.loads(line)
+                assert place <= len(run.history), "the client leaves lines out"
+                if place < len(run.history):
+                    run.rewritten += 1
+                    run.history[place] = row
+                else:
+                    run.history.append(row)
+        if summary := files.get("wandb-summary.json"):
+            run.summary = json.loads(summary["content"][-1])
+        run.preempting = body.get("preempting", run.preempting)
+        if body.get("complete"):
+            bad = "preempted" if run.preempting else "failed"
+            run.states.append(bad if body.get("exitcode") else "finished")
+
+
+class _Http(ThreadingHTTPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients are killed on purpose; what goes wrong otherwise is told as usual."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with self.owner.lock:
+            self._answer(self._post, body)
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with self.owner.lock:
+            self._answer(lambda body: {}, b"")
+
+    def do_GET(self) -> None:
+        with self.owner.lock:
+            self._answer(self._get, b"")
+
+    def _get(self, body: bytes) -> dict[str, Any] | None:
+        self.owner.requests.append(f"GET {self.path}")
+        return {} if self.path == "/healthz" else None
+
+    def _post(self, body: bytes) -> dict[str, Any] | None:
+        if "Authorization" in self.headers:
+            self.owner.keys.add(self.headers["Authorization"])
+        request = json.loads(body)
+        if self.path == "/graphql":
+            name = re.search(r"(?:query|mutation)\s+(\w+)", request["query"])
+            operation = name[1] if name else "?"
+            self.owner.requests.append(operation)
+            answer = OPERATIONS.get(operation)
+            if answer is None:
+                return None
+            return {"data": answer(self.owner, request.get("variables") or {})}
+        if match := _STREAM.fullmatch(self.path):
+            entity, project, run = match.groups()
+            self.owner.requests.append("file_stream")
+            if run == self.owner.refuse:
+                return None
+            self.owner.stream(self.owner.run(entity, project, run), request)
+            return {"limits": {}}
+        return None
+
+    def _answer(self, handle: Any, body: bytes) -> None:
+        status, answer = 200, None
+        if self.owner.broken:
+            status = 503
+        else:
+            answer = handle(body)
+            if answer is None:
+                status = 404
+                self.owner.unknown.append(f"{self.command} {self.path} {body[:2000].decode()}")
+        data = json.dumps(answer or {"error": "not here"}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: Any) -> None:
+        pass
