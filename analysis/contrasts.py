@@ -52,7 +52,7 @@ def comparison_table(comparisons: Sequence[Comparison], dataset: str) -> Table:
         Column("verdict", text=True),
     )
     title = f"Comparisons over seeds, {dataset_title(dataset)}"
-    return Table(title, columns, tuple(lines), tuple(_notes(shown)), tuple(map(_pair_record, own)))
+    return Table(title, columns, tuple(lines), tuple(_notes(shown)), tuple(map(pair_record, own)))
 
 
 def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
@@ -122,6 +122,16 @@ def _notes(shown: Sequence[Comparison]) -> Iterable[str]:
         "of the other"
     )
     yield FAMILY
+    yield from reach_notes(shown)
+    if any(joint_latent(cell) for comparison in shown for cell in (comparison.a, comparison.b)):
+        yield (
+            f"{NOT_A_BOUND}: by the paper's convention not a bound, so that comparison says nothing about "
+            "which model is better; the one by valid bounds does"
+        )
+
+
+def reach_notes(shown: Sequence[Comparison]) -> Iterable[str]:
+    """The smallest p that so many seeds can reach, a line for each number of seeds and of comparisons."""
     reach: dict[tuple[int, int], float] = {}
     for comparison in shown:
         if comparison.paired.smallest_p is not None:
@@ -133,14 +143,10 @@ def _notes(shown: Sequence[Comparison]) -> Iterable[str]:
         needed = seeds_needed(family)
         told += f"; it takes {needed} seeds to be significant here" if n < needed else ""
         yield told
-    if any(joint_latent(cell) for comparison in shown for cell in (comparison.a, comparison.b)):
-        yield (
-            f"{NOT_A_BOUND}: by the paper's convention not a bound, so that comparison says nothing about "
-            "which model is better; the one by valid bounds does"
-        )
 
 
-def _pair_record(comparison: Comparison) -> ComparisonRecord:
+def pair_record(comparison: Comparison) -> ComparisonRecord:
+    """A comparison with all its digits."""
     paired, (a, b) = comparison.paired, comparison.averages
     return ComparisonRecord(
         kind="pair",

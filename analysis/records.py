@@ -68,7 +68,8 @@ class Record:
 class ComparisonRecord:
     """Two cells, or a cell and a published number, by one metric; None where there is no such number."""
 
-    kind: Literal["pair", "published"]
+    kind: Literal["pair", "published", "study"]
+    """study: a is the cell in study B, b the same cell in study A."""
     dataset: str
     setting: str
     metric: str

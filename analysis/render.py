@@ -59,23 +59,23 @@ def value_text(value: Value, column: Column) -> str:
     if isinstance(value, Counts):
         return status_text(value)
     if isinstance(value, Interval):
-        return f"[{_signed(value.low)}, {_signed(value.high)}]"
+        return f"[{_signed(value.low, column.decimals)}, {_signed(value.high, column.decimals)}]"
     if isinstance(value, Difference):
-        text = _signed(value.value)
+        text = _signed(value.value, column.decimals)
     elif isinstance(value, Derived):
         text = f"{value.mean:.1f}†"
     else:
-        decimals = value.decimals if isinstance(value, Fact) else 1
+        decimals = value.decimals if isinstance(value, Fact) else column.decimals
         text = f"{value.mean:.{decimals}f}"
         if value.std is not None:
             text += f"±{value.std:.{decimals}f}"
     return f"({text})" if column.parenthesised else text
 
 
-def _signed(value: float) -> str:
-    text = f"{value:+.1f}"
+def _signed(value: float, decimals: int) -> str:
+    text = f"{value:+.{decimals}f}"
     # What rounds to nothing has no sign to show.
-    return "0.0" if text in ("+0.0", "-0.0") else text
+    return text if text.strip("+-0.") else text[1:]
 
 
 def status_text(counts: Counts) -> str:

@@ -47,6 +47,8 @@ class Column:
     group: str = ""
     parenthesised: bool = False
     text: bool = False
+    decimals: int = 1
+    """Of our own numbers; published ones keep theirs."""
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,9 @@ def summarize(folder: Path) -> Cost:
     """The frame, as read before, and all tables with their statistics, written as files."""
     from analysis.cache import Cache
     from analysis.collect import collect
-    from analysis.report import compose, write
+    from analysis.report import compose
     from analysis.studies import open_source
+    from analysis.write import write
 
     since = time.perf_counter()
     runs = collect([open_source(str(folder / "study"))], cache=Cache(folder / "cache"))

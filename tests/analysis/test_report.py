@@ -7,8 +7,11 @@ import pandas as pd
 from rich.console import Console
 
 from analysis.collect import collect
-from analysis.report import Report, compose, markdown, print_report, write
+from analysis.markdown import markdown
+from analysis.report import Report, compose
 from analysis.studies import open_source
+from analysis.terminal import print_report
+from analysis.write import write
 from lvae_core.record import RunFolder
 
 WriteRun = Callable[..., RunFolder]

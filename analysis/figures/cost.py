@@ -1,0 +1,75 @@
+"""Device-hours of a run against the NLL that it can show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.bounds import tightest
+from analysis.cells import Cell
+from analysis.figures import marks, series, style
+from analysis.figures.series import Row
+from analysis.published import display_name
+from analysis.values import dataset_title
+
+CAPTION = (
+    "Device-hours of a run (training and evaluation, over all attempts) against its tightest valid NLL: a "
+    "dot a run, the mean with both intervals. Down and to the left is better. Hours compare only where "
+    "runs had the same kind of device to themselves."
+)
+
+
+def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
+    """A panel a setting; None where no run says how long it took."""
+    found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
+    found = {
+        s: rows
+        for s, rows in found.items()
+        if any(r.cell.hours and tightest(r.cell) is not None for r in rows)
+    }
+    if not found:
+        return None
+    figure, axes = style.panels(len(found), 3.7, width=style.WIDTH if len(found) > 1 else 4.6)
+    names = {row.cell.system for rows in found.values() for row in rows}
+    keys: dict[str, Line2D] = {}
+    for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
+        for row in rows:
+            _row(ax, row, names, keys)
+        ax.set_title(setting)
+        ax.set_xlabel("device-hours a run")
+        ax.set_xlim(left=0)
+    axes[0][0].set_ylabel("tightest valid NLL, nats")
+    style.title(figure, f"{dataset_title(dataset)}: cost against NLL")
+    style.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=False)])
+    return figure
+
+
+def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> None:
+    way, hours = tightest(row.cell), row.cell.hours
+    if way is None or hours is None:
+        return
+    nll = row.cell.averages[f"nll{way}"]
+    colour, marker = style.look(row.cell.system, names)
+    cost = dict(zip(hours.runs, hours.values, strict=True))
+    pairs = [(cost[run], value) for run, value in zip(nll.runs, nll.values, strict=True) if run in cost]
+    ax.plot(*zip(*pairs, strict=True), marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)
+    marks.bar(ax, hours.mean, nll.mean, nll, colour, "y")
+    marks.bar(ax, hours.mean, nll.mean, hours, colour, "x")
+    ax.plot(hours.mean, nll.mean, marker, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.6, zorder=3.2)
+    if row.cell.num_samples:
+        at, label = (hours.mean, nll.mean), f"L={row.cell.num_samples}"
+        ax.annotate(
+            label,
+            at,
+            (6, 5),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=colour,
+            zorder=4,
+            path_effects=style.halo(),
+        )
+    name = display_name(row.cell.system)
+    keys[name] = marks.key(name, colour, marker)

@@ -1,0 +1,118 @@
+"""Learning curves: validation perplexity and KL by epoch, every seed a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from analysis.cells import Cell
+from analysis.figures import marks, series, style
+from analysis.figures.series import Row
+from analysis.values import NOT_A_BOUND, dataset_title
+
+CAPTION = (
+    "Learning curves on the validation split, a line a seed: perplexity above, KL below. Dotted: the epoch "
+    "by which the KL's weight has risen to its full value. Triangles: the learning rate has dropped."
+)
+
+MOST_COLUMNS = 12
+
+
+def draw(
+    cells: Sequence[Cell],
+    curves: Mapping[str, pd.DataFrame],
+    anneal: Mapping[str, float],
+    dataset: str,
+    setting: str,
+) -> Figure | None:
+    """A column a cell of a setting; None where no run of it has a curve.
+
+    Args:
+        cells: of which runs are named in their averages, done or not.
+        curves: name of each run -> its rows of metrics.jsonl, in order.
+        anneal: name of each run -> epochs over which its KL weight rises; 0 for none.
+        dataset: which one.
+        setting: standard or inputless.
+
+    Raises:
+        TooManyError: there are more than MOST_COLUMNS cells.
+    """
+    rows = [
+        row for row in series.rows(cells, dataset, setting) if any(run in curves for run in runs_of(row))
+    ]
+    if not rows:
+        return None
+    if len(rows) > MOST_COLUMNS:
+        raise series.TooManyError(f"{len(rows)} cells and variants, of which {MOST_COLUMNS} can be shown")
+    latent = any(row.cell.num_samples for row in rows)
+    figure, axes = style.panels(
+        len(rows),
+        4.4 if latent else 2.8,
+        rows=2 if latent else 1,
+        width=max(4.6, 0.8 + 1.5 * len(rows)),
+        sharey="row",
+        sharex=True,
+        gridspec_kw={"height_ratios": (1.5, 1)} if latent else None,
+    )
+    names = {row.cell.system for row in rows}
+    best: list[float] = []
+    for column, row in enumerate(rows):
+        colour, _ = style.look(row.cell.system, names)
+        across = [axis[column] for axis in axes]
+        for run in runs_of(row):
+            if run in curves:
+                _run(across, curves[run], colour)
+                best.append(float(curves[run]["valid_ppl"].min()))
+        ends = {anneal.get(run, 0.0) for run in runs_of(row)} - {0.0}
+        for ax in across if row.cell.num_samples else ():
+            for end in ends:
+                ax.axvline(end, color=style.MUTED, ls=(0, (1, 1.2)), lw=1, zorder=1.6)
+        across[0].set_title(row.label.replace(NOT_A_BOUND, "").replace(" L=", "\nL = "), fontsize=8.5)
+        across[-1].set_xlabel("epoch")
+        across[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+        if latent and not row.cell.num_samples:
+            across[1].text(0.5, 0.5, "no z", transform=across[1].transAxes, ha="center", color=style.MUTED)
+    _limit(axes, best)
+    style.title(figure, f"{dataset_title(dataset)}, {setting}: learning curves")
+    keys = [Line2D([], [], color=style.MUTED, lw=0.9, label="one seed")]
+    if latent:
+        keys.append(Line2D([], [], color=style.MUTED, ls=(0, (1, 1.2)), label="annealing ends"))
+    keys.append(marks.key("learning rate drops", style.MUTED, "v", size=4.5))
+    style.legend(figure, keys)
+    return figure
+
+
+def runs_of(row: Row) -> Sequence[str]:
+    """The runs of a row's cell that are done."""
+    average = row.average("nll")
+    return average.runs if average else ()
+
+
+def _run(across: Sequence[Axes], rows: pd.DataFrame, colour: str) -> None:
+    epochs = rows["epoch"].to_numpy(int)
+    for ax, name in zip(across, ("valid_ppl", "valid_kl"), strict=False):
+        if name not in rows or rows[name].isna().any():
+            continue
+        values = rows[name].to_numpy(float)
+        ax.plot(epochs, values, color=colour, lw=0.9, alpha=0.75, zorder=2)
+        if ax is across[0]:
+            rates = rows["learning_rate"].to_numpy(float)
+            drops = [k for k in range(1, len(rates)) if rates[k] < rates[k - 1]]
+            ax.plot(
+                epochs[drops], values[drops], "v", ms=3.6, mfc=colour, mec=style.PAPER, mew=0.4, zorder=3
+            )
+
+
+def _limit(axes: Sequence[Sequence[Axes]], best: Sequence[float]) -> None:
+    # The first epochs would leave no room for the rest.
+    top = axes[0][0]
+    top.set_ylim(min(best) * 0.96, min(top.get_ylim()[1], max(best) * 1.3))
+    top.set_ylabel("validation PPL")
+    if len(axes) > 1:
+        axes[1][0].set_ylabel("validation KL")
+        axes[1][0].set_ylim(bottom=0)

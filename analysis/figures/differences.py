@@ -1,0 +1,74 @@
+"""Two studies: the difference of each cell, seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.comparisons import Comparison
+from analysis.figures import marks, style
+from analysis.figures.series import MOST_ROWS, TooManyError
+from analysis.values import dataset_title, row_label
+
+CAPTION = (
+    "Tightest valid NLL, study B minus study A: a dot for each seed that both have, the mean difference "
+    "with its 95% interval. Left of the line B is better."
+)
+
+
+def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
+    """A panel a setting; None where no seed is in both studies.
+
+    Raises:
+        TooManyError: a setting has more than MOST_ROWS cells.
+    """
+    chosen = [
+        c
+        for c in compared
+        if (c.metric, c.a.dataset) == ("nll_valid", dataset) and c.paired.mean is not None
+    ]
+    if not chosen:
+        return None
+    settings = list(dict.fromkeys(c.a.setting for c in chosen))
+    labels = list(dict.fromkeys(_label(c) for c in chosen))
+    if len(labels) > MOST_ROWS:
+        raise TooManyError(f"{len(labels)} cells and variants, of which {MOST_ROWS} can be shown")
+    width = style.WIDTH if len(settings) > 1 else 4.6
+    figure, axes = style.panels(len(settings), 1.5 + 0.36 * len(labels), width=width, sharey=True)
+    names = {c.a.system for c in chosen}
+    for ax, setting in zip(axes[0], settings, strict=True):
+        ax.axvline(0, color=style.INK, lw=1, zorder=1.8)
+        for comparison in (c for c in chosen if c.a.setting == setting):
+            place, paired = labels.index(_label(comparison)), comparison.paired
+            colour, marker = style.look(comparison.a.system, names)
+            ax.plot(
+                paired.differences,
+                [place + 0.22] * len(paired.differences),
+                "o",
+                ms=3.2,
+                mfc=colour,
+                mec="none",
+                alpha=0.55,
+            )
+            if paired.mean is None:
+                continue
+            if paired.interval:
+                ends = paired.interval.low, paired.interval.high
+                ax.plot(ends, [place - 0.08] * 2, color=colour, marker="|", ms=6, mew=1.3, zorder=3)
+            ax.plot([paired.mean], [place - 0.08], marker, ms=6, mfc=colour, mec=colour, zorder=3.2)
+        ax.set_title(setting)
+        ax.set_xlabel("NLL of B - NLL of A, nats")
+        ax.grid(visible=False, axis="y")
+    axes[0][0].set_yticks(range(len(labels)), labels)
+    axes[0][0].set_ylim(len(labels) - 0.4, -0.6)
+    style.title(figure, f"{dataset_title(dataset)}: study B minus study A")
+    keys: list[Line2D] = marks.common_keys(drawn=True, cited=False)
+    style.legend(figure, keys)
+    return figure
+
+
+def _label(comparison: Comparison) -> str:
+    cell = comparison.a
+    return row_label(cell.system, cell.num_samples) + (f"\n{cell.variant}" if cell.variant else "")

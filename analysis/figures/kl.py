@@ -1,0 +1,99 @@
+"""KL against NLL: what use of the latent variable buys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.cells import Cell
+from analysis.figures import marks, series, style
+from analysis.figures.series import Row
+from analysis.published import display_name
+from analysis.values import dataset_title
+
+CAPTION = (
+    "KL of one sample against NLL by the paper's convention: a dot a seed, the mean with both intervals, "
+    "crosses for published means ± std. Along a grey line the reconstruction is the same: who moves to the "
+    "right on one pays for what z tells and gains nothing."
+)
+
+
+def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
+    """A panel a setting; None where no run with a latent variable is done."""
+    found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
+    found = {s: rows for s, rows in found.items() if any(row.average("kl") for row in rows)}
+    if not found:
+        return None
+    figure, axes = style.panels(len(found), 3.9, width=style.WIDTH if len(found) > 1 else 4.6)
+    names = {row.cell.system for rows in found.values() for row in rows}
+    keys: dict[str, Line2D] = {}
+    cited = False
+    for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
+        for row in rows:
+            cited |= _row(ax, row, names, keys)
+        ax.set_title(setting)
+        ax.set_xlabel("KL, nats a sentence")
+        _diagonals(ax)
+    axes[0][0].set_ylabel("test NLL, nats a sentence")
+    style.title(figure, f"{dataset_title(dataset)}: KL against NLL")
+    handles = [*keys.values(), *marks.common_keys(drawn=True, cited=False)]
+    if cited:
+        handles.append(marks.key("published: mean ± std", style.INK, "+"))
+    handles.append(Line2D([], [], color=style.MUTED, lw=0.7, alpha=0.6, label="same reconstruction"))
+    style.legend(figure, handles)
+    return figure
+
+
+def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> bool:
+    """One cell; whether a published value was drawn."""
+    colour, marker = style.look(row.cell.system, names)
+    name = display_name(row.cell.system)
+    nll, kl = row.average("nll"), row.average("kl")
+    if not row.cell.num_samples:
+        if nll:
+            marks.level(ax, nll, colour)
+            keys[name] = marks.key(f"{name} (no z)", colour, line="-")
+        return False
+    x, y = row.fact("kl"), row.fact("nll")
+    if x and y:
+        ax.errorbar(x.mean, y.mean, y.std, x.std, fmt="none", ecolor=style.INK, elinewidth=0.9, zorder=2.6)
+    if nll and kl:
+        ax.plot(kl.values, nll.values, marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)
+        marks.bar(ax, kl.mean, nll.mean, nll, colour, "y")
+        marks.bar(ax, kl.mean, nll.mean, kl, colour, "x")
+        ax.plot(kl.mean, nll.mean, marker, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.6, zorder=3.2)
+        ax.annotate(
+            f"L={row.cell.num_samples}",
+            (kl.mean, nll.mean),
+            (6, 5),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=colour,
+            zorder=4,
+            path_effects=style.halo(),
+        )
+        keys[name] = marks.key(name, colour, marker)
+    return bool(x and y)
+
+
+def _diagonals(ax: Axes) -> None:
+    """Lines of equal NLL - KL, as far apart as the axis has ticks."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    left = min(left, 0.0)
+    ticks = ax.get_yticks()
+    step = ticks[1] - ticks[0]
+    first = int((bottom - right) // step)
+    for k in range(first, int((top - left) // step) + 2):
+        ax.plot(
+            [left, right],
+            [k * step + left, k * step + right],
+            color=style.MUTED,
+            lw=0.6,
+            alpha=0.3,
+            zorder=1,
+        )
+    ax.set_xlim(left, right)
+    ax.set_ylim(bottom, top)

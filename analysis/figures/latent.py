@@ -1,0 +1,54 @@
+"""How far the latent variable is used: mutual information and active units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from analysis.cells import Cell
+from analysis.figures import marks, series, style
+from analysis.values import NOT_A_BOUND, dataset_title
+
+CAPTION = (
+    "Use of the latent variable: mutual information of a sentence and one z, and active units (dimensions "
+    "whose posterior mean varies by more than 0.01). At 0 the posterior has collapsed: in effect a "
+    "language model."
+)
+
+_MEASURES = (("mi", "mutual information, nats"), ("au", "active units"))
+
+
+def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
+    """A row of panels a setting; None where no run with a latent variable is done."""
+    found = {
+        setting: [row for row in series.rows(cells, dataset, setting) if "mi" in row.cell.averages]
+        for setting in series.settings_of(cells)
+    }
+    found = {setting: rows for setting, rows in found.items() if rows}
+    if not found:
+        return None
+    most = max(map(len, found.values()))
+    figure, axes = style.panels(
+        len(_MEASURES), 1.2 + (0.5 + 0.3 * most) * len(found), rows=len(found), sharex="col"
+    )
+    names = {row.cell.system for rows in found.values() for row in rows}
+    for across, (setting, rows) in zip(axes, found.items(), strict=True):
+        for ax, (measure, label) in zip(across, _MEASURES, strict=True):
+            for place, row in enumerate(rows):
+                colour, marker = style.look(row.cell.system, names)
+                if average := row.cell.averages.get(measure):
+                    marks.seeds(ax, place + 0.2, average, colour, "x", 0.16)
+                    marks.mean(ax, place - 0.08, average, colour, marker, "x")
+            labels = [row.label.replace(NOT_A_BOUND, "") for row in rows]
+            ax.set_yticks(range(len(rows)), labels if ax is across[0] else [""] * len(rows))
+            ax.set_ylim(len(rows) - 0.4, -0.6)
+            ax.grid(visible=False, axis="y")
+            ax.set_title(setting if ax is across[0] else "")
+            if across is axes[-1]:
+                ax.set_xlabel(label)
+    for ax in axes[0]:
+        ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
+    style.title(figure, f"{dataset_title(dataset)}: use of the latent variable")
+    style.legend(figure, marks.common_keys(drawn=True, cited=False))
+    return figure

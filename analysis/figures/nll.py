@@ -1,0 +1,49 @@
+"""NLL by system: every seed, the mean with its interval, the published value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from analysis.cells import Cell
+from analysis.figures import marks, series, style
+from analysis.values import NOT_A_BOUND, dataset_title
+
+CAPTION = (
+    "NLL by system by the paper's convention: every seed, the mean with its 95% interval, and the "
+    "published mean with a band of one published standard deviation. ‡: no bound, see the first figure."
+)
+
+
+def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
+    """A panel a setting; None where no run is done."""
+    found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
+    if not any(row.average("nll") for rows in found.values() for row in rows):
+        return None
+    # A row of its own for each label that either setting has, so that panels line up.
+    labels = list(dict.fromkeys(row.label for rows in found.values() for row in rows))
+    names = {row.cell.system for rows in found.values() for row in rows}
+    height = 1.5 + 0.36 * len(labels) + 0.12 * sum("\n" in label for label in labels)
+    figure, axes = style.panels(
+        len(found), height, width=style.WIDTH if len(found) > 1 else 4.6, sharey=True
+    )
+    cited = False
+    for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
+        for row in rows:
+            place = labels.index(row.label)
+            colour, marker = style.look(row.cell.system, names)
+            if fact := row.fact("nll"):
+                marks.published(ax, place, fact, colour, "x", 0.38)
+                cited = True
+            if average := row.average("nll"):
+                marks.seeds(ax, place + 0.2, average, colour, "x", 0.16)
+                marks.mean(ax, place - 0.08, average, colour, marker, "x", hollow=NOT_A_BOUND in row.label)
+        ax.set_title(setting)
+        ax.set_xlabel("test NLL, nats a sentence")
+        ax.grid(visible=False, axis="y")
+    axes[0][0].set_yticks(range(len(labels)), labels)
+    axes[0][0].set_ylim(len(labels) - 0.4, -0.6)
+    style.title(figure, f"{dataset_title(dataset)}: NLL by system")
+    style.legend(figure, marks.common_keys(drawn=True, cited=cited))
+    return figure

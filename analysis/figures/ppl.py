@@ -1,0 +1,73 @@
+"""PPL against L, by what the L samples are averaged over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.cells import Cell
+from analysis.figures import marks, series, style
+from analysis.figures.series import Row
+from analysis.published import display_name
+from analysis.values import dataset_title
+
+CAPTION = (
+    "PPL by the paper's convention against the number of samples L, by averaging mode. Where hidden states "
+    "are averaged (‡) and L > 1 it is no bound: what it gains there is what the convention does not charge."
+)
+
+_AVERAGED = {"loss": "averaging = loss", "hidden": "averaging = hidden ‡"}
+
+
+def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
+    """A panel a setting; None where no run with a PPL is done."""
+    found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
+    if not any(row.average("ppl") for rows in found.values() for row in rows):
+        return None
+    figure, axes = style.panels(len(found), 3.7, width=style.WIDTH if len(found) > 1 else 4.6)
+    names = {row.cell.system for rows in found.values() for row in rows}
+    keys: dict[str, Line2D] = {}
+    cited = False
+    for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
+        cited |= _panel(ax, rows, names, keys)
+        ax.set_title(setting)
+        ax.set_xlabel("samples a sentence, L")
+    axes[0][0].set_ylabel("test PPL (paper's convention)")
+    style.title(figure, f"{dataset_title(dataset)}: PPL against L")
+    style.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=cited)])
+    return figure
+
+
+def _panel(ax: Axes, rows: Sequence[Row], names: set[str], keys: dict[str, Line2D]) -> bool:
+    counts = series.samples(rows)
+    grouped = series.lines(rows)
+    seen: dict[str, int] = {}
+    cited = False
+    for position, ((system, variant), members) in enumerate(grouped.items()):
+        colour, marker = style.look(system, names)
+        dashes = style.line_of(seen.get(system, 0))
+        seen[system] = seen.get(system, 0) + 1
+        # Side by side, so that none hides another.
+        offset = 0.16 * (position - (len(grouped) - 1) / 2) if len(grouped) < 6 else 0.0
+        drawn = [(counts.index(row.cell.num_samples) + offset, row) for row in members]
+        ours = [(x, average) for x, row in drawn if (average := row.average("ppl"))]
+        if len(ours) > 1:
+            ax.plot([x for x, _ in ours], [a.mean for _, a in ours], color=colour, ls=dashes, zorder=2)
+        for x, average in ours:
+            marks.seeds(ax, x - 0.17, average, colour, "y", 0.1)
+            marks.mean(ax, x, average, colour, marker, "y")
+        facts = [(x, fact) for x, row in drawn if (fact := row.fact("ppl"))] if not seen[system] > 1 else []
+        cited |= bool(facts)
+        for x, fact in facts:
+            marks.published(ax, x, fact, colour, "y", 0.2)
+        averaged = _AVERAGED.get(members[0].cell.averaging, "no z")
+        label = f"{display_name(system)}, {averaged}" + (f", {variant}" if variant else "")
+        if ours:
+            keys[label] = marks.key(label, colour, marker, dashes)
+    ax.set_xticks(range(len(counts)), [str(L) if L else "no z" for L in counts])
+    ax.set_xlim(-0.6, len(counts) - 0.4)
+    ax.grid(visible=False, axis="x")
+    return cited

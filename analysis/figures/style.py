@@ -1,0 +1,135 @@
+"""How figures look: the same in all, in colours and marks that the colour-blind and a copier tell apart."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+
+from analysis.cells import SYSTEM_ORDER
+
+INK, MUTED, GRID, PAPER = "#1c1c1f", "#6d6d72", "#e4e4e8", "#fefefe"
+
+# Okabe and Ito's colours, the yellow darkened: each is read on white, and its mark is its own as well.
+_LOOKS = (
+    ("#4a4a4d", "o"),
+    ("#0072b2", "s"),
+    ("#d55e00", "D"),
+    ("#009e73", "^"),
+    ("#aa4499", "v"),
+    ("#a87900", "P"),
+    ("#56b4e9", "X"),
+    ("#8b5a2b", "h"),
+)
+
+COLOURS = (INK, MUTED, GRID, PAPER, *(colour for colour, _ in _LOOKS))
+"""Every colour that a figure has: a page may put others in their place."""
+
+_LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
+
+WIDTH = 7.2
+"""Inches; two panels beside each other."""
+
+_STYLE: Any = {
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.3,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.06,
+    "figure.constrained_layout.w_pad": 0.06,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "lvae",
+    "path.simplify": False,
+}
+
+
+def style() -> Any:
+    """A context in which figures are made and saved."""
+    mpl.rcdefaults()
+    return mpl.rc_context(_STYLE)
+
+
+def look(system: str, systems: Iterable[str] = ()) -> tuple[str, str]:
+    """Colour and marker of a system: the paper's have theirs, others of ``systems`` by their order."""
+    others = sorted({*systems, system} - {*SYSTEM_ORDER})
+    order = [*SYSTEM_ORDER, *others]
+    return _LOOKS[order.index(system) % len(_LOOKS)]
+
+
+def line_of(position: int) -> Any:
+    """The dashes of the first, second, … variant of a system."""
+    return _LINES[position % len(_LINES)]
+
+
+def panels(
+    count: int, height: float, *, rows: int = 1, width: float = WIDTH, **shared: Any
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of ``rows`` × ``count`` axes, ``height`` inches high."""
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(rows, count, squeeze=False, **shared)
+    return figure, [list(row) for row in axes]
+
+
+def title(figure: Figure, text: str) -> None:
+    """What the figure shows, above all panels."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
+
+
+def halo() -> list[Any]:
+    """Around text that lies on lines."""
+    return [withStroke(linewidth=2.5, foreground=PAPER)]
+
+
+def legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int = 3) -> None:
+    """What the marks mean, below all panels."""
+    figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, handlelength=2.4)
+
+
+def save(figure: Figure) -> tuple[str, bytes]:
+    """SVG text and PNG bytes, the same for the same figure: without date and program."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, not again for each format
+    vector, pixels = io.StringIO(), io.BytesIO()
+    figure.savefig(
+        vector, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
+    figure.savefig(pixels, format="png", dpi=200, metadata={"Software": None})
+    # Comments repeat every text, which is drawn already; a thousandth of a point nobody sees.
+    text = re.sub(r"\s*<!--.*?-->", "", vector.getvalue(), flags=re.DOTALL)
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
+    return text, pixels.getvalue()

@@ -1,0 +1,57 @@
+"use strict";
+(() => {
+  const box = document.getElementById("tip");
+  let told = null;
+
+  function tell(target) {
+    if (told) { told.classList.remove("told"); told.removeAttribute("aria-describedby"); }
+    told = target;
+    box.hidden = !target;
+    if (!target) return;
+    target.classList.add("told");
+    target.setAttribute("aria-describedby", "tip");
+    box.textContent = target.dataset.tip;
+    const at = target.getBoundingClientRect(), width = document.documentElement.clientWidth;
+    const left = Math.max(8, Math.min(at.left, width - box.offsetWidth - 8));
+    const above = at.top - box.offsetHeight - 6, below = at.bottom + 6;
+    box.style.left = `${left + scrollX}px`;
+    box.style.top = `${(below + box.offsetHeight > innerHeight && above > 0 ? above : below) + scrollY}px`;
+  }
+
+  const tipOf = (event) => event.target.closest ? event.target.closest("[data-tip]") : null;
+  document.addEventListener("pointerover", (event) => { if (event.pointerType !== "touch") tell(tipOf(event)); });
+  document.addEventListener("focusin", (event) => tell(tipOf(event)));
+  document.addEventListener("click", (event) => { if (!event.target.closest("thead")) tell(tipOf(event)); });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") tell(null); });
+
+  function key(row, column) {
+    if (column === 0) return row.cells[0].textContent.trim().toLowerCase();
+    const text = row.cells[column] && row.cells[column].dataset.sort;
+    return text === undefined ? null : Number.isNaN(Number(text)) ? text : Number(text);
+  }
+
+  function compare(a, b) {
+    return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+  }
+
+  for (const table of document.querySelectorAll("table.numbers")) {
+    const body = table.tBodies[0], first = [...body.rows];
+    const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+    heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+      const before = head.getAttribute("aria-sort");
+      for (const other of heads) other.removeAttribute("aria-sort");
+      const way = before === null ? "ascending" : before === "ascending" ? "descending" : null;
+      table.classList.toggle("sorted", way !== null);
+      if (way === null) { body.append(...first); return; }
+      head.setAttribute("aria-sort", way);
+      const sign = way === "ascending" ? 1 : -1;
+      const keyed = first.map((row) => [key(row, column), row]);
+      // What has no number stays last, whichever way.
+      keyed.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null) : sign * compare(a, b));
+      body.append(...keyed.map(([, row]) => row));
+    }));
+  }
+
+  document.getElementById("written").textContent = new Date(document.lastModified).toLocaleString();
+  addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
+})();
