@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test test-all lint types format clean
+.PHONY: help setup demo test test-all test-cluster lint types format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -30,6 +30,9 @@ test: lint types  ## lint, types and the fast tests
 
 test-all: lint types  ## the slow tests, too
 	$(BIN)/python -m pytest -m ''
+
+test-cluster: setup  ## a real cluster on hosts made of namespaces: needs root, iproute2, openssh-server, rsync
+	$(BIN)/python -m pytest -m cluster -rs -v tests/cluster
 
 lint: setup
 	$(BIN)/ruff check .

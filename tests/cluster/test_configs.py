@@ -1,0 +1,217 @@
+"""The cluster files as Ray prepares and checks them, and as AWS, simulated by moto, answers them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FILES = ["cluster.yaml", "clusters/rack.yaml", "clusters/workstation.yaml"]
+REGION = "us-east-1"
+STACK = ROOT / "clusters" / "aws.yaml"
+
+
+def read(name):
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+def prepared(name):
+    """A file as `ray up` has it before it asks anything of a cloud."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = prepare_config(read(name))
+    validate_config(config)
+    return config
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_ray_accepts_it(name):
+    config = prepared(name)
+    # Nothing of Ray's own defaults, such as the installation of another Ray, is left in it.
+    assert config["setup_commands"] == read(name)["setup_commands"]
+    assert config["head_setup_commands"][: len(config["setup_commands"])] == config["setup_commands"]
+    for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
+        assert [line for line in commands if "ray start" in line] == [commands[-1]]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_folder_it_sends_is_in_the_checkout(name):
+    local = [path for path in read(name)["file_mounts"].values() if not path.startswith("~")]
+    assert [path for path in local if not (ROOT / path).exists()] in ([], ["data"])
+    packages = {"lvae_core", "sweeps", "analysis"}
+    assert packages <= set(local)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_secret_and_nothing_open(name):
+    text = (ROOT / name).read_text()
+    assert not re.search(r"(?i)(aws_(secret_)?access_key|RAY_AUTH_TOKEN\s*=|AKIA[0-9A-Z]{16})", text)
+    config = read(name)
+    assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+    (head,) = [line for line in config["head_start_ray_commands"] if "ray start" in line]
+    assert "--dashboard-host=127.0.0.1" in head
+
+
+def test_every_shell_on_a_node_asks_for_the_token(tmp_path):
+    done = subprocess.run(
+        ["bash", "-c", f". {ROOT}/clusters/env.sh; echo $RAY_AUTH_MODE; echo $PATH; echo $LVAE_DATA_DIR"],
+        capture_output=True, text=True, timeout=20, check=True, env={"HOME": "/h", "PATH": "/bin"},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["token", "/h/lvae/.venv/bin:/bin", "/h/lvae/data"]
+    for name in FILES:
+        assert any("clusters/env.sh" in line for line in read(name)["setup_commands"])
+
+
+def test_the_variants_differ_only_in_what_must_differ():
+    cluster, rack, workstation = map(read, FILES)
+    assert {key for key in rack if rack[key] != workstation[key]} == {"cluster_name", "provider"}
+    for key in ("file_mounts", "rsync_exclude", "setup_commands", "worker_start_ray_commands"):
+        assert cluster[key] == rack[key]
+
+
+def test_versions_are_pinned():
+    for name in FILES:
+        (install,) = [line for line in read(name)["setup_commands"] if "pip install" in line]
+        assert "-c constraints.txt" in install
+    names = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert {"ray", "torch", "numpy", "boto3", "s3fs", "aiohttp-cors"} <= names
+    # An id, which never changes, and no name such as "latest", which does.
+    assert re.fullmatch(r"ami-[0-9a-f]{17}", read("cluster.yaml")["metadata"]["image"])
+
+
+def test_the_head_does_no_runs_and_workers_are_spot_from_none():
+    config = prepared("cluster.yaml")
+    types = config["available_node_types"]
+    head = types.pop(config["head_node_type"])
+    assert head["resources"]["CPU"] == 0
+    assert "InstanceMarketOptions" not in head["node_config"]
+    assert len({kind["node_config"]["InstanceType"] for kind in types.values()}) == 2
+    for kind in types.values():
+        assert kind["min_workers"] == 0
+        assert kind["resources"]["GPU"] == 1
+        assert kind["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
+    assert len(config["provider"]["availability_zone"].split(",")) >= 3
+    assert config["idle_timeout_minutes"] <= 10
+
+
+def test_the_stack_is_sound():
+    lint = [str(Path(sys.executable).with_name("cfn-lint")), str(STACK)]
+    done = subprocess.run(lint, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory):
+    """boto3 with an AWS of moto's in this process, where the stack is deployed; a home for Ray's key."""
+    import boto3
+    from moto import mock_aws
+
+    values = {"Bucket": "results", "SshFrom": "203.0.113.7/32"}
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        boto3.client("cloudformation").create_stack(
+            StackName="lvae",
+            TemplateBody=STACK.read_text(),
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+        )
+        yield boto3
+
+
+@pytest.fixture(scope="module")
+def bootstrapped(aws):
+    """``cluster.yaml`` after Ray has talked to AWS about it; an image that moto has for an id."""
+    from ray.autoscaler._private.aws import config as ray_aws
+    from ray.autoscaler._private.aws.utils import resource_cache
+
+    resource_cache.cache_clear()
+    ray_aws._get_subnets_or_die.cache_clear()
+    image = aws.client("ec2").describe_images()["Images"][0]["ImageId"]
+    config = prepared("cluster.yaml")
+    for kind in config["available_node_types"].values():
+        kind["node_config"]["ImageId"] = image
+    return ray_aws.bootstrap_aws(config)
+
+
+def test_no_port_is_open_but_ssh_and_that_to_one_place(aws, bootstrapped):
+    groups = {g for kind in bootstrapped["available_node_types"].values()
+              for g in kind["node_config"]["SecurityGroupIds"]}  # fmt: skip
+    (group,) = aws.client("ec2").describe_security_groups(GroupIds=sorted(groups))["SecurityGroups"]
+    assert group["GroupName"] == read("cluster.yaml")["provider"]["security_group"]["GroupName"]
+    outside = [rule for rule in group["IpPermissions"] if rule["IpRanges"] or rule["Ipv6Ranges"]]
+    assert [(r["FromPort"], r["ToPort"], [p["CidrIp"] for p in r["IpRanges"]]) for r in outside] == [
+        (22, 22, ["203.0.113.7/32"])
+    ]
+    inside = [rule for rule in group["IpPermissions"] if rule["UserIdGroupPairs"]]
+    assert {pair["GroupId"] for rule in inside for pair in rule["UserIdGroupPairs"]} == groups
+
+
+def test_workers_may_start_in_every_zone(aws, bootstrapped):
+    subnets = {
+        s["SubnetId"]: s["AvailabilityZone"] for s in aws.client("ec2").describe_subnets()["Subnets"]
+    }
+    zones = read("cluster.yaml")["provider"]["availability_zone"].split(",")
+    for kind in bootstrapped["available_node_types"].values():
+        assert [subnets[subnet] for subnet in kind["node_config"]["SubnetIds"]] == zones
+
+
+@pytest.mark.parametrize("kind", ["head", "gpu-l4", "gpu-a10g"])
+def test_a_machine_as_aws_makes_it(aws, bootstrapped, kind):
+    from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
+    from ray.autoscaler.tags import TAG_RAY_NODE_KIND
+
+    provider = AWSNodeProvider(bootstrapped["provider"], bootstrapped["cluster_name"])
+    config = bootstrapped["available_node_types"][kind]["node_config"]
+    provider.create_node(config, {TAG_RAY_NODE_KIND: "head" if kind == "head" else "worker"}, 1)
+    (node,) = provider.non_terminated_nodes({})
+    ec2 = aws.client("ec2")
+    (machine,) = ec2.describe_instances(InstanceIds=[node])["Reservations"][0]["Instances"]
+    assert machine["InstanceType"] == config["InstanceType"]
+    role = "lvae-head" if kind == "head" else "lvae-worker"
+    assert machine["IamInstanceProfile"]["Arn"].endswith(f"instance-profile/{role}")
+    assert machine.get("InstanceLifecycle", "on demand") == ("on demand" if kind == "head" else "spot")
+    assert machine["MetadataOptions"]["HttpTokens"] == "required"
+    volumes = [m["Ebs"]["VolumeId"] for m in machine["BlockDeviceMappings"]]
+    disks = ec2.describe_volumes(VolumeIds=volumes)["Volumes"]
+    assert disks
+    assert all(disk["Encrypted"] for disk in disks)
+    provider.terminate_node(node)
+    assert provider.non_terminated_nodes({}) == []
+
+
+def test_the_roles_reach_the_bucket_and_their_own_machines_only(aws):
+    iam = aws.client("iam")
+    for role in ("lvae-head", "lvae-worker"):
+        (policy,) = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        version = iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"]["DefaultVersionId"]
+        found = iam.get_policy_version(PolicyArn=policy["PolicyArn"], VersionId=version)
+        statements = found["PolicyVersion"]["Document"]["Statement"]
+        assert {s["Resource"] for s in statements} == {"arn:aws:s3:::results", "arn:aws:s3:::results/*"}
+    assert iam.list_role_policies(RoleName="lvae-worker")["PolicyNames"] == []
+    policy = iam.get_role_policy(RoleName="lvae-head", PolicyName="workers")["PolicyDocument"]
+    own = yaml.safe_load(str(policy))["Statement"]  # moto gives text, AWS does not
+    ending = [s for s in own if "ec2:TerminateInstances" in s["Action"]]
+    assert [s["Condition"] for s in ending] == [
+        {"StringEquals": {"aws:ResourceTag/ray-cluster-name": read("cluster.yaml")["cluster_name"]}}
+    ]
+    (passing,) = [s for s in own if s["Action"] == "iam:PassRole"]
+    assert passing["Resource"] == iam.get_role(RoleName="lvae-worker")["Role"]["Arn"]
+
+
+def test_the_bucket_is_closed_and_encrypted(aws):
+    import cfnlint.decode
+
+    rules = aws.client("s3").get_bucket_encryption(Bucket="results")["ServerSideEncryptionConfiguration"]
+    assert [r["ApplyServerSideEncryptionByDefault"] for r in rules["Rules"]] == [{"SSEAlgorithm": "AES256"}]
+    # moto leaves this part of a stack out.
+    template, _ = cfnlint.decode.decode(str(STACK))
+    closed = template["Resources"]["Results"]["Properties"]["PublicAccessBlockConfiguration"]
+    assert closed == dict.fromkeys(
+        ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
+    )
