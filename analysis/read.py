@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import math
@@ -18,7 +19,7 @@ from lvae_core.config import (
     fingerprint,
     from_dict,
 )
-from lvae_core.record import ESTIMATES, DamagedError, RunFolder, RunName, run_name
+from lvae_core.record import ESTIMATES, DamagedError, RunFolder, RunName, may_pass, run_name
 
 FILES = ("result.json", "provenance.json", "failure.json", "config.json")
 """The files that a row follows from, beside whether there is a claim."""
@@ -35,7 +36,11 @@ def is_claim(file: str) -> bool:
 
 
 def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
-    """One row of the frame, and a line for each damaged file."""
+    """One row of the frame, and a line for each damaged file.
+
+    Raises:
+        InputError: the storage is out of reach, so that nobody can tell what it holds.
+    """
     name = RunName.parse(folder.name)
     row: dict[str, Any] = {"folder": one_line(folder.name), "run": one_line(str(folder))}
     if name:
@@ -45,6 +50,7 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     try:
         row |= _facts(folder)
     except (DamagedError, OSError) as error:
+        _assert_reached(folder, error)
         row |= {"status": "damaged", "message": one_line(str(error))}
         problems.append(one_line(str(error)))
     try:
@@ -54,9 +60,17 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
             row["numerics"] = numerics
         row |= provenance
     except (DamagedError, OSError) as error:
+        _assert_reached(folder, error)
         # Its numbers stand without it; the run keeps its status.
         problems.append(one_line(str(error)))
     return row, problems
+
+
+def _assert_reached(folder: RunFolder, error: DamagedError | OSError) -> None:
+    # What a disk does not give back is damaged; S3's client says EIO of a server that has trouble.
+    on_disk = isinstance(error, OSError) and error.errno == errno.EIO and "://" not in folder.store.url
+    if isinstance(error, OSError) and may_pass(error) and not on_disk:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from lvae_core.config import InputError
-from lvae_core.record import RunFolder, RunName, Study
+from lvae_core.record import STORE_PATIENCE, RunFolder, RunName, Study
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ def open_source(path: str) -> Source:
     Raises:
         InputError: there is no such place, or it holds no run folder.
     """
-    study = Study(path)
+    study = Study(path, patience=STORE_PATIENCE)
     try:
         here = study.store.names()
         folders = _run_folders(study, here)
@@ -31,7 +31,8 @@ def open_source(path: str) -> Source:
             return Source(study.url, folders)
         if "config.json" in here or "result.json" in here:
             name = PurePath(study.url).name
-            return Source(study.url, (Study(study.url.removesuffix(f"/{name}")).run(name),))
+            parent = Study(study.url.removesuffix(f"/{name}"), patience=STORE_PATIENCE)
+            return Source(study.url, (parent.run(name),))
         inside = [name for name in here if _run_folders(*_listed(f"{study.url}/{name}"))]
         exists = bool(here) or study.store.exists("")
     except OSError as error:
@@ -53,7 +54,7 @@ def find_sources(storage: str) -> list[Source]:
 
 
 def _listed(url: str) -> tuple[Study, list[str]]:
-    study = Study(url)
+    study = Study(url, patience=STORE_PATIENCE)
     return study, study.store.names()
 
 

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from lvae_core.config import InputError, RunConfig, apply_settings, fields_help, from_dict
-from lvae_core.record import DamagedError, RunFolder, Study
+from lvae_core.record import STORE_PATIENCE, DamagedError, RunFolder, Study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -159,7 +159,7 @@ def _run(options: argparse.Namespace) -> int:
     if not 0 <= options.checkpoint_minutes < math.inf:
         raise InputError(f"--checkpoint-minutes {options.checkpoint_minutes}: must be 0 or more")
     check_device(options.device)
-    folder = _folder(options.out, patience=60.0)
+    folder = _folder(options.out, patience=STORE_PATIENCE)
     corpus = load_for(config, options.data_dir)
     for warning in corpus.warnings:
         print(f"warning: {warning}", file=sys.stderr)

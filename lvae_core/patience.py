@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from lvae_core.storage import Store
 
 T = TypeVar("T")
+
+STORE_PATIENCE = 60.0
+"""Seconds for which a store that fails is tried again, by commands and by runs."""
 
 # What waiting does not mend: an answer about what is stored, or a request that can never be met. All else
 # may pass: a full disk, a device's error, a server that is away, a folder that is not mounted.
@@ -42,6 +48,9 @@ class StoreWarning(UserWarning):
 class Patient:
     """Any :class:`Store`, asked again with growing pauses while it fails in a way that may pass.
 
+    What goes wrong is told by a :class:`StoreWarning`, by one of the threads that meet it at the same time.
+    A store that was waited for in vain is not waited for again until it has given an answer.
+
     Args:
         store: what does the work.
         seconds: how long an operation is tried again, from its first failure; 0 for not at all.
@@ -57,7 +66,7 @@ class Patient:
     def __init__(
         self,
         store: Store,
-        seconds: float = 60.0,
+        seconds: float = STORE_PATIENCE,
         *,
         pause: float = 0.1,
         longest_pause: float = 5.0,
@@ -71,6 +80,10 @@ class Patient:
         self._longest_pause = longest_pause
         self._clock = clock
         self._sleep = sleep
+        self._lock = threading.Lock()
+        self._failing = 0
+        """Operations that are being tried again."""
+        self._in_vain = False
 
     def read(self, path: str) -> bytes:
         return self._try(path, lambda: self.store.read(path))
@@ -132,30 +145,71 @@ class Patient:
             return False
 
     def _try(self, path: str, attempt: Callable[[], T]) -> T:
-        failed_at: float | None = None
-        pause = self._pause
-        while True:
+        try:
+            answer = attempt()
+        except OSError as error:
+            if not may_pass(error):
+                self._in_vain = False
+                raise
+            if self._in_vain or self.seconds <= 0:
+                raise
+            failure = error
+        else:
+            self._in_vain = False
+            return answer
+        with self._trouble(path, failure):
+            return self._try_again(attempt, failure)
+
+    def _try_again(self, attempt: Callable[[], T], failure: OSError) -> T:
+        began, pause = self._clock(), self._pause
+        while (left := began + self.seconds - self._clock()) > 0:
+            self._sleep(min(pause, left))
+            pause = min(2 * pause, self._longest_pause)
             try:
                 return attempt()
             except OSError as error:
-                now = self._clock()
-                if not may_pass(error) or self.seconds <= 0:
+                if not may_pass(error):
                     raise
-                if failed_at is None:
-                    failed_at = now
-                    self._tell(path, error)
-                left = failed_at + self.seconds - now
-                if left <= 0:
-                    raise _tried(error, now - failed_at) from error
-            self._sleep(min(pause, left))
-            pause = min(2 * pause, self._longest_pause)
+                failure = error
+        self._in_vain = True
+        raise _tried(failure, self._clock() - began) from failure
+
+    @contextlib.contextmanager
+    def _trouble(self, path: str, failure: OSError) -> Iterator[None]:
+        with self._lock:
+            self._failing += 1
+            first = self._failing == 1
+        if first:
+            self._tell(path, failure)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._failing -= 1
 
     def _tell(self, path: str, error: OSError) -> None:
         where = f"{self.url}/{path}" if path else self.url
         warnings.warn(
             StoreWarning(f"{where}: {_reason(error)}; trying again for up to {self.seconds:g} s"),
-            stacklevel=4,
+            stacklevel=6,
         )
+
+
+@contextlib.contextmanager
+def outages_in_lines() -> Iterator[None]:
+    """Have each :class:`StoreWarning` be a line on standard error inside the ``with`` block."""
+    with warnings.catch_warnings():
+        otherwise = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, StoreWarning):
+                print(f"warning: {message}", file=sys.stderr)
+            else:
+                otherwise(message, category, *where, **more)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", StoreWarning)
+        yield
 
 
 def may_pass(error: OSError) -> bool:

@@ -35,13 +35,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lvae_core.config import InputError, RunConfig, from_dict
-from lvae_core.patience import Patient
+from lvae_core.patience import STORE_PATIENCE, Patient, may_pass, outages_in_lines
 from lvae_core.quantities import ESTIMATES, Bound, Estimate, bound
 from lvae_core.sealed import UnsealedError, seal, seal_rows, unseal, unseal_rows
 from lvae_core.storage import Store, open_store
 
 __all__ = [
     "ESTIMATES",
+    "STORE_PATIENCE",
     "TIMING_FIELDS",
     "Bound",
     "DamageWarning",
@@ -53,8 +54,10 @@ __all__ = [
     "Store",
     "Study",
     "bound",
+    "may_pass",
     "metrics_sha256",
     "open_store",
+    "outages_in_lines",
     "reproducible",
     "run_name",
 ]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from lvae_core.claims import Pulse, Sighting, look
+from lvae_core.config import InputError
 from lvae_core.record import DamagedError, RunFolder, Study
+from lvae_core.storage import read_each
 from sweeps.plan import PlannedRun
 from sweeps.progress import Board, short
 
 LOOK_SECONDS = 5.0
 """Between two looks at the claims of others."""
-
-_READERS = 16
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class Elsewhere:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study, self._board, self._say, self._now = study, board, say, now
+        # While runs are under way nothing waits for a store that fails: the next look will tell.
+        self._glance = Study(study.url, create=False)
         self._known = {run.name: run.failure for run in runs if run.begun}
         self._pulse = Pulse(now)
         self._looked = -LOOK_SECONDS
@@ -47,8 +48,17 @@ class Elsewhere:
         """Run -> claim of a holder that is gone: what a run may be taken over from."""
 
     def begin(self) -> None:
-        """Keep back the runs whose claims may be alive."""
-        seen = self._see(self._known)
+        """Keep back the runs whose claims may be alive.
+
+        Raises:
+            InputError: the storage cannot be read.
+        """
+        try:
+            seen = self._see(self._study, self._known)
+        except OSError as error:
+            raise InputError(
+                f"storage {self._study.url}: cannot be read ({error.strerror or error})"
+            ) from None
         for name, one in seen.items():
             if one.claim is not None and not self._is_gone(name, one.claim):
                 self._board.hold(name)
@@ -63,9 +73,9 @@ class Elsewhere:
         if not self._board.elsewhere or self._now() - self._looked < LOOK_SECONDS:
             return
         try:
-            seen = self._see(self._board.elsewhere)
+            seen = self._see(self._glance, self._board.elsewhere)
         except OSError:
-            return  # the next look will tell
+            return
         finally:
             self._looked = self._now()
         for name, one in seen.items():
@@ -88,10 +98,9 @@ class Elsewhere:
             return True
         return False
 
-    def _see(self, names: Iterable[str]) -> dict[str, _Seen]:
+    def _see(self, study: Study, names: Iterable[str]) -> dict[str, _Seen]:
         listed = list(names)
-        with ThreadPoolExecutor(_READERS) as readers:
-            return dict(zip(listed, readers.map(lambda n: _see(self._study.run(n)), listed), strict=True))
+        return dict(zip(listed, read_each(study.url, lambda n: _see(study.run(n)), listed), strict=True))
 
 
 def _see(folder: RunFolder) -> _Seen:

@@ -21,6 +21,9 @@ import ray
 PACKAGES = ("torch", "numpy", "ray")
 PROJECT = ("lvae_core", "sweeps")
 
+_PATIENCE = 10.0
+"""Seconds for which a store may stumble before a node is said not to reach it."""
+
 
 def examine(url: str, probe: str, content: bytes, own: str) -> dict[str, Any]:
     """Facts about the node that this runs on, as :class:`sweeps.findings.Facts` has them.
@@ -49,9 +52,10 @@ def examine(url: str, probe: str, content: bytes, own: str) -> dict[str, Any]:
 def storage_trouble(url: str, probe: str, content: bytes, own: str) -> str | None:
     """Why a run could not keep its results there: one line; None: it could."""
     try:
+        from lvae_core.patience import Patient
         from lvae_core.storage import open_store
 
-        store = open_store(url)
+        store = Patient(open_store(url), _PATIENCE)
         # Read first: writing would make the folders of a path that only looks like the shared one.
         try:
             found = store.read(probe)

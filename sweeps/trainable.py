@@ -17,14 +17,11 @@ from lvae_core.claims import ClaimLostError, HeldError, Sighting, acquire
 from lvae_core.config import RunConfig
 from lvae_core.corpus import Corpus
 from lvae_core.failures import failure_of, one_line
-from lvae_core.patience import StoreWarning, may_pass
+from lvae_core.patience import STORE_PATIENCE, StoreWarning, may_pass
 from lvae_core.record import DamageWarning, Study
 from lvae_core.runtime import Progress, Runtime
 from lvae_core.trainer import execute
 from sweeps.resources import Resources
-
-STORE_PATIENCE = 60.0
-"""Seconds for which a store that fails is tried again before the run starts anew, perhaps elsewhere."""
 
 STEP_SECONDS = 1.0
 """A report about this often: seldom enough for hundreds of runs at once to pass one driver."""
@@ -84,6 +81,7 @@ class RunTrainable(tune.Trainable):
 
     def _begin(self, name: str) -> None:
         # The launch has made the study's folder: one that is missing is gone and must not be made anew.
+        # Where patience does not help, the run starts anew, perhaps on another node.
         self._folder = Study(self._job.study, create=False, patience=STORE_PATIENCE).run(name)
         self._config = self._job.configs[name]
         given = self._job.resources[name]

@@ -1,10 +1,13 @@
 """What is tried again, when, how often and with what words: on a clock that the test turns."""
 
+import contextlib
 import errno
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -286,3 +289,44 @@ def test_the_warning_is_one_that_programs_can_turn_off(patient, flaky):
         warnings.simplefilter("ignore", StoreWarning)
         assert patient.read("run/a") == b"content"
     assert told == []
+
+
+def test_who_was_waited_for_in_vain_is_asked_once_until_there_is_an_answer(patient, flaky, clock):
+    flaky.before = failing(os_error(errno.EIO), 1000)
+    with pytest.warns(StoreWarning):
+        error_of(lambda: patient.read("run/a"))
+    waited, asked = sum(clock.pauses), len(flaky.calls)
+    for operation in OPERATIONS.values():  # without a warning, too
+        assert error_of(lambda operation=operation: operation(patient)).errno == errno.EIO
+    assert (sum(clock.pauses), len(flaky.calls)) == (waited, asked + len(OPERATIONS))
+    flaky.before = failing(FileNotFoundError(), 1)  # which is an answer
+    error_of(lambda: patient.read("run/a"))
+    flaky.before = failing(os_error(errno.EIO), 3)
+    with pytest.warns(StoreWarning):
+        assert patient.read("run/a") == b"content"
+
+
+def test_of_many_that_meet_an_outage_at_the_same_time_one_tells_it(flaky):
+    patient, all_here = Patient(flaky, pause=0.01), threading.Barrier(8)
+    away = threading.Event()
+    away.set()
+
+    def fail() -> None:
+        if away.is_set():
+            with contextlib.suppress(threading.BrokenBarrierError):
+                all_here.wait(10)  # each has failed once before any is told that it can go on
+            raise os_error(errno.EIO)
+
+    def read_by_all() -> None:
+        with ThreadPoolExecutor(8) as pool:
+            found = [pool.submit(patient.read, "run/a") for _ in range(8)]
+            while len(flaky.calls) < 16:
+                time.sleep(0.01)
+            away.clear()
+            all_here.abort()
+            assert [future.result() for future in found] == [b"content"] * 8
+
+    flaky.before = fail
+    with pytest.warns(StoreWarning) as told:
+        read_by_all()
+    assert len(told) == 1
