@@ -6,7 +6,6 @@ import contextlib
 import logging
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -14,11 +13,12 @@ import ray
 from ray import tune
 
 from lvae_core.corpus import Corpus
-from lvae_core.failures import one_line
+from lvae_core.failures import Failure
 from lvae_core.record import Study
 from lvae_core.runtime import Runtime
 from sweeps.cluster import environment
 from sweeps.elsewhere import Elsewhere
+from sweeps.losses import LOSSES, Loss, Losses, isolated, last_line
 from sweeps.plan import PlannedRun
 from sweeps.progress import Display, short
 from sweeps.resources import Resources
@@ -26,9 +26,6 @@ from sweeps.schedule import longest_first
 from sweeps.scratch import own_folder
 from sweeps.trainable import Job, RunTrainable
 from sweeps.watch import Interrupt, Watch
-
-LOSSES = 20
-"""How often the process, node or storage of one run may be lost before the run counts as failed."""
 
 _WAIT_SECONDS = 0.5
 
@@ -65,7 +62,7 @@ def launch(
     """
     round_ = _Round(runs, corpora, study, runtime or Runtime(), losses)
     board = display.board
-    lost: Counter[str] = Counter()
+    lost = Losses(losses)
     starved: set[str] = set()
     usual = {run.name: resources for run in runs} | dict(given or {})
     elsewhere = Elsewhere(study, board, runs, display.say)
@@ -87,24 +84,25 @@ def launch(
             try:
                 round_.fit(names, each, resources.max_concurrent, watch, elsewhere)
             except Exception as error:
-                if not board.running:
-                    raise
-                display.say(f"Tune stopped ({one_line(error)}); what is left goes to a fresh one")
+                if not watch.has_begun:
+                    raise  # it would happen again
+                message = f"Tune stopped ({last_line(str(error))})"
+                display.say(f"{message}; what is left goes to a fresh one")
                 for name in list(board.running):
-                    lost[name] += 1
+                    lost.add(name, Loss("infrastructure", message))
                     board.lose(name)
-            for name in [name for name in board.waiting if lost[name] > losses]:
-                _give_up(name, lost[name], study, display)
+            for name in list(board.waiting):
+                if failure := lost.failure(name):
+                    _give_up(name, failure, study, display)
     return not (interrupt.requested and (board.waiting or board.elsewhere))
 
 
-def _give_up(name: str, times: int, study: Study, display: Display) -> None:
-    message = f"its process, node or storage was lost {times} times"
-    display.board.give_up(name, {"class": "infrastructure", "message": message})
-    display.say(f"{short(name)}: failed, infrastructure: {message}")
+def _give_up(name: str, failure: Failure, study: Study, display: Display) -> None:
+    display.board.give_up(name, {"class": failure.kind, "message": failure.message})
+    display.say(f"{short(name)}: failed, {failure.kind}: {failure.message}")
     # The board knows it, and the others go on, even where the storage is what has failed.
     with contextlib.suppress(OSError):
-        study.run(name).write_failure("infrastructure", message, "")
+        study.run(name).write_failure(*failure)
 
 
 class _Round:
@@ -143,7 +141,7 @@ class _Round:
             tune.with_parameters(RunTrainable, job=job), lambda config: each[config["run"]].placement()
         )
         # What Tune writes about trials is of no use to anyone here: the run folders say it all.
-        with own_folder("tune") as scratch:
+        with own_folder("tune") as scratch, isolated():
             tune.Tuner(
                 trainable,
                 param_space={"run": tune.grid_search(list(names))},

@@ -22,8 +22,9 @@ _END_SECONDS = 10.0
 def own_folder(kind: str) -> Iterator[Path]:
     """A fresh folder for the ``with`` block, below ``$RAY_TMPDIR`` or ``/tmp``.
 
-    Its file ``owner`` is locked for as long as this process lives, however it ends. Folders of this user
-    whose owner is gone are removed first, together with the processes that still write into them.
+    At the end it is removed, and processes that still write into it are ended. Its file ``owner`` is locked
+    for as long as this process lives, however it ends: folders of this user whose owner is gone are cleared
+    away first, in the same manner.
 
     Args:
         kind: part of its name; short, as the paths of Ray's sockets may have 107 characters at most.
@@ -39,7 +40,7 @@ def own_folder(kind: str) -> Iterator[Path]:
             yield folder
     finally:
         with contextlib.suppress(OSError):  # the next launch tries again
-            _remove(folder)
+            _clear(folder)
 
 
 def remove_abandoned(root: Path) -> None:
@@ -60,14 +61,14 @@ def _remove_if_abandoned(folder: Path) -> None:
     descriptor = os.open(folder / _OWNER, os.O_RDWR | os.O_NOFOLLOW)
     with open(descriptor, "w") as owner:
         fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for path in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                _end_if_writing(int(path.name), folder)
-        _remove(folder)
+        _clear(folder)
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder, the file of its owner last: what is left of it is then known for abandoned."""
+def _clear(folder: Path) -> None:
+    """End what writes there and remove it, the owner's file last: what is left is known for abandoned."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            _end_if_writing(int(path.name), folder)
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections import Counter
 from collections.abc import Mapping
 from types import FrameType, TracebackType
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial
 
-from lvae_core.failures import one_line
 from sweeps.elsewhere import Elsewhere
 from sweeps.estimate import clock
+from sweeps.losses import Losses, loss_of
 from sweeps.progress import Display, short
 from sweeps.resources import Resources
 
@@ -48,8 +47,8 @@ class Interrupt:
 class Watch(tune.Callback):
     """Tells the display what Tune reports, and passes an interrupt on to the runs.
 
-    ``lost`` counts how often the process, node or storage of each run was lost; ``starved`` gains the runs
-    that ran out of memory in a share of a device and are worth a larger one.
+    ``lost`` gains the runs whose actors were lost; ``starved`` those that ran out of memory in a share of a
+    device and are worth a larger one.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Watch(tune.Callback):
         display: Display,
         interrupt: Interrupt,
         elsewhere: Elsewhere,
-        lost: Counter[str],
+        lost: Losses,
         starved: set[str],
         resources: Mapping[str, Resources],
     ) -> None:
@@ -65,10 +64,13 @@ class Watch(tune.Callback):
         self._elsewhere, self._lost, self._starved = elsewhere, lost, starved
         self._resources = resources
         self._told = False
+        self.has_begun = False
+        """Whether any run has."""
         self._busy = time.monotonic()
         self.stopper = _Stopper(self)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.has_begun = True
         self._board.start(trial.config["run"])
         if self._interrupt.requested:
             self._finish(trial)
@@ -127,10 +129,13 @@ class Watch(tune.Callback):
 
     def _lose(self, trial: Trial) -> None:
         name = trial.config["run"]
-        self._lost[name] += 1
         if name in self._board.running:
             self._board.lose(name)
-        self._display.say(f"{short(name)}: {_loss(trial)} ({self._lost[name]})")
+        loss = loss_of(trial)
+        times = self._lost.add(name, loss)
+        if self._lost.is_next_too_many(name):
+            trial.max_failures = 0  # what Tune has counted of this trial is more
+        self._display.say(f"{short(name)}: {loss.message} ({times})")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restoration that never comes
@@ -158,12 +163,3 @@ def _news(report: Mapping[str, Any]) -> list[str]:
         name = "ppl" if "ppl" in estimates else "ppl_elbo"
         return [f"done in {clock(seconds)}, test {name} {estimates[name]['value']:.2f}"]
     return []
-
-
-def _loss(trial: Trial) -> str:
-    """Why Tune has to take a run up again, for people."""
-    error = trial.get_pickled_error()
-    cause = getattr(error, "cause", error)
-    if isinstance(cause, OSError):
-        return f"its storage failed: {one_line(cause)}"
-    return "its process or node was lost"
