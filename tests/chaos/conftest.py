@@ -1,8 +1,10 @@
 """What every test of this folder has at hand."""
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from .place import Place, make_place
+from .sweep_command import RUNS, Launch, Runs, Table, closing
 
 
 class Zygote:
@@ -64,3 +67,27 @@ def zygote() -> Iterator[Zygote]:
 @pytest.fixture(scope="module")
 def place(zygote, tmp_path_factory) -> Place:
     return make_place(zygote, tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder for what launches keep while they go on: Ray's sockets need short paths."""
+    folder = Path(tempfile.mkdtemp(prefix="c-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def undisturbed_table(tmp_path_factory) -> Table:
+    """What the study of ``sweep_command.py`` comes to where nothing happens to it."""
+    storage, scratch = (
+        tmp_path_factory.mktemp("undisturbed"),
+        Path(tempfile.mkdtemp(prefix="c-", dir="/tmp")),
+    )
+    launch = Launch(storage, scratch)
+    with closing(launch):
+        assert launch.wait() == 0, launch.output
+    shutil.rmtree(scratch)
+    table = Runs(storage).table()
+    assert len(table) == RUNS
+    return table

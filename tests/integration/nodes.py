@@ -27,7 +27,7 @@ _SMALL = [
 class Cluster:
     """A head, which is a node as well, and nodes that are added; all processes end with :meth:`stop`."""
 
-    def __init__(self) -> None:
+    def __init__(self, head_cpus: int = 1) -> None:
         self.token = secrets.token_hex(32)
         # Its sockets' paths must be short.
         self.folder = Path(tempfile.mkdtemp(prefix="lvae-nodes-", dir="/tmp"))
@@ -38,7 +38,7 @@ class Cluster:
         self.address = f"127.0.0.1:{port}"
         self._start(
             *("--head", "--port", str(port), "--include-dashboard", "false"),
-            *("--temp-dir", str(self.folder), "--num-cpus", "1"),
+            *("--temp-dir", str(self.folder), "--num-cpus", str(head_cpus)),
         )
 
     @property
@@ -118,9 +118,9 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(head_cpus: int = 1) -> Iterator[Cluster]:
     """A :class:`Cluster` for the ``with`` block."""
-    nodes = Cluster()
+    nodes = Cluster(head_cpus)
     try:
         yield nodes
     finally:

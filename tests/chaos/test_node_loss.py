@@ -1,0 +1,97 @@
+"""A node of a real cluster dies while a sweep goes on, and another joins: the runs move and go on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from ..integration.nodes import below, cluster
+from .sweep_command import EPOCHS, RUNS, STEPS, Launch, Runs, closing, until
+
+pytestmark = pytest.mark.timeout(900)
+
+EVERY = 10
+"""Epochs between two checkpoints."""
+
+
+def lose_nodes(storage: Path, scratch: Path, undisturbed_table: object, losses: int) -> list[float]:
+    """Run the study on a head that takes no run and a node that is lost and replaced so many times.
+
+    Returns:
+        What each run that was under way lost, as a share of the interval between two checkpoints.
+    """
+    runs, lost = Runs(storage), []
+    with cluster(head_cpus=0) as nodes:
+        raylet = nodes.add(cpus=2)
+        launch = Launch(
+            storage,
+            scratch,
+            *("--address", nodes.address, "--checkpoint-epochs", str(EVERY)),
+            environment=nodes.environment,
+        )
+        with closing(launch):
+            expected: dict[str, int] = dict.fromkeys(undisturbed_table, 1)  # type: ignore[arg-type]
+            for _ in range(losses):
+                until(lambda r=raylet: any(runs.rows(n) > EVERY for n in held_on(r, runs)), launch)
+                here = held_on(raylet, runs)
+                rows = {name: runs.rows(name) for name in here}
+                die(raylet)
+                raylet = nodes.add(cpus=2)
+                for name in here:
+                    expected[name] += 1
+                    until(lambda n=name: len(runs.attempts(n)) == expected[n], launch)
+                    since = runs.attempts(name)[-1]["from_step"]
+                    # A row follows the checkpoint of the epoch before, so all but the last were safe.
+                    assert since >= max(rows[name] - 1, 0) // EVERY * EVERY * STEPS
+                    lost.append((rows[name] - since / STEPS) / EVERY)
+            assert launch.wait() == 0, launch.output
+            assert launch.output.count("its process or node was lost") == sum(expected.values()) - RUNS
+    assert runs.table() == undisturbed_table
+    assert {name: len(runs.attempts(name)) for name in runs.names()} == expected
+    return lost
+
+
+def held_on(raylet: int, runs: Runs) -> set[str]:
+    """The runs that are under way in processes of a node."""
+    processes = below(raylet)
+    return {name for name, pid in runs.claims().items() if pid in processes}
+
+
+def die(raylet: int) -> None:
+    """All processes of a node end at once, as when its power fails."""
+    for pid in below(raylet):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_runs_of_a_lost_node_go_on_at_another(tmp_path, scratch, undisturbed_table):
+    assert EPOCHS > 2 * EVERY
+    lost = lose_nodes(tmp_path, scratch, undisturbed_table, losses=1)
+    assert lost
+    print("lost, as shares of the interval between checkpoints:", *(f"{share:.2f}" for share in lost))
+
+
+@pytest.mark.slow
+def test_runs_go_on_however_often_their_node_is_lost(tmp_path, scratch, undisturbed_table):
+    lost = lose_nodes(tmp_path, scratch, undisturbed_table, losses=4)
+    print("lost, as shares of the interval between checkpoints:", *(f"{share:.2f}" for share in lost))
+
+
+@pytest.mark.slow
+def test_a_driver_that_dies_leaves_the_cluster_to_the_next_one(tmp_path, scratch, undisturbed_table):
+    runs = Runs(tmp_path)
+    with cluster(head_cpus=2) as nodes:
+        arguments = ("--address", nodes.address)
+        first = Launch(tmp_path, scratch, *arguments, environment=nodes.environment)
+        with closing(first):
+            until(lambda: any(runs.rows(name) > EVERY for name in runs.claims()), first)
+            first.kill()
+        second = Launch(tmp_path, scratch, *arguments, environment=nodes.environment)
+        with closing(second):
+            assert second.wait() == 0, second.output
+    assert runs.table() == undisturbed_table
+    assert list(scratch.iterdir()) == []
