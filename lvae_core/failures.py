@@ -12,6 +12,14 @@ from lvae_core.trainer import DivergedError
 
 _TAIL_LINES = 40
 
+_NO_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""What torch says in words only: its allocator on the CPU, and all that takes memory of a GPU past it."""
+
 
 class Failure(NamedTuple):
     """The arguments of :meth:`lvae_core.record.RunFolder.write_failure`."""
@@ -32,8 +40,7 @@ def failure_class(error: BaseException) -> FailureClass:
         return "out_of_memory"
     if isinstance(error, OSError):
         return "infrastructure"
-    # torch's CPU allocator says it in words only.
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY):
         return "out_of_memory"
     return "code"
 

@@ -32,6 +32,12 @@ def raised(error: Exception, depth: int = 1) -> Exception:
         (DivergedError("the loss is not finite"), "diverged"),
         (MemoryError(), "out_of_memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+            "out_of_memory",
+        ),
+        (RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"), "out_of_memory"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), "code"),
         (ValueError("can't allocate memory, says a value"), "code"),
         (OSError(28, "No space left on device"), "infrastructure"),
         (KeyError("x"), "code"),
