@@ -19,6 +19,7 @@ from lvae_core.runtime import Runtime
 from sweeps.cluster import environment
 from sweeps.elsewhere import Elsewhere
 from sweeps.losses import LOSSES, Loss, Losses, isolated, last_line
+from sweeps.order import PENDING, InOrder, concurrency
 from sweeps.plan import PlannedRun
 from sweeps.progress import Display, short
 from sweeps.resources import Resources
@@ -80,9 +81,10 @@ def launch(
                 time.sleep(_WAIT_SECONDS)
                 continue
             names = longest_first(names, lambda name: board.speed.rank(board.waiting[name]))
+            at_once = concurrency(names, board.waiting, board.speed, resources.max_concurrent)
             watch = Watch(display, interrupt, elsewhere, lost, starved, each)
             try:
-                round_.fit(names, each, resources.max_concurrent, watch, elsewhere)
+                round_.fit(names, each, at_once, watch, elsewhere)
             except Exception as error:
                 if not watch.has_begun:
                     raise  # it would happen again
@@ -125,7 +127,7 @@ class _Round:
         self,
         names: Sequence[str],
         each: Mapping[str, Resources],
-        max_concurrent: int,
+        at_once: int,
         watch: Watch,
         elsewhere: Elsewhere,
     ) -> None:
@@ -147,7 +149,8 @@ class _Round:
                 param_space={"run": tune.grid_search(list(names))},
                 tune_config=tune.TuneConfig(
                     reuse_actors=True,
-                    max_concurrent_trials=max_concurrent or None,
+                    max_concurrent_trials=at_once or None,
+                    scheduler=InOrder(),  # type: ignore[no-untyped-call]
                     trial_dirname_creator=lambda trial: str(trial.trial_id),
                 ),
                 run_config=tune.RunConfig(
@@ -168,6 +171,7 @@ _TUNE = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
+    "TUNE_MAX_PENDING_TRIALS_PG": str(PENDING),
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 

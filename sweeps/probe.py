@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from lvae_core.batches import collate, epoch_order, eval_order
+from lvae_core.batches import collate, epoch_order
 from lvae_core.config import RunConfig
 from lvae_core.corpus import Corpus, Split
 from lvae_core.evaluate import latent_estimates, sentence_statistics
@@ -44,10 +44,10 @@ class Probe:
         """Go through what takes most memory, which also pays for all that is built once."""
         config, train, test = self._config, self._corpus.train, self._corpus.test
         for _ in range(2):
-            self._train(eval_order(train.lengths, config.batch_size)[-1])
+            self._train(_longest(train, config.batch_size))
         for at in _QUANTILES:
             self._train(self._batch(at))
-        longest = eval_order(test.lengths, config.eval_batch_size)[-1]
+        longest = _longest(test, config.eval_batch_size)
         positions = len(longest) * int(test.lengths[longest].max()) * self._group
         # As many draws of whole batches as are ever computed at once ...
         draws = min(config.iw_samples, max(2, -(-config.eval_chunk_tokens // positions)))
@@ -153,6 +153,11 @@ def _rate(
             break
     wait()
     return tokens / (now() - since)
+
+
+def _longest(split: Split, number: int) -> np.ndarray:
+    """So many of the longest sentences: no batch of a run is larger."""
+    return np.argsort(split.lengths, kind="stable")[-number:]
 
 
 def _part(split: Split, indices: np.ndarray) -> Split:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from sweeps.pack import _gpu_share, _threads
 from sweeps.packing import Choice, Sample, TooLargeError, choose
+from sweeps.probing import Place, kinds
+from sweeps.resources import Resources
 from sweeps.work import Amount
 
 GIB = 2**30
@@ -85,3 +88,40 @@ def test_a_choice_survives_its_file_and_nonsense_does_not():
             Choice.from_dict(choice.to_dict() | change)
     with pytest.raises(TypeError):
         Choice.from_dict(choice.to_dict() | {"other": 1})
+
+
+def node(number: int, alive: bool = True, **resources: float) -> dict[str, object]:
+    return {"NodeID": f"n{number}", "Alive": alive, "Resources": {"node:10.0.0.1": 1.0, **resources}}
+
+
+def test_one_node_of_each_kind_is_probed():
+    h100, t4 = {"accelerator_type:H100": 1.0}, {"accelerator_type:T4": 1.0}
+    nodes = [
+        node(0, CPU=0),
+        node(1, CPU=16, GPU=8, **h100),
+        node(2, CPU=16, GPU=8, **h100),
+        node(3, CPU=4, GPU=1, **t4),
+        node(4, alive=False, CPU=96, GPU=1),
+        node(5, CPU=16),
+    ]
+    assert kinds(nodes, gpu=True) == ["n1", "n3"]
+    assert kinds(nodes, gpu=False) == ["n1", "n3"]  # 16 and 4 cores
+    assert kinds(nodes[:1], gpu=True) == kinds(nodes[:1], gpu=False) == []
+
+
+def place(slots: int) -> Place:
+    return Place(group=None, name="", memory=0, gpu=False, slots=slots)  # type: ignore[arg-type]
+
+
+def test_where_kinds_differ_runs_get_what_suits_the_one_with_least_room():
+    def choice(processes: int) -> Choice:
+        return Choice(processes, 1, 1.0, 1.0, 1.0)
+
+    whole = Resources(gpus=1.0)
+    shares = [
+        _gpu_share([(place(16), choice(n)), (place(16), choice(8))], whole).gpus
+        for n in (1, 2, 3, 6, 7, 12)
+    ]
+    assert shares == [1.0, 0.5, 0.3333, 0.1666, 0.1428, 0.125]
+    assert _threads([(place(16), choice(16)), (place(4), choice(2))], Resources()).cpus == 2
+    assert _threads([(place(16), choice(2)), (place(4), choice(4))], Resources()).cpus == 4
