@@ -10,6 +10,7 @@ import ray
 
 from lvae_core.config import InputError
 from lvae_core.corpus import Corpus
+from lvae_core.failures import one_line
 from lvae_core.record import DamagedError, Study
 from sweeps.choices import Choices, key
 from sweeps.estimate import clock
@@ -82,6 +83,10 @@ def _probe(place: Place, run: PlannedRun, shared: ray.ObjectRef[Corpus], corpus:
         raise InputError(
             f"{run.config.cell}: one run does not fit {place.name} with {in_words(place.memory)} "
             f"({error}); use larger nodes, or --set a smaller batch_size or eval_chunk_tokens"
+        ) from None
+    except ray.exceptions.RayTaskError as error:
+        raise InputError(
+            f"{run.config.cell}: its probe failed ({one_line(error.cause)}); give numbers instead of auto"
         ) from None
     finally:
         device.close()

@@ -143,7 +143,8 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if failure_class(error) == "out_of_memory":
+        # Where not even a context fits, CUDA's own words are all there is.
+        if failure_class(error) == "out_of_memory" or "out of memory" in str(error):
             raise TooLargeError(one_line(error)) from None
         raise
 

@@ -1,0 +1,63 @@
+"""Schedules of the paper's grid, from times given by file: ratios against bounds in closed form."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from sweeps.grid import PRESETS
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "schedule.py"
+
+
+def schedule(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def ratios(out: str, devices: str) -> list[float]:
+    rows = [line.replace("│", " ").split() for line in out.splitlines() if line.startswith("│")]
+    (row,) = [row for row in rows if row[0] == devices and row[1] == "30"]
+    return [float(value) for value in row[-4:]]
+
+
+def test_longest_first_meets_the_bound_where_other_orders_end_with_a_straggler(tmp_path):
+    cells = sorted({config.cell for config in PRESETS["paper"].configs()})
+    # 115 short runs and five of 23 hours: 230 in all, which ten devices can do in the time of the longest.
+    times = dict.fromkeys(cells, (3000.0, 600.0)) | {cells[0]: (23 * 3600.0, 0.0)}
+    (tmp_path / "times.json").write_text(json.dumps(times))
+    done = schedule(
+        "--times",
+        str(tmp_path / "times.json"),
+        "--devices",
+        "1",
+        "10",
+        "--json",
+        str(tmp_path / "again.json"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ratios(done.stdout, "1") == [1.0] * 4
+    longest, grid, mean, worst = ratios(done.stdout, "10")
+    assert longest == 1.0
+    assert 1.0 < mean <= worst
+    assert grid > 1.0
+    assert json.loads((tmp_path / "again.json").read_text()) == {
+        cell: list(pair) for cell, pair in times.items()
+    }
+
+
+def test_what_is_missing_is_one_line(tmp_path):
+    (tmp_path / "times.json").write_text("{}")
+    for arguments, message in (
+        (["--times", str(tmp_path / "times.json")], "no time for 24 cells"),
+        (["--times", str(tmp_path / "none.json")], "cannot be read"),
+        (["--study", str(tmp_path)], "no time for 24 cells"),
+        (["--devices", "0"], "--devices"),
+    ):
+        done = schedule(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert message in line
