@@ -5,17 +5,22 @@ The numbers are those of the run folders, as every other report here has them; W
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import wandb_workspaces.reports.v2 as wr
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of its own use of pydantic
+    import wandb_workspaces.reports.v2 as wr
 
 from analysis.bounds import EXPLANATION
 from analysis.records import ComparisonRecord, Record
 from analysis.render import markdown_escape, markdown_table
 from analysis.report import Report
 from analysis.values import Table, dataset_title, row_label
+
+DESCRIPTION = "Written from the run folders by analysis/wandb_report.py, and anew in the same place."
 
 _HEAD = (
     "system",
@@ -49,6 +54,26 @@ class Place:
 
     entity: str
     project: str
+
+
+def write(report: Report, place: Place, title: str, url: str | None) -> str:
+    """Write the W&B report; returns its address.
+
+    Args:
+        report: what it tells.
+        place: the project.
+        title: its title.
+        url: of the one that is to be written anew; None: there is none yet.
+    """
+    # What readers have added to it, such as comments, stays.
+    whole = (
+        wr.Report.from_url(url)
+        if url
+        else wr.Report(project=place.project, entity=place.entity, title=title)
+    )
+    whole.description, whole.width = DESCRIPTION, "fluid"
+    whole.blocks = blocks_of(report, place)
+    return str(whole.save().url)
 
 
 def blocks_of(report: Report, place: Place) -> list[Any]:

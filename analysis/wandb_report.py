@@ -81,11 +81,10 @@ def save(report: Report, project: str, entity: str | None, title: str) -> str:
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
-    import wandb_workspaces.reports.v2 as wr
     from wandb.sdk.lib import wbauth
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
-    from analysis.wandb_blocks import Place, blocks_of
+    from analysis.wandb_blocks import Place, write
 
     host = str(wandb.setup().settings.base_url)
     # The library talks on stderr, and asks for a key where it has none.
@@ -100,15 +99,7 @@ def save(report: Report, project: str, entity: str | None, title: str) -> str:
         try:
             api = wandb.Api()
             place = Place(entity or str(api.default_entity), project)
-            url = _existing(api, place, title)
-            whole = (
-                wr.Report.from_url(url)
-                if url
-                else wr.Report(project=place.project, entity=place.entity, title=title)
-            )
-            whole.description, whole.width = DESCRIPTION, "fluid"
-            whole.blocks = blocks_of(report, place)
-            return str(whole.save().url)
+            return write(report, place, title, _existing(api, place, title))
         except (wandb.Error, WandbApiFailedError) as error:
             line = str(error).strip().partition("\n")[0]
             raise InputError(f"wandb_report.py: W&B at {host} did not take the report ({line})") from None

@@ -15,7 +15,7 @@ import math
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
@@ -33,7 +33,7 @@ from sweeps.grid import PRESETS, Grid
 from sweeps.plan import Plan, PlannedRun, make_plan
 from sweeps.progress import Board, Display, console
 from sweeps.resources import Resources
-from sweeps.wandb_mirror.driver import mirrored
+from sweeps.wandb_mirror.driver import Mode, mirrored
 
 _arg = tyro.conf.arg
 _preset = partial(_arg, help_behavior_hint="(default: the preset's)")
@@ -88,14 +88,12 @@ class Options:
     """Save the whole training state at the end of every N epochs,"""
     checkpoint_minutes: Annotated[float, _arg(metavar="M")] = 10.0
     """and whenever M minutes have passed since, in the middle of an epoch or of an evaluation."""
-    wandb: Literal["disabled", "offline", "online"] = "disabled"
+    wandb: Mode = "disabled"
     """Mirror every run to W&B; the run folders stay what counts."""
-    wandb_project: Annotated[str, _arg(metavar="NAME")] = "lvae"
+    wandb_project: str = "lvae"
     """The W&B project of the mirror,"""
-    wandb_entity: Annotated[
-        str | None, _arg(metavar="NAME", help_behavior_hint="(default: the API key's own)")
-    ] = None
-    """and whose it is."""
+    wandb_entity: str | None = None
+    """and whose it is; the API key's own user or team unless told."""
     dry_run: _Flag = False
     """Print the plan and what it costs; start nothing, save for the probes of auto."""
     devices: Annotated[tuple[int, ...], _arg(metavar="K")] = (1, 8)
@@ -196,6 +194,13 @@ def run(options: Options, *, again: str) -> int:
     """
     options.check()
     out = console()
+    mode: Mode = "disabled" if options.dry_run else options.wandb
+    where = options.folder, options.wandb_project, options.wandb_entity
+    with mirrored(mode, *where, partial(out.print, markup=False, soft_wrap=True)) as mirror:
+        return _run(options, again, out, mirror)
+
+
+def _run(options: Options, again: str, out: Console, mirror: Callable[[Plan, Board], None]) -> int:
     configs = options.grid().configs()
     corpora = load_corpora(configs, options.data_dir)
     study = Study(options.folder, patience=STORE_PATIENCE)
@@ -206,17 +211,14 @@ def run(options: Options, *, again: str) -> int:
     if options.dry_run:
         dry_run(options, plan, todo, corpora, study, out)
         return 0
+    board = Board.of(plan, todo)
+    mirror(plan, board)
     if not todo:
         out.print(f"nothing to start: {len(plan.with_status('done'))} of {len(plan.runs)} runs are done")
         return int(print_closing(out, plan, {}, options.folder))
-    say = partial(out.print, markup=False, soft_wrap=True)
-    where = options.folder, options.wandb_project, options.wandb_entity
-    with mirrored(options.wandb, study.url, *where, say) as mirror:
-        study.check_writable()
-        board = Board.of(plan, todo)
-        out.print(f"{options.folder}: {len(todo)} of {len(plan.runs)} runs to do", markup=False)
-        mirror(plan, board)
-        went_through = launch_on_ray(options, todo, corpora, study, Display(board, out))
+    study.check_writable()
+    out.print(f"{options.folder}: {len(todo)} of {len(plan.runs)} runs to do", markup=False)
+    went_through = launch_on_ray(options, todo, corpora, study, Display(board, out))
     failed = print_closing(out, look_up(configs, corpora, study), board.failures, options.folder)
     if not went_through:
         out.print(f"interrupted; this goes on from here: {again}", markup=False, soft_wrap=True)

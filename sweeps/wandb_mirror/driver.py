@@ -34,35 +34,37 @@ _KEY = "WANDB_API_KEY"
 
 @contextlib.contextmanager
 def mirrored(
-    mode: Mode, study: str, folder: str, project: str, entity: str | None, say: Callable[[str], None]
+    mode: Mode, study: str, project: str, entity: str | None, say: Callable[[str], None]
 ) -> Iterator[Callable[[Plan, Board], None]]:
     """Have a launch mirrored to W&B inside the ``with`` block.
 
     Args:
         mode: disabled: nothing happens at all.
-        study: address of the study.
-        folder: the study as the user writes it.
+        study: the study, as the user writes it.
         project: of W&B.
         entity: of W&B; None: the key's own.
         say: gets lines for the user, when the block is left.
 
     Yields:
-        A function to be called once, with the plan and the board of the launch.
+        A function to be called once, with the plan and the board of the launch, before it starts anything.
+        It raises InputError where W&B cannot be used: it does not work here, or there is no key.
 
     Raises:
-        InputError: W&B cannot be used: it is not installed, or there is no key. Nothing was started.
+        InputError: W&B is not installed.
     """
     if mode == "disabled":
         yield lambda plan, board: None
         return
     require_wandb(f"--wandb {mode}")
     place = os.environ.get("WANDB_DIR") or "."
-    mirror = _Mirror(Job(study=study, mode=mode, project=project, entity=entity, folder=place))
+    job = Job(study=study, mode=mode, project=project, entity=entity, folder=place)
+    mirror = _Mirror(job)
     try:
         with _without_key():
             yield mirror.watch
-        for line in _closing(mirror.end(say), mode, place, folder, project, entity):
-            say(line)
+        if mirror.watching:
+            for line in _closing(mirror.end(say), job):
+                say(line)
     finally:
         mirror.kill()
 
@@ -86,22 +88,25 @@ class _Mirror:
             text=True,
             start_new_session=True,
         )
+        self._job = job
         self._over = threading.Event()
         self._teller: threading.Thread | None = None
         self._news: Iterator[Mapping[str, Any]] = iter(())
-        try:
+        # It imports the library meanwhile, which takes a second.
+        with contextlib.suppress(OSError):
             self._write(asdict(job))
-            answer = self._answer(_START_SECONDS) or {}
-        except BaseException:
-            self.kill()
-            raise
-        if "ready" not in answer:
-            self.kill()
-            trouble = f"--wandb {job.mode}: wandb does not start here; use --wandb disabled"
-            raise InputError(answer.get("error", trouble))
+
+    @property
+    def watching(self) -> bool:
+        """Whether :meth:`watch` has been called."""
+        return self._teller is not None
 
     def watch(self, plan: Plan, board: Board) -> None:
-        """Tell the process from now on what becomes of the runs."""
+        """Tell the process from now on what becomes of the runs; see :func:`mirrored`."""
+        answer = self._answer(_START_SECONDS) or {}
+        if "ready" not in answer:
+            trouble = f"--wandb {self._job.mode}: wandb does not start here; use --wandb disabled"
+            raise InputError(answer.get("error", trouble))
         self._news = _news(plan, board)
         self._teller = threading.Thread(target=self._tell, daemon=True, name="W&B mirror")
         self._teller.start()
@@ -115,9 +120,8 @@ class _Mirror:
     def end(self, say: Callable[[str], None]) -> Mapping[str, Any]:
         """Let it send what is left; what it says of it, or {} where it has nothing to say in time."""
         self._over.set()
-        if self._teller is None:
-            return {}
-        self._teller.join(TELL_SECONDS)
+        if self._teller is not None:
+            self._teller.join(TELL_SECONDS)
         try:
             self._write({**next(self._news), "end": True})
         except OSError:
@@ -194,22 +198,22 @@ def _without_key() -> Iterator[None]:
             os.environ[_KEY] = key
 
 
-def _closing(
-    tally: Mapping[str, Any], mode: Mode, place: str, folder: str, project: str, entity: str | None
-) -> Iterable[str]:
+def _closing(tally: Mapping[str, Any], job: Job) -> Iterable[str]:
     """What has become of the runs, and the next command."""
     sent, left = tally.get("sent", 0), tally.get("left", 1)
     trouble = tally.get("trouble") or ("" if "left" in tally else "the mirror did not answer")
-    if sent and mode == "online":
-        yield f"W&B has {sent} runs: {tally['url'] or project}"
-    if sent and mode == "offline":
-        yield f"W&B: {sent} runs written; next: wandb sync {shlex.quote(os.path.join(place, 'wandb'))}"
+    if sent and job.mode == "online":
+        yield f"W&B has {sent} runs: {tally['url'] or job.project}"
+    if sent and job.mode == "offline":
+        yield f"W&B: {sent} runs written; next: wandb sync {shlex.quote(os.path.join(job.folder, 'wandb'))}"
     if tally.get("disagreeing"):
         yield (
             f"W&B: {tally['disagreeing']} runs were trained anew from a checkpoint with other numbers than "
             "it had been sent; it keeps the former rows"
         )
     if left:
-        whose = f" --entity {shlex.quote(entity)}" if entity else ""
-        push = f"python sweeps/wandb_push.py {shlex.quote(folder)} --project {shlex.quote(project)}{whose}"
-        yield f"W&B lacks some runs ({trouble}); nothing is lost, next: {push}"
+        whose = f" --entity {shlex.quote(job.entity)}" if job.entity else ""
+        where = f"{shlex.quote(job.study)} --project {shlex.quote(job.project)}{whose}"
+        yield (
+            f"W&B lacks some runs ({trouble}); nothing is lost, next: python sweeps/wandb_push.py {where}"
+        )

@@ -73,7 +73,7 @@ def test_a_launch_is_mirrored_while_it_goes_on(
     study = tmp_path / "study"
     plan, names = planned(study)
     lines: list[str] = []
-    with mirrored("online", str(study), "runs/study", "mine", None, lines.append) as mirror:
+    with mirrored("online", str(study), "mine", None, lines.append) as mirror:
         # What the launch starts from here on has no use for the key.
         assert "WANDB_API_KEY" not in os.environ
         board = Board.of(plan, plan.runs)
@@ -99,13 +99,13 @@ def test_a_mirror_that_dies_harms_nothing(
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     plan, _ = planned(tmp_path / "study")
     lines: list[str] = []
-    with mirrored("online", str(tmp_path / "study"), "runs/study", "mine", "me", lines.append) as mirror:
+    with mirrored("online", str(tmp_path / "study"), "mine", "me", lines.append) as mirror:
         mirror(plan, Board.of(plan, plan.runs))
         mirror.__self__._process.kill()  # type: ignore[attr-defined]
     (line,) = lines
     assert line == (
-        "W&B lacks some runs (the mirror did not answer); nothing is lost, "
-        "next: python sweeps/wandb_push.py runs/study --project mine --entity me"
+        "W&B lacks some runs (the mirror did not answer); nothing is lost, next: "
+        f"python sweeps/wandb_push.py {tmp_path / 'study'} --project mine --entity me"
     )
 
 

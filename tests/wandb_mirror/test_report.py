@@ -57,9 +57,7 @@ def test_one_report_is_written_and_rewritten_in_place(server: Server, home: Path
     assert ["valid_ppl"] in [curve["metrics"] for curve in curves]
     # A panel of what no run has would be empty.
     written = begin(study, 9, epochs=1).read_metrics()[0]
-    assert {name for curve in curves for name in curve["metrics"]} <= {
-        *begin(study, 9, 1).read_metrics()[0]
-    }
+    assert {name for curve in curves for name in curve["metrics"]} <= written.keys()
 
     for seed in range(3, 5):
         complete(begin(study, seed, epochs=2))

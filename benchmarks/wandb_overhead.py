@@ -1,0 +1,146 @@
+"""What mirroring to W&B costs a sweep: offline, and with a server that cannot be reached.
+
+    python benchmarks/wandb_overhead.py
+
+The same grid is run with ``--wandb disabled``, ``offline`` and ``online`` (the server's port is closed), in
+turn and several times; each ratio is to the disabled sweep of the same turn. Wall seconds are those of the
+whole command. ``mirror`` is the share of the processor time of all processes of the sweep that its mirror
+took: the slowdown of a sweep that keeps every core busy, and the figure to trust where other programs share
+the machine. ``--server`` measures a server that answers, too: the one of the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "sweeps" / "paper_grid.py"
+CLOSED = "http://127.0.0.1:9"
+"""The discard port, on which nothing listens."""
+
+POLL_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds of one sweep."""
+
+    wall: float
+    cpu: float
+    """Of all its processes,"""
+    mirror: float
+    """and of the mirror and the library's own process."""
+
+
+def main(turns: int = 3, runs: int = 4, epochs: int = 12, server: bool = False) -> None:
+    """Measure and print one table.
+
+    Args:
+        turns: how often each way is measured.
+        runs: of the grid; as many go on at once as there are cores.
+        epochs: of each run, on pydocs.
+        server: also measure a server on loopback that answers.
+    """
+    console = Console()
+    taken: dict[str, list[Taken]] = {}
+    since, total = time.monotonic(), turns * (3 + server)
+    with answering(server) as address:
+        ways = {"disabled": CLOSED, "offline": CLOSED, "online, unreachable": CLOSED}
+        ways |= {"online": address} if server else {}
+        for turn in range(turns):
+            # Whoever comes first in one turn comes later in the next: a machine that warms up favours none.
+            order = [*ways][turn % len(ways) :] + [*ways][: turn % len(ways)]
+            for way in order:
+                taken.setdefault(way, []).append(sweep(way.partition(",")[0], ways[way], runs, epochs))
+                done = sum(map(len, taken.values()))
+                left = (time.monotonic() - since) / done * (total - done)
+                console.print(f"{done} of {total} sweeps, about {left:.0f} s to go", style="dim")
+    table = Table("--wandb", title=f"{runs} runs of {epochs} epochs on pydocs; median of {turns} turns")
+    for heading in ("wall seconds", "ratio", "CPU seconds", "ratio", "mirror, seconds", "mirror, share"):
+        table.add_column(heading, justify="right")
+    usual = taken["disabled"]
+    for way, sweeps in taken.items():
+        cells = []
+        for part in ("wall", "cpu"):
+            ratios = [getattr(a, part) / getattr(b, part) for a, b in zip(sweeps, usual, strict=True)]
+            cells += [f"{median(getattr(t, part) for t in sweeps):.1f}", f"{median(ratios):.3f}"]
+        share = median(t.mirror / (t.cpu - t.mirror) for t in sweeps)
+        table.add_row(way, *cells, f"{median(t.mirror for t in sweeps):.2f}", f"{share:.2%}")
+    console.print(table)
+
+
+def sweep(mode: str, address: str, runs: int, epochs: int) -> Taken:
+    """Do the grid in a study of its own, which is removed afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            *(sys.executable, str(SCRIPT), "--study", "measured", "--wandb", mode),
+            *("--datasets", "pydocs", "--systems", "lstm-vae", "--num-samples", "1"),
+            *("--settings", "standard", "--seeds", str(runs), "--max-epochs", str(epochs)),
+            *("--set", "patience=1000", "iw_samples=8", "embedding_size=64", "hidden_size=128"),
+        ]
+        mark = uuid.uuid4().hex
+        settings = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40, "HOME": folder}
+        environment = {**os.environ, **settings, "LVAE_MEASURED": mark}
+        since = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+        seconds: dict[int, tuple[float, bool]] = {}
+        while process.poll() is None:
+            seconds |= processor_seconds(mark.encode())
+            time.sleep(POLL_SECONDS)
+        wall = time.perf_counter() - since
+        if process.returncode:
+            sys.exit(f"the sweep with --wandb {mode} has failed")
+        mirror = sum(taken for taken, of_mirror in seconds.values() if of_mirror)
+        return Taken(wall, sum(taken for taken, _ in seconds.values()), mirror)
+
+
+def processor_seconds(mark: bytes) -> dict[int, tuple[float, bool]]:
+    """Process -> its processor time so far, and whether it is of the mirror; of those with ``mark``."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark not in (process / "environ").read_bytes():
+                continue
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue  # it has just ended
+        ticks = int(fields[11]) + int(fields[12])
+        of_mirror = b"wandb_mirror" in command or b"wandb-core" in command
+        found[int(process.name)] = (ticks / os.sysconf("SC_CLK_TCK"), of_mirror)
+    return found
+
+
+@contextmanager
+def answering(wanted: bool) -> Iterator[str]:
+    """The address of the tests' server, if it is wanted."""
+    if not wanted:
+        yield CLOSED
+        return
+    sys.path.insert(0, str(ROOT))
+    from tests.wandb_server.server import Server
+
+    server = Server()
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
