@@ -127,9 +127,9 @@ class FsspecStore:
         folder = self._path(path)
         with _as_os_errors():
             try:
-                if path and self._kind == "s3":
-                    return self._names_at_s3(folder)
-                found: list[Any] = self._fs.ls(folder, detail=False)
+                found = (
+                    self._names_at_s3(folder) if self._kind == "s3" else self._fs.ls(folder, detail=False)
+                )
             except (FileNotFoundError, NotADirectoryError) as error:
                 _assert_bucket(error)
                 return []
@@ -138,10 +138,11 @@ class FsspecStore:
         return sorted(p.rpartition("/")[2] for p in inside)
 
     def _names_at_s3(self, folder: str) -> list[str]:
-        # Of a folder without files s3fs's `ls` lists the one above it, too: of a new run, the whole study.
-        # This lists the files of folders in it as well; run folders have none.
-        found = [str(p) for p in self._fs.find(folder)]
-        return sorted({p[len(folder) + 1 :].partition("/")[0] for p in found if p != folder} - {""})
+        # Its `ls` is this and, of a folder without files, a listing of the one above: for each new run, of
+        # the whole study.
+        from fsspec.asyn import sync
+
+        return [entry["name"] for entry in sync(self._fs.loop, self._fs._lsdir, folder)]
 
     def leftovers(self, folder: str) -> list[str]:
         return []
