@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_NETWORK = "10.77.0"
 _TOOLS = ("ip", "unshare", "nsenter", "ssh-keygen", "rsync", "/usr/sbin/sshd")
 _START_SECONDS = 20.0
 
@@ -46,7 +45,7 @@ class Host:
     """One of :class:`Network`'s hosts."""
 
     def __init__(self, network: Network, number: int) -> None:
-        self.address = f"{_NETWORK}.{number}"
+        self.address = f"{network.prefix}.{number}"
         self.folder = network.folder / f"h{number}"
         self._network, self._name = network, f"{network.name}h{number}"
         for part in ("home", "tmp"):
@@ -71,6 +70,7 @@ class Host:
         # Leads to the bridge and no further; Ray finds its address by asking for the way out.
         _sh(f"ip -n {name} route add default via {self._network.address}")
         script = f"""
+            hostname {self.folder.name}
             mount --make-rprivate /
             mount --bind {self.folder}/tmp /tmp
             mount -t tmpfs none /dev/shm
@@ -79,7 +79,8 @@ class Host:
             exec /usr/sbin/sshd -D -e -o StrictModes=no -o UsePAM=no -o PidFile=none \
                 -o AuthorizedKeysFile={self._network.key}.pub -o MaxStartups=100
         """
-        command = ["ip", "netns", "exec", name, "unshare", "-m", "-p", "-f", "--mount-proc", "--kill-child"]
+        command = ["ip", "netns", "exec", name, "unshare", "-m", "-u", "-p", "-f"]
+        command += ["--mount-proc", "--kill-child"]
         with (self.folder / "sshd.log").open("wb") as log:
             self._first = subprocess.Popen([*command, "sh", "-ec", script], stdout=log, stderr=log)
         if not until(lambda: self.run("true").returncode == 0, seconds=_START_SECONDS):
@@ -98,8 +99,9 @@ class Host:
         )
 
     def kill(self) -> None:
-        """Take its power away; its disk stays."""
+        """Take its power away: it falls silent, and says goodbye to nobody. Its disk stays."""
         if self._first is not None:
+            subprocess.run(["ip", "link", "set", self._name, "down"], check=False, capture_output=True)
             self._first.send_signal(signal.SIGKILL)
             self._first.wait(timeout=20)
             self._first = None
@@ -131,7 +133,8 @@ class Network:
 
     def __init__(self) -> None:
         self.name = f"lv{secrets.token_hex(2)}"
-        self.bridge, self.address = f"{self.name}br", f"{_NETWORK}.254"
+        self.prefix = f"10.77.{secrets.randbelow(256)}"  # another one, for who runs the tests beside us
+        self.bridge, self.address = f"{self.name}br", f"{self.prefix}.254"
         self.folder = Path(tempfile.mkdtemp(prefix="lvae-hosts-", dir="/var/tmp"))
         self.key = self.folder / "key"
         self._hosts: list[Host] = []
@@ -143,7 +146,7 @@ class Network:
         _sh(f"ip link set {self.bridge} up")
 
     def add(self, number: int) -> Host:
-        """A host with the address ``10.77.0.<number>``, not started."""
+        """A host with the address ``<prefix>.<number>``, not started."""
         host = Host(self, number)
         self._hosts.append(host)
         return host

@@ -1,0 +1,143 @@
+"""What is offered for SLURM and Kubernetes, checked as far as it can be without them."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CLUSTERS = ROOT / "clusters"
+BATCH = CLUSTERS / "slurm.sbatch"
+
+
+@pytest.mark.parametrize(
+    "script", [BATCH, CLUSTERS / "env.sh", CLUSTERS / "laptop.sh"], ids=lambda p: p.name
+)
+def test_bash_can_read_it(script):
+    done = subprocess.run(
+        ["bash", "-n", str(script)], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def kuberay():
+    return yaml.safe_load((CLUSTERS / "kuberay.yaml").read_text())
+
+
+def test_ray_derives_an_autoscaler_from_the_resource(kuberay):
+    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+
+    kuberay = {**kuberay, "metadata": {**kuberay["metadata"], "namespace": "default"}}
+    config = _derive_autoscaling_config_from_ray_cr(kuberay)
+    types = config["available_node_types"]
+    head = types.pop(config["head_node_type"])
+    assert head["resources"]["CPU"] == 0
+    assert [(t["min_workers"], t["resources"]["GPU"], t["resources"]["CPU"]) for t in types.values()] == [
+        (0, 1, 8)
+    ]
+    assert config["max_workers"] == 8
+    assert config["idle_timeout_minutes"] == 5
+
+
+def test_kubernetes_asks_for_a_token_and_holds_none(kuberay):
+    spec = kuberay["spec"]
+    assert spec["authOptions"] == {"mode": "token"}
+    assert spec["headGroupSpec"]["rayStartParams"]["dashboard-host"] == "127.0.0.1"
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["securityContext"]["runAsNonRoot"]
+        assert [variable["name"] for variable in container["env"]] == ["RAY_JOB_STOP_WAIT_TIME_S"]
+        # What a pod asks for is what it is held to: Ray counts limits, Kubernetes places by requests.
+        assert container["resources"]["requests"] == container["resources"]["limits"]
+
+
+def test_kubernetes_runs_the_ray_of_the_constraints(kuberay):
+    assert f"ray=={kuberay['spec']['rayVersion']}" in (ROOT / "constraints.txt").read_text().splitlines()
+    for line in (CLUSTERS / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY"):
+            *sources, _ = line.split()[2:]
+            assert all((ROOT / source).exists() for source in sources), line
+
+
+STUBS = {
+    # Leaves out the options, does the rest here.
+    "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
+    "scontrol": 'if [[ $1 == show ]]; then echo "$3"; else echo "$@" >> requeued; fi',
+}
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """A function that starts the batch script where SLURM's commands do their part on this machine."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, body in STUBS.items():
+        (tools / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tools / name).chmod(0o755)
+    for name in (".venv", "sweeps", "lvae_core"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    started = []
+
+    def start(*options):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        environment = {
+            **kept, "PATH": f"{tools}:{os.environ['PATH']}", "SLURM_SUBMIT_DIR": str(tmp_path),
+            "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "here", "SLURM_CPUS_PER_TASK": "1",
+        }  # fmt: skip
+        with (tmp_path / "log").open("wb") as log:
+            started.append(
+                subprocess.Popen(
+                    [
+                        "bash",
+                        str(BATCH),
+                        "--datasets",
+                        "toy",
+                        "--systems",
+                        "lstm-lm",
+                        "--seeds",
+                        "1",
+                        "--settings",
+                        "standard",
+                        "--set",
+                        "iw_samples=2",
+                        *options,
+                    ],
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    start_new_session=True,
+                )
+            )
+        return started[-1]
+
+    yield start
+    # SLURM ends all that a job has started.
+    for job in started:
+        os.killpg(job.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="the script activates .venv")
+def test_a_job_does_the_grid(slurm, tmp_path):
+    job = slurm("--max-epochs", "1")
+    assert job.wait(timeout=200) == 0, (tmp_path / "log").read_text()
+    assert len(list(tmp_path.glob("runs/paper/*/result.json"))) == 1
+    assert not (tmp_path / "requeued").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="the script activates .venv")
+def test_a_job_at_its_end_saves_and_queues_again(slurm, tmp_path):
+    job = slurm("--max-epochs", "100000", "--set", "patience=100000")
+    end = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/paper/*/checkpoint.pt")) and time.monotonic() < end:
+        time.sleep(0.2)
+    job.send_signal(signal.SIGTERM)
+    assert job.wait(timeout=100) == 130, (tmp_path / "log").read_text()
+    assert (tmp_path / "requeued").read_text() == f"requeue {os.getpid()}\n"
+    assert "this goes on from here" in (tmp_path / "log").read_text()
