@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lvae_core.patience import Patient, StoreWarning
+from lvae_core.patience import Patient, StoreWarning, outages_in_lines
 from lvae_core.storage import LocalStore, Store
 
 
@@ -330,3 +330,14 @@ def test_of_many_that_meet_an_outage_at_the_same_time_one_tells_it(flaky):
     with pytest.warns(StoreWarning) as told:
         read_by_all()
     assert len(told) == 1
+
+
+def test_outages_are_lines_for_people_and_other_warnings_as_they_were(patient, flaky, capsys):
+    with outages_in_lines():
+        for _ in range(2):
+            flaky.before = failing(os_error(errno.ENOSPC), 1)
+            patient.read("run/a")
+        with pytest.warns(DeprecationWarning, match="old"):
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+    line = f"warning: {flaky.url}/run/a: No space left on device; trying again for up to 60 s"
+    assert capsys.readouterr().err.splitlines() == [line, line]
