@@ -21,6 +21,7 @@ from analysis.cells import Cell
 from analysis.read import one_line
 from analysis.values import row_label
 from lvae_core.config import canonical_json
+from lvae_core.record import RunFolder, Study
 
 COUNT = 4
 """Samples, and reconstructions."""
@@ -95,20 +96,22 @@ def sentences(
         path = cache and cache / f"samples-{hashlib.sha256(key.encode()).hexdigest()}.json"
         found = _load(path) if path else None
         if found is None:
-            found, note = _generate(f"{row['study']}/{row['folder']}", data_dir)
-            if found is None:
-                told.append(Sentences(each, note=note))
-                continue
-            if path:
+            found, note = _generate(Study(str(row["study"])).run(str(row["folder"])), data_dir)
+            if found and path:
                 _save(path, found)
-        told.append(Sentences(each, *_checked(found)))
+            if not found:
+                told.append(Sentences(each, note=note))
+        if found:
+            told.append(Sentences(each, *_checked(found)))
         if advance:
             advance(number, len(best))
     return told
 
 
-def _generate(folder: str, data_dir: str | None) -> tuple[dict[str, Any] | None, str]:
-    command = [sys.executable, "-m", "lvae_core", "generate", folder, "--json", "--count", str(COUNT)]
+def _generate(folder: RunFolder, data_dir: str | None) -> tuple[dict[str, Any] | None, str]:
+    if not any(map(folder.has, ("checkpoint.pt", "checkpoint.previous.pt"))):
+        return None, "there is no checkpoint beside its result"
+    command = [sys.executable, "-m", "lvae_core", "generate", str(folder), "--json", "--count", str(COUNT)]
     command += ["--data-dir", data_dir] if data_dir else []
     # It is imported from where this is, installed or not.
     root = str(Path(__file__).resolve().parent.parent)

@@ -55,7 +55,10 @@ def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> bool:
     if not row.cell.num_samples:
         if nll:
             marks.level(ax, nll, colour)
-            keys[name] = marks.key(f"{name} (no z)", colour, line="-")
+            ax.plot(
+                [0.0] * nll.n, nll.values, marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4
+            )
+            keys[name] = marks.key(f"{name} (no z)", colour, marker, "-")
         return False
     x, y = row.fact("kl"), row.fact("nll")
     if x and y:

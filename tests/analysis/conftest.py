@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lvae_core.config import RunConfig, fingerprint
-from lvae_core.record import RunFolder, Study, run_name
+from lvae_core.record import RunFolder, Study, metrics_sha256, run_name
 
 AVERAGING = {"lstm-lm": "none", "lstm-vae": "loss", "lstm-vae-avg": "hidden"}
 
@@ -18,7 +18,12 @@ WriteRun = Callable[..., RunFolder]
 
 @pytest.fixture
 def write_run(tmp_path: Path) -> WriteRun:
-    """Write one run folder of a study under tmp_path; ``estimates`` is name -> value or (value, stderr)."""
+    """Write one run folder of a study under tmp_path."""
+    return run_writer(tmp_path)
+
+
+def run_writer(place: Path) -> WriteRun:
+    """Writes run folders of studies under ``place``; ``estimates`` is name -> value or (value, stderr)."""
 
     def write(
         system: str = "lstm-vae",
@@ -46,7 +51,7 @@ def write_run(tmp_path: Path) -> WriteRun:
             **fields,
         )
         identity = fingerprint(config, data)
-        folder = Study(str(tmp_path / study)).run(run_name(config, identity))
+        folder = Study(str(place / study)).run(run_name(config, identity))
         folder.write_config(config, identity)
         if status == "failed":
             folder.write_failure("diverged", "the loss is nan in epoch 2", "Traceback …")
@@ -82,3 +87,61 @@ def write_run(tmp_path: Path) -> WriteRun:
         return folder
 
     return write
+
+
+HOSTILE = '</script><img src=x onerror="alert(1)"> & "quoted"'
+"""What a run folder may hold, and no page may run."""
+
+
+@pytest.fixture
+def small_grid(tmp_path: Path) -> Callable[..., None]:
+    """Write a small study of PTB under tmp_path."""
+    return grid_writer(tmp_path)
+
+
+def grid_writer(place: Path) -> Callable[..., None]:
+    """Writes studies of PTB: three systems, both settings, three seeds, curves, one failed run."""
+    write_run = run_writer(place)
+
+    def write(study: str = "study", shift: float = 0.0, **fields: Any) -> None:
+        for setting, base in (("standard", 100.0), ("inputless", 130.0)):
+            for system, L in (("lstm-lm", 0), ("lstm-vae", 1), ("lstm-vae", 5), ("lstm-vae-avg", 5)):
+                for seed in range(3):
+                    nll = (
+                        base + shift + {"lstm-lm": 0, "lstm-vae": 1, "lstm-vae-avg": -3}[system] + seed / 8
+                    )
+                    kl = {"lstm-lm": 0.0, "lstm-vae": 2.0}.get(system, 7.0) + seed / 4
+                    rows = _curve(nll, kl, latent=L > 0)
+                    estimates: dict[str, float | tuple[float, float]] = {"nll": nll, "ppl": nll - 10}
+                    if L:
+                        estimates = {"nll_elbo": (nll, 0.02), "ppl_elbo": nll - 10, "kl": (kl, 0.01)}
+                        estimates |= {"nll_iw": nll - 0.5, "mi": kl * 0.9, "au": 3 + seed}
+                    if system == "lstm-vae-avg":
+                        estimates |= {"nll_joint": nll + (L - 1) * kl, "nll_iw_joint": nll + (L - 2) * kl}
+                    folder = write_run(
+                        system,
+                        max(1, L),
+                        setting,
+                        seed,
+                        study=study,
+                        estimates=estimates,
+                        result={"metrics_sha256": metrics_sha256(rows)},
+                        **fields,
+                    )
+                    folder.write_metrics(rows)
+                    commit = {"commit": "c0ffee" * 6, "host": HOSTILE, "device": "cpu"}
+                    folder.write_json("provenance.json", {"attempts": [commit]})
+        failed = write_run("lstm-vae", 5, "standard", 3, study=study, status="failed", **fields)
+        failed.write_failure("code", HOSTILE, "Traceback …")
+
+    return write
+
+
+def _curve(nll: float, kl: float, *, latent: bool) -> list[dict[str, Any]]:
+    """Twelve epochs whose learning rate is lower from the eleventh on."""
+    rows = []
+    for epoch in range(1, 13):
+        row = {"epoch": epoch, "step": 10 * epoch, "learning_rate": 1.0 if epoch < 11 else 0.5}
+        row |= {"train_nll": nll, "valid_nll": nll + 9 / epoch, "valid_ppl": nll + 50 / epoch}
+        rows.append(row | ({"kl_weight": min(1, epoch / 10), "valid_kl": kl + 3 / epoch} if latent else {}))
+    return rows

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def summarize(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", str(ROOT / "analysis" / "summarize.py"), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=150, check=False)
 
 
 def test_studies_under_runs_become_a_report(tmp_path: Path, write_run: WriteRun) -> None:
@@ -26,8 +26,13 @@ def test_studies_under_runs_become_a_report(tmp_path: Path, write_run: WriteRun)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     lines = done.stdout.splitlines()
-    assert lines[-1] == "Report: summary/report.md"
+    assert lines[-2:] == ["Report: summary/report.md", "Web page: summary/report.html"]
     assert (tmp_path / "summary" / "report.md").is_file()
+    page = (tmp_path / "summary" / "report.html").read_text()
+    # Nothing was trained: there is nobody to speak, and the page says so.
+    assert "none: there is no checkpoint beside its result" in page
+    assert (tmp_path / "summary" / "figures" / "ptb-bounds.svg").is_file()
+    assert "PTB, curves-standard: nothing to draw yet" in page
     assert max(map(len, lines)) <= 100
     assert "Table 2a. PTB" in done.stdout
     assert "not a bound" in done.stdout
@@ -36,7 +41,7 @@ def test_studies_under_runs_become_a_report(tmp_path: Path, write_run: WriteRun)
 def test_given_studies_and_folder_are_used_alone(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", study="runs/a")
     write_run("lstm-vae", study="mine/b")
-    done = summarize(tmp_path, "mine/b", "--out", "tables")
+    done = summarize(tmp_path, "mine/b", "--out", "tables", "--no-figures")
     assert done.returncode == 0
     assert "runs: 1 (1 done)" in done.stdout
     assert (tmp_path / "tables" / "table2.tex").is_file()
@@ -50,6 +55,8 @@ def test_given_studies_and_folder_are_used_alone(tmp_path: Path, write_run: Writ
         (("nowhere",), "error: nowhere: there is no such study; give a folder that a sweep has written"),
         (("study", "--out", "file"), "error: --out file: cannot be written"),
         (("nofs://x",), "error: nofs://x: not a storage address"),
+        (("study", "--compare", "study", "study"), "error: --compare takes two studies and no others"),
+        (("study", "--every", "0"), "error: --every 0: must be at least 1 second"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_status_2(
@@ -75,17 +82,24 @@ def test_a_terminal_without_the_signs_gets_the_table_all_the_same(
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     write_run(seed=0)
     write_run(seed=1)
-    done = summarize(tmp_path, "study")
+    done = summarize(tmp_path, "study", "--no-figures")
     assert (done.returncode, done.stderr) == (0, "")
     assert "100.0?0.0" in done.stdout
 
 
 def test_no_module_of_the_package_loads_torch() -> None:
-    modules = sorted(path.stem for path in (ROOT / "analysis").glob("*.py") if path.stem != "__init__")
-    assert "summarize" in modules
-    program = "import importlib, sys, analysis\n" + "".join(
-        f"importlib.import_module('analysis.{module}')\n" for module in modules
-    )
-    program += "print(sorted({'torch', 'ray'} & set(sys.modules)))"
+    files = [p.relative_to(ROOT).with_suffix("") for p in (ROOT / "analysis").rglob("*.py")]
+    modules = sorted(".".join(path.parts).removesuffix(".__init__") for path in files)
+    assert {"analysis.summarize", "analysis.figures.bounds"} <= set(modules)
+    assert loaded_by(modules, "torch", "ray") == []
+
+
+def test_the_command_starts_without_what_draws() -> None:
+    assert loaded_by(["analysis.summarize"], "matplotlib", "jinja2", "torch", "ray") == []
+
+
+def loaded_by(modules: list[str], *unwanted: str) -> list[str]:
+    program = "import importlib, sys\n" + "".join(f"importlib.import_module({m!r})\n" for m in modules)
+    program += f"print(*sorted({set(unwanted)!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return done.stdout.split()

@@ -1,0 +1,63 @@
+"""--watch as a user runs it: it follows a study that grows, and ends cleanly."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lvae_core.record import RunFolder
+
+WriteRun = Callable[..., RunFolder]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 100
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.1)
+
+
+def test_the_page_follows_the_study_until_ctrl_c(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", seed=0)
+    page = tmp_path / "out" / "report.html"
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        str(ROOT / "analysis" / "summarize.py"),
+        "study",
+        "--out",
+        "out",
+    ]
+    command += ["--watch", "--every", "1", "--no-figures", "--no-samples"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(lambda: page.exists() and "n = 1, mean 100" in page.read_text(), process)
+        assert 'http-equiv="refresh" content="1"' in page.read_text()
+        write_run("lstm-lm", seed=1, estimates={"nll": 102.0, "ppl": 91.0})
+        wait_for(lambda: "n = 2, mean 101" in page.read_text(), process)
+        # A study that is away for a while ends nothing.
+        (tmp_path / "study").rename(tmp_path / "away")
+        time.sleep(2.5)
+        assert process.poll() is None
+        (tmp_path / "away").rename(tmp_path / "study")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "1 done: out/report.html" in errors
+    assert "2 done: out/report.html" in errors
+    assert "; trying again" in errors
+    assert errors.splitlines()[-1].endswith("stopped watching")
+    assert "Traceback" not in errors
+    # What stays does not load itself again.
+    assert 'http-equiv="refresh"' not in page.read_text()
+    assert "n = 2, mean 101" in page.read_text()
