@@ -65,11 +65,11 @@ def push(options: Options) -> int:
     Raises:
         InputError: a study or W&B cannot be used.
     """
+    studies = [open_study(path) for path in options.studies]
     require_wandb("wandb_push.py")
     from sweeps.wandb_mirror.client import Target, prepare_environment, reachable, require_key
     from sweeps.wandb_mirror.mirror import Mirror
 
-    studies = [open_study(path) for path in options.studies]
     prepare_environment()
     require_key("wandb_push.py")
     if not reachable():

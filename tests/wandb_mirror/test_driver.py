@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lvae_core.config import fingerprint
+from lvae_core.corpus import load
 from lvae_core.record import Study
 from sweeps.grid import Grid
 from sweeps.paper_grid import main
@@ -129,3 +131,23 @@ def test_without_the_library_nothing_is_started(
         "error: --wandb offline: wandb is not installed; pip install 'lvae[wandb]'\n"
     )
     assert not (user / "runs").exists()
+
+
+def test_the_command_again_sends_what_earlier_ones_have_not(
+    server: Server, user: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--datasets", "toy", "--systems", "lstm-vae", "--num-samples", "1", "--seeds", "2"]
+    arguments += ["--settings", "standard", "--study", "study"]
+    sha256, study = load("toy").data_sha256, Study("runs/study")
+    plan = make_plan(replace(GRID, seeds=2).configs(), {"toy": sha256}, study)
+    for run in plan.runs:
+        study.run(run.name).write_config(run.config, fingerprint(run.config, sha256))
+        study.run(run.name).write_metrics(rows(2, run.config.seed))
+        complete(study.run(run.name))
+    assert main([*arguments, "--wandb", "offline"]) == 0
+    out = capsys.readouterr().out
+    assert "nothing to start: 2 of 2 runs are done" in out
+    assert "W&B: 2 runs written; next: wandb sync ./wandb" in out
+    assert len(list((user / "wandb").glob("offline-run-*"))) == 2
+    assert main([*arguments, "--wandb", "offline"]) == 0
+    assert len(list((user / "wandb").iterdir())) == 2

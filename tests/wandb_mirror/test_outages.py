@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lvae_core.claims import acquire
+from sweeps.wandb_push import main
 
 from ..wandb_server.server import Server
 from .kit import (
@@ -79,14 +80,18 @@ def test_what_an_unreachable_server_missed_is_pushed_once(
     before = list(server.requests)
     assert push(str(study)).returncode == 0
     assert set(server.requests[len(before) :]) == {"GET /healthz"}
-    # A cursor that is lost costs a look, no row.
+    # A cursor that is lost costs a look, and so does one that is not to be believed; neither costs a row.
     (study / folder.name / "wandb.json").write_text("{}")
-    assert push(str(study)).returncode == 0
-    assert_mirrored(server, folder)
+    before = list(server.requests)
+    assert push(str(study), "--again").returncode == 0
+    assert server.requests[len(before) :].count("RunResumeStatus") == 3
+    for pushed in (folder, partial, under_way):
+        assert_mirrored(server, pushed)
 
 
+@pytest.mark.parametrize("how", ["down", pytest.param("broken", marks=pytest.mark.slow)])
 def test_a_server_that_goes_and_comes_back_misses_nothing(
-    server: Server, start: Callable[..., Mirror], tmp_path: Path
+    server: Server, start: Callable[..., Mirror], tmp_path: Path, how: str
 ) -> None:
     study = tmp_path / "study"
     folder, later = begin(study, epochs=1), begin(study, seed=1, epochs=2)
@@ -94,7 +99,7 @@ def test_a_server_that_goes_and_comes_back_misses_nothing(
     mirror = start()
     mirror.tell(running=[folder.name], over=[])
     until(lambda: bool(server.runs) and len(mirrored(server, folder).history) == 1)
-    with server.down():
+    with server.down() if how == "down" else server.failing():
         folder.write_metrics(rows(2))
         mirror.tell(running=[folder.name], over=[])
         mirror.tell(running=[folder.name], over=[later.name])
@@ -106,6 +111,7 @@ def test_a_server_that_goes_and_comes_back_misses_nothing(
         assert_mirrored(server, name)
 
 
+@pytest.mark.slow
 def test_what_the_server_refuses_counts_as_not_sent(
     server: Server, start: Callable[..., Mirror], push: Push, tmp_path: Path
 ) -> None:
@@ -127,17 +133,14 @@ def test_what_the_server_refuses_counts_as_not_sent(
         assert_mirrored(server, folder)
 
 
-def test_the_push_says_in_one_line_what_it_cannot_use(push: Push, tmp_path: Path) -> None:
-    for arguments, key, beginning in (
-        ((str(tmp_path / "nowhere"),), KEY, f"error: {tmp_path / 'nowhere'}: "),
-        ((str(tmp_path),), KEY, f"error: {tmp_path}: not a study"),
-        (
-            (str(begin(tmp_path / "study").store.url),),
-            None,
-            "error: wandb_push.py: no API key for http://127",
-        ),
-    ):
-        told = push(*arguments, key=key)
-        assert (told.returncode, told.stdout) == (2, "")
-        assert told.stderr.startswith(beginning)
-        assert told.stderr.count("\n") == 1
+def test_the_push_says_in_one_line_what_it_cannot_use(
+    push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = tmp_path / "nowhere"
+    for place, line in ((nowhere, f"error: {nowhere}: "), (tmp_path, f"error: {tmp_path}: not a study")):
+        assert main([str(place)]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n"), err.startswith(line)) == ("", 1, True)
+    told = push(begin(tmp_path / "study").store.url, key=None)
+    assert (told.returncode, told.stdout, told.stderr.count("\n")) == (2, "", 1)
+    assert told.stderr.startswith("error: wandb_push.py: no API key for http://127.0.0.1")

@@ -52,6 +52,7 @@ def mirrors() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_sweep_and_what_it_leaves_behind(server: Server, home: Path) -> None:
     process = sweep(server, home, "--seeds", "2", "--max-epochs", "3", "--wandb", "online")
     out, err = process.communicate(timeout=240)

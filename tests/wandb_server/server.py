@@ -103,6 +103,15 @@ class Server:
         finally:
             self.start()
 
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Answer, but with 503 and nothing else."""
+        self.broken = True
+        try:
+            yield
+        finally:
+            self.broken = False
+
     def run(self, entity: str, project: str, name: str) -> Run:
         return self.runs.setdefault(name, Run(name, entity, project))
 
