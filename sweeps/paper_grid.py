@@ -23,14 +23,14 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from lvae_core.config import InputError, RunConfig
-from lvae_core.corpus import Corpus, load_for
-from lvae_core.datasets import MissingError
+from lvae_core.config import InputError
+from lvae_core.corpus import Corpus
 from lvae_core.record import STORE_PATIENCE, Study, outages_in_lines
 from sweeps.closing import print_closing
 from sweeps.cost import cell_costs, inform, print_costs
 from sweeps.grid import PRESETS, Grid
-from sweeps.plan import Plan, PlannedRun, make_plan
+from sweeps.lookup import load_corpora, look_up
+from sweeps.plan import Plan, PlannedRun
 from sweeps.progress import Board, Display, console
 from sweeps.resources import Resources
 from sweeps.wandb_mirror.driver import Mode, mirrored
@@ -248,36 +248,6 @@ def dry_run(
     shares = {run.config.cell: given.get(run.name, usual).share for run in plan.runs}
     print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)
     out.print("a dry run: no run was started" if given else "a dry run: nothing was started")
-
-
-def load_corpora(configs: Sequence[RunConfig], data_dir: str | None) -> dict[str, Corpus]:
-    """Dataset, as the configs name it -> its corpus; prints what looks wrong with one.
-
-    Raises:
-        InputError: a dataset is missing or cannot be used.
-    """
-    # The configs of one dataset differ in nothing that its corpus depends on.
-    one_each = {config.dataset: config for config in configs}
-    try:
-        corpora = {dataset: load_for(config, data_dir) for dataset, config in one_each.items()}
-    except MissingError as error:
-        demo = "python sweeps/paper_grid.py --preset demo"
-        raise InputError(f"{error}; for a demonstration without it: {demo}") from None
-    for corpus in corpora.values():
-        for warning in corpus.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
-    return corpora
-
-
-def look_up(configs: Sequence[RunConfig], corpora: Mapping[str, Corpus], study: Study) -> Plan:
-    """The plan as the study's folders tell it now. Raises InputError where they cannot be used."""
-    try:
-        plan = make_plan(configs, {name: c.data_sha256 for name, c in corpora.items()}, study)
-        inform(plan, corpora, study)
-        return plan
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"storage {study.url}: cannot be read ({reason})") from None
 
 
 def launch_on_ray(

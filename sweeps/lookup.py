@@ -1,0 +1,43 @@
+"""What is there before a launch: the corpora of a grid, and its plan with what is known of its times."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from lvae_core.config import InputError, RunConfig
+from lvae_core.corpus import Corpus, load_for
+from lvae_core.datasets import MissingError
+from lvae_core.record import Study
+from sweeps.cost import inform
+from sweeps.plan import Plan, make_plan
+
+
+def load_corpora(configs: Sequence[RunConfig], data_dir: str | None) -> dict[str, Corpus]:
+    """Dataset, as the configs name it -> its corpus; prints what looks wrong with one.
+
+    Raises:
+        InputError: a dataset is missing or cannot be used.
+    """
+    # The configs of one dataset differ in nothing that its corpus depends on.
+    one_each = {config.dataset: config for config in configs}
+    try:
+        corpora = {dataset: load_for(config, data_dir) for dataset, config in one_each.items()}
+    except MissingError as error:
+        demo = "python sweeps/paper_grid.py --preset demo"
+        raise InputError(f"{error}; for a demonstration without it: {demo}") from None
+    for corpus in corpora.values():
+        for warning in corpus.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+    return corpora
+
+
+def look_up(configs: Sequence[RunConfig], corpora: Mapping[str, Corpus], study: Study) -> Plan:
+    """The plan as the study's folders tell it now. Raises InputError where they cannot be used."""
+    try:
+        plan = make_plan(configs, {name: c.data_sha256 for name, c in corpora.items()}, study)
+        inform(plan, corpora, study)
+        return plan
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"storage {study.url}: cannot be read ({reason})") from None
