@@ -96,6 +96,7 @@ def _panel(ax: Axes, rows: Sequence[Row], legend: _Legend) -> None:
             ]
             if _line(ax, [(x - 0.25, a) for x, a in at if a], colour, marker, "-", hollow=False):
                 legend.keys[label] = marks.key(f"{label}, ELBO: valid bound", colour, marker, "-")
+    ax.margins(y=0.08)
     ax.set_xticks(range(len(counts)), [str(L) for L in counts])
     ax.set_xlim(-0.55, len(counts) - 0.5)
     ax.grid(visible=False, axis="x")
@@ -160,12 +161,13 @@ def _cite_and_measure(ax: Axes, row: Row, place: float, colour: str, legend: _Le
     ends = averages["nll_elbo"].mean, averages["nll_joint"].mean
     arrow = {"arrowstyle": "<->", "color": colour, "lw": 0.9, "shrinkA": 5, "shrinkB": 5}
     ax.annotate("", (place, ends[0]), (place, ends[1]), arrowprops=arrow)
-    ax.text(
-        place - 0.06,
-        ends[0] + 0.38 * (ends[1] - ends[0]),
-        f"{value:.1f} nats",
+    # Up and to the left of a rising line there is room.
+    ax.annotate(
+        f"{value:.1f} nats apart",
+        (place, ends[1]),
+        (-7, 9),
+        textcoords="offset points",
         ha="right",
-        va="center",
         color=colour,
         fontsize=8.5,
         fontweight="bold",

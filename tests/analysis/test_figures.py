@@ -91,7 +91,7 @@ def test_published_means_are_lines(cells: list[Cell]) -> None:
 def test_the_gap_between_the_two_ways_to_count_is_named(cells: list[Cell]) -> None:
     texts = {text.get_text() for ax in drawn(bounds, cells, "ptb").axes for text in ax.texts}
     # Four more samples at a mean KL of 7.25 nats each.
-    assert "29.0 nats" in texts
+    assert "29.0 nats apart" in texts
 
 
 def test_without_averaged_states_there_are_no_two_ways_to_count(cells: list[Cell]) -> None:
