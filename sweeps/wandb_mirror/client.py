@@ -95,10 +95,10 @@ class Sender:
             BusyError: another process is sending it.
         """
         self._target, self._folder = target, folder
-        self._cursor = read_cursor(folder, target.place)
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(sole_sender(f"{target.place} {content.id}"))
         try:
+            self._cursor = read_cursor(folder, target.place)
             self._scratch = _scratch(target)
             self._stack.callback(shutil.rmtree, self._scratch, ignore_errors=True)
             self._run = self._open(content)

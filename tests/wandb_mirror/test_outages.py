@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,6 +111,25 @@ def test_a_server_that_goes_and_comes_back_misses_nothing(
     assert mirror.end((folder.name, later.name))["left"] == 0
     for name in (folder, later):
         assert_mirrored(server, name)
+
+
+@pytest.mark.slow
+def test_the_death_of_the_librarys_own_process_is_survived(
+    server: Server, start: Callable[..., Mirror], tmp_path: Path
+) -> None:
+    folder = begin(tmp_path / "study", epochs=1)
+    mirror = start()
+    mirror.tell(running=[folder.name], over=[])
+    until(lambda: bool(server.runs) and len(mirrored(server, folder).history) == 1)
+    children = Path(f"/proc/{mirror.process.pid}/task/{mirror.process.pid}/children").read_text().split()
+    (core,) = [int(pid) for pid in children if b"wandb-core" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(core, signal.SIGKILL)
+    folder.write_metrics(rows(3))
+    mirror.tell(running=[folder.name], over=[])
+    until(lambda: len(mirrored(server, folder).history) == 3)
+    complete(folder)
+    assert mirror.end((folder.name,))["left"] == 0
+    assert_mirrored(server, folder)
 
 
 @pytest.mark.slow
