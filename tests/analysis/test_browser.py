@@ -63,6 +63,7 @@ class Opened:
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
         self.page.on("request", lambda request: self.complaints.append(f"request: {request.url}"))
+        self.page.set_default_timeout(120_000)
         self.page.goto(path.as_uri())
         # The file itself is the one thing that is asked for; the icon is data:, and no request.
         assert self.complaints.pop(0) == f"request: {path.as_uri()}"
