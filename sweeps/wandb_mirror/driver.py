@@ -25,9 +25,9 @@ from sweeps.wandb_mirror.process import FLUSH_SECONDS, Job
 
 Mode = Literal["disabled", "offline", "online"]
 
-TELL_SECONDS = 2.0
+TELL_SECONDS = 5.0
 
-_START_SECONDS, _GRACE_SECONDS = 60.0, 30.0
+_START_SECONDS, _PATIENCE_SECONDS, _GRACE_SECONDS = 60.0, 2.0, 30.0
 
 _KEY = "WANDB_API_KEY"
 
@@ -121,12 +121,12 @@ class _Mirror:
         """Let it send what is left; what it says of it, or {} where it has nothing to say in time."""
         self._over.set()
         if self._teller is not None:
-            self._teller.join(TELL_SECONDS)
+            self._teller.join(_PATIENCE_SECONDS)
         try:
             self._write({**next(self._news), "end": True})
         except OSError:
             return {}
-        answer = self._answer(TELL_SECONDS)
+        answer = self._answer(_PATIENCE_SECONDS)
         if answer is None:
             say(f"W&B: sending what is left, {FLUSH_SECONDS:.0f} seconds at most")
             answer = self._answer(FLUSH_SECONDS + _GRACE_SECONDS)
