@@ -55,7 +55,7 @@ def main(turns: int = 3, runs: int = 4, epochs: int = 12, server: bool = False) 
         epochs: of each run, on pydocs.
         server: also measure a server on loopback that answers.
     """
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 110)
     taken: dict[str, list[Taken]] = {}
     since, total = time.monotonic(), turns * (3 + server)
     with answering(server) as address:
