@@ -15,7 +15,7 @@ from analysis.compare import Compared
 from analysis.figures import Picture, Pictures
 from analysis.frame import STATUSES
 from analysis.page.pictures import inline
-from analysis.page.rows import groups, mixed, page_rows
+from analysis.page.rows import groups, lines_left_out, mixed, page_rows
 from analysis.provenance import makings
 from analysis.report import RETRY, Report
 from analysis.samples import Sentences
@@ -126,5 +126,7 @@ def _template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(page_rows=page_rows, groups=groups, mixed=mixed)
+    environment.globals.update(
+        page_rows=page_rows, groups=groups, mixed=mixed, lines_left_out=lines_left_out
+    )
     return environment.get_template(name)

@@ -12,6 +12,9 @@ from analysis.published import Derived, Fact
 from analysis.render import value_text
 from analysis.values import Column, Difference, Kind, Table, Value
 
+MOST_LINES = 500
+"""Of one table on the page: what is more would make it too heavy to open."""
+
 
 @dataclass(frozen=True)
 class PageCell:
@@ -50,10 +53,10 @@ class Head:
 
 
 def page_rows(table: Table) -> list[PageRow]:
-    """The lines of a table."""
+    """The lines of a table, the first MOST_LINES."""
     rows = []
     section = parent = ""
-    for line in table.lines:
+    for line in table.lines[:MOST_LINES]:
         label, indented = line.label.strip(), line.label.startswith(" ")
         if line.kind == "heading":
             section, parent = label, ""
@@ -78,6 +81,11 @@ def groups(table: Table) -> list[Head]:
         else:
             heads.append(Head(column.group, 1))
     return heads if any(head.text for head in heads) else []
+
+
+def lines_left_out(table: Table) -> int:
+    """How many lines :func:`page_rows` leaves to the other files."""
+    return max(0, len(table.lines) - MOST_LINES)
 
 
 def mixed(table: Table) -> bool:

@@ -1,6 +1,7 @@
 """The page as a file: complete by itself, nothing that a run folder could run, a tip on every number."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -117,6 +118,16 @@ def test_numbers_are_sorted_by_their_value_and_not_by_their_text() -> None:
     assert sort_key("±0.3", number) == 0.3
     assert sort_key("Reproduced", words) == "reproduced"
     assert sort_key(None, number) is None
+
+
+def test_a_table_too_long_for_a_page_is_cut_and_says_so(told: Report) -> None:
+    (table, *_) = told.table2
+    long = replace(table, lines=table.lines + (table.lines[-1],) * 700)
+    page = page_of(replace(told, table2=(long,)))
+    assert (
+        f"{len(long.lines) - 500} more lines are in the summary's .md and .csv files" in Parsed(page).text
+    )
+    assert "more lines are in the summary" not in Parsed(page_of(told)).text
 
 
 def test_the_same_runs_make_the_same_page(told: Report) -> None:
