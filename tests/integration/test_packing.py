@@ -1,0 +1,169 @@
+"""What a run is given of a real Ray, and when it starts: probes, order, and no more than a plan can use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray
+from rich.console import Console
+
+from lvae_core.corpus import Corpus, load
+from lvae_core.record import Study
+from lvae_core.runtime import Runtime
+from lvae_core.trainer import execute
+from sweeps import probing
+from sweeps.choices import FILE
+from sweeps.cluster import cluster
+from sweeps.grid import Grid
+from sweeps.launch import launch
+from sweeps.pack import pack
+from sweeps.paper_grid import main
+from sweeps.plan import PlannedRun, make_plan
+from sweeps.progress import Board, Display
+from sweeps.resources import Resources
+
+from .nodes import until
+
+FOUR = Grid(
+    datasets=("toy",),
+    systems={"lstm-vae": (1, 2)},
+    settings=("standard", "inputless"),
+    seeds=1,
+    changes=("max_epochs=1", "iw_samples=4", "iw_exact_samples=0"),
+)
+TWELVE = replace(FOUR, systems={"lstm-vae": (1, 2, 3)}, seeds=2)
+
+
+SMALL = ("max_epochs=2", "iw_samples=4", "iw_exact_samples=0")
+GRID = Grid(datasets=("toy",), systems={"lstm-vae": (1, 2)}, settings=("standard",), seeds=2, changes=SMALL)
+COMMAND = [
+    *("--datasets", "toy", "--systems", "lstm-vae", "--num-samples", "1", "2", "--settings", "standard"),
+    *("--seeds", "2", "--set", *SMALL, "--cpus-per-run", "auto"),
+]
+
+
+@pytest.fixture(scope="module")
+def toy() -> Corpus:
+    return load("toy")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray_for_all() -> Iterator[None]:
+    with cluster(None):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(probing, "SECONDS", 0.05)
+
+
+class Starts(Board):
+    """Remembers the order of starts and the most that went on at once."""
+
+    def start(self, name: str) -> None:
+        super().start(name)
+        self.__dict__.setdefault("order", []).append(name)
+        self.__dict__["most"] = max(self.__dict__.get("most", 0), len(self.running))
+
+
+def sweep(grid: Grid, root: Path, toy: Corpus, seconds: dict[str, float], **given: Resources) -> Starts:
+    """Launch a grid with expected seconds, and resources, by cell; returns the board."""
+    study = Study(str(root))
+    plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study)
+    for cell, value in seconds.items():
+        plan.speed.suppose(cell, value, 0.0)
+    board = Starts.of(plan, plan.runs)
+    each = {run.name: given[run.config.cell] for run in plan.runs if run.config.cell in given}
+    with open(os.devnull, "w") as nowhere, Display(board, Console(file=nowhere)) as display:
+        assert launch(plan.runs, {"toy": toy}, study, Resources(cpus=1), display, given=each)
+    assert board.done == len(plan.runs)
+    return board
+
+
+def cell(name: str) -> str:
+    return name.partition("__seed")[0]
+
+
+def cells(grid: Grid) -> list[str]:
+    return sorted({config.cell for config in grid.configs()})
+
+
+@pytest.mark.slow
+def test_the_longest_go_first_on_actors_of_either_size(tmp_path, toy):
+    names = cells(TWELVE)
+    # The order of the grid is no help, and two shares take turns.
+    seconds = {name: 100.0 + 7 * (5 * k % 6) for k, name in enumerate(names)}
+    wide = {name: Resources(cpus=2) for name in names[::2]}
+    board = sweep(TWELVE, tmp_path, toy, seconds, **wide)
+    for chosen in (names[::2], names[1::2]):
+        times = [seconds[cell(name)] for name in board.order if cell(name) in chosen]
+        assert len(times) == 6
+        # Two actors that start together may report in either order.
+        assert all(later <= earlier for earlier, later in zip(times, times[2:], strict=False))
+        assert times[0] == max(times)
+
+
+def test_no_more_at_once_than_shorten_the_plan(tmp_path, toy):
+    first, *others = cells(FOUR)
+    # The long run alone takes 100 s, all four one after the other 103: a second slot gains nothing.
+    board = sweep(FOUR, tmp_path, toy, {first: 100.0, **dict.fromkeys(others, 1.0)})
+    assert board.most == 1
+    assert cell(board.order[0]) == first
+
+
+def plan(root: Path, toy: Corpus) -> list[PlannedRun]:
+    return list(make_plan(GRID.configs(), {"toy": toy.data_sha256}, Study(str(root))).runs)
+
+
+def test_each_cell_is_probed_once_and_a_run_under_way_keeps_its_threads(tmp_path, toy):
+    cores = int(ray.cluster_resources()["CPU"])
+    study, said = Study(str(tmp_path)), []
+    runs = plan(tmp_path, toy)
+    given = pack(runs, {"toy": toy}, study, Resources(cpus=1), said.append)
+    assert given.keys() == {run.name for run in runs}
+    assert all(1 <= has.cpus <= cores and has.gpus == 0 for has in given.values())
+    assert len({given[run.name].cpus for run in runs if run.config.num_samples == 1}) == 1
+    probes = [line for line in said if line.startswith("probe ")]
+    assert [line.split(":")[0] for line in probes] == ["probe 1 of 2", "probe 2 of 2"]
+    assert all(f"{cores} cores" in line for line in probes)
+    # Nothing is held any more.
+    assert until(lambda: ray.available_resources().get("CPU") == cores, seconds=30)
+
+    begun, other = runs[:2]
+    iterator = execute(begun.config, toy, study.run(begun.name), Runtime(threads=7, progress_seconds=0.0))
+    next(iterator)
+    iterator.close()
+    before, again = (tmp_path / FILE).read_bytes(), []
+    repeated = pack(plan(tmp_path, toy), {"toy": toy}, study, Resources(cpus=1), again.append)
+    assert (again, (tmp_path / FILE).read_bytes()) == ([], before)
+    assert repeated[begun.name].cpus == 7
+    assert repeated[other.name] == given[other.name]
+
+
+@pytest.mark.slow
+def test_the_command_probes_tells_what_it_costs_and_then_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*COMMAND, "--dry-run", "--devices", "2", "--price-per-hour", "0.1"]) == 0
+    out = capsys.readouterr().out
+    assert "a dry run: no run was started" in out
+    assert "unknown" not in out
+    assert out.count("probe, to the last epoch") == 2
+    assert "$0." in out
+    assert [path.name for path in (tmp_path / "runs" / "paper").iterdir()] == [FILE]
+    assert main(COMMAND) == 0
+    out = capsys.readouterr().out
+    assert "4 of 4 runs to do" in out
+    assert "probe 1" not in out
+    assert len(list(tmp_path.rglob("result.json"))) == 4
+
+
+def test_without_a_gpu_it_is_said_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*COMMAND[:-2], "--gpus-per-run", "auto"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: --gpus-per-run 1: this Ray has 0 GPUs"
