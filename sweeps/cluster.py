@@ -49,7 +49,8 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
                 object_store_memory=max(_MIN_OBJECT_STORE, 2 * object_bytes),
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _temp_dir=str(folder),
+                # Ray opens it to every user; the folder around it is closed to all but this one.
+                _temp_dir=str(folder / "r"),
             )
         try:
             yield
