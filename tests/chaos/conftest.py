@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from .place import Place, make_place
-from .sweep_command import RUNS, Launch, Runs, Table, closing
+from .sweep_command import Runs, Table, run_by_run
 
 
 class Zygote:
@@ -79,15 +79,7 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def undisturbed_table(tmp_path_factory) -> Table:
-    """What the study of ``sweep_command.py`` comes to where nothing happens to it."""
-    storage, scratch = (
-        tmp_path_factory.mktemp("undisturbed"),
-        Path(tempfile.mkdtemp(prefix="c-", dir="/tmp")),
-    )
-    launch = Launch(storage, scratch)
-    with closing(launch):
-        assert launch.wait() == 0, launch.output
-    shutil.rmtree(scratch)
-    table = Runs(storage).table()
-    assert len(table) == RUNS
-    return table
+    """What the study of ``sweep_command.py`` comes to run by run, with no Ray and nothing amiss."""
+    storage = tmp_path_factory.mktemp("undisturbed")
+    run_by_run(storage)
+    return Runs(storage).table()

@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lvae_core.record import RunName, Study, reproducible
+import tyro
+
+from lvae_core.corpus import load
+from lvae_core.record import Study, reproducible
+from lvae_core.runtime import Runtime
+from lvae_core.trainer import execute
+from sweeps.paper_grid import Options
+from sweeps.plan import make_plan
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
 
@@ -58,23 +65,22 @@ class Launch:
         self.arguments = [*grid, "--storage", str(storage), "--study", "s", *arguments]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         self._log = scratch.parent / f"{scratch.name}.{time.monotonic_ns()}.log"
+        self._output: str | None = None
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(script), *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # Ray's workers import from the driver's working directory first.
+                cwd=script.parents[1],
                 env={**kept, "RAY_TMPDIR": str(scratch), **(environment or {})},
                 start_new_session=True,
             )
 
     @property
     def output(self) -> str:
-        return self._log.read_text()
-
-    def actors(self) -> list[int]:
-        """The processes in which runs go on, or are about to."""
-        return [pid for pid in writers(self.scratch) if "Trainable" in command_of(pid)]
+        return self._log.read_text() if self._output is None else self._output
 
     def wait(self, seconds: float = 200.0) -> int:
         """Its exit status."""
@@ -97,7 +103,9 @@ class Launch:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
-        self._log.unlink(missing_ok=True)
+        if self._output is None:
+            self._output = self.output
+            self._log.unlink()
 
 
 def writers(folder: Path) -> list[int]:
@@ -108,14 +116,6 @@ def writers(folder: Path) -> list[int]:
             if link.lstat().st_mode & 0o200 and link.readlink().is_relative_to(folder):
                 found.add(int(link.parts[2]))
     return sorted(found)
-
-
-def command_of(pid: int) -> str:
-    """The command line of a process; empty where it has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
-    except OSError:
-        return ""
 
 
 def until(holds: Callable[[], bool], launch: Launch, *, seconds: float = 120.0) -> None:
@@ -177,15 +177,20 @@ class Runs:
         return found
 
 
+def run_by_run(storage: Path) -> None:
+    """Do the study ``s`` one run after the other in this process."""
+    grid = tyro.cli(Options, args=GRID).grid()
+    corpus, study = load("toy"), Study(str(storage / "s"))
+    runs = make_plan(grid.configs(), {"toy": corpus.data_sha256}, study).runs
+    assert len(runs) == RUNS
+    for run in runs:
+        for _ in execute(run.config, corpus, study.run(run.name), Runtime(threads=1)):
+            pass
+
+
 def times_of(study: Path, names: list[str]) -> dict[Path, int]:
     """File -> when it was last written, of run folders on a disk."""
     return {path: path.stat().st_mtime_ns for name in names for path in (study / name).iterdir()}
-
-
-def seed_of(name: str) -> int:
-    parts = RunName.parse(name)
-    assert parts is not None
-    return parts.seed
 
 
 @contextlib.contextmanager

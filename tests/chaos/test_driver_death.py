@@ -40,7 +40,9 @@ def test_killed_driver_the_same_command_goes_on_and_clears_up(tmp_path, scratch,
         first.kill()
         finished = runs.done()
         before = times_of(tmp_path / "s", finished)
-        assert list(scratch.iterdir()), "there is something to clear up"
+        left = list(scratch.iterdir())
+        assert left, "there is something to clear up"
+        assert not any(folder.stat().st_mode & 0o077 for folder in left), "closed to other users"
         assert writers(scratch), "Ray outlives its driver by a minute"
         second = Launch(tmp_path, scratch)
         with closing(second):
@@ -51,6 +53,7 @@ def test_killed_driver_the_same_command_goes_on_and_clears_up(tmp_path, scratch,
     assert_nothing_is_left(scratch)
 
 
+@pytest.mark.slow  # tests/integration/test_sweep_run.py has a fast one
 def test_ctrl_c_once_saves_everything_and_stops(tmp_path, scratch, undisturbed_table):
     # Nothing is saved but at the end: what is there afterwards, Ctrl-C has saved.
     rarely = ["--checkpoint-epochs", "100000", "--checkpoint-minutes", "1000"]

@@ -9,7 +9,7 @@ from .sweep_command import Launch, Runs, closing, until, writers
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.slow)])
 def storage(request, tmp_path) -> str:
     return str(tmp_path) if request.param == "folder" else request.getfixturevalue("s3").url
 
