@@ -1,0 +1,221 @@
+"""`ray up` of ``clusters/rack.yaml`` over SSH to test hosts, and a grid on it, as the README has it.
+
+The tests go on one from the other, in their order.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .hosts import missing, network, until
+from .rack import BUCKET, FILE, Rack, rack, wrong_token
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+
+GRID = "python sweeps/paper_grid.py --address auto --preset demo --seeds 1"
+RUNS = 8
+SUBMIT = "ray job submit --working-dir ."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def possible() -> None:
+    if why := missing():
+        pytest.skip(why)
+
+
+@pytest.fixture(scope="module")
+def up(possible) -> Iterator[Rack]:
+    """The rack after `ray up`; one of its machines is still switched off."""
+    with rack() as machines:
+        for command in (
+            "mkdir -p data",
+            "ray get-auth-token --generate > /dev/null",
+            f"ray up -y {FILE}",
+        ):
+            done = machines.at_desk(command, seconds=400)
+            assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        assert until(lambda: nodes(machines) == 2, seconds=180), machines.on_head("ray status").stdout
+        done = machines.at_desk(
+            f"(ray dashboard {FILE} > /tmp/dashboard.log 2>&1 < /dev/null &) && sleep 8"
+        )
+        assert done.returncode == 0, done.stderr
+        yield machines
+
+
+def nodes(machines: Rack) -> int:
+    """How many the cluster has."""
+    query = "import ray; ray.init('auto', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
+    done = machines.on_head(f'python -c "{query}"')
+    lines = done.stdout.split()
+    return int(lines[-1]) if done.returncode == 0 and lines else 0
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def results(study: Path) -> list[Path]:
+    return sorted(study.glob("*/result.json"))
+
+
+def under_way(study: Path, host: str) -> list[Path]:
+    """Runs on a host that have saved their state and are not done."""
+    return [
+        path.parent
+        for path in study.glob("*/provenance.json")
+        if read(path)["attempts"][-1]["host"] == host
+        and (path.parent / "checkpoint.pt").exists()
+        and not (path.parent / "result.json").exists()
+    ]
+
+
+def test_every_node_is_examined_and_found_fit(up):
+    done = up.on_head(f"python sweeps/doctor.py --address auto --storage {up.shared} --datasets pydocs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for host in (up.head, up.workers[0]):
+        assert host.address in done.stdout
+    assert "answered: 2" in done.stdout
+    assert "tokens asked for" in done.stdout
+
+
+@pytest.mark.parametrize("token", ["wrong", "none"])
+def test_a_client_without_the_token_is_refused(up, token):
+    client = f"export RAY_AUTH_TOKEN={wrong_token()};" if token == "wrong" else "mv ~/.ray ~/.ray-away;"
+    try:
+        submitted = up.at_desk(f"{client} ray job list")
+        launched = up.on_head(f"{client} {GRID} --storage {up.shared} --study refused")
+    finally:
+        for host in (up.laptop, up.head):
+            host.run("test ! -d ~/.ray-away || mv ~/.ray-away ~/.ray")
+    assert submitted.returncode != 0
+    assert (
+        "uthenticat" in submitted.stdout + submitted.stderr or "oken" in submitted.stdout + submitted.stderr
+    )
+    assert launched.returncode == 2, launched.stdout + launched.stderr
+    assert "error: --address auto: " in launched.stderr
+    assert results(up.shared / "refused") == []
+
+
+def test_the_dashboard_answers_on_the_head_alone(up):
+    ask = "timeout 5 bash -c '</dev/tcp/{}/8265'"
+    assert up.laptop.run(ask.format(up.head.address)).returncode != 0
+    assert up.head.run(ask.format("127.0.0.1")).returncode == 0
+
+
+def test_a_grid_loses_a_host_and_its_laptop_and_gains_a_host(up):
+    study = up.shared / "demo"
+    grid = f"{SUBMIT} --submission-id grid -- {GRID} --storage {up.shared}"
+    # The logs stream back until Ctrl-C at the laptop, which leaves the job alone.
+    submitted = up.at_desk(f"timeout -s INT 40 {grid}", seconds=200)
+    assert f"{RUNS} of {RUNS} runs to do" in submitted.stdout, submitted.stdout + submitted.stderr
+    assert "RUNNING" in up.at_desk("ray job status grid").stdout
+    assert until(lambda: under_way(study, "h2"), seconds=200)
+    lost = under_way(study, "h2")
+    up.workers[0].kill()
+    assert len(results(study)) < RUNS
+    up.workers[1].start()
+    # A later look attaches to it again, to the end.
+    attached = up.at_desk("ray job logs -f grid", seconds=900)
+    assert "succeeded" in up.at_desk("ray job status grid").stdout, attached.stdout[-4000:]
+    assert "its process or node was lost" in attached.stdout
+    assert len(results(study)) == RUNS
+    for folder in lost:
+        attempts = read(folder / "provenance.json")["attempts"]
+        assert len(attempts) > 1
+        # It went on from a checkpoint, elsewhere.
+        assert attempts[-1]["from_step"] > 0
+        assert attempts[-1]["host"] != "h2"
+
+
+def test_the_machine_that_was_switched_on_has_joined(up):
+    assert until(lambda: nodes(up) == 2, seconds=300)
+    assert up.workers[1].address in up.on_head("ray list nodes").stdout
+
+
+def test_the_commit_travels_with_the_code(up):
+    commit = up.at_desk("git -c safe.directory='*' rev-parse HEAD").stdout.strip()
+    attempts = [
+        a for r in results(up.shared / "demo") for a in read(r.parent / "provenance.json")["attempts"]
+    ]
+    assert {attempt["commit"] for attempt in attempts} == {commit}
+
+
+def test_the_same_grid_in_a_bucket_ends_with_the_same_table(up):
+    storage = f"s3://{BUCKET}/grids"
+    done = up.at_desk(f"{SUBMIT} -- {GRID} --storage {storage}", seconds=900)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    copy = up.shared / "copy"
+    fetch = f"import fsspec; fsspec.filesystem('s3').get('{storage}/demo', '{copy}/', recursive=True)"
+    done = up.at_desk(f'python -c "{fetch}"')
+    assert done.returncode == 0, done.stderr
+    (fetched,) = {path.parents[1] for path in copy.rglob("result.json")}
+    assert outcomes(fetched) == outcomes(up.shared / "demo")
+    for place in (up.shared / "demo", storage + "/demo"):
+        name = "s3" if str(place).startswith("s3") else "folder"
+        done = up.at_desk(f"python analysis/summarize.py {place} --out {up.shared}/summary-{name}")
+        assert done.returncode == 0, done.stdout + done.stderr
+    ours, theirs = (tables(up.shared / f"summary-{name}") for name in ("folder", "s3"))
+    assert ours
+    assert ours == theirs
+
+
+def outcomes(study: Path) -> dict[str, tuple[bytes, dict]]:
+    """Run -> what is promised to be the same to the last bit."""
+    found = {}
+    for path in results(study):
+        result = read(path)
+        for timing in ("train_seconds", "evaluate_seconds", "sha256"):
+            del result[timing]
+        found[path.parent.name] = ((path.parent / "metrics.jsonl").read_bytes(), result)
+    assert len(found) == RUNS
+    return found
+
+
+def tables(summary: Path) -> dict[str, str]:
+    """The files of the tables, whose numbers hang on nothing but the runs."""
+    return {path.name: path.read_text() for path in summary.glob("table*") if path.is_file()}
+
+
+def test_a_sweep_is_stopped_on_request_and_has_saved(up):
+    command = f"{SUBMIT} --no-wait --submission-id stopped -- {GRID} --storage {up.shared} --study stopped"
+    assert up.at_desk(f"{command} --set max_epochs=1000").returncode == 0
+    assert until(lambda: list((up.shared / "stopped").glob("*/checkpoint.pt")), seconds=200)
+    assert up.at_desk("ray job stop stopped").returncode == 0
+    assert "this goes on from here: " in up.at_desk("ray job logs stopped").stdout
+
+
+def test_the_token_is_nowhere_but_in_its_file(up):
+    token = up.token.encode()
+    for host in (up.head, up.workers[1], up.laptop):
+        found = subprocess.run(
+            ["grep", "-rlF", up.token, str(host.folder), "--exclude-dir=.pyenv", "--devices=skip"],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert found.stdout.split() == [str(host.home / ".ray" / "auth_token")]
+        assert token.decode() not in host.run("ps -eo args=").stdout
+    assert subprocess.run(["grep", "-rqF", up.token, str(up.shared)], check=False).returncode == 1
+
+
+def test_down_leaves_no_process_behind(up):
+    up.laptop.run("pkill -f 'ray dashboard'")
+    done = up.at_desk(f"ray down -y {FILE}", seconds=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for host in (up.head, up.workers[1]):
+        assert until(lambda host=host: host.processes() == [], seconds=240), host.processes()
+
+
+def test_hosts_leave_nothing_behind():
+    with network() as net:
+        host = net.add(7)
+        host.start()
+        host.run("nohup sleep 12345 > /dev/null 2>&1 &")
+        assert host.processes() == ["sleep 12345"]
+        name, folder = net.name, net.folder
+    for place in ("netns list", "link show"):
+        shown = subprocess.run(["ip", *place.split()], capture_output=True, text=True, check=True).stdout
+        assert name not in shown
+    assert not folder.exists()
+    assert subprocess.run(["pgrep", "-f", "sleep 12345"], check=False).returncode == 1
