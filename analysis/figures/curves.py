@@ -104,7 +104,7 @@ def _run(across: Sequence[Axes], rows: pd.DataFrame, colour: str) -> None:
             rates = rows["learning_rate"].to_numpy(float)
             drops = [k for k in range(1, len(rates)) if rates[k] < rates[k - 1]]
             ax.plot(
-                epochs[drops], values[drops], "v", ms=3.6, mfc=colour, mec=style.PAPER, mew=0.4, zorder=3
+                epochs[drops], values[drops], "v", ms=4.6, mfc=colour, mec=style.PAPER, mew=0.4, zorder=3
             )
 
 

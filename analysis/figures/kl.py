@@ -85,7 +85,8 @@ def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> bool:
 def _diagonals(ax: Axes) -> None:
     """Lines of equal NLL - KL, as far apart as the axis has ticks."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    left = min(left, 0.0)
+    # Of a collapsed posterior the noise around 0 would fill the panel.
+    left, right = min(left, -0.04), max(right, 1.0)
     ticks = ax.get_yticks()
     step = ticks[1] - ticks[0]
     first = int((bottom - right) // step)

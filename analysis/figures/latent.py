@@ -48,7 +48,9 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
             if across is axes[-1]:
                 ax.set_xlabel(label)
     for ax in axes[0]:
-        ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
+        # Of a collapsed posterior the noise around 0 would fill the panel.
+        left, right = ax.get_xlim()
+        ax.set_xlim(min(-0.04, left), max(1.0, right))
     style.title(figure, f"{dataset_title(dataset)}: use of the latent variable")
     style.legend(figure, marks.common_keys(drawn=True, cited=False))
     return figure
