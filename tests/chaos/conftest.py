@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from .place import Place, make_place
+from .short_grid import undisturbed_storage  # noqa: F401 (a fixture for all)
 from .sweep_command import Runs, Table, run_by_run
 
 

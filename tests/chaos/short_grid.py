@@ -1,0 +1,38 @@
+"""A grid of four short runs, and what it comes to when nothing goes wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from lvae_core.corpus import load
+from lvae_core.runtime import Runtime
+from lvae_core.trainer import execute
+from sweeps.grid import Grid
+from sweeps.plan import make_plan
+
+from .sweep_command import Runs
+
+CHANGES = ("max_epochs=15", "patience=15", "kl_anneal_epochs=2", "iw_samples=6")
+SHORT = Grid(
+    datasets=("toy",),
+    systems={"lstm-lm": (1,), "lstm-vae-avg": (2,)},
+    settings=("standard",),
+    seeds=2,
+    changes=CHANGES,
+)
+ARGUMENTS = [
+    *("--datasets", "toy", "--systems", "lstm-lm", "lstm-vae-avg", "--num-samples", "2"),
+    *("--settings", "standard", "--seeds", "2", "--set", *CHANGES),
+]
+"""Of the command, for the same grid."""
+
+
+@pytest.fixture(scope="session")
+def undisturbed_storage(tmp_path_factory) -> Path:
+    """Its runs, done one after the other without Ray."""
+    storage = tmp_path_factory.mktemp("undisturbed")
+    toy, study = load("toy"), Runs(storage).study
+    for run in make_plan(SHORT.configs(), {"toy": toy.data_sha256}, study).runs:
+        for _ in execute(run.config, toy, study.run(run.name), Runtime(threads=1)):
+            pass
+    return storage

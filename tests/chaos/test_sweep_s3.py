@@ -1,0 +1,145 @@
+"""A study's life at a real S3 server that stumbles: planned, run, killed, gone on with, summarized."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.collect import collect
+from analysis.studies import open_source
+from lvae_core.config import InputError
+from lvae_core.corpus import load
+from lvae_core.patience import StoreWarning
+from lvae_core.record import Study
+from lvae_core.runtime import Runtime
+from lvae_core.trainer import execute
+from sweeps.plan import make_plan
+
+from ..integration.nodes import ROOT
+from .faults import S3
+from .short_grid import ARGUMENTS, SHORT
+from .sweep_command import Launch, Runs, closing, until
+
+SEED = 2019
+
+
+def stumble(s3: S3, share: float, seed: int) -> list:
+    """Let requests go wrong, each in some way with about this probability, as long as the test lasts."""
+    return [
+        s3.proxy.fault("refuse", status=500, code="InternalError", share=share, seed=seed),
+        s3.proxy.fault("refuse", status=503, code="SlowDown", share=share, seed=seed + 1),
+        s3.proxy.fault("lose", "PUT", "COPY", "DELETE", share=share, seed=seed + 2),
+        s3.proxy.fault("drop", share=share, seed=seed + 3),
+        s3.proxy.fault("cut", "GET", "LIST", share=share, seed=seed + 4),
+        # Not of a PUT: what the client has given up on and sent again would come late, upon newer content.
+        s3.proxy.fault("delay", "GET", share=share / 3, seconds=4.0, seed=seed + 5),
+    ]
+
+
+def impatient(s3: S3) -> dict[str, str]:
+    """The environment of a client whose requests time out after two seconds."""
+    return {**s3.environment, "FSSPEC_S3": json.dumps({"config_kwargs": {"read_timeout": 2}})}
+
+
+def checkpoints(s3: S3) -> Counter[str]:
+    """Run -> how often its checkpoint has been written."""
+    keys = [r.key.split("/") for r in s3.proxy.requests("PUT") if r.key.endswith("/checkpoint.pt")]
+    return Counter(name for *_, name, _ in keys)
+
+
+def summarize(study: str | Path, out: Path, environment: dict[str, str]) -> list[dict[str, str]]:
+    """The rows of the table that the command makes of a study."""
+    command = [sys.executable, str(ROOT / "analysis" / "summarize.py"), str(study), "--out", str(out)]
+    options = ["--no-cache", "--no-figures", "--no-samples"]
+    done = subprocess.run(
+        [*command, *options], env={**os.environ, **environment}, capture_output=True, text=True, timeout=200
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    with (out / "table2.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def listings(s3: S3) -> Counter[str]:
+    """Prefix -> listings of it that were answered."""
+    return Counter(request.key for request in s3.proxy.requests("LIST") if request.status == 200)
+
+
+@pytest.mark.slow
+def test_the_whole_life_of_a_study_at_a_server_that_stumbles(s3, scratch, tmp_path, undisturbed_storage):
+    faults, environment, study = stumble(s3, 0.03, SEED), impatient(s3), f"{s3.url}/runs/s"
+
+    def start() -> Launch:
+        return Launch(f"{s3.url}/runs", scratch, grid=ARGUMENTS, environment=environment)
+
+    with closing(first := start()):
+        until(lambda: len(checkpoints(s3)) >= 2 and max(checkpoints(s3).values()) >= 3, first)
+        first.kill()
+        with closing(second := start()):
+            assert second.wait() == 0, second.output
+            assert "Traceback" not in second.output
+    table = summarize(study, tmp_path / "summary", environment)
+    s3.proxy.calm()
+    print("faults", [(fault.action, fault.code, fault.hits) for fault in faults], s3.proxy.counts())
+    assert all(fault.hits for fault in faults)
+    table_of = Runs(undisturbed_storage).table()
+    assert Runs(f"{s3.url}/runs").table() == table_of
+    assert table == summarize(undisturbed_storage / "s", tmp_path / "beside", {})
+    # Each launch plans before and after, whatever the number of runs; each run looks into its own folder.
+    listed = listings(s3)
+    assert listed["runs/s/"] <= 4
+    assert {key.split("/")[2] for key in listed} == {"", *table_of}
+
+
+def test_listings_grow_with_neither_runs_nor_steps(s3, monkeypatch):
+    """Of the study there is one a plan; a run's own folder is looked into as often as it is written."""
+    toy = load("toy")
+    monkeypatch.setattr("lvae_core.claims.HEARTBEAT_SECONDS", 1e6)  # it beats by the clock
+
+    def listed(name: str, seeds: int, batch_size: int) -> tuple[int, set[int]]:
+        changes = ("max_epochs=2", "iw_samples=2", f"batch_size={batch_size}")
+        grid = replace(SHORT, systems={"lstm-lm": (1,)}, seeds=seeds, changes=changes)
+        study = Study(f"{s3.url}/{name}")
+        s3.proxy.forget()
+        plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study)
+        for run in plan.runs:
+            for _ in execute(run.config, toy, study.run(run.name), Runtime(threads=1)):
+                pass
+        assert len(make_plan(grid.configs(), {"toy": toy.data_sha256}, study).with_status("done")) == seeds
+        found = Counter(key.split("/")[1] for key in listings(s3).elements())
+        of_study = found.pop("")
+        assert len(found) == seeds
+        return of_study, set(found.values())
+
+    few = listed("few", 1, 32)
+    assert few[0] == 2, "one a plan"
+    assert listed("more", 4, 32) == few
+    assert listed("longer", 1, 4) == few
+
+
+def test_a_study_is_read_from_a_server_that_stumbles_and_out_of_reach_is_not_damaged(
+    s3, undisturbed_storage, monkeypatch
+):
+    here, there = Runs(undisturbed_storage).study, Runs(s3.url).study
+    for name in here.run_names():
+        for file in ("config.json", "provenance.json", "metrics.jsonl", "result.json"):
+            there.store.write(f"{name}/{file}", here.store.read(f"{name}/{file}"))
+    s3.proxy.fault("refuse", status=500, code="InternalError", share=0.5, seed=SEED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StoreWarning)
+        found = collect([open_source(there.url)])
+    assert (list(found.frame["status"]), found.problems) == (["done"] * 4, ())
+    s3.proxy.calm()
+
+    monkeypatch.setattr("analysis.studies.STORE_PATIENCE", 0.5)
+    source = open_source(there.url)
+    with s3.proxy.down(), pytest.warns(StoreWarning), pytest.raises(InputError) as caught:
+        collect([source])
+    assert re.fullmatch(rf"{there.url}/toy__\S+: cannot be read \(.*\)", str(caught.value))
