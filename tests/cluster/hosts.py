@@ -172,11 +172,11 @@ def network() -> Iterator[Network]:
         hosts.remove()
 
 
-def until(holds: Callable[[], bool], *, seconds: float) -> bool:
+def until(holds: Callable[[], bool], *, seconds: float, every: float = 0.2) -> bool:
     """Whether it has come to hold in time."""
     end = time.monotonic() + seconds
     while not (held := holds()) and time.monotonic() < end:
-        time.sleep(0.2)
+        time.sleep(every)
     return held
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ..chaos.place import write_corpus
 from .hosts import missing, network, until
 from .rack import BUCKET, FILE, Rack, rack, wrong_token
 
@@ -30,17 +31,20 @@ def possible() -> None:
 def up(possible) -> Iterator[Rack]:
     """The rack after `ray up`; one of its machines is still switched off."""
     with rack() as machines:
+        (machines.laptop.home / "lvae" / "data" / "words").mkdir(parents=True)
+        write_corpus(machines.laptop.home / "lvae" / "data" / "words")
         for command in (
-            "mkdir -p data",
             "ray get-auth-token --generate > /dev/null",
             f"ray up -y {FILE}",
         ):
             done = machines.at_desk(command, seconds=400)
             assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-        assert until(lambda: nodes(machines) == 2, seconds=180), machines.on_head("ray status").stdout
-        done = machines.at_desk(
-            f"(ray dashboard {FILE} > /tmp/dashboard.log 2>&1 < /dev/null &) && sleep 8"
-        )
+        assert until(lambda: nodes(machines) == 2, seconds=180, every=2.0), machines.on_head(
+            "ray status"
+        ).stdout
+        # In a session of its own, to be ended with its SSH, as Ctrl-C does in a terminal.
+        tunnel = f"setsid ray dashboard {FILE} > /tmp/dashboard.log 2>&1 < /dev/null"
+        done = machines.at_desk(f"({tunnel} & echo $! > /tmp/dashboard.pid) && sleep 8")
         assert done.returncode == 0, done.stderr
         yield machines
 
@@ -73,7 +77,9 @@ def under_way(study: Path, host: str) -> list[Path]:
 
 
 def test_every_node_is_examined_and_found_fit(up):
-    done = up.on_head(f"python sweeps/doctor.py --address auto --storage {up.shared} --datasets pydocs")
+    done = up.on_head(
+        f"python sweeps/doctor.py --address auto --storage {up.shared} --datasets pydocs data/words"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     for host in (up.head, up.workers[0]):
         assert host.address in done.stdout
@@ -131,7 +137,7 @@ def test_a_grid_loses_a_host_and_its_laptop_and_gains_a_host(up):
 
 
 def test_the_machine_that_was_switched_on_has_joined(up):
-    assert until(lambda: nodes(up) == 2, seconds=300)
+    assert until(lambda: nodes(up) == 2, seconds=300, every=2.0)
     assert up.workers[1].address in up.on_head("ray list nodes").stdout
 
 
@@ -200,7 +206,7 @@ def test_the_token_is_nowhere_but_in_its_file(up):
 
 
 def test_down_leaves_no_process_behind(up):
-    up.laptop.run("pkill -f 'ray dashboard'")
+    assert up.laptop.run("kill -TERM -- -$(cat /tmp/dashboard.pid)").returncode == 0
     done = up.at_desk(f"ray down -y {FILE}", seconds=200)
     assert done.returncode == 0, done.stdout + done.stderr
     for host in (up.head, up.workers[1]):
