@@ -25,6 +25,9 @@ POLL_SECONDS = 5.0
 FLUSH_SECONDS = 30.0
 """How long a launch that has ended is kept waiting for W&B, at most."""
 
+LAST_TRIES = 3
+"""Of them, where W&B does not answer."""
+
 _NICE = 19
 
 
@@ -91,10 +94,14 @@ def _follow(mirror: Any, messages: queue.SimpleQueue[dict[str, Any]]) -> None:
         if message.get("end"):
             break
         mirror.step()
-    mirror.close_all()
     deadline = time.monotonic() + FLUSH_SECONDS
-    while not mirror.step(deadline) and not mirror.waiting and time.monotonic() < deadline:
-        time.sleep(0.2)
+    for _ in range(LAST_TRIES):
+        mirror.close_all()
+        while not mirror.step(deadline) and not mirror.waiting and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if not mirror.waiting:
+            break
+        time.sleep(1.0)
 
 
 def _listen(messages: queue.SimpleQueue[dict[str, Any]]) -> None:

@@ -79,10 +79,10 @@ def test_an_interrupted_sweep_goes_on_in_the_same_wandb_runs(
     until(lambda: len(server.runs) == 2 and all(run.history for run in server.runs.values()), 120)
     assert len(mirrors()) >= 2  # the mirror and the library's own process
     os.kill(process.pid, number)
-    process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=120)
     until(lambda: mirrors() == [], 90)
     partial = {identity: len(run.history) for identity, run in server.runs.items()}
-    assert {run.states[-1] for run in server.runs.values()} <= {"preempted", "finished"}
+    assert {run.states[-1] for run in server.runs.values()} <= {"preempted", "finished"}, out
 
     process = sweep(server, home, *long)
     _, err = process.communicate(timeout=240)
