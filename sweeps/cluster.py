@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import ray
 from ray._private import ray_constants
@@ -32,7 +33,8 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
     A process that is connected already stays so, before and after.
 
     Raises:
-        InputError: there is no cluster at the address, or it does not let us in.
+        InputError: there is no cluster at the address, or it does not let us in; a Ray of our own does not
+            start.
     """
     if ray.is_initialized():
         yield
@@ -42,20 +44,36 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
             yield
         return
     with own_folder("ray") as folder, environment(_OWN_RAY):
-        with _loopback():
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=max(_MIN_OBJECT_STORE, 2 * object_bytes),
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                # Ray opens it to every user; the folder around it is closed to all but this one.
-                _temp_dir=str(folder / "r"),
-            )
+        _start(folder, max(_MIN_OBJECT_STORE, 2 * object_bytes))
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _start(folder: Path, object_store_bytes: int) -> None:
+    """Start a Ray of our own and connect to it; once more if it takes the 30 seconds that Ray waits for."""
+    for attempt in (1, 2):
+        try:
+            with _loopback():
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    object_store_memory=object_store_bytes,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    # Ray opens it to every user; the folder around it is closed to all but this one.
+                    _temp_dir=str(folder / f"r{attempt}"),
+                )
+            return
+        except Exception as error:
+            ray.shutdown()
+            if "timed out during startup" not in str(error):  # Ray has no class for it
+                raise
+    raise InputError(
+        "Ray: did not start within 30 s, twice; this machine has too much to do or too little memory: stop "
+        "something else and launch again"
+    )
 
 
 @contextlib.contextmanager
