@@ -112,8 +112,10 @@ class Host:
         subprocess.run(["ip", "netns", "delete", self._name], check=False, capture_output=True)
 
     def processes(self) -> list[str]:
-        """The command lines of all that runs there, but for SSH's."""
-        lines = self.run("ps -eo args=").stdout.splitlines()
+        """The command lines of all that runs there, but for SSH's; the host must be up."""
+        told = self.run("ps -eo args=")
+        assert told.returncode == 0, f"{self._name} does not answer: {told.stderr}"
+        lines = told.stdout.splitlines()
         return [
             line for line in lines if not line.startswith(("sshd", "/usr/sbin/sshd", "bash -lc", "ps -eo"))
         ]
