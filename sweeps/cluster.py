@@ -43,7 +43,7 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
         with _connected(address):
             yield
         return
-    with own_folder("ray") as folder, environment(_OWN_RAY):
+    with own_folder("ray") as folder, environment(OWN_RAY):
         _start(folder, max(_MIN_OBJECT_STORE, 2 * object_bytes))
         try:
             yield
@@ -98,11 +98,12 @@ def _set(variables: Mapping[str, str | None]) -> None:
 # Ray's processes inherit the token from the environment, which other users cannot read: it stands in no
 # command line and no file. Ray remembers the first token it sees, so a process keeps to one. Ray asks for
 # tokens where no mode is set; it reads one that is set when it is imported, which is too early for us.
-_OWN_RAY = {
+OWN_RAY = {
     "RAY_AUTH_MODE": None,
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
+"""Environment of a process that starts a Ray of its own."""
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The command that drives a sweep is killed, or stopped by Ctrl-C, and started again: real signals."""
 
+import re
 import shutil
 import signal
 import tempfile
@@ -47,7 +48,10 @@ def test_killed_driver_the_same_command_goes_on_and_clears_up(tmp_path, scratch,
         second = Launch(tmp_path, scratch)
         with closing(second):
             assert second.wait() == 0, second.output
-            assert f"{4 - len(finished)} of 4 runs to do" in second.output
+            # An actor may have come to its run's end before it noticed that the driver was gone.
+            told = re.search(r"(\d) of 4 runs to do", second.output)
+            assert told, second.output
+            assert int(told[1]) <= 4 - len(finished)
     assert times_of(tmp_path / "s", finished) == before, "nothing finished is run again"
     assert runs.table() == undisturbed_table
     assert_nothing_is_left(scratch)

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from lvae_core.corpus import load
 from lvae_core.record import RunName, Study
+from sweeps.cluster import OWN_RAY, environment
 from sweeps.grid import Grid
 from sweeps.launch import launch
 from sweeps.plan import make_plan
@@ -216,16 +217,18 @@ def test_out_of_memory_in_a_share_of_a_gpu_is_tried_once_more_in_a_larger_one(sh
 
 @contextlib.contextmanager
 def simulated_gpu(folder: Path):
-    ray.init(
-        address="local",
-        num_cpus=2,
-        num_gpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        _temp_dir=str(folder),
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    # Ray keeps to the first token that a process shows it: it is to be that of all our own Rays.
+    with environment(OWN_RAY):
+        ray.init(
+            address="local",
+            num_cpus=2,
+            num_gpus=1,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _temp_dir=str(folder),
+        )
+        try:
+            yield
+        finally:
+            ray.shutdown()
