@@ -135,14 +135,17 @@ def test_an_environment_that_breaks_under_way_is_a_failure_of_code(tmp_path, scr
     with closing(launch):
         until(lambda: len(runs.claims()) == 2, launch)
         (tmp_path / "code" / "lvae_core" / "schedule.py").write_text("raise OSError('damaged')\n")
-        name, pid = min(runs.claims().items())
-        os.kill(pid, signal.SIGKILL)
+        os.kill(min(runs.claims().items())[1], signal.SIGKILL)
         assert launch.wait() == 1, launch.output
-    assert sorted([*runs.done(), name]) == runs.names()
-    failure = runs.json(name, "failure.json")
-    assert (failure["class"], failure["attempt"]) == ("code", 1)
-    assert "its process could not start: OSError: damaged" in failure["message"]
-    assert "Traceback" in failure["traceback"]
+    # Not the killed run, if the process that is left takes it up, but whichever was to begin in a new one.
+    failed = set(runs.names()) - set(runs.done())
+    assert failed
+    assert runs.done(), "the run in the other process goes on"
+    for run in failed:
+        failure = runs.json(run, "failure.json")
+        assert (failure["class"], failure["attempt"]) == ("code", 1)
+        assert "its process could not start: OSError: damaged" in failure["message"]
+        assert "raise OSError(" in failure["traceback"]
 
 
 @pytest.mark.slow
