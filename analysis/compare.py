@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.cells import Cell, average_cells
 from analysis.collect import Runs
 from analysis.comparisons import Comparison, compare_family
-from analysis.contrasts import p_text, pair_record, reach_notes
+from analysis.contrasts import pair_record, reach_notes, verdict_values
 from analysis.frame import CONFIG_FIELDS
 from analysis.provenance import facts, makings
 from analysis.report import RESAMPLING_SEED
@@ -168,12 +168,7 @@ def _line(comparison: Comparison) -> Line:
             a,
             b,
             None if paired.mean is None else Difference(paired.mean, paired.interval, b, a),
-            paired.interval,
-            str(len(paired.seeds)),
-            p_text(comparison.flip_holm),
-            p_text(comparison.t_holm),
-            None if paired.below is None else f"{paired.below:.2f}",
-            comparison.words.removesuffix(" at 5% after Holm"),
+            *verdict_values(comparison),
         ),
     )
 

@@ -15,6 +15,7 @@ from analysis.values import (
     Difference,
     Line,
     Table,
+    Value,
     dataset_title,
     joint_latent,
     row_label,
@@ -97,13 +98,21 @@ def _pair_line(comparison: Comparison) -> Line:
         f"  {_label(comparison.a)}",
         (
             None if paired.mean is None else Difference(paired.mean, paired.interval, *comparison.averages),
-            paired.interval,
-            str(len(paired.seeds)),
-            p_text(comparison.flip_holm),
-            p_text(comparison.t_holm),
-            None if paired.below is None else f"{paired.below:.2f}",
-            comparison.words.removesuffix(" at 5% after Holm"),
+            *verdict_values(comparison),
         ),
+    )
+
+
+def verdict_values(comparison: Comparison) -> tuple[Value, ...]:
+    """What follows a difference in its line: 95%, n, flip p, t p, P(lower), verdict."""
+    paired = comparison.paired
+    return (
+        paired.interval,
+        str(len(paired.seeds)),
+        p_text(comparison.flip_holm),
+        p_text(comparison.t_holm),
+        None if paired.below is None else f"{paired.below:.2f}",
+        comparison.words.removesuffix(" at 5% after Holm"),
     )
 
 

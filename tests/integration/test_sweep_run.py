@@ -12,8 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,8 @@ from sweeps.paper_grid import main
 from sweeps.plan import Plan, make_plan
 from sweeps.progress import Board, Display
 from sweeps.resources import Resources
+
+from .nodes import alive, below, until
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
 SMALL = ("max_epochs=3", "kl_anneal_epochs=2", "iw_samples=6")
@@ -235,7 +236,7 @@ def test_an_interrupted_sweep_saves_and_goes_on(number, tmp_path, toy, monkeypat
         env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
     ) as first:
         assert until(lambda: rows(tmp_path) >= 3, seconds=60)
-        inside = processes_below(first.pid)
+        inside = below(first.pid)
         assert_token_is_kept(inside, tmp_path)
         first.send_signal(number)
         out, err = first.communicate(timeout=60)
@@ -267,32 +268,6 @@ def watch_rows(root: Path, done: threading.Event, fewest: list[int]) -> None:
     fewest.append(fewest[0])
     while not done.wait(0.02):
         fewest[-1] = min(fewest[-1], rows(root))
-
-
-def until(holds: Callable[[], bool], *, seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.05)
-    return holds()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-
-
-def processes_below(pid: int) -> list[int]:
-    """The process and all it has started, Ray's included."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    found = [pid]
-    for process in found:
-        found += [child for child, parent in parents.items() if parent == process]
-    return found
 
 
 def assert_token_is_kept(pids: Sequence[int], study: Path) -> None:
