@@ -37,7 +37,7 @@ from typing import Any, Literal
 from lvae_core.config import InputError, RunConfig, from_dict
 from lvae_core.patience import STORE_PATIENCE, Patient, may_pass, outages_in_lines
 from lvae_core.quantities import ESTIMATES, Bound, Estimate, bound
-from lvae_core.sealed import UnsealedError, seal, seal_rows, unseal, unseal_rows
+from lvae_core.sealed import UnsealedError, seal, seal_rows, sealed_rows, unseal, unseal_rows
 from lvae_core.storage import Store, open_store
 
 __all__ = [
@@ -173,13 +173,18 @@ class RunFolder:
         """Say which run the folder belongs to: what data it trains on is in the fingerprint alone."""
         self.write_json("config.json", {"fingerprint": fingerprint, "config": config.to_dict()})
 
-    def read_metrics(self) -> list[dict[str, Any]]:
+    def read_metrics(self, sha256: str | None = None) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, one an epoch; [] where there is none yet.
+
+        Args:
+            sha256: what result.json says of the file, which then must be there with just that content.
 
         Raises:
             DamagedError: the file is not what was written.
         """
         try:
+            if sha256 is not None:
+                return sealed_rows(self.check_metrics(sha256))
             return unseal_rows(self.store.read(f"{self.name}/metrics.jsonl"))
         except FileNotFoundError:
             return []
@@ -190,14 +195,15 @@ class RunFolder:
         """Write all rows anew, so that a run that goes on from a checkpoint takes back later ones."""
         self.store.write(f"{self.name}/metrics.jsonl", seal_rows(rows))
 
-    def check_metrics(self, sha256: str) -> None:
-        """Raise :class:`DamagedError` unless metrics.jsonl is there with just that content."""
+    def check_metrics(self, sha256: str) -> bytes:
+        """The bytes of metrics.jsonl; raises :class:`DamagedError` unless it has just that content."""
         try:
             data = self.store.read(f"{self.name}/metrics.jsonl")
         except FileNotFoundError:
             raise DamagedError(f"{self}/metrics.jsonl: missing beside a result") from None
         if hashlib.sha256(data).hexdigest() != sha256:
             raise DamagedError(f"{self}/metrics.jsonl: damaged, not those of result.json")
+        return data
 
     def read_checkpoint(self, file: str = CHECKPOINT) -> bytes | None:
         """The serialised training state, its digest verified; None where there is none.

@@ -76,6 +76,16 @@ def unseal_rows(data: bytes) -> list[dict[str, Any]]:
     return rows
 
 
+def sealed_rows(data: bytes) -> list[dict[str, Any]]:
+    """As :func:`unseal_rows`, three times as fast, of bytes that are known to be what was written."""
+    rows = _parse(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise UnsealedError(f"line {number} is not a JSON object")
+        row.pop("digest", None)
+    return list(rows)
+
+
 def _parse(data: bytes) -> Any:
     try:
         return json.loads(data)

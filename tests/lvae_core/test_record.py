@@ -177,6 +177,24 @@ def test_damaged_metrics_name_their_file(folder, data):
         folder.read_metrics()
 
 
+def test_metrics_of_a_known_digest_are_those_and_no_others(folder):
+    rows = [{"epoch": epoch, "a": 0.1 * epoch, "b": "x\ny", "c": None} for epoch in range(3)]
+    folder.write_metrics(rows)
+    sha256 = hashlib.sha256(folder.store.read("run/metrics.jsonl")).hexdigest()
+    assert folder.read_metrics(sha256) == folder.read_metrics() == rows
+    folder.write_metrics(rows[:2])  # whole by its own digests, but not the one that was meant
+    with pytest.raises(DamagedError, match=r"run/metrics.jsonl: damaged, not those of result.json"):
+        folder.read_metrics(sha256)
+    folder.store.delete("run/metrics.jsonl")
+    with pytest.raises(DamagedError, match=r"run/metrics.jsonl: missing beside a result"):
+        folder.read_metrics(sha256)
+    folder.store.write("run/metrics.jsonl", b"")
+    assert folder.read_metrics(hashlib.sha256(b"").hexdigest()) == []
+    folder.store.write("run/metrics.jsonl", b"{}\n3\n")
+    with pytest.raises(DamagedError, match="damaged, line 2 is not a JSON object"):
+        folder.read_metrics(hashlib.sha256(b"{}\n3\n").hexdigest())
+
+
 def test_checkpoint_carries_its_digest(folder):
     payload = os.urandom(1000) + b"\n" + os.urandom(1000)
     folder.write_checkpoint(payload)
