@@ -105,10 +105,13 @@ class LocalStore:
         Raises:
             OSError: it has been there, or must be. Not FileNotFoundError: that says what a store holds.
         """
+        may_be_missing = (
+            self._may_make_root
+        )  # as it was before the look: another thread may make it just after
         if self.root.is_dir():
             self._seen()
             return True
-        if not self._may_make_root:
+        if not may_be_missing:
             raise OSError(f"storage folder {self.root} is gone")
         return False
 

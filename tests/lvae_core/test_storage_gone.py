@@ -187,3 +187,19 @@ def test_a_root_that_goes_while_folders_are_made_is_not_made_anew(tmp_path, monk
     with pytest.raises(OSError, match=f"^storage folder {root} is gone$"):
         store.write("new/a", b"new")
     assert os.listdir(tmp_path) == ["away"]
+
+
+def test_a_root_that_another_thread_makes_during_the_look_is_not_thought_gone(tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    store, is_dir = open_store(root), Path.is_dir
+
+    def look_away(path: Path) -> bool:
+        answer = is_dir(path)
+        if path == root and not answer:
+            monkeypatch.undo()
+            store.write("run/b", b"of the other thread")
+        return answer
+
+    monkeypatch.setattr(Path, "is_dir", look_away)
+    assert store.create("run/a", b"new")
+    assert store.names("run") == ["a", "b"]
