@@ -105,9 +105,8 @@ class LocalStore:
         Raises:
             OSError: it has been there, or must be. Not FileNotFoundError: that says what a store holds.
         """
-        may_be_missing = (
-            self._may_make_root
-        )  # as it was before the look: another thread may make it just after
+        # As it was before the look: another thread may make the root just after it.
+        may_be_missing = self._may_make_root
         if self.root.is_dir():
             self._seen()
             return True
