@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import secrets
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ray._private import ray_constants
 
 from lvae_core.config import InputError
 from lvae_core.failures import one_line
+from sweeps.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
 from sweeps.scratch import own_folder
 
 _MIN_OBJECT_STORE = 128 * 2**20
@@ -123,54 +123,15 @@ def _loopback() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _connected(address: str) -> Iterator[None]:
-    _check_address(address)
+    check_address(address)
+    ask(address)
     try:
-        with _loopback() if _is_on_loopback_alone(address) else contextlib.nullcontext():
+        with _loopback() if is_on_loopback_alone(address) else contextlib.nullcontext():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ray.exceptions.AuthenticationError) as error:
-        raise InputError(
-            f"--address {address}: {one_line(error)}; if it asks for a token, set RAY_AUTH_MODE=token and "
-            "have the token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
-        ) from None
+        raise InputError(f"--address {address}: {one_line(error)}; {TOKEN}") from None
     try:
-        yield
+        with watched(address, ray.get_runtime_context().gcs_address):
+            yield
     finally:
         ray.shutdown()
-
-
-def _check_address(address: str) -> None:
-    """Find out in seconds what Ray takes minutes to give up on."""
-    if address == "auto":
-        return
-    if address.startswith("ray://"):
-        raise InputError(
-            f"--address {address}: launch on a machine of the cluster, with --address auto; a launch "
-            "from outside would end with its connection"
-        )
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise InputError(f"--address {address}: give auto, or HOST:PORT of the cluster's head")
-    try:
-        _knock(host, port)
-    except OSError as error:
-        raise InputError(f"--address {address}: nothing answers there ({error})") from None
-
-
-def _is_on_loopback_alone(address: str) -> bool:
-    """Whether Ray would not find it: it takes 127.0.0.1 for the address at which others reach us."""
-    host, _, port = address.rpartition(":")
-    if host not in ("127.0.0.1", "localhost"):
-        return False
-    try:
-        _knock(ray.util.get_node_ip_address(), port)  # type: ignore[no-untyped-call]
-    except OSError:
-        return True
-    return False
-
-
-def _knock(host: str, port: str) -> None:
-    """Raise OSError where nothing listens."""
-    try:
-        socket.create_connection((host, int(port)), timeout=5.0).close()
-    except OverflowError as error:
-        raise OSError(str(error)) from None

@@ -68,6 +68,19 @@ def is_fine(done: subprocess.CompletedProcess[str], check: str) -> bool:
     return set(told(done, check, 2).split("ok")) == {""}
 
 
+def test_who_has_another_token_is_told_so_in_one_line(two_nodes, tmp_path):
+    nodes, _ = two_nodes
+    done = subprocess.run(
+        [sys.executable, str(GRID), *TOY, "--address", nodes.address],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+        env={**nodes.environment, "RAY_AUTH_TOKEN": "0" * 64},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: --address {nodes.address}: does not let us in; ")
+    assert not list(tmp_path.rglob("config.json"))
+
+
 def test_a_node_with_another_checkout_stops_the_launch(two_nodes, tmp_path):
     nodes, _ = two_nodes
     done = nodes.run(GRID, *TOY, cwd=tmp_path)

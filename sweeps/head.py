@@ -1,0 +1,153 @@
+"""The head of a cluster that runs already: whether it is there, lets us in, and stays."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+
+from lvae_core.config import InputError
+
+TOKEN = (
+    "if it asks for a token, set RAY_AUTH_MODE=token and have the token in RAY_AUTH_TOKEN or "
+    "~/.ray/auth_token"
+)
+"""What to do about a head that does not let one in."""
+
+SILENCE = 45.0
+"""Seconds without an answer after which a head counts as lost: somewhat less than Ray waits."""
+
+_ANSWER_SECONDS = 10.0
+_BETWEEN_SECONDS = 5.0
+
+
+def check_address(address: str) -> None:
+    """Find out in seconds what Ray takes minutes to give up on."""
+    if address == "auto":
+        return
+    if address.startswith("ray://"):
+        raise InputError(
+            f"--address {address}: launch on a machine of the cluster, with --address auto; a launch "
+            "from outside would end with its connection"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"--address {address}: give auto, or HOST:PORT of the cluster's head")
+    try:
+        _knock(host, port)
+    except OSError as error:
+        raise InputError(f"--address {address}: nothing answers there ({error})") from None
+
+
+def ask(address: str) -> None:
+    """Find out whether a Ray answers and lets us in: Ray itself asks for minutes, and prints each attempt.
+
+    Raises:
+        InputError: it is not so.
+    """
+    place = _found() if address == "auto" else address
+    if place is None:
+        return  # Ray says so
+    problem = _question(place)
+    if problem == "UNAUTHENTICATED":
+        raise InputError(f"--address {address}: does not let us in; {TOKEN}")
+    if problem:
+        raise InputError(
+            f"--address {address}: no Ray answers at {place} ({problem}); give HOST:PORT of the cluster's "
+            "head, whose port is 6379 unless told otherwise"
+        )
+
+
+@contextlib.contextmanager
+def watched(address: str, place: str, *, silence: float = SILENCE) -> Iterator[None]:
+    """End this process, with one line and status 2, if the head falls silent in the ``with`` block.
+
+    Ray would do so as well, after a minute and in its own words; until then all calls into it hang, so that
+    nothing but an end is left.
+
+    Args:
+        address: of the cluster, as the user gave it.
+        place: its head's HOST:PORT.
+        silence: seconds that a head may be silent.
+    """
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(address, place, silence, over), daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _watch(address: str, place: str, silence: float, over: threading.Event) -> None:
+    heard = time.monotonic()
+    while not over.wait(min(_BETWEEN_SECONDS, silence / 4)):
+        if not _question(place):
+            heard = time.monotonic()
+        elif time.monotonic() - heard > silence and not over.is_set():
+            print(
+                f"error: --address {address}: its head has not answered for {silence:g} s; once the "
+                "cluster is back, the same command goes on from the last checkpoints",
+                file=sys.stderr,
+                flush=True,
+            )
+            os._exit(2)
+
+
+def _question(place: str) -> str:
+    """Why a head does not answer a small question; empty where it does.
+
+    It is taken to answer where gRPC's own package is missing, which comes with ``ray[default]``.
+    """
+    try:
+        import grpc
+        from ray._private.grpc_utils import init_grpc_channel
+        from ray.core.generated import gcs_service_pb2_grpc
+    except ImportError:
+        return ""
+    messages: Any = importlib.import_module("ray.core.generated.gcs_service_pb2")
+    channel = init_grpc_channel(place, options=[("grpc.enable_http_proxy", 0)])
+    try:
+        service: Any = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)  # type: ignore[no-untyped-call]
+        service.GetClusterId(messages.GetClusterIdRequest(), timeout=_ANSWER_SECONDS)
+    except grpc.RpcError as error:
+        return str(error.code().name)
+    finally:
+        channel.close()
+    return ""
+
+
+def _found() -> str | None:
+    """Where Ray would find the cluster of this machine."""
+    try:
+        place: str | None = ray._private.services.canonicalize_bootstrap_address("auto")
+    except (ConnectionError, ValueError):
+        return None
+    return place
+
+
+def is_on_loopback_alone(address: str) -> bool:
+    """Whether Ray would not find it: it takes 127.0.0.1 for the address at which others reach us."""
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost"):
+        return False
+    try:
+        _knock(ray.util.get_node_ip_address(), port)  # type: ignore[no-untyped-call]
+    except OSError:
+        return True
+    return False
+
+
+def _knock(host: str, port: str) -> None:
+    """Raise OSError where nothing listens."""
+    try:
+        socket.create_connection((host, int(port)), timeout=5.0).close()
+    except OverflowError as error:
+        raise OSError(str(error)) from None
