@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -38,6 +39,9 @@ from sweeps.wandb_mirror.driver import Mode, mirrored
 _arg = tyro.conf.arg
 _preset = partial(_arg, help_behavior_hint="(default: the preset's)")
 
+
+_JOBS = "working_dir_files"
+"""The folder in which Ray keeps what comes with jobs."""
 
 _Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -127,6 +131,11 @@ class Options:
             raise InputError(f"--price-per-hour {self.price_per_hour:g}: must be a number above 0")
         if not self.storage.strip():
             raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
+        if "://" not in self.storage and _JOBS in Path(self.storage).resolve().parts:
+            raise InputError(
+                f"--storage {self.storage}: is in the copy of the code that came with the job, and Ray "
+                "removes it; give s3://bucket/prefix, or a folder by its whole path"
+            )
         if self.study is not None and not re.fullmatch(r"\w[\w.-]*", self.study):
             raise InputError(f"--study {self.study!r}: use letters, digits, '.', '-' and '_' only")
 

@@ -7,6 +7,7 @@ once; :mod:`sweeps.findings` judges the answers. Nodes that join later are not l
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import sys
@@ -52,7 +53,7 @@ def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list
         nodes = _ask(nodes, probe, timeout)
     finally:
         probe.remove()
-    found = findings.room([entry["Resources"] for entry in entries], demand, _may_grow())
+    found = findings.room([entry["Resources"] for entry in entries], demand, may_grow(demand))
     found += findings.answers(nodes)
     found += [trouble] if trouble else findings.storage(nodes, study.url)
     found += findings.versions(nodes, node_facts.versions(), node_facts.project()["digest"])
@@ -210,9 +211,20 @@ def _cause(error: ray.exceptions.RayError) -> str:
     return f"could not answer ({type(cause).__name__}: {first})"
 
 
-def _may_grow() -> bool:
-    """Whether the cluster has an autoscaler: `ray up` leaves its config with the head, KubeRay its name."""
-    return Path("~/ray_bootstrap_config.yaml").expanduser().exists() or "RAY_CLUSTER_NAME" in os.environ
+def may_grow(demand: Demand) -> bool:
+    """Whether the cluster has an autoscaler that may add a node for a run.
+
+    `ray up` leaves with the head what it may start; nothing, where the machines are there already and show
+    what they have when they are up. KubeRay leaves no more than a name.
+    """
+    if "RAY_CLUSTER_NAME" in os.environ:
+        return True
+    try:
+        config = json.loads(Path("~/ray_bootstrap_config.yaml").expanduser().read_text())
+        kinds = config["available_node_types"].values()
+        return any(demand.fits(kind["resources"]) for kind in kinds if kind.get("max_workers", 0) > 0)
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        return False
 
 
 def _dashboard() -> str | None:

@@ -1,5 +1,6 @@
 """The cluster files as Ray prepares and checks them, and as AWS, simulated by moto, answers them."""
 
+import json
 import re
 import subprocess
 import sys
@@ -150,6 +151,21 @@ def test_no_port_is_open_but_ssh_and_that_to_one_place(aws, bootstrapped):
     ]
     inside = [rule for rule in group["IpPermissions"] if rule["UserIdGroupPairs"]]
     assert {pair["GroupId"] for rule in inside for pair in rule["UserIdGroupPairs"]} == groups
+
+
+def test_a_launch_knows_what_the_autoscaler_can_add(aws, bootstrapped, tmp_path, monkeypatch):
+    """From the file that Ray leaves in the head's home; a run that no machine can take waits for none."""
+    from sweeps.findings import Demand
+    from sweeps.preflight import may_grow
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not may_grow(Demand())
+    left = tmp_path / "ray_bootstrap_config.yaml"
+    left.write_text(json.dumps(bootstrapped))
+    assert may_grow(Demand(cpus=8, gpus=1))
+    assert not may_grow(Demand(cpus=1, gpus=2))
+    left.write_text(json.dumps(prepared("clusters/rack.yaml")))
+    assert not may_grow(Demand(cpus=1, gpus=1))
 
 
 def test_workers_may_start_in_every_zone(aws, bootstrapped):

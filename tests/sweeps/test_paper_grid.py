@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,18 @@ def test_bad_input_is_one_line_and_nothing_is_started(arguments, message, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize(("storage", "named"), [([], "runs"), (["--storage", "results"], "results")])
+def test_results_are_not_left_where_a_job_ends(storage, named, tmp_path, monkeypatch, capsys):
+    place = tmp_path / "runtime_resources" / "working_dir_files" / "_ray_pkg_1"
+    place.mkdir(parents=True)
+    monkeypatch.chdir(place)
+    assert main([*TOY, *storage, "--dry-run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --storage {named}: is in the copy")
+    assert list(place.iterdir()) == []
+    assert main([*TOY, "--storage", str(tmp_path / "results"), "--dry-run"]) == 0
+
+
 @pytest.mark.parametrize(
     ("address", "message"),
     [
@@ -99,6 +113,19 @@ def test_an_address_without_a_cluster_is_refused_at_once(address, message, capsy
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: --address {address}: ")
     assert message in line
+
+
+def test_what_is_no_ray_is_refused_in_seconds_and_one_line():
+    """Left to itself, Ray goes on asking for minutes and prints each attempt."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        # In a process of its own: Ray writes past what Python knows of the standard error.
+        done = script(*TOY, "--address", address)
+        server.shutdown()
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: --address {address}: no Ray answers at {address}")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_settings_may_be_several_and_repeated(tmp_path, capsys):
