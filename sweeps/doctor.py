@@ -3,6 +3,7 @@
     python sweeps/doctor.py                                  this machine and ./runs
     python sweeps/doctor.py --address auto --storage s3://bucket/results --gpus-per-run 0.25
     python sweeps/doctor.py --study paper --datasets ptb     its run folders, and the data, too
+    python sweeps/doctor.py --cluster cluster.yaml           a file for `ray up`, and nothing else
 
 It asks every node that could take a run whether it sees the same storage and runs the same versions, and
 leaves nothing behind. Exit status: 0 nothing stands in the way, 2 something does.
@@ -27,7 +28,7 @@ from lvae_core.config import InputError
 from lvae_core.corpus import load_for
 from lvae_core.recipes import recipe
 from lvae_core.record import Study
-from sweeps import paper_grid
+from sweeps import cluster_file, paper_grid
 from sweeps.findings import Demand, Finding
 from sweeps.overview import look_over
 from sweeps.progress import console
@@ -56,6 +57,8 @@ class Options:
         str | None, _arg(metavar="ADDRESS", help_behavior_hint="(default: a Ray of its own, here)")
     ] = None
     """A running Ray cluster, or auto."""
+    cluster: Annotated[str | None, _arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """Look at this file for `ray up` instead."""
     cpus_per_run: int = 1
     """CPU cores of one run."""
     gpus_per_run: float = 0.0
@@ -102,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ill = any(finding.state == "failure" for finding in found)
     script = "sweeps/doctor.py" if ill else "sweeps/paper_grid.py"
     command = shlex.join(["python", script, *(arguments if ill else options.launch())])
+    if options.cluster and not ill:
+        command = shlex.join(["ray", "up", "-y", options.cluster])
     show(found, f"mend what has failed, then: {command}" if ill else f"next: {command}", console())
     return 2 if ill else 0
 
@@ -118,6 +123,8 @@ def examine(options: Options) -> list[Finding]:
         cpus_per_run=options.cpus_per_run,
         gpus_per_run=options.gpus_per_run,
     ).check()
+    if options.cluster is not None:
+        return cluster_file.examine(options.cluster)
     found, corpora = load(options.datasets, options.data_dir)
     study = Study(options.folder)
     if options.study is not None:
