@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from analysis.cells import Average, Cell, Counts, paper_order
 from analysis.intervals import Moments, welch
 from analysis.published import AVERAGING, OURS, SEEDS, TITLES, Derived, Fact, find, load
-from analysis.records import Record, record
+from analysis.records import Record, Records, record
 from analysis.values import (
     SETTINGS,
     Column,
@@ -76,13 +76,12 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
     every = _with_paper(cells, dataset)
     published = dataset in TITLES
     lines: list[Line] = []
-    records: list[Record] = []
     for setting in SETTINGS:
         chosen = [cell for cell in every if cell.setting == setting]
         lines += [Line("heading", setting)] if chosen else []
         for cell in chosen:
-            lines += _cell_lines(cell, _exact_nll(every, cell), published)
-            records += _cell_records(cell)
+            if cell.shown:
+                lines += _cell_lines(cell, _exact_nll(every, cell), published)
     columns = [
         Column("NLL"),
         Column("95%"),
@@ -97,7 +96,7 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
         tuple(columns),
         tuple(lines),
         (*legend(lines), *_notes(lines)),
-        tuple(records),
+        Records(lambda: (r for s in SETTINGS for c in every if c.setting == s for r in _cell_records(c))),
     )
 
 
@@ -110,7 +109,7 @@ def examples(cells: Sequence[Cell], dataset: str) -> list[str]:
     every = _with_paper(cells, dataset)
     sentences = []
     for setting in SETTINGS:
-        joint = [cell for cell in every if cell.setting == setting and joint_latent(cell)]
+        joint = [c for c in every if c.setting == setting and c.shown and joint_latent(c)]
         ours = filter(None, (_compare_ours(cell, _exact_nll(every, cell)) for cell in joint))
         published = filter(None, (_compare_published(cell) for cell in joint))
         for told in (list(ours), list(published)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,8 +72,8 @@ class Average:
 
     def by_seed(self) -> dict[int, float]:
         """Seed -> value; without seeds that are there more than once, which name no value."""
-        once = {seed for seed in self.seeds if self.seeds.count(seed) == 1}
-        return {s: value for s, value in zip(self.seeds, self.values, strict=True) if s in once}
+        times = Counter(self.seeds)
+        return {s: value for s, value in zip(self.seeds, self.values, strict=True) if times[s] == 1}
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,8 @@ class Cell:
     """Estimate -> average over the runs that are done."""
     hours: Average | None = field(default=None, compare=False)
     """Device-hours of a run that is done: training and evaluation, over all its attempts."""
+    shown: bool = field(default=True, compare=False)
+    """Whether tables for reading have it; see analysis/leading.py."""
 
     def estimate(self, metric: str) -> str:
         """The estimate behind ``nll`` or ``ppl`` by the paper's convention.
@@ -131,25 +133,25 @@ def average_cells(frame: pd.DataFrame) -> list[Cell]:
         runs = runs.reset_index(drop=True)
         variants = variant_labels(runs)
         numbers = _Numbers(runs)
-        about = runs[[*_OF_A_CELL]]
+        about = {name: runs[name].to_numpy(object) for name in _OF_A_CELL}
         members: dict[tuple[Variant, str], list[int]] = defaultdict(list)
         for position, key in enumerate(zip(variants, runs["setting"], strict=True)):
             members[key].append(position)
         for variant, setting in sorted(members, key=lambda key: key[0].rank):
             positions = members[variant, setting]
-            cells.append(_cell(about.iloc[positions], numbers, positions, variant.label))
+            cells.append(_cell(about, numbers, positions, variant.label))
     return sorted(cells, key=paper_order)
 
 
 def with_bootstrap(cells: Sequence[Cell], rng: np.random.Generator) -> list[Cell]:
-    """The same cells with :attr:`Average.bca` of every average.
+    """The same cells with :attr:`Average.bca` of every average of those that are shown.
 
     A cell's intervals follow from its own values and ``rng``, not from which other cells there are.
     """
     seed = int(rng.integers(2**63))
     by_size: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for position, cell in enumerate(cells):
-        for name, average in cell.averages.items():
+        for name, average in cell.averages.items() if cell.shown else ():
             by_size[average.n].append((position, name))
     averages = [dict(cell.averages) for cell in cells]
     for n, places in by_size.items():
@@ -216,18 +218,21 @@ def _floats(column: pd.Series[float]) -> NDArray[np.float64]:
     return values
 
 
-def _cell(runs: pd.DataFrame, numbers: _Numbers, positions: Sequence[int], variant: str) -> Cell:
-    first = runs.iloc[0]
-    averagings = [*runs["averaging"].dropna(), AVERAGING.get(str(first["system"]), "")]
-    counts = runs["status"].value_counts()
+def _cell(
+    about: Mapping[str, NDArray[np.object_]], numbers: _Numbers, positions: Sequence[int], variant: str
+) -> Cell:
+    first = {name: column[positions[0]] for name, column in about.items()}
+    known = (about["averaging"][position] for position in positions)
+    averagings = [*(value for value in known if not pd.isna(value)), AVERAGING.get(first["system"], "")]
+    counts = Counter(about["status"][position] for position in positions)
     return Cell(
-        dataset=str(first["dataset"]),
-        system=str(first["system"]),
+        dataset=first["dataset"],
+        system=first["system"],
         num_samples=int(first["num_samples"]),
-        setting=str(first["setting"]),
+        setting=first["setting"],
         variant=variant,
-        averaging=str(averagings[0]),
-        counts=Counts(**{status: int(counts.get(status, 0)) for status in STATUSES}),
+        averaging=averagings[0],
+        counts=Counts(**{status: counts[status] for status in STATUSES}),
         averages=numbers.averages(positions),
         hours=numbers.cost(positions),
     )

@@ -64,7 +64,8 @@ class Comparison:
 
 
 def compare_all(cells: Sequence[Cell], rng: np.random.Generator) -> list[Comparison]:
-    """Every family of comparisons that the cells give rise to, by :func:`questions`."""
+    """Every family of comparisons that the cells that are shown give rise to, by :func:`questions`."""
+    cells = [cell for cell in cells if cell.shown]
     places = dict.fromkeys((cell.dataset, cell.setting) for cell in cells)
     found: list[Comparison] = []
     for dataset, setting in places:

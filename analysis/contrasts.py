@@ -60,7 +60,7 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
     """A dataset's cells beside what Kruengkrai (2019) has for them, with a verdict on each number."""
     lines: list[Line] = []
     records: list[ComparisonRecord] = []
-    own = [cell for cell in cells if cell.dataset == dataset]
+    own = [cell for cell in cells if cell.dataset == dataset and cell.shown]
     for setting in dict.fromkeys(cell.setting for cell in own):
         lines.append(Line("heading", setting))
         for cell in own:

@@ -16,7 +16,7 @@ NOTE = (
 
 def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
     """The cost of a dataset's cells; without lines where no run says how long it took."""
-    own = [cell for cell in cells if cell.dataset == dataset and cell.hours]
+    own = [cell for cell in cells if cell.dataset == dataset and cell.hours and cell.shown]
     lines: list[Line] = []
     for setting in dict.fromkeys(cell.setting for cell in own):
         lines.append(Line("heading", setting))

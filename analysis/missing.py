@@ -12,6 +12,7 @@ will add to them.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -34,7 +35,7 @@ def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with a row for each missing run. Its ``run`` is what is known of the name."""
     present: dict[_Cell, set[int]] = defaultdict(set)
     by_study: dict[str, dict[_Cell, set[int]]] = defaultdict(lambda: defaultdict(set))
-    example: dict[_Cell, dict[str, Any]] = {}
+    example: dict[_Cell, list[tuple[pd.DataFrame, int]]] = defaultdict(list)
     known: set[_Cell] = set()
     named = frame[frame["dataset"].notna()]
     for _, runs in named.groupby(["dataset", "system", "num_samples"], sort=False):
@@ -50,8 +51,9 @@ def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
                 by_study[study][cell].add(seed)
                 # One that is done knows most, its data included.
                 if cell not in example or (status == "done" and cell not in known):
-                    example.setdefault(cell, {}).update(_known(runs.iloc[position]))
-                    known |= {cell} if status == "done" else set()
+                    example[cell].append((runs, position))
+                    if status == "done":
+                        known.add(cell)
     rows = []
     for study, cells in by_study.items():
         counts = Counter(seed for seeds in cells.values() for seed in seeds)
@@ -60,15 +62,16 @@ def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
             for seed in grid:
                 if seed not in present[cell]:
                     present[cell].add(seed)
-                    rows.append(_row(study, cell, seed, example[cell]))
+                    rows.append(_row(study, cell, seed, _known(example[cell])))
     return in_order(pd.concat([frame, frame_of(table_of(rows))])) if rows else frame
 
 
-def _known(run: pd.Series[Any]) -> dict[str, Any]:
-    return {name: run[name] for name in VARIANT_FIELDS if not pd.isna(run[name])}
+def _known(examples: Sequence[tuple[pd.DataFrame, int]]) -> dict[str, Any]:
+    found = (runs.iloc[position] for runs, position in examples)
+    return {name: run[name] for run in found for name in VARIANT_FIELDS if not pd.isna(run[name])}
 
 
-def _row(study: str, cell: _Cell, seed: int, example: dict[str, Any]) -> dict[str, Any]:
+def _row(study: str, cell: _Cell, seed: int, known: dict[str, Any]) -> dict[str, Any]:
     names = dict(zip(_CELL, cell, strict=False))
     run = f"{cell.dataset}__{cell.system}__{cell.setting}__L{cell.num_samples}__seed{seed}"
-    return {**example, **names, "study": study, "run": run, "seed": seed, "status": "missing"}
+    return {**known, **names, "study": study, "run": run, "seed": seed, "status": "missing"}

@@ -18,6 +18,9 @@ from lvae_core.config import RunConfig
 COLLAPSED = 0.1
 """Nats of mutual information below which a latent variable counts as unused."""
 
+_MOST = 12
+"""Of a long list that a note names."""
+
 # Part of what a system is, not of how it is trained.
 _NOT_PROTOCOL = {"encoder", "averaging"}
 
@@ -43,7 +46,7 @@ def _variants(cells: Sequence[Cell]) -> Iterable[str]:
     for row_name, variants in labels.items():
         if len(variants) > 1:
             yield (
-                f"{row_name} was run in {len(variants)} variants ({'; '.join(variants)}): "
+                f"{row_name} was run in {len(variants)} variants ({_listed(variants)}): "
                 "each has a row of its own and they are never averaged together"
             )
 
@@ -58,7 +61,7 @@ def _collapsed(cells: Sequence[Cell]) -> Iterable[str]:
     if rows:
         yield (
             f"posterior collapse, z tells next to nothing of a sentence (mutual information under "
-            f"{COLLAPSED} nats): {', '.join(rows)}; in effect these are language models"
+            f"{COLLAPSED} nats): {_listed(rows, ', ')}; in effect these are language models"
         )
 
 
@@ -72,7 +75,7 @@ def _mixed(done: pd.DataFrame) -> Iterable[str]:
         if name not in _NOT_PROTOCOL and len(values) > 1:
             differences += [f"{name}={value} in {', '.join(there)}" for value, there in values.items()]
     if differences:
-        yield f"not all rows were run alike: {'; '.join(differences)}"
+        yield f"not all rows were run alike: {_listed(differences)}"
 
 
 def _same_data(done: pd.DataFrame) -> Iterable[str]:
@@ -113,7 +116,7 @@ def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     ]
     if changes:
         yield (
-            f"not run as in the paper: {'; '.join(changes)}; "
+            f"not run as in the paper: {_listed(changes)}; "
             "the differences to the published numbers include this"
         )
 
@@ -135,3 +138,8 @@ def _monte_carlo(cells: Sequence[Cell]) -> Iterable[str]:
     ]
     if errors:
         yield f"Monte Carlo standard error of a run's NLL: at most {max(errors):.2g} nats"
+
+
+def _listed(items: Sequence[str], separator: str = "; ") -> str:
+    more = [f"and {len(items) - _MOST} more"] if len(items) > _MOST else []
+    return separator.join([*items[:_MOST], *more])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from analysis.cells import Average, Cell
 from analysis.published import OURS, Derived, Fact
@@ -62,6 +62,19 @@ class Record:
     values: str = ""
     mc_stderrs: str = ""
     """One a seed, with spaces between them."""
+
+
+RecordT = TypeVar("RecordT", covariant=True)
+
+
+class Records(Generic[RecordT]):
+    """Records that are made whenever they are read: those of a large study would fill the memory."""
+
+    def __init__(self, make: Callable[[], Iterable[RecordT]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[RecordT]:
+        return iter(self._make())
 
 
 @dataclass(frozen=True)

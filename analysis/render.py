@@ -6,11 +6,12 @@ with their sign. Published numbers keep the digits they were printed with.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import re
 from collections.abc import Sequence
 
-import pandas as pd
 import rich.box
 import rich.table
 from rich.console import Console
@@ -255,6 +256,9 @@ def latex_escape(text: str) -> str:
 
 def csv_text(tables: Sequence[Table], kind: type[Record | ComparisonRecord] = Record) -> str:
     """The records of tables, all of one kind: all digits, empty where there is no number."""
-    rows = [vars(record) for table in tables for record in table.records]
-    columns = [field.name for field in dataclasses.fields(kind)]
-    return str(pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n"))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in dataclasses.fields(kind))
+    for table in tables:
+        writer.writerows(vars(record).values() for record in table.records)
+    return text.getvalue()

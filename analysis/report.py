@@ -18,6 +18,7 @@ from analysis.collect import Runs
 from analysis.comparisons import compare_all
 from analysis.contrasts import comparison_table, reproduction_table
 from analysis.costs import cost_table
+from analysis.leading import choice_notes, mark_shown
 from analysis.missing import with_missing
 from analysis.notes import dataset_notes
 from analysis.provenance import facts
@@ -59,7 +60,7 @@ def compose(runs: Runs) -> Report:
     """Everything that the runs say."""
     frame = with_missing(runs.frame)
     rng = np.random.default_rng(RESAMPLING_SEED)
-    cells = with_bootstrap(average_cells(frame), rng)
+    cells = with_bootstrap(mark_shown(average_cells(frame)), rng)
     compared = compare_all(cells, rng)
     present = set(frame["dataset"].dropna())
     paper = [dataset for dataset in TITLES if dataset in present]
@@ -79,7 +80,11 @@ def compose(runs: Runs) -> Report:
         table3=_with_lines(table3(cells, group) for group in groups),
         bounds=tuple(bounds_table(cells, dataset) for dataset in datasets),
         examples=(*told, CAUTION) if told else (),
-        comparisons=_with_lines(comparison_table(compared, dataset) for dataset in datasets),
+        comparisons=_with_lines(
+            dataclasses.replace(table, notes=(*table.notes, *choice_notes(cells, dataset)))
+            for dataset in datasets
+            for table in [comparison_table(compared, dataset)]
+        ),
         reproductions=_with_lines(reproduction_table(cells, dataset) for dataset in paper),
         costs=_with_lines(cost_table(cells, dataset) for dataset in datasets),
         problems=runs.problems,

@@ -21,9 +21,6 @@ from analysis.write import table_files, write_files
 if TYPE_CHECKING:
     from analysis.figures import Pictures
 
-MOST_CURVES = 2_000
-"""Runs of which the learning curves are read to be drawn."""
-
 
 class Steps(Protocol):
     """Shows how far a step of several has got."""
@@ -92,15 +89,14 @@ def write_comparison(compared: Compared, wanted: Wanted, steps: Steps, refresh: 
 def _pictures(
     report: Report, sources: Sequence[Source], wanted: Wanted, advance: Callable[[int, int], None]
 ) -> Pictures:
-    from analysis.figures import Pictures, draw_all
+    from analysis.figures import Pictures, draw_all, runs_with_curves
 
     if not wanted.figures:
         return Pictures((), ("not asked for (--no-figures)",))
-    done = report.frame[report.frame["status"] == "done"]
-    metrics: dict[str, pd.DataFrame] = {}
-    if len(done) <= MOST_CURVES:
-        frame = learning_curves(sources, done).frame
-        metrics = {str(run): rows for run, rows in frame.groupby("run", sort=False)}
+    named = runs_with_curves(report.cells, report.datasets)
+    done = report.frame[(report.frame["status"] == "done") & report.frame["run"].isin(named)]
+    frame = learning_curves(sources, done).frame
+    metrics = {str(run): rows for run, rows in frame.groupby("run", sort=False)}
     anneal = {
         str(run): 0.0 if pd.isna(epochs) else float(epochs)
         for run, epochs in zip(done["run"], done["kl_anneal_epochs"], strict=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.cells import Cell, Counts
 from analysis.published import AVERAGING, OURS, SOURCES, Fact, load
-from analysis.records import Record, published_record, record
+from analysis.records import Record, Records, published_record, record
 from analysis.values import (
     NOT_A_BOUND,
     SETTINGS,
@@ -93,7 +93,7 @@ def _compare(
     rows = dict.fromkeys((f.source, f.system, f.num_samples) for f in facts)
     ours = dict.fromkeys(("", c.system, c.num_samples) for c in cells)
     lines: list[Line] = []
-    records: list[Record] = []
+    belonging: list[tuple[_Row, list[Cell]]] = []
     heading = None
     for source, system, num_samples in [*rows, *(row for row in ours if (OURS, *row[1:]) not in rows)]:
         if facts and source != heading:
@@ -114,9 +114,12 @@ def _compare(
             map(joint_latent, chosen)
         ):
             label += NOT_A_BOUND
-        lines += _row_lines(label, source, blocks, metrics, row, chosen)
-        records += _row_records(number, metrics, row, chosen)
-    return Table(title, tuple(columns), tuple(lines), tuple(legend(lines)), tuple(records))
+        lines += _row_lines(label, source, blocks, metrics, row, [c for c in chosen if c.shown])
+        belonging.append((row, chosen))
+    records = Records(
+        lambda: (r for row, chosen in belonging for r in _row_records(number, metrics, row, chosen))
+    )
+    return Table(title, tuple(columns), tuple(lines), tuple(legend(lines)), records)
 
 
 _Row = Mapping[tuple[str, str, str], Fact | None]
@@ -179,19 +182,15 @@ def _difference(cell: Cell | None, metric: str, row: _Row) -> Difference | None:
     return Difference(average.mean - fact.mean, judge(average, fact).interval, average, fact)
 
 
-def _row_records(number: str, metrics: Sequence[str], row: _Row, cells: Sequence[Cell]) -> list[Record]:
-    records = []
+def _row_records(number: str, metrics: Sequence[str], row: _Row, cells: Sequence[Cell]) -> Iterator[Record]:
     wanted = [*metrics, *(_USE_OF_LATENT if number[0] == "2" else ())]
     for cell in cells:
         for metric in wanted:
             fact = row.get((cell.dataset, cell.setting, metric))
             # KL and its like do not exist without a latent variable.
             if fact or metric == "nll" or cell.estimate(metric) in cell.averages:
-                records.append(record(number, cell, metric, cell.estimate(metric), fact))
+                yield record(number, cell, metric, cell.estimate(metric), fact)
     run = {(cell.dataset, cell.setting) for cell in cells}
-    records += [
-        published_record(number, fact)
-        for (dataset, setting, _), fact in row.items()
-        if fact and (dataset, setting) not in run
-    ]
-    return records
+    for (dataset, setting, _), fact in row.items():
+        if fact and (dataset, setting) not in run:
+            yield published_record(number, fact)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 
 from rich.console import Console
@@ -15,6 +16,9 @@ from analysis.values import Table
 
 _SHOWN = 10
 """Failed or damaged runs named there; report.md names them all."""
+
+_MOST_LINES = 200
+"""Of a table there; report.md has them all."""
 
 _TEXT_WIDTH = 100
 
@@ -56,8 +60,10 @@ def table(console: Console, drawn: Table) -> None:
     """A table under its title, its notes below."""
     console.print()
     heading(console, drawn.title)
-    print_table(console, drawn)
+    print_table(console, dataclasses.replace(drawn, lines=drawn.lines[:_MOST_LINES]))
     console.print()
+    if len(drawn.lines) > _MOST_LINES:
+        line(console, f"{len(drawn.lines) - _MOST_LINES} more lines are in the .md files", bullet=True)
     for note in drawn.notes:
         line(console, note, bullet=True)
 

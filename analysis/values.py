@@ -13,7 +13,7 @@ from typing import Literal
 from analysis.cells import Average, Cell, Counts
 from analysis.intervals import Interval
 from analysis.published import TITLES, Derived, Fact, display_name
-from analysis.records import ComparisonRecord, Record
+from analysis.records import ComparisonRecord, Record, Records
 
 SETTINGS = ("standard", "inputless")
 
@@ -68,7 +68,7 @@ class Table:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
-    records: tuple[Record, ...] | tuple[ComparisonRecord, ...]
+    records: Records[Record] | tuple[ComparisonRecord, ...]
     """All of one kind."""
 
 

@@ -6,7 +6,7 @@ The numbers are those of the run folders, as every other report here has them; W
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +101,7 @@ def blocks_of(report: Report, place: Place) -> list[Any]:
     return blocks
 
 
-def record_table(records: Sequence[Record] | Sequence[ComparisonRecord]) -> str:
+def record_table(records: Iterable[Record | ComparisonRecord]) -> str:
     """Our numbers as a Markdown table: mean ± std, n, t interval, published number and difference."""
     rows = [_row(record) for record in records if isinstance(record, Record) and record.n]
     lines = [_HEAD, ("---",) * len(_HEAD), *rows]

@@ -18,13 +18,14 @@ def write(report: Report, out: str) -> str:
     Raises:
         OSError: the place cannot be written.
     """
-    files = {"runs.csv": str(report.frame.to_csv(index=False, lineterminator="\n"))}
-    files |= table_files("table2", Record, report.table2)
-    files |= table_files("table3", Record, report.table3)
-    files |= table_files("bounds", Record, report.bounds)
-    files |= table_files("comparisons", ComparisonRecord, (*report.reproductions, *report.comparisons))
-    files["report.md"] = markdown(report)
-    write_files(files, out)
+    # One after the other: those of a large study are large.
+    write_files({"runs.csv": str(report.frame.to_csv(index=False, lineterminator="\n"))}, out)
+    write_files(table_files("table2", Record, report.table2), out)
+    write_files(table_files("table3", Record, report.table3), out)
+    write_files(table_files("bounds", Record, report.bounds), out)
+    compared = (*report.reproductions, *report.comparisons)
+    write_files(table_files("comparisons", ComparisonRecord, compared), out)
+    write_files({"report.md": markdown(report)}, out)
     return f"{out.rstrip('/')}/report.md"
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.cells import Cell
 from analysis.comparisons import Comparison
-from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl, style
+from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl, series, style
 from analysis.figures.series import TooManyError, settings_of
 from analysis.values import dataset_title
 
@@ -69,21 +69,32 @@ def draw_all(
     """
     wanted = []
     for dataset in datasets:
-        own = [cell for cell in cells if cell.dataset == dataset]
+        own, chosen = series.fitting(cells, dataset, series.MOST_ROWS)
         wanted += [
-            _Wanted(dataset, kind, module.CAPTION, functools.partial(module.draw, own, dataset))
+            _Wanted(dataset, kind, module.CAPTION + chosen, functools.partial(module.draw, own, dataset))
             for kind, module in _OF_CELLS.items()
         ]
+        own, chosen = series.fitting(cells, dataset, curves.MOST_COLUMNS)
         wanted += [
             _Wanted(
                 dataset,
                 f"curves-{setting}",
-                curves.CAPTION,
+                curves.CAPTION + chosen,
                 functools.partial(curves.draw, own, metrics, anneal, dataset, setting),
             )
             for setting in settings_of(own)
         ]
     return _draw(wanted, advance)
+
+
+def runs_with_curves(cells: Sequence[Cell], datasets: Sequence[str]) -> set[str]:
+    """Names of the runs whose learning curves :func:`draw_all` has a use for."""
+    return {
+        run
+        for dataset in datasets
+        for cell in series.fitting(cells, dataset, curves.MOST_COLUMNS)[0]
+        for run in curves.runs_of(cell)
+    }
 
 
 def draw_differences(compared: Sequence[Comparison], advance: Advance | None = None) -> Pictures:

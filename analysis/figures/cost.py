@@ -32,7 +32,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     }
     if not found:
         return None
-    figure, axes = style.panels(len(found), 3.7, width=style.WIDTH if len(found) > 1 else 4.6)
+    figure, axes = style.panels(len(found), 3.7)
     names = {row.cell.system for rows in found.values() for row in rows}
     keys: dict[str, Line2D] = {}
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):

@@ -12,15 +12,16 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.cells import Cell
 from analysis.figures import marks, series, style
-from analysis.figures.series import Row
 from analysis.values import NOT_A_BOUND, dataset_title
 
-CAPTION = (
-    "Learning curves on the validation split, a line a seed: perplexity above, KL below. Dotted: the epoch "
-    "by which the KL's weight has risen to its full value. Triangles: the learning rate has dropped."
-)
-
 MOST_COLUMNS = 12
+MOST_SEEDS = 50
+
+CAPTION = (
+    f"Learning curves on the validation split, a line a seed (of more than {MOST_SEEDS}, the first): "
+    "perplexity above, KL below. Dotted: the epoch by which the KL's weight has risen to its full value. "
+    "Triangles: the learning rate has dropped."
+)
 
 
 def draw(
@@ -43,7 +44,9 @@ def draw(
         TooManyError: there are more than MOST_COLUMNS cells.
     """
     rows = [
-        row for row in series.rows(cells, dataset, setting) if any(run in curves for run in runs_of(row))
+        row
+        for row in series.rows(cells, dataset, setting)
+        if any(run in curves for run in runs_of(row.cell))
     ]
     if not rows:
         return None
@@ -64,11 +67,11 @@ def draw(
     for column, row in enumerate(rows):
         colour, _ = style.look(row.cell.system, names)
         across = [axis[column] for axis in axes]
-        for run in runs_of(row):
+        for run in runs_of(row.cell):
             if run in curves:
                 _run(across, curves[run], colour)
                 best.append(float(curves[run]["valid_ppl"].min()))
-        ends = {anneal.get(run, 0.0) for run in runs_of(row)} - {0.0}
+        ends = {anneal.get(run, 0.0) for run in runs_of(row.cell)} - {0.0}
         for ax in across if row.cell.num_samples else ():
             for end in ends:
                 ax.axvline(end, color=style.MUTED, ls=(0, (1, 1.2)), lw=1, zorder=1.6)
@@ -87,10 +90,10 @@ def draw(
     return figure
 
 
-def runs_of(row: Row) -> Sequence[str]:
-    """The runs of a row's cell that are done."""
-    average = row.average("nll")
-    return average.runs if average else ()
+def runs_of(cell: Cell) -> Sequence[str]:
+    """The runs of a cell that are done and drawn: of very many seeds the first."""
+    average = cell.averages.get(cell.estimate("nll"))
+    return average.runs[:MOST_SEEDS] if average else ()
 
 
 def _run(across: Sequence[Axes], rows: pd.DataFrame, colour: str) -> None:

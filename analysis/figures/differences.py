@@ -35,8 +35,7 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
     labels = list(dict.fromkeys(_label(c) for c in chosen))
     if len(labels) > MOST_ROWS:
         raise TooManyError(f"{len(labels)} cells and variants, of which {MOST_ROWS} can be shown")
-    width = style.WIDTH if len(settings) > 1 else 4.6
-    figure, axes = style.panels(len(settings), 1.5 + 0.36 * len(labels), width=width, sharey=True)
+    figure, axes = style.panels(len(settings), 1.5 + 0.36 * len(labels), sharey=True)
     names = {c.a.system for c in chosen}
     for ax, setting in zip(axes[0], settings, strict=True):
         ax.axvline(0, color=style.INK, lw=1, zorder=1.8)
@@ -51,6 +50,7 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
                 mfc=colour,
                 mec="none",
                 alpha=0.55,
+                rasterized=len(paired.differences) > marks.MOST_DOTS,
             )
             if paired.mean is None:
                 continue
@@ -60,9 +60,7 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
             ax.plot([paired.mean], [place - 0.08], marker, ms=6, mfc=colour, mec=colour, zorder=3.2)
         ax.set_title(setting)
         ax.set_xlabel("NLL of B - NLL of A, nats")
-        ax.grid(visible=False, axis="y")
-    axes[0][0].set_yticks(range(len(labels)), labels)
-    axes[0][0].set_ylim(len(labels) - 0.4, -0.6)
+    style.name_rows(axes[0], labels)
     style.title(figure, f"{dataset_title(dataset)}: study B minus study A")
     keys: list[Line2D] = marks.common_keys(drawn=True, cited=False)
     style.legend(figure, keys)

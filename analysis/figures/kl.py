@@ -27,7 +27,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     found = {s: rows for s, rows in found.items() if any(row.average("kl") for row in rows)}
     if not found:
         return None
-    figure, axes = style.panels(len(found), 3.9, width=style.WIDTH if len(found) > 1 else 4.6)
+    figure, axes = style.panels(len(found), 3.9)
     names = {row.cell.system for rows in found.values() for row in rows}
     keys: dict[str, Line2D] = {}
     cited = False

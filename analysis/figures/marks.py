@@ -14,6 +14,9 @@ from analysis.published import Derived, Fact
 Along = Literal["x", "y"]
 """The axis on which a value is read."""
 
+MOST_DOTS = 200
+"""Seeds of a cell that are vectors in an SVG; more are pixels there, too."""
+
 _SPREAD = 0.055
 """Between seeds that lie side by side, at most; in places of an axis of names."""
 
@@ -24,7 +27,9 @@ def seeds(ax: Axes, place: float, average: Average, colour: str, along: Along, w
     step = min(_SPREAD, width / max(1, n - 1))
     places = [place + step * (k - (n - 1) / 2) for k in range(n)]
     x, y = (average.values, places) if along == "x" else (places, average.values)
-    ax.plot(x, y, "o", ms=3.2, mfc=colour, mec="none", alpha=0.55, zorder=2.4)
+    # In an SVG thousands of dots as dots would be too heavy to open.
+    dots = n > MOST_DOTS
+    ax.plot(x, y, "o", ms=3.2, mfc=colour, mec="none", alpha=0.55, zorder=2.4, rasterized=dots)
 
 
 def mean(

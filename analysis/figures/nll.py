@@ -25,9 +25,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     labels = list(dict.fromkeys(row.label for rows in found.values() for row in rows))
     names = {row.cell.system for rows in found.values() for row in rows}
     height = 1.5 + 0.36 * len(labels) + 0.12 * sum("\n" in label for label in labels)
-    figure, axes = style.panels(
-        len(found), height, width=style.WIDTH if len(found) > 1 else 4.6, sharey=True
-    )
+    figure, axes = style.panels(len(found), height, sharey=True)
     cited = False
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
         for row in rows:
@@ -41,9 +39,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
                 marks.mean(ax, place - 0.08, average, colour, marker, "x", hollow=NOT_A_BOUND in row.label)
         ax.set_title(setting)
         ax.set_xlabel("test NLL, nats a sentence")
-        ax.grid(visible=False, axis="y")
-    axes[0][0].set_yticks(range(len(labels)), labels)
-    axes[0][0].set_ylim(len(labels) - 0.4, -0.6)
+    style.name_rows(axes[0], labels)
     style.title(figure, f"{dataset_title(dataset)}: NLL by system")
     style.legend(figure, marks.common_keys(drawn=True, cited=cited))
     return figure

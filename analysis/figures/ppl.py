@@ -27,7 +27,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
     if not any(row.average("ppl") for rows in found.values() for row in rows):
         return None
-    figure, axes = style.panels(len(found), 3.7, width=style.WIDTH if len(found) > 1 else 4.6)
+    figure, axes = style.panels(len(found), 3.7)
     names = {row.cell.system for rows in found.values() for row in rows}
     keys: dict[str, Line2D] = {}
     cited = False

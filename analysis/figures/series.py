@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.bounds import missing_cells
 from analysis.cells import Average, Cell, paper_order
+from analysis.leading import MOST_VARIANTS, leading
 from analysis.published import Derived, Fact, find
 from analysis.values import NOT_A_BOUND, SETTINGS, joint_latent, row_label
 
@@ -35,6 +37,23 @@ class Row:
 
 MOST_ROWS = 36
 """Cells that one panel can show."""
+
+
+def fitting(cells: Sequence[Cell], dataset: str, most: int) -> tuple[list[Cell], str]:
+    """The cells of a dataset, of its variants only as many as fit into a panel of ``most`` cells.
+
+    Returns:
+        The cells, and a sentence on which they are; "" where they are all.
+    """
+    every = [cell for cell in cells if cell.dataset == dataset]
+    own = shown = [cell for cell in every if cell.shown]
+    for variants in range(MOST_VARIANTS, 0, -1):
+        own = leading(shown, variants)
+        if max(Counter(cell.setting for cell in own).values(), default=0) <= most:
+            break
+    if len(own) == len(every):
+        return own, ""
+    return own, f" Of the variants of each row only the {variants} with the lowest valid NLL."
 
 
 def settings_of(cells: Sequence[Cell]) -> list[str]:

@@ -38,6 +38,9 @@ _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 WIDTH = 7.2
 """Inches; two panels beside each other."""
 
+_NARROW = 4.6
+"""A panel alone."""
+
 _STYLE: Any = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
@@ -97,12 +100,20 @@ def line_of(position: int) -> Any:
 
 
 def panels(
-    count: int, height: float, *, rows: int = 1, width: float = WIDTH, **shared: Any
+    count: int, height: float, *, rows: int = 1, width: float | None = None, **shared: Any
 ) -> tuple[Figure, list[list[Axes]]]:
     """A figure of ``rows`` × ``count`` axes, ``height`` inches high."""
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width or (WIDTH if count > 1 else _NARROW), height))
     axes = figure.subplots(rows, count, squeeze=False, **shared)
     return figure, [list(row) for row in axes]
+
+
+def name_rows(axes: Sequence[Axes], labels: Sequence[str]) -> None:
+    """Give each label a row, from the top, in panels that lie beside each other and share their y axis."""
+    for ax in axes:
+        ax.grid(visible=False, axis="y")
+    axes[0].set_yticks(range(len(labels)), labels)
+    axes[0].set_ylim(len(labels) - 0.4, -0.6)
 
 
 def title(figure: Figure, text: str) -> None:

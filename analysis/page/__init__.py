@@ -34,6 +34,10 @@ WHAT_A_NUMBER_IS = (
 _FIGURES = ("ppl", "nll", "kl", "latent", "curves")
 
 
+_MOST_NAMED = 100
+"""Failed runs, or damaged files: what is more would bury the rest of the page."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """A figure on the page."""
@@ -70,6 +74,7 @@ def report_page(
         explanation=EXPLANATION,
         basics=WHAT_A_NUMBER_IS,
         retry=RETRY,
+        most=_MOST_NAMED,
         lead=_shown(pictures.drawn, ("bounds",)),
         figures=_shown(pictures.drawn, _FIGURES),
         cost_figures=_shown(pictures.drawn, ("cost",)),

@@ -15,7 +15,19 @@ from analysis.cells import Cell, average_cells
 from analysis.collect import collect
 from analysis.comparisons import compare_family
 from analysis.curves import learning_curves
-from analysis.figures import bounds, cost, curves, differences, draw_all, kl, latent, nll, ppl, style
+from analysis.figures import (
+    bounds,
+    cost,
+    curves,
+    differences,
+    draw_all,
+    kl,
+    latent,
+    nll,
+    ppl,
+    runs_with_curves,
+    style,
+)
 from analysis.studies import open_source
 from lvae_core.record import RunFolder
 
@@ -136,9 +148,23 @@ def test_nothing_to_draw_is_left_out_and_said(tmp_path: Path, write_run: WriteRu
     assert "PTB, bounds: nothing to draw yet" in pictures.left_out
 
 
-def test_more_variants_than_can_be_shown_are_left_out_and_said(tmp_path: Path, write_run: WriteRun) -> None:
+def test_of_many_variants_the_best_are_drawn_and_said_to_be_so(tmp_path: Path, write_run: WriteRun) -> None:
     for k in range(40):
-        write_run("lstm-lm", dataset="toy", learning_rate=1.0 + k)
+        write_run(
+            "lstm-lm", dataset="toy", learning_rate=1.0 + k, estimates={"nll": 100.0 - k, "ppl": 90.0}
+        )
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    pictures = draw_all(cells, ["toy"], {}, {})
+    (nll,) = (picture for picture in pictures.drawn if picture.kind == "nll")
+    assert nll.caption.endswith(" Of the variants of each row only the 12 with the lowest valid NLL.")
+    best = {cell.averages["nll"].runs[0] for cell in cells if cell.averages["nll"].mean < 73}
+    assert runs_with_curves(cells, ["toy"]) == best
+    assert len(best) == 12
+
+
+def test_more_cells_than_can_be_shown_are_left_out_and_said(tmp_path: Path, write_run: WriteRun) -> None:
+    for L in range(1, 41):
+        write_run("lstm-vae", L, dataset="toy")
     cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
     pictures = draw_all(cells, ["toy"], {}, {})
     assert "toy, nll: 40 cells and variants in one setting, of which 36 can be shown" in pictures.left_out
@@ -166,6 +192,7 @@ def test_figures_compute_no_statistics() -> None:
         "analysis.values",
         "analysis.comparisons",
         "analysis.bounds",
+        "analysis.leading",
     }
     allowed |= {"analysis.figures", "matplotlib", "pandas", "__future__"} | set(sys.stdlib_module_names)
     for path in (ROOT / "analysis" / "figures").glob("*.py"):
