@@ -16,7 +16,7 @@ from analysis.records import ComparisonRecord
 from analysis.report import Report
 from analysis.samples import best_runs, sentences
 from analysis.studies import Source
-from analysis.write import table_files, write_files
+from analysis.write import remove_stale, table_files, write_files
 
 if TYPE_CHECKING:
     from analysis.figures import Pictures
@@ -63,7 +63,9 @@ def write_summary(
             folder = wanted.cache.folder if wanted.cache else None
             told = sentences(best, report.frame, data_dir=wanted.data_dir, cache=folder, advance=advance)
     page = report_page(report, pictures, told, wanted.command, refresh)
-    write_files({**_files(pictures), "report.html": page}, wanted.out)
+    drawn = _files(pictures)
+    write_files({**drawn, "report.html": page}, wanted.out)
+    remove_stale(list(drawn), wanted.out, "figures/.report.json")
     return f"{wanted.out.rstrip('/')}/report.html"
 
 
@@ -82,7 +84,9 @@ def write_comparison(compared: Compared, wanted: Wanted, steps: Steps, refresh: 
             pictures = draw_differences(compared.comparisons, advance)
     files = table_files("compare", ComparisonRecord, compared.tables)
     page = compare_page(compared, pictures, wanted.command, refresh)
-    write_files({**files, **_files(pictures), "compare.html": page}, wanted.out)
+    drawn = _files(pictures)
+    write_files({**files, **drawn, "compare.html": page}, wanted.out)
+    remove_stale(list(drawn), wanted.out, "figures/.compare.json")
     return f"{wanted.out.rstrip('/')}/compare.html"
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 from analysis.markdown import markdown, section
 from analysis.records import ComparisonRecord, Record
 from analysis.render import LATEX_HEADER, csv_text, latex_table
 from analysis.report import Report
 from analysis.values import Table
-from lvae_core.record import open_store
+from lvae_core.record import Store, open_store
+from lvae_core.sealed import UnsealedError, seal, unseal
 
 
 def write(report: Report, out: str) -> str:
@@ -38,6 +42,37 @@ def table_files(
         f"{name}.tex": "\n".join([LATEX_HEADER, *map(latex_table, tables)]),
         f"{name}.csv": csv_text(tables, kind),
     }
+
+
+def remove_stale(names: Sequence[str], out: str, register: str) -> None:
+    """Remove the files that an earlier summary wrote and this one, of ``names``, has not.
+
+    ``register`` is a file in ``out`` that names them, each with its digest: one that has been changed since
+    is the user's own and stays.
+    """
+    store = open_store(out)
+    for name, digest in _registered(store, register).items():
+        with contextlib.suppress(FileNotFoundError):
+            if name not in names and _sha256(store.read(name)) == digest:
+                store.delete(name)
+    now = {name: _sha256(store.read(name)) for name in names}
+    store.write(register, seal({"files": now}))
+
+
+def _registered(store: Store, register: str) -> dict[str, str]:
+    try:
+        files = unseal(store.read(register)).get("files")
+    except (FileNotFoundError, UnsealedError):
+        return {}
+    if not isinstance(files, dict):
+        return {}
+    # Whatever it says, nothing outside its own folder is touched.
+    folder = register.rpartition("/")[0]
+    return {f"{folder}/{PurePosixPath(name).name}": str(digest) for name, digest in files.items()}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def write_files(files: Mapping[str, str | bytes], out: str) -> None:

@@ -46,10 +46,10 @@ def measure(place: Path, runs: int, trials: int) -> dict[str, Cost]:
 
     write_runs(place / "study", runs)
     time.sleep(SETTLE_SECONDS)
-    costs = {
+    costs: dict[str, Cost] = {
         "ours, the first time": alone(collate, place),
         "ours, again": alone(collate, place),
-        "ours, again, with all tables": alone(summarize, place),
+        **{f"ours, a whole summary: {stage}": cost for stage, cost in alone(summarize, place).items()},
         "ours, the first time, with learning curves": alone(collate_with_curves, place),
     }
     if trials:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,8 @@ class Cost:
     """How many it found."""
 
 
-def alone(job: Callable[[Path], Cost], folder: Path) -> Cost:
-    """The cost of a job in a fresh process that does nothing else."""
+def alone(job: Callable[[Path], T], folder: Path) -> T:
+    """What comes of a job in a fresh process that does nothing else."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(job, folder).result()
 
@@ -53,18 +57,49 @@ def collate_with_curves(folder: Path) -> Cost:
     return _cost(since, curves["run"].nunique())
 
 
-def summarize(folder: Path) -> Cost:
-    """The frame, as read before, and all tables with their statistics, written as files."""
+def summarize(folder: Path) -> dict[str, Cost]:
+    """Stage -> its cost, of all that ``analysis/summarize.py`` does with the frame read before.
+
+    The memory of a stage is the most that the process has held until its end.
+    """
+    import io
+
+    from rich.console import Console
+
     from analysis.cache import Cache
     from analysis.collect import collect
     from analysis.report import compose
     from analysis.studies import open_source
+    from analysis.summary import Wanted, write_summary
+    from analysis.terminal import print_report
     from analysis.write import write
 
+    costs = {}
     since = time.perf_counter()
-    runs = collect([open_source(str(folder / "study"))], cache=Cache(folder / "cache"))
-    write(compose(runs), str(folder / "summary"))
-    return _cost(since, len(runs.frame))
+
+    def done(stage: str) -> None:
+        nonlocal since
+        costs[stage] = _cost(since, len(runs.frame))
+        since = time.perf_counter()
+
+    @contextlib.contextmanager
+    def step(name: str) -> Iterator[Callable[[int, int], None]]:
+        yield lambda read, total: None
+        done(name)
+
+    source = open_source(str(folder / "study"))
+    runs = collect([source], cache=Cache(folder / "cache"))
+    done("reading")
+    report = compose(runs)
+    done("statistics")
+    out = str(folder / "summary")
+    write(report, out)
+    done("files of tables")
+    print_report(report, Console(file=io.StringIO(), width=100))
+    done("tables on the terminal")
+    write_summary(report, [source], Wanted(out, "benchmarks/collate.py"), step)
+    done("the page")
+    return costs
 
 
 def tune(folder: Path) -> Cost:

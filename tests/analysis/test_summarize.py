@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.write import remove_stale, write_files
 from lvae_core.record import RunFolder
 
 WriteRun = Callable[..., RunFolder]
@@ -103,3 +104,19 @@ def loaded_by(modules: list[str], *unwanted: str) -> list[str]:
     program += f"print(*sorted({set(unwanted)!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return done.stdout.split()
+
+
+def test_figures_of_an_earlier_summary_go_and_files_of_the_user_stay(tmp_path: Path) -> None:
+    out = str(tmp_path / "summary")
+    figures = tmp_path / "summary" / "figures"
+    files = {"figures/a.svg": "old", "figures/b.svg": "old", "figures/c.svg": "old"}
+    write_files(files, out)
+    remove_stale(list(files), out, "figures/.report.json")
+    (figures / "b.svg").write_text("the user's own by now")
+    (figures / "d.svg").write_text("the user's")
+    write_files({"figures/c.svg": "new"}, out)
+    remove_stale(["figures/c.svg"], out, "figures/.report.json")
+    assert sorted(path.name for path in figures.glob("*.svg")) == ["b.svg", "c.svg", "d.svg"]
+    (figures / ".report.json").write_text('{"files": {"figures/d.svg": "x"}}')  # not what was written
+    remove_stale([], out, "figures/.report.json")
+    assert (figures / "d.svg").exists()

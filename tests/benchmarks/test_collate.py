@@ -19,7 +19,10 @@ def test_ours_finds_every_run_and_the_cache_gives_the_same(tmp_path: Path) -> No
     assert again.runs == RUNS
     assert again.seconds > 0
     assert 10 < again.peak_mib < 10_000
-    assert summarize(tmp_path).runs == RUNS
+    stages = summarize(tmp_path)
+    assert {cost.runs for cost in stages.values()} == {RUNS}
+    assert list(stages)[:3] == ["reading", "statistics", "files of tables"]
+    assert (tmp_path / "summary" / "report.html").exists()
     text = (tmp_path / "summary" / "runs.csv").read_text()
     assert text.count(",done,") == RUNS
 
