@@ -117,6 +117,8 @@ def _question(place: str) -> str:
     try:
         service: Any = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)  # type: ignore[no-untyped-call]
         service.GetClusterId(messages.GetClusterIdRequest(), timeout=_ANSWER_SECONDS)
+    except ray.exceptions.AuthenticationError:  # there is no token to show
+        return "UNAUTHENTICATED"
     except grpc.RpcError as error:
         return str(error.code().name)
     finally:

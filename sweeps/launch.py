@@ -150,7 +150,7 @@ class _Round:
                 tune_config=tune.TuneConfig(
                     reuse_actors=True,
                     max_concurrent_trials=at_once or None,
-                    scheduler=InOrder(),  # type: ignore[no-untyped-call]
+                    scheduler=InOrder(),
                     trial_dirname_creator=lambda trial: str(trial.trial_id),
                 ),
                 run_config=tune.RunConfig(

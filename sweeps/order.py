@@ -22,19 +22,26 @@ class InOrder(FIFOScheduler):
     another share of a device, or for an actor that is being reset.
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._places: dict[str, int] = {}
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """See :class:`ray.tune.schedulers.TrialScheduler`."""
+        self._places[trial.trial_id] = len(self._places)
+
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """See :class:`ray.tune.schedulers.TrialScheduler`."""
-        # What is free is known to nothing that is public.
+        # What is free is known to nothing that is public. All trials are thousands, most of them over.
         controller = tune_controller._tune_controller
         free, resetting = controller._actor_cache, controller._resetting_trials
-        if free.num_cached_objects:
-            trial: Trial
-            for trial in controller.get_trials():
-                waits = trial.status == Trial.PENDING and trial not in resetting
-                if waits and free.has_cached_object(trial.placement_group_factory):
-                    return trial
-        chosen: Trial | None = super().choose_trial_to_run(tune_controller)
-        return chosen
+        waiting: list[Trial] = sorted(
+            controller._pending_trials, key=lambda trial: self._places[trial.trial_id]
+        )
+        for trial in waiting if free.num_cached_objects else ():
+            if trial not in resetting and free.has_cached_object(trial.placement_group_factory):
+                return trial
+        return waiting[0] if waiting else None
 
 
 def concurrency(names: Sequence[str], cells: Mapping[str, str], speed: Speed, limit: int) -> int:

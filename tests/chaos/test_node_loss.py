@@ -95,3 +95,24 @@ def test_a_driver_that_dies_leaves_the_cluster_to_the_next_one(tmp_path, scratch
             assert second.wait() == 0, second.output
     assert runs.table() == undisturbed_table
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.slow  # tests/sweeps/test_head.py has a fast one
+def test_a_head_that_dies_ends_the_launch_with_one_line(tmp_path, scratch, undisturbed_table):
+    runs = Runs(tmp_path)
+    with cluster(head_cpus=0) as nodes:
+        nodes.add(cpus=2)
+        first = Launch(tmp_path, scratch, "--address", nodes.address, environment=nodes.environment)
+        with closing(first):
+            until(lambda: any(runs.rows(name) > EVERY for name in runs.claims()), first)
+            die(nodes.head)
+            assert first.wait() == 2, first.output
+        assert first.output.splitlines()[-1].startswith(
+            f"error: --address {nodes.address}: its head has not"
+        )
+        assert len(runs.done()) < RUNS
+    with cluster(head_cpus=2) as others:
+        second = Launch(tmp_path, scratch, "--address", others.address, environment=others.environment)
+        with closing(second):
+            assert second.wait() == 0, second.output
+    assert runs.table() == undisturbed_table

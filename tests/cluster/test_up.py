@@ -101,8 +101,29 @@ def test_a_client_without_the_token_is_refused(up, token):
         "uthenticat" in submitted.stdout + submitted.stderr or "oken" in submitted.stdout + submitted.stderr
     )
     assert launched.returncode == 2, launched.stdout + launched.stderr
-    assert "error: --address auto: " in launched.stderr
+    (line,) = launched.stderr.splitlines()
+    assert line.startswith("error: --address auto: does not let us in; ")
     assert results(up.shared / "refused") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--storage {} --gpus-per-run auto", "no node can take a run of 1 CPUs and 1 GPUs"),
+        ("--storage results", "is in the copy of the code that came with the job"),
+        ("--storage /tmp/results", "does not see /tmp/results"),
+        ("--storage {} --max-concurrent 0", "--max-concurrent 0: must be at least 1"),
+    ],
+)
+def test_a_job_that_cannot_go_well_ends_with_one_line(up, options, message):
+    done = up.at_desk(f"{SUBMIT} -- {GRID} --study no {options.format(up.shared)}")
+    assert done.returncode != 0
+    assert "exit code 2" in done.stdout
+    # Once as it streams, once in Ray's summary.
+    lines = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
+    assert len(set(lines)) == 1, done.stdout
+    assert message in lines[0]
+    assert results(up.shared / "no") == []
 
 
 def test_the_dashboard_answers_on_the_head_alone(up):
@@ -210,7 +231,8 @@ def test_down_leaves_no_process_behind(up):
     done = up.at_desk(f"ray down -y {FILE}", seconds=200)
     assert done.returncode == 0, done.stdout + done.stderr
     for host in (up.head, up.workers[1]):
-        assert until(lambda host=host: host.processes() == [], seconds=240), host.processes()
+        gone = until(lambda host=host: host.processes() == [], seconds=240)
+        assert gone, f"{host.address}: {host.processes()}\n{done.stdout[-4000:]}{done.stderr[-2000:]}"
 
 
 def test_hosts_leave_nothing_behind():

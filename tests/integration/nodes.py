@@ -47,6 +47,11 @@ class Cluster:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         return {**kept, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
 
+    @property
+    def head(self) -> int:
+        """The process number of what has started the head's processes."""
+        return self._starts[0].pid
+
     def add(
         self,
         *,

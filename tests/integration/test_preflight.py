@@ -68,12 +68,14 @@ def is_fine(done: subprocess.CompletedProcess[str], check: str) -> bool:
     return set(told(done, check, 2).split("ok")) == {""}
 
 
-def test_who_has_another_token_is_told_so_in_one_line(two_nodes, tmp_path):
+@pytest.mark.parametrize("tokens", [{"RAY_AUTH_TOKEN": "0" * 64}, {}], ids=["another", "none"])
+def test_who_has_not_the_token_is_told_so_in_one_line(two_nodes, tokens, tmp_path):
     nodes, _ = two_nodes
+    kept = {name: value for name, value in nodes.environment.items() if name != "RAY_AUTH_TOKEN"}
     done = subprocess.run(
         [sys.executable, str(GRID), *TOY, "--address", nodes.address],
         capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-        env={**nodes.environment, "RAY_AUTH_TOKEN": "0" * 64},
+        env={**kept, **tokens, "HOME": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
