@@ -39,11 +39,11 @@ def objective(
     device = batch.words.device
     masks = rng.torch_generator(config.seed, "dropout", step, device=device)
     if model.encoder is None:
-        nll = -model.mean_log_likelihood(batch, None, masks)
+        nll = model.mean_nll(batch, None, masks)
         return Objective(nll, nll.detach(), torch.zeros_like(nll))
     q = model.encoder(batch, masks)
     size = (*draws_and_group(config), *q.mean.shape)  # (S, G, B, Z)
     noise = send(rng.normal(config.seed, "latent", step, size=size), device).to(q.mean.dtype)
-    reconstruction = -model.mean_log_likelihood(batch, q.sample(noise), masks)
+    reconstruction = model.mean_nll(batch, q.sample(noise), masks)
     kl = q.kl().mean()
     return Objective(reconstruction + kl_weight * kl, (reconstruction + kl).detach(), kl.detach())

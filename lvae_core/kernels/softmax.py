@@ -43,6 +43,8 @@ class Softmax(nn.Linear):
     def __init__(self, hidden_size: int, num_classes: int, *, bias: bool) -> None:
         super().__init__(hidden_size, num_classes, bias=bias)
         self.weight = nn.Parameter(self.weight.detach().T.contiguous().T)
+        # Its gradient may be as rounded as the product that gives it: half the memory to write and read.
+        self.weight.grad_dtype = None
 
     def log_likelihood(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """log p(target) of every row, for evaluation: (rows, H) and (rows,) -> (rows,), nats."""
@@ -59,22 +61,23 @@ class Softmax(nn.Linear):
                 parts.append(own.to(hidden.dtype))
         return torch.cat(parts)
 
-    def total_log_likelihood(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Σ log p(target) over the rows, for training: a scalar, nats, differentiable once.
+    def total_log_likelihood(self, hidden: Tensor, targets: Tensor, factor: float = 1.0) -> Tensor:
+        """Σ log p(target) over the rows times ``factor``, for training: a scalar, differentiable once.
 
         The gradients are made with the logits still at hand, so that no logit is stored for the backward
-        pass or computed twice.
+        pass or computed twice; a factor given here costs nothing, where one on the result costs a pass
+        over the gradient of M1.
         """
         if self.arithmetic == "reference":
-            return reference.log_likelihood(hidden, self.weight, self.bias, targets).sum()
+            return factor * reference.log_likelihood(hidden, self.weight, self.bias, targets).sum()
         total: Tensor = _TotalLogLikelihood.apply(  # type: ignore[no-untyped-call]
-            hidden, self.weight, self.bias, targets, self.arithmetic
+            hidden, self.weight, self.bias, targets, factor, self.arithmetic
         )
         return total
 
 
 class _TotalLogLikelihood(torch.autograd.Function):
-    """Σ log p. With δ = softmax − onehot(target), −Σ log p has d/dh = δ M1ᵀ, d/dM1 = hᵀ δ, d/db = Σ δ."""
+    """f Σ log p. With δ = softmax − onehot(target): d/dh = −f δ M1ᵀ, d/dM1 = −f hᵀ δ, d/db = −f Σ δ."""
 
     @staticmethod
     def forward(
@@ -83,42 +86,53 @@ class _TotalLogLikelihood(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         targets: Tensor,
+        factor: float,
         arithmetic: Arithmetic,
     ) -> Tensor:
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
         d_hidden = torch.empty_like(hidden)
         d_weight: Tensor | None = None
         d_bias = None if bias is None else torch.zeros_like(bias)
-        factor, offset = _factors(weight, bias, arithmetic)
+        matrix, offset = _factors(weight, bias, arithmetic)
         for rows in _chunks(hidden, weight, CHUNK_LOGITS):
             states, target = cast(hidden[rows], arithmetic), targets[rows]
-            delta = factor.new_empty(len(states), len(factor))
+            delta = matrix.new_empty(len(states), len(matrix))
             for part in _chunks(states, weight, PART_LOGITS):
-                logits = _logits(states[part], factor, offset, arithmetic)
+                logits = _logits(states[part], matrix, offset, arithmetic)
                 torch.softmax(logits, -1, out=delta[part])
                 total += _own(logits, delta[part], target[part], arithmetic).sum(dtype=torch.float64)
             delta = cast(delta, arithmetic)
             each = torch.arange(len(target), device=target.device)
             delta[each, target] = cast(delta[each, target] - 1, arithmetic)
             if d_bias is not None:
-                d_bias += delta.sum(0, dtype=d_bias.dtype)
-            d_hidden[rows] = cast(delta @ factor, arithmetic)
-            # Like M1 it lies in memory as (H, V). A product in bfloat16 is added up in float32.
+                d_bias.sub_(delta.sum(0, dtype=d_bias.dtype), alpha=factor)
+            # As (M1 δᵀ)ᵀ: oneDNN takes up to twice as long for δ M1ᵀ.
+            torch.mul(cast(matrix.T @ delta.T, arithmetic).T, -factor, out=d_hidden[rows])
+            scaled = cast(hidden[rows].T * -factor, arithmetic).contiguous()  # (H, rows)
+            # Like M1 it lies in memory as (H, V). Products in bfloat16 are added up in float32.
             if d_weight is None:
-                d_weight = cast(states.T.contiguous() @ delta, arithmetic).to(weight.dtype).T
+                d_weight = cast(scaled @ delta, arithmetic).T
             elif arithmetic == "float32":
-                d_weight.T.addmm_(states.T, delta)
+                d_weight.T.addmm_(scaled, delta)
             else:
-                d_weight.T.add_(cast(states.T.contiguous() @ delta, arithmetic))
-        ctx.save_for_backward(d_hidden, d_weight, d_bias)
-        return total.to(hidden.dtype)
+                d_weight = d_weight.to(weight.dtype)
+                d_weight.T.add_(cast(scaled @ delta, arithmetic))
+        ctx.gradients = d_hidden, d_weight, d_bias
+        return (factor * total).to(hidden.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        d_hidden, d_weight, d_bias = ctx.saved_tensors
-        scale = -grads[0]
-        return d_hidden * scale, d_weight * scale, None if d_bias is None else d_bias * scale, None, None
+        (scale,) = grads
+        gradients = ctx.gradients
+        if gradients is None:
+            raise RuntimeError("the gradients of this sum have been handed out by an earlier backward pass")
+        if ASKING_WAITS[scale.device.type] or float(scale) != 1:
+            gradients = tuple(None if gradient is None else gradient * scale for gradient in gradients)
+        else:
+            # Held nowhere else, they become the parameters' own without a copy.
+            ctx.gradients = None
+        return *gradients, None, None, None
 
 
 def _chunks(hidden: Tensor, weight: Tensor, logits: Mapping[str, int]) -> Iterator[slice]:

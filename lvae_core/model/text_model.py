@@ -69,15 +69,15 @@ class TextModel(nn.Module):
         by_position.index_copy_(1, batch.positions, values.view(S, P))
         return by_position.view(S, *batch.words.shape).sum(-1)
 
-    def mean_log_likelihood(self, batch: Batch, z: Tensor | None, masks: torch.Generator) -> Tensor:
-        """Mean over draws and sentences of log p(x | z), with dropout: the training objective's term.
+    def mean_nll(self, batch: Batch, z: Tensor | None, masks: torch.Generator) -> Tensor:
+        """Mean over draws and sentences of −log p(x | z), with dropout: the training objective's term.
 
         Takes what :meth:`log_likelihood` takes; ``masks`` draws dropout. A scalar, nats a sentence.
         """
         hidden = dropout(self.hidden(batch, z, masks), self.dropout, masks)  # (S, P, H)
         S = len(hidden)
-        total = self.output.total_log_likelihood(hidden.flatten(0, 1), self.targets(batch).repeat(S))
-        return total / (S * len(batch.words))
+        factor = -1 / (S * len(batch.words))
+        return self.output.total_log_likelihood(hidden.flatten(0, 1), self.targets(batch).repeat(S), factor)
 
     def targets(self, batch: Batch) -> Tensor:
         """The P predicted words of all sentences, (P,)."""

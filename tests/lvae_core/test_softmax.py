@@ -72,9 +72,29 @@ def test_total_passes_gradcheck(chunked, inputs):
     hidden, layer, targets = inputs
 
     def total(hidden, *_parameters):
-        return layer.total_log_likelihood(hidden, targets)
+        return 1.3 * layer.total_log_likelihood(hidden, targets, factor=-0.7)
 
     assert torch.autograd.gradcheck(total, (hidden, *layer.parameters()))
+
+
+def test_a_factor_within_is_one_in_front(chunked, inputs):
+    hidden, layer, targets = inputs
+    leaves = [hidden, *layer.parameters()]
+    within = layer.total_log_likelihood(hidden, targets, factor=-0.7)
+    in_front = -0.7 * -F.cross_entropy(F.linear(hidden, layer.weight, layer.bias), targets, reduction="sum")
+    torch.testing.assert_close(within, in_front, rtol=1e-12, atol=1e-12)
+    for a, b in zip(
+        torch.autograd.grad(within, leaves), torch.autograd.grad(in_front, leaves), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-12)
+
+
+def test_a_second_backward_pass_is_refused_rather_than_wrong(inputs):
+    hidden, layer, targets = inputs
+    total = layer.total_log_likelihood(hidden, targets)
+    total.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="earlier backward pass"):
+        total.backward()
 
 
 def test_a_second_derivative_is_refused_rather_than_wrong(inputs):

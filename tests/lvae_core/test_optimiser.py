@@ -1,0 +1,42 @@
+"""The gradient step against the formula, with gradients that are rounded parameters of either layout."""
+
+import pytest
+import torch
+from torch.nn import Parameter
+
+from lvae_core import optimiser
+
+
+def of(values: torch.Tensor, gradient: torch.Tensor) -> Parameter:
+    parameter = Parameter(values)
+    if hasattr(parameter, "grad_dtype"):
+        parameter.grad_dtype = None
+    parameter.grad = gradient
+    return parameter
+
+
+@pytest.mark.parametrize("block", [1, 7, 2**18], ids=lambda n: f"blocks of {n}")
+@pytest.mark.parametrize("limit", [0.0, 1.5, 1e6], ids=["no limit", "clipped", "below the limit"])
+def test_a_step_follows_the_formula(block, limit, monkeypatch):
+    monkeypatch.setattr(optimiser, "BLOCK_NUMBERS", {"cpu": block})
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*size: int) -> torch.Tensor:
+        return torch.randn(*size, generator=generator)
+
+    parameters = [
+        of(normal(5), normal(5)),
+        of(normal(4, 6), normal(4, 6).bfloat16()),
+        of(normal(6, 4).T, normal(6, 4).bfloat16().T),
+    ]
+    before = [p.detach().double() for p in parameters]
+    gradients = [p.grad.double() for p in parameters]
+    norm = torch.cat([g.flatten() for g in gradients]).norm()
+    scale = min(1.0, limit / float(norm)) if limit else 1.0
+    assert (scale < 1) == (limit == 1.5)
+    optimiser.descend(parameters, 0.5, limit)
+    for parameter, old, gradient in zip(parameters, before, gradients, strict=True):
+        torch.testing.assert_close(
+            parameter.detach().double(), old - 0.5 * scale * gradient, rtol=1e-5, atol=1e-6
+        )
+        assert parameter.grad is None
