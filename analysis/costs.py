@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from analysis.bounds import tightest
@@ -23,7 +24,7 @@ def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
         lines += [_line(cell) for cell in own if cell.setting == setting]
     most = max((cell.hours.mean for cell in own if cell.hours), default=0.0)
     columns = (
-        Column("hours a run", decimals=2 if most >= 0.1 else 4),
+        Column("hours a run", decimals=2 if most >= 0.1 else 1 - math.floor(math.log10(most or 1.0))),
         Column("hours in all"),
         Column("n"),
         Column("valid NLL"),

@@ -22,6 +22,9 @@ CAPTION = (
     "(filled) rise. What lies between is not paid for. Compare with LSTM-LM by filled marks only."
 )
 
+LEAST_GAP = 0.05
+"""Nats; a smaller one would be named 0.0."""
+
 _DASHES = (0, (4, 1.6))
 
 
@@ -156,7 +159,7 @@ def _cite_and_measure(ax: Axes, row: Row, place: float, colour: str, legend: _Le
             marks.published(ax, place, fact, style.INK, "y", 0.2)
             legend.cited = True
     value, averages = series.gap(row), row.cell.averages
-    if not value or "nll_joint" not in averages:
+    if not value or value < LEAST_GAP or "nll_joint" not in averages:
         return
     ends = averages["nll_elbo"].mean, averages["nll_joint"].mean
     arrow = {"arrowstyle": "<->", "color": colour, "lw": 0.9, "shrinkA": 5, "shrinkB": 5}

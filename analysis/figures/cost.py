@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -39,12 +40,27 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         for row in rows:
             _row(ax, row, names, keys)
         ax.set_title(setting)
-        ax.set_xlabel("device-hours a run")
         ax.set_xlim(left=0)
+    unit, per_hour = _unit(max(ax.get_xlim()[1] for ax in axes[0]))
+    for ax in axes[0]:
+        ax.set_xlabel(f"device-{unit} a run")
+        ax.xaxis.set_major_locator(ticker.FixedLocator(_ticks(ax.get_xlim()[1], per_hour)))
+        ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda hours, _: f"{hours * per_hour:.4g}"))
     axes[0][0].set_ylabel("tightest valid NLL, nats")
     style.title(figure, f"{dataset_title(dataset)}: cost against NLL")
     style.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=False)])
     return figure
+
+
+def _unit(hours: float) -> tuple[str, int]:
+    """The largest unit of which there are two at least, and how many of it make an hour."""
+    units = (("hours", 1), ("minutes", 60), ("seconds", 3600))
+    return next((unit for unit in units if hours * unit[1] >= 2), units[-1])
+
+
+def _ticks(hours: float, per_hour: int) -> list[float]:
+    """A few round numbers of the unit, in hours."""
+    return [tick / per_hour for tick in ticker.MaxNLocator(5).tick_values(0, hours * per_hour)]
 
 
 def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> None:

@@ -31,7 +31,7 @@ from analysis.figures import (
 from analysis.studies import open_source
 from lvae_core.record import RunFolder
 
-from .conftest import grid_writer
+from .conftest import grid_writer, run_writer
 
 WriteRun = Callable[..., RunFolder]
 ROOT = Path(__file__).resolve().parents[2]
@@ -203,3 +203,34 @@ def test_figures_compute_no_statistics() -> None:
                 assert {name, name.split(".")[0], ".".join(name.split(".")[:2])} & allowed, (
                     f"{path}: {name}"
                 )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit", "shown"),
+    [(12.0, "seconds", 12.0), (600.0, "minutes", 10.0), (36000.0, "hours", 10.0)],
+)
+def test_cost_is_told_in_a_unit_that_reads_well(
+    tmp_path: Path, seconds: float, unit: str, shown: float
+) -> None:
+    for seed in range(3):
+        times = {"train_seconds": seconds - 2, "evaluate_seconds": 2.0}
+        run_writer(tmp_path)(seed=seed, result=times)
+    ax = drawn(cost, average_cells(collect([open_source(str(tmp_path / "study"))]).frame), "ptb").axes[0]
+    assert ax.get_xlabel() == f"device-{unit} a run"
+    # The mark of the mean lies where the axis says so many of the unit.
+    ticks = {
+        float(label.get_text()): x for label, x in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True)
+    }
+    (a, at_a), (b, at_b) = sorted(ticks.items())[:2]
+    mean = ax.get_lines()[-1].get_xdata()[0]
+    assert a + (mean - at_a) / (at_b - at_a) * (b - a) == pytest.approx(shown)
+
+
+@pytest.mark.parametrize(("gap", "named"), [(0.02, False), (0.12, True)])
+def test_ways_to_count_are_named_apart_where_they_are(tmp_path: Path, gap: float, named: bool) -> None:
+    for L, joint in ((1, 100.0), (5, 100.0 + gap)):
+        for seed in range(3):
+            values = {"nll_elbo": 100.0, "nll_joint": joint, "kl": gap / 4, "ppl_elbo": 90.0}
+            run_writer(tmp_path)("lstm-vae-avg", L, seed=seed, estimates=values)
+    figure = drawn(bounds, average_cells(collect([open_source(str(tmp_path / "study"))]).frame), "ptb")
+    assert any("apart" in text.get_text() for text in figure.axes[0].texts) == named
