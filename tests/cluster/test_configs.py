@@ -34,8 +34,8 @@ def test_ray_accepts_it(name):
     # Nothing of Ray's own defaults, such as the installation of another Ray, is left in it.
     assert config["setup_commands"] == read(name)["setup_commands"]
     assert config["head_setup_commands"][: len(config["setup_commands"])] == config["setup_commands"]
-    for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
-        assert [line for line in commands if "ray start" in line] == [commands[-1]]
+    assert ["ray start" in line for line in config["head_start_ray_commands"]] == [False, True]
+    assert config["worker_start_ray_commands"] == ["ray stop", "bash ~/lvae/clusters/join.sh"]
 
 
 @pytest.mark.parametrize("name", FILES)
