@@ -108,7 +108,8 @@ def test_killed_drivers_again_and_again(seed, tmp_path, undisturbed_table):
     while True:
         launch = Launch(tmp_path, scratch)
         with closing(launch):
-            time.sleep(moment.uniform(1.0, 20.0))
+            # Later and later, so that a machine that starts slowly gets on.
+            time.sleep(moment.uniform(1.0, 20.0 + 2 * kills))
             if launch.process.poll() is None:
                 launch.process.send_signal(signal.SIGKILL)
             if launch.wait() == 0:
