@@ -19,6 +19,9 @@ from sweeps.resources import Resources
 
 _IDLE_SECONDS = 60.0
 
+MANY = 1000
+"""Runs, after which Tune is some seconds at its own records of them."""
+
 
 class Interrupt:
     """Ctrl-C, or SIGTERM: the first asks for an end, the second is one (KeyboardInterrupt)."""
@@ -63,7 +66,7 @@ class Watch(tune.Callback):
         self._display, self._board, self._interrupt = display, display.board, interrupt
         self._elsewhere, self._lost, self._starved = elsewhere, lost, starved
         self._resources = resources
-        self._told = False
+        self._told = self._closing = False
         self.has_begun = False
         """Whether any run has."""
         self._busy = time.monotonic()
@@ -116,6 +119,10 @@ class Watch(tune.Callback):
             self._busy = time.monotonic()
         self._elsewhere.look()
         self._display.refresh()
+        board = self._board
+        if len(trials) >= MANY and not (self._closing or board.running or board.waiting or board.elsewhere):
+            self._display.say("all runs have ended; Ray is closing its books")
+            self._closing = True
 
     def over(self) -> bool:
         """Whether an interrupt has been served: no run is under way any more."""
