@@ -22,7 +22,10 @@ class LSTM(nn.LSTM):
     def forward(  # type: ignore[override]
         self, inputs: Tensor, state: State | None = None
     ) -> tuple[Tensor, State]:
-        """States of every step (rows, T, H) and the last (h, c), all in the dtype of ``inputs``."""
+        """States of every step (rows, T, H), as rounded as their products, and the last (h, c).
+
+        The states are the larger tensor by far: who reads a part of them, or their mean, converts that.
+        """
         if self.arithmetic != "bfloat16":
             return super().forward(inputs, state)
         if state is None:
@@ -36,7 +39,7 @@ class LSTM(nn.LSTM):
             has_biases=True, num_layers=1, dropout=0.0, train=self.training, bidirectional=False,
             batch_first=True,
         )  # fmt: skip
-        return states.to(inputs.dtype), (h.to(inputs.dtype), c.to(inputs.dtype))
+        return states, (h.to(inputs.dtype), c.to(inputs.dtype))
 
     def __call__(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Typed face of ``forward``."""

@@ -44,7 +44,7 @@ class LSTMDecoder(nn.Module):
             masks: draws dropout; None: no dropout. The N decoders share the masks of the words.
 
         Returns:
-            (N, B, T, H).
+            (N, B, T, H), as the LSTM gives them.
         """
         B, T = inputs.shape
         embedded = dropout(self._embed(inputs, masks), self.dropout, masks)  # (B, T, D)
@@ -68,7 +68,7 @@ class LSTMDecoder(nn.Module):
         embedded = self._embed(words, None)
         joined = embedded if z is None else torch.cat([embedded, z], dim=-1)
         hidden, state = self.lstm(joined.unsqueeze(1), state)
-        return hidden.squeeze(1), state
+        return hidden.squeeze(1).to(joined.dtype), state
 
     def _embed(self, words: Tensor, masks: torch.Generator | None) -> Tensor:
         if self.embedding is None:

@@ -34,6 +34,7 @@ class LSTMEncoder(nn.Module):
         states, _ = self.lstm(embedded)  # (B, T, H)
         # Padding lies to the right, so the state at w_T has seen nothing of it.
         last = states[torch.arange(len(states), device=states.device), batch.lengths - 1]  # (B, H)
+        last = last.to(embedded.dtype)
         return Gaussian(self.to_mean(last), self.to_log_variance(last))
 
     def __call__(self, batch: Batch, masks: torch.Generator | None = None) -> Gaussian:

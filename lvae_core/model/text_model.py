@@ -85,6 +85,7 @@ class TextModel(nn.Module):
 
     def hidden(self, batch: Batch, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
         """The decoder's states at the P predicted words, averaged over each group: (S, P, H)."""
+        dtype = self.output.weight.dtype
         start = batch.words.new_full((len(batch.words), 1), self.start_id)
         inputs = torch.cat([start, batch.words[:, :-1]], dim=1)  # <s>, w_1..w_{T-1}
         if z is None:
@@ -92,5 +93,7 @@ class TextModel(nn.Module):
         else:
             S, G, B, Z = z.shape
             states = self.decoder(inputs, z.reshape(S * G, B, Z), masks)
-            states = states.view(S, G, *states.shape[1:]).mean(1)  # Eq. 7
-        return states.flatten(1, 2).index_select(1, batch.positions)
+            states = states.view(S, G, *states.shape[1:])
+            # Eq. 7: a sum divided, whose gradient is divided before it is spread over the group.
+            states = states.sum(1, dtype=dtype) / G if G > 1 else states.squeeze(1)
+        return states.flatten(1, 2).index_select(1, batch.positions).to(dtype)
