@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -13,7 +14,6 @@ from analysis.render import LATEX_HEADER, csv_text, latex_table
 from analysis.report import Report
 from analysis.values import Table
 from lvae_core.record import Store, open_store
-from lvae_core.sealed import UnsealedError, seal, unseal
 
 
 def write(report: Report, out: str) -> str:
@@ -56,13 +56,13 @@ def remove_stale(names: Sequence[str], out: str, register: str) -> None:
             if name not in names and _sha256(store.read(name)) == digest:
                 store.delete(name)
     now = {name: _sha256(store.read(name)) for name in names}
-    store.write(register, seal({"files": now}))
+    store.write(register, json.dumps(now, indent=1, sort_keys=True).encode())
 
 
 def _registered(store: Store, register: str) -> dict[str, str]:
     try:
-        files = unseal(store.read(register)).get("files")
-    except (FileNotFoundError, UnsealedError):
+        files = json.loads(store.read(register))
+    except (FileNotFoundError, ValueError):  # a damaged one says nothing, and nothing is removed
         return {}
     if not isinstance(files, dict):
         return {}
