@@ -125,27 +125,34 @@ def test_every_failure_has_its_class_and_stops_no_other_run(tmp_path, scratch):
 
 
 @pytest.mark.slow
-def test_an_environment_that_breaks_under_way_is_a_failure_of_code(tmp_path, scratch):
-    """Processes that cannot start any more are not tried for ever; those at work go on."""
+def test_an_environment_that_breaks_under_way_is_a_failure_of_code(tmp_path, scratch, undisturbed_table):
+    """Processes that cannot start any more are not tried for ever, and what they were to do is not lost."""
     runs = Runs(tmp_path)
     script = copy_of_the_code(tmp_path / "code")
-    launch = Launch(
-        tmp_path, scratch, grid=GRID, script=script, environment={"PYTHONPATH": str(tmp_path / "code")}
-    )
+    given = {"grid": GRID, "script": script, "environment": {"PYTHONPATH": str(tmp_path / "code")}}
+    launch = Launch(tmp_path, scratch, **given)
+    module = tmp_path / "code" / "lvae_core" / "schedule.py"
     with closing(launch):
         until(lambda: len(runs.claims()) == 2, launch)
-        (tmp_path / "code" / "lvae_core" / "schedule.py").write_text("raise OSError('damaged')\n")
-        os.kill(min(runs.claims().items())[1], signal.SIGKILL)
+        sound = module.read_text()
+        module.write_text("raise OSError('damaged')\n")
+        # Both: a process that is left would do all the runs.
+        for pid in runs.claims().values():
+            os.kill(pid, signal.SIGKILL)
         assert launch.wait() == 1, launch.output
-    # Not the killed run, if the process that is left takes it up, but whichever was to begin in a new one.
     failed = set(runs.names()) - set(runs.done())
     assert failed
-    assert runs.done(), "the run in the other process goes on"
     for run in failed:
         failure = runs.json(run, "failure.json")
         assert (failure["class"], failure["attempt"]) == ("code", 1)
         assert "its process could not start: OSError: damaged" in failure["message"]
         assert "raise OSError(" in failure["traceback"]
+
+    module.write_text(sound)
+    mended = Launch(tmp_path, scratch, "--retry-failed", **given)
+    with closing(mended):
+        assert mended.wait() == 0, mended.output
+    assert runs.table() == undisturbed_table
 
 
 @pytest.mark.slow
