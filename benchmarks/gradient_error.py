@@ -155,7 +155,7 @@ def gradients(
     with mock.patch.object(precision, "multiplies_bfloat16", return_value=way.real):
         loss = objective(model, batch, case.config, kl_weight=1.0, step=step).loss
         loss.backward()  # type: ignore[no-untyped-call]
-    each = {name: parameter.grad.double() for name, parameter in model.named_parameters()}  # type: ignore[union-attr]
+    each = {name: parameter.grad.to_dense().double() for name, parameter in model.named_parameters()}  # type: ignore[union-attr]
     whole = torch.cat([grad.flatten() for grad in each.values()])
     return {"loss": loss.detach().double(), **each, "all gradients": whole}
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-NUMERICS_VERSION = 5
+NUMERICS_VERSION = 6
 """Raised by every change of the core that changes a run's numbers; part of the fingerprint."""
 
 Setting = Literal["standard", "inputless"]

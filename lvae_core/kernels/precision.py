@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -41,6 +42,27 @@ def cast(x: Tensor, arithmetic: Arithmetic) -> Tensor:
         return x
     rounded = x.bfloat16()
     return rounded if multiplies_bfloat16(x.device) else rounded.to(x.dtype)
+
+
+BLOCK_NUMBERS = {"cpu": 2**18, "cuda": 2**26}
+"""Numbers of a rounded tensor that are converted at once: few enough for a cache."""
+
+
+def in_blocks(full: Tensor, rounded: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """``full`` beside ``rounded``, both of one dtype: block by block where that takes a conversion.
+
+    Args:
+        full: of any layout in memory.
+        rounded: of its shape and layout, of its dtype or a smaller one.
+    """
+    if full.dtype == rounded.dtype:
+        yield full, rounded
+        return
+    outer = max(range(full.dim()), key=full.stride)  # along which memory is cut in one place
+    size = max(1, BLOCK_NUMBERS[full.device.type] * full.shape[outer] // full.numel())
+    pieces = (torch.split(tensor, size, outer) for tensor in (full, rounded))
+    for part, converted in zip(*pieces, strict=True):
+        yield part, converted.to(part.dtype)
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:

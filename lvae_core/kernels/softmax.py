@@ -1,8 +1,8 @@
 """The softmax layer: log-likelihoods of words under logits = h M1, a bounded number of rows at a time.
 
 The logits of a batch are by far its largest tensor (rows × V). No function here ever holds more than a
-chunk of them, so memory does not grow with L, with the sentence length or with S; and what fits into a
-processor's cache is not fetched again between the product, the softmax and the gradients.
+chunk of them, so memory does not grow with L, with the sentence length or with S; and probabilities take
+the place of their logits: what costs time here is memory that is touched.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lvae_core.kernels import reference
-from lvae_core.kernels.precision import Arithmetic, cast
+from lvae_core.kernels.precision import Arithmetic, cast, in_blocks
 
-CHUNK_LOGITS = {"cpu": 2**24, "cuda": 2**26}
-"""Logits held at once: in float32 64 MiB on a CPU, so that gradients are summed over few chunks; 256 MiB
-on a GPU, to keep it busy."""
+CHUNK_BYTES = {"cpu": 2**26, "cuda": 2**28}
+"""Logits held at once: many, so that M1 is fetched and its gradients are added up seldom."""
 
-PART_LOGITS = {"cpu": 2**22, "cuda": 2**26}
-"""Logits made at once: few enough for a CPU's cache to have them still when the softmax is taken."""
+BRIEF_BYTES = {"cpu": 2**23, "cuda": 2**28}
+"""The same where rounded logits are not kept for gradients: few enough for a CPU's cache to have most of
+them still when the softmax is taken."""
 
 ASKING_WAITS = {"cpu": False, "cuda": True}
 """Whether looking at a number means waiting for it; where not, a pass over the logits is often saved."""
@@ -50,15 +50,12 @@ class Softmax(nn.Linear):
         """log p(target) of every row, for evaluation: (rows, H) and (rows,) -> (rows,), nats."""
         if self.arithmetic == "reference":
             return reference.log_likelihood(hidden, self.weight, self.bias, targets)
-        factor, bias = _factors(self.weight, self.bias, self.arithmetic)
-        parts = []
-        for rows in _chunks(hidden, self.weight, PART_LOGITS):
-            logits = _logits(hidden[rows], factor, bias, self.arithmetic)
-            if self.arithmetic == "float32":
-                parts.append(logits.log_softmax(-1).gather(-1, targets[rows, None]).squeeze(-1))
-            else:
-                own = _own(logits, logits.softmax(-1), targets[rows], self.arithmetic)
-                parts.append(own.to(hidden.dtype))
+        matrix, bias = _factors(self.weight, self.bias, self.arithmetic)
+        room = CHUNK_BYTES if matrix.dtype is self.weight.dtype else BRIEF_BYTES
+        parts = [
+            _probabilities(hidden[rows], targets[rows], matrix, bias, self.arithmetic)[0].to(hidden.dtype)
+            for rows in _chunks(len(hidden), matrix, room)
+        ]
         return torch.cat(parts)
 
     def total_log_likelihood(self, hidden: Tensor, targets: Tensor, factor: float = 1.0) -> Tensor:
@@ -94,29 +91,21 @@ class _TotalLogLikelihood(torch.autograd.Function):
         d_weight: Tensor | None = None
         d_bias = None if bias is None else torch.zeros_like(bias)
         matrix, offset = _factors(weight, bias, arithmetic)
-        for rows in _chunks(hidden, weight, CHUNK_LOGITS):
-            states, target = cast(hidden[rows], arithmetic), targets[rows]
-            delta = matrix.new_empty(len(states), len(matrix))
-            for part in _chunks(states, weight, PART_LOGITS):
-                logits = _logits(states[part], matrix, offset, arithmetic)
-                torch.softmax(logits, -1, out=delta[part])
-                total += _own(logits, delta[part], target[part], arithmetic).sum(dtype=torch.float64)
+        for rows in _chunks(len(hidden), matrix, CHUNK_BYTES):
+            own, delta = _probabilities(hidden[rows], targets[rows], matrix, offset, arithmetic)
+            total += own.sum(dtype=torch.float64)
             delta = cast(delta, arithmetic)
-            each = torch.arange(len(target), device=target.device)
-            delta[each, target] = cast(delta[each, target] - 1, arithmetic)
+            each = torch.arange(len(own), device=own.device)
+            delta[each, targets[rows]] = cast(delta[each, targets[rows]] - 1, arithmetic)
             if d_bias is not None:
                 d_bias.sub_(delta.sum(0, dtype=d_bias.dtype), alpha=factor)
             # As (M1 δᵀ)ᵀ: oneDNN takes up to twice as long for δ M1ᵀ.
             torch.mul(cast(matrix.T @ delta.T, arithmetic).T, -factor, out=d_hidden[rows])
             scaled = cast(hidden[rows].T * -factor, arithmetic).contiguous()  # (H, rows)
-            # Like M1 it lies in memory as (H, V). Products in bfloat16 are added up in float32.
-            if d_weight is None:
-                d_weight = cast(scaled @ delta, arithmetic).T
-            elif arithmetic == "float32":
-                d_weight.T.addmm_(scaled, delta)
-            else:
-                d_weight = d_weight.to(weight.dtype)
-                d_weight.T.add_(cast(scaled @ delta, arithmetic))
+            # Like M1 it lies in memory as (H, V).
+            product = cast(scaled @ delta, arithmetic).T
+            d_weight = product if d_weight is None else _add(d_weight, product, weight.dtype)
+            del delta  # before the next one is made
         ctx.gradients = d_hidden, d_weight, d_bias
         return (factor * total).to(hidden.dtype)
 
@@ -135,10 +124,10 @@ class _TotalLogLikelihood(torch.autograd.Function):
         return *gradients, None, None, None
 
 
-def _chunks(hidden: Tensor, weight: Tensor, logits: Mapping[str, int]) -> Iterator[slice]:
-    """Equal parts of the rows, each of so many logits at most: a short last one would be slow."""
-    rows = len(hidden)
-    count = math.ceil(rows / max(1, logits[hidden.device.type] // len(weight)))
+def _chunks(rows: int, matrix: Tensor, room: Mapping[str, int]) -> Iterator[slice]:
+    """Equal parts of the rows, whose logits take so many bytes at most: a short last one would be slow."""
+    V = len(matrix)
+    count = math.ceil(rows / max(1, room[matrix.device.type] // (V * matrix.itemsize)))
     step = math.ceil(rows / count)
     return (slice(start, start + step) for start in range(0, rows, step))
 
@@ -153,17 +142,40 @@ def _logits(hidden: Tensor, factor: Tensor, bias: Tensor | None, arithmetic: Ari
     return cast(F.linear(cast(hidden, arithmetic), factor, bias), arithmetic)
 
 
-def _own(logits: Tensor, probabilities: Tensor, targets: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """log p(target) of every row, in float32 at least.
+def _probabilities(
+    hidden: Tensor, targets: Tensor, factor: Tensor, bias: Tensor | None, arithmetic: Arithmetic
+) -> tuple[Tensor, Tensor]:
+    """log p(target) of every row, in float32 at least, and p of every word in the dtype of the factors.
 
-    The logarithm of a probability: one that is rounded to bfloat16 is off by 0.2% at most, either way. Of
-    one too small for a floating-point number the logit below the highest is told instead.
+    The logarithm is that of a probability: one that is rounded to bfloat16 is off by 0.2% at most, either
+    way. Of one too small for a floating-point number the logit below the highest is told instead.
     """
+    logits = _logits(hidden, factor, bias, arithmetic)
     each = torch.arange(len(targets), device=targets.device)
-    logit, p = logits[each, targets], cast(probabilities[each, targets], arithmetic)
-    dtype = torch.promote_types(p.dtype, torch.float32)
-    value = p.to(dtype).log()
-    accurate = p >= torch.finfo(p.dtype).smallest_normal
-    if not ASKING_WAITS[p.device.type] and bool(accurate.all()):
-        return value
-    return torch.where(accurate, value, logit.to(dtype) - logits.amax(-1).to(dtype))
+    waits = ASKING_WAITS[logits.device.type]
+    below = _below_highest(logits, each, targets) if waits else None
+    p = torch.softmax(logits, -1, out=logits if logits.device.type == "cpu" else None)
+    own = cast(p[each, targets], arithmetic)
+    accurate = own >= torch.finfo(own.dtype).smallest_normal
+    value = own.to(torch.promote_types(own.dtype, torch.float32)).log()
+    if below is not None:
+        value = torch.where(accurate, value, below)
+    elif not bool(accurate.all()):
+        lost = ~accurate
+        logits = _logits(hidden[lost], factor, bias, arithmetic)
+        value[lost] = _below_highest(logits, each[: len(logits)], targets[lost])
+    return value, p
+
+
+def _below_highest(logits: Tensor, each: Tensor, targets: Tensor) -> Tensor:
+    """The logit of every row's target less the row's highest, in float32 at least."""
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    return logits[each, targets].to(dtype) - logits.amax(-1).to(dtype)
+
+
+def _add(total: Tensor, product: Tensor, dtype: torch.dtype) -> Tensor:
+    """Their sum in ``dtype``, in the place of ``total`` if that has it already."""
+    total = total.to(dtype)
+    for part, addend in in_blocks(total, product):
+        part.add_(addend)
+    return total

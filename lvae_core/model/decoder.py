@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lvae_core.config import RunConfig
-from lvae_core.kernels.lstm import LSTM, State
+from lvae_core.kernels import LSTM, Embedding
+from lvae_core.kernels.lstm import State
 from lvae_core.model.dropout import dropout
 
 
@@ -22,7 +23,7 @@ class LSTMDecoder(nn.Module):
         embedding: table of the V words and ``<s>``; None in the inputless setting.
     """
 
-    def __init__(self, config: RunConfig, embedding: nn.Embedding | None) -> None:
+    def __init__(self, config: RunConfig, embedding: Embedding | None) -> None:
         super().__init__()
         latent = config.latent_size if config.encoder != "none" else 0
         self.embedding = embedding
@@ -73,7 +74,7 @@ class LSTMDecoder(nn.Module):
     def _embed(self, words: Tensor, masks: torch.Generator | None) -> Tensor:
         if self.embedding is None:
             return self.hidden_word.expand(*words.shape, -1)
-        embedded: Tensor = self.embedding(words)
+        embedded = self.embedding(words)
         if masks is None or self.word_dropout == 0:
             return embedded
         chance = torch.rand(words.shape, generator=masks, device=words.device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,10 @@ def dropout(x: Tensor, probability: float, masks: torch.Generator | None) -> Ten
     """
     if masks is None or probability == 0:
         return x
-    keep = 1 - probability
-    # A quarter of the time of bernoulli_ on a CPU, and the same draws whatever torch is built with.
-    mask = torch.rand(x.shape, generator=masks, device=x.device).lt_(keep)
-    return x * mask.to(x.dtype).div_(keep)
+    # Sixteen random bits an element, so the probability is a multiple of 2⁻¹⁶: much cheaper than uniform
+    # numbers, and the same draws whatever torch is built with.
+    kept = round((1 - probability) * 2**16)
+    bits = torch.empty(math.ceil(x.numel() / 4), dtype=torch.int64, device=x.device)
+    bits.random_(-(2**63), None, generator=masks)
+    mask = bits.view(torch.int16)[: x.numel()].view(x.shape) < kept - 2**15
+    return x * mask.to(x.dtype).mul_(2**16 / kept)

@@ -7,7 +7,7 @@ from torch import nn
 
 from lvae_core.batches import Batch
 from lvae_core.config import RunConfig
-from lvae_core.kernels import LSTM
+from lvae_core.kernels import LSTM, Embedding
 from lvae_core.model.dropout import dropout
 from lvae_core.model.gaussian import Gaussian
 
@@ -20,7 +20,7 @@ class LSTMEncoder(nn.Module):
         embedding: the table to read words from; it may be the decoder's own.
     """
 
-    def __init__(self, config: RunConfig, embedding: nn.Embedding) -> None:
+    def __init__(self, config: RunConfig, embedding: Embedding) -> None:
         super().__init__()
         self.embedding = embedding
         self.lstm = LSTM(config.embedding_size, config.hidden_size)

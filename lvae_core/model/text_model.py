@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lvae_core import rng
 from lvae_core.batches import Batch
 from lvae_core.config import RunConfig
-from lvae_core.kernels import Softmax
+from lvae_core.kernels import Embedding, Softmax
 from lvae_core.model.decoder import LSTMDecoder
 from lvae_core.model.dropout import dropout
 from lvae_core.model.encoder import LSTMEncoder
@@ -34,12 +34,12 @@ class TextModel(nn.Module):
         # torch fills what it makes with numbers from global randomness, which is left as it was.
         with torch.random.fork_rng(devices=[]):
             # <s> is read by the decoder alone; a shared table has its row all the same.
-            words = None if config.setting == "inputless" else nn.Embedding(num_classes + 1, D)
+            words = None if config.setting == "inputless" else Embedding(num_classes + 1, D)
             self.decoder = LSTMDecoder(config, words)
             self.output = Softmax(config.hidden_size, num_classes, bias=config.linear_bias)  # M1
             if config.encoder == "lstm":
                 shared = words if config.share_embeddings and words is not None else None
-                self.encoder = LSTMEncoder(config, shared or nn.Embedding(num_classes, D))
+                self.encoder = LSTMEncoder(config, shared or Embedding(num_classes, D))
         self.dropout = config.dropout
         self._initialise(config)
 

@@ -60,6 +60,8 @@ def losses(toy: corpus_module.Corpus, system: str, setting: str) -> list[float]:
         loss = objective(model, batch, config, kl_weight=beta, step=step).loss
         values.append(loss.item())
         loss.backward()
+        for parameter in model.parameters():
+            parameter.grad = parameter.grad.to_dense()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         with torch.no_grad():
             for parameter in model.parameters():

@@ -43,11 +43,12 @@ def layer(request) -> Softmax:
 
 
 @pytest.fixture(params=[1, 4], ids=["one chunk", "four chunks"])
-def chunks(request, monkeypatch) -> list[slice]:
+def chunks(request, real, monkeypatch) -> list[slice]:
     """Of the rows; the last of four is shorter."""
     step = {1: ROWS, 4: 10}[request.param]
-    monkeypatch.setattr(softmax_module, "CHUNK_LOGITS", {"cpu": step * V})
-    monkeypatch.setattr(softmax_module, "PART_LOGITS", {"cpu": step * V})
+    itemsize = 2 if real else 4
+    monkeypatch.setattr(softmax_module, "CHUNK_BYTES", {"cpu": itemsize * step * V})
+    monkeypatch.setattr(softmax_module, "BRIEF_BYTES", {"cpu": itemsize * step * V})
     return [slice(start, start + step) for start in range(0, ROWS, step)]
 
 
@@ -219,7 +220,7 @@ def test_parameters_and_gradients_stay_float32_but_for_that_of_the_softmax(syste
         kinds = {name: p.grad.dtype for name, p in model.named_parameters()}
         assert kinds.pop("output.weight") is cast(model.output.weight, arithmetic).dtype
         assert {*kinds.values(), *(p.dtype for p in model.parameters())} == {torch.float32}
-        found[arithmetic] = torch.cat([p.grad.flatten() for p in model.parameters()])
+        found[arithmetic] = torch.cat([p.grad.to_dense().flatten() for p in model.parameters()])
         model.zero_grad()
     assert 1e-3 < distance(found["bfloat16"], found["float32"]) < 5 * STEP
     layers = [m for m in model.modules() if isinstance(m, LSTM | Softmax)]
