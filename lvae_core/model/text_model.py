@@ -92,8 +92,14 @@ class TextModel(nn.Module):
             states = self.decoder(inputs, None, masks)  # (1, B, T, H)
         else:
             S, G, B, Z = z.shape
-            states = self.decoder(inputs, z.reshape(S * G, B, Z), masks)
-            states = states.view(S, G, *states.shape[1:])
-            # Eq. 7: a sum divided, whose gradient is divided before it is spread over the group.
-            states = states.sum(1, dtype=dtype) / G if G > 1 else states.squeeze(1)
-        return states.flatten(1, 2).index_select(1, batch.positions).to(dtype)
+            states = self.decoder(inputs, z.reshape(S * G, B, Z), masks)  # (S G, B, T, H)
+            if G > 1:
+                # Eq. 7: a sum divided, whose gradient is divided before it is spread over the group. An
+                # LSTM writes its states step by step: taken in that order nothing is moved on the way back.
+                by_step = states.movedim(2, 0)  # (T, S G, B, H)
+                states = by_step.view(-1, S, G, *by_step.shape[2:]).sum(2, dtype=dtype) / G
+                states = states.movedim(0, 2)  # (S, B, T, H)
+        states = states.flatten(1, 2)
+        if batch.positions.numel() < batch.words.numel():  # there is padding to leave out
+            states = states.index_select(1, batch.positions)
+        return states.to(dtype)
