@@ -27,7 +27,7 @@ from lvae_core.allocator import keep_freed_memory
 from lvae_core.batches import collate
 from lvae_core.config import InputError, check_name
 from lvae_core.corpus import Split
-from lvae_core.kernels.softmax import CHUNK_BYTES
+from lvae_core.kernels.softmax import CHUNK_LOGITS
 from lvae_core.runtime import Runtime, check_device, set_arithmetic
 from speed import ours, plain
 from speed.cases import PLAIN, Case, cases
@@ -152,7 +152,7 @@ def limit(case: Case, device: torch.device) -> float:
     As many logits as ours makes at once, in training both gradients, into memory that is there already.
     """
     H, V = case.config.hidden_size, case.num_classes
-    rows = max(1, CHUNK_BYTES[device.type] // (torch.float32.itemsize * V))
+    rows = max(1, CHUNK_LOGITS[device.type] // V)
     hidden, weight, delta = (torch.randn(size, device=device) for size in ((rows, H), (V, H), (rows, V)))
     d_hidden, d_weight = torch.empty_like(hidden), torch.empty_like(weight)
     logits = torch.empty_like(delta)

@@ -19,10 +19,11 @@ from torch.autograd.function import once_differentiable
 from lvae_core.kernels import reference
 from lvae_core.kernels.precision import Arithmetic, cast, in_blocks
 
-CHUNK_BYTES = {"cpu": 2**26, "cuda": 2**28}
-"""Logits held at once: many, so that M1 is fetched and its gradients are added up seldom."""
+CHUNK_LOGITS = {"cpu": 2**24, "cuda": 2**26}
+"""Logits held at once, in float32 64 MiB on a CPU: many, so that M1 is fetched and its gradients are added
+up seldom; 256 MiB on a GPU, to keep it busy."""
 
-BRIEF_BYTES = {"cpu": 2**23, "cuda": 2**28}
+BRIEF_LOGITS = {"cpu": 2**22, "cuda": 2**26}
 """The same where rounded logits are not kept for gradients: few enough for a CPU's cache to have most of
 them still when the softmax is taken."""
 
@@ -51,7 +52,7 @@ class Softmax(nn.Linear):
         if self.arithmetic == "reference":
             return reference.log_likelihood(hidden, self.weight, self.bias, targets)
         matrix, bias = _factors(self.weight, self.bias, self.arithmetic)
-        room = CHUNK_BYTES if matrix.dtype is self.weight.dtype else BRIEF_BYTES
+        room = CHUNK_LOGITS if matrix.dtype is self.weight.dtype else BRIEF_LOGITS
         parts = [
             _probabilities(hidden[rows], targets[rows], matrix, bias, self.arithmetic)[0].to(hidden.dtype)
             for rows in _chunks(len(hidden), matrix, room)
@@ -91,7 +92,7 @@ class _TotalLogLikelihood(torch.autograd.Function):
         d_weight: Tensor | None = None
         d_bias = None if bias is None else torch.zeros_like(bias)
         matrix, offset = _factors(weight, bias, arithmetic)
-        for rows in _chunks(len(hidden), matrix, CHUNK_BYTES):
+        for rows in _chunks(len(hidden), matrix, CHUNK_LOGITS):
             own, delta = _probabilities(hidden[rows], targets[rows], matrix, offset, arithmetic)
             total += own.sum(dtype=torch.float64)
             delta = cast(delta, arithmetic)
@@ -125,9 +126,8 @@ class _TotalLogLikelihood(torch.autograd.Function):
 
 
 def _chunks(rows: int, matrix: Tensor, room: Mapping[str, int]) -> Iterator[slice]:
-    """Equal parts of the rows, whose logits take so many bytes at most: a short last one would be slow."""
-    V = len(matrix)
-    count = math.ceil(rows / max(1, room[matrix.device.type] // (V * matrix.itemsize)))
+    """Equal parts of the rows, each of so many logits at most: a short last one would be slow."""
+    count = math.ceil(rows / max(1, room[matrix.device.type] // len(matrix)))
     step = math.ceil(rows / count)
     return (slice(start, start + step) for start in range(0, rows, step))
 

@@ -112,7 +112,7 @@ def test_the_limit_is_for_variants_without_bfloat16():
 
 @pytest.mark.parametrize(("task", "products"), [("train", 3), ("iw", 1)])
 def test_the_limit_is_what_the_products_are_in_their_median_time(task, products, monkeypatch):
-    monkeypatch.setattr(measure, "CHUNK_BYTES", {"cpu": 4 * 5 * 23 + 1})  # 5 rows
+    monkeypatch.setattr(measure, "CHUNK_LOGITS", {"cpu": 5 * 23 + 1})  # 5 rows
     monkeypatch.setattr(measure, "time_passes", lambda passes, **amount: [1.0, 2.0, 4.0])
     with FlopCounterMode(display=False) as counter:
         speed = limit(case_of("lstm-vae", 1, task=task), torch.device("cpu"))

@@ -73,7 +73,7 @@ def test_several_chunks_of_logits_give_the_same_loss_and_gradients(monkeypatch):
     config = tiny.config("lstm-vae", num_samples=3, dropout=0.0, init_scale=0.8)
     results = []
     for logits in (2**22, 5 * CLASSES):
-        monkeypatch.setattr("lvae_core.kernels.softmax.CHUNK_BYTES", {"cpu": 8 * logits})
+        monkeypatch.setattr("lvae_core.kernels.softmax.CHUNK_LOGITS", {"cpu": logits})
         model = tiny.double_model(config, CLASSES)
         objective(model, tiny.batch(SENTENCES), config, kl_weight=BETA, step=0).loss.backward()
         results.append([p.grad.to_dense() for p in model.parameters()])

@@ -43,12 +43,11 @@ def layer(request) -> Softmax:
 
 
 @pytest.fixture(params=[1, 4], ids=["one chunk", "four chunks"])
-def chunks(request, real, monkeypatch) -> list[slice]:
+def chunks(request, monkeypatch) -> list[slice]:
     """Of the rows; the last of four is shorter."""
     step = {1: ROWS, 4: 10}[request.param]
-    itemsize = 2 if real else 4
-    monkeypatch.setattr(softmax_module, "CHUNK_BYTES", {"cpu": itemsize * step * V})
-    monkeypatch.setattr(softmax_module, "BRIEF_BYTES", {"cpu": itemsize * step * V})
+    monkeypatch.setattr(softmax_module, "CHUNK_LOGITS", {"cpu": step * V})
+    monkeypatch.setattr(softmax_module, "BRIEF_LOGITS", {"cpu": step * V})
     return [slice(start, start + step) for start in range(0, ROWS, step)]
 
 
