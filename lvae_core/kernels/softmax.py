@@ -48,16 +48,19 @@ class Softmax(nn.Linear):
         self.weight.grad_dtype = None
 
     def log_likelihood(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """log p(target) of every row, for evaluation: (rows, H) and (rows,) -> (rows,), nats."""
+        """log p(target) of every row, for evaluation: (rows, H) and (rows,) -> (rows,), nats.
+
+        ``hidden`` may be as rounded as it enters the product; the result has the dtype of the weights.
+        """
         if self.arithmetic == "reference":
             return reference.log_likelihood(hidden, self.weight, self.bias, targets)
         matrix, bias = _factors(self.weight, self.bias, self.arithmetic)
         room = CHUNK_LOGITS if matrix.dtype is self.weight.dtype else BRIEF_LOGITS
         parts = [
-            _probabilities(hidden[rows], targets[rows], matrix, bias, self.arithmetic)[0].to(hidden.dtype)
+            _probabilities(hidden[rows], targets[rows], matrix, bias, self.arithmetic)[0]
             for rows in _chunks(len(hidden), matrix, room)
         ]
-        return torch.cat(parts)
+        return torch.cat(parts).to(self.weight.dtype)
 
     def total_log_likelihood(self, hidden: Tensor, targets: Tensor, factor: float = 1.0) -> Tensor:
         """Σ log p(target) over the rows times ``factor``, for training: a scalar, differentiable once.

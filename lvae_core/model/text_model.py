@@ -62,10 +62,10 @@ class TextModel(nn.Module):
         Returns:
             (S, B), nats a sentence.
         """
-        hidden = self.hidden(batch, z, masks=None)  # (S, P, H)
-        S, P = hidden.shape[:2]
-        values = self.output.log_likelihood(hidden.flatten(0, 1), self.targets(batch).repeat(S))
-        by_position = hidden.new_zeros(S, batch.words.numel())
+        states = self._states(batch, z, masks=None)  # (S, P, H)
+        S, P = states.shape[:2]
+        values = self.output.log_likelihood(states.flatten(0, 1), self.targets(batch).repeat(S))
+        by_position = values.new_zeros(S, batch.words.numel())
         by_position.index_copy_(1, batch.positions, values.view(S, P))
         return by_position.view(S, *batch.words.shape).sum(-1)
 
@@ -85,6 +85,10 @@ class TextModel(nn.Module):
 
     def hidden(self, batch: Batch, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
         """The decoder's states at the P predicted words, averaged over each group: (S, P, H)."""
+        return self._states(batch, z, masks).to(self.output.weight.dtype)
+
+    def _states(self, batch: Batch, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
+        """The same as rounded as the decoder gives them, which is how the softmax's product takes them."""
         dtype = self.output.weight.dtype
         start = batch.words.new_full((len(batch.words), 1), self.start_id)
         inputs = torch.cat([start, batch.words[:, :-1]], dim=1)  # <s>, w_1..w_{T-1}
@@ -102,4 +106,4 @@ class TextModel(nn.Module):
         states = states.flatten(1, 2)
         if batch.positions.numel() < batch.words.numel():  # there is padding to leave out
             states = states.index_select(1, batch.positions)
-        return states.to(dtype)
+        return states
