@@ -27,6 +27,10 @@ BRIEF_LOGITS = {"cpu": 2**22, "cuda": 2**26}
 """The same where rounded logits are not kept for gradients: few enough for a CPU's cache to have most of
 them still when the softmax is taken."""
 
+TILE_ROWS = 16
+"""Rows are filled up to a multiple of this: matrix units take so many at a time anyway, and a library that
+keeps a program for every shape of a product (oneDNN: a megabyte each) meets few."""
+
 ASKING_WAITS = {"cpu": False, "cuda": True}
 """Whether looking at a number means waiting for it; where not, a pass over the logits is often saved."""
 
@@ -56,18 +60,21 @@ class Softmax(nn.Linear):
             return reference.log_likelihood(hidden, self.weight, self.bias, targets)
         matrix, bias = _factors(self.weight, self.bias, self.arithmetic)
         room = CHUNK_LOGITS if matrix.dtype is self.weight.dtype else BRIEF_LOGITS
+        count = len(hidden)
+        hidden, targets = _filled_up(hidden, targets)
         parts = [
             _probabilities(hidden[rows], targets[rows], matrix, bias, self.arithmetic)[0]
             for rows in _chunks(len(hidden), matrix, room)
         ]
-        return torch.cat(parts).to(self.weight.dtype)
+        return torch.cat(parts)[:count].to(self.weight.dtype)
 
     def total_log_likelihood(self, hidden: Tensor, targets: Tensor, factor: float = 1.0) -> Tensor:
         """Σ log p(target) over the rows times ``factor``, for training: a scalar, differentiable once.
 
         The gradients are made with the logits still at hand, so that no logit is stored for the backward
         pass or computed twice; a factor given here costs nothing, where one on the result costs a pass
-        over the gradient of M1.
+        over the gradient of M1. ``hidden`` may be as rounded as it enters the product, as its gradient
+        is then.
         """
         if self.arithmetic == "reference":
             return factor * reference.log_likelihood(hidden, self.weight, self.bias, targets).sum()
@@ -90,6 +97,8 @@ class _TotalLogLikelihood(torch.autograd.Function):
         factor: float,
         arithmetic: Arithmetic,
     ) -> Tensor:
+        count = len(hidden)
+        hidden, targets = _filled_up(hidden, targets)
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
         d_hidden = torch.empty_like(hidden)
         d_weight: Tensor | None = None
@@ -97,10 +106,12 @@ class _TotalLogLikelihood(torch.autograd.Function):
         matrix, offset = _factors(weight, bias, arithmetic)
         for rows in _chunks(len(hidden), matrix, CHUNK_LOGITS):
             own, delta = _probabilities(hidden[rows], targets[rows], matrix, offset, arithmetic)
-            total += own.sum(dtype=torch.float64)
+            left = count - rows.start  # the rows after them are filling
+            total += own[:left].sum(dtype=torch.float64)
             delta = cast(delta, arithmetic)
             each = torch.arange(len(own), device=own.device)
             delta[each, targets[rows]] = cast(delta[each, targets[rows]] - 1, arithmetic)
+            delta[left:] = 0
             if d_bias is not None:
                 d_bias.sub_(delta.sum(0, dtype=d_bias.dtype), alpha=factor)
             # As (M1 δᵀ)ᵀ: oneDNN takes up to twice as long for δ M1ᵀ.
@@ -110,8 +121,8 @@ class _TotalLogLikelihood(torch.autograd.Function):
             product = cast(scaled @ delta, arithmetic).T
             d_weight = product if d_weight is None else _add(d_weight, product, weight.dtype)
             del delta  # before the next one is made
-        ctx.gradients = d_hidden, d_weight, d_bias
-        return (factor * total).to(hidden.dtype)
+        ctx.gradients = d_hidden[:count], d_weight, d_bias
+        return (factor * total).to(weight.dtype)
 
     @staticmethod
     @once_differentiable
@@ -129,10 +140,19 @@ class _TotalLogLikelihood(torch.autograd.Function):
 
 
 def _chunks(rows: int, matrix: Tensor, room: Mapping[str, int]) -> Iterator[slice]:
-    """Equal parts of the rows, each of so many logits at most: a short last one would be slow."""
-    count = math.ceil(rows / max(1, room[matrix.device.type] // len(matrix)))
-    step = math.ceil(rows / count)
+    """Parts of the rows, each of so many logits at most, and equal: a short last one would be slow."""
+    tiles = math.ceil(rows / TILE_ROWS)
+    count = math.ceil(tiles / max(1, room[matrix.device.type] // (len(matrix) * TILE_ROWS)))
+    step = math.ceil(tiles / count) * TILE_ROWS
     return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def _filled_up(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Both with zeros after their last row, up to a multiple of TILE_ROWS."""
+    filling = -len(hidden) % TILE_ROWS
+    if filling == 0:
+        return hidden, targets
+    return F.pad(hidden, (0, 0, 0, filling)), F.pad(targets, (0, filling))
 
 
 def _factors(weight: Tensor, bias: Tensor | None, arithmetic: Arithmetic) -> tuple[Tensor, Tensor | None]:

@@ -11,6 +11,8 @@ from torch import Tensor
 def dropout(x: Tensor, probability: float, masks: torch.Generator | None) -> Tensor:
     """Zero each element with ``probability``, scale the rest by 1/(1 − probability).
 
+    A rounded ``x`` gives a rounded result where that scale is as short a number, else one in float32.
+
     ``masks`` is the generator to draw from; None means evaluation: ``x`` itself comes back.
     """
     if masks is None or probability == 0:
@@ -21,4 +23,8 @@ def dropout(x: Tensor, probability: float, masks: torch.Generator | None) -> Ten
     bits = torch.empty(math.ceil(x.numel() / 4), dtype=torch.int64, device=x.device)
     bits.random_(-(2**63), None, generator=masks)
     mask = bits.view(torch.int16)[: x.numel()].view(x.shape) < kept - 2**15
-    return x * mask.to(x.dtype).mul_(2**16 / kept)
+    scale = 2**16 / kept
+    # 2 is a number of bfloat16; 10/7 is not, and would be off by 0.1% for every element alike.
+    exact = (math.frexp(scale)[0] * 2 / torch.finfo(x.dtype).eps).is_integer()
+    dtype = x.dtype if exact else torch.promote_types(x.dtype, torch.float32)
+    return x * mask.to(dtype).mul_(scale)

@@ -74,7 +74,7 @@ class TextModel(nn.Module):
 
         Takes what :meth:`log_likelihood` takes; ``masks`` draws dropout. A scalar, nats a sentence.
         """
-        hidden = dropout(self.hidden(batch, z, masks), self.dropout, masks)  # (S, P, H)
+        hidden = dropout(self._states(batch, z, masks), self.dropout, masks)  # (S, P, H)
         S = len(hidden)
         factor = -1 / (S * len(batch.words))
         return self.output.total_log_likelihood(hidden.flatten(0, 1), self.targets(batch).repeat(S), factor)

@@ -10,10 +10,19 @@ from lvae_core.kernels import softmax as module
 ROWS, H, V = 11, 4, 6
 
 
-@pytest.fixture(params={"one chunk": 2**22, "several chunks": 4 * V, "a row at a time": 1}.items(), ids=str)
+CHUNKS = [
+    ("one chunk", 2**22, 16),
+    ("several chunks", 4 * V, 1),
+    ("filled up", 1, 4),
+    ("a row at a time", 1, 1),
+]
+
+
+@pytest.fixture(params=CHUNKS, ids=lambda param: param[0])
 def chunked(request, monkeypatch):
-    name, logits = request.param
+    name, logits, tile = request.param
     monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": logits})
+    monkeypatch.setattr(module, "TILE_ROWS", tile)
     return name
 
 
