@@ -162,6 +162,23 @@ def test_dropout_keeps_the_mean_and_drops_at_its_rate():
     assert abs(float(y.mean() - x.mean())) < 5 * error
 
 
+@pytest.mark.parametrize(
+    ("rate", "dtype"), [(0.5, torch.bfloat16), (0.75, torch.bfloat16), (0.3, torch.float32)]
+)
+def test_dropout_of_rounded_numbers_is_rounded_where_its_scale_is_exact(rate, dtype):
+    y = dropout(torch.ones(1000, dtype=torch.bfloat16), rate, torch.Generator().manual_seed(3))
+    assert y.dtype is dtype
+    assert float(y.max()) == pytest.approx(1 / (1 - rate), rel=2**-16)  # bfloat16 would be off by 2^-10
+
+
+def test_a_word_that_is_not_read_has_no_gradient_to_store():
+    config = tiny.config("lstm-vae", dropout=0.0)
+    model = tiny.double_model(config, CLASSES)
+    objective(model, tiny.batch(SENTENCES), config, kl_weight=BETA, step=0).loss.backward()
+    gradient = model.encoder.embedding.weight.grad.coalesce()
+    assert set(gradient.indices()[0].tolist()) == {int(w) for sentence in SENTENCES for w in sentence}
+
+
 def test_dropout_gradient_is_its_mask():
     x = torch.ones(1000, requires_grad=True)
     y = dropout(x, 0.5, torch.Generator().manual_seed(3))

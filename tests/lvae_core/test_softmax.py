@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lvae_core.kernels import Softmax, compute_in, reference
 from lvae_core.kernels import softmax as module
@@ -127,3 +128,30 @@ def test_large_logits_do_not_overflow():
     assert float(layer.log_likelihood(hidden, targets)) == 0.0
     assert float(layer.log_likelihood(hidden, 1 - targets)) == -2e4
     assert float(layer.total_log_likelihood(hidden, 1 - targets)) == -2e4
+
+
+class Products(TorchDispatchMode):
+    """Collects the sizes of matrices that are multiplied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ in ("mm", "addmm", "linear"):
+            self.sizes |= {size for x in args if isinstance(x, torch.Tensor) for size in x.shape}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 75])
+def test_products_meet_tiles_of_rows_only(rows, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": 2 * module.TILE_ROWS * V})
+    layer = layer_of(torch.randn(V, H)).requires_grad_(False)
+    targets = torch.zeros(rows, dtype=torch.long)
+    with Products() as products:
+        assert layer.log_likelihood(torch.randn(rows, H), targets).shape == (rows,)
+        hidden = torch.randn(rows, H, requires_grad=True)
+        layer.total_log_likelihood(hidden, targets).backward()
+    assert hidden.grad.shape == (rows, H)
+    assert products.sizes <= {H, V, module.TILE_ROWS, 2 * module.TILE_ROWS}
+    assert products.sizes > {H, V}
