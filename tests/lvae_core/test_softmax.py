@@ -155,3 +155,13 @@ def test_products_meet_tiles_of_rows_only(rows, monkeypatch):
     assert hidden.grad.shape == (rows, H)
     assert products.sizes <= {H, V, module.TILE_ROWS, 2 * module.TILE_ROWS}
     assert products.sizes > {H, V}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("words", [2, 5, 31, 100, 4097])
+def test_a_softmax_may_be_written_over_its_logits(words, dtype):
+    """What torch does not promise and the layer relies on."""
+    logits = (3 * torch.randn(17, words)).to(dtype)
+    expected = torch.softmax(logits, -1)
+    torch.softmax(logits, -1, out=logits)
+    assert torch.equal(logits, expected)
