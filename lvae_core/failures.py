@@ -17,8 +17,13 @@ _NO_MEMORY = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "could not create a primitive",
 )
-"""What torch says in words only: its allocator on the CPU, and all that takes memory of a GPU past it."""
+"""What torch says in words only: its allocator on the CPU, and all that takes memory past an allocator,
+oneDNN for the programs that it writes."""
+
+_NOT_SUPPORTED = "could not create a primitive descriptor"
+"""What oneDNN says where it has no program for an operation."""
 
 
 class Failure(NamedTuple):
@@ -40,7 +45,8 @@ def failure_class(error: BaseException) -> FailureClass:
         return "out_of_memory"
     if isinstance(error, OSError):
         return "infrastructure"
-    if isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY):
+    said = str(error).replace(_NOT_SUPPORTED, "")
+    if isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY):
         return "out_of_memory"
     return "code"
 

@@ -38,6 +38,8 @@ def raised(error: Exception, depth: int = 1) -> Exception:
         ),
         (RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"), "out_of_memory"),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), "code"),
+        (RuntimeError("could not create a primitive"), "out_of_memory"),
+        (RuntimeError("could not create a primitive descriptor for a matmul primitive"), "code"),
         (ValueError("can't allocate memory, says a value"), "code"),
         (OSError(28, "No space left on device"), "infrastructure"),
         (KeyError("x"), "code"),
