@@ -19,7 +19,7 @@ def dropout(x: Tensor, probability: float, masks: torch.Generator | None) -> Ten
         return x
     # Sixteen random bits an element, so the probability is a multiple of 2⁻¹⁶: much cheaper than uniform
     # numbers, and the same draws whatever torch is built with.
-    kept = round((1 - probability) * 2**16)
+    kept = min(max(1, round((1 - probability) * 2**16)), 2**16 - 1)
     bits = torch.empty(math.ceil(x.numel() / 4), dtype=torch.int64, device=x.device)
     bits.random_(-(2**63), None, generator=masks)
     mask = bits.view(torch.int16)[: x.numel()].view(x.shape) < kept - 2**15

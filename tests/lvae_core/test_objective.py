@@ -171,6 +171,15 @@ def test_dropout_of_rounded_numbers_is_rounded_where_its_scale_is_exact(rate, dt
     assert float(y.max()) == pytest.approx(1 / (1 - rate), rel=2**-16)  # bfloat16 would be off by 2^-10
 
 
+@pytest.mark.parametrize("rate", [1e-9, 1 - 1e-9])
+def test_dropout_at_the_ends_of_its_range_is_the_nearest_there_is(rate):
+    y = dropout(torch.ones(2**18), rate, torch.Generator().manual_seed(3))
+    share = float((y != 0).double().mean())
+    nearest = min(max(1 - rate, 2**-16), 1 - 2**-16)
+    assert share == pytest.approx(nearest, abs=1e-4)
+    assert float(y.max()) == pytest.approx(1 / nearest)
+
+
 def test_a_word_that_is_not_read_has_no_gradient_to_store():
     config = tiny.config("lstm-vae", dropout=0.0)
     model = tiny.double_model(config, CLASSES)
