@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import tyro
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import Tensor
 
@@ -28,6 +29,9 @@ from lvae_core.corpus import Split, load_for
 from lvae_core.evaluate import COLUMNS, sentence_statistics
 from lvae_core.record import RunFolder, open_store
 from lvae_core.runtime import Runtime, set_arithmetic
+
+WARM = 16
+"""Sentences of a pass that is not timed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,20 +68,35 @@ def main(options: Options) -> int:
         return 2
     set_arithmetic(config, Runtime())
 
-    def evaluate(config: RunConfig) -> tuple[Tensor, float]:
-        since = time.perf_counter()
-        rows = sentence_statistics(
-            trained.model,
-            split,
-            config,
-            split_name="test",
-            samples=options.samples,
-            rough="bfloat16" if config.precision == "bfloat16" else "float32",
-        )
-        return torch.cat(list(rows)), time.perf_counter() - since
+    with progress() as shown:
 
-    Console(width=120).print(table(variants, evaluate, len(split), options.samples))
+        def evaluate(config: RunConfig, split: Split, name: str) -> Tensor:
+            rows = sentence_statistics(
+                trained.model,
+                split,
+                config,
+                split_name="test",
+                samples=options.samples,
+                rough="bfloat16" if config.precision == "bfloat16" else "float32",
+            )
+            batches = math.ceil(len(split) / config.eval_batch_size)
+            return torch.cat(list(shown.track(rows, batches, description=name)))
+
+        # A first pass over a few pays for most kernels.
+        evaluate(variants[0][1], some_of(split, WARM), "warming up")
+        found = []
+        for name, way in variants:
+            since = time.perf_counter()
+            rows = evaluate(way, split, name)
+            found.append((name, rows, time.perf_counter() - since))
+    Console(width=120).print(table(found, options.samples))
     return 0
+
+
+def progress() -> Progress:
+    """On stderr: which way is at work and how long it takes yet."""
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=Console(stderr=True))
 
 
 def some_of(split: Split, count: int) -> Split:
@@ -97,30 +116,28 @@ def ways(config: RunConfig, exact: tuple[int, ...]) -> Iterator[tuple[str, RunCo
             yield f"{n} in full, rough in {precision}", changed
 
 
-def table(
-    variants: list[tuple[str, RunConfig]],
-    evaluate: Callable[[RunConfig], tuple[Tensor, float]],
-    sentences: int,
-    samples: int,
-) -> Table:
-    """A row for each way and estimate: mean difference from the first way and its standard error."""
-    shown = Table(title=f"{sentences} test sentences, S = {samples}, nats a sentence")
+def table(found: list[tuple[str, Tensor, float]], samples: int) -> Table:
+    """A row for each way and estimate: mean difference from the first way and its standard error.
+
+    Args:
+        found: name of a way, statistics of all sentences (N, len(COLUMNS)), seconds.
+        samples: S, told in the title.
+    """
+    (_, first, first_seconds), N = found[0], len(found[0][1])
+    shown = Table(title=f"{N} test sentences, S = {samples}, nats a sentence")
     for head in ("scored", "speed-up", "estimate", "value", "MC stderr", "difference", "rms a sentence"):
         shown.add_column(head, justify="left" if head in ("scored", "estimate") else "right")
-    evaluate(variants[0][1])  # a first pass pays for the kernels of every length
-    first, first_seconds = evaluate(variants[0][1])
-    for name, config in variants:
-        rows, seconds = (first, first_seconds) if config is variants[0][1] else evaluate(config)
+    for name, rows, seconds in found:
         for estimate in ("nll_elbo", "nll_iw"):
             column = COLUMNS.index(estimate)
             error = rows[:, column] - first[:, column]
-            spread = float(error.std()) / math.sqrt(sentences)
+            spread = float(error.std()) / math.sqrt(N)
             shown.add_row(
                 name if estimate == "nll_elbo" else "",
                 f"{first_seconds / seconds:.2f}" if estimate == "nll_elbo" else "",
                 estimate,
                 f"{float(rows[:, column].mean()):.4f}",
-                f"{math.sqrt(float(rows[:, column + 1].sum())) / sentences:.4f}",
+                f"{math.sqrt(float(rows[:, column + 1].sum())) / N:.4f}",
                 f"{float(error.mean()):+.5f} ± {spread:.5f}",
                 f"{float(error.square().mean().sqrt()):.5f}",
             )
