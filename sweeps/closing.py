@@ -13,6 +13,8 @@ from rich.text import Text
 from sweeps.estimate import clock
 from sweeps.plan import Plan, PlannedRun
 
+RETRY = "--retry-failed takes them up again; each run's failure.json has the traceback"
+
 
 def closing_table(plan: Plan) -> Table:
     """Runs by cell after a launch."""
@@ -35,17 +37,14 @@ def failure_table(failures: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
-def print_closing(
-    console: Console, plan: Plan, unrecorded: Mapping[str, Mapping[str, Any]], folder: str
-) -> bool:
-    """Print what has become of a grid and the next command.
+def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Print what has become of a grid.
 
     Args:
         console: where to.
         plan: the grid as its folders tell it now.
         unrecorded: run name -> failure, of runs that failed in this launch; it counts where the
             storage does not tell of it.
-        folder: the study, as the next command is to name it.
 
     Returns:
         Whether any run of the grid has failed.
@@ -58,11 +57,15 @@ def print_closing(
     console.print(closing_table(plan))
     if failures:
         console.print(failure_table(failures))
-        console.print("--retry-failed takes them up again; each run's failure.json has the traceback")
+        console.print(RETRY)
+    return bool(failures)
+
+
+def print_next(console: Console, plan: Plan, folder: str) -> None:
+    """Print the command for what is done, if anything is; ``folder``: the study, as it is to name it."""
     if plan.with_status("done"):
         command = f"python analysis/summarize.py {shlex.quote(folder)}"
         console.print(f"next: {command}", markup=False, soft_wrap=True)
-    return bool(failures)
 
 
 def _count(runs: Sequence[PlannedRun], status: str) -> int:

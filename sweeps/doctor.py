@@ -28,8 +28,9 @@ from lvae_core.config import InputError
 from lvae_core.corpus import load_for
 from lvae_core.recipes import recipe
 from lvae_core.record import Study
-from sweeps import cluster_file, paper_grid
+from sweeps import cluster_file
 from sweeps.findings import Demand, Finding
+from sweeps.options import LaunchOptions
 from sweeps.overview import look_over
 from sweeps.progress import console
 from sweeps.sizes import corpus_bytes, in_words
@@ -117,7 +118,7 @@ def examine(options: Options) -> list[Finding]:
     Raises:
         InputError: an option cannot be used, or there is no Ray at the address.
     """
-    paper_grid.Options(
+    LaunchOptions(
         storage=options.storage,
         study=options.study,
         cpus_per_run=options.cpus_per_run,

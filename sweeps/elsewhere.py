@@ -12,7 +12,7 @@ from lvae_core.config import InputError
 from lvae_core.record import DamagedError, RunFolder, Study
 from lvae_core.storage import read_each
 from sweeps.plan import PlannedRun
-from sweeps.progress import Board, short
+from sweeps.progress import Board
 
 LOOK_SECONDS = 5.0
 """Between two looks at the claims of others."""
@@ -59,10 +59,11 @@ class Elsewhere:
             raise InputError(
                 f"storage {self._study.url}: cannot be read ({error.strerror or error})"
             ) from None
+        label = self._board.label
         for name, one in seen.items():
             if one.claim is not None and not self._is_gone(name, one.claim):
                 self._board.hold(name)
-                self._say(f"{short(name)}: under way in {one.claim.holder or 'another process'}")
+                self._say(f"{label(name)}: under way in {one.claim.holder or 'another process'}")
 
     def held(self, name: str) -> None:
         """An actor found the run claimed."""
@@ -78,17 +79,18 @@ class Elsewhere:
             return
         finally:
             self._looked = self._now()
+        label = self._board.label
         for name, one in seen.items():
             if one.claim is not None:
                 if self._is_gone(name, one.claim):
-                    self._say(f"{short(name)}: {one.claim.holder or 'its process'} is gone; taking over")
+                    self._say(f"{label(name)}: {one.claim.holder or 'its process'} is gone; taking over")
                     self._board.free(name)
             elif one.result is not None:
                 self._board.done_elsewhere(name, one.result)
-                self._say(f"{short(name)}: done by another launch")
+                self._say(f"{label(name)}: done by another launch")
             elif one.failure is not None and one.failure != self._known.get(name):
                 self._board.failed_elsewhere(name, one.failure)
-                self._say(f"{short(name)}: failed in another launch")
+                self._say(f"{label(name)}: failed in another launch")
             else:
                 self._board.free(name)
 

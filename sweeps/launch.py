@@ -21,7 +21,7 @@ from sweeps.elsewhere import Elsewhere
 from sweeps.losses import LOSSES, Loss, Losses, isolated, last_line
 from sweeps.order import PENDING, InOrder, concurrency
 from sweeps.plan import PlannedRun
-from sweeps.progress import Display, short
+from sweeps.progress import Display
 from sweeps.resources import Resources
 from sweeps.schedule import longest_first
 from sweeps.scratch import own_folder
@@ -41,6 +41,7 @@ def launch(
     given: Mapping[str, Resources] | None = None,
     runtime: Runtime | None = None,
     losses: int = LOSSES,
+    until: Mapping[str, int] | None = None,
 ) -> bool:
     """Do ``runs``; whatever becomes of them is in their folders. Ray must be connected.
 
@@ -57,11 +58,13 @@ def launch(
         display: told of everything; its board has ``runs`` waiting.
         runtime: when to write checkpoints. Device, threads and launch are set here.
         losses: see above.
+        until: run name -> epoch after which the run is saved and let go of, to be gone on with by another
+            launch. Others go on to their result.
 
     Returns:
         Whether it went through to the end; False if it was interrupted.
     """
-    round_ = _Round(runs, corpora, study, runtime or Runtime(), losses)
+    round_ = _Round(runs, corpora, study, runtime or Runtime(), losses, until or {})
     board = display.board
     lost = Losses(losses)
     starved: set[str] = set()
@@ -101,7 +104,7 @@ def launch(
 
 def _give_up(name: str, failure: Failure, study: Study, display: Display) -> None:
     display.board.give_up(name, {"class": failure.kind, "message": failure.message})
-    display.say(f"{short(name)}: failed, {failure.kind}: {failure.message}")
+    display.say(f"{display.board.label(name)}: failed, {failure.kind}: {failure.message}")
     # The board knows it, and the others go on, even where the storage is what has failed.
     with contextlib.suppress(OSError):
         study.run(name).write_failure(*failure)
@@ -117,10 +120,11 @@ class _Round:
         study: Study,
         runtime: Runtime,
         losses: int,
+        until: Mapping[str, int],
     ) -> None:
         self._configs = {run.name: run.config for run in runs}
         self._corpora = {name: ray.put(corpus) for name, corpus in corpora.items()}
-        self._study, self._losses = study, losses
+        self._study, self._losses, self._until = study, losses, until
         self._runtime = replace(runtime, launch=uuid.uuid4().hex)
 
     def fit(
@@ -138,6 +142,7 @@ class _Round:
             runtime=self._runtime,
             resources=each,
             gone=dict(elsewhere.gone),
+            until=self._until,
         )
         trainable = tune.with_resources(
             tune.with_parameters(RunTrainable, job=job), lambda config: each[config["run"]].placement()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -61,6 +61,14 @@ class Board:
     """Name -> cell of the runs that another launch is at work on."""
     best: dict[str, float] = field(default_factory=dict)
     """Cell -> lowest validation perplexity so far."""
+    paused: int = 0
+    """Runs that have come as far as they were to come for now."""
+    later: Sequence[str] = ()
+    """Cells of runs that will follow, but of which no more is known yet."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Name -> what the run is called here, where its own name says too little."""
+    blind: bool = False
+    """Whether test estimates are not shown: where runs are chosen by others."""
     failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name -> class and message of the runs that failed in this launch."""
 
@@ -70,6 +78,10 @@ class Board:
         waiting = {run.name: run.config.cell for run in runs}
         failed = sum(run.name not in waiting for run in plan.with_status("failed"))
         return cls(plan.speed, len(plan.with_status("done")), failed, waiting)
+
+    def label(self, name: str) -> str:
+        """What a run is called in a line for people."""
+        return self.labels.get(name) or short(name)
 
     def start(self, name: str) -> None:
         """A run has an actor."""
@@ -88,6 +100,8 @@ class Board:
             self.failures[name] = report["failure"]
         elif run.phase == "stopped":
             self.waiting[name] = run.cell
+        elif run.phase == "paused":
+            self.paused += 1
         elif run.phase == "held":
             self.elsewhere[name] = run.cell
         else:
@@ -99,7 +113,7 @@ class Board:
         if report.get("metrics"):
             run.valid_ppl = report["metrics"]["valid_ppl"]
             self.best[run.cell] = min(self.best.get(run.cell, float("inf")), report["metrics"]["best_ppl"])
-        if run.phase in ("done", "failed", "stopped", "held"):
+        if run.phase in ("done", "failed", "stopped", "paused", "held"):
             del self.running[name]
 
     def lose(self, name: str) -> None:
@@ -133,14 +147,15 @@ class Board:
 
     def share(self) -> float:
         """The part of the grid, 0 to 1, that lies behind; a run counts as one whatever it takes."""
-        total = self.done + self.failed + len(self.running) + len(self.waiting) + len(self.elsewhere)
-        behind = self.done + self.failed + sum(run.share or 0.0 for run in self.running.values())
+        ended = self.done + self.failed + self.paused
+        total = ended + len(self.running) + len(self.waiting) + len(self.elsewhere) + len(self.later)
+        behind = ended + sum(run.share or 0.0 for run in self.running.values())
         return behind / total if total else 1.0
 
     def eta(self) -> float | None:
         """Seconds until the last run has ended; None where nothing has been measured yet."""
         running = [self._remaining(run) for run in self.running.values()]
-        waiting = [self.speed.expect(cell) for cell in self.waiting.values()]
+        waiting = [self.speed.expect(cell) for cell in (*self.waiting.values(), *self.later)]
         return remaining_seconds(waiting, running, self.slots)
 
     def _remaining(self, run: Running) -> float | None:
@@ -156,8 +171,10 @@ class Board:
             "done": self.done,
             "running": len(self.running),
             "failed": self.failed,
-            "left": len(self.waiting),
+            "left": len(self.waiting) + len(self.later),
         }
+        if self.paused:
+            counts["paused"] = self.paused
         if self.elsewhere:
             counts["in another launch"] = len(self.elsewhere)
         line = ", ".join(f"{number} {word}" for word, number in counts.items())
@@ -178,7 +195,7 @@ def draw(board: Board) -> Group:
     runs = Table.grid(padding=(0, 2))
     for name, run in list(board.running.items())[:MOST_ROWS]:
         bar = ProgressBar(total=1.0, completed=run.share or 0.0, width=12)
-        runs.add_row(bar, Text(short(name), overflow="ellipsis", no_wrap=True), describe(run))
+        runs.add_row(bar, Text(board.label(name), overflow="ellipsis", no_wrap=True), describe(run))
     best = Table("lowest validation perplexity so far", "", box=None, header_style="dim")
     for cell, value in sorted(board.best.items())[:MOST_ROWS]:
         best.add_row(cell, f"{value:.2f}")
@@ -235,7 +252,7 @@ class Display:
             return
         self.say(self.board.summary())
         for name, run in list(self.board.running.items())[:MOST_ROWS]:
-            self.say(f"  {short(name)}: {describe(run)}")
+            self.say(f"  {self.board.label(name)}: {describe(run)}")
 
 
 def console() -> Console:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 import warnings
 from collections.abc import Generator, Mapping
@@ -48,6 +49,8 @@ class Job:
     """Run name -> what it has."""
     gone: Mapping[str, Sighting]
     """Run name -> a claim whose holder is known to be gone."""
+    until: Mapping[str, int]
+    """Run name -> epoch after which it pauses."""
 
 
 class RunTrainable(tune.Trainable):
@@ -60,6 +63,7 @@ class RunTrainable(tune.Trainable):
     - ``done``, with ``estimates`` and the two timing fields of its result;
     - ``failed``, with ``failure``: class and message, as ``failure.json`` has them;
     - ``stopped``: saved on request, to be gone on with by another launch;
+    - ``paused``: the same, since it has come as far as it was to come;
     - ``held``: another launch is at work on it.
 
     What goes wrong in a run is reported, not raised, since Tune would try it again; what is raised is
@@ -88,6 +92,7 @@ class RunTrainable(tune.Trainable):
         self._runtime = replace(
             self._job.runtime, device=given.device, threads=given.cpus, device_share=given.memory_share
         )
+        self._until = self._job.until.get(name, math.inf)
         self._iterator: Generator[Progress] | None = None
         self._metrics: Mapping[str, Any] | None = None
         self._last_report: Report | None = None
@@ -143,12 +148,16 @@ class RunTrainable(tune.Trainable):
         return {"phase": "failed", "done": True, "failure": {"class": failure.kind, "message": message}}
 
     def _report(self, progress: Progress) -> Report:
-        done = progress.phase == "done"
-        report = {"phase": progress.phase, "epoch": progress.epoch, "fraction": progress.fraction}
-        if done:
+        phase = "paused" if self._pauses(progress) else progress.phase
+        if phase == "paused":
+            assert self._iterator is not None
+            self._iterator.close()  # which saves it
+            self._iterator = None
+        report = {"phase": phase, "epoch": progress.epoch, "fraction": progress.fraction}
+        if phase == "done":
             result = self._folder.read_json("result.json") or {}
             report |= {key: result[key] for key in ("estimates", "train_seconds", "evaluate_seconds")}
-        return report | {"metrics": self._metrics, "done": done}
+        return report | {"metrics": self._metrics, "done": phase in ("done", "paused")}
 
     def _consume(self) -> Progress:
         if self._iterator is None:
@@ -158,9 +167,13 @@ class RunTrainable(tune.Trainable):
         until = time.monotonic() + STEP_SECONDS
         for progress in self._iterator:
             self._metrics = progress.metrics or self._metrics
-            if progress.phase == "done" or time.monotonic() >= until:
+            if progress.phase == "done" or self._pauses(progress) or time.monotonic() >= until:
                 return progress
         raise RuntimeError("the run ended without being done")
+
+    def _pauses(self, progress: Progress) -> bool:
+        """Whether the run has come to the end of the epoch that it was to come to."""
+        return progress.phase == "train" and progress.metrics is not None and progress.epoch >= self._until
 
     def _get_corpus(self) -> Corpus:
         name = self._config.dataset

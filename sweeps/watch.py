@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial
 from sweeps.elsewhere import Elsewhere
 from sweeps.estimate import clock
 from sweeps.losses import Losses, loss_of
-from sweeps.progress import Display, short
+from sweeps.progress import Display
 from sweeps.resources import Resources
 
 _IDLE_SECONDS = 60.0
@@ -82,7 +82,7 @@ class Watch(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         name = trial.config["run"]
-        news = _news(result)
+        news = _news(result, blind=self._board.blind)
         if self._wants_more(name, result):
             self._starved.add(name)
             self._board.lose(name)
@@ -92,7 +92,7 @@ class Watch(tune.Callback):
         else:
             self._board.report(name, result)
         for line in (*result["warnings"], *news):
-            self._display.say(f"{short(name)}: {line}")
+            self._display.say(f"{self._board.label(name)}: {line}")
 
     def _wants_more(self, name: str, report: Mapping[str, Any]) -> bool:
         failed = report["phase"] == "failed" and report["failure"]["class"] == "out_of_memory"
@@ -142,7 +142,7 @@ class Watch(tune.Callback):
         times = self._lost.add(name, loss)
         if self._lost.is_next_too_many(name):
             trial.max_failures = 0  # what Tune has counted of this trial is more
-        self._display.say(f"{short(name)}: {loss.message} ({times})")
+        self._display.say(f"{self._board.label(name)}: {loss.message} ({times})")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restoration that never comes
@@ -159,8 +159,8 @@ class _Stopper(tune.Stopper):
         return self._watch.over()
 
 
-def _news(report: Mapping[str, Any]) -> list[str]:
-    """What there is to say of a report, for people."""
+def _news(report: Mapping[str, Any], *, blind: bool) -> list[str]:
+    """What there is to say of a report, for people; ``blind``: nothing of test estimates."""
     if report["phase"] == "failed":
         return ["failed, {class}: {message}".format(**report["failure"])]
     if report["phase"] == "held":
@@ -168,5 +168,6 @@ def _news(report: Mapping[str, Any]) -> list[str]:
     if report["phase"] == "done":
         estimates, seconds = report["estimates"], report["train_seconds"] + report["evaluate_seconds"]
         name = "ppl" if "ppl" in estimates else "ppl_elbo"
-        return [f"done in {clock(seconds)}, test {name} {estimates[name]['value']:.2f}"]
+        test = "" if blind else f", test {name} {estimates[name]['value']:.2f}"
+        return [f"done in {clock(seconds)}{test}"]
     return []

@@ -171,12 +171,14 @@ def _some(stream: IO[str] | None) -> IO[str]:
 def _news(plan: Plan, board: Board) -> Iterator[Mapping[str, Any]]:
     """Which runs are under way and which have ended since; read while the launch writes the board.
 
-    Runs that were begun before this launch have ended, too: W&B may lack them.
+    Runs that were begun before this launch have ended, too: W&B may lack them. The plan may grow.
     """
-    names = [run.name for run in plan.runs]
-    begun = {run.name for run in plan.runs if run.begun}
+    begun: set[str] = set()
     told: set[str] = set()
     while True:
+        runs = list(plan.runs)
+        names = [run.name for run in runs]
+        begun |= {run.name for run in runs if run.begun}
         # Each of these copies is one step of the interpreter: nothing changes in the midst of it.
         elsewhere, waiting, running = set(board.elsewhere), set(board.waiting), set(board.running)
         begun |= running

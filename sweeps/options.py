@@ -1,0 +1,181 @@
+"""What every command that starts runs is told of where and how, and how such a command begins and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+
+import tyro
+
+from lvae_core.config import InputError
+from lvae_core.corpus import Corpus
+from lvae_core.record import Study, outages_in_lines
+from sweeps.plan import PlannedRun
+from sweeps.progress import Display
+from sweeps.resources import Resources
+from sweeps.wandb_mirror.driver import Mode
+
+arg = tyro.conf.arg
+preset = partial(arg, help_behavior_hint="(default: the preset's)")
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+_JOBS = "working_dir_files"
+"""The folder in which Ray keeps what comes with jobs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchOptions:
+    """Where runs are kept and what they are given."""
+
+    storage: str = "runs"
+    """A folder, or an address such as s3://bucket/prefix."""
+    study: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the preset)")] = None
+    """The set of runs below the storage that these belong to."""
+    data_dir: Annotated[
+        str | None, arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
+    ] = None
+    """The folder of the public corpora."""
+    address: Annotated[
+        str | None, arg(metavar="ADDRESS", help_behavior_hint="(default: a Ray of its own, here)")
+    ] = None
+    """A running Ray cluster, or auto."""
+    cpus_per_run: int | Literal["auto"] = 1
+    """CPU cores, and threads, of one run; auto: short probes find out what is fastest."""
+    gpus_per_run: float | Literal["auto"] = 0.0
+    """GPUs of one run; 0.25 puts four runs on one; auto: short probes find out how many."""
+    max_concurrent: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: as many as fit)")
+    ] = None
+    """Runs at once."""
+    checkpoint_epochs: Annotated[int, arg(metavar="N")] = 1
+    """Save the whole training state at the end of every N epochs,"""
+    checkpoint_minutes: Annotated[float, arg(metavar="M")] = 10.0
+    """and whenever M minutes have passed since, in the middle of an epoch or of an evaluation."""
+    wandb: Mode = "disabled"
+    """Mirror every run to W&B; the run folders stay what counts."""
+    wandb_project: str = "lvae"
+    """The W&B project of the mirror,"""
+    wandb_entity: str | None = None
+    """and whose it is; the API key's own user or team unless told."""
+    retry_failed: Flag = False
+    """Take up failed runs again, too."""
+
+    def check(self) -> None:
+        """Raise InputError where a number or a name cannot be used."""
+        gpus = 1.0 if self.gpus_per_run == "auto" else self.gpus_per_run
+        if self.cpus_per_run == "auto" and gpus:
+            raise InputError(
+                "--cpus-per-run auto: for runs without GPUs; give a number beside --gpus-per-run"
+            )
+        if not (math.isfinite(gpus) and gpus >= 0 and (gpus <= 1 or gpus == int(gpus))):
+            raise InputError(f"--gpus-per-run {gpus:g}: give a number from 0 to 1, or a whole number")
+        at_least_one("--cpus-per-run", 1 if self.cpus_per_run == "auto" else self.cpus_per_run)
+        at_least_one("--max-concurrent", self.max_concurrent)
+        at_least_one("--checkpoint-epochs", self.checkpoint_epochs)
+        minutes = self.checkpoint_minutes
+        if not (math.isfinite(minutes) and minutes >= 0):
+            raise InputError(f"--checkpoint-minutes {minutes:g}: must be a number, 0 or more")
+        if not self.storage.strip():
+            raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
+        if "://" not in self.storage and _JOBS in Path(self.storage).resolve().parts:
+            raise InputError(
+                f"--storage {self.storage}: is in the copy of the code that came with the job, and Ray "
+                "removes it; give s3://bucket/prefix, or a folder by its whole path"
+            )
+        if self.study is not None and not re.fullmatch(r"\w[\w.-]*", self.study):
+            raise InputError(f"--study {self.study!r}: use letters, digits, '.', '-' and '_' only")
+
+    @property
+    def auto(self) -> bool:
+        """Whether probes are to find out what a run is given."""
+        return "auto" in (self.cpus_per_run, self.gpus_per_run)
+
+    def resources(self) -> Resources:
+        """What a run is given, or what its probe is to share out."""
+        return Resources(
+            cpus=1 if self.cpus_per_run == "auto" else self.cpus_per_run,
+            gpus=1.0 if self.gpus_per_run == "auto" else self.gpus_per_run,
+            max_concurrent=self.max_concurrent or 0,
+        )
+
+    def folder(self, usual: str) -> str:
+        """Where the study is kept, as the user would write it; ``usual`` is its name unless told."""
+        return f"{self.storage.rstrip('/')}/{self.study or usual}"
+
+
+def at_least_one(option: str, value: int | None) -> None:
+    """Raise InputError where a number that was given is below 1."""
+    if value is not None and value < 1:
+        raise InputError(f"{option} {value}: must be at least 1")
+
+
+class Launch(Protocol):
+    """Does runs on the Ray that is connected; see :func:`sweeps.launch.launch`."""
+
+    def __call__(
+        self, runs: Sequence[PlannedRun], display: Display, until: Mapping[str, int] | None = None
+    ) -> bool:
+        """Returns whether it went through to the end; ``until``: run -> epoch after which it pauses."""
+
+
+@contextlib.contextmanager
+def on_ray(
+    options: LaunchOptions,
+    expected: Sequence[PlannedRun],
+    corpora: Mapping[str, Corpus],
+    study: Study,
+    say: Callable[[str], None],
+) -> Iterator[Launch]:
+    """Be connected to Ray inside the ``with`` block, and be able to launch there.
+
+    Args:
+        options: where and how.
+        expected: all that are to be launched, or as many others that need as much room.
+        corpora: theirs, by the datasets that the configs name.
+        study: theirs; its folder exists.
+        say: told of probes.
+
+    Raises:
+        InputError: there is no such Ray, or something in it would break runs.
+    """
+    # Ray and torch take seconds to import: only where there is something to start.
+    from lvae_core.runtime import Runtime
+    from sweeps.launch import launch
+    from sweeps.secrecy import keys_stay_here
+    from sweeps.session import connected
+
+    runtime = Runtime(
+        checkpoint_epochs=options.checkpoint_epochs, checkpoint_seconds=60.0 * options.checkpoint_minutes
+    )
+    resources = options.resources()
+
+    def start(runs: Sequence[PlannedRun], display: Display, until: Mapping[str, int] | None = None) -> bool:
+        with display:
+            return launch(
+                runs, corpora, study, resources, display, given=given, runtime=runtime, until=until
+            )
+
+    on_ray = connected(options.address, expected, corpora, study, resources, auto=options.auto, say=say)
+    with on_ray as given, keys_stay_here():
+        yield start
+
+
+def exit_status(command: Callable[[], int]) -> int:
+    """What ``command`` returns; 2 and a line for input that cannot be used, 130 where it is stopped."""
+    try:
+        with outages_in_lines():
+            return command()
+    except InputError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped at once; the same command goes on from the last checkpoints", file=sys.stderr)
+        return 130

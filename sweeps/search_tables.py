@@ -1,0 +1,75 @@
+"""What a search shows: what it would do, and what its trials have given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.propose import State, Trial
+from sweeps.space import Values, spec_of, text_of
+from sweeps.trials import Search
+
+SHOWN = 12
+"""Trials in a table, the best."""
+
+_DIGITS = 4
+"""Significant ones of what is drawn from a range, for reading."""
+
+_ORDER: tuple[State, ...] = ("done", "dropped", "diverged", "failed", "open")
+
+
+def space_table(search: Search) -> Table:
+    """Fields, where the recipe has them and what they may be."""
+    table = Table("field", title="what may vary")
+    table.add_column("recipe", justify="right")
+    table.add_column("range")
+    fields = search.base.to_dict()
+    for field, distribution in search.space.items():
+        table.add_row(field, text_of(fields[field]), spec_of(distribution))
+    return table
+
+
+def trials_table(search: Search) -> Table:
+    """The best trials first; of those that were left behind or failed, what became of them."""
+    ranked = sorted(
+        search.known, key=lambda t: (_ORDER.index(t.state), -len(t.scores), t.score or 0.0, t.number)
+    )
+    more = len(ranked) - SHOWN
+    table = Table(
+        "trial", title="trials by validation perplexity", caption=f"and {more} more" if more > 0 else None
+    )
+    for heading in ("valid ppl", "epochs", *search.space):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for trial in ranked[:SHOWN]:
+        perplexity = "" if trial.score is None else f"{trial.score:.2f}"
+        values = [short_text(trial.values[field]) for field in search.space]
+        table.add_row(
+            str(trial.number), perplexity, str(len(trial.scores)), *values, _remark(search, trial)
+        )
+    return table
+
+
+def _remark(search: Search, trial: Trial) -> Text:
+    words: list[str] = [] if trial.state == "done" else [trial.state]
+    fields = search.base.to_dict()
+    if all(trial.values[field] == fields[field] for field in search.space):
+        words.append("the recipe")
+    return Text(", ".join(words))
+
+
+def short_text(value: object) -> str:
+    """A value for reading."""
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else text_of(value)
+
+
+def values_text(values: Values) -> str:
+    """A point for reading: ``learning_rate=0.8124 dropout=0.31``."""
+    return " ".join(f"{field}={short_text(value)}" for field, value in values.items())
+
+
+def settings(values: Values) -> Sequence[str]:
+    """A point as the command line takes it, with all its digits."""
+    return [part for field, value in values.items() for part in ("--set", f"{field}={text_of(value)}")]

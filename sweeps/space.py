@@ -1,0 +1,119 @@
+"""What a search may vary: fields of the config with their ranges or choices.
+
+learning_rate=0.3..3:log     a number between two, evenly on a log scale
+dropout=0.2..0.7             evenly
+latent_size=16,32,64         one of a list
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from lvae_core.config import InputError, RunConfig, apply_settings, check_name
+
+Values = Mapping[str, Any]
+"""Field -> value."""
+
+FIELDS = (
+    *("embedding_size", "hidden_size", "latent_size", "share_embeddings", "linear_bias", "init_scale"),
+    *("dropout", "dropout_latent_input", "dropout_encoder", "word_dropout"),
+    *("kl_weight", "kl_anneal_epochs", "batch_size", "batching"),
+    *("learning_rate", "max_grad_norm", "lr_decay", "decay_while_annealing", "patience", "precision"),
+)
+"""Those that can be searched: that shape the model or its training, and leave what is compared as it is."""
+
+_WHY_NOT = (
+    "a search keeps the cell, the seed, the data and the estimates as they are, or its perplexities could "
+    "not be compared; for another value of it give --set"
+)
+
+
+def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribution]:
+    """The space that ``FIELD=LOW..HIGH[:log]`` and ``FIELD=A,B,…`` describe, in their order.
+
+    Args:
+        texts: a later one replaces an earlier one of the same field.
+        base: the config whose fields vary; each bound and each choice must suit it.
+
+    Raises:
+        InputError: a text, a field or a value cannot be used.
+    """
+    space: dict[str, BaseDistribution] = {}
+    for text in texts:
+        field, equals, spec = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise InputError(
+                f"--space {text}: write FIELD=LOW..HIGH, FIELD=LOW..HIGH:log or FIELD=A,B,C, such as "
+                "--space learning_rate=0.3..3:log"
+            )
+        if field not in FIELDS and field in base.to_dict():
+            raise InputError(f"--space {text}: {field} cannot be searched; {_WHY_NOT}")
+        try:
+            check_name(field, FIELDS, "field")
+            space[field] = _range(field, spec, base) if ".." in spec else _choices(field, spec, base)
+        except InputError as error:
+            raise InputError(f"--space {text}: {error}") from None
+    if not space:
+        raise InputError("--space: give at least one field")
+    return space
+
+
+def _range(field: str, spec: str, base: RunConfig) -> BaseDistribution:
+    bounds, _, scale = spec.partition(":")
+    low, high = (_value(field, end, base) for end in bounds.split("..", 1))
+    if scale not in ("", "log"):
+        raise InputError(f"unknown scale {scale!r}: log, or none")
+    if type(low) not in (int, float):
+        raise InputError(f"{field} is no number; list what it may be, such as {field}={low},{high}")
+    if not low < high:
+        raise InputError(f"{low:g} is not below {high:g}")
+    if scale and low <= 0:
+        raise InputError("a log scale begins above 0")
+    if type(low) is int:
+        return IntDistribution(low, high, log=bool(scale))
+    return FloatDistribution(low, high, log=bool(scale))
+
+
+def _choices(field: str, spec: str, base: RunConfig) -> BaseDistribution:
+    values = [_value(field, text, base) for text in spec.split(",")]
+    if len(set(values)) < max(2, len(values)):
+        raise InputError("give at least two values, each once; for one, --set")
+    return CategoricalDistribution(values)
+
+
+def _value(field: str, text: str, base: RunConfig) -> Any:
+    return getattr(apply_settings(base, [f"{field}={text}"]), field)
+
+
+def spec_of(distribution: BaseDistribution) -> str:
+    """The same as text, of one form for one range or list: what two searches are told apart by."""
+    if isinstance(distribution, CategoricalDistribution):
+        return ",".join(map(text_of, distribution.choices))
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    scale = ":log" if distribution.log else ""
+    return f"{text_of(distribution.low)}..{text_of(distribution.high)}{scale}"
+
+
+def text_of(value: Any) -> str:
+    """A value as the command line takes it, in full."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def contains(space: Mapping[str, BaseDistribution], values: Values) -> bool:
+    """Whether a point lies in the space."""
+    for field, distribution in space.items():
+        value = values[field]
+        if isinstance(distribution, CategoricalDistribution):
+            if value not in distribution.choices:
+                return False
+        elif not distribution.low <= value <= distribution.high:  # type: ignore[attr-defined]
+            return False
+    return True

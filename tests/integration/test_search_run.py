@@ -1,0 +1,129 @@
+"""A search on a real Ray: what pauses goes on as if nothing had been, and so does one that is stopped."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lvae_core.corpus import load
+from lvae_core.record import RunName, Study
+from lvae_core.runtime import Runtime
+from lvae_core.trainer import execute
+
+from .nodes import until
+
+SCRIPT = Path(__file__).parents[2] / "sweeps" / "search.py"
+COMMAND = [
+    *("--dataset", "toy", "--space", "learning_rate=0.2..2:log", "--trials", "6", "--at-once", "3"),
+    *("--rungs", "1", "--keep", "2", "--seeds", "2", "--max-epochs", "3"),
+    *("--set", "kl_anneal_epochs=2", "--set", "iw_samples=6"),
+]
+
+
+def script(place: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(SCRIPT), *COMMAND, *more]
+    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=240, check=False)
+
+
+def runs_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if RunName.parse(path.name))
+
+
+def read(folder: Path) -> dict[str, bytes | dict]:
+    """What is promised to be the same to the last bit."""
+    found: dict[str, bytes | dict] = {}
+    for run in runs_of(folder):
+        found[f"{run.name} metrics"] = (run / "metrics.jsonl").read_bytes()
+        if (run / "result.json").exists():
+            result = json.loads((run / "result.json").read_text())
+            for changing in ("train_seconds", "evaluate_seconds", "sha256"):
+                del result[changing]
+            found[run.name] = result
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, str]:
+    """A search that is left alone: its folder and what it printed."""
+    place = tmp_path_factory.mktemp("whole")
+    done = script(place)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return place, done.stdout
+
+
+def test_it_ends_with_the_trials_the_best_and_their_comparison(whole):
+    place, out = whole
+    trials = runs_of(place / "runs/search")
+    epochs = [len((run / "metrics.jsonl").read_text().splitlines()) for run in trials]
+    assert sorted(epochs) == [1, 1, 3, 3, 3, 3]  # two of three go on in each of the two rounds
+    assert sum((run / "result.json").exists() for run in trials) == 4
+    fresh = [RunName.parse(run.name) for run in runs_of(place / "runs/search-best")]
+    assert sorted(run.seed for run in fresh) == [1, 1, 2, 2]
+
+    (best,) = re.findall(r"^best: --set learning_rate=(.*)$", out, re.M)
+    perplexities = {}
+    for run in trials:
+        if (run / "result.json").exists():
+            rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+            config = json.loads((run / "config.json").read_text())["config"]
+            perplexities[config["learning_rate"]] = min(row["valid_ppl"] for row in rows)
+    assert float(best) == min(perplexities, key=lambda rate: perplexities[rate])
+    assert "On fresh seeds" in out
+    assert re.search(r"^the recipe +\d", out, re.M)
+    assert out.splitlines()[-1] == "next: python analysis/summarize.py runs/search-best"
+    before, _, after = out.partition("best: ")
+    assert "test ppl" not in before, "trials are chosen without a look at the test split"
+    assert "the recipe, seed 1: done" in after
+
+
+def test_what_was_paused_has_the_numbers_of_a_run_that_never_was(whole, tmp_path):
+    place, _ = whole
+    study = Study(str(place / "runs/search"))
+    toy, alone = load("toy"), Study(str(tmp_path))
+    compared = 0
+    for name in study.run_names():
+        if study.run(name).has("result.json"):
+            config, _ = study.run(name).read_config()
+            for _ in execute(config, toy, alone.run(name), Runtime(threads=1)):
+                pass
+            compared += 1
+    assert compared == 4
+    found = read(place / "runs/search")
+    assert {name: found[name] for name in read(tmp_path)} == read(tmp_path)
+
+
+def test_a_second_launch_starts_nothing(whole):
+    place, out = whole
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
+    again = script(place)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "nothing to start: 4 of 4 runs are done" in again.stdout
+    assert again.stdout.partition("On fresh seeds")[2] == out.partition("On fresh seeds")[2]
+    after = {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_one_that_is_interrupted_goes_on_to_the_same_end(whole, tmp_path):
+    place, out = whole
+    command = [sys.executable, "-W", "error", str(SCRIPT), *COMMAND]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        until(lambda: len(runs_of(tmp_path / "runs/search")) > 3, seconds=120)  # in the second round
+        process.send_signal(signal.SIGINT)
+        seen = process.stdout.readlines()
+        assert process.wait(timeout=120) == 130
+    again = f"interrupted; this goes on from here: python sweeps/search.py {shlex.join(COMMAND)}"
+    assert seen[-1].strip() == again
+    assert not (tmp_path / "runs/search-best").exists()
+    done = script(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for study in ("search", "search-best"):
+        assert read(tmp_path / "runs" / study) == read(place / "runs" / study)
+    assert done.stdout.partition("On fresh seeds")[2] == out.partition("On fresh seeds")[2]

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweeps.search import main
+from sweeps.search_options import PRESETS, Options
+from sweeps.search_tables import settings
+from sweeps.space import parse_space
+
+SCRIPT = Path(__file__).parents[2] / "sweeps" / "search.py"
+TOY = ["--dataset", "toy", "--max-epochs", "3"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LVAE_DATA_DIR", raising=False)
+
+
+def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_without_its_data_it_says_how_to_go_on(tmp_path):
+    done = script()
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ptb: no train file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_shows_the_space_and_writes_nothing(tmp_path):
+    done = script("--preset", "demo", "--dry-run", "--trials", "5")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [line.strip("│").split() for line in done.stdout.splitlines() if line.startswith("│")]
+    assert ["learning_rate", "│", "1.0", "│", "0.3..3.0:log"] in rows
+    assert "runs/search-demo: 5 trials, 0 of them proposed so far" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--trails", "3"], ["--trials", "three"], ["--sampler", "grid"]])
+def test_what_the_command_line_does_not_know(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "tyo"], "did you mean 'toy'"),
+        ([*TOY, "--system", "lstm-va"], "did you mean 'lstm-vae'"),
+        ([*TOY, "--setting", "standart"], "did you mean 'standard'"),
+        ([*TOY, "--num-samples", "0"], "num_samples = 0: must be at least 1"),
+        ([*TOY, "--seed", "-1"], "seed = -1: must be 0 or more"),
+        ([*TOY, "--seeds", "-1"], "--seeds -1: must be 0 or more"),
+        ([*TOY, "--best", "0"], "--best 0: must be at least 1"),
+        ([*TOY, "--trials", "0"], "--trials 0: must be at least 1"),
+        ([*TOY, "--at-once", "0"], "--at-once 0: must be at least 1"),
+        ([*TOY, "--rungs", "3"], "--rungs 3: must rise, and end below max_epochs = 3"),
+        ([*TOY, "--rungs", "1", "--keep", "1"], "--keep 1: must be at least 2"),
+        ([*TOY, "--space", "droput=0..0.5"], "did you mean 'dropout'"),
+        ([*TOY, "--space", "seed=1,2"], "seed cannot be searched"),
+        ([*TOY, "--space", "dropout=0.5..0.1"], "0.5 is not below 0.1"),
+        ([*TOY, "--set", "num_samples=5"], "use --num-samples"),
+        ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),
+        ([*TOY, "--cpus-per-run", "auto"], "give --cpus-per-run, --gpus-per-run as numbers"),
+        ([*TOY, "--gpus-per-run", "nan"], "--gpus-per-run nan"),
+        ([*TOY, "--study", "a/b"], "--study 'a/b'"),
+        ([*TOY, "--storage", "file"], "cannot be written"),
+        ([*TOY, "--storage", "nosuch://place"], "nosuch"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_started(arguments, message, tmp_path, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert "Traceback" not in out + err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize("system", ["lstm-lm", "lstm-vae", "lstm-vae-avg"])
+def test_every_preset_suits_every_system(preset, system):
+    options = Options(preset=preset, system=system)
+    base = options.base()
+    fields = parse_space(options.texts(), base)
+    assert ("kl_anneal_epochs" in fields) == (preset == "paper" and system != "lstm-lm")
+    options.rules().check(base.max_epochs)
+
+
+def test_settings_can_be_given_to_another_command():
+    values = {"learning_rate": 0.1 + 0.2, "linear_bias": True, "batching": "shuffled"}
+    assert settings(values) == [
+        *("--set", "learning_rate=0.30000000000000004"),
+        *("--set", "linear_bias=true", "--set", "batching=shuffled"),
+    ]
+    from lvae_core.config import apply_settings
+    from lvae_core.recipes import recipe
+
+    applied = apply_settings(recipe("lstm-vae", dataset="toy"), settings(values)[1::2])
+    assert {name: getattr(applied, name) for name in values} == values
