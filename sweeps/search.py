@@ -17,6 +17,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import tyro
@@ -26,10 +27,12 @@ from analysis.cells import Cell, average_cells
 from analysis.collect import collect
 from analysis.comparisons import compare_family
 from analysis.contrasts import reach_notes, verdict_values
+from analysis.figures import style, trials
 from analysis.report import RESAMPLING_SEED
 from analysis.studies import open_source
 from analysis.terminal import table as print_table
 from analysis.values import Column, Difference, Line, Table
+from analysis.write import write_files
 from lvae_core.config import RunConfig, apply_settings
 from lvae_core.corpus import Corpus
 from lvae_core.record import STORE_PATIENCE, Study
@@ -39,8 +42,8 @@ from sweeps.options import Launch, exit_status, on_ray
 from sweeps.plan import Plan, PlannedRun
 from sweeps.progress import Display, console
 from sweeps.search_options import Options
-from sweeps.search_tables import settings, space_table, trials_table, values_text
-from sweeps.space import Values, parse_space
+from sweeps.search_tables import csv_text, settings, space_table, trials_table, values_text
+from sweeps.space import Values, choices_of, is_log, parse_space, text_of
 from sweeps.sweep import Swept, on_wandb, sweep
 from sweeps.trials import Search
 
@@ -95,6 +98,7 @@ def run(options: Options, *, again: str) -> int:
     best = [trial.values for trial in search.best(options.best)]
     if went_through:
         failed = _close(search, best, out)
+        _write(options, search, out)
     if went_through and best and options.fresh_seeds:
         swept = _run_anew(options, base, best, corpora, out)
         went_through, failed = not swept.interrupted, failed or swept.failed
@@ -137,6 +141,49 @@ def _close(search: Search, best: Sequence[Values], out: Console) -> bool:
     if best:
         out.print(f"best: {shlex.join(settings(best[0]))}", markup=False, soft_wrap=True)
     return bool(failures)
+
+
+def _points(search: Search) -> list[trials.Point]:
+    return [
+        trials.Point(_placed(search, trial.values), trial.scores[-1], trial.state == "dropped")
+        for trial in search.known
+        if trial.scores and trial.state in ("done", "dropped")
+    ]
+
+
+def _placed(search: Search, values: Values) -> dict[str, Any]:
+    """Field -> number, or place among its choices; without what is none of them."""
+    placed = {}
+    for field, distribution in search.space.items():
+        choices = choices_of(distribution)
+        if not choices:
+            placed[field] = values[field]
+        elif values[field] in choices:
+            placed[field] = choices.index(values[field])
+    return placed
+
+
+def _write(options: Options, search: Search, out: Console) -> None:
+    """Write the trials as a table for computing with and as a picture."""
+    name = options.folder.rpartition("/")[2]
+    config = search.base
+    title = f"{name}: {config.cell.replace('__', ', ')}, seed {config.seed}"
+    panels = [
+        trials.Field(field, is_log(distribution), tuple(map(text_of, choices_of(distribution))))
+        for field, distribution in search.space.items()
+    ]
+    files: dict[str, str | bytes] = {f"{name}.csv": csv_text(search)}
+    with style.style():
+        if figure := trials.draw(_points(search), panels, _placed(search, config.to_dict()), title):
+            files[f"{name}.svg"], files[f"{name}.png"] = style.save(figure)
+    try:
+        write_files(files, options.out)
+    except OSError as error:  # not worth losing what follows
+        reason = error.strerror or str(error)
+        print(f"warning: --out {options.out}: cannot be written ({reason})", file=sys.stderr)
+    else:
+        listed = " ".join(f"{options.out}/{file}" for file in files)
+        out.print(f"trials: {listed}", markup=False, soft_wrap=True)
 
 
 def _run_anew(

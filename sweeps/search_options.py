@@ -89,6 +89,8 @@ class Options:
         tuple[tuple[str, ...], ...], arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
     ] = ()
     """Change any config field of every run."""
+    out: Annotated[str, arg(metavar="DIR")] = "summary"
+    """Where a table and a picture of the trials are written."""
     dry_run: Flag = False
     """Print what would be searched and how far it is; start nothing."""
     launch: tyro.conf.OmitArgPrefixes[LaunchOptions] = field(default_factory=LaunchOptions)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -68,6 +70,19 @@ def short_text(value: object) -> str:
 def values_text(values: Values) -> str:
     """A point for reading: ``learning_rate=0.8124 dropout=0.31``."""
     return " ".join(f"{field}={short_text(value)}" for field, value in values.items())
+
+
+def csv_text(search: Search) -> str:
+    """All trials with all digits, a row each."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["trial", "state", "epochs", "valid_ppl", *search.space, "run"])
+    for trial in search.known:
+        score = "" if trial.score is None else trial.score
+        values = [text_of(trial.values[field]) for field in search.space]
+        row = [trial.number, trial.state, len(trial.scores), score, *values, search.name(trial.values)]
+        rows.writerow(row)
+    return text.getvalue()
 
 
 def settings(values: Values) -> Sequence[str]:

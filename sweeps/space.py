@@ -95,11 +95,21 @@ def _value(field: str, text: str, base: RunConfig) -> Any:
 
 def spec_of(distribution: BaseDistribution) -> str:
     """The same as text, of one form for one range or list: what two searches are told apart by."""
-    if isinstance(distribution, CategoricalDistribution):
-        return ",".join(map(text_of, distribution.choices))
+    if choices := choices_of(distribution):
+        return ",".join(map(text_of, choices))
     assert isinstance(distribution, IntDistribution | FloatDistribution)
-    scale = ":log" if distribution.log else ""
+    scale = ":log" if is_log(distribution) else ""
     return f"{text_of(distribution.low)}..{text_of(distribution.high)}{scale}"
+
+
+def choices_of(distribution: BaseDistribution) -> tuple[Any, ...]:
+    """What it may be, where it is no range; else ()."""
+    return distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
+
+
+def is_log(distribution: BaseDistribution) -> bool:
+    """Whether it is a range on a log scale."""
+    return bool(getattr(distribution, "log", False))
 
 
 def text_of(value: Any) -> str:
@@ -111,8 +121,8 @@ def contains(space: Mapping[str, BaseDistribution], values: Values) -> bool:
     """Whether a point lies in the space."""
     for field, distribution in space.items():
         value = values[field]
-        if isinstance(distribution, CategoricalDistribution):
-            if value not in distribution.choices:
+        if choices := choices_of(distribution):
+            if value not in choices:
                 return False
         elif not distribution.low <= value <= distribution.high:  # type: ignore[attr-defined]
             return False

@@ -76,6 +76,10 @@ def test_it_ends_with_the_trials_the_best_and_their_comparison(whole):
             config = json.loads((run / "config.json").read_text())["config"]
             perplexities[config["learning_rate"]] = min(row["valid_ppl"] for row in rows)
     assert float(best) == min(perplexities, key=lambda rate: perplexities[rate])
+    rows = (place / "summary/search.csv").read_text().splitlines()
+    assert rows[0] == "trial,state,epochs,valid_ppl,learning_rate,run"
+    assert sorted(row.rpartition(",")[2] for row in rows[1:]) == [run.name for run in trials]
+    assert (place / "summary/search.png").read_bytes().startswith(b"\x89PNG")
     assert "On fresh seeds" in out
     assert re.search(r"^the recipe +\d", out, re.M)
     assert out.splitlines()[-1] == "next: python analysis/summarize.py runs/search-best"
@@ -102,12 +106,12 @@ def test_what_was_paused_has_the_numbers_of_a_run_that_never_was(whole, tmp_path
 
 def test_a_second_launch_starts_nothing(whole):
     place, out = whole
-    before = {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
+    before = {path: path.stat().st_mtime_ns for path in (place / "runs").rglob("*") if path.is_file()}
     again = script(place)
     assert (again.returncode, again.stderr) == (0, "")
     assert "nothing to start: 4 of 4 runs are done" in again.stdout
     assert again.stdout.partition("On fresh seeds")[2] == out.partition("On fresh seeds")[2]
-    after = {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
+    after = {path: path.stat().st_mtime_ns for path in (place / "runs").rglob("*") if path.is_file()}
     assert after == before
 
 

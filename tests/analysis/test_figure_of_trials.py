@@ -1,0 +1,92 @@
+"""The picture of a search holds its trials where they lie, and nothing else."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from matplotlib.axes import Axes
+
+from analysis.figures import style, trials
+from analysis.figures.trials import Field, Point
+
+FIELDS = [Field("learning_rate", log=True), Field("latent_size", log=False, choices=("16", "32", "64"))]
+POINTS = [
+    Point({"learning_rate": 0.3, "latent_size": 0}, 120.0),
+    Point({"learning_rate": 1.0, "latent_size": 1}, 100.0),
+    Point({"learning_rate": 2.0, "latent_size": 2}, 90.0, dropped=True),
+    Point({"learning_rate": 1.5, "latent_size": 2}, 110.0),
+    Point({"learning_rate": 3.0, "latent_size": 2}, 5000.0, dropped=True),
+]
+
+
+def draw(points=POINTS, fields=FIELDS, recipe=None):
+    with style.style():
+        figure = trials.draw(points, fields, recipe or {}, "a search")
+        assert figure is not None
+        figure.draw_without_rendering()
+        svg, png = style.save(figure)
+    assert svg.startswith("<?xml")
+    assert png.startswith(b"\x89PNG")
+    return figure
+
+
+def marks(ax: Axes) -> dict[tuple[float, float], str]:
+    """Where each mark stands -> star, dot or ring."""
+    found = {}
+    for line in ax.get_lines():
+        if line.get_marker() in ("*", "o"):
+            kind = "star" if line.get_marker() == "*" else "dot"
+            ring = line.get_markerfacecolor() == "none"
+            found[float(line.get_xdata()[0]), float(line.get_ydata()[0])] = "ring" if ring else kind
+    return found
+
+
+def test_every_trial_stands_at_its_value_and_its_perplexity():
+    figure = draw()
+    for ax, field in zip(figure.axes, FIELDS, strict=True):
+        assert ax.get_xlabel() == field.name
+        assert marks(ax) == {
+            (point.values[field.name], point.score): (
+                "ring" if point.dropped else "star" if point.score == 100 else "dot"
+            )
+            for point in POINTS
+        }
+    rates, sizes = figure.axes
+    assert (rates.get_xscale(), sizes.get_xscale()) == ("log", "linear")
+    assert [tick.get_text() for tick in sizes.get_xticklabels()] == ["16", "32", "64"]
+
+
+def test_what_lies_far_above_does_not_press_the_others_together_and_is_counted():
+    figure = draw()
+    low, high = figure.axes[0].get_ylim()
+    assert low < 90
+    assert 120 < high < 200
+    (legend,) = figure.legends
+    assert "1 above the axis" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_the_recipe_is_a_line_where_it_has_a_place():
+    rates, sizes = draw(recipe={"learning_rate": 1.0}).axes
+    lines = [[line for line in ax.get_lines() if line.get_linestyle() == "--"] for ax in (rates, sizes)]
+    assert [len(found) for found in lines] == [1, 0]
+    assert list(lines[0][0].get_xdata()) == [1.0, 1.0]
+
+
+def test_there_may_be_one_trial_or_none():
+    figure = draw(POINTS[:1], FIELDS[:1])
+    low, high = figure.axes[0].get_ylim()
+    assert low < 120 < high
+    assert trials.draw([], FIELDS, {}, "nothing") is None
+    only_rings = draw([point for point in POINTS if point.dropped])
+    assert "star" not in marks(only_rings.axes[0]).values()
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_every_field_has_a_panel(count):
+    fields = [Field(f"field_{k}", log=False) for k in range(count)]
+    points = [Point({field.name: k + 0.5 for field in fields}, 100.0 + k) for k in range(4)]
+    figure = draw(points, fields)
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    assert [ax.get_xlabel() for ax in shown] == [field.name for field in fields]
+    assert all(math.isfinite(limit) for ax in shown for limit in ax.get_ylim())
