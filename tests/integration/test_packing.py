@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +10,12 @@ import pytest
 import ray
 from rich.console import Console
 
-from lvae_core.corpus import Corpus, load
+from lvae_core.corpus import Corpus
 from lvae_core.record import Study
 from lvae_core.runtime import Runtime
 from lvae_core.trainer import execute
 from sweeps import probing
 from sweeps.choices import FILE
-from sweeps.cluster import cluster
 from sweeps.grid import Grid
 from sweeps.launch import launch
 from sweeps.pack import pack
@@ -27,6 +25,8 @@ from sweeps.progress import Board, Display
 from sweeps.resources import Resources
 
 from .nodes import until
+
+pytestmark = pytest.mark.usefixtures("one_ray_for_all")
 
 FOUR = Grid(
     datasets=("toy",),
@@ -44,17 +44,6 @@ COMMAND = [
     *("--datasets", "toy", "--systems", "lstm-vae", "--num-samples", "1", "2", "--settings", "standard"),
     *("--seeds", "2", "--set", *SMALL, "--cpus-per-run", "auto"),
 ]
-
-
-@pytest.fixture(scope="module")
-def toy() -> Corpus:
-    return load("toy")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray_for_all() -> Iterator[None]:
-    with cluster(None):
-        yield
 
 
 @pytest.fixture(autouse=True)

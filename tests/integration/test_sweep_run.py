@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from lvae_core.corpus import Corpus, load
 from lvae_core.record import Study, reproducible
 from lvae_core.runtime import Runtime
 from lvae_core.trainer import execute
-from sweeps.cluster import cluster
 from sweeps.grid import Grid
 from sweeps.launch import launch
 from sweeps.paper_grid import main
@@ -34,6 +33,8 @@ from sweeps.progress import Board, Display
 from sweeps.resources import Resources
 
 from .nodes import alive, below, until
+
+pytestmark = pytest.mark.usefixtures("one_ray_for_all")
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
 SMALL = ("max_epochs=3", "kl_anneal_epochs=2", "iw_samples=6")
@@ -48,17 +49,6 @@ COMMAND = [
     *("--datasets", "toy", "--systems", "lstm-lm", "lstm-vae-avg", "--num-samples", "2"),
     *("--settings", "standard", "--seeds", "2", "--set", *SMALL),
 ]
-
-
-@pytest.fixture(scope="module")
-def toy() -> Corpus:
-    return load("toy")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray_for_all() -> Iterator[None]:
-    with cluster(None):
-        yield
 
 
 class Watching(Board):
