@@ -7,7 +7,6 @@ again after a failure, or another version of the sampler, do not lead a search a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from lvae_core.config import InputError, RunConfig, dataset_label
 from lvae_core.record import Study
@@ -18,12 +17,12 @@ FILE = ".search.json"
 """In the study's folder; readers of runs pass over it."""
 
 
-def describe(base: RunConfig, space: Mapping[str, str], **rules: Any) -> dict[str, Any]:
+def describe(base: RunConfig, space: Mapping[str, str], **rules: str) -> dict[str, str]:
     """What makes a search the one that it is: the config that it starts from, its space and its rules."""
     fixed = base.to_dict() | {"dataset": dataset_label(base.dataset)}
     return {
         **{f"--space {field}": text for field, text in space.items()},
-        **{f"--{name}": text_of(value) for name, value in rules.items()},
+        **{f"--{name}": text for name, text in rules.items()},
         **{name: text_of(value) for name, value in fixed.items() if name not in space},
     }
 
@@ -31,7 +30,7 @@ def describe(base: RunConfig, space: Mapping[str, str], **rules: Any) -> dict[st
 class Ledger:
     """The proposals of a study's search, round by round."""
 
-    def __init__(self, study: Study, search: Mapping[str, Any]) -> None:
+    def __init__(self, study: Study, search: Mapping[str, str]) -> None:
         """Read the study's, if it has one.
 
         Args:

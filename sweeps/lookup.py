@@ -13,7 +13,9 @@ from sweeps.cost import inform
 from sweeps.plan import Plan, make_plan
 
 
-def load_corpora(configs: Sequence[RunConfig], data_dir: str | None) -> dict[str, Corpus]:
+def load_corpora(
+    configs: Sequence[RunConfig], data_dir: str | None, command: str = "sweeps/paper_grid.py"
+) -> dict[str, Corpus]:
     """Dataset, as the configs name it -> its corpus; prints what looks wrong with one.
 
     Raises:
@@ -24,7 +26,7 @@ def load_corpora(configs: Sequence[RunConfig], data_dir: str | None) -> dict[str
     try:
         corpora = {dataset: load_for(config, data_dir) for dataset, config in one_each.items()}
     except MissingError as error:
-        demo = "python sweeps/paper_grid.py --preset demo"
+        demo = f"python {command} --preset demo"
         raise InputError(f"{error}; for a demonstration without it: {demo}") from None
     for corpus in corpora.values():
         for warning in corpus.warnings:

@@ -36,7 +36,9 @@ class LaunchOptions:
 
     storage: str = "runs"
     """A folder, or an address such as s3://bucket/prefix."""
-    study: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the preset)")] = None
+    study: Annotated[
+        str | None, arg(metavar="NAME", help_behavior_hint="(default: named after the preset)")
+    ] = None
     """The set of runs below the storage that these belong to."""
     data_dir: Annotated[
         str | None, arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")

@@ -63,6 +63,8 @@ class Board:
     """Cell -> lowest validation perplexity so far."""
     paused: int = 0
     """Runs that have come as far as they were to come for now."""
+    dropped: int = 0
+    """Runs that have been left behind."""
     later: Sequence[str] = ()
     """Cells of runs that will follow, but of which no more is known yet."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -147,7 +149,7 @@ class Board:
 
     def share(self) -> float:
         """The part of the grid, 0 to 1, that lies behind; a run counts as one whatever it takes."""
-        ended = self.done + self.failed + self.paused
+        ended = self.done + self.failed + self.paused + self.dropped
         total = ended + len(self.running) + len(self.waiting) + len(self.elsewhere) + len(self.later)
         behind = ended + sum(run.share or 0.0 for run in self.running.values())
         return behind / total if total else 1.0
@@ -173,8 +175,7 @@ class Board:
             "failed": self.failed,
             "left": len(self.waiting) + len(self.later),
         }
-        if self.paused:
-            counts["paused"] = self.paused
+        counts |= {word: n for word, n in (("paused", self.paused), ("dropped", self.dropped)) if n}
         if self.elsewhere:
             counts["in another launch"] = len(self.elsewhere)
         line = ", ".join(f"{number} {word}" for word, number in counts.items())

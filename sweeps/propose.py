@@ -41,6 +41,10 @@ class Trial:
         return self.scores[-1] if self.scores else None
 
 
+_PATIENCE = 50
+"""Times that a point is asked for until it counts as not to be found."""
+
+
 def propose(
     space: Mapping[str, BaseDistribution],
     known: Sequence[Trial],
@@ -51,7 +55,7 @@ def propose(
     first: Values,
     startup: int,
 ) -> list[Values]:
-    """The next ``count`` points of a search.
+    """The next points of a search, none of them known: ``count``, or fewer where no more are found.
 
     Args:
         space: field -> what it may be.
@@ -66,8 +70,15 @@ def propose(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=_sampler(sampler, seed, len(known), startup))
     study.add_trials([_frozen(trial, space) for trial in known])
-    begins = [dict(first)] if not known and contains(space, first) else []
-    return begins + [dict(study.ask(dict(space)).params) for _ in range(count - len(begins))]
+    seen = [dict(trial.values) for trial in known]
+    points: list[Values] = [dict(first)] if not known and contains(space, first) else []
+    for _ in range(count * _PATIENCE):
+        if len(points) >= count:
+            break
+        point = dict(study.ask(dict(space)).params)
+        if point not in seen and point not in points:
+            points.append(point)
+    return points
 
 
 def _sampler(name: Sampler, seed: int, known: int, startup: int) -> BaseSampler:

@@ -6,13 +6,15 @@
 
 Trials are compared by validation perplexity and never by test numbers; what is searched stays within one
 cell. They are runs like any others: the same command goes on after an interruption, or with more --trials.
-Exit status: 0 all is done, 1 some run has failed, 2 the input cannot be used, 130 interrupted.
+Exit status: 0 all is done, 1 some run has failed (one whose loss diverges has not: that is a finding), 2 the
+input cannot be used, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -39,10 +41,19 @@ from lvae_core.record import STORE_PATIENCE, Study
 from sweeps.closing import RETRY, failure_table, print_next
 from sweeps.lookup import load_corpora
 from sweeps.options import Launch, exit_status, on_ray
-from sweeps.plan import Plan, PlannedRun
+from sweeps.plan import PlannedRun
 from sweeps.progress import Display, console
+from sweeps.propose import Trial
 from sweeps.search_options import Options
-from sweeps.search_tables import csv_text, settings, space_table, trials_table, values_text
+from sweeps.search_tables import (
+    csv_text,
+    is_recipe,
+    rules_text,
+    settings,
+    space_table,
+    trials_table,
+    values_text,
+)
 from sweeps.space import Values, choices_of, is_log, parse_space, text_of
 from sweeps.sweep import Swept, on_wandb, sweep
 from sweeps.trials import Search
@@ -76,30 +87,29 @@ def run(options: Options, *, again: str) -> int:
     out, base, rules = console(), options.base(), options.rules()
     space = parse_space(options.texts(), base)
     rules.check(base.max_epochs)
-    corpora = load_corpora([base], options.launch.data_dir)
+    corpora = load_corpora([base], options.launch.data_dir, "sweeps/search.py")
     study = Study(options.folder, patience=STORE_PATIENCE)
     retry = options.launch.retry_failed
     search = Search(apply_settings(base, CHEAP), space, rules, corpora, study, retry_failed=retry)
     if search.ledger.damage:
         print(f"warning: {search.ledger.damage}", file=sys.stderr)
+    search.catch_up()
     out.print(space_table(search))
-    proposed = sum(map(len, search.ledger.rounds))
-    out.print(
-        f"{options.folder}: {rules.trials} trials, {proposed} of them proposed so far, {rules.at_once} a "
-        f"round; then {options.best} of them and the recipe on {options.fresh_seeds} fresh seeds",
-        markup=False,
-        soft_wrap=True,
-    )
+    fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
+    told = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
+    out.print(told, markup=False, soft_wrap=True)
     if options.dry_run:
-        out.print("a dry run: nothing was started")
+        out.print(*([trials_table(search)] if search.known else []), "a dry run: nothing was started")
         return 0
     study.check_writable()
     went_through, failed = _search(options, search, corpora, study, out), False
-    best = [trial.values for trial in search.best(options.best)]
+    if search.known:
+        out.print(trials_table(search))
+    best = search.best(options.best)
     if went_through:
         failed = _close(search, best, out)
         _write(options, search, out)
-    if went_through and best and options.fresh_seeds:
+    if went_through and options.fresh_seeds and _worth_running(search, best, out):
         swept = _run_anew(options, base, best, corpora, out)
         went_through, failed = not swept.interrupted, failed or swept.failed
     if not went_through:
@@ -126,12 +136,11 @@ def _search(
         return search.go_on(launch, display)
 
 
-def _close(search: Search, best: Sequence[Values], out: Console) -> bool:
-    """Print what has become of the trials; returns whether any has failed.
+def _close(search: Search, best: Sequence[Trial], out: Console) -> bool:
+    """Print what has failed, and the best; returns whether any trial has failed.
 
     That a loss diverges at some point of the space is a finding, not a failure.
     """
-    out.print(trials_table(search))
     runs = {run.name: run for run in search.plan.runs}
     names = [search.name(trial.values) for trial in search.known if trial.state == "failed"]
     failures = {name: runs[name].failure or search.board.failures.get(name, {}) for name in names}
@@ -139,16 +148,29 @@ def _close(search: Search, best: Sequence[Values], out: Console) -> bool:
         out.print(failure_table(failures))
         out.print(RETRY)
     if best:
-        out.print(f"best: {shlex.join(settings(best[0]))}", markup=False, soft_wrap=True)
+        point = shlex.join(settings(best[0].values))
+        out.print(f"best: trial {best[0].number}, {point}", markup=False, soft_wrap=True)
     return bool(failures)
 
 
+def _worth_running(search: Search, best: Sequence[Trial], out: Console) -> bool:
+    """Whether there is anything to compare with the recipe; says so where there is not."""
+    if best and all(is_recipe(search, trial.values) for trial in best):
+        out.print("no trial is better than the recipe: there is nothing to run anew")
+        return False
+    return bool(best)
+
+
 def _points(search: Search) -> list[trials.Point]:
-    return [
-        trials.Point(_placed(search, trial.values), trial.scores[-1], trial.state == "dropped")
-        for trial in search.known
-        if trial.scores and trial.state in ("done", "dropped")
-    ]
+    """What can be drawn: all but the trials that failed for no fault of their own."""
+    points = []
+    for trial in search.known:
+        if trial.state == "diverged":
+            points.append(trials.Point(_placed(search, trial.values), math.inf))
+        elif trial.scores and trial.state in ("done", "dropped"):
+            dropped = trial.state == "dropped"
+            points.append(trials.Point(_placed(search, trial.values), trial.scores[-1], dropped))
+    return points
 
 
 def _placed(search: Search, values: Values) -> dict[str, Any]:
@@ -189,61 +211,77 @@ def _write(options: Options, search: Search, out: Console) -> None:
 def _run_anew(
     options: Options,
     base: RunConfig,
-    best: Sequence[Values],
+    best: Sequence[Trial],
     corpora: Mapping[str, Corpus],
     out: Console,
 ) -> Swept:
-    """Run the best points and the recipe on fresh seeds and compare them."""
-    points = [base, *(replace(base, **dict(values)) for values in best)]
-    fresh, label = _fresh(points, options.fresh_seeds), functools.partial(_label, points)
-    swept = sweep(options.launch, options.best_folder, fresh, corpora, out, label)
+    """Run the recipe and the best points on seeds that the search has not seen, and compare them."""
+    points = {"the recipe": base}
+    for place, trial in enumerate(best, start=1):
+        if (config := replace(base, **dict(trial.values))) not in points.values():
+            points[f"best {place}"] = config
+    seeds = range(base.seed + 1, base.seed + 1 + options.fresh_seeds)
+    fresh = [replace(point, seed=seed) for seed in seeds for point in points.values()]
+    names = {point: name for name, point in points.items()}
+
+    def name_of(config: RunConfig) -> str:
+        return names[replace(config, seed=base.seed)]
+
+    folder = options.best_folder
+    swept = sweep(
+        options.launch, folder, fresh, corpora, out, lambda config: f"{name_of(config)}, seed {config.seed}"
+    )
     if not swept.interrupted:
-        _compare(swept.plan, options.best_folder, base, best, out)
-        print_next(out, swept.plan, options.best_folder)
+        runs = {run.name: name_of(run.config) for run in swept.plan.with_status("done")}
+        meanings = [
+            f"best {place}: trial {trial.number}, {values_text(trial.values)}"
+            for place, trial in enumerate(best, start=1)
+            if f"best {place}" in points
+        ]
+        _compare(runs, folder, meanings, out)
+        print_next(out, swept.plan, folder)
     return swept
 
 
-def _fresh(points: Sequence[RunConfig], seeds: int) -> list[RunConfig]:
-    """The recipe and the best points on seeds that the search has not seen, seed by seed."""
-    numbers = range(points[0].seed + 1, points[0].seed + 1 + seeds)
-    return [replace(point, seed=number) for number in numbers for point in dict.fromkeys(points)]
+def _compare(runs: Mapping[str, str], folder: str, meanings: Sequence[str], out: Console) -> None:
+    """Print the best points minus the recipe over fresh seeds.
 
-
-def _label(points: Sequence[RunConfig], config: RunConfig) -> str:
-    place = points.index(replace(config, seed=points[0].seed))
-    return f"{f'best {place}' if place else 'the recipe'}, seed {config.seed}"
-
-
-def _compare(plan: Plan, folder: str, base: RunConfig, best: Sequence[Values], out: Console) -> None:
-    """Print the best points minus the recipe over fresh seeds."""
-    done = plan.with_status("done")
-    cells = average_cells(collect([open_source(folder)]).frame) if done else []
-
-    def cell_of(point: RunConfig) -> Cell | None:
-        names = {run.name for run in done if replace(run.config, seed=base.seed) == point}
-        return next(
-            (cell for cell in cells for average in cell.averages.values() if names & set(average.runs)),
-            None,
+    Args:
+        runs: name of a run that is done -> which point it is of.
+        folder: theirs.
+        meanings: what the points are.
+        out: where to.
+    """
+    cells: dict[str, Cell] = {}
+    if runs:
+        frame = collect([open_source(folder)]).frame
+        for cell in average_cells(frame[frame["run"].isin(list(runs))]):
+            cells |= {runs[run]: cell for average in cell.averages.values() for run in average.runs}
+    recipe = cells.pop("the recipe", None)
+    if recipe is None or not cells:
+        out.print(
+            "nothing to compare: on fresh seeds the recipe, or all of the best, have no run that is done"
         )
-
-    recipe = cell_of(base)
-    labelled = [(values_text(values), cell_of(replace(base, **dict(values)))) for values in best]
-    found = [(label, cell) for label, cell in labelled if cell is not None and cell is not recipe]
-    if recipe is None or not found:
         return
-    pairs = [(cell, recipe) for _, cell in found]
-    compared = compare_family(pairs, METRIC, np.random.default_rng(RESAMPLING_SEED))
+    ordered = sorted(cells)
+    compared = compare_family(
+        [(cells[n], recipe) for n in ordered], METRIC, np.random.default_rng(RESAMPLING_SEED)
+    )
     lines = [Line("published", "the recipe", (compared[0].averages[1],))]
-    for (label, _), comparison in zip(found, compared, strict=True):
+    for name, comparison in zip(ordered, compared, strict=True):
         paired = comparison.paired
         difference = None if paired.mean is None else Difference(paired.mean, paired.interval)
         values = comparison.averages[0], difference, *verdict_values(comparison)
-        lines.append(Line("ours", label, values))
-    names = "NLL", "minus recipe", "95%", "n", "flip p", "t p", "P(lower)"
-    columns = (*(Column(name, decimals=2) for name in names), Column("verdict", text=True))
+        lines.append(Line("ours", name, values))
+    headings = "NLL", "diff", "95%", "n", "flip p", "t p", "P(lower)"
+    columns = (*(Column(name, decimals=2) for name in headings), Column("verdict", text=True))
     notes = (
+        *meanings,
         f"NLL: {' and '.join(dict.fromkeys(compared[0].estimates))} on the test split, nats a sentence, "
         "mean ± standard deviation over seeds that the search has not seen",
+        "diff: mean of point minus recipe over the n seeds that both have, below 0 where it is better, and "
+        "its 95% t interval. flip p, t p: of the sign-flip test and of the paired t test, after Holm's "
+        "correction. P(lower): probability that a seed of the point is lower than a seed of the recipe",
         *reach_notes(compared),
     )
     print_table(out, Table("On fresh seeds", columns, tuple(lines), notes, ()))

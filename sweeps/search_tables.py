@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.table import Table
 from rich.text import Text
 
 from sweeps.propose import State, Trial
-from sweeps.space import Values, spec_of, text_of
+from sweeps.space import Values, contains, spec_of, text_of
 from sweeps.trials import Search
 
 SHOWN = 12
@@ -29,37 +30,57 @@ def space_table(search: Search) -> Table:
     table.add_column("range")
     fields = search.base.to_dict()
     for field, distribution in search.space.items():
-        table.add_row(field, text_of(fields[field]), spec_of(distribution))
+        outside = "" if contains({field: distribution}, fields) else ", without the recipe"
+        table.add_row(field, text_of(fields[field]), f"{spec_of(distribution)}{outside}")
     return table
+
+
+def rules_text(search: Search) -> str:
+    """How the search goes about it, and how far it is."""
+    rules = search.rules
+    epochs = f"{search.base.max_epochs} epochs at most"
+    if rules.rungs:
+        rungs = " and ".join(map(str, rules.rungs))
+        epochs += f"; after {rungs} of them one in {rules.keep} goes on"
+    counts = Counter(trial.state for trial in search.known)
+    over = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state]) or "none over yet"
+    trials = f"{rules.trials} trials ({over}), {rules.at_once} a round, of {epochs}"
+    return f"{search.base.cell.replace('__', ', ')}: {trials}"
 
 
 def trials_table(search: Search) -> Table:
     """The best trials first; of those that were left behind or failed, what became of them."""
-    ranked = sorted(
-        search.known, key=lambda t: (_ORDER.index(t.state), -len(t.scores), t.score or 0.0, t.number)
-    )
+
+    def rank(trial: Trial) -> tuple[float, ...]:
+        epochs = 0 if trial.state == "done" else len(trial.scores)
+        return _ORDER.index(trial.state), -epochs, trial.score or 0.0, trial.number
+
+    ranked = sorted(search.known, key=rank)
     more = len(ranked) - SHOWN
-    table = Table(
-        "trial", title="trials by validation perplexity", caption=f"and {more} more" if more > 0 else None
-    )
-    for heading in ("valid ppl", "epochs", *search.space):
+    table = Table("trial", title="trials by validation perplexity")
+    table.caption = f"and {more} more" if more > 0 else None
+    for heading in ("valid ppl", "epochs"):
         table.add_column(heading, justify="right")
+    table.add_column("point")
     table.add_column("")
     for trial in ranked[:SHOWN]:
         perplexity = "" if trial.score is None else f"{trial.score:.2f}"
-        values = [short_text(trial.values[field]) for field in search.space]
-        table.add_row(
-            str(trial.number), perplexity, str(len(trial.scores)), *values, _remark(search, trial)
-        )
+        point = Text(values_text(trial.values))
+        table.add_row(str(trial.number), perplexity, str(len(trial.scores)), point, _remark(search, trial))
     return table
 
 
 def _remark(search: Search, trial: Trial) -> Text:
     words: list[str] = [] if trial.state == "done" else [trial.state]
-    fields = search.base.to_dict()
-    if all(trial.values[field] == fields[field] for field in search.space):
+    if is_recipe(search, trial.values):
         words.append("the recipe")
     return Text(", ".join(words))
+
+
+def is_recipe(search: Search, values: Values) -> bool:
+    """Whether a point is where the search began."""
+    fields = search.base.to_dict()
+    return all(values[field] == fields[field] for field in search.space)
 
 
 def short_text(value: object) -> str:

@@ -30,6 +30,12 @@ FIELDS = (
 )
 """Those that can be searched: that shape the model or its training, and leave what is compared as it is."""
 
+_OF_LATENT = (
+    *("latent_size", "share_embeddings", "dropout_latent_input", "dropout_encoder"),
+    *("kl_weight", "kl_anneal_epochs", "decay_while_annealing"),
+)
+"""Of those, what a model without a latent variable has no use for."""
+
 _WHY_NOT = (
     "a search keeps the cell, the seed, the data and the estimates as they are, or its perplexities could "
     "not be compared; for another value of it give --set"
@@ -56,6 +62,8 @@ def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribu
             )
         if field not in FIELDS and field in base.to_dict():
             raise InputError(f"--space {text}: {field} cannot be searched; {_WHY_NOT}")
+        if field in _OF_LATENT and base.encoder == "none":
+            raise InputError(f"--space {text}: {field} means nothing to {base.system}; leave it out")
         try:
             check_name(field, FIELDS, "field")
             space[field] = _range(field, spec, base) if ".." in spec else _choices(field, spec, base)

@@ -84,13 +84,16 @@ class Search:
         self._corpora, self._study = corpora, study
         self._identity = corpora[base.dataset].data_sha256
         specs = {field: spec_of(distribution) for field, distribution in space.items()}
-        lasting = {"sampler": rules.sampler, "rungs": list(rules.rungs), "keep": rules.keep}
+        rungs = " ".join(map(str, rules.rungs)) or "none"
+        lasting = {"sampler": rules.sampler, "rungs": rungs, "keep": str(rules.keep)}
         try:
             self.ledger = Ledger(study, describe(base, specs, **lasting))
         except OSError as error:
             raise InputError(f"storage {study.url}: cannot be read ({error.strerror or error})") from None
         self.known: list[Trial] = []
         """Those of the rounds that are over."""
+        self._last: list[Trial] = []
+        """Those of the last of them."""
         self._runs: list[PlannedRun] = []
         self.plan = Plan(self._runs, look_up([], corpora, study).speed)
         """Every run of the search so far; it grows."""
@@ -98,6 +101,16 @@ class Search:
         self.board = Board(self.plan.speed, 0, 0, {}, labels=self._labels, blind=True)
         self._retry = retry_failed
         self._retried: set[str] = set()
+        self._check_study()
+
+    def _check_study(self) -> None:
+        """Raise InputError where the study holds runs and none of them is the search's."""
+        names = [] if self.ledger.rounds else self._study.run_names()
+        if names and not {self.name(values) for values in self._points(0)} & set(names):
+            raise InputError(
+                f"{self._study.url}: holds runs that belong to no search, or to another one; give another "
+                "--study"
+            )
 
     def config(self, values: Values) -> RunConfig:
         """Of a trial."""
@@ -115,19 +128,38 @@ class Search:
             launch: asked for when there is the first run to do.
             display: its board is that of the search.
         """
-        while len(self.known) < self.rules.trials:
-            number = len(self.known)
-            if not (proposals := self._proposed(number)):
-                proposals = self._propose(number)
-            trials = [Trial(number=number + k, values=values) for k, values in enumerate(proposals)]
-            if (ended := self._round(trials, launch, display)) is None:
-                return False
-            self.known += ended
-            display.say(self._told())
-            if not any(trial.scores for trial in ended):
-                display.say("no trial of this round came to the end of an epoch: the search ends here")
+        self.catch_up()
+        while (number := len(self.known)) < self.rules.trials:
+            if self._last and all(trial.state == "failed" for trial in self._last):
+                display.say("every trial of that round has failed: the search ends here")
                 break
+            if not (proposals := self._proposed(number)):
+                if not (proposals := self._points(number)):
+                    display.say("no point is found that has not been tried: the search ends here")
+                    break
+                self.ledger.add(proposals)
+            if (ended := self._round(self._trials(proposals), launch, display)) is None:
+                return False
+            self._add(ended)
+            display.say(self._told())
         return True
+
+    def catch_up(self) -> None:
+        """Read the rounds that are over; start nothing."""
+        while proposals := self._proposed(len(self.known)):
+            if (ended := self._round(self._trials(proposals))) is None:
+                return
+            self._add(ended)
+
+    def _add(self, ended: list[Trial]) -> None:
+        self.known += ended
+        self._last = ended
+
+    def _trials(self, proposals: Sequence[Values]) -> list[Trial]:
+        return [
+            Trial(number=number, values=values)
+            for number, values in enumerate(proposals, start=len(self.known))
+        ]
 
     def _proposed(self, number: int) -> list[Values]:
         """What the ledger has for the round that begins with a trial of this number, up to the last."""
@@ -138,10 +170,10 @@ class Search:
             before += len(proposals)
         return []
 
-    def _propose(self, number: int) -> list[Values]:
+    def _points(self, number: int) -> list[Values]:
         rules = self.rules
         fields = self.base.to_dict()
-        proposals = propose(
+        return propose(
             self.space,
             self.known,
             min(rules.at_once, rules.trials - number),
@@ -150,13 +182,14 @@ class Search:
             first={field: fields[field] for field in self.space},
             startup=rules.at_once,
         )
-        self.ledger.add(proposals)
-        return proposals
 
     def _round(
-        self, trials: list[Trial], launch: Callable[[], Launch], display: Display
+        self,
+        trials: list[Trial],
+        launch: Callable[[], Launch] | None = None,
+        display: Display | None = None,
     ) -> list[Trial] | None:
-        """Train a round's trials to their ends; None where that was interrupted."""
+        """Train a round's trials to their ends; None where that was interrupted, or may not be begun."""
         names = [self.name(trial.values) for trial in trials]
         self._labels.update({name: f"trial {t.number}" for name, t in zip(names, trials, strict=True)})
         for epoch in (*self.rules.rungs, None):
@@ -165,6 +198,8 @@ class Search:
             alive = [names[t.number - trials[0].number] for t in trials if t.state == "open"]
             todo = [runs[name] for name in dict.fromkeys(alive) if self._lacks(runs[name], epoch)]
             if todo:
+                if launch is None or display is None:
+                    return None
                 self._retried |= {run.name for run in todo}
                 self._count(trials, todo)
                 until = {} if epoch is None else {run.name: epoch for run in todo}
@@ -229,7 +264,8 @@ class Search:
         behind = [run for run in self._runs if run.name not in names]
         board.done = sum(run.status == "done" for run in behind)
         board.failed = sum(run.status == "failed" for run in behind)
-        board.paused = len(behind) - board.done - board.failed
+        board.dropped = len(behind) - board.done - board.failed
+        board.paused = 0
         board.waiting = {run.name: run.config.cell for run in todo}
         board.later = [self.base.cell] * (self.rules.trials - trials[-1].number - 1)
 
@@ -237,7 +273,7 @@ class Search:
         done = f"{len(self.known)} of {self.rules.trials} trials"
         if (best := self.best(1)) == []:
             return f"{done}; none has been trained to its end"
-        return f"{done}; the best so far: {best[0].number}, valid ppl {best[0].scores[-1]:.2f}"
+        return f"{done}; the best so far: trial {best[0].number}, valid ppl {best[0].scores[-1]:.2f}"
 
     def best(self, count: int) -> list[Trial]:
         """The trials of lowest perplexity that were trained to their ends, no point twice."""

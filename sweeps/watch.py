@@ -165,9 +165,12 @@ def _news(report: Mapping[str, Any], *, blind: bool) -> list[str]:
         return ["failed, {class}: {message}".format(**report["failure"])]
     if report["phase"] == "held":
         return [f"left to another launch ({report['by']})"]
+    best = f", valid ppl {report['metrics']['best_ppl']:.2f}" if report.get("metrics") else ""
+    if report["phase"] == "paused":
+        return [f"paused after epoch {report['epoch']}{best}"]
     if report["phase"] == "done":
         estimates, seconds = report["estimates"], report["train_seconds"] + report["evaluate_seconds"]
         name = "ppl" if "ppl" in estimates else "ppl_elbo"
-        test = "" if blind else f", test {name} {estimates[name]['value']:.2f}"
+        test = best if blind else f", test {name} {estimates[name]['value']:.2f}"
         return [f"done in {clock(seconds)}{test}"]
     return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,6 +23,10 @@ _COLUMNS = 3
 _WORST = 0.75
 """Quantile of the perplexities up to which the axis reaches: the poor ones are many and far away."""
 
+_DASHES: Any = (0, (3, 2))
+
+Kind = Literal["best", "trained to its end", "left behind at a rung", "above the axis", "diverged"]
+
 _BEST, _DONE, _DROPPED = "#d55e00", "#0072b2", "#6d6d72"
 
 
@@ -38,19 +42,19 @@ class Field:
 
 @dataclass(frozen=True)
 class Point:
-    """One trial that came to the end of an epoch."""
+    """One trial."""
 
     values: Mapping[str, Any]
     """Field -> number, or place among its choices."""
     score: float
-    """Lowest validation perplexity."""
+    """Lowest validation perplexity; infinite where the loss diverged."""
     dropped: bool = False
 
 
 def draw(
     points: Sequence[Point], fields: Sequence[Field], recipe: Mapping[str, Any], title: str
 ) -> Figure | None:
-    """A panel a field; None where no trial came to the end of an epoch.
+    """A panel a field; None where every trial diverged.
 
     Args:
         points: in any order.
@@ -58,40 +62,34 @@ def draw(
         recipe: its values, as ``points`` have them; without a field whose value is none of the choices.
         title: of the figure.
     """
-    if not points:
+    finite = [point.score for point in points if math.isfinite(point.score)]
+    if not finite:
         return None
     rows = math.ceil(len(fields) / _COLUMNS)
     across = math.ceil(len(fields) / rows)
     figure, axes = style.panels(across, 0.9 + 2.3 * rows, rows=rows, sharey=True)
     panels = [ax for row in axes for ax in row]
     best = min((p for p in points if not p.dropped), key=lambda p: p.score, default=None)
+    low, high = _limits(finite)
     for ax, field in zip(panels, fields, strict=False):
-        _panel(ax, points, field, best)
+        _panel(ax, points, field, best, high)
         if field.name in recipe:
-            ax.axvline(
-                recipe[field.name], color=style.MUTED, linewidth=1, linestyle=(0, (3, 2)), zorder=1.5
-            )
+            ax.axvline(recipe[field.name], color=style.MUTED, linewidth=1, linestyle=_DASHES, zorder=1.5)
     for ax in panels[len(fields) :]:
         ax.set_visible(False)
     for row in axes:
         row[0].set_ylabel("valid perplexity")
-    low, high = _limits([point.score for point in points])
     axes[0][0].set_ylim(low, high)
-    beyond = sum(point.score > high for point in points)
     style.title(figure, title)
-    style.legend(figure, _keys(points, beyond))
+    style.legend(figure, _keys(points, high))
     return figure
 
 
-def _panel(ax: Axes, points: Sequence[Point], field: Field, best: Point | None) -> None:
+def _panel(ax: Axes, points: Sequence[Point], field: Field, best: Point | None, high: float) -> None:
     for point in points:
-        x, y = point.values[field.name], point.score
-        if point is best:
-            ax.plot([x], [y], "*", ms=11, mfc=_BEST, mec=style.PAPER, mew=0.8, zorder=3.2)
-        elif point.dropped:
-            ax.plot([x], [y], "o", ms=4.5, mfc="none", mec=_DROPPED, mew=1, zorder=2.2)
-        else:
-            ax.plot([x], [y], "o", ms=4.5, mfc=_DONE, mec="none", alpha=0.8, zorder=2.4)
+        x, y = point.values[field.name], min(point.score, high)
+        star = point is best and math.isfinite(point.score)
+        ax.plot([x], [y], **_mark("best" if star else _kind(point, high)), clip_on=False, zorder=3)
     ax.set_xlabel(field.name)
     if field.choices:
         ax.set_xticks(range(len(field.choices)), field.choices)
@@ -103,6 +101,26 @@ def _panel(ax: Axes, points: Sequence[Point], field: Field, best: Point | None) 
         ax.xaxis.set_minor_formatter(NullFormatter())
 
 
+def _kind(point: Point, high: float) -> Kind:
+    if not math.isfinite(point.score):
+        return "diverged"
+    if point.score > high:
+        return "above the axis"
+    return "left behind at a rung" if point.dropped else "trained to its end"
+
+
+def _mark(kind: Kind) -> dict[str, Any]:
+    """How a trial is drawn."""
+    looks: dict[Kind, dict[str, Any]] = {
+        "best": {"marker": "*", "ms": 11, "mfc": _BEST, "mec": style.PAPER, "mew": 0.8},
+        "trained to its end": {"marker": "o", "ms": 4.5, "mfc": _DONE, "mec": "none", "alpha": 0.8},
+        "left behind at a rung": {"marker": "o", "ms": 4.5, "mfc": "none", "mec": _DROPPED, "mew": 1},
+        "above the axis": {"marker": "^", "ms": 5, "mfc": "none", "mec": _DROPPED, "mew": 1},
+        "diverged": {"marker": "x", "ms": 5, "mec": _BEST, "mew": 1.4},
+    }
+    return {"ls": "none", **looks[kind]}
+
+
 def _limits(scores: Sequence[float]) -> tuple[float, float]:
     """From the best to a little above most of the others."""
     ranked = sorted(scores)
@@ -111,25 +129,8 @@ def _limits(scores: Sequence[float]) -> tuple[float, float]:
     return lowest - 0.15 * room, most + 0.35 * room
 
 
-def _keys(points: Sequence[Point], beyond: int) -> list[Line2D]:
-    keys = [
-        Line2D([], [], marker="*", ms=11, ls="none", mfc=_BEST, mec=style.PAPER, label="best"),
-        Line2D([], [], marker="o", ms=4.5, ls="none", mfc=_DONE, mec="none", label="trained to its end"),
-    ]
-    if any(point.dropped for point in points):
-        keys.append(
-            Line2D(
-                [],
-                [],
-                marker="o",
-                ms=4.5,
-                ls="none",
-                mfc="none",
-                mec=_DROPPED,
-                label="left behind at a rung",
-            )
-        )
-    keys.append(Line2D([], [], color=style.MUTED, linewidth=1, linestyle=(0, (3, 2)), label="the recipe"))
-    if beyond:
-        keys.append(Line2D([], [], ls="none", label=f"{beyond} above the axis"))
-    return keys
+def _keys(points: Sequence[Point], high: float) -> list[Line2D]:
+    there = {_kind(point, high) for point in points}
+    kinds: list[Kind] = ["best", *(kind for kind in get_args(Kind) if kind in there)]
+    keys = [Line2D([], [], label=kind, **_mark(kind)) for kind in kinds]
+    return [*keys, Line2D([], [], color=style.MUTED, linewidth=1, linestyle=_DASHES, label="the recipe")]

@@ -17,6 +17,7 @@ POINTS = [
     Point({"learning_rate": 2.0, "latent_size": 2}, 90.0, dropped=True),
     Point({"learning_rate": 1.5, "latent_size": 2}, 110.0),
     Point({"learning_rate": 3.0, "latent_size": 2}, 5000.0, dropped=True),
+    Point({"learning_rate": 2.5, "latent_size": 1}, math.inf),
 ]
 
 
@@ -32,12 +33,12 @@ def draw(points=POINTS, fields=FIELDS, recipe=None):
 
 
 def marks(ax: Axes) -> dict[tuple[float, float], str]:
-    """Where each mark stands -> star, dot or ring."""
+    """Where each mark stands -> what it is."""
     found = {}
     for line in ax.get_lines():
-        if line.get_marker() in ("*", "o"):
-            kind = "star" if line.get_marker() == "*" else "dot"
-            ring = line.get_markerfacecolor() == "none"
+        kinds = {"*": "star", "o": "dot", "^": "above", "x": "diverged"}
+        if kind := kinds.get(line.get_marker()):
+            ring = kind == "dot" and line.get_markerfacecolor() == "none"
             found[float(line.get_xdata()[0]), float(line.get_ydata()[0])] = "ring" if ring else kind
     return found
 
@@ -46,24 +47,34 @@ def test_every_trial_stands_at_its_value_and_its_perplexity():
     figure = draw()
     for ax, field in zip(figure.axes, FIELDS, strict=True):
         assert ax.get_xlabel() == field.name
+        top = ax.get_ylim()[1]
+        kinds = ["dot", "star", "ring", "dot", "above", "diverged"]
         assert marks(ax) == {
-            (point.values[field.name], point.score): (
-                "ring" if point.dropped else "star" if point.score == 100 else "dot"
-            )
-            for point in POINTS
+            (point.values[field.name], min(point.score, top)): kind
+            for point, kind in zip(POINTS, kinds, strict=True)
         }
     rates, sizes = figure.axes
     assert (rates.get_xscale(), sizes.get_xscale()) == ("log", "linear")
     assert [tick.get_text() for tick in sizes.get_xticklabels()] == ["16", "32", "64"]
 
 
-def test_what_lies_far_above_does_not_press_the_others_together_and_is_counted():
+def test_what_lies_far_above_does_not_press_the_others_together():
     figure = draw()
     low, high = figure.axes[0].get_ylim()
     assert low < 90
     assert 120 < high < 200
     (legend,) = figure.legends
-    assert "1 above the axis" in [text.get_text() for text in legend.get_texts()]
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == [
+        *(
+            "best",
+            "trained to its end",
+            "left behind at a rung",
+            "above the axis",
+            "diverged",
+            "the recipe",
+        ),
+    ]
 
 
 def test_the_recipe_is_a_line_where_it_has_a_place():
@@ -78,6 +89,7 @@ def test_there_may_be_one_trial_or_none():
     low, high = figure.axes[0].get_ylim()
     assert low < 120 < high
     assert trials.draw([], FIELDS, {}, "nothing") is None
+    assert trials.draw(POINTS[-1:], FIELDS, {}, "all diverged") is None
     only_rings = draw([point for point in POINTS if point.dropped])
     assert "star" not in marks(only_rings.axes[0]).values()
 

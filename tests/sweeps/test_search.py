@@ -39,7 +39,10 @@ def test_a_dry_run_shows_the_space_and_writes_nothing(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     rows = [line.strip("│").split() for line in done.stdout.splitlines() if line.startswith("│")]
     assert ["learning_rate", "│", "1.0", "│", "0.3..3.0:log"] in rows
-    assert "runs/search-demo: 5 trials, 0 of them proposed so far" in done.stdout
+    told = (
+        "runs/search-demo: pydocs, lstm-vae, standard, L1: 5 trials (none over yet), 4 a round, of 6 epochs"
+    )
+    assert told in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -67,6 +70,7 @@ def test_what_the_command_line_does_not_know(arguments, capsys):
         ([*TOY, "--rungs", "1", "--keep", "1"], "--keep 1: must be at least 2"),
         ([*TOY, "--space", "droput=0..0.5"], "did you mean 'dropout'"),
         ([*TOY, "--space", "seed=1,2"], "seed cannot be searched"),
+        ([*TOY, "--system", "lstm-lm", "--space", "latent_size=2,4"], "means nothing to lstm-lm"),
         ([*TOY, "--space", "dropout=0.5..0.1"], "0.5 is not below 0.1"),
         ([*TOY, "--set", "num_samples=5"], "use --num-samples"),
         ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),

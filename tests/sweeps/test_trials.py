@@ -249,19 +249,53 @@ def test_a_loss_that_diverges_is_a_finding(tmp_path):
     assert go_on(found)[1]
     states = {trial.values["learning_rate"]: trial.state for trial in found.known}
     assert states == {0.1: "done", 1e6: "diverged"}
-    # Two points only: trials that are the same run are trained once, and are one of the best.
-    assert len(found.best(8)) == 1
+    assert [trial.state for trial in found.best(8)] == ["done"]
+
+
+@pytest.mark.parametrize("rules", [RULES, HALVING])
+def test_no_point_is_tried_twice_and_a_small_space_comes_to_its_end(rules, tmp_path):
+    found = finished(tmp_path, rules, space=("hidden_size=4..6", "linear_bias=true,false"))
+    points = [tuple(trial.values.items()) for trial in found.known]
+    assert len(points) == len(set(points)) == 6  # all there are
+    again = search(tmp_path, rules, space=("hidden_size=4..6", "linear_bias=true,false"))
+    launcher, _ = go_on(again)
+    assert launcher.did == []
+    assert again.known == found.known
+
+
+def test_what_is_over_can_be_read_without_going_on(tmp_path):
+    go_on(search(tmp_path), stop_after=6)
+    found = search(tmp_path)
+    found.catch_up()
+    assert [trial.number for trial in found.known] == [0, 1, 2, 3]
+    nothing = search(tmp_path / "none")
+    nothing.catch_up()
+    assert nothing.known == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_runs_that_are_no_search_s_are_not_mixed_with_one(tmp_path):
+    name = run_name(BASE, fingerprint(BASE, CORPUS.data_sha256))
+    for _ in execute(replace(BASE, dropout=0.25), CORPUS, Study(str(tmp_path)).run(name), Runtime()):
+        pass
+    with pytest.raises(InputError, match="holds runs that belong to no search"):
+        search(tmp_path, space=("learning_rate=0.05..0.5:log",))
 
 
 def test_a_round_of_which_nothing_comes_ends_the_search(tmp_path):
     found = search(tmp_path)
-    names = [found.name(values) for values in found._propose(0)]
-    (tmp_path / FILE).unlink()
-    found = search(tmp_path)
-    launcher, went_through = go_on(found, refuse=set(names))
-    assert went_through
-    assert launcher.did == names
-    assert found.best(1) == []
+    names = [found.name(values) for values in found._points(0)]
+    for times in (names, []):  # the next launch does not go beyond, either
+        found = search(tmp_path)
+        launcher, went_through = go_on(found, refuse=set(names))
+        assert went_through
+        assert launcher.did == times
+        assert found.best(1) == []
+        assert len(found.known) == len(names)
+    again = search(tmp_path, retry_failed=True)
+    launcher, _ = go_on(again)
+    assert launcher.did[:4] == names
+    assert len(launcher.did) == 8
 
 
 @pytest.mark.parametrize(
