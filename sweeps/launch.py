@@ -99,7 +99,7 @@ def launch(
             for name in list(board.waiting):
                 if failure := lost.failure(name):
                     _give_up(name, failure, study, display)
-    return not (interrupt.requested and (board.waiting or board.elsewhere))
+    return not (interrupt.requested and (board.waiting or board.elsewhere or board.more))
 
 
 def _give_up(name: str, failure: Failure, study: Study, display: Display) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Literal, Protocol
 
 import tyro
@@ -172,7 +175,7 @@ def on_ray(
 def exit_status(command: Callable[[], int]) -> int:
     """What ``command`` returns; 2 and a line for input that cannot be used, 130 where it is stopped."""
     try:
-        with outages_in_lines():
+        with outages_in_lines(), _sigterm_interrupts():
             return command()
     except InputError as error:
         for line in str(error).splitlines():
@@ -181,3 +184,20 @@ def exit_status(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("stopped at once; the same command goes on from the last checkpoints", file=sys.stderr)
         return 130
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Take SIGTERM for a Ctrl-C, also where no launch is there to see it: what was started is ended."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -67,6 +67,8 @@ class Board:
     """Runs that have been left behind."""
     later: Sequence[str] = ()
     """Cells of runs that will follow, but of which no more is known yet."""
+    more: bool = False
+    """Whether something follows when nothing waits any more: an interrupt then leaves it undone."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Name -> what the run is called here, where its own name says too little."""
     blind: bool = False

@@ -6,8 +6,8 @@
 
 Trials are compared by validation perplexity and never by test numbers; what is searched stays within one
 cell. They are runs like any others: the same command goes on after an interruption, or with more --trials.
-Exit status: 0 all is done, 1 some run has failed (one whose loss diverges has not: that is a finding), 2 the
-input cannot be used, 130 interrupted.
+Exit status: 0 all is done, 1 some run has failed (a trial whose loss diverges has not: that is a finding),
+2 the input cannot be used, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ from sweeps.search_tables import (
     trials_table,
     values_text,
 )
-from sweeps.space import Values, choices_of, is_log, parse_space, text_of
-from sweeps.sweep import Swept, on_wandb, sweep
+from sweeps.space import Values, choices_of, is_log, largest, parse_space, text_of
+from sweeps.sweep import Swept, on_wandb, sweep, tell_damages
 from sweeps.trials import Search
 
 CHEAP = ("iw_samples=2", "iw_exact_samples=0", "mi_samples=2")
@@ -87,6 +87,7 @@ def run(options: Options, *, again: str) -> int:
     out, base, rules = console(), options.base(), options.rules()
     space = parse_space(options.texts(), base)
     rules.check(base.max_epochs)
+    replace(base, seed=base.seed + options.fresh_seeds)  # where the last of them is no seed, now
     corpora = load_corpora([base], options.launch.data_dir, "sweeps/search.py")
     study = Study(options.folder, patience=STORE_PATIENCE)
     retry = options.launch.retry_failed
@@ -94,6 +95,7 @@ def run(options: Options, *, again: str) -> int:
     if search.ledger.damage:
         print(f"warning: {search.ledger.damage}", file=sys.stderr)
     search.catch_up()
+    tell_damages(search.plan)
     out.print(space_table(search))
     fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
     told = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
@@ -128,9 +130,9 @@ def _search(
 
         @functools.cache
         def launch() -> Launch:
-            # Room for all that could still come.
-            like = PlannedRun(config=search.base, name="", status="left")
-            expected = [like] * (search.rules.trials - len(search.known))
+            # Room for all that could still come, of the largest size.
+            like = PlannedRun(config=largest(search.space, search.base), name="", status="left")
+            expected = [like] * max(1, search.rules.trials - len(search.known))
             return stack.enter_context(on_ray(options.launch, expected, corpora, study, display.say))
 
         return search.go_on(launch, display)

@@ -8,6 +8,7 @@ latent_size=16,32,64         one of a list
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from optuna.distributions import (
@@ -29,6 +30,9 @@ FIELDS = (
     *("learning_rate", "max_grad_norm", "lr_decay", "decay_while_annealing", "patience", "precision"),
 )
 """Those that can be searched: that shape the model or its training, and leave what is compared as it is."""
+
+MOST = 10**6
+"""A whole number of a range, at most."""
 
 _OF_LATENT = (
     *("latent_size", "share_embeddings", "dropout_latent_input", "dropout_encoder"),
@@ -53,7 +57,8 @@ def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribu
         InputError: a text, a field or a value cannot be used.
     """
     space: dict[str, BaseDistribution] = {}
-    for text in texts:
+    for given in texts:
+        text = " ".join(given.split())
         field, equals, spec = (part.strip() for part in text.partition("="))
         if not equals:
             raise InputError(
@@ -76,6 +81,8 @@ def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribu
 
 def _range(field: str, spec: str, base: RunConfig) -> BaseDistribution:
     bounds, _, scale = spec.partition(":")
+    if "..." in bounds:
+        raise InputError("write two dots between the ends")
     low, high = (_value(field, end, base) for end in bounds.split("..", 1))
     if scale not in ("", "log"):
         raise InputError(f"unknown scale {scale!r}: log, or none")
@@ -85,6 +92,8 @@ def _range(field: str, spec: str, base: RunConfig) -> BaseDistribution:
         raise InputError(f"{low:g} is not below {high:g}")
     if scale and low <= 0:
         raise InputError("a log scale begins above 0")
+    if type(low) is int and high > MOST:
+        raise InputError(f"{high} is above {MOST}")
     if type(low) is int:
         return IntDistribution(low, high, log=bool(scale))
     return FloatDistribution(low, high, log=bool(scale))
@@ -118,6 +127,16 @@ def choices_of(distribution: BaseDistribution) -> tuple[Any, ...]:
 def is_log(distribution: BaseDistribution) -> bool:
     """Whether it is a range on a log scale."""
     return bool(getattr(distribution, "log", False))
+
+
+def largest(space: Mapping[str, BaseDistribution], base: RunConfig) -> RunConfig:
+    """``base`` with every size as large as it may be."""
+    sizes = {
+        field: max(choices_of(space[field]) or (space[field].high,))  # type: ignore[attr-defined]
+        for field in ("embedding_size", "hidden_size", "latent_size")
+        if field in space
+    }
+    return replace(base, **sizes)
 
 
 def text_of(value: Any) -> str:

@@ -19,7 +19,7 @@ from lvae_core.config import RunConfig
 from lvae_core.corpus import Corpus
 from lvae_core.failures import failure_of, one_line
 from lvae_core.patience import STORE_PATIENCE, StoreWarning, may_pass
-from lvae_core.record import DamageWarning, Study
+from lvae_core.record import DamagedError, DamageWarning, Study
 from lvae_core.runtime import Progress, Runtime
 from lvae_core.trainer import execute
 from sweeps.resources import Resources
@@ -127,6 +127,8 @@ class RunTrainable(tune.Trainable):
     def _advance(self) -> Report:
         """Go on for about a second."""
         try:
+            if self._iterator is None and self._is_there():
+                return {"phase": "paused", "epoch": self._until, "metrics": None, "done": True}
             return self._report(self._consume())
         except ray.exceptions.RayError:
             raise
@@ -153,6 +155,7 @@ class RunTrainable(tune.Trainable):
             assert self._iterator is not None
             self._iterator.close()  # which saves it
             self._iterator = None
+            self._folder.clear_failure()  # it has got beyond what an earlier attempt failed of
         report = {"phase": phase, "epoch": progress.epoch, "fraction": progress.fraction}
         if phase == "done":
             result = self._folder.read_json("result.json") or {}
@@ -174,6 +177,15 @@ class RunTrainable(tune.Trainable):
     def _pauses(self, progress: Progress) -> bool:
         """Whether the run has come to the end of the epoch that it was to come to."""
         return progress.phase == "train" and progress.metrics is not None and progress.epoch >= self._until
+
+    def _is_there(self) -> bool:
+        """Whether another launch has brought the run as far as it was to come."""
+        if math.isinf(self._until):
+            return False
+        try:
+            return len(self._folder.read_metrics()) >= self._until
+        except DamagedError:
+            return False  # training will mend it
 
     def _get_corpus(self) -> Corpus:
         name = self._config.dataset

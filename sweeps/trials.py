@@ -19,8 +19,8 @@ from sweeps.lookup import look_up
 from sweeps.options import Launch
 from sweeps.plan import Plan, PlannedRun
 from sweeps.progress import Board, Display
-from sweeps.propose import Sampler, State, Trial, going_on, propose
-from sweeps.space import Values, spec_of
+from sweeps.propose import Sampler, Trial, going_on, propose
+from sweeps.space import MOST, Values, spec_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,12 @@ class Rules:
         ):
             if value < least:
                 raise InputError(f"{option} {value}: must be at least {least}")
+            if value > MOST:
+                raise InputError(f"{option} {value}: must be at most {MOST}")
+        if self.rungs and self.at_once == 1:
+            raise InputError(
+                "--rungs with --at-once 1: a round of one leaves none behind; give more at once"
+            )
         if list(self.rungs) != sorted(set(self.rungs)) or any(r >= max_epochs for r in self.rungs):
             given = " ".join(map(str, self.rungs))
             raise InputError(f"--rungs {given}: must rise, and end below max_epochs = {max_epochs}")
@@ -87,7 +93,7 @@ class Search:
         rungs = " ".join(map(str, rules.rungs)) or "none"
         lasting = {"sampler": rules.sampler, "rungs": rungs, "keep": str(rules.keep)}
         try:
-            self.ledger = Ledger(study, describe(base, specs, **lasting))
+            self.ledger = Ledger(study, describe(base, specs, data=self._identity, **lasting))
         except OSError as error:
             raise InputError(f"storage {study.url}: cannot be read ({error.strerror or error})") from None
         self.known: list[Trial] = []
@@ -98,7 +104,7 @@ class Search:
         self.plan = Plan(self._runs, look_up([], corpora, study).speed)
         """Every run of the search so far; it grows."""
         self._labels: dict[str, str] = {}
-        self.board = Board(self.plan.speed, 0, 0, {}, labels=self._labels, blind=True)
+        self.board = Board(self.plan.speed, 0, 0, {}, labels=self._labels, blind=True, more=True)
         self._retry = retry_failed
         self._retried: set[str] = set()
         self._check_study()
@@ -134,10 +140,12 @@ class Search:
                 display.say("every trial of that round has failed: the search ends here")
                 break
             if not (proposals := self._proposed(number)):
-                if not (proposals := self._points(number)):
+                if not (points := self._points(number)):
                     display.say("no point is found that has not been tried: the search ends here")
                     break
-                self.ledger.add(proposals)
+                launch()  # what it refuses must leave nothing behind
+                self.ledger.add(points)
+                proposals = self._proposed(number)
             if (ended := self._round(self._trials(proposals), launch, display)) is None:
                 return False
             self._add(ended)
@@ -162,11 +170,14 @@ class Search:
         ]
 
     def _proposed(self, number: int) -> list[Values]:
-        """What the ledger has for the round that begins with a trial of this number, up to the last."""
+        """What the ledger has for the round that begins with a trial of this number.
+
+        A round is never cut short where fewer trials are wanted than before: its rungs are those of all.
+        """
         before = 0
         for proposals in self.ledger.rounds:
-            if before == number:
-                return proposals[: self.rules.trials - number]
+            if before == number < self.rules.trials:
+                return proposals
             before += len(proposals)
         return []
 
@@ -208,7 +219,7 @@ class Search:
                 runs = self._look_up(trials)
                 self._enter(runs)
             trials = [
-                self._read(trial, runs[name]) if trial.state == "open" else trial
+                self._read(trial, runs[name], epoch) if trial.state == "open" else trial
                 for trial, name in zip(trials, names, strict=True)
             ]
             trials = self._chosen(trials, epoch)
@@ -225,9 +236,9 @@ class Search:
 
     def _lacks(self, run: PlannedRun, epoch: int | None) -> bool:
         """Whether it has yet to come to ``epoch``, or to its end."""
-        if run.status == "failed":
-            return self._retry and run.name not in self._retried
-        return run.status == "left" and (epoch is None or len(self._scores(run)) < epoch)
+        if run.status == "done" or (epoch is not None and len(self._scores(run)) >= epoch):
+            return False
+        return run.status == "left" or (self._retry and run.name not in self._retried)
 
     def _scores(self, run: PlannedRun) -> tuple[float, ...]:
         try:
@@ -235,15 +246,22 @@ class Search:
         except DamagedError:
             return ()
 
-    def _read(self, trial: Trial, run: PlannedRun) -> Trial:
-        """The trial as its folder tells it."""
-        failure = run.failure or self.board.failures.get(run.name)
-        state: State = "open"
+    def _read(self, trial: Trial, run: PlannedRun, epoch: int | None) -> Trial:
+        """The trial as its folder tells it, at a rung or, for None, at its end.
+
+        One that has come to a rung is in the running there whatever has become of it since: what was
+        chosen at a rung must be chosen again.
+        """
+        scores = self._scores(run)
+        if epoch is not None and len(scores) >= epoch:
+            return replace(trial, scores=scores)
         if run.status == "done":
-            state = "done"
-        elif failure is not None:
-            state = "diverged" if failure.get("class") == "diverged" else "failed"
-        return replace(trial, state=state, scores=self._scores(run) if state != "failed" else ())
+            return replace(trial, state="done", scores=scores)
+        failure = run.failure or self.board.failures.get(run.name)
+        if failure is None:
+            return replace(trial, scores=scores)
+        diverged = failure.get("class") == "diverged"
+        return replace(trial, state="diverged" if diverged else "failed", scores=scores if diverged else ())
 
     def _chosen(self, trials: Sequence[Trial], epoch: int | None) -> list[Trial]:
         """The same, those that are left behind at a rung marked; at the end none stays open."""
@@ -276,8 +294,6 @@ class Search:
         return f"{done}; the best so far: trial {best[0].number}, valid ppl {best[0].scores[-1]:.2f}"
 
     def best(self, count: int) -> list[Trial]:
-        """The trials of lowest perplexity that were trained to their ends, no point twice."""
+        """The trials of lowest perplexity among those that were trained to their ends."""
         done = [trial for trial in self.known if trial.state == "done"]
-        ranked = sorted(done, key=lambda trial: (trial.scores[-1], trial.number))
-        first = {self.name(trial.values): trial for trial in reversed(ranked)}
-        return [trial for trial in ranked if first[self.name(trial.values)] is trial][:count]
+        return sorted(done, key=lambda trial: (trial.scores[-1], trial.number))[:count]

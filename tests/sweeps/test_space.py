@@ -7,7 +7,7 @@ import pytest
 
 from lvae_core.config import InputError, RunConfig
 from lvae_core.recipes import recipe
-from sweeps.space import FIELDS, contains, parse_space, spec_of
+from sweeps.space import FIELDS, contains, largest, parse_space, spec_of
 
 BASE = recipe("lstm-vae", dataset="toy")
 
@@ -48,6 +48,8 @@ def test_each_form_is_what_it_says():
         ("dropout=0.1..much", "dropout=much: must be a number"),
         ("dropout=..0.5", "dropout=: must be a number"),
         ("dropout=nan..0.5", "must be"),
+        ("dropout=0.1...3", "write two dots"),
+        ("hidden_size=16..99999999999999999999", "is above 1000000"),
         ("learning_rate=0.1..inf", "must be finite"),
         ("hidden_size=16..64.5", "hidden_size=64.5: must be a whole number"),
         ("hidden_size=0..64", "hidden_size = 0: must be at least 1"),
@@ -98,3 +100,15 @@ def test_whether_a_point_lies_in_it():
 
 def test_every_field_that_can_be_searched_is_one():
     assert set(FIELDS) <= set(BASE.to_dict())
+
+
+def test_a_line_break_does_not_make_two_lines_of_an_error():
+    with pytest.raises(InputError) as caught:
+        parse_space(["dropout=0.1\n..x"], BASE)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_largest_config_of_a_space():
+    space = parse_space(["hidden_size=16..64", "latent_size=2,8,4", "dropout=0..0.5"], BASE)
+    config = largest(space, BASE)
+    assert (config.hidden_size, config.latent_size, config.dropout) == (64, 8, BASE.dropout)

@@ -69,6 +69,7 @@ class Launcher:
             for progress in attempt:
                 if until and progress.metrics and progress.epoch == until:
                     attempt.close()
+                    folder.clear_failure()
                     display.board.report(run.name, {"phase": "paused", "metrics": progress.metrics})
                     return
         except (DivergedError, RuntimeError) as error:
@@ -187,9 +188,11 @@ def test_a_finished_search_starts_nothing_and_a_longer_one_what_is_missing(tmp_p
     launcher, _ = go_on(longer)
     assert len(launcher.did) == 2
     assert longer.known[:6] == first.known
+    # A round is never cut: with rungs, the rest of it would choose anew.
     shorter = search(tmp_path, replace(RULES, trials=5))
-    go_on(shorter)
-    assert shorter.known == first.known[:5]
+    launcher, _ = go_on(shorter)
+    assert launcher.did == []
+    assert shorter.known == first.known
 
 
 def test_a_study_holds_one_search(tmp_path):
@@ -220,6 +223,10 @@ def test_a_lost_or_damaged_ledger_costs_nothing(tmp_path):
         launcher, _ = go_on(again)
         assert launcher.did == []
         assert again.known == first.known
+        aside = sorted(path.name for path in tmp_path.glob(f"{FILE}.*"))
+        if damage is not None:
+            assert (tmp_path / aside[-1]).read_bytes() == damage
+    assert aside == [f"{FILE}.damaged-{k}" for k in (1, 2, 3)]
 
 
 def test_a_trial_that_fails_stops_no_other_and_is_not_the_best(tmp_path):
@@ -304,13 +311,118 @@ def test_a_round_of_which_nothing_comes_ends_the_search(tmp_path):
         (Rules(trials=0, at_once=1), "--trials 0: must be at least 1"),
         (Rules(trials=1, at_once=0), "--at-once 0: must be at least 1"),
         (Rules(trials=1, at_once=1, keep=1), "--keep 1: must be at least 2"),
-        (Rules(trials=1, at_once=1, rungs=(0,)), "--rungs 0: must be at least 1"),
-        (Rules(trials=1, at_once=1, rungs=(2, 1)), "--rungs 2 1: must rise"),
-        (Rules(trials=1, at_once=1, rungs=(2, 2)), "--rungs 2 2: must rise"),
-        (Rules(trials=1, at_once=1, rungs=(1, 4)), "below max_epochs = 4"),
+        (Rules(trials=1, at_once=2, rungs=(0,)), "--rungs 0: must be at least 1"),
+        (Rules(trials=1, at_once=2, rungs=(2, 1)), "--rungs 2 1: must rise"),
+        (Rules(trials=1, at_once=2, rungs=(2, 2)), "--rungs 2 2: must rise"),
+        (Rules(trials=1, at_once=2, rungs=(1, 4)), "below max_epochs = 4"),
+        (Rules(trials=4, at_once=1, rungs=(1,)), "a round of one leaves none behind"),
+        (Rules(trials=10**20, at_once=1), "must be at most 1000000"),
     ],
 )
 def test_rules_that_cannot_be_used(rules, message):
     with pytest.raises(InputError) as caught:
         rules.check(4)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_rounds_that_diverge_do_not_end_a_search(at_once, tmp_path):
+    fields = {"max_grad_norm": 0.0, "dropout": 0.0, "init_scale": 0.5, "learning_rate": 1e6}
+    rules = Rules(trials=6, at_once=at_once)
+    found = finished(tmp_path, rules, space=("learning_rate=0.05..1e7:log",), fields=fields)
+    assert found.known[0].state == "diverged"
+    assert len(found.known) == 6
+    assert {"done", "diverged"} == {trial.state for trial in found.known}
+
+
+def test_what_happens_after_a_rung_does_not_change_what_it_chose(tmp_path):
+    rules = replace(HALVING, trials=4, rungs=(1,))
+    whole = finished(tmp_path / "whole", rules)
+    going_on = [trial for trial in whole.known if trial.state == "done"]
+    assert len(going_on) == 2
+    dropped = [trial for trial in whole.known if trial.state == "dropped"]
+
+    found = search(tmp_path / "found", rules)
+    names = [found.name(trial.values) for trial in whole.known]
+    fails = found.name(going_on[0].values)
+
+    class FailsLater(Launcher):
+        def _do(self, run, display, until):
+            self.refuse = {fails} if until is None else set()
+            super()._do(run, display, until)
+
+    launcher = FailsLater(found._study)
+    with open(os.devnull, "w") as nowhere:
+        assert found.go_on(lambda: launcher, Display(found.board, Console(file=nowhere)))
+    states = {found.name(trial.values): trial.state for trial in found.known}
+    assert states[fails] == "failed"
+    assert [states[found.name(trial.values)] for trial in dropped] == ["dropped", "dropped"]
+
+    # Nothing else is started afterwards, until the failed one is taken up again: from where it was.
+    again = search(tmp_path / "found", rules)
+    launcher, _ = go_on(again)
+    assert launcher.did == []
+    assert again.known == found.known
+    retried = search(tmp_path / "found", rules, retry_failed=True)
+    launcher, _ = go_on(retried)
+    assert launcher.did == [fails]
+    assert retried.known == whole.known
+    assert {path.name for path in (tmp_path / "found").iterdir()} == {*names, FILE}
+
+
+def test_one_that_failed_before_a_rung_takes_part_in_it_when_taken_up_again(tmp_path):
+    rules = replace(HALVING, trials=4, rungs=(1,))
+    whole = finished(tmp_path / "whole", rules)
+    best = whole.best(1)[0]
+    found = search(tmp_path / "found", rules)
+    go_on(found, refuse={found.name(best.values)})
+    assert found.known[best.number].state == "failed"
+    retried = search(tmp_path / "found", rules, retry_failed=True)
+    go_on(retried)
+    assert retried.known[best.number] == best
+    assert retried.best(1) == [best]
+
+
+def test_a_launch_that_is_refused_leaves_no_trace(tmp_path):
+    def refuse():
+        raise InputError("no such Ray")
+
+    found = search(tmp_path / "study")
+    with open(os.devnull, "w") as nowhere, pytest.raises(InputError, match="no such Ray"):
+        found.go_on(refuse, Display(found.board, Console(file=nowhere)))
+    assert not (tmp_path / "study" / FILE).exists()
+
+
+def test_two_launches_agree_on_what_is_proposed(tmp_path):
+    here, there = search(tmp_path), search(tmp_path, replace(RULES, at_once=2))
+    points = here._points(0)
+    here.ledger.add(points)
+    there.ledger.add(there._points(0))
+    assert there.ledger.rounds == here.ledger.rounds == [points]
+    other = search(tmp_path / "new")
+    elsewhere = search(tmp_path / "new", space=SPACE[:1])
+    other.ledger.add(points)
+    with pytest.raises(InputError, match="belongs to another search"):
+        elsewhere.ledger.add(points)
+
+
+def test_the_board_counts_what_is_behind_and_what_will_follow(tmp_path):
+    found = search(tmp_path, HALVING)
+    seen = []
+
+    class Watching(Launcher):
+        def __call__(self, runs, display, until=None):
+            board = display.board
+            counts = board.done, board.failed, board.paused, board.dropped
+            seen.append((*counts, len(board.waiting), len(board.later)))
+            assert (board.blind, board.more) == (True, True)
+            assert {board.label(run.name) for run in runs} <= {f"trial {k}" for k in range(8)}
+            return super().__call__(runs, display, until)
+
+    launcher = Watching(found._study)
+    with open(os.devnull, "w") as nowhere:
+        found.go_on(lambda: launcher, Display(found.board, Console(file=nowhere)))
+    assert seen == [
+        *((0, 0, 0, 0, 4, 4), (0, 0, 0, 2, 2, 4), (0, 0, 0, 3, 1, 4)),
+        *((1, 0, 0, 3, 4, 0), (1, 0, 0, 5, 2, 0), (1, 0, 0, 6, 1, 0)),
+    ]

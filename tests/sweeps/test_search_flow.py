@@ -1,0 +1,220 @@
+"""The whole command on a small text, its runs done in this process: what it writes, says and returns."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import sweeps.search
+import sweeps.sweep
+from lvae_core.corpus import load
+from lvae_core.failures import failure_of
+from lvae_core.record import RunName
+from lvae_core.runtime import Runtime
+from lvae_core.trainer import DivergedError, execute
+from sweeps.search import main
+
+COMMAND = [
+    *("--dataset", "text", "--space", "learning_rate=0.2..2:log", "--trials", "4", "--at-once", "4"),
+    *("--seeds", "3", "--max-epochs", "2", "--best", "2"),
+    *("--set", "embedding_size=4", "--set", "hidden_size=8", "--set", "latent_size=2"),
+    *("--set", "iw_samples=7", "--set", "batch_size=8", "--set", "kl_anneal_epochs=1"),
+]
+
+
+@pytest.fixture(autouse=True)
+def text(tmp_path, monkeypatch) -> Path:
+    """A dataset below the current folder, and a Ray that is this process."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    (tmp_path / "text").mkdir()
+    for split, count in (("train", 60), ("valid", 12), ("test", 12)):
+        lines = [" ".join(rng.choice(list("abcdef"), rng.integers(2, 7))) for _ in range(count)]
+        (tmp_path / "text" / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    for module in (sweeps.search, sweeps.sweep):
+        monkeypatch.setattr(module, "on_ray", in_this_process)
+    return tmp_path
+
+
+FAILING: set[tuple[str, int]] = set()
+"""Study and seed of runs that fail."""
+
+
+@contextlib.contextmanager
+def in_this_process(options, expected, corpora, study, say):
+    def launch(runs, display, until=None):
+        for run in runs:
+            display.board.start(run.name)
+            folder = study.run(run.name)
+            try:
+                if (Path(study.url).name, run.config.seed) in FAILING:
+                    raise RuntimeError("refused")
+                for _ in execute(run.config, load(run.config.dataset), folder, Runtime()):
+                    pass
+            except (DivergedError, RuntimeError) as error:
+                failure = failure_of(error)
+                folder.write_failure(*failure)
+                found = {"class": failure.kind, "message": failure.message}
+                display.board.report(run.name, {"phase": "failed", "failure": found})
+            else:
+                display.board.report(run.name, {"phase": "done", **(folder.read_json("result.json") or {})})
+        return True
+
+    yield launch
+
+
+@pytest.fixture(autouse=True)
+def nothing_fails():
+    FAILING.clear()
+    yield
+    FAILING.clear()
+
+
+def results(folder: Path) -> dict[str, dict]:
+    return {
+        run.name: json.loads((run / "result.json").read_text())
+        for run in sorted(folder.glob("*"))
+        if RunName.parse(run.name) and (run / "result.json").exists()
+    }
+
+
+def test_trials_are_cheap_and_what_is_run_anew_is_not(text):
+    assert main(COMMAND) == 0
+    trials, fresh = results(text / "runs/search"), results(text / "runs/search-best")
+    assert {(r["config"]["iw_samples"], r["config"]["seed"]) for r in trials.values()} == {(2, 0)}
+    # The recipe and the best two, or one of them where the recipe is the other.
+    points = {r["config"]["learning_rate"] for r in fresh.values()}
+    assert len(points) in (2, 3)
+    assert 1.0 in points
+    assert {(r["config"]["iw_samples"], r["config"]["seed"]) for r in fresh.values()} == {
+        (7, seed) for seed in (1, 2, 3)
+    }
+    assert len(fresh) == 3 * len(points)
+    lowest = {
+        r["config"]["learning_rate"]: min(
+            json.loads(line)["valid_ppl"]
+            for line in (text / "runs/search" / name / "metrics.jsonl").read_text().splitlines()
+        )
+        for name, r in trials.items()
+    }
+    best = sorted(lowest, key=lambda rate: lowest[rate])[:2]
+    assert points == {1.0, *best}
+
+
+def test_the_comparison_is_of_bounds_over_common_seeds(text, capsys):
+    """Means, differences, intervals and p-values as scipy and all flips of signs have them."""
+    assert main([*COMMAND, "--system", "lstm-vae-avg", "--num-samples", "3"]) == 0
+    out = capsys.readouterr().out
+    fresh = results(text / "runs/search-best")
+    table = out.partition("On fresh seeds")[2]
+    by_rate: dict[float, dict[int, dict[str, float]]] = {}
+    for result in fresh.values():
+        config = result["config"]
+        values = {name: entry["value"] for name, entry in result["estimates"].items()}
+        by_rate.setdefault(config["learning_rate"], {})[config["seed"]] = values
+
+    def bound(rate: float) -> str:
+        """The tighter of the two that are bounds where states are averaged."""
+        mean = {n: np.mean([v[n] for v in by_rate[rate].values()]) for n in ("nll_joint", "nll_iw_joint")}
+        return min(mean, key=lambda name: mean[name])
+
+    assert re.search(r"NLL: nll_(iw_)?joint", table)
+    recipe = [by_rate[1.0][seed][bound(1.0)] for seed in (1, 2, 3)]
+    line = re.search(r"^the recipe +([\d.]+)±([\d.]+) *$", table, re.M)
+    assert [float(x) for x in line.groups()] == pytest.approx(
+        [np.mean(recipe), np.std(recipe, ddof=1)], abs=0.0051
+    )
+    meanings = re.findall(r"best (\d): trial \d+, learning_rate=([\d.]+)", table)
+    assert meanings
+    compared = []
+    for place, shown in meanings:
+        (rate,) = [r for r in by_rate if f"{r:.4g}" == shown]
+        own = [by_rate[rate][seed][bound(rate)] for seed in (1, 2, 3)]
+        compared.append((place, own, stats.ttest_rel(own, recipe)))
+    for place, own, test in compared:
+        found = re.search(
+            rf"^best {place} +([\d.]+)±[\d.]+ +([+-]?[\d.]+) +\[([+-]?[\d.]+), ([+-]?[\d.]+)\] +3 +([\d.]+)",
+            table,
+            re.M,
+        )
+        assert found, table
+        mean, difference, low, high, flip = map(float, found.groups())
+        differences = np.subtract(own, recipe)
+        assert (mean, difference) == pytest.approx((np.mean(own), differences.mean()), abs=0.0051)
+        interval = test.confidence_interval()
+        assert (low, high) == pytest.approx((interval.low, interval.high), abs=0.0051)
+        sums = [abs(np.dot(signs, differences)) for signs in itertools.product((1, -1), repeat=3)]
+        p = np.mean([s >= abs(differences.sum()) - 1e-12 for s in sums])
+        if len(compared) == 1:
+            assert flip == pytest.approx(p, abs=0.005)
+        else:  # Holm's correction lowers none
+            assert p - 0.005 <= flip <= 1
+
+
+def test_fewer_seeds_than_before_are_fewer_in_the_table(text, capsys):
+    assert main(COMMAND) == 0
+    capsys.readouterr()
+    assert main([*COMMAND, "--seeds", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "2 seeds cannot bring the sign-flip test below" in out
+    assert "3 seeds" not in out
+
+
+def test_where_the_recipe_wins_nothing_is_run_anew(text, capsys):
+    command = [*COMMAND, "--best", "1", "--space", "learning_rate=1,0.000001"]
+    assert main(command) == 0
+    assert "no trial is better than the recipe" in capsys.readouterr().out
+    assert not (text / "runs/search-best").exists()
+    assert main([*command, "--seeds", "0"]) == 0
+
+
+def test_a_trial_that_fails_is_an_exit_status_and_one_that_diverges_is_none(text, capsys):
+    FAILING.add(("search", 0))
+    assert main(COMMAND) == 1
+    out = capsys.readouterr().out
+    assert "--retry-failed takes them up again" in out
+    assert "RuntimeError: refused" in out
+    FAILING.clear()
+    assert main([*COMMAND, "--retry-failed"]) == 0
+    capsys.readouterr()
+    wild = ["--study", "wild", "--set", "max_grad_norm=0", "--space", "learning_rate=1,1e25"]
+    assert main([*COMMAND, *wild, "--best", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "diverged" in out
+    assert "--retry-failed" not in out
+
+
+def test_a_fresh_run_that_fails_is_an_exit_status(text, capsys):
+    FAILING.update({("search-best", seed) for seed in (1, 2, 3)})
+    assert main(COMMAND) == 1
+    assert "nothing to compare" in capsys.readouterr().out
+    FAILING.remove(("search-best", 2))
+    assert main([*COMMAND, "--retry-failed"]) == 1
+    assert "On fresh seeds" in capsys.readouterr().out
+
+
+def test_a_picture_that_cannot_be_written_loses_nothing(text, capsys):
+    (text / "file").write_text("in the way")
+    assert main([*COMMAND, "--out", "file"]) == 0
+    assert "warning: --out file: cannot be written" in capsys.readouterr().err
+    assert len(results(text / "runs/search-best")) >= 6
+
+
+def test_fresh_seeds_that_are_none_are_refused_before_anything_is_done(text, capsys):
+    assert main([*COMMAND, "--seed", "999999999999999999"]) == 2
+    assert "below 10**18" in capsys.readouterr().err.splitlines()[-1]
+    assert not (text / "runs").exists()
+
+
+def test_the_study_of_a_grid_is_refused(text, capsys):
+    assert main([*COMMAND, "--seeds", "1"]) == 0
+    capsys.readouterr()
+    assert main([*COMMAND, "--study", "search-best"]) == 2
+    assert "belong to no search" in capsys.readouterr().err.splitlines()[-1]
