@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from lvae_core import checkpoint
+from lvae_core.allocator import give_back_spare_memory
 from lvae_core.batches import collate, epoch_order, eval_order
 from lvae_core.claims import Claim, acquire
 from lvae_core.config import RunConfig, fingerprint
@@ -208,6 +209,7 @@ class _Run:
             earlier = state.statistics
             state.statistics = rows if earlier is None else torch.cat([earlier, rows])
             state.evaluated_batches += 1
+            give_back_spare_memory()
             if self._due():
                 done = state.evaluated_batches / batches
                 yield from self._report(fraction=done if self._phase == "evaluate" else None)

@@ -68,7 +68,7 @@ def test_it_ends_with_the_trials_the_best_and_their_comparison(whole):
     fresh = [RunName.parse(run.name) for run in runs_of(place / "runs/search-best")]
     assert sorted(run.seed for run in fresh) == [1, 1, 2, 2]
 
-    (best,) = re.findall(r"^best: --set learning_rate=(.*)$", out, re.M)
+    (best,) = re.findall(r"^best: trial \d, --set learning_rate=(.*)$", out, re.M)
     perplexities = {}
     for run in trials:
         if (run / "result.json").exists():

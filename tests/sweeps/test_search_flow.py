@@ -139,11 +139,9 @@ def test_the_comparison_is_of_bounds_over_common_seeds(text, capsys):
         own = [by_rate[rate][seed][bound(rate)] for seed in (1, 2, 3)]
         compared.append((place, own, stats.ttest_rel(own, recipe)))
     for place, own, test in compared:
-        found = re.search(
-            rf"^best {place} +([\d.]+)±[\d.]+ +([+-]?[\d.]+) +\[([+-]?[\d.]+), ([+-]?[\d.]+)\] +3 +([\d.]+)",
-            table,
-            re.M,
-        )
+        signed = r"([+-]?[\d.]+)"
+        pattern = rf"^best {place} +([\d.]+)±[\d.]+ +{signed} +\[{signed}, {signed}\] +3 +([\d.]+)"
+        found = re.search(pattern, table, re.M)
         assert found, table
         mean, difference, low, high, flip = map(float, found.groups())
         differences = np.subtract(own, recipe)
