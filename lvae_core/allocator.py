@@ -7,13 +7,18 @@ which then pays for a page fault on each of its pages: dear where the machine is
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # <malloc.h>
 
 SPARE_BYTES = 2**29
-"""What may lie idle in an evaluation, whose sentences grow longer from batch to batch, so that hardly any
-block that is free again is large enough for the next one."""
+"""What an evaluation may grow by until what lies idle in it is given back: its sentences grow longer from
+batch to batch, so that hardly any block that is free again is large enough for the next one."""
+
+_needed = 0
+"""Resident bytes when everything idle had just been given back."""
 
 
 def keep_freed_memory() -> bool:
@@ -27,29 +32,22 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_spare_memory() -> bool:
-    """Let the system have what lies idle in this process, if it is much; whether anything was given back.
+    """Let the system have what lies idle in this process, if it has grown by much; whether it did.
 
     The next allocations pay for it with page faults, some tenths of a second for each gigabyte.
     """
-    if not sys.platform.startswith("linux"):
+    global _needed
+    if not sys.platform.startswith("linux") or _resident() <= _needed + SPARE_BYTES:
         return False
-    library = ctypes.CDLL(None)
-    trim, usage = getattr(library, "malloc_trim", None), getattr(library, "mallinfo2", None)
-    if trim is None or usage is None:  # glibc has both since 2.33
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is None:
         return False
-    usage.restype = _Usage
-    if usage().fordblks <= SPARE_BYTES:
-        return False
-    return bool(trim(ctypes.c_size_t(0)))
+    trim(ctypes.c_size_t(0))
+    _needed = _resident()
+    return True
 
 
-class _Usage(ctypes.Structure):
-    """mallinfo2 of <malloc.h>; fordblks: bytes that are free, but not given back."""
-
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in (
-            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
-            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
-        )
-    ]
+def _resident() -> int:
+    """Bytes of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
