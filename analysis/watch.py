@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable
+from types import FrameType
 
 from analysis.collect import Runs
 from lvae_core.config import InputError
@@ -27,8 +29,17 @@ def watch_runs(
         seconds: between two looks.
     """
     before: list[Runs] = []
+    asked = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # What is raised in the midst of a library may be lost there; that it was asked for is not.
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGINT, interrupt)
     try:
-        while True:
+        while not asked:
             try:
                 runs = read()
                 if not before or any(
@@ -40,11 +51,15 @@ def watch_runs(
                 if not before:
                     raise
                 print(f"{_now()}  {error}; trying again", file=sys.stderr)
-            time.sleep(seconds)
+            if not asked:
+                time.sleep(seconds)
     except KeyboardInterrupt:
-        if before:
-            finish()
-        print(f"{_now()}  stopped watching", file=sys.stderr)
+        pass
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if before:
+        finish()
+    print(f"{_now()}  stopped watching", file=sys.stderr)
 
 
 def status_line(runs: list[Runs], path: str) -> str:

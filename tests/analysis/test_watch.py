@@ -1,5 +1,6 @@
 """--watch as a user runs it: it follows a study that grows, and ends cleanly."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -7,6 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+import pytest
+
+from analysis.collect import Runs
+from analysis.watch import watch_runs
 from lvae_core.record import RunFolder
 
 WriteRun = Callable[..., RunFolder]
@@ -61,3 +67,22 @@ def test_the_page_follows_the_study_until_ctrl_c(tmp_path: Path, write_run: Writ
     # What stays does not load itself again.
     assert 'http-equiv="refresh"' not in page.read_text()
     assert "n = 2, mean 101" in page.read_text()
+
+
+def test_a_ctrl_c_that_a_library_swallows_ends_it_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.DataFrame({"run": ["a"], "status": ["done"]})
+    made, looks = [], []
+
+    def read() -> list[Runs]:
+        looks.append(1)
+        if len(looks) == 2:
+            with contextlib.suppress(BaseException):
+                signal.raise_signal(signal.SIGINT)
+        return [Runs(frame, ("study",), (), 0)]
+
+    before = signal.getsignal(signal.SIGINT)
+    watch_runs(read, made.append, lambda: made.append([]), 0.01)
+    assert len(looks) == 2
+    assert len(made) == 2  # the summary once, and the one that stays
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "stopped watching" in capsys.readouterr().err
