@@ -206,8 +206,8 @@ class Search:
         for epoch in (*self.rules.rungs, None):
             runs = self._look_up(trials)
             self._enter(runs)
-            alive = [names[t.number - trials[0].number] for t in trials if t.state == "open"]
-            todo = [runs[name] for name in dict.fromkeys(alive) if self._lacks(runs[name], epoch)]
+            alive = [runs[name] for name, t in zip(names, trials, strict=True) if t.state == "open"]
+            todo = [run for run in alive if self._lacks(run, epoch)]
             if todo:
                 if launch is None or display is None:
                     return None
