@@ -234,7 +234,8 @@ def _run_anew(
         options.launch, folder, fresh, corpora, out, lambda config: f"{name_of(config)}, seed {config.seed}"
     )
     if not swept.interrupted:
-        runs = {run.name: name_of(run.config) for run in swept.plan.with_status("done")}
+        done = swept.plan.with_status("done")
+        runs = {run.name: name for name in points for run in done if name_of(run.config) == name}
         meanings = [
             f"best {place}: trial {trial.number}, {values_text(trial.values)}"
             for place, trial in enumerate(best, start=1)
@@ -249,7 +250,7 @@ def _compare(runs: Mapping[str, str], folder: str, meanings: Sequence[str], out:
     """Print the best points minus the recipe over fresh seeds.
 
     Args:
-        runs: name of a run that is done -> which point it is of.
+        runs: name of a run that is done -> which point it is of, the best first.
         folder: theirs.
         meanings: what the points are.
         out: where to.
@@ -265,7 +266,7 @@ def _compare(runs: Mapping[str, str], folder: str, meanings: Sequence[str], out:
             "nothing to compare: on fresh seeds the recipe, or all of the best, have no run that is done"
         )
         return
-    ordered = sorted(cells)
+    ordered = [name for name in dict.fromkeys(runs.values()) if name in cells]
     compared = compare_family(
         [(cells[n], recipe) for n in ordered], METRIC, np.random.default_rng(RESAMPLING_SEED)
     )

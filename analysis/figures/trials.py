@@ -1,4 +1,7 @@
-"""A search: where its trials lie in each field that varies, and what they came to."""
+"""A search: where its trials lie in each field that varies, and what they came to; lower is better.
+
+One that was left behind at a rung stands at the perplexity it had by then.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.figures import style
-
-CAPTION = (
-    "Every trial of a search by each field that varies; lower is better. Hollow: left behind at a rung, at "
-    "the perplexity it had by then."
-)
 
 _COLUMNS = 3
 _WORST = 0.75
