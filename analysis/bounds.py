@@ -26,7 +26,7 @@ from analysis.values import (
     row_label,
     runs_text,
 )
-from lvae_core.record import ESTIMATES
+from lvae_core.run_folder.estimates import ESTIMATES
 
 VALID = ("exact", "upper bound", "upper bound in expectation")
 

@@ -33,7 +33,7 @@ import lvae_core.config
 from analysis.frame import COLUMNS
 from analysis.listing import Seen, look
 from analysis.studies import Source
-from lvae_core.record import RunFolder
+from lvae_core.run_folder.folder import RunFolder
 
 CACHED_FROM = 100
 """Runs of a source below which it is read as quickly as looked up."""
@@ -47,7 +47,14 @@ _SCHEMA = pa.schema({**COLUMNS, _SIGNATURE: pa.string()})
 # What a row follows from beside the files of its run.
 _CODE = {
     Path(__file__).parent: ("frame.py", "read.py", "listing.py", "cache.py"),
-    Path(lvae_core.config.__file__).parent: ("config.py", "record.py", "sealed.py", "quantities.py"),
+    Path(lvae_core.config.__file__).parent: (
+        "config.py",
+        "errors.py",
+        "run_folder/digests.py",
+        "run_folder/estimates.py",
+        "run_folder/folder.py",
+        "run_folder/names.py",
+    ),
 }
 
 

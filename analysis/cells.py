@@ -21,7 +21,7 @@ from analysis.frame import STATUSES, TIMES
 from analysis.intervals import Interval, bca_intervals, t_interval
 from analysis.published import AVERAGING
 from analysis.variants import Variant, variant_labels
-from lvae_core.record import ESTIMATES, Bound, bound
+from lvae_core.run_folder.estimates import ESTIMATES, Bound, bound
 
 SYSTEM_ORDER = ("lstm-lm", "lstm-vae", "lstm-vae-avg")
 

@@ -15,7 +15,8 @@ from analysis.cache import Cache
 from analysis.frame import frame_of, in_order, table_of
 from analysis.read import read_run
 from analysis.studies import Source
-from lvae_core.record import ESTIMATES, RunFolder
+from lvae_core.run_folder.estimates import ESTIMATES
+from lvae_core.run_folder.folder import RunFolder
 
 # Of the same run in two studies the one that says most is kept.
 _PREFERENCE = {"done": 0, "running": 1, "failed": 2, "unfinished": 3, "damaged": 4}

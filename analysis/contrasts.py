@@ -21,7 +21,7 @@ from analysis.values import (
     row_label,
 )
 from analysis.verdicts import RULE, judge
-from lvae_core.record import bound
+from lvae_core.run_folder.estimates import bound
 
 SHOWN = {"nll": "NLL (paper's)", "nll_valid": "NLL (tightest valid)"}
 """The metrics of METRICS that a table for reading has; the CSV has them all."""

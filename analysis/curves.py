@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.read import one_line
 from analysis.studies import Source
-from lvae_core.record import DamagedError, RunFolder
+from lvae_core.run_folder.folder import DamagedError, RunFolder
 
 _REMOTE_READERS = 32
 

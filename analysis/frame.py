@@ -25,7 +25,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lvae_core.config import RunConfig
-from lvae_core.record import ESTIMATES
+from lvae_core.run_folder.estimates import ESTIMATES
 
 IDENTITY = ("dataset", "system", "setting", "num_samples", "seed")
 """What a run folder's name says of it."""

@@ -11,15 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.frame import CONFIG_FIELDS, COUNTS, IDENTITY, TIMES
-from lvae_core.config import (
-    InputError,
-    RunConfig,
-    canonical_json,
-    dataset_label,
-    fingerprint,
-    from_dict,
-)
-from lvae_core.record import ESTIMATES, DamagedError, RunFolder, RunName, may_pass, run_name
+from lvae_core.config import RunConfig, canonical_json, dataset_label, fingerprint, from_dict
+from lvae_core.errors import InputError
+from lvae_core.run_folder.estimates import ESTIMATES
+from lvae_core.run_folder.folder import DamagedError, RunFolder
+from lvae_core.run_folder.names import RunName, run_name
+from lvae_core.storage.retrying import may_pass
 
 FILES = ("result.json", "provenance.json", "failure.json", "config.json")
 """The files that a row follows from, beside whether there is a claim."""

@@ -21,7 +21,7 @@ from analysis.cells import Cell
 from analysis.read import one_line
 from analysis.values import row_label
 from lvae_core.config import canonical_json
-from lvae_core.record import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder, Study
 
 COUNT = 4
 """Samples, and reconstructions."""

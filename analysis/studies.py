@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from lvae_core.config import InputError
-from lvae_core.record import STORE_PATIENCE, RunFolder, RunName, Study
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.names import RunName
+from lvae_core.storage.retrying import STORE_PATIENCE
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ from analysis.summary import Wanted, write_comparison, write_summary
 from analysis.terminal import print_comparison, print_report
 from analysis.watch import status_line, watch_runs
 from analysis.write import write
-from lvae_core.config import InputError
-from lvae_core.record import outages_in_lines
+from lvae_core.errors import InputError
+from lvae_core.storage.retrying import outages_in_lines
 
 DEFAULT_STORAGE = "runs"
 """Where the sweeps keep their studies unless told otherwise."""

@@ -50,9 +50,7 @@ def write_summary(
     Raises:
         OSError: the place cannot be written.
     """
-    from analysis.page import (
-        report_page,  # with matplotlib: half a second that the tables need not wait for
-    )
+    from analysis.page import report_page
 
     with steps("drawing figures") as advance:
         pictures = _pictures(report, sources, wanted, advance)

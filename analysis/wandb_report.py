@@ -27,7 +27,7 @@ from analysis.cache import user_cache
 from analysis.collect import collect
 from analysis.report import Report, compose
 from analysis.studies import open_source
-from lvae_core.config import InputError
+from lvae_core.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.wandb_blocks import Place

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from analysis.collect import Runs
-from lvae_core.config import InputError
+from lvae_core.errors import InputError
 
 Read = Callable[[], list[Runs]]
 

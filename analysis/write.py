@@ -13,7 +13,7 @@ from analysis.records import ComparisonRecord, Record
 from analysis.render import LATEX_HEADER, csv_text, latex_table
 from analysis.report import Report
 from analysis.values import Table
-from lvae_core.record import Store, open_store
+from lvae_core.storage.store import Store, open_store
 
 
 def write(report: Report, out: str) -> str:

@@ -25,14 +25,14 @@ from speed.cases import cases
 from speed.measure import synthetic_text
 from speed.present import machine
 
-from lvae_core import checkpoint
-from lvae_core.config import InputError, RunConfig
-from lvae_core.kernels import resolve
-from lvae_core.model import TextModel
-from lvae_core.record import Study
-from lvae_core.runtime import Runtime, set_arithmetic
-from lvae_core.schedule import Plateau
-from lvae_core.state import TrainState, copy_parameters
+from lvae_core.config import RunConfig
+from lvae_core.errors import InputError
+from lvae_core.model.layers.precision import resolve
+from lvae_core.model.text_model import TextModel
+from lvae_core.run_folder.folder import Study
+from lvae_core.training.runtime import Runtime, set_arithmetic
+from lvae_core.training.schedule import Plateau
+from lvae_core.training.state import TrainState, copy_parameters, save_checkpoint
 
 SENTENCES = 42_068
 """Of Penn Treebank's training text."""
@@ -112,7 +112,7 @@ def seconds_of_a_save(config: RunConfig, num_classes: int, study: Study, saves: 
             vocabulary=[f"word{i}" for i in range(num_classes)],
             precision=resolve(config.precision, "cpu"),
         )
-        checkpoint.save(folder, state)
+        save_checkpoint(folder, state)
         times.append(time.perf_counter() - since)
     size = len(folder.read_checkpoint() or b"")
     for file in folder.store.names(folder.name):

@@ -27,7 +27,7 @@ from speed.launch import FailedError, measure
 from speed.limit import flops_per_token
 from speed.present import Results, machine, records, table
 
-from lvae_core.config import InputError
+from lvae_core.errors import InputError
 
 QUICK_SECONDS, QUICK_LIMIT = 160.0, 175.0
 """What --quick shares out among its measurements, and when the last must have ended."""

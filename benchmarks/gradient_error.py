@@ -26,13 +26,15 @@ from speed.measure import synthetic_text
 from speed.present import machine
 from torch import Tensor
 
-from lvae_core.batches import Batch, collate
-from lvae_core.config import InputError, Setting, check_name
-from lvae_core.kernels import Arithmetic, compute_in, precision
-from lvae_core.model import TextModel
-from lvae_core.objective import objective
-from lvae_core.optimiser import descend
-from lvae_core.runtime import Runtime, check_device, set_arithmetic
+from lvae_core.config import Setting
+from lvae_core.data.batches import Batch, collate
+from lvae_core.errors import InputError, check_name
+from lvae_core.model.layers import precision
+from lvae_core.model.layers.precision import Arithmetic, compute_in
+from lvae_core.model.text_model import TextModel
+from lvae_core.training.objective import objective
+from lvae_core.training.runtime import Runtime, check_device, set_arithmetic
+from lvae_core.training.step import descend
 
 BATCHES = 3
 """Of unequal sentences each; the model is trained on all in turn and judged on the first."""

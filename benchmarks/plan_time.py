@@ -24,7 +24,8 @@ from rich.table import Table
 from speed.present import machine
 
 from lvae_core.config import RunConfig, fingerprint
-from lvae_core.record import Study, metrics_sha256, run_name
+from lvae_core.run_folder.folder import Study, metrics_sha256
+from lvae_core.run_folder.names import run_name
 from sweeps.grid import Grid
 from sweeps.plan import make_plan
 

@@ -20,12 +20,14 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from lvae_core.config import InputError, RunConfig, apply_settings, fingerprint
-from lvae_core.corpus import load_for
-from lvae_core.recipes import recipe
-from lvae_core.record import Study, run_name
-from lvae_core.runtime import Runtime
-from lvae_core.trainer import execute
+from lvae_core.config import RunConfig, apply_settings, fingerprint
+from lvae_core.data.corpus import load_for
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import run_name
+from lvae_core.systems import recipe
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
 
 PRECISIONS = ("float32", "bfloat16")
 SHOWN_SEEDS = 5

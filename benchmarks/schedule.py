@@ -27,10 +27,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from lvae_core.config import InputError, RunConfig
-from lvae_core.corpus import Corpus, Split
-from lvae_core.record import RunName, Study
-from lvae_core.vocab import Vocabulary
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import Corpus, Split
+from lvae_core.data.vocabulary import Vocabulary
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import RunName
 from sweeps.estimate import clock
 from sweeps.grid import PRESETS
 from sweeps.schedule import Work, longest_first, lower_bound, schedule

@@ -32,10 +32,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from lvae_core.corpus import load
-from lvae_core.record import Study
-from lvae_core.runtime import Runtime
-from lvae_core.trainer import execute
+from lvae_core.data.corpus import load
+from lvae_core.run_folder.folder import Study
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
 from sweeps.grid import Grid
 from sweeps.plan import make_plan
 

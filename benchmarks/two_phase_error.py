@@ -23,12 +23,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from torch import Tensor
 
-from lvae_core import generate
-from lvae_core.config import InputError, RunConfig
-from lvae_core.corpus import Split, load_for
-from lvae_core.evaluate import COLUMNS, sentence_statistics
-from lvae_core.record import RunFolder, open_store
-from lvae_core.runtime import Runtime, set_arithmetic
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import Split, load_for
+from lvae_core.errors import InputError
+from lvae_core.evaluation import generate
+from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.storage.store import open_store
+from lvae_core.training.runtime import Runtime, set_arithmetic
 
 WARM = 16
 """Sentences of a pass that is not timed."""

@@ -13,8 +13,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lvae_core.config import InputError, RunConfig, apply_settings, fields_help, from_dict
-from lvae_core.record import STORE_PATIENCE, DamagedError, RunFolder, Study
+from lvae_core.config import RunConfig, apply_settings, fields_help, from_dict
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.storage.retrying import STORE_PATIENCE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,14 +117,14 @@ def _settings_parser() -> argparse.ArgumentParser:
 
 
 def _describe(options: argparse.Namespace) -> int:
-    from lvae_core.datasets.describe import describe
+    from lvae_core.data.describe import describe
 
     print(json.dumps(describe(options.dataset, options.data_dir), indent=2))
     return 0
 
 
 def _download(options: argparse.Namespace) -> int:
-    from lvae_core.datasets.download import download
+    from lvae_core.data.public import download
 
     for path in download(options.dataset, options.data_dir):
         print(path)
@@ -132,7 +134,7 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _recipe(options: argparse.Namespace) -> int:
-    from lvae_core.recipes import recipe
+    from lvae_core.systems import recipe
 
     config = recipe(
         options.system,
@@ -146,11 +148,11 @@ def _recipe(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from lvae_core.claims import ClaimLostError, HeldError, acquire_patiently
-    from lvae_core.corpus import load_for
-    from lvae_core.failures import failure_of
-    from lvae_core.runtime import Progress, Runtime, check_device
-    from lvae_core.trainer import execute
+    from lvae_core.data.corpus import load_for
+    from lvae_core.run_folder.claims import ClaimLostError, HeldError, acquire_patiently
+    from lvae_core.training.failures import failure_of
+    from lvae_core.training.runtime import Progress, Runtime, check_device
+    from lvae_core.training.trainer import execute
 
     config = apply_settings(_read_config(options.config), options.set)
     for name in ("threads", "checkpoint_epochs"):
@@ -200,11 +202,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from lvae_core import generate
-    from lvae_core.corpus import load_for
+    from lvae_core.data.corpus import load_for
+    from lvae_core.evaluation import generate
+    from lvae_core.training.attempt import load
 
     folder = _folder(options.run)
-    trained = generate.load(folder)
+    trained = load(folder)
     latent = trained.model.encoder is not None
     decoding = generate.Decoding(
         method=options.decode or ("greedy" if latent else "sample"),

@@ -8,16 +8,17 @@ and the content of the data is the name under which a result is kept and found a
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from lvae_core.errors import InputError, check_name
 
 NUMERICS_VERSION = 6
 """Raised by every change of the core that changes a run's numbers; part of the fingerprint."""
@@ -28,10 +29,6 @@ Encoder = Literal["none", "lstm"]
 Batching = Literal["bucketed", "shuffled"]
 Precision = Literal["float32", "bfloat16", "auto"]
 EvalPrecision = Literal["float32", "bfloat16"]
-
-
-class InputError(ValueError):
-    """Something the user gave cannot be used. The message is one line: what, where, remedy."""
 
 
 def _option(default: Any, help: str) -> Any:
@@ -187,16 +184,6 @@ def apply_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
         check_name(name, _TYPES, "config field")
         changes[name] = _parse(name, text.strip())
     return dataclasses.replace(config, **changes)
-
-
-def check_name(name: str, valid: Collection[str], kind: str) -> None:
-    """Raise :class:`InputError` with the nearest valid name unless ``name`` is one of ``valid``."""
-    if name in valid:
-        return
-    names = list(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else "choose from " + ", ".join(names)
-    raise InputError(f"unknown {kind} {name!r}: {hint}")
 
 
 @functools.lru_cache  # asked several times for each of thousands of configs

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from lvae_core.config import RunConfig, fingerprint
-from lvae_core.record import Study
-from lvae_core.sealed import UnsealedError, seal, unseal
+from lvae_core.run_folder.digests import UnsealedError, seal, unseal
+from lvae_core.run_folder.folder import Study
 from sweeps.packing import Choice
 
 FILE = ".probes.json"

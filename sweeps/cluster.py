@@ -12,8 +12,8 @@ from pathlib import Path
 import ray
 from ray._private import ray_constants
 
-from lvae_core.config import InputError
-from lvae_core.failures import one_line
+from lvae_core.errors import InputError
+from lvae_core.training.failures import one_line
 from sweeps.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
 from sweeps.scratch import own_folder
 

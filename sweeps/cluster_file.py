@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from lvae_core.config import InputError
-from lvae_core.failures import one_line
+from lvae_core.errors import InputError
+from lvae_core.training.failures import one_line
 from sweeps.findings import Finding
 
 _ALWAYS = (

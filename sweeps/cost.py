@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from lvae_core.corpus import Corpus
-from lvae_core.record import Study
+from lvae_core.data.corpus import Corpus
+from lvae_core.run_folder.folder import Study
 from sweeps.choices import Choices, key
 from sweeps.estimate import Basis, clock
 from sweeps.plan import Plan

@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lvae_core.config import InputError
-from lvae_core.corpus import load_for
-from lvae_core.recipes import recipe
-from lvae_core.record import Study
+from lvae_core.data.corpus import load_for
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.systems import recipe
 from sweeps import cluster_file
 from sweeps.findings import Demand, Finding
 from sweeps.options import LaunchOptions

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lvae_core.claims import Pulse, Sighting, look
-from lvae_core.config import InputError
-from lvae_core.record import DamagedError, RunFolder, Study
-from lvae_core.storage import read_each
+from lvae_core.errors import InputError
+from lvae_core.run_folder.claims import Pulse, Sighting, look
+from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.storage.parallel import read_each
 from sweeps.plan import PlannedRun
 from sweeps.progress import Board
 

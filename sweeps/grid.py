@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import cast
 
-from lvae_core.config import InputError, RunConfig, Setting, apply_settings, dataset_label
-from lvae_core.recipes import recipe
+from lvae_core.config import RunConfig, Setting, apply_settings, dataset_label
+from lvae_core.errors import InputError
+from lvae_core.systems import recipe
 
 _OWN_OPTIONS = {
     "dataset": "--datasets",

@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 
-from lvae_core.config import InputError
+from lvae_core.errors import InputError
 
 TOKEN = (
     "if it asks for a token, set RAY_AUTH_MODE=token and have the token in RAY_AUTH_TOKEN or "

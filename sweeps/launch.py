@@ -12,10 +12,10 @@ from dataclasses import replace
 import ray
 from ray import tune
 
-from lvae_core.corpus import Corpus
-from lvae_core.failures import Failure
-from lvae_core.record import Study
-from lvae_core.runtime import Runtime
+from lvae_core.data.corpus import Corpus
+from lvae_core.run_folder.folder import Study
+from lvae_core.training.failures import Failure
+from lvae_core.training.runtime import Runtime
 from sweeps.cluster import environment
 from sweeps.elsewhere import Elsewhere
 from sweeps.losses import LOSSES, Loss, Losses, isolated, last_line

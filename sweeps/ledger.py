@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lvae_core.config import InputError, RunConfig, dataset_label
-from lvae_core.record import Study
-from lvae_core.sealed import UnsealedError, seal, unseal
+from lvae_core.config import RunConfig, dataset_label
+from lvae_core.errors import InputError
+from lvae_core.run_folder.digests import UnsealedError, seal, unseal
+from lvae_core.run_folder.folder import Study
 from sweeps.space import Values, text_of
 
 FILE = ".search.json"

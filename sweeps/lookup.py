@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from lvae_core.config import InputError, RunConfig
-from lvae_core.corpus import Corpus, load_for
-from lvae_core.datasets import MissingError
-from lvae_core.record import Study
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import Corpus, load_for
+from lvae_core.data.public import MissingError
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
 from sweeps.cost import inform
 from sweeps.plan import Plan, make_plan
 

@@ -16,8 +16,8 @@ from ray.tune.execution import tune_controller as controller
 from ray.tune.experiment import Trial
 from rich.text import Text
 
-from lvae_core.failures import Failure, one_line
-from lvae_core.record import FailureClass
+from lvae_core.run_folder.folder import FailureClass
+from lvae_core.training.failures import Failure, one_line
 
 LOSSES = 20
 """How often the process, node or storage of one run may be lost before the run counts as failed."""

@@ -52,8 +52,8 @@ def examine(url: str, probe: str, content: bytes, own: str) -> dict[str, Any]:
 def storage_trouble(url: str, probe: str, content: bytes, own: str) -> str | None:
     """Why a run could not keep its results there: one line; None: it could."""
     try:
-        from lvae_core.patience import Patient
-        from lvae_core.storage import open_store
+        from lvae_core.storage.retrying import Patient
+        from lvae_core.storage.store import open_store
 
         store = Patient(open_store(url), _PATIENCE)
         # Read first: writing would make the folders of a path that only looks like the shared one.
@@ -74,7 +74,7 @@ def storage_trouble(url: str, probe: str, content: bytes, own: str) -> str | Non
 
 def remove(url: str, own: str) -> None:
     """Take back what :func:`examine` wrote, where only this node sees it."""
-    from lvae_core.storage import open_store
+    from lvae_core.storage.store import open_store
 
     open_store(url).delete(own)
 

@@ -17,9 +17,10 @@ from typing import Annotated, Literal, Protocol
 
 import tyro
 
-from lvae_core.config import InputError
-from lvae_core.corpus import Corpus
-from lvae_core.record import Study, outages_in_lines
+from lvae_core.data.corpus import Corpus
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.storage.retrying import outages_in_lines
 from sweeps.plan import PlannedRun
 from sweeps.progress import Display
 from sweeps.resources import Resources
@@ -151,7 +152,7 @@ def on_ray(
         InputError: there is no such Ray, or something in it would break runs.
     """
     # Ray and torch take seconds to import: only where there is something to start.
-    from lvae_core.runtime import Runtime
+    from lvae_core.training.runtime import Runtime
     from sweeps.launch import launch
     from sweeps.secrecy import keys_stay_here
     from sweeps.session import connected

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from lvae_core.record import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, RunFolder, Study
+from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, RunFolder, Study
 from sweeps.findings import Finding
 
 # Few, since each may hold a whole checkpoint in memory.

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import ray
 
-from lvae_core.config import InputError
-from lvae_core.corpus import Corpus
-from lvae_core.failures import one_line
-from lvae_core.record import DamagedError, Study
+from lvae_core.data.corpus import Corpus
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.training.failures import one_line
 from sweeps.choices import Choices, key
 from sweeps.estimate import clock
 from sweeps.packing import Choice, TooLargeError, choose

@@ -22,9 +22,10 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from lvae_core.config import InputError
-from lvae_core.corpus import Corpus
-from lvae_core.record import STORE_PATIENCE, Study
+from lvae_core.data.corpus import Corpus
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.storage.retrying import STORE_PATIENCE
 from sweeps.closing import print_next
 from sweeps.cost import cell_costs, inform, print_costs
 from sweeps.grid import PRESETS, Grid

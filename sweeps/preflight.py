@@ -21,8 +21,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lvae_core.config import InputError
-from lvae_core.record import Store, Study
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.storage.store import Store
 from sweeps import exposure, findings, node_facts
 from sweeps.findings import Demand, Facts, Finding, Node
 

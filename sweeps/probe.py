@@ -11,15 +11,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from lvae_core.batches import collate, epoch_order
 from lvae_core.config import RunConfig
-from lvae_core.corpus import Corpus, Split
-from lvae_core.evaluate import latent_estimates, sentence_statistics
-from lvae_core.kernels import compute_in, resolve
-from lvae_core.model import TextModel
-from lvae_core.objective import objective
-from lvae_core.optimiser import descend
-from lvae_core.runtime import CONTEXT_BYTES, Runtime, set_arithmetic
+from lvae_core.data.batches import collate, epoch_order
+from lvae_core.data.corpus import Corpus, Split
+from lvae_core.evaluation.latent import latent_estimates
+from lvae_core.evaluation.likelihood import sentence_statistics
+from lvae_core.model.layers.precision import compute_in, resolve
+from lvae_core.model.text_model import TextModel
+from lvae_core.training.objective import objective
+from lvae_core.training.runtime import CONTEXT_BYTES, Runtime, set_arithmetic
+from lvae_core.training.step import descend
 from sweeps.packing import Sample
 
 _QUANTILES = (0.5, 0.17, 0.83)

@@ -12,8 +12,9 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from lvae_core.config import InputError, RunConfig
-from lvae_core.corpus import Corpus
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import Corpus
+from lvae_core.errors import InputError
 from sweeps.packing import Device, Sample, TooLargeError
 
 SECONDS = 2.0
@@ -138,7 +139,7 @@ class _Actor:
 
 @contextlib.contextmanager
 def _in_words() -> Iterator[None]:
-    from lvae_core.failures import failure_class, one_line
+    from lvae_core.training.failures import failure_class, one_line
 
     try:
         yield
@@ -151,7 +152,7 @@ def _in_words() -> Iterator[None]:
 
 def describe(gpu: bool) -> tuple[str, int]:
     """Name and memory, in bytes, of the device that this process has."""
-    from lvae_core.provenance import processor
+    from lvae_core.training.provenance import processor
     from sweeps.node_facts import available_memory
 
     if not gpu:

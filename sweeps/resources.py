@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lvae_core.config import InputError
+from lvae_core.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,8 +36,9 @@ from analysis.terminal import table as print_table
 from analysis.values import Column, Difference, Line, Table
 from analysis.write import write_files
 from lvae_core.config import RunConfig, apply_settings
-from lvae_core.corpus import Corpus
-from lvae_core.record import STORE_PATIENCE, Study
+from lvae_core.data.corpus import Corpus
+from lvae_core.run_folder.folder import Study
+from lvae_core.storage.retrying import STORE_PATIENCE
 from sweeps.closing import RETRY, failure_table, print_next
 from sweeps.lookup import load_corpora
 from sweeps.options import Launch, exit_status, on_ray

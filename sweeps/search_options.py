@@ -8,8 +8,9 @@ from typing import Annotated, Literal, cast
 
 import tyro
 
-from lvae_core.config import InputError, RunConfig, Setting, apply_settings
-from lvae_core.recipes import recipe
+from lvae_core.config import RunConfig, Setting, apply_settings
+from lvae_core.errors import InputError
+from lvae_core.systems import recipe
 from sweeps.grid import PRESETS as GRIDS
 from sweeps.options import Flag, LaunchOptions, arg, at_least_one, preset
 from sweeps.propose import Sampler

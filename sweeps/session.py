@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import ray
 
-from lvae_core.corpus import Corpus
-from lvae_core.record import Study
+from lvae_core.data.corpus import Corpus
+from lvae_core.run_folder.folder import Study
 from sweeps.cluster import cluster
 from sweeps.findings import Demand
 from sweeps.pack import pack

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lvae_core.config import RunConfig
-from lvae_core.corpus import Corpus
+from lvae_core.data.corpus import Corpus
 
 _CHECKPOINT = 2.2
 """Bytes of a checkpoint for each byte of parameters: present ones, best ones, and what goes along."""

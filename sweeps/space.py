@@ -18,7 +18,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from lvae_core.config import InputError, RunConfig, apply_settings, check_name
+from lvae_core.config import RunConfig, apply_settings
+from lvae_core.errors import InputError, check_name
 
 Values = Mapping[str, Any]
 """Field -> value."""

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from rich.console import Console
 
 from lvae_core.config import RunConfig
-from lvae_core.corpus import Corpus
-from lvae_core.record import STORE_PATIENCE, Study
+from lvae_core.data.corpus import Corpus
+from lvae_core.run_folder.folder import Study
+from lvae_core.storage.retrying import STORE_PATIENCE
 from sweeps.closing import print_closing
 from sweeps.lookup import look_up
 from sweeps.options import LaunchOptions, on_ray

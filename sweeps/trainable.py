@@ -1,4 +1,4 @@
-"""One run inside a Ray actor: the bridge from Tune's calls to :func:`lvae_core.trainer.execute`."""
+"""One run inside a Ray actor: the bridge from Tune to :func:`lvae_core.training.trainer.execute`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import ray
 import torch
 from ray import tune
 
-from lvae_core.claims import ClaimLostError, HeldError, Sighting, acquire
 from lvae_core.config import RunConfig
-from lvae_core.corpus import Corpus
-from lvae_core.failures import failure_of, one_line
-from lvae_core.patience import STORE_PATIENCE, StoreWarning, may_pass
-from lvae_core.record import DamagedError, DamageWarning, Study
-from lvae_core.runtime import Progress, Runtime
-from lvae_core.trainer import execute
+from lvae_core.data.corpus import Corpus
+from lvae_core.run_folder.claims import ClaimLostError, HeldError, Sighting, acquire
+from lvae_core.run_folder.folder import DamagedError, DamageWarning, Study
+from lvae_core.storage.retrying import STORE_PATIENCE, StoreWarning, may_pass
+from lvae_core.training.failures import failure_of, one_line
+from lvae_core.training.runtime import Progress, Runtime
+from lvae_core.training.trainer import execute
 from sweeps.resources import Resources
 
 STEP_SECONDS = 1.0
@@ -57,8 +57,9 @@ class RunTrainable(tune.Trainable):
     """Does one run after another in one warm process; Tune's config names the run.
 
     A report (the value of :meth:`step`) has ``phase``, ``epoch`` and ``fraction`` as
-    :class:`~lvae_core.trainer.Progress` has them, ``metrics``: the latest row of ``metrics.jsonl`` or
-    None, ``warnings``: lines for the user, and ``done``. In the last report of a run ``phase`` is
+    :class:`~lvae_core.training.runtime.Progress` has them, ``metrics``: the latest row of
+    ``metrics.jsonl`` or None, ``warnings``: lines for the user, and ``done``. In the last report
+    of a run ``phase`` is
 
     - ``done``, with ``estimates`` and the two timing fields of its result;
     - ``failed``, with ``failure``: class and message, as ``failure.json`` has them;

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 
 from optuna.distributions import BaseDistribution
 
-from lvae_core.config import InputError, RunConfig, fingerprint
-from lvae_core.corpus import Corpus
-from lvae_core.record import DamagedError, Study, run_name
+from lvae_core.config import RunConfig, fingerprint
+from lvae_core.data.corpus import Corpus
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.names import run_name
 from sweeps.ledger import Ledger, describe
 from sweeps.lookup import look_up
 from sweeps.options import Launch

@@ -20,8 +20,8 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
-from lvae_core.config import InputError
-from lvae_core.record import Study
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
 from sweeps.wandb_mirror.content import is_under_way
 from sweeps.wandb_mirror.driver import require_wandb
 

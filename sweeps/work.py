@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lvae_core.config import RunConfig
-from lvae_core.corpus import Corpus
+from lvae_core.data.corpus import Corpus
 
 _TRAINING = 3
 """A training step costs so many forward passes: one, and a gradient for both factors of each product."""

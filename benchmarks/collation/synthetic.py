@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from lvae_core.config import NUMERICS_VERSION, RunConfig, fingerprint
-from lvae_core.recipes import recipe
-from lvae_core.record import run_name
-from lvae_core.sealed import seal, seal_rows
+from lvae_core.run_folder.digests import seal, seal_rows
+from lvae_core.run_folder.names import run_name
+from lvae_core.systems import recipe
 
 EPOCHS = 30
 _SEEDS = 5

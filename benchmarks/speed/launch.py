@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mean, quantiles
 from typing import IO, Any, NamedTuple
 
-from lvae_core.config import InputError
+from lvae_core.errors import InputError
 from speed.cases import Case, Job
 from speed.limit import flops_per_token
 

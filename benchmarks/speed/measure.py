@@ -23,12 +23,11 @@ import torch
 from torch import Tensor
 
 from lvae_core import rng
-from lvae_core.allocator import keep_freed_memory
-from lvae_core.batches import collate
-from lvae_core.config import InputError, check_name
-from lvae_core.corpus import Split
-from lvae_core.kernels.softmax import CHUNK_LOGITS
-from lvae_core.runtime import Runtime, check_device, set_arithmetic
+from lvae_core.data.batches import collate
+from lvae_core.data.corpus import Split
+from lvae_core.errors import InputError, check_name
+from lvae_core.model.layers.softmax import CHUNK_LOGITS
+from lvae_core.training.runtime import Runtime, check_device, keep_freed_memory, set_arithmetic
 from speed import ours, plain
 from speed.cases import PLAIN, Case, cases
 from speed.limit import is_float32

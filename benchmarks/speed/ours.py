@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvae_core.batches import collate
 from lvae_core.config import RunConfig
-from lvae_core.corpus import Split
-from lvae_core.evaluate import COLUMNS, sentence_statistics
-from lvae_core.kernels import compute_in, resolve
-from lvae_core.model import TextModel
-from lvae_core.objective import objective
-from lvae_core.optimiser import descend
+from lvae_core.data.batches import collate
+from lvae_core.data.corpus import Split
+from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
+from lvae_core.model.layers.precision import compute_in, resolve
+from lvae_core.model.text_model import TextModel
+from lvae_core.training.objective import objective
+from lvae_core.training.step import descend
 
 
 def training(config: RunConfig, num_classes: int, split: Split, device: str) -> Callable[[], Tensor]:

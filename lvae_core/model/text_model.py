@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from lvae_core import rng
-from lvae_core.batches import Batch
 from lvae_core.config import RunConfig
-from lvae_core.kernels import Embedding, Softmax
-from lvae_core.model.decoder import LSTMDecoder
+from lvae_core.data.batches import Batch
 from lvae_core.model.dropout import dropout
-from lvae_core.model.encoder import LSTMEncoder
+from lvae_core.model.layers.embedding import Embedding
+from lvae_core.model.layers.softmax import Softmax
+from lvae_core.model.lstm_decoder import LSTMDecoder
+from lvae_core.model.lstm_encoder import LSTMEncoder
 
 
 class TextModel(nn.Module):

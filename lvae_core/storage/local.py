@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from lvae_core.config import InputError
+from lvae_core.errors import InputError
 
 # What a write names its file before it is whole.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")

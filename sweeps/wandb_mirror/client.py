@@ -21,8 +21,8 @@ import wandb
 from wandb.sdk.lib import wbauth
 from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
-from lvae_core.config import InputError
-from lvae_core.record import RunFolder
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import RunFolder
 from sweeps.wandb_mirror.content import FAILURE, JOB_TYPE, Content
 from sweeps.wandb_mirror.cursor import Cursor, read_cursor, sole_sender, write_cursor
 

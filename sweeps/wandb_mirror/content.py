@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from lvae_core.claims import look
 from lvae_core.config import RunConfig, canonical_json
-from lvae_core.record import DamagedError, RunFolder, metrics_sha256
+from lvae_core.run_folder.claims import look
+from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 
 State = Literal["running", "finished", "failed", "preempted"]
 """As W&B calls them; preempted: saved, to be gone on with."""

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lvae_core.record import DamagedError, RunFolder, metrics_sha256
+from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from sweeps.wandb_mirror.content import Content
 
 FILE = "wandb.json"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import IO, Any, Literal
 
-from lvae_core.config import InputError
+from lvae_core.errors import InputError
 from sweeps.plan import Plan
 from sweeps.progress import Board
 from sweeps.wandb_mirror.process import FLUSH_SECONDS, Job

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from lvae_core.record import DamagedError, Study
+from lvae_core.run_folder.folder import DamagedError, Study
 from sweeps.wandb_mirror.client import Sender, Target, UnreachableError, forget_all, reachable
 from sweeps.wandb_mirror.content import Content, read_content
 from sweeps.wandb_mirror.cursor import BusyError, read_cursor

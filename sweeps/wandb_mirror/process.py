@@ -17,8 +17,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from lvae_core.config import InputError
-from lvae_core.record import Study
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
 
 POLL_SECONDS = 5.0
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lvae_core.config import RunConfig, fingerprint
-from lvae_core.record import RunFolder, Study, metrics_sha256, run_name
+from lvae_core.run_folder.folder import RunFolder, Study, metrics_sha256
+from lvae_core.run_folder.names import run_name
 
 AVERAGING = {"lstm-lm": "none", "lstm-vae": "loss", "lstm-vae-avg": "hidden"}
 

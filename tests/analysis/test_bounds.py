@@ -9,7 +9,7 @@ from analysis.collect import collect
 from analysis.published import Derived, Fact
 from analysis.studies import open_source
 from analysis.values import Difference, Table
-from lvae_core.record import RunFolder
+from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]
 

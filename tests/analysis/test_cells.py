@@ -6,7 +6,7 @@ import pytest
 from analysis.cells import Average, Cell, Counts, average_cells
 from analysis.collect import collect
 from analysis.studies import open_source
-from lvae_core.record import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder, Study
 
 WriteRun = Callable[..., RunFolder]
 

@@ -7,8 +7,8 @@ import pytest
 
 from analysis.collect import Runs, collect
 from analysis.studies import find_sources, open_source
-from lvae_core.config import InputError
-from lvae_core.record import RunFolder, Study
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import RunFolder, Study
 
 WriteRun = Callable[..., RunFolder]
 

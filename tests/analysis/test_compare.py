@@ -9,7 +9,7 @@ from analysis.collect import collect
 from analysis.compare import Compared, compare_studies
 from analysis.studies import open_source
 from analysis.values import Difference
-from lvae_core.record import RunFolder
+from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]
 

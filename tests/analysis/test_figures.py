@@ -29,7 +29,7 @@ from analysis.figures import (
     style,
 )
 from analysis.studies import open_source
-from lvae_core.record import RunFolder
+from lvae_core.run_folder.folder import RunFolder
 
 from .conftest import grid_writer, run_writer
 

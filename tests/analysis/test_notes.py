@@ -5,7 +5,7 @@ from analysis.cells import average_cells
 from analysis.collect import collect
 from analysis.notes import dataset_notes
 from analysis.studies import open_source
-from lvae_core.record import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder, Study
 
 WriteRun = Callable[..., RunFolder]
 

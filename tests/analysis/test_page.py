@@ -17,7 +17,7 @@ from analysis.report import Report, compose
 from analysis.samples import Sentences, best_runs
 from analysis.studies import open_source
 from analysis.values import Column
-from lvae_core.record import RunFolder
+from lvae_core.run_folder.folder import RunFolder
 
 from .conftest import HOSTILE, grid_writer
 

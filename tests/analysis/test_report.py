@@ -12,7 +12,7 @@ from analysis.report import Report, compose
 from analysis.studies import open_source
 from analysis.terminal import print_report
 from analysis.write import write
-from lvae_core.record import RunFolder
+from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]
 

@@ -13,8 +13,8 @@ from analysis.cells import average_cells
 from analysis.collect import collect
 from analysis.samples import COUNT, Sentences, best_runs, sentences
 from analysis.studies import open_source
-from lvae_core.recipes import recipe
-from lvae_core.record import RunFolder
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.systems import recipe
 
 WriteRun = Callable[..., RunFolder]
 

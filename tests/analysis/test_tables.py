@@ -9,7 +9,7 @@ from analysis.published import Fact
 from analysis.studies import open_source
 from analysis.tables import table2, table3
 from analysis.values import Difference, Line, Table
-from lvae_core.record import RunFolder
+from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]
 

@@ -13,7 +13,7 @@ import pytest
 
 from analysis.collect import Runs
 from analysis.watch import watch_runs
-from lvae_core.record import RunFolder
+from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]
 

@@ -18,12 +18,12 @@ from speed.plain import PlainModel
 from speed.present import records, table
 
 from lvae_core import rng
-from lvae_core.batches import collate
 from lvae_core.config import RunConfig
-from lvae_core.evaluate import COLUMNS, sentence_statistics
-from lvae_core.model import TextModel
-from lvae_core.objective import objective
-from lvae_core.recipes import recipe
+from lvae_core.data.batches import collate
+from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
+from lvae_core.model.text_model import TextModel
+from lvae_core.systems import recipe
+from lvae_core.training.objective import objective
 
 V, LENGTHS = 23, (3, 5)
 OURS = {

@@ -8,9 +8,9 @@ import pytest
 from gradient_error import errors, main
 from speed.cases import Case, cases
 
-from lvae_core.model import TextModel
-from lvae_core.recipes import recipe
-from lvae_core.runtime import Runtime
+from lvae_core.model.text_model import TextModel
+from lvae_core.systems import recipe
+from lvae_core.training.runtime import Runtime
 
 
 def small(system: str = "lstm-vae", L: int = 2, setting: str = "standard") -> Case:

@@ -13,12 +13,12 @@ from speed.measure import limit, synthetic_text, time_passes
 from speed.plain import PlainModel
 from torch.utils.flop_counter import FlopCounterMode
 
-from lvae_core.batches import collate
-from lvae_core.evaluate import sentence_statistics
-from lvae_core.kernels import shortlist
-from lvae_core.model import TextModel
-from lvae_core.objective import objective
-from lvae_core.recipes import recipe
+from lvae_core.data.batches import collate
+from lvae_core.evaluation.likelihood import sentence_statistics
+from lvae_core.model.layers import shortlist
+from lvae_core.model.text_model import TextModel
+from lvae_core.systems import recipe
+from lvae_core.training.objective import objective
 
 D, H, Z = 6, 7, 4
 LONG = 120

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lvae_core.recipes import recipe
+from lvae_core.systems import recipe
 
 SEED = 2019
 

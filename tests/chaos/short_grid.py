@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.corpus import load
-from lvae_core.runtime import Runtime
-from lvae_core.trainer import execute
+from lvae_core.data.corpus import load
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
 from sweeps.grid import Grid
 from sweeps.plan import make_plan
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import tyro
 
-from lvae_core.corpus import load
-from lvae_core.record import Study, reproducible
-from lvae_core.runtime import Runtime
-from lvae_core.trainer import execute
+from lvae_core.data.corpus import load
+from lvae_core.run_folder.folder import Study, reproducible
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
 from sweeps.paper_grid import Options
 from sweeps.plan import make_plan
 

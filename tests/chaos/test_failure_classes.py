@@ -15,8 +15,9 @@ import pytest
 import ray
 from rich.console import Console
 
-from lvae_core.corpus import load
-from lvae_core.record import RunName, Study
+from lvae_core.data.corpus import load
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import RunName
 from sweeps.cluster import OWN_RAY, environment
 from sweeps.grid import Grid
 from sweeps.launch import launch

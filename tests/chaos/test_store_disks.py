@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.patience import Patient, StoreWarning
-from lvae_core.storage import open_store
+from lvae_core.storage.retrying import Patient, StoreWarning
+from lvae_core.storage.store import open_store
 
 OLD, NEW = b"old" * 1000, b"new" * 100_000
 

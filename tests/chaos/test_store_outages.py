@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import fsspec
 import pytest
 
-from lvae_core.patience import Patient, StoreWarning
-from lvae_core.storage import open_store
+from lvae_core.storage.retrying import Patient, StoreWarning
+from lvae_core.storage.store import open_store
 
 SEED = 2019
 

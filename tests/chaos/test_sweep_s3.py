@@ -15,12 +15,12 @@ import pytest
 
 from analysis.collect import collect
 from analysis.studies import open_source
-from lvae_core.config import InputError
-from lvae_core.corpus import load
-from lvae_core.patience import StoreWarning
-from lvae_core.record import Study
-from lvae_core.runtime import Runtime
-from lvae_core.trainer import execute
+from lvae_core.data.corpus import load
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.storage.retrying import StoreWarning
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
 from sweeps.plan import make_plan
 
 from ..integration.nodes import ROOT
@@ -105,7 +105,7 @@ def test_the_whole_life_of_a_study_at_a_server_that_stumbles(s3, scratch, tmp_pa
 def test_listings_grow_with_neither_runs_nor_steps(s3, monkeypatch):
     """Of the study there is one a plan; a run's own folder is looked into as often as it is written."""
     toy = load("toy")
-    monkeypatch.setattr("lvae_core.claims.HEARTBEAT_SECONDS", 1e6)  # it beats by the clock
+    monkeypatch.setattr("lvae_core.run_folder.claims.HEARTBEAT_SECONDS", 1e6)  # it beats by the clock
 
     def listed(name: str, seeds: int, batch_size: int) -> tuple[int, set[int]]:
         changes = ("max_epochs=2", "iw_samples=2", f"batch_size={batch_size}")
@@ -142,7 +142,7 @@ def test_a_study_is_read_from_a_server_that_stumbles_and_out_of_reach_is_not_dam
     assert (list(found.frame["status"]), found.problems) == (["done"] * 4, ())
     s3.proxy.calm()
 
-    monkeypatch.setattr("analysis.studies.STORE_PATIENCE", 0.5)
+    monkeypatch.setattr("lvae_core.storage.retrying.STORE_PATIENCE", 0.5)
     source = open_source(there.url)
     with s3.proxy.down(), pytest.warns(StoreWarning), pytest.raises(InputError) as caught:
         collect([source])

@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 
 # What a run would import when it begins.
-import lvae_core.corpus
-import lvae_core.failures
-import lvae_core.trainer  # noqa: F401
+import lvae_core.data.corpus
+import lvae_core.training.failures
+import lvae_core.training.trainer  # noqa: F401
 from lvae_core.__main__ import main
-from lvae_core.provenance import describe_attempt
+from lvae_core.training.provenance import describe_attempt
 
 OPERATIONS = {
     "open",

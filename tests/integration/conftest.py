@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lvae_core.corpus import Corpus, load
+from lvae_core.data.corpus import Corpus, load
 from sweeps.cluster import cluster
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID as HEAD
 
-from lvae_core.corpus import load
-from lvae_core.record import Study
+from lvae_core.data.corpus import load
+from lvae_core.run_folder.folder import Study
 from sweeps.choices import Choices, key
 from sweeps.grid import Grid
 from sweeps.packing import Choice

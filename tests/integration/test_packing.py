@@ -10,10 +10,10 @@ import pytest
 import ray
 from rich.console import Console
 
-from lvae_core.corpus import Corpus
-from lvae_core.record import Study
-from lvae_core.runtime import Runtime
-from lvae_core.trainer import execute
+from lvae_core.data.corpus import Corpus
+from lvae_core.run_folder.folder import Study
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
 from sweeps import probing
 from sweeps.choices import FILE
 from sweeps.grid import Grid

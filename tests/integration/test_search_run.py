@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.corpus import load
-from lvae_core.record import RunName, Study
-from lvae_core.runtime import Runtime
-from lvae_core.trainer import execute
+from lvae_core.data.corpus import load
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import RunName
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
 
 from .nodes import until
 

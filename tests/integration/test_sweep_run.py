@@ -21,10 +21,10 @@ import ray
 from rich.console import Console
 
 from lvae_core.config import RunConfig
-from lvae_core.corpus import Corpus, load
-from lvae_core.record import Study, reproducible
-from lvae_core.runtime import Runtime
-from lvae_core.trainer import execute
+from lvae_core.data.corpus import Corpus, load
+from lvae_core.run_folder.folder import Study, reproducible
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
 from sweeps.grid import Grid
 from sweeps.launch import launch
 from sweeps.paper_grid import main

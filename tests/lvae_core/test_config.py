@@ -11,16 +11,15 @@ import pytest
 
 from lvae_core import config as config_module
 from lvae_core.config import (
-    InputError,
     RunConfig,
     apply_settings,
     canonical_json,
-    check_name,
     dataset_label,
     fields_help,
     fingerprint,
     from_dict,
 )
+from lvae_core.errors import InputError, check_name
 
 FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 DATA = "d" * 64

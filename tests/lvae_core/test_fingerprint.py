@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lvae_core.config import RunConfig, fingerprint
-from lvae_core.recipes import recipe
+from lvae_core.systems import recipe
 
 GOLDEN: dict[str, str] = json.loads(
     (Path(__file__).parents[1] / "fixtures" / "golden_fingerprints_6.json").read_text()

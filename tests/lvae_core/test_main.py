@@ -14,7 +14,8 @@ import pytest
 
 from lvae_core.__main__ import main
 from lvae_core.config import from_dict
-from lvae_core.record import RunFolder, open_store, reproducible
+from lvae_core.run_folder.folder import RunFolder, reproducible
+from lvae_core.storage.store import open_store
 
 TINY = (
     *("--set", "max_epochs=2", "--set", "iw_samples=4", "--set", "mi_samples=2"),

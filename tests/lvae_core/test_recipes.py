@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from lvae_core.config import InputError
-from lvae_core.recipes import SYSTEMS, recipe
+from lvae_core.errors import InputError
+from lvae_core.systems import SYSTEMS, recipe
 
 PAPER = {
     "dropout": 0.5,

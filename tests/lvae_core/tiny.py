@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from lvae_core.batches import Batch, make_batch
 from lvae_core.config import RunConfig
-from lvae_core.corpus import Corpus, Split
-from lvae_core.model import TextModel
-from lvae_core.recipes import recipe
-from lvae_core.record import RunFolder, open_store
-from lvae_core.vocab import Vocabulary
+from lvae_core.data.batches import Batch, make_batch
+from lvae_core.data.corpus import Corpus, Split
+from lvae_core.data.vocabulary import Vocabulary
+from lvae_core.model.text_model import TextModel
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.storage.store import open_store
+from lvae_core.systems import recipe
 
 SYSTEMS = ("lstm-lm", "lstm-vae", "lstm-vae-avg")
 SETTINGS = ("standard", "inputless")

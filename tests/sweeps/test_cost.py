@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from lvae_core.config import fingerprint
-from lvae_core.corpus import load
-from lvae_core.recipes import recipe
-from lvae_core.record import Study, run_name
+from lvae_core.data.corpus import load
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import run_name
+from lvae_core.systems import recipe
 from sweeps.choices import FILE, Choices, key
 from sweeps.cost import CellCost, cell_costs, devices_table, inform, plan_table, print_costs
 from sweeps.estimate import Speed

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from lvae_core.config import RunConfig
-from lvae_core.record import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder, Study
 from sweeps.doctor import Options, leaving_no_folder, load, main, show
 from sweeps.findings import Finding
 from sweeps.overview import look_over

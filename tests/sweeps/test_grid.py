@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lvae_core.config import InputError
+from lvae_core.errors import InputError
 from sweeps.grid import PRESETS, Grid
 
 TOY = Grid(datasets=("toy",), systems={"lstm-lm": (1,), "lstm-vae": (1, 5)}, seeds=2)

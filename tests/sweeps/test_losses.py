@@ -1,6 +1,6 @@
 """How often a run may be lost, and for what reasons, counted by hand."""
 
-from lvae_core.failures import Failure
+from lvae_core.training.failures import Failure
 from sweeps.losses import Loss, Losses
 
 NODE = Loss("infrastructure", "its process or node was lost")

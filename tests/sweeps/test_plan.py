@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.config import InputError, RunConfig, fingerprint
-from lvae_core.record import Study, run_name
+from lvae_core.config import RunConfig, fingerprint
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import run_name
 from sweeps.grid import Grid
 from sweeps.plan import make_plan
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from lvae_core.config import NUMERICS_VERSION, InputError
+from lvae_core.config import NUMERICS_VERSION
+from lvae_core.errors import InputError
 from sweeps import exposure, findings, node_facts
 from sweeps.findings import Demand, Facts, Finding, Node
 from sweeps.preflight import require

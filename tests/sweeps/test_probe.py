@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lvae_core.corpus import load
-from lvae_core.recipes import recipe
-from lvae_core.runtime import CONTEXT_BYTES, memory_fraction
+from lvae_core.data.corpus import load
+from lvae_core.systems import recipe
+from lvae_core.training.runtime import CONTEXT_BYTES, memory_fraction
 from sweeps.probe import Probe
 from sweeps.resources import Resources
 

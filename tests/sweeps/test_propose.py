@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lvae_core.recipes import recipe
+from lvae_core.systems import recipe
 from sweeps.propose import Sampler, Trial, going_on, propose
 from sweeps.space import contains, parse_space
 

@@ -109,7 +109,7 @@ def test_settings_can_be_given_to_another_command():
         *("--set", "linear_bias=true", "--set", "batching=shuffled"),
     ]
     from lvae_core.config import apply_settings
-    from lvae_core.recipes import recipe
+    from lvae_core.systems import recipe
 
     applied = apply_settings(recipe("lstm-vae", dataset="toy"), settings(values)[1::2])
     assert {name: getattr(applied, name) for name in values} == values

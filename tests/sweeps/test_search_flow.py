@@ -14,11 +14,11 @@ from scipy import stats
 
 import sweeps.search
 import sweeps.sweep
-from lvae_core.corpus import load
-from lvae_core.failures import failure_of
-from lvae_core.record import RunName
-from lvae_core.runtime import Runtime
-from lvae_core.trainer import DivergedError, execute
+from lvae_core.data.corpus import load
+from lvae_core.run_folder.names import RunName
+from lvae_core.training.failures import DivergedError, failure_of
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
 from sweeps.search import main
 
 COMMAND = [

@@ -8,14 +8,13 @@ import itertools
 import numpy as np
 import pytest
 
-from lvae_core import checkpoint
 from lvae_core.config import RunConfig
-from lvae_core.corpus import load
-from lvae_core.model import TextModel
-from lvae_core.recipes import SYSTEMS, recipe
-from lvae_core.record import Study
-from lvae_core.schedule import Plateau
-from lvae_core.state import TrainState, copy_parameters
+from lvae_core.data.corpus import load
+from lvae_core.model.text_model import TextModel
+from lvae_core.run_folder.folder import Study
+from lvae_core.systems import SYSTEMS, recipe
+from lvae_core.training.schedule import Plateau
+from lvae_core.training.state import TrainState, copy_parameters, save_checkpoint
 from sweeps.sizes import corpus_bytes, in_words, parameter_count, storage_bytes
 
 SIZES = {"embedding_size": 5, "hidden_size": 7, "latent_size": 3}
@@ -38,7 +37,7 @@ def test_a_checkpoint_of_the_papers_size_is_as_large_as_estimated(tmp_path):
     best = {name: value.clone() for name, value in parameters.items()}
     words = [f"word{i}" for i in range(classes)]
     folder = Study(str(tmp_path)).run("run")
-    checkpoint.save(folder, TrainState("0" * 64, parameters, best, Plateau(1.0), words))
+    save_checkpoint(folder, TrainState("0" * 64, parameters, best, Plateau(1.0), words))
     written = (tmp_path / "run" / "checkpoint.pt").stat().st_size
     # The folder keeps two of them.
     assert 0.85 < 2 * written / storage_bytes([(config, classes)]) <= 1.0

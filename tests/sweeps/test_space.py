@@ -5,8 +5,9 @@ import math
 import optuna
 import pytest
 
-from lvae_core.config import InputError, RunConfig
-from lvae_core.recipes import recipe
+from lvae_core.config import RunConfig
+from lvae_core.errors import InputError
+from lvae_core.systems import recipe
 from sweeps.space import FIELDS, contains, largest, parse_space, spec_of
 
 BASE = recipe("lstm-vae", dataset="toy")

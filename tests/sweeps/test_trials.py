@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lvae_core.config import InputError, fingerprint
-from lvae_core.failures import failure_of
-from lvae_core.record import Study, run_name
-from lvae_core.runtime import Runtime
-from lvae_core.trainer import DivergedError, execute
+from lvae_core.config import fingerprint
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import run_name
+from lvae_core.training.failures import DivergedError, failure_of
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
 from sweeps.ledger import FILE
 from sweeps.plan import PlannedRun
 from sweeps.progress import Display

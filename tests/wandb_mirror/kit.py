@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lvae_core.config import RunConfig, fingerprint
-from lvae_core.record import RunFolder, Study, metrics_sha256, run_name
+from lvae_core.run_folder.folder import RunFolder, Study, metrics_sha256
+from lvae_core.run_folder.names import run_name
 
 from ..wandb_server.server import Run, Server
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.claims import acquire
 from lvae_core.config import RunConfig, fingerprint
-from lvae_core.record import DamagedError, RunFolder, Study, run_name
+from lvae_core.run_folder.claims import acquire
+from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.run_folder.names import run_name
 from sweeps.wandb_mirror.content import Content, is_under_way, read_content
 from sweeps.wandb_mirror.cursor import BusyError, Cursor, read_cursor, sole_sender, write_cursor
 
@@ -75,7 +76,8 @@ def test_a_run_is_under_way_while_its_holder_lives(tmp_path: Path) -> None:
         assert is_under_way(folder)
     assert not is_under_way(folder)
     code = (
-        "import os, sys; from lvae_core.claims import acquire; from lvae_core.record import Study;"
+        "import os, sys; from lvae_core.run_folder.claims import acquire;"
+        "from lvae_core.run_folder.folder import Study;"
         "acquire(Study(sys.argv[1]).run(sys.argv[2]), 'killed'); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, folder.store.url, folder.name], cwd=ROOT, check=False)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lvae_core.config import fingerprint
-from lvae_core.corpus import load
-from lvae_core.record import Study
+from lvae_core.data.corpus import load
+from lvae_core.run_folder.folder import Study
 from sweeps.grid import Grid
 from sweeps.paper_grid import main
 from sweeps.plan import Plan, make_plan

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from lvae_core.record import RunFolder
+from lvae_core.run_folder.folder import RunFolder
 
 from ..wandb_server.server import Server
 from .kit import KEY, PROJECT, ROOT, Mirror, assert_mirrored, begin, complete, mirrored, rows, until

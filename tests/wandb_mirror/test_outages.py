@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.claims import acquire
+from lvae_core.run_folder.claims import acquire
 from sweeps.wandb_push import main
 
 from ..wandb_server.server import Server

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.record import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder, Study
 
 from ..wandb_server.server import Server
 from .kit import KEY, ROOT, assert_mirrored, environment, mirrored, until

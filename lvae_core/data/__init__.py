@@ -1,0 +1,1 @@
+"""Datasets as checked text, vocabularies, and batches of class numbers."""

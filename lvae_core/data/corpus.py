@@ -1,0 +1,137 @@
+"""A dataset ready for a model: three splits of class numbers and the vocabulary they belong to."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from lvae_core.config import RunConfig, dataset_label
+from lvae_core.data import datasets
+from lvae_core.data.text_files import SPLITS, Text
+from lvae_core.data.vocabulary import Vocabulary
+from lvae_core.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """N sentences end to end. Nothing here writes to the arrays, which may be read-only shared memory.
+
+    tokens: int32 [sum of T], class numbers, every sentence with its closing ``</s>``.
+    offsets: int64 [N + 1], sentence i is ``tokens[offsets[i] : offsets[i + 1]]``.
+    """
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Predicted tokens of each sentence, T, int64 [N]."""
+        return np.diff(self.offsets)
+
+    def sentence(self, i: int) -> np.ndarray:
+        """Class numbers of sentence ``i``, int32 [T], a view."""
+        return self.tokens[self.offsets[i] : self.offsets[i + 1]]
+
+    @property
+    def num_tokens(self) -> int:
+        """Predicted tokens of the split, ``</s>`` counted once a sentence: what perplexity divides by."""
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A dataset's three splits, encoded.
+
+    It pickles, and its arrays are contiguous, so that an object store can share them without a copy.
+    ``warnings`` are lines for the user about what looks wrong with the data but can be used.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    train: Split
+    valid: Split
+    test: Split
+    data_sha256: str
+    warnings: tuple[str, ...]
+
+
+def load(
+    dataset: str,
+    *,
+    data_dir: str | Path | None = None,
+    min_count: int = 1,
+    max_vocabulary: int = 0,
+    max_length: int = 512,
+) -> Corpus:
+    """Read, check and encode a dataset.
+
+    Args:
+        dataset: a name of ``datasets.NAMES`` or the path of a folder of three splits.
+        data_dir: where the files of the public datasets are; see :func:`datasets.read`.
+        min_count: training words seen less often become the unknown word.
+        max_vocabulary: this many classes at most, ``</s>`` and the unknown word included; 0: all.
+        max_length: a sentence of more predicted tokens is refused.
+
+    Raises:
+        InputError: the dataset is unknown or cannot be used; one line with file, line and remedy.
+    """
+    name = dataset_label(dataset)
+    texts = {split: datasets.read(dataset, split, data_dir, max_length) for split in SPLITS}
+    try:
+        vocabulary = Vocabulary.build(
+            texts["train"].sentences(),
+            min_count,
+            max_vocabulary,
+            other_sentences=chain(texts["valid"].sentences(), texts["test"].sentences()),
+        )
+    except InputError as error:
+        raise InputError(f"{texts['train'].source}: {error}") from None
+    return Corpus(
+        name=name,
+        vocabulary=vocabulary,
+        train=encode_text(texts["train"], vocabulary),
+        valid=encode_text(texts["valid"], vocabulary),
+        test=encode_text(texts["test"], vocabulary),
+        data_sha256=combined_sha256(texts),
+        warnings=datasets.warnings(dataset, texts),
+    )
+
+
+def load_for(config: RunConfig, data_dir: str | Path | None = None) -> Corpus:
+    """The corpus that ``config`` asks for; raises as :func:`load` does."""
+    return load(
+        config.dataset,
+        data_dir=data_dir,
+        min_count=config.min_count,
+        max_vocabulary=config.max_vocabulary,
+        max_length=config.max_length,
+    )
+
+
+def encode_text(text: Text, vocabulary: Vocabulary) -> Split:
+    """The text as class numbers of ``vocabulary``."""
+    tokens, offsets = array("i"), [0]
+    for sentence in text.sentences():
+        tokens.extend(vocabulary.encode(sentence))
+        offsets.append(len(tokens))
+    return Split(np.array(tokens, dtype=np.int32), np.array(offsets, dtype=np.int64))
+
+
+def combined_sha256(texts: Mapping[str, Text]) -> str:
+    r"""The content hash of a dataset: SHA-256 over ``"train <hex>\nvalid <hex>\ntest <hex>\n"``.
+
+    ``<hex>`` is the SHA-256 of a split's file, or, where there is no file, of its sentences as such a
+    file would hold them (one a line, tokens between single spaces, each line ended by a newline).
+    """
+    listing = "".join(f"{split} {texts[split].sha256}\n" for split in SPLITS)
+    return hashlib.sha256(listing.encode()).hexdigest()

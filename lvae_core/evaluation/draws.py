@@ -1,0 +1,67 @@
+"""log p(x|z) of sentences under many draws of z: in full, or roughly at a fraction of the cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lvae_core.data.batches import Batch
+from lvae_core.model.gaussian import Gaussian
+from lvae_core.model.layers.precision import Arithmetic, compute_in
+from lvae_core.model.layers.shortlist import Shortlist
+from lvae_core.model.text_model import TextModel
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """S draws for each of B sentences, each a group of G samples whose states are averaged (Eq. 7).
+
+    model: without dropout. q: the posteriors. noise: float32 (S, G, B, Z).
+    positions: of the decoder, that are computed at once; they bound the memory.
+    """
+
+    model: TextModel
+    batch: Batch
+    q: Gaussian
+    noise: Tensor
+    positions: int
+
+    def log_ratios(self) -> Tensor:
+        """log p(z) − log q(z|x) of every sample: (S, G, B), float64, nats."""
+        q = self.q.double()
+        return torch.cat([q.log_ratio(part.to(q.mean)) for part in torch.split(self.noise, 64)])
+
+    def select(self, chosen: Tensor) -> Draws:
+        """Draws ``chosen`` of each sentence, indices (n, B)."""
+        _, G, B, Z = self.noise.shape
+        index = chosen.to(self.noise.device)[:, None, :, None].expand(-1, G, B, Z)
+        return Draws(self.model, self.batch, self.q, self.noise.gather(0, index), self.positions)
+
+    def scores(self) -> Tensor:
+        """log p(x|z) of every draw: (S, B), float64, nats."""
+        draws = max(1, self.positions // (self.noise.shape[1] * self.batch.words.numel()))
+        parts = [
+            self.model.log_likelihood(self.batch, self.q.sample(part.to(self.q.mean)))
+            for part in torch.split(self.noise, draws)
+        ]
+        return torch.cat(parts).double()
+
+    def rough_scores(self, arithmetic: Arithmetic) -> Tensor:
+        """About :meth:`scores`, with the decoder computed in ``arithmetic``, in which the model is left."""
+        compute_in(self.model, arithmetic)
+        weight = self.model.output.weight.contiguous()
+        return torch.stack([self._rough_scores(row, weight) for row in range(len(self.batch.words))], dim=1)
+
+    def _rough_scores(self, row: int, weight: Tensor) -> Tensor:
+        # A sentence at a time: a shortlist is worth its making only for many draws.
+        sentence, q = self.batch.sentence(row), Gaussian(*(part[row : row + 1] for part in self.q))
+        targets, shortlist = self.model.targets(sentence), None
+        draws = max(1, self.positions // (self.noise.shape[1] * len(targets)))
+        parts = []
+        for noise in torch.split(self.noise[:, :, row : row + 1], draws):
+            hidden = self.model.hidden(sentence, q.sample(noise.to(q.mean)), masks=None)  # (s, T, H)
+            shortlist = shortlist or Shortlist.around(self.model.output, weight, hidden)
+            parts.append(shortlist.log_likelihood(hidden, targets).double().sum(-1))
+        return torch.cat(parts)

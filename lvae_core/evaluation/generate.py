@@ -1,0 +1,197 @@
+"""Sentences from a trained model: samples from the prior, reconstructions, interpolations.
+
+Latent variables come as z of shape (N, G, Z): N sentences, each from a group of G samples whose decoder
+states are averaged (G = L where averaging = hidden, else 1), as in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lvae_core import rng
+from lvae_core.config import RunConfig
+from lvae_core.data.batches import make_batch
+from lvae_core.data.vocabulary import Vocabulary
+from lvae_core.errors import InputError
+from lvae_core.model.gaussian import Gaussian
+from lvae_core.model.layers.lstm import State
+from lvae_core.model.text_model import TextModel
+
+Method = Literal["greedy", "sample", "beam"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How words are chosen.
+
+    Raises:
+        InputError: a value lies outside its range.
+    """
+
+    method: Method = "greedy"
+    temperature: float = 1.0
+    """For ``sample``: logits are divided by it; below 1 is more cautious."""
+    beam_width: int = 5
+    """For ``beam``: hypotheses kept; the one of the highest log p(x|z) wins."""
+    max_length: int = 80
+    """Words at most where no ``</s>`` comes."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise InputError(f"temperature = {self.temperature}: must be above 0")
+        for name in ("beam_width", "max_length"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)}: must be at least 1")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's best parameters, ready to generate; without dropout and without gradients."""
+
+    config: RunConfig
+    model: TextModel
+    vocabulary: Vocabulary
+
+    @property
+    def group(self) -> int:
+        """G, latent samples that one sentence is decoded from."""
+        return self.config.num_samples if self.config.averaging == "hidden" else 1
+
+
+def from_prior(trained: Trained, count: int, decoding: Decoding) -> list[str]:
+    """``count`` sentences, each from its own z ~ p(z); a language model's differ only by sampling."""
+    z = None
+    if trained.model.encoder is not None:
+        size = (count, trained.group, trained.config.latent_size)
+        z = rng.normal(decoding.seed, "generation", "prior", size=size)
+    return _decode(trained, z, count, decoding, "prior")
+
+
+def reconstruct(trained: Trained, sentences: Sequence[str], decoding: Decoding) -> list[str]:
+    """Each sentence decoded from the mean of its posterior q(z|x).
+
+    Raises:
+        InputError: the model has no latent variable, or a sentence cannot be encoded.
+    """
+    mean = posterior(trained, sentences).mean  # (N, Z)
+    z = mean.unsqueeze(1).expand(-1, trained.group, -1)
+    return _decode(trained, z, len(sentences), decoding, "reconstruction")
+
+
+def interpolate(trained: Trained, first: str, last: str, count: int, decoding: Decoding) -> list[str]:
+    """``count`` sentences on the straight line between two posterior means, ends included.
+
+    Raises:
+        InputError: as :func:`reconstruct`; or count < 2.
+    """
+    if count < 2:
+        raise InputError(f"count = {count}: an interpolation has at least its two ends")
+    start, end = posterior(trained, [first, last]).mean
+    line = torch.stack([torch.lerp(start, end, weight) for weight in torch.linspace(0, 1, count)])
+    z = line.unsqueeze(1).expand(-1, trained.group, -1)
+    return _decode(trained, z, count, decoding, "interpolation")
+
+
+def as_read(trained: Trained, sentence: str) -> str:
+    """The sentence as the encoder reads it: words outside the vocabulary are the unknown word."""
+    return " ".join(trained.vocabulary.decode(trained.vocabulary.encode(sentence.split())))
+
+
+def posterior(trained: Trained, sentences: Sequence[str]) -> Gaussian:
+    """q(z|x) of sentences given as words between spaces, (N, Z) each."""
+    if trained.model.encoder is None:
+        raise InputError(
+            f"{trained.config.system} has no latent variable: nothing to encode a sentence into"
+        )
+    encoded = [torch.tensor(trained.vocabulary.encode(text.split())) for text in sentences]
+    words = torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True)
+    lengths = torch.tensor([len(ids) for ids in encoded])
+    return trained.model.encoder(make_batch(words, lengths, torch.arange(len(encoded)).numpy()))
+
+
+def _decode(trained: Trained, z: Tensor | None, count: int, decoding: Decoding, purpose: str) -> list[str]:
+    if decoding.method == "beam":
+        ids = [_beam(trained.model, None if z is None else z[n : n + 1], decoding) for n in range(count)]
+    else:
+        ids = _one_path(trained.model, z, count, decoding, purpose)
+    return [" ".join(trained.vocabulary.decode(sentence)) for sentence in ids]
+
+
+def _one_path(
+    model: TextModel, z: Tensor | None, count: int, decoding: Decoding, purpose: str
+) -> list[list[int]]:
+    """Greedy or sampled: one word a step, never taken back. Rows go on past their </s>; it is cut."""
+    generator = rng.torch_generator(decoding.seed, "generation", "words", purpose)
+    words = torch.full((count,), model.start_id)
+    state = None
+    chosen: list[Tensor] = []
+    ended = torch.zeros(count, dtype=torch.bool)
+    while len(chosen) < decoding.max_length and not bool(ended.all()):
+        log_p, state = _next_word(model, words, z, state)
+        if decoding.method == "greedy":
+            words = log_p.argmax(-1)
+        else:
+            weights = (log_p / decoding.temperature).softmax(-1)
+            words = torch.multinomial(weights, 1, generator=generator).squeeze(-1)
+        chosen.append(words)
+        ended |= words == 0
+    paths: list[list[int]] = torch.stack(chosen, dim=1).tolist()
+    return paths
+
+
+def _beam(model: TextModel, z: Tensor | None, decoding: Decoding) -> list[int]:
+    """The best finished sentence of a beam search for argmax log p(x|z); z is (1, G, Z) or None."""
+    width = decoding.beam_width
+    paths = torch.empty((1, 0), dtype=torch.long)
+    scores = torch.zeros(1)
+    words = torch.tensor([model.start_id])
+    state = None
+    best: list[int] = []
+    best_score = -float("inf")
+    for _ in range(decoding.max_length):
+        here = None if z is None else z.expand(len(words), -1, -1)
+        log_p, state = _next_word(model, words, here, state)
+        totals = (scores.unsqueeze(1) + log_p).flatten()  # (beams V,)
+        scores, flat = totals.topk(min(width, len(totals)))
+        origin, words = flat // log_p.shape[1], flat % log_p.shape[1]
+        paths = torch.cat([paths[origin], words.unsqueeze(1)], dim=1)
+        state = _select(state, origin, 1 if z is None else z.shape[1])
+        if bool((ends := words == 0).any()) and float(scores[ends].max()) > best_score:
+            best_score = float(scores[ends].max())
+            best = paths[ends][scores[ends].argmax()].tolist()
+        going = ~ends
+        # Scores only fall, so no hypothesis below a finished one can overtake it.
+        if not bool(going.any()) or float(scores[going].max()) <= best_score:
+            return best
+        kept = going.nonzero().squeeze(-1)
+        scores, words, paths = scores[kept], words[kept], paths[kept]
+        state = _select(state, kept, 1 if z is None else z.shape[1])
+    return best or paths[scores.argmax()].tolist()
+
+
+def _next_word(
+    model: TextModel, words: Tensor, z: Tensor | None, state: State | None
+) -> tuple[Tensor, State]:
+    """Log p(next word) (N, V) after ``words`` (N,), the states of each group averaged (Eq. 7)."""
+    if z is None:
+        hidden, state = model.decoder.step(words, None, state)
+    else:
+        N, G, _ = z.shape
+        rows = z.reshape(N * G, -1)
+        state = model.decoder.start(rows) if state is None else state
+        hidden, state = model.decoder.step(words.repeat_interleave(G), rows, state)
+        hidden = hidden.view(N, G, -1).mean(1)
+    return model.output(hidden).log_softmax(-1), state
+
+
+def _select(state: State, sentences: Tensor, group: int) -> State:
+    """The states of the chosen sentences, each with its group of rows."""
+    rows = (sentences.unsqueeze(1) * group + torch.arange(group)).flatten()
+    h, c = state
+    return h[:, rows], c[:, rows]

@@ -1,0 +1,86 @@
+"""The decoder: a single-layer LSTM over [embedding; z], started from z (Kruengkrai 2019, §4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lvae_core.config import RunConfig
+from lvae_core.model.dropout import dropout
+from lvae_core.model.layers.embedding import Embedding
+from lvae_core.model.layers.lstm import LSTM, State
+
+
+class LSTMDecoder(nn.Module):
+    """h_0 = M2 z, c_0 = 0, input [embedding(w_{t-1}); z] at every step.
+
+    Where a word is hidden from the decoder (every word in the inputless setting, a random few under
+    word dropout) one learned vector stands in for its embedding. Without a latent variable the input is
+    the embedding and h_0 = 0.
+
+    Args:
+        config: setting, sizes, dropout and biases.
+        embedding: table of the V words and ``<s>``; None in the inputless setting.
+    """
+
+    def __init__(self, config: RunConfig, embedding: Embedding | None) -> None:
+        super().__init__()
+        latent = config.latent_size if config.encoder != "none" else 0
+        self.embedding = embedding
+        self.lstm = LSTM(config.embedding_size + latent, config.hidden_size)
+        if latent:
+            self.initial = nn.Linear(latent, config.hidden_size, bias=config.linear_bias)  # M2
+        if embedding is None or config.word_dropout > 0:
+            self.hidden_word = nn.Parameter(torch.empty(config.embedding_size))
+        self.dropout = config.dropout
+        self.dropout_latent = config.dropout if config.dropout_latent_input else 0.0
+        self.word_dropout = config.word_dropout
+
+    def forward(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
+        """Hidden states of N decoders reading the same words, each with its own z.
+
+        Args:
+            inputs: ids of <s>, w_1..w_{T-1}, (B, T).
+            z: (N, B, Z), or None for a language model (N = 1).
+            masks: draws dropout; None: no dropout. The N decoders share the masks of the words.
+
+        Returns:
+            (N, B, T, H), as the LSTM gives them.
+        """
+        B, T = inputs.shape
+        embedded = dropout(self._embed(inputs, masks), self.dropout, masks)  # (B, T, D)
+        if z is None:
+            return self.lstm(embedded)[0].unsqueeze(0)
+        N = z.shape[0]
+        state = self.start(z.reshape(N * B, -1))
+        embedded = embedded.expand(N, B, T, -1)
+        latent = dropout(z.unsqueeze(2).expand(N, B, T, -1), self.dropout_latent, masks)
+        joined = torch.cat([embedded, latent], dim=-1).view(N * B, T, -1)
+        states = self.lstm(joined, state)[0]
+        return states.view(N, B, T, -1)
+
+    def start(self, z: Tensor) -> State:
+        """The state before the first word: (rows, Z) -> (h_0, c_0)."""
+        h = self.initial(z).unsqueeze(0)
+        return h, torch.zeros_like(h)
+
+    def step(self, words: Tensor, z: Tensor | None, state: State | None) -> tuple[Tensor, State]:
+        """One step of generation: words (rows,), z (rows, Z) -> hidden (rows, H) and the new state."""
+        embedded = self._embed(words, None)
+        joined = embedded if z is None else torch.cat([embedded, z], dim=-1)
+        hidden, state = self.lstm(joined.unsqueeze(1), state)
+        return hidden.squeeze(1).to(joined.dtype), state
+
+    def _embed(self, words: Tensor, masks: torch.Generator | None) -> Tensor:
+        if self.embedding is None:
+            return self.hidden_word.expand(*words.shape, -1)
+        embedded = self.embedding(words)
+        if masks is None or self.word_dropout == 0:
+            return embedded
+        chance = torch.rand(words.shape, generator=masks, device=words.device)
+        return torch.where((chance < self.word_dropout).unsqueeze(-1), self.hidden_word, embedded)
+
+    def __call__(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
+        """Typed face of ``forward``."""
+        result: Tensor = super().__call__(inputs, z, masks)
+        return result

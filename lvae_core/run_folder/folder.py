@@ -1,0 +1,257 @@
+"""The run folder: the only truth between training, sweeping and analysis.
+
+    <study>/<dataset>__<system>__<setting>__L<n>__seed<k>__<fingerprint[:8]>/
+        config.json       fingerprint, complete config     provenance.json   who made it, where, from what
+        metrics.jsonl     one line an epoch                checkpoint.pt     the latest whole training state
+        result.json       final estimates; written last    failure.json      why the last attempt failed
+        checkpoint.previous.pt   the one before it         claim-<n>.json    who is at work on it, if any
+
+Every file carries its own digest (see lvae_core/run_folder/digests.py). One that is damaged is never used and never
+deleted: it becomes ``<file>.damaged-<k>``; what a process left half-written, ``<file>.partial-<k>``.
+
+``result.json`` is one object of these fields; one that makes no sense for a system is absent:
+
+    fingerprint        64 hex digits over config, data and numerics version
+    config             every field of lvae_core.config.RunConfig
+    data_sha256        content hash of the three splits
+    metrics_sha256     of the bytes of metrics.jsonl
+    estimates          name -> {"value": v, "stderr": s}; no stderr where nothing was sampled; ESTIMATES
+    tokens, sentences  predicted tokens (with </s>) and sentences of the test split
+    parameters         number of trained parameters
+    best_epoch         epoch whose parameters were evaluated: the lowest validation perplexity
+    epochs, steps      epochs and gradient steps trained
+    train_seconds, evaluate_seconds   time on the device over all attempts: the only fields that are
+                       not reproducible to the last bit
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from lvae_core.config import RunConfig, from_dict
+from lvae_core.errors import InputError
+from lvae_core.run_folder.digests import UnsealedError, seal, seal_rows, sealed_rows, unseal, unseal_rows
+from lvae_core.run_folder.names import RunName
+from lvae_core.storage.retrying import Patient
+from lvae_core.storage.store import Store, open_store
+
+FailureClass = Literal["infrastructure", "out_of_memory", "diverged", "code"]
+
+TIMING_FIELDS = ("train_seconds", "evaluate_seconds")
+
+CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint.previous.pt"
+
+_CHECKPOINT_MAGIC = b"lvae checkpoint 1 sha256 "
+
+
+class DamagedError(Exception):
+    """A file of a run folder cannot be what was written. The message names it, in one line."""
+
+
+class DamageWarning(UserWarning):
+    """A file of a run folder was damaged and has been set aside. The message names it, in one line."""
+
+
+class RunFolder:
+    """Reads and writes one run folder; every file appears whole or not at all."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store = store
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.store.url}/{self.name}"
+
+    def has(self, file: str) -> bool:
+        """Whether the run folder holds ``file``."""
+        return self.store.exists(f"{self.name}/{file}")
+
+    def read_json(self, file: str) -> dict[str, Any] | None:
+        """The object in ``file``, or None where there is no such file.
+
+        Raises:
+            DamagedError: the file is not what was written.
+        """
+        try:
+            return unseal(self.store.read(f"{self.name}/{file}"))
+        except FileNotFoundError:
+            return None
+        except UnsealedError as error:
+            raise DamagedError(f"{self}/{file}: damaged, {error}") from None
+
+    def write_json(self, file: str, value: Mapping[str, Any]) -> None:
+        """Write an object."""
+        self.store.write(f"{self.name}/{file}", seal(value))
+
+    def create_json(self, file: str, value: Mapping[str, Any]) -> bool:
+        """Write an object where there is no such file; whether it was this call that wrote it."""
+        return self.store.create(f"{self.name}/{file}", seal(value))
+
+    def read_config(self) -> tuple[RunConfig, str] | None:
+        """The run's config and fingerprint; None where there is none yet.
+
+        Raises:
+            DamagedError: config.json is not what :meth:`write_config` wrote.
+        """
+        values = self.read_json("config.json")
+        if values is None:
+            return None
+        config, fingerprint = values.get("config"), values.get("fingerprint")
+        if not isinstance(config, dict) or not isinstance(fingerprint, str):
+            raise DamagedError(f"{self}/config.json: damaged, it holds no config and fingerprint")
+        try:
+            return from_dict(config), fingerprint
+        except InputError as error:
+            raise DamagedError(f"{self}/config.json: damaged or foreign ({error})") from None
+
+    def write_config(self, config: RunConfig, fingerprint: str) -> None:
+        """Say which run the folder belongs to: what data it trains on is in the fingerprint alone."""
+        self.write_json("config.json", {"fingerprint": fingerprint, "config": config.to_dict()})
+
+    def read_metrics(self, sha256: str | None = None) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, one an epoch; [] where there is none yet.
+
+        Args:
+            sha256: what result.json says of the file, which then must be there with just that content.
+
+        Raises:
+            DamagedError: the file is not what was written.
+        """
+        try:
+            if sha256 is not None:
+                return sealed_rows(self.check_metrics(sha256))
+            return unseal_rows(self.store.read(f"{self.name}/metrics.jsonl"))
+        except FileNotFoundError:
+            return []
+        except UnsealedError as error:
+            raise DamagedError(f"{self}/metrics.jsonl: damaged, {error}") from None
+
+    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write all rows anew, so that a run that goes on from a checkpoint takes back later ones."""
+        self.store.write(f"{self.name}/metrics.jsonl", seal_rows(rows))
+
+    def check_metrics(self, sha256: str) -> bytes:
+        """The bytes of metrics.jsonl; raises :class:`DamagedError` unless it has just that content."""
+        try:
+            data = self.store.read(f"{self.name}/metrics.jsonl")
+        except FileNotFoundError:
+            raise DamagedError(f"{self}/metrics.jsonl: missing beside a result") from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise DamagedError(f"{self}/metrics.jsonl: damaged, not those of result.json")
+        return data
+
+    def read_checkpoint(self, file: str = CHECKPOINT) -> bytes | None:
+        """The serialised training state, its digest verified; None where there is none.
+
+        Raises:
+            DamagedError: the file is not what was written.
+        """
+        try:
+            data = self.store.read(f"{self.name}/{file}")
+        except FileNotFoundError:
+            return None
+        header, newline, payload = data.partition(b"\n")
+        digest = hashlib.sha256(payload).hexdigest().encode()
+        if not newline or header != _CHECKPOINT_MAGIC + digest:
+            raise DamagedError(f"{self}/{file}: damaged, its SHA-256 does not match")
+        return payload
+
+    def write_checkpoint(self, payload: bytes) -> None:
+        """Write a complete checkpoint that carries its own digest; the one so far is kept beside it."""
+        digest = hashlib.sha256(payload).hexdigest().encode()
+        with contextlib.suppress(FileNotFoundError):
+            self.store.rename(f"{self.name}/{CHECKPOINT}", f"{self.name}/{PREVIOUS_CHECKPOINT}")
+        self.store.write(f"{self.name}/{CHECKPOINT}", b"".join([_CHECKPOINT_MAGIC, digest, b"\n", payload]))
+
+    def set_aside(self, file: str, word: Literal["damaged", "partial"] = "damaged") -> str:
+        """Rename a file so that nothing reads it again; returns its new name.
+
+        A half-written one (``.<file>.<random>``, see :meth:`Store.leftovers`) is named after what it was
+        to become.
+        """
+        taken = self.store.names(self.name)
+        base = file[1:].rpartition(".")[0] if word == "partial" else file
+        number = 1
+        while f"{base}.{word}-{number}" in taken:
+            number += 1
+        aside = f"{base}.{word}-{number}"
+        self.store.rename(f"{self.name}/{file}", f"{self.name}/{aside}")
+        return aside
+
+    def write_failure(self, kind: FailureClass, message: str, traceback_tail: str) -> None:
+        """Record a failed attempt; attempts are counted over all launches."""
+        try:
+            earlier = (self.read_json("failure.json") or {}).get("attempt")
+        except DamagedError:
+            earlier = None
+        attempt = earlier + 1 if type(earlier) is int else 1
+        self.write_json(
+            "failure.json",
+            {
+                "class": kind,
+                "attempt": attempt,
+                "message": message,
+                "traceback": traceback_tail,
+            },
+        )
+
+    def clear_failure(self) -> None:
+        """A run that is done has not failed, whatever happened on the way."""
+        self.store.delete(f"{self.name}/failure.json")
+
+
+class Study:
+    """A named set of runs in one storage place."""
+
+    def __init__(self, url: str, *, create: bool = True, patience: float = 0.0) -> None:
+        """Open the study at ``url``.
+
+        Args:
+            url: a path, or an address such as ``s3://bucket/prefix``.
+            create: whether its folder may be made; if not, one that is missing is an OSError.
+            patience: seconds for which a store that fails is tried again.
+        """
+        store = open_store(url, create=create)
+        self.store = Patient(store, patience) if patience else store
+        self.url = self.store.url
+
+    def run_names(self) -> list[str]:
+        """Names of the run folders, sorted; anything else in the study's folder is passed over."""
+        return [name for name in self.store.names() if RunName.parse(name)]
+
+    def run(self, name: str) -> RunFolder:
+        """The run folder of that name, which need not exist yet."""
+        return RunFolder(self.store, name)
+
+    def check_writable(self) -> None:
+        """Write a probe, read it back and remove it.
+
+        Raises:
+            InputError: the place cannot be written or does not give back what was written.
+        """
+        probe = f".probe-{uuid.uuid4().hex}"  # several launches may probe at the same time
+        try:
+            self.store.write(probe, b"probe")
+            back = self.store.read(probe)
+            self.store.delete(probe)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(
+                f"storage {self.url}: cannot be written ({reason}); give another --storage"
+            ) from None
+        if back != b"probe":
+            raise InputError(f"storage {self.url}: does not give back what was written")
+
+
+def metrics_sha256(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What ``result.json`` says of the metrics.jsonl that holds ``rows``."""
+    return hashlib.sha256(seal_rows(rows)).hexdigest()
+
+
+def reproducible(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result without the fields that tell time: what is promised to be the same to the last bit."""
+    return {key: value for key, value in result.items() if key not in TIMING_FIELDS}

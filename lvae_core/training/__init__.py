@@ -1,0 +1,1 @@
+"""One run from first step to final estimates."""

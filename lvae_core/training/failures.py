@@ -1,0 +1,66 @@
+"""Why a run failed, in one of four classes, as its run folder records it."""
+
+from __future__ import annotations
+
+import traceback
+from typing import NamedTuple
+
+import torch
+
+from lvae_core.run_folder.folder import FailureClass
+
+_TAIL_LINES = 40
+
+_NO_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "could not create a primitive",
+)
+"""What torch says in words only: its allocator on the CPU, and all that takes memory past an allocator,
+oneDNN for the programs that it writes."""
+
+_NOT_SUPPORTED = "could not create a primitive descriptor"
+"""What oneDNN says where it has no program for an operation."""
+
+
+class Failure(NamedTuple):
+    """The arguments of :meth:`lvae_core.run_folder.folder.RunFolder.write_failure`."""
+
+    kind: FailureClass
+    message: str
+    traceback: str
+
+
+def failure_class(error: BaseException) -> FailureClass:
+    """The class of an error that a run raised.
+
+    Most infrastructure failures end the process and raise nothing; a store that is full or gone does.
+    """
+    if isinstance(error, DivergedError):
+        return "diverged"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return "out_of_memory"
+    if isinstance(error, OSError):
+        return "infrastructure"
+    said = str(error).replace(_NOT_SUPPORTED, "")
+    if isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY):
+        return "out_of_memory"
+    return "code"
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What to record of an error that ended an attempt; holds nothing of the run that raised it."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return Failure(failure_class(error), one_line(error), "\n".join(lines[-_TAIL_LINES:]))
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line, with its type where the message does not speak for itself."""
+    text = str(error).strip().partition("\n")[0]
+    return text if isinstance(error, DivergedError) else f"{type(error).__name__}: {text}"
+
+
+class DivergedError(Exception):
+    """The loss is not finite, or has exploded. The message says in which epoch."""

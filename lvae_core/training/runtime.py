@@ -1,0 +1,137 @@
+"""Where and how a run executes, and what it tells while it does."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from lvae_core.config import RunConfig
+from lvae_core.errors import InputError
+
+CONTEXT_BYTES = 640 * 2**20
+"""What CUDA keeps of a GPU for each process beside its tensors, at most about this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and how a run executes: nothing here can change its numbers on one machine type.
+
+    The number of threads can change the last bits (sums are split differently), so runs to be compared
+    bit for bit use the same number.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    checkpoint_epochs: int = 1
+    """Write a checkpoint at the end of every so many epochs."""
+    checkpoint_seconds: float = 600.0
+    """…and whenever this much time has passed since the last, in an epoch or in evaluation."""
+    progress_seconds: float = 1.0
+    """Yield a :class:`Progress` about this often."""
+    device_share: float = 1.0
+    """Of a GPU's memory, what this process may take; more is out of memory, whatever is free."""
+    launch: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """The sweep or command that the run is executed for; see :mod:`lvae_core.run_folder.claims`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run has come."""
+
+    phase: Literal["train", "evaluate", "done"]
+    epoch: int
+    """Epochs finished."""
+    step: int
+    """Gradient steps taken."""
+    fraction: float
+    """Of this phase, 0 to 1: of training, if it goes on to max_epochs, or of the final evaluation."""
+    metrics: dict[str, Any] | None = None
+    """The row of metrics.jsonl, in the one Progress that follows the end of an epoch."""
+
+
+def check_device(device: str) -> None:
+    """Raise :class:`InputError` unless a run can execute on ``device``, such as cpu or cuda:0."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"device {device!r}: not usable here ({reason}); try cpu") from None
+
+
+def set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
+    """Process-wide settings that a run's numbers or its speed depend on."""
+    keep_freed_memory()
+    torch.set_num_threads(runtime.threads)
+    if config.deterministic:
+        # cuBLAS reads it when it is first used; without it torch refuses to be deterministic.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if runtime.device.startswith("cuda"):
+        total = torch.cuda.get_device_properties(runtime.device).total_memory
+        torch.cuda.set_per_process_memory_fraction(
+            memory_fraction(runtime.device_share, total), runtime.device
+        )
+    # As torch.use_deterministic_algorithms, less the compiler that it imports: seconds of every start.
+    torch.set_deterministic_debug_mode("error" if config.deterministic else "default")
+    # cuDNN would compute an LSTM's float32 with ten bits of mantissa unless told otherwise.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    # It would fill every fresh tensor to expose reads of what was never written; there are none here.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def memory_fraction(share: float, total: int) -> float:
+    """The part of a GPU's ``total`` bytes that is left to tensors where a process has ``share`` of it.
+
+    The process itself takes some of the share; a whole GPU is not limited.
+    """
+    return 1.0 if share >= 1 else max(share - CONTEXT_BYTES / total, 0.1 * share)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # <malloc.h>
+
+
+SPARE_BYTES = 2**29
+"""What an evaluation may grow by until what lies idle in it is given back: its sentences grow longer from
+batch to batch, so that hardly any block that is free again is large enough for the next one."""
+
+
+_needed = 0
+"""Resident bytes when everything idle had just been given back."""
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep what it frees; whether its C library could be told so (glibc's can)."""
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def give_back_spare_memory() -> bool:
+    """Let the system have what lies idle in this process, if it has grown by much; whether it did.
+
+    The next allocations pay for it with page faults, some tenths of a second for each gigabyte.
+    """
+    global _needed
+    if not sys.platform.startswith("linux") or _resident() <= _needed + SPARE_BYTES:
+        return False
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is None:
+        return False
+    trim(ctypes.c_size_t(0))
+    _needed = _resident()
+    return True
+
+
+def _resident() -> int:
+    """Bytes of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

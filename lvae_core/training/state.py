@@ -1,0 +1,123 @@
+"""All that evolves in a run, as one value: what a checkpoint holds and nothing else."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lvae_core.config import RunConfig
+from lvae_core.model.text_model import TextModel
+from lvae_core.run_folder.folder import (
+    CHECKPOINT,
+    PREVIOUS_CHECKPOINT,
+    DamagedError,
+    DamageWarning,
+    RunFolder,
+)
+from lvae_core.training.schedule import Plateau
+
+Parameters = dict[str, Tensor]
+
+
+@dataclass
+class TrainState:
+    """Where a run stands between two gradient steps.
+
+    There is no random state in it: every stream is a function of the seed and of these counters. Nor is
+    there an optimiser's: plain SGD keeps nothing between steps.
+    """
+
+    fingerprint: str
+    """Of the run: a checkpoint of another one never passes for its own."""
+    parameters: Parameters
+    best_parameters: Parameters
+    """Those of ``plateau.best_epoch``, with which the run is evaluated."""
+    plateau: Plateau
+    vocabulary: list[str]
+    """The words in class order: what makes sentences of a checkpoint without its corpus."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What training computes in. Chosen once: a run that moves to another machine must not change it."""
+    epoch: int = 0
+    """Epochs finished, validation included."""
+    batch: int = 0
+    """Batches of the current epoch done."""
+    step: int = 0
+    sums: Tensor = field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
+    """Σ over the current epoch's sentences of (loss, nll, kl, 1)."""
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    """The rows of metrics.jsonl."""
+    statistics: Tensor | None = None
+    """Rows of the sentences evaluated so far of the split under way, validation or test."""
+    evaluated_batches: int = 0
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+
+    def finished_training(self, config: RunConfig) -> bool:
+        """Whether the last epoch is behind: by number, by patience or by steps."""
+        return (
+            self.epoch >= config.max_epochs
+            or self.plateau.without_improvement >= config.patience
+            or (config.max_steps > 0 and self.step >= config.max_steps and self.batch == 0)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Tensors and plain values only, as ``torch.load(weights_only=True)`` admits."""
+        return {**self.__dict__, "plateau": asdict(self.plateau)}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> TrainState:
+        """The inverse of :meth:`to_dict`. Raises TypeError where the fields are not its own."""
+        return TrainState(**{**values, "plateau": Plateau(**values["plateau"])})
+
+
+def copy_parameters(model: TextModel) -> Parameters:
+    """The model's parameters, detached and copied to the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def save_checkpoint(folder: RunFolder, state: TrainState) -> None:
+    """Put ``state`` in the place of the folder's checkpoint, which is kept as the previous one.
+
+    Raises OSError where that cannot be written.
+    """
+    buffer = io.BytesIO()
+    torch.save(state.to_dict(), buffer)
+    folder.write_checkpoint(buffer.getvalue())
+
+
+def load_checkpoint(folder: RunFolder, fingerprint: str | None = None) -> TrainState | None:
+    """The folder's latest training state that can be used; None where there is none.
+
+    A checkpoint that is damaged, is of a run of another ``fingerprint`` (None: any will do), or holds
+    anything but tensors and plain values, is renamed and reported as :class:`DamageWarning`, and the
+    previous one takes its place; it is never executed and never deleted.
+    """
+    for file in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+        try:
+            state = _read_checkpoint(folder, file, fingerprint)
+        except DamagedError as damage:
+            aside = folder.set_aside(file)
+            warnings.warn(f"{damage}; set aside as {aside}", DamageWarning, stacklevel=2)
+            continue
+        if state is not None:
+            return state
+    return None
+
+
+def _read_checkpoint(folder: RunFolder, file: str, fingerprint: str | None) -> TrainState | None:
+    payload = folder.read_checkpoint(file)
+    if payload is None:
+        return None
+    try:
+        state = TrainState.from_dict(torch.load(io.BytesIO(payload), weights_only=True))
+    except Exception as error:  # of what is not its own, torch.load raises almost anything
+        reason = str(error).partition("\n")[0]
+        raise DamagedError(f"{folder}/{file}: not a training state ({reason})") from None
+    if fingerprint not in (None, state.fingerprint):
+        raise DamagedError(f"{folder}/{file}: of another run")
+    return state

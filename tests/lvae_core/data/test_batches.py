@@ -1,0 +1,117 @@
+"""Every sentence once, in an order that depends on seed and epoch alone, padded on the right."""
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from lvae_core.config import Batching
+from lvae_core.data.batches import collate, epoch_order, eval_order
+from lvae_core.data.corpus import Split
+
+LENGTHS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6, 2, 6])
+BATCHINGS: tuple[Batching, ...] = ("bucketed", "shuffled")
+
+
+def lists(batches: list[np.ndarray]) -> list[list[int]]:
+    return [batch.tolist() for batch in batches]
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+@pytest.mark.parametrize("batch_size", [1, 4, 23, 100])
+def test_every_sentence_stands_in_one_batch(batching: Batching, batch_size: int) -> None:
+    batches = epoch_order(LENGTHS, batch_size, batching, seed=0, epoch=1)
+    assert sorted(i for batch in lists(batches) for i in batch) == list(range(len(LENGTHS)))
+    sizes = sorted((len(batch) for batch in batches), reverse=True)
+    full, rest = divmod(len(LENGTHS), batch_size)
+    assert sizes == [batch_size] * full + [rest] * (rest > 0)
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+def test_order_differs_between_seeds_and_between_epochs(batching: Batching) -> None:
+    orders = [
+        lists(epoch_order(LENGTHS, 4, batching, seed, epoch)) for seed in range(3) for epoch in range(3)
+    ]
+    assert all(a != b for i, a in enumerate(orders) for b in orders[:i])
+
+
+def test_bucketed_batches_hold_neighbouring_lengths_in_shuffled_order() -> None:
+    batches = epoch_order(LENGTHS, 4, "bucketed", seed=0, epoch=0)
+    ranges = [(LENGTHS[b].min(), LENGTHS[b].max()) for b in batches]
+    by_length = sorted(ranges)
+    assert all(low[1] <= high[0] for low, high in pairwise(by_length))
+    assert ranges != by_length
+
+
+def test_bucketed_batches_mix_equal_lengths_anew_each_epoch() -> None:
+    equal = np.full(64, 7)
+    partitions = [{frozenset(b.tolist()) for b in epoch_order(equal, 8, "bucketed", 0, e)} for e in (0, 1)]
+    assert partitions[0] != partitions[1]
+
+
+def test_bucketed_batches_of_unequal_lengths_come_in_another_order_each_epoch() -> None:
+    first, second = (lists(epoch_order(np.arange(64), 8, "bucketed", 0, epoch)) for epoch in (0, 1))
+    assert first != second
+    assert sorted(first) == sorted(second) == np.arange(64).reshape(8, 8).tolist()
+
+
+def test_bucketed_keeps_the_permutations_order_among_equal_lengths() -> None:
+    lengths = np.arange(1000) % 3
+    (permutation,) = epoch_order(lengths, 1000, "shuffled", 0, 0)
+    (bucketed,) = epoch_order(lengths, 1000, "bucketed", 0, 0)
+    assert bucketed.tolist() == sorted(permutation.tolist(), key=lambda i: i % 3)
+
+
+def test_order_is_a_pure_function_of_its_arguments_in_another_process_too() -> None:
+    program = (
+        "import numpy as np; from lvae_core.data.batches import epoch_order;"
+        f"n = np.array({LENGTHS.tolist()});"
+        "np.random.seed(5); np.random.rand(3);"
+        "print([[b.tolist() for b in epoch_order(n, 4, k, 7, 2)] for k in ('bucketed', 'shuffled')])"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "123"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    here = [lists(epoch_order(LENGTHS, 4, batching, 7, 2)) for batching in BATCHINGS]
+    assert done.stdout.strip() == str(here)
+
+
+def test_eval_order_is_by_rising_length_and_stable() -> None:
+    assert lists(eval_order(np.array([5, 2, 5, 1, 2]), 2)) == [[3, 1], [4, 0], [2]]
+
+
+@pytest.fixture
+def split() -> Split:
+    # As an object store hands it out: arrays that cannot be written to.
+    tokens = np.array([7, 8, 0, 9, 0, 1, 2, 3, 0], dtype=np.int32)
+    offsets = np.array([0, 3, 5, 9], dtype=np.int64)
+    tokens.flags.writeable = offsets.flags.writeable = False
+    return Split(tokens, offsets)
+
+
+def test_collate_pads_on_the_right_with_zero(split: Split) -> None:
+    batch = collate(split, np.array([2, 1]))
+    assert batch.words.tolist() == [[1, 2, 3, 0], [9, 0, 0, 0]]
+    assert batch.lengths.tolist() == [4, 2]
+    assert batch.indices.tolist() == [2, 1]
+    assert batch.words.dtype == batch.lengths.dtype == torch.int64
+
+
+def test_a_batch_is_no_wider_than_its_longest_sentence(split: Split) -> None:
+    assert collate(split, np.array([1])).words.tolist() == [[9, 0]]
+
+
+def test_a_batch_moves_between_devices(split: Split) -> None:
+    moved = collate(split, np.array([0, 1])).to("meta")
+    assert moved.words.device.type == moved.lengths.device.type == "meta"
+    assert moved.indices.tolist() == [0, 1]
+
+
+def test_writing_into_a_batch_leaves_the_split_alone(split: Split) -> None:
+    collate(split, np.array([0])).words.fill_(5)
+    assert split.sentence(0).tolist() == [7, 8, 0]

@@ -1,0 +1,52 @@
+"""The statistics of a dataset, whole or in part, against counts by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lvae_core.data.corpus import load
+from lvae_core.data.describe import describe
+from lvae_core.errors import InputError
+
+
+def test_a_folder_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("a b a\nc a\nb\n")
+    (tmp_path / "valid.txt").write_text("c\n\n")
+    (tmp_path / "test.txt").write_text("b new a new\n")
+    result = describe(str(tmp_path))
+    assert json.loads(json.dumps(result)) == result
+    assert result["dataset"] == tmp_path.name
+    assert result["vocabulary"] == 5
+    assert result["data_sha256"] == load(str(tmp_path)).data_sha256
+    assert result["warnings"] == [f"{tmp_path}/valid.txt:2: 1 blank line skipped, this the first"]
+    train, test = result["splits"]["train"], result["splits"]["test"]
+    sha256 = train.pop("sha256")
+    assert len(sha256) == 64
+    assert train == {"sentences": 3, "predicted_tokens": 9, "types": 3, "longest": 4, "unknown_rate": 0.0}
+    assert (test["types"], test["longest"], test["unknown_rate"]) == (3, 5, 2 / 5)
+
+
+def test_the_unknown_symbol_itself_counts_as_unknown(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text("a <unk> b\n")
+    (tmp_path / "test.txt").write_text("<unk> new a\n")
+    splits = describe(str(tmp_path))["splits"]
+    assert (splits["train"]["unknown_rate"], splits["test"]["unknown_rate"]) == (1 / 4, 2 / 4)
+
+
+def test_a_missing_training_text_leaves_the_other_splits(tmp_path: Path) -> None:
+    (tmp_path / "yahoo").mkdir()
+    (tmp_path / "yahoo" / "test.txt").write_text("a _UNK b\n")
+    result = describe("yahoo", tmp_path)
+    assert "vocabulary" not in result
+    assert "data_sha256" not in result
+    assert f"put it at {tmp_path}/yahoo/train.txt" in result["splits"]["train"]["missing"]
+    assert result["splits"]["test"]["unknown_rate"] == 1 / 4
+
+
+def test_nothing_to_describe_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="download ptb"):
+        describe("ptb", tmp_path)
+    with pytest.raises(InputError, match="did you mean 'pydocs'"):
+        describe("pydoc")

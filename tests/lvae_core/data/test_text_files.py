@@ -1,0 +1,186 @@
+"""A split's file is read byte for byte as promised, and bad input gets one line with place and remedy."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from lvae_core.data import datasets
+from lvae_core.data.public import locate
+from lvae_core.data.text_files import read_file
+from lvae_core.errors import InputError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "train.txt"
+
+
+def refusal(path: Path, content: bytes, max_length: int | None = None) -> str:
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_file(path, max_length)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def folder(path: Path, **splits: str) -> str:
+    path.mkdir(parents=True, exist_ok=True)
+    for split, content in splits.items():
+        (path / f"{split}.txt").write_text(content, encoding="utf-8")
+    return str(path)
+
+
+def test_lines_end_at_newlines_and_tokens_at_ascii_space_only(path: Path) -> None:
+    content = " a  b \r\nc\u00a0d\u2028e f\x85g\x1ch\n\ti\u3000j\x0b k".encode()
+    path.write_bytes(content)
+    text = read_file(path)
+    assert list(text.sentences()) == [["a", "b"], ["c\u00a0d\u2028e", "f\x85g\x1ch"], ["i\u3000j", "k"]]
+    assert text.sha256 == hashlib.sha256(content).hexdigest()
+    assert text.warnings == ()
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_word(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbfthe end\n")
+    assert read_file(path).lines == ("the end",)
+
+
+def test_blank_lines_are_skipped_with_a_warning(path: Path) -> None:
+    path.write_bytes(b"a\n\nb\n \t\nc\n\n")
+    text = read_file(path)
+    assert text.lines == ("a", "b", "c")
+    assert text.warnings == (f"{path}:2: 3 blank lines skipped, this the first",)
+
+
+def test_bytes_that_are_not_utf8(path: Path) -> None:
+    message = refusal(path, b"a b\nc \xff d\n")
+    assert message == f"{path}:2: byte 0xff is not UTF-8; convert the file to UTF-8"
+
+
+@pytest.mark.parametrize("token", [b"<s>", b"</s>"])
+def test_reserved_tokens(path: Path, token: bytes) -> None:
+    message = refusal(path, b"a\nb\nc " + token + b"\n")
+    assert message.startswith(f"{path}:3: ")
+    assert "remove it" in message
+
+
+def test_reserved_tokens_inside_a_word_are_text(path: Path) -> None:
+    path.write_bytes(b"a<s>b </s>.\n")
+    assert read_file(path).lines == ("a<s>b </s>.",)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"  \n\n"])
+def test_no_sentence(path: Path, content: bytes) -> None:
+    assert refusal(path, content).startswith(f"{path}: holds no sentence")
+
+
+def test_the_limit_on_length_counts_the_end_of_sentence(path: Path) -> None:
+    message = refusal(path, b"a b c\na b c d\n", max_length=4)
+    assert message.startswith(f"{path}:2: a sentence of 5 predicted tokens, more than max_length = 4; ")
+    assert "raise max_length" in message
+    assert len(read_file(path, 5).lines) == len(read_file(path).lines) == 2
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_file(tmp_path)
+
+
+def test_an_unknown_dataset_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(InputError, match="unknown dataset 'yaho': did you mean 'yahoo'"):
+        datasets.read("yaho", "train")
+
+
+def test_a_folder_is_a_dataset_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder(tmp_path / "mine", test="a b\n")
+    assert datasets.read(path, "test").lines == ("a b",)
+    monkeypatch.chdir(tmp_path)
+    assert datasets.read("mine", "test").lines == ("a b",)
+    folder(tmp_path / "toy", test="a b\n")
+    assert len(datasets.read("toy", "test").lines) == 100
+    assert datasets.read("./toy", "test").lines == ("a b",)
+
+
+def test_a_missing_folder_or_split_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(datasets.MissingError, match=r"no such folder; .* train.txt, valid.txt, test.txt"):
+        datasets.read(str(tmp_path / "none"), "train")
+    path = folder(tmp_path / "half", train="a b\n")
+    with pytest.raises(datasets.MissingError, match=r"half/valid.txt is missing; .* train.txt, valid.txt"):
+        datasets.read(path, "valid")
+
+
+@pytest.mark.parametrize("name", ["ptb/valid.txt", "ptb/ptb.valid.txt", "ptb.valid.txt"])
+def test_public_files_are_found_under_their_usual_names(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("a b\n")
+    assert locate("ptb", "valid", tmp_path) == tmp_path / name
+
+
+def test_the_data_folder_is_argument_then_variable_then_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("argument", "variable", "data"):
+        folder(tmp_path / place / "ptb", test=f"from {place}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LVAE_DATA_DIR", raising=False)
+    assert datasets.read("ptb", "test").lines == ("from data",)
+    monkeypatch.setenv("LVAE_DATA_DIR", str(tmp_path / "variable"))
+    assert datasets.read("ptb", "test").lines == ("from variable",)
+    assert datasets.read("ptb", "test", tmp_path / "argument").lines == ("from argument",)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("ptb", "python -m lvae_core download ptb --data-dir {}"), ("yahoo", "put it at {}/yahoo/train.txt")],
+)
+def test_a_missing_public_corpus_says_how_to_get_it(tmp_path: Path, name: str, remedy: str) -> None:
+    with pytest.raises(datasets.MissingError) as caught:
+        datasets.read(name, "train", tmp_path)
+    message = str(caught.value)
+    assert remedy.format(tmp_path) in message
+    assert f"{tmp_path}/{name}/train.txt, {tmp_path}/{name}/{name}.train.txt, " in message
+    assert "\n" not in message
+
+
+def test_an_unusual_public_file_is_warned_about(tmp_path: Path) -> None:
+    folder(tmp_path / "yahoo", test="a b\n", train="c d\ne f\n")
+    texts = {split: datasets.read("yahoo", split, tmp_path) for split in ("train", "test")}
+    # No hash of the training file is known, so nothing is said about it.
+    (warning,) = datasets.warnings("yahoo", texts)
+    assert f"{tmp_path}/yahoo/test.txt: SHA-256 " in warning
+    assert "ad843c43" in warning
+
+
+def test_swapped_and_overlapping_splits_are_warned_about(tmp_path: Path) -> None:
+    unique = "".join(f"a b {i}\n" for i in range(9))
+    path = folder(tmp_path / "odd", train="a b\nc d\n", valid="a b\n", test=unique + "a b\n")
+    texts = {split: datasets.read(path, split) for split in datasets.SPLITS}
+    overlap, swapped = sorted(datasets.warnings(path, texts), key=lambda w: "swapped" in w)
+    assert f"{path}/valid.txt: 100% of its sentences are also in" in overlap
+    # One in ten of the test sentences is no more than the limit.
+    assert f"{path}/train.txt: 2 sentences, fewer than the 10 of {path}/test.txt" in swapped
+
+
+def test_the_toys_coincidences_are_expected() -> None:
+    texts = {split: datasets.read("toy", split) for split in datasets.SPLITS}
+    train = set(texts["train"].lines)
+    assert sum(line in train for line in texts["test"].lines) > 10
+    assert datasets.warnings("toy", texts) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [(b"a b\nc\0 d\n", "NUL byte"), (b"a b\nc\rd\n", "carriage return")]
+)
+def test_bytes_that_no_text_has_are_named_with_their_line(
+    tmp_path: Path, text: bytes, message: str
+) -> None:
+    path = tmp_path / "train.txt"
+    path.write_bytes(text)
+    with pytest.raises(InputError, match=rf"train\.txt:2: has a {message}"):
+        read_file(path)
+
+
+def test_lines_may_end_as_on_windows(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_bytes(b"a b\r\nc d\r\n")
+    assert read_file(path).lines == ("a b", "c d")

@@ -1,0 +1,169 @@
+"""The softmax layer against torch's cross entropy, and its gradients by finite differences."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lvae_core.model.layers import reference
+from lvae_core.model.layers import softmax as module
+from lvae_core.model.layers.precision import compute_in
+from lvae_core.model.layers.softmax import Softmax
+
+ROWS, H, V = 11, 4, 6
+
+
+CHUNKS = [
+    ("one chunk", 2**22, 16),
+    ("several chunks", 4 * V, 1),
+    ("filled up", 1, 4),
+    ("a row at a time", 1, 1),
+]
+
+
+@pytest.fixture(params=CHUNKS, ids=lambda param: param[0])
+def chunked(request, monkeypatch):
+    name, logits, tile = request.param
+    monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": logits})
+    monkeypatch.setattr(module, "TILE_ROWS", tile)
+    return name
+
+
+@pytest.fixture(params=[True, False], ids=["bias", "no bias"])
+def inputs(request):
+    """Hidden states, a layer in float64 and targets."""
+    generator = torch.Generator().manual_seed(0)
+    layer = layer_of(
+        torch.randn(V, H, dtype=torch.float64, generator=generator),
+        torch.randn(V, dtype=torch.float64, generator=generator) if request.param else None,
+    )
+    hidden = torch.randn(ROWS, H, dtype=torch.float64, generator=generator).requires_grad_()
+    return hidden, layer, torch.randint(V, (ROWS,), generator=generator)
+
+
+def layer_of(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Softmax:
+    layer = Softmax(weight.shape[1], weight.shape[0], bias=bias is not None).to(weight.dtype)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        if bias is not None:
+            layer.bias.copy_(bias)
+    return layer
+
+
+def test_every_row_equals_cross_entropy(chunked, inputs):
+    hidden, layer, targets = inputs
+    expected = -F.cross_entropy(F.linear(hidden, layer.weight, layer.bias), targets, reduction="none")
+    torch.testing.assert_close(layer.log_likelihood(hidden, targets), expected, rtol=1e-12, atol=1e-12)
+    reference_ = reference.log_likelihood(hidden, layer.weight, layer.bias, targets)
+    torch.testing.assert_close(reference_, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("arithmetic", ["reference", "float32"])
+def test_total_and_its_gradients_equal_cross_entropy(chunked, inputs, arithmetic):
+    hidden, layer, targets = inputs
+    compute_in(layer, arithmetic)
+    leaves = [hidden, *layer.parameters()]
+    logits = F.linear(hidden, layer.weight, layer.bias)
+    expected = -F.cross_entropy(logits, targets, reduction="sum")
+    actual = layer.total_log_likelihood(hidden, targets)
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+    # A factor in front: the gradient made in the forward pass must be scaled by what comes in.
+    actual_grads = torch.autograd.grad(-3.7 * actual, leaves)
+    expected_grads = torch.autograd.grad(-3.7 * expected, leaves)
+    for actual_grad, expected_grad in zip(actual_grads, expected_grads, strict=True):
+        torch.testing.assert_close(actual_grad, expected_grad, rtol=1e-11, atol=1e-12)
+
+
+def test_total_passes_gradcheck(chunked, inputs):
+    hidden, layer, targets = inputs
+
+    def total(hidden, *_parameters):
+        return 1.3 * layer.total_log_likelihood(hidden, targets, factor=-0.7)
+
+    assert torch.autograd.gradcheck(total, (hidden, *layer.parameters()))
+
+
+def test_a_factor_within_is_one_in_front(chunked, inputs):
+    hidden, layer, targets = inputs
+    leaves = [hidden, *layer.parameters()]
+    within = layer.total_log_likelihood(hidden, targets, factor=-0.7)
+    in_front = -0.7 * -F.cross_entropy(F.linear(hidden, layer.weight, layer.bias), targets, reduction="sum")
+    torch.testing.assert_close(within, in_front, rtol=1e-12, atol=1e-12)
+    for a, b in zip(
+        torch.autograd.grad(within, leaves), torch.autograd.grad(in_front, leaves), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-12)
+
+
+def test_a_second_backward_pass_is_refused_rather_than_wrong(inputs):
+    hidden, layer, targets = inputs
+    total = layer.total_log_likelihood(hidden, targets)
+    total.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="earlier backward pass"):
+        total.backward()
+
+
+def test_a_second_derivative_is_refused_rather_than_wrong(inputs):
+    hidden, layer, targets = inputs
+    total = layer.total_log_likelihood(hidden, targets)
+    # Through the square a second derivative exists, and half of it would be missing.
+    (first,) = torch.autograd.grad(total.square(), hidden, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.square().sum().backward()
+
+
+def test_chunks_add_up_to_the_same_numbers_in_float32(monkeypatch, inputs):
+    hidden, layer, targets = inputs
+    hidden, layer = hidden.float(), layer.float()
+    values = []
+    for logits in (2**22, 3 * V):
+        monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": logits})
+        values.append(layer.total_log_likelihood(hidden, targets))
+    assert values[0].dtype is torch.float32
+    torch.testing.assert_close(values[0], values[1], rtol=1e-5, atol=1e-5)
+
+
+def test_large_logits_do_not_overflow():
+    hidden = torch.tensor([[1e4, 0.0]], dtype=torch.float64)
+    layer = layer_of(torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)).requires_grad_(False)
+    targets = torch.tensor([0])
+    assert float(layer.log_likelihood(hidden, targets)) == 0.0
+    assert float(layer.log_likelihood(hidden, 1 - targets)) == -2e4
+    assert float(layer.total_log_likelihood(hidden, 1 - targets)) == -2e4
+
+
+class Products(TorchDispatchMode):
+    """Collects the sizes of matrices that are multiplied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ in ("mm", "addmm", "linear"):
+            self.sizes |= {size for x in args if isinstance(x, torch.Tensor) for size in x.shape}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 75])
+def test_products_meet_tiles_of_rows_only(rows, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": 2 * module.TILE_ROWS * V})
+    layer = layer_of(torch.randn(V, H)).requires_grad_(False)
+    targets = torch.zeros(rows, dtype=torch.long)
+    with Products() as products:
+        assert layer.log_likelihood(torch.randn(rows, H), targets).shape == (rows,)
+        hidden = torch.randn(rows, H, requires_grad=True)
+        layer.total_log_likelihood(hidden, targets).backward()
+    assert hidden.grad.shape == (rows, H)
+    assert products.sizes <= {H, V, module.TILE_ROWS, 2 * module.TILE_ROWS}
+    assert products.sizes > {H, V}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("words", [2, 5, 31, 100, 4097])
+def test_a_softmax_may_be_written_over_its_logits(words, dtype):
+    """What torch does not promise and the layer relies on."""
+    logits = (3 * torch.randn(17, words)).to(dtype)
+    expected = torch.softmax(logits, -1)
+    torch.softmax(logits, -1, out=logits)
+    assert torch.equal(logits, expected)

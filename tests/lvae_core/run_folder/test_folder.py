@@ -1,0 +1,299 @@
+"""The run folder: names, bounds, damage told from absence, failures counted."""
+
+import concurrent.futures
+import hashlib
+import math
+import multiprocessing
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lvae_core.config import RunConfig, fingerprint
+from lvae_core.errors import InputError
+from lvae_core.run_folder.estimates import ESTIMATES, bound
+from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, Study, reproducible
+from lvae_core.run_folder.names import RunName, run_name
+from lvae_core.storage.store import open_store
+
+HEX = fingerprint(RunConfig(), "d" * 64)
+
+
+@pytest.fixture
+def folder(tmp_path) -> RunFolder:
+    return RunFolder(open_store(tmp_path), "run")
+
+
+# --- names ---
+
+labels = st.from_regex(r"[A-Za-z0-9-][A-Za-z0-9.-]{0,6}(_[A-Za-z0-9.-]{1,6}){0,2}", fullmatch=True)
+systems = st.from_regex(r"[A-Za-z0-9.-]{1,12}", fullmatch=True)
+settings = st.sampled_from(["standard", "inputless"])
+counts = st.integers(min_value=1, max_value=10**6)
+seeds = st.integers(min_value=0, max_value=10**18 - 1)
+prints = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+
+
+@given(labels, systems, settings, counts, seeds, prints)
+def test_run_name_and_its_parts_are_inverse(label, system, setting, samples, seed, print_):
+    config = RunConfig(
+        dataset=f"somewhere/{label}", system=system, setting=setting, num_samples=samples, seed=seed
+    )
+    name = run_name(config, print_)
+    parts = RunName.parse(name)
+    assert parts == RunName(label, system, setting, samples, seed, print_[:8])
+    assert str(parts) == name
+    assert "/" not in name
+    assert not name.startswith(".")
+
+
+@given(
+    st.text(max_size=60) | st.from_regex(r".{0,9}__.{1,5}__standard__L\d{1,3}__seed\d{1,3}__[0-9a-f]{8}")
+)
+def test_what_parses_is_written_the_same(text):
+    parts = RunName.parse(text)
+    assert parts is None or str(parts) == text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", "ptb", "config.json", "result.json.damaged-1",
+        "ptb__lstm-vae__standard__L1__seed0", "ptb__lstm-vae__standard__L1__seed0__0123abc",
+        "ptb__lstm-vae__standard__L1__seed0__0123ABCD", "ptb__lstm-vae__other__L1__seed0__0123abcd",
+        "ptb__lstm_vae__standard__L1__seed0__0123abcd", "__lstm-vae__standard__L1__seed0__0123abcd",
+        "ptb__lstm-vae__standard__L__seed0__0123abcd", "ptb__lstm-vae__standard__L1__seed-1__0123abcd",
+        "ptb__lstm-vae__standard__L01__seed0__0123abcd", "ptb__lstm-vae__standard__L1__seed٣__0123abcd",
+        "ptb__lstm-vae__standard__L1__seed0__0123abcd\n",
+    ],
+)  # fmt: skip
+def test_other_names_do_not_parse(name):
+    assert RunName.parse(name) is None
+
+
+def test_a_study_lists_its_runs_and_passes_over_the_rest(tmp_path):
+    study = Study(str(tmp_path / "study"))
+    assert study.run_names() == []
+    names = []
+    for dataset in ("a.b", "ptb", "x_1"):
+        for seed in (10, 2):
+            name = run_name(RunConfig(dataset=dataset, seed=seed), HEX)
+            study.run(name).write_json("config.json", {"seed": seed})
+            names.append(name)
+    study.store.write("notes.txt", b"mine")
+    study.store.write("old/config.json", b"{}")
+    assert study.run_names() == sorted(names)
+    assert study.run(names[0]).read_json("config.json") == {"seed": 10}
+
+
+# --- what the numbers are ---
+
+
+def test_bounds_are_those_of_the_design():
+    # Typed from the table of estimates, for L = 5.
+    single = {"nll_elbo": "upper bound", "nll_iw": "upper bound in expectation"}
+    hidden = {
+        "nll_elbo": "not a bound",
+        "nll_joint": "upper bound",
+        "nll_iw": "not a bound",
+        "nll_iw_joint": "upper bound in expectation",
+    }
+    for table, averaging in ((single, "loss"), (hidden, "hidden"), ({"nll": "exact"}, "none")):
+        for name, word in table.items():
+            assert bound(name, averaging, 5) == word
+            assert bound(name.replace("nll", "ppl"), averaging, 5) == word
+    # One sample averaged with itself is the ordinary model.
+    for name, word in single.items():
+        assert bound(name, "hidden", 1) == word
+    assert {bound(name, "hidden", 5) for name in ("kl", "mi", "au")} == {None}
+
+
+def test_every_estimate_has_a_unit_and_a_meaning():
+    assert set(ESTIMATES) == {
+        *(f"{k}{s}" for k in ("nll", "ppl") for s in ("", "_elbo", "_joint", "_iw", "_iw_joint")),
+        *("kl", "mi", "au"),
+    }
+    assert all(e.unit and e.meaning for e in ESTIMATES.values())
+
+
+def test_reproducible_leaves_out_time_and_nothing_else():
+    result = {"estimates": {"nll": 1.0}, "train_seconds": 1.0, "evaluate_seconds": 2.0, "steps": 3}
+    assert reproducible(result) == {"estimates": {"nll": 1.0}, "steps": 3}
+    assert set(TIMING_FIELDS) == {"train_seconds", "evaluate_seconds"}
+
+
+# --- files ---
+
+
+def test_absent_is_not_damaged(folder):
+    assert folder.read_json("result.json") is None
+    assert folder.read_metrics() == []
+    assert folder.read_checkpoint() is None
+    assert not folder.has("result.json")
+
+
+def test_values_come_back_with_every_digit(folder):
+    value = {"a": 0.1 + 0.2, "b": 1e-300, "c": [1, None, True, "é\n"], "d": math.pi}
+    folder.write_json("result.json", value)
+    assert folder.read_json("result.json") == value
+    assert folder.has("result.json")
+    rows = [value, value | {"a": 2**53 + 1}]
+    folder.write_metrics(rows)
+    assert folder.read_metrics() == rows
+    assert folder.store.read("run/metrics.jsonl").count(b"\n") == 2
+
+
+def test_not_a_number_is_refused_and_nothing_written(folder):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.write_json("result.json", {"a": math.inf})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.write_metrics([{"a": math.nan}])
+    assert folder.store.names("run") == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[1]", b"3", b"null", b"\xff\xfe", b'{"a": 1}{', b"\x00" * 50]
+)
+@pytest.mark.parametrize("file", ["result.json", "config.json"])
+def test_a_damaged_object_names_its_file(folder, file, data):
+    folder.store.write(f"run/{file}", data)
+    with pytest.raises(DamagedError, match=f"run/{file}: damaged") as caught:
+        folder.read_json(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"{}\n{", b"{}\n3\n", b"\xff\n"])
+def test_damaged_metrics_name_their_file(folder, data):
+    folder.store.write("run/metrics.jsonl", data)
+    with pytest.raises(DamagedError, match=r"run/metrics.jsonl: damaged"):
+        folder.read_metrics()
+
+
+def test_metrics_of_a_known_digest_are_those_and_no_others(folder):
+    rows = [{"epoch": epoch, "a": 0.1 * epoch, "b": "x\ny", "c": None} for epoch in range(3)]
+    folder.write_metrics(rows)
+    sha256 = hashlib.sha256(folder.store.read("run/metrics.jsonl")).hexdigest()
+    assert folder.read_metrics(sha256) == folder.read_metrics() == rows
+    folder.write_metrics(rows[:2])  # whole by its own digests, but not the one that was meant
+    with pytest.raises(DamagedError, match=r"run/metrics.jsonl: damaged, not those of result.json"):
+        folder.read_metrics(sha256)
+    folder.store.delete("run/metrics.jsonl")
+    with pytest.raises(DamagedError, match=r"run/metrics.jsonl: missing beside a result"):
+        folder.read_metrics(sha256)
+    folder.store.write("run/metrics.jsonl", b"")
+    assert folder.read_metrics(hashlib.sha256(b"").hexdigest()) == []
+    folder.store.write("run/metrics.jsonl", b"{}\n3\n")
+    with pytest.raises(DamagedError, match="damaged, line 2 is not a JSON object"):
+        folder.read_metrics(hashlib.sha256(b"{}\n3\n").hexdigest())
+
+
+def test_checkpoint_carries_its_digest(folder):
+    payload = os.urandom(1000) + b"\n" + os.urandom(1000)
+    folder.write_checkpoint(payload)
+    assert folder.read_checkpoint() == payload
+    folder.write_checkpoint(b"")
+    assert folder.read_checkpoint() == b""
+
+
+def test_every_flipped_byte_and_every_truncation_is_noticed(folder):
+    folder.write_checkpoint(b"some payload\nof two lines")
+    whole = folder.store.read("run/checkpoint.pt")
+    damaged = [whole[:n] for n in range(len(whole))]
+    damaged += [whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in range(len(whole))]
+    damaged += [whole + b"\n", b"\n" + whole]
+    for data in damaged:
+        folder.store.write("run/checkpoint.pt", data)
+        with pytest.raises(DamagedError, match=r"run/checkpoint.pt: damaged"):
+            folder.read_checkpoint()
+
+
+def test_set_aside_never_overwrites_an_earlier_one(folder):
+    for expected in ("checkpoint.pt.damaged-1", "checkpoint.pt.damaged-2"):
+        folder.store.write("run/checkpoint.pt", expected.encode())
+        assert folder.set_aside("checkpoint.pt") == expected
+    assert folder.store.names("run") == ["checkpoint.pt.damaged-1", "checkpoint.pt.damaged-2"]
+    assert folder.store.read("run/checkpoint.pt.damaged-1") == b"checkpoint.pt.damaged-1"
+
+
+def test_failures_are_counted_and_cleared(folder):
+    folder.write_failure("infrastructure", "node lost", "tail 1")
+    folder.write_failure("diverged", "not a number", "tail 2")
+    assert folder.read_json("failure.json") == {
+        "class": "diverged",
+        "attempt": 2,
+        "message": "not a number",
+        "traceback": "tail 2",
+    }
+    folder.store.write("run/failure.json", b"{")
+    folder.write_failure("code", "m", "t")
+    assert folder.read_json("failure.json")["attempt"] == 1
+    folder.clear_failure()
+    folder.clear_failure()
+    assert not folder.has("failure.json")
+
+
+def test_run_folder_works_alike_on_an_object_store():
+    folder = RunFolder(open_store("memory://test-record/study"), "run")
+    folder.write_json("result.json", {"a": 1})
+    folder.write_checkpoint(b"payload")
+    assert folder.read_json("result.json") == {"a": 1}
+    assert folder.read_checkpoint() == b"payload"
+    folder.store.write("run/checkpoint.pt", b"junk")
+    assert folder.set_aside("checkpoint.pt") == "checkpoint.pt.damaged-1"
+    assert folder.read_checkpoint() is None
+    folder.write_failure("code", "m", "t")
+    folder.clear_failure()
+    assert folder.store.names("run") == ["checkpoint.pt.damaged-1", "result.json"]
+
+
+# --- the probe ---
+
+
+def probe(place: str) -> None:
+    for _ in range(20):
+        Study(place).check_writable()
+
+
+def test_many_processes_may_probe_one_place_at_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(3, mp_context=context) as pool:
+        for future in [pool.submit(probe, str(tmp_path / "study")) for _ in range(3)]:
+            future.result(timeout=60)
+    assert os.listdir(tmp_path / "study") == []
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InputError) as caught:
+        Study(str(tmp_path / "file" / "study")).check_writable()
+    message = str(caught.value)
+    assert f"storage {tmp_path}/file/study: cannot be written" in message
+    assert "give another --storage" in message
+    assert "\n" not in message
+
+
+def test_metrics_are_one_canonical_object_a_line(folder):
+    folder.write_metrics([{"b": 1, "a": 2.5}])
+    digest = hashlib.sha256(b'{"a":2.5,"b":1}').hexdigest()[:16].encode()
+    assert folder.store.read("run/metrics.jsonl") == b'{"a":2.5,"b":1,"digest":"%s"}\n' % digest
+    assert folder.read_metrics() == [{"a": 2.5, "b": 1}]
+
+
+def test_an_attempt_that_is_no_number_starts_the_count_anew(folder):
+    folder.write_json("failure.json", {"class": "code", "attempt": "x", "message": "m"})
+    folder.write_failure("code", "again", "")
+    assert folder.read_json("failure.json")["attempt"] == 1
+
+
+def test_json_nested_without_end_is_damage(folder):
+    folder.store.write(f"{folder.name}/result.json", b"[" * 200_000)
+    with pytest.raises(DamagedError, match=r"result\.json: damaged"):
+        folder.read_json("result.json")
+
+
+def test_a_home_of_nobody_is_refused():
+    with pytest.raises(InputError, match="no such user"):
+        Study("~nosuchuser-at-all/x")
+    with pytest.raises(InputError, match="empty path"):
+        Study("")

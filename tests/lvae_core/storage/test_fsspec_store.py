@@ -1,0 +1,85 @@
+"""What is made of a library's errors, and of a file system that looks before it writes."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from lvae_core.storage.fsspec_store import FsspecStore
+
+OPERATIONS: list[Callable[[FsspecStore], object]] = [
+    lambda store: store.read("run/a"),
+    lambda store: store.write("run/b", b"new"),
+    lambda store: store.create("run/b", b"new"),
+    lambda store: store.exists("run/a"),
+    lambda store: store.names("run"),
+    lambda store: store.rename("run/a", "run/b"),
+    lambda store: store.delete("run/a"),
+]
+
+
+def test_in_memory_one_creates_though_the_library_looks_first(monkeypatch):
+    store, exists = FsspecStore("memory://race/root"), MemoryFileSystem.exists
+
+    def look_slowly(self: MemoryFileSystem, path: str, **options: object) -> bool:
+        answer = exists(self, path, **options)
+        time.sleep(0.01)
+        return answer
+
+    monkeypatch.setattr(MemoryFileSystem, "exists", look_slowly)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda me: store.create("a", bytes([me])), range(4)))
+    assert sorted(answers) == [False, False, False, True]
+    assert store.read("a") == bytes([answers.index(True)])
+    store.delete("a")
+
+
+class HttpError(Exception):
+    """As gcsfs raises it, which is not installed here."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"words of the server,\n{code}")
+        self.code = code
+
+
+class NoCredentialsError(Exception):
+    pass
+
+
+LIBRARY_ERRORS = [
+    (HttpError(401), PermissionError, "HttpError: words of the server, 401"),
+    (HttpError(403), PermissionError, "HttpError: words of the server, 403"),
+    (HttpError(503), OSError, "HttpError: words of the server, 503"),
+    (OSError("Forbidden: b/x/o/y\nNo access"), PermissionError, "Forbidden: b/x/o/y No access"),
+    (NoCredentialsError("none"), PermissionError, "NoCredentialsError: none"),
+    (RuntimeError("odd\n  words"), OSError, "RuntimeError: odd words"),
+    (ValueError("Bad Request"), OSError, "[Errno 22] ValueError: Bad Request"),
+    (TimeoutError("late"), TimeoutError, "late"),
+]
+
+
+@pytest.mark.parametrize(("raised", "kind", "text"), LIBRARY_ERRORS, ids=lambda value: str(value)[:20])
+def test_errors_of_a_library_are_translated(monkeypatch, raised, kind, text):
+    store = FsspecStore("memory://somewhere/root")
+
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    for name in ("cat_file", "pipe_file", "info", "ls", "cp_file", "rm_file"):
+        monkeypatch.setattr(MemoryFileSystem, name, fail)
+    for operation in OPERATIONS:
+        with pytest.raises(kind) as caught:
+            operation(store)
+        assert type(caught.value) is kind
+        assert str(caught.value) == text
+
+
+def test_a_lack_of_memory_is_no_error_of_the_store(monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", fail)
+    with pytest.raises(MemoryError):
+        FsspecStore("memory://somewhere/root").read("a")

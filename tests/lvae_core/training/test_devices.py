@@ -1,0 +1,124 @@
+"""The same numbers on every device there is, and a step that never waits for its device.
+
+On a machine without a GPU the list of devices is the CPU alone; what forbids waiting is held there, too, by
+the operations that would wait on a GPU.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lvae_core.data.batches import Batch, collate
+from lvae_core.evaluation.likelihood import sentence_statistics
+from lvae_core.model.layers.precision import compute_in
+from lvae_core.model.text_model import TextModel
+from lvae_core.run_folder.folder import reproducible
+from lvae_core.training.objective import objective
+from lvae_core.training.runtime import Runtime, set_arithmetic
+from lvae_core.training.step import descend
+from lvae_core.training.trainer import execute
+
+from .. import tiny
+
+CORPUS = tiny.corpus()
+V = len(CORPUS.vocabulary)
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "_unique2", "equal"}
+"""Operations whose result the CPU must have before it can go on."""
+
+
+class Waits(TorchDispatchMode):
+    """Collects the operations that would make the CPU wait for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in WAITING:
+            self.seen.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def step(model: TextModel, config, batch: Batch, number: int = 0) -> torch.Tensor:
+    """One gradient step as the trainer takes it."""
+    terms = objective(model, batch, config, kl_weight=0.5, step=number)
+    terms.loss.backward()
+    descend(model.parameters(), config.learning_rate, config.max_grad_norm)
+    return terms.loss.detach()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("system", "setting"), [("lstm-lm", "standard"), ("lstm-vae-avg", "inputless")])
+def test_a_step_waits_for_nothing(device, precision, system, setting, monkeypatch):
+    config = tiny.config(system, setting=setting, word_dropout=0.0)
+    monkeypatch.setattr("lvae_core.model.layers.softmax.ASKING_WAITS", {"cpu": True, "cuda": True})
+    set_arithmetic(config, Runtime(device=device))
+    model = TextModel(config, V).to(device)
+    compute_in(model, precision)
+    batch = collate(CORPUS.train, np.arange(4))  # on the CPU, where a count of positions costs nothing
+    step(model, config, batch.to(device))  # whatever is set up once may wait
+    if device == "cuda":
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        with Waits() as waits:
+            step(model, config, batch.to(device), number=1)
+    finally:
+        if device == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+    assert waits.seen == []
+
+
+def test_the_detector_of_waiting_sees_it():
+    with Waits() as waits:
+        float(torch.ones(2).sum())
+        torch.ones(3).nonzero()
+    assert waits.seen == ["_local_scalar_dense", "nonzero"]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("system", tiny.SYSTEMS)
+def test_steps_and_estimates_are_those_of_the_plain_formulas_in_float64(device, system):
+    # Dropout draws other masks on every device; all else is the same.
+    config = tiny.config(system, dropout=0.0, iw_samples=6, learning_rate=0.5)
+    set_arithmetic(config, Runtime(device=device))
+    model, judge = TextModel(config, V).to(device), tiny.double_model(config, V)
+    compute_in(judge, "reference")
+    batch = collate(CORPUS.train, np.arange(4))
+    for number in range(3):
+        loss, expected = step(model, config, batch.to(device), number), step(judge, config, batch, number)
+        torch.testing.assert_close(loss.cpu().double(), expected, rtol=1e-5, atol=1e-5)
+    for (name, ours), theirs in zip(model.named_parameters(), judge.parameters(), strict=True):
+        torch.testing.assert_close(
+            ours.detach().cpu().double(), theirs.detach(), rtol=1e-4, atol=1e-5, msg=name
+        )
+    rows, exact = (
+        torch.cat(list(sentence_statistics(m, CORPUS.test, config, split_name="test", samples=6)))
+        for m in (model, judge)
+    )
+    torch.testing.assert_close(rows, exact, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_stopped_and_gone_on_with_is_the_same_on_every_device(device, precision, tmp_path):
+    config = tiny.config("lstm-vae", batch_size=4, max_epochs=2, iw_samples=3, mi_samples=2)
+    config = replace(config, precision=precision)
+    runtime = Runtime(device=device, progress_seconds=0)
+    whole, stopped = tiny.folder(tmp_path, "whole"), tiny.folder(tmp_path, "stopped")
+    for _ in execute(config, CORPUS, whole, runtime):
+        pass
+    run = execute(config, CORPUS, stopped, runtime)
+    for _ in range(4):
+        next(run)
+    run.close()
+    for _ in execute(config, CORPUS, stopped, runtime):
+        pass
+    assert stopped.read_metrics() == whole.read_metrics()
+    results = [folder.read_json("result.json") for folder in (whole, stopped)]
+    assert reproducible(results[0]) == reproducible(results[1])
