@@ -22,15 +22,14 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from analysis.cache import Cache, user_cache
-from analysis.collect import Runs, collect
-from analysis.compare import compare_studies
-from analysis.report import compose
-from analysis.studies import Source, find_sources, open_source
-from analysis.summary import Wanted, write_comparison, write_summary
-from analysis.terminal import print_comparison, print_report
-from analysis.watch import status_line, watch_runs
-from analysis.write import write
+from analysis.formats.files import Wanted, write, write_comparison, write_summary
+from analysis.formats.terminal import print_comparison, print_report
+from analysis.reading.cache import Cache, user_cache
+from analysis.reading.collect import Runs, collect
+from analysis.reading.sources import Source, find_sources, open_source
+from analysis.reading.watch import status_line, watch_runs
+from analysis.report.report import compose
+from analysis.report.two_studies import compare_studies
 from lvae_core.errors import InputError
 from lvae_core.storage.retrying import outages_in_lines
 

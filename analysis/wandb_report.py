@@ -23,14 +23,14 @@ if not __package__:
 
 import tyro
 
-from analysis.cache import user_cache
-from analysis.collect import collect
-from analysis.report import Report, compose
-from analysis.studies import open_source
+from analysis.reading.cache import user_cache
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.report import Report, compose
 from lvae_core.errors import InputError
 
 if TYPE_CHECKING:
-    from analysis.wandb_blocks import Place
+    from analysis.formats.wandb import Place
 
 _arg = tyro.conf.arg
 
@@ -84,7 +84,7 @@ def save(report: Report, project: str, entity: str | None, title: str) -> str:
     from wandb.sdk.lib import wbauth
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
-    from analysis.wandb_blocks import Place, write
+    from analysis.formats.wandb import Place, write
 
     host = str(wandb.setup().settings.base_url)
     # The library talks on stderr, and asks for a key where it has none.

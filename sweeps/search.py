@@ -25,16 +25,16 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from analysis.cells import Cell, average_cells
-from analysis.collect import collect
-from analysis.comparisons import compare_family
-from analysis.contrasts import reach_notes, verdict_values
 from analysis.figures import style, trials
-from analysis.report import RESAMPLING_SEED
-from analysis.studies import open_source
-from analysis.terminal import table as print_table
-from analysis.values import Column, Difference, Line, Table
-from analysis.write import write_files
+from analysis.formats.files import write_files
+from analysis.formats.terminal import table as print_table
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.report import RESAMPLING_SEED
+from analysis.stats.cells import Cell, average_cells
+from analysis.stats.comparisons import compare_family
+from analysis.tables.comparisons import reach_notes, verdict_values
+from analysis.tables.table import Column, Difference, Line, Table
 from lvae_core.config import RunConfig, apply_settings
 from lvae_core.data.corpus import Corpus
 from lvae_core.run_folder.folder import Study

@@ -26,6 +26,16 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
         {"training"},
         {"__main__"},
     ),
+    "analysis": (
+        {"", "published"},
+        {"reading"},
+        {"stats"},
+        {"tables"},
+        {"figures"},
+        {"report"},
+        {"formats"},
+        {"summarize", "wandb_report"},
+    ),
 }
 CORE_MAY_IMPORT = {"torch", "numpy", "lvae_core"} | sys.stdlib_module_names
 TORCH_FREE = {"", "errors", "config", "systems", "command", "run_folder", "storage"}

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.cells import Average, Cell
 from analysis.figures import marks, series, style
 from analysis.figures.series import Row
 from analysis.published import display_name
-from analysis.values import dataset_title, joint_latent
+from analysis.stats.cells import Average, Cell, joint_latent
+from analysis.tables.table import dataset_title
 
 CAPTION = (
     "One model, two ways to count. Where the decoder reads L samples, the paper's convention charges for "

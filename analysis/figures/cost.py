@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.bounds import tightest
-from analysis.cells import Cell
 from analysis.figures import marks, series, style
 from analysis.figures.series import Row
 from analysis.published import display_name
-from analysis.values import dataset_title
+from analysis.stats.cells import Cell
+from analysis.stats.valid_bounds import tightest
+from analysis.tables.table import dataset_title
 
 CAPTION = (
     "Device-hours of a run (training and evaluation, over all attempts) against its tightest valid NLL: a "

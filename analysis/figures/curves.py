@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.cells import Cell
 from analysis.figures import marks, series, style
-from analysis.values import NOT_A_BOUND, dataset_title
+from analysis.stats.cells import Cell
+from analysis.tables.table import NOT_A_BOUND, dataset_title
 
 MOST_COLUMNS = 12
 MOST_SEEDS = 50

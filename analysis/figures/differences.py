@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.comparisons import Comparison
 from analysis.figures import marks, style
 from analysis.figures.series import MOST_ROWS, TooManyError
-from analysis.values import dataset_title, row_label
+from analysis.stats.comparisons import Comparison
+from analysis.tables.table import dataset_title, row_label
 
 CAPTION = (
     "Tightest valid NLL, study B minus study A: a dot for each seed that both have, the mean difference "

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.cells import Cell
 from analysis.figures import marks, series, style
 from analysis.figures.series import Row
 from analysis.published import display_name
-from analysis.values import dataset_title
+from analysis.stats.cells import Cell
+from analysis.tables.table import dataset_title
 
 CAPTION = (
     "KL of one sample against NLL by the paper's convention: a dot a seed, the mean with both intervals, "

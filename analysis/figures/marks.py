@@ -7,9 +7,9 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.cells import Average
 from analysis.figures.style import INK, MUTED, PAPER
 from analysis.published import Derived, Fact
+from analysis.stats.cells import Average
 
 Along = Literal["x", "y"]
 """The axis on which a value is read."""

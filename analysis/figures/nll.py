@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.cells import Cell
 from analysis.figures import marks, series, style
-from analysis.values import NOT_A_BOUND, dataset_title
+from analysis.stats.cells import Cell
+from analysis.tables.table import NOT_A_BOUND, dataset_title
 
 CAPTION = (
     "NLL by system by the paper's convention: every seed, the mean with its 95% interval, and the "

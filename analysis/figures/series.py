@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.bounds import missing_cells
-from analysis.cells import Average, Cell, paper_order
-from analysis.leading import MOST_VARIANTS, leading
 from analysis.published import Derived, Fact, find
-from analysis.values import NOT_A_BOUND, SETTINGS, joint_latent, row_label
+from analysis.stats.cells import Average, Cell, joint_latent, paper_order
+from analysis.tables.bounds import missing_cells
+from analysis.tables.shown_variants import MOST_VARIANTS, leading
+from analysis.tables.table import NOT_A_BOUND, SETTINGS, row_label
 
 
 class TooManyError(Exception):

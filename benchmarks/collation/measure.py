@@ -35,9 +35,9 @@ def alone(job: Callable[[Path], T], folder: Path) -> T:
 
 def collate(folder: Path) -> Cost:
     """All runs of ``folder / study`` as a frame; what was read before is in ``folder / cache``."""
-    from analysis.cache import Cache
-    from analysis.collect import collect
-    from analysis.studies import open_source
+    from analysis.reading.cache import Cache
+    from analysis.reading.collect import collect
+    from analysis.reading.sources import open_source
 
     since = time.perf_counter()
     runs = collect([open_source(str(folder / "study"))], cache=Cache(folder / "cache"))
@@ -46,9 +46,9 @@ def collate(folder: Path) -> Cost:
 
 def collate_with_curves(folder: Path) -> Cost:
     """The frame without a cache, and every learning curve."""
-    from analysis.collect import collect
-    from analysis.curves import learning_curves
-    from analysis.studies import open_source
+    from analysis.reading.collect import collect
+    from analysis.reading.learning_curves import learning_curves
+    from analysis.reading.sources import open_source
 
     since = time.perf_counter()
     sources = [open_source(str(folder / "study"))]
@@ -66,13 +66,12 @@ def summarize(folder: Path) -> dict[str, Cost]:
 
     from rich.console import Console
 
-    from analysis.cache import Cache
-    from analysis.collect import collect
-    from analysis.report import compose
-    from analysis.studies import open_source
-    from analysis.summary import Wanted, write_summary
-    from analysis.terminal import print_report
-    from analysis.write import write
+    from analysis.formats.files import Wanted, write, write_summary
+    from analysis.formats.terminal import print_report
+    from analysis.reading.cache import Cache
+    from analysis.reading.collect import collect
+    from analysis.reading.sources import open_source
+    from analysis.report.report import compose
 
     costs = {}
     since = time.perf_counter()

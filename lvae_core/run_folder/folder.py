@@ -6,8 +6,9 @@
         result.json       final estimates; written last    failure.json      why the last attempt failed
         checkpoint.previous.pt   the one before it         claim-<n>.json    who is at work on it, if any
 
-Every file carries its own digest (see lvae_core/run_folder/digests.py). One that is damaged is never used and never
-deleted: it becomes ``<file>.damaged-<k>``; what a process left half-written, ``<file>.partial-<k>``.
+Every file carries its own digest (see lvae_core/run_folder/digests.py). One that is damaged is never used
+and never deleted: it becomes ``<file>.damaged-<k>``; what a process left half-written becomes
+``<file>.partial-<k>``.
 
 ``result.json`` is one object of these fields; one that makes no sense for a system is absent:
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.write import remove_stale, write_files
+from analysis.formats.files import remove_stale, write_files
 from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]

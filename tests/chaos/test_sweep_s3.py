@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.collect import collect
-from analysis.studies import open_source
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
 from lvae_core.data.corpus import load
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import Study

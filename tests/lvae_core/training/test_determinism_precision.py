@@ -8,7 +8,7 @@ from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 
 from .. import tiny
-from ..test_determinism import CORPUS, finish, outcome, short, stop_after
+from .test_determinism import CORPUS, finish, outcome, short, stop_after
 
 BFLOAT16 = {"precision": "bfloat16", "eval_precision": "bfloat16"}
 TWO_PHASE = {"iw_samples": 9, "iw_exact_samples": 6}

@@ -1,0 +1,129 @@
+"""All pictures of a report: each draws what it is given and computes no statistics."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl, series, style
+from analysis.figures.series import TooManyError, settings_of
+from analysis.stats.cells import Cell
+from analysis.stats.comparisons import Comparison
+from analysis.tables.table import dataset_title
+
+Draw = Callable[[], Figure | None]
+Advance = Callable[[int, int], None]
+
+_OF_CELLS = {"bounds": bounds, "ppl": ppl, "nll": nll, "kl": kl, "latent": latent, "cost": cost}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as files."""
+
+    name: str
+    """Of its files, without their ending."""
+    dataset: str
+    kind: str
+    """Which of the figures it is: ``bounds``, ``ppl``, …"""
+    caption: str
+    svg: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What was drawn, and what was not, with the reason."""
+
+    drawn: tuple[Picture, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    dataset: str
+    kind: str
+    caption: str
+    draw: Draw
+
+
+def draw_all(
+    cells: Sequence[Cell],
+    datasets: Sequence[str],
+    metrics: Mapping[str, pd.DataFrame],
+    anneal: Mapping[str, float],
+    advance: Advance | None = None,
+) -> Pictures:
+    """Every figure of every dataset.
+
+    Args:
+        cells: of all datasets.
+        datasets: in the order of the report.
+        metrics: name of a run -> its learning curve, for those that are to be drawn.
+        anneal: name of a run -> epochs of KL annealing.
+        advance: is told ``(drawn, total)`` as it goes.
+    """
+    wanted = []
+    for dataset in datasets:
+        own, chosen = series.fitting(cells, dataset, series.MOST_ROWS)
+        wanted += [
+            _Wanted(dataset, kind, module.CAPTION + chosen, functools.partial(module.draw, own, dataset))
+            for kind, module in _OF_CELLS.items()
+        ]
+        own, chosen = series.fitting(cells, dataset, curves.MOST_COLUMNS)
+        wanted += [
+            _Wanted(
+                dataset,
+                f"curves-{setting}",
+                curves.CAPTION + chosen,
+                functools.partial(curves.draw, own, metrics, anneal, dataset, setting),
+            )
+            for setting in settings_of(own)
+        ]
+    return _draw(wanted, advance)
+
+
+def runs_with_curves(cells: Sequence[Cell], datasets: Sequence[str]) -> set[str]:
+    """Names of the runs whose learning curves :func:`draw_all` has a use for."""
+    return {
+        run
+        for dataset in datasets
+        for cell in series.fitting(cells, dataset, curves.MOST_COLUMNS)[0]
+        for run in curves.runs_of(cell)
+    }
+
+
+def draw_differences(compared: Sequence[Comparison], advance: Advance | None = None) -> Pictures:
+    """The figures of two studies side by side, one a dataset."""
+    datasets = dict.fromkeys(comparison.a.dataset for comparison in compared)
+    return _draw(
+        [
+            _Wanted(d, "differences", differences.CAPTION, functools.partial(differences.draw, compared, d))
+            for d in datasets
+        ],
+        advance,
+    )
+
+
+def _draw(wanted: Sequence[_Wanted], advance: Advance | None) -> Pictures:
+    drawn, left_out = [], []
+    for number, each in enumerate(wanted, start=1):
+        reason = "nothing to draw yet"
+        with style.style():
+            try:
+                figure = each.draw()
+            except TooManyError as error:
+                figure, reason = None, str(error)
+            if figure is not None:
+                name = f"{each.dataset}-{each.kind}"
+                kind = each.kind.partition("-")[0]
+                drawn.append(Picture(name, each.dataset, kind, each.caption, *style.save(figure)))
+            else:
+                left_out.append(f"{dataset_title(each.dataset)}, {each.kind}: {reason}")
+        if advance:
+            advance(number, len(wanted))
+    return Pictures(tuple(drawn), tuple(left_out))

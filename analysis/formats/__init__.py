@@ -1,0 +1,1 @@
+"""Output: terminal, Markdown, LaTeX, CSV, W&B and the page."""

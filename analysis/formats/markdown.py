@@ -1,0 +1,90 @@
+"""The report as one Markdown page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from analysis.formats.text import value_text
+from analysis.report.report import RETRY, Report
+from analysis.tables.bounds import EXPLANATION
+from analysis.tables.table import Table
+
+
+def markdown(report: Report) -> str:
+    """The report as one Markdown page."""
+    parts = ["# Results beside the published numbers\n"]
+    facts = [*(f"study {markdown_code(study)}" for study in report.studies)]
+    facts += [markdown_escape(fact) for fact in report.facts]
+    parts.append(bullets(facts))
+    parts += ["## Table 2\n", *map(section, report.table2)]
+    parts += ["## Table 3\n", *map(section, report.table3)] if report.table3 else []
+    parts += ["## Which numbers are bounds\n", bullets(map(markdown_escape, EXPLANATION))]
+    if report.examples:
+        parts += ["In numbers:\n", bullets(map(markdown_escape, report.examples))]
+    parts += map(section, report.bounds)
+    compared = (*report.reproductions, *report.comparisons)
+    parts += ["## Comparisons\n", *map(section, compared)] if compared else []
+    parts += ["## Cost\n", *map(section, report.costs)] if report.costs else []
+    if report.problems:
+        parts += ["## Damaged files\n", bullets(map(markdown_code, report.problems))]
+    if report.failures:
+        named = (f"{markdown_code(run)}: {markdown_code(why)}" for run, why in report.failures)
+        parts += [f"## Failed runs\n\n{RETRY}:\n", bullets(named)]
+    if report.missing:
+        parts += ["## Missing\n", bullets(map(markdown_escape, report.missing))]
+    return "\n".join(parts)
+
+
+def section(table: Table) -> str:
+    """A table under its title, its notes below."""
+    return f"### {markdown_escape(table.title)}\n\n{markdown_table(table)}\n" + (
+        bullets(map(markdown_escape, table.notes)) if table.notes else ""
+    )
+
+
+def bullets(items: Iterable[str]) -> str:
+    """A list; its items are Markdown already."""
+    return "".join(f"- {item}\n" for item in items)
+
+
+def markdown_table(table: Table) -> str:
+    """A GitHub table, its columns aligned in the source as well."""
+    head = ["", *(f"{c.group} {c.name}".strip() for c in table.columns)]
+    rows = [
+        [line.label.strip(), *(value_text(v, c) for v, c in zip(line.values, table.columns, strict=False))]
+        for line in table.lines
+    ]
+    for row, line in zip(rows, table.lines, strict=True):
+        row += [""] * (len(head) - len(row))
+        if line.kind == "heading":
+            row[0] = f"**{row[0]}**"
+        else:
+            row[:] = [markdown_escape(cell) for cell in row]
+    widths = [max(3, *(len(row[i]) for row in [head, *rows])) for i in range(len(head))]
+    left = [True, *(column.text for column in table.columns)]
+    rule = [
+        "-" * width if is_left else "-" * (width - 1) + ":"
+        for width, is_left in zip(widths, left, strict=True)
+    ]
+    lines = [
+        "| "
+        + " | ".join(
+            cell.ljust(width) if is_left else cell.rjust(width)
+            for cell, width, is_left in zip(row, widths, left, strict=True)
+        )
+        + " |"
+        for row in [head, rule, *rows]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def markdown_escape(text: str) -> str:
+    """Text that Markdown shows as it is, in a table's cell as well."""
+    for character in "\\|*`<[":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def markdown_code(text: str) -> str:
+    """Text as a code span: what is in it is shown as it is."""
+    return "`" + text.replace("`", "'") + "`"

@@ -1,0 +1,110 @@
+"""Table values -> what the page's template shows: cells with text, a number to sort by, and a tip."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from analysis.formats.page.tips import tips
+from analysis.formats.text import value_text
+from analysis.published import Derived, Fact
+from analysis.stats.cells import Average
+from analysis.stats.intervals import Interval
+from analysis.tables.table import Column, Difference, Kind, Table, Value
+
+MOST_LINES = 500
+"""Of one table on the page: what is more would make it too heavy to open."""
+
+
+@dataclass(frozen=True)
+class PageCell:
+    """One cell."""
+
+    text: str
+    sort: float | str | None
+    """What it is sorted by; None: last, whichever way."""
+    tip: str
+    left: bool
+
+
+@dataclass(frozen=True)
+class PageRow:
+    """One line."""
+
+    kind: Kind
+    label: str
+    indented: bool
+    context: str
+    """What the lines above it say, for when it stands alone."""
+    cells: tuple[PageCell, ...]
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it has a place in a sorted table: a difference is none of the numbers."""
+        return self.kind in ("published", "ours") and any(cell.text for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A heading over neighbouring columns."""
+
+    text: str
+    span: int
+
+
+def page_rows(table: Table) -> list[PageRow]:
+    """The lines of a table, the first MOST_LINES."""
+    rows = []
+    section = parent = ""
+    for line in table.lines[:MOST_LINES]:
+        label, indented = line.label.strip(), line.label.startswith(" ")
+        if line.kind == "heading":
+            section, parent = label, ""
+        elif not indented:
+            parent = label
+        context = " · ".join(filter(None, [section, parent if indented else ""]))
+        told = tips(line, table.columns)
+        cells = tuple(
+            PageCell(value_text(value, column), sort_key(value, column), tip, column.text)
+            for value, column, tip in zip(line.values, table.columns, told, strict=False)
+        )
+        rows.append(PageRow(line.kind, label, indented, context, cells))
+    return rows
+
+
+def groups(table: Table) -> list[Head]:
+    """The headings over the columns; none where no column has one."""
+    heads: list[Head] = []
+    for column in table.columns:
+        if heads and heads[-1].text == column.group:
+            heads[-1] = Head(column.group, heads[-1].span + 1)
+        else:
+            heads.append(Head(column.group, 1))
+    return heads if any(head.text for head in heads) else []
+
+
+def lines_left_out(table: Table) -> int:
+    """How many lines :func:`page_rows` leaves to the other files."""
+    return max(0, len(table.lines) - MOST_LINES)
+
+
+def mixed(table: Table) -> bool:
+    """Whether ours stand among published numbers and must be told apart."""
+    return any(line.kind == "published" and any(line.values) for line in table.lines)
+
+
+def sort_key(value: Value, column: Column) -> float | str | None:
+    """A number, or text for a column of words."""
+    if isinstance(value, Average | Fact | Derived):
+        return value.mean
+    if isinstance(value, Difference):
+        return value.value
+    if isinstance(value, Interval):
+        return (value.low + value.high) / 2
+    if isinstance(value, str):
+        number = re.search(r"\d+(\.\d+)?(e[+-]?\d+)?", value)
+        if column.text or not number:
+            return value.lower()
+        # "<0.0001" comes before what is just that.
+        return float(number[0]) * (0.5 if value.startswith("<") else 1.0)
+    return None

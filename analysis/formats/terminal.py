@@ -1,0 +1,174 @@
+"""The report on a terminal, or as plain lines where there is none."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import textwrap
+from collections.abc import Sequence
+
+import rich.box
+import rich.table
+from rich.console import Console
+from rich.measure import Measurement
+from rich.text import Text
+
+from analysis.formats.text import value_text
+from analysis.report.report import RETRY, Report
+from analysis.report.two_studies import Compared
+from analysis.stats.cells import Counts
+from analysis.tables.bounds import EXPLANATION
+from analysis.tables.table import Column, Line, Table
+
+_SHOWN = 10
+"""Failed or damaged runs named there; report.md names them all."""
+
+_MOST_LINES = 200
+"""Of a table there; report.md has them all."""
+
+_TEXT_WIDTH = 100
+
+
+def print_report(report: Report, console: Console) -> None:
+    """The report on a terminal, or as plain lines where there is none."""
+    for study in report.studies:
+        line(console, f"study {study}")
+    for fact in report.facts:
+        line(console, fact)
+    for drawn in (*report.table2, *report.table3):
+        table(console, drawn)
+    console.print()
+    heading(console, "Which numbers are bounds")
+    for text in EXPLANATION:
+        line(console, text, bullet=True)
+    if report.examples:
+        console.print("\nIn numbers:")
+    for text in report.examples:
+        line(console, text, bullet=True)
+    for drawn in (*report.bounds, *report.reproductions, *report.comparisons, *report.costs):
+        table(console, drawn)
+    named = [f"{run}: {why}" for run, why in report.failures]
+    for title, items in [
+        ("Damaged files", report.problems),
+        (f"Failed runs ({RETRY})", named),
+        ("Missing", report.missing),
+    ]:
+        if items:
+            console.print()
+            heading(console, title)
+        for item in items[:_SHOWN]:
+            line(console, item, bullet=True)
+        if len(items) > _SHOWN:
+            line(console, f"and {len(items) - _SHOWN} more in report.md", bullet=True)
+
+
+def table(console: Console, drawn: Table) -> None:
+    """A table under its title, its notes below."""
+    console.print()
+    heading(console, drawn.title)
+    print_table(console, dataclasses.replace(drawn, lines=drawn.lines[:_MOST_LINES]))
+    console.print()
+    if len(drawn.lines) > _MOST_LINES:
+        line(console, f"{len(drawn.lines) - _MOST_LINES} more lines are in the .md files", bullet=True)
+    for note in drawn.notes:
+        line(console, note, bullet=True)
+
+
+def heading(console: Console, text: str) -> None:
+    """A line that stands out where there is colour."""
+    console.print(Text(text, style="bold"))
+
+
+def line(console: Console, text: str, *, bullet: bool = False) -> None:
+    """A paragraph, wrapped."""
+    # A path or a run's name is never broken: it is there to be copied.
+    lines = textwrap.wrap(
+        text,
+        min(console.width, _TEXT_WIDTH),
+        initial_indent="- " if bullet else "",
+        subsequent_indent="  " if bullet else "",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    console.print(Text("\n".join(lines)), soft_wrap=True)
+
+
+def print_comparison(compared: Compared, console: Console) -> None:
+    """Two studies side by side."""
+    for letter, study, facts in zip("AB", compared.studies, compared.facts, strict=True):
+        line(console, f"study {letter}: {study}")
+        for fact in facts:
+            line(console, fact, bullet=True)
+    if compared.notes:
+        console.print()
+        heading(console, "What differs")
+    for note in compared.notes:
+        line(console, note, bullet=True)
+    for drawn in compared.tables:
+        table(console, drawn)
+    if compared.problems:
+        console.print()
+        heading(console, "Damaged files")
+    for problem in compared.problems[:_SHOWN]:
+        line(console, problem, bullet=True)
+
+
+_STYLES = {"heading": "bold", "published": "dim", "ours": "", "difference": "cyan"}
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Draw a table, without its title, for 100 columns; it says as much without colour.
+
+    One that needs more than the window has gets more: a line that the terminal breaks can be read, half a
+    number cannot.
+    """
+    drawn = _rich_table(table)
+    window = console.width
+    console.width = max(
+        window, Measurement.get(console, console.options.update(width=10_000), drawn).minimum
+    )
+    console.print(drawn)
+    console.width = window
+
+
+def _rich_table(table: Table) -> rich.table.Table:
+    drawn = rich.table.Table(
+        box=rich.box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    headings = ["", *_rich_headings(table)]
+    grid = [[_broken(line.label), *_narrow(line, table.columns)] for line in table.lines]
+    text = [True, *(column.text for column in table.columns)]
+    for position, (heading, is_text) in enumerate(zip(headings, text, strict=True)):
+        cells = [Text(heading), *(Text(row[position]) for row in grid if position < len(row))]
+        width = max(part.cell_len for cell in cells for part in cell.split(allow_blank=True))
+        drawn.add_column(cells[0], justify="left" if is_text else "right", min_width=width)
+    for line, following, row in zip(table.lines, [*table.lines[1:], None], grid, strict=True):
+        ends = following is not None and following.kind == "heading"
+        drawn.add_row(*map(Text, row), style=_STYLES[line.kind], end_section=ends)
+    return drawn
+
+
+def _broken(label: str) -> str:
+    """A label with each field of its variant on a line of its own: columns are dear."""
+    return re.sub(r", (?=\w+=)", ",\n    ", label)
+
+
+def _narrow(line: Line, columns: Sequence[Column]) -> list[str]:
+    texts = (value_text(v, c) for v, c in zip(line.values, columns, strict=False))
+    return [
+        text.replace(", ", "\n").replace(" (", "\n(") if isinstance(value, Counts) else text
+        for text, value in zip(texts, line.values, strict=True)
+    ]
+
+
+def _rich_headings(table: Table) -> list[str]:
+    grouped = any(column.group for column in table.columns)
+    headings, previous = [], None
+    for column in table.columns:
+        group = column.group if column.group != previous else ""
+        headings.append(f"{group}\n{column.name}" if grouped else column.name)
+        previous = column.group
+    return headings

@@ -1,0 +1,52 @@
+"""Table values -> text: one grid of strings a table, drawn for the terminal, Markdown and LaTeX; and CSV.
+
+Numbers look as in the paper: NLL, KL and PPL with one decimal, mean±std, KL in parentheses, differences
+with their sign. Published numbers keep the digits they were printed with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from analysis.published import Derived, Fact
+from analysis.stats.cells import Counts
+from analysis.stats.intervals import Interval
+from analysis.tables.table import Column, Difference, Value
+
+
+def value_text(value: Value, column: Column) -> str:
+    """A value as every format shows it."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Counts):
+        return status_text(value)
+    if isinstance(value, Interval):
+        return f"[{_signed(value.low, column.decimals)}, {_signed(value.high, column.decimals)}]"
+    if isinstance(value, Difference):
+        text = _signed(value.value, column.decimals)
+    elif isinstance(value, Derived):
+        text = f"{value.mean:.1f}†"
+    else:
+        decimals = value.decimals if isinstance(value, Fact) else column.decimals
+        text = f"{value.mean:.{decimals}f}"
+        if value.std is not None:
+            text += f"±{value.std:.{decimals}f}"
+    return f"({text})" if column.parenthesised else text
+
+
+def _signed(value: float, decimals: int) -> str:
+    text = f"{value:+.{decimals}f}"
+    # What rounds to nothing has no sign to show.
+    return text if text.strip("+-0.") else text[1:]
+
+
+def status_text(counts: Counts) -> str:
+    """What is there in place of a number: ``failed (2 of 5)``, or ``–`` where no run is."""
+    there = [
+        f"{status} ({number} of {counts.total})"
+        for status, number in dataclasses.asdict(counts).items()
+        if number and status != "done"
+    ]
+    return ", ".join(there) or "–"

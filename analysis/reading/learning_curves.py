@@ -1,0 +1,85 @@
+"""Learning curves: the rows of metrics.jsonl of runs as a second tidy frame, read when asked for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.reading.run_row import one_line
+from analysis.reading.sources import Source
+from lvae_core.run_folder.folder import DamagedError, RunFolder
+
+_REMOTE_READERS = 32
+
+_ROWS_AT_ONCE = 50_000
+
+_Wanted = tuple[str, RunFolder, str | None]
+"""Name of a run, its folder, and what its result says of its metrics."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What metrics.jsonl of several runs says."""
+
+    frame: pd.DataFrame
+    """One row a run and epoch. Columns: run, epoch, then whatever a run has written (step, learning_rate,
+    train_nll, valid_nll, valid_ppl, …); NA where a run has no such number."""
+    problems: tuple[str, ...]
+    """One line for each file that cannot be what was written; its run is left out."""
+
+
+def learning_curves(sources: Sequence[Source], runs: pd.DataFrame) -> Curves:
+    """Read the metrics of ``runs``, rows of a frame of runs that was read from ``sources``.
+
+    Beside a result they must be the very ones that it was written with. Runs without metrics have no rows.
+    """
+    folders = {(source.url, f.name): f for source in sources for f in source.folders}
+    wanted = [
+        (str(run), folders[study, folder], None if pd.isna(digest) else str(digest))
+        for run, study, folder, digest in zip(
+            runs["run"], runs["study"], runs["folder"], runs["metrics_sha256"], strict=True
+        )
+        if (study, folder) in folders
+    ]
+    frames: list[pd.DataFrame] = []
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for found, problem in _read_all(wanted):
+        rows += found
+        problems += [problem] if problem else []
+        if len(rows) >= _ROWS_AT_ONCE:
+            frames.append(_frame(rows))
+            rows = []
+    frames += [_frame(rows)] if rows or not frames else []
+    frame = pd.concat(frames, ignore_index=True)
+    first = ["run", "epoch"]
+    return Curves(frame[[*first, *(name for name in frame.columns if name not in first)]], tuple(problems))
+
+
+def _read_all(wanted: Sequence[_Wanted]) -> Iterator[tuple[list[dict[str, Any]], str]]:
+    if not any("://" in folder.store.url for _, folder, _ in wanted):
+        yield from itertools.starmap(_read, wanted)
+        return
+    with ThreadPoolExecutor(_REMOTE_READERS) as pool:
+        yield from pool.map(lambda each: _read(*each), wanted)
+
+
+def _read(run: str, folder: RunFolder, digest: str | None) -> tuple[list[dict[str, Any]], str]:
+    try:
+        rows = folder.read_metrics(digest)
+    except (DamagedError, OSError) as error:
+        return [], one_line(str(error))
+    if any(type(row.get("epoch")) is not int for row in rows):
+        return [], f"{folder}/metrics.jsonl: damaged, a row has no epoch"
+    return [{"run": run, **row} for row in rows], ""
+
+
+def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as columns, in a tenth of the memory."""
+    frame = pd.DataFrame.from_records(rows) if rows else pd.DataFrame(columns=["run", "epoch"])
+    return frame.convert_dtypes()

@@ -1,0 +1,190 @@
+"""One run folder -> one row. Reads each file once and never stops at a damaged one."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from analysis.reading.frame import CONFIG_FIELDS, COUNTS, IDENTITY, TIMES
+from lvae_core.config import RunConfig, canonical_json, dataset_label, fingerprint, from_dict
+from lvae_core.errors import InputError
+from lvae_core.run_folder.estimates import ESTIMATES
+from lvae_core.run_folder.folder import DamagedError, RunFolder
+from lvae_core.run_folder.names import RunName, run_name
+from lvae_core.storage.retrying import may_pass
+
+FILES = ("result.json", "provenance.json", "failure.json", "config.json")
+"""The files that a row follows from, beside whether there is a claim."""
+
+_LARGEST = 2**63
+"""The first whole number that has no place in a column."""
+
+_CLAIM = re.compile(r"claim-[1-9][0-9]*\.json")
+
+
+def is_claim(file: str) -> bool:
+    """Whether a file of a run folder says that somebody is at work on the run."""
+    return _CLAIM.fullmatch(file) is not None
+
+
+def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
+    """One row of the frame, and a line for each damaged file.
+
+    Raises:
+        InputError: the storage is out of reach, so that nobody can tell what it holds.
+    """
+    name = RunName.parse(folder.name)
+    row: dict[str, Any] = {"folder": one_line(folder.name), "run": one_line(str(folder))}
+    if name:
+        row["run"] = folder.name
+        row |= {key: getattr(name, key) for key in (*IDENTITY, "fingerprint")}
+    problems = []
+    try:
+        row |= _facts(folder)
+    except (DamagedError, OSError) as error:
+        _assert_reached(folder, error)
+        row |= {"status": "damaged", "message": one_line(str(error))}
+        problems.append(one_line(str(error)))
+    try:
+        provenance = _provenance(folder.read_json("provenance.json") or {})
+        numerics = provenance.pop("numerics", "other")
+        if row.get("numerics") == "other":
+            row["numerics"] = numerics
+        row |= provenance
+    except (DamagedError, OSError) as error:
+        _assert_reached(folder, error)
+        # Its numbers stand without it; the run keeps its status.
+        problems.append(one_line(str(error)))
+    return row, problems
+
+
+def _assert_reached(folder: RunFolder, error: DamagedError | OSError) -> None:
+    # What a disk does not give back is damaged; S3's client says EIO of a server that has trouble.
+    on_disk = isinstance(error, OSError) and error.errno == errno.EIO and "://" not in folder.store.url
+    if isinstance(error, OSError) and may_pass(error) and not on_disk:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
+
+
+@functools.lru_cache(maxsize=1024)
+def one_line(text: str) -> str:
+    """Text from a file made safe for a table or terminal: one line, nothing that does not print."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _facts(folder: RunFolder) -> dict[str, Any]:
+    result = folder.read_json("result.json")
+    if result is not None:
+        return {"status": "done", **_result(folder, result)}
+    failure = folder.read_json("failure.json")
+    present = folder.read_config()
+    row: dict[str, Any] = {"status": "unfinished"}
+    if failure is None and any(map(is_claim, folder.store.names(folder.name))):
+        row = {"status": "running"}
+    if failure is not None:
+        row = {
+            "status": "failed",
+            "failure_class": one_line(str(failure.get("class", "unknown"))),
+            "failure_attempt": _number(folder, "failure.json", failure, "attempt", whole=True),
+            "message": one_line(str(failure.get("message", ""))),
+        }
+    if present is not None:
+        config, identity = present
+        if RunName.parse(folder.name) and folder.name != run_name(config, identity):
+            raise DamagedError(f"{folder}/config.json: damaged, it is the config of another run")
+        row |= _config_columns(folder, "config.json", config)
+    return row
+
+
+def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
+    config = _config(folder, "result.json", result.get("config"))
+    identity, data = (_digest(folder, result, key) for key in ("fingerprint", "data_sha256"))
+    name = run_name(config, identity)
+    if RunName.parse(folder.name) and name != folder.name:
+        raise DamagedError(f"{folder}/result.json: damaged, it is the result of another run")
+    row = _config_columns(folder, "result.json", config)
+    row |= {
+        "run": name,
+        "fingerprint": identity,
+        "data_sha256": data,
+        "numerics": "current" if fingerprint(config, data) == identity else "other",
+        "result_sha256": hashlib.sha256(canonical_json(dict(result)).encode()).hexdigest(),
+    }
+    if "metrics_sha256" in result:
+        row["metrics_sha256"] = _digest(folder, result, "metrics_sha256")
+    for key in (*COUNTS, *TIMES):
+        if key in result or key in ("tokens", "sentences"):
+            row[key] = _number(folder, "result.json", result, key, whole=key in COUNTS)
+    estimates = result.get("estimates")
+    if not isinstance(estimates, dict):
+        raise DamagedError(f"{folder}/result.json: damaged, it has no estimates")
+    main = "nll" if config.encoder == "none" else "nll_elbo"
+    if main not in estimates:
+        raise DamagedError(f"{folder}/result.json: damaged, it has no {main}")
+    for name in ESTIMATES:
+        if name not in estimates:
+            continue
+        estimate = estimates[name]
+        if not isinstance(estimate, dict):
+            raise DamagedError(f"{folder}/result.json: damaged, estimate {name} is not an object")
+        row[name] = _number(folder, "result.json", estimate, "value", of=name)
+        if "stderr" in estimate:
+            row[f"{name}_stderr"] = _number(folder, "result.json", estimate, "stderr", of=name)
+    return row
+
+
+def _config_columns(folder: RunFolder, file: str, config: RunConfig) -> dict[str, Any]:
+    columns = {name: getattr(config, name) for name in (*CONFIG_FIELDS, *IDENTITY)}
+    for name, value in columns.items():
+        if type(value) is int and abs(value) >= _LARGEST:
+            raise DamagedError(f"{folder}/{file}: damaged, {name} is {value}")
+    return columns | {"dataset": dataset_label(config.dataset)}
+
+
+def _digest(folder: RunFolder, result: Mapping[str, Any], key: str) -> str:
+    value = result.get(key)
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise DamagedError(f"{folder}/result.json: damaged, {key} is {value!r}, not a SHA-256")
+    return value
+
+
+def _config(folder: RunFolder, file: str, values: Any) -> RunConfig:
+    if not isinstance(values, dict):
+        raise DamagedError(f"{folder}/{file}: damaged, it holds no config")
+    try:
+        return from_dict(values)
+    except InputError as error:
+        raise DamagedError(f"{folder}/{file}: damaged or foreign config ({error})") from None
+
+
+def _number(
+    folder: RunFolder, file: str, values: Mapping[str, Any], key: str, *, of: str = "", whole: bool = False
+) -> float:
+    value = values.get(key)
+    # JSON as Python reads it knows NaN and Infinity, and True is an int.
+    if type(value) is int and abs(value) < _LARGEST:
+        return value
+    if type(value) is float and math.isfinite(value) and not whole:
+        return value
+    what, kind = f"{of}.{key}" if of else key, "whole" if whole else "finite"
+    raise DamagedError(f"{folder}/{file}: damaged, {what} is {value!r}, not a {kind} number")
+
+
+def _provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    attempts = provenance.get("attempts")
+    last = attempts[-1] if isinstance(attempts, list) and attempts else provenance
+    if not isinstance(last, dict):
+        return {}
+    row = {key: one_line(str(last[key])) for key in ("commit", "host", "device") if key in last}
+    if isinstance(last.get("dirty"), bool):
+        row["dirty"] = last["dirty"]
+    versions = last.get("versions")
+    if isinstance(versions, dict):
+        if "numerics" in versions:
+            row["numerics"] = one_line(str(versions["numerics"]))
+        row["versions"] = one_line(", ".join(f"{name} {version}" for name, version in versions.items()))
+    return row

@@ -1,0 +1,1 @@
+"""A report as one value: tables, pictures, sentences and provenance of what has finished."""

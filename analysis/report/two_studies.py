@@ -1,0 +1,177 @@
+"""Two studies side by side: each cell over the seeds that both have, such as before and after a change."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.reading.collect import Runs
+from analysis.reading.frame import CONFIG_FIELDS
+from analysis.report.provenance import facts, makings
+from analysis.report.report import RESAMPLING_SEED
+from analysis.stats.cells import Cell, average_cells
+from analysis.stats.comparisons import Comparison, compare_family
+from analysis.stats.variants import setting_text
+from analysis.tables.comparisons import pair_record, reach_notes, verdict_values
+from analysis.tables.table import Column, Difference, Line, Table, dataset_title, row_label
+
+HOURS = "device_hours"
+
+METRICS = {
+    "nll": "NLL (paper's)",
+    "nll_valid": "NLL (tightest valid)",
+    "ppl": "PPL (paper's)",
+    "kl": "KL",
+    "mi": "mutual information",
+    HOURS: "device-hours a run",
+}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Study B beside study A."""
+
+    studies: tuple[str, str]
+    facts: tuple[tuple[str, ...], tuple[str, ...]]
+    """What is known of each."""
+    notes: tuple[str, ...]
+    """What differs between them, and what does not."""
+    tables: tuple[Table, ...]
+    """Of each dataset: the estimates, and what they cost."""
+    comparisons: tuple[Comparison, ...]
+    problems: tuple[str, ...]
+
+
+def compare_studies(a: Runs, b: Runs) -> Compared:
+    """``b`` minus ``a``: every cell that both have, by every metric, over their common seeds."""
+    rng = np.random.default_rng(RESAMPLING_SEED)
+    pairs, alone = _match(*([_with_hours(cell) for cell in average_cells(runs.frame)] for runs in (a, b)))
+    compared: list[Comparison] = []
+    for dataset, setting in dict.fromkeys((cell.dataset, cell.setting) for cell, _ in pairs):
+        here = [pair for pair in pairs if (pair[0].dataset, pair[0].setting) == (dataset, setting)]
+        for metric in METRICS:
+            compared += compare_family(here, metric, rng)
+    datasets = dict.fromkeys(c.a.dataset for c in compared)
+    return Compared(
+        studies=(a.studies[0], b.studies[0]),
+        facts=(tuple(facts(a, a.frame)), tuple(facts(b, b.frame))),
+        notes=(*_same(compared), *_changes(a.frame, b.frame), *alone),
+        tables=tuple(table for name in datasets for table in _tables(compared, name)),
+        comparisons=tuple(compared),
+        problems=(*a.problems, *b.problems),
+    )
+
+
+def _with_hours(cell: Cell) -> Cell:
+    averages = {**cell.averages, **({HOURS: cell.hours} if cell.hours else {})}
+    return dataclasses.replace(cell, averages=averages)
+
+
+def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[tuple[Cell, Cell]], list[str]]:
+    """Pairs (of B, of A) of one cell, and a line for each that has no counterpart.
+
+    A cell that each study has in one variant is matched whatever the variants are: that they differ may be
+    what is compared. Where a study has several, those of the same name are.
+    """
+    groups: dict[tuple[object, ...], tuple[list[Cell], list[Cell]]] = defaultdict(lambda: ([], []))
+    for side, cells in enumerate((a, b)):
+        for cell in cells:
+            if cell.counts.done:
+                groups[cell.dataset, cell.system, cell.num_samples, cell.setting][side].append(cell)
+    pairs, alone = [], []
+    for of_a, of_b in groups.values():
+        if len(of_a) == len(of_b) == 1:
+            pairs.append((of_b[0], of_a[0]))
+            continue
+        names = {cell.variant: cell for cell in of_a}
+        matched = {cell.variant for cell in of_b if cell.variant in names}
+        pairs += [(cell, names[cell.variant]) for cell in of_b if cell.variant in matched]
+        for study, cells in (("A", of_a), ("B", of_b)):
+            alone += [
+                f"only study {study} has {_label(cell)} on {dataset_title(cell.dataset)}, {cell.setting}"
+                for cell in cells
+                if cell.variant not in matched
+            ]
+    return pairs, alone
+
+
+def _same(compared: Sequence[Comparison]) -> Iterable[str]:
+    differences = [d for c in compared if c.metric != HOURS for d in c.paired.differences]
+    if not differences:
+        yield "the studies have no seed of a cell in common that is done in both"
+    elif not any(differences):
+        yield f"all {len(differences)} numbers of the common seeds are the same to the last bit"
+
+
+def _changes(a: pd.DataFrame, b: pd.DataFrame) -> Iterable[str]:
+    """The config fields, and what else was noted, that are not the same in both."""
+    for name in CONFIG_FIELDS:
+        values = [sorted({setting_text(v) for v in f[name].dropna().astype(object)}) for f in (a, b)]
+        if values[0] != values[1] and all(values):
+            yield f"{name}: {', '.join(values[0])} in A, {', '.join(values[1])} in B"
+    noted = [dict(makings(frame)) for frame in (a, b)]
+    for name in dict.fromkeys([*noted[0], *noted[1]]):
+        told = [
+            ", ".join(sorted(value for value, _ in side.get(name, []))) or "not noted" for side in noted
+        ]
+        if told[0] != told[1]:
+            yield f"{name}: {told[0]} in A; {told[1]} in B"
+
+
+def _tables(compared: Sequence[Comparison], dataset: str) -> Iterable[Table]:
+    own = [c for c in compared if c.a.dataset == dataset]
+    estimates = [c for c in own if c.metric != HOURS]
+    hours = [c for c in own if c.metric == HOURS]
+    if estimates:
+        yield _table(estimates, f"B minus A, {dataset_title(dataset)}", 1)
+    if hours:
+        digits = 2 if max(c.averages[0].mean for c in hours) >= 0.1 else 4
+        yield _table(hours, f"Cost of B minus A, {dataset_title(dataset)}", digits)
+
+
+def _table(compared: Sequence[Comparison], title: str, decimals: int) -> Table:
+    lines: list[Line] = []
+    for setting, metric in dict.fromkeys((c.a.setting, c.metric) for c in compared):
+        lines.append(Line("heading", f"{setting}, {METRICS[metric]}"))
+        lines += [_line(c) for c in compared if (c.a.setting, c.metric) == (setting, metric)]
+    columns = (
+        Column("A", decimals=decimals),
+        Column("B", decimals=decimals),
+        Column("B - A", decimals=max(2, decimals)),
+        Column("95%", decimals=max(2, decimals)),
+        Column("n"),
+        Column("flip p"),
+        Column("t p"),
+        Column("P(B lower)"),
+        Column("verdict", text=True),
+    )
+    notes = (
+        "B - A: mean difference over the n seeds that both have, with its 95% t interval. flip p, t p: of "
+        "the sign-flip test and of the paired t test, after Holm's correction over what a heading has",
+        *reach_notes(compared),
+    )
+    records = tuple(dataclasses.replace(pair_record(c), kind="study") for c in compared)
+    return Table(title, columns, tuple(lines), notes, records)
+
+
+def _line(comparison: Comparison) -> Line:
+    paired, (b, a) = comparison.paired, comparison.averages
+    return Line(
+        "ours",
+        f"  {_label(comparison.a)}",
+        (
+            a,
+            b,
+            None if paired.mean is None else Difference(paired.mean, paired.interval, b, a),
+            *verdict_values(comparison),
+        ),
+    )
+
+
+def _label(cell: Cell) -> str:
+    return row_label(cell.system, cell.num_samples) + (f" ({cell.variant})" if cell.variant else "")

@@ -1,0 +1,1 @@
+"""Statistics over seeds: cells, intervals, paired comparisons, reproduction. Draws nothing."""

@@ -1,0 +1,251 @@
+"""Averages over seeds: the frame of runs -> one value a cell and variant.
+
+Runs whose configs differ in anything but the seed, or whose data or numerics version differ, never meet
+in one average. Where a cell holds several such groups they are its *variants*.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.published import AVERAGING
+from analysis.reading.frame import STATUSES, TIMES
+from analysis.stats.intervals import Interval, bca_intervals, t_interval
+from analysis.stats.variants import Variant, variant_labels
+from lvae_core.run_folder.estimates import ESTIMATES, Bound, bound
+
+SYSTEM_ORDER = ("lstm-lm", "lstm-vae", "lstm-vae-avg")
+
+
+_OF_A_CELL = ("dataset", "system", "num_samples", "setting", "averaging", "status")
+
+
+@dataclass(frozen=True)
+class Average:
+    """One estimate over the seeds of a cell."""
+
+    n: int
+    mean: float
+    std: float | None
+    """Sample standard deviation (ddof = 1); None for n = 1."""
+    mc_stderr: float | None
+    """Monte Carlo standard error of the mean: root mean square of the seeds' errors / sqrt(n). It is part
+    of the spread over seeds already. None where nothing was sampled."""
+    seeds: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
+    """One a seed."""
+    mc_stderrs: tuple[float | None, ...] = ()
+    """Monte Carlo standard error of each seed's value."""
+    bca: Interval | None = None
+    """95% bootstrap interval, where :func:`with_bootstrap` has put it."""
+    runs: tuple[str, ...] = field(default=(), compare=False)
+    """Names of the runs, one a value."""
+
+    @property
+    def stderr(self) -> float | None:
+        """Standard error of the mean; None for n = 1."""
+        return None if self.std is None else self.std / math.sqrt(self.n)
+
+    @property
+    def interval(self) -> Interval | None:
+        """95% t interval of the mean; None for n = 1."""
+        return t_interval(self.n, self.mean, self.std)
+
+    @property
+    def minimum(self) -> float | None:
+        """The lowest seed's value."""
+        return min(self.values, default=None)
+
+    @property
+    def maximum(self) -> float | None:
+        """The highest seed's value."""
+        return max(self.values, default=None)
+
+    def by_seed(self) -> dict[int, float]:
+        """Seed -> value; without seeds that are there more than once, which name no value."""
+        times = Counter(self.seeds)
+        return {s: value for s, value in zip(self.seeds, self.values, strict=True) if times[s] == 1}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Runs of a cell by status."""
+
+    done: int = 0
+    running: int = 0
+    failed: int = 0
+    unfinished: int = 0
+    damaged: int = 0
+    missing: int = 0
+    """Seeds that other cells have and this one has not."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(dataclasses.astuple(self))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A variant of dataset × system × setting × L with the averages over its seeds."""
+
+    dataset: str
+    system: str
+    num_samples: int
+    setting: str
+    variant: str
+    """The fields in which the variants of the system differ, ``max_epochs=3``; empty if there is one."""
+    averaging: str
+    """none, loss or hidden; empty where neither a config nor the paper says it."""
+    counts: Counts
+    averages: Mapping[str, Average]
+    """Estimate -> average over the runs that are done."""
+    hours: Average | None = field(default=None, compare=False)
+    """Device-hours of a run that is done: training and evaluation, over all its attempts."""
+    shown: bool = field(default=True, compare=False)
+    """Whether tables for reading have it; see analysis/leading.py."""
+
+    def estimate(self, metric: str) -> str:
+        """The estimate behind ``nll`` or ``ppl`` by the paper's convention.
+
+        That is the ELBO with the KL counted once, or the exact value where nothing is latent.
+        """
+        return f"{metric}_elbo" if metric in ("nll", "ppl") and self.averaging != "none" else metric
+
+    def bound(self, estimate: str) -> Bound | None:
+        """What ``estimate`` is as a bound on -log p(x) of this cell's model."""
+        return bound(estimate, self.averaging, self.num_samples)
+
+
+def average_cells(frame: pd.DataFrame) -> list[Cell]:
+    """All cells of a frame of runs, in the order of the paper's tables."""
+    cells: list[Cell] = []
+    for _, runs in frame.groupby(["dataset", "system", "num_samples"], sort=False):
+        runs = runs.reset_index(drop=True)
+        variants = variant_labels(runs)
+        numbers = _Numbers(runs)
+        about = {name: runs[name].to_numpy(object) for name in _OF_A_CELL}
+        members: dict[tuple[Variant, str], list[int]] = defaultdict(list)
+        for position, key in enumerate(zip(variants, runs["setting"], strict=True)):
+            members[key].append(position)
+        for variant, setting in sorted(members, key=lambda key: key[0].rank):
+            positions = members[variant, setting]
+            cells.append(_cell(about, numbers, positions, variant.label))
+    return sorted(cells, key=paper_order)
+
+
+def with_bootstrap(cells: Sequence[Cell], rng: np.random.Generator) -> list[Cell]:
+    """The same cells with :attr:`Average.bca` of every average of those that are shown.
+
+    A cell's intervals follow from its own values and ``rng``, not from which other cells there are.
+    """
+    seed = int(rng.integers(2**63))
+    by_size: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for position, cell in enumerate(cells):
+        for name, average in cell.averages.items() if cell.shown else ():
+            by_size[average.n].append((position, name))
+    averages = [dict(cell.averages) for cell in cells]
+    for n, places in by_size.items():
+        samples = np.array([averages[position][name].values for position, name in places])
+        intervals = bca_intervals(samples, np.random.default_rng([seed, n]))
+        for (position, name), interval in zip(places, intervals, strict=True):
+            averages[position][name] = dataclasses.replace(averages[position][name], bca=interval)
+    return [dataclasses.replace(cell, averages=a) for cell, a in zip(cells, averages, strict=True)]
+
+
+class _Numbers:
+    """The estimates of runs as plain arrays: a frame's own arithmetic is slow for a few values a time."""
+
+    def __init__(self, runs: pd.DataFrame) -> None:
+        self.done = (runs["status"] == "done").to_numpy()
+        self.seeds = runs["seed"].to_numpy(np.int64, na_value=-1)
+        self.names = runs["run"].to_numpy(object)
+        self.hours = sum((_floats(runs[name]) for name in TIMES), np.zeros(len(runs))) / 3600
+        self._columns = {
+            name: (_floats(runs[name]), _floats(runs[f"{name}_stderr"]))
+            for name in ESTIMATES
+            if runs[name].notna().any()
+        }
+
+    def averages(self, positions: Sequence[int]) -> dict[str, Average]:
+        """Of those runs that are done."""
+        found = {name: self._average(positions, *column) for name, column in self._columns.items()}
+        return {name: average for name, average in found.items() if average}
+
+    def cost(self, positions: Sequence[int]) -> Average | None:
+        """Device-hours of those runs that are done."""
+        return self._average(positions, self.hours, np.full(len(self.hours), np.nan))
+
+    def _average(
+        self, positions: Sequence[int], values: NDArray[np.float64], errors: NDArray[np.float64]
+    ) -> Average | None:
+        there = np.array(
+            [p for p in positions if self.done[p] and not math.isnan(values[p])], dtype=np.int64
+        )
+        if not len(there):
+            return None
+        found = average(self.seeds[there], values[there], errors[there])
+        return dataclasses.replace(found, runs=tuple(map(str, self.names[there])))
+
+
+def average(
+    seeds: NDArray[np.int64], values: NDArray[np.float64], mc_stderrs: NDArray[np.float64]
+) -> Average:
+    """What there is to say of one estimate over seeds; NaN is a Monte Carlo error that is not known."""
+    known = not np.isnan(mc_stderrs).any()
+    return Average(
+        n=len(values),
+        mean=float(np.mean(values)),
+        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        mc_stderr=float(np.sqrt(np.mean(mc_stderrs**2) / len(values))) if known else None,
+        seeds=tuple(map(int, seeds)),
+        values=tuple(map(float, values)),
+        mc_stderrs=tuple(None if math.isnan(error) else float(error) for error in mc_stderrs),
+    )
+
+
+def _floats(column: pd.Series[float]) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = column.to_numpy(np.dtype(np.float64), na_value=np.nan)
+    return values
+
+
+def _cell(
+    about: Mapping[str, NDArray[np.object_]], numbers: _Numbers, positions: Sequence[int], variant: str
+) -> Cell:
+    first = {name: column[positions[0]] for name, column in about.items()}
+    known = (about["averaging"][position] for position in positions)
+    averagings = [*(value for value in known if not pd.isna(value)), AVERAGING.get(first["system"], "")]
+    counts = Counter(about["status"][position] for position in positions)
+    return Cell(
+        dataset=first["dataset"],
+        system=first["system"],
+        num_samples=int(first["num_samples"]),
+        setting=first["setting"],
+        variant=variant,
+        averaging=averagings[0],
+        counts=Counts(**{status: counts[status] for status in STATUSES}),
+        averages=numbers.averages(positions),
+        hours=numbers.cost(positions),
+    )
+
+
+def paper_order(cell: Cell) -> tuple[Any, ...]:
+    """Sorting key: the order of the paper's rows, other systems after them."""
+    known = cell.system in SYSTEM_ORDER
+    place = SYSTEM_ORDER.index(cell.system) if known else len(SYSTEM_ORDER)
+    # The sort is stable: variants keep the order they have.
+    return (cell.dataset, place, cell.system, cell.num_samples, cell.setting != "standard")
+
+
+def joint_latent(cell: Cell) -> bool:
+    """Whether the decoder reads several samples at once, so that one KL does not pay for them."""
+    return cell.averaging == "hidden" and cell.num_samples > 1

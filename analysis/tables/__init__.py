@@ -1,0 +1,1 @@
+"""Tables as values: columns, lines and notes, independent of the output format."""

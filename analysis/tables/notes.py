@@ -1,0 +1,145 @@
+"""What a reader must know before comparing a dataset's numbers: with one another, or with the paper's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from analysis.published import PROTOCOL, TEST_SPLITS, TITLES
+from analysis.reading.frame import CONFIG_FIELDS
+from analysis.stats.cells import Cell
+from analysis.stats.variants import setting_text
+from analysis.tables.table import row_label
+from lvae_core.config import RunConfig
+
+COLLAPSED = 0.1
+"""Nats of mutual information below which a latent variable counts as unused."""
+
+_MOST = 12
+"""Of a long list that a note names."""
+
+# Part of what a system is, not of how it is trained.
+_NOT_PROTOCOL = {"encoder", "averaging"}
+
+
+def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[str]:
+    """One line for each thing; nothing where there is nothing to know."""
+    done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
+    own = [cell for cell in cells if cell.dataset == dataset]
+    notes = [*_variants(own), *_same_data(done), *_same_text(done)]
+    if dataset in TITLES and len(done):
+        notes += [*_published_text(done, dataset), *_protocol(done, dataset)]
+    else:
+        notes += _mixed(done)
+    return [*notes, *_collapsed(own), *_repeated_seeds(done), *_monte_carlo(own)]
+
+
+def _variants(cells: Sequence[Cell]) -> Iterable[str]:
+    labels: dict[str, list[str]] = {}
+    for cell in cells:
+        row = labels.setdefault(row_label(cell.system, cell.num_samples), [])
+        if cell.variant not in row:
+            row.append(cell.variant)
+    for row_name, variants in labels.items():
+        if len(variants) > 1:
+            yield (
+                f"{row_name} was run in {len(variants)} variants ({_listed(variants)}): "
+                "each has a row of its own and they are never averaged together"
+            )
+
+
+def _collapsed(cells: Sequence[Cell]) -> Iterable[str]:
+    rows = [
+        f"{row_label(cell.system, cell.num_samples)} {cell.setting}"
+        + (f" ({cell.variant})" if cell.variant else "")
+        for cell in cells
+        if "mi" in cell.averages and cell.averages["mi"].mean < COLLAPSED
+    ]
+    if rows:
+        yield (
+            f"posterior collapse, z tells next to nothing of a sentence (mutual information under "
+            f"{COLLAPSED} nats): {_listed(rows, ', ')}; in effect these are language models"
+        )
+
+
+def _mixed(done: pd.DataFrame) -> Iterable[str]:
+    rows = [row_label(system, L) for system, L in zip(done["system"], done["num_samples"], strict=True)]
+    differences = []
+    for name in CONFIG_FIELDS:
+        values: dict[str, dict[str, None]] = {}
+        for row, value in zip(rows, done[name].astype(object), strict=True):
+            values.setdefault(setting_text(value), {})[row] = None
+        if name not in _NOT_PROTOCOL and len(values) > 1:
+            differences += [f"{name}={value} in {', '.join(there)}" for value, there in values.items()]
+    if differences:
+        yield f"not all rows were run alike: {_listed(differences)}"
+
+
+def _same_data(done: pd.DataFrame) -> Iterable[str]:
+    trained_on = done["data_sha256"].value_counts()
+    if len(trained_on) > 1:
+        listed = "; ".join(f"data {str(sha)[:8]} in {count} runs" for sha, count in trained_on.items())
+        yield f"not all runs were trained on the same data, so their numbers do not compare: {listed}"
+
+
+def _same_text(done: pd.DataFrame) -> Iterable[str]:
+    sizes = Counter(zip(done["sentences"], done["tokens"], strict=True))
+    if len(sizes) > 1:
+        listed = "; ".join(
+            f"{sentences:,} sentences and {tokens:,} tokens in {count} runs"
+            for (sentences, tokens), count in sizes.most_common()
+        )
+        yield f"not all runs have the same test split, so their numbers do not compare: {listed}"
+
+
+def _published_text(done: pd.DataFrame, dataset: str) -> Iterable[str]:
+    sentences, tokens = TEST_SPLITS[dataset]
+    other = int(((done["sentences"] != sentences) | (done["tokens"] != tokens)).sum())
+    if other:
+        yield (
+            f"not the published test split ({sentences:,} sentences, {tokens:,} tokens) in {other} of "
+            f"{len(done)} runs: their differences to the published numbers mean nothing"
+        )
+
+
+def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
+    paper = {f.name: f.default for f in dataclasses.fields(RunConfig)} | PROTOCOL[dataset]
+    changes = [
+        f"{name}={setting_text(value)} instead of {setting_text(paper[name])} ({count} of {len(done)} runs)"
+        for name in CONFIG_FIELDS
+        if name not in _NOT_PROTOCOL
+        for value, count in done[name].astype(object).value_counts().items()
+        if value != paper[name]
+    ]
+    if changes:
+        yield (
+            f"not run as in the paper: {_listed(changes)}; "
+            "the differences to the published numbers include this"
+        )
+
+
+def _repeated_seeds(done: pd.DataFrame) -> Iterable[str]:
+    names = ["system", "num_samples", "setting", "seed", "data_sha256", "numerics", *CONFIG_FIELDS]
+    repeated = int(done.duplicated(names).sum())
+    if repeated:
+        yield f"{repeated} runs repeat a seed of their cell under another version of the code"
+
+
+def _monte_carlo(cells: Sequence[Cell]) -> Iterable[str]:
+    errors = [
+        error
+        for cell in cells
+        for name, average in cell.averages.items()
+        for error in average.mc_stderrs
+        if name.startswith("nll") and error is not None
+    ]
+    if errors:
+        yield f"Monte Carlo standard error of a run's NLL: at most {max(errors):.2g} nats"
+
+
+def _listed(items: Sequence[str], separator: str = "; ") -> str:
+    more = [f"and {len(items) - _MOST} more"] if len(items) > _MOST else []
+    return separator.join([*items[:_MOST], *more])

@@ -1,0 +1,226 @@
+"""Figures hold what they were given: every seed, the intervals, the published values, and nothing else."""
+
+import ast
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl, style
+from analysis.figures.draw import draw_all, runs_with_curves
+from analysis.reading.collect import collect
+from analysis.reading.learning_curves import learning_curves
+from analysis.reading.sources import open_source
+from analysis.stats.cells import Cell, average_cells
+from analysis.stats.comparisons import compare_family
+from lvae_core.run_folder.folder import RunFolder
+
+from ..conftest import grid_writer, run_writer
+
+WriteRun = Callable[..., RunFolder]
+ROOT = Path(__file__).resolve().parents[3]
+OF_CELLS = {"bounds": bounds, "ppl": ppl, "nll": nll, "kl": kl, "latent": latent, "cost": cost}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("figures")
+    grid_writer(place)()
+    return place / "study"
+
+
+@pytest.fixture(scope="module")
+def cells(study: Path) -> list[Cell]:
+    return average_cells(collect([open_source(str(study))]).frame)
+
+
+def of(cells: list[Cell], system: str, L: int, setting: str = "standard") -> Cell:
+    (cell,) = [c for c in cells if (c.system, c.num_samples, c.setting) == (system, L, setting)]
+    return cell
+
+
+def drawn(module, *arguments) -> Figure:
+    with style.style():
+        figure = module.draw(*arguments)
+        assert figure is not None
+        figure.draw_without_rendering()
+    return figure
+
+
+def values(ax: Axes, axis: int) -> list[float]:
+    """The x or y of every mark that stands for itself: dots, markers, ends of bars."""
+    return [float(v) for line in ax.get_lines() for v in np.atleast_1d(line.get_data()[axis])]
+
+
+@pytest.mark.parametrize(
+    ("kind", "estimate", "axis"),
+    [("ppl", "ppl", 1), ("nll", "nll", 0), ("bounds", "nll", 1), ("kl", "nll", 1), ("latent", "mi", 0)],
+)
+def test_every_seed_and_both_ends_of_every_interval_are_there(
+    cells: list[Cell], kind: str, estimate: str, axis: int
+) -> None:
+    panels = dict(zip(("standard", "inputless"), drawn(OF_CELLS[kind], cells, "ptb").axes, strict=False))
+    if kind == "latent":  # two rows of two panels
+        figure = drawn(latent, cells, "ptb")
+        panels = {"standard": figure.axes[0], "inputless": figure.axes[2]}
+    for cell in cells:
+        average = cell.averages.get(cell.estimate(estimate))
+        if average is None:
+            continue
+        found = values(panels[cell.setting], axis)
+        assert {round(v, 6) for v in average.values} <= {round(v, 6) for v in found}
+        if kind in ("kl", "bounds") and not cell.num_samples:
+            continue  # its interval is a band
+        assert average.interval is not None
+        for end in (average.interval.low, average.interval.high):
+            assert np.min(np.abs(np.array(found) - end)) < 1e-6
+
+
+def test_published_means_are_lines(cells: list[Cell]) -> None:
+    ax = drawn(ppl, cells, "ptb").axes[0]
+    lines = [c for c in ax.collections if isinstance(c, LineCollection) and len(c.get_segments())]
+    heights = {round(float(line.get_segments()[0][0][1]), 1) for line in lines}
+    # Table 2a of the paper: LSTM-LM, LSTM-VAE with L = 1, 5, 10, LSTM-VAE-AVG with L = 5, 10.
+    assert {99.4, 107.5, 98.8, 97.7, 84.6, 73.8} <= heights
+
+
+def test_the_gap_between_the_two_ways_to_count_is_named(cells: list[Cell]) -> None:
+    texts = {text.get_text() for ax in drawn(bounds, cells, "ptb").axes for text in ax.texts}
+    # Four more samples at a mean KL of 7.25 nats each.
+    assert "29.0 nats apart" in texts
+
+
+def test_without_averaged_states_there_are_no_two_ways_to_count(cells: list[Cell]) -> None:
+    assert bounds.draw([c for c in cells if c.averaging != "hidden"], "ptb") is None
+
+
+def test_learning_curves_mark_the_end_of_annealing_and_the_drop_of_the_rate(
+    study: Path, cells: list[Cell]
+) -> None:
+    sources = [open_source(str(study))]
+    frame = collect(sources).frame
+    metrics = {str(run): rows for run, rows in learning_curves(sources, frame).frame.groupby("run")}
+    anneal = dict.fromkeys(metrics, 10.0)
+    figure = drawn(curves, cells, metrics, anneal, "ptb", "standard")
+    columns = [axes for axes in figure.axes[: len(figure.axes) // 2] if axes.get_title(loc="left")]
+    by_title = {axes.get_title(loc="left"): axes for axes in columns}
+    lm, vae = by_title["LSTM-LM"], by_title["LSTM-VAE\nL = 5"]
+    for ax, ends in ((lm, 0), (vae, 1)):
+        lines = ax.get_lines()
+        assert len([line for line in lines if len(line.get_xdata()) == 12]) == 3
+        drops = [list(line.get_xdata()) for line in lines if line.get_marker() == "v"]
+        assert drops == [[11]] * 3
+        assert len([line for line in lines if list(line.get_xdata()) == [10.0, 10.0]]) == ends
+
+
+def test_two_studies_differ_seed_by_seed(cells: list[Cell], tmp_path: Path, small_grid: Callable) -> None:
+    small_grid("other", -0.5)
+    others = average_cells(collect([open_source(str(tmp_path / "other"))]).frame)
+    pairs = list(zip(others, cells, strict=True))
+    compared = compare_family(pairs, "nll_valid", np.random.default_rng(0))
+    ax = drawn(differences, compared, "ptb").axes[0]
+    found = values(ax, 0)
+    assert sum(abs(value + 0.5) < 1e-9 for value in found) >= 3 * 4
+
+
+def test_nothing_to_draw_is_left_out_and_said(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", status="unfinished")
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    pictures = draw_all(cells, ["ptb"], {}, {})
+    assert pictures.drawn == ()
+    assert len(pictures.left_out) == len(OF_CELLS)
+    assert "PTB, bounds: nothing to draw yet" in pictures.left_out
+
+
+def test_of_many_variants_the_best_are_drawn_and_said_to_be_so(tmp_path: Path, write_run: WriteRun) -> None:
+    for k in range(40):
+        write_run(
+            "lstm-lm", dataset="toy", learning_rate=1.0 + k, estimates={"nll": 100.0 - k, "ppl": 90.0}
+        )
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    pictures = draw_all(cells, ["toy"], {}, {})
+    (nll,) = (picture for picture in pictures.drawn if picture.kind == "nll")
+    assert nll.caption.endswith(" Of the variants of each row only the 12 with the lowest valid NLL.")
+    best = {cell.averages["nll"].runs[0] for cell in cells if cell.averages["nll"].mean < 73}
+    assert runs_with_curves(cells, ["toy"]) == best
+    assert len(best) == 12
+
+
+def test_more_cells_than_can_be_shown_are_left_out_and_said(tmp_path: Path, write_run: WriteRun) -> None:
+    for L in range(1, 41):
+        write_run("lstm-vae", L, dataset="toy")
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    pictures = draw_all(cells, ["toy"], {}, {})
+    assert "toy, nll: 40 cells and variants in one setting, of which 36 can be shown" in pictures.left_out
+
+
+def test_the_same_figure_is_the_same_file(cells: list[Cell]) -> None:
+    def files() -> tuple[str, bytes]:
+        with style.style():
+            figure = nll.draw(cells, "ptb")
+            assert figure is not None
+            return style.save(figure)
+
+    once, again = files(), files()
+    assert once == again
+    assert "<!--" not in once[0]
+    assert "<dc:date>" not in once[0]
+    assert once[1].startswith(b"\x89PNG")
+
+
+def test_figures_compute_no_statistics() -> None:
+    """A mean or an interval comes with what is drawn; no module that could make one is imported."""
+    allowed = {
+        "analysis.stats.cells",
+        "analysis.published",
+        "analysis.tables.table",
+        "analysis.stats.comparisons",
+        "analysis.tables.bounds",
+        "analysis.stats.valid_bounds",
+        "analysis.tables.shown_variants",
+    }
+    allowed |= {"analysis.figures", "matplotlib", "pandas", "__future__"} | set(sys.stdlib_module_names)
+    for path in (ROOT / "analysis" / "figures").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in modules:
+                assert {name, name.split(".")[0], ".".join(name.split(".")[:2])} & allowed, (
+                    f"{path}: {name}"
+                )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit", "shown"),
+    [(12.0, "seconds", 12.0), (600.0, "minutes", 10.0), (36000.0, "hours", 10.0)],
+)
+def test_cost_is_told_in_a_unit_that_reads_well(
+    tmp_path: Path, seconds: float, unit: str, shown: float
+) -> None:
+    for seed in range(3):
+        times = {"train_seconds": seconds - 2, "evaluate_seconds": 2.0}
+        run_writer(tmp_path)(seed=seed, result=times)
+    ax = drawn(cost, average_cells(collect([open_source(str(tmp_path / "study"))]).frame), "ptb").axes[0]
+    assert ax.get_xlabel() == f"device-{unit} a run"
+    # The mark of the mean lies where the axis says so many of the unit.
+    ticks = {
+        float(label.get_text()): x for label, x in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True)
+    }
+    (a, at_a), (b, at_b) = sorted(ticks.items())[:2]
+    mean = ax.get_lines()[-1].get_xdata()[0]
+    assert a + (mean - at_a) / (at_b - at_a) * (b - a) == pytest.approx(shown)
+
+
+@pytest.mark.parametrize(("gap", "named"), [(0.02, False), (0.12, True)])
+def test_ways_to_count_are_named_apart_where_they_are(tmp_path: Path, gap: float, named: bool) -> None:
+    for L, joint in ((1, 100.0), (5, 100.0 + gap)):
+        for seed in range(3):
+            values = {"nll_elbo": 100.0, "nll_joint": joint, "kl": gap / 4, "ppl_elbo": 90.0}
+            run_writer(tmp_path)("lstm-vae-avg", L, seed=seed, estimates=values)
+    figure = drawn(bounds, average_cells(collect([open_source(str(tmp_path / "study"))]).frame), "ptb")
+    assert any("apart" in text.get_text() for text in figure.axes[0].texts) == named

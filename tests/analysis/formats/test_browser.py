@@ -1,0 +1,185 @@
+"""The page in a real browser: headless Chromium, without a network."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from analysis.figures.draw import draw_all, draw_differences
+from analysis.formats.page.page import compare_page, report_page
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.report import compose
+from analysis.report.sentences import Sentences, best_runs
+from analysis.report.two_studies import compare_studies
+
+from ..conftest import HOSTILE, grid_writer
+
+chromium = os.environ.get("LVAE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+pytestmark = pytest.mark.skipif(
+    chromium is None, reason="no Chromium: apt-get install chromium, or name one in LVAE_CHROMIUM"
+)
+
+_FLAGS = (
+    "--no-sandbox",  # the tests may run as root, and open files of their own alone
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(_FLAGS), timeout=120_000)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("page")
+    grid_writer(place)()
+    report = compose(collect([open_source(str(place / "study"))]))
+    said = [Sentences(best, (HOSTILE,), ((HOSTILE, HOSTILE),)) for best in best_runs(report.cells, "ptb")]
+    page = report_page(report, draw_all(report.cells, ["ptb"], {}, {}), said, "python …")
+    (place / "report.html").write_text(page, encoding="utf-8")
+    return place / "report.html"
+
+
+class Opened:
+    """A page, with all that it said and asked for."""
+
+    def __init__(self, browser: Browser, path: Path, **options) -> None:
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        self.complaints: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.on("console", lambda message: self.complaints.append(f"console: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        self.page.on("request", lambda request: self.complaints.append(f"request: {request.url}"))
+        self.page.set_default_timeout(120_000)
+        self.page.goto(path.as_uri())
+        # The file itself is the one thing that is asked for; the icon is data:, and no request.
+        assert self.complaints.pop(0) == f"request: {path.as_uri()}"
+
+
+def column(page: Page, name: int) -> list[str]:
+    """The texts of a column of the first table, of the rows that are shown."""
+    rows = page.locator("table.numbers").first.locator("tbody tr:visible")
+    return [text.strip() for text in rows.locator(f"td:nth-child({name + 1})").all_inner_texts()]
+
+
+def test_it_opens_without_a_complaint_or_a_request_whatever_the_light(browser: Browser, path: Path) -> None:
+    grounds = {}
+    for scheme in ("light", "dark"):
+        opened = Opened(browser, path, color_scheme=scheme)
+        grounds[scheme] = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert opened.page.screenshot(full_page=True).startswith(b"\x89PNG")
+        assert opened.complaints == []
+    assert grounds == {"light": "rgb(254, 254, 254)", "dark": "rgb(22, 22, 24)"}
+
+
+def test_a_click_ranks_a_second_turns_and_a_third_restores(browser: Browser, path: Path) -> None:
+    opened = Opened(browser, path)
+    page = opened.page
+    table = page.locator("table.numbers").first
+    nll = table.locator("thead tr").last.locator("button").nth(1)
+    before = column(page, 1)
+
+    def numbers() -> list[float]:
+        return [float(text.partition("±")[0]) for text in column(page, 1) if text.strip("–")]
+
+    nll.click()
+    up = numbers()
+    assert up == sorted(up)
+    assert len(up) >= 10  # the paper's rows and ours, without their differences
+    nll.click()
+    assert numbers() == up[::-1]
+    assert table.locator("th[aria-sort=descending]").count() == 1
+    # Out of its section a row says which it belongs to.
+    assert "Kruengkrai 2019" in table.locator("tbody tr:visible").first.inner_text()
+    nll.click()
+    assert column(page, 1) == before
+    assert opened.complaints == []
+
+
+def test_a_row_without_the_number_stays_last_both_ways(browser: Browser, path: Path) -> None:
+    page = Opened(browser, path).page
+    kl = page.locator("table.numbers").first.locator("thead tr").last.locator("button").nth(2)
+    for _ in range(2):
+        kl.click()
+        found = column(page, 2)
+        assert "" in found
+        assert all(found[: found.index("")])
+        assert not any(found[found.index("") :])
+
+
+def test_pointing_focusing_and_tapping_show_what_stands_behind(browser: Browser, path: Path) -> None:
+    opened = Opened(browser, path)
+    page = opened.page
+    tip = page.locator("#tip")
+    assert tip.is_hidden()
+    number = page.locator("tr.ours td .tip").first
+    number.hover()
+    text = tip.inner_text()
+    assert text.startswith("n = 3, mean ")
+    assert "95% t interval [" in text
+    assert text.count("ptb__lstm-lm__standard__L0__seed") == 3
+    box, window = tip.bounding_box(), page.viewport_size
+    assert box
+    assert window
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= window["width"]
+    page.mouse.move(5, 5)
+    assert tip.is_hidden()
+    number.focus()
+    assert tip.is_visible()
+    page.keyboard.press("Escape")
+    assert tip.is_hidden()
+    phone = Opened(browser, path, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    phone.page.locator("tr.ours td .tip").first.tap()
+    assert phone.page.locator("#tip").inner_text() == text
+    assert opened.complaints == phone.complaints == []
+
+
+def test_a_phone_scrolls_tables_and_figures_and_not_the_page(browser: Browser, path: Path) -> None:
+    page = Opened(browser, path, viewport={"width": 360, "height": 740}, is_mobile=True).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert (
+        page.evaluate("Math.max(...[...document.querySelectorAll('.wide')].map(e => e.scrollWidth))") > 360
+    )
+
+
+def test_on_paper_it_is_light_and_nothing_is_cut(browser: Browser, path: Path) -> None:
+    page = Opened(browser, path, color_scheme="dark").page
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.locator("nav").is_hidden()
+    page.set_viewport_size({"width": 690, "height": 1000})  # A4 without its margins
+    ends = "all => all.map(each => each.getBoundingClientRect().right)"
+    assert max(page.locator("table, svg").evaluate_all(ends)) <= 690
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_two_studies_open_as_well(
+    browser: Browser, tmp_path: Path, small_grid: Callable[..., None]
+) -> None:
+    small_grid("a")
+    small_grid("b", 0.5, learning_rate=0.5)
+    compared = compare_studies(*(collect([open_source(str(tmp_path / name))]) for name in "ab"))
+    page = compare_page(compared, draw_differences(compared.comparisons), "python …")
+    (tmp_path / "compare.html").write_text(page, encoding="utf-8")
+    opened = Opened(browser, tmp_path / "compare.html")
+    opened.page.locator("table.numbers").first.locator("thead button").nth(3).click()
+    differences = [float(text) for text in column(opened.page, 3)]
+    assert differences == sorted(differences)
+    assert {0.0, 0.5} == set(differences)
+    opened.page.locator("td .tip").first.hover()
+    assert "n = 3" in opened.page.locator("#tip").inner_text()
+    assert opened.complaints == []

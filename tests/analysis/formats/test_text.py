@@ -1,0 +1,158 @@
+import csv
+import io
+import re
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from analysis.formats.files import csv_text
+from analysis.formats.latex import latex_escape, latex_table
+from analysis.formats.markdown import markdown_code, markdown_table
+from analysis.formats.terminal import print_table
+from analysis.formats.text import value_text
+from analysis.published import Derived, Fact
+from analysis.stats.cells import Average, Counts
+from analysis.stats.intervals import Interval
+from analysis.tables.csv_rows import Record
+from analysis.tables.table import Column, Difference, Line, Table, Value
+
+PLAIN, KL = Column("NLL"), Column("(KL)", parenthesised=True)
+FACT = Fact("2a", "ptb", "bowman2016", "lstm-lm", "LSTM-LM", 0, "standard", "nll", 100.0, None, 0)
+
+TABLE = Table(
+    "Table 9. A test",
+    (
+        Column("NLL", "standard"),
+        Column("(KL)", "standard", parenthesised=True),
+        Column("n", "standard"),
+        Column("NLL", "inputless"),
+        Column("word", "inputless", text=True),
+    ),
+    (
+        Line("heading", "Xu & Durrett 2018"),
+        Line("published", "LSTM-LM", (FACT, None, None, FACT, None)),
+        Line("heading", "Kruengkrai 2019"),
+        Line("ours", "  ours, max_epochs=3",
+             (Average(3, 101.25, 0.5, None), Average(3, 2.0, 0.1, None), "3/5", Counts(), "a | b")),
+        Line("ours", "  ours, max_epochs=4",
+             (Counts(failed=2, unfinished=3), None, "0/5", Derived(127.7), "")),
+        Line("difference", "  difference", (Difference(1.25), Difference(-0.04), None, None, None)),
+    ),
+    ("–: missing",),
+    (),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Average(5, 100.849, 0.251, 0.01), "100.8±0.3"),
+        (Average(1, 100.849, None, 0.01), "100.8"),
+        (FACT, "100"),
+        (replace(FACT, mean=10.0, decimals=1), "10.0"),
+        (replace(FACT, mean=84.6, std=2.4, decimals=1), "84.6±2.4"),
+        (Derived(127.7), "127.7†"),
+        (Difference(0.26), "+0.3"),
+        (Difference(-2.44), "-2.4"),
+        (Difference(-0.04), "0.0"),
+        (Interval(-1.25, 0.04), "[-1.2, 0.0]"),
+        (Counts(), "–"),
+        (Counts(done=0, failed=2, unfinished=3), "failed (2 of 5), unfinished (3 of 5)"),
+        (Counts(damaged=1), "damaged (1 of 1)"),
+        ("3/5", "3/5"),
+        (None, ""),
+    ],
+)
+def test_numbers_look_as_in_the_paper(value: Value, text: str) -> None:
+    assert value_text(value, PLAIN) == text
+
+
+def test_kl_is_in_parentheses_and_words_are_not() -> None:
+    assert value_text(Average(5, 1.5, 0.3, None), KL) == "(1.5±0.3)"
+    assert value_text(Difference(0.3), KL) == "(+0.3)"
+    assert value_text(Counts(failed=1), KL) == "failed (1 of 1)"
+
+
+def test_latex_specials_are_escaped() -> None:
+    assert latex_escape(r"a_b & 50% #1 {x} $ ~ ^ \ ± †") == (
+        r"a\_b \& 50\% \#1 \{x\} \$ \textasciitilde{} \textasciicircum{} \textbackslash{} "
+        r"$\pm$ $^\dagger$"
+    )
+
+
+def test_latex_rows_have_as_many_columns_as_the_tabular() -> None:
+    text = latex_table(TABLE)
+    body = re.sub(r"^%.*\n", "", text, flags=re.MULTILINE)
+    spec = re.search(r"\\begin\{tabular\}\{(\w+)\}", body)
+    assert spec
+    assert spec[1] == "lrrrrl"
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 2 + len(TABLE.lines)
+    for row in rows:
+        spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d+)\}", row)]
+        cells = len(re.findall(r"(?<!\\)&", row)) + 1
+        assert cells - len(spans) + sum(spans) == 6, row
+    assert body.isascii()
+    assert body.count(r"\begin{tabular}") == body.count(r"\end{tabular}") == 1
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\cmidrule(lr){2-4} \cmidrule(lr){5-6}"):
+        assert rule in body
+    assert r"\textit{Xu \& Durrett 2018}" in body
+    assert (
+        r"\quad ours, max\_epochs=3 & 101.2$\pm$0.5 & (2.0$\pm$0.1) & 3/5 & -- & a \textbar{} b \\" in body
+    )
+    assert r"\multicolumn{2}{r}{failed (2 of 5), unfinished (3 of 5)} & 0/5 & 127.7$^\dagger$ &" in body
+    assert r"$+1.2$ & $(0.0)$" in body
+
+
+def test_markdown_is_one_table_of_equal_rows() -> None:
+    rows = markdown_table(TABLE).splitlines()
+    assert len({len(row) for row in rows}) == 1
+    # A bar inside a cell would be a column more.
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {7}
+    assert rows[0].split("|")[2].strip() == "standard NLL"
+    assert re.fullmatch(r"\| -+ \| -+: \| -+: \| -+: \| -+: \| -+ \|", rows[1])
+    assert "**Kruengkrai 2019**" in rows[4]
+    assert r"a \| b" in rows[5]
+
+
+def test_markdown_code_cannot_be_left() -> None:
+    assert markdown_code("a `b` c") == "`a 'b' c`"
+
+
+def drawn(table: Table, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    print_table(console, table)
+    assert console.width == width
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_terminal_shows_groups_words_and_numbers() -> None:
+    lines = [line.rstrip() for line in drawn(TABLE, 100).splitlines()]
+    assert re.fullmatch(r" +standard +inputless", lines[0])
+    assert re.fullmatch(r" +NLL +\(KL\) +n +NLL  word", lines[1])
+    assert "101.2±0.5  (2.0±0.1)  3/5" in "\n".join(lines)
+    # A field of a variant and a status have lines of their own: columns are dear.
+    assert "    max_epochs=3" in lines
+    text = "\n".join(lines)
+    assert re.search(r"failed .*\n.*\(2 of 5\)\n *unfinished\n *\(3 of 5\)", text)
+
+
+def test_numbers_are_never_cut_off_in_a_narrow_window() -> None:
+    text = drawn(TABLE, 30)
+    assert "…" not in text
+    for number in ("101.2±0.5", "(2.0±0.1)", "127.7†", "+1.2"):
+        assert number in text
+
+
+def test_csv_has_a_row_a_record_and_nothing_where_there_is_no_number() -> None:
+    record = Record("2a", "ptb", "lstm-vae", 1, "standard", 'a="x", b', "", "nll", "nll_elbo", 2, 101.2895,
+                    bound="upper bound", done=2)  # fmt: skip
+    rows = list(csv.DictReader(io.StringIO(csv_text([replace(TABLE, records=(record, record))]))))
+    assert len(rows) == 2
+    assert rows[0]["variant"] == 'a="x", b'
+    assert (rows[0]["mean"], rows[0]["std"], rows[0]["bound"]) == ("101.2895", "", "upper bound")
+    assert list(rows[0])[:9] == [
+        "table", "dataset", "system", "num_samples", "setting", "variant", "source", "metric", "estimate",
+    ]  # fmt: skip

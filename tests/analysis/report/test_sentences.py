@@ -1,0 +1,100 @@
+"""The best run of each system speaks: a real run, trained for a few steps on the toy corpus."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.sentences import COUNT, Sentences, best_runs, sentences
+from analysis.stats.cells import average_cells
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.systems import recipe
+
+WriteRun = Callable[..., RunFolder]
+
+
+def told(study: Path, cache: Path | None = None) -> list[Sentences]:
+    frame = collect([open_source(str(study))]).frame
+    cells = average_cells(frame)
+    return sentences(best_runs(cells, "toy"), frame, cache=cache)
+
+
+def core(*arguments: str) -> bytes:
+    command = [sys.executable, "-m", "lvae_core", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, timeout=200).stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    study = tmp_path_factory.mktemp("trained")
+    config = replace(
+        recipe("lstm-vae", dataset="toy"), max_steps=3, max_epochs=1, iw_samples=2, mi_samples=2
+    )
+    config = replace(config, iw_exact_samples=0)
+    (study / "run.json").write_text(json.dumps(config.to_dict()))
+    command = [
+        sys.executable,
+        "-m",
+        "lvae_core",
+        "run",
+        str(study / "run.json"),
+        "--out",
+        str(study / "run"),
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    return study
+
+
+def test_a_run_says_what_generate_says_and_says_it_again_from_memory(trained: Path, tmp_path: Path) -> None:
+    (first,) = told(trained, tmp_path)
+    assert (len(first.prior), len(first.reconstructions), first.note) == (COUNT, COUNT, "")
+    command = [
+        sys.executable,
+        "-m",
+        "lvae_core",
+        "generate",
+        str(trained / "run"),
+        "--json",
+        "--count",
+        "4",
+    ]
+    said = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=200).stdout)
+    assert list(first.prior) == said["prior"]
+    assert [list(pair) for pair in first.reconstructions] == said["reconstructions"]
+    checkpoint = trained / "run" / "checkpoint.pt"
+    hidden = checkpoint.rename(trained / "run" / "hidden")
+    try:
+        assert told(trained, tmp_path) == [first]
+        (none,) = told(trained)
+        assert (none.prior, none.note) == ((), "there is no checkpoint beside its result")
+        # What was kept is of no use once it is damaged.
+        (kept,) = tmp_path.iterdir()
+        kept.write_text(kept.read_text()[:-1])
+        assert told(trained, tmp_path)[0].note == none.note
+        checkpoint.write_bytes(b"no checkpoint")
+        assert "no run folder with a finished epoch" in told(trained)[0].note
+    finally:
+        hidden.rename(checkpoint)
+
+
+def test_the_best_run_is_that_of_the_lowest_valid_nll_over_all_cells(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    def valid(nll: float, joint: float) -> dict[str, float]:
+        return {"nll_elbo": nll, "nll_joint": joint}
+
+    write_run("lstm-vae-avg", 2, seed=0, dataset="toy", estimates=valid(5.0, 12.0))
+    best = write_run("lstm-vae-avg", 2, seed=1, dataset="toy", estimates=valid(6.0, 11.0))
+    write_run("lstm-vae-avg", 3, seed=0, dataset="toy", estimates=valid(1.0, 13.0))
+    write_run("lstm-vae", 2, "inputless", dataset="toy", estimates={"nll_elbo": 9.0, "nll_iw": 8.0})
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    found = {each.cell.system: each for each in best_runs(cells, "toy")}
+    assert (found["lstm-vae-avg"].run, found["lstm-vae-avg"].nll) == (best.name, 11.0)
+    assert (found["lstm-vae"].estimate, found["lstm-vae"].label) == ("nll_iw", "LSTM-VAE L=2, inputless")
+    assert best_runs(cells, "ptb") == []

@@ -1,0 +1,109 @@
+"""Two studies side by side, against differences by hand."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.two_studies import Compared, compare_studies
+from analysis.tables.table import Difference
+from lvae_core.run_folder.folder import RunFolder
+
+WriteRun = Callable[..., RunFolder]
+
+
+def compared(tmp_path: Path) -> Compared:
+    return compare_studies(*(collect([open_source(str(tmp_path / name))]) for name in "ab"))
+
+
+def lines(told: Compared, heading: str) -> dict[str, tuple]:
+    """Label -> values of the lines under a heading."""
+    found: dict[str, tuple] = {}
+    for table in told.tables:
+        below = ""
+        for line in table.lines:
+            below = line.label if line.kind == "heading" else below
+            if line.kind == "ours" and below == heading:
+                found[line.label.strip()] = line.values
+    return found
+
+
+def test_the_difference_is_over_common_seeds_in_spite_of_equal_names(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    # The same configs, so the same run names in both: as after a change of code.
+    for study, values in (("a", {0: 100.0, 1: 101.0, 2: 102.0}), ("b", {1: 100.0, 2: 100.0, 3: 90.0})):
+        for seed, value in values.items():
+            write_run(seed=seed, study=study, estimates={"nll_elbo": value, "ppl_elbo": 50.0})
+    told = compared(tmp_path)
+    a, b, difference, interval, n, flip, _, below, words = lines(told, "standard, NLL (paper's)")[
+        "LSTM-VAE L=1"
+    ]
+    assert (a.mean, round(b.mean, 6), n) == (101.0, 96.666667, "2")
+    # Seeds 1 and 2: -1 and -2.
+    assert difference == Difference(-1.5)
+    # t with 1 degree of freedom: 12.7062 * 0.707107 / sqrt(2).
+    assert interval.half_width == pytest.approx(6.3531, abs=1e-4)
+    assert (flip, words) == ("0.5", "too few seeds")
+    # Of nine pairs of seeds all but two ties (100 = 100) have B lower: (7 + 2 / 2) / 9.
+    assert below == "0.89"
+    (record, *_) = told.tables[0].records
+    assert (record.kind, record.seeds, record.differences) == ("study", "1 2", "-1.0 -2.0")
+
+
+def test_studies_that_are_the_same_to_the_last_bit_are_called_so(
+    tmp_path: Path, small_grid: Callable[..., None]
+) -> None:
+    small_grid("a")
+    small_grid("b")
+    told = compared(tmp_path)
+    # 24 runs: NLL, valid NLL and PPL of each; KL and MI of the 18 with a latent variable.
+    assert told.notes == (
+        f"all {24 * 3 + 18 * 2} numbers of the common seeds are the same to the last bit",
+    )
+    assert told.comparisons[0].words != "significant at 5% after Holm"
+
+
+def test_what_was_changed_is_named_and_cells_of_other_configs_are_matched(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for study, rate in (("a", 1.0), ("b", 0.5)):
+        for seed in range(2):
+            folder = write_run(
+                seed=seed, study=study, learning_rate=rate, estimates={"nll_elbo": 100 * rate}
+            )
+            folder.write_json("provenance.json", {"attempts": [{"commit": study * 40}]})
+    write_run("lstm-lm", study="b")
+    told = compared(tmp_path)
+    assert lines(told, "standard, NLL (paper's)")["LSTM-VAE L=1"][2] == Difference(-50.0)
+    assert "learning_rate: 1 in A, 0.5, 1 in B" in told.notes
+    assert f"commit: {'a' * 10} in A; {'b' * 10} in B" in told.notes
+    assert "only study B has LSTM-LM on PTB, standard" in told.notes
+
+
+def test_variants_are_matched_by_what_tells_them_apart(tmp_path: Path, write_run: WriteRun) -> None:
+    for study in "ab":
+        for rate in (1.0, 0.5) if study == "a" else (0.5, 0.25):
+            for seed in range(2):
+                write_run(seed=seed, study=study, learning_rate=rate)
+    told = compared(tmp_path)
+    assert list(lines(told, "standard, NLL (paper's)")) == ["LSTM-VAE L=1 (learning_rate=0.5)"]
+    assert "only study A has LSTM-VAE L=1 (learning_rate=1) on PTB, standard" in told.notes
+
+
+def test_hours_are_compared_as_well(tmp_path: Path, write_run: WriteRun) -> None:
+    for study, seconds in (("a", 6300.0), ("b", 2700.0)):
+        for seed in range(2):
+            write_run(seed=seed, study=study, result={"train_seconds": seconds})
+    a, b, difference, *_ = lines(compared(tmp_path), "standard, device-hours a run")["LSTM-VAE L=1"]
+    assert (a.mean, b.mean, difference.value) == (2.0, 1.0, -1.0)
+
+
+def test_studies_without_a_common_seed_say_so(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(seed=0, study="a")
+    write_run(seed=1, study="b")
+    assert compared(tmp_path).notes == (
+        "the studies have no seed of a cell in common that is done in both",
+    )

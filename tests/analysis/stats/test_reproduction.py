@@ -1,0 +1,90 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from analysis.published import Fact
+from analysis.stats.cells import Average, average
+from analysis.stats.reproduction import RULE, judge
+
+# Printed as 100.0±0.3: the std may have been 0.35, so the margin is 0.7; the mean may be 0.05 off.
+FACT = Fact("2a", "ptb", "kruengkrai2019", "lstm-vae", "LSTM-VAE", 1, "standard", "nll", 100.0, 0.3, 1)
+
+
+def ours(*values: float) -> Average:
+    return average(np.arange(len(values)), np.array(values), np.full(len(values), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ((100.0, 100.1, 99.9, 100.1, 99.9), "reproduced"),
+        ((100.2, 100.3, 100.1, 100.3, 100.1), "reproduced"),
+        # However many and steady ours are, five published seeds tell the mean to 0.44 and no better.
+        ((100.35, 100.36, 100.34) * 30, "cannot tell"),
+        ((103.0, 103.1, 102.9, 103.1, 102.9), "worse"),
+        ((97.0, 97.1, 96.9, 97.1, 96.9), "better"),
+        ((99.0, 101.0, 100.0, 101.5, 98.5), "cannot tell"),
+        ((100.0,), "cannot tell"),
+    ],
+)
+def test_the_rule(values: tuple[float, ...], word: str) -> None:
+    assert judge(ours(*values), FACT).word == word
+
+
+def test_the_interval_is_welchs_with_all_that_rounding_hides() -> None:
+    sample = (100.2, 100.3, 100.1, 100.3, 100.1)
+    found = judge(ours(*sample), FACT)
+    expected = scipy.stats.ttest_ind_from_stats(
+        np.mean(sample), np.std(sample, ddof=1), 5, 100.0, 0.35, 5, equal_var=False
+    )
+    # SciPy gives no interval from summaries: t and p fix the error and the degrees of freedom, and one
+    # quantile of that distribution the interval. Here by Welch's own formula.
+    va, vb = np.var(sample, ddof=1) / 5, 0.35**2 / 5
+    freedom = (va + vb) ** 2 / (va**2 / 4 + vb**2 / 4)
+    half = scipy.stats.t.ppf(0.975, freedom) * np.sqrt(va + vb)
+    assert expected.statistic == pytest.approx(0.2 / np.sqrt(va + vb))
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx(
+        (0.2 - half - 0.05, 0.2 + half + 0.05)
+    )
+    assert found.margin == pytest.approx(0.7)
+    assert found.difference == pytest.approx(0.2)
+    printed = scipy.stats.ttest_ind_from_stats(
+        np.mean(sample), np.std(sample, ddof=1), 5, 100.0, 0.3, 5, equal_var=False
+    )
+    assert found.p == pytest.approx(printed.pvalue)
+
+
+def test_noise_of_ours_never_makes_it_easier() -> None:
+    steady = judge(ours(100.1, 100.2, 100.0, 100.2, 100.0), FACT)
+    noisy = judge(ours(100.1, 101.1, 99.1, 102.1, 98.1), FACT)
+    assert (steady.word, noisy.word) == ("reproduced", "cannot tell")
+    assert steady.margin == noisy.margin
+
+
+def test_the_kl_is_neither_better_nor_worse() -> None:
+    kl = dataclasses.replace(FACT, metric="kl", mean=2.0)
+    assert judge(ours(5.0, 5.1, 4.9), kl).word == "higher"
+    assert judge(ours(0.1, 0.2, 0.1), kl).word == "lower"
+    assert judge(ours(5.0, 5.1, 4.9), dataclasses.replace(FACT, metric="nll_iw", mean=2.0)).word == "worse"
+
+
+@pytest.mark.parametrize("change", [{"std": None}, {"source": "bowman2016"}])
+def test_what_was_published_without_seeds_cannot_be_told(change: dict[str, object]) -> None:
+    found = judge(ours(100.0, 100.1), dataclasses.replace(FACT, **change))  # type: ignore[arg-type]
+    assert (found.word, found.interval, found.margin, found.p) == ("cannot tell", None, None, None)
+
+
+def test_a_std_that_is_printed_as_nought_is_not_nought() -> None:
+    flat = dataclasses.replace(FACT, std=0.0)
+    found = judge(ours(100.0, 100.0, 100.0), flat)
+    assert found.margin == pytest.approx(0.1)
+    assert found.interval is not None
+    assert found.interval.half_width > 0.05
+
+
+def test_the_rule_in_words_names_every_verdict() -> None:
+    for word in ("reproduced", "better", "worse", "higher", "lower", "cannot tell", "two published"):
+        assert word in RULE

@@ -1,0 +1,190 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from analysis.published import Derived, Fact
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.stats.cells import Average, Cell, Counts, average_cells
+from analysis.tables.bounds import EXPLANATION, bounds_table, examples, missing_cells
+from analysis.tables.table import Difference, Table
+from lvae_core.run_folder.folder import RunFolder
+
+WriteRun = Callable[..., RunFolder]
+
+AVG = {
+    "nll_elbo": 97.0, "ppl_elbo": 84.0, "kl": 7.5, "nll_joint": 127.0, "ppl_joint": 330.0,
+    "nll_iw": 95.0, "ppl_iw": 76.0, "nll_iw_joint": 119.0, "ppl_iw_joint": 228.0,
+}  # fmt: skip
+VAE = {"nll_elbo": 102.0, "ppl_elbo": 105.0, "kl": 1.5, "nll_iw": 101.5, "ppl_iw": 102.0}
+LM = {"nll": 101.0, "ppl": 100.0}
+
+
+def cells(tmp_path: Path) -> list[Cell]:
+    return average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+
+
+def block(table: Table, label: str, heading: str = "standard") -> dict[str, list[object]]:
+    """The ways to count of one system: name -> the line's values, as numbers and words."""
+    labels = [line.label for line in table.lines]
+    start = labels.index(label, labels.index(heading))
+    lines = [table.lines[start]]
+    for line in table.lines[start + 1 :]:
+        if not line.label.startswith("  "):
+            break
+        lines.append(line)
+    return {line.label.strip(): [plain(value) for value in line.values] for line in lines if line.values}
+
+
+def plain(value: object) -> object:
+    if isinstance(value, Average | Fact | Derived):
+        return round(value.mean, 6)
+    return round(value.value, 6) if isinstance(value, Difference) else value
+
+
+def test_every_way_to_count_stands_with_its_word(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", estimates=LM)
+    write_run("lstm-vae", 1, estimates=VAE)
+    write_run("lstm-vae-avg", 5, estimates=AVG)
+    table = bounds_table(cells(tmp_path), "ptb")
+    # NLL, its interval, its distance to LSTM-LM, PPL, n, published (97.3 + 4 * 7.6 = 127.7 by hand), the
+    # word.
+    assert block(table, "LSTM-VAE-AVG L=5") == {
+        "ELBO, paper's": [97.0, None, -4.0, 84.0, "1", 97.3, "not a bound"],
+        "ELBO, joint": [127.0, None, 26.0, 330.0, "1", 127.7, "upper bound"],
+        "IW, paper's": [95.0, None, -6.0, 76.0, "1", 95.1, "not a bound"],
+        "IW, joint": [119.0, None, 18.0, 228.0, "1", None, "upper bound in expectation *"],
+    }
+    assert block(table, "LSTM-VAE L=1") == {
+        "ELBO": [102.0, None, 1.0, 105.0, "1", 102.5, "upper bound"],
+        "IW": [101.5, None, 0.5, 102.0, "1", 102.1, "upper bound in expectation *"],
+    }
+    assert block(table, "LSTM-LM") == {"LSTM-LM": [101.0, None, None, 100.0, "1", 100.8, "exact *"]}
+
+
+def test_the_tightest_valid_bound_is_marked_wherever_it_is(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-vae-avg", 5, estimates=AVG | {"nll_joint": 110.0})
+    ways = block(bounds_table(cells(tmp_path), "ptb"), "LSTM-VAE-AVG L=5")
+    assert [name for name, values in ways.items() if str(values[-1]).endswith("*")] == ["ELBO, joint"]
+    # Without a language model there is nothing to be compared with.
+    assert {values[2] for values in ways.values()} == {None}
+
+
+def test_one_sample_makes_the_average_an_ordinary_bound(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-vae-avg", 1, estimates=AVG)
+    ways = block(bounds_table(cells(tmp_path), "ptb"), "LSTM-VAE-AVG L=1")
+    assert [(name, values[-1]) for name, values in ways.items()] == [
+        ("ELBO", "upper bound"),
+        ("IW", "upper bound in expectation *"),
+    ]
+
+
+def test_published_numbers_without_a_run_get_their_bound_too(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", estimates=LM)
+    table = bounds_table(cells(tmp_path), "ptb")
+    # By hand from Table 2a, inputless: 113.8 + 9 * 9.6 = 200.2.
+    assert block(table, "LSTM-VAE-AVG L=10", "inputless") == {
+        "ELBO, paper's": [Counts(), None, None, None, None, 113.8, "not a bound"],
+        "ELBO, joint": [Counts(), None, None, None, None, 200.2, "upper bound"],
+    }
+    assert any(note.startswith("†") for note in table.notes)
+
+
+def test_a_failed_cell_says_so_once(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-vae-avg", 5, status="failed")
+    ways = block(bounds_table(cells(tmp_path), "ptb"), "LSTM-VAE-AVG L=5")
+    assert [values[0] for values in ways.values()] == [Counts(failed=1), None, None]
+
+
+def test_a_dataset_without_published_numbers_has_no_such_column(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-vae-avg", 5, dataset="pydocs", estimates=AVG)
+    table = bounds_table(cells(tmp_path), "pydocs")
+    names = ["NLL", "95%", "vs LM", "PPL", "n", "bound on -log p(x)"]
+    assert [column.name for column in table.columns] == names
+    assert all(len(line.values) in (0, 6) for line in table.lines)
+    assert not [note for note in table.notes if "†" in note]
+
+
+def test_the_distance_is_to_the_language_model_of_the_same_variant(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for epochs, lm, vae in [(3, 110.0, 111.0), (30, 100.0, 103.0)]:
+        write_run("lstm-lm", max_epochs=epochs, estimates={"nll": lm, "ppl": 1.0})
+        write_run("lstm-vae", 1, max_epochs=epochs, estimates={"nll_elbo": vae, "ppl_elbo": 1.0})
+    table = bounds_table(cells(tmp_path), "ptb")
+    assert block(table, "LSTM-VAE L=1, max_epochs=3")["ELBO"][2] == 1.0
+    assert block(table, "LSTM-VAE L=1, max_epochs=30")["ELBO"][2] == 3.0
+
+
+def test_records_hold_every_estimate(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-vae-avg", 5, estimates=AVG | {"mi": 6.0, "au": 12})
+    records = {r.metric: r for r in bounds_table(cells(tmp_path), "ptb").records if r.n}
+    assert set(records) == {*AVG, "mi", "au"}
+    assert records["nll_joint"].published_mean == pytest.approx(127.7)
+    assert records["nll_joint"].source == "derived from kruengkrai2019"
+    assert records["nll_joint"].difference == pytest.approx(-0.7)
+    assert records["ppl_elbo"].bound == "not a bound"
+    assert records["au"].bound is None
+
+
+def test_examples_tell_our_runs_with_their_numbers(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", estimates=LM)
+    write_run("lstm-vae-avg", 5, estimates=AVG)
+    write_run("lstm-vae-avg", 10, estimates=AVG | {"nll_elbo": 99.0})
+    ours, published = examples(cells(tmp_path), "ptb")
+    assert ours == (
+        "PTB standard, from these runs: LSTM-LM has 101.0 nats. LSTM-VAE-AVG L=5 has 97.0 by the paper's "
+        "convention, 4.0 less, which one seed cannot show to be a gain; by its tightest valid bound (IW, "
+        "joint) it has at most 119.0, no gain."
+    )
+    # Nothing inputless was run: Table 2a, 139.9±0.0 and 113.8±1.0, and 113.8 + 9 * 9.6. One side has no
+    # spread, so Welch's interval is that of the other's five seeds: 2.776 / sqrt 5 on either side.
+    assert published == (
+        "PTB inputless, from the published numbers: LSTM-LM has 139.9 nats. LSTM-VAE-AVG L=10 has 113.8 by "
+        "the paper's convention, a gain of 26.1±1.2; by its tightest valid bound (ELBO, joint) it has at "
+        "most 200.2, no gain."
+    )
+
+
+def test_examples_do_not_deny_a_gain_that_is_there(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, lm, avg in [(0, 101.0, 98.0), (1, 101.2, 98.4)]:
+        write_run("lstm-lm", seed=seed, dataset="toy", estimates=LM | {"nll": lm})
+        write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=AVG | {"nll_iw_joint": avg})
+    (sentence,) = examples(cells(tmp_path), "toy")
+    # Variances 0.02 and 0.08 over two seeds each: an error of sqrt(0.01 + 0.04), with degrees of freedom
+    # 0.05² / (0.01² + 0.04²) = 1.47, for which a table of t has 6.2.
+    assert sentence.endswith("it has at most 98.2, a gain of 2.9±1.4.")
+
+
+def test_examples_call_no_gain_what_seeds_could_have_done(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, lm, avg in [(0, 101.0, 100.0), (1, 103.0, 102.0)]:
+        write_run("lstm-lm", seed=seed, dataset="toy", estimates=LM | {"nll": lm})
+        write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=AVG | {"nll_iw_joint": avg})
+    (sentence,) = examples(cells(tmp_path), "toy")
+    # Variances of 2 over two seeds each: an error of sqrt 2, 2 degrees of freedom, t = 4.303.
+    assert sentence.endswith("1.0 less, no clear gain beside the noise of the seeds (±6.1).")
+
+
+def test_a_gain_that_would_print_as_nought_is_none(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", dataset="toy", estimates=LM)
+    write_run("lstm-vae-avg", 5, dataset="toy", estimates=AVG | {"nll_iw_joint": LM["nll"] - 0.04})
+    (sentence,) = examples(cells(tmp_path), "toy")
+    assert sentence.endswith("101.0, no gain.")
+
+
+def test_the_explanation_names_every_word_of_the_table() -> None:
+    text = " ".join(EXPLANATION)
+    for word in ("exact", "upper bound", "not a bound", "upper bound in expectation", "joint", "IW"):
+        assert word in text
+
+
+def test_cells_of_the_paper_without_a_run(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm")
+    write_run("lstm-vae", 1, "inputless", status="failed")
+    missing = missing_cells(cells(tmp_path), "ptb")
+    assert len(missing) == 10
+    assert ("lstm-vae", 1, "standard") in [(c.system, c.num_samples, c.setting) for c in missing]
+    assert missing_cells([], "pydocs") == []

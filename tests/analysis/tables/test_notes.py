@@ -1,0 +1,102 @@
+from collections.abc import Callable
+from pathlib import Path
+
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.stats.cells import average_cells
+from analysis.tables.notes import dataset_notes
+from lvae_core.run_folder.folder import RunFolder, Study
+
+WriteRun = Callable[..., RunFolder]
+
+YAHOO = {"embedding_size": 512, "hidden_size": 1024}
+YAHOO_TEST = {"sentences": 10000, "tokens": 798673}
+
+
+def notes(tmp_path: Path, dataset: str = "ptb") -> list[str]:
+    frame = collect([open_source(str(tmp_path / "study"))]).frame
+    return dataset_notes(frame, average_cells(frame), dataset)
+
+
+def test_nothing_is_said_where_all_is_as_in_the_paper(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm")
+    write_run("lstm-vae-avg", 5)
+    write_run("lstm-vae-avg", 5, dataset="yahoo", result=YAHOO_TEST, **YAHOO)
+    assert notes(tmp_path, "ptb") == []
+    assert notes(tmp_path, "yahoo") == []
+
+
+def test_variants_are_named(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(max_epochs=3)
+    write_run(max_epochs=30)
+    assert notes(tmp_path)[0] == (
+        "LSTM-VAE L=1 was run in 2 variants (max_epochs=3; max_epochs=30): "
+        "each has a row of its own and they are never averaged together"
+    )
+
+
+def test_a_latent_variable_that_tells_nothing_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, mi in [(0, 0.15), (1, 0.03)]:
+        write_run(seed=seed, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": mi})
+    write_run("lstm-vae-avg", 5, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": 0.11})
+    assert notes(tmp_path) == [
+        "posterior collapse, z tells next to nothing of a sentence (mutual information under 0.1 nats): "
+        "LSTM-VAE L=1 standard; in effect these are language models"
+    ]
+
+
+def test_a_protocol_other_than_the_papers_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", max_epochs=3)
+    write_run("lstm-vae", seed=0, max_epochs=3)
+    write_run("lstm-vae", seed=1, max_epochs=3, status="failed")
+    write_run("lstm-vae", dataset="yahoo", result=YAHOO_TEST, **YAHOO | {"hidden_size": 256})
+    assert notes(tmp_path) == [
+        "not run as in the paper: max_epochs=3 instead of 30 (2 of 2 runs); "
+        "the differences to the published numbers include this"
+    ]
+    assert "hidden_size=256 instead of 1024 (1 of 1 runs);" in notes(tmp_path, "yahoo")[0]
+
+
+def test_another_test_split_than_the_published_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(seed=0)
+    write_run(seed=1, result={"tokens": 82429})
+    same, published = notes(tmp_path)
+    assert same == (
+        "not all runs have the same test split, so their numbers do not compare: "
+        "3,761 sentences and 82,430 tokens in 1 runs; 3,761 sentences and 82,429 tokens in 1 runs"
+    )
+    assert published.startswith(
+        "not the published test split (3,761 sentences, 82,430 tokens) in 1 of 2 runs"
+    )
+
+
+def test_rows_that_were_not_run_alike_are_named_where_there_is_no_paper(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-lm", dataset="pydocs", max_epochs=3)
+    write_run("lstm-vae", 5, dataset="pydocs", max_epochs=4)
+    assert notes(tmp_path, "pydocs") == [
+        "not all rows were run alike: max_epochs=3 in LSTM-LM; max_epochs=4 in LSTM-VAE L=5"
+    ]
+
+
+def test_a_seed_that_counts_twice_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+    folder = write_run()
+    result = folder.read_json("result.json") or {}
+    for digit in "12":
+        older = folder.name[:-8] + digit * 8
+        copy = Study(str(tmp_path / "study")).run(older)
+        copy.write_json("result.json", result | {"fingerprint": digit * 64})
+    assert "1 runs repeat a seed of their cell under another version of the code" in notes(tmp_path)
+
+
+def test_the_monte_carlo_error_is_the_largest_of_an_nll(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-vae", 1, estimates={"nll_elbo": (100.0, 0.02), "ppl_elbo": (90.0, 0.9)})
+    write_run("lstm-vae", 5, estimates={"nll_elbo": (100.0, 0.034), "kl": (3.0, 0.5)})
+    assert notes(tmp_path) == ["Monte Carlo standard error of a run's NLL: at most 0.034 nats"]
+
+
+def test_runs_trained_on_different_data_are_named(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", data="a" * 64)
+    write_run("lstm-vae", data="b" * 64)
+    assert notes(tmp_path)[0].startswith("not all runs were trained on the same data")

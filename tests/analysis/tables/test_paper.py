@@ -1,0 +1,181 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from analysis.published import Fact
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.stats.cells import Average, Cell, Counts, average_cells
+from analysis.tables.paper import table2, table3
+from analysis.tables.table import Difference, Line, Table
+from lvae_core.run_folder.folder import RunFolder
+
+WriteRun = Callable[..., RunFolder]
+
+
+def cells(tmp_path: Path) -> list[Cell]:
+    return average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+
+
+def after(table: Table, label: str, heading: str = "Kruengkrai 2019") -> list[Line]:
+    """A row's line and those that stand under it."""
+    labels = [line.label for line in table.lines]
+    start = labels.index(label, labels.index(heading))
+    end = start + 1
+    while end < len(table.lines) and table.lines[end].label.startswith("  "):
+        end += 1
+    return list(table.lines[start:end])
+
+
+def means(line: Line) -> list[object]:
+    return [
+        value.mean
+        if isinstance(value, Average | Fact)
+        else round(value.value, 9)
+        if isinstance(value, Difference)
+        else value
+        for value in line.values
+    ]
+
+
+def test_table_2_has_ours_and_the_difference_under_the_published(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed, nll in enumerate([95.0, 97.0]):
+        write_run("lstm-vae-avg", 5, seed=seed, estimates={"nll_elbo": nll, "kl": 8.0, "ppl_elbo": 80.0})
+    table = table2(cells(tmp_path), "ptb")
+    published, ours, difference = after(table, "LSTM-VAE-AVG L=5‡")
+    assert means(published) == [97.3, 7.6, 84.6, None, 118.8, 10.6, 225.8, None]
+    assert (ours.kind, ours.label) == ("ours", "  ours")
+    assert means(ours) == [96.0, 8.0, 80.0, "2", Counts(), None, Counts(), None]
+    # By hand: 96 - 97.3, 8 - 7.6, 80 - 84.6.
+    assert means(difference) == [-1.3, 0.4, -4.6, None, None, None, None, None]
+
+
+def test_table_2_follows_the_paper_row_by_row(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run()
+    write_run(dataset="yahoo")
+    found = cells(tmp_path)
+    ptb, yahoo = table2(found, "ptb"), table2(found, "yahoo")
+    assert "2a" in ptb.title
+    assert "2b" in yahoo.title
+    rows = [line.label for line in ptb.lines if line.kind in ("heading", "published")]
+    assert rows == [
+        "Bowman et al. 2016", "LSTM-LM", "LSTM-VAE L=1",
+        "Xu & Durrett 2018", "LSTM-LM", "LSTM-VAE L=1", "LSTM-vMF-VAE L=1",
+        "Kruengkrai 2019", "LSTM-LM", "LSTM-VAE L=1", "LSTM-VAE L=5", "LSTM-VAE L=10",
+        "LSTM-VAE-AVG L=5‡", "LSTM-VAE-AVG L=10‡",
+    ]  # fmt: skip
+    headings = [line.label for line in yahoo.lines if line.kind == "heading"]
+    assert headings == ["Yang et al. 2017", "Kim et al. 2018", "Kruengkrai 2019"]
+    assert [(c.group, c.name) for c in ptb.columns] == [
+        (setting, name) for setting in ("standard", "inputless") for name in ("NLL", "(KL)", "PPL", "n")
+    ]
+    # Cited rows stand alone: nothing of ours is laid beside them.
+    assert [line.kind for line in ptb.lines[:7]].count("ours") == 0
+
+
+def test_the_language_model_is_compared_by_its_exact_numbers(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", estimates={"nll": 101.0, "ppl": 100.0})
+    published, ours, difference = after(table2(cells(tmp_path), "ptb"), "LSTM-LM")
+    assert means(published)[:4] == [100.8, None, 99.4, None]
+    assert means(ours)[:4] == [101.0, None, 100.0, "1"]
+    assert means(difference)[:4] == [0.2, None, 0.6, None]
+
+
+def test_missing_failed_and_unfinished_cells(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed in range(5):
+        write_run("lstm-vae", 5, seed=seed, status="failed" if seed < 2 else "unfinished")
+        write_run("lstm-vae", 10, seed=seed, status="done" if seed < 3 else "failed")
+    table = table2(cells(tmp_path), "ptb")
+    _, nothing = after(table, "LSTM-VAE L=1")
+    assert nothing.values == (Counts(), None, Counts(), None) * 2
+    _, failed = after(table, "LSTM-VAE L=5")
+    assert failed.values[:4] == (Counts(failed=2, unfinished=3), None, None, "0/5")
+    _, partly, _ = after(table, "LSTM-VAE L=10")
+    assert partly.values[3] == "3/5"
+    (note,) = [note for note in table.notes if "missing" in note]
+    assert "failed (2 of 5)" in note
+
+
+def test_variants_have_a_row_each(tmp_path: Path, write_run: WriteRun) -> None:
+    for epochs, nll in [(3, 110.0), (30, 103.0)]:
+        write_run(max_epochs=epochs, estimates={"nll_elbo": nll})
+    lines = after(table2(cells(tmp_path), "ptb"), "LSTM-VAE L=1")
+    assert [(line.label, means(line)[0]) for line in lines] == [
+        ("LSTM-VAE L=1", 102.5),
+        ("  ours, max_epochs=3", 110.0),
+        ("  difference", 7.5),
+        ("  ours, max_epochs=30", 103.0),
+        ("  difference", 0.5),
+    ]
+
+
+def test_a_dataset_that_nobody_published_has_ours_alone(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", dataset="pydocs")
+    write_run("lstm-vae", 1, dataset="pydocs", max_epochs=3)
+    write_run("lstm-vae", 1, dataset="pydocs", max_epochs=4)
+    table = table2(cells(tmp_path), "pydocs")
+    assert [(line.kind, line.label) for line in table.lines if any(line.values)] == [
+        ("ours", "LSTM-LM"),
+        ("ours", "  max_epochs=3"),
+        ("ours", "  max_epochs=4"),
+    ]
+    # A setting that was not run has no columns there.
+    assert {column.group for column in table.columns} == {"standard"}
+
+
+def test_a_system_that_the_paper_has_not_comes_last(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-vae", 2)
+    write_run("my-vae", 3)
+    labels = [line.label for line in table2(cells(tmp_path), "ptb").lines]
+    assert labels[-3:] == ["not in the paper's table", "LSTM-VAE L=2", "my-vae L=3"]
+
+
+def test_table_3_has_the_datasets_side_by_side(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-vae-avg", 10, estimates={"nll_elbo": 94.0, "nll_iw": 92.0})
+    write_run("lstm-vae-avg", 10, "inputless", estimates={"nll_elbo": 1.0, "nll_iw": 1.0})
+    write_run("lstm-lm")
+    table = table3(cells(tmp_path), ["ptb", "yahoo"])
+    assert [(c.group, c.name) for c in table.columns] == [
+        (group, name) for group in ("PTB", "Yahoo") for name in ("NLL", "IW", "n")
+    ]
+    assert means(table.lines[1]) == [None, None, None, 328.4, 326.7, None]
+    assert table.lines[1].label == "LSTM-VAE-AIN+anneal L=1"
+    published, ours, difference = after(table, "LSTM-VAE-AVG L=10‡")
+    assert means(published) == [94.3, 91.7, None, 328.5, 324.9, None]
+    assert means(ours) == [94.0, 92.0, "1", Counts(), Counts(), None]
+    assert means(difference) == [-0.3, 0.3, None, None, None, None]
+    # Nothing latent, nothing to weigh; and the paper's table is of the standard setting.
+    assert not [line for line in table.lines if "LSTM-LM" in line.label]
+
+
+def test_records_have_all_digits_and_every_count(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, nll in enumerate([100.123, 102.456]):
+        write_run(
+            seed=seed, estimates={"nll_elbo": (nll, 0.02), "kl": 1.0, "ppl_elbo": 90.0, "mi": 0.5, "au": 2}
+        )
+    write_run(seed=2, status="failed")
+    table = table2(cells(tmp_path), "ptb")
+    ours = {r.metric: r for r in table.records if r.system == "lstm-vae" and r.n}
+    assert set(ours) == {"nll", "kl", "ppl", "mi", "au"}
+    nll = ours["nll"]
+    assert (nll.estimate, nll.bound, nll.n) == ("nll_elbo", "upper bound", 2)
+    assert nll.mean == pytest.approx(101.2895)
+    assert nll.std == pytest.approx(2.333 / 2**0.5)
+    assert nll.mc_stderr == pytest.approx(0.02 / 2**0.5)
+    assert (nll.values, nll.mc_stderrs, nll.seeds) == ("100.123 102.456", "0.02 0.02", "0 1")
+    assert (nll.minimum, nll.maximum) == (100.123, 102.456)
+    assert nll.stderr == pytest.approx(2.333 / 2)
+    # Student's t of one degree of freedom has its quantile at 12.706.
+    assert nll.t_low == pytest.approx(101.2895 - 12.706 * 2.333 / 2, abs=1e-3)
+    assert nll.verdict == "cannot tell"
+    assert (nll.published_mean, nll.published_std, nll.source) == (102.5, 0.2, "kruengkrai2019")
+    assert nll.difference == pytest.approx(-1.2105)
+    assert (nll.done, nll.failed, nll.unfinished, nll.damaged) == (2, 1, 0, 0)
+    assert ours["mi"].published_mean is None
+    # Every published number is there once, beside ours or alone.
+    published = [r for r in table.records if r.published_mean is not None]
+    assert len(published) == 60
+    assert sum(r.source == "bowman2016" for r in published) == 10

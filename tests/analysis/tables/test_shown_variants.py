@@ -1,0 +1,76 @@
+"""Which variants of a row are shown where there are too many, and that all are in the CSV files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.formats.files import csv_text
+from analysis.reading.collect import Runs, collect
+from analysis.reading.sources import open_source
+from analysis.report.report import compose
+from analysis.stats.cells import average_cells, with_bootstrap
+from analysis.tables.csv_rows import Record
+from analysis.tables.shown_variants import MOST_VARIANTS, choice_notes, leading, mark_shown
+
+from ..conftest import WriteRun
+
+RATES = [1.0 + k for k in range(MOST_VARIANTS + 3)]
+
+
+@pytest.fixture
+def runs(tmp_path: Path, write_run: WriteRun) -> Runs:
+    """Standard is best at the highest rates, inputless at the lowest; one variant has no finished run."""
+    for rate in RATES:
+        for seed in range(2):
+            write_run(seed=seed, estimates={"nll_elbo": 200 - rate, "ppl_elbo": 9.0}, learning_rate=rate)
+            write_run(
+                seed=seed,
+                setting="inputless",
+                estimates={"nll_elbo": 300 + rate, "ppl_elbo": 9.0},
+                learning_rate=rate,
+            )
+    write_run(status="failed", learning_rate=0.5)
+    return collect([open_source(str(tmp_path / "study"))])
+
+
+def test_settings_take_turns_and_share_their_variants(runs: Runs) -> None:
+    cells = average_cells(runs.frame)
+    chosen = leading(cells, 4)
+    assert {cell.variant for cell in chosen} == {
+        "learning_rate=1", "learning_rate=2", "learning_rate=14", "learning_rate=15",
+    }  # fmt: skip
+    assert len(chosen) == 8
+    assert chosen == [cell for cell in cells if cell in chosen]
+    assert leading(cells, len(RATES) + 1) == cells
+    # What has no number comes last.
+    assert all(cell.variant != "learning_rate=0.5" for cell in leading(cells, len(RATES)))
+
+
+def test_tables_show_the_leading_and_files_have_all(runs: Runs) -> None:
+    report = compose(runs)
+    (table,) = report.table2
+    shown = {line.label.rpartition("=")[2] for line in table.lines if "learning_rate=" in line.label}
+    assert len(shown) == MOST_VARIANTS
+    rows = list(csv.DictReader(io.StringIO(csv_text(report.table2, Record))))
+    assert {row["variant"] for row in rows if row["n"] == "2"} == {f"learning_rate={r:g}" for r in RATES}
+    assert {row["variant"] for row in rows if row["failed"] == "1"} == {"learning_rate=0.5"}
+    (told,) = choice_notes(report.cells, "ptb")
+    assert told.startswith(
+        f"variants with the lowest valid NLL only: {MOST_VARIANTS} of {len(RATES) + 1} ("
+    )
+    assert all(told in table.notes for table in report.comparisons)
+
+
+def test_only_what_is_shown_is_resampled(runs: Runs) -> None:
+    cells = with_bootstrap(mark_shown(average_cells(runs.frame), 2), np.random.default_rng(0))
+    for cell in cells:
+        assert all((average.bca is not None) == cell.shown for average in cell.averages.values())
+
+
+def test_nothing_is_said_where_all_is_shown(runs: Runs) -> None:
+    assert list(choice_notes(average_cells(runs.frame), "ptb")) == []
