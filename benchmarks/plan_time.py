@@ -26,8 +26,8 @@ from speed.present import machine
 from lvae_core.config import RunConfig, fingerprint
 from lvae_core.run_folder.folder import Study, metrics_sha256
 from lvae_core.run_folder.names import run_name
-from sweeps.grid import Grid
-from sweeps.plan import make_plan
+from sweeps.planning.grid import Grid
+from sweeps.planning.plan import make_plan
 
 DATA = hashlib.sha256(b"no data").hexdigest()
 ROWS = [

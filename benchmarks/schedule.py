@@ -31,12 +31,12 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus, Split
 from lvae_core.data.vocabulary import Vocabulary
 from lvae_core.errors import InputError
+from lvae_core.model.counts import amount, operations
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import RunName
-from sweeps.estimate import clock
-from sweeps.grid import PRESETS
-from sweeps.schedule import Work, longest_first, lower_bound, schedule
-from sweeps.work import amount, operations
+from sweeps.planning.durations import clock
+from sweeps.planning.grid import PRESETS
+from sweeps.planning.list_scheduling import Work, longest_first, lower_bound, schedule
 
 RANDOM_ORDERS = 200
 
@@ -120,7 +120,7 @@ def finished(study: Study) -> Times:
 
 def measured(configs: Sequence[RunConfig], say: Callable[[str], None]) -> Times:
     """Probe each cell here, one after the other."""
-    from sweeps.probe import Probe
+    from sweeps.packing.probe import Probe
 
     cells = list({config.cell: config for config in configs}.values())
     corpora = {name: synthetic(name, counts) for name, counts in PUBLISHED.items()}

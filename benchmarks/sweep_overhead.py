@@ -36,8 +36,8 @@ from lvae_core.data.corpus import load
 from lvae_core.run_folder.folder import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from sweeps.grid import Grid
-from sweeps.plan import make_plan
+from sweeps.planning.grid import Grid
+from sweeps.planning.plan import make_plan
 
 ONE_STEP = ("max_steps=1", "embedding_size=4", "hidden_size=4", "iw_samples=2", "mi_samples=2")
 SCRIPT = Path(__file__).parents[1] / "sweeps" / "paper_grid.py"

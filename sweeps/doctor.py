@@ -28,12 +28,12 @@ from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import Study
 from lvae_core.systems import recipe
-from sweeps import cluster_file
-from sweeps.findings import Demand, Finding
+from sweeps.checks import cluster_file
+from sweeps.checks.findings import Demand, Finding
+from sweeps.checks.study import look_over
+from sweeps.launching.display import console
 from sweeps.options import LaunchOptions
-from sweeps.overview import look_over
-from sweeps.progress import console
-from sweeps.sizes import corpus_bytes, in_words
+from sweeps.planning.sizes import corpus_bytes, in_words
 
 _arg = tyro.conf.arg
 
@@ -132,8 +132,8 @@ def examine(options: Options) -> list[Finding]:
         found += _run_folders(study)
 
     # Ray takes seconds to import, and an option that cannot be used needs none.
-    from sweeps.cluster import cluster
-    from sweeps.preflight import preflight
+    from sweeps.checks.preflight import preflight
+    from sweeps.cluster.connect import cluster
 
     demand = Demand(cpus=options.cpus_per_run, gpus=options.gpus_per_run, corpora=corpora)
     with leaving_no_folder(study.url), cluster(options.address, object_bytes=sum(corpora.values())):

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 import tyro
 
-from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import Study
-from lvae_core.storage.retrying import outages_in_lines
-from sweeps.plan import PlannedRun
-from sweeps.progress import Display
-from sweeps.resources import Resources
-from sweeps.wandb_mirror.driver import Mode
+from sweeps.planning.resources import Resources
 
 arg = tyro.conf.arg
 preset = partial(arg, help_behavior_hint="(default: the preset's)")
@@ -122,83 +110,4 @@ def at_least_one(option: str, value: int | None) -> None:
         raise InputError(f"{option} {value}: must be at least 1")
 
 
-class Launch(Protocol):
-    """Does runs on the Ray that is connected; see :func:`sweeps.launch.launch`."""
-
-    def __call__(
-        self, runs: Sequence[PlannedRun], display: Display, until: Mapping[str, int] | None = None
-    ) -> bool:
-        """Returns whether it went through to the end; ``until``: run -> epoch after which it pauses."""
-
-
-@contextlib.contextmanager
-def on_ray(
-    options: LaunchOptions,
-    expected: Sequence[PlannedRun],
-    corpora: Mapping[str, Corpus],
-    study: Study,
-    say: Callable[[str], None],
-) -> Iterator[Launch]:
-    """Be connected to Ray inside the ``with`` block, and be able to launch there.
-
-    Args:
-        options: where and how.
-        expected: all that are to be launched, or as many others that need as much room.
-        corpora: theirs, by the datasets that the configs name.
-        study: theirs; its folder exists.
-        say: told of probes.
-
-    Raises:
-        InputError: there is no such Ray, or something in it would break runs.
-    """
-    # Ray and torch take seconds to import: only where there is something to start.
-    from lvae_core.training.runtime import Runtime
-    from sweeps.launch import launch
-    from sweeps.secrecy import keys_stay_here
-    from sweeps.session import connected
-
-    runtime = Runtime(
-        checkpoint_epochs=options.checkpoint_epochs, checkpoint_seconds=60.0 * options.checkpoint_minutes
-    )
-    resources = options.resources()
-
-    def start(runs: Sequence[PlannedRun], display: Display, until: Mapping[str, int] | None = None) -> bool:
-        with display:
-            return launch(
-                runs, corpora, study, resources, display, given=given, runtime=runtime, until=until
-            )
-
-    on_ray = connected(options.address, expected, corpora, study, resources, auto=options.auto, say=say)
-    with on_ray as given, keys_stay_here():
-        yield start
-
-
-def exit_status(command: Callable[[], int]) -> int:
-    """What ``command`` returns; 2 and a line for input that cannot be used, 130 where it is stopped."""
-    try:
-        with outages_in_lines(), _sigterm_interrupts():
-            return command()
-    except InputError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped at once; the same command goes on from the last checkpoints", file=sys.stderr)
-        return 130
-
-
-@contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Take SIGTERM for a Ctrl-C, also where no launch is there to see it: what was started is ended."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+Mode = Literal["disabled", "offline", "online"]

@@ -22,19 +22,19 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
+from lvae_core.command import exit_status
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import Study
 from lvae_core.storage.retrying import STORE_PATIENCE
-from sweeps.closing import print_next
-from sweeps.cost import cell_costs, inform, print_costs
-from sweeps.grid import PRESETS, Grid
-from sweeps.lookup import load_corpora, look_up
-from sweeps.options import Flag, LaunchOptions, arg, at_least_one, exit_status, preset
-from sweeps.plan import Plan, PlannedRun
-from sweeps.progress import console
-from sweeps.resources import Resources
-from sweeps.sweep import sweep, tell_damages, to_do
+from sweeps.launching.display import console
+from sweeps.options import Flag, LaunchOptions, arg, at_least_one, preset
+from sweeps.planning.cost import cell_costs, print_costs
+from sweeps.planning.grid import PRESETS, Grid
+from sweeps.planning.loading import inform, load_corpora, look_up
+from sweeps.planning.plan import Plan, PlannedRun
+from sweeps.planning.resources import Resources
+from sweeps.sweep import print_next, sweep, tell_damages, to_do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,7 @@ def dry_run(
     given: Mapping[str, Resources] = {}
     if options.launch.auto and todo:
         study.check_writable()
-        from sweeps.session import connected
+        from sweeps.launching.session import connected
 
         say = partial(out.print, markup=False, soft_wrap=True)
         needs = (todo, corpora, study, options.launch.resources())

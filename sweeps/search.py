@@ -14,56 +14,40 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import tyro
 from rich.console import Console
 
-from analysis.figures import style, trials
-from analysis.formats.files import write_files
 from analysis.formats.terminal import table as print_table
-from analysis.reading.collect import collect
-from analysis.reading.sources import open_source
-from analysis.report.report import RESAMPLING_SEED
-from analysis.stats.cells import Cell, average_cells
-from analysis.stats.comparisons import compare_family
-from analysis.tables.comparisons import reach_notes, verdict_values
-from analysis.tables.table import Column, Difference, Line, Table
+from analysis.report.search_points import compare_points
+from lvae_core.command import exit_status
 from lvae_core.config import RunConfig, apply_settings
 from lvae_core.data.corpus import Corpus
 from lvae_core.run_folder.folder import Study
 from lvae_core.storage.retrying import STORE_PATIENCE
-from sweeps.closing import RETRY, failure_table, print_next
-from sweeps.lookup import load_corpora
-from sweeps.options import Launch, exit_status, on_ray
-from sweeps.plan import PlannedRun
-from sweeps.progress import Display, console
-from sweeps.propose import Trial
-from sweeps.search_options import Options
-from sweeps.search_tables import (
-    csv_text,
-    is_recipe,
+from sweeps.launching.display import Display, console
+from sweeps.launching.session import Launch, on_ray
+from sweeps.planning.loading import load_corpora
+from sweeps.planning.plan import PlannedRun
+from sweeps.sweep import Swept, on_wandb, print_next, sweep, tell_damages
+from sweeps.trials.options import Options
+from sweeps.trials.proposals import Trial
+from sweeps.trials.report import is_worth_running, print_outcome, write_trials
+from sweeps.trials.search import Search
+from sweeps.trials.space import largest, parse_space
+from sweeps.trials.tables import (
     rules_text,
-    settings,
     space_table,
     trials_table,
     values_text,
 )
-from sweeps.space import Values, choices_of, is_log, largest, parse_space, text_of
-from sweeps.sweep import Swept, on_wandb, sweep, tell_damages
-from sweeps.trials import Search
 
 CHEAP = ("iw_samples=2", "iw_exact_samples=0", "mi_samples=2")
 """Of a trial: its test estimates are not looked at, so they cost as little as they can."""
-
-METRIC = "nll_valid"
-"""What points are compared by on fresh seeds: the tightest of their bounds that are bounds."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,9 +94,9 @@ def run(options: Options, *, again: str) -> int:
         out.print(trials_table(search))
     best = search.best(options.best)
     if went_through:
-        failed = _close(search, best, out)
-        _write(options, search, out)
-    if went_through and options.fresh_seeds and _worth_running(search, best, out):
+        failed = print_outcome(search, best, out)
+        write_trials(options, search, out)
+    if went_through and options.fresh_seeds and is_worth_running(search, best, out):
         swept = _run_anew(options, base, best, corpora, out)
         went_through, failed = not swept.interrupted, failed or swept.failed
     if not went_through:
@@ -137,78 +121,6 @@ def _search(
             return stack.enter_context(on_ray(options.launch, expected, corpora, study, display.say))
 
         return search.go_on(launch, display)
-
-
-def _close(search: Search, best: Sequence[Trial], out: Console) -> bool:
-    """Print what has failed, and the best; returns whether any trial has failed.
-
-    That a loss diverges at some point of the space is a finding, not a failure.
-    """
-    runs = {run.name: run for run in search.plan.runs}
-    names = [search.name(trial.values) for trial in search.known if trial.state == "failed"]
-    failures = {name: runs[name].failure or search.board.failures.get(name, {}) for name in names}
-    if failures:
-        out.print(failure_table(failures))
-        out.print(RETRY)
-    if best:
-        point = shlex.join(settings(best[0].values))
-        out.print(f"best: trial {best[0].number}, {point}", markup=False, soft_wrap=True)
-    return bool(failures)
-
-
-def _worth_running(search: Search, best: Sequence[Trial], out: Console) -> bool:
-    """Whether there is anything to compare with the recipe; says so where there is not."""
-    if best and all(is_recipe(search, trial.values) for trial in best):
-        out.print("no trial is better than the recipe: there is nothing to run anew")
-        return False
-    return bool(best)
-
-
-def _points(search: Search) -> list[trials.Point]:
-    """What can be drawn: all but the trials that failed for no fault of their own."""
-    points = []
-    for trial in search.known:
-        if trial.state == "diverged":
-            points.append(trials.Point(_placed(search, trial.values), math.inf))
-        elif trial.scores and trial.state in ("done", "dropped"):
-            dropped = trial.state == "dropped"
-            points.append(trials.Point(_placed(search, trial.values), trial.scores[-1], dropped))
-    return points
-
-
-def _placed(search: Search, values: Values) -> dict[str, Any]:
-    """Field -> number, or place among its choices; without what is none of them."""
-    placed = {}
-    for field, distribution in search.space.items():
-        choices = choices_of(distribution)
-        if not choices:
-            placed[field] = values[field]
-        elif values[field] in choices:
-            placed[field] = choices.index(values[field])
-    return placed
-
-
-def _write(options: Options, search: Search, out: Console) -> None:
-    """Write the trials as a table for computing with and as a picture."""
-    name = options.folder.rpartition("/")[2]
-    config = search.base
-    title = f"{name}: {config.cell.replace('__', ', ')}, seed {config.seed}"
-    panels = [
-        trials.Field(field, is_log(distribution), tuple(map(text_of, choices_of(distribution))))
-        for field, distribution in search.space.items()
-    ]
-    files: dict[str, str | bytes] = {f"{name}.csv": csv_text(search)}
-    with style.style():
-        if figure := trials.draw(_points(search), panels, _placed(search, config.to_dict()), title):
-            files[f"{name}.svg"], files[f"{name}.png"] = style.save(figure)
-    try:
-        write_files(files, options.out)
-    except OSError as error:  # not worth losing what follows
-        reason = error.strerror or str(error)
-        print(f"warning: --out {options.out}: cannot be written ({reason})", file=sys.stderr)
-    else:
-        listed = " ".join(f"{options.out}/{file}" for file in files)
-        out.print(f"trials: {listed}", markup=False, soft_wrap=True)
 
 
 def _run_anew(
@@ -242,53 +154,15 @@ def _run_anew(
             for place, trial in enumerate(best, start=1)
             if f"best {place}" in points
         ]
-        _compare(runs, folder, meanings, out)
+        table = compare_points(runs, folder, meanings)
+        if table is None:
+            out.print(
+                "nothing to compare: the recipe, or all of the best, have no finished run on fresh seeds"
+            )
+        else:
+            print_table(out, table)
         print_next(out, swept.plan, folder)
     return swept
-
-
-def _compare(runs: Mapping[str, str], folder: str, meanings: Sequence[str], out: Console) -> None:
-    """Print the best points minus the recipe over fresh seeds.
-
-    Args:
-        runs: name of a run that is done -> which point it is of, the best first.
-        folder: theirs.
-        meanings: what the points are.
-        out: where to.
-    """
-    cells: dict[str, Cell] = {}
-    if runs:
-        frame = collect([open_source(folder)]).frame
-        for cell in average_cells(frame[frame["run"].isin(list(runs))]):
-            cells |= {runs[run]: cell for average in cell.averages.values() for run in average.runs}
-    recipe = cells.pop("the recipe", None)
-    if recipe is None or not cells:
-        out.print(
-            "nothing to compare: on fresh seeds the recipe, or all of the best, have no run that is done"
-        )
-        return
-    ordered = [name for name in dict.fromkeys(runs.values()) if name in cells]
-    compared = compare_family(
-        [(cells[n], recipe) for n in ordered], METRIC, np.random.default_rng(RESAMPLING_SEED)
-    )
-    lines = [Line("published", "the recipe", (compared[0].averages[1],))]
-    for name, comparison in zip(ordered, compared, strict=True):
-        paired = comparison.paired
-        difference = None if paired.mean is None else Difference(paired.mean, paired.interval)
-        values = comparison.averages[0], difference, *verdict_values(comparison)
-        lines.append(Line("ours", name, values))
-    headings = "NLL", "diff", "95%", "n", "flip p", "t p", "P(lower)"
-    columns = (*(Column(name, decimals=2) for name in headings), Column("verdict", text=True))
-    notes = (
-        *meanings,
-        f"NLL: {' and '.join(dict.fromkeys(compared[0].estimates))} on the test split, nats a sentence, "
-        "mean ± standard deviation over seeds that the search has not seen",
-        "diff: mean of point minus recipe over the n seeds that both have, below 0 where it is better, and "
-        "its 95% t interval. flip p, t p: of the sign-flip test and of the paired t test, after Holm's "
-        "correction. P(lower): probability that a seed of the point is lower than a seed of the recipe",
-        *reach_notes(compared),
-    )
-    print_table(out, Table("On fresh seeds", columns, tuple(lines), notes, ()))
 
 
 if __name__ == "__main__":

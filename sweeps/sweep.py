@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.run_folder.folder import Study
 from lvae_core.storage.retrying import STORE_PATIENCE
-from sweeps.closing import print_closing
-from sweeps.lookup import look_up
-from sweeps.options import LaunchOptions, on_ray
-from sweeps.plan import Plan, PlannedRun
-from sweeps.progress import Board, Display
-from sweeps.wandb_mirror.driver import mirrored
+from sweeps.launching.board import Board
+from sweeps.launching.display import Display
+from sweeps.launching.session import on_ray
+from sweeps.options import LaunchOptions
+from sweeps.planning.durations import clock
+from sweeps.planning.loading import look_up
+from sweeps.planning.plan import Plan, PlannedRun
+from sweeps.wandb_mirror.live import mirrored
 
 
 class Swept(NamedTuple):
@@ -78,7 +83,7 @@ def sweep(
 def on_wandb(
     options: LaunchOptions, folder: str, out: Console
 ) -> contextlib.AbstractContextManager[Callable[[Plan, Board], None]]:
-    """The mirror that the options ask for; see :func:`sweeps.wandb_mirror.driver.mirrored`."""
+    """The mirror that the options ask for; see :func:`sweeps.wandb_mirror.live.mirrored`."""
     say = partial(out.print, markup=False, soft_wrap=True)
     return mirrored(options.wandb, folder, options.wandb_project, options.wandb_entity, say)
 
@@ -92,3 +97,62 @@ def tell_damages(plan: Plan) -> None:
     """A line on stderr for each file that is not what was written."""
     for damage in (line for run in plan.runs for line in run.damages):
         print(f"warning: {damage}; launching mends it", file=sys.stderr)
+
+
+RETRY = "--retry-failed takes them up again; each run's failure.json has the traceback"
+
+
+def closing_table(plan: Plan) -> Table:
+    """Runs by cell after a launch."""
+    table = Table("cell", title="runs")
+    for heading in ("done", "failed", "left", "time a run"):
+        table.add_column(heading, justify="right")
+    for cell, runs in plan.cells().items():
+        counts = [str(_count(runs, status)) for status in ("done", "failed", "left")]
+        table.add_row(cell, *counts, clock(plan.speed.expect(cell)) if _count(runs, "done") else "")
+    return table
+
+
+def failure_table(failures: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Run name -> what failure.json says, as a table."""
+    table = Table("run", "class", "attempt", "message", title="failed runs")
+    for name, failure in failures.items():
+        # As text: what a file says must not be taken for markup.
+        cells = [Text(str(failure.get(key, "?"))) for key in ("class", "attempt", "message")]
+        table.add_row(name, *cells)
+    return table
+
+
+def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Print what has become of a grid.
+
+    Args:
+        console: where to.
+        plan: the grid as its folders tell it now.
+        unrecorded: run name -> failure, of runs that failed in this launch; it counts where the
+            storage does not tell of it.
+
+    Returns:
+        Whether any run of the grid has failed.
+    """
+    failures = {
+        run.name: run.failure or unrecorded[run.name]
+        for run in plan.runs
+        if run.status == "failed" or (run.status == "left" and run.name in unrecorded)
+    }
+    console.print(closing_table(plan))
+    if failures:
+        console.print(failure_table(failures))
+        console.print(RETRY)
+    return bool(failures)
+
+
+def print_next(console: Console, plan: Plan, folder: str) -> None:
+    """Print the command for what is done, if anything is; ``folder``: the study, as it is to name it."""
+    if plan.with_status("done"):
+        command = f"python analysis/summarize.py {shlex.quote(folder)}"
+        console.print(f"next: {command}", markup=False, soft_wrap=True)
+
+
+def _count(runs: Sequence[PlannedRun], status: str) -> int:
+    return sum(run.status == status for run in runs)

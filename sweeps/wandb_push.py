@@ -23,7 +23,7 @@ from rich.progress import Progress, TimeRemainingColumn
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import Study
 from sweeps.wandb_mirror.content import is_under_way
-from sweeps.wandb_mirror.driver import require_wandb
+from sweeps.wandb_mirror.live import require_wandb
 
 if TYPE_CHECKING:
     from sweeps.wandb_mirror.mirror import Mirror, Tally

@@ -1,11 +1,11 @@
 """Runs that were read before, kept so that a study of ten thousand opens within a second.
 
 The cache is never stale. A row is taken from it only where the run folder's signature is the one under
-which the row was read: see analysis/listing.py for why no change leaves a signature as it was. A row is
-put there only if every file of the run was intact, its digest verified; if the folder looked the same
-before and after it was read; and if what was seen was settled. A row follows from nothing but these files
-and the code that reads them, and a digest of that code is part of the key, its defaults and the numerics
-version included.
+which the row was read: see analysis/reading/signatures.py for why no change leaves a signature as it was.
+A row is put there only if every file of the run was intact, its digest verified; if the folder looked the
+same before and after it was read; and if what was seen was settled. A row follows from nothing but these
+files and the code that reads them, and a digest of that code is part of the key, its defaults and the
+numerics version included.
 
 There is one file a study, in the user's own cache folder (``$XDG_CACHE_HOME/lvae`` or ``~/.cache/lvae``),
 never in the study; it can be deleted at any time. It is Parquet under a line with its own digest: one that

@@ -33,7 +33,7 @@ class Runs:
     """What was found."""
 
     frame: pd.DataFrame
-    """One row a run, sorted by what its name says; see analysis/frame.py for the columns."""
+    """One row a run, sorted by what its name says; see analysis/reading/frame.py for the columns."""
     studies: tuple[str, ...]
     problems: tuple[str, ...]
     """One line for each file that cannot be what was written."""

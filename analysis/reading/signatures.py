@@ -1,7 +1,7 @@
 """Whether a run folder has changed since it was read, without reading it.
 
-What a row follows from (analysis/read.py) is *seen* by facts that the storage itself keeps, and that nobody
-who changes a file can leave as they were:
+What a row follows from (analysis/reading/run_row.py) is *seen* by facts that the storage itself keeps,
+and that nobody who changes a file can leave as they were:
 
 - In a local or shared folder: device, inode, size, and the times of the last change of content and of inode
   of each file. A file that is replaced, as this project does it, has another inode; one that is written in

@@ -112,7 +112,7 @@ class Cell:
     hours: Average | None = field(default=None, compare=False)
     """Device-hours of a run that is done: training and evaluation, over all its attempts."""
     shown: bool = field(default=True, compare=False)
-    """Whether tables for reading have it; see analysis/leading.py."""
+    """Whether tables for reading have it; see analysis/tables/shown_variants.py."""
 
     def estimate(self, metric: str) -> str:
         """The estimate behind ``nll`` or ``ppl`` by the paper's convention.

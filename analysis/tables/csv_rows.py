@@ -37,7 +37,7 @@ class Record:
     """95% t interval of the mean."""
     bca_low: float | None = None
     bca_high: float | None = None
-    """95% bootstrap interval of the mean, too narrow for few seeds (see analysis/intervals.py)."""
+    """95% bootstrap interval of the mean, too narrow for few seeds (see analysis/stats/intervals.py)."""
     minimum: float | None = None
     maximum: float | None = None
     mc_stderr: float | None = None
@@ -47,7 +47,7 @@ class Record:
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
-    """95% interval, with the rounding of what is published (see analysis/verdicts.py)."""
+    """95% interval, with the rounding of what is published (see analysis/stats/reproduction.py)."""
     welch_p: float | None = None
     margin: float | None = None
     verdict: str | None = None

@@ -1,7 +1,7 @@
 """What a table is: the same few values whatever it shows and however it will look.
 
-Columns, lines of values and notes are for reading; *records* (analysis/records.py) are the same numbers for
-computing with. Nothing here draws.
+Columns, lines of values and notes are for reading; *records* (analysis/tables/csv_rows.py) are the same
+numbers for computing with. Nothing here draws.
 """
 
 from __future__ import annotations

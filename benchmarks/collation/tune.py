@@ -25,7 +25,7 @@ def write_trials(folder: Path, trials: int) -> None:
     from ray.tune.experiment import Trial
     from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 
-    from sweeps.cluster import cluster
+    from sweeps.cluster.connect import cluster
 
     # One for all: each has a staging folder of its own, named by the second in which it was made.
     storage = StorageContext(storage_path=str(folder), experiment_dir_name=EXPERIMENT)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sweeps.grid import PRESETS
+from sweeps.planning.grid import PRESETS
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "schedule.py"
 

@@ -18,12 +18,13 @@ from rich.console import Console
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import RunName
-from sweeps.cluster import OWN_RAY, environment
-from sweeps.grid import Grid
-from sweeps.launch import launch
-from sweeps.plan import make_plan
-from sweeps.progress import Board, Display
-from sweeps.resources import Resources
+from sweeps.cluster.connect import OWN_RAY, environment
+from sweeps.launching.board import Board
+from sweeps.launching.display import Display
+from sweeps.launching.launch import launch
+from sweeps.planning.grid import Grid
+from sweeps.planning.plan import make_plan
+from sweeps.planning.resources import Resources
 
 from .place import write_corpus
 from .sweep_command import GRID, SCRIPT, Launch, Runs, closing, times_of, until

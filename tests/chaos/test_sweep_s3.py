@@ -21,7 +21,7 @@ from lvae_core.run_folder.folder import Study
 from lvae_core.storage.retrying import StoreWarning
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from sweeps.plan import make_plan
+from sweeps.planning.plan import make_plan
 
 from ..integration.nodes import ROOT
 from .faults import S3

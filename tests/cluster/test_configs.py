@@ -155,8 +155,8 @@ def test_no_port_is_open_but_ssh_and_that_to_one_place(aws, bootstrapped):
 
 def test_a_launch_knows_what_the_autoscaler_can_add(aws, bootstrapped, tmp_path, monkeypatch):
     """From the file that Ray leaves in the head's home; a run that no machine can take waits for none."""
-    from sweeps.findings import Demand
-    from sweeps.preflight import may_grow
+    from sweeps.checks.findings import Demand
+    from sweeps.checks.preflight import may_grow
 
     monkeypatch.setenv("HOME", str(tmp_path))
     assert not may_grow(Demand())

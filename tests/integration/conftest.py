@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lvae_core.data.corpus import Corpus, load
-from sweeps.cluster import cluster
+from sweeps.cluster.connect import cluster
 
 
 @pytest.fixture(scope="module")

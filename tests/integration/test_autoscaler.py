@@ -13,11 +13,10 @@ import pytest
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID as HEAD
 
 from lvae_core.data.corpus import load
+from lvae_core.model.counts import amount
 from lvae_core.run_folder.folder import Study
-from sweeps.choices import Choices, key
-from sweeps.grid import Grid
-from sweeps.packing import Choice
-from sweeps.work import amount
+from sweeps.planning.grid import Grid
+from sweeps.planning.probe_results import Choice, Choices, key
 
 from .nodes import ROOT, Cluster, below, name_of, until
 

@@ -14,15 +14,16 @@ from lvae_core.data.corpus import Corpus
 from lvae_core.run_folder.folder import Study
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from sweeps import probing
-from sweeps.choices import FILE
-from sweeps.grid import Grid
-from sweeps.launch import launch
-from sweeps.pack import pack
+from sweeps.launching.board import Board
+from sweeps.launching.display import Display
+from sweeps.launching.launch import launch
+from sweeps.packing import devices as probing
+from sweeps.packing.auto import pack
 from sweeps.paper_grid import main
-from sweeps.plan import PlannedRun, make_plan
-from sweeps.progress import Board, Display
-from sweeps.resources import Resources
+from sweeps.planning.grid import Grid
+from sweeps.planning.plan import PlannedRun, make_plan
+from sweeps.planning.probe_results import FILE
+from sweeps.planning.resources import Resources
 
 from .nodes import until
 

@@ -23,7 +23,7 @@ from lvae_core.config import fingerprint
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
-from sweeps.grid import Grid
+from sweeps.planning.grid import Grid
 
 from .nodes import ROOT, alive, below, until
 

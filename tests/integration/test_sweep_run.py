@@ -25,12 +25,13 @@ from lvae_core.data.corpus import Corpus, load
 from lvae_core.run_folder.folder import Study, reproducible
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from sweeps.grid import Grid
-from sweeps.launch import launch
+from sweeps.launching.board import Board
+from sweeps.launching.display import Display
+from sweeps.launching.launch import launch
 from sweeps.paper_grid import main
-from sweeps.plan import Plan, make_plan
-from sweeps.progress import Board, Display
-from sweeps.resources import Resources
+from sweeps.planning.grid import Grid
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.resources import Resources
 
 from .nodes import alive, below, until
 

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from lvae_core.config import RunConfig
 from lvae_core.run_folder.folder import RunFolder, Study
+from sweeps.checks.findings import Finding
+from sweeps.checks.study import look_over
 from sweeps.doctor import Options, leaving_no_folder, load, main, show
-from sweeps.findings import Finding
-from sweeps.overview import look_over
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "doctor.py"
 

@@ -140,7 +140,7 @@ def test_a_dry_run_names_a_damaged_file_and_leaves_it(tmp_path, capsys):
     from lvae_core.config import fingerprint
     from lvae_core.data.corpus import load
     from lvae_core.run_folder.names import run_name
-    from sweeps.grid import Grid
+    from sweeps.planning.grid import Grid
 
     (config,) = Grid(
         datasets=("toy",), systems={"lstm-lm": (1,)}, settings=("standard",), seeds=1

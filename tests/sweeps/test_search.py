@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from sweeps.search import main
-from sweeps.search_options import PRESETS, Options
-from sweeps.search_tables import settings
-from sweeps.space import parse_space
+from sweeps.trials.options import PRESETS, Options
+from sweeps.trials.space import parse_space
+from sweeps.trials.tables import settings
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "search.py"
 TOY = ["--dataset", "toy", "--max-epochs", "3"]

@@ -129,7 +129,7 @@ class Mirror:
         self, study: Path, home: Path, url: str, mode: str = "online", key: str | None = KEY
     ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sweeps.wandb_mirror.process"],
+            [sys.executable, "-m", "sweeps.wandb_mirror.live"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

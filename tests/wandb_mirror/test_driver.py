@@ -12,11 +12,11 @@ import pytest
 from lvae_core.config import fingerprint
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.folder import Study
-from sweeps.grid import Grid
+from sweeps.launching.board import Board
 from sweeps.paper_grid import main
-from sweeps.plan import Plan, make_plan
-from sweeps.progress import Board
-from sweeps.wandb_mirror.driver import _news, mirrored
+from sweeps.planning.grid import Grid
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.wandb_mirror.live import _news, mirrored
 
 from ..wandb_server.server import Server
 from .kit import KEY, assert_mirrored, complete, rows, until

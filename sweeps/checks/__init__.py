@@ -1,0 +1,1 @@
+"""What could stop a sweep, found out before anything is scheduled."""

@@ -1,0 +1,119 @@
+"""A file for `ray up`, looked at before Ray does, which would tell what is amiss by tracebacks."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lvae_core.errors import InputError
+from lvae_core.training.failures import one_line
+from sweeps.checks.findings import Finding
+
+_ALWAYS = (
+    *("cluster_name", "provider.type", "auth.ssh_user", "file_mounts", "setup_commands"),
+    *("head_start_ray_commands", "worker_start_ray_commands"),
+)
+_BY_PROVIDER = {
+    "local": ("provider.head_ip", "provider.worker_ips", "auth.ssh_private_key"),
+    "aws": ("provider.region", "head_node_type", "available_node_types"),
+}
+_TOKEN = "~/.ray/auth_token"
+
+
+def examine(name: str) -> list[Finding]:
+    """What stands in the way of `ray up` with a file: one failure for each thing, or that all is fine.
+
+    Args:
+        name: the file's, from where `ray up` will be called.
+
+    Raises:
+        InputError: it cannot be read, or is no YAML.
+    """
+    config = _read(name)
+    problems = [*_missing(config)]
+    if not problems:
+        problems = [*_schema(config), *_unchanged(config), *_absent(config)]
+    found = [
+        Finding(check="cluster file", where=name, state="failure", detail=detail, remedy=remedy)
+        for detail, remedy in problems
+    ]
+    fine = "has all that `ray up` needs of it"
+    return found or [Finding(check="cluster file", where=name, state="ok", detail=fine)]
+
+
+def _read(name: str) -> Mapping[str, Any]:
+    try:
+        config = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--cluster {name}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{name}:{mark.line + 1}" if mark else name
+        raise InputError(f"--cluster {where}: not YAML ({getattr(error, 'problem', error)})") from None
+    if not isinstance(config, dict):
+        raise InputError(f"--cluster {name}: no fields in it; see cluster.yaml")
+    return config
+
+
+def _get(config: Mapping[str, Any], dotted: str) -> Any:
+    value: Any = config
+    for part in dotted.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _missing(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    kind = _get(config, "provider.type")
+    for field in (*_ALWAYS, *_BY_PROVIDER.get(kind if isinstance(kind, str) else "", ())):
+        if _get(config, field) is None:
+            yield f"{field} is missing", "give it, as cluster.yaml and clusters/rack.yaml do"
+
+
+def _schema(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What Ray's own schema says."""
+    from jsonschema import ValidationError
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    try:
+        # It prints a warning of each file among the mounts, where files are meant.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            validate_config(prepare_config(dict(config)))
+    except ValidationError as error:
+        place = ".".join(map(str, error.absolute_path)) or "at its top"
+        yield f"{place}: {error.message.partition(chr(10))[0]}", "see Ray's cluster YAML reference"
+    except Exception as error:  # whatever a file that fits the schema may still lack
+        yield f"Ray does not take it ({one_line(error)})", "see Ray's cluster YAML reference"
+
+
+def _unchanged(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Examples that stand for what only the user knows."""
+    addresses = [_get(config, "provider.head_ip"), *(_get(config, "provider.worker_ips") or [])]
+    if taken := [str(a) for a in addresses if str(a).startswith("192.0.2.")]:
+        yield (
+            f"{', '.join(taken)}: addresses of no machine",
+            "give yours, as provider.head_ip and worker_ips",
+        )
+    if "ami-00000000000000000" in str(config):
+        yield "metadata.image: an image that does not exist", "give one of your region; the file says how"
+
+
+def _absent(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Files and folders that are to be sent, or to let in."""
+    sent = [str(path) for path in config["file_mounts"].values()]
+    for path in sent + ([key] if (key := _get(config, "auth.ssh_private_key")) else []):
+        if Path(path).expanduser().exists():
+            continue
+        if path == _TOKEN:
+            yield f"{path} is not there", "run `ray get-auth-token --generate`"
+        elif path == "data":
+            yield "the folder data is not there", "run `mkdir -p data`, and put corpora there"
+        else:
+            yield (
+                f"{path} is not there",
+                "call `ray up` in the checkout's top folder, with the key in place",
+            )

@@ -1,0 +1,268 @@
+"""What there is to say of the facts that a preflight has collected; nothing here asks or touches a node."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from sweeps.planning.sizes import in_words
+
+State = Literal["ok", "warning", "failure"]
+
+SCRATCH_BYTES = 2**30
+"""Ray's logs, and objects for which a node's memory is too small, want this much on a disk."""
+
+CLOCK_SECONDS = 5.0
+
+_NAMED = 8
+"""Of the nodes that one line is about, so many are named."""
+
+_SHARED = "give a --storage that all nodes share, such as s3://bucket/prefix or a mounted folder"
+_SAME_PACKAGES = "install the same versions on every node: pip install -c constraints.txt"
+
+
+_Verdict = tuple[State, str, str]
+"""State, detail and remedy."""
+
+Row = tuple[State, str, str, str]
+"""State, where, detail and remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at, and what to do about it."""
+
+    check: str
+    where: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+    @property
+    def advice(self) -> str:
+        """What is the matter and the remedy."""
+        return f"{self.detail}; {self.remedy}" if self.remedy else self.detail
+
+    @property
+    def line(self) -> str:
+        """Everything in one line."""
+        return f"{self.where}: {self.advice}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a node says of itself, found out by :func:`sweeps.checks.node_facts.examine`. None: unknown."""
+
+    clock_off: float
+    """Seconds by which its clock is ahead of the driver's, as far as is certain."""
+    storage: str | None
+    """Why a run there could not keep its results; None: it could."""
+    storage_free: int | None
+    scratch: str
+    """Ray's folder there."""
+    scratch_free: int | None
+    memory: int | None
+    """Bytes of memory that new processes can have."""
+    versions: Mapping[str, str]
+    project: Mapping[str, str]
+    """``digest`` of the project's source as it is imported there, and its ``place``."""
+    tokens: bool
+    """Whether Ray there refuses who has no token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A node that could take a run."""
+
+    id: str
+    where: str
+    resources: Mapping[str, float]
+    facts: Facts | None = None
+    silence: str = "was not asked"
+    """Why there are no facts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What a launch needs of every node, and in all."""
+
+    cpus: int = 1
+    gpus: float = 0.0
+    corpora: Mapping[str, int] = field(default_factory=dict)
+    """Dataset -> bytes in a node's object store."""
+    storage: int = 0
+    """Bytes that the run folders may come to."""
+
+    def fits(self, resources: Mapping[str, float]) -> bool:
+        """Whether one run fits into ``resources``."""
+        return self.cpus <= resources.get("CPU", 0) and self.gpus <= resources.get("GPU", 0)
+
+
+def answers(nodes: Sequence[Node]) -> list[Finding]:
+    """Nodes that have not told anything."""
+    remedy = "see `ray status`; restart it, or take it out of the cluster"
+    silent = [
+        Finding(check="nodes", where=n.where, state="failure", detail=n.silence, remedy=remedy)
+        for n in nodes
+        if n.facts is None
+    ]
+    return silent or all_fine("nodes", nodes, f"answered: {len(nodes)}")
+
+
+def room(everything: Sequence[Mapping[str, float]], demand: Demand, may_grow: bool) -> list[Finding]:
+    """Whether some node can take a run.
+
+    Args:
+        everything: resources of each node of the cluster.
+        demand: what a run takes.
+        may_grow: whether the cluster may get more nodes by itself.
+    """
+    wanted = f"{demand.cpus:g} CPUs and {demand.gpus:g} GPUs"
+    fitting = sum(map(demand.fits, everything))
+    if fitting:
+        detail = f"{fitting} of {len(everything)} nodes can take a run of {wanted}"
+        return [Finding(check="devices", where="cluster", state="ok", detail=detail)]
+    largest = {name: max((r.get(name, 0) for r in everything), default=0) for name in ("CPU", "GPU")}
+    detail = (
+        f"no node can take a run of {wanted} "
+        f"(of one node, the most are {largest['CPU']:g} CPUs, {largest['GPU']:g} GPUs)"
+    )
+    if may_grow:
+        remedy = "runs will wait until Ray's autoscaler has added a node that can"
+        return [Finding(check="devices", where="cluster", state="warning", detail=detail, remedy=remedy)]
+    remedy = "lower --cpus-per-run or --gpus-per-run, or add a node"
+    return [Finding(check="devices", where="cluster", state="failure", detail=detail, remedy=remedy)]
+
+
+def storage(nodes: Sequence[Node], url: str) -> list[Finding]:
+    """Whether every node keeps its results where the driver finds them."""
+
+    def judge(facts: Facts) -> _Verdict | None:
+        return None if facts.storage is None else ("failure", facts.storage, _SHARED)
+
+    return _each("storage", nodes, f"{url}: read and written from there", judge)
+
+
+def versions(nodes: Sequence[Node], driver: Mapping[str, str], digest: str) -> list[Finding]:
+    """Whether the same code runs everywhere.
+
+    Args:
+        nodes: with their facts.
+        driver: versions here. Nothing is computed here, so torch need only be the same on all nodes.
+        digest: of the project's source here.
+    """
+    torches = Counter(node.facts.versions.get("torch", "none") for node in nodes if node.facts)
+    expected = {**driver, **({"torch": torches.most_common(1)[0][0]} if torches else {})}
+    found: list[Row] = []
+    for node in nodes:
+        if node.facts is None:
+            continue
+        for name, version in expected.items():
+            other = node.facts.versions.get(name, "none")
+            if other != version:
+                place = "on other nodes" if name == "torch" else "here"
+                detail, remedy = f"{name} {other}, but {version} {place}", _SAME_PACKAGES
+                found.append(("failure", node.where, detail, remedy))
+        theirs, place = node.facts.project.get("digest", ""), node.facts.project.get("place", "")
+        if theirs != digest:
+            what = f"source digest {theirs[:8]} in {place}" if theirs else place
+            detail = f"not the lvae_core and sweeps of here ({what}; here {digest[:8]})"
+            found.append(("failure", node.where, detail, "bring its checkout to the same commit"))
+    fine = ", ".join(f"{name} {version}" for name, version in expected.items())
+    return listed("versions", found) or all_fine("versions", nodes, f"{fine}, source {digest[:8]}")
+
+
+def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
+    """Whether the corpora have room in every node's object store."""
+    if not demand.corpora:
+        return []
+    total, largest = sum(demand.corpora.values()), max(demand.corpora.values(), default=0)
+
+    def judge(node: Node) -> _Verdict | None:
+        store = int(node.resources.get("object_store_memory", 0))
+        more = f"start this node with --object-store-memory {max(2 * total, 128 * 2**20)}"
+        if largest > store:
+            detail = f"its object store of {in_words(store)} cannot hold a corpus of {in_words(largest)}"
+            return "failure", detail, more
+        memory = node.facts.memory if node.facts else None
+        if memory is not None and total > memory:
+            detail = f"{in_words(memory)} of memory are left for corpora of {in_words(total)}"
+            return "failure", detail, "end what else runs there, or launch fewer datasets at once"
+        if total > store:
+            detail = f"its object store of {in_words(store)} cannot hold all corpora, {in_words(total)}"
+            return "warning", detail, f"they will take turns; better {more}"
+        return None
+
+    found = [(v[0], n.where, v[1], v[2]) for n in nodes if (v := judge(n)) is not None]
+    return listed("data", found) or all_fine("data", nodes, f"room for corpora of {in_words(total)}")
+
+
+def disk(nodes: Sequence[Node], demand: Demand, url: str) -> list[Finding]:
+    """Whether the disks have room for checkpoints and for what Ray writes."""
+    remedy = "free some, or give another --storage"
+
+    def judge(facts: Facts) -> _Verdict | None:
+        if facts.storage_free is not None and facts.storage_free < demand.storage:
+            left, need = in_words(facts.storage_free), in_words(demand.storage)
+            return "failure", f"{left} free in {url}, where up to {need} are needed", remedy
+        if facts.scratch_free is not None and facts.scratch_free < SCRATCH_BYTES:
+            detail = f"{in_words(facts.scratch_free)} free in {facts.scratch}, where Ray writes"
+            return "warning", detail, f"have {in_words(SCRATCH_BYTES)}, or start Ray with --temp-dir"
+        return None
+
+    free = [n.facts.storage_free for n in nodes if n.facts and n.facts.storage_free is not None]
+    known = f"{in_words(min(free))} free" if free else "free space not known"
+    need = f", at most {in_words(demand.storage)} needed" if demand.storage else ""
+    return _each("disk", nodes, known + need, judge)
+
+
+def clocks(nodes: Sequence[Node]) -> list[Finding]:
+    """Whether times in logs can be compared; no number hangs on it."""
+
+    def judge(facts: Facts) -> _Verdict | None:
+        if abs(facts.clock_off) <= CLOCK_SECONDS:
+            return None
+        side = "ahead of" if facts.clock_off > 0 else "behind"
+        detail = f"its clock is {abs(facts.clock_off):.0f} s {side} this machine's"
+        return "warning", detail, "set it (NTP); the numbers are right, times in logs are not"
+
+    return _each("clock", nodes, f"within {CLOCK_SECONDS:g} s", judge)
+
+
+def merged(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings with one for all nodes of which the same is to be said."""
+    groups: dict[Finding, list[str]] = {}
+    for finding in findings:
+        groups.setdefault(replace(finding, where=""), []).append(finding.where)
+    return [replace(finding, where=_together(places)) for finding, places in groups.items()]
+
+
+def _each(
+    check: str, nodes: Sequence[Node], fine: str, judge: Callable[[Facts], _Verdict | None]
+) -> list[Finding]:
+    found = [(v[0], n.where, v[1], v[2]) for n in nodes if n.facts and (v := judge(n.facts))]
+    return listed(check, found) or all_fine(check, nodes, fine)
+
+
+def listed(check: str, rows: Iterable[Row]) -> list[Finding]:
+    """What is the matter, a finding a row."""
+    return [
+        Finding(check=check, where=where, state=state, detail=detail, remedy=remedy)
+        for state, where, detail, remedy in rows
+    ]
+
+
+def all_fine(check: str, nodes: Sequence[Node], detail: str) -> list[Finding]:
+    """That nothing is the matter with the nodes that have told anything."""
+    told = [node.where for node in nodes if node.facts]
+    return [Finding(check=check, where=_together(told), state="ok", detail=detail)] if told else []
+
+
+def _together(places: Sequence[str]) -> str:
+    if len(places) == 1:
+        return places[0]
+    names = [place.removeprefix("node ") for place in places]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"nodes {', '.join(names[:_NAMED])}{more}"

@@ -1,0 +1,240 @@
+"""A look at every node before anything is scheduled: what would go wrong hours later is said now.
+
+Each node that could take a run is asked by a small task pinned to it (:mod:`sweeps.checks.node_facts`),
+all at once; :mod:`sweeps.checks.findings` judges the answers. Nodes that join later are not looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.storage.store import Store
+from sweeps.checks import findings, node_facts
+from sweeps.checks import security as exposure
+from sweeps.checks.findings import Demand, Facts, Finding, Node
+
+TIMEOUT = 60.0
+"""Seconds for all nodes to answer. A node that is busy needs some to start one more process."""
+
+_REMOVAL_SECONDS = 5.0
+
+
+def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list[Finding]:
+    """Look at the connected Ray cluster and the study's storage.
+
+    Args:
+        study: where the runs will be kept. Probe files are written there and removed.
+        demand: what the launch needs.
+        timeout: seconds that a node may take to answer; one that does not is a failure.
+
+    Returns:
+        What was found, fine or not, in the order of a launch.
+    """
+    entries = [entry for entry in ray.nodes() if entry["Alive"]]  # type: ignore[no-untyped-call]
+    everyone = _nodes(entries)
+    # Where none can, there is no launch, but the rest is worth knowing.
+    nodes = [node for node in everyone if demand.fits(node.resources)] or everyone
+    probe = _Probe(study.store)
+    trouble = probe.write()
+    try:
+        nodes = _ask(nodes, probe, timeout)
+    finally:
+        probe.remove()
+    found = findings.room([entry["Resources"] for entry in entries], demand, may_grow(demand))
+    found += findings.answers(nodes)
+    found += [trouble] if trouble else findings.storage(nodes, study.url)
+    found += findings.versions(nodes, node_facts.versions(), node_facts.project()["digest"])
+    found += findings.data(nodes, demand)
+    found += findings.disk(nodes, demand, study.url)
+    found += findings.clocks(nodes)
+    found += exposure.security(nodes, _dashboard(), _command_line(), os.environ)
+    return findings.merged(found)
+
+
+def require(found: Sequence[Finding]) -> None:
+    """Print warnings.
+
+    Raises:
+        InputError: something was found that would break runs; its message has one line for each.
+    """
+    for finding in found:
+        if finding.state == "warning":
+            print(f"warning: {finding.line}", file=sys.stderr)
+    failures = [finding.line for finding in found if finding.state == "failure"]
+    if failures:
+        raise InputError("\n".join(failures))
+
+
+@dataclass(frozen=True)
+class _Order:
+    """The arguments of :func:`sweeps.checks.node_facts.examine`."""
+
+    url: str
+    probe: str
+    content: bytes
+    own: str
+
+
+class _Probe:
+    """A file in the store that nodes are to find, and those that they are to leave there in turn."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        # A dot in front: nothing that reads studies takes it for a run.
+        self._name = f".probe-{secrets.token_hex(8)}"
+        self._content = secrets.token_bytes(32)
+
+    def write(self) -> Finding | None:
+        """Write it; what went wrong."""
+        try:
+            self._store.write(self._name, self._content)
+        except Exception as error:  # object stores raise what they like
+            detail = f"{self._store.url} cannot be written ({node_facts.reason(error)})"
+            remedy = "give another --storage"
+            return Finding(
+                check="storage", where="this machine", state="failure", detail=detail, remedy=remedy
+            )
+        return None
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        self._delete(self._name)
+
+    def order(self, node: Node) -> _Order:
+        """What ``node`` is to look at and to write."""
+        return _Order(self._store.url, self._name, self._content, f"{self._name}-{node.id}")
+
+    def returned(self, node: Node) -> bool:
+        """Whether what ``node`` has written is seen here; it is removed."""
+        name = self.order(node).own
+        try:
+            seen = self._store.read(name) == self._content
+        except Exception:
+            return False
+        self._delete(name)
+        return seen
+
+    def _delete(self, name: str) -> None:
+        with contextlib.suppress(Exception):
+            self._store.delete(name)
+
+
+def _nodes(entries: Sequence[Mapping[str, Any]]) -> list[Node]:
+    """Nodes by address; where several share one, which only tests do, by the start of their id, too."""
+    shared = Counter(entry["NodeManagerAddress"] for entry in entries)
+    return [
+        Node(
+            id=entry["NodeID"],
+            where=f"node {entry['NodeManagerAddress']}"
+            + (f" ({entry['NodeID'][:8]})" if shared[entry["NodeManagerAddress"]] > 1 else ""),
+            resources=entry["Resources"],
+        )
+        for entry in entries
+    ]
+
+
+def _ask(nodes: Sequence[Node], probe: _Probe, timeout: float) -> list[Node]:
+    """The nodes with their facts, or with why there are none."""
+    start = time.time()
+    with _by_value():
+        examine = ray.remote(num_cpus=0, max_retries=0)(node_facts.examine)
+        tasks = {_on(examine, node).remote(**vars(probe.order(node))): node for node in nodes}
+    told, end = [], time.monotonic() + timeout
+    while tasks:
+        ready, _ = ray.wait(list(tasks), timeout=max(end - time.monotonic(), 0.0))
+        if not ready:
+            break
+        told.append(_answer(tasks.pop(ready[0]), ready[0], probe, start))
+    for task, node in tasks.items():
+        ray.cancel(task, force=True)
+        told.append(replace(node, silence=f"did not answer within {timeout:g} s"))
+    order = [node.id for node in nodes]
+    return sorted(told, key=lambda node: order.index(node.id))
+
+
+def _answer(node: Node, task: Any, probe: _Probe, start: float) -> Node:
+    try:
+        answer = ray.get(task)
+    except ray.exceptions.RayError as error:
+        return replace(node, silence=_cause(error))
+    ahead, behind = answer["clock"] - time.time(), answer.pop("clock") - start
+    facts = Facts(clock_off=max(ahead, 0.0) + min(behind, 0.0), **answer)
+    if facts.storage is None and not probe.returned(node):
+        _take_back(node, probe)
+        place = probe.order(node).url
+        facts = replace(facts, storage=f"writes to {place} what this machine does not see there")
+    return replace(node, facts=facts)
+
+
+def _take_back(node: Node, probe: _Probe) -> None:
+    order = probe.order(node)
+    with _by_value():
+        remove = ray.remote(num_cpus=0, max_retries=0)(node_facts.remove)
+        task = _on(remove, node).remote(order.url, order.own)
+    ray.wait([task], timeout=_REMOVAL_SECONDS)
+
+
+def _on(function: Any, node: Node) -> Any:
+    return function.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False))
+
+
+@contextlib.contextmanager
+def _by_value() -> Iterator[None]:
+    """Send the code along, instead of its name: a node may have another version of it, or none."""
+    pickle: Any = ray.cloudpickle
+    pickle.register_pickle_by_value(node_facts)
+    try:
+        yield
+    finally:
+        pickle.unregister_pickle_by_value(node_facts)
+
+
+def _cause(error: ray.exceptions.RayError) -> str:
+    """Why there is no answer, in one line; Ray's own messages are tracebacks and whole paragraphs."""
+    if isinstance(error, ray.exceptions.TaskUnschedulableError | ray.exceptions.NodeDiedError):
+        return "left the cluster while it was asked"
+    cause = getattr(error, "cause", None) or error
+    first = next((line for line in str(cause).splitlines() if line.strip()), "").strip()
+    return f"could not answer ({type(cause).__name__}: {first})"
+
+
+def may_grow(demand: Demand) -> bool:
+    """Whether the cluster has an autoscaler that may add a node for a run.
+
+    `ray up` leaves with the head what it may start; nothing, where the machines are there already and show
+    what they have when they are up. KubeRay leaves no more than a name.
+    """
+    if "RAY_CLUSTER_NAME" in os.environ:
+        return True
+    try:
+        config = json.loads(Path("~/ray_bootstrap_config.yaml").expanduser().read_text())
+        kinds = config["available_node_types"].values()
+        return any(demand.fits(kind["resources"]) for kind in kinds if kind.get("max_workers", 0) > 0)
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        return False
+
+
+def _dashboard() -> str | None:
+    """HOST:PORT of the cluster's dashboard."""
+    node: Any = ray._private.worker._global_node
+    return node.webui_url or None
+
+
+def _command_line() -> list[str]:
+    """As other users of the machine can see it."""
+    return [*sys.orig_argv, *sys.argv]

@@ -1,0 +1,1 @@
+"""A Ray cluster: one of this machine, or one that runs already."""

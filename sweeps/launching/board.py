@@ -1,0 +1,176 @@
+"""What is known of a launch while it runs: runs under way, done, failed; speed and ETA."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from sweeps.planning.durations import Speed, clock, projected_seconds, remaining_seconds
+from sweeps.planning.plan import Plan, PlannedRun
+
+OWN_PACE = 0.1
+"""A run's own pace counts once it has done this share of its work; before, what is known of like runs."""
+
+
+@dataclass
+class Running:
+    """A run under way."""
+
+    cell: str
+    since: float
+    share: float | None = None
+    """Of its whole time, what lies behind; None before its first report."""
+    start_share: float = 0.0
+    """What lay behind when it was taken up."""
+    phase: str = "starting"
+    epoch: int = 0
+    valid_ppl: float | None = None
+
+
+@dataclass
+class Board:
+    """Where a launch stands. Everything it knows comes from the events it is told."""
+
+    speed: Speed
+    done: int
+    """Runs of the grid that are done, those of earlier launches included."""
+    failed: int
+    waiting: dict[str, str]
+    """Name -> cell of the runs not yet started."""
+    slots: int = 1
+    """How many runs go on at once."""
+    now: Callable[[], float] = time.monotonic
+    running: dict[str, Running] = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """Name -> cell of the runs that another launch is at work on."""
+    best: dict[str, float] = field(default_factory=dict)
+    """Cell -> lowest validation perplexity so far."""
+    paused: int = 0
+    """Runs that have come as far as they were to come for now."""
+    dropped: int = 0
+    """Runs that have been left behind."""
+    later: Sequence[str] = ()
+    """Cells of runs that will follow, but of which no more is known yet."""
+    more: bool = False
+    """Whether something follows when nothing waits any more: an interrupt then leaves it undone."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Name -> what the run is called here, where its own name says too little."""
+    blind: bool = False
+    """Whether test estimates are not shown: where runs are chosen by others."""
+    failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name -> class and message of the runs that failed in this launch."""
+
+    @classmethod
+    def of(cls, plan: Plan, runs: Iterable[PlannedRun]) -> Self:
+        """The board of a launch that is about to do ``runs``."""
+        waiting = {run.name: run.config.cell for run in runs}
+        failed = sum(run.name not in waiting for run in plan.with_status("failed"))
+        return cls(plan.speed, len(plan.with_status("done")), failed, waiting)
+
+    def label(self, name: str) -> str:
+        """What a run is called in a line for people."""
+        return self.labels.get(name) or short(name)
+
+    def start(self, name: str) -> None:
+        """A run has an actor."""
+        self.running[name] = Running(self.waiting.pop(name), self.now())
+        self.slots = max(self.slots, len(self.running))
+
+    def report(self, name: str, report: Mapping[str, Any]) -> None:
+        """A run has reported; see :class:`sweeps.launching.trainable.RunTrainable`."""
+        run = self.running[name]
+        run.phase = report["phase"]
+        if run.phase == "done":
+            self.done += 1
+            self.speed.add(run.cell, report["train_seconds"], report["evaluate_seconds"])
+        elif run.phase == "failed":
+            self.failed += 1
+            self.failures[name] = report["failure"]
+        elif run.phase == "stopped":
+            self.waiting[name] = run.cell
+        elif run.phase == "paused":
+            self.paused += 1
+        elif run.phase == "held":
+            self.elsewhere[name] = run.cell
+        else:
+            run.epoch = report["epoch"]
+            share = self.speed.done_share(run.cell, run.phase, report["fraction"])
+            if run.share is None:
+                run.start_share, run.since = share, self.now()
+            run.share = share
+        if report.get("metrics"):
+            run.valid_ppl = report["metrics"]["valid_ppl"]
+            self.best[run.cell] = min(self.best.get(run.cell, float("inf")), report["metrics"]["best_ppl"])
+        if run.phase in ("done", "failed", "stopped", "paused", "held"):
+            del self.running[name]
+
+    def lose(self, name: str) -> None:
+        """A run's process is gone; it waits to be taken up again."""
+        self.waiting[name] = self.running.pop(name).cell
+
+    def hold(self, name: str) -> None:
+        """Another launch is at work on a waiting run."""
+        self.elsewhere[name] = self.waiting.pop(name)
+
+    def free(self, name: str) -> None:
+        """Another launch has let go of a run, or died."""
+        self.waiting[name] = self.elsewhere.pop(name)
+
+    def done_elsewhere(self, name: str, result: Mapping[str, Any]) -> None:
+        """Another launch has done a run; ``result`` is its result.json."""
+        self.speed.add(self.elsewhere.pop(name), result["train_seconds"], result["evaluate_seconds"])
+        self.done += 1
+
+    def failed_elsewhere(self, name: str, failure: Mapping[str, Any]) -> None:
+        """A run has failed in another launch; ``failure`` is its failure.json."""
+        del self.elsewhere[name]
+        self.failed += 1
+        self.failures[name] = failure
+
+    def give_up(self, name: str, failure: Mapping[str, Any]) -> None:
+        """A waiting run has been lost too often."""
+        del self.waiting[name]
+        self.failed += 1
+        self.failures[name] = failure
+
+    def share(self) -> float:
+        """The part of the grid, 0 to 1, that lies behind; a run counts as one whatever it takes."""
+        ended = self.done + self.failed + self.paused + self.dropped
+        total = ended + len(self.running) + len(self.waiting) + len(self.elsewhere) + len(self.later)
+        behind = ended + sum(run.share or 0.0 for run in self.running.values())
+        return behind / total if total else 1.0
+
+    def eta(self) -> float | None:
+        """Seconds until the last run has ended; None where nothing has been measured yet."""
+        running = [self._remaining(run) for run in self.running.values()]
+        waiting = [self.speed.expect(cell) for cell in (*self.waiting.values(), *self.later)]
+        return remaining_seconds(waiting, running, self.slots)
+
+    def _remaining(self, run: Running) -> float | None:
+        share = run.share or 0.0
+        expected = self.speed.expect(run.cell)
+        if expected is not None and share - run.start_share < OWN_PACE:
+            return expected * (1.0 - share)
+        return projected_seconds(self.now() - run.since, run.start_share, share)
+
+    def summary(self) -> str:
+        """One line of numbers."""
+        counts = {
+            "done": self.done,
+            "running": len(self.running),
+            "failed": self.failed,
+            "left": len(self.waiting) + len(self.later),
+        }
+        counts |= {word: n for word, n in (("paused", self.paused), ("dropped", self.dropped)) if n}
+        if self.elsewhere:
+            counts["in another launch"] = len(self.elsewhere)
+        line = ", ".join(f"{number} {word}" for word, number in counts.items())
+        eta = self.eta() if self.running else None
+        return f"{self.share():.0%}: {line}" + ("" if eta is None else f"; about {clock(eta)} to go")
+
+
+def short(name: str) -> str:
+    """A run's name without its fingerprint."""
+    return name.rpartition("__")[0]

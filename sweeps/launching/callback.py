@@ -1,0 +1,151 @@
+"""What Tune reports, passed on: to the display, and of an interrupt to the runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+
+from lvae_core.command import Interrupt
+from sweeps.launching.display import Display
+from sweeps.launching.lost_actors import Losses, loss_of
+from sweeps.launching.other_launches import Elsewhere
+from sweeps.planning.durations import clock
+from sweeps.planning.resources import Resources
+
+_IDLE_SECONDS = 60.0
+
+MANY = 1000
+"""Runs, after which Tune is some seconds at its own records of them."""
+
+
+class Watch(tune.Callback):
+    """Tells the display what Tune reports, and passes an interrupt on to the runs.
+
+    ``lost`` gains the runs whose actors were lost; ``starved`` those that ran out of memory in a share of a
+    device and are worth a larger one.
+    """
+
+    def __init__(
+        self,
+        display: Display,
+        interrupt: Interrupt,
+        elsewhere: Elsewhere,
+        lost: Losses,
+        starved: set[str],
+        resources: Mapping[str, Resources],
+    ) -> None:
+        self._display, self._board, self._interrupt = display, display.board, interrupt
+        self._elsewhere, self._lost, self._starved = elsewhere, lost, starved
+        self._resources = resources
+        self._told = self._closing = False
+        self.has_begun = False
+        """Whether any run has."""
+        self._busy = time.monotonic()
+        self.stopper = _Stopper(self)
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.has_begun = True
+        self._board.start(trial.config["run"])
+        if self._interrupt.requested:
+            self._finish(trial)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        name = trial.config["run"]
+        news = _news(result, blind=self._board.blind)
+        if self._wants_more(name, result):
+            self._starved.add(name)
+            self._board.lose(name)
+            news = [
+                f"out of memory; to be tried once more on {self._resources[name].enlarged().gpus:g} GPUs"
+            ]
+        else:
+            self._board.report(name, result)
+        for line in (*result["warnings"], *news):
+            self._display.say(f"{self._board.label(name)}: {line}")
+
+    def _wants_more(self, name: str, report: Mapping[str, Any]) -> bool:
+        failed = report["phase"] == "failed" and report["failure"]["class"] == "out_of_memory"
+        return failed and 0 < self._resources[name].gpus < 1 and name not in self._starved
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._lose(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._lose(trial)
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if self._interrupt.requested and not self._told:
+            self._display.say("stopping: every run saves its state (once more: stop at once)")
+            for trial in trials:
+                if trial.status == Trial.RUNNING:
+                    self._finish(trial)
+            self._told = True
+        if self._board.running or time.monotonic() - self._busy > _IDLE_SECONDS:
+            if not self._board.running:
+                given = self._resources[next(iter(self._resources))]
+                wanted = f"{given.cpus} CPUs and {given.gpus:g} GPUs"
+                self._display.say(f"waiting for a node with {wanted} free; see `ray status`")
+            self._busy = time.monotonic()
+        self._elsewhere.look()
+        self._display.refresh()
+        board = self._board
+        if len(trials) >= MANY and not (self._closing or board.running or board.waiting or board.elsewhere):
+            self._display.say("all runs have ended; Ray is closing its books")
+            self._closing = True
+
+    def over(self) -> bool:
+        """Whether an interrupt has been served: no run is under way any more."""
+        return self._interrupt.requested and not self._board.running
+
+    def _finish(self, trial: Trial) -> None:
+        # Queued behind the step that is under way; the report after it says how the saving went. Tune's
+        # own way of stopping would kill a run that takes more than some seconds to save.
+        actor: Any = trial.temporary_state.ray_actor
+        actor.finish.remote()
+
+    def _lose(self, trial: Trial) -> None:
+        name = trial.config["run"]
+        if name in self._board.running:
+            self._board.lose(name)
+        loss = loss_of(trial)
+        times = self._lost.add(name, loss)
+        if self._lost.is_next_too_many(name):
+            trial.max_failures = 0  # what Tune has counted of this trial is more
+        self._display.say(f"{self._board.label(name)}: {loss.message} ({times})")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks for a restoration that never comes
+
+
+class _Stopper(tune.Stopper):
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._watch.over()
+
+
+def _news(report: Mapping[str, Any], *, blind: bool) -> list[str]:
+    """What there is to say of a report, for people; ``blind``: nothing of test estimates."""
+    if report["phase"] == "failed":
+        return ["failed, {class}: {message}".format(**report["failure"])]
+    if report["phase"] == "held":
+        return [f"left to another launch ({report['by']})"]
+    best = f", valid ppl {report['metrics']['best_ppl']:.2f}" if report.get("metrics") else ""
+    if report["phase"] == "paused":
+        return [f"paused after epoch {report['epoch']}{best}"]
+    if report["phase"] == "done":
+        estimates, seconds = report["estimates"], report["train_seconds"] + report["evaluate_seconds"]
+        name = "ppl" if "ppl" in estimates else "ppl_elbo"
+        test = best if blind else f", test {name} {estimates[name]['value']:.2f}"
+        return [f"done in {clock(seconds)}{test}"]
+    return []

@@ -1,0 +1,96 @@
+"""What a launch shows while it goes on: a state that events change, and two ways of drawing it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.launching.board import Board, Running
+
+LIVE_SECONDS, LINE_SECONDS = 0.5, 10.0
+"""How often a terminal is redrawn, and how often a line appears where there is none."""
+
+
+MOST_ROWS = 12
+"""Of the runs under way, and of the cells, so many are shown."""
+
+
+def describe(run: Running) -> str:
+    """Where a run stands, in a few words."""
+    if run.phase == "starting":
+        return "starting"
+    ppl = "" if run.valid_ppl is None else f", valid ppl {run.valid_ppl:.2f}"
+    return f"epoch {run.epoch}{ppl}" if run.phase == "train" else f"evaluating{ppl}"
+
+
+def draw(board: Board) -> Group:
+    """The board as a terminal shows it."""
+    runs = Table.grid(padding=(0, 2))
+    for name, run in list(board.running.items())[:MOST_ROWS]:
+        bar = ProgressBar(total=1.0, completed=run.share or 0.0, width=12)
+        runs.add_row(bar, Text(board.label(name), overflow="ellipsis", no_wrap=True), describe(run))
+    best = Table("lowest validation perplexity so far", "", box=None, header_style="dim")
+    for cell, value in sorted(board.best.items())[:MOST_ROWS]:
+        best.add_row(cell, f"{value:.2f}")
+    # Bars end without a new line: each needs a row of a table to itself, or what follows is cut off.
+    whole = Table.grid()
+    whole.add_row(ProgressBar(total=1.0, completed=board.share(), width=60))
+    return Group(whole, Text(board.summary()), runs, *([best] if board.best else []))
+
+
+class Display:
+    """Shows a board: live on a terminal, as lines with the time of day elsewhere."""
+
+    def __init__(self, board: Board, console: Console) -> None:
+        self.board = board
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._drawn = 0.0
+
+    def __enter__(self) -> Display:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.update(draw(self.board), refresh=True)
+            self._live.stop()
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        if self._live:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(f"{time.strftime('%H:%M:%S')}  {line}", file=self._console.file, flush=True)
+
+    def refresh(self) -> None:
+        """Draw the board anew if it is time for that."""
+        now = time.monotonic()
+        if now - self._drawn < (LIVE_SECONDS if self._live else LINE_SECONDS):
+            return
+        self._drawn = now
+        if self._live:
+            self._live.update(draw(self.board), refresh=True)
+            return
+        self.say(self.board.summary())
+        for name, run in list(self.board.running.items())[:MOST_ROWS]:
+            self.say(f"  {self.board.label(name)}: {describe(run)}")
+
+
+def console() -> Console:
+    """The standard output; wide enough for whole run names where it is no terminal."""
+    terminal = sys.stdout.isatty()
+    return Console(width=None if terminal else 140, highlight=False)

@@ -1,0 +1,208 @@
+"""One run inside a Ray actor: the bridge from Tune to :func:`lvae_core.training.trainer.execute`."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+import warnings
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import Corpus
+from lvae_core.run_folder.claims import ClaimLostError, HeldError, Sighting, acquire
+from lvae_core.run_folder.folder import DamagedError, DamageWarning, Study
+from lvae_core.storage.retrying import STORE_PATIENCE, StoreWarning, may_pass
+from lvae_core.training.failures import failure_of, one_line
+from lvae_core.training.runtime import Progress, Runtime
+from lvae_core.training.trainer import execute
+from sweeps.planning.resources import Resources
+
+STEP_SECONDS = 1.0
+"""A report about this often: seldom enough for hundreds of runs at once to pass one driver."""
+
+Report = dict[str, Any]
+
+_TOLD = (DamageWarning, StoreWarning)
+"""Warnings that are passed on to the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every actor of a launch is given, once a node, through the object store."""
+
+    study: str
+    """Address of the study's storage, the same from every node."""
+    configs: Mapping[str, RunConfig]
+    """Run name -> config."""
+    corpora: Mapping[str, ray.ObjectRef[Corpus]]
+    """Dataset, as the configs name it -> its encoded corpus."""
+    runtime: Runtime
+    """But for what depends on a run's resources."""
+    resources: Mapping[str, Resources]
+    """Run name -> what it has."""
+    gone: Mapping[str, Sighting]
+    """Run name -> a claim whose holder is known to be gone."""
+    until: Mapping[str, int]
+    """Run name -> epoch after which it pauses."""
+
+
+class RunTrainable(tune.Trainable):
+    """Does one run after another in one warm process; Tune's config names the run.
+
+    A report (the value of :meth:`step`) has ``phase``, ``epoch`` and ``fraction`` as
+    :class:`~lvae_core.training.runtime.Progress` has them, ``metrics``: the latest row of
+    ``metrics.jsonl`` or None, ``warnings``: lines for the user, and ``done``. In the last report
+    of a run ``phase`` is
+
+    - ``done``, with ``estimates`` and the two timing fields of its result;
+    - ``failed``, with ``failure``: class and message, as ``failure.json`` has them;
+    - ``stopped``: saved on request, to be gone on with by another launch;
+    - ``paused``: the same, since it has come as far as it was to come;
+    - ``held``: another launch is at work on it.
+
+    What goes wrong in a run is reported, not raised, since Tune would try it again; what is raised is
+    trouble of Ray or of the storage, which is worth another try.
+    """
+
+    def setup(self, config: dict[str, Any], *, job: Job) -> None:  # type: ignore[override]
+        self._job = job
+        self._corpus: tuple[str, Corpus] | None = None
+        self._begin(config["run"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._close()
+        if not _device_works(self._runtime.device):
+            # A fresh process takes its place.
+            ray.actor.exit_actor()  # type: ignore[no-untyped-call]
+        self._begin(new_config["run"])
+        return True
+
+    def _begin(self, name: str) -> None:
+        # The launch has made the study's folder: one that is missing is gone and must not be made anew.
+        # Where patience does not help, the run starts anew, perhaps on another node.
+        self._folder = Study(self._job.study, create=False, patience=STORE_PATIENCE).run(name)
+        self._config = self._job.configs[name]
+        given = self._job.resources[name]
+        self._runtime = replace(
+            self._job.runtime, device=given.device, threads=given.cpus, device_share=given.memory_share
+        )
+        self._until = self._job.until.get(name, math.inf)
+        self._iterator: Generator[Progress] | None = None
+        self._metrics: Mapping[str, Any] | None = None
+        self._last_report: Report | None = None
+
+    def step(self) -> Report:
+        if self._last_report is not None:
+            return self._last_report
+        with warnings.catch_warnings(record=True) as caught:
+            for category in _TOLD:
+                warnings.simplefilter("always", category)
+            report = self._advance()
+        lines = [str(w.message) for w in caught if issubclass(w.category, _TOLD)]
+        return report | {"warnings": lines}
+
+    def finish(self) -> None:
+        """Save the run and have its next report say ``stopped``."""
+        self._last_report = {"phase": "stopped", "done": True, "warnings": self._close()}
+
+    def cleanup(self) -> None:
+        self._close()
+
+    def _close(self) -> list[str]:
+        """Close the run, which saves it if it is under way; what went wrong, for the user."""
+        iterator, self._iterator = self._iterator, None
+        try:
+            if iterator is not None:
+                iterator.close()
+        except Exception as error:
+            return [f"not saved ({one_line(error)}); it will go on from its last checkpoint"]
+        return []
+
+    def _advance(self) -> Report:
+        """Go on for about a second."""
+        try:
+            if self._iterator is None and self._is_there():
+                return {"phase": "paused", "epoch": self._until, "metrics": None, "done": True}
+            return self._report(self._consume())
+        except ray.exceptions.RayError:
+            raise
+        except (HeldError, ClaimLostError) as error:
+            self._iterator = None
+            return {"phase": "held", "done": True, "by": str(error)}
+        except Exception as error:
+            if isinstance(error, OSError) and may_pass(error):
+                raise
+            failure = failure_of(error)
+        # Outside the handler, where nothing refers to the failed run's tensors any more.
+        self._iterator = None
+        gc.collect()
+        message = failure.message
+        try:
+            self._folder.write_failure(*failure)
+        except OSError as error:
+            message += f" (and failure.json could not be written: {error})"
+        return {"phase": "failed", "done": True, "failure": {"class": failure.kind, "message": message}}
+
+    def _report(self, progress: Progress) -> Report:
+        phase = "paused" if self._pauses(progress) else progress.phase
+        if phase == "paused":
+            assert self._iterator is not None
+            self._iterator.close()  # which saves it
+            self._iterator = None
+            self._folder.clear_failure()  # it has got beyond what an earlier attempt failed of
+        report = {"phase": phase, "epoch": progress.epoch, "fraction": progress.fraction}
+        if phase == "done":
+            result = self._folder.read_json("result.json") or {}
+            report |= {key: result[key] for key in ("estimates", "train_seconds", "evaluate_seconds")}
+        return report | {"metrics": self._metrics, "done": phase in ("done", "paused")}
+
+    def _consume(self) -> Progress:
+        if self._iterator is None:
+            corpus, runtime = self._get_corpus(), self._runtime
+            claim = acquire(self._folder, runtime.launch, gone=self._job.gone.get(self._folder.name))
+            self._iterator = execute(self._config, corpus, self._folder, runtime, claim)
+        until = time.monotonic() + STEP_SECONDS
+        for progress in self._iterator:
+            self._metrics = progress.metrics or self._metrics
+            if progress.phase == "done" or self._pauses(progress) or time.monotonic() >= until:
+                return progress
+        raise RuntimeError("the run ended without being done")
+
+    def _pauses(self, progress: Progress) -> bool:
+        """Whether the run has come to the end of the epoch that it was to come to."""
+        return progress.phase == "train" and progress.metrics is not None and progress.epoch >= self._until
+
+    def _is_there(self) -> bool:
+        """Whether another launch has brought the run as far as it was to come."""
+        if math.isinf(self._until):
+            return False
+        try:
+            return len(self._folder.read_metrics()) >= self._until
+        except DamagedError:
+            return False  # training will mend it
+
+    def _get_corpus(self) -> Corpus:
+        name = self._config.dataset
+        if self._corpus is None or self._corpus[0] != name:
+            self._corpus = None  # lets go of one before it takes hold of the next
+            self._corpus = (name, ray.get(self._job.corpora[name]))
+        return self._corpus[1]
+
+
+def _device_works(device: str) -> bool:
+    """Whether the process can still use its GPU: some errors leave CUDA unusable until it ends."""
+    if not device.startswith("cuda"):
+        return True
+    try:
+        torch.cuda.empty_cache()
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,194 @@
+"""Probes on the devices of a Ray cluster: each in an actor, all of a device inside one placement group."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import Corpus
+from lvae_core.errors import InputError
+from sweeps.packing.choose import Device, Sample, TooLargeError
+
+SECONDS = 2.0
+"""For which steps, and then evaluation, of so many processes at once are timed."""
+
+MOST_ON_A_GPU = 16
+
+_WAIT_SECONDS, _TELL_SECONDS = 1800.0, 30.0
+"""For a device to come free, or for a node that has one; and how often that is told."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A whole device, held: a GPU, or all CPUs of a node."""
+
+    group: PlacementGroup
+    name: str
+    """Of the device's kind."""
+    memory: int
+    gpu: bool
+    slots: int
+    """Runs that it has CPUs for: cores, or those beside a GPU over what each run wants."""
+
+
+def kinds(nodes: list[Mapping[str, Any]], *, gpu: bool) -> list[str]:
+    """Ids of nodes, one for each kind of device among them."""
+    found: dict[Any, str] = {}
+    for node in nodes:
+        resources = node["Resources"]
+        if not node["Alive"] or not resources.get("GPU" if gpu else "CPU"):
+            continue
+        kind = [name for name in resources if name.startswith("accelerator_type:")] if gpu else []
+        found.setdefault((tuple(sorted(kind)), resources.get("CPU")), node["NodeID"])
+    return list(found.values())
+
+
+def places(*, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) -> Iterator[Place]:
+    """Hold a device of every kind that the cluster has, one after the other.
+
+    Args:
+        gpu: whether GPUs are meant, or the CPUs of whole nodes.
+        cpus_per_run: that each run is to have beside its share of a GPU.
+        say: told what is waited for.
+
+    Raises:
+        InputError: none came free.
+    """
+    what = "GPU" if gpu else "CPU"
+    if not kinds(_nodes(), gpu=gpu):
+        with _held({what: 1}, None, say, f"a node with a {what}"):  # an autoscaler starts one
+            pass
+    for node in kinds(_nodes(), gpu=gpu):
+        (resources,) = (entry["Resources"] for entry in _nodes() if entry["NodeID"] == node)
+        cpus = int(resources.get("CPU", 0))
+        slots = max(1, int(cpus / resources["GPU"] / cpus_per_run)) if gpu else cpus
+        bundle = {"GPU": 1, "CPU": min(cpus, cpus_per_run)} if gpu else {"CPU": cpus}
+        waiting = "a whole GPU" if gpu else f"all {cpus} CPUs of a node"
+        with _held(bundle, node, say, waiting) as group:
+            name, memory = ray.get(_on(ray.remote(describe), group, gpu=gpu).remote(gpu))
+            room = f"room for {slots}" if gpu else f"{cpus} cores"
+            yield Place(group, f"{name}, {room}", memory, gpu, slots)
+
+
+class RayDevice(Device):
+    """A held device on which probes of one cell run; end them with :meth:`close`."""
+
+    def __init__(self, place: Place, config: RunConfig, corpus: ray.ObjectRef[Corpus]) -> None:
+        self.name, self.memory = place.name, place.memory
+        self._place, self._config, self._corpus = place, config, corpus
+        self._actors: list[Any] = []
+
+    def counts(self) -> Iterator[int]:
+        """1, 2, 3, 4, 6, 8, … on a GPU; on CPUs, numbers that give each process a power of two or all."""
+        slots = self._place.slots
+        if self._place.gpu:
+            yield from (n for n in (1, 2, 3, 4, 6, 8, 10, 12, MOST_ON_A_GPU) if n <= slots)
+            return
+        threads = sorted({slots, *(2**k for k in range(slots.bit_length()) if 2**k <= slots)}, reverse=True)
+        yield from dict.fromkeys(slots // t for t in threads)
+
+    def measure(self, processes: int) -> list[Sample]:
+        """As :class:`sweeps.packing.choose.Device` has it."""
+        make = _on(ray.remote(_Actor), self._place.group, gpu=self._place.gpu)
+        self._actors += [make.remote() for _ in range(processes - len(self._actors))]
+        device = "cuda" if self._place.gpu else "cpu"
+        threads = 1 if self._place.gpu else self._place.slots // processes
+        try:
+            ray.get([a.load.remote(self._config, self._corpus, device, threads) for a in self._actors])
+            # Together, and only once the last of them is warm.
+            samples: list[Sample] = ray.get([a.measure.remote(SECONDS) for a in self._actors])
+        except ray.exceptions.RayActorError as error:  # killed: what Linux does where memory ends
+            raise TooLargeError(f"{processes} at once ended a process ({type(error).__name__})") from None
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, TooLargeError):
+                raise TooLargeError(str(error.cause)) from None
+            raise
+        return samples
+
+    def close(self) -> None:
+        """End the processes."""
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors.clear()
+
+
+class _Actor:
+    """One process that probes."""
+
+    def load(self, config: RunConfig, corpus: Corpus, device: str, threads: int) -> None:
+        from sweeps.packing.probe import Probe
+
+        self._probe: Any = None  # before the next takes its memory
+        with _in_words():
+            self._probe = Probe(config, corpus, device=device, threads=threads)
+            self._probe.warm_up()
+
+    def measure(self, seconds: float) -> Sample:
+        with _in_words():
+            sample: Sample = self._probe.measure(seconds)
+        return sample
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    from lvae_core.training.failures import failure_class, one_line
+
+    try:
+        yield
+    except Exception as error:
+        # Where not even a context fits, CUDA's own words are all there is.
+        if failure_class(error) == "out_of_memory" or "out of memory" in str(error):
+            raise TooLargeError(one_line(error)) from None
+        raise
+
+
+def describe(gpu: bool) -> tuple[str, int]:
+    """Name and memory, in bytes, of the device that this process has."""
+    from lvae_core.training.provenance import processor
+    from sweeps.checks.node_facts import available_memory
+
+    if not gpu:
+        return processor(), available_memory() or 2**63
+    import torch
+
+    properties = torch.cuda.get_device_properties(0)
+    return properties.name, properties.total_memory
+
+
+def _nodes() -> list[Mapping[str, Any]]:
+    return list(ray.nodes())  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def _held(
+    bundle: Mapping[str, float], node: str | None, say: Callable[[str], None], what: str
+) -> Iterator[PlacementGroup]:
+    """Resources for the ``with`` block."""
+    selector = [{"ray.io/node-id": node}] if node else None
+    group = placement_group([dict(bundle)], bundle_label_selector=selector)
+    try:
+        since = time.monotonic()
+        while not group.wait(_TELL_SECONDS):
+            if time.monotonic() - since > _WAIT_SECONDS:
+                raise InputError(
+                    f"a probe waited {_WAIT_SECONDS / 60:.0f} min for {what}; give numbers instead of auto"
+                )
+            say(f"waiting for {what} to probe on; see `ray status`")
+        yield group
+    finally:
+        remove_placement_group(group)
+
+
+def _on(function: Any, group: PlacementGroup, *, gpu: bool) -> Any:
+    """A task or an actor inside a held device; all of them share it."""
+    strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+    shares = 1 / (2 * MOST_ON_A_GPU) if gpu else 0
+    return function.options(num_cpus=0, num_gpus=shares, scheduling_strategy=strategy)

@@ -1,0 +1,167 @@
+"""A short trial of a cell in one process: the memory that its runs take, and their speed."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from lvae_core.config import RunConfig
+from lvae_core.data.batches import collate, epoch_order
+from lvae_core.data.corpus import Corpus, Split
+from lvae_core.evaluation.latent import latent_estimates
+from lvae_core.evaluation.likelihood import sentence_statistics
+from lvae_core.model.layers.precision import compute_in, resolve
+from lvae_core.model.text_model import TextModel
+from lvae_core.training.objective import objective
+from lvae_core.training.runtime import CONTEXT_BYTES, Runtime, set_arithmetic
+from lvae_core.training.step import descend
+from sweeps.packing.choose import Sample
+
+_QUANTILES = (0.5, 0.17, 0.83)
+"""Where in the order of lengths the batches lie whose steps are timed."""
+
+_LATENT_SENTENCES = 1024
+"""Enough for the mutual information to compute as much at once as it ever does."""
+
+
+class Probe:
+    """The work of a run, without its folder: real batches, real steps, real estimates."""
+
+    def __init__(self, config: RunConfig, corpus: Corpus, *, device: str, threads: int) -> None:
+        self._config, self._corpus, self._device = config, corpus, device
+        set_arithmetic(config, Runtime(device=device, threads=threads))
+        self._model = TextModel(config, len(corpus.vocabulary)).to(device)
+        self._precision = resolve(config.precision, device)
+        self._step = 0
+        self._before = self._outside()
+
+    def warm_up(self) -> None:
+        """Go through what takes most memory, which also pays for all that is built once."""
+        config, train, test = self._config, self._corpus.train, self._corpus.test
+        for _ in range(2):
+            self._train(_longest(train, config.batch_size))
+        for at in _QUANTILES:
+            self._train(self._batch(at))
+        longest = _longest(test, config.eval_batch_size)
+        positions = len(longest) * int(test.lengths[longest].max()) * self._group
+        # As many draws of whole batches as are ever computed at once ...
+        draws = min(config.iw_samples, max(2, -(-config.eval_chunk_tokens // positions)))
+        self._score(test, longest, replace(config, iw_samples=draws, iw_exact_samples=0))
+        # ... and of one sentence.
+        draws = -(-config.eval_chunk_tokens // (self._group * int(test.lengths[longest[-1]])))
+        draws = min(config.iw_samples, max(2, config.iw_exact_samples + 1, draws))
+        self._score(test, longest[-1:], replace(config, iw_samples=draws))
+        some = np.linspace(0, len(test) - 1, min(len(test), _LATENT_SENTENCES)).astype(np.int64)
+        latent_estimates(self._model, _part(test, some), config)
+        self._score(test, self._middle(), config)
+        self._wait()
+
+    def measure(
+        self, seconds: float, *, steps: int = 1, now: Callable[[], float] = time.perf_counter
+    ) -> Sample:
+        """Time training for so many seconds and steps at least, and then evaluation for so long.
+
+        Args:
+            seconds: of each.
+            steps: of training; each is on a batch of another length than the one before.
+            now: the clock.
+        """
+        train = _rate(self._train_for_ever(), seconds, steps, now, self._wait)
+        evaluate = _rate(self._score_for_ever(), seconds, 1, now, self._wait)
+        return Sample(self._memory(), train, evaluate)
+
+    @property
+    def _group(self) -> int:
+        return self._config.num_samples if self._config.averaging == "hidden" else 1
+
+    def _middle(self) -> np.ndarray:
+        """Test sentences of middling length, enough of them to compute as much at once as a run does."""
+        config, lengths = self._config, self._corpus.test.lengths
+        order = np.argsort(lengths, kind="stable")
+        start = len(order) // 2
+        draws = self._group * (1 if config.encoder == "none" else config.iw_samples)
+        sentences = config.eval_chunk_tokens // (draws * int(lengths[order[start]]))
+        return order[start : start + min(config.eval_batch_size, max(1, sentences))]
+
+    def _batch(self, at: float) -> np.ndarray:
+        """The batch of the first epoch that is longer than this part of the others."""
+        lengths, config = self._corpus.train.lengths, self._config
+        batches = epoch_order(lengths, config.batch_size, config.batching, config.seed, 0)
+        order = sorted(batches, key=lambda batch: int(lengths[batch].max()))
+        return order[int(at * len(order))]
+
+    def _train(self, indices: np.ndarray) -> int:
+        config = self._config
+        compute_in(self._model, self._precision)
+        batch = collate(self._corpus.train, indices).to(self._device)
+        terms = objective(self._model, batch, config, kl_weight=1.0, step=self._step)
+        terms.loss.backward()  # type: ignore[no-untyped-call]
+        descend(self._model.parameters(), config.learning_rate, config.max_grad_norm)
+        self._step += 1
+        return int(self._corpus.train.lengths[indices].sum())
+
+    def _train_for_ever(self) -> Iterator[int]:
+        batches = [self._batch(at) for at in _QUANTILES]
+        while True:
+            for batch in batches:
+                yield self._train(batch)
+
+    def _score(self, split: Split, indices: np.ndarray, config: RunConfig) -> int:
+        part = _part(split, indices)
+        for _ in sentence_statistics(
+            self._model, part, config, split_name="test", samples=config.iw_samples, rough=self._precision
+        ):
+            pass
+        return part.num_tokens
+
+    def _score_for_ever(self) -> Iterator[int]:
+        middle = self._middle()
+        while True:
+            yield self._score(self._corpus.test, middle, self._config)
+
+    def _wait(self) -> None:
+        if self._device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    def _outside(self) -> int:
+        """Bytes of the GPU that this process, if it is alone there, has taken beside torch's tensors."""
+        if not self._device.startswith("cuda"):
+            return 0
+        free, total = torch.cuda.mem_get_info()
+        return total - free - torch.cuda.memory_reserved()
+
+    def _memory(self) -> int:
+        if self._device.startswith("cuda"):
+            return max(self._before, CONTEXT_BYTES) + torch.cuda.max_memory_reserved()
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _rate(
+    work: Iterator[int], seconds: float, pieces: int, now: Callable[[], float], wait: Callable[[], None]
+) -> float:
+    """Tokens a second of ``work``, which yields those of each piece."""
+    since, tokens = now(), 0
+    for number, done in enumerate(work, start=1):
+        tokens += done
+        if number >= pieces and now() - since >= seconds:
+            break
+    wait()
+    return tokens / (now() - since)
+
+
+def _longest(split: Split, number: int) -> np.ndarray:
+    """So many of the longest sentences: no batch of a run is larger."""
+    return np.argsort(split.lengths, kind="stable")[-number:]
+
+
+def _part(split: Split, indices: np.ndarray) -> Split:
+    """Some sentences of a split."""
+    sentences = [split.sentence(int(index)) for index in indices]
+    return Split(np.concatenate(sentences), np.cumsum([0, *map(len, sentences)]))

@@ -1,0 +1,128 @@
+"""What a plan costs: device-hours by cell, time on so many devices, money. Nothing here measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from sweeps.planning.durations import Basis, clock
+from sweeps.planning.list_scheduling import Work, longest_first, lower_bound, schedule
+from sweeps.planning.plan import Plan
+
+_MEANING: Mapping[Basis | None, str] = {
+    "runs": "mean of finished runs",
+    "probe": "probe, to the last epoch",
+    "operations": "others' times, by operations",
+    "dataset": "mean of the dataset's runs",
+    None: "",
+}
+
+
+@dataclass(frozen=True)
+class CellCost:
+    """What is left to do of a cell."""
+
+    cell: str
+    todo: int
+    seconds: float | None
+    """Of a run; None: nothing like it has been measured."""
+    basis: Basis | None
+    share: float
+    """Devices that a run takes up."""
+
+    @property
+    def hours(self) -> float | None:
+        """Device-hours; None: unknown."""
+        if not self.todo:
+            return 0.0
+        return None if self.seconds is None else self.todo * self.seconds * self.share / 3600
+
+
+def cell_costs(plan: Plan, share: Callable[[str], float]) -> list[CellCost]:
+    """Of every cell, in the order of the grid. ``share``: cell -> devices that a run takes up."""
+    return [
+        CellCost(
+            cell=cell,
+            todo=sum(run.status == "left" for run in runs),
+            seconds=plan.speed.expect(cell),
+            basis=plan.speed.basis(cell),
+            share=share(cell),
+        )
+        for cell, runs in plan.cells().items()
+    ]
+
+
+def print_costs(
+    console: Console, plan: Plan, costs: Sequence[CellCost], devices: Sequence[int], price: float | None
+) -> None:
+    """Print the plan with its costs, and how long it takes on so many devices.
+
+    Args:
+        console: where to.
+        plan: the grid.
+        costs: of its cells.
+        devices: numbers of GPUs, or CPU cores where runs have none.
+        price: of one device for an hour; None: no prices.
+    """
+    console.print(plan_table(plan, costs, price))
+    if any(cost.hours is None for cost in costs):
+        console.print(
+            "a time is unknown until one run has finished; --cpus-per-run auto or --gpus-per-run auto "
+            "finds it by short probes"
+        )
+    elif any(cost.todo for cost in costs):
+        console.print(devices_table(costs, devices, price))
+
+
+def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Table:
+    """Runs by cell, and what is still to be spent."""
+    table = Table("cell", title="plan")
+    for heading in ("to do", "done", "failed", "time a run", "device-hours", *(["$"] if price else [])):
+        table.add_column(heading, justify="right")
+    table.add_column("time from")
+    cells = plan.cells()
+    for cost in costs:
+        done, failed = (str(sum(r.status == s for r in cells[cost.cell])) for s in ("done", "failed"))
+        counts = [str(cost.todo), done, failed]
+        table.add_row(
+            cost.cell, *counts, clock(cost.seconds), *_money(cost.hours, price), _MEANING[cost.basis]
+        )
+    table.add_section()
+    counts = [str(len(plan.with_status(status))) for status in ("left", "done", "failed")]
+    total = sum(cost.hours or 0.0 for cost in costs)
+    more = any(cost.hours is None for cost in costs)
+    table.add_row("all", *counts, "", *_money(total, price), "and what is unknown" if more else "")
+    return table
+
+
+def devices_table(costs: Sequence[CellCost], devices: Sequence[int], price: float | None) -> Table:
+    """When the last run ends, longest first, and what is paid until then; all times must be known."""
+    works = [Work(cost.seconds or 0.0, cost.share) for cost in costs for _ in range(cost.todo)]
+    works = longest_first(works, lambda work: work.seconds)
+    table = Table("devices", title="longest runs first")
+    paid = ["paid", "kept to the end"] if price else []
+    for heading in ("wall time", "at least", *paid):
+        table.add_column(heading, justify="right")
+    most = max(work.share for work in works)
+    for number in devices:
+        if number < most:
+            table.add_row(str(number), "a run needs more")
+            continue
+        found = schedule(works, number)
+        money = [found.released, number * found.makespan] if price else []
+        table.add_row(
+            str(number),
+            clock(found.makespan),
+            clock(lower_bound(works, number)),
+            *(f"${seconds / 3600 * (price or 0.0):,.2f}" for seconds in money),
+        )
+    return table
+
+
+def _money(hours: float | None, price: float | None) -> list[str]:
+    if hours is None:
+        return ["?", *(["?"] if price else [])]
+    return [f"{hours:,.2f}", *([f"{hours * price:,.2f}"] if price else [])]

@@ -1,0 +1,65 @@
+"""What is there before a launch: the corpora of a grid, and its plan with what is known of its times."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import Corpus, load_for
+from lvae_core.data.public import MissingError
+from lvae_core.errors import InputError
+from lvae_core.model.counts import amount, operations
+from lvae_core.run_folder.folder import Study
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.probe_results import Choices, key
+
+
+def load_corpora(
+    configs: Sequence[RunConfig], data_dir: str | None, command: str = "sweeps/paper_grid.py"
+) -> dict[str, Corpus]:
+    """Dataset, as the configs name it -> its corpus; prints what looks wrong with one.
+
+    Raises:
+        InputError: a dataset is missing or cannot be used.
+    """
+    # The configs of one dataset differ in nothing that its corpus depends on.
+    one_each = {config.dataset: config for config in configs}
+    try:
+        corpora = {dataset: load_for(config, data_dir) for dataset, config in one_each.items()}
+    except MissingError as error:
+        demo = f"python {command} --preset demo"
+        raise InputError(f"{error}; for a demonstration without it: {demo}") from None
+    for corpus in corpora.values():
+        for warning in corpus.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+    return corpora
+
+
+def look_up(configs: Sequence[RunConfig], corpora: Mapping[str, Corpus], study: Study) -> Plan:
+    """The plan as the study's folders tell it now. Raises InputError where they cannot be used."""
+    try:
+        plan = make_plan(configs, {name: c.data_sha256 for name, c in corpora.items()}, study)
+        inform(plan, corpora, study)
+        return plan
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"storage {study.url}: cannot be read ({reason})") from None
+
+
+def inform(plan: Plan, corpora: Mapping[str, Corpus], study: Study) -> None:
+    """Add to the plan's measured times what probes have found, and what operations let one expect.
+
+    Raises:
+        OSError: the storage cannot be read.
+    """
+    choices = Choices(study)
+    weights: dict[str, float] = {}
+    for cell, (run, *_) in plan.cells().items():
+        corpus = corpora[run.config.dataset]
+        weights[cell] = operations(run.config, corpus)
+        if choice := choices.slowest(key(run.config, corpus.data_sha256)):
+            tokens = amount(run.config, corpus)
+            train, score = tokens.train / choice.train_rate, tokens.evaluate / choice.evaluate_rate
+            plan.speed.suppose(cell, train, score)
+    plan.speed.weigh(weights)

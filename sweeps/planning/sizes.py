@@ -1,0 +1,36 @@
+"""How much a grid takes up, worked out before anything runs; without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import Corpus
+from lvae_core.model.counts import parameter_count
+
+_CHECKPOINT = 2.2
+"""Bytes of a checkpoint for each byte of parameters: present ones, best ones, and what goes along."""
+
+_KEPT = 2
+"""Checkpoints that a run folder holds: the latest, and the one before it or the one being written."""
+
+
+def storage_bytes(runs: Iterable[tuple[RunConfig, int]]) -> int:
+    """About how much the folders of ``runs`` (config and V of each) will hold at most."""
+    parameters = sum(parameter_count(config, classes) for config, classes in runs)
+    return round(parameters * 4 * _CHECKPOINT * _KEPT)
+
+
+def corpus_bytes(corpus: Corpus) -> int:
+    """What a corpus takes up in the object store of a node, but for its vocabulary."""
+    splits = (corpus.train, corpus.valid, corpus.test)
+    return sum(split.tokens.nbytes + split.offsets.nbytes for split in splits)
+
+
+def in_words(size: float) -> str:
+    """A number of bytes for people: ``812 MiB``, ``3.2 GiB``."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

@@ -1,0 +1,1 @@
+"""A hyperparameter search: trials in rounds, their history and their tables."""

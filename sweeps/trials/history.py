@@ -1,0 +1,101 @@
+"""What a search has proposed so far, kept beside its runs.
+
+Where nothing has changed, the same would be proposed again. This file holds it fast: neither a run that is
+taken up again after a failure, nor rounds of another size, nor another version of the sampler can lead a
+search away from what it has done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lvae_core.config import RunConfig, dataset_label
+from lvae_core.errors import InputError
+from lvae_core.run_folder.digests import UnsealedError, seal, unseal
+from lvae_core.run_folder.folder import Study
+from sweeps.trials.space import Values, text_of
+
+FILE = ".search.json"
+"""In the study's folder; readers of runs pass over it."""
+
+
+def describe(base: RunConfig, space: Mapping[str, str], data: str, **rules: str) -> dict[str, str]:
+    """What makes a search the one that it is: the config that it starts from, its space and its rules.
+
+    Args:
+        base: see above.
+        space: field -> what it may be, as text.
+        data: content hash of the dataset.
+        rules: option -> value.
+    """
+    fixed = base.to_dict() | {"dataset": dataset_label(base.dataset)}
+    return {
+        **{f"--space {field}": text for field, text in space.items()},
+        **{f"--{name}": text for name, text in rules.items()},
+        **{name: text_of(value) for name, value in fixed.items() if name not in space},
+        "data_sha256": data,
+    }
+
+
+class Ledger:
+    """The proposals of a study's search, round by round."""
+
+    def __init__(self, study: Study, search: Mapping[str, str]) -> None:
+        """Read the study's, if it has one.
+
+        Args:
+            study: of the search.
+            search: see :func:`describe`.
+
+        Raises:
+            InputError: the study holds another search.
+            OSError: the storage cannot be read.
+        """
+        self._study, self._search = study, dict(search)
+        self._place = f"{study.url}/{FILE}"
+        self.damage = ""
+        """Why the file counts for nothing, for the user; "" where it is whole or missing."""
+        self.rounds = self._read()
+
+    def add(self, proposals: Sequence[Values]) -> None:
+        """Put down one more round, or take over what another launch has put down meanwhile.
+
+        Raises:
+            InputError: that belongs to another search.
+            OSError: the storage cannot be read or written.
+        """
+        there = self._read()
+        if len(there) > len(self.rounds):
+            self.rounds = there
+            return
+        self.rounds.append(list(proposals))
+        if self.damage:
+            self._set_aside()
+        written = {"search": self._search, "rounds": [list(map(dict, round_)) for round_ in self.rounds]}
+        self._study.store.write(FILE, seal(written))
+        self.damage = ""
+
+    def _read(self) -> list[list[Values]]:
+        try:
+            found = unseal(self._study.store.read(FILE))
+            before = dict(found["search"])
+            rounds: list[list[Values]] = [[dict(values) for values in round_] for round_ in found["rounds"]]
+        except (FileNotFoundError, NotADirectoryError):
+            return []  # where nothing can be written, those who write will say so
+        except (UnsealedError, KeyError, TypeError, ValueError) as error:
+            self.damage = f"{self._place}: damaged ({error}); the proposals are made again"
+            return []
+        for name in dict.fromkeys([*before, *self._search]):
+            there, here = (side.get(name, "not set") for side in (before, self._search))
+            if there != here:
+                raise InputError(
+                    f"{self._place}: belongs to another search, {name} is {there} there and {here} here; "
+                    "give another --study"
+                )
+        return rounds
+
+    def _set_aside(self) -> None:
+        number = 1
+        while self._study.store.exists(f"{FILE}.damaged-{number}"):
+            number += 1
+        self._study.store.rename(FILE, f"{FILE}.damaged-{number}")

@@ -1,0 +1,92 @@
+"""The end of a search: its points as a table, a picture and files, and the best on fresh seeds."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from analysis.figures import style, trials
+from analysis.formats.files import write_files
+from sweeps.sweep import RETRY, failure_table
+from sweeps.trials.options import Options
+from sweeps.trials.proposals import Trial
+from sweeps.trials.search import Search
+from sweeps.trials.space import Values, choices_of, is_log, text_of
+from sweeps.trials.tables import csv_text, is_recipe, settings
+
+
+def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
+    """Print what has failed, and the best; returns whether any trial has failed.
+
+    That a loss diverges at some point of the space is a finding, not a failure.
+    """
+    runs = {run.name: run for run in search.plan.runs}
+    names = [search.name(trial.values) for trial in search.known if trial.state == "failed"]
+    failures = {name: runs[name].failure or search.board.failures.get(name, {}) for name in names}
+    if failures:
+        out.print(failure_table(failures))
+        out.print(RETRY)
+    if best:
+        point = shlex.join(settings(best[0].values))
+        out.print(f"best: trial {best[0].number}, {point}", markup=False, soft_wrap=True)
+    return bool(failures)
+
+
+def is_worth_running(search: Search, best: Sequence[Trial], out: Console) -> bool:
+    """Whether there is anything to compare with the recipe; says so where there is not."""
+    if best and all(is_recipe(search, trial.values) for trial in best):
+        out.print("no trial is better than the recipe: there is nothing to run anew")
+        return False
+    return bool(best)
+
+
+def _points(search: Search) -> list[trials.Point]:
+    """What can be drawn: all but the trials that failed for no fault of their own."""
+    points = []
+    for trial in search.known:
+        if trial.state == "diverged":
+            points.append(trials.Point(_placed(search, trial.values), math.inf))
+        elif trial.scores and trial.state in ("done", "dropped"):
+            dropped = trial.state == "dropped"
+            points.append(trials.Point(_placed(search, trial.values), trial.scores[-1], dropped))
+    return points
+
+
+def _placed(search: Search, values: Values) -> dict[str, Any]:
+    """Field -> number, or place among its choices; without what is none of them."""
+    placed = {}
+    for field, distribution in search.space.items():
+        choices = choices_of(distribution)
+        if not choices:
+            placed[field] = values[field]
+        elif values[field] in choices:
+            placed[field] = choices.index(values[field])
+    return placed
+
+
+def write_trials(options: Options, search: Search, out: Console) -> None:
+    """Write the trials as a table for computing with and as a picture."""
+    name = options.folder.rpartition("/")[2]
+    config = search.base
+    title = f"{name}: {config.cell.replace('__', ', ')}, seed {config.seed}"
+    panels = [
+        trials.Field(field, is_log(distribution), tuple(map(text_of, choices_of(distribution))))
+        for field, distribution in search.space.items()
+    ]
+    files: dict[str, str | bytes] = {f"{name}.csv": csv_text(search)}
+    with style.style():
+        if figure := trials.draw(_points(search), panels, _placed(search, config.to_dict()), title):
+            files[f"{name}.svg"], files[f"{name}.png"] = style.save(figure)
+    try:
+        write_files(files, options.out)
+    except OSError as error:  # not worth losing what follows
+        reason = error.strerror or str(error)
+        print(f"warning: --out {options.out}: cannot be written ({reason})", file=sys.stderr)
+    else:
+        listed = " ".join(f"{options.out}/{file}" for file in files)
+        out.print(f"trials: {listed}", markup=False, soft_wrap=True)

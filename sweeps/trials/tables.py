@@ -1,0 +1,111 @@
+"""What a search shows: what it would do, and what its trials have given."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.trials.proposals import State, Trial
+from sweeps.trials.search import Search
+from sweeps.trials.space import Values, contains, spec_of, text_of
+
+SHOWN = 12
+"""Trials in a table, the best."""
+
+_DIGITS = 4
+"""Significant ones of what is drawn from a range, for reading."""
+
+_ORDER: tuple[State, ...] = ("done", "dropped", "diverged", "failed", "open")
+
+
+def space_table(search: Search) -> Table:
+    """Fields, where the recipe has them and what they may be."""
+    table = Table("field", title="what may vary")
+    table.add_column("recipe", justify="right")
+    table.add_column("range")
+    fields = search.base.to_dict()
+    for field, distribution in search.space.items():
+        outside = "" if contains({field: distribution}, fields) else ", without the recipe"
+        table.add_row(field, text_of(fields[field]), f"{spec_of(distribution)}{outside}")
+    return table
+
+
+def rules_text(search: Search) -> str:
+    """How the search goes about it, and how far it is."""
+    rules = search.rules
+    epochs = f"{search.base.max_epochs} epochs at most"
+    if rules.rungs:
+        rungs = " and ".join(map(str, rules.rungs))
+        epochs += f"; after {rungs} of them one in {rules.keep} goes on"
+    counts = Counter(trial.state for trial in search.known)
+    over = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state]) or "none over yet"
+    trials = f"{rules.trials} trials ({over}), {rules.at_once} a round, of {epochs}"
+    return f"{search.base.cell.replace('__', ', ')}: {trials}"
+
+
+def trials_table(search: Search) -> Table:
+    """The best trials first; of those that were left behind or failed, what became of them."""
+
+    def rank(trial: Trial) -> tuple[float, ...]:
+        epochs = 0 if trial.state == "done" else len(trial.scores)
+        return _ORDER.index(trial.state), -epochs, trial.score or 0.0, trial.number
+
+    ranked = sorted(search.known, key=rank)
+    more = len(ranked) - SHOWN
+    table = Table("trial", title="trials by validation perplexity")
+    table.caption = f"and {more} more" if more > 0 else None
+    for heading in ("valid ppl", "epochs"):
+        table.add_column(heading, justify="right")
+    table.add_column("point")
+    table.add_column("")
+    for trial in ranked[:SHOWN]:
+        perplexity = "" if trial.score is None else f"{trial.score:.2f}"
+        point = Text(values_text(trial.values))
+        table.add_row(str(trial.number), perplexity, str(len(trial.scores)), point, _remark(search, trial))
+    return table
+
+
+def _remark(search: Search, trial: Trial) -> Text:
+    words: list[str] = [] if trial.state == "done" else [trial.state]
+    if is_recipe(search, trial.values):
+        words.append("the recipe")
+    return Text(", ".join(words))
+
+
+def is_recipe(search: Search, values: Values) -> bool:
+    """Whether a point is where the search began."""
+    fields = search.base.to_dict()
+    return all(values[field] == fields[field] for field in search.space)
+
+
+def short_text(value: object) -> str:
+    """A value for reading."""
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else text_of(value)
+
+
+def values_text(values: Values) -> str:
+    """A point for reading: ``learning_rate=0.8124 dropout=0.31``."""
+    return " ".join(f"{field}={short_text(value)}" for field, value in values.items())
+
+
+def csv_text(search: Search) -> str:
+    """All trials with all digits, a row each."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["trial", "state", "epochs", "valid_ppl", *search.space, "run"])
+    for trial in search.known:
+        score = "" if trial.score is None else trial.score
+        values = [text_of(trial.values[field]) for field in search.space]
+        row = [trial.number, trial.state, len(trial.scores), score, *values, search.name(trial.values)]
+        rows.writerow(row)
+    return text.getvalue()
+
+
+def settings(values: Values) -> Sequence[str]:
+    """A point as the command line takes it, with all its digits."""
+    return [part for field, value in values.items() for part in ("--set", f"{field}={text_of(value)}")]

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sweeps.checks.cluster_file import examine
+from sweeps.doctor import main
+
+ROOT = Path(__file__).parents[3]
+FIELDS = [
+    *("cluster_name", "provider", "provider.type", "provider.head_ip", "provider.worker_ips"),
+    *("auth.ssh_user", "auth.ssh_private_key", "file_mounts", "head_start_ray_commands"),
+]
+
+
+@pytest.fixture
+def rack(tmp_path, monkeypatch):
+    """``clusters/rack.yaml`` with the user's changes; a home with key and token, a checkout with data."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (".ssh/id_ed25519", ".ray/auth_token"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("x")
+    checkout = tmp_path / "lvae"
+    checkout.mkdir()
+    config = yaml.safe_load((ROOT / "clusters" / "rack.yaml").read_text())
+    for path in config["file_mounts"].values():
+        if not path.startswith("~"):
+            (checkout / path).touch()
+    config["provider"] |= {"head_ip": "10.0.0.1", "worker_ips": ["10.0.0.2"]}
+    monkeypatch.chdir(checkout)
+    return config
+
+
+def write(config) -> str:
+    Path("file.yaml").write_text(yaml.safe_dump(config))
+    return "file.yaml"
+
+
+def test_a_file_with_nothing_amiss_leads_on(rack, capsys):
+    assert main(["--cluster", write(rack)]) == 0
+    out, err = capsys.readouterr()
+    assert "next: ray up -y file.yaml" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_missing_field_is_named(rack, field):
+    *path, last = field.split(".")
+    place = rack
+    for part in path:
+        place = place[part]
+    del place[last]
+    found = examine(write(rack))
+    assert {finding.state for finding in found} == {"failure"}
+    assert f"{'provider.type' if field == 'provider' else field} is missing" in [f.detail for f in found]
+
+
+def test_what_is_in_no_schema_of_rays_is_named(rack):
+    (found,) = examine(write(rack | {"max_worker": 3}))
+    assert "'max_worker' was unexpected" in found.detail
+
+
+def test_what_has_to_be_changed_or_made_is_named(rack, tmp_path, capsys):
+    for path in (tmp_path / ".ray" / "auth_token", tmp_path / ".ssh" / "id_ed25519", Path("data")):
+        path.unlink()
+    rack["provider"]["head_ip"] = "192.0.2.10"
+    found = examine(write(rack))
+    assert sorted(finding.detail for finding in found) == [
+        "192.0.2.10: addresses of no machine",
+        "the folder data is not there",
+        "~/.ray/auth_token is not there",
+        "~/.ssh/id_ed25519 is not there",
+    ]
+    assert main(["--cluster", "file.yaml"]) == 2
+    assert "mend what has failed" in capsys.readouterr().out
+
+
+def test_the_file_for_aws_lacks_nothing_but_an_image_and_what_is_made_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(ROOT)
+    said = {finding.detail for finding in examine("cluster.yaml")}
+    assert "metadata.image: an image that does not exist" in said
+    assert said <= {
+        "metadata.image: an image that does not exist",
+        "~/.ray/auth_token is not there",
+        "the folder data is not there",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (None, "error: --cluster file.yaml: cannot be read (No such file or directory)"),
+        ("a: 1\nb: [\n", "error: --cluster file.yaml:3: not YAML"),
+        ("", "error: --cluster file.yaml: no fields in it"),
+    ],
+)
+def test_what_is_no_file_for_ray_is_one_line(text, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        Path("file.yaml").write_text(text)
+    assert main(["--cluster", "file.yaml"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(line)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+SCRIPT = """
+import sys, time
+from sweeps.cluster.head import watched
+address = sys.argv[1]
+with watched("auto", address, silence=1.0):
+    time.sleep(60)
+"""
+
+
+def test_a_head_that_falls_silent_ends_the_launch_with_one_line():
+    with socket.socket() as taken:  # bound, but it does not listen
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, address], capture_output=True, text=True, timeout=50, check=False
+        )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: --address auto: its head has not answered for 1 s; ")
+    assert done.stdout == ""
+
+
+def test_a_block_that_is_over_ends_nothing():
+    quick = SCRIPT.replace("time.sleep(60)", "pass") + "time.sleep(4)"
+    done = subprocess.run(
+        [sys.executable, "-c", quick, "127.0.0.1:1"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

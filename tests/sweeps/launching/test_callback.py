@@ -1,0 +1,41 @@
+"""What is told while nothing happens that a user could see."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from lvae_core.command import Interrupt
+from sweeps.launching.board import Board
+from sweeps.launching.callback import MANY, Watch
+from sweeps.planning.durations import Speed
+
+
+class Said(list):
+    """A display that keeps what it is to say."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+
+    def say(self, line: str) -> None:
+        self.append(line)
+
+    def refresh(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("trials", "told"), [(MANY, 1), (MANY - 1, 0)])
+def test_the_long_close_of_a_long_sweep_is_told_once_and_not_before_its_end(trials, told):
+    board = Board(Speed(), done=0, failed=0, waiting={"a": "cell"})
+    display = Said(board)
+    watch = Watch(display, Interrupt(), SimpleNamespace(look=lambda: None), {}, set(), {"a": None})
+
+    def step() -> list[str]:
+        watch.on_step_end(0, [None] * trials)
+        return [line for line in display if "closing" in line]
+
+    assert step() == []
+    board.start("a")
+    assert step() == []
+    board.report("a", {"phase": "done", "train_seconds": 1.0, "evaluate_seconds": 1.0})
+    assert len(step()) == told
+    assert len(step()) == told

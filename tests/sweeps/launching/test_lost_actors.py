@@ -1,0 +1,42 @@
+"""How often a run may be lost, and for what reasons, counted by hand."""
+
+from lvae_core.training.failures import Failure
+from sweeps.launching.lost_actors import Loss, Losses
+
+NODE = Loss("infrastructure", "its process or node was lost")
+MEMORY = Loss("out_of_memory", "Ray ended it because its node ran low on memory")
+CODE = Loss("code", "its process could not start: ImportError: no", "Traceback…")
+
+
+def test_a_run_may_be_lost_as_often_as_allowed_and_once_more_is_the_end():
+    losses = Losses(2)
+    told = []
+    for _ in range(3):
+        times = losses.add("a", NODE)
+        told.append((times, losses.is_next_too_many("a"), losses.failure("a")))
+    message = "its process or node was lost (lost 3 times)"
+    assert told == [
+        (1, False, None),
+        (2, True, None),
+        (3, True, Failure("infrastructure", message, "")),
+    ]
+    assert losses.failure("b") is None
+
+
+def test_the_classes_have_budgets_of_their_own():
+    losses = Losses(1)
+    losses.add("a", NODE)
+    losses.add("a", CODE)
+    assert losses.is_next_too_many("a")
+    assert losses.failure("a") is None, "neither has been exceeded"
+    losses.add("a", MEMORY)
+    assert losses.failure("a") is None
+    losses.add("a", CODE)
+    assert losses.failure("a") == Failure("code", f"{CODE.message} (lost 2 times)", "Traceback…")
+
+
+def test_a_run_is_lost_for_itself():
+    losses = Losses(0)
+    losses.add("a", NODE)
+    assert losses.failure("a") is not None
+    assert losses.failure("b") is None

@@ -1,0 +1,41 @@
+"""How many runs at once a plan is worth, by what is known of its cells."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweeps.planning.durations import Speed
+from sweeps.planning.list_scheduling import concurrency
+
+CELLS = {"r0": "toy__a", "r1": "toy__b", "r2": "toy__b", "r3": "toy__b"}
+
+
+def speed(**seconds: float) -> Speed:
+    known = Speed()
+    for cell, value in seconds.items():
+        known.suppose(f"toy__{cell}", value, 0.0)
+    return known
+
+
+@pytest.mark.parametrize(
+    ("known", "limit", "at_once"),
+    [
+        (speed(a=100.0, b=1.0), 0, 1),  # 103 s in one slot, 100 in two
+        (speed(a=100.0, b=30.0), 0, 2),  # beside the long one, the others take 90
+        (speed(a=100.0, b=30.0), 1, 1),  # the user allows less
+        (speed(a=100.0, b=30.0), 9, 2),
+        (speed(a=5.0, b=5.0), 0, 0),  # each slot counts
+        (speed(a=5.0, b=5.0), 3, 3),
+        (speed(a=100.0), 0, 0),  # nothing is known of the others
+        (speed(), 2, 2),
+    ],
+)
+def test_few_long_runs_need_few_slots(known, limit, at_once):
+    assert concurrency(list(CELLS), CELLS, known, limit) == at_once
+
+
+def test_what_operations_alone_tell_is_not_relied_on():
+    known = speed(a=100.0)
+    known.weigh({"toy__a": 100.0, "toy__b": 1.0})
+    assert known.basis("toy__b") == "operations"
+    assert concurrency(list(CELLS), CELLS, known, 0) == 0

@@ -1,0 +1,160 @@
+"""Costs against sums by hand, work against counts by hand, and a file of probes that may be damaged."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import pytest
+from rich.console import Console
+
+from lvae_core.config import fingerprint
+from lvae_core.data.corpus import load
+from lvae_core.model.counts import Amount, amount, operations
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import run_name
+from lvae_core.systems import recipe
+from sweeps.planning.cost import CellCost, cell_costs, devices_table, plan_table, print_costs
+from sweeps.planning.durations import Speed
+from sweeps.planning.grid import Grid
+from sweeps.planning.loading import inform
+from sweeps.planning.plan import make_plan
+from sweeps.planning.probe_results import FILE, Choice, Choices, key
+
+TOY = load("toy")
+CHOICE = Choice(processes=4, memory=2**30, train_rate=500.0, evaluate_rate=50.0, alone=3.0)
+
+
+def text(*tables) -> str:
+    out = io.StringIO()
+    for table in tables:
+        Console(file=out, width=200).print(table)
+    return out.getvalue().replace("│", " ")
+
+
+def row(printed: str, start: str) -> list[str]:
+    (line,) = [line.split() for line in printed.splitlines() if line.split()[:1] == [start]]
+    return line[1:]
+
+
+def test_hours_and_dollars_are_products(tmp_path):
+    grid = Grid(
+        datasets=("toy",), systems={"lstm-lm": (1,), "lstm-vae": (5,)}, settings=("standard",), seeds=3
+    )
+    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
+    lm, vae = plan.cells()
+    plan.speed.suppose(lm, 1800.0, 1800.0)
+    costs = cell_costs(plan, {lm: 0.25, vae: 1.0}.__getitem__)
+    assert [cost.hours for cost in costs] == [3 * 1.0 * 0.25, None]
+    plan.speed.suppose(vae, 7200.0, 0.0)
+    costs = cell_costs(plan, {lm: 0.25, vae: 1.0}.__getitem__)
+    printed = text(plan_table(plan, costs, 2.0))
+    assert row(printed, vae)[:3] == ["3", "0", "0"]
+    assert row(printed, vae)[-7:-5] == ["6.00", "12.00"]
+    assert row(printed, "all") == ["6", "0", "0", "6.75", "13.50"]
+
+
+def test_time_and_money_on_devices():
+    costs = [CellCost("long", 2, 3600.0, "runs", 1.0), CellCost("short", 8, 1800.0, "runs", 0.25)]
+    printed = text(devices_table(costs, (1, 3, 100), 3.0))
+    # One device: 1 h, 1 h, then two waves of four short ones.
+    assert row(printed, "1") == ["3", "h", "00", "min", "3", "h", "00", "min", "$9.00", "$9.00"]
+    # Three: two long, and beside them two waves on the third.
+    assert row(printed, "3") == ["1", "h", "00", "min", "1", "h", "00", "min", "$9.00", "$9.00"]
+    # A hundred: what is idle from the start costs nothing if it is given back.
+    assert row(printed, "100")[-2:] == ["$9.00", "$300.00"]
+    whole = text(devices_table([CellCost("wide", 1, 60.0, "runs", 4.0)], (2,), None))
+    assert row(whole, "2") == ["a", "run", "needs", "more"]
+
+
+def test_what_is_unknown_is_said(tmp_path):
+    grid = Grid(datasets=("toy",), systems={"lstm-lm": (1,)}, settings=("standard",), seeds=1)
+    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
+    inform(plan, {"toy": TOY}, Study(str(tmp_path)))
+    out = io.StringIO()
+    print_costs(Console(file=out, width=150), plan, cell_costs(plan, lambda cell: 1.0), (1,), None)
+    assert "unknown until one run has finished" in out.getvalue()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_cells_are_scaled_by_what_there_is_to_compute():
+    speed = Speed()
+    speed.weigh({"toy__a": 10.0, "toy__b": 30.0, "ptb__c": 500.0})
+    assert speed.expect("toy__b") is None
+    assert (speed.rank("toy__b"), speed.rank("ptb__c"), speed.rank("x__d")) == (30.0, 500.0, None)
+    speed.suppose("toy__a", 3.0, 1.0)
+    assert speed.expect("toy__b") == pytest.approx(12.0)
+    assert speed.expect("ptb__c") == pytest.approx(200.0)
+    speed.add("ptb__c", 100.0, 0.0)
+    assert (speed.expect("ptb__c"), speed.basis("ptb__c")) == (100.0, "runs")
+    # The nearest that is known counts: its own dataset's.
+    assert speed.expect("toy__b") == pytest.approx(12.0)
+    assert [speed.basis(c) for c in ("toy__a", "toy__b", "ptb__z", "x__y")] == [
+        *("probe", "operations", "dataset", None)
+    ]
+
+
+def test_the_operations_of_a_run_as_counted_by_hand():
+    config = dataclasses.replace(
+        recipe("lstm-vae-avg", dataset="toy", num_samples=3),
+        **{"embedding_size": 5, "hidden_size": 7, "latent_size": 2, "max_epochs": 4, "valid_samples": 3},
+        **{"iw_samples": 10, "iw_exact_samples": 6},
+    )
+    V, N, M = len(TOY.vocabulary), TOY.test.num_tokens, TOY.train.num_tokens
+    train = 4 * M + 4 * TOY.valid.num_tokens / 3
+    assert amount(config, TOY) == Amount(train, N)
+    encoder, decoder, logits = 8 * 7 * (5 + 7), 8 * 7 * (5 + 2 + 7), 2 * 7 * V
+    counted = train * 3 * (encoder + 3 * decoder + logits) + N * (encoder + 30 * decoder + 6 * logits)
+    assert operations(config, TOY) == pytest.approx(counted)
+    steps = -(-len(TOY.train) // config.batch_size)
+    short = dataclasses.replace(config, max_steps=steps // 2)
+    assert amount(short, TOY).train == pytest.approx(M * (steps // 2) / steps + TOY.valid.num_tokens / 3)
+
+
+def test_probes_are_remembered_by_device_and_by_all_that_shapes_a_cell(tmp_path):
+    study = Study(str(tmp_path))
+    config = recipe("lstm-vae", dataset="toy")
+    name = key(config, TOY.data_sha256)
+    Choices(study).put("a GPU", name, CHOICE)
+    Choices(study).put("another", name, dataclasses.replace(CHOICE, train_rate=100.0))
+    again = Choices(study)
+    assert again.get("a GPU", name) == CHOICE
+    assert again.get("a third", name) is None
+    slowest = again.slowest(name)
+    assert slowest is not None
+    assert slowest.train_rate == 100.0
+    assert key(dataclasses.replace(config, seed=7), TOY.data_sha256) == name
+    for other in (
+        dataclasses.replace(config, batch_size=64),
+        recipe("lstm-vae", dataset="toy", num_samples=2),
+    ):
+        assert key(other, TOY.data_sha256) != name
+    assert key(config, "0" * 64) != name
+    assert study.run_names() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"sha256": "0"}', None])
+def test_a_damaged_file_of_probes_costs_probes_and_nothing_else(tmp_path, content):
+    study = Study(str(tmp_path))
+    Choices(study).put("a GPU", "cell", CHOICE)
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole.replace(b"500.0", b"501.0") if content is None else content)
+    choices = Choices(study)
+    assert choices.get("a GPU", "cell") is None
+    assert f"{FILE}: damaged" in choices.damage
+    choices.put("a GPU", "cell", CHOICE)
+    assert Choices(study).get("a GPU", "cell") == CHOICE
+
+
+def test_the_plan_takes_probes_for_times(tmp_path):
+    study = Study(str(tmp_path))
+    grid = Grid(datasets=("toy",), systems={"lstm-vae": (1, 2)}, settings=("standard",), seeds=2)
+    first, *_ = grid.configs()
+    Choices(study).put("a GPU", key(first, TOY.data_sha256), CHOICE)
+    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, study)
+    inform(plan, {"toy": TOY}, study)
+    tokens = amount(first, TOY)
+    expected = tokens.train / 500.0 + tokens.evaluate / 50.0
+    assert plan.speed.expect(first.cell) == pytest.approx(expected)
+    assert [plan.speed.basis(cell) for cell in plan.cells()] == ["probe", "operations"]
+    assert run_name(first, fingerprint(first, TOY.data_sha256)) in {run.name for run in plan.runs}

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from sweeps.planning.durations import Speed, clock, projected_seconds, remaining_seconds
+
+LM, VAE, OTHER = (f"toy__{s}__standard__L{n}" for s, n in (("lm", 0), ("vae", 1), ("avg", 5)))
+
+
+def test_speed_is_the_cells_mean_else_the_datasets_else_unknown():
+    speed = Speed()
+    assert speed.expect(LM) is None
+    speed.add(LM, 10.0, 2.0)
+    speed.add(LM, 20.0, 4.0)
+    speed.add(VAE, 60.0, 0.0)
+    assert speed.expect(LM) == pytest.approx((12 + 24) / 2)
+    assert speed.expect(VAE) == pytest.approx(60)
+    assert speed.expect(OTHER) == pytest.approx((12 + 24 + 60) / 3)
+    assert speed.expect("ptb__lm__standard__L0") is None
+
+
+def test_a_share_weighs_the_phases_by_their_measured_time():
+    speed = Speed()
+    assert speed.done_share(LM, "train", 1.0) == speed.done_share(LM, "evaluate", 0.0)
+    speed.add(LM, 30.0, 10.0)
+    assert speed.done_share(LM, "train", 0.5) == pytest.approx(15 / 40)
+    assert speed.done_share(LM, "evaluate", 0.5) == pytest.approx(35 / 40)
+    assert speed.done_share(LM, "evaluate", 1.0) == 1.0
+
+
+def test_a_run_is_projected_by_its_own_pace_since_it_was_taken_up():
+    assert projected_seconds(30.0, 0.0, 0.25) == pytest.approx(90.0)
+    # Resumed at a half: a quarter of the whole took 30 s, and a quarter is left.
+    assert projected_seconds(30.0, 0.5, 0.75) == pytest.approx(30.0)
+    assert projected_seconds(30.0, 0.5, 0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("waiting", "running", "slots", "seconds"),
+    [
+        ([], [], 4, 0.0),
+        ([10.0, 10.0], [10.0, 10.0], 2, 20.0),
+        ([10.0, None], [None, 20.0], 1, 60.0),  # unknown counts like the mean, 15
+        ([None, None], [], 2, None),
+        ([1.0], [100.0], 8, 100.0),  # never less than the longest
+        ([8.0], [], 0, 8.0),
+    ],
+)
+def test_remaining(waiting, running, slots, seconds):
+    left = remaining_seconds(waiting, running, slots)
+    assert left is None if seconds is None else left == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "?"),
+        (0.4, "0 s"),
+        (99.0, "99 s"),
+        (100.0, "2 min"),
+        (3599.0, "1 h 00 min"),
+        (2 * 3600 + 5 * 60, "2 h 05 min"),
+        (76 * 3600, "3 d 04 h"),
+    ],
+)
+def test_clock(seconds, text):
+    assert clock(seconds) == text

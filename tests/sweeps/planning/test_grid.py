@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from lvae_core.errors import InputError
+from sweeps.planning.grid import PRESETS, Grid
+
+TOY = Grid(datasets=("toy",), systems={"lstm-lm": (1,), "lstm-vae": (1, 5)}, seeds=2)
+
+
+def test_the_paper_has_120_runs():
+    # Kruengkrai (2019), Tables 2 and 3: LM; VAE with L = 1, 5, 10; AVG with L = 5, 10.
+    configs = PRESETS["paper"].configs()
+    cells = Counter((c.dataset, c.system, c.num_samples, c.setting) for c in configs)
+    rows = {("lstm-lm", 0), ("lstm-vae", 1), ("lstm-vae", 5), ("lstm-vae", 10)}
+    rows |= {("lstm-vae-avg", 5), ("lstm-vae-avg", 10)}
+    expected = {
+        (dataset, system, samples, setting)
+        for dataset in ("ptb", "yahoo")
+        for system, samples in rows
+        for setting in ("standard", "inputless")
+    }
+    assert set(cells) == expected
+    assert set(cells.values()) == {5}
+    assert len(configs) == 120
+    assert {c.seed for c in configs} == {0, 1, 2, 3, 4}
+
+
+def test_the_paper_changes_no_field_of_a_recipe():
+    sizes = {(c.dataset, c.embedding_size, c.hidden_size) for c in PRESETS["paper"].configs()}
+    assert sizes == {("ptb", 100, 400), ("yahoo", 512, 1024)}
+    assert {(c.max_epochs, c.kl_anneal_epochs, c.iw_samples) for c in PRESETS["paper"].configs()} == {
+        (30, 10.0, 500)
+    }
+
+
+def test_the_demo_compares_all_systems_on_the_text_that_comes_with_python():
+    configs = PRESETS["demo"].configs()
+    assert {c.dataset for c in configs} == {"pydocs"}
+    assert {(c.system, c.num_samples) for c in configs} == {
+        ("lstm-lm", 0),
+        ("lstm-vae", 1),
+        ("lstm-vae", 5),
+        ("lstm-vae-avg", 5),
+    }
+    assert len(configs) == 4 * 2 * 2
+    assert all(c.kl_anneal_epochs < c.max_epochs for c in configs)
+
+
+def test_a_language_model_has_one_cell_whatever_the_samples():
+    grid = replace(TOY, systems={"lstm-lm": (1, 5, 10)})
+    assert Counter(c.setting for c in grid.configs()) == {"standard": 2, "inputless": 2}
+
+
+def test_what_is_listed_twice_is_one_run():
+    twice = replace(TOY, datasets=("toy", "toy"), settings=("standard", "standard"))
+    assert twice.configs() == replace(TOY, settings=("standard",)).configs()
+
+
+def test_seeds_come_one_after_the_other():
+    seeds = [c.seed for c in TOY.configs()]
+    assert seeds == sorted(seeds)
+
+
+def test_changes_reach_every_run_and_the_last_one_counts():
+    grid = replace(TOY, changes=("dropout=0.25", "max_epochs=3", "max_epochs=4"))
+    assert {(c.dropout, c.max_epochs) for c in grid.configs()} == {(0.25, 4)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"datasets": ()}, "--datasets: give at least one"),
+        ({"systems": {}}, "--systems: give at least one"),
+        ({"settings": ()}, "--settings: give at least one"),
+        ({"systems": {"lstm-vae": ()}}, "--num-samples: give at least one"),
+        ({"seeds": 0}, "--seeds 0: must be at least 1"),
+        ({"datasets": ("a/text", "b/text")}, "both would be called 'text'"),
+        ({"changes": ("seed=3",)}, "--set seed=3: the grid chooses seed; use --seeds"),
+        ({"changes": ("num_samples=3",)}, "use --num-samples"),
+        ({"changes": ("system=x",)}, "use --systems"),
+        ({"changes": ("setting=standard",)}, "use --settings"),
+        ({"changes": (" dataset =ptb",)}, "use --datasets"),
+    ],
+)
+def test_a_grid_that_cannot_be(changes, message):
+    with pytest.raises(InputError) as caught:
+        replace(TOY, **changes)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"systems": {"lstm-va": (1,)}}, "did you mean 'lstm-vae'"),
+        ({"systems": {"lstm-vae": (0,)}}, "num_samples = 0"),
+        ({"settings": ("inputles",)}, "did you mean 'inputless'"),
+        ({"changes": ("droput=0.1",)}, "did you mean 'dropout'"),
+        ({"changes": ("dropout",)}, "FIELD=VALUE"),
+        ({"changes": ("dropout=lots",)}, "a number"),
+        ({"changes": ("max_epochs=0",)}, "max_epochs = 0"),
+    ],
+)
+def test_a_grid_whose_runs_cannot_be(changes, message):
+    with pytest.raises(InputError) as caught:
+        replace(TOY, **changes).configs()
+    assert message in str(caught.value)

@@ -1,0 +1,85 @@
+"""Schedules against ones drawn by hand, exhaustive search, and bounds that hold for every order."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweeps.planning.list_scheduling import Work, _end, longest_first, lower_bound, schedule, useful
+
+RUNS = st.lists(
+    st.builds(Work, st.integers(1, 50).map(float), st.sampled_from([0.25, 1 / 3, 0.5, 1.0])),
+    min_size=1,
+    max_size=12,
+)
+
+
+def test_a_schedule_drawn_by_hand():
+    # Two devices: 3 | 2 2 would be best; in the order 2 2 3 the last starts at 2 and ends at 5.
+    in_order = [Work(2.0), Work(2.0), Work(3.0)]
+    assert schedule(in_order, 2) == (5.0, 5.0 + 2.0)
+    longest = longest_first(in_order, lambda run: run.seconds)
+    assert schedule(longest, 2) == (4.0, 3.0 + 4.0)
+    assert schedule([], 3) == (0.0, 0.0)
+
+
+def test_shares_of_a_device_fill_it_before_the_next_is_begun():
+    assert schedule([Work(10.0, 1 / 3)] * 3, 2) == (10.0, 10.0)
+    assert schedule([Work(10.0, 1 / 3)] * 4, 1) == (20.0, 20.0)
+    # The whole device waits until no third is taken any more; the last third waits for it.
+    assert schedule([Work(4.0, 1 / 3), Work(9.0, 1 / 3), Work(5.0), Work(1.0, 1 / 3)], 1).makespan == 15.0
+    # One that takes two devices.
+    assert schedule([Work(3.0), Work(2.0, 2.0), Work(3.0)], 2) == (8.0, 8.0 + 5.0)
+
+
+@given(RUNS, st.integers(1, 4))
+def test_no_order_beats_the_bound_and_all_work_is_done(runs, devices):
+    found = schedule(runs, devices)
+    assert found.makespan >= lower_bound(runs, devices) - 1e-6
+    assert found.makespan <= sum(run.seconds for run in runs) + 1e-6
+    assert (
+        sum(run.device_seconds for run in runs) - 1e-6 <= found.released <= devices * found.makespan + 1e-6
+    )
+
+
+@given(st.lists(st.integers(1, 9).map(float), min_size=1, max_size=6), st.integers(2, 3))
+def test_longest_first_is_within_four_thirds_of_the_best(seconds, devices):
+    """Graham (1969): 4/3 - 1/(3 m); the best by trying every assignment."""
+    loads = (
+        max(
+            sum(s for s, d in zip(seconds, places, strict=True) if d == device) for device in range(devices)
+        )
+        for places in itertools.product(range(devices), repeat=len(seconds))
+    )
+    order = longest_first([Work(s) for s in seconds], lambda run: run.seconds)
+    assert schedule(order, devices).makespan <= (4 / 3 - 1 / (3 * devices)) * min(loads) + 1e-9
+
+
+def test_the_unknown_go_first_and_equals_keep_their_order():
+    times = {"a": 1.0, "b": 5.0, "c": None, "d": 5.0}
+    assert longest_first(times, times.__getitem__) == ["c", "b", "d", "a"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "slots"),
+    [
+        ([], 0),
+        ([7.0] * 12, 12),  # nothing but all at once ends at once
+        ([100.0, *[1.0] * 50], 2),  # the small ones fit beside the long one
+        ([60.0, 30.0, 30.0, 30.0, 30.0], 3),
+        ([3.0], 1),
+    ],
+)
+def test_no_more_slots_than_shorten_the_plan(seconds, slots):
+    assert useful([Work(s) for s in seconds]) == slots
+
+
+def test_ten_thousand_runs_are_planned_at_once():
+    runs = [Work(1000.0 - k / 10) for k in range(10_000)]
+    slots = useful(runs)
+    total, longest = sum(run.seconds for run in runs), 1000.0
+    assert total / longest / 1.05 <= slots <= total / longest
+    assert schedule(runs[:300], 40).makespan == pytest.approx(_end(runs[:300], 40))

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lvae_core.config import RunConfig, fingerprint
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import run_name
+from sweeps.planning.grid import Grid
+from sweeps.planning.plan import make_plan
+
+DATA = {"toy": "ab" * 32}
+METRICS = b"rows\n"
+GRID = Grid(datasets=("toy",), systems={"lstm-lm": (1,), "lstm-vae": (1,)}, settings=("standard",), seeds=2)
+
+
+def settle(root: Path, config: RunConfig, file: str, **content: object) -> Path:
+    """Write a run folder as a finished or failed run leaves it, by hand."""
+    key = fingerprint(config, DATA["toy"])
+    folder = root / run_name(config, key)
+    folder.mkdir(parents=True, exist_ok=True)
+    claim = {"fingerprint": key, "config": dataclasses.asdict(config)}
+    write(folder / "config.json", claim)
+    (folder / "metrics.jsonl").write_bytes(METRICS)
+    write(folder / file, claim | {"metrics_sha256": hashlib.sha256(METRICS).hexdigest()} | content)
+    return folder
+
+
+def write(file: Path, value: dict[str, object]) -> None:
+    """An object with its digest, as anyone can compute it."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    file.write_text(json.dumps(value | {"sha256": hashlib.sha256(canonical.encode()).hexdigest()}))
+
+
+def finish(root: Path, config: RunConfig, seconds: float = 3.0) -> Path:
+    return settle(
+        root, config, "result.json", train_seconds=seconds - 1, evaluate_seconds=1.0,
+        estimates={"nll_elbo": {"value": 10.0}},
+    )  # fmt: skip
+
+
+def statuses(grid: Grid, root: Path) -> list[str]:
+    return [run.status for run in make_plan(grid.configs(), DATA, Study(str(root))).runs]
+
+
+def test_all_is_left_where_there_is_no_study(tmp_path):
+    assert statuses(GRID, tmp_path / "none") == ["left"] * 4
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_plan_is_the_grid_less_what_is_done(tmp_path):
+    first, second, third, _ = GRID.configs()
+    finish(tmp_path, first)
+    failed = settle(tmp_path, second, "failure.json", **{"class": "code", "attempt": 2, "message": "no"})
+    settle(tmp_path, third, "checkpoint.pt")
+    plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
+    assert [run.status for run in plan.runs] == ["done", "failed", "left", "left"]
+    assert [run.name for run in plan.with_status("failed")] == [failed.name]
+    assert plan.runs[1].failure is not None
+    assert plan.runs[1].failure["attempt"] == 2
+
+
+def test_a_result_outweighs_an_older_failure(tmp_path):
+    config = GRID.configs()[0]
+    settle(tmp_path, config, "failure.json", **{"class": "code"})
+    finish(tmp_path, config)
+    assert statuses(GRID, tmp_path)[0] == "done"
+
+
+def test_more_seeds_add_their_runs_and_no_others(tmp_path):
+    three = dataclasses.replace(GRID, seeds=3)
+    for config in three.configs():
+        finish(tmp_path, config)
+    assert set(statuses(three, tmp_path)) == {"done"}
+    plan = make_plan(dataclasses.replace(GRID, seeds=5).configs(), DATA, Study(str(tmp_path)))
+    assert Counter(run.config.seed for run in plan.with_status("left")) == {3: 2, 4: 2}
+
+
+def test_another_value_of_a_field_is_another_run(tmp_path):
+    for config in GRID.configs():
+        finish(tmp_path, config)
+    assert set(statuses(dataclasses.replace(GRID, changes=("dropout=0.4",)), tmp_path)) == {"left"}
+
+
+def test_two_configs_of_one_fingerprint_are_one_run(tmp_path):
+    configs = GRID.configs()
+    assert len(make_plan([*configs, *configs], DATA, Study(str(tmp_path))).runs) == len(configs)
+
+
+def test_a_folder_of_data_counts_by_name_and_content_not_by_place(tmp_path):
+    here, there = (dataclasses.replace(GRID.configs()[0], dataset=f"{place}/toy") for place in "ab")
+    finish(tmp_path, here)
+    plan = make_plan([there], {"b/toy": DATA["toy"]}, Study(str(tmp_path)))
+    assert [run.status for run in plan.runs] == ["done"]
+    plan = make_plan([there], {"b/toy": "cd" * 32}, Study(str(tmp_path)))
+    assert [run.status for run in plan.runs] == ["left"]
+
+
+@pytest.mark.parametrize("file", ["config.json", "result.json", "failure.json", "metrics.jsonl"])
+@pytest.mark.parametrize("damage", [b"", b'{"config": ', b"[1]", b"\xff\x00"])
+def test_a_run_with_a_damaged_file_is_left_and_the_file_named(tmp_path, file, damage):
+    config = GRID.configs()[1]
+    folder = finish(tmp_path, config)
+    if file == "failure.json":
+        (folder / "result.json").unlink()
+    (folder / file).write_bytes(damage)
+    run = make_plan(GRID.configs(), DATA, Study(str(tmp_path))).runs[1]
+    assert run.status == "left"
+    assert run.result is None
+    (line,) = run.damages
+    assert line.startswith(f"{folder / file}: damaged, ")
+    assert "\n" not in line
+    assert (folder / file).read_bytes() == damage, "planning reads and changes nothing"
+
+
+def test_a_result_whose_metrics_are_gone_is_to_be_mended(tmp_path):
+    folder = finish(tmp_path, GRID.configs()[1])
+    (folder / "metrics.jsonl").unlink()
+    run = make_plan(GRID.configs(), DATA, Study(str(tmp_path))).runs[1]
+    assert run.status == "left"
+    assert run.damages == (f"{folder}/metrics.jsonl: missing beside a result",)
+
+
+def test_a_foreign_config_is_named(tmp_path):
+    mine, other = GRID.configs()[:2]
+    folder = finish(tmp_path, mine)
+    shutil.copy(finish(tmp_path, other) / "config.json", folder / "config.json")
+    with pytest.raises(InputError, match=r"config\.json: not the config that the folder's name"):
+        statuses(GRID, tmp_path)
+
+
+def test_a_config_that_was_edited_is_named(tmp_path):
+    folder = finish(tmp_path, GRID.configs()[0])
+    claim = json.loads((folder / "config.json").read_text())
+    del claim["sha256"]
+    claim["config"]["dropout"] = 0.123
+    write(folder / "config.json", claim)
+    with pytest.raises(InputError, match=r"config\.json: not the config"):
+        statuses(GRID, tmp_path)
+
+
+def test_a_foreign_result_is_named(tmp_path):
+    mine, other = GRID.configs()[:2]
+    folder = finish(tmp_path, mine)
+    shutil.copy(finish(tmp_path, other) / "result.json", folder / "result.json")
+    with pytest.raises(InputError, match=r"result\.json: the result of another run"):
+        statuses(GRID, tmp_path)
+
+
+def test_the_study_is_listed_once_and_no_file_is_read_twice(tmp_path):
+    class Counting:
+        def __init__(self, store):
+            self.store, self.url, self.calls = store, store.url, Counter()
+
+        def names(self, path=""):
+            self.calls["names", path] += 1
+            return self.store.names(path)
+
+        def read(self, path):
+            self.calls["read", path] += 1
+            return self.store.read(path)
+
+    for config in GRID.configs()[:3]:
+        finish(tmp_path, config)
+    study = Study(str(tmp_path))
+    study.store = counting = Counting(study.store)
+    make_plan(GRID.configs(), DATA, study)
+    assert counting.calls["names", ""] == 1
+    assert max(counting.calls.values()) == 1
+    # Three reads a finished run, none for a run that has no folder.
+    assert sum(counting.calls.values()) == 1 + 3 * 3
+
+
+def test_the_cost_of_a_cell_comes_from_like_runs_of_the_study(tmp_path):
+    lm, vae = GRID.configs()[:2]
+    plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
+    assert plan.speed.expect(lm.cell) is None
+    # A run with other epochs is not of this grid, but tells of its speed.
+    finish(tmp_path, dataclasses.replace(lm, max_epochs=7), seconds=11.0)
+    plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
+    assert plan.speed.expect(lm.cell) == plan.speed.expect(vae.cell) == pytest.approx(11.0)
+    finish(tmp_path, vae, seconds=5.0)
+    plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
+    assert plan.speed.expect(vae.cell) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("content", [{}, {"train_seconds": None}, {"train_seconds": -5.0}])
+def test_a_result_that_lacks_what_is_counted_on_is_refused(
+    content: dict[str, object], tmp_path: Path
+) -> None:
+    config = GRID.configs()[0]
+    folder = settle(tmp_path, config, "result.json", **content)
+    with pytest.raises(InputError, match=r"result\.json: it lacks"):
+        make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
+    # Of a run outside the grid it is no business of the plan's.
+    others = [c for c in GRID.configs() if c != config]
+    assert folder.exists()
+    assert len(make_plan(others, DATA, Study(str(tmp_path))).runs) == len(others)

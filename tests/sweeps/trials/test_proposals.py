@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from lvae_core.systems import recipe
+from sweeps.trials.proposals import Sampler, Trial, going_on, propose
+from sweeps.trials.space import contains, parse_space
+
+BASE = recipe("lstm-vae", dataset="toy")
+SPACE = parse_space(["learning_rate=0.01..100:log", "dropout=0..0.9", "hidden_size=16,32,64"], BASE)
+FIRST = {"learning_rate": 1.0, "dropout": 0.5, "hidden_size": 16}
+
+
+def height(values) -> float:
+    """Lowest, 1, at learning rate 10, dropout 0.2, size 32."""
+    off = math.log10(values["learning_rate"]) - 1, values["dropout"] - 0.2, values["hidden_size"] != 32
+    return 1 + off[0] ** 2 + 4 * off[1] ** 2 + off[2]
+
+
+def searched(sampler: Sampler, trials: int, at_once: int, seed: int = 0) -> list[Trial]:
+    known: list[Trial] = []
+    while len(known) < trials:
+        points = propose(SPACE, known, at_once, sampler=sampler, seed=seed, first=FIRST, startup=at_once)
+        known += [
+            Trial(number=len(known) + k, values=values, state="done", scores=(height(values),))
+            for k, values in enumerate(points)
+        ]
+    return known
+
+
+def test_the_first_point_is_the_recipe_where_it_lies_in_the_space():
+    values = [trial.values for trial in searched("tpe", 16, 8)]
+    assert values[0] == FIRST
+    assert all(contains(SPACE, point) for point in values)
+    assert len({tuple(point.items()) for point in values}) == 16
+    outside = FIRST | {"learning_rate": 0.001}
+    points = propose(SPACE, [], 4, sampler="tpe", seed=0, first=outside, startup=4)
+    assert len(points) == 4
+    assert outside not in points
+
+
+def test_proposals_are_a_function_of_what_is_known_and_of_the_seed():
+    known = searched("tpe", 16, 8)
+    assert searched("tpe", 16, 8) == known
+    assert searched("tpe", 16, 8, seed=1)[1:] != known[1:]
+
+    def following(trials):
+        return propose(SPACE, trials, 4, sampler="tpe", seed=0, first=FIRST, startup=8)
+
+    assert following(known) == following(known)
+    # Whichever of them has a high score is stayed away from; chance does not look.
+    worse = [Trial(number=t.number, values=t.values, state="done", scores=(-t.scores[0],)) for t in known]
+    assert following(known) != following(worse)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_learned_leads_towards_the_best_point(seed):
+    def late(sampler: Sampler) -> float:
+        return sum(trial.scores[0] for trial in searched(sampler, 48, 8, seed)[24:]) / 24
+
+    assert late("tpe") < 0.6 * late("random")
+
+
+@pytest.mark.parametrize(
+    ("state", "scores"), [("dropped", (1.0,)), ("diverged", ()), ("diverged", (1.0, 1.0))]
+)
+def test_what_was_left_behind_or_diverged_is_stayed_away_from(state, scores):
+    """However low its perplexity was then."""
+
+    def share_below(bad: float, good: float) -> float:
+        known = [
+            Trial(number=k, values={**FIRST, "dropout": good + 0.01 * k}, state="done", scores=(9.0, 2.0))
+            for k in range(20)
+        ]
+        known += [
+            Trial(number=20 + k, values={**FIRST, "dropout": bad + 0.01 * k}, state=state, scores=scores)
+            for k in range(20)
+        ]
+        points = [
+            point["dropout"]
+            for seed in range(20)
+            for point in propose(SPACE, known, 1, sampler="tpe", seed=seed, first=FIRST, startup=4)
+        ]
+        return sum(point < 0.45 for point in points) / len(points)
+
+    assert share_below(bad=0.6, good=0.1) > 0.8
+    assert share_below(bad=0.1, good=0.6) < 0.2
+
+
+def test_at_a_rung_the_better_ones_of_the_same_epoch_go_on():
+    def trial(number, *scores, state="open"):
+        return Trial(number=number, values={}, state=state, scores=scores)
+
+    ahead = trial(0, 50.0, 40.0, 10.0)  # by then; at epoch 2 it is the worst but one
+    short = trial(1, 30.0, state="done")  # its training ended before the rung
+    others = [trial(2, 60.0, 20.0), trial(3, 70.0, 20.0), trial(4, 70.0, 41.0), trial(5)]
+    chosen = going_on([ahead, short, *others], 2, 2)
+    assert [t.number for t in chosen] == [2, 3, 1]  # ceil(5 / 2); equals as they stand
+    assert [t.number for t in going_on([ahead], 2, 3)] == [0]
+    assert going_on([trial(5)], 2, 3) == []
