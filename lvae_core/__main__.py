@@ -16,7 +16,7 @@ from typing import Any
 from lvae_core.config import RunConfig, apply_settings, fields_help, from_dict
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
-from lvae_core.storage.retrying import STORE_PATIENCE
+from lvae_core.storage.retrying import RETRY_SECONDS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -161,7 +161,7 @@ def _run(options: argparse.Namespace) -> int:
     if not 0 <= options.checkpoint_minutes < math.inf:
         raise InputError(f"--checkpoint-minutes {options.checkpoint_minutes}: must be 0 or more")
     check_device(options.device)
-    folder = _folder(options.out, patience=STORE_PATIENCE)
+    folder = _folder(options.out, patience=RETRY_SECONDS)
     corpus = load_for(config, options.data_dir)
     for warning in corpus.warnings:
         print(f"warning: {warning}", file=sys.stderr)

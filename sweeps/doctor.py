@@ -30,10 +30,10 @@ from lvae_core.run_folder.folder import Study
 from lvae_core.systems import recipe
 from sweeps.checks import cluster_file
 from sweeps.checks.findings import Demand, Finding
-from sweeps.checks.study import look_over
+from sweeps.checks.study import check_run_folders
 from sweeps.launching.display import console
 from sweeps.options import LaunchOptions
-from sweeps.planning.sizes import corpus_bytes, in_words
+from sweeps.planning.sizes import corpus_bytes, format_bytes
 
 _arg = tyro.conf.arg
 
@@ -150,7 +150,7 @@ def load(datasets: Sequence[str], data_dir: str | None) -> tuple[list[Finding], 
             found.append(Finding(check="data", where="this machine", state="failure", detail=str(error)))
             continue
         sizes[dataset] = corpus_bytes(corpus)
-        detail = f"{dataset}: {len(corpus.train)} sentences to train on, {in_words(sizes[dataset])}"
+        detail = f"{dataset}: {len(corpus.train)} sentences to train on, {format_bytes(sizes[dataset])}"
         found.append(Finding(check="data", where="this machine", state="ok", detail=detail))
         found += [
             Finding(check="data", where="this machine", state="warning", detail=warning)
@@ -161,7 +161,7 @@ def load(datasets: Sequence[str], data_dir: str | None) -> tuple[list[Finding], 
 
 def _run_folders(study: Study) -> list[Finding]:
     try:
-        return look_over(study)
+        return check_run_folders(study)
     except OSError as error:
         detail = f"cannot be read ({error.strerror or error})"
         return [Finding(check="runs", where=study.url, state="failure", detail=detail)]

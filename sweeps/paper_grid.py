@@ -26,15 +26,15 @@ from lvae_core.command import exit_status
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import Study
-from lvae_core.storage.retrying import STORE_PATIENCE
+from lvae_core.storage.retrying import RETRY_SECONDS
 from sweeps.launching.display import console
 from sweeps.options import Flag, LaunchOptions, arg, at_least_one, preset
 from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.grid import PRESETS, Grid
-from sweeps.planning.loading import inform, load_corpora, look_up
+from sweeps.planning.loading import add_expected_times, load_corpora, look_up
 from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.resources import Resources
-from sweeps.sweep import print_next, sweep, tell_damages, to_do
+from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +121,10 @@ def run(options: Options, *, again: str) -> int:
     configs = options.grid().configs()
     corpora = load_corpora(configs, options.launch.data_dir)
     if options.dry_run:
-        study = Study(folder, patience=STORE_PATIENCE)
+        study = Study(folder, patience=RETRY_SECONDS)
         plan = look_up(configs, corpora, study)
-        tell_damages(plan)
-        dry_run(options, plan, to_do(plan, options.launch), corpora, study, out)
+        warn_of_damages(plan)
+        dry_run(options, plan, runs_to_start(plan, options.launch), corpora, study, out)
         return 0
     swept = sweep(options.launch, folder, configs, corpora, out)
     print_next(out, swept.plan, folder)
@@ -151,7 +151,7 @@ def dry_run(
         say = partial(out.print, markup=False, soft_wrap=True)
         needs = (todo, corpora, study, options.launch.resources())
         with connected(options.launch.address, *needs, auto=True, say=say) as given:
-            inform(plan, corpora, study)
+            add_expected_times(plan, corpora, study)
     usual = options.launch.resources()
     shares = {run.config.cell: given.get(run.name, usual).share for run in plan.runs}
     print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)

@@ -28,12 +28,12 @@ from lvae_core.command import exit_status
 from lvae_core.config import RunConfig, apply_settings
 from lvae_core.data.corpus import Corpus
 from lvae_core.run_folder.folder import Study
-from lvae_core.storage.retrying import STORE_PATIENCE
+from lvae_core.storage.retrying import RETRY_SECONDS
 from sweeps.launching.display import Display, console
 from sweeps.launching.session import Launch, on_ray
 from sweeps.planning.loading import load_corpora
 from sweeps.planning.plan import PlannedRun
-from sweeps.sweep import Swept, on_wandb, print_next, sweep, tell_damages
+from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
 from sweeps.trials.report import is_worth_running, print_outcome, write_trials
@@ -74,13 +74,13 @@ def run(options: Options, *, again: str) -> int:
     rules.check(base.max_epochs)
     replace(base, seed=base.seed + options.fresh_seeds)  # where the last of them is no seed, now
     corpora = load_corpora([base], options.launch.data_dir, "sweeps/search.py")
-    study = Study(options.folder, patience=STORE_PATIENCE)
+    study = Study(options.folder, patience=RETRY_SECONDS)
     retry = options.launch.retry_failed
     search = Search(apply_settings(base, CHEAP), space, rules, corpora, study, retry_failed=retry)
-    if search.ledger.damage:
-        print(f"warning: {search.ledger.damage}", file=sys.stderr)
+    if search.history.damage:
+        print(f"warning: {search.history.damage}", file=sys.stderr)
     search.catch_up()
-    tell_damages(search.plan)
+    warn_of_damages(search.plan)
     out.print(space_table(search))
     fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
     told = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"

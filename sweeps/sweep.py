@@ -16,7 +16,7 @@ from rich.text import Text
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.run_folder.folder import Study
-from lvae_core.storage.retrying import STORE_PATIENCE
+from lvae_core.storage.retrying import RETRY_SECONDS
 from sweeps.launching.board import Board
 from sweeps.launching.display import Display
 from sweeps.launching.session import on_ray
@@ -58,10 +58,10 @@ def sweep(
     Raises:
         InputError: something cannot be used; no run has been started.
     """
-    study = Study(folder, patience=STORE_PATIENCE)
+    study = Study(folder, patience=RETRY_SECONDS)
     plan = look_up(configs, corpora, study)
-    tell_damages(plan)
-    todo = to_do(plan, options)
+    warn_of_damages(plan)
+    todo = runs_to_start(plan, options)
     board = Board.of(plan, todo)
     if label:
         board.labels = {run.name: label(run.config) for run in plan.runs}
@@ -88,12 +88,12 @@ def on_wandb(
     return mirrored(options.wandb, folder, options.wandb_project, options.wandb_entity, say)
 
 
-def to_do(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:
+def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:
     """The runs that a launch would start."""
     return plan.with_status("left", "failed") if options.retry_failed else plan.with_status("left")
 
 
-def tell_damages(plan: Plan) -> None:
+def warn_of_damages(plan: Plan) -> None:
     """A line on stderr for each file that is not what was written."""
     for damage in (line for run in plan.runs for line in run.damages):
         print(f"warning: {damage}; launching mends it", file=sys.stderr)

@@ -16,7 +16,7 @@ from lvae_core.errors import InputError
 from lvae_core.run_folder.estimates import ESTIMATES
 from lvae_core.run_folder.folder import DamagedError, RunFolder
 from lvae_core.run_folder.names import RunName, run_name
-from lvae_core.storage.retrying import may_pass
+from lvae_core.storage.retrying import is_transient
 
 FILES = ("result.json", "provenance.json", "failure.json", "config.json")
 """The files that a row follows from, beside whether there is a claim."""
@@ -66,7 +66,7 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
 def _assert_reached(folder: RunFolder, error: DamagedError | OSError) -> None:
     # What a disk does not give back is damaged; S3's client says EIO of a server that has trouble.
     on_disk = isinstance(error, OSError) and error.errno == errno.EIO and "://" not in folder.store.url
-    if isinstance(error, OSError) and may_pass(error) and not on_disk:
+    if isinstance(error, OSError) and is_transient(error) and not on_disk:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
 
 

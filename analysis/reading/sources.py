@@ -8,7 +8,7 @@ from pathlib import PurePath
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.run_folder.names import RunName
-from lvae_core.storage.retrying import STORE_PATIENCE
+from lvae_core.storage.retrying import RETRY_SECONDS
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def open_source(path: str) -> Source:
     Raises:
         InputError: there is no such place, or it holds no run folder.
     """
-    study = Study(path, patience=STORE_PATIENCE)
+    study = Study(path, patience=RETRY_SECONDS)
     try:
         here = study.store.names()
         folders = _run_folders(study, here)
@@ -33,7 +33,7 @@ def open_source(path: str) -> Source:
             return Source(study.url, folders)
         if "config.json" in here or "result.json" in here:
             name = PurePath(study.url).name
-            parent = Study(study.url.removesuffix(f"/{name}"), patience=STORE_PATIENCE)
+            parent = Study(study.url.removesuffix(f"/{name}"), patience=RETRY_SECONDS)
             return Source(study.url, (parent.run(name),))
         inside = [name for name in here if _run_folders(*_listed(f"{study.url}/{name}"))]
         exists = bool(here) or study.store.exists("")
@@ -56,7 +56,7 @@ def find_sources(storage: str) -> list[Source]:
 
 
 def _listed(url: str) -> tuple[Study, list[str]]:
-    study = Study(url, patience=STORE_PATIENCE)
+    study = Study(url, patience=RETRY_SECONDS)
     return study, study.store.names()
 
 

@@ -35,9 +35,9 @@ _FILE = re.compile(r"claim-([1-9][0-9]*)\.json")
 class HeldError(Exception):
     """Somebody else is at work on the run; the message says who."""
 
-    def __init__(self, folder: RunFolder, sighting: Sighting) -> None:
-        super().__init__(f"{folder}: under way in {sighting.holder or 'an unknown process'}")
-        self.sighting = sighting
+    def __init__(self, folder: RunFolder, state: ClaimState) -> None:
+        super().__init__(f"{folder}: under way in {state.holder or 'an unknown process'}")
+        self.state = state
 
 
 class ClaimLostError(Exception):
@@ -71,7 +71,7 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class ClaimState:
     """A claim as it was seen: the same twice, some time apart, is a heart that does not beat."""
 
     number: int
@@ -80,7 +80,7 @@ class Sighting:
     """None where the file is damaged."""
 
 
-def look(folder: RunFolder) -> Sighting | None:
+def look(folder: RunFolder) -> ClaimState | None:
     """The claim that counts, or None."""
     while numbers := _numbers(folder):
         try:
@@ -88,9 +88,9 @@ def look(folder: RunFolder) -> Sighting | None:
             if values is None:
                 continue  # released between the two looks
             beat = values.pop("beat")
-            return Sighting(max(numbers), beat, Holder(**values))
+            return ClaimState(max(numbers), beat, Holder(**values))
         except (DamagedError, KeyError, TypeError):
-            return Sighting(max(numbers), -1, None)
+            return ClaimState(max(numbers), -1, None)
     return None
 
 
@@ -144,7 +144,7 @@ class Claim:
             self._folder.write_json(_file(self._number), _content(self._holder, self._beat))
 
 
-def acquire(folder: RunFolder, launch: str, *, gone: Sighting | None = None) -> Claim:
+def acquire(folder: RunFolder, launch: str, *, gone: ClaimState | None = None) -> Claim:
     """Claim a run.
 
     Args:
@@ -158,7 +158,7 @@ def acquire(folder: RunFolder, launch: str, *, gone: Sighting | None = None) -> 
     holder = Holder.current(launch)
     while True:
         seen = look(folder)
-        if seen is not None and seen != gone and not _may_pass(folder, seen, holder):
+        if seen is not None and seen != gone and not _may_take_over(folder, seen, holder):
             raise HeldError(folder, seen)
         number = 1 if seen is None else seen.number + 1
         if folder.create_json(_file(number), _content(holder, 0)):
@@ -173,15 +173,15 @@ def acquire_patiently(
     Raises:
         HeldError: it beats.
     """
-    gone: Sighting | None = None
+    gone: ClaimState | None = None
     while True:
         try:
             return acquire(folder, launch, gone=gone)
         except HeldError as error:
-            if gone is not None and error.sighting != gone:
+            if gone is not None and error.state != gone:
                 raise
             say(f"{error}; waiting {STALE_SECONDS:g} s for a sign of life")
-            gone = error.sighting
+            gone = error.state
             sleep(STALE_SECONDS)
 
 
@@ -190,15 +190,15 @@ class Pulse:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._first: dict[str, tuple[Sighting, float]] = {}
+        self._first: dict[str, tuple[ClaimState, float]] = {}
 
-    def stands_still(self, run: str, sighting: Sighting) -> bool:
+    def is_stale(self, run: str, state: ClaimState) -> bool:
         """Whether the claim on ``run`` has been the same for STALE_SECONDS, or its process has ended."""
-        if sighting.holder is not None and sighting.holder.is_gone():
+        if state.holder is not None and state.holder.is_gone():
             return True
         before = self._first.get(run)
-        if before is None or before[0] != sighting:
-            self._first[run] = sighting, self._now()
+        if before is None or before[0] != state:
+            self._first[run] = state, self._now()
             return False
         return self._now() - before[1] >= STALE_SECONDS
 
@@ -212,7 +212,7 @@ _held: set[tuple[str, int]] = set()
 """Claims of this process that are in force: one that is not was copied or left behind."""
 
 
-def _may_pass(folder: RunFolder, seen: Sighting, holder: Holder) -> bool:
+def _may_take_over(folder: RunFolder, seen: ClaimState, holder: Holder) -> bool:
     if seen.holder is None:
         return False
     if replace(seen.holder, launch=holder.launch) == holder:

@@ -37,7 +37,7 @@ from lvae_core.config import RunConfig, from_dict
 from lvae_core.errors import InputError
 from lvae_core.run_folder.digests import UnsealedError, seal, seal_rows, sealed_rows, unseal, unseal_rows
 from lvae_core.run_folder.names import RunName
-from lvae_core.storage.retrying import Patient
+from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import Store, open_store
 
 FailureClass = Literal["infrastructure", "out_of_memory", "diverged", "code"]
@@ -217,7 +217,7 @@ class Study:
             patience: seconds for which a store that fails is tried again.
         """
         store = open_store(url, create=create)
-        self.store = Patient(store, patience) if patience else store
+        self.store = RetryingStore(store, patience) if patience else store
         self.url = self.store.url
 
     def run_names(self) -> list[str]:

@@ -15,7 +15,7 @@ from lvae_core.storage.store import Store
 
 T = TypeVar("T")
 
-STORE_PATIENCE = 60.0
+RETRY_SECONDS = 60.0
 """Seconds for which a store that fails is tried again, by commands and by runs."""
 
 # What waiting does not mend: an answer about what is stored, or a request that can never be met. All else
@@ -45,7 +45,7 @@ class StoreWarning(UserWarning):
     """A store did not do what it was asked to, and is asked again."""
 
 
-class Patient:
+class RetryingStore:
     """Any :class:`Store`, asked again with growing pauses while it fails in a way that may pass.
 
     What goes wrong is told by a :class:`StoreWarning`, by one of the threads that meet it at the same time.
@@ -66,7 +66,7 @@ class Patient:
     def __init__(
         self,
         store: Store,
-        seconds: float = STORE_PATIENCE,
+        seconds: float = RETRY_SECONDS,
         *,
         pause: float = 0.1,
         longest_pause: float = 5.0,
@@ -148,7 +148,7 @@ class Patient:
         try:
             answer = attempt()
         except OSError as error:
-            if not may_pass(error):
+            if not is_transient(error):
                 self._in_vain = False
                 raise
             if self._in_vain or self.seconds <= 0:
@@ -168,7 +168,7 @@ class Patient:
             try:
                 return attempt()
             except OSError as error:
-                if not may_pass(error):
+                if not is_transient(error):
                     raise
                 failure = error
         self._in_vain = True
@@ -212,7 +212,7 @@ def outages_in_lines() -> Iterator[None]:
         yield
 
 
-def may_pass(error: OSError) -> bool:
+def is_transient(error: OSError) -> bool:
     """Whether an operation that failed so may succeed later, all else being the same."""
     return not isinstance(error, _FINAL_CLASSES) and error.errno not in _FINAL_CODES
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from sweeps.planning.sizes import in_words
+from sweeps.planning.sizes import format_bytes
 
 State = Literal["ok", "warning", "failure"]
 
@@ -184,19 +184,23 @@ def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
         store = int(node.resources.get("object_store_memory", 0))
         more = f"start this node with --object-store-memory {max(2 * total, 128 * 2**20)}"
         if largest > store:
-            detail = f"its object store of {in_words(store)} cannot hold a corpus of {in_words(largest)}"
+            detail = (
+                f"its object store of {format_bytes(store)} cannot hold a corpus of {format_bytes(largest)}"
+            )
             return "failure", detail, more
         memory = node.facts.memory if node.facts else None
         if memory is not None and total > memory:
-            detail = f"{in_words(memory)} of memory are left for corpora of {in_words(total)}"
+            detail = f"{format_bytes(memory)} of memory are left for corpora of {format_bytes(total)}"
             return "failure", detail, "end what else runs there, or launch fewer datasets at once"
         if total > store:
-            detail = f"its object store of {in_words(store)} cannot hold all corpora, {in_words(total)}"
+            detail = (
+                f"its object store of {format_bytes(store)} cannot hold all corpora, {format_bytes(total)}"
+            )
             return "warning", detail, f"they will take turns; better {more}"
         return None
 
     found = [(v[0], n.where, v[1], v[2]) for n in nodes if (v := judge(n)) is not None]
-    return listed("data", found) or all_fine("data", nodes, f"room for corpora of {in_words(total)}")
+    return listed("data", found) or all_fine("data", nodes, f"room for corpora of {format_bytes(total)}")
 
 
 def disk(nodes: Sequence[Node], demand: Demand, url: str) -> list[Finding]:
@@ -205,16 +209,16 @@ def disk(nodes: Sequence[Node], demand: Demand, url: str) -> list[Finding]:
 
     def judge(facts: Facts) -> _Verdict | None:
         if facts.storage_free is not None and facts.storage_free < demand.storage:
-            left, need = in_words(facts.storage_free), in_words(demand.storage)
+            left, need = format_bytes(facts.storage_free), format_bytes(demand.storage)
             return "failure", f"{left} free in {url}, where up to {need} are needed", remedy
         if facts.scratch_free is not None and facts.scratch_free < SCRATCH_BYTES:
-            detail = f"{in_words(facts.scratch_free)} free in {facts.scratch}, where Ray writes"
-            return "warning", detail, f"have {in_words(SCRATCH_BYTES)}, or start Ray with --temp-dir"
+            detail = f"{format_bytes(facts.scratch_free)} free in {facts.scratch}, where Ray writes"
+            return "warning", detail, f"have {format_bytes(SCRATCH_BYTES)}, or start Ray with --temp-dir"
         return None
 
     free = [n.facts.storage_free for n in nodes if n.facts and n.facts.storage_free is not None]
-    known = f"{in_words(min(free))} free" if free else "free space not known"
-    need = f", at most {in_words(demand.storage)} needed" if demand.storage else ""
+    known = f"{format_bytes(min(free))} free" if free else "free space not known"
+    need = f", at most {format_bytes(demand.storage)} needed" if demand.storage else ""
     return _each("disk", nodes, known + need, judge)
 
 

@@ -52,10 +52,10 @@ def examine(url: str, probe: str, content: bytes, own: str) -> dict[str, Any]:
 def storage_trouble(url: str, probe: str, content: bytes, own: str) -> str | None:
     """Why a run could not keep its results there: one line; None: it could."""
     try:
-        from lvae_core.storage.retrying import Patient
+        from lvae_core.storage.retrying import RetryingStore
         from lvae_core.storage.store import open_store
 
-        store = Patient(open_store(url), _PATIENCE)
+        store = RetryingStore(open_store(url), _PATIENCE)
         # Read first: writing would make the folders of a path that only looks like the shared one.
         try:
             found = store.read(probe)

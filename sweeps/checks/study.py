@@ -29,7 +29,7 @@ class _Look:
     half_written: int
 
 
-def look_over(study: Study) -> list[Finding]:
+def check_run_folders(study: Study) -> list[Finding]:
     """Read every file of every run folder; whole checkpoints, too, so this takes its time.
 
     Raises:

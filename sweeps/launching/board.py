@@ -43,7 +43,7 @@ class Board:
     """How many runs go on at once."""
     now: Callable[[], float] = time.monotonic
     running: dict[str, Running] = field(default_factory=dict)
-    elsewhere: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
     """Name -> cell of the runs that another launch is at work on."""
     best: dict[str, float] = field(default_factory=dict)
     """Cell -> lowest validation perplexity so far."""
@@ -57,7 +57,7 @@ class Board:
     """Whether something follows when nothing waits any more: an interrupt then leaves it undone."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Name -> what the run is called here, where its own name says too little."""
-    blind: bool = False
+    hide_test_scores: bool = False
     """Whether test estimates are not shown: where runs are chosen by others."""
     failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name -> class and message of the runs that failed in this launch."""
@@ -93,7 +93,7 @@ class Board:
         elif run.phase == "paused":
             self.paused += 1
         elif run.phase == "held":
-            self.elsewhere[name] = run.cell
+            self.held[name] = run.cell
         else:
             run.epoch = report["epoch"]
             share = self.speed.done_share(run.cell, run.phase, report["fraction"])
@@ -112,20 +112,20 @@ class Board:
 
     def hold(self, name: str) -> None:
         """Another launch is at work on a waiting run."""
-        self.elsewhere[name] = self.waiting.pop(name)
+        self.held[name] = self.waiting.pop(name)
 
     def free(self, name: str) -> None:
         """Another launch has let go of a run, or died."""
-        self.waiting[name] = self.elsewhere.pop(name)
+        self.waiting[name] = self.held.pop(name)
 
-    def done_elsewhere(self, name: str, result: Mapping[str, Any]) -> None:
+    def done_by_other(self, name: str, result: Mapping[str, Any]) -> None:
         """Another launch has done a run; ``result`` is its result.json."""
-        self.speed.add(self.elsewhere.pop(name), result["train_seconds"], result["evaluate_seconds"])
+        self.speed.add(self.held.pop(name), result["train_seconds"], result["evaluate_seconds"])
         self.done += 1
 
-    def failed_elsewhere(self, name: str, failure: Mapping[str, Any]) -> None:
+    def failed_in_other(self, name: str, failure: Mapping[str, Any]) -> None:
         """A run has failed in another launch; ``failure`` is its failure.json."""
-        del self.elsewhere[name]
+        del self.held[name]
         self.failed += 1
         self.failures[name] = failure
 
@@ -138,7 +138,7 @@ class Board:
     def share(self) -> float:
         """The part of the grid, 0 to 1, that lies behind; a run counts as one whatever it takes."""
         ended = self.done + self.failed + self.paused + self.dropped
-        total = ended + len(self.running) + len(self.waiting) + len(self.elsewhere) + len(self.later)
+        total = ended + len(self.running) + len(self.waiting) + len(self.held) + len(self.later)
         behind = ended + sum(run.share or 0.0 for run in self.running.values())
         return behind / total if total else 1.0
 
@@ -164,8 +164,8 @@ class Board:
             "left": len(self.waiting) + len(self.later),
         }
         counts |= {word: n for word, n in (("paused", self.paused), ("dropped", self.dropped)) if n}
-        if self.elsewhere:
-            counts["in another launch"] = len(self.elsewhere)
+        if self.held:
+            counts["in another launch"] = len(self.held)
         line = ", ".join(f"{number} {word}" for word, number in counts.items())
         eta = self.eta() if self.running else None
         return f"{self.share():.0%}: {line}" + ("" if eta is None else f"; about {clock(eta)} to go")

@@ -11,8 +11,8 @@ from ray.tune.experiment import Trial
 
 from lvae_core.command import Interrupt
 from sweeps.launching.display import Display
-from sweeps.launching.lost_actors import Losses, loss_of
-from sweeps.launching.other_launches import Elsewhere
+from sweeps.launching.lost_actors import LostActors, why_lost
+from sweeps.launching.other_launches import OtherLaunches
 from sweeps.planning.durations import clock
 from sweeps.planning.resources import Resources
 
@@ -23,23 +23,23 @@ MANY = 1000
 
 
 class Watch(tune.Callback):
-    """Tells the display what Tune reports, and passes an interrupt on to the runs.
+    """Pass what Tune reports to the display, and an interrupt to the runs.
 
-    ``lost`` gains the runs whose actors were lost; ``starved`` those that ran out of memory in a share of a
-    device and are worth a larger one.
+    It adds runs whose actors were lost to ``lost``, and runs that ran out of memory in a share of a device
+    and are worth a larger share to ``out_of_memory_runs``.
     """
 
     def __init__(
         self,
         display: Display,
         interrupt: Interrupt,
-        elsewhere: Elsewhere,
-        lost: Losses,
-        starved: set[str],
+        others: OtherLaunches,
+        lost: LostActors,
+        out_of_memory_runs: set[str],
         resources: Mapping[str, Resources],
     ) -> None:
         self._display, self._board, self._interrupt = display, display.board, interrupt
-        self._elsewhere, self._lost, self._starved = elsewhere, lost, starved
+        self._others, self._lost, self._starved = others, lost, out_of_memory_runs
         self._resources = resources
         self._told = self._closing = False
         self.has_begun = False
@@ -57,7 +57,7 @@ class Watch(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         name = trial.config["run"]
-        news = _news(result, blind=self._board.blind)
+        news = _news(result, hide_test_scores=self._board.hide_test_scores)
         if self._wants_more(name, result):
             self._starved.add(name)
             self._board.lose(name)
@@ -92,10 +92,10 @@ class Watch(tune.Callback):
                 wanted = f"{given.cpus} CPUs and {given.gpus:g} GPUs"
                 self._display.say(f"waiting for a node with {wanted} free; see `ray status`")
             self._busy = time.monotonic()
-        self._elsewhere.look()
+        self._others.look()
         self._display.refresh()
         board = self._board
-        if len(trials) >= MANY and not (self._closing or board.running or board.waiting or board.elsewhere):
+        if len(trials) >= MANY and not (self._closing or board.running or board.waiting or board.held):
             self._display.say("all runs have ended; Ray is closing its books")
             self._closing = True
 
@@ -113,7 +113,7 @@ class Watch(tune.Callback):
         name = trial.config["run"]
         if name in self._board.running:
             self._board.lose(name)
-        loss = loss_of(trial)
+        loss = why_lost(trial)
         times = self._lost.add(name, loss)
         if self._lost.is_next_too_many(name):
             trial.max_failures = 0  # what Tune has counted of this trial is more
@@ -134,8 +134,8 @@ class _Stopper(tune.Stopper):
         return self._watch.over()
 
 
-def _news(report: Mapping[str, Any], *, blind: bool) -> list[str]:
-    """What there is to say of a report, for people; ``blind``: nothing of test estimates."""
+def _news(report: Mapping[str, Any], *, hide_test_scores: bool) -> list[str]:
+    """What there is to say of a report, for people; ``hide_test_scores``: nothing of test estimates."""
     if report["phase"] == "failed":
         return ["failed, {class}: {message}".format(**report["failure"])]
     if report["phase"] == "held":
@@ -146,6 +146,6 @@ def _news(report: Mapping[str, Any], *, blind: bool) -> list[str]:
     if report["phase"] == "done":
         estimates, seconds = report["estimates"], report["train_seconds"] + report["evaluate_seconds"]
         name = "ppl" if "ppl" in estimates else "ppl_elbo"
-        test = best if blind else f", test {name} {estimates[name]['value']:.2f}"
+        test = best if hide_test_scores else f", test {name} {estimates[name]['value']:.2f}"
         return [f"done in {clock(seconds)}{test}"]
     return []

@@ -20,10 +20,10 @@ from sweeps.cluster.connect import environment
 from sweeps.cluster.scratch_folder import own_folder
 from sweeps.launching.callback import Watch
 from sweeps.launching.display import Display
-from sweeps.launching.lost_actors import LOSSES, Loss, Losses, last_line
-from sweeps.launching.other_launches import Elsewhere
+from sweeps.launching.lost_actors import MAX_LOSSES, Loss, LostActors, last_line
+from sweeps.launching.other_launches import OtherLaunches
 from sweeps.launching.trainable import Job, RunTrainable
-from sweeps.launching.tune_patches import _TUNE, InOrder, _quiet, isolated
+from sweeps.launching.tune_patches import TUNE_ENVIRONMENT, PlanOrder, errors_as_lost_actors, silent_tune
 from sweeps.planning.list_scheduling import concurrency, longest_first
 from sweeps.planning.plan import PlannedRun
 from sweeps.planning.resources import Resources
@@ -40,8 +40,8 @@ def launch(
     *,
     given: Mapping[str, Resources] | None = None,
     runtime: Runtime | None = None,
-    losses: int = LOSSES,
-    until: Mapping[str, int] | None = None,
+    losses: int = MAX_LOSSES,
+    pause_after: Mapping[str, int] | None = None,
 ) -> bool:
     """Do ``runs``; whatever becomes of them is in their folders. Ray must be connected.
 
@@ -58,25 +58,25 @@ def launch(
         display: told of everything; its board has ``runs`` waiting.
         runtime: when to write checkpoints. Device, threads and launch are set here.
         losses: see above.
-        until: run name -> epoch after which the run is saved and let go of, to be gone on with by another
-            launch. Others go on to their result.
+        pause_after: run name -> epoch after which the run is saved and released; another launch may resume
+            it. Other runs continue to their result.
 
     Returns:
         Whether it went through to the end; False if it was interrupted.
     """
-    round_ = _Round(runs, corpora, study, runtime or Runtime(), losses, until or {})
+    round_ = _Round(runs, corpora, study, runtime or Runtime(), losses, pause_after or {})
     board = display.board
-    lost = Losses(losses)
-    starved: set[str] = set()
+    lost = LostActors(losses)
+    out_of_memory_runs: set[str] = set()
     usual = {run.name: resources for run in runs} | dict(given or {})
-    elsewhere = Elsewhere(study, board, runs, display.say)
-    with Interrupt() as interrupt, environment(_TUNE), _quiet():
-        elsewhere.begin()
+    others = OtherLaunches(study, board, runs, display.say)
+    with Interrupt() as interrupt, environment(TUNE_ENVIRONMENT), silent_tune():
+        others.begin()
         # Tune tries again whatever it sees lost; the loop takes up what it drops for good: a run whose
         # actor dies while it is being reset, and all that wait when Tune itself fails.
-        while (board.waiting or board.elsewhere) and not interrupt.requested:
-            elsewhere.look()
-            names, each = [name for name in board.waiting if name not in starved], usual
+        while (board.waiting or board.held) and not interrupt.requested:
+            others.look()
+            names, each = [name for name in board.waiting if name not in out_of_memory_runs], usual
             if not names:
                 names, each = list(board.waiting), {name: each[name].enlarged() for name in board.waiting}
             if not names:
@@ -85,9 +85,9 @@ def launch(
                 continue
             names = longest_first(names, lambda name: board.speed.rank(board.waiting[name]))
             at_once = concurrency(names, board.waiting, board.speed, resources.max_concurrent)
-            watch = Watch(display, interrupt, elsewhere, lost, starved, each)
+            watch = Watch(display, interrupt, others, lost, out_of_memory_runs, each)
             try:
-                round_.fit(names, each, at_once, watch, elsewhere)
+                round_.fit(names, each, at_once, watch, others)
             except Exception as error:
                 if not watch.has_begun:
                     raise  # it would happen again
@@ -99,7 +99,7 @@ def launch(
             for name in list(board.waiting):
                 if failure := lost.failure(name):
                     _give_up(name, failure, study, display)
-    return not (interrupt.requested and (board.waiting or board.elsewhere or board.more))
+    return not (interrupt.requested and (board.waiting or board.held or board.more))
 
 
 def _give_up(name: str, failure: Failure, study: Study, display: Display) -> None:
@@ -120,11 +120,11 @@ class _Round:
         study: Study,
         runtime: Runtime,
         losses: int,
-        until: Mapping[str, int],
+        pause_after: Mapping[str, int],
     ) -> None:
         self._configs = {run.name: run.config for run in runs}
         self._corpora = {name: ray.put(corpus) for name, corpus in corpora.items()}
-        self._study, self._losses, self._until = study, losses, until
+        self._study, self._losses, self._pause_after = study, losses, pause_after
         self._runtime = replace(runtime, launch=uuid.uuid4().hex)
 
     def fit(
@@ -133,7 +133,7 @@ class _Round:
         each: Mapping[str, Resources],
         at_once: int,
         watch: Watch,
-        elsewhere: Elsewhere,
+        others: OtherLaunches,
     ) -> None:
         job = Job(
             study=self._study.url,
@@ -141,21 +141,21 @@ class _Round:
             corpora=self._corpora,
             runtime=self._runtime,
             resources=each,
-            gone=dict(elsewhere.gone),
-            until=self._until,
+            gone=dict(others.gone),
+            pause_after=self._pause_after,
         )
         trainable = tune.with_resources(
             tune.with_parameters(RunTrainable, job=job), lambda config: each[config["run"]].placement()
         )
         # What Tune writes about trials is of no use to anyone here: the run folders say it all.
-        with own_folder("tune") as scratch, isolated():
+        with own_folder("tune") as scratch, errors_as_lost_actors():
             tune.Tuner(
                 trainable,
                 param_space={"run": tune.grid_search(list(names))},
                 tune_config=tune.TuneConfig(
                     reuse_actors=True,
                     max_concurrent_trials=at_once or None,
-                    scheduler=InOrder(),
+                    scheduler=PlanOrder(),
                     trial_dirname_creator=lambda trial: str(trial.trial_id),
                 ),
                 run_config=tune.RunConfig(

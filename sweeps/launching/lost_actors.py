@@ -15,7 +15,7 @@ from lvae_core.run_folder.folder import FailureClass
 from lvae_core.training.failures import Failure, one_line
 from sweeps.launching.tune_patches import LowMemoryError
 
-LOSSES = 20
+MAX_LOSSES = 20
 """How often the process, node or storage of one run may be lost before the run counts as failed."""
 
 _MEMORY_LOSSES = 4
@@ -38,10 +38,10 @@ class Loss:
     """What Ray says of it, its last lines."""
 
 
-class Losses:
+class LostActors:
     """Counts the losses of a launch, those of each class for themselves."""
 
-    def __init__(self, infrastructure: int = LOSSES) -> None:
+    def __init__(self, infrastructure: int = MAX_LOSSES) -> None:
         """``infrastructure``: how often a run's process, node or storage may be lost."""
         self._most: dict[FailureClass, int] = {
             "infrastructure": infrastructure,
@@ -71,7 +71,7 @@ class Losses:
         return Failure(loss.kind, message, loss.traceback)
 
 
-def loss_of(trial: Trial) -> Loss:
+def why_lost(trial: Trial) -> Loss:
     """Why Tune has to take a run up again, or gives it up."""
     error = _latest_error(trial)
     text = Text.from_ansi(str(error or "")).plain.strip()

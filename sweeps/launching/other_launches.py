@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lvae_core.errors import InputError
-from lvae_core.run_folder.claims import Pulse, Sighting, look
+from lvae_core.run_folder.claims import ClaimState, Pulse, look
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.storage.parallel import read_each
 from sweeps.launching.board import Board
@@ -22,13 +22,13 @@ LOOK_SECONDS = 5.0
 class _Seen:
     """One look at a run: its claim, and where it has none its result or failure."""
 
-    claim: Sighting | None
+    claim: ClaimState | None
     result: Mapping[str, Any] | None = None
     failure: Mapping[str, Any] | None = None
 
 
-class Elsewhere:
-    """Keeps ``board.elsewhere`` true. What it finds abandoned goes back to ``board.waiting``."""
+class OtherLaunches:
+    """Keeps ``board.held`` true. What it finds abandoned goes back to ``board.waiting``."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Elsewhere:
         self._known = {run.name: run.failure for run in runs if run.begun}
         self._pulse = Pulse(now)
         self._looked = -LOOK_SECONDS
-        self.gone: dict[str, Sighting] = {}
+        self.gone: dict[str, ClaimState] = {}
         """Run -> claim of a holder that is gone: what a run may be taken over from."""
 
     def begin(self) -> None:
@@ -71,10 +71,10 @@ class Elsewhere:
 
     def look(self) -> None:
         """See what has become of the runs elsewhere, if it is time for that."""
-        if not self._board.elsewhere or self._now() - self._looked < LOOK_SECONDS:
+        if not self._board.held or self._now() - self._looked < LOOK_SECONDS:
             return
         try:
-            seen = self._see(self._glance, self._board.elsewhere)
+            seen = self._see(self._glance, self._board.held)
         except OSError:
             return
         finally:
@@ -86,16 +86,16 @@ class Elsewhere:
                     self._say(f"{label(name)}: {one.claim.holder or 'its process'} is gone; taking over")
                     self._board.free(name)
             elif one.result is not None:
-                self._board.done_elsewhere(name, one.result)
+                self._board.done_by_other(name, one.result)
                 self._say(f"{label(name)}: done by another launch")
             elif one.failure is not None and one.failure != self._known.get(name):
-                self._board.failed_elsewhere(name, one.failure)
+                self._board.failed_in_other(name, one.failure)
                 self._say(f"{label(name)}: failed in another launch")
             else:
                 self._board.free(name)
 
-    def _is_gone(self, name: str, claim: Sighting) -> bool:
-        if self._pulse.stands_still(name, claim):
+    def _is_gone(self, name: str, claim: ClaimState) -> bool:
+        if self._pulse.is_stale(name, claim):
             self.gone[name] = claim
             return True
         return False

@@ -70,9 +70,9 @@ class Launch(Protocol):
     """Does runs on the Ray that is connected; see :func:`sweeps.launching.launch.launch`."""
 
     def __call__(
-        self, runs: Sequence[PlannedRun], display: Display, until: Mapping[str, int] | None = None
+        self, runs: Sequence[PlannedRun], display: Display, pause_after: Mapping[str, int] | None = None
     ) -> bool:
-        """Returns whether it went through to the end; ``until``: run -> epoch after which it pauses."""
+        """Return False after an interrupt; ``pause_after``: run name -> epoch after which it pauses."""
 
 
 @contextlib.contextmanager
@@ -98,19 +98,28 @@ def on_ray(
     # Ray and torch take seconds to import: only where there is something to start.
     from lvae_core.training.runtime import Runtime
     from sweeps.launching.launch import launch
-    from sweeps.launching.tune_patches import keys_stay_here
+    from sweeps.launching.tune_patches import without_aws_keys
 
     runtime = Runtime(
         checkpoint_epochs=options.checkpoint_epochs, checkpoint_seconds=60.0 * options.checkpoint_minutes
     )
     resources = options.resources()
 
-    def start(runs: Sequence[PlannedRun], display: Display, until: Mapping[str, int] | None = None) -> bool:
+    def start(
+        runs: Sequence[PlannedRun], display: Display, pause_after: Mapping[str, int] | None = None
+    ) -> bool:
         with display:
             return launch(
-                runs, corpora, study, resources, display, given=given, runtime=runtime, until=until
+                runs,
+                corpora,
+                study,
+                resources,
+                display,
+                given=given,
+                runtime=runtime,
+                pause_after=pause_after,
             )
 
     on_ray = connected(options.address, expected, corpora, study, resources, auto=options.auto, say=say)
-    with on_ray as given, keys_stay_here():
+    with on_ray as given, without_aws_keys():
         yield start

@@ -16,9 +16,9 @@ from ray import tune
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
-from lvae_core.run_folder.claims import ClaimLostError, HeldError, Sighting, acquire
+from lvae_core.run_folder.claims import ClaimLostError, ClaimState, HeldError, acquire
 from lvae_core.run_folder.folder import DamagedError, DamageWarning, Study
-from lvae_core.storage.retrying import STORE_PATIENCE, StoreWarning, may_pass
+from lvae_core.storage.retrying import RETRY_SECONDS, StoreWarning, is_transient
 from lvae_core.training.failures import failure_of, one_line
 from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.trainer import execute
@@ -47,9 +47,9 @@ class Job:
     """But for what depends on a run's resources."""
     resources: Mapping[str, Resources]
     """Run name -> what it has."""
-    gone: Mapping[str, Sighting]
+    gone: Mapping[str, ClaimState]
     """Run name -> a claim whose holder is known to be gone."""
-    until: Mapping[str, int]
+    pause_after: Mapping[str, int]
     """Run name -> epoch after which it pauses."""
 
 
@@ -87,13 +87,13 @@ class RunTrainable(tune.Trainable):
     def _begin(self, name: str) -> None:
         # The launch has made the study's folder: one that is missing is gone and must not be made anew.
         # Where patience does not help, the run starts anew, perhaps on another node.
-        self._folder = Study(self._job.study, create=False, patience=STORE_PATIENCE).run(name)
+        self._folder = Study(self._job.study, create=False, patience=RETRY_SECONDS).run(name)
         self._config = self._job.configs[name]
         given = self._job.resources[name]
         self._runtime = replace(
             self._job.runtime, device=given.device, threads=given.cpus, device_share=given.memory_share
         )
-        self._until = self._job.until.get(name, math.inf)
+        self._pause_after = self._job.pause_after.get(name, math.inf)
         self._iterator: Generator[Progress] | None = None
         self._metrics: Mapping[str, Any] | None = None
         self._last_report: Report | None = None
@@ -129,7 +129,7 @@ class RunTrainable(tune.Trainable):
         """Go on for about a second."""
         try:
             if self._iterator is None and self._is_there():
-                return {"phase": "paused", "epoch": self._until, "metrics": None, "done": True}
+                return {"phase": "paused", "epoch": self._pause_after, "metrics": None, "done": True}
             return self._report(self._consume())
         except ray.exceptions.RayError:
             raise
@@ -137,7 +137,7 @@ class RunTrainable(tune.Trainable):
             self._iterator = None
             return {"phase": "held", "done": True, "by": str(error)}
         except Exception as error:
-            if isinstance(error, OSError) and may_pass(error):
+            if isinstance(error, OSError) and is_transient(error):
                 raise
             failure = failure_of(error)
         # Outside the handler, where nothing refers to the failed run's tensors any more.
@@ -177,14 +177,18 @@ class RunTrainable(tune.Trainable):
 
     def _pauses(self, progress: Progress) -> bool:
         """Whether the run has come to the end of the epoch that it was to come to."""
-        return progress.phase == "train" and progress.metrics is not None and progress.epoch >= self._until
+        return (
+            progress.phase == "train"
+            and progress.metrics is not None
+            and progress.epoch >= self._pause_after
+        )
 
     def _is_there(self) -> bool:
         """Whether another launch has brought the run as far as it was to come."""
-        if math.isinf(self._until):
+        if math.isinf(self._pause_after):
             return False
         try:
-            return len(self._folder.read_metrics()) >= self._until
+            return len(self._folder.read_metrics()) >= self._pause_after
         except DamagedError:
             return False  # training will mend it
 

@@ -18,7 +18,7 @@ PENDING = 200
 """Requests for resources that Tune keeps open at most, as many as it does by itself."""
 
 
-class InOrder(FIFOScheduler):
+class PlanOrder(FIFOScheduler):
     """Gives an actor that has become free to the first waiting run that it suits.
 
     Left to itself, Tune gives it to any of them as soon as the first one waits for something else: for
@@ -48,7 +48,7 @@ class InOrder(FIFOScheduler):
 
 
 @contextlib.contextmanager
-def keys_stay_here() -> Iterator[None]:
+def without_aws_keys() -> Iterator[None]:
     """Have Tune send no keys to the processes that it starts inside the ``with`` block.
 
     It would send those of AWS in the description of each process's environment, which Ray's agent on the
@@ -68,7 +68,7 @@ class LowMemoryError(RayActorError):
 
 
 @contextlib.contextmanager
-def isolated() -> Iterator[None]:
+def errors_as_lost_actors() -> Iterator[None]:
     """Have what Ray cannot do for one run be a loss of that run, in Tuners of the ``with`` block.
 
     Tune knows of actors that die and of calls that raise. Over any other error of Ray, such as the one
@@ -97,7 +97,7 @@ def _as_death(error: Exception) -> Exception:
     return kind(error_msg=str(error))
 
 
-_TUNE = {
+TUNE_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_COLOR_PREFIX": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -109,7 +109,7 @@ _TUNE = {
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def silent_tune() -> Iterator[None]:
     """Keep Tune's own messages out: errors of runs are told by the display and the run folders."""
     logger = logging.getLogger("ray.tune")
     before = logger.level

@@ -19,7 +19,7 @@ from sweeps.planning.durations import clock
 from sweeps.planning.plan import PlannedRun
 from sweeps.planning.probe_results import Choice, Choices, key
 from sweeps.planning.resources import Resources
-from sweeps.planning.sizes import in_words
+from sweeps.planning.sizes import format_bytes
 
 
 def pack(
@@ -81,7 +81,7 @@ def _probe(place: Place, run: PlannedRun, shared: ray.ObjectRef[Corpus], corpus:
         return choose(device, amount(run.config, corpus))
     except TooLargeError as error:
         raise InputError(
-            f"{run.config.cell}: one run does not fit {place.name} with {in_words(place.memory)} "
+            f"{run.config.cell}: one run does not fit {place.name} with {format_bytes(place.memory)} "
             f"({error}); use larger nodes, or --set a smaller batch_size or eval_chunk_tokens"
         ) from None
     except ray.exceptions.RayTaskError as error:
@@ -119,5 +119,5 @@ def _as_begun(run: PlannedRun, study: Study, resources: Resources) -> Resources:
 def _in_words(cell: str, place: Place, choice: Choice) -> str:
     many = f"{choice.processes} at once" if choice.processes > 1 else "alone"
     gain = f", together {choice.alone:.2f} times one alone" if choice.processes > 1 else ""
-    each = f"{in_words(choice.memory)} and {choice.train_rate:,.0f} tokens/s each"
+    each = f"{format_bytes(choice.memory)} and {choice.train_rate:,.0f} tokens/s each"
     return f"{cell}: {many} on {place.name}{gain}, {each}"

@@ -40,14 +40,14 @@ def look_up(configs: Sequence[RunConfig], corpora: Mapping[str, Corpus], study: 
     """The plan as the study's folders tell it now. Raises InputError where they cannot be used."""
     try:
         plan = make_plan(configs, {name: c.data_sha256 for name, c in corpora.items()}, study)
-        inform(plan, corpora, study)
+        add_expected_times(plan, corpora, study)
         return plan
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"storage {study.url}: cannot be read ({reason})") from None
 
 
-def inform(plan: Plan, corpora: Mapping[str, Corpus], study: Study) -> None:
+def add_expected_times(plan: Plan, corpora: Mapping[str, Corpus], study: Study) -> None:
     """Add to the plan's measured times what probes have found, and what operations let one expect.
 
     Raises:

@@ -27,7 +27,7 @@ def corpus_bytes(corpus: Corpus) -> int:
     return sum(split.tokens.nbytes + split.offsets.nbytes for split in splits)
 
 
-def in_words(size: float) -> str:
+def format_bytes(size: float) -> str:
     """A number of bytes for people: ``812 MiB``, ``3.2 GiB``."""
     for unit in ("bytes", "KiB", "MiB"):
         if size < 1000:

@@ -37,7 +37,7 @@ def describe(base: RunConfig, space: Mapping[str, str], data: str, **rules: str)
     }
 
 
-class Ledger:
+class History:
     """The proposals of a study's search, round by round."""
 
     def __init__(self, study: Study, search: Mapping[str, str]) -> None:

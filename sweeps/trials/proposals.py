@@ -101,7 +101,7 @@ def _frozen(trial: Trial, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
     )
 
 
-def going_on(trials: Sequence[Trial], epoch: int, keep: int) -> list[Trial]:
+def promoted(trials: Sequence[Trial], epoch: int, keep: int) -> list[Trial]:
     """The better ones of those that have come to a rung: one in ``keep``, rounded up.
 
     Args:

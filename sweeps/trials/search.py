@@ -21,8 +21,8 @@ from sweeps.launching.display import Display
 from sweeps.launching.session import Launch
 from sweeps.planning.loading import look_up
 from sweeps.planning.plan import Plan, PlannedRun
-from sweeps.trials.history import Ledger, describe
-from sweeps.trials.proposals import Sampler, Trial, going_on, propose
+from sweeps.trials.history import History, describe
+from sweeps.trials.proposals import Sampler, Trial, promoted, propose
 from sweeps.trials.space import MOST, Values, spec_of
 
 
@@ -96,7 +96,7 @@ class Search:
         rungs = " ".join(map(str, rules.rungs)) or "none"
         lasting = {"sampler": rules.sampler, "rungs": rungs, "keep": str(rules.keep)}
         try:
-            self.ledger = Ledger(study, describe(base, specs, data=self._identity, **lasting))
+            self.history = History(study, describe(base, specs, data=self._identity, **lasting))
         except OSError as error:
             raise InputError(f"storage {study.url}: cannot be read ({error.strerror or error})") from None
         self.known: list[Trial] = []
@@ -107,14 +107,14 @@ class Search:
         self.plan = Plan(self._runs, look_up([], corpora, study).speed)
         """Every run of the search so far; it grows."""
         self._labels: dict[str, str] = {}
-        self.board = Board(self.plan.speed, 0, 0, {}, labels=self._labels, blind=True, more=True)
+        self.board = Board(self.plan.speed, 0, 0, {}, labels=self._labels, hide_test_scores=True, more=True)
         self._retry = retry_failed
         self._retried: set[str] = set()
         self._check_study()
 
     def _check_study(self) -> None:
         """Raise InputError where the study holds runs and none of them is the search's."""
-        names = [] if self.ledger.rounds else self._study.run_names()
+        names = [] if self.history.rounds else self._study.run_names()
         if names and not {self.name(values) for values in self._points(0)} & set(names):
             raise InputError(
                 f"{self._study.url}: holds runs that belong to no search, or to another one; give another "
@@ -147,7 +147,7 @@ class Search:
                     display.say("no point is found that has not been tried: the search ends here")
                     break
                 launch()  # what it refuses must leave nothing behind
-                self.ledger.add(points)
+                self.history.add(points)
                 proposals = self._proposed(number)
             if (ended := self._round(self._trials(proposals), launch, display)) is None:
                 return False
@@ -178,7 +178,7 @@ class Search:
         A round is never cut short where fewer trials are wanted than before: its rungs are those of all.
         """
         before = 0
-        for proposals in self.ledger.rounds:
+        for proposals in self.history.rounds:
             if before == number < self.rules.trials:
                 return proposals
             before += len(proposals)
@@ -216,8 +216,8 @@ class Search:
                     return None
                 self._retried |= {run.name for run in todo}
                 self._count(trials, todo)
-                until = {} if epoch is None else {run.name: epoch for run in todo}
-                if not launch()(todo, display, until):
+                pause_after = {} if epoch is None else {run.name: epoch for run in todo}
+                if not launch()(todo, display, pause_after):
                     return None
                 runs = self._look_up(trials)
                 self._enter(runs)
@@ -271,7 +271,7 @@ class Search:
         if epoch is None:
             return [replace(t, state="failed", scores=()) if t.state == "open" else t for t in trials]
         running = [trial for trial in trials if trial.state in ("open", "done")]
-        better = {trial.number for trial in going_on(running, epoch, self.rules.keep)}
+        better = {trial.number for trial in promoted(running, epoch, self.rules.keep)}
         return [
             replace(t, state="dropped", scores=t.scores[:epoch])
             if t.state == "open" and t.number not in better

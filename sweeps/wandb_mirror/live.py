@@ -181,7 +181,7 @@ def _news(plan: Plan, board: Board) -> Iterator[Mapping[str, Any]]:
         names = [run.name for run in runs]
         begun |= {run.name for run in runs if run.begun}
         # Each of these copies is one step of the interpreter: nothing changes in the midst of it.
-        elsewhere, waiting, running = set(board.elsewhere), set(board.waiting), set(board.running)
+        elsewhere, waiting, running = set(board.held), set(board.waiting), set(board.running)
         begun |= running
         told -= running
         busy = told | running | elsewhere

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.storage.retrying import Patient, StoreWarning
+from lvae_core.storage.retrying import RetryingStore, StoreWarning
 from lvae_core.storage.store import open_store
 
 OLD, NEW = b"old" * 1000, b"new" * 100_000
@@ -55,7 +55,7 @@ def fill(folder: Path) -> Path:
 
 @pytest.mark.parametrize("operation", ["write", "create"])
 def test_a_disk_that_is_full_for_a_while_is_waited_for(disk, operation):
-    patient = Patient(open_store(disk.folder / "study"), 60.0)
+    patient = RetryingStore(open_store(disk.folder / "study"), 60.0)
     patient.write("run/a", OLD)
     ballast = fill(disk.folder)
     path = "run/a" if operation == "write" else "run/b"
@@ -73,7 +73,7 @@ def test_a_disk_that_stays_full_keeps_what_it_holds(disk):
     store.write("run/a", OLD)
     fill(disk.folder)
     with pytest.warns(StoreWarning):
-        error = error_of(lambda: Patient(store, 0.3).write("run/a", NEW))
+        error = error_of(lambda: RetryingStore(store, 0.3).write("run/a", NEW))
     assert error.errno == errno.ENOSPC
     assert "No space left on device; tried again for 0." in str(error)
     assert error_of(lambda: store.create("run/b", NEW)).errno == errno.ENOSPC
@@ -82,7 +82,7 @@ def test_a_disk_that_stays_full_keeps_what_it_holds(disk):
 
 
 def test_a_disk_that_may_only_be_read_is_told_at_once(disk):
-    patient = Patient(open_store(disk.folder / "study"), 60.0)
+    patient = RetryingStore(open_store(disk.folder / "study"), 60.0)
     patient.write("run/a", OLD)
     disk.lock()
     for operation in (
@@ -102,7 +102,7 @@ def test_a_disk_that_may_only_be_read_is_told_at_once(disk):
 
 
 def test_a_disk_that_is_pulled_out_and_put_back_is_waited_for(disk):
-    patient = Patient(open_store(disk.folder / "study"), 60.0)
+    patient = RetryingStore(open_store(disk.folder / "study"), 60.0)
     patient.write("run/a", OLD)
     disk.pull()
     for operation, answer in {
@@ -125,7 +125,7 @@ def test_a_disk_that_stays_away_is_told(disk):
     store.write("run/a", OLD)
     disk.pull()
     with pytest.warns(StoreWarning):
-        error = error_of(lambda: Patient(store, 0.3).write("run/a", NEW))
+        error = error_of(lambda: RetryingStore(store, 0.3).write("run/a", NEW))
     assert str(error).startswith(f"storage folder {disk.folder}/study is gone; tried again for 0.")
     assert os.listdir(disk.folder) == []
 
@@ -133,7 +133,7 @@ def test_a_disk_that_stays_away_is_told(disk):
 def test_a_folder_that_comes_and_goes_loses_nothing(tmp_path):
     """Moved away and back again and again, at any moment of writes, creations, readings and listings."""
     root, away = tmp_path / "root", tmp_path / "away"
-    patient = Patient(open_store(root), 60.0, pause=0.001, longest_pause=0.002)
+    patient = RetryingStore(open_store(root), 60.0, pause=0.001, longest_pause=0.002)
     patient.write("run/a", OLD)
     over = threading.Event()
     moves = 0
@@ -174,11 +174,11 @@ def test_a_folder_that_comes_and_goes_loses_nothing(tmp_path):
 
 SCRIPT = """
 import sys, warnings
-from lvae_core.patience import Patient
-from lvae_core.storage import open_store
+from lvae_core.storage.retrying import RetryingStore
+from lvae_core.storage.store import open_store
 url, seconds, operation, path = sys.argv[1:]
 warnings.simplefilter("always")
-store = Patient(open_store(url), float(seconds))
+store = RetryingStore(open_store(url), float(seconds))
 try:
     if operation == "read":
         print(len(store.read(path)))

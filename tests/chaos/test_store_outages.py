@@ -14,21 +14,21 @@ from concurrent.futures import ThreadPoolExecutor
 import fsspec
 import pytest
 
-from lvae_core.storage.retrying import Patient, StoreWarning
+from lvae_core.storage.retrying import RetryingStore, StoreWarning
 from lvae_core.storage.store import open_store
 
 SEED = 2019
 
 
 @pytest.fixture
-def patient(s3, monkeypatch) -> Patient:
+def patient(s3, monkeypatch) -> RetryingStore:
     """Of a client that gives up soon and asks once, so that all trying again is ours."""
     config = {"read_timeout": 2, "retries": {"mode": "standard", "total_max_attempts": 1}}
     monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": config})
-    return Patient(open_store(f"{s3.url}/root"), 60.0, pause=0.01, longest_pause=0.1)
+    return RetryingStore(open_store(f"{s3.url}/root"), 60.0, pause=0.01, longest_pause=0.1)
 
 
-def a_few_of_everything(patient: Patient, dice: random.Random, operations: int) -> dict[str, bytes]:
+def a_few_of_everything(patient: RetryingStore, dice: random.Random, operations: int) -> dict[str, bytes]:
     """Random operations, each answer compared with what a dictionary says; the dictionary."""
     truth: dict[str, bytes] = {}
     aside = 0
@@ -65,7 +65,7 @@ def a_few_of_everything(patient: Patient, dice: random.Random, operations: int) 
     return truth
 
 
-def survive(patient: Patient, s3, seed: int, operations: int) -> None:
+def survive(patient: RetryingStore, s3, seed: int, operations: int) -> None:
     share = 0.1
     faults = [
         s3.proxy.fault("refuse", status=503, code="SlowDown", share=share, seed=seed),
@@ -132,7 +132,7 @@ def test_an_outage_that_does_not_end_is_told(patient, s3):
         pytest.warns(StoreWarning),
         pytest.raises(OSError, match="; tried again for ") as caught,
     ):
-        Patient(patient.store, 1.0).write("run/a", b"new")
+        RetryingStore(patient.store, 1.0).write("run/a", b"new")
     assert "\n" not in str(caught.value)
     assert patient.read("run/a") == b"old"
 
@@ -146,11 +146,11 @@ def test_what_is_forbidden_is_not_asked_for_again(patient, s3):
 
 COMPETE = """
 import sys, warnings
-from lvae_core.patience import Patient
-from lvae_core.storage import open_store
+from lvae_core.storage.retrying import RetryingStore
+from lvae_core.storage.store import open_store
 url, me, rounds = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
 warnings.simplefilter("ignore")
-store = Patient(open_store(url), 60.0, pause=0.01)
+store = RetryingStore(open_store(url), 60.0, pause=0.01)
 store.exists("run")
 for k in range(rounds):
     print("ready", flush=True)

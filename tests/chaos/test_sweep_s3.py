@@ -142,7 +142,7 @@ def test_a_study_is_read_from_a_server_that_stumbles_and_out_of_reach_is_not_dam
     assert (list(found.frame["status"]), found.problems) == (["done"] * 4, ())
     s3.proxy.calm()
 
-    monkeypatch.setattr("lvae_core.storage.retrying.STORE_PATIENCE", 0.5)
+    monkeypatch.setattr("lvae_core.storage.retrying.RETRY_SECONDS", 0.5)
     source = open_source(there.url)
     with s3.proxy.down(), pytest.warns(StoreWarning), pytest.raises(InputError) as caught:
         collect([source])

@@ -14,7 +14,7 @@ from rich.console import Console
 from lvae_core.config import RunConfig
 from lvae_core.run_folder.folder import RunFolder, Study
 from sweeps.checks.findings import Finding
-from sweeps.checks.study import look_over
+from sweeps.checks.study import check_run_folders
 from sweeps.doctor import Options, leaving_no_folder, load, main, show
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "doctor.py"
@@ -102,7 +102,7 @@ def test_run_folders_are_counted_and_damaged_files_named(tmp_path):
     (tmp_path / "study" / "notes.txt").write_text("not a run")
     (tmp_path / "study" / cut.name / ".result.json.0123456789abcdef").write_bytes(b"{")
     (tmp_path / "study" / cut.name / "config.json.damaged-1").write_bytes(b"{")
-    (fine, half, aside) = look_over(study)
+    (fine, half, aside) = check_run_folders(study)
     assert [finding.state for finding in (fine, half, aside)] == ["ok"] * 3
     assert fine.detail == "4 run folders: 1 done, 1 failed, 2 unfinished"
     assert half.detail.startswith("half-written files: 1,")
@@ -112,7 +112,7 @@ def test_run_folders_are_counted_and_damaged_files_named(tmp_path):
         path = tmp_path / "study" / torn.name / name
         path.write_bytes(path.read_bytes()[:-3])
     before = sorted(tmp_path.rglob("*"))
-    damages = [finding for finding in look_over(study) if finding.state == "warning"]
+    damages = [finding for finding in check_run_folders(study) if finding.state == "warning"]
     assert {finding.where for finding in damages} == {torn.name}
     assert sorted(finding.detail.partition(":")[0] for finding in damages) == [
         *("checkpoint.pt", "config.json", "metrics.jsonl")

@@ -52,7 +52,7 @@ def test_it_tells_what_runs_and_once_what_has_ended(tmp_path: Path) -> None:
     assert next(news) == {"running": [], "over": [a, b]}
     assert next(news) == {"running": [], "over": []}
     board.start(b)
-    board.failed_elsewhere(c, {})
+    board.failed_in_other(c, {})
     assert next(news) == {"running": [b], "over": [c]}
     board.report(b, {"phase": "stopped"})
     assert next(news) == {"running": [], "over": [b]}

@@ -15,10 +15,10 @@ from lvae_core.run_folder import claims
 from lvae_core.run_folder.claims import (
     STALE_SECONDS,
     ClaimLostError,
+    ClaimState,
     HeldError,
     Holder,
     Pulse,
-    Sighting,
     acquire,
     acquire_patiently,
     look,
@@ -32,8 +32,8 @@ FAR = Holder(launch="theirs", host="far", machine="boot pid:[1]", pid=1, started
 
 HOLD = """
 import sys, time
-from lvae_core.claims import HeldError, acquire
-from lvae_core.record import Study
+from lvae_core.run_folder.claims import HeldError, acquire
+from lvae_core.run_folder.folder import Study
 place, name, launch = sys.argv[1:]
 sys.stdin.readline()
 try:
@@ -87,7 +87,7 @@ def test_a_claim_says_who_holds_it_and_goes_with_its_release(folder):
     with acquire(folder, "mine") as claim:
         claim.check()
         seen = look(folder)
-        assert seen == Sighting(1, 0, Holder.current("mine"))
+        assert seen == ClaimState(1, 0, Holder.current("mine"))
         assert seen.holder.pid == os.getpid()
         assert not seen.holder.is_gone()
     assert files(folder) == []
@@ -99,10 +99,10 @@ def test_a_living_process_keeps_its_claim_and_a_killed_one_loses_it_at_once(fold
     assert claim_now(other) == "mine"
     with pytest.raises(HeldError, match=f"under way in process {other.pid} on ") as caught:
         acquire(folder, "mine")
-    assert not Pulse().stands_still("run", caught.value.sighting)
+    assert not Pulse().is_stale("run", caught.value.state)
     other.send_signal(signal.SIGKILL)
     other.wait()
-    assert Pulse().stands_still("run", caught.value.sighting)
+    assert Pulse().is_stale("run", caught.value.state)
     with acquire(folder, "mine"):
         assert files(folder) == ["claim-1.json", "claim-2.json"]
     assert files(folder) == []
@@ -213,22 +213,22 @@ def test_a_damaged_claim_is_somebodys_until_it_stands_still(folder):
     folder.store.write("run/claim-1.json", b"{")
     with pytest.raises(HeldError, match="an unknown process") as caught:
         acquire(folder, "mine")
-    acquire(folder, "mine", gone=caught.value.sighting).release()
+    acquire(folder, "mine", gone=caught.value.state).release()
 
 
 def test_a_claim_stands_still_when_the_same_is_seen_for_long():
     time_is = [0.0]
     pulse = Pulse(lambda: time_is[0])
-    one, two = (Sighting(1, beat, FAR) for beat in (1, 2))
-    assert not pulse.stands_still("a", one)
+    one, two = (ClaimState(1, beat, FAR) for beat in (1, 2))
+    assert not pulse.is_stale("a", one)
     time_is[0] = STALE_SECONDS - 1
-    assert not pulse.stands_still("a", one)
-    assert not pulse.stands_still("a", two), "it beats"
+    assert not pulse.is_stale("a", one)
+    assert not pulse.is_stale("a", two), "it beats"
     time_is[0] = 2 * STALE_SECONDS - 2
-    assert not pulse.stands_still("a", two)
-    assert not pulse.stands_still("b", two), "another run was not looked at before"
+    assert not pulse.is_stale("a", two)
+    assert not pulse.is_stale("b", two), "another run was not looked at before"
     time_is[0] += 1
-    assert pulse.stands_still("a", two)
+    assert pulse.is_stale("a", two)
 
 
 def test_the_heart_beats(folder, monkeypatch):

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lvae_core.storage.local import LocalStore
-from lvae_core.storage.retrying import Patient, StoreWarning, outages_in_lines
+from lvae_core.storage.retrying import RetryingStore, StoreWarning, outages_in_lines
 from lvae_core.storage.store import Store
 
 
@@ -88,11 +88,11 @@ def flaky(tmp_path) -> Flaky:
 
 
 @pytest.fixture
-def patient(flaky, clock) -> Patient:
-    return Patient(flaky, clock=clock, sleep=clock.sleep)
+def patient(flaky, clock) -> RetryingStore:
+    return RetryingStore(flaky, clock=clock, sleep=clock.sleep)
 
 
-OPERATIONS: dict[str, Callable[[Patient], object]] = {
+OPERATIONS: dict[str, Callable[[RetryingStore], object]] = {
     "read": lambda store: store.read("run/a"),
     "write": lambda store: store.write("run/a", b"new"),
     "create": lambda store: store.create("run/b", b"new"),
@@ -193,7 +193,7 @@ def test_an_error_that_comes_to_be_final_ends_the_waiting(patient, flaky, clock)
 def test_without_patience_nothing_is_tried_again(flaky, clock):
     error = os_error(errno.EIO)
     flaky.before = failing(error, 1)
-    hasty = Patient(flaky, 0.0, clock=clock, sleep=clock.sleep)
+    hasty = RetryingStore(flaky, 0.0, clock=clock, sleep=clock.sleep)
     assert error_of(lambda: hasty.read("run/a")) is error
 
 
@@ -205,7 +205,7 @@ def test_attempts_that_take_long_count(flaky, clock):
         raise TimeoutError("no answer")
 
     flaky.before = slow
-    patient = Patient(flaky, clock=clock, sleep=clock.sleep)
+    patient = RetryingStore(flaky, clock=clock, sleep=clock.sleep)
     with pytest.warns(StoreWarning):
         assert str(error_of(lambda: patient.read("run/a"))) == "no answer; tried again for 80.3 s"
     # Failed at 40, 80.1 and 120.3 seconds; only with the last were the 60 seconds over.
@@ -278,7 +278,7 @@ def test_it_waits_in_real_time(flaky):
     flaky.before = failing(os_error(errno.EIO), 1000)
     before = time.monotonic()
     with pytest.warns(StoreWarning, match="trying again for up to 0.3 s"):
-        error = error_of(lambda: Patient(flaky, 0.3).read("run/a"))
+        error = error_of(lambda: RetryingStore(flaky, 0.3).read("run/a"))
     assert "; tried again for " in str(error)
     assert time.monotonic() - before >= 0.3
     assert 2 <= len(flaky.calls) <= 3, "at 0, after 0.1, and after 0.2 more unless the machine is busy"
@@ -308,7 +308,7 @@ def test_who_was_waited_for_in_vain_is_asked_once_until_there_is_an_answer(patie
 
 
 def test_of_many_that_meet_an_outage_at_the_same_time_one_tells_it(flaky):
-    patient, all_here = Patient(flaky, pause=0.01), threading.Barrier(8)
+    patient, all_here = RetryingStore(flaky, pause=0.01), threading.Barrier(8)
     away = threading.Event()
     away.set()
 

@@ -13,7 +13,7 @@ import pytest
 from lvae_core.errors import InputError
 from lvae_core.storage.fsspec_store import FsspecStore
 from lvae_core.storage.local import LocalStore
-from lvae_core.storage.retrying import Patient
+from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import Store, open_store
 
 URLS: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
@@ -29,7 +29,7 @@ def store(request, tmp_path) -> Store:
     """An empty store whose root does not exist yet."""
     kind = request.param.removeprefix("patient ")
     store = open_store(URLS[kind](request, tmp_path))
-    return store if kind == request.param else Patient(store, 60.0)
+    return store if kind == request.param else RetryingStore(store, 60.0)
 
 
 def test_what_is_written_is_read(store):

@@ -1,7 +1,7 @@
 """How often a run may be lost, and for what reasons, counted by hand."""
 
 from lvae_core.training.failures import Failure
-from sweeps.launching.lost_actors import Loss, Losses
+from sweeps.launching.lost_actors import Loss, LostActors
 
 NODE = Loss("infrastructure", "its process or node was lost")
 MEMORY = Loss("out_of_memory", "Ray ended it because its node ran low on memory")
@@ -9,7 +9,7 @@ CODE = Loss("code", "its process could not start: ImportError: no", "Tracebackâ€
 
 
 def test_a_run_may_be_lost_as_often_as_allowed_and_once_more_is_the_end():
-    losses = Losses(2)
+    losses = LostActors(2)
     told = []
     for _ in range(3):
         times = losses.add("a", NODE)
@@ -24,7 +24,7 @@ def test_a_run_may_be_lost_as_often_as_allowed_and_once_more_is_the_end():
 
 
 def test_the_classes_have_budgets_of_their_own():
-    losses = Losses(1)
+    losses = LostActors(1)
     losses.add("a", NODE)
     losses.add("a", CODE)
     assert losses.is_next_too_many("a")
@@ -36,7 +36,7 @@ def test_the_classes_have_budgets_of_their_own():
 
 
 def test_a_run_is_lost_for_itself():
-    losses = Losses(0)
+    losses = LostActors(0)
     losses.add("a", NODE)
     assert losses.failure("a") is not None
     assert losses.failure("b") is None

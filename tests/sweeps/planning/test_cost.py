@@ -17,7 +17,7 @@ from lvae_core.systems import recipe
 from sweeps.planning.cost import CellCost, cell_costs, devices_table, plan_table, print_costs
 from sweeps.planning.durations import Speed
 from sweeps.planning.grid import Grid
-from sweeps.planning.loading import inform
+from sweeps.planning.loading import add_expected_times
 from sweeps.planning.plan import make_plan
 from sweeps.planning.probe_results import FILE, Choice, Choices, key
 
@@ -70,7 +70,7 @@ def test_time_and_money_on_devices():
 def test_what_is_unknown_is_said(tmp_path):
     grid = Grid(datasets=("toy",), systems={"lstm-lm": (1,)}, settings=("standard",), seeds=1)
     plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
-    inform(plan, {"toy": TOY}, Study(str(tmp_path)))
+    add_expected_times(plan, {"toy": TOY}, Study(str(tmp_path)))
     out = io.StringIO()
     print_costs(Console(file=out, width=150), plan, cell_costs(plan, lambda cell: 1.0), (1,), None)
     assert "unknown until one run has finished" in out.getvalue()
@@ -152,7 +152,7 @@ def test_the_plan_takes_probes_for_times(tmp_path):
     first, *_ = grid.configs()
     Choices(study).put("a GPU", key(first, TOY.data_sha256), CHOICE)
     plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, study)
-    inform(plan, {"toy": TOY}, study)
+    add_expected_times(plan, {"toy": TOY}, study)
     tokens = amount(first, TOY)
     expected = tokens.train / 500.0 + tokens.evaluate / 50.0
     assert plan.speed.expect(first.cell) == pytest.approx(expected)

@@ -16,7 +16,7 @@ from lvae_core.run_folder.folder import Study
 from lvae_core.systems import SYSTEMS, recipe
 from lvae_core.training.schedule import Plateau
 from lvae_core.training.state import TrainState, copy_parameters, save_checkpoint
-from sweeps.planning.sizes import corpus_bytes, in_words, storage_bytes
+from sweeps.planning.sizes import corpus_bytes, format_bytes, storage_bytes
 
 SIZES = {"embedding_size": 5, "hidden_size": 7, "latent_size": 3}
 CASES = list(itertools.product(SYSTEMS, ("standard", "inputless"), (False, True), (False, True)))
@@ -71,4 +71,4 @@ def test_a_corpus_is_its_arrays():
     ],
 )
 def test_bytes_in_words(size, words):
-    assert in_words(size) == words
+    assert format_bytes(size) == words

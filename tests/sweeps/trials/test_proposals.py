@@ -5,7 +5,7 @@ import math
 import pytest
 
 from lvae_core.systems import recipe
-from sweeps.trials.proposals import Sampler, Trial, going_on, propose
+from sweeps.trials.proposals import Sampler, Trial, promoted, propose
 from sweeps.trials.space import contains, parse_space
 
 BASE = recipe("lstm-vae", dataset="toy")
@@ -96,7 +96,7 @@ def test_at_a_rung_the_better_ones_of_the_same_epoch_go_on():
     ahead = trial(0, 50.0, 40.0, 10.0)  # by then; at epoch 2 it is the worst but one
     short = trial(1, 30.0, state="done")  # its training ended before the rung
     others = [trial(2, 60.0, 20.0), trial(3, 70.0, 20.0), trial(4, 70.0, 41.0), trial(5)]
-    chosen = going_on([ahead, short, *others], 2, 2)
+    chosen = promoted([ahead, short, *others], 2, 2)
     assert [t.number for t in chosen] == [2, 3, 1]  # ceil(5 / 2); equals as they stand
-    assert [t.number for t in going_on([ahead], 2, 3)] == [0]
-    assert going_on([trial(5)], 2, 3) == []
+    assert [t.number for t in promoted([ahead], 2, 3)] == [0]
+    assert promoted([trial(5)], 2, 3) == []

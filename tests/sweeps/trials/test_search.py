@@ -49,7 +49,7 @@ class Launcher:
     did: list[str] = field(default_factory=list)
 
     def __call__(
-        self, runs: Sequence[PlannedRun], display: Display, until: Mapping[str, int] | None = None
+        self, runs: Sequence[PlannedRun], display: Display, pause_after: Mapping[str, int] | None = None
     ) -> bool:
         for run in runs:
             display.board.start(run.name)
@@ -59,17 +59,17 @@ class Launcher:
                 attempt.close()
                 return False
             self.did.append(run.name)
-            self._do(run, display, (until or {}).get(run.name))
+            self._do(run, display, (pause_after or {}).get(run.name))
         return True
 
-    def _do(self, run: PlannedRun, display: Display, until: int | None) -> None:
+    def _do(self, run: PlannedRun, display: Display, pause_after: int | None) -> None:
         folder = self.study.run(run.name)
         try:
             if run.name in self.refuse:
                 raise RuntimeError("refused")
             attempt = execute(run.config, CORPUS, folder, Runtime())
             for progress in attempt:
-                if until and progress.metrics and progress.epoch == until:
+                if pause_after and progress.metrics and progress.epoch == pause_after:
                     attempt.close()
                     folder.clear_failure()
                     display.board.report(run.name, {"phase": "paused", "metrics": progress.metrics})
@@ -221,7 +221,7 @@ def test_a_lost_or_damaged_ledger_costs_nothing(tmp_path):
         else:
             (tmp_path / FILE).write_bytes(damage)
         again = search(tmp_path)
-        assert ("damaged" in again.ledger.damage) == (damage is not None)
+        assert ("damaged" in again.history.damage) == (damage is not None)
         launcher, _ = go_on(again)
         assert launcher.did == []
         assert again.known == first.known
@@ -340,18 +340,18 @@ def test_rounds_that_diverge_do_not_end_a_search(at_once, tmp_path):
 def test_what_happens_after_a_rung_does_not_change_what_it_chose(tmp_path):
     rules = replace(HALVING, trials=4, rungs=(1,))
     whole = finished(tmp_path / "whole", rules)
-    going_on = [trial for trial in whole.known if trial.state == "done"]
-    assert len(going_on) == 2
+    promoted = [trial for trial in whole.known if trial.state == "done"]
+    assert len(promoted) == 2
     dropped = [trial for trial in whole.known if trial.state == "dropped"]
 
     found = search(tmp_path / "found", rules)
     names = [found.name(trial.values) for trial in whole.known]
-    fails = found.name(going_on[0].values)
+    fails = found.name(promoted[0].values)
 
     class FailsLater(Launcher):
-        def _do(self, run, display, until):
-            self.refuse = {fails} if until is None else set()
-            super()._do(run, display, until)
+        def _do(self, run, display, pause_after):
+            self.refuse = {fails} if pause_after is None else set()
+            super()._do(run, display, pause_after)
 
     launcher = FailsLater(found._study)
     with open(os.devnull, "w") as nowhere:
@@ -360,7 +360,7 @@ def test_what_happens_after_a_rung_does_not_change_what_it_chose(tmp_path):
     assert states[fails] == "failed"
     assert [states[found.name(trial.values)] for trial in dropped] == ["dropped", "dropped"]
 
-    # Nothing else is started afterwards, until the failed one is taken up again: from where it was.
+    # Nothing else is started afterwards, pause_after the failed one is taken up again: from where it was.
     again = search(tmp_path / "found", rules)
     launcher, _ = go_on(again)
     assert launcher.did == []
@@ -398,14 +398,14 @@ def test_a_launch_that_is_refused_leaves_no_trace(tmp_path):
 def test_two_launches_agree_on_what_is_proposed(tmp_path):
     here, there = search(tmp_path), search(tmp_path, replace(RULES, at_once=2))
     points = here._points(0)
-    here.ledger.add(points)
-    there.ledger.add(there._points(0))
-    assert there.ledger.rounds == here.ledger.rounds == [points]
+    here.history.add(points)
+    there.history.add(there._points(0))
+    assert there.history.rounds == here.history.rounds == [points]
     other = search(tmp_path / "new")
     elsewhere = search(tmp_path / "new", space=SPACE[:1])
-    other.ledger.add(points)
+    other.history.add(points)
     with pytest.raises(InputError, match="belongs to another search"):
-        elsewhere.ledger.add(points)
+        elsewhere.history.add(points)
 
 
 def test_the_board_counts_what_is_behind_and_what_will_follow(tmp_path):
@@ -413,13 +413,13 @@ def test_the_board_counts_what_is_behind_and_what_will_follow(tmp_path):
     seen = []
 
     class Watching(Launcher):
-        def __call__(self, runs, display, until=None):
+        def __call__(self, runs, display, pause_after=None):
             board = display.board
             counts = board.done, board.failed, board.paused, board.dropped
             seen.append((*counts, len(board.waiting), len(board.later)))
-            assert (board.blind, board.more) == (True, True)
+            assert (board.hide_test_scores, board.more) == (True, True)
             assert {board.label(run.name) for run in runs} <= {f"trial {k}" for k in range(8)}
-            return super().__call__(runs, display, until)
+            return super().__call__(runs, display, pause_after)
 
     launcher = Watching(found._study)
     with open(os.devnull, "w") as nowhere:

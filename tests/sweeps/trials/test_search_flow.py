@@ -49,7 +49,7 @@ FAILING: set[tuple[str, int]] = set()
 
 @contextlib.contextmanager
 def in_this_process(options, expected, corpora, study, say):
-    def launch(runs, display, until=None):
+    def launch(runs, display, pause_after=None):
         for run in runs:
             display.board.start(run.name)
             folder = study.run(run.name)
