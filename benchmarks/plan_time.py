@@ -23,7 +23,8 @@ from rich.progress import track
 from rich.table import Table
 from speed.present import machine
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core.config import RunConfig
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import Study, metrics_sha256
 from lvae_core.run_folder.names import run_name
 from sweeps.planning.grid import Grid

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lvae_core.config import RunConfig, apply_settings, fields_help, from_dict
+from lvae_core.config import RunConfig, from_dict
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.settings import apply_settings, fields_help
 from lvae_core.storage.retrying import RETRY_SECONDS
 
 

@@ -1,107 +1,215 @@
 """What a run is: one flat, frozen value that holds everything that can change its numbers.
 
-A field is in :class:`RunConfig` if, and only if, changing it can change a digit of the result; where a
-run executes, how it logs and what runs beside it live elsewhere. The :func:`fingerprint` over that value
-and the content of the data is the name under which a result is kept and found again.
+A field belongs to :class:`RunConfig` if, and only if, changing it can change a digit of the result. Where a
+run executes, how it logs and what runs beside it live elsewhere. Each field names the part and the stage
+that read it. From that follow the fingerprint (``identity.py``), what ``--set`` refuses
+(``settings.py``) and what a search may vary.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import hashlib
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lvae_core.errors import InputError, check_name
 
-NUMERICS_VERSION = 6
-"""Raised by every change of the core that changes a run's numbers; part of the fingerprint."""
-
 Setting = Literal["standard", "inputless"]
 Averaging = Literal["none", "loss", "hidden"]
 Encoder = Literal["none", "lstm"]
+Posterior = Literal["gaussian"]
+Decoder = Literal["lstm"]
+Inference = Literal["amortised"]
+Step = Literal["joint"]
+Optimiser = Literal["sgd", "adam"]
 Batching = Literal["bucketed", "shuffled"]
 Precision = Literal["float32", "bfloat16", "auto"]
 EvalPrecision = Literal["float32", "bfloat16"]
 
+FEWEST_EXACT = 6
+"""The least iw_exact_samples above 0: three estimates share them, and each needs two for a variance."""
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+Group = Literal[
+    "run", "data", "model", "objective", "optimiser", "budget", "validation", "evaluation", "arithmetic"
+]
+"""What a field is about, as help and tables group them."""
+
+Stage = Literal["training", "evaluation", "both"]
+"""What reads a field. Validation is part of training: it decides the learning rate and the best epoch."""
+
+PARTS: dict[str, Callable[[RunConfig], bool]] = {
+    "every run": lambda config: True,
+    "latent variable": lambda config: config.encoder != "none",
+    "decoder's words": lambda config: config.setting == "standard",
+    "encoder's and decoder's words": lambda config: (
+        config.encoder != "none" and config.setting == "standard"
+    ),
+    "Adam": lambda config: config.optimiser == "adam",
+}
+"""Part of a system -> whether a config has chosen it. One that is not chosen reads none of its fields."""
+
+
+def _option(
+    default: Any,
+    help: str,
+    group: Group,
+    part: str = "every run",
+    *,
+    stage: Stage = "training",
+    added: bool = False,
+) -> Any:
+    """Declare a field.
+
+    Args:
+        default: see above.
+        help: one line of documentation.
+        group: what it is about.
+        part: what must be chosen for the field to be read, one of PARTS.
+        stage: what reads it.
+        added: whether it came after numerics version 6. Its default must then leave training as it was
+            before, so that fingerprints of earlier runs stand.
+    """
+    metadata = {"help": help, "group": group, "part": part, "stage": stage, "added": added}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One run, complete. Defaults are Kruengkrai (2019) §5 on Penn Treebank; see ``recipes.py``.
+    """One run, complete. Defaults are Kruengkrai (2019) §5 on Penn Treebank; see ``systems.py``.
 
     Raises:
         InputError: a value lies outside its field's range, or two fields contradict each other.
     """
 
     # Which run
-    dataset: str = _option("ptb", "ptb, yahoo, pydocs, toy, or the path of a folder of three splits")
-    system: str = _option("lstm-vae", "row of the paper's tables that this run belongs to")
-    setting: Setting = _option("standard", "inputless: the decoder reads no word, only z")
-    seed: int = _option(0, "root of every random stream of the run")
+    dataset: str = _option("ptb", "ptb, yahoo, pydocs, toy, or the path of a folder of three splits", "run")
+    system: str = _option("lstm-vae", "row of the paper's tables that this run belongs to", "run")
+    setting: Setting = _option("standard", "inputless: the decoder reads no word, only z", "run")
+    seed: int = _option(0, "root of every random stream of the run", "run")
 
     # Data
-    min_count: int = _option(1, "training words seen less often become the unknown word")
-    max_vocabulary: int = _option(0, "keep this many classes at most, </s> included; 0: all")
-    max_length: int = _option(512, "a sentence of more predicted tokens is refused")
+    min_count: int = _option(1, "training words seen less often become the unknown word", "data")
+    max_vocabulary: int = _option(0, "keep this many classes at most, </s> included; 0: all", "data")
+    max_length: int = _option(512, "a sentence of more predicted tokens is refused", "data")
 
-    # Model (§4)
-    encoder: Encoder = _option("lstm", "none: no latent variable, a language model")
-    averaging: Averaging = _option("loss", "over the L samples: loss (Eq. 3) or hidden states (Eq. 7)")
-    num_samples: int = _option(1, "L, latent samples a sentence at a gradient step; 0: no latent")
-    embedding_size: int = _option(100, "D, word embedding")
-    hidden_size: int = _option(400, "H, LSTM state of encoder and decoder")
-    latent_size: int = _option(32, "Z, latent variable")
-    share_embeddings: bool = _option(False, "encoder and decoder read one embedding table")
-    linear_bias: bool = _option(False, "add a bias to M1..M4 (the paper's equations have none)")
-    init_scale: float = _option(0.1, "every parameter starts as U(-a, a)")
-    dropout: float = _option(0.5, "on the decoder's input embedding and on the softmax's input")
-    dropout_latent_input: bool = _option(False, "the same dropout on z where it enters as input")
-    dropout_encoder: bool = _option(False, "the same dropout on the encoder's input embedding")
-    word_dropout: float = _option(0.0, "P(an input word is hidden from the decoder), Bowman 2016")
+    # Parts: what the model is assembled from, and how it is trained (§4)
+    encoder: Encoder = _option("lstm", "none: no latent variable, a language model", "run")
+    posterior: Posterior = _option("gaussian", "family of q(z|x)", "run", "latent variable", added=True)
+    decoder: Decoder = _option("lstm", "what reads z and the words so far", "run", added=True)
+    inference: Inference = _option(
+        "amortised", "how q(z|x) of a sentence is found", "run", "latent variable", added=True
+    )
+    averaging: Averaging = _option(
+        "loss", "over the L samples: loss (Eq. 3) or hidden states (Eq. 7)", "run"
+    )
+    num_samples: int = _option(1, "L, latent samples per sentence at a gradient step; 0: no latent", "run")
+    step: Step = _option("joint", "what a gradient step updates", "run", "latent variable", added=True)
+    optimiser: Optimiser = _option("sgd", "sgd or adam", "run", added=True)
+
+    # Model
+    embedding_size: int = _option(100, "D, word embedding", "model")
+    hidden_size: int = _option(400, "H, LSTM state of encoder and decoder", "model")
+    latent_size: int = _option(32, "Z, latent variable", "model", "latent variable")
+    share_embeddings: bool = _option(
+        False, "encoder and decoder read one embedding table", "model", "encoder's and decoder's words"
+    )
+    linear_bias: bool = _option(False, "add a bias to M1..M4 (the paper's equations have none)", "model")
+    init_scale: float = _option(0.1, "every parameter starts as U(-a, a)", "model")
+    dropout: float = _option(0.5, "on the decoder's input embedding and on the softmax's input", "model")
+    dropout_latent_input: bool = _option(
+        False, "the same dropout on z where it enters as input", "model", "latent variable"
+    )
+    dropout_encoder: bool = _option(
+        False, "the same dropout on the encoder's input embedding", "model", "latent variable"
+    )
+    word_dropout: float = _option(
+        0.0, "P(an input word is hidden from the decoder), Bowman 2016", "model", "decoder's words"
+    )
 
     # Objective
-    kl_weight: float = _option(1.0, "beta after annealing")
-    kl_anneal_epochs: float = _option(10.0, "epochs over which beta rises linearly from 0")
+    kl_weight: float = _option(1.0, "beta after annealing", "objective", "latent variable")
+    kl_anneal_epochs: float = _option(
+        10.0, "epochs over which beta rises linearly from 0", "objective", "latent variable"
+    )
 
     # Optimiser and schedule
-    batch_size: int = _option(32, "sentences a gradient step")
-    batching: Batching = _option("bucketed", "bucketed: sentences of like length share a batch")
-    learning_rate: float = _option(1.0, "of plain SGD, before any halving")
-    max_grad_norm: float = _option(5.0, "the gradient's 2-norm is clipped to this; 0: no clipping")
-    lr_decay: float = _option(0.5, "factor on the rate when validation perplexity does not improve")
+    batch_size: int = _option(32, "sentences per gradient step", "optimiser")
+    batching: Batching = _option(
+        "bucketed", "bucketed: sentences of similar length share a batch", "optimiser"
+    )
+    learning_rate: float = _option(1.0, "before any halving", "optimiser")
+    max_grad_norm: float = _option(
+        5.0, "the gradient's 2-norm is clipped to this; 0: no clipping", "optimiser"
+    )
+    adam_beta1: float = _option(0.9, "decay of Adam's first moment", "optimiser", "Adam", added=True)
+    adam_beta2: float = _option(0.999, "decay of Adam's second moment", "optimiser", "Adam", added=True)
+    adam_epsilon: float = _option(1e-8, "added to Adam's denominator", "optimiser", "Adam", added=True)
+    lr_decay: float = _option(
+        0.5, "factor on the rate when validation perplexity does not improve", "optimiser"
+    )
     decay_while_annealing: bool = _option(
-        False, "an epoch with beta < 1, too, may halve the rate and count against patience"
+        False,
+        "an epoch with beta < 1, too, may halve the rate and count against patience",
+        "optimiser",
+        "latent variable",
     )
-    patience: int = _option(3, "stop at this many epochs without improvement, in all")
-    max_epochs: int = _option(30, "epochs at most")
-    max_steps: int = _option(0, "gradient steps at most (a smoke test); 0: no limit")
+    patience: int = _option(3, "stop at this many epochs without improvement, in all", "optimiser")
+    max_epochs: int = _option(30, "epochs at most", "budget")
+    max_steps: int = _option(0, "gradient steps at most (a smoke test); 0: no limit", "budget")
 
-    # Evaluation
-    valid_samples: int = _option(1, "draws a sentence for the validation ELBO of each epoch")
-    iw_samples: int = _option(500, "S, importance samples a sentence for the test estimates")
-    iw_exact_samples: int = _option(
-        24, "score so many of the S draws in full and all roughly (see two_phase.py); 0: all in full"
+    # Validation, after each epoch
+    valid_samples: int = _option(
+        1, "draws per sentence for the validation ELBO of each epoch", "validation", "latent variable"
     )
-    mi_samples: int = _option(8, "draws of z a sentence for the mutual information")
-    eval_batch_size: int = _option(32, "sentences encoded together in evaluation")
-    eval_chunk_tokens: int = _option(16384, "decoder positions at once in evaluation: bounds memory")
+    valid_precision: EvalPrecision = _option(
+        "float32", "of validation's matrix products", "validation", added=True
+    )
+    eval_batch_size: int = _option(
+        32, "sentences encoded together in validation and evaluation", "validation", stage="both"
+    )
+    eval_chunk_tokens: int = _option(
+        16384, "decoder positions at once in validation and evaluation", "validation", stage="both"
+    )
+
+    # Evaluation of the best epoch on the test split
+    iw_samples: int = _option(
+        500,
+        "S, importance samples per sentence for the test estimates",
+        "evaluation",
+        "latent variable",
+        stage="evaluation",
+    )
+    iw_exact_samples: int = _option(
+        24,
+        "score so many of the S draws in full and all roughly (see two_phase.py); 0: all in full",
+        "evaluation",
+        "latent variable",
+        stage="evaluation",
+    )
+    mi_samples: int = _option(
+        8,
+        "draws of z per sentence for the mutual information",
+        "evaluation",
+        "latent variable",
+        stage="evaluation",
+    )
+    eval_precision: EvalPrecision = _option(
+        "float32", "of the estimates' matrix products", "evaluation", stage="evaluation"
+    )
 
     # Arithmetic
     precision: Precision = _option(
-        "float32", "of training's matrix products; auto: bfloat16 where the processor is quick at it"
+        "float32",
+        "of training's matrix products; auto: bfloat16 where the processor is quick at it",
+        "arithmetic",
     )
-    eval_precision: EvalPrecision = _option("float32", "of the estimates' matrix products")
-    deterministic: bool = _option(True, "only algorithms whose result is the same every time")
+    deterministic: bool = _option(
+        True, "only algorithms whose result is the same every time", "arithmetic", stage="both"
+    )
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -114,14 +222,16 @@ class RunConfig:
         for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
                      "kl_anneal_epochs", "iw_exact_samples"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 0, "0 or more")
-        for name in ("init_scale", "learning_rate"):
+        for name in ("init_scale", "learning_rate", "adam_epsilon"):
             _require(self, name, getattr(self, name) > 0, "above 0")
         _require(self, "seed", self.seed < 10**18, "below 10**18")
-        # Shared out among three estimates, of which each needs two for a variance.
-        _require(self, "iw_exact_samples", self.iw_exact_samples not in range(1, 6), "0 or at least 6")
+        exact = self.iw_exact_samples
+        _require(self, "iw_exact_samples", exact not in range(1, FEWEST_EXACT), "0 or at least 6")
         _require(self, "num_samples", self.num_samples < 10**9, "below 10**9")
         _require(self, "dropout", 0 <= self.dropout < 1, "in [0, 1)")
         _require(self, "word_dropout", 0 <= self.word_dropout <= 1, "in [0, 1]")
+        for name in ("adam_beta1", "adam_beta2"):
+            _require(self, name, 0 <= getattr(self, name) < 1, "in [0, 1)")
         _require(self, "lr_decay", 0 < self.lr_decay <= 1, "in (0, 1]")
         _require(self, "max_vocabulary", self.max_vocabulary != 1, "0 (all) or at least 2")
         dataset_label(self.dataset)
@@ -153,11 +263,6 @@ class RunConfig:
         return dict(vars(self))
 
 
-def fields_help() -> dict[str, str]:
-    """Name of every config field -> one line of documentation."""
-    return {f.name: str(f.metadata["help"]) for f in dataclasses.fields(RunConfig)}
-
-
 def from_dict(values: Mapping[str, Any]) -> RunConfig:
     """Build a config from a dictionary (a ``config.json``); absent fields take their default.
 
@@ -165,25 +270,11 @@ def from_dict(values: Mapping[str, Any]) -> RunConfig:
         InputError: an unknown field (the nearest valid name is given) or an invalid value.
     """
     for name in values:
-        check_name(name, _TYPES, "config field")
-    return RunConfig(**dict(values))
-
-
-def apply_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
-    """Apply ``FIELD=VALUE`` strings, as ``--set`` takes them.
-
-    Raises:
-        InputError: a setting is malformed, its field unknown, or its value of the wrong type.
-    """
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise InputError(f"--set {setting}: write FIELD=VALUE, such as --set learning_rate=0.5")
-        name = name.strip()
-        check_name(name, _TYPES, "config field")
-        changes[name] = _parse(name, text.strip())
-    return dataclasses.replace(config, **changes)
+        check_name(name, FIELD_TYPES, "config field")
+    if "valid_precision" not in values and "eval_precision" in values:
+        # One field for both, until evaluation became a matter of its own.
+        values = {**values, "valid_precision": values["eval_precision"]}
+    return RunConfig(**values)
 
 
 @functools.lru_cache  # asked several times for each of thousands of configs
@@ -205,30 +296,11 @@ def dataset_label(dataset: str) -> str:
     return label
 
 
-def canonical_json(value: Any) -> str:
-    """One text for one value: sorted keys, no spaces, shortest round-trip floats, no NaN."""
-    return _CANONICAL.encode(value)
+FIELD_TYPES: dict[str, Any] = get_type_hints(RunConfig)
+"""Config field -> its type."""
 
-
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def fingerprint(config: RunConfig, data_sha256: str) -> str:
-    """SHA-256 (64 hex digits) of all that can change the run's numbers.
-
-    A folder's path counts by its last name and its content, not by where it lies.
-    """
-    payload = {
-        "config": config.to_dict() | {"dataset": dataset_label(config.dataset)},
-        "data": data_sha256,
-        "numerics": NUMERICS_VERSION,
-    }
-    return hashlib.sha256(canonical_json(payload).encode()).hexdigest()
-
-
-_TYPES: dict[str, Any] = get_type_hints(RunConfig)
 _CHOICES: dict[str, tuple[str, ...]] = {
-    name: get_args(type_) for name, type_ in _TYPES.items() if get_origin(type_) is Literal
+    name: get_args(type_) for name, type_ in FIELD_TYPES.items() if get_origin(type_) is Literal
 }
 
 
@@ -238,7 +310,7 @@ def _require(config: RunConfig, name: str, holds: bool, range_: str) -> None:
 
 
 def _check_types(config: RunConfig) -> None:
-    for name, type_ in _TYPES.items():
+    for name, type_ in FIELD_TYPES.items():
         value = getattr(config, name)
         if name in _CHOICES:
             check_name(str(value), _CHOICES[name], name)
@@ -253,16 +325,3 @@ def _check_types(config: RunConfig) -> None:
             raise InputError(f"{name} = {value!r}: must be of type {type_.__name__}")
         if type_ is float and not math.isfinite(value):
             raise InputError(f"{name} = {value!r}: must be finite")
-
-
-def _parse(name: str, text: str) -> Any:
-    type_ = _TYPES[name]
-    try:
-        if type_ is bool:
-            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-        if type_ is int or type_ is float:
-            return type_(text)
-    except (KeyError, ValueError):
-        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type_]
-        raise InputError(f"{name}={text}: must be {kind}") from None
-    return text

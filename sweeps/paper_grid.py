@@ -87,15 +87,18 @@ class Options:
         systems = {name: usual.systems.get(name, samples) for name, samples in names.items()}
         if self.num_samples is not None:
             systems = dict.fromkeys(systems, self.num_samples)
-        epochs = () if self.max_epochs is None else (f"max_epochs={self.max_epochs}",)
-        changes = tuple(change for group in self.changes for change in group)
         return Grid(
             datasets=usual.datasets if self.datasets is None else self.datasets,
             systems=systems,
             settings=usual.settings if self.settings is None else self.settings,
             seeds=usual.seeds if self.seeds is None else self.seeds,
-            changes=usual.changes + epochs + changes,
+            changes=usual.changes + self.given_changes(),
         )
+
+    def given_changes(self) -> tuple[str, ...]:
+        """The settings of the command line, without the preset's."""
+        epochs = () if self.max_epochs is None else (f"max_epochs={self.max_epochs}",)
+        return epochs + tuple(change for group in self.changes for change in group)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,7 +121,10 @@ def run(options: Options, *, again: str) -> int:
     """
     options.check()
     out, folder = console(), options.folder
-    configs = options.grid().configs()
+    grid = options.grid()
+    configs = grid.configs()
+    for note in grid.notes(options.given_changes()):
+        print(f"note: {note}", file=sys.stderr)
     corpora = load_corpora(configs, options.launch.data_dir)
     if options.dry_run:
         study = Study(folder, patience=RETRY_SECONDS)

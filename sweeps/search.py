@@ -25,9 +25,10 @@ from rich.console import Console
 from analysis.formats.terminal import table as print_table
 from analysis.report.search_points import compare_points
 from lvae_core.command import exit_status
-from lvae_core.config import RunConfig, apply_settings
+from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.run_folder.folder import Study
+from lvae_core.settings import apply_where_read, parse_settings
 from lvae_core.storage.retrying import RETRY_SECONDS
 from sweeps.launching.display import Display, console
 from sweeps.launching.session import Launch, on_ray
@@ -39,12 +40,7 @@ from sweeps.trials.proposals import Trial
 from sweeps.trials.report import is_worth_running, print_outcome, write_trials
 from sweeps.trials.search import Search
 from sweeps.trials.space import largest, parse_space
-from sweeps.trials.tables import (
-    rules_text,
-    space_table,
-    trials_table,
-    values_text,
-)
+from sweeps.trials.tables import rules_text, space_table, trials_table, values_text
 
 CHEAP = ("iw_samples=2", "iw_exact_samples=0", "mi_samples=2")
 """Of a trial: its test estimates are not looked at, so they cost as little as they can."""
@@ -76,7 +72,9 @@ def run(options: Options, *, again: str) -> int:
     corpora = load_corpora([base], options.launch.data_dir, "sweeps/search.py")
     study = Study(options.folder, patience=RETRY_SECONDS)
     retry = options.launch.retry_failed
-    search = Search(apply_settings(base, CHEAP), space, rules, corpora, study, retry_failed=retry)
+    search = Search(
+        apply_where_read(base, parse_settings(CHEAP))[0], space, rules, corpora, study, retry_failed=retry
+    )
     if search.history.damage:
         print(f"warning: {search.history.damage}", file=sys.stderr)
     search.catch_up()

@@ -18,7 +18,8 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
     "lvae_core": (
         {"", "errors"},
         {"config", "rng", "storage"},
-        {"run_folder", "systems"},
+        {"identity", "systems"},
+        {"run_folder", "settings"},
         {"command"},
         {"data"},
         {"model"},
@@ -48,7 +49,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
     ),
 }
 CORE_MAY_IMPORT = {"torch", "numpy", "lvae_core"} | sys.stdlib_module_names
-TORCH_FREE = {"", "errors", "config", "systems", "command", "run_folder", "storage"}
+TORCH_FREE = {"", "errors", "config", "identity", "settings", "systems", "command", "run_folder", "storage"}
 """Places of the core that run without torch and numpy, and that analysis may import."""
 
 

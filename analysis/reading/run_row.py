@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.reading.frame import CONFIG_FIELDS, COUNTS, IDENTITY, TIMES
-from lvae_core.config import RunConfig, canonical_json, dataset_label, fingerprint, from_dict
+from lvae_core.config import RunConfig, dataset_label, from_dict
 from lvae_core.errors import InputError
+from lvae_core.identity import canonical_json, fingerprint
 from lvae_core.run_folder.estimates import ESTIMATES
 from lvae_core.run_folder.folder import DamagedError, RunFolder
 from lvae_core.run_folder.names import RunName, run_name

@@ -20,7 +20,7 @@ from analysis.reading.run_row import one_line
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.table import row_label
-from lvae_core.config import canonical_json
+from lvae_core.identity import canonical_json
 from lvae_core.run_folder.folder import RunFolder, Study
 
 COUNT = 4

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lvae_core.config import NUMERICS_VERSION, RunConfig, fingerprint
+from lvae_core.config import RunConfig
+from lvae_core.identity import NUMERICS_VERSION, fingerprint
 from lvae_core.run_folder.digests import seal, seal_rows
 from lvae_core.run_folder.names import run_name
 from lvae_core.systems import recipe

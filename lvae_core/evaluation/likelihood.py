@@ -53,7 +53,7 @@ def sentence_statistics(
     """Statistics of the sentences of a split, batch by batch in the order of :func:`eval_order`.
 
     Args:
-        model: evaluated without dropout, in config.eval_precision, in which it is left.
+        model: evaluated without dropout, in the precision of the split, in which it is left.
         split: B sentences a batch are taken from it.
         config: batch and chunk sizes, seed, averaging, how many draws are scored in full.
         split_name: part of the key of the noise.
@@ -70,7 +70,7 @@ def sentence_statistics(
     for indices in order[start:]:
         # Not around the loop: a generator must not hold a global mode while it is suspended.
         with torch.inference_mode():
-            compute_in(model, config.eval_precision)
+            compute_in(model, precision_of(split_name, config))
             batch = collate(split, indices).to(device)
             if model.encoder is None:
                 nll = -model.log_likelihood(batch, None).double().T  # (B, 1)
@@ -79,6 +79,11 @@ def sentence_statistics(
                 rows = _latent_statistics(model, batch, config, split_name, samples, rough)
             rows = rows.cpu()
         yield rows
+
+
+def precision_of(split_name: str, config: RunConfig) -> Arithmetic:
+    """Validation decides about training, so it has its own precision."""
+    return config.valid_precision if split_name == "valid" else config.eval_precision
 
 
 def _latent_statistics(
@@ -114,7 +119,7 @@ def _two_phase(
         Value and variance (B,) of: the mean of log p(x|z); for each of ``ratios`` the log-mean weight.
     """
     about = draws.rough_scores(rough)  # (S, B)
-    compute_in(draws.model, config.eval_precision)
+    compute_in(draws.model, precision_of(keys[0][0], config))
     S, device = len(about), about.device
     each = config.iw_exact_samples // (1 + len(ratios))
     orders = [rng.permutation(config.seed, "evaluation", *key, "mean", size=S) for key in keys]

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lvae_core.config import canonical_json
+from lvae_core.identity import canonical_json
 
 
 class UnsealedError(ValueError):

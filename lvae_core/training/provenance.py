@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lvae_core.config import NUMERICS_VERSION
+from lvae_core.identity import NUMERICS_VERSION
 
 
 def describe_attempt(

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import torch
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core.config import RunConfig
 from lvae_core.data.batches import collate, epoch_order, eval_order
 from lvae_core.data.corpus import Corpus, Split
 from lvae_core.evaluation.latent import latent_estimates
 from lvae_core.evaluation.likelihood import likelihood_estimates, sentence_statistics
+from lvae_core.identity import fingerprint
 from lvae_core.model.layers.precision import compute_in, resolve
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.claims import Claim, acquire

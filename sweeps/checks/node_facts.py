@@ -88,7 +88,7 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "none"
     try:
-        from lvae_core.config import NUMERICS_VERSION
+        from lvae_core.identity import NUMERICS_VERSION
 
         found["numerics"] = str(NUMERICS_VERSION)
     except Exception as error:

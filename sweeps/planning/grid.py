@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import cast
 
-from lvae_core.config import RunConfig, Setting, apply_settings, dataset_label
+from lvae_core.config import RunConfig, Setting, dataset_label
 from lvae_core.errors import InputError
+from lvae_core.settings import apply_where_read, parse_settings, system_name
 from lvae_core.systems import recipe
 
 _OWN_OPTIONS = {
@@ -64,22 +65,44 @@ class Grid:
                 raise InputError(f"--set {change}: the grid chooses {field}; use {_OWN_OPTIONS[field]}")
 
     def configs(self) -> list[RunConfig]:
-        """One config a run, seed by seed, so that a grid cut short has every cell.
+        """One config per run, seed by seed, so that a grid cut short has every cell.
 
         Raises:
-            InputError: an unknown system, setting or field, or a value out of its range.
+            InputError: an unknown system, setting or field, a value out of its range, or a field that no
+                run of the grid reads.
         """
-        cells = [
-            apply_settings(
-                recipe(system, dataset=dataset, setting=cast(Setting, setting), num_samples=num_samples),
-                self.changes,
-            )
-            for dataset, (system, samples), setting in product(
-                self.datasets, self.systems.items(), self.settings
-            )
-            for num_samples in samples
-        ]
-        return [replace(config, seed=seed) for seed in range(self.seeds) for config in dict.fromkeys(cells)]
+        cells = [cell for cell, _ in self._cells()]
+        return [replace(config, seed=seed) for seed in range(self.seeds) for config in cells]
+
+    def notes(self, changes: Iterable[str]) -> list[str]:
+        """A line for each field of ``changes``, a part of the grid's, that some systems do not have."""
+        lines = []
+        cells = self._cells()
+        for field in parse_settings(changes):
+            ignoring = [cell for cell, ignored in cells if field in ignored]
+            if ignoring:
+                names = ", ".join(dict.fromkeys(system_name(cell, field) for cell in ignoring))
+                count, total = self.seeds * len(ignoring), self.seeds * len(cells)
+                lines.append(f"{names}: no {field}; {count} of {total} runs ignore it")
+        return lines
+
+    def _cells(self) -> list[tuple[RunConfig, list[str]]]:
+        """Each distinct cell's config of seed 0, and the changed fields that it does not read."""
+        changes = parse_settings(self.changes)
+        cells = {}
+        for dataset, (system, samples), setting in product(
+            self.datasets, self.systems.items(), self.settings
+        ):
+            for num_samples in samples:
+                base = recipe(
+                    system, dataset=dataset, setting=cast(Setting, setting), num_samples=num_samples
+                )
+                config, ignored = apply_where_read(base, changes)
+                cells[config] = ignored
+        for field in changes:
+            if all(field in ignored for ignored in cells.values()):
+                raise InputError(f"--set {field}: no run of the grid has {field}; leave it out")
+        return list(cells.items())
 
 
 PRESETS: Mapping[str, Grid] = {

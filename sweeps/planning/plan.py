@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import RunName, run_name
 from lvae_core.storage.parallel import read_each

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core.config import RunConfig
+from lvae_core.identity import fingerprint
 from lvae_core.model.counts import Amount
 from lvae_core.run_folder.digests import UnsealedError, seal, unseal
 from lvae_core.run_folder.folder import Study

@@ -7,10 +7,12 @@ search away from what it has done.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError
+from lvae_core.identity import training_fields
 from lvae_core.run_folder.digests import UnsealedError, seal, unseal
 from lvae_core.run_folder.folder import Study
 from sweeps.trials.space import Values, text_of
@@ -32,7 +34,7 @@ def describe(base: RunConfig, space: Mapping[str, str], data: str, **rules: str)
     return {
         **{f"--space {field}": text for field, text in space.items()},
         **{f"--{name}": text for name, text in rules.items()},
-        **{name: text_of(value) for name, value in fixed.items() if name not in space},
+        **{name: text_of(fixed[name]) for name in training_fields(base) if name not in space},
         "data_sha256": data,
     }
 
@@ -85,7 +87,12 @@ class History:
         except (UnsealedError, KeyError, TypeError, ValueError) as error:
             self.damage = f"{self._place}: damaged ({error}); the proposals are made again"
             return []
+        # Records of earlier versions list every field, read or not.
+        unread = {f.name for f in dataclasses.fields(RunConfig) if not f.metadata["added"]}
+        unread -= self._search.keys()
         for name in dict.fromkeys([*before, *self._search]):
+            if name in unread:
+                continue
             there, here = (side.get(name, "not set") for side in (before, self._search))
             if there != here:
                 raise InputError(

@@ -8,8 +8,9 @@ from typing import Annotated, Literal, cast
 
 import tyro
 
-from lvae_core.config import RunConfig, Setting, apply_settings
+from lvae_core.config import RunConfig, Setting
 from lvae_core.errors import InputError
+from lvae_core.settings import apply_settings, apply_where_read, parse_settings
 from lvae_core.systems import recipe
 from sweeps.options import Flag, LaunchOptions, arg, at_least_one, preset
 from sweeps.planning.grid import PRESETS as GRIDS
@@ -144,7 +145,8 @@ class Options:
             num_samples=self.num_samples,
             seed=self.seed,
         )
-        return apply_settings(config, (*self.usual.changes, *epochs, *given))
+        preset, _ = apply_where_read(config, parse_settings((*self.usual.changes, *epochs)))
+        return apply_settings(preset, given)
 
     def texts(self) -> tuple[str, ...]:
         """The space, as it is written."""

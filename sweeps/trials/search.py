@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from optuna.distributions import BaseDistribution
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.run_folder.names import run_name
 from sweeps.launching.board import Board

@@ -7,6 +7,7 @@ latent_size=16,32,64         one of a list
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,33 +19,30 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from lvae_core.config import RunConfig, apply_settings
+from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
+from lvae_core.identity import fields_read
+from lvae_core.settings import apply_settings, system_name
 
 Values = Mapping[str, Any]
 """Field -> value."""
 
-FIELDS = (
-    *("embedding_size", "hidden_size", "latent_size", "share_embeddings", "linear_bias", "init_scale"),
-    *("dropout", "dropout_latent_input", "dropout_encoder", "word_dropout"),
-    *("kl_weight", "kl_anneal_epochs", "batch_size", "batching"),
-    *("learning_rate", "max_grad_norm", "lr_decay", "decay_while_annealing", "patience", "precision"),
-)
-"""Those that can be searched: that shape the model or its training, and leave what is compared as it is."""
+GROUPS = ("model", "objective", "optimiser")
+"""Groups of fields that can be searched: they shape the model or its training, and not what is compared."""
 
 MOST = 10**6
 """A whole number of a range, at most."""
-
-_OF_LATENT = (
-    *("latent_size", "share_embeddings", "dropout_latent_input", "dropout_encoder"),
-    *("kl_weight", "kl_anneal_epochs", "decay_while_annealing"),
-)
-"""Of those, what a model without a latent variable has no use for."""
 
 _WHY_NOT = (
     "a search keeps the cell, the seed, the data and the estimates as they are, or its perplexities could "
     "not be compared; for another value of it give --set"
 )
+
+
+def searchable_fields() -> list[str]:
+    """Names of the config fields that a search may vary, whatever the system."""
+    fields = dataclasses.fields(RunConfig)
+    return [f.name for f in fields if f.metadata["group"] in GROUPS or f.name == "precision"]
 
 
 def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribution]:
@@ -57,6 +55,8 @@ def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribu
     Raises:
         InputError: a text, a field or a value cannot be used.
     """
+    searchable = searchable_fields()
+    read = fields_read(base, "training")
     space: dict[str, BaseDistribution] = {}
     for given in texts:
         text = " ".join(given.split())
@@ -66,12 +66,12 @@ def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribu
                 f"--space {text}: write FIELD=LOW..HIGH, FIELD=LOW..HIGH:log or FIELD=A,B,C, such as "
                 "--space learning_rate=0.3..3:log"
             )
-        if field not in FIELDS and field in base.to_dict():
+        if field not in searchable and field in FIELD_TYPES:
             raise InputError(f"--space {text}: {field} cannot be searched; {_WHY_NOT}")
-        if field in _OF_LATENT and base.encoder == "none":
-            raise InputError(f"--space {text}: {field} means nothing to {base.system}; leave it out")
+        if field in searchable and field not in read:
+            raise InputError(f"--space {text}: {system_name(base, field)} has no {field}; leave it out")
         try:
-            check_name(field, FIELDS, "field")
+            check_name(field, searchable, "field")
             space[field] = _range(field, spec, base) if ".." in spec else _choices(field, spec, base)
         except InputError as error:
             raise InputError(f"--space {text}: {error}") from None

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from lvae_core.config import RunConfig, canonical_json
+from lvae_core.config import RunConfig
+from lvae_core.identity import canonical_json
 from lvae_core.run_folder.claims import look
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core.config import RunConfig
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import RunFolder, Study, metrics_sha256
 from lvae_core.run_folder.names import run_name
 

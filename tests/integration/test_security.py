@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import torch
 
-from lvae_core.config import fingerprint
 from lvae_core.data.corpus import load
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from sweeps.planning.grid import Grid

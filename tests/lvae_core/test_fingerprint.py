@@ -1,17 +1,22 @@
-"""Fingerprints that exist stay: a run that was trained once is found again, whatever the code becomes."""
+"""Identity of training and of evaluation: what counts, what does not, and that fingerprints stay."""
 
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core import identity
+from lvae_core.config import RunConfig, from_dict
+from lvae_core.identity import evaluation_id, evaluation_values, fields_read, fingerprint
+from lvae_core.settings import apply_where_read
 from lvae_core.systems import recipe
 
-GOLDEN: dict[str, str] = json.loads(
-    (Path(__file__).parents[1] / "fixtures" / "golden_fingerprints_6.json").read_text()
-)
+from .test_config import DATA, OTHER
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+GOLDEN: dict[str, str] = json.loads((FIXTURES / "golden_fingerprints_6.json").read_text())
 """Cell and seed -> fingerprint by numerics version 6, over data whose hash is all zeros."""
 
 CELLS = {"lstm-lm": (1,), "lstm-vae": (1, 5, 10), "lstm-vae-avg": (5, 10)}
@@ -42,3 +47,129 @@ def test_fingerprints_of_recipes_are_the_golden_ones(config):
 def test_the_fingerprint_of_a_folder_is_the_golden_one():
     config = replace(recipe("lstm-vae", dataset="/some/where/own"), dropout=0.3)
     assert fingerprint(config, "1" * 64) == GOLDEN["folder"]
+
+
+EVALUATION = {"iw_samples", "iw_exact_samples", "mi_samples", "eval_precision"}
+"""Fields that only the estimates read."""
+
+LATENT = {
+    *("latent_size", "share_embeddings", "dropout_latent_input", "dropout_encoder", "valid_samples"),
+    *("kl_weight", "kl_anneal_epochs", "decay_while_annealing"),
+}
+"""Fields of training that mean nothing to a language model."""
+
+ADAM = {"adam_beta1", "adam_beta2", "adam_epsilon"}
+LSTM_LM = recipe("lstm-lm")
+INPUTLESS = recipe("lstm-vae", setting="inputless")
+
+
+@pytest.mark.parametrize("name", sorted(OTHER.keys() - EVALUATION - ADAM - {"encoder", "averaging"}))
+def test_every_field_that_training_reads_is_in_the_fingerprint(name):
+    changed = RunConfig(**{name: OTHER[name]})
+    assert fingerprint(changed, DATA) != fingerprint(RunConfig(), DATA)
+
+
+@pytest.mark.parametrize("name", sorted(ADAM))
+def test_fields_of_adam_count_when_adam_is_chosen(name):
+    adam = RunConfig(optimiser="adam")
+    assert fingerprint(replace(adam, **{name: OTHER[name]}), DATA) != fingerprint(adam, DATA)
+    assert fingerprint(RunConfig(**{name: OTHER[name]}), DATA) == fingerprint(RunConfig(), DATA)
+
+
+@pytest.mark.parametrize("name", sorted(EVALUATION))
+def test_fields_of_evaluation_are_in_its_identity_and_not_in_the_fingerprint(name):
+    changed = RunConfig(**{name: OTHER[name]})
+    assert fingerprint(changed, DATA) == fingerprint(RunConfig(), DATA)
+    assert evaluation_id(changed) != evaluation_id(RunConfig())
+
+
+@pytest.mark.parametrize("name", sorted(LATENT | EVALUATION - {"eval_precision"}))
+def test_a_language_model_does_not_read_fields_of_the_latent_variable(name):
+    changed = replace(LSTM_LM, **{name: OTHER[name]})
+    assert fingerprint(changed, DATA) == fingerprint(LSTM_LM, DATA)
+    assert evaluation_id(changed) == evaluation_id(LSTM_LM)
+
+
+def test_an_inputless_decoder_reads_no_word_vectors():
+    assert fields_read(INPUTLESS, "training").isdisjoint({"share_embeddings", "word_dropout"})
+    shared = replace(INPUTLESS, share_embeddings=True)
+    assert fingerprint(shared, DATA) == fingerprint(INPUTLESS, DATA)
+
+
+def test_an_evaluation_does_not_depend_on_how_the_run_was_trained():
+    others = [replace(RunConfig(), seed=3), replace(RunConfig(), learning_rate=0.5, latent_size=7)]
+    assert {evaluation_id(other) for other in others} == {evaluation_id(RunConfig())}
+    assert set(evaluation_values(RunConfig())) == EVALUATION | {
+        "eval_batch_size", "eval_chunk_tokens", "deterministic",
+    }  # fmt: skip
+
+
+def test_a_new_version_of_the_estimates_changes_only_the_evaluation(monkeypatch):
+    before = fingerprint(RunConfig(), DATA), evaluation_id(RunConfig())
+    monkeypatch.setattr(identity, "EVALUATION_VERSION", identity.EVALUATION_VERSION + 1)
+    assert fingerprint(RunConfig(), DATA) == before[0]
+    assert evaluation_id(RunConfig()) != before[1]
+
+
+def test_validation_with_more_draws_than_are_scored_in_full_depends_on_their_number():
+    many = RunConfig(valid_samples=50)
+    assert fingerprint(replace(many, iw_exact_samples=0), DATA) != fingerprint(many, DATA)
+    few = RunConfig(valid_samples=6)
+    assert fingerprint(replace(few, iw_exact_samples=0), DATA) == fingerprint(few, DATA)
+
+
+def test_a_config_from_before_validation_had_a_precision_keeps_its_fingerprint():
+    values = RunConfig(eval_precision="bfloat16").to_dict()
+    del values["valid_precision"]
+    old = from_dict(values)
+    assert (old.valid_precision, old.eval_precision) == ("bfloat16", "bfloat16")
+    assert fingerprint(old, DATA) != fingerprint(RunConfig(), DATA)
+    assert fingerprint(replace(old, eval_precision="float32"), DATA) == fingerprint(old, DATA)
+
+
+def test_a_version_of_a_part_renames_only_the_runs_that_have_it(monkeypatch):
+    adam = RunConfig(optimiser="adam")
+    before = fingerprint(RunConfig(), DATA), fingerprint(adam, DATA)
+    monkeypatch.setitem(identity.PART_VERSIONS, ("optimiser", "adam"), 2)
+    assert fingerprint(RunConfig(), DATA) == before[0]
+    assert fingerprint(adam, DATA) != before[1]
+
+
+def test_settings_that_a_system_does_not_read_leave_its_config_alone():
+    changed, ignored = apply_where_read(LSTM_LM, {"latent_size": 7, "dropout": 0.2})
+    assert (changed, ignored) == (replace(LSTM_LM, dropout=0.2), ["latent_size"])
+    changed, ignored = apply_where_read(RunConfig(), {"optimiser": "adam", "adam_beta1": 0.5})
+    assert (changed.adam_beta1, ignored) == (0.5, [])
+
+
+def test_fields_that_are_not_marked_as_added_are_those_of_version_6():
+    added = {f.name for f in dataclasses.fields(RunConfig) if f.metadata["added"]}
+    study = FIXTURES / "study_of_version_6"
+    fields = {
+        name for path in study.glob("*/config.json") for name in json.loads(path.read_text())["config"]
+    }
+    assert set(RunConfig().to_dict()) - added == fields
+
+
+def test_fingerprint_sees_the_data_and_the_numerics_version(monkeypatch):
+    base = fingerprint(RunConfig(), DATA)
+    assert fingerprint(RunConfig(), "e" * 64) != base
+    monkeypatch.setattr(identity, "NUMERICS_VERSION", identity.NUMERICS_VERSION + 1)
+    assert fingerprint(RunConfig(), DATA) != base
+
+
+def test_fingerprint_is_blind_to_order_spelling_and_place():
+    base = RunConfig(dataset="corpora", learning_rate=2.0)
+    values = base.to_dict()
+    backwards = from_dict(dict(reversed(values.items())))
+    whole = from_dict(values | {"learning_rate": 2})
+    elsewhere = from_dict(values | {"dataset": "/somewhere/else/corpora"})
+    slash = from_dict(values | {"dataset": "other/corpora/"})
+    through_json = from_dict(json.loads(json.dumps(values)))
+    for other in (backwards, whole, elsewhere, slash, through_json):
+        assert fingerprint(other, DATA) == fingerprint(base, DATA)
+    assert whole == base
+    assert type(whole.learning_rate) is float
+    assert fingerprint(from_dict(values | {"dataset": "/somewhere/else/corpus"}), DATA) != fingerprint(
+        base, DATA
+    )

@@ -17,10 +17,8 @@ from lvae_core.config import from_dict
 from lvae_core.run_folder.folder import RunFolder, reproducible
 from lvae_core.storage.store import open_store
 
-TINY = (
-    *("--set", "max_epochs=2", "--set", "iw_samples=4", "--set", "mi_samples=2"),
-    *("--set", "embedding_size=4", "--set", "hidden_size=6", "--set", "kl_anneal_epochs=1"),
-)
+TINY = ("--set", "max_epochs=2", "--set", "embedding_size=4", "--set", "hidden_size=6")
+TINY_LATENT = ("--set", "iw_samples=4", "--set", "mi_samples=2", "--set", "kl_anneal_epochs=1")
 
 
 def command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -34,7 +32,8 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
 
 
 def write_recipe(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> Path:
-    assert main(["recipe", "--dataset", "toy", *TINY, *arguments]) == 0
+    latent = () if "lstm-lm" in arguments else TINY_LATENT
+    assert main(["recipe", "--dataset", "toy", *TINY, *latent, *arguments]) == 0
     path.write_text(capsys.readouterr().out)
     return path
 

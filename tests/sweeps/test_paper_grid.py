@@ -137,8 +137,8 @@ def test_settings_may_be_several_and_repeated(tmp_path, capsys):
 
 
 def test_a_dry_run_names_a_damaged_file_and_leaves_it(tmp_path, capsys):
-    from lvae_core.config import fingerprint
     from lvae_core.data.corpus import load
+    from lvae_core.identity import fingerprint
     from lvae_core.run_folder.names import run_name
     from sweeps.planning.grid import Grid
 

@@ -70,7 +70,10 @@ def test_what_the_command_line_does_not_know(arguments, capsys):
         ([*TOY, "--rungs", "1", "--keep", "1"], "--keep 1: must be at least 2"),
         ([*TOY, "--space", "droput=0..0.5"], "did you mean 'dropout'"),
         ([*TOY, "--space", "seed=1,2"], "seed cannot be searched"),
-        ([*TOY, "--system", "lstm-lm", "--space", "latent_size=2,4"], "means nothing to lstm-lm"),
+        (
+            [*TOY, "--system", "lstm-lm", "--space", "latent_size=2,4"],
+            "lstm-lm has no latent_size; leave it out",
+        ),
         ([*TOY, "--space", "dropout=0.5..0.1"], "0.5 is not below 0.1"),
         ([*TOY, "--set", "num_samples=5"], "use --num-samples"),
         ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),
@@ -108,7 +111,7 @@ def test_settings_can_be_given_to_another_command():
         *("--set", "learning_rate=0.30000000000000004"),
         *("--set", "linear_bias=true", "--set", "batching=shuffled"),
     ]
-    from lvae_core.config import apply_settings
+    from lvae_core.settings import apply_settings
     from lvae_core.systems import recipe
 
     applied = apply_settings(recipe("lstm-vae", dataset="toy"), settings(values)[1::2])

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core.config import RunConfig
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import RunFolder, Study, metrics_sha256
 from lvae_core.run_folder.names import run_name
 

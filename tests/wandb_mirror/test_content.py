@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core.config import RunConfig
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.claims import acquire
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import run_name

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.config import fingerprint
 from lvae_core.data.corpus import load
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import Study
 from sweeps.launching.board import Board
 from sweeps.paper_grid import main

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.estimates import ESTIMATES, bound
 from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, Study, reproducible
 from lvae_core.run_folder.names import RunName, run_name

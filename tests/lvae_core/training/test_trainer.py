@@ -9,12 +9,13 @@ from functools import cache
 import pytest
 import torch
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core.config import RunConfig
 from lvae_core.data import corpus as corpus_module
 from lvae_core.data import toy
 from lvae_core.data.batches import epoch_order, eval_order
 from lvae_core.errors import InputError
 from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
+from lvae_core.identity import fingerprint
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.digests import unseal
 from lvae_core.run_folder.estimates import ESTIMATES

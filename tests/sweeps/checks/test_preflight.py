@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from lvae_core.config import NUMERICS_VERSION
 from lvae_core.errors import InputError
+from lvae_core.identity import NUMERICS_VERSION
 from sweeps.checks import findings, node_facts
 from sweeps.checks import security as exposure
 from sweeps.checks.findings import Demand, Facts, Finding, Node

@@ -8,8 +8,8 @@ import io
 import pytest
 from rich.console import Console
 
-from lvae_core.config import fingerprint
 from lvae_core.data.corpus import load
+from lvae_core.identity import fingerprint
 from lvae_core.model.counts import Amount, amount, operations
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name

@@ -47,7 +47,7 @@ def test_the_demo_compares_all_systems_on_the_text_that_comes_with_python():
         ("lstm-vae-avg", 5),
     }
     assert len(configs) == 4 * 2 * 2
-    assert all(c.kl_anneal_epochs < c.max_epochs for c in configs)
+    assert all(c.kl_anneal_epochs < c.max_epochs for c in configs if c.encoder != "none")
 
 
 def test_a_language_model_has_one_cell_whatever_the_samples():

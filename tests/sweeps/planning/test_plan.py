@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.config import RunConfig, fingerprint
+from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from sweeps.planning.grid import Grid

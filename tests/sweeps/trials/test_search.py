@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lvae_core.config import fingerprint
 from lvae_core.errors import InputError
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from lvae_core.training.failures import DivergedError, failure_of

@@ -1,0 +1,125 @@
+"""Identity of a run's training and of an evaluation: hashes of exactly what each of them reads.
+
+:func:`fingerprint` names a run. It covers the fields that this system reads while it trains, the content of
+its data and the numerics version of its parts. Fields of parts that are not chosen and fields that only the
+estimates read are not in it, so a new part, a new evaluation field or another number of importance samples
+orphans no finished run. :func:`evaluation_id` names a set of estimates of a trained run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any, Literal
+
+from lvae_core.config import FEWEST_EXACT, PARTS, RunConfig, dataset_label
+
+NUMERICS_VERSION = 6
+"""Raised by every change of the core that changes the numbers of a run's training."""
+
+EVALUATION_VERSION = 1
+"""Raised by every change of the core that changes the estimates of a trained model."""
+
+PART_VERSIONS: dict[tuple[str, str], int] = {}
+"""(selector field, its value) -> numerics version of a part that came after version 6, for example
+``("posterior", "von_mises_fisher"): 1``. Raising one renames only the runs that have chosen the part."""
+
+# Version 6 hashed every field, read or not. A field that is not read is hashed with the value that the
+# recipes gave it then, so that those fingerprints stand.
+_STAND_INS: dict[str, Any] = {
+    "share_embeddings": False,
+    "dropout_latent_input": False,
+    "dropout_encoder": False,
+    "word_dropout": 0.0,
+    "kl_weight": 1.0,
+    "kl_anneal_epochs": 10.0,
+    "decay_while_annealing": False,
+    "valid_samples": 1,
+    "iw_samples": 500,
+    "iw_exact_samples": 24,
+    "mi_samples": 8,
+}
+_LATENT_SIZES = {"pydocs": 16, "toy": 2}
+_LATENT_SIZE = 32
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted keys, no spaces, shortest round-trip floats, no NaN."""
+    return _CANONICAL.encode(value)
+
+
+def fields_read(config: RunConfig, stage: Literal["training", "evaluation"]) -> frozenset[str]:
+    """Names of the config fields that this run reads in a stage; validation belongs to training."""
+    chosen = {part for part, is_chosen in PARTS.items() if is_chosen(config)}
+    read = {
+        f.name
+        for f in dataclasses.fields(RunConfig)
+        if f.metadata["part"] in chosen and f.metadata["stage"] in (stage, "both")
+    }
+    # Validation with many draws may score some of them roughly, as the estimates do.
+    if stage == "training" and "valid_samples" in read and config.valid_samples > FEWEST_EXACT:
+        read.add("iw_exact_samples")
+    return frozenset(read)
+
+
+def training_fields(config: RunConfig) -> list[str]:
+    """The fields that set this run's training apart from other runs', in declaration order.
+
+    A field that came after version 6 is among them only where it differs from its default, as before it was
+    there every run trained so.
+    """
+    read = fields_read(config, "training")
+    return [
+        f.name
+        for f in dataclasses.fields(RunConfig)
+        if f.name in read and not (f.metadata["added"] and getattr(config, f.name) == f.default)
+    ]
+
+
+def fingerprint(config: RunConfig, data_sha256: str) -> str:
+    """SHA-256 (64 hex digits) of all that a run's training depends on.
+
+    A folder's path counts by its last name and its content, not by where it lies.
+    """
+    payload: dict[str, Any] = {
+        "config": _training_values(config),
+        "data": data_sha256,
+        "numerics": NUMERICS_VERSION,
+    }
+    versions = {
+        f"{field}={value}": version
+        for (field, value), version in PART_VERSIONS.items()
+        if getattr(config, field) == value and field in fields_read(config, "training")
+    }
+    if versions:
+        payload["parts"] = versions
+    return hashlib.sha256(canonical_json(payload).encode()).hexdigest()
+
+
+def evaluation_id(config: RunConfig) -> str:
+    """SHA-256 (64 hex digits) of all that the estimates of a trained run depend on, beside the run."""
+    payload = {"config": evaluation_values(config), "version": EVALUATION_VERSION}
+    return hashlib.sha256(canonical_json(payload).encode()).hexdigest()
+
+
+def evaluation_values(config: RunConfig) -> dict[str, Any]:
+    """The fields that this run's estimates read, with their values, in declaration order."""
+    read = fields_read(config, "evaluation")
+    return {
+        f.name: getattr(config, f.name)
+        for f in dataclasses.fields(RunConfig)
+        if f.name in read and f.metadata["stage"] != "training"
+    }
+
+
+def _training_values(config: RunConfig) -> dict[str, Any]:
+    """Field -> value as it is hashed."""
+    values = {name: getattr(config, name) for name in training_fields(config)}
+    # Version 6 had one field for the precision of validation and of the estimates.
+    values.pop("valid_precision", None)
+    latent_size = _LATENT_SIZES.get(dataset_label(config.dataset), _LATENT_SIZE)
+    stand_ins = _STAND_INS | {"latent_size": latent_size, "eval_precision": config.valid_precision}
+    return stand_ins | values | {"dataset": dataset_label(config.dataset)}

@@ -1,0 +1,89 @@
+"""``FIELD=VALUE`` settings: parsed, checked and applied to a config."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lvae_core.config import FIELD_TYPES, RunConfig, Setting
+from lvae_core.errors import InputError, check_name
+from lvae_core.identity import fields_read
+
+
+def fields_help() -> dict[str, str]:
+    """Name of every config field -> one line of documentation."""
+    return {f.name: str(f.metadata["help"]) for f in dataclasses.fields(RunConfig)}
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Field -> value of ``FIELD=VALUE`` strings, as ``--set`` takes them; a later one replaces an earlier.
+
+    Raises:
+        InputError: a setting is malformed, its field unknown, or its value of the wrong type.
+    """
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set {setting}: write FIELD=VALUE, such as --set learning_rate=0.5")
+        name = name.strip()
+        check_name(name, FIELD_TYPES, "config field")
+        changes[name] = _parse(name, text.strip())
+    return changes
+
+
+def apply_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
+    """Apply ``FIELD=VALUE`` strings to a config.
+
+    Raises:
+        InputError: as :func:`parse_settings`; or the config has no part that reads one of the fields.
+    """
+    changes = parse_settings(settings)
+    changed, ignored = apply_where_read(config, changes)
+    if ignored:
+        raise InputError(
+            f"--set {ignored[0]}: {system_name(changed, ignored[0])} has no {ignored[0]}; leave it out"
+        )
+    return changed
+
+
+def apply_where_read(config: RunConfig, changes: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
+    """Apply the changes of fields that the changed config reads.
+
+    A field that no chosen part reads keeps its value, so that it makes no second run of the same numbers.
+
+    Returns:
+        The changed config, and the fields that were left alone.
+
+    Raises:
+        InputError: a value lies outside its field's range, or two fields contradict each other.
+    """
+    choices = {name: value for name, value in changes.items() if _GROUPS[name] == "run"}
+    chosen = dataclasses.replace(config, **choices)
+    read = fields_read(chosen, "training") | fields_read(chosen, "evaluation")
+    kept = {name: value for name, value in changes.items() if name in read}
+    return dataclasses.replace(config, **kept), [name for name in changes if name not in read]
+
+
+def system_name(config: RunConfig, field: str) -> str:
+    """The system that lacks a field, with its setting if it has the field in the other setting."""
+    setting: Setting = "standard" if config.setting == "inputless" else "inputless"
+    other = dataclasses.replace(config, setting=setting, word_dropout=0.0)
+    return f"{config.system} {config.setting}" if field in fields_read(other, "training") else config.system
+
+
+_GROUPS = {f.name: f.metadata["group"] for f in dataclasses.fields(RunConfig)}
+
+
+def _parse(name: str, text: str) -> Any:
+    type_ = FIELD_TYPES[name]
+    try:
+        if type_ is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        if type_ is int or type_ is float:
+            return type_(text)
+    except (KeyError, ValueError):
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type_]
+        raise InputError(f"{name}={text}: must be {kind}") from None
+    return text
