@@ -33,7 +33,7 @@ from lvae_core.data.vocabulary import Vocabulary
 from lvae_core.errors import InputError
 from lvae_core.model.counts import amount, operations
 from lvae_core.run_folder.folder import Study
-from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.names import CellName, RunName
 from sweeps.planning.durations import clock
 from sweeps.planning.grid import PRESETS
 from sweeps.planning.list_scheduling import Work, longest_first, lower_bound, schedule
@@ -90,7 +90,7 @@ def main(
         found = finished(Study(study))
     else:
         found = measured(configs, err.print)
-    missing = sorted({config.cell for config in configs} - found.keys())
+    missing = sorted({str(CellName.of(config)) for config in configs} - found.keys())
     if missing:
         raise InputError(f"no time for {len(missing)} cells, such as {missing[0]}")
     if json_ is not None:
@@ -113,7 +113,9 @@ def finished(study: Study) -> Times:
     for name in study.run_names():
         parts, result = RunName.parse(name), study.run(name).read_json("result.json")
         if parts is not None and result is not None:
-            sums.setdefault(parts.cell, []).append((result["train_seconds"], result["evaluate_seconds"]))
+            sums.setdefault(str(parts.cell), []).append(
+                (result["train_seconds"], result["evaluate_seconds"])
+            )
     means = {cell: np.mean(pairs, axis=0) for cell, pairs in sums.items()}
     return {cell: (float(train), float(score)) for cell, (train, score) in means.items()}
 
@@ -122,7 +124,7 @@ def measured(configs: Sequence[RunConfig], say: Callable[[str], None]) -> Times:
     """Probe each cell here, one after the other."""
     from sweeps.packing.probe import Probe
 
-    cells = list({config.cell: config for config in configs}.values())
+    cells = list({str(CellName.of(config)): config for config in configs}.values())
     corpora = {name: synthetic(name, counts) for name, counts in PUBLISHED.items()}
     found: Times = {}
     for number, config in enumerate(cells, start=1):
@@ -134,11 +136,11 @@ def measured(configs: Sequence[RunConfig], say: Callable[[str], None]) -> Times:
         sample = probe.measure(2.0, steps=3, now=time.process_time)
         whole, part = (evaluation_operations(c, corpus) for c in (config, few))
         tokens = amount(config, corpus)
-        found[config.cell] = (
+        found[str(CellName.of(config))] = (
             tokens.train / sample.train_rate,
             tokens.evaluate / sample.evaluate_rate * whole / part,
         )
-        say(f"[{number}/{len(cells)}] {config.cell}: {sample.train_rate:,.0f} tokens/s")
+        say(f"[{number}/{len(cells)}] {CellName.of(config)!s}: {sample.train_rate:,.0f} tokens/s")
     return found
 
 
@@ -190,10 +192,10 @@ def order_table(configs: Sequence[RunConfig], times: Times, devices: Sequence[in
     for heading in ("lower bound", "longest first", "grid order", "random: mean", "random: worst"):
         table.add_column(heading, justify="right")
     generator = np.random.default_rng(0)
-    expected = {config: sum(times[config.cell]) for config in configs}
+    expected = {config: sum(times[str(CellName.of(config))]) for config in configs}
     stops = generator.uniform(0.5, 1.0, len(configs))
     varied = {
-        config: times[config.cell][0] * stop + times[config.cell][1]
+        config: times[str(CellName.of(config))][0] * stop + times[str(CellName.of(config))][1]
         for config, stop in zip(configs, stops, strict=True)
     }
     shuffled = [[configs[i] for i in generator.permutation(len(configs))] for _ in range(RANDOM_ORDERS)]

@@ -252,12 +252,6 @@ class RunConfig:
                 "no word there; leave word_dropout at 0"
             )
 
-    @property
-    def cell(self) -> str:
-        """Everything but the seed and the variant: ``<dataset>__<system>__<setting>__L<n>``."""
-        label = dataset_label(self.dataset)
-        return f"{label}__{self.system}__{self.setting}__L{self.num_samples}"
-
     def to_dict(self) -> dict[str, Any]:
         """The config as a plain dictionary, fields in declaration order."""
         return dict(vars(self))

@@ -159,7 +159,7 @@ def dry_run(
         with connected(options.launch.address, *needs, auto=True, say=say) as given:
             add_expected_times(plan, corpora, study)
     usual = options.launch.resources()
-    shares = {run.config.cell: given.get(run.name, usual).share for run in plan.runs}
+    shares = {run.cell: given.get(run.name, usual).share for run in plan.runs}
     print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)
     out.print("a dry run: no run was started" if given else "a dry run: nothing was started")
 

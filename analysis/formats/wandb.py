@@ -19,6 +19,7 @@ from analysis.report.report import Report
 from analysis.tables.bounds import EXPLANATION
 from analysis.tables.csv_rows import ComparisonRecord, Record
 from analysis.tables.table import Table, dataset_title, row_label
+from lvae_core.run_folder.names import CellName
 
 DESCRIPTION = "Written from the run folders by analysis/wandb_report.py, and anew in the same place."
 
@@ -146,7 +147,7 @@ def _cells(report: Report) -> dict[str, list[str]]:
     )  # fmt: skip
     cells: dict[str, list[str]] = {}
     for dataset, system, setting, samples in dict.fromkeys(names):
-        cells.setdefault(str(dataset), []).append(f"{dataset}__{system}__{setting}__L{samples}")
+        cells.setdefault(str(dataset), []).append(str(CellName(dataset, system, setting, samples)))
     return cells
 
 

@@ -43,7 +43,7 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     row: dict[str, Any] = {"folder": one_line(folder.name), "run": one_line(str(folder))}
     if name:
         row["run"] = folder.name
-        row |= {key: getattr(name, key) for key in (*IDENTITY, "fingerprint")}
+        row |= {**vars(name.cell), "seed": name.seed, "fingerprint": name.fingerprint}
     problems = []
     try:
         row |= _facts(folder)

@@ -19,6 +19,7 @@ import pandas as pd
 
 from analysis.reading.frame import frame_of, in_order, table_of
 from analysis.stats.variants import VARIANT_FIELDS, Variant, variant_labels
+from lvae_core.run_folder.names import CellName
 
 _CELL = ("dataset", "system", "num_samples", "setting")
 
@@ -73,5 +74,5 @@ def _known(examples: Sequence[tuple[pd.DataFrame, int]]) -> dict[str, Any]:
 
 def _row(study: str, cell: _Cell, seed: int, known: dict[str, Any]) -> dict[str, Any]:
     names = dict(zip(_CELL, cell, strict=False))
-    run = f"{cell.dataset}__{cell.system}__{cell.setting}__L{cell.num_samples}__seed{seed}"
+    run = f"{CellName(cell.dataset, cell.system, cell.setting, cell.num_samples)}__seed{seed}"
     return {**known, **names, "study": study, "run": run, "seed": seed, "status": "missing"}

@@ -1,46 +1,79 @@
-"""Names of cells and of run folders, made and taken apart in one place."""
+"""The names of cells and of run folders, made and parsed in one place.
+
+cell         <dataset>__<system>__<setting>__L<n>
+run folder   <cell>__seed<k>__<first 8 digits of the fingerprint>
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from lvae_core.config import RunConfig
+from lvae_core.config import RunConfig, dataset_label
+
+_CELL = r"(.+?)__([^_]+)__(standard|inputless)__L(0|[1-9][0-9]{0,8})"
+_RUN = rf"({_CELL})__seed(0|[1-9][0-9]{{0,17}})__([0-9a-f]{{8}})"
+
+
+@dataclass(frozen=True)
+class CellName:
+    """The parts of a cell's name: everything that identifies a run but its seed and its variant."""
+
+    dataset: str
+    system: str
+    setting: str
+    num_samples: int
+
+    def __str__(self) -> str:
+        return f"{self.dataset}__{self.system}__{self.setting}__L{self.num_samples}"
+
+    @property
+    def words(self) -> str:
+        """The parts in the same order, for people: ``ptb, lstm-vae, standard, L1``."""
+        return f"{self.dataset}, {self.system}, {self.setting}, L{self.num_samples}"
+
+    @staticmethod
+    def of(config: RunConfig) -> CellName:
+        """The cell that a config belongs to."""
+        return CellName(dataset_label(config.dataset), config.system, config.setting, config.num_samples)
+
+    @staticmethod
+    def parse(name: str) -> CellName:
+        """The parts of a cell's name. Raises ValueError if ``name`` is not one."""
+        match = re.fullmatch(_CELL, name)
+        if not match:
+            raise ValueError(f"{name!r} is not the name of a cell")
+        dataset, system, setting, samples = match.groups()
+        return CellName(dataset, system, setting, int(samples))
 
 
 @dataclass(frozen=True)
 class RunName:
     """The parts of a run folder's name."""
 
-    dataset: str
-    system: str
-    setting: str
-    num_samples: int
+    cell: CellName
     seed: int
     fingerprint: str
     """The first 8 hex digits."""
 
     def __str__(self) -> str:
-        return f"{self.cell}__seed{self.seed}__{self.fingerprint}"
+        return f"{self.short}__{self.fingerprint}"
 
     @property
-    def cell(self) -> str:
-        """The run's cell, as :attr:`lvae_core.config.RunConfig.cell` has it."""
-        return f"{self.dataset}__{self.system}__{self.setting}__L{self.num_samples}"
+    def short(self) -> str:
+        """The name without the fingerprint."""
+        return f"{self.cell}__seed{self.seed}"
 
     @staticmethod
     def parse(name: str) -> RunName | None:
-        """The parts of a folder name, or None where it is not a run folder's."""
-        match = re.fullmatch(
-            r"(.+?)__([^_]+)__(standard|inputless)__L(0|[1-9][0-9]{0,8})__seed(0|[1-9][0-9]{0,17})__([0-9a-f]{8})",
-            name,
-        )
+        """The parts of a folder's name, or None if it is not a run folder's."""
+        match = re.fullmatch(_RUN, name)
         if not match:
             return None
-        dataset, system, setting, samples, seed, fingerprint = match.groups()
-        return RunName(dataset, system, setting, int(samples), int(seed), fingerprint)
+        cell, *_, seed, fingerprint = match.groups()
+        return RunName(CellName.parse(cell), int(seed), fingerprint)
 
 
 def run_name(config: RunConfig, fingerprint: str) -> str:
-    """The run folder's name."""
-    return f"{config.cell}__seed{config.seed}__{fingerprint[:8]}"
+    """The name of a run's folder."""
+    return str(RunName(CellName.of(config), config.seed, fingerprint[:8]))

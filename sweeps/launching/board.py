@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from lvae_core.run_folder.names import RunName
 from sweeps.planning.durations import Speed, clock, projected_seconds, remaining_seconds
 from sweeps.planning.plan import Plan, PlannedRun
 
@@ -65,7 +66,7 @@ class Board:
     @classmethod
     def of(cls, plan: Plan, runs: Iterable[PlannedRun]) -> Self:
         """The board of a launch that is about to do ``runs``."""
-        waiting = {run.name: run.config.cell for run in runs}
+        waiting = {run.name: run.cell for run in runs}
         failed = sum(run.name not in waiting for run in plan.with_status("failed"))
         return cls(plan.speed, len(plan.with_status("done")), failed, waiting)
 
@@ -173,4 +174,5 @@ class Board:
 
 def short(name: str) -> str:
     """A run's name without its fingerprint."""
-    return name.rpartition("__")[0]
+    parts = RunName.parse(name)
+    return parts.short if parts else name

@@ -66,7 +66,7 @@ def pack(
                 choices.put(place.name, name, choice)
                 probed += 1
                 left = (time.monotonic() - since) / probed * (len(missing) - probed)
-                say(f"probe {probed} of {len(missing)}: {_in_words(run.config.cell, place, choice)}; "
+                say(f"probe {probed} of {len(missing)}: {_in_words(run.cell, place, choice)}; "
                     f"{clock(left)} to go")  # fmt: skip
             found[name].append((place, choice))
     combine = _gpu_share if gpu else _threads
@@ -81,12 +81,12 @@ def _probe(place: Place, run: PlannedRun, shared: ray.ObjectRef[Corpus], corpus:
         return choose(device, amount(run.config, corpus))
     except TooLargeError as error:
         raise InputError(
-            f"{run.config.cell}: one run does not fit {place.name} with {format_bytes(place.memory)} "
+            f"{run.cell}: one run does not fit {place.name} with {format_bytes(place.memory)} "
             f"({error}); use larger nodes, or --set a smaller batch_size or eval_chunk_tokens"
         ) from None
     except ray.exceptions.RayTaskError as error:
         raise InputError(
-            f"{run.config.cell}: its probe failed ({one_line(error.cause)}); give numbers instead of auto"
+            f"{run.cell}: its probe failed ({one_line(error.cause)}); give numbers instead of auto"
         ) from None
     finally:
         device.close()

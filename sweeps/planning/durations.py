@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Literal
 
+from lvae_core.run_folder.names import CellName
+
 TRAIN_SHARE = 0.8
 """Of a run's time, what training takes where nothing like it has been measured."""
 
@@ -89,7 +91,7 @@ class Speed:
 
 
 def _dataset(cell: str) -> str:
-    return cell.partition("__")[0]
+    return CellName.parse(cell).dataset
 
 
 def projected_seconds(elapsed: float, start: float, share: float) -> float | None:

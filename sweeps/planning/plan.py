@@ -11,7 +11,7 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, Study
-from lvae_core.run_folder.names import RunName, run_name
+from lvae_core.run_folder.names import CellName, RunName, run_name
 from lvae_core.storage.parallel import read_each
 from sweeps.planning.durations import Speed
 
@@ -36,6 +36,11 @@ class PlannedRun:
     begun: bool = False
     """Whether it has a folder."""
 
+    @property
+    def cell(self) -> str:
+        """The name of its cell."""
+        return str(CellName.of(self.config))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -52,7 +57,7 @@ class Plan:
         """Cell -> its runs."""
         cells: dict[str, list[PlannedRun]] = {}
         for run in self.runs:
-            cells.setdefault(run.config.cell, []).append(run)
+            cells.setdefault(run.cell, []).append(run)
         return cells
 
 
@@ -83,8 +88,8 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
     speed = Speed()
     for run in runs:
         if run.result is not None and (seconds := _seconds(run.result)) is not None:
-            speed.add(run.config.cell, *seconds)
-    unknown = {run.config.cell for run in runs if speed.expect(run.config.cell) is None}
+            speed.add(run.cell, *seconds)
+    unknown = {run.cell for run in runs if speed.expect(run.cell) is None}
     others = _comparable(present - planned.keys(), unknown)
     for cell, seconds in read_each(study.url, lambda name: _timing(study, name), others):
         if seconds is not None:
@@ -146,8 +151,9 @@ def _claims(present: RunConfig, identity: str, config: RunConfig, key: str) -> b
 
 def _comparable(names: Iterable[str], cells: Iterable[str]) -> list[str]:
     """The runs that can tell how long a run of one of ``cells`` takes: those of the same datasets."""
-    datasets = {cell.partition("__")[0] for cell in cells}
-    return sorted(name for name in names if name.partition("__")[0] in datasets)
+    datasets = {CellName.parse(cell).dataset for cell in cells}
+    found = ((name, RunName.parse(name)) for name in names)
+    return sorted(name for name, parts in found if parts and parts.cell.dataset in datasets)
 
 
 def _timing(study: Study, name: str) -> tuple[str, tuple[float, float] | None]:
@@ -158,7 +164,7 @@ def _timing(study: Study, name: str) -> tuple[str, tuple[float, float] | None]:
     except DamagedError:
         # Not a run of this grid: whoever reads it will say so.
         result = None
-    return parts.cell, None if result is None else _seconds(result)
+    return str(parts.cell), None if result is None else _seconds(result)
 
 
 def _seconds(result: Mapping[str, Any]) -> tuple[float, float] | None:

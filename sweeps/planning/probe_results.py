@@ -11,6 +11,7 @@ from lvae_core.identity import fingerprint
 from lvae_core.model.counts import Amount
 from lvae_core.run_folder.digests import UnsealedError, seal, unseal
 from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import CellName
 
 FILE = ".probes.json"
 """In the study's folder; readers of runs pass over it."""
@@ -18,7 +19,7 @@ FILE = ".probes.json"
 
 def key(config: RunConfig, data_sha256: str) -> str:
     """What a choice holds for: a cell, with all fields but the seed, and the data, as they are."""
-    return f"{config.cell} {fingerprint(replace(config, seed=0), data_sha256)[:16]}"
+    return f"{CellName.of(config)} {fingerprint(replace(config, seed=0), data_sha256)[:16]}"
 
 
 class Choices:

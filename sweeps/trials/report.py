@@ -12,6 +12,7 @@ from rich.console import Console
 
 from analysis.figures import style, trials
 from analysis.formats.files import write_files
+from lvae_core.run_folder.names import CellName
 from sweeps.sweep import RETRY, failure_table
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
@@ -73,7 +74,7 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
     """Write the trials as a table for computing with and as a picture."""
     name = options.folder.rpartition("/")[2]
     config = search.base
-    title = f"{name}: {config.cell.replace('__', ', ')}, seed {config.seed}"
+    title = f"{name}: {CellName.of(config).words}, seed {config.seed}"
     panels = [
         trials.Field(field, is_log(distribution), tuple(map(text_of, choices_of(distribution))))
         for field, distribution in search.space.items()

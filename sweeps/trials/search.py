@@ -16,7 +16,7 @@ from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import DamagedError, Study
-from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.names import CellName, run_name
 from sweeps.launching.board import Board
 from sweeps.launching.display import Display
 from sweeps.launching.session import Launch
@@ -288,8 +288,8 @@ class Search:
         board.failed = sum(run.status == "failed" for run in behind)
         board.dropped = len(behind) - board.done - board.failed
         board.paused = 0
-        board.waiting = {run.name: run.config.cell for run in todo}
-        board.later = [self.base.cell] * (self.rules.trials - trials[-1].number - 1)
+        board.waiting = {run.name: run.cell for run in todo}
+        board.later = [str(CellName.of(self.base))] * (self.rules.trials - trials[-1].number - 1)
 
     def _told(self) -> str:
         done = f"{len(self.known)} of {self.rules.trials} trials"

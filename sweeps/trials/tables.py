@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from lvae_core.run_folder.names import CellName
 from sweeps.trials.proposals import State, Trial
 from sweeps.trials.search import Search
 from sweeps.trials.space import Values, contains, spec_of, text_of
@@ -45,7 +46,7 @@ def rules_text(search: Search) -> str:
     counts = Counter(trial.state for trial in search.known)
     over = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state]) or "none over yet"
     trials = f"{rules.trials} trials ({over}), {rules.at_once} a round, of {epochs}"
-    return f"{search.base.cell.replace('__', ', ')}: {trials}"
+    return f"{CellName.of(search.base).words}: {trials}"
 
 
 def trials_table(search: Search) -> Table:

@@ -12,6 +12,7 @@ from lvae_core.config import RunConfig
 from lvae_core.identity import canonical_json
 from lvae_core.run_folder.claims import look
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
+from lvae_core.run_folder.names import CellName
 
 State = Literal["running", "finished", "failed", "preempted"]
 """As W&B calls them; preempted: saved, to be gone on with."""
@@ -84,11 +85,11 @@ def read_content(folder: RunFolder) -> Content | None:
     return Content(
         id=identity,
         name=folder.name,
-        group=config.cell,
+        group=str(CellName.of(config)),
         tags=_tags(config, study),
         config={
             **config.to_dict(),
-            "cell": config.cell,
+            "cell": str(CellName.of(config)),
             "run": folder.name,
             "study": study,
             "provenance": {key: attempt[key] for key in _ATTEMPT_FIELDS if key in attempt},
@@ -114,7 +115,7 @@ def _last_attempt(folder: RunFolder) -> Mapping[str, Any]:
 
 
 def _tags(config: RunConfig, study: str) -> tuple[str, ...]:
-    dataset = config.cell.partition("__")[0]
+    dataset = CellName.of(config).dataset
     words = (study, dataset, config.system, config.setting, f"L{config.num_samples}")
     # W&B refuses tags of more than 64 characters, and the run with them.
     return tuple(dict.fromkeys(word[:64] for word in words))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lvae_core.run_folder.names import CellName
 from sweeps.planning.grid import PRESETS
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "schedule.py"
@@ -24,7 +25,7 @@ def ratios(out: str, devices: str) -> list[float]:
 
 
 def test_longest_first_meets_the_bound_where_other_orders_end_with_a_straggler(tmp_path):
-    cells = sorted({config.cell for config in PRESETS["paper"].configs()})
+    cells = sorted({str(CellName.of(config)) for config in PRESETS["paper"].configs()})
     # 115 short runs and five of 23 hours: 230 in all, which ten devices can do in the time of the longest.
     times = dict.fromkeys(cells, (3000.0, 600.0)) | {cells[0]: (23 * 3600.0, 0.0)}
     (tmp_path / "times.json").write_text(json.dumps(times))

@@ -65,7 +65,7 @@ def copy_of_the_code(folder: Path) -> Path:
 def kind(name: str) -> str:
     parts = RunName.parse(name)
     assert parts is not None
-    return f"{parts.system}__{parts.setting}__L{parts.num_samples}"
+    return str(parts.cell).removeprefix("toy__")
 
 
 def recorded(runs: Runs) -> dict[str, tuple[str, int] | None]:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from lvae_core.data.corpus import Corpus
 from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import CellName
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.launching.board import Board
@@ -68,7 +69,7 @@ def sweep(grid: Grid, root: Path, toy: Corpus, seconds: dict[str, float], **give
     for cell, value in seconds.items():
         plan.speed.suppose(cell, value, 0.0)
     board = Starts.of(plan, plan.runs)
-    each = {run.name: given[run.config.cell] for run in plan.runs if run.config.cell in given}
+    each = {run.name: given[run.cell] for run in plan.runs if run.cell in given}
     with open(os.devnull, "w") as nowhere, Display(board, Console(file=nowhere)) as display:
         assert launch(plan.runs, {"toy": toy}, study, Resources(cpus=1), display, given=each)
     assert board.done == len(plan.runs)
@@ -80,7 +81,7 @@ def cell(name: str) -> str:
 
 
 def cells(grid: Grid) -> list[str]:
-    return sorted({config.cell for config in grid.configs()})
+    return sorted({str(CellName.of(config)) for config in grid.configs()})
 
 
 @pytest.mark.slow

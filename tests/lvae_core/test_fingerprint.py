@@ -10,6 +10,7 @@ import pytest
 from lvae_core import identity
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.identity import evaluation_id, evaluation_values, fields_read, fingerprint
+from lvae_core.run_folder.names import CellName
 from lvae_core.settings import apply_where_read
 from lvae_core.systems import recipe
 
@@ -35,13 +36,13 @@ def todays_runs() -> list[RunConfig]:
 
 
 def test_the_golden_file_has_every_cell_of_the_paper_and_of_the_small_corpora():
-    names = {f"{config.cell}__seed{config.seed}" for config in todays_runs()}
+    names = {f"{CellName.of(config)}__seed{config.seed}" for config in todays_runs()}
     assert names | {"folder"} == GOLDEN.keys()
 
 
-@pytest.mark.parametrize("config", todays_runs(), ids=lambda c: f"{c.cell}__seed{c.seed}")
+@pytest.mark.parametrize("config", todays_runs(), ids=lambda c: f"{CellName.of(c)}__seed{c.seed}")
 def test_fingerprints_of_recipes_are_the_golden_ones(config):
-    assert fingerprint(config, "0" * 64) == GOLDEN[f"{config.cell}__seed{config.seed}"]
+    assert fingerprint(config, "0" * 64) == GOLDEN[f"{CellName.of(config)}__seed{config.seed}"]
 
 
 def test_the_fingerprint_of_a_folder_is_the_golden_one():

@@ -15,7 +15,7 @@ from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.estimates import ESTIMATES, bound
 from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, Study, reproducible
-from lvae_core.run_folder.names import RunName, run_name
+from lvae_core.run_folder.names import CellName, RunName, run_name
 from lvae_core.storage.store import open_store
 
 HEX = fingerprint(RunConfig(), "d" * 64)
@@ -43,7 +43,7 @@ def test_run_name_and_its_parts_are_inverse(label, system, setting, samples, see
     )
     name = run_name(config, print_)
     parts = RunName.parse(name)
-    assert parts == RunName(label, system, setting, samples, seed, print_[:8])
+    assert parts == RunName(CellName(label, system, setting, samples), seed, print_[:8])
     assert str(parts) == name
     assert "/" not in name
     assert not name.startswith(".")
@@ -71,6 +71,16 @@ def test_what_parses_is_written_the_same(text):
 )  # fmt: skip
 def test_other_names_do_not_parse(name):
     assert RunName.parse(name) is None
+
+
+def test_a_cell_leaves_out_the_seed_and_is_read_back():
+    cells = {CellName.of(RunConfig(dataset="x/ptb", seed=seed, num_samples=5)) for seed in range(3)}
+    (cell,) = cells
+    assert str(cell) == "ptb__lstm-vae__standard__L5"
+    assert cell.words == "ptb, lstm-vae, standard, L5"
+    assert CellName.parse(str(cell)) == cell
+    with pytest.raises(ValueError, match="not the name of a cell"):
+        CellName.parse("ptb__lstm-vae__standard")
 
 
 def test_a_study_lists_its_runs_and_passes_over_the_rest(tmp_path):

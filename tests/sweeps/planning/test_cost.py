@@ -12,7 +12,7 @@ from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
 from lvae_core.model.counts import Amount, amount, operations
 from lvae_core.run_folder.folder import Study
-from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.names import CellName, run_name
 from lvae_core.systems import recipe
 from sweeps.planning.cost import CellCost, cell_costs, devices_table, plan_table, print_costs
 from sweeps.planning.durations import Speed
@@ -155,6 +155,6 @@ def test_the_plan_takes_probes_for_times(tmp_path):
     add_expected_times(plan, {"toy": TOY}, study)
     tokens = amount(first, TOY)
     expected = tokens.train / 500.0 + tokens.evaluate / 50.0
-    assert plan.speed.expect(first.cell) == pytest.approx(expected)
+    assert plan.speed.expect(str(CellName.of(first))) == pytest.approx(expected)
     assert [plan.speed.basis(cell) for cell in plan.cells()] == ["probe", "operations"]
     assert run_name(first, fingerprint(first, TOY.data_sha256)) in {run.name for run in plan.runs}
