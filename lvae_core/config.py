@@ -252,6 +252,16 @@ class RunConfig:
                 "no word there; leave word_dropout at 0"
             )
 
+    @property
+    def group(self) -> int:
+        """G, latent samples whose decoder states are averaged before one softmax (Eq. 7)."""
+        return self.num_samples if self.averaging == "hidden" else 1
+
+    @property
+    def draws(self) -> int:
+        """S at a gradient step: draws of ``group`` samples each, their log-likelihoods averaged (Eq. 3)."""
+        return max(1, self.num_samples) // self.group
+
     def to_dict(self) -> dict[str, Any]:
         """The config as a plain dictionary, fields in declaration order."""
         return dict(vars(self))

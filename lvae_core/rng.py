@@ -8,12 +8,24 @@ runs beside it cannot disturb it.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 
-Stream = Literal["init", "order", "dropout", "latent", "evaluation", "generation"]
+Stream = Literal["init", "order", "dropout", "latent", "step", "evaluation", "generation"]
+
+
+class Key(NamedTuple):
+    """The name of the random numbers of one use."""
+
+    seed: int
+    stream: Stream
+    indices: tuple[int | str, ...] = ()
+
+    def at(self, *indices: int | str) -> Key:
+        """Return the key with further indices."""
+        return Key(self.seed, self.stream, (*self.indices, *indices))
 
 
 def derive(seed: int, stream: Stream, *indices: int | str) -> int:

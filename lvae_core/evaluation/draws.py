@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lvae_core.data.batches import Batch
-from lvae_core.model.gaussian import Gaussian
+from lvae_core.model.contracts import Posterior
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.layers.shortlist import Shortlist
 from lvae_core.model.text_model import TextModel
@@ -18,13 +18,13 @@ from lvae_core.model.text_model import TextModel
 class Draws:
     """S draws for each of B sentences, each a group of G samples whose states are averaged (Eq. 7).
 
-    model: without dropout. q: the posteriors. noise: float32 (S, G, B, Z).
+    model: without dropout. q: the posteriors. noise: float32 (S, G, B, n), as ``q.sample`` takes it.
     positions: of the decoder, that are computed at once; they bound the memory.
     """
 
     model: TextModel
     batch: Batch
-    q: Gaussian
+    q: Posterior
     noise: Tensor
     positions: int
 
@@ -35,8 +35,8 @@ class Draws:
 
     def select(self, chosen: Tensor) -> Draws:
         """Draws ``chosen`` of each sentence, indices (n, B)."""
-        _, G, B, Z = self.noise.shape
-        index = chosen.to(self.noise.device)[:, None, :, None].expand(-1, G, B, Z)
+        _, G, B, n = self.noise.shape
+        index = chosen.to(self.noise.device)[:, None, :, None].expand(-1, G, B, n)
         return Draws(self.model, self.batch, self.q, self.noise.gather(0, index), self.positions)
 
     def scores(self) -> Tensor:
@@ -56,7 +56,7 @@ class Draws:
 
     def _rough_scores(self, row: int, weight: Tensor) -> Tensor:
         # A sentence at a time: a shortlist is worth its making only for many draws.
-        sentence, q = self.batch.sentence(row), Gaussian(*(part[row : row + 1] for part in self.q))
+        sentence, q = self.batch.sentence(row), self.q.rows(slice(row, row + 1))
         targets, shortlist = self.model.targets(sentence), None
         draws = max(1, self.positions // (self.noise.shape[1] * len(targets)))
         parts = []

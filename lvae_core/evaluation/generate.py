@@ -18,8 +18,8 @@ from lvae_core.config import RunConfig
 from lvae_core.data.batches import make_batch
 from lvae_core.data.vocabulary import Vocabulary
 from lvae_core.errors import InputError
-from lvae_core.model.gaussian import Gaussian
-from lvae_core.model.layers.lstm import State
+from lvae_core.model.contracts import Posterior, State
+from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.text_model import TextModel
 
 Method = Literal["greedy", "sample", "beam"]
@@ -58,18 +58,14 @@ class Trained:
     model: TextModel
     vocabulary: Vocabulary
 
-    @property
-    def group(self) -> int:
-        """G, latent samples that one sentence is decoded from."""
-        return self.config.num_samples if self.config.averaging == "hidden" else 1
-
 
 def from_prior(trained: Trained, count: int, decoding: Decoding) -> list[str]:
     """``count`` sentences, each from its own z ~ p(z); a language model's differ only by sampling."""
     z = None
     if trained.model.encoder is not None:
-        size = (count, trained.group, trained.config.latent_size)
-        z = rng.normal(decoding.seed, "generation", "prior", size=size)
+        key = rng.Key(decoding.seed, "generation", ("prior",))
+        model = trained.model
+        z = model.posterior.prior(key, (count, trained.config.group), model.latent_size)  # (N, G, Z)
     return _decode(trained, z, count, decoding, "prior")
 
 
@@ -80,7 +76,7 @@ def reconstruct(trained: Trained, sentences: Sequence[str], decoding: Decoding) 
         InputError: the model has no latent variable, or a sentence cannot be encoded.
     """
     mean = posterior(trained, sentences).mean  # (N, Z)
-    z = mean.unsqueeze(1).expand(-1, trained.group, -1)
+    z = mean.unsqueeze(1).expand(-1, trained.config.group, -1)
     return _decode(trained, z, len(sentences), decoding, "reconstruction")
 
 
@@ -94,7 +90,7 @@ def interpolate(trained: Trained, first: str, last: str, count: int, decoding: D
         raise InputError(f"count = {count}: an interpolation has at least its two ends")
     start, end = posterior(trained, [first, last]).mean
     line = torch.stack([torch.lerp(start, end, weight) for weight in torch.linspace(0, 1, count)])
-    z = line.unsqueeze(1).expand(-1, trained.group, -1)
+    z = line.unsqueeze(1).expand(-1, trained.config.group, -1)
     return _decode(trained, z, count, decoding, "interpolation")
 
 
@@ -103,16 +99,23 @@ def as_read(trained: Trained, sentence: str) -> str:
     return " ".join(trained.vocabulary.decode(trained.vocabulary.encode(sentence.split())))
 
 
-def posterior(trained: Trained, sentences: Sequence[str]) -> Gaussian:
-    """q(z|x) of sentences given as words between spaces, (N, Z) each."""
-    if trained.model.encoder is None:
+def posterior(trained: Trained, sentences: Sequence[str]) -> Posterior:
+    """Return q(z|x) of N sentences given as words between spaces."""
+    model = trained.model
+    if model.encoder is None:
         raise InputError(
             f"{trained.config.system} has no latent variable: nothing to encode a sentence into"
         )
     encoded = [torch.tensor(trained.vocabulary.encode(text.split())) for text in sentences]
     words = torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True)
     lengths = torch.tensor([len(ids) for ids in encoded])
-    return trained.model.encoder(make_batch(words, lengths, torch.arange(len(encoded)).numpy()))
+    root = rng.Key(trained.config.seed, "generation", ("posterior",))
+    keys = [root.at(text) for text in sentences]
+    with torch.no_grad():
+        return model.infer(
+            make_batch(words, lengths, torch.arange(len(encoded)).numpy()),
+            noise=SentenceNoise(model.posterior, model.latent_size, keys),
+        )
 
 
 def _decode(trained: Trained, z: Tensor | None, count: int, decoding: Decoding, purpose: str) -> list[str]:
@@ -129,7 +132,7 @@ def _one_path(
     """Greedy or sampled: one word a step, never taken back. Rows go on past their </s>; it is cut."""
     generator = rng.torch_generator(decoding.seed, "generation", "words", purpose)
     words = torch.full((count,), model.start_id)
-    state = None
+    state = _start(model, z, count)
     chosen: list[Tensor] = []
     ended = torch.zeros(count, dtype=torch.bool)
     while len(chosen) < decoding.max_length and not bool(ended.all()):
@@ -151,7 +154,7 @@ def _beam(model: TextModel, z: Tensor | None, decoding: Decoding) -> list[int]:
     paths = torch.empty((1, 0), dtype=torch.long)
     scores = torch.zeros(1)
     words = torch.tensor([model.start_id])
-    state = None
+    state = _start(model, z, 1)
     best: list[int] = []
     best_score = -float("inf")
     for _ in range(decoding.max_length):
@@ -161,7 +164,7 @@ def _beam(model: TextModel, z: Tensor | None, decoding: Decoding) -> list[int]:
         scores, flat = totals.topk(min(width, len(totals)))
         origin, words = flat // log_p.shape[1], flat % log_p.shape[1]
         paths = torch.cat([paths[origin], words.unsqueeze(1)], dim=1)
-        state = _select(state, origin, 1 if z is None else z.shape[1])
+        state = _select(model, state, origin, z)
         if bool((ends := words == 0).any()) and float(scores[ends].max()) > best_score:
             best_score = float(scores[ends].max())
             best = paths[ends][scores[ends].argmax()].tolist()
@@ -171,27 +174,28 @@ def _beam(model: TextModel, z: Tensor | None, decoding: Decoding) -> list[int]:
             return best
         kept = going.nonzero().squeeze(-1)
         scores, words, paths = scores[kept], words[kept], paths[kept]
-        state = _select(state, kept, 1 if z is None else z.shape[1])
+        state = _select(model, state, kept, z)
     return best or paths[scores.argmax()].tolist()
 
 
-def _next_word(
-    model: TextModel, words: Tensor, z: Tensor | None, state: State | None
-) -> tuple[Tensor, State]:
+def _start(model: TextModel, z: Tensor | None, count: int) -> State:
+    """Return the decoder's state before the first word of each sentence, with a row for each of a group."""
+    rows = None if z is None else z.flatten(0, 1)
+    return model.decoder.start(rows, count if rows is None else len(rows))
+
+
+def _next_word(model: TextModel, words: Tensor, z: Tensor | None, state: State) -> tuple[Tensor, State]:
     """Log p(next word) (N, V) after ``words`` (N,), the states of each group averaged (Eq. 7)."""
     if z is None:
         hidden, state = model.decoder.step(words, None, state)
     else:
         N, G, _ = z.shape
-        rows = z.reshape(N * G, -1)
-        state = model.decoder.start(rows) if state is None else state
-        hidden, state = model.decoder.step(words.repeat_interleave(G), rows, state)
+        hidden, state = model.decoder.step(words.repeat_interleave(G), z.reshape(N * G, -1), state)
         hidden = hidden.view(N, G, -1).mean(1)
     return model.output(hidden).log_softmax(-1), state
 
 
-def _select(state: State, sentences: Tensor, group: int) -> State:
+def _select(model: TextModel, state: State, sentences: Tensor, z: Tensor | None) -> State:
     """The states of the chosen sentences, each with its group of rows."""
-    rows = (sentences.unsqueeze(1) * group + torch.arange(group)).flatten()
-    h, c = state
-    return h[:, rows], c[:, rows]
+    group = 1 if z is None else z.shape[1]
+    return model.decoder.select(state, (sentences.unsqueeze(1) * group + torch.arange(group)).flatten())

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lvae_core import rng
 from lvae_core.config import RunConfig
-from lvae_core.data.batches import Batch, collate, eval_order
+from lvae_core.data.batches import collate, eval_order
 from lvae_core.data.corpus import Split
 from lvae_core.evaluation.draws import Draws
 from lvae_core.evaluation.two_phase import (
@@ -34,6 +34,7 @@ from lvae_core.evaluation.two_phase import (
 )
 from lvae_core.model.layers import shortlist
 from lvae_core.model.layers.precision import Arithmetic, compute_in
+from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.text_model import TextModel
 
 COLUMNS = ("nll_elbo", "elbo_var", "nll_iw", "iw_var", "nll_iw_joint", "iw_joint_var", "kl")
@@ -68,15 +69,22 @@ def sentence_statistics(
     order = eval_order(split.lengths, config.eval_batch_size)
     device = next(model.parameters()).device
     for indices in order[start:]:
+        keys = [(split_name, int(index)) for index in indices]
         # Not around the loop: a generator must not hold a global mode while it is suspended.
-        with torch.inference_mode():
+        with torch.no_grad():  # inference may need gradients, for itself
             compute_in(model, precision_of(split_name, config))
             batch = collate(split, indices).to(device)
+            if model.encoder is not None:
+                noise = sentence_noise(model, config, keys)
+                q = model.infer(batch, noise=noise)
+        with torch.inference_mode():
             if model.encoder is None:
                 nll = -model.log_likelihood(batch, None).double().T  # (B, 1)
                 rows = torch.nn.functional.pad(nll, (0, len(COLUMNS) - 1))
             else:
-                rows = _latent_statistics(model, batch, config, split_name, samples, rough)
+                drawn = noise(size=(samples, config.group))  # (S, G, B, n)
+                draws = Draws(model, batch, q, drawn, config.eval_chunk_tokens)
+                rows = _latent_statistics(draws, config, keys, rough)
             rows = rows.cpu()
         yield rows
 
@@ -86,26 +94,28 @@ def precision_of(split_name: str, config: RunConfig) -> Arithmetic:
     return config.valid_precision if split_name == "valid" else config.eval_precision
 
 
+def sentence_noise(model: TextModel, config: RunConfig, keys: list[tuple[str, int]]) -> SentenceNoise:
+    """Return the noise of sentences given by split and place in it."""
+    return SentenceNoise(
+        model.posterior, model.latent_size, [rng.Key(config.seed, "evaluation", key) for key in keys]
+    )
+
+
 def _latent_statistics(
-    model: TextModel, batch: Batch, config: RunConfig, split_name: str, S: int, rough: Arithmetic
+    draws: Draws, config: RunConfig, keys: list[tuple[str, int]], rough: Arithmetic
 ) -> Tensor:
-    assert model.encoder is not None
-    q = model.encoder(batch)
-    size = (S, config.num_samples if config.averaging == "hidden" else 1, q.mean.shape[1])  # (S, G, Z)
-    keys = [(split_name, int(index)) for index in batch.indices]
-    noise = [rng.normal(config.seed, "evaluation", *key, size=size) for key in keys]
-    draws = Draws(model, batch, q, torch.stack(noise, dim=2), config.eval_chunk_tokens)
     ratio = draws.log_ratios()  # (S, G, B)
+    S, G = ratio.shape[:2]
     # A group's counts once by the paper's convention, and for each of its samples in the joint bound.
-    ratios = [ratio.mean(1)] if size[1] == 1 else [ratio.mean(1), ratio.sum(1)]  # each (S, B)
-    if 0 < config.iw_exact_samples < S and model.output.out_features > 2 * shortlist.SIZE:
+    ratios = [ratio.mean(1)] if G == 1 else [ratio.mean(1), ratio.sum(1)]  # each (S, B)
+    if 0 < config.iw_exact_samples < S and draws.model.output.out_features > 2 * shortlist.SIZE:
         values = _two_phase(draws, ratios, config, keys, rough)
     else:
         log_p = draws.scores()  # (S, B)
         values = [_mean(log_p), *(_log_mean_exp(log_p + ratio) for ratio in ratios)]
     (log_p_mean, elbo_variance), (iw, iw_variance) = values[:2]
     joint, joint_variance = values[-1]
-    kl = q.double().kl()  # (B,)
+    kl = draws.q.double().kl()  # (B,)
     columns = [kl - log_p_mean, elbo_variance, -iw, iw_variance, -joint, joint_variance, kl]
     return torch.stack(columns, dim=1)
 

@@ -1,7 +1,11 @@
-"""How much there is to compute in a run, counted and not timed: for comparing cells."""
+"""How much there is to compute and to store in a run, counted and not timed: for comparing cells.
+
+No torch here. Each decoder and posterior has its entry, under the name by which a config chooses it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from lvae_core.config import RunConfig
@@ -9,6 +13,37 @@ from lvae_core.data.corpus import Corpus
 
 _TRAINING = 3
 """A training step costs so many forward passes: one, and a gradient for both factors of each product."""
+
+
+class Counts(NamedTuple):
+    """What a part of the model computes and stores."""
+
+    operations: int
+    """Multiplications and additions in its matrix products for each predicted token, forward."""
+    parameters: int
+    """Trained parameters, word embeddings excepted."""
+    output_size: int = 0
+    """H of a decoder: numbers in a state."""
+
+
+def _lstm_decoder(config: RunConfig) -> Counts:
+    latent = config.encoder != "none"
+    D, H, Z = config.embedding_size, config.hidden_size, config.latent_size if latent else 0
+    parameters = _lstm_parameters(D + Z, H)
+    if config.setting == "inputless" or config.word_dropout > 0:
+        parameters += D  # what stands for a hidden word
+    if latent:
+        parameters += (Z + int(config.linear_bias)) * H  # M2
+    return Counts(_lstm_operations(D + Z, H), parameters, H)
+
+
+def _gaussian(config: RunConfig) -> Counts:
+    return Counts(0, 2 * (config.hidden_size + int(config.linear_bias)) * config.latent_size)  # M3 and M4
+
+
+DECODERS: dict[str, Callable[[RunConfig], Counts]] = {"lstm": _lstm_decoder}
+POSTERIORS: dict[str, Callable[[RunConfig], Counts]] = {"gaussian": _gaussian}
+"""Of the posterior's head."""
 
 
 class Amount(NamedTuple):
@@ -31,50 +66,41 @@ def amount(config: RunConfig, corpus: Corpus) -> Amount:
 
 
 def operations(config: RunConfig, corpus: Corpus) -> float:
-    """Multiplications and additions in the matrix products of LSTMs and softmax over a whole run.
+    """Multiplications and additions in the matrix products of a whole run.
 
     Evaluation counts as if all draws were scored in full where they are, else those that are.
     """
-    V, H, D = len(corpus.vocabulary), config.hidden_size, config.embedding_size
     latent = config.encoder != "none"
-    encoder = _lstm_step(D, H) if latent else 0
-    decoder, logits = _lstm_step(D + (config.latent_size if latent else 0), H), 2 * H * V
-    L = max(1, config.num_samples)
-    softmaxes = 1 if config.averaging == "hidden" else L
-    group = L if config.averaging == "hidden" else 1
-    train = _TRAINING * (encoder + L * decoder + softmaxes * logits)
+    encoder = _lstm_operations(config.embedding_size, config.hidden_size) if latent else 0
+    decoder, _, H = DECODERS[config.decoder](config)
+    logits = 2 * H * len(corpus.vocabulary)
+    train = _TRAINING * (encoder + config.draws * (config.group * decoder + logits))
     S = config.iw_samples if latent else 1
     full = config.iw_exact_samples if latent and 0 < config.iw_exact_samples < S else S
-    evaluate = encoder + S * group * decoder + full * logits
+    evaluate = encoder + S * config.group * decoder + full * logits
     tokens = amount(config, corpus)
     return tokens.train * train + tokens.evaluate * evaluate
-
-
-def _lstm_step(inputs: int, hidden: int) -> int:
-    return 2 * 4 * hidden * (inputs + hidden)
 
 
 def parameter_count(config: RunConfig, classes: int) -> int:
     """Trained parameters of the model that ``config`` describes over V = ``classes`` words."""
     D, H, V = config.embedding_size, config.hidden_size, classes
-    latent = config.encoder != "none"
-    Z = config.latent_size if latent else 0
     reads_words = config.setting != "inputless"
-    biases = int(config.linear_bias)
-
-    count = _lstm(D + Z, H) + (H + biases) * V  # decoder and M1
+    decoder = DECODERS[config.decoder](config)
+    count = decoder.parameters + (decoder.output_size + int(config.linear_bias)) * V  # and M1
     if reads_words:
         count += (V + 1) * D  # <s> is a row of its own
-    if not reads_words or config.word_dropout > 0:
-        count += D  # what stands for a hidden word
-    if latent:
-        count += (Z + biases) * H  # M2
-        count += _lstm(D, H) + 2 * (H + biases) * Z  # encoder, M3 and M4
+    if config.encoder != "none":
+        count += _lstm_parameters(D, H) + POSTERIORS[config.posterior](config).parameters
         if not (config.share_embeddings and reads_words):
             count += V * D
     return count
 
 
-def _lstm(inputs: int, hidden: int) -> int:
+def _lstm_operations(inputs: int, hidden: int) -> int:
+    return 2 * 4 * hidden * (inputs + hidden)
+
+
+def _lstm_parameters(inputs: int, hidden: int) -> int:
     """Four gates, each with both matrices and torch's two biases."""
     return 4 * hidden * (inputs + hidden + 2)

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from lvae_core.config import RunConfig
+from lvae_core.model.contracts import Decoder
 from lvae_core.model.dropout import dropout
 from lvae_core.model.layers.embedding import Embedding
 from lvae_core.model.layers.lstm import LSTM, State
 
 
-class LSTMDecoder(nn.Module):
+class LSTMDecoder(Decoder):
     """h_0 = M2 z, c_0 = 0, input [embedding(w_{t-1}); z] at every step.
 
     Where a word is hidden from the decoder (every word in the inputless setting, a random few under
@@ -26,6 +27,7 @@ class LSTMDecoder(nn.Module):
     def __init__(self, config: RunConfig, embedding: Embedding | None) -> None:
         super().__init__()
         latent = config.latent_size if config.encoder != "none" else 0
+        self.output_size = config.hidden_size
         self.embedding = embedding
         self.lstm = LSTM(config.embedding_size + latent, config.hidden_size)
         if latent:
@@ -37,39 +39,38 @@ class LSTMDecoder(nn.Module):
         self.word_dropout = config.word_dropout
 
     def forward(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
-        """Hidden states of N decoders reading the same words, each with its own z.
-
-        Args:
-            inputs: ids of <s>, w_1..w_{T-1}, (B, T).
-            z: (N, B, Z), or None for a language model (N = 1).
-            masks: draws dropout; None: no dropout. The N decoders share the masks of the words.
-
-        Returns:
-            (N, B, T, H), as the LSTM gives them.
-        """
+        """Return the states (N, B, T, H), as the LSTM gives them; see :class:`Decoder`."""
         B, T = inputs.shape
         embedded = dropout(self._embed(inputs, masks), self.dropout, masks)  # (B, T, D)
         if z is None:
             return self.lstm(embedded)[0].unsqueeze(0)
         N = z.shape[0]
-        state = self.start(z.reshape(N * B, -1))
+        state = self.start(z.reshape(N * B, -1), N * B)
         embedded = embedded.expand(N, B, T, -1)
         latent = dropout(z.unsqueeze(2).expand(N, B, T, -1), self.dropout_latent, masks)
         joined = torch.cat([embedded, latent], dim=-1).view(N * B, T, -1)
         states = self.lstm(joined, state)[0]
         return states.view(N, B, T, -1)
 
-    def start(self, z: Tensor) -> State:
-        """The state before the first word: (rows, Z) -> (h_0, c_0)."""
+    def start(self, z: Tensor | None, rows: int) -> State:
+        """Return (h_0, c_0): M2 z, or 0 without a latent variable, and 0."""
+        if z is None:
+            zeros = self.lstm.get_parameter("weight_hh_l0").new_zeros(1, rows, self.output_size)
+            return zeros, zeros
         h = self.initial(z).unsqueeze(0)
         return h, torch.zeros_like(h)
 
-    def step(self, words: Tensor, z: Tensor | None, state: State | None) -> tuple[Tensor, State]:
-        """One step of generation: words (rows,), z (rows, Z) -> hidden (rows, H) and the new state."""
+    def step(self, words: Tensor, z: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Read one word a row: words (rows,), z (rows, Z) -> hidden (rows, H) and the next state."""
         embedded = self._embed(words, None)
         joined = embedded if z is None else torch.cat([embedded, z], dim=-1)
         hidden, state = self.lstm(joined.unsqueeze(1), state)
         return hidden.squeeze(1).to(joined.dtype), state
+
+    def select(self, state: State, rows: Tensor) -> State:
+        """Return h and c of some rows."""
+        h, c = state
+        return h[:, rows], c[:, rows]
 
     def _embed(self, words: Tensor, masks: torch.Generator | None) -> Tensor:
         if self.embedding is None:
@@ -79,8 +80,3 @@ class LSTMDecoder(nn.Module):
             return embedded
         chance = torch.rand(words.shape, generator=masks, device=words.device)
         return torch.where((chance < self.word_dropout).unsqueeze(-1), self.hidden_word, embedded)
-
-    def __call__(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
-        """Typed face of ``forward``."""
-        result: Tensor = super().__call__(inputs, z, masks)
-        return result

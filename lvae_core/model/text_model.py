@@ -8,15 +8,16 @@ from torch import Tensor, nn
 from lvae_core import rng
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import Batch
+from lvae_core.model.contracts import Noise, Posterior
 from lvae_core.model.dropout import dropout
 from lvae_core.model.layers.embedding import Embedding
 from lvae_core.model.layers.softmax import Softmax
-from lvae_core.model.lstm_decoder import LSTMDecoder
 from lvae_core.model.lstm_encoder import LSTMEncoder
+from lvae_core.model.parts import DECODERS, INFERENCES, POSTERIORS
 
 
 class TextModel(nn.Module):
-    """A text model with or without a latent variable, assembled from its config.
+    """A text model with or without a latent variable, assembled from the parts that its config names.
 
     Latent samples come as z of shape (S, G, B, Z): S draws, each a group of G samples whose decoder
     states are averaged before one softmax (Eq. 7). The two averaging modes differ in nothing else:
@@ -31,16 +32,20 @@ class TextModel(nn.Module):
         super().__init__()
         D = config.embedding_size
         self.start_id = num_classes
+        self.latent_size = config.latent_size
+        self.posterior: type[Posterior] = POSTERIORS[config.posterior]
+        self.inference = INFERENCES[config.inference]
         self.encoder: LSTMEncoder | None = None
         # torch fills what it makes with numbers from global randomness, which is left as it was.
         with torch.random.fork_rng(devices=[]):
             # <s> is read by the decoder alone; a shared table has its row all the same.
             words = None if config.setting == "inputless" else Embedding(num_classes + 1, D)
-            self.decoder = LSTMDecoder(config, words)
-            self.output = Softmax(config.hidden_size, num_classes, bias=config.linear_bias)  # M1
+            self.decoder = DECODERS[config.decoder](config, words)
+            self.output = Softmax(self.decoder.output_size, num_classes, bias=config.linear_bias)  # M1
             if config.encoder == "lstm":
                 shared = words if config.share_embeddings and words is not None else None
-                self.encoder = LSTMEncoder(config, shared or Embedding(num_classes, D))
+                table = shared or Embedding(num_classes, D)
+                self.encoder = LSTMEncoder(config, table, self.posterior.head(config))
         self.dropout = config.dropout
         self._initialise(config)
 
@@ -53,32 +58,62 @@ class TextModel(nn.Module):
             with torch.no_grad():
                 parameter.copy_(torch.empty(parameter.shape).uniform_(-a, a, generator=generator))
 
-    def log_likelihood(self, batch: Batch, z: Tensor | None) -> Tensor:
-        """log p(x | z) of each sentence, without dropout.
+    def infer(
+        self,
+        batch: Batch,
+        masks: torch.Generator | None = None,
+        *,
+        noise: Noise,
+        kl_weight: float = 1.0,
+    ) -> Posterior:
+        """Return q(z|x) of each sentence, by the inference that the config names; see ``Inference``."""
+        return self.inference(self, batch, masks, noise=noise, kl_weight=kl_weight)
+
+    def log_likelihood(
+        self, batch: Batch, z: Tensor | None, masks: torch.Generator | None = None
+    ) -> Tensor:
+        """log p(x | z) of each sentence; its value, not its gradient.
 
         Args:
             batch: B sentences.
             z: (S, G, B, Z), or None for a language model (S = 1).
+            masks: draws dropout; None: no dropout.
 
         Returns:
-            (S, B), nats a sentence.
+            (S, B), nats per sentence.
         """
-        states = self._states(batch, z, masks=None)  # (S, P, H)
+        states = dropout(self._states(batch, z, masks), self.dropout, masks)  # (S, P, H)
         S, P = states.shape[:2]
         values = self.output.log_likelihood(states.flatten(0, 1), self.targets(batch).repeat(S))
         by_position = values.new_zeros(S, batch.words.numel())
         by_position.index_copy_(1, batch.positions, values.view(S, P))
         return by_position.view(S, *batch.words.shape).sum(-1)
 
-    def mean_nll(self, batch: Batch, z: Tensor | None, masks: torch.Generator) -> Tensor:
-        """Mean over draws and sentences of −log p(x | z), with dropout: the training objective's term.
+    def mean_nll(
+        self,
+        batch: Batch,
+        z: Tensor | None,
+        masks: torch.Generator | None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Mean over draws and sentences of −log p(x | z): the training objective's term.
 
-        Takes what :meth:`log_likelihood` takes; ``masks`` draws dropout. A scalar, nats a sentence.
+        Args:
+            batch: B sentences.
+            z: (S, G, B, Z), or None for a language model (S = 1).
+            masks: draws dropout; None: no dropout.
+            weights: constant factors on log p(x | z) before the mean, (S, B); None: 1.
+
+        Returns:
+            A scalar, nats per sentence, differentiable once.
         """
         hidden = dropout(self._states(batch, z, masks), self.dropout, masks)  # (S, P, H)
-        S = len(hidden)
+        S, T = len(hidden), batch.words.shape[1]
         factor = -1 / (S * len(batch.words))
-        return self.output.total_log_likelihood(hidden.flatten(0, 1), self.targets(batch).repeat(S), factor)
+        if weights is not None:  # of each predicted word
+            weights = weights[:, batch.positions // T].flatten()
+        targets = self.targets(batch).repeat(S)
+        return self.output.total_log_likelihood(hidden.flatten(0, 1), targets, factor, weights)
 
     def targets(self, batch: Batch) -> Tensor:
         """The P predicted words of all sentences, (P,)."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from lvae_core import rng
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import Batch, send
+from lvae_core.model.noise import BatchNoise
 from lvae_core.model.text_model import TextModel
 
 
 class Objective(NamedTuple):
-    """The objective's value on a batch; every term is a mean over its sentences, nats a sentence."""
+    """The objective's value on a batch; every term is a mean over its sentences, nats per sentence."""
 
     loss: Tensor
     """What is minimised: ``nll`` with its KL weighted by β."""
@@ -23,27 +23,25 @@ class Objective(NamedTuple):
     kl: Tensor
 
 
-def draws_and_group(config: RunConfig) -> tuple[int, int]:
-    """(S, G) at a gradient step: L draws of one sample each, or one draw of a group of L."""
-    L = config.num_samples
-    return (1, L) if config.averaging == "hidden" else (L, 1)
-
-
 def objective(
-    model: TextModel, batch: Batch, config: RunConfig, *, kl_weight: float, step: int
+    model: TextModel, batch: Batch, config: RunConfig, *, kl_weight: float, step: int, inner: int = 0
 ) -> Objective:
     """−E log p(x|z) + β KL(q(z|x) || p(z)), differentiable in the model's parameters.
 
-    Dropout and latent noise are functions of (config.seed, step).
+    Dropout and latent noise are functions of (config.seed, step), or of (config.seed, step, inner) for the
+    inner updates of a step, counted from 1.
     """
     device = batch.words.device
-    masks = rng.torch_generator(config.seed, "dropout", step, device=device)
+    place = (step, inner) if inner else (step,)
+    masks = rng.torch_generator(config.seed, "dropout", *place, device=device)
     if model.encoder is None:
         nll = model.mean_nll(batch, None, masks)
-        return Objective(nll, nll.detach(), torch.zeros_like(nll))
-    q = model.encoder(batch, masks)
-    size = (*draws_and_group(config), *q.mean.shape)  # (S, G, B, Z)
-    noise = send(rng.normal(config.seed, "latent", step, size=size), device).to(q.mean.dtype)
-    reconstruction = model.mean_nll(batch, q.sample(noise), masks)
+        return Objective(nll, nll.detach(), nll.new_zeros(()))
+    key = rng.Key(config.seed, "latent", place)
+    noise = BatchNoise(model.posterior, model.latent_size, key, len(batch.words))
+    q = model.infer(batch, masks, noise=noise, kl_weight=kl_weight)
+    drawn = noise(size=(config.draws, config.group))  # (S, G, B, n)
+    z = q.sample(send(drawn, device).to(q.mean.dtype))
+    reconstruction = model.mean_nll(batch, z, masks)
     kl = q.kl().mean()
     return Objective(reconstruction + kl_weight * kl, (reconstruction + kl).detach(), kl.detach())

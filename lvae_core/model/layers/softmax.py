@@ -68,24 +68,30 @@ class Softmax(nn.Linear):
         ]
         return torch.cat(parts)[:count].to(self.weight.dtype)
 
-    def total_log_likelihood(self, hidden: Tensor, targets: Tensor, factor: float = 1.0) -> Tensor:
-        """Σ log p(target) over the rows times ``factor``, for training: a scalar, differentiable once.
+    def total_log_likelihood(
+        self, hidden: Tensor, targets: Tensor, factor: float = 1.0, weights: Tensor | None = None
+    ) -> Tensor:
+        """Σ w log p(target) over the rows times ``factor``, for training: a scalar, differentiable once.
 
         The gradients are made with the logits still at hand, so that no logit is stored for the backward
         pass or computed twice; a factor given here costs nothing, where one on the result costs a pass
-        over the gradient of M1. ``hidden`` may be as rounded as it enters the product, as its gradient
-        is then.
+        over the gradient of M1. Gradients that nobody asks for are not made. ``hidden`` may be as rounded
+        as it enters the product, as its gradient is then. ``weights`` w, (rows,), are constants; None: 1.
         """
         if self.arithmetic == "reference":
-            return factor * reference.log_likelihood(hidden, self.weight, self.bias, targets).sum()
+            values = reference.log_likelihood(hidden, self.weight, self.bias, targets)
+            return factor * (values if weights is None else values * weights).sum()
         total: Tensor = _TotalLogLikelihood.apply(  # type: ignore[no-untyped-call]
-            hidden, self.weight, self.bias, targets, factor, self.arithmetic
+            hidden, self.weight, self.bias, targets, factor, weights, self.arithmetic
         )
         return total
 
 
 class _TotalLogLikelihood(torch.autograd.Function):
-    """f Σ log p. With δ = softmax − onehot(target): d/dh = −f δ M1ᵀ, d/dM1 = −f hᵀ δ, d/db = −f Σ δ."""
+    """f Σ w log p. With δ = w (softmax − onehot(target)): d/dh = −f δ M1ᵀ, d/dM1 = −f hᵀ δ, d/db = −f Σ δ.
+
+    Gradients that are not asked for are not made.
+    """
 
     @staticmethod
     def forward(
@@ -95,33 +101,43 @@ class _TotalLogLikelihood(torch.autograd.Function):
         bias: Tensor | None,
         targets: Tensor,
         factor: float,
+        weights: Tensor | None,
         arithmetic: Arithmetic,
     ) -> Tensor:
         count = len(hidden)
+        for_hidden, for_weight, for_bias = ctx.needs_input_grad[:3]
         hidden, targets = _filled_up(hidden, targets)
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
-        d_hidden = torch.empty_like(hidden)
+        d_hidden = torch.empty_like(hidden) if for_hidden else None
         d_weight: Tensor | None = None
-        d_bias = None if bias is None else torch.zeros_like(bias)
+        d_bias = torch.zeros_like(bias) if bias is not None and for_bias else None
         matrix, offset = _factors(weight, bias, arithmetic)
         for rows in _chunks(len(hidden), matrix, CHUNK_LOGITS):
             own, delta = _probabilities(hidden[rows], targets[rows], matrix, offset, arithmetic)
             left = count - rows.start  # the rows after them are filling
-            total += own[:left].sum(dtype=torch.float64)
+            own = own[:left]
+            total += (own if weights is None else own * weights[rows]).sum(dtype=torch.float64)
+            if not (for_hidden or for_weight or for_bias):
+                continue
             delta = cast(delta, arithmetic)
-            each = torch.arange(len(own), device=own.device)
+            each = torch.arange(len(delta), device=own.device)
             delta[each, targets[rows]] = cast(delta[each, targets[rows]] - 1, arithmetic)
             delta[left:] = 0
+            if weights is not None:
+                delta[:left] *= weights[rows, None]
+                delta = cast(delta, arithmetic)
             if d_bias is not None:
                 d_bias.sub_(delta.sum(0, dtype=d_bias.dtype), alpha=factor)
-            # As (M1 δᵀ)ᵀ: oneDNN takes up to twice as long for δ M1ᵀ.
-            torch.mul(cast(matrix.T @ delta.T, arithmetic).T, -factor, out=d_hidden[rows])
-            scaled = cast(hidden[rows].T * -factor, arithmetic).contiguous()  # (H, rows)
-            # Like M1 it lies in memory as (H, V).
-            product = cast(scaled @ delta, arithmetic).T
-            d_weight = product if d_weight is None else _add(d_weight, product, weight.dtype)
+            if d_hidden is not None:
+                # As (M1 δᵀ)ᵀ: oneDNN takes up to twice as long for δ M1ᵀ.
+                torch.mul(cast(matrix.T @ delta.T, arithmetic).T, -factor, out=d_hidden[rows])
+            if for_weight:
+                scaled = cast(hidden[rows].T * -factor, arithmetic).contiguous()  # (H, rows)
+                # Like M1 it lies in memory as (H, V).
+                product = cast(scaled @ delta, arithmetic).T
+                d_weight = product if d_weight is None else _add(d_weight, product, weight.dtype)
             del delta  # before the next one is made
-        ctx.gradients = d_hidden[:count], d_weight, d_bias
+        ctx.gradients = None if d_hidden is None else d_hidden[:count], d_weight, d_bias
         return (factor * total).to(weight.dtype)
 
     @staticmethod
@@ -136,7 +152,7 @@ class _TotalLogLikelihood(torch.autograd.Function):
         else:
             # Held nowhere else, they become the parameters' own without a copy.
             ctx.gradients = None
-        return *gradients, None, None, None
+        return *gradients, None, None, None, None
 
 
 def _chunks(rows: int, matrix: Tensor, room: Mapping[str, int]) -> Iterator[slice]:

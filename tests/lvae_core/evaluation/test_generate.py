@@ -54,7 +54,7 @@ def latents(trained: Trained, count: int) -> torch.Tensor | None:
     if trained.model.encoder is None:
         return None
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(count, trained.group, 2, generator=generator)
+    return torch.randn(count, trained.config.group, 2, generator=generator)
 
 
 def sentences() -> list[list[int]]:

@@ -114,7 +114,7 @@ def test_steps_of_generation_are_the_states_of_training(system, setting):
     inputs = torch.tensor([[model.start_id, *words[:-1]]])
     z = None if system == "lstm-lm" else torch.tensor([[0.3, -0.8]], dtype=torch.float64)
     at_once = model.decoder(inputs, None if z is None else z.unsqueeze(0), None)[0, 0]
-    state = None if z is None else model.decoder.start(z)
+    state = model.decoder.start(z, 1)
     for t, word in enumerate(inputs[0]):
         hidden, state = model.decoder.step(word[None], z, state)
         assert_same(hidden[0], at_once[t])

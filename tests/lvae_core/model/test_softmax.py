@@ -167,3 +167,54 @@ def test_a_softmax_may_be_written_over_its_logits(words, dtype):
     expected = torch.softmax(logits, -1)
     torch.softmax(logits, -1, out=logits)
     assert torch.equal(logits, expected)
+
+
+@pytest.mark.parametrize("asked", [(True, False), (False, True), (False, False)])
+def test_gradients_that_nobody_asks_for_are_not_made(asked, monkeypatch):
+    layer = Softmax(5, 9, bias=True).double()
+    hidden = torch.randn(7, 5, dtype=torch.float64, generator=torch.manual_seed(0))
+    targets = torch.arange(7)
+    whole = [*torch.autograd.grad(
+        layer.total_log_likelihood(hidden.requires_grad_(), targets), [hidden, *layer.parameters()]
+    )]  # fmt: skip
+    of_hidden, of_parameters = asked
+    layer.requires_grad_(of_parameters)
+    given = hidden.detach().requires_grad_(of_hidden)
+    products = 0
+    add = torch.Tensor.__matmul__
+
+    def count(a, b):
+        nonlocal products
+        products += 1
+        return add(a, b)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", count)
+    total = layer.total_log_likelihood(given, targets)
+    assert products == of_hidden + of_parameters
+    assert total.requires_grad == any(asked)
+    if any(asked):
+        total.backward()
+        found = [given.grad, *(p.grad for p in layer.parameters())]
+        for ours, theirs, wanted in zip(found, whole, [of_hidden, *[of_parameters] * 2], strict=True):
+            assert (ours is not None) == wanted
+            if wanted:
+                torch.testing.assert_close(ours, theirs, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("logits", [2**22, 3 * 9])
+def test_weights_multiply_every_rows_likelihood_and_gradient(logits, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": logits})
+    generator = torch.manual_seed(0)
+    layer = Softmax(5, 9, bias=True).double()
+    hidden = torch.randn(40, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+    weights = torch.rand(40, dtype=torch.float64, generator=generator)
+    targets = torch.arange(40) % 9
+    inputs = [hidden, *layer.parameters()]
+    ours = layer.total_log_likelihood(hidden, targets, -0.3, weights)
+    values = reference.log_likelihood(hidden, layer.weight, layer.bias, targets)
+    theirs = -0.3 * (weights * values).sum()
+    torch.testing.assert_close(ours, theirs)
+    for a, b in zip(torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
+    compute_in(layer, "reference")
+    torch.testing.assert_close(layer.total_log_likelihood(hidden, targets, -0.3, weights), theirs)

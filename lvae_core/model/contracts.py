@@ -1,0 +1,247 @@
+"""The contracts of a model's parts: posterior, encoder's head, decoder, inference.
+
+A part is chosen by name in the config (see :mod:`lvae_core.model.parts`) and passes the conformance suite
+of its contract under ``tests/lvae_core/model/``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from lvae_core.config import RunConfig
+from lvae_core.data.batches import Batch
+from lvae_core.model.layers.embedding import Embedding
+from lvae_core.rng import Key
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior(ABC):
+    """q(z|x) of B sentences beside the prior p(z).
+
+    The contract:
+
+    - A posterior is a frozen dataclass. Each of its tensor fields has the B sentences as its first axis;
+      together these are its ``parameters``. Everything else it needs is a plain value.
+    - ``sample``, ``log_ratio`` and ``log_density`` take the same noise and speak of the same z. They are
+      differentiable in the parameters. The z of a sentence depends on its own noise and parameters alone.
+    - log p(z) and log q(z|x) are taken relative to one base measure, which the class chooses.
+    - Noise and prior draws are float32 on the CPU, so that every device gets the same numbers. They are a
+      function of their key.
+    """
+
+    mean: Tensor
+    """E z or another centre of z, (B, Z): what is decoded as "the mean", and what active units vary in."""
+
+    @staticmethod
+    @abstractmethod
+    def head(config: RunConfig) -> Head:
+        """Build the layers that turn the encoder's last state into the posterior."""
+
+    @staticmethod
+    @abstractmethod
+    def noise(key: Key, size: tuple[int, ...], latent_size: int) -> Tensor:
+        """Draw what :meth:`sample` needs for ``size`` draws: (*size, n); n is the class's choice."""
+
+    @staticmethod
+    @abstractmethod
+    def prior(key: Key, size: tuple[int, ...], latent_size: int) -> Tensor:
+        """Draw z from p(z): (*size, Z)."""
+
+    @abstractmethod
+    def sample(self, noise: Tensor) -> Tensor:
+        """Draw z from q(z|x): noise (..., B, n) -> (..., B, Z)."""
+
+    @abstractmethod
+    def kl_terms(self) -> Tensor:
+        """Terms that add up to KL(q(z|x) || p(z)): (B, m), nats; m = Z if it is a sum over dimensions."""
+
+    @abstractmethod
+    def log_ratio(self, noise: Tensor) -> Tensor:
+        """log p(z) − log q(z|x) at z = ``sample(noise)``: (..., B), nats; accurate in float32."""
+
+    @abstractmethod
+    def log_ratio_at(self, z: Tensor) -> Tensor:
+        """log p(z) − log q(z|x) of each sentence's own z, (..., B, Z): (..., B), nats; differentiable in z.
+
+        It may be less accurate than :meth:`log_ratio`.
+        """
+
+    @abstractmethod
+    def log_density(self, noise: Tensor) -> Tensor:
+        """log q(z|x) at z = ``sample(noise)``: (..., B), nats; accurate in float32."""
+
+    @abstractmethod
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z_n | x_b) of every z under every sentence's posterior: (N, Z) -> (N, B), nats.
+
+        It may cancel digits: call it in float64.
+        """
+
+    def kl(self) -> Tensor:
+        """KL(q(z|x) || p(z)), (B,), nats."""
+        return self.kl_terms().sum(-1)
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The tensor fields by name."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+    def with_parameters(self, parameters: dict[str, Tensor]) -> Self:
+        """Return the posterior with other parameters."""
+        return dataclasses.replace(self, **parameters)
+
+    def rows(self, index: Tensor | slice) -> Self:
+        """Return the posteriors of some of the sentences."""
+        return self.with_parameters({name: value[index] for name, value in self.parameters.items()})
+
+    def double(self) -> Self:
+        """Return the same in float64."""
+        return self.with_parameters({name: value.double() for name, value in self.parameters.items()})
+
+    def detach(self) -> Self:
+        """Return the same without gradients."""
+        return self.with_parameters({name: value.detach() for name, value in self.parameters.items()})
+
+    @staticmethod
+    def join(parts: Sequence[Posterior]) -> Posterior:
+        """Return the posteriors of several batches as those of one."""
+        first = parts[0]
+        return first.with_parameters(
+            {name: torch.cat([part.parameters[name] for part in parts]) for name in first.parameters}
+        )
+
+
+class Head(nn.Module, ABC):
+    """The layers that turn the encoder's last state into a posterior.
+
+    Its parameters and buffers lie in child modules. The encoder registers those children under their own
+    names (``encoder.to_mean``), by which initial values are drawn and checkpoints are read.
+    """
+
+    @abstractmethod
+    def forward(self, state: Tensor, masks: torch.Generator | None) -> Posterior:
+        """Return q(z|x) from s_T, (B, H). ``masks`` draws dropout in training; None: evaluation."""
+
+    def __call__(self, state: Tensor, masks: torch.Generator | None) -> Posterior:
+        """Typed face of ``forward``."""
+        result: Posterior = super().__call__(state, masks)
+        return result
+
+
+State = Any
+"""What a decoder remembers between two steps of generation; only the decoder looks inside."""
+
+
+class Decoder(nn.Module, ABC):
+    """Hidden states from which the next word is predicted, given z and the words before it.
+
+    The contract:
+
+    - It is causal: the state at t depends on z and on the inputs up to t.
+    - ``start`` and ``step`` give the states of ``forward`` without dropout, word by word.
+    - In the inputless setting (``embedding`` is None) no word has an influence.
+    - Every z reaches every state.
+    - The N decoders and B sentences of a call do not influence each other.
+    """
+
+    output_size: int
+    """H, numbers in a state."""
+
+    @abstractmethod
+    def forward(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
+        """Return the states of N decoders reading the same words, each with its own z.
+
+        Args:
+            inputs: ids of <s>, w_1..w_{T-1}, (B, T); padding lies to the right.
+            z: (N, B, Z), or None for a language model (N = 1).
+            masks: draws dropout; None: no dropout. The N decoders share the masks of the words.
+
+        Returns:
+            (N, B, T, H); rounded if the matrix products are.
+        """
+
+    @abstractmethod
+    def start(self, z: Tensor | None, rows: int) -> State:
+        """Return the state before the first word of ``rows`` sentences; z is (rows, Z) or None."""
+
+    @abstractmethod
+    def step(self, words: Tensor, z: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Read one word a row: words (rows,), z (rows, Z) -> hidden (rows, H) and the next state."""
+
+    @abstractmethod
+    def select(self, state: State, rows: Tensor) -> State:
+        """Return the state of some rows, in the order given; a row may be chosen several times."""
+
+    def __call__(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
+        """Typed face of ``forward``."""
+        result: Tensor = super().__call__(inputs, z, masks)
+        return result
+
+
+class MakeDecoder(Protocol):
+    """How a decoder is built: a decoder's class."""
+
+    def __call__(self, config: RunConfig, embedding: Embedding | None) -> Decoder:
+        """``embedding``: table of the V words and <s>; None in the inputless setting."""
+
+
+class Noise(Protocol):
+    """The noise of a batch's sentences; a function of what it is asked for."""
+
+    def __call__(self, *purpose: int | str, size: tuple[int, ...]) -> Tensor:
+        """Draw (*size, B, n), float32 on the CPU. Another ``purpose`` gives other numbers."""
+
+
+class Encoder(Protocol):
+    """What maps sentences to posteriors."""
+
+    def __call__(self, batch: Batch, masks: torch.Generator | None = None) -> Posterior:
+        """Return q(z|x) of B sentences. ``masks`` draws dropout; None: no dropout."""
+
+
+class Model(Protocol):
+    """What inference may use of a model."""
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """None: a language model."""
+
+    def mean_nll(self, batch: Batch, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
+        """Mean over draws and sentences of −log p(x | z), z of shape (S, G, B, Z)."""
+
+    def parameters(self) -> Any:
+        """All that is trained."""
+
+
+class Inference(Protocol):
+    """How a sentence's posterior is found: by the encoder alone, or by optimising from there.
+
+    The contract:
+
+    - Training, evaluation and generation call it alike. It is differentiable if gradients are enabled; it
+      enables them for itself if it needs some.
+    - In evaluation (without masks) a sentence's posterior does not depend on the others of its batch.
+    - It draws all its noise from ``noise``, with purposes that begin with "inference".
+    - It leaves the model and its gradients as they were.
+    """
+
+    def __call__(
+        self, model: Model, batch: Batch, masks: torch.Generator | None, *, noise: Noise, kl_weight: float
+    ) -> Posterior:
+        """Return q(z|x) of B sentences.
+
+        Args:
+            model: with an encoder.
+            batch: B sentences.
+            masks: draws dropout; None: no dropout.
+            noise: of these sentences.
+            kl_weight: β of the objective that is optimised; 1 in evaluation.
+        """

@@ -1,0 +1,27 @@
+"""The parts that a config can name, one registry for each contract of :mod:`lvae_core.model.contracts`.
+
+To add a part: write its class in a new file, register it here and in :mod:`lvae_core.model.counts`, and
+name it in the config field's choices. The conformance suites test every registered part.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from lvae_core.data.batches import Batch
+from lvae_core.model.contracts import Inference, MakeDecoder, Model, Noise, Posterior
+from lvae_core.model.gaussian import Gaussian
+from lvae_core.model.lstm_decoder import LSTMDecoder
+
+
+def amortised(
+    model: Model, batch: Batch, masks: torch.Generator | None, *, noise: Noise, kl_weight: float
+) -> Posterior:
+    """The encoder's posterior as it is."""
+    assert model.encoder is not None, "a language model has nothing to infer"
+    return model.encoder(batch, masks)
+
+
+POSTERIORS: dict[str, type[Posterior]] = {"gaussian": Gaussian}
+DECODERS: dict[str, MakeDecoder] = {"lstm": LSTMDecoder}
+INFERENCES: dict[str, Inference] = {"amortised": amortised}

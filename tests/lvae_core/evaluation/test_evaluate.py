@@ -1,0 +1,50 @@
+"""An evaluation as a job of its own: resumable at every batch, with a model and no training run."""
+
+import io
+
+import pytest
+import torch
+
+from lvae_core.evaluation.evaluate import Evaluation, EvaluationState
+from lvae_core.evaluation.likelihood import likelihood_estimates, sentence_statistics
+
+from .. import tiny
+
+SPLIT = tiny.split(tiny.sentences(9, 6, seed=3))
+
+
+def evaluation_of(model, config, state: EvaluationState) -> Evaluation:
+    return Evaluation(
+        model, SPLIT, config, state, split_name="test", samples=config.iw_samples, rough="float32"
+    )
+
+
+@pytest.mark.parametrize("system", tiny.SYSTEMS)
+def test_stopped_anywhere_saved_and_resumed_it_gives_the_same_estimates(system):
+    config = tiny.config(system, eval_batch_size=2, iw_samples=5)
+    model = tiny.double_model(config, 6)
+    whole = evaluation_of(model, config, EvaluationState())
+    assert list(whole.score()) == pytest.approx([1 / 5, 2 / 5, 3 / 5, 4 / 5, 1.0])
+    expected = whole.estimates()
+    rows = torch.cat(list(sentence_statistics(model, SPLIT, config, split_name="test", samples=5)))
+    assert expected == likelihood_estimates(rows, SPLIT.num_tokens, config)
+    for stop in range(1, 6):
+        stopped = evaluation_of(model, config, EvaluationState())
+        batches = stopped.score()
+        for _ in range(stop):
+            next(batches)
+        batches.close()
+        file = io.BytesIO()
+        torch.save(vars(stopped.state), file)
+        loaded = torch.load(io.BytesIO(file.getvalue()), weights_only=True)
+        resumed = evaluation_of(model, config, EvaluationState(**loaded))
+        assert len(list(resumed.score())) == 5 - stop
+        assert resumed.estimates() == expected
+
+
+def test_there_are_no_estimates_of_half_a_split():
+    config = tiny.config(eval_batch_size=2, iw_samples=5)
+    half = evaluation_of(tiny.double_model(config, 6), config, EvaluationState())
+    next(half.score())
+    with pytest.raises(AssertionError, match="score every batch"):
+        half.estimates()
