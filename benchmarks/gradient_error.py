@@ -33,8 +33,8 @@ from lvae_core.model.layers import precision
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.text_model import TextModel
 from lvae_core.training.objective import objective
+from lvae_core.training.parts import make_optimiser
 from lvae_core.training.runtime import Runtime, check_device, set_arithmetic
-from lvae_core.training.step import descend
 
 BATCHES = 3
 """Of unequal sentences each; the model is trained on all in turn and judged on the first."""
@@ -139,10 +139,11 @@ def trained(case: Case, steps: int, device: str) -> tuple[dict[str, Tensor], Bat
     batches = [collate(split, np.arange(k, len(split), BATCHES)).to(device) for k in range(BATCHES)]
     model = TextModel(case.config, case.num_classes).to(device)
     compute_in(model, "float32")
+    optimiser = make_optimiser(model, case.config)
     for step in range(steps):
         loss = objective(model, batches[step % BATCHES], case.config, kl_weight=1.0, step=step).loss
         loss.backward()  # type: ignore[no-untyped-call]
-        descend(model.parameters(), case.config.learning_rate, case.config.max_grad_norm)
+        optimiser.step(case.config.learning_rate)
     return model.state_dict(), batches[0]
 
 

@@ -26,11 +26,11 @@ from torch import Tensor
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Split, load_for
 from lvae_core.errors import InputError
-from lvae_core.evaluation import generate
 from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.storage.store import open_store
 from lvae_core.training.runtime import Runtime, set_arithmetic
+from lvae_core.training.trained import load
 
 WARM = 16
 """Sentences of a pass that is not timed."""
@@ -59,7 +59,7 @@ def main(options: Options) -> int:
         return 2
     try:
         parent, _, name = options.run.rstrip("/").rpartition("/")
-        trained = generate.load(RunFolder(open_store(parent or "."), name))
+        trained = load(RunFolder(open_store(parent or "."), name))
         if trained.model.encoder is None:
             raise InputError(f"{options.run}: has no latent variable to draw")
         config = replace(trained.config, iw_samples=options.samples, eval_precision="float32")

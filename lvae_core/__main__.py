@@ -205,7 +205,7 @@ def _run(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     from lvae_core.data.corpus import load_for
     from lvae_core.evaluation import generate
-    from lvae_core.training.attempt import load
+    from lvae_core.training.trained import load
 
     folder = _folder(options.run)
     trained = load(folder)

@@ -16,13 +16,14 @@ from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
 from lvae_core.model.layers.precision import compute_in, resolve
 from lvae_core.model.text_model import TextModel
 from lvae_core.training.objective import objective
-from lvae_core.training.step import descend
+from lvae_core.training.parts import make_optimiser
 
 
 def training(config: RunConfig, num_classes: int, split: Split, device: str) -> Callable[[], Tensor]:
     """One gradient step on every batch of ``split``; returns the last loss, nats a sentence."""
     model = TextModel(config, num_classes).to(device)
     compute_in(model, resolve(config.precision, device))
+    optimiser = make_optimiser(model, config)
     order = np.arange(len(split)).reshape(-1, config.batch_size)
     steps = count()
 
@@ -31,7 +32,7 @@ def training(config: RunConfig, num_classes: int, split: Split, device: str) -> 
             batch = collate(split, indices).to(device)
             terms = objective(model, batch, config, kl_weight=1.0, step=next(steps))
             terms.loss.backward()  # type: ignore[no-untyped-call]
-            descend(model.parameters(), config.learning_rate, config.max_grad_norm)
+            optimiser.step(config.learning_rate)
         return terms.loss.detach()
 
     return run

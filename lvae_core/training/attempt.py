@@ -1,105 +1,209 @@
-"""What is damaged in a run folder is set aside and, where something else tells what it held, made anew.
+"""One attempt at a run: the folder it writes, the claim it holds, its identity and its clock.
 
-Only who holds the claim on a run may mend it. Every file that is set aside is reported, in one line, as a
-:class:`~lvae_core.run_folder.folder.DamageWarning`.
+Only the process that holds the claim on a run may mend its folder. A damaged file is set aside, reported in
+one line as a :class:`~lvae_core.run_folder.folder.DamageWarning`, and written anew if something else tells
+what it held.
 """
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar
 
 from lvae_core.config import RunConfig
-from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS, Vocabulary
+from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
-from lvae_core.evaluation.generate import Trained
-from lvae_core.model.text_model import TextModel
+from lvae_core.evaluation.evaluate import Estimates
+from lvae_core.identity import fingerprint
+from lvae_core.run_folder.claims import Claim, acquire
 from lvae_core.run_folder.folder import DamagedError, DamageWarning, RunFolder, metrics_sha256
-from lvae_core.training.state import load_checkpoint
+from lvae_core.training.failures import DivergedError
+from lvae_core.training.provenance import describe_attempt
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.state import TrainState, load_checkpoint, save_checkpoint
 
 T = TypeVar("T")
+Phase = Literal["train", "evaluate"]
 
 
-def open_run(folder: RunFolder, config: RunConfig, identity: str) -> dict[str, Any] | None:
-    """Make ``folder`` that of the run, whole as far as it goes; its result, if it has one that stands.
+@contextmanager
+def open_attempt(
+    config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime, claim: Claim | None
+) -> Iterator[Attempt]:
+    """Claim the folder, make it this run's and whole, and release it at the end.
+
+    Args:
+        config: of the run.
+        corpus: that ``config`` asks for.
+        folder: of the run.
+        runtime: how it is executed.
+        claim: on ``folder``; None: one is acquired.
 
     Raises:
+        HeldError: another process is at work on the run.
         InputError: the folder belongs to another run.
         DamagedError: its result.json is whole and that of another run.
     """
-    for name in folder.store.leftovers(folder.name):
-        aside = folder.set_aside(name, "partial")
-        _tell(f"{folder}/{name}: left half-written; set aside as {aside}")
-    present = intact(folder, "config.json", folder.read_config)
-    if present is None:
-        folder.write_config(config, identity)
-    elif present[1] != identity:
-        raise InputError(
-            f"{folder}/config.json: belongs to another run (config, data or version differ); "
-            "give another --out or move the folder away"
-        )
-    intact(folder, "failure.json", lambda: folder.read_json("failure.json"))
-    result = intact(folder, "result.json", lambda: folder.read_json("result.json"))
-    if result is not None:
-        if result.get("fingerprint") != identity:
-            raise DamagedError(f"{folder}/result.json: not the result of this run; move it away")
-        _restore_metrics(folder, result["metrics_sha256"], identity)
-    return result
+    with claim or acquire(folder, runtime.launch) as claim:
+        attempt = Attempt(config, corpus, folder, runtime, claim)
+        attempt.result = attempt.open()
+        yield attempt
 
 
-def intact(folder: RunFolder, file: str, read: Callable[[], T]) -> T | None:
-    """What ``read`` gives; None, with the file set aside, where it is damaged."""
-    try:
-        return read()
-    except DamagedError as damage:
-        set_aside(folder, file, damage)
-        return None
+class Attempt:
+    """Everything that one attempt at a run reads from and writes to the run's folder."""
 
+    def __init__(
+        self, config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime, claim: Claim
+    ) -> None:
+        self.config, self.corpus, self.runtime = config, corpus, runtime
+        self.identity = fingerprint(config, corpus.data_sha256)
+        self.result: dict[str, Any] | None = None
+        """Of the run, once it has one."""
+        self._folder, self._claim = folder, claim
+        self._saved = self._clocked = time.monotonic()
 
-def set_aside(folder: RunFolder, file: str, damage: DamagedError) -> None:
-    """Put a damaged file out of the way and say so."""
-    _tell(f"{damage}; set aside as {folder.set_aside(file)}")
+    # --- opening ---
 
-
-def _restore_metrics(folder: RunFolder, sha256: str, identity: str) -> None:
-    """The checkpoint of a run that is done still holds what metrics.jsonl held."""
-    try:
-        folder.check_metrics(sha256)
-    except DamagedError as damage:
-        if folder.has("metrics.jsonl"):
-            set_aside(folder, "metrics.jsonl", damage)
-        state = load_checkpoint(folder, identity)
-        if state is None or metrics_sha256(state.metrics) != sha256:
-            _tell(
-                f"{damage}; no checkpoint tells what was in it. The result stands; to have the curves, "
-                "too, move result.json away and launch again"
+    def open(self) -> dict[str, Any] | None:
+        """Make the folder that of the run and mend what is damaged; return its result if it has one."""
+        folder = self._folder
+        for name in folder.store.leftovers(folder.name):
+            aside = folder.set_aside(name, "partial")
+            _warn(f"{folder}/{name}: left half-written; set aside as {aside}")
+        present = self._intact("config.json", folder.read_config)
+        if present is None:
+            folder.write_config(self.config, self.identity)
+        elif present[1] != self.identity:
+            raise InputError(
+                f"{folder}/config.json: belongs to another run (config, data or version differ); "
+                "give another --out or move the folder away"
             )
-        else:
-            folder.write_metrics(state.metrics)
+        self._intact("failure.json", lambda: folder.read_json("failure.json"))
+        result = self._intact("result.json", lambda: folder.read_json("result.json"))
+        if result is not None:
+            if result.get("fingerprint") != self.identity:
+                raise DamagedError(f"{folder}/result.json: not the result of this run; move it away")
+            self._restore_metrics(result["metrics_sha256"])
+        return result
 
+    def load(self) -> TrainState | None:
+        """Return the state that an earlier attempt saved last; None if there is none."""
+        return load_checkpoint(self._folder, self.identity)
 
-def _tell(message: str) -> None:
-    warnings.warn(message, DamageWarning, stacklevel=3)
-
-
-def load(folder: RunFolder) -> Trained:
-    """The model of a run that has finished at least one epoch.
-
-    Raises:
-        InputError: the folder holds no run, or none that has got so far.
-        DamagedError: its config.json is damaged.
-    """
-    present = folder.read_config()
-    state = load_checkpoint(folder, present[1]) if present is not None else None
-    if present is None or state is None or state.epoch == 0:
-        raise InputError(
-            f"{folder}: no run folder with a finished epoch; make one with "
-            "`python -m lvae_core run CONFIG.json --out DIR`"
+    def begin(self, state: TrainState) -> None:
+        """Take back the metrics that ``state`` does not know yet, and record where this attempt starts."""
+        folder, known = self._folder, state.metrics
+        rows = self._intact("metrics.jsonl", folder.read_metrics)
+        if rows is not None and rows[: len(known)] != known and folder.has("metrics.jsonl"):
+            damage = DamagedError(f"{folder}/metrics.jsonl: damaged, not the rows of the checkpoint")
+            self._set_aside("metrics.jsonl", damage)
+        folder.write_metrics(known)
+        provenance = self._intact("provenance.json", lambda: folder.read_json("provenance.json"))
+        earlier = (provenance or {}).get("attempts", [])
+        attempt = describe_attempt(
+            from_step=state.step,
+            device=self.runtime.device,
+            threads=self.runtime.threads,
+            precision=state.precision,
+            data_sha256=self.corpus.data_sha256,
         )
-    config, _ = present
-    words = tuple(state.vocabulary)
-    unknown = next((words.index(symbol) for symbol in UNKNOWN_SYMBOLS if symbol in words), None)
-    model = TextModel(config, len(words))
-    model.load_state_dict(state.best_parameters)
-    return Trained(config, model.requires_grad_(False), Vocabulary(words, unknown))
+        folder.write_json("provenance.json", {"attempts": [*earlier, attempt]})
+
+    # --- while it runs ---
+
+    def write_metrics(self, state: TrainState) -> None:
+        """Write the rows of the finished epochs."""
+        self._folder.write_metrics(state.metrics)
+
+    def save(self, state: TrainState) -> None:
+        """Write the whole state as the folder's checkpoint."""
+        self._claim.check()
+        save_checkpoint(self._folder, state)
+        self._saved = time.monotonic()
+
+    def save_is_due(self) -> bool:
+        """Whether the last checkpoint is as old as the runtime allows."""
+        return time.monotonic() - self._saved >= self.runtime.checkpoint_seconds
+
+    def clock(self, state: TrainState, phase: Phase) -> None:
+        """Add the time since the last call to the phase that it was spent in."""
+        now = time.monotonic()
+        if phase == "train":
+            state.train_seconds += now - self._clocked
+        else:
+            state.evaluate_seconds += now - self._clocked
+        self._clocked = now
+
+    def skip_time(self) -> None:
+        """Leave out the time since the last call: the run was suspended."""
+        self._clocked = time.monotonic()
+
+    # --- closing ---
+
+    def finish(self, state: TrainState, estimates: Estimates, parameters: int) -> None:
+        """Write the result, which ends the run.
+
+        Raises:
+            DivergedError: an estimate is not finite.
+        """
+        if not all(math.isfinite(v) for entry in estimates.values() for v in entry.values()):
+            raise DivergedError("an estimate on the test split is not finite")
+        test = self.corpus.test
+        self.result = {
+            "fingerprint": self.identity,
+            "config": self.config.to_dict(),
+            "data_sha256": self.corpus.data_sha256,
+            "metrics_sha256": metrics_sha256(state.metrics),
+            "precision": state.precision,
+            "estimates": estimates,
+            "tokens": test.num_tokens,
+            "sentences": len(test),
+            "parameters": parameters,
+            "best_epoch": state.plateau.best_epoch,
+            "epochs": state.epoch,
+            "steps": state.step,
+            "train_seconds": round(state.train_seconds, 3),
+            "evaluate_seconds": round(state.evaluate_seconds, 3),
+        }
+        self._claim.check()
+        self._folder.write_json("result.json", self.result)
+        self._folder.clear_failure()
+
+    # --- mending ---
+
+    def _intact(self, file: str, read: Callable[[], T]) -> T | None:
+        """What ``read`` gives; None, with the file set aside, if it is damaged."""
+        try:
+            return read()
+        except DamagedError as damage:
+            self._set_aside(file, damage)
+            return None
+
+    def _set_aside(self, file: str, damage: DamagedError) -> None:
+        _warn(f"{damage}; set aside as {self._folder.set_aside(file)}")
+
+    def _restore_metrics(self, sha256: str) -> None:
+        """Write metrics.jsonl of a finished run anew from its checkpoint, if it is not what it was."""
+        folder = self._folder
+        try:
+            folder.check_metrics(sha256)
+        except DamagedError as damage:
+            if folder.has("metrics.jsonl"):
+                self._set_aside("metrics.jsonl", damage)
+            state = self.load()
+            if state is None or metrics_sha256(state.metrics) != sha256:
+                _warn(
+                    f"{damage}; no checkpoint tells what was in it. The result stands; to have the curves, "
+                    "too, move result.json away and launch again"
+                )
+            else:
+                folder.write_metrics(state.metrics)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DamageWarning, stacklevel=3)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lvae_core.config import RunConfig
+from lvae_core.evaluation.evaluate import EvaluationState
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.folder import (
     CHECKPOINT,
@@ -19,7 +20,9 @@ from lvae_core.run_folder.folder import (
     DamageWarning,
     RunFolder,
 )
+from lvae_core.training.optimiser import OptimiserState
 from lvae_core.training.schedule import Plateau
+from lvae_core.training.step import Memory
 
 Parameters = dict[str, Tensor]
 
@@ -28,8 +31,7 @@ Parameters = dict[str, Tensor]
 class TrainState:
     """Where a run stands between two gradient steps.
 
-    There is no random state in it: every stream is a function of the seed and of these counters. Nor is
-    there an optimiser's: plain SGD keeps nothing between steps.
+    There is no random state in it: every stream is a function of the seed and of these counters.
     """
 
     fingerprint: str
@@ -51,9 +53,12 @@ class TrainState:
     """Σ over the current epoch's sentences of (loss, nll, kl, 1)."""
     metrics: list[dict[str, Any]] = field(default_factory=list)
     """The rows of metrics.jsonl."""
-    statistics: Tensor | None = None
-    """Rows of the sentences evaluated so far of the split under way, validation or test."""
-    evaluated_batches: int = 0
+    evaluation: EvaluationState = field(default_factory=EvaluationState)
+    """Of the split that is being scored, validation or test."""
+    optimiser: OptimiserState = field(default_factory=dict)
+    """What the optimiser keeps between steps; plain SGD keeps nothing."""
+    memory: Memory = field(default_factory=dict)
+    """What the step remembers between steps."""
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
 
@@ -67,12 +72,20 @@ class TrainState:
 
     def to_dict(self) -> dict[str, Any]:
         """Tensors and plain values only, as ``torch.load(weights_only=True)`` admits."""
-        return {**self.__dict__, "plateau": asdict(self.plateau)}
+        parts = {"plateau": vars(self.plateau), "evaluation": vars(self.evaluation)}
+        return {**vars(self), **{name: dict(part) for name, part in parts.items()}}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> TrainState:
-        """The inverse of :meth:`to_dict`. Raises TypeError where the fields are not its own."""
-        return TrainState(**{**values, "plateau": Plateau(**values["plateau"])})
+        """The inverse of :meth:`to_dict`. Raises an error unless the fields are its own."""
+        values = dict(values)
+        if "evaluated_batches" in values:  # a checkpoint from before evaluation had a state of its own
+            values["evaluation"] = {
+                "batches": values.pop("evaluated_batches"),
+                "statistics": values.pop("statistics"),
+            }
+        plateau, evaluation = Plateau(**values["plateau"]), EvaluationState(**values["evaluation"])
+        return TrainState(**{**values, "plateau": plateau, "evaluation": evaluation})
 
 
 def copy_parameters(model: TextModel) -> Parameters:

@@ -1,59 +1,79 @@
-"""Plain SGD on clipped gradients: it has no state, so a checkpoint needs none."""
+"""The contract of a training step, and the step that moves all parameters together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn import Parameter
+from lvae_core.config import RunConfig
+from lvae_core.data.batches import Batch
+from lvae_core.data.corpus import Corpus
+from lvae_core.model.text_model import TextModel
+from lvae_core.training.objective import Objective, objective
+from lvae_core.training.optimiser import Optimiser
 
-from lvae_core.model.layers.precision import in_blocks
+Memory = dict[str, Any]
+"""What a step remembers: plain values (numbers, text, lists of them), saved in every checkpoint."""
 
 
-def descend(parameters: Iterable[Parameter], learning_rate: float, max_grad_norm: float) -> None:
-    """One step down the gradients, which are spent thereby.
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """What a step works on: a model on its device, the optimiser of its parameters, config and data."""
 
-    Args:
-        parameters: each with its gradient, which may be sparse along the first dimension, or rounded to
-            another dtype than the parameter's.
-        learning_rate: of the step.
-        max_grad_norm: the 2-norm of all gradients together is scaled down to this; 0: no clipping.
+    model: TextModel
+    optimiser: Optimiser
+    config: RunConfig
+    corpus: Corpus
+
+    def differentiate(self, batch: Batch, *, kl_weight: float, step: int, inner: int = 0) -> Objective:
+        """Compute the objective on a batch and add its gradients to those of the parameters."""
+        terms = objective(self.model, batch, self.config, kl_weight=kl_weight, step=step, inner=inner)
+        terms.loss.backward()  # type: ignore[no-untyped-call]
+        return Objective(terms.loss.detach(), terms.nll, terms.kl)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where training stands, as a step reads it."""
+
+    step: int
+    """Number of the step in the run, from 0."""
+    kl_weight: float
+    """β."""
+    learning_rate: float
+
+
+class Step(ABC):
+    """A way to train on one batch.
+
+    The contract:
+
+    - A step depends on the parameters, the optimiser's state, the memory, the moment and the batch alone.
+      It begins and ends without gradients. A run may be stopped after any step.
+    - Between steps it remembers only what it puts into the memory, a dictionary that starts empty.
+    - Batches that it chooses itself come from the stream "step" with the number of the step as first index;
+      noise of its inner updates comes from ``differentiate(..., inner=1, 2, …)``.
     """
-    parameters = list(parameters)
-    gradients = [_gradient(parameter) for parameter in parameters]
-    with torch.no_grad():
-        rate = parameters[0].new_full((), learning_rate)
-        if max_grad_norm > 0:
-            norm = torch.linalg.vector_norm(torch.cat([_norms(gradient) for gradient in gradients]))
-            rate *= (max_grad_norm / (norm + 1e-6)).clamp(max=1.0)  # as torch's clip_grad_norm_ has it
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if gradient.is_sparse:
-                parameter.index_add_(0, gradient.indices()[0], gradient.values() * -rate)
-                continue
-            for values, part in in_blocks(parameter, gradient):
-                values.addcmul_(part, rate, value=-1)  # one pass over both, no scaled gradient stored
-    for parameter in parameters:
-        parameter.grad = None
+
+    @abstractmethod
+    def take(self, learner: Learner, batch: Batch, moment: Moment, memory: Memory) -> Objective:
+        """Train on ``batch`` and return the objective that its epoch's means count, without gradients."""
+
+    def end_epoch(self, learner: Learner, memory: Memory) -> dict[str, float]:
+        """Decide what follows from the epoch that has just been validated.
+
+        Returns:
+            What to add to the epoch's row of metrics.
+        """
+        return {}
 
 
-def _gradient(parameter: Parameter) -> Tensor:
-    gradient = parameter.grad
-    assert gradient is not None, "every parameter takes part in the loss"
-    return gradient.coalesce() if gradient.is_sparse else gradient
+class JointStep(Step):
+    """One gradient step of all parameters together."""
 
-
-def _norms(gradient: Tensor) -> Tensor:
-    """Norms of parts of a gradient that together are all of it, in float32 at least.
-
-    Of a rounded one they are as rounded, each on its own: with hundreds of them the errors are averaged
-    away, where a conversion of all its numbers would take longer than their norm.
-    """
-    numbers = gradient.values() if gradient.is_sparse else gradient
-    norms: Tensor
-    if numbers.dtype == torch.promote_types(numbers.dtype, torch.float32):
-        norms = torch.linalg.vector_norm(numbers).unsqueeze(0)
-    else:
-        within = min(range(numbers.dim()), key=numbers.stride)
-        norms = torch.linalg.vector_norm(numbers, dim=within).flatten().float()
-    return norms
+    def take(self, learner: Learner, batch: Batch, moment: Moment, memory: Memory) -> Objective:
+        """Take the step."""
+        terms = learner.differentiate(batch, kl_weight=moment.kl_weight, step=moment.step)
+        learner.optimiser.step(moment.learning_rate)
+        return terms

@@ -5,31 +5,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from lvae_core.config import RunConfig
-from lvae_core.data.batches import collate, epoch_order, eval_order
-from lvae_core.data.corpus import Corpus, Split
+from lvae_core.data.batches import collate, epoch_order
+from lvae_core.data.corpus import Corpus
+from lvae_core.evaluation.evaluate import Estimates, Evaluation, EvaluationState
 from lvae_core.evaluation.latent import latent_estimates
-from lvae_core.evaluation.likelihood import likelihood_estimates, sentence_statistics
-from lvae_core.identity import fingerprint
 from lvae_core.model.layers.precision import compute_in, resolve
-from lvae_core.model.text_model import TextModel
-from lvae_core.run_folder.claims import Claim, acquire
-from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
-from lvae_core.training.attempt import intact, open_run, set_aside
+from lvae_core.run_folder.claims import Claim
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.training.attempt import Attempt, Phase, open_attempt
 from lvae_core.training.failures import DivergedError
-from lvae_core.training.objective import objective
-from lvae_core.training.provenance import describe_attempt
+from lvae_core.training.parts import STEPS, make_learner
 from lvae_core.training.runtime import Progress, Runtime, give_back_spare_memory, set_arithmetic
 from lvae_core.training.schedule import Plateau, kl_weight
-from lvae_core.training.state import TrainState, copy_parameters, load_checkpoint, save_checkpoint
-from lvae_core.training.step import descend
+from lvae_core.training.state import TrainState, copy_parameters
+from lvae_core.training.step import Moment
 
 EXPLODED = 10.0
-"""A mean training loss this many times that of guessing every word is the end of a run."""
+"""A run ends if its mean training loss is this many times that of guessing every word."""
 
 
 def execute(
@@ -61,11 +58,9 @@ def execute(
         DamagedError: the folder's result.json is that of another run.
         OSError: the storage failed; what has been saved so far is whole.
     """
-    identity = fingerprint(config, corpus.data_sha256)
-    with claim or acquire(folder, runtime.launch) as claim:
-        result = open_run(folder, config, identity)
-        if result is None:
-            run = _Run(config, corpus, folder, runtime, identity, claim)
+    with open_attempt(config, corpus, folder, runtime, claim) as attempt:
+        if attempt.result is None:
+            run = _Run(attempt)
             try:
                 yield from run.train()
                 yield from run.evaluate()
@@ -73,50 +68,45 @@ def execute(
                 # Raised at a yield and nowhere else, where the state is whole.
                 run.save()
                 raise
-            result = folder.read_json("result.json") or {}
+    result = attempt.result or {}
     yield Progress(phase="done", epoch=result["epochs"], step=result["steps"], fraction=1.0)
 
 
 class _Run:
-    """A run in this process: the model on its device and the state that is saved."""
+    """A run in this process: the model on its device, and the state that is saved."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        corpus: Corpus,
-        folder: RunFolder,
-        runtime: Runtime,
-        identity: str,
-        claim: Claim,
-    ) -> None:
-        self.config, self.corpus, self.folder, self.runtime = config, corpus, folder, runtime
-        self.claim = claim
-        set_arithmetic(config, runtime)
-        self.model = TextModel(config, len(corpus.vocabulary)).to(runtime.device)
-        self.batches_per_epoch = math.ceil(len(corpus.train) / config.batch_size)
-        self.state = load_checkpoint(folder, identity) or TrainState(
-            fingerprint=identity,
-            precision=resolve(config.precision, runtime.device),
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.config, self.corpus, self.runtime = attempt.config, attempt.corpus, attempt.runtime
+        set_arithmetic(self.config, self.runtime)
+        self.learner = make_learner(self.config, self.corpus, self.runtime.device)
+        self.model = self.learner.model
+        self.step = STEPS[self.config.step]()
+        self.batches_per_epoch = math.ceil(len(self.corpus.train) / self.config.batch_size)
+        self.state = attempt.load() or TrainState(
+            fingerprint=attempt.identity,
+            precision=resolve(self.config.precision, self.runtime.device),
             parameters=copy_parameters(self.model),
             best_parameters=copy_parameters(self.model),
-            plateau=Plateau(config.learning_rate),
-            vocabulary=list(corpus.vocabulary.words),
+            plateau=Plateau(self.config.learning_rate),
+            vocabulary=list(self.corpus.vocabulary.words),
         )
         self.model.load_state_dict(self.state.parameters)
-        self._phase: Literal["train", "evaluate"] = "train"
-        self._saved = self._reported = self._clocked = time.monotonic()
-        self._take_back_metrics()
-        self._write_provenance()
+        self.learner.optimiser.load(self.state.optimiser)
+        self._phase: Phase = "train"
+        self._reported = time.monotonic()
+        attempt.begin(self.state)
 
     def train(self) -> Iterator[Progress]:
         """Epochs until the last, each ended by a validation and a row of metrics."""
-        state, runtime = self.state, self.runtime
+        state = self.state
         while not state.finished_training(self.config):
             yield from self._train_epoch()
             row = yield from self._validate()
             # In this order, so that what a checkpoint knows is always in the metrics, too.
-            self.folder.write_metrics(state.metrics)
-            if state.epoch % runtime.checkpoint_epochs == 0 or state.finished_training(self.config):
+            self.attempt.write_metrics(state)
+            last = state.finished_training(self.config)
+            if last or state.epoch % self.runtime.checkpoint_epochs == 0:
                 self.save()
             yield from self._report(row)
 
@@ -126,20 +116,19 @@ class _Run:
         lengths = self.corpus.train.lengths
         order = epoch_order(lengths, config.batch_size, config.batching, config.seed, state.epoch)
         while state.batch < len(order) and not 0 < config.max_steps <= state.step:
-            self._step(order[state.batch])
+            self._take_step(order[state.batch])
             if self._due():
                 yield from self._report()
         self._check_finite()
         self._check_bounded()
 
-    def _step(self, indices: Any) -> None:
+    def _take_step(self, indices: Any) -> None:
         config, state = self.config, self.state
         batch = collate(self.corpus.train, indices).to(self.runtime.device)
         beta = kl_weight(config, state.step, self.batches_per_epoch)
-        terms = objective(self.model, batch, config, kl_weight=beta, step=state.step)
-        terms.loss.backward()  # type: ignore[no-untyped-call]
-        descend(self.model.parameters(), state.plateau.learning_rate, config.max_grad_norm)
-        means = torch.stack([terms.loss.detach(), terms.nll, terms.kl, torch.ones_like(terms.kl)])
+        moment = Moment(state.step, beta, state.plateau.learning_rate)
+        terms = self.step.take(self.learner, batch, moment, state.memory)
+        means = torch.stack([terms.loss, terms.nll, terms.kl, torch.ones_like(terms.kl)])
         state.sums = state.sums.to(means.device) + means.double() * len(indices)
         state.batch += 1
         state.step += 1
@@ -147,7 +136,16 @@ class _Run:
     def _validate(self) -> Generator[Progress, None, dict[str, Any]]:
         """Score the epoch that has just been trained; returns its row of metrics."""
         config, state = self.config, self.state
-        scores = yield from self._estimate(self.corpus.valid, "valid", config.valid_samples)
+        evaluation = Evaluation(
+            self.model,
+            self.corpus.valid,
+            config,
+            state.evaluation,
+            split_name="valid",
+            samples=config.valid_samples,
+            rough=state.precision,
+        )
+        scores = yield from self._score(evaluation)
         beta = kl_weight(config, state.step, self.batches_per_epoch)
         row = self._metrics_row(scores, beta)
         if not math.isfinite(row["valid_ppl"]):
@@ -157,11 +155,13 @@ class _Run:
         row["best_ppl"] = state.plateau.best
         if state.plateau.best_epoch == row["epoch"]:
             state.best_parameters = copy_parameters(self.model)
+        # Once for every epoch: nothing is yielded between here and the next epoch's number.
+        row |= self.step.end_epoch(self.learner, state.memory)
         state.metrics.append(row)
         state.epoch, state.batch, state.sums = row["epoch"], 0, torch.zeros_like(state.sums)
         return row
 
-    def _metrics_row(self, scores: dict[str, dict[str, float]], beta: float) -> dict[str, Any]:
+    def _metrics_row(self, scores: Estimates, beta: float) -> dict[str, Any]:
         config, state = self.config, self.state
         loss, nll, kl = (state.sums[:3] / state.sums[3]).tolist()
         name = "nll" if config.encoder == "none" else "nll_elbo"
@@ -183,88 +183,44 @@ class _Run:
         config, test = self.config, self.corpus.test
         self._phase = "evaluate"
         self.model.load_state_dict(self.state.best_parameters)
-        estimates = yield from self._estimate(test, "test", config.iw_samples)
-        estimates |= latent_estimates(self.model, test, config)
-        self._clock()
-        self._write_result(estimates)
-
-    def _estimate(
-        self, split: Split, name: str, samples: int
-    ) -> Generator[Progress, None, dict[str, dict[str, float]]]:
-        """The likelihood estimates of a split, begun where the state says an earlier attempt stopped."""
-        config, state = self.config, self.state
-        batches = len(eval_order(split.lengths, config.eval_batch_size))
-        for rows in sentence_statistics(
+        evaluation = Evaluation(
             self.model,
-            split,
+            test,
             config,
-            split_name=name,
-            samples=samples,
-            start=state.evaluated_batches,
-            rough=state.precision,
-        ):
-            earlier = state.statistics
-            state.statistics = rows if earlier is None else torch.cat([earlier, rows])
-            state.evaluated_batches += 1
+            self.state.evaluation,
+            split_name="test",
+            samples=config.iw_samples,
+            rough=self.state.precision,
+        )
+        estimates = yield from self._score(evaluation)
+        estimates |= latent_estimates(self.model, test, config)
+        self.attempt.clock(self.state, self._phase)
+        parameters = sum(p.numel() for p in self.model.parameters())
+        self.attempt.finish(self.state, estimates, parameters)
+
+    def _score(self, evaluation: Evaluation) -> Generator[Progress, None, Estimates]:
+        """Carry an evaluation to its end, from where an earlier attempt stopped."""
+        for done in evaluation.score():
             give_back_spare_memory()
             if self._due():
-                done = state.evaluated_batches / batches
                 yield from self._report(fraction=done if self._phase == "evaluate" else None)
-        assert state.statistics is not None, "a split has at least one sentence"
-        estimates = likelihood_estimates(state.statistics, split.num_tokens, config)
-        state.statistics, state.evaluated_batches = None, 0
+        estimates = evaluation.estimates()
+        self.state.evaluation = EvaluationState()
         return estimates
 
-    def _write_result(self, estimates: dict[str, Any]) -> None:
-        state, test = self.state, self.corpus.test
-        if not all(math.isfinite(v) for entry in estimates.values() for v in entry.values()):
-            raise DivergedError("an estimate on the test split is not finite")
-        result = {
-            "fingerprint": self.state.fingerprint,
-            "config": self.config.to_dict(),
-            "data_sha256": self.corpus.data_sha256,
-            "metrics_sha256": metrics_sha256(state.metrics),
-            "precision": state.precision,
-            "estimates": estimates,
-            "tokens": test.num_tokens,
-            "sentences": len(test),
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "best_epoch": state.plateau.best_epoch,
-            "epochs": state.epoch,
-            "steps": state.step,
-            "train_seconds": round(state.train_seconds, 3),
-            "evaluate_seconds": round(state.evaluate_seconds, 3),
-        }
-        self.claim.check()
-        self.folder.write_json("result.json", result)
-        self.folder.clear_failure()
-
     def save(self) -> None:
-        """Write the whole state as the folder's checkpoint."""
-        self._clock()
+        """Bring the state up to date and save it."""
+        self.attempt.clock(self.state, self._phase)
         if self._phase == "train":  # in evaluation the model holds the best parameters instead
             self.state.parameters = copy_parameters(self.model)
+            self.state.optimiser = self.learner.optimiser.state()
         self.state.sums = self.state.sums.cpu()
-        self.claim.check()
-        save_checkpoint(self.folder, self.state)
-        self._saved = time.monotonic()
+        self.attempt.save(self.state)
 
     def _due(self) -> bool:
         """Whether it is time to report or to save."""
-        now = time.monotonic()
-        return now - self._reported >= self.runtime.progress_seconds or self._save_due(now)
-
-    def _save_due(self, now: float) -> bool:
-        return now - self._saved >= self.runtime.checkpoint_seconds
-
-    def _clock(self) -> None:
-        """Add the time since the last call to the phase that it was spent in."""
-        now = time.monotonic()
-        if self._phase == "train":
-            self.state.train_seconds += now - self._clocked
-        else:
-            self.state.evaluate_seconds += now - self._clocked
-        self._clocked = now
+        since = time.monotonic() - self._reported
+        return since >= self.runtime.progress_seconds or self.attempt.save_is_due()
 
     def _check_finite(self) -> None:
         if not bool(torch.isfinite(self.state.sums).all()):
@@ -289,12 +245,12 @@ class _Run:
         """Yield where the run stands: a point at which it may be closed, so its state must be good."""
         state, config = self.state, self.config
         self._check_finite()
-        if self._save_due(time.monotonic()):
+        if self.attempt.save_is_due():
             self.save()
         if fraction is None:
             steps = config.max_epochs * self.batches_per_epoch
             fraction = min(1.0, state.step / min(steps, config.max_steps or steps))
-        self._clock()
+        self.attempt.clock(state, self._phase)
         yield Progress(
             phase=self._phase,
             epoch=state.epoch,
@@ -302,27 +258,5 @@ class _Run:
             fraction=fraction,
             metrics=metrics,
         )
-        # Time in which the run was suspended is not its own.
-        self._clocked = self._reported = time.monotonic()
-
-    def _take_back_metrics(self) -> None:
-        """Write the rows of the checkpoint; later ones will come again."""
-        rows, known = intact(self.folder, "metrics.jsonl", self.folder.read_metrics), self.state.metrics
-        if rows is not None and rows[: len(known)] != known and self.folder.has("metrics.jsonl"):
-            damage = DamagedError(f"{self.folder}/metrics.jsonl: damaged, not the rows of the checkpoint")
-            set_aside(self.folder, "metrics.jsonl", damage)
-        self.folder.write_metrics(known)
-
-    def _write_provenance(self) -> None:
-        provenance = intact(
-            self.folder, "provenance.json", lambda: self.folder.read_json("provenance.json")
-        )
-        earlier = (provenance or {}).get("attempts", [])
-        attempt = describe_attempt(
-            from_step=self.state.step,
-            device=self.runtime.device,
-            threads=self.runtime.threads,
-            precision=self.state.precision,
-            data_sha256=self.corpus.data_sha256,
-        )
-        self.folder.write_json("provenance.json", {"attempts": [*earlier, attempt]})
+        self.attempt.skip_time()
+        self._reported = time.monotonic()

@@ -17,10 +17,9 @@ from lvae_core.data.corpus import Corpus, Split
 from lvae_core.evaluation.latent import latent_estimates
 from lvae_core.evaluation.likelihood import sentence_statistics
 from lvae_core.model.layers.precision import compute_in, resolve
-from lvae_core.model.text_model import TextModel
-from lvae_core.training.objective import objective
+from lvae_core.training.parts import STEPS, make_learner
 from lvae_core.training.runtime import CONTEXT_BYTES, Runtime, set_arithmetic
-from lvae_core.training.step import descend
+from lvae_core.training.step import Memory, Moment
 from sweeps.packing.choose import Sample
 
 _QUANTILES = (0.5, 0.17, 0.83)
@@ -36,7 +35,10 @@ class Probe:
     def __init__(self, config: RunConfig, corpus: Corpus, *, device: str, threads: int) -> None:
         self._config, self._corpus, self._device = config, corpus, device
         set_arithmetic(config, Runtime(device=device, threads=threads))
-        self._model = TextModel(config, len(corpus.vocabulary)).to(device)
+        self._learner = make_learner(config, corpus, device)
+        self._model = self._learner.model
+        self._way = STEPS[config.step]()
+        self._remembered: Memory = {}
         self._precision = resolve(config.precision, device)
         self._step = 0
         self._before = self._outside()
@@ -49,12 +51,12 @@ class Probe:
         for at in _QUANTILES:
             self._train(self._batch(at))
         longest = _longest(test, config.eval_batch_size)
-        positions = len(longest) * int(test.lengths[longest].max()) * self._group
+        positions = len(longest) * int(test.lengths[longest].max()) * self._config.group
         # As many draws of whole batches as are ever computed at once ...
         draws = min(config.iw_samples, max(2, -(-config.eval_chunk_tokens // positions)))
         self._score(test, longest, replace(config, iw_samples=draws, iw_exact_samples=0))
         # ... and of one sentence.
-        draws = -(-config.eval_chunk_tokens // (self._group * int(test.lengths[longest[-1]])))
+        draws = -(-config.eval_chunk_tokens // (self._config.group * int(test.lengths[longest[-1]])))
         draws = min(config.iw_samples, max(2, config.iw_exact_samples + 1, draws))
         self._score(test, longest[-1:], replace(config, iw_samples=draws))
         some = np.linspace(0, len(test) - 1, min(len(test), _LATENT_SENTENCES)).astype(np.int64)
@@ -76,16 +78,12 @@ class Probe:
         evaluate = _rate(self._score_for_ever(), seconds, 1, now, self._wait)
         return Sample(self._memory(), train, evaluate)
 
-    @property
-    def _group(self) -> int:
-        return self._config.num_samples if self._config.averaging == "hidden" else 1
-
     def _middle(self) -> np.ndarray:
         """Test sentences of middling length, enough of them to compute as much at once as a run does."""
         config, lengths = self._config, self._corpus.test.lengths
         order = np.argsort(lengths, kind="stable")
         start = len(order) // 2
-        draws = self._group * (1 if config.encoder == "none" else config.iw_samples)
+        draws = self._config.group * (1 if config.encoder == "none" else config.iw_samples)
         sentences = config.eval_chunk_tokens // (draws * int(lengths[order[start]]))
         return order[start : start + min(config.eval_batch_size, max(1, sentences))]
 
@@ -100,9 +98,8 @@ class Probe:
         config = self._config
         compute_in(self._model, self._precision)
         batch = collate(self._corpus.train, indices).to(self._device)
-        terms = objective(self._model, batch, config, kl_weight=1.0, step=self._step)
-        terms.loss.backward()  # type: ignore[no-untyped-call]
-        descend(self._model.parameters(), config.learning_rate, config.max_grad_norm)
+        moment = Moment(self._step, 1.0, config.learning_rate)
+        self._way.take(self._learner, batch, moment, self._remembered)
         self._step += 1
         return int(self._corpus.train.lengths[indices].sum())
 

@@ -219,11 +219,11 @@ import sys
 import numpy as np
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.data.corpus import Corpus, Split
+from lvae_core.data.vocabulary import Vocabulary
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.storage.store import open_store
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from lvae_core.data.vocabulary import Vocabulary
 import json
 place, name, delay = sys.argv[1], sys.argv[2], float(sys.argv[3])
 given = json.load(sys.stdin)

@@ -17,8 +17,8 @@ from lvae_core.model.layers.precision import compute_in
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.folder import reproducible
 from lvae_core.training.objective import objective
+from lvae_core.training.parts import make_optimiser
 from lvae_core.training.runtime import Runtime, set_arithmetic
-from lvae_core.training.step import descend
 from lvae_core.training.trainer import execute
 
 from .. import tiny
@@ -48,7 +48,7 @@ def step(model: TextModel, config, batch: Batch, number: int = 0) -> torch.Tenso
     """One gradient step as the trainer takes it."""
     terms = objective(model, batch, config, kl_weight=0.5, step=number)
     terms.loss.backward()
-    descend(model.parameters(), config.learning_rate, config.max_grad_norm)
+    make_optimiser(model, config).step(config.learning_rate)
     return terms.loss.detach()
 
 

@@ -5,7 +5,9 @@ import torch
 from torch.nn import Parameter
 
 from lvae_core.model.layers import precision
-from lvae_core.training import step as optimiser
+from lvae_core.training.optimiser import SGD
+
+from .. import tiny
 
 
 def of(values: torch.Tensor, gradient: torch.Tensor) -> Parameter:
@@ -40,7 +42,8 @@ def test_a_step_follows_the_formula(block, limit, rounded, monkeypatch):
     norm = torch.cat([g.flatten() for g in gradients]).norm()
     scale = min(1.0, limit / float(norm)) if limit else 1.0
     assert (scale < 1) == (limit == 1.5)
-    optimiser.descend(parameters, 0.5, limit)
+    named = [(str(number), parameter) for number, parameter in enumerate(parameters)]
+    SGD(named, tiny.config(max_grad_norm=limit)).step(0.5)
     # The norms of rounded gradients are rounded, each by 2^-9 of itself at most.
     rtol = 2**-9 if rounded and scale < 1 else 1e-5
     for parameter, old, gradient in zip(parameters, before, gradients, strict=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lvae_core.evaluation.evaluate import EvaluationState
 from lvae_core.run_folder.folder import DamageWarning
 from lvae_core.training.schedule import Plateau
 from lvae_core.training.state import TrainState, copy_parameters, load_checkpoint, save_checkpoint
@@ -30,8 +31,9 @@ def some_state() -> TrainState:
         step=99,
         sums=torch.tensor([1.0, 1 / 3, 2.5, 4.0], dtype=torch.float64),
         metrics=[{"epoch": 1, "valid_ppl": 0.1 + 0.2}],
-        statistics=torch.arange(14, dtype=torch.float64).view(2, 7) / 3,
-        evaluated_batches=1,
+        evaluation=EvaluationState(1, torch.arange(14, dtype=torch.float64).view(2, 7) / 3),
+        optimiser={"output.weight": {"steps": 3, "first": torch.ones(2), "second": torch.zeros(2)}},
+        memory={"aggressive": True, "information": [0.5, 0.9]},
         train_seconds=1.25,
         evaluate_seconds=0.5,
     )
@@ -41,6 +43,8 @@ def assert_equal(actual, expected) -> None:
     if isinstance(expected, torch.Tensor):
         assert actual.dtype is expected.dtype
         assert torch.equal(actual, expected)
+    elif isinstance(expected, EvaluationState):
+        assert_equal(vars(actual), vars(expected))
     elif isinstance(expected, dict):
         assert actual.keys() == expected.keys()
         for key in expected:
@@ -65,9 +69,25 @@ def test_a_state_at_its_start_comes_back(tmp_path):
     state = TrainState("f" * 64, {}, {}, Plateau(1.0), [])
     save_checkpoint(tiny.folder(tmp_path), state)
     loaded = load_checkpoint(tiny.folder(tmp_path))
-    assert loaded.statistics is None
+    assert loaded.evaluation == EvaluationState()
+    assert loaded.optimiser == loaded.memory == {}
     assert loaded.plateau == Plateau(1.0)  # whose best is infinite
     assert_equal(loaded.sums, torch.zeros(4, dtype=torch.float64))
+
+
+def test_a_checkpoint_from_before_the_slots_of_steps_and_optimisers_loads(tmp_path):
+    folder, state = tiny.folder(tmp_path), some_state()
+    values = state.to_dict()
+    evaluation = values.pop("evaluation")
+    for slot in ("optimiser", "memory"):
+        values.pop(slot)
+    older = {"statistics": evaluation["statistics"], "evaluated_batches": evaluation["batches"]}
+    folder.write_checkpoint(saved(values | older))
+    loaded = load_checkpoint(folder)
+    assert_equal(loaded.evaluation, state.evaluation)
+    assert_equal(loaded.parameters, state.parameters)
+    assert loaded.optimiser == loaded.memory == {}
+    assert loaded.step == 99
 
 
 def test_states_do_not_share_their_beginnings():

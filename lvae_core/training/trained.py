@@ -1,0 +1,32 @@
+"""A trained run from its folder, ready to generate."""
+
+from __future__ import annotations
+
+from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS, Vocabulary
+from lvae_core.errors import InputError
+from lvae_core.evaluation.generate import Trained
+from lvae_core.model.text_model import TextModel
+from lvae_core.run_folder.folder import RunFolder
+from lvae_core.training.state import load_checkpoint
+
+
+def load(folder: RunFolder) -> Trained:
+    """Load the model of a run that has finished at least one epoch.
+
+    Raises:
+        InputError: the folder holds no run, or one without a finished epoch.
+        DamagedError: its config.json is damaged.
+    """
+    present = folder.read_config()
+    state = load_checkpoint(folder, present[1]) if present is not None else None
+    if present is None or state is None or state.epoch == 0:
+        raise InputError(
+            f"{folder}: no run folder with a finished epoch; make one with "
+            "`python -m lvae_core run CONFIG.json --out DIR`"
+        )
+    config, _ = present
+    words = tuple(state.vocabulary)
+    unknown = next((words.index(symbol) for symbol in UNKNOWN_SYMBOLS if symbol in words), None)
+    model = TextModel(config, len(words))
+    model.load_state_dict(state.best_parameters)
+    return Trained(config, model.requires_grad_(False), Vocabulary(words, unknown))
