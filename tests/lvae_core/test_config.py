@@ -190,3 +190,13 @@ def test_canonical_json_is_one_text_for_one_value():
     assert canonical_json({"b": 1.5, "a": [True, None, "é"]}) == '{"a":[true,null,"\\u00e9"],"b":1.5}'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"a": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("averaging", "num_samples", "draws", "group"),
+    [("none", 0, 1, 1), ("loss", 1, 1, 1), ("loss", 5, 5, 1), ("hidden", 1, 1, 1), ("hidden", 5, 1, 5)],
+)
+def test_samples_are_draws_of_groups(averaging, num_samples, draws, group):
+    encoder = "none" if averaging == "none" else "lstm"
+    config = RunConfig(encoder=encoder, averaging=averaging, num_samples=num_samples)
+    assert (config.draws, config.group) == (draws, group)

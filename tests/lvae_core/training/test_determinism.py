@@ -31,6 +31,7 @@ CASES = [
     ("lstm-lm", "standard", {}),
     ("lstm-vae", "standard", {"word_dropout": 0.2}),
     ("lstm-vae-avg", "inputless", {"batching": "shuffled"}),
+    ("lstm-vae", "standard", {"optimiser": "adam", "learning_rate": 0.03}),
 ]
 
 

@@ -9,7 +9,10 @@ import torch
 from lvae_core.data.batches import collate, epoch_order
 from lvae_core.training.objective import objective
 from lvae_core.training.parts import OPTIMISERS, STEPS, make_learner
-from lvae_core.training.step import Learner, Memory, Moment
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.state import load_checkpoint
+from lvae_core.training.step import JointStep, Learner, Memory, Moment
+from lvae_core.training.trainer import execute
 
 from .. import tiny
 
@@ -96,6 +99,33 @@ def test_nothing_depends_on_global_randomness(name):
         learner = make_learner(config_of(name), CORPUS, "cpu")
         results.append(train(learner, {}, range(3)))
     assert results[0] == results[1]
+
+
+class Counting(JointStep):
+    """Remembers its steps and the ends of epochs, and tells the metrics."""
+
+    def take(self, learner, batch, moment, memory):
+        memory["steps"] = [*memory.get("steps", []), moment.step]
+        return super().take(learner, batch, moment, memory)
+
+    def end_epoch(self, learner, memory):
+        memory["ends"] = memory.get("ends", 0) + 1
+        return {"ends": memory["ends"]}
+
+
+@pytest.mark.parametrize("stops", [1, 2])
+def test_memory_is_saved_and_epochs_end_once_however_often_a_run_is_stopped(stops, tmp_path, monkeypatch):
+    monkeypatch.setitem(STEPS, "joint", Counting)
+    config = config_of("joint", max_epochs=3, iw_samples=3, mi_samples=2)
+    folder = tiny.folder(tmp_path)
+    while not folder.has("result.json"):
+        run = execute(config, CORPUS, folder, Runtime(progress_seconds=0))
+        for _ in range(stops):
+            next(run, None)
+        run.close()
+    memory = load_checkpoint(folder).memory
+    assert memory == {"steps": list(range(9)), "ends": 3}
+    assert [row["ends"] for row in folder.read_metrics()] == [1, 2, 3]
 
 
 def test_inner_updates_have_noise_of_their_own():

@@ -1,0 +1,245 @@
+"""What a run writes into its folder, refuses, mends and records."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lvae_core.errors import InputError
+from lvae_core.identity import fingerprint
+from lvae_core.model.text_model import TextModel
+from lvae_core.run_folder.digests import unseal
+from lvae_core.run_folder.estimates import ESTIMATES
+from lvae_core.run_folder.folder import DamagedError, DamageWarning, RunFolder, reproducible
+from lvae_core.training.failures import DivergedError
+from lvae_core.training.runtime import Runtime, check_device
+from lvae_core.training.state import load_checkpoint
+from lvae_core.training.trainer import execute
+
+from .. import tiny
+from .runs import CORPUS, OFTEN, run, sentences_of, short
+
+# --- what is written ---
+
+RESULT = {
+    "fingerprint", "config", "data_sha256", "precision", "estimates", "tokens", "sentences", "parameters",
+    "best_epoch", "epochs", "steps", "train_seconds", "evaluate_seconds", "metrics_sha256",
+}  # fmt: skip
+OF_LATENT = {"nll_elbo", "ppl_elbo", "nll_iw", "ppl_iw", "kl", "mi", "au"}
+ESTIMATES_OF = {
+    "lstm-lm": {"nll", "ppl"},
+    "lstm-vae": OF_LATENT,
+    "lstm-vae-avg": OF_LATENT | {"nll_joint", "ppl_joint", "nll_iw_joint", "ppl_iw_joint"},
+}
+ROW = {"epoch", "step", "learning_rate", "train_loss", "train_nll", "valid_nll", "valid_ppl", "best_ppl"}
+
+
+@pytest.mark.parametrize("setting", tiny.SETTINGS)
+@pytest.mark.parametrize("system", tiny.SYSTEMS)
+def test_result_and_metrics_have_the_documented_fields(system, setting, tmp_path):
+    config, folder = short(system, setting=setting), tiny.folder(tmp_path)
+    run(config, folder)
+    result = folder.read_json("result.json")
+    assert result.keys() == RESULT
+    assert result["fingerprint"] == fingerprint(config, CORPUS.data_sha256)
+    assert result["config"] == json.loads(json.dumps(config.to_dict()))
+    assert result["tokens"] == sum(map(len, sentences_of(CORPUS.test)))
+    assert result["sentences"] == 4
+    assert result["estimates"].keys() == ESTIMATES_OF[system]
+    assert result["estimates"].keys() <= ESTIMATES.keys()
+    sampled = ESTIMATES_OF[system] - {"nll", "ppl", "kl", "au"}
+    for name, entry in result["estimates"].items():
+        assert entry.keys() == ({"value", "stderr"} if name in sampled else {"value"}), name
+        assert "stderr" not in entry or entry["stderr"] > 0
+    model = TextModel(config, len(CORPUS.vocabulary))
+    assert result["parameters"] == sum(p.numel() for p in model.parameters())
+    latent = set() if system == "lstm-lm" else {"kl_weight", "train_kl", "valid_kl"}
+    for row in folder.read_metrics():
+        assert row.keys() == ROW | latent
+    assert folder.read_json("config.json") == {
+        "fingerprint": result["fingerprint"],
+        "config": result["config"],
+    }
+    assert folder.store.names("run") == [
+        "checkpoint.previous.pt", "checkpoint.pt", "config.json", "metrics.jsonl", "provenance.json",
+        "result.json",
+    ]  # fmt: skip
+    metrics = folder.store.read("run/metrics.jsonl")
+    assert result["metrics_sha256"] == hashlib.sha256(metrics).hexdigest()
+
+
+def test_provenance_lists_every_attempt(tmp_path):
+    folder = tiny.folder(tmp_path)
+    for _ in range(3):
+        attempt = execute(short(), CORPUS, folder, OFTEN)
+        next(attempt)
+        attempt.close()
+    attempts = folder.read_json("provenance.json")["attempts"]
+    # Each was closed after a step.
+    assert [attempt["from_step"] for attempt in attempts] == [0, 1, 2]
+    for attempt in attempts:
+        assert attempt["data_sha256"] == CORPUS.data_sha256
+        assert attempt["versions"]["torch"] == torch.__version__
+        assert attempt["threads"] == 1
+        assert attempt["device"] == "cpu"
+        assert attempt["commit"] == "unknown" or len(attempt["commit"]) == 40
+
+
+def test_damaged_provenance_is_told_and_does_not_stop_the_run(tmp_path):
+    folder = tiny.folder(tmp_path)
+    folder.store.write("run/provenance.json", b"{")
+    with pytest.warns(UserWarning, match=r"provenance.json: damaged.*provenance.json.damaged-1"):
+        run(short(), folder)
+    assert len(folder.read_json("provenance.json")["attempts"]) == 1
+    assert folder.has("result.json")
+
+
+def test_time_suspended_is_not_counted(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    folder = tiny.folder(tmp_path)
+    for _ in execute(short(), CORPUS, folder, OFTEN):
+        clock[0] += 1000.0
+    result = folder.read_json("result.json")
+    assert result["train_seconds"] == result["evaluate_seconds"] == 0.0
+
+
+def test_a_checkpoint_made_in_evaluation_keeps_the_last_parameters_beside_the_best(tmp_path):
+    config, folder = short(learning_rate=6.0, dropout=0.0, kl_anneal_epochs=0.0), tiny.folder(tmp_path)
+    attempt = execute(config, CORPUS, folder, OFTEN)
+    trained = None
+    for progress in attempt:
+        if progress.phase == "evaluate":
+            attempt.close()
+            break
+        trained = load_checkpoint(folder)  # written at the end of every epoch
+    closed = load_checkpoint(folder)
+    assert closed.plateau.best_epoch < closed.epoch, "or the two would be the same"
+    for name, value in closed.parameters.items():
+        assert torch.equal(value, trained.parameters[name])
+        assert torch.equal(closed.best_parameters[name], trained.best_parameters[name])
+    assert any(not torch.equal(v, closed.best_parameters[n]) for n, v in closed.parameters.items())
+
+
+# --- what is refused and what fails ---
+
+
+def test_the_folder_of_another_run_is_refused(tmp_path):
+    folder = tiny.folder(tmp_path)
+    run(short(), folder)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    others = [
+        (short(seed=1), CORPUS),
+        (short(), replace(CORPUS, data_sha256="other data")),
+    ]
+    for config, corpus in others:
+        with pytest.raises(InputError, match=r"config.json: belongs to another run") as caught:
+            run(config, folder, corpus=corpus)
+        assert "\n" not in str(caught.value)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+
+
+@pytest.mark.parametrize("file", ["config.json", "result.json", "metrics.jsonl", "provenance.json"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff"])
+def test_damaged_files_are_named_set_aside_and_made_again(file, data, tmp_path):
+    folder = tiny.folder(tmp_path)
+    run(short(max_epochs=1), folder)
+    before = {name: folder.store.read(f"run/{name}") for name in folder.store.names("run")}
+    if file == "provenance.json":  # it is read where there is something to do
+        folder.store.delete("run/result.json")
+    folder.store.write(f"run/{file}", data)
+    with pytest.warns(DamageWarning, match=f"run/{file}: damaged, .*; set aside as {file}.damaged-1"):
+        run(short(max_epochs=1), folder)
+    assert folder.store.read(f"run/{file}.damaged-1") == data
+    result = folder.read_json("result.json")
+    assert reproducible(result) == reproducible(unseal(before["result.json"]))
+    for name in ("config.json", "metrics.jsonl"):
+        assert folder.store.read(f"run/{name}") == before[name]
+    assert len(folder.read_json("provenance.json")["attempts"]) >= 1
+
+
+def test_a_result_outlives_the_metrics_that_nothing_can_restore(tmp_path):
+    folder = tiny.folder(tmp_path)
+    run(short(max_epochs=1), folder)
+    result = folder.store.read("run/result.json")
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        folder.store.delete(f"run/{name}")
+    folder.store.write("run/metrics.jsonl", b"{")
+    with pytest.warns(DamageWarning) as caught:
+        run(short(max_epochs=1), folder)
+    assert "set aside as metrics.jsonl.damaged-1" in str(caught[0].message)
+    assert "no checkpoint tells what was in it. The result stands" in str(caught[1].message)
+    assert folder.store.read("run/result.json") == result
+
+
+def test_what_a_killed_process_left_half_written_is_set_aside(tmp_path):
+    folder = tiny.folder(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".checkpoint.pt.0123456789abcdef").write_bytes(b"half")
+    with pytest.warns(DamageWarning, match=r"run/\.checkpoint\.pt\.0123456789abcdef: left half-written"):
+        run(short(max_epochs=1), folder)
+    assert folder.store.read("run/checkpoint.pt.partial-1") == b"half"
+    assert folder.has("result.json")
+
+
+def test_rows_that_contradict_the_checkpoint_are_damage(tmp_path):
+    folder = tiny.folder(tmp_path)
+    stop_after_an_epoch(folder)
+    rows = folder.read_metrics()
+    folder.write_metrics([{**rows[0], "valid_nll": 0.5}, *rows[1:]])
+    with pytest.warns(DamageWarning, match="metrics.jsonl: damaged, not the rows of the checkpoint"):
+        run(short(), folder)
+    assert folder.read_metrics()[: len(rows)] == rows
+
+
+def stop_after_an_epoch(folder: RunFolder) -> None:
+    """Leave a run with a checkpoint and a row of metrics."""
+    unfinished = execute(short(), CORPUS, folder, Runtime(progress_seconds=0))
+    for progress in unfinished:
+        if progress.metrics:
+            break
+    unfinished.close()
+
+
+@pytest.mark.parametrize("values", [{}, {"fingerprint": "another", "epochs": 3, "steps": 9}])
+def test_a_foreign_result_is_not_taken_for_this_runs(values, tmp_path):
+    folder = tiny.folder(tmp_path)
+    folder.write_json("result.json", values)
+    with pytest.raises(DamagedError, match=r"run/result.json: not the result of this run"):
+        run(short(), folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"learning_rate": 1e38, "max_grad_norm": 0.0}, "the loss is not finite in epoch 1"),
+        # The loss stays finite, and more than 709 nats a token are no float's perplexity.
+        (
+            {"system": "lstm-lm", "learning_rate": 1e6, "max_grad_norm": 0.0, "max_steps": 1},
+            "validation perplexity is inf in epoch 1",
+        ),
+    ],
+)
+def test_a_run_that_diverges_says_so_and_leaves_no_result(fields, says, tmp_path):
+    folder = tiny.folder(tmp_path)
+    for _ in range(2):  # and again, from whatever it left
+        with pytest.raises(DivergedError, match=says):
+            run(short(**{"dropout": 0.0} | fields), folder)
+    assert not folder.has("result.json")
+
+
+def test_success_clears_an_earlier_failure(tmp_path):
+    folder = tiny.folder(tmp_path)
+    folder.write_failure("infrastructure", "node lost", "")
+    run(short(max_epochs=1), folder)
+    assert not folder.has("failure.json")
+
+
+def test_devices_are_checked_by_name():
+    check_device("cpu")
+    for device in ("cuda:99", "cup"):
+        with pytest.raises(InputError, match=f"device '{device}': not usable here") as caught:
+            check_device(device)
+        assert "\n" not in str(caught.value)
