@@ -1,4 +1,4 @@
-"""Two systems over the same seeds: differences, tests that need no normal distribution, and corrections."""
+"""Compare two systems over the same seeds: differences, tests, and a correction for many comparisons."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 
 from analysis.stats.intervals import Interval, t_interval, t_p_value
 
-EXACT_UP_TO = 20
-"""Differences for which all 2^n flips of their signs are tried."""
 FLIPS = 99_999
-"""Flips that are drawn where there are more differences."""
-
-# Sums that are equal but for rounding count as equal: relative to the sum of magnitudes.
-_TIE = 1e-12
+"""The most flips of signs that are tried: all 2^n if there are no more, else so many random ones."""
+EXACT_UP_TO = int(math.log2(FLIPS))
+"""Number of differences up to which all flips are tried."""
 
 _FLIPPED_AT_ONCE = 2**21
+
+# Sums are rounded to so many decimals of the largest possible sum, so that 0.1 + 0.2 and 0.3 are a tie.
+_DECIMALS = 12
 
 
 @dataclass(frozen=True)
 class Paired:
-    """``a`` minus ``b``, seed by seed."""
+    """The comparison of two samples ``a`` and ``b``, seed by seed."""
 
     seeds: tuple[int, ...]
-    """Those that both have."""
+    """The common seeds."""
     differences: tuple[float, ...]
-    """One a seed."""
+    """``a`` minus ``b``, one per common seed."""
     mean: float | None
-    """None where there is no common seed."""
+    """Mean difference; None without a common seed."""
     std: float | None
     """Sample standard deviation of the differences; None for fewer than two."""
     interval: Interval | None
@@ -41,15 +41,15 @@ class Paired:
     flip_p: float | None
     """Two-sided p of the sign-flip test, :func:`sign_flip_p`; None for fewer than two seeds."""
     smallest_p: float | None
-    """The lowest ``flip_p`` that this number of seeds can reach, whatever the differences."""
+    """The lowest ``flip_p`` that any differences over so many seeds can reach."""
     below: float | None
     """P(a < b) over all pairs of a seed of ``a`` and a seed of ``b``; see :func:`probability_below`."""
     below_paired: float | None
-    """Share of the common seeds at which a < b, ties counted half."""
+    """Share of the common seeds at which a < b; a tie counts half."""
 
 
 def compare(a: Mapping[int, float], b: Mapping[int, float], rng: np.random.Generator) -> Paired:
-    """Compare two samples, each seed -> value; ``rng`` is drawn from beyond EXACT_UP_TO seeds only."""
+    """Compare two samples, each seed -> value; ``rng`` is used only beyond EXACT_UP_TO common seeds."""
     seeds = tuple(sorted(a.keys() & b.keys()))
     differences = np.array([a[seed] - b[seed] for seed in seeds])
     n = len(seeds)
@@ -70,51 +70,52 @@ def compare(a: Mapping[int, float], b: Mapping[int, float], rng: np.random.Gener
 
 
 def sign_flip_p(differences: NDArray[np.float64], rng: np.random.Generator) -> float:
-    """Two-sided p that differences are as likely to have either sign, whatever their distribution.
+    """Two-sided p of the sign-flip test: each difference is as likely to be positive as negative.
 
-    If neither system is better, each difference could as well have come out the other way round. p is the
-    share of all 2^n ways to flip signs that give a mean at least as far from 0 as the one observed. Beyond
-    EXACT_UP_TO differences it is estimated from FLIPS random ways, the observed one counted among them, so
-    that it is valid, never 0.
+    If neither system is better, each difference could as well have had the other sign. p is the share of
+    all 2^n ways to flip signs that give a mean at least as far from 0 as the observed one. Beyond
+    EXACT_UP_TO differences p is estimated from FLIPS random flips and the observed signs, so that it is
+    never 0.
     """
-    magnitudes = np.abs(differences)
-    reached = abs(differences.sum()) - _TIE * magnitudes.sum()
-    if len(differences) > EXACT_UP_TO:
-        return _sampled_flip_p(magnitudes, reached, rng)
-    # The sums of all flips, a difference at a time; the first keeps its sign, as -s counts like s.
-    sums = magnitudes[:1]
-    for magnitude in magnitudes[1:]:
-        sums = np.concatenate([sums + magnitude, sums - magnitude])
-    return float(np.mean(np.abs(sums) >= reached))
+    from scipy import stats  # slow to import
 
+    n, largest = len(differences), float(np.abs(differences).sum())
+    if n < 2 or largest == 0:
+        return 1.0
 
-def _sampled_flip_p(magnitudes: NDArray[np.float64], reached: float, rng: np.random.Generator) -> float:
-    as_far, left = 1, FLIPS
-    while left:
-        some = min(left, max(1, _FLIPPED_AT_ONCE // len(magnitudes)))
-        flipped = rng.integers(0, 2, (some, len(magnitudes))).astype(bool)
-        sums = magnitudes.sum() - 2 * (flipped @ magnitudes)
-        as_far += int(np.count_nonzero(np.abs(sums) >= reached))
-        left -= some
-    return as_far / (1 + FLIPS)
+    # "greater" on |sum| is the two-sided test; SciPy's own two-sided p would double the smaller tail.
+    def distance(sample: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        sums: NDArray[np.float64] = np.abs(np.round(sample.sum(axis=axis) / largest, _DECIMALS))
+        return sums
+
+    test = stats.permutation_test(
+        (differences,),
+        distance,
+        permutation_type="samples",
+        alternative="greater",
+        n_resamples=FLIPS,
+        batch=max(1, _FLIPPED_AT_ONCE // n),
+        vectorized=True,
+        rng=rng,
+    )
+    return float(test.pvalue)
 
 
 def smallest_p(n: int) -> float:
-    """The lowest p of the sign-flip test with ``n`` differences: all of one sign. 0.0625 for n = 5."""
-    exact = 2.0 ** (1 - n)
-    return exact if n <= EXACT_UP_TO else max(exact, 1 / (1 + FLIPS))
+    """The lowest p of the sign-flip test of ``n`` differences: all of one sign. 0.0625 for n = 5."""
+    return 2.0 ** (1 - n) if n <= EXACT_UP_TO else 1 / (1 + FLIPS)
 
 
 def seeds_needed(comparisons: int, level: float = 0.05) -> int:
-    """The fewest seeds whose sign-flip test can be significant as the first of so many comparisons."""
+    """The fewest seeds with which one of so many comparisons can be significant after Holm's correction."""
     return 1 + math.ceil(math.log2(comparisons / level))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's (1979) step-down adjustment: of comparisons that are reported together.
+    """Adjust the p-values of comparisons that are reported together, by Holm's (1979) step-down method.
 
-    Calling those below 5% significant is wrong about even one of the family at most 5% of the time,
-    however they depend on each other. A None stays one and does not count.
+    If every adjusted p below 5% is called significant, the chance of even one false call is at most 5%,
+    however the comparisons depend on each other. None stays None and is not counted.
     """
     order = sorted((p, position) for position, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
@@ -126,9 +127,9 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def probability_below(a: Sequence[float], b: Sequence[float]) -> float:
-    """P(a < b) + P(a = b) / 2 over all pairs: the probability of improvement where lower is better.
+    """P(a < b) + P(a = b) / 2 over all pairs: the probability of improvement if lower is better.
 
-    As Agarwal et al. (2021), rliable, compute it: the Mann-Whitney statistic over the number of pairs.
+    Computed as in Agarwal et al. (2021), rliable: the Mann-Whitney statistic over the number of pairs.
     """
     return float(np.mean(_below(np.asarray(a)[:, None], np.asarray(b)[None, :])))
 
