@@ -1,1 +1,1 @@
-"""Run folders of one or more studies as one tidy frame, and their learning curves."""
+"""Read run folders of one or more studies into a tidy frame of runs, and one of their learning curves."""

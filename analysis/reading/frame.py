@@ -1,18 +1,18 @@
-"""The tidy frame: a row a run, what is not known is NA. Its columns, kept compact while runs are read.
+"""The tidy frame of runs: one row per run, NA for what is unknown. Its columns are:
 
-study, folder    where it was read, and its name there
-run              its name, or where it lies if it has no result and a name of its own
-dataset, system, setting, num_samples, seed           what its name says
+study, folder    the study it was read from, and its folder's name there
+run              its name; its path if its folder is not named as a run's and it has no result
+dataset, system, setting, num_samples, seed           from its name
 status           one of STATUSES
-fingerprint, data_sha256                              of result.json
-numerics         "current", or where the fingerprint is not what this version of lvae_core gives to that
-                 config and data: the version that provenance.json names, or "other"
-result_sha256    digest of result.json's content      metrics_sha256   what it says of metrics.jsonl
-<estimate>, <estimate>_stderr                         nll, nll_elbo, kl, …
-failure_class, failure_attempt, message               of failure.json, or what is damaged
-tokens … steps, train_seconds, evaluate_seconds       the counts and times of result.json
-commit, versions, host, device, dirty                 what provenance.json says of the last attempt
-<config field>                                        every one that is not named already
+fingerprint, data_sha256                              from result.json
+numerics         "current" if this version of lvae_core gives its config and data the same fingerprint;
+                 else the version in provenance.json, or "other"
+result_sha256    digest of result.json's content      metrics_sha256   digest of metrics.jsonl, per
+result.json <estimate>, <estimate>_stderr                         nll, nll_elbo, kl, … failure_class,
+failure_attempt, message               from failure.json, or what is damaged tokens … steps, train_seconds,
+evaluate_seconds       counts and times from result.json commit, versions, host, device, dirty
+from provenance.json, of the last attempt <config field>                                        every config
+field not named above
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lvae_core.config import RunConfig
 from lvae_core.run_folder.estimates import ESTIMATES
 
 IDENTITY = ("dataset", "system", "setting", "num_samples", "seed")
-"""What a run folder's name says of it."""
+"""The columns that follow from a run's name."""
 
 CONFIG_FIELDS = tuple(f.name for f in fields(RunConfig) if f.name not in IDENTITY)
 """The config fields that can make two runs of one cell differ."""
@@ -71,16 +71,16 @@ _DTYPES = {
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows as columns, in a tenth of the memory; a key that a row lacks is null."""
+    """Turn rows into columns, which take a tenth of the memory; a missing key becomes null."""
     return pa.table({name: pa.array([row.get(name) for row in rows], t) for name, t in COLUMNS.items()})
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
-    """The frame of a table of such columns."""
+    """Turn a table of these columns into a frame."""
     frame: pd.DataFrame = table.to_pandas(types_mapper=_DTYPES.get)
     return frame
 
 
 def in_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sorted by what the names of runs say."""
+    """Sort a frame by the names of its runs."""
     return frame.sort_values([*IDENTITY, "run"], ignore_index=True)

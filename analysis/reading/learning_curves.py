@@ -1,4 +1,4 @@
-"""Learning curves: the rows of metrics.jsonl of runs as a second tidy frame, read when asked for."""
+"""Read learning curves, the rows of metrics.jsonl, into a second tidy frame."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ from lvae_core.run_folder.folder import DamagedError, RunFolder
 _REMOTE_READERS = 32
 
 _ROWS_AT_ONCE = 50_000
+"""Rows that are held as Python objects before they become columns, which take a tenth of the memory."""
 
 _Wanted = tuple[str, RunFolder, str | None]
-"""Name of a run, its folder, and what its result says of its metrics."""
+"""Name of a run, its folder, and the digest of its metrics in its result."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """What metrics.jsonl of several runs says."""
+    """The learning curves of several runs."""
 
     frame: pd.DataFrame
-    """One row a run and epoch. Columns: run, epoch, then whatever a run has written (step, learning_rate,
-    train_nll, valid_nll, valid_ppl, …); NA where a run has no such number."""
+    """One row per run and epoch. Columns: run, epoch, then all that any run recorded (step, learning_rate,
+    train_nll, valid_nll, valid_ppl, …); NA if a run did not record it."""
     problems: tuple[str, ...]
-    """One line for each file that cannot be what was written; its run is left out."""
+    """One line for each damaged file; its run is left out."""
 
 
 def learning_curves(sources: Sequence[Source], runs: pd.DataFrame) -> Curves:
-    """Read the metrics of ``runs``, rows of a frame of runs that was read from ``sources``.
+    """Read the metrics of ``runs``, which are rows of a frame that was read from ``sources``.
 
-    Beside a result they must be the very ones that it was written with. Runs without metrics have no rows.
+    The metrics of a finished run must have the digest that its result names. Runs without metrics have no
+    rows.
     """
     folders = {(source.url, f.name): f for source in sources for f in source.folders}
     wanted = [
@@ -66,7 +68,7 @@ def _read_all(wanted: Sequence[_Wanted]) -> Iterator[tuple[list[dict[str, Any]],
         yield from itertools.starmap(_read, wanted)
         return
     with ThreadPoolExecutor(_REMOTE_READERS) as pool:
-        yield from pool.map(lambda each: _read(*each), wanted)
+        yield from pool.map(lambda run: _read(*run), wanted)
 
 
 def _read(run: str, folder: RunFolder, digest: str | None) -> tuple[list[dict[str, Any]], str]:
@@ -80,6 +82,6 @@ def _read(run: str, folder: RunFolder, digest: str | None) -> tuple[list[dict[st
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Rows as columns, in a tenth of the memory."""
+    """Turn rows into columns."""
     frame = pd.DataFrame.from_records(rows) if rows else pd.DataFrame(columns=["run", "epoch"])
     return frame.convert_dtypes()

@@ -1,4 +1,4 @@
-"""One run folder -> one row. Reads each file once and never stops at a damaged one."""
+"""Read one run folder into one row; a damaged file becomes a status and a line, never an exception."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from lvae_core.run_folder.names import RunName, run_name
 from lvae_core.storage.retrying import is_transient
 
 FILES = ("result.json", "provenance.json", "failure.json", "config.json")
-"""The files that a row follows from, beside whether there is a claim."""
+"""The files that a row depends on, beside the presence of a claim."""
 
-_LARGEST = 2**63
-"""The first whole number that has no place in a column."""
+_TOO_LARGE = 2**63
+"""The first whole number that does not fit into a column."""
 
 _CLAIM = re.compile(r"claim-[1-9][0-9]*\.json")
 
 
 def is_claim(file: str) -> bool:
-    """Whether a file of a run folder says that somebody is at work on the run."""
+    """Whether a file of a run folder is a claim: a process is training the run, or was killed."""
     return _CLAIM.fullmatch(file) is not None
 
 
 def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
-    """One row of the frame, and a line for each damaged file.
+    """Read one row of the frame, and a line for each damaged file.
 
     Raises:
-        InputError: the storage is out of reach, so that nobody can tell what it holds.
+        InputError: the storage is out of reach, so it is unknown whether the run is damaged.
     """
     name = RunName.parse(folder.name)
     row: dict[str, Any] = {"folder": one_line(folder.name), "run": one_line(str(folder))}
@@ -48,7 +48,7 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     try:
         row |= _facts(folder)
     except (DamagedError, OSError) as error:
-        _assert_reached(folder, error)
+        _raise_if_unreachable(folder, error)
         row |= {"status": "damaged", "message": one_line(str(error))}
         problems.append(one_line(str(error)))
     try:
@@ -58,14 +58,14 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
             row["numerics"] = numerics
         row |= provenance
     except (DamagedError, OSError) as error:
-        _assert_reached(folder, error)
-        # Its numbers stand without it; the run keeps its status.
+        _raise_if_unreachable(folder, error)
+        # The numbers are valid without their provenance: the run keeps its status.
         problems.append(one_line(str(error)))
     return row, problems
 
 
-def _assert_reached(folder: RunFolder, error: DamagedError | OSError) -> None:
-    # What a disk does not give back is damaged; S3's client says EIO of a server that has trouble.
+def _raise_if_unreachable(folder: RunFolder, error: DamagedError | OSError) -> None:
+    # EIO from a disk means damage; S3's client raises it for a server in trouble.
     on_disk = isinstance(error, OSError) and error.errno == errno.EIO and "://" not in folder.store.url
     if isinstance(error, OSError) and is_transient(error) and not on_disk:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
@@ -73,7 +73,7 @@ def _assert_reached(folder: RunFolder, error: DamagedError | OSError) -> None:
 
 @functools.lru_cache(maxsize=1024)
 def one_line(text: str) -> str:
-    """Text from a file made safe for a table or terminal: one line, nothing that does not print."""
+    """Make text from a file safe for a table or terminal: one line of printable characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
@@ -141,7 +141,7 @@ def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
 def _config_columns(folder: RunFolder, file: str, config: RunConfig) -> dict[str, Any]:
     columns = {name: getattr(config, name) for name in (*CONFIG_FIELDS, *IDENTITY)}
     for name, value in columns.items():
-        if type(value) is int and abs(value) >= _LARGEST:
+        if type(value) is int and abs(value) >= _TOO_LARGE:
             raise DamagedError(f"{folder}/{file}: damaged, {name} is {value}")
     return columns | {"dataset": dataset_label(config.dataset)}
 
@@ -166,13 +166,13 @@ def _number(
     folder: RunFolder, file: str, values: Mapping[str, Any], key: str, *, of: str = "", whole: bool = False
 ) -> float:
     value = values.get(key)
-    # JSON as Python reads it knows NaN and Infinity, and True is an int.
-    if type(value) is int and abs(value) < _LARGEST:
+    # Python's JSON reader accepts NaN and Infinity, and True is an int.
+    if type(value) is int and abs(value) < _TOO_LARGE:
         return value
     if type(value) is float and math.isfinite(value) and not whole:
         return value
-    what, kind = f"{of}.{key}" if of else key, "whole" if whole else "finite"
-    raise DamagedError(f"{folder}/{file}: damaged, {what} is {value!r}, not a {kind} number")
+    name, kind = f"{of}.{key}" if of else key, "whole" if whole else "finite"
+    raise DamagedError(f"{folder}/{file}: damaged, {name} is {value!r}, not a {kind} number")
 
 
 def _provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,17 @@
-"""Whether a run folder has changed since it was read, without reading it.
+"""Tell whether a run folder has changed since it was read, without reading it again.
 
-What a row follows from (analysis/reading/run_row.py) is *seen* by facts that the storage itself keeps,
-and that nobody who changes a file can leave as they were:
+The signature of a run folder is made of what the storage itself records about the files that a row depends
+on (see analysis/reading/run_row.py). Nobody can change a file without changing these records:
 
-- In a local or shared folder: device, inode, size, and the times of the last change of content and of inode
-  of each file. A file that is replaced, as this project does it, has another inode; one that is written in
-  place, its size and time put back afterwards, has a later ctime, which no call can set. Where a system has
-  no ctime of that meaning (Windows), nothing counts as seen.
-- At an object store: the ETag of each file, with its size and time, from one listing. An ETag names a
-  content. File systems whose listing has none (``memory://``, ``sftp://``) are not seen.
+- In a local or shared folder: device, inode, size, mtime and ctime of each file. This project replaces
+  files, and a replaced file has another inode. A file that is written in place, with size and mtime
+  restored afterwards, has a later ctime, which no call can set. Windows has no ctime of this meaning, so
+  there are no signatures there.
+- In an object store: ETag, size and time of each file, from one listing. An ETag identifies the content.
+  File systems whose listings have none (``memory://``, ``sftp://``) have no signatures.
 
-Clocks are coarse: what is changed twice within a tick looks as if it were changed once. So what was changed
-within the last SETTLING_SECONDS, or in the future, is not settled yet, and not to be relied on.
+Clocks are coarse: two changes within one tick look like one. So a file that changed within the last
+SETTLING_SECONDS, or in the future, is not settled yet, and its signature must not be relied on.
 """
 
 from __future__ import annotations
@@ -28,34 +28,35 @@ from analysis.reading.run_row import FILES, is_claim
 from analysis.reading.sources import Source
 
 SETTLING_SECONDS = 2.0
-"""The coarsest clock there is, FAT's."""
+"""The resolution of the coarsest clock of a file system, FAT's."""
 
 _CHANGED = ("LastModified", "last_modified", "updated", "mtime")
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A run folder as it was at one moment."""
+class Signature:
+    """The state of a run folder at one moment."""
 
-    signature: str
-    """The same text: the same content."""
+    text: str
+    """Equal texts mean equal content."""
     settled: bool
+    """Whether the last change is long enough ago to be relied on."""
 
 
-def look(source: Source) -> dict[str, Seen]:
-    """Name of each folder of a source -> what is seen of it; without those that cannot be seen."""
+def signatures(source: Source) -> dict[str, Signature]:
+    """Name of each folder of a source -> its signature; folders that have none are left out."""
     if not source.folders:
         return {}
     store = source.folders[0].store.url
     if "://" in store:
-        return _look_remotely(store, {folder.name for folder in source.folders})
+        return _remote_signatures(store, {folder.name for folder in source.folders})
     if os.name == "nt":
         return {}
-    found = ((folder.name, _look_locally(f"{store}/{folder.name}")) for folder in source.folders)
-    return {name: seen for name, seen in found if seen is not None}
+    found = ((folder.name, _local_signature(f"{store}/{folder.name}")) for folder in source.folders)
+    return {name: signature for name, signature in found if signature is not None}
 
 
-def _look_locally(folder: str) -> Seen | None:
+def _local_signature(folder: str) -> Signature | None:
     now = time.time_ns()
     parts: list[str] = []
     newest = 0
@@ -68,33 +69,33 @@ def _look_locally(folder: str) -> Seen | None:
             parts.append(f"{file} {s.st_dev} {s.st_ino} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}")
             newest = max(newest, s.st_ctime_ns)
             if file == "provenance.json" and parts[0].startswith("result.json"):
-                break  # of a run that is done nothing else is read
+                break  # no other file of a finished run is read
         if not (parts and parts[0].startswith("result.json")):
             parts += ["claim"] if any(map(is_claim, os.listdir(folder))) else []
     except OSError:
         return None
-    return Seen("\n".join(parts), newest < now - SETTLING_SECONDS * 1e9)
+    return Signature("\n".join(parts), newest < now - SETTLING_SECONDS * 1e9)
 
 
-def _look_remotely(url: str, names: set[str]) -> dict[str, Seen]:
+def _remote_signatures(url: str, names: set[str]) -> dict[str, Signature]:
     try:
         import fsspec
 
         files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         now = time.time()
         listed: Mapping[str, Mapping[str, Any]] = files.find(root, detail=True)
-    except Exception:  # whatever is wrong, reading the runs will tell
+    except Exception:  # reading the runs will raise it again, in one line
         return {}
     folders: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
     for path, facts in listed.items():
         folder, _, file = path.removeprefix(root).strip("/").rpartition("/")
         if folder in names and (file in FILES or is_claim(file)):
             folders[folder][file] = facts
-    found = ((name, _seen_remotely(files, now)) for name, files in folders.items())
-    return {name: seen for name, seen in found if seen is not None}
+    found = ((name, _remote_signature(files, now)) for name, files in folders.items())
+    return {name: signature for name, signature in found if signature is not None}
 
 
-def _seen_remotely(files: Mapping[str, Mapping[str, Any]], now: float) -> Seen | None:
+def _remote_signature(files: Mapping[str, Mapping[str, Any]], now: float) -> Signature | None:
     parts, newest = [], 0.0
     for file in FILES:
         if file not in files:
@@ -109,4 +110,4 @@ def _seen_remotely(files: Mapping[str, Mapping[str, Any]], now: float) -> Seen |
             newest = max(newest, changed.timestamp())
     if any(map(is_claim, files)):
         parts.append("claim")
-    return Seen("\n".join(parts), newest < now - SETTLING_SECONDS)
+    return Signature("\n".join(parts), newest < now - SETTLING_SECONDS)

@@ -1,4 +1,4 @@
-"""Where run folders are: a study of a sweep, a folder of runs with names of their own, or one run."""
+"""Find run folders: in the study of a sweep, in a folder of runs with any names, or a single run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lvae_core.storage.retrying import RETRY_SECONDS
 
 @dataclass(frozen=True)
 class Source:
-    """A place and the run folders to be read there."""
+    """A place, and the run folders to read there."""
 
     url: str
     folders: tuple[RunFolder, ...]
 
 
 def open_source(path: str) -> Source:
-    """What is at a path or URL: a study, or one run folder.
+    """Open a study or a single run folder at a path or URL.
 
     Raises:
         InputError: there is no such place, or it holds no run folder.
@@ -40,14 +40,14 @@ def open_source(path: str) -> Source:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     if inside:
-        raise InputError(f"{path}: holds studies, is none itself; give {path.rstrip('/')}/{inside[0]}")
+        raise InputError(f"{path}: holds studies, is not one itself; give {path.rstrip('/')}/{inside[0]}")
     if not exists:
         raise InputError(f"{path}: there is no such study; give a folder that a sweep has written")
     raise InputError(f"{path}: not a study, it holds no run folder; give one that a sweep has written")
 
 
 def find_sources(storage: str) -> list[Source]:
-    """Every study directly in a storage place, sorted by name; and the runs that lie there themselves."""
+    """Find every study directly in a storage place, sorted by name, and the runs directly in it."""
     study, here = _listed(storage)
     children = [_listed(f"{study.url}/{name}") for name in here]
     sources = [Source(child.url, _run_folders(child, names)) for child, names in children]
@@ -61,6 +61,6 @@ def _listed(url: str) -> tuple[Study, list[str]]:
 
 
 def _run_folders(study: Study, names: list[str]) -> tuple[RunFolder, ...]:
-    """Those that are named as a sweep names them, and any other folder that holds a run's config."""
+    """The folders that are named as a sweep names them, and any other that holds a run's config."""
     folders = [study.run(name) for name in names]
     return tuple(f for f in folders if RunName.parse(f.name) or f.has("config.json"))

@@ -1,4 +1,4 @@
-"""Make a summary again whenever its runs have changed, until Ctrl-C."""
+"""Repeat a summary whenever its runs have changed, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ Read = Callable[[], list[Runs]]
 def watch_runs(
     read: Read, make: Callable[[list[Runs]], None], finish: Callable[[], None], seconds: float
 ) -> None:
-    """Read and make, again and again; returns after Ctrl-C.
+    """Read the runs again and again, and make the summary when they have changed; returns after Ctrl-C.
 
-    What goes wrong later than the first time is told in a line, and tried again: a store may be away for a
-    while.
+    An error of the first reading is raised. A later one is printed and the reading is repeated, because a
+    store may be out of reach for a while.
 
     Args:
-        read: all runs, of one study or more.
-        make: the summary; called where a run has changed.
-        finish: called once at the end if anything was made.
-        seconds: between two looks.
+        read: reads all runs, of one study or more.
+        make: makes the summary.
+        finish: called once at the end if a summary was made.
+        seconds: the pause between two readings.
     """
     before: list[Runs] = []
-    asked = False
+    stop_requested = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        # What is raised in the midst of a library may be lost there; that it was asked for is not.
-        nonlocal asked
-        asked = True
+        # A library may swallow the exception; the flag stays.
+        nonlocal stop_requested
+        stop_requested = True
         raise KeyboardInterrupt
 
-    usual = signal.signal(signal.SIGINT, interrupt)
+    previous_handler = signal.signal(signal.SIGINT, interrupt)
     try:
-        while not asked:
+        while not stop_requested:
             try:
                 runs = read()
                 if not before or any(
@@ -51,22 +51,22 @@ def watch_runs(
                 if not before:
                     raise
                 print(f"{_now()}  {error}; trying again", file=sys.stderr)
-            if not asked:
+            if not stop_requested:
                 time.sleep(seconds)
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGINT, usual)
+        signal.signal(signal.SIGINT, previous_handler)
     if before:
         finish()
     print(f"{_now()}  stopped watching", file=sys.stderr)
 
 
 def status_line(runs: list[Runs], path: str) -> str:
-    """One line on what there is now."""
+    """Time, number of runs by status (of a single study) and path of the page, in one line."""
     counts = runs[0].frame["status"].value_counts() if len(runs) == 1 else None
-    told = "" if counts is None else ", ".join(f"{n} {status}" for status, n in counts.items()) + ": "
-    return f"{_now()}  {told}{path}"
+    by_status = "" if counts is None else ", ".join(f"{n} {status}" for status, n in counts.items()) + ": "
+    return f"{_now()}  {by_status}{path}"
 
 
 def _now() -> str:

@@ -73,6 +73,20 @@ def test_bad_input_ends_in_one_line_and_status_2(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "study"]
 
 
+def test_a_run_with_different_numbers_in_two_studies_ends_in_one_line_and_status_2(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    folder = write_run(study="a", estimates={"nll_elbo": 100.0})
+    write_run(study="b", estimates={"nll_elbo": 100.5})
+    done = summarize(tmp_path, "a", "b")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: {folder.name}: nll_elbo is 100.0 in {tmp_path}/a/{folder.name}, "
+        f"but 100.5 in {tmp_path}/b/{folder.name}; leave one of the two out\n"
+    )
+    assert not (tmp_path / "summary").exists()
+
+
 def test_an_unknown_option_has_status_2(tmp_path: Path) -> None:
     assert summarize(tmp_path, "--colour", "red").returncode == 2
 

@@ -150,30 +150,6 @@ def test_messages_are_made_safe_for_a_terminal(tmp_path: Path, write_run: WriteR
     assert list(read(tmp_path).frame["message"]) == ["[31mred [0m second line"]
 
 
-def test_the_same_run_in_two_studies_counts_once_and_done_wins(tmp_path: Path, write_run: WriteRun) -> None:
-    write_run(seed=0, study="a")
-    write_run(seed=0, study="b")
-    write_run(seed=1, study="a", status="failed")
-    write_run(seed=1, study="b")
-    write_run(seed=2, study="a", status="unfinished")
-    write_run(seed=2, study="b", status="failed")
-    runs = read(tmp_path, "a", "b", "a")
-    assert list(runs.frame["status"]) == ["done", "done", "failed"]
-    assert [Path(study).name for study in runs.frame["study"]] == ["a", "b", "b"]
-    assert runs.duplicates == 3
-    assert not runs.problems
-    assert len(runs.studies) == 2
-
-
-def test_the_same_run_with_other_numbers_is_reported(tmp_path: Path, write_run: WriteRun) -> None:
-    write_run(study="a", estimates={"nll_elbo": 100.0})
-    write_run(study="b", estimates={"nll_elbo": 100.5})
-    runs = read(tmp_path, "a", "b")
-    assert list(runs.frame["nll_elbo"]) == [100.0]
-    assert len(runs.problems) == 1
-    assert "its numbers in" in runs.problems[0]
-
-
 def test_a_result_of_another_numerics_version_is_told_apart(tmp_path: Path, write_run: WriteRun) -> None:
     folder = write_run()
     result = folder.read_json("result.json") or {}
@@ -204,7 +180,7 @@ def test_what_is_no_study_is_refused_in_one_line(tmp_path: Path, write_run: Writ
     for path, complaint in [
         (tmp_path / "nowhere", "there is no such study"),
         (tmp_path / "empty", "not a study"),
-        (tmp_path, f"holds studies, is none itself; give {tmp_path}/study"),
+        (tmp_path, f"holds studies, is not one itself; give {tmp_path}/study"),
     ]:
         with pytest.raises(InputError, match=complaint) as error:
             open_source(str(path))
