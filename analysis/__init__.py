@@ -1,1 +1,1 @@
-"""Finished runs read from their folders and laid beside the published numbers."""
+"""Read finished runs from their folders and lay them beside the published numbers."""

@@ -1,7 +1,7 @@
-"""The published numbers: facts of the literature, read once from ``published.csv`` and checked.
+"""The published numbers, read once from ``published.csv`` and checked.
 
-Source of every row: Kruengkrai (2019), Tables 2a (PTB), 2b (Yahoo) and 3, with the rows that those tables
-cite from other work. NLL and KL are nats a sentence, PPL is a perplexity.
+The source of every row is Kruengkrai (2019), Tables 2a (PTB), 2b (Yahoo) and 3, including the rows that
+these tables cite from other work. NLL and KL are in nats per sentence, PPL is a perplexity.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lvae_core.systems import SYSTEMS, recipe
+
 OURS = "kruengkrai2019"
-"""The source whose systems this project runs; all others are cited only."""
+"""The source whose systems this project runs; all others are only cited."""
 
 SEEDS = 5
-"""Runs behind each of that paper's means and standard deviations."""
+"""Number of runs behind each mean and standard deviation of that paper."""
 
 SOURCES = {
     "bowman2016": "Bowman et al. 2016",
@@ -33,17 +35,17 @@ TITLES = {"ptb": "PTB", "yahoo": "Yahoo"}
 """The datasets that have published numbers."""
 
 TEST_SPLITS = {"ptb": (3_761, 82_430), "yahoo": (10_000, 798_673)}
-"""Dataset -> (sentences, predicted tokens) of the test split behind the published numbers: the only
-counts that reproduce the pairs of NLL and PPL."""
+"""Dataset -> (sentences, predicted tokens) of the test split behind the published numbers: the only counts
+that reproduce the published pairs of NLL and PPL."""
 
-AVERAGING = {"lstm-lm": "none", "lstm-vae": "loss", "lstm-vae-avg": "hidden"}
-"""System of the paper -> over what its L samples are averaged, as RunConfig says it."""
+AVERAGING = {system: recipe(system).averaging for system in SYSTEMS}
+"""System -> what its L samples are averaged over, as in ``RunConfig.averaging``."""
 
 PROTOCOL: dict[str, dict[str, Any]] = {
     "ptb": {},
     "yahoo": {"embedding_size": 512, "hidden_size": 1024},
 }
-"""Dataset -> config fields in which §5 of the paper differs from RunConfig's defaults."""
+"""Dataset -> config fields for which §5 of the paper differs from RunConfig's defaults."""
 
 _COLUMNS = ["table", "dataset", "source", "system", "num_samples", "setting", "metric", "mean", "std"]
 _METRICS = {"2a": {"nll", "kl", "ppl"}, "2b": {"nll", "kl", "ppl"}, "3": {"nll", "nll_iw"}}
@@ -57,32 +59,32 @@ class Fact:
     dataset: str
     source: str
     system: str
-    """As this project names systems, such as ``lstm-vae-avg``."""
+    """The name in this project, such as ``lstm-vae-avg``."""
     name: str
-    """As printed, such as ``LSTM-VAE-AVG``."""
+    """The printed name, such as ``LSTM-VAE-AVG``."""
     num_samples: int
-    """L; 0 where there is no latent variable."""
+    """L; 0 for a model without a latent variable."""
     setting: str
     metric: str
     mean: float
     std: float | None
     decimals: int
-    """Digits printed after the point."""
+    """Number of digits printed after the point."""
 
 
 @dataclass(frozen=True)
 class Derived:
-    """Follows by arithmetic from published numbers; nobody printed it."""
+    """A number that follows from published numbers by arithmetic, but was not printed."""
 
     mean: float
 
 
 @functools.cache
 def load() -> tuple[Fact, ...]:
-    """All facts in the order of the paper's tables.
+    """Read all facts, in the order of the paper's tables.
 
     Raises:
-        ValueError: ``published.csv`` is not what was shipped: a wrong column, value or repeated fact.
+        ValueError: ``published.csv`` was changed: it has a wrong column, a wrong value or a repeated fact.
     """
     path = Path(__file__).with_name("published.csv")
     with path.open(encoding="utf-8", newline="") as file:
@@ -90,7 +92,7 @@ def load() -> tuple[Fact, ...]:
 
 
 def parse(lines: Iterable[str]) -> tuple[Fact, ...]:
-    """The facts in CSV ``lines``; raises ValueError with the line of what cannot be one."""
+    """Parse facts from CSV ``lines``; raises ValueError with the number of a line that is not a fact."""
     reader = csv.DictReader(lines)
     if reader.fieldnames != _COLUMNS:
         raise ValueError(f"published.csv: columns are {reader.fieldnames}, not {_COLUMNS}")
@@ -102,18 +104,18 @@ def parse(lines: Iterable[str]) -> tuple[Fact, ...]:
             raise ValueError(f"published.csv, line {reader.line_num}: {error!r}") from None
         key = tuple(row[name] for name in _COLUMNS[:-2])
         if key in facts:
-            raise ValueError(f"published.csv, line {reader.line_num}: a fact is there twice")
+            raise ValueError(f"published.csv, line {reader.line_num}: this fact occurs twice")
         facts[key] = fact
     return tuple(facts.values())
 
 
 def find(table: str, dataset: str, system: str, num_samples: int, setting: str, metric: str) -> Fact | None:
-    """What Kruengkrai (2019) reports for a cell in Table ``"2"`` or ``"3"``, if anything."""
+    """The number that Kruengkrai (2019) reports for a cell in Table ``"2"`` or ``"3"``, if any."""
     return _index().get((table, dataset, system, num_samples, setting, metric))
 
 
 def display_name(system: str) -> str:
-    """A system's name as the paper prints it."""
+    """The name of a system as the paper prints it."""
     return _names().get(system, system)
 
 

@@ -1,4 +1,4 @@
-"""Tables, pictures and a report from whatever has finished, beside the numbers of Kruengkrai (2019).
+"""Summarize finished runs: tables, figures and a report, beside the numbers of Kruengkrai (2019).
 
 python analysis/summarize.py STUDY_DIR… [--out DIR] [--watch] | --compare STUDY_A STUDY_B
 """
@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Annotated
 
 if not __package__:
-    # Run as a script: Python puts this folder first on the path, where our modules would stand in for
-    # any of the same name (pandas knows one called tables). The folder above is meant.
+    # As a script, Python puts this folder first on the path, where our modules would hide libraries of the
+    # same name (pandas imports one called tables). Put the folder above there instead.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from analysis.formats.files import Wanted, write, write_comparison, write_summary
+from analysis.formats.summary import Wanted, write_comparison, write_page, write_tables
 from analysis.formats.terminal import print_comparison, print_report
 from analysis.reading.cache import Cache, user_cache
 from analysis.reading.collect import Runs, collect
@@ -30,14 +30,14 @@ from analysis.reading.sources import Source, find_sources, open_source
 from analysis.reading.watch import status_line, watch_runs
 from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
+from lvae_core.command import exit_status
 from lvae_core.errors import InputError
-from lvae_core.storage.retrying import outages_in_lines
 
 DEFAULT_STORAGE = "runs"
-"""Where the sweeps keep their studies unless told otherwise."""
+"""The default --storage of the sweeps."""
 
 _MIN_WIDTH = 100
-"""Columns that the tables are made for; a pipe has no width of its own."""
+"""The width in columns that tables are made for, also used for a pipe."""
 
 
 def summarize(
@@ -46,38 +46,44 @@ def summarize(
         tyro.conf.Positional,
         tyro.conf.arg(
             metavar="[STUDY_DIR ...]",
-            help="Folders or URLs of studies or of single runs, merged.",
+            help="Folders or URLs of studies or single runs, which are merged.",
             help_behavior_hint=f"(default: every study under {DEFAULT_STORAGE}/)",
         ),
     ] = (),
     *,
-    out: Annotated[str, tyro.conf.arg(metavar="DIR", help="Where the files are written.")] = "summary",
+    out: Annotated[str, tyro.conf.arg(metavar="DIR", help="Folder for the files.")] = "summary",
     compare: Annotated[
         tuple[str, str] | None,
         tyro.conf.arg(
             metavar="STUDY_A STUDY_B",
-            help="Instead: two studies side by side, B minus A by cell and seed.",
+            help="Compare two studies instead: B minus A by cell and seed.",
             help_behavior_hint="(default: no)",
         ),
     ] = None,
     watch: Annotated[
-        bool, tyro.conf.arg(help="Write all anew whenever a run has changed, until Ctrl-C.")
+        bool, tyro.conf.arg(help="Write everything again whenever a run has changed, until Ctrl-C.")
     ] = False,
-    every: Annotated[float, tyro.conf.arg(metavar="SECONDS", help="Between two looks of --watch.")] = 30.0,
+    every: Annotated[
+        float, tyro.conf.arg(metavar="SECONDS", help="Pause between two readings of --watch.")
+    ] = 30.0,
     figures: Annotated[bool, tyro.conf.arg(help="Draw figures.")] = True,
     samples: Annotated[
-        bool, tyro.conf.arg(help="Let the best run of each system speak; needs torch and its checkpoint.")
+        bool,
+        tyro.conf.arg(
+            help="Generate sentences from the best run of each system; needs torch and a checkpoint."
+        ),
     ] = True,
     data_dir: Annotated[
-        str | None, tyro.conf.arg(metavar="DIR", help="Where the datasets are, for --samples.")
+        str | None, tyro.conf.arg(metavar="DIR", help="Folder of the datasets, for --samples.")
     ] = None,
     cache: Annotated[
-        bool, tyro.conf.arg(help="Take runs that have not changed from what was read of them before.")
+        bool, tyro.conf.arg(help="Read only runs that have changed since the last summary.")
     ] = True,
 ) -> None:
     """Tables, figures and a report from finished runs, beside the numbers of Kruengkrai (2019).
 
-    Several studies are merged; a run that is in more than one of them counts once.
+    Several studies are merged. A run in more than one of them counts once; it is an error if its numbers
+    differ.
     """
     if compare and studies:
         raise InputError(f"--compare takes two studies and no others; leave out {studies[0]}")
@@ -96,19 +102,20 @@ def summarize(
 
 
 def main() -> None:
-    """The command line; bad input ends it with one line and status 2."""
+    """Run the command line; bad input ends it with one line and status 2."""
+    sys.exit(exit_status(_run))
+
+
+def _run() -> int:
     try:
-        with outages_in_lines():
-            tyro.cli(summarize)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        tyro.cli(summarize)
+    except KeyboardInterrupt:  # there is no checkpoint to mention
+        return 130
+    return 0
 
 
 class _Summary:
-    """The report on studies merged."""
+    """The job of writing the report on merged studies."""
 
     def __init__(self, studies: tuple[str, ...], wanted: Wanted) -> None:
         self.studies, self.wanted = studies, wanted
@@ -118,21 +125,23 @@ class _Summary:
         self._sources = _sources(self.studies)
         return [_read(self._sources, self.wanted.cache)]
 
-    def make(self, runs: list[Runs], refresh: int = 0, told: bool = True) -> None:
+    def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> None:
         report = compose(runs[0])
-        page = write(report, self.wanted.out)
-        if told:
+        # Tables are written and printed first: figures and sentences of a large study take minutes.
+        markdown_page = write_tables(report, self.wanted.out)
+        if show:
             print_report(report, console := _console())
-        self.path = write_summary(report, self._sources, self.wanted, _step, refresh)
-        if told:
+        self.path = write_page(report, self._sources, self.wanted, _step, refresh)
+        if show:
             kinds = "Tables as Markdown, LaTeX and CSV" + (", figures" if self.wanted.figures else "")
             console.print(
-                f"\n{kinds}: {self.wanted.out}\nReport: {page}\nWeb page: {self.path}", soft_wrap=True
+                f"\n{kinds}: {self.wanted.out}\nReport: {markdown_page}\nWeb page: {self.path}",
+                soft_wrap=True,
             )
 
 
 class _Comparison:
-    """Two studies side by side."""
+    """The job of comparing two studies."""
 
     def __init__(self, studies: tuple[str, str], wanted: Wanted) -> None:
         self.studies, self.wanted = studies, wanted
@@ -141,10 +150,10 @@ class _Comparison:
     def read(self) -> list[Runs]:
         return [_read([open_source(study)], self.wanted.cache) for study in self.studies]
 
-    def make(self, runs: list[Runs], refresh: int = 0, told: bool = True) -> None:
+    def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> None:
         compared = compare_studies(*runs)
         self.path = write_comparison(compared, self.wanted, _step, refresh)
-        if told:
+        if show:
             print_comparison(compared, console := _console())
             console.print(f"\nTables: {self.wanted.out}/compare.*\nWeb page: {self.path}", soft_wrap=True)
 
@@ -153,16 +162,16 @@ def _watch(job: _Summary | _Comparison, seconds: float) -> None:
     last: list[list[Runs]] = []
 
     def make(runs: list[Runs]) -> None:
-        job.make(runs, refresh=max(1, round(seconds)), told=not last)
+        job.make(runs, refresh=max(1, round(seconds)), show=not last)
         last[:] = [runs]
         print(status_line(runs, job.path), file=sys.stderr)
 
-    # The page that stays does not load itself again.
-    watch_runs(job.read, make, lambda: job.make(last[0], told=False), seconds)
+    # The last page must not reload itself.
+    watch_runs(job.read, make, lambda: job.make(last[0], show=False), seconds)
 
 
 def _command() -> str:
-    """What makes the same summary again, to be copied."""
+    """The command that makes the same summary again, ready to be copied."""
     return shlex.join(["python", "analysis/summarize.py", *(a for a in sys.argv[1:] if a != "--watch")])
 
 
@@ -184,7 +193,7 @@ def _read(sources: list[Source], cache: Cache | None) -> Runs:
 
 @contextmanager
 def _step(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows how far a step has got. On stderr, and gone when done: stdout has the tables alone."""
+    """Show a progress bar on stderr until the step is done; stdout has only the tables."""
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -194,7 +203,7 @@ def _step(name: str) -> Iterator[Callable[[int, int], None]]:
 
 def _console() -> Console:
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that lacks ± shows a ? in its place.
+        # A terminal that cannot show ± shows a ? instead.
         sys.stdout.reconfigure(errors="replace")
     console = Console(markup=False, highlight=False, emoji=False)
     console.width = max(_MIN_WIDTH, console.width)

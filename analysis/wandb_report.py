@@ -1,9 +1,9 @@
-"""Write one W&B report on studies, or write it anew in the same place.
+"""Write a W&B report on studies, or replace the one that is there.
 
     python analysis/wandb_report.py STUDY… [--project NAME] [--entity NAME] [--title TITLE]
 
-Tables and their intervals come from the run folders; the panels are W&B's own, over the runs that a sweep
-with ``--wandb`` or ``sweeps/wandb_push.py`` has sent. Exit status: 0, or 2 where the input cannot be used.
+Tables and intervals come from the run folders. Panels are drawn by W&B over the runs that were sent by a
+sweep with ``--wandb`` or by ``sweeps/wandb_push.py``. Exit status: 0, or 2 for input that cannot be used.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 if not __package__:
-    # Run as a script: Python puts this folder first on the path, where our modules would stand in for
-    # any of the same name (pandas knows one called tables). The folder above is meant.
+    # As a script, Python puts this folder first on the path, where our modules would hide libraries of the
+    # same name (pandas imports one called tables). Put the folder above there instead.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import tyro
@@ -27,6 +27,7 @@ from analysis.reading.cache import user_cache
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
+from lvae_core.command import exit_status
 from lvae_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,33 +37,29 @@ _arg = tyro.conf.arg
 
 _LONGEST_TITLE = 128
 
-DESCRIPTION = (
-    "Written from the run folders by analysis/wandb_report.py, which writes it anew in this place."
-)
-
 
 def wandb_report(
     studies: Annotated[
         tuple[str, ...],
         tyro.conf.Positional,
-        _arg(metavar="STUDY [STUDY ...]", help="Folders or addresses of studies, merged."),
+        _arg(metavar="STUDY [STUDY ...]", help="Folders or URLs of studies, which are merged."),
     ],
     *,
     project: Annotated[str, _arg(metavar="NAME", help="The W&B project of the runs.")] = "lvae",
     entity: Annotated[
         str | None,
-        _arg(metavar="NAME", help="Whose project it is.", help_behavior_hint="(the key's own)"),
+        _arg(metavar="NAME", help="The project's owner.", help_behavior_hint="(default: the API key's)"),
     ] = None,
     title: Annotated[
         str | None,
         _arg(
             metavar="TITLE",
-            help="Of the report: the one of this title in the project is written anew.",
-            help_behavior_hint="(the studies' names)",
+            help="Title of the report; the project's report of this title is replaced.",
+            help_behavior_hint="(default: the studies' names)",
         ),
     ] = None,
 ) -> None:
-    """Write one W&B report on studies, or write it anew in the same place."""
+    """Write a W&B report on studies, or replace the one that is there."""
     if not studies:
         raise InputError("wandb_report.py: give a study, such as runs/paper")
     if importlib.util.find_spec("wandb_workspaces") is None:
@@ -73,10 +70,10 @@ def wandb_report(
 
 
 def save(report: Report, project: str, entity: str | None, title: str) -> str:
-    """Write the report; returns its address.
+    """Write the report; returns its URL.
 
     Raises:
-        InputError: there is no key, W&B cannot be reached, or there is no such project.
+        InputError: there is no API key, W&B cannot be reached, or there is no such project.
     """
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
@@ -87,7 +84,7 @@ def save(report: Report, project: str, entity: str | None, title: str) -> str:
     from analysis.formats.wandb import Place, write
 
     host = str(wandb.setup().settings.base_url)
-    # The library talks on stderr, and asks for a key where it has none.
+    # The library prints hints on stderr, and would ask for a missing key.
     with contextlib.redirect_stderr(io.StringIO()):
         if not wbauth.authenticate_session(
             host=host, source="wandb_report.py", prompt=False, no_offline=True
@@ -106,7 +103,7 @@ def save(report: Report, project: str, entity: str | None, title: str) -> str:
 
 
 def _existing(api: Any, place: Place, title: str) -> str | None:
-    """The address of the report of that title, if the project has one."""
+    """The URL of the report of that title, if the project has one."""
     if place.project not in {found.name for found in api.projects(place.entity)}:
         raise InputError(
             f"--project {place.project}: {place.entity} has no such project; send the runs first, with "
@@ -117,12 +114,16 @@ def _existing(api: Any, place: Place, title: str) -> str | None:
 
 
 def main() -> None:
-    """The command line; bad input ends it with one line and status 2."""
+    """Run the command line; bad input ends it with one line and status 2."""
+    sys.exit(exit_status(_run))
+
+
+def _run() -> int:
     try:
         tyro.cli(wandb_report, prog="wandb_report.py")
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    except KeyboardInterrupt:  # there is no checkpoint to mention
+        return 130
+    return 0
 
 
 if __name__ == "__main__":

@@ -44,7 +44,24 @@ SYSTEMS: dict[str, Recipe] = {
     "lstm-vae": lstm_vae,
     "lstm-vae-avg": lstm_vae_avg,
 }
-"""Every system by its name."""
+"""Every system by its name, in the order of the paper's tables."""
+
+BASELINES: dict[str, tuple[str, ...]] = {
+    "lstm-lm": (),
+    "lstm-vae": ("lstm-lm",),
+    "lstm-vae-avg": ("lstm-lm", "lstm-vae"),
+}
+"""System -> the systems it is compared with: its language model first, then the model that it extends."""
+
+
+def baselines_of(system: str) -> tuple[str, ...]:
+    """The systems to compare ``system`` with; one that is not in the table has LSTM-LM and LSTM-VAE."""
+    return BASELINES.get(system, ("lstm-lm", "lstm-vae"))
+
+
+def language_model_of(system: str) -> str:
+    """The language model that ``system`` must beat to show a gain; a language model is its own."""
+    return next(iter(baselines_of(system)), system)
 
 
 def recipe(

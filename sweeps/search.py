@@ -22,7 +22,7 @@ from dataclasses import replace
 import tyro
 from rich.console import Console
 
-from analysis.formats.terminal import table as print_table
+from analysis.formats.terminal import print_table
 from analysis.report.search_points import compare_points
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig

@@ -1,1 +1,1 @@
-"""Pictures of a report: each draws what it is given and computes no statistics."""
+"""Draw figures from cells and comparisons; figures compute no statistics."""

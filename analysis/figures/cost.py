@@ -1,4 +1,4 @@
-"""Device-hours of a run against the NLL that it can show."""
+"""Draw device-hours per run against the tightest valid NLL."""
 
 from __future__ import annotations
 
@@ -17,20 +17,16 @@ from analysis.stats.valid_bounds import tightest
 from analysis.tables.table import dataset_title
 
 CAPTION = (
-    "Device-hours of a run (training and evaluation, over all attempts) against its tightest valid NLL: a "
-    "dot a run, the mean with both intervals. Down and to the left is better. Hours compare only where "
-    "runs had the same kind of device to themselves."
+    "Device-hours per run (training and evaluation, over all attempts) against the tightest valid NLL: "
+    "one dot per run, and the mean with both intervals. Lower left is better. Hours are comparable only "
+    "if each run had the same kind of device to itself."
 )
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
-    """A panel a setting; None where no run says how long it took."""
+    """Draw a panel per setting; None if no run recorded its time."""
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
-    found = {
-        s: rows
-        for s, rows in found.items()
-        if any(r.cell.hours and tightest(r.cell) is not None for r in rows)
-    }
+    found = {s: rows for s, rows in found.items() if any(r.cell.hours and tightest(r.cell) for r in rows)}
     if not found:
         return None
     figure, axes = style.panels(len(found), 3.7)
@@ -43,7 +39,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         ax.set_xlim(left=0)
     unit, per_hour = _unit(max(ax.get_xlim()[1] for ax in axes[0]))
     for ax in axes[0]:
-        ax.set_xlabel(f"device-{unit} a run")
+        ax.set_xlabel(f"device-{unit} per run")
         ax.xaxis.set_major_locator(ticker.FixedLocator(_ticks(ax.get_xlim()[1], per_hour)))
         ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda hours, _: f"{hours * per_hour:.4g}"))
     axes[0][0].set_ylabel("tightest valid NLL, nats")
@@ -53,22 +49,23 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
 
 
 def _unit(hours: float) -> tuple[str, int]:
-    """The largest unit of which there are two at least, and how many of it make an hour."""
+    """The largest unit of which ``hours`` has at least two, and how many of it make an hour."""
     units = (("hours", 1), ("minutes", 60), ("seconds", 3600))
     return next((unit for unit in units if hours * unit[1] >= 2), units[-1])
 
 
 def _ticks(hours: float, per_hour: int) -> list[float]:
-    """A few round numbers of the unit, in hours."""
+    """A few round numbers of the unit, converted to hours."""
     return [tick / per_hour for tick in ticker.MaxNLocator(5).tick_values(0, hours * per_hour)]
 
 
 def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> None:
-    way, hours = tightest(row.cell), row.cell.hours
-    if way is None or hours is None:
+    convention, hours = tightest(row.cell), row.cell.hours
+    if convention is None or hours is None:
         return
-    nll = row.cell.averages[f"nll{way}"]
+    nll = row.cell.averages[convention.nll]
     colour, marker = style.look(row.cell.system, names)
+    # A run may have a result without times, so runs are matched by name.
     cost = dict(zip(hours.runs, hours.values, strict=True))
     pairs = [(cost[run], value) for run, value in zip(nll.runs, nll.values, strict=True) if run in cost]
     ax.plot(*zip(*pairs, strict=True), marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)

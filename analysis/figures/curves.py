@@ -1,4 +1,4 @@
-"""Learning curves: validation perplexity and KL by epoch, every seed a line."""
+"""Draw learning curves: validation perplexity and KL by epoch, one line per seed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ MOST_COLUMNS = 12
 MOST_SEEDS = 50
 
 CAPTION = (
-    f"Learning curves on the validation split, a line a seed (of more than {MOST_SEEDS}, the first): "
-    "perplexity above, KL below. Dotted: the epoch by which the KL's weight has risen to its full value. "
-    "Triangles: the learning rate has dropped."
+    f"Learning curves on the validation split, one line per seed (at most {MOST_SEEDS}): perplexity "
+    "above, KL below. Dotted: the epoch in which KL annealing ends. Triangles: the learning rate drops."
 )
 
 
@@ -31,17 +30,17 @@ def draw(
     dataset: str,
     setting: str,
 ) -> Figure | None:
-    """A column a cell of a setting; None where no run of it has a curve.
+    """Draw a column per cell of a setting; None if no run of it has a curve.
 
     Args:
-        cells: of which runs are named in their averages, done or not.
+        cells: the cells, whose averages name their runs.
         curves: name of each run -> its rows of metrics.jsonl, in order.
-        anneal: name of each run -> epochs over which its KL weight rises; 0 for none.
-        dataset: which one.
+        anneal: name of each run -> number of epochs of KL annealing; 0 for none.
+        dataset: the dataset to draw.
         setting: standard or inputless.
 
     Raises:
-        TooManyError: there are more than MOST_COLUMNS cells.
+        TooManyError: the setting has more than MOST_COLUMNS cells.
     """
     rows = [
         row
@@ -91,7 +90,7 @@ def draw(
 
 
 def runs_of(cell: Cell) -> Sequence[str]:
-    """The runs of a cell that are done and drawn: of very many seeds the first."""
+    """The finished runs of a cell whose curves are drawn: the first MOST_SEEDS."""
     average = cell.averages.get(cell.estimate("nll"))
     return average.runs[:MOST_SEEDS] if average else ()
 
@@ -112,7 +111,7 @@ def _run(across: Sequence[Axes], rows: pd.DataFrame, colour: str) -> None:
 
 
 def _limit(axes: Sequence[Sequence[Axes]], best: Sequence[float]) -> None:
-    # The first epochs would leave no room for the rest.
+    # The first epochs are so high that they would flatten the rest.
     top = axes[0][0]
     top.set_ylim(min(best) * 0.96, min(top.get_ylim()[1], max(best) * 1.3))
     top.set_ylabel("validation PPL")

@@ -1,4 +1,4 @@
-"""Two studies: the difference of each cell, seed by seed."""
+"""Draw the difference of two studies for each cell, seed by seed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from matplotlib.lines import Line2D
 from analysis.figures import marks, style
 from analysis.figures.series import MOST_ROWS, TooManyError
 from analysis.stats.comparisons import Comparison
-from analysis.tables.table import dataset_title, row_label
+from analysis.tables.table import cell_label, dataset_title
 
 CAPTION = (
-    "Tightest valid NLL, study B minus study A: a dot for each seed that both have, the mean difference "
-    "with its 95% interval. Left of the line B is better."
+    "Tightest valid NLL, study B minus study A: one dot per common seed, and the mean difference with its "
+    "95% interval. Left of the line B is better."
 )
 
 
 def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
-    """A panel a setting; None where no seed is in both studies.
+    """Draw a panel per setting; None if the studies have no common seed.
 
     Raises:
         TooManyError: a setting has more than MOST_ROWS cells.
@@ -32,7 +32,7 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
     if not chosen:
         return None
     settings = list(dict.fromkeys(c.a.setting for c in chosen))
-    labels = list(dict.fromkeys(_label(c) for c in chosen))
+    labels = list(dict.fromkeys(cell_label(c.a, "\n{}") for c in chosen))
     if len(labels) > MOST_ROWS:
         raise TooManyError(f"{len(labels)} cells and variants, of which {MOST_ROWS} can be shown")
     figure, axes = style.panels(len(settings), 1.5 + 0.36 * len(labels), sharey=True)
@@ -40,7 +40,7 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
     for ax, setting in zip(axes[0], settings, strict=True):
         ax.axvline(0, color=style.INK, lw=1, zorder=1.8)
         for comparison in (c for c in chosen if c.a.setting == setting):
-            place, paired = labels.index(_label(comparison)), comparison.paired
+            place, paired = labels.index(cell_label(comparison.a, "\n{}")), comparison.paired
             colour, marker = style.look(comparison.a.system, names)
             ax.plot(
                 paired.differences,
@@ -65,8 +65,3 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
     keys: list[Line2D] = marks.common_keys(drawn=True, cited=False)
     style.legend(figure, keys)
     return figure
-
-
-def _label(comparison: Comparison) -> str:
-    cell = comparison.a
-    return row_label(cell.system, cell.num_samples) + (f"\n{cell.variant}" if cell.variant else "")

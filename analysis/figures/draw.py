@@ -1,4 +1,4 @@
-"""All pictures of a report: each draws what it is given and computes no statistics."""
+"""Draw all figures of a report and save them as pictures; figures compute no statistics."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Picture:
     """A figure as files."""
 
     name: str
-    """Of its files, without their ending."""
+    """Name of its files, without suffix."""
     dataset: str
     kind: str
-    """Which of the figures it is: ``bounds``, ``ppl``, …"""
+    """The kind of figure: ``bounds``, ``ppl``, …"""
     caption: str
     svg: str
     png: bytes
@@ -37,7 +37,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """What was drawn, and what was not, with the reason."""
+    """The figures that were drawn, and a line with the reason for each that was not."""
 
     drawn: tuple[Picture, ...]
     left_out: tuple[str, ...]
@@ -58,37 +58,39 @@ def draw_all(
     anneal: Mapping[str, float],
     advance: Advance | None = None,
 ) -> Pictures:
-    """Every figure of every dataset.
+    """Draw every figure of every dataset.
 
     Args:
-        cells: of all datasets.
-        datasets: in the order of the report.
-        metrics: name of a run -> its learning curve, for those that are to be drawn.
-        anneal: name of a run -> epochs of KL annealing.
-        advance: is told ``(drawn, total)`` as it goes.
+        cells: the cells of all datasets.
+        datasets: the datasets, in the order of the report.
+        metrics: name of a run -> its learning curve, for the runs whose curves are drawn.
+        anneal: name of a run -> number of epochs of KL annealing.
+        advance: called with ``(drawn, total)`` after each figure.
     """
     wanted = []
     for dataset in datasets:
-        own, chosen = series.fitting(cells, dataset, series.MOST_ROWS)
+        fitting, sentence = series.fitting(cells, dataset, series.MOST_ROWS)
         wanted += [
-            _Wanted(dataset, kind, module.CAPTION + chosen, functools.partial(module.draw, own, dataset))
+            _Wanted(
+                dataset, kind, module.CAPTION + sentence, functools.partial(module.draw, fitting, dataset)
+            )
             for kind, module in _OF_CELLS.items()
         ]
-        own, chosen = series.fitting(cells, dataset, curves.MOST_COLUMNS)
+        fitting, sentence = series.fitting(cells, dataset, curves.MOST_COLUMNS)
         wanted += [
             _Wanted(
                 dataset,
                 f"curves-{setting}",
-                curves.CAPTION + chosen,
-                functools.partial(curves.draw, own, metrics, anneal, dataset, setting),
+                curves.CAPTION + sentence,
+                functools.partial(curves.draw, fitting, metrics, anneal, dataset, setting),
             )
-            for setting in settings_of(own)
+            for setting in settings_of(fitting)
         ]
     return _draw(wanted, advance)
 
 
 def runs_with_curves(cells: Sequence[Cell], datasets: Sequence[str]) -> set[str]:
-    """Names of the runs whose learning curves :func:`draw_all` has a use for."""
+    """Names of the runs whose learning curves :func:`draw_all` draws."""
     return {
         run
         for dataset in datasets
@@ -98,7 +100,7 @@ def runs_with_curves(cells: Sequence[Cell], datasets: Sequence[str]) -> set[str]
 
 
 def draw_differences(compared: Sequence[Comparison], advance: Advance | None = None) -> Pictures:
-    """The figures of two studies side by side, one a dataset."""
+    """Draw the figures of two studies side by side, one per dataset."""
     datasets = dict.fromkeys(comparison.a.dataset for comparison in compared)
     return _draw(
         [
@@ -111,19 +113,19 @@ def draw_differences(compared: Sequence[Comparison], advance: Advance | None = N
 
 def _draw(wanted: Sequence[_Wanted], advance: Advance | None) -> Pictures:
     drawn, left_out = [], []
-    for number, each in enumerate(wanted, start=1):
+    for number, item in enumerate(wanted, start=1):
         reason = "nothing to draw yet"
         with style.style():
             try:
-                figure = each.draw()
+                figure = item.draw()
             except TooManyError as error:
                 figure, reason = None, str(error)
             if figure is not None:
-                name = f"{each.dataset}-{each.kind}"
-                kind = each.kind.partition("-")[0]
-                drawn.append(Picture(name, each.dataset, kind, each.caption, *style.save(figure)))
+                name = f"{item.dataset}-{item.kind}"
+                kind = item.kind.partition("-")[0]
+                drawn.append(Picture(name, item.dataset, kind, item.caption, *style.save(figure)))
             else:
-                left_out.append(f"{dataset_title(each.dataset)}, {each.kind}: {reason}")
+                left_out.append(f"{dataset_title(item.dataset)}, {item.kind}: {reason}")
         if advance:
             advance(number, len(wanted))
     return Pictures(tuple(drawn), tuple(left_out))

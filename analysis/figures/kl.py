@@ -1,4 +1,4 @@
-"""KL against NLL: what use of the latent variable buys."""
+"""Draw KL against NLL: what the use of the latent variable gains."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from analysis.stats.cells import Cell
 from analysis.tables.table import dataset_title
 
 CAPTION = (
-    "KL of one sample against NLL by the paper's convention: a dot a seed, the mean with both intervals, "
-    "crosses for published means ± std. Along a grey line the reconstruction is the same: who moves to the "
-    "right on one pays for what z tells and gains nothing."
+    "KL of one sample against NLL by the paper's convention: one dot per seed, the mean with both "
+    "intervals, and crosses for published means ± std. Along a grey line the reconstruction term is "
+    "constant: a system further right on the same line has more KL and gains nothing from it."
 )
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
-    """A panel a setting; None where no run with a latent variable is done."""
+    """Draw a panel per setting; None if no run with a latent variable is finished."""
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
     found = {s: rows for s, rows in found.items() if any(row.average("kl") for row in rows)}
     if not found:
@@ -35,9 +35,9 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         for row in rows:
             cited |= _row(ax, row, names, keys)
         ax.set_title(setting)
-        ax.set_xlabel("KL, nats a sentence")
+        ax.set_xlabel("KL, nats per sentence")
         _diagonals(ax)
-    axes[0][0].set_ylabel("test NLL, nats a sentence")
+    axes[0][0].set_ylabel("test NLL, nats per sentence")
     style.title(figure, f"{dataset_title(dataset)}: KL against NLL")
     handles = [*keys.values(), *marks.common_keys(drawn=True, cited=False)]
     if cited:
@@ -48,7 +48,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
 
 
 def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> bool:
-    """One cell; whether a published value was drawn."""
+    """Draw one cell; returns whether a published value was drawn."""
     colour, marker = style.look(row.cell.system, names)
     name = display_name(row.cell.system)
     nll, kl = row.average("nll"), row.average("kl")
@@ -83,9 +83,9 @@ def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> bool:
 
 
 def _diagonals(ax: Axes) -> None:
-    """Lines of equal NLL - KL, as far apart as the axis has ticks."""
+    """Draw lines of equal NLL - KL, at the distance of the axis's ticks."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    # Of a collapsed posterior the noise around 0 would fill the panel.
+    # The noise around 0 of a collapsed posterior must not fill the panel.
     left, right = min(left, -0.04), max(right, 1.0)
     ticks = ax.get_yticks()
     step = ticks[1] - ticks[0]

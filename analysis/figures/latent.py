@@ -1,4 +1,4 @@
-"""How far the latent variable is used: mutual information and active units."""
+"""Draw how much the latent variable is used: mutual information and active units."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from analysis.tables.table import NOT_A_BOUND, dataset_title
 
 CAPTION = (
     "Use of the latent variable: mutual information of a sentence and one z, and active units (dimensions "
-    "whose posterior mean varies by more than 0.01). At 0 the posterior has collapsed: in effect a "
-    "language model."
+    "whose posterior mean has a variance above 0.01). At 0 the posterior has collapsed, and the model is "
+    "in effect a language model."
 )
 
 _MEASURES = (("mi", "mutual information, nats"), ("au", "active units"))
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
-    """A row of panels a setting; None where no run with a latent variable is done."""
+    """Draw a row of panels per setting; None if no run with a latent variable is finished."""
     found = {
         setting: [row for row in series.rows(cells, dataset, setting) if "mi" in row.cell.averages]
         for setting in series.settings_of(cells)
@@ -48,7 +48,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
             if across is axes[-1]:
                 ax.set_xlabel(label)
     for ax in axes[0]:
-        # Of a collapsed posterior the noise around 0 would fill the panel.
+        # The noise around 0 of a collapsed posterior must not fill the panel.
         left, right = ax.get_xlim()
         ax.set_xlim(min(-0.04, left), max(1.0, right))
     style.title(figure, f"{dataset_title(dataset)}: use of the latent variable")

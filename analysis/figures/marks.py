@@ -1,4 +1,4 @@
-"""What figures are made of: seeds as dots, a mean with its interval, published values as lines."""
+"""The marks of figures: seeds as dots, a mean with its interval, published values as lines."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from analysis.published import Derived, Fact
 from analysis.stats.cells import Average
 
 Along = Literal["x", "y"]
-"""The axis on which a value is read."""
+"""The axis of the values."""
 
 MOST_DOTS = 200
-"""Seeds of a cell that are vectors in an SVG; more are pixels there, too."""
+"""The most seeds of a cell that are drawn as vectors in an SVG; more are drawn as pixels."""
 
 _SPREAD = 0.055
-"""Between seeds that lie side by side, at most; in places of an axis of names."""
+"""The largest distance between neighbouring seeds, in units of the axis of names."""
 
 
 def seeds(ax: Axes, place: float, average: Average, colour: str, along: Along, width: float = 0.22) -> None:
-    """A dot for each value, side by side in the order of seeds, around ``place``."""
+    """Draw a dot per value, side by side around ``place`` in the order of seeds."""
     n = len(average.values)
     step = min(_SPREAD, width / max(1, n - 1))
     places = [place + step * (k - (n - 1) / 2) for k in range(n)]
     x, y = (average.values, places) if along == "x" else (places, average.values)
-    # In an SVG thousands of dots as dots would be too heavy to open.
-    dots = n > MOST_DOTS
-    ax.plot(x, y, "o", ms=3.2, mfc=colour, mec="none", alpha=0.55, zorder=2.4, rasterized=dots)
+    # An SVG of thousands of vector dots is slow to open.
+    as_pixels = n > MOST_DOTS
+    ax.plot(x, y, "o", ms=3.2, mfc=colour, mec="none", alpha=0.55, zorder=2.4, rasterized=as_pixels)
 
 
 def mean(
@@ -42,14 +42,14 @@ def mean(
     *,
     hollow: bool = False,
 ) -> None:
-    """The mean with its 95% t interval, where there is one."""
+    """Draw the mean with its 95% t interval, if it has one."""
     x, y = (average.mean, place) if along == "x" else (place, average.mean)
     bar(ax, x, y, average, colour, along)
     ax.plot([x], [y], marker, ms=6, mfc=PAPER if hollow else colour, mec=colour, mew=1.2, zorder=3.2)
 
 
 def bar(ax: Axes, x: float, y: float, average: Average, colour: str, along: Along) -> None:
-    """The 95% t interval of a mean as a line with two ends; nothing for one seed."""
+    """Draw the 95% t interval of a mean as a line with caps; nothing for one seed."""
     if average.interval is None:
         return
     ends = [[average.mean - average.interval.low], [average.interval.high - average.mean]]
@@ -70,7 +70,7 @@ def bar(ax: Axes, x: float, y: float, average: Average, colour: str, along: Alon
 def published(
     ax: Axes, place: float, fact: Fact | Derived, colour: str, along: Along, width: float = 0.3
 ) -> None:
-    """A published mean as a line across ``place``, its standard deviation as a band."""
+    """Draw a published mean as a line across ``place``, its standard deviation as a band."""
     span, std = (place - width, place + width), fact.std if isinstance(fact, Fact) else None
     dashes: tuple[float, tuple[float, float]] = (0, (3, 1.2)) if isinstance(fact, Fact) else (0, (1, 1))
     draw, fill = (ax.vlines, ax.fill_betweenx) if along == "x" else (ax.hlines, ax.fill_between)
@@ -80,7 +80,7 @@ def published(
 
 
 def level(ax: Axes, average: Average, colour: str) -> None:
-    """A horizontal line at a mean through all of a panel, its interval as a band."""
+    """Draw a mean as a horizontal line through the whole panel, its interval as a band."""
     ax.axhline(average.mean, color=colour, lw=1.1, zorder=1.8)
     if average.interval:
         ax.axhspan(average.interval.low, average.interval.high, color=colour, alpha=0.12, lw=0, zorder=1.4)
@@ -95,7 +95,7 @@ def key(
     hollow: bool = False,
     size: float = 6,
 ) -> Line2D:
-    """A line of a legend."""
+    """An entry of a legend."""
     return Line2D(
         [],
         [],
@@ -110,7 +110,7 @@ def key(
 
 
 def common_keys(*, drawn: bool, cited: bool) -> list[Line2D]:
-    """What every figure has: a seed, an interval, a published value."""
+    """The legend entries that figures share: ``drawn`` for our runs, ``cited`` for published values."""
     keys = []
     if drawn:
         keys += [

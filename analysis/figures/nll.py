@@ -1,4 +1,4 @@
-"""NLL by system: every seed, the mean with its interval, the published value."""
+"""Draw NLL by system: every seed, the mean with its interval, and the published value."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from analysis.stats.cells import Cell
 from analysis.tables.table import NOT_A_BOUND, dataset_title
 
 CAPTION = (
-    "NLL by system by the paper's convention: every seed, the mean with its 95% interval, and the "
+    "NLL of each system by the paper's convention: every seed, the mean with its 95% interval, and the "
     "published mean with a band of one published standard deviation. ‡: no bound, see the first figure."
 )
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
-    """A panel a setting; None where no run is done."""
+    """Draw a panel per setting; None if no run is finished."""
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
     if not any(row.average("nll") for rows in found.values() for row in rows):
         return None
-    # A row of its own for each label that either setting has, so that panels line up.
+    # Both panels have a row for each label of either setting, so that they line up.
     labels = list(dict.fromkeys(row.label for rows in found.values() for row in rows))
     names = {row.cell.system for rows in found.values() for row in rows}
     height = 1.5 + 0.36 * len(labels) + 0.12 * sum("\n" in label for label in labels)
@@ -38,7 +38,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
                 marks.seeds(ax, place + 0.2, average, colour, "x", 0.16)
                 marks.mean(ax, place - 0.08, average, colour, marker, "x", hollow=NOT_A_BOUND in row.label)
         ax.set_title(setting)
-        ax.set_xlabel("test NLL, nats a sentence")
+        ax.set_xlabel("test NLL, nats per sentence")
     style.name_rows(axes[0], labels)
     style.title(figure, f"{dataset_title(dataset)}: NLL by system")
     style.legend(figure, marks.common_keys(drawn=True, cited=cited))

@@ -1,4 +1,4 @@
-"""PPL against L, by what the L samples are averaged over."""
+"""Draw PPL against L, by averaging mode."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from analysis.stats.cells import Cell
 from analysis.tables.table import dataset_title
 
 CAPTION = (
-    "PPL by the paper's convention against the number of samples L, by averaging mode. Where hidden states "
-    "are averaged (‡) and L > 1 it is no bound: what it gains there is what the convention does not charge."
+    "PPL by the paper's convention against the number of samples L, by averaging mode. If hidden states "
+    "are averaged (‡) and L > 1, it is no bound: it falls because the convention does not count the KL of "
+    "all L."
 )
 
 _AVERAGED = {"loss": "averaging = loss", "hidden": "averaging = hidden ‡"}
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
-    """A panel a setting; None where no run with a PPL is done."""
+    """Draw a panel per setting; None if no finished run has a PPL."""
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
     if not any(row.average("ppl") for rows in found.values() for row in rows):
         return None
@@ -34,7 +35,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
         cited |= _panel(ax, rows, names, keys)
         ax.set_title(setting)
-        ax.set_xlabel("samples a sentence, L")
+        ax.set_xlabel("samples per sentence, L")
     axes[0][0].set_ylabel("test PPL (paper's convention)")
     style.title(figure, f"{dataset_title(dataset)}: PPL against L")
     style.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=cited)])
@@ -50,7 +51,7 @@ def _panel(ax: Axes, rows: Sequence[Row], names: set[str], keys: dict[str, Line2
         colour, marker = style.look(system, names)
         dashes = style.line_of(seen.get(system, 0))
         seen[system] = seen.get(system, 0) + 1
-        # Side by side, so that none hides another.
+        # Lines are shifted, so that none hides another.
         offset = 0.16 * (position - (len(grouped) - 1) / 2) if len(grouped) < 6 else 0.0
         drawn = [(counts.index(row.cell.num_samples) + offset, row) for row in members]
         ours = [(x, average) for x, row in drawn if (average := row.average("ppl"))]

@@ -1,4 +1,4 @@
-"""What figures draw, chosen and arranged from the cells; nothing here draws."""
+"""Choose and arrange the cells that figures draw; nothing here draws."""
 
 from __future__ import annotations
 
@@ -7,77 +7,77 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.published import Derived, Fact, find
-from analysis.stats.cells import Average, Cell, joint_latent, paper_order
-from analysis.tables.bounds import missing_cells
-from analysis.tables.shown_variants import MOST_VARIANTS, leading
-from analysis.tables.table import NOT_A_BOUND, SETTINGS, row_label
+from analysis.stats.cells import Average, Cell
+from analysis.stats.valid_bounds import JOINT_ELBO
+from analysis.tables.bounds import published_nll, with_cells_of_paper
+from analysis.tables.shown_variants import MOST_VARIANTS, shown_variants
+from analysis.tables.table import SETTINGS, cell_label
 
 
 class TooManyError(Exception):
-    """More than a figure can show; the message says of what."""
+    """A figure would have more cells than it can show; the message says how many."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A cell in a figure, with what is published of it."""
+    """A cell in a figure, with its published numbers."""
 
     cell: Cell
     label: str
 
     def fact(self, metric: str) -> Fact | None:
-        """The paper's number for the cell; variants share it."""
+        """The paper's number for the cell, which all its variants share."""
         c = self.cell
         table = "3" if metric == "nll_iw" else "2"
         return find(table, c.dataset, c.system, c.num_samples, c.setting, metric)
 
     def average(self, metric: str) -> Average | None:
-        """Ours by the paper's convention."""
+        """Our average by the paper's convention."""
         return self.cell.averages.get(self.cell.estimate(metric))
 
 
 MOST_ROWS = 36
-"""Cells that one panel can show."""
+"""The most cells that a panel can show."""
 
 
 def fitting(cells: Sequence[Cell], dataset: str, most: int) -> tuple[list[Cell], str]:
-    """The cells of a dataset, of its variants only as many as fit into a panel of ``most`` cells.
+    """Keep as many variants of a dataset's cells as fit into a panel of ``most`` cells.
 
     Returns:
-        The cells, and a sentence on which they are; "" where they are all.
+        The cells, and a sentence that says which they are; "" if nothing was left out.
     """
-    every = [cell for cell in cells if cell.dataset == dataset]
-    own = shown = [cell for cell in every if cell.shown]
+    of_dataset = [cell for cell in cells if cell.dataset == dataset]
+    fits = shown = [cell for cell in of_dataset if cell.shown]
     for variants in range(MOST_VARIANTS, 0, -1):
-        own = leading(shown, variants)
-        if max(Counter(cell.setting for cell in own).values(), default=0) <= most:
+        fits = shown_variants(shown, variants)
+        if max(Counter(cell.setting for cell in fits).values(), default=0) <= most:
             break
-    if len(own) == len(every):
-        return own, ""
-    return own, f" Of the variants of each row only the {variants} with the lowest valid NLL."
+    if len(fits) == len(of_dataset):
+        return fits, ""
+    return fits, f" Of the variants of each row, only the {variants} with the lowest valid NLL are shown."
 
 
 def settings_of(cells: Sequence[Cell]) -> list[str]:
-    """The settings that have a run that is done, in the paper's order."""
+    """The settings with a finished run, in the paper's order."""
     return [s for s in SETTINGS if any(c.setting == s and c.averages for c in cells)]
 
 
 def rows(cells: Sequence[Cell], dataset: str, setting: str) -> list[Row]:
-    """The cells of a dataset and setting, also those of the paper that no run is in, in the paper's order.
+    """The cells of a dataset and setting, and the paper's cells without a run, in the paper's order.
 
     Raises:
         TooManyError: there are more than MOST_ROWS.
     """
-    own = [cell for cell in cells if cell.dataset == dataset]
-    chosen = [c for c in [*own, *missing_cells(own, dataset)] if c.setting == setting]
+    chosen = [c for c in with_cells_of_paper(cells, dataset) if c.setting == setting]
     if len(chosen) > MOST_ROWS:
         raise TooManyError(
             f"{len(chosen)} cells and variants in one setting, of which {MOST_ROWS} can be shown"
         )
-    return [Row(cell, _label(cell)) for cell in sorted(chosen, key=paper_order)]
+    return [Row(cell, cell_label(cell, "\n{}", marked=True)) for cell in chosen]
 
 
 def lines(chosen: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    """(system, variant) -> its rows in the order of L: what a line connects."""
+    """(system, variant) -> its rows in the order of L, which a line connects."""
     found: dict[tuple[str, str], list[Row]] = {}
     for row in chosen:
         found.setdefault((row.cell.system, row.cell.variant), []).append(row)
@@ -85,27 +85,20 @@ def lines(chosen: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
 
 
 def samples(chosen: Sequence[Row]) -> list[int]:
-    """Every L that there is."""
+    """Every L that occurs, in order."""
     return sorted({row.cell.num_samples for row in chosen})
 
 
 def derived_joint(row: Row) -> Derived | None:
-    """The valid bound that follows from the published numbers: NLL + (L - 1) KL."""
-    nll, kl = row.fact("nll"), row.fact("kl")
-    if not nll or not kl or not joint_latent(row.cell):
-        return None
-    return Derived(nll.mean + (row.cell.num_samples - 1) * kl.mean)
+    """The valid bound of a joint-latent cell that follows from its published numbers."""
+    bound = published_nll(row.cell, JOINT_ELBO) if row.cell.joint_latent else None
+    return bound if isinstance(bound, Derived) else None
 
 
 def gap(row: Row) -> float | None:
-    """Nats between the paper's ELBO and the valid one: ours, or the published where no run is."""
+    """Nats between the paper's ELBO and the valid one: ours, or the published if there is no run."""
     ours = [row.cell.averages.get(name) for name in ("nll_joint", "nll_elbo")]
     if ours[0] and ours[1]:
         return ours[0].mean - ours[1].mean
     valid, nll = derived_joint(row), row.fact("nll")
     return valid.mean - nll.mean if valid and nll and not row.cell.averages else None
-
-
-def _label(cell: Cell) -> str:
-    label = row_label(cell.system, cell.num_samples) + (NOT_A_BOUND if joint_latent(cell) else "")
-    return label + (f"\n{cell.variant}" if cell.variant else "")

@@ -1,4 +1,4 @@
-"""How figures look: the same in all, in colours and marks that the colour-blind and a copier tell apart."""
+"""The style of all figures: colours and markers that can be told apart by the colour-blind and in print."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from analysis.stats.cells import SYSTEM_ORDER
 
 INK, MUTED, GRID, PAPER = "#1c1c1f", "#6d6d72", "#e4e4e8", "#fefefe"
 
-# Okabe and Ito's colours, the yellow darkened: each is read on white, and its mark is its own as well.
+# Okabe and Ito's colours, with a darker yellow that is visible on white; each has another marker.
 _LOOKS = (
     ("#4a4a4d", "o"),
     ("#0072b2", "s"),
@@ -31,15 +31,15 @@ _LOOKS = (
 )
 
 COLOURS = (INK, MUTED, GRID, PAPER, *(colour for colour, _ in _LOOKS))
-"""Every colour that a figure has: a page may put others in their place."""
+"""Every colour of the figures; a page may replace them."""
 
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 
 WIDTH = 7.2
-"""Inches; two panels beside each other."""
+"""Width of two panels side by side, in inches."""
 
 _NARROW = 4.6
-"""A panel alone."""
+"""Width of a single panel, in inches."""
 
 _STYLE: Any = {
     "figure.facecolor": PAPER,
@@ -82,13 +82,13 @@ _STYLE: Any = {
 
 
 def style() -> Any:
-    """A context in which figures are made and saved."""
+    """The context in which figures are drawn and saved."""
     mpl.rcdefaults()
     return mpl.rc_context(_STYLE)
 
 
 def look(system: str, systems: Iterable[str] = ()) -> tuple[str, str]:
-    """Colour and marker of a system: the paper's have theirs, others of ``systems`` by their order."""
+    """Colour and marker of a system; one outside SYSTEM_ORDER gets them by its order in ``systems``."""
     others = sorted({*systems, system} - {*SYSTEM_ORDER})
     order = [*SYSTEM_ORDER, *others]
     return _LOOKS[order.index(system) % len(_LOOKS)]
@@ -102,14 +102,14 @@ def line_of(position: int) -> Any:
 def panels(
     count: int, height: float, *, rows: int = 1, width: float | None = None, **shared: Any
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of ``rows`` × ``count`` axes, ``height`` inches high."""
+    """Make a figure of ``rows`` × ``count`` axes, ``height`` inches high."""
     figure = Figure(figsize=(width or (WIDTH if count > 1 else _NARROW), height))
     axes = figure.subplots(rows, count, squeeze=False, **shared)
     return figure, [list(row) for row in axes]
 
 
 def name_rows(axes: Sequence[Axes], labels: Sequence[str]) -> None:
-    """Give each label a row, from the top, in panels that lie beside each other and share their y axis."""
+    """Give each label a row, from the top, in panels side by side that share their y axis."""
     for ax in axes:
         ax.grid(visible=False, axis="y")
     axes[0].set_yticks(range(len(labels)), labels)
@@ -117,30 +117,30 @@ def name_rows(axes: Sequence[Axes], labels: Sequence[str]) -> None:
 
 
 def title(figure: Figure, text: str) -> None:
-    """What the figure shows, above all panels."""
+    """Put a title above all panels."""
     figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 
 def halo() -> list[Any]:
-    """Around text that lies on lines."""
+    """A white outline for text that lies on lines."""
     return [withStroke(linewidth=2.5, foreground=PAPER)]
 
 
 def legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int = 3) -> None:
-    """What the marks mean, below all panels."""
+    """Put a legend below all panels."""
     figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, handlelength=2.4)
 
 
 def save(figure: Figure) -> tuple[str, bytes]:
-    """SVG text and PNG bytes, the same for the same figure: without date and program."""
+    """SVG text and PNG bytes without date and program, so that equal figures are equal files."""
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once, not again for each format
+    figure.set_layout_engine("none")  # the layout is computed once, not for each format
     vector, pixels = io.StringIO(), io.BytesIO()
     figure.savefig(
         vector, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
     )
     figure.savefig(pixels, format="png", dpi=200, metadata={"Software": None})
-    # Comments repeat every text, which is drawn already; a thousandth of a point nobody sees.
+    # Smaller files: drop the comments, which repeat every text, and thousandths of a point.
     text = re.sub(r"\s*<!--.*?-->", "", vector.getvalue(), flags=re.DOTALL)
     text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
     return text, pixels.getvalue()

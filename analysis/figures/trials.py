@@ -1,6 +1,6 @@
-"""A search: where its trials lie in each field that varies, and what they came to; lower is better.
+"""Draw the trials of a search: the perplexity of each against each field that varies; lower is better.
 
-One that was left behind at a rung stands at the perplexity it had by then.
+A trial that was stopped at a rung is drawn at the perplexity that it had reached.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ from analysis.figures import style
 
 _COLUMNS = 3
 _WORST = 0.75
-"""Quantile of the perplexities up to which the axis reaches: the poor ones are many and far away."""
+"""Quantile of the perplexities up to which the axis reaches: poor trials are many and far away."""
 
 _DASHES: Any = (0, (3, 2))
 
-Kind = Literal["best", "trained to its end", "left behind at a rung", "above the axis", "diverged"]
+Kind = Literal["best", "trained to the end", "stopped at a rung", "above the axis", "diverged"]
 
 _BEST, _DONE, _DROPPED = "#d55e00", "#0072b2", "#6d6d72"
 
 
 @dataclass(frozen=True)
 class Field:
-    """One that varies."""
+    """A field that varies."""
 
     name: str
     log: bool
     choices: tuple[str, ...] = ()
-    """What it may be, where it is no range."""
+    """Its possible values, if it is not a range."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One trial."""
+    """A trial."""
 
     values: Mapping[str, Any]
-    """Field -> number, or place among its choices."""
+    """Field -> number, or position among its choices."""
     score: float
-    """Lowest validation perplexity; infinite where the loss diverged."""
+    """Lowest validation perplexity; infinite if the loss diverged."""
     dropped: bool = False
 
 
 def draw(
     points: Sequence[Point], fields: Sequence[Field], recipe: Mapping[str, Any], title: str
 ) -> Figure | None:
-    """A panel a field; None where every trial diverged.
+    """Draw a panel per field; None if every trial diverged.
 
     Args:
-        points: in any order.
-        fields: in the order of the panels.
-        recipe: its values, as ``points`` have them; without a field whose value is none of the choices.
-        title: of the figure.
+        points: the trials, in any order.
+        fields: the fields, in the order of the panels.
+        recipe: the recipe's values in the form of ``points``, without fields whose value is not a choice.
+        title: the figure's title.
     """
     finite = [point.score for point in points if math.isfinite(point.score)]
     if not finite:
@@ -104,15 +104,15 @@ def _kind(point: Point, high: float) -> Kind:
         return "diverged"
     if point.score > high:
         return "above the axis"
-    return "left behind at a rung" if point.dropped else "trained to its end"
+    return "stopped at a rung" if point.dropped else "trained to the end"
 
 
 def _mark(kind: Kind) -> dict[str, Any]:
-    """How a trial is drawn."""
+    """The marker of a trial."""
     looks: dict[Kind, dict[str, Any]] = {
         "best": {"marker": "*", "ms": 11, "mfc": _BEST, "mec": style.PAPER, "mew": 0.8},
-        "trained to its end": {"marker": "o", "ms": 4.5, "mfc": _DONE, "mec": "none", "alpha": 0.8},
-        "left behind at a rung": {"marker": "o", "ms": 4.5, "mfc": "none", "mec": _DROPPED, "mew": 1},
+        "trained to the end": {"marker": "o", "ms": 4.5, "mfc": _DONE, "mec": "none", "alpha": 0.8},
+        "stopped at a rung": {"marker": "o", "ms": 4.5, "mfc": "none", "mec": _DROPPED, "mew": 1},
         "above the axis": {"marker": "^", "ms": 5, "mfc": "none", "mec": _DROPPED, "mew": 1},
         "diverged": {"marker": "x", "ms": 5, "mec": _BEST, "mew": 1.4},
     }
@@ -120,7 +120,7 @@ def _mark(kind: Kind) -> dict[str, Any]:
 
 
 def _limits(scores: Sequence[float]) -> tuple[float, float]:
-    """From the best to a little above most of the others."""
+    """The axis: from a little below the best to a little above most of the others."""
     ranked = sorted(scores)
     lowest, most = ranked[0], ranked[math.floor(_WORST * (len(ranked) - 1))]
     room = (most - lowest) or 0.1 * lowest
@@ -128,7 +128,7 @@ def _limits(scores: Sequence[float]) -> tuple[float, float]:
 
 
 def _keys(points: Sequence[Point], high: float) -> list[Line2D]:
-    there = {_kind(point, high) for point in points}
-    kinds: list[Kind] = ["best", *(kind for kind in get_args(Kind) if kind in there)]
+    present = {_kind(point, high) for point in points}
+    kinds: list[Kind] = ["best", *(kind for kind in get_args(Kind) if kind in present)]
     keys = [Line2D([], [], label=kind, **_mark(kind)) for kind in kinds]
     return [*keys, Line2D([], [], color=style.MUTED, linewidth=1, linestyle=_DASHES, label="the recipe")]

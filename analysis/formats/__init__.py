@@ -1,1 +1,1 @@
-"""Output: terminal, Markdown, LaTeX, CSV, W&B and the page."""
+"""Write reports: to the terminal, as Markdown, LaTeX, CSV, web page and W&B report."""

@@ -36,7 +36,7 @@ _LATEX_SPECIAL = {
 
 
 def latex_table(table: Table) -> str:
-    r"""A ``tabular`` with booktabs rules, under a comment that says what it shows."""
+    r"""A ``tabular`` with booktabs rules, after a comment with its title and notes."""
     alignment = "l" + "".join("l" if column.text else "r" for column in table.columns)
     comments = [f"% {line}" for line in (table.title, *table.notes)]
     lines = [*comments, rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", *_latex_groups(table)]
@@ -44,7 +44,7 @@ def latex_table(table: Table) -> str:
     for position, line in enumerate(table.lines):
         if line.kind == "heading":
             lines += [r"\addlinespace"] if position else []
-            width = len(table.columns) + 1
+            width = len(table.columns) + 1  # the label has a column too
             lines.append(rf"\multicolumn{{{width}}}{{l}}{{\textit{{{latex_escape(line.label)}}}}} \\")
             continue
         cells = _latex_cells(line, table.columns)
@@ -62,7 +62,7 @@ def _latex_cells(line: Line, columns: Sequence[Column]) -> list[str]:
         if isinstance(value, Difference | Interval):
             text = f"${value_text(value, column)}$"
         if isinstance(value, Counts) and value.total:
-            # Words are wider than numbers: they may spread over the empty columns beside them.
+            # Words are wider than numbers: let them span the empty columns beside them.
             width = 1
             while values and values[0][0] is None and values[0][1].group == column.group:
                 values.pop(0)
@@ -81,7 +81,7 @@ def _latex_groups(table: Table) -> list[str]:
             spans.append((column.group, 1))
     if not any(group for group, _ in spans):
         return []
-    heads, rules, first = [], [], 2
+    heads, rules, first = [], [], 2  # column 1 is the label
     for group, width in spans:
         heads.append(rf"\multicolumn{{{width}}}{{c}}{{{latex_escape(group)}}}")
         rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
@@ -94,6 +94,6 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def latex_escape(text: str) -> str:
-    """Text that LaTeX typesets as it is."""
+    """Escape text so that LaTeX typesets it literally."""
     escaped = "".join(_LATEX_SPECIAL.get(character, character) for character in text)
     return escaped.replace("-log p(x)", r"$-\log p(x)$")

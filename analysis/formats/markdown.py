@@ -1,4 +1,4 @@
-"""The report as one Markdown page."""
+"""Write reports and tables as Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from analysis.formats.text import value_text
 from analysis.report.report import RETRY, Report
-from analysis.tables.bounds import EXPLANATION
+from analysis.tables.bound_examples import EXPLANATION
 from analysis.tables.table import Table
 
 
@@ -29,26 +29,26 @@ def markdown(report: Report) -> str:
         parts += ["## Damaged files\n", bullets(map(markdown_code, report.problems))]
     if report.failures:
         named = (f"{markdown_code(run)}: {markdown_code(why)}" for run, why in report.failures)
-        parts += [f"## Failed runs\n\n{RETRY}:\n", bullets(named)]
+        parts += [f"## Failed runs\n\n{RETRY[0].upper()}{RETRY[1:]}.\n", bullets(named)]
     if report.missing:
         parts += ["## Missing\n", bullets(map(markdown_escape, report.missing))]
     return "\n".join(parts)
 
 
 def section(table: Table) -> str:
-    """A table under its title, its notes below."""
+    """A table with its title above and its notes below."""
     return f"### {markdown_escape(table.title)}\n\n{markdown_table(table)}\n" + (
         bullets(map(markdown_escape, table.notes)) if table.notes else ""
     )
 
 
 def bullets(items: Iterable[str]) -> str:
-    """A list; its items are Markdown already."""
+    """A list of items that are Markdown already."""
     return "".join(f"- {item}\n" for item in items)
 
 
 def markdown_table(table: Table) -> str:
-    """A GitHub table, its columns aligned in the source as well."""
+    """A GitHub table, with columns aligned in the source too."""
     head = ["", *(f"{c.group} {c.name}".strip() for c in table.columns)]
     rows = [
         [line.label.strip(), *(value_text(v, c) for v, c in zip(line.values, table.columns, strict=False))]
@@ -79,12 +79,12 @@ def markdown_table(table: Table) -> str:
 
 
 def markdown_escape(text: str) -> str:
-    """Text that Markdown shows as it is, in a table's cell as well."""
+    """Escape text so that Markdown shows it literally, also in a cell of a table."""
     for character in "\\|*`<[":
         text = text.replace(character, f"\\{character}")
     return text
 
 
 def markdown_code(text: str) -> str:
-    """Text as a code span: what is in it is shown as it is."""
+    """Text as a code span, which Markdown shows literally."""
     return "`" + text.replace("`", "'") + "`"

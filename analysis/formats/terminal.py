@@ -1,4 +1,4 @@
-"""The report on a terminal, or as plain lines where there is none."""
+"""Print reports and tables: on a terminal, or as plain lines if the output is a pipe or a file."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from rich.text import Text
 
 from analysis.formats.text import value_text
 from analysis.report.report import RETRY, Report
-from analysis.report.two_studies import Compared
+from analysis.report.two_studies import TwoStudies
 from analysis.stats.cells import Counts
-from analysis.tables.bounds import EXPLANATION
+from analysis.tables.bound_examples import EXPLANATION
 from analysis.tables.table import Column, Line, Table
 
-_SHOWN = 10
-"""Failed or damaged runs named there; report.md names them all."""
+_MOST_NAMED = 10
+"""The most failed runs, or damaged files, that are printed; report.md has them all."""
 
 _MOST_LINES = 200
-"""Of a table there; report.md has them all."""
+"""The most lines of a table that are printed; report.md has them all."""
 
 _TEXT_WIDTH = 100
 
 
 def print_report(report: Report, console: Console) -> None:
-    """The report on a terminal, or as plain lines where there is none."""
+    """Print a report."""
     for study in report.studies:
         line(console, f"study {study}")
     for fact in report.facts:
         line(console, fact)
-    for drawn in (*report.table2, *report.table3):
-        table(console, drawn)
+    for table in (*report.table2, *report.table3):
+        print_table(console, table)
     console.print()
     heading(console, "Which numbers are bounds")
     for text in EXPLANATION:
@@ -45,8 +45,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print("\nIn numbers:")
     for text in report.examples:
         line(console, text, bullet=True)
-    for drawn in (*report.bounds, *report.reproductions, *report.comparisons, *report.costs):
-        table(console, drawn)
+    for table in (*report.bounds, *report.reproductions, *report.comparisons, *report.costs):
+        print_table(console, table)
     named = [f"{run}: {why}" for run, why in report.failures]
     for title, items in [
         ("Damaged files", report.problems),
@@ -56,32 +56,32 @@ def print_report(report: Report, console: Console) -> None:
         if items:
             console.print()
             heading(console, title)
-        for item in items[:_SHOWN]:
+        for item in items[:_MOST_NAMED]:
             line(console, item, bullet=True)
-        if len(items) > _SHOWN:
-            line(console, f"and {len(items) - _SHOWN} more in report.md", bullet=True)
+        if len(items) > _MOST_NAMED:
+            line(console, f"and {len(items) - _MOST_NAMED} more in report.md", bullet=True)
 
 
-def table(console: Console, drawn: Table) -> None:
-    """A table under its title, its notes below."""
+def print_table(console: Console, table: Table) -> None:
+    """Print a table with its title above and its notes below."""
     console.print()
-    heading(console, drawn.title)
-    print_table(console, dataclasses.replace(drawn, lines=drawn.lines[:_MOST_LINES]))
+    heading(console, table.title)
+    print_grid(console, dataclasses.replace(table, lines=table.lines[:_MOST_LINES]))
     console.print()
-    if len(drawn.lines) > _MOST_LINES:
-        line(console, f"{len(drawn.lines) - _MOST_LINES} more lines are in the .md files", bullet=True)
-    for note in drawn.notes:
+    if len(table.lines) > _MOST_LINES:
+        line(console, f"{len(table.lines) - _MOST_LINES} more lines are in the .md files", bullet=True)
+    for note in table.notes:
         line(console, note, bullet=True)
 
 
 def heading(console: Console, text: str) -> None:
-    """A line that stands out where there is colour."""
+    """Print a heading, in bold if the terminal can."""
     console.print(Text(text, style="bold"))
 
 
 def line(console: Console, text: str, *, bullet: bool = False) -> None:
-    """A paragraph, wrapped."""
-    # A path or a run's name is never broken: it is there to be copied.
+    """Print a wrapped paragraph."""
+    # A path or a run's name is never broken, so that it can be copied.
     lines = textwrap.wrap(
         text,
         min(console.width, _TEXT_WIDTH),
@@ -93,8 +93,8 @@ def line(console: Console, text: str, *, bullet: bool = False) -> None:
     console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
-def print_comparison(compared: Compared, console: Console) -> None:
-    """Two studies side by side."""
+def print_comparison(compared: TwoStudies, console: Console) -> None:
+    """Print the comparison of two studies."""
     for letter, study, facts in zip("AB", compared.studies, compared.facts, strict=True):
         line(console, f"study {letter}: {study}")
         for fact in facts:
@@ -104,23 +104,23 @@ def print_comparison(compared: Compared, console: Console) -> None:
         heading(console, "What differs")
     for note in compared.notes:
         line(console, note, bullet=True)
-    for drawn in compared.tables:
-        table(console, drawn)
+    for table in compared.tables:
+        print_table(console, table)
     if compared.problems:
         console.print()
         heading(console, "Damaged files")
-    for problem in compared.problems[:_SHOWN]:
+    for problem in compared.problems[:_MOST_NAMED]:
         line(console, problem, bullet=True)
 
 
 _STYLES = {"heading": "bold", "published": "dim", "ours": "", "difference": "cyan"}
 
 
-def print_table(console: Console, table: Table) -> None:
-    """Draw a table, without its title, for 100 columns; it says as much without colour.
+def print_grid(console: Console, table: Table) -> None:
+    """Print the columns and lines of a table; nothing is said by colour alone.
 
-    One that needs more than the window has gets more: a line that the terminal breaks can be read, half a
-    number cannot.
+    A table wider than the window is printed at its own width: a line that the terminal wraps can be read, a
+    truncated number cannot.
     """
     drawn = _rich_table(table)
     window = console.width
@@ -139,7 +139,7 @@ def _rich_table(table: Table) -> rich.table.Table:
         padding=(0, 1, 0, 0),
     )
     headings = ["", *_rich_headings(table)]
-    grid = [[_broken(line.label), *_narrow(line, table.columns)] for line in table.lines]
+    grid = [[_break_label(line.label), *_narrow(line, table.columns)] for line in table.lines]
     text = [True, *(column.text for column in table.columns)]
     for position, (heading, is_text) in enumerate(zip(headings, text, strict=True)):
         cells = [Text(heading), *(Text(row[position]) for row in grid if position < len(row))]
@@ -151,8 +151,8 @@ def _rich_table(table: Table) -> rich.table.Table:
     return drawn
 
 
-def _broken(label: str) -> str:
-    """A label with each field of its variant on a line of its own: columns are dear."""
+def _break_label(label: str) -> str:
+    """Put each field of a variant on a separate line, to save columns."""
     return re.sub(r", (?=\w+=)", ",\n    ", label)
 
 

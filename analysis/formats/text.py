@@ -1,7 +1,7 @@
-"""Table values -> text: one grid of strings a table, drawn for the terminal, Markdown and LaTeX; and CSV.
+"""Turn table values into text, for the terminal, Markdown, LaTeX and the web page.
 
 Numbers look as in the paper: NLL, KL and PPL with one decimal, mean±std, KL in parentheses, differences
-with their sign. Published numbers keep the digits they were printed with.
+with their sign. Published numbers keep the digits that they were printed with.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from analysis.tables.table import Column, Difference, Value
 
 
 def value_text(value: Value, column: Column) -> str:
-    """A value as every format shows it."""
+    """A value as text, the same in every format."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -38,15 +38,15 @@ def value_text(value: Value, column: Column) -> str:
 
 def _signed(value: float, decimals: int) -> str:
     text = f"{value:+.{decimals}f}"
-    # What rounds to nothing has no sign to show.
+    # A number that is rounded to 0 has no sign.
     return text if text.strip("+-0.") else text[1:]
 
 
 def status_text(counts: Counts) -> str:
-    """What is there in place of a number: ``failed (2 of 5)``, or ``–`` where no run is."""
-    there = [
+    """The text in place of a number: ``failed (2 of 5)``, or ``–`` if the cell has no run."""
+    parts = [
         f"{status} ({number} of {counts.total})"
         for status, number in dataclasses.asdict(counts).items()
         if number and status != "done"
     ]
-    return ", ".join(there) or "–"
+    return ", ".join(parts) or "–"

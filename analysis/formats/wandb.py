@@ -1,6 +1,6 @@
-"""The blocks of the W&B report: our tables as text, and W&B's own panels grouped by cell.
+"""Write the W&B report: our tables as text, and W&B's own panels with runs grouped by cell.
 
-The numbers are those of the run folders, as every other report here has them; W&B only draws the panels.
+The numbers in the tables come from the run folders, as in every other report; W&B only draws the panels.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # of its own use of pydantic
+    warnings.simplefilter("ignore", DeprecationWarning)  # about the library's own use of pydantic
     import wandb_workspaces.reports.v2 as wr
 
 from analysis.formats.markdown import markdown_escape, markdown_table
 from analysis.report.report import Report
-from analysis.tables.bounds import EXPLANATION
-from analysis.tables.csv_rows import ComparisonRecord, Record
+from analysis.tables.bound_examples import EXPLANATION
+from analysis.tables.csv_rows import CELL_COLUMNS, Row, csv_frame
 from analysis.tables.table import Table, dataset_title, row_label
 from lvae_core.run_folder.names import CellName
 
-DESCRIPTION = "Written from the run folders by analysis/wandb_report.py, and anew in the same place."
+DESCRIPTION = "Written from the run folders by analysis/wandb_report.py, which replaces it on each call."
 
 _HEAD = (
     "system",
@@ -37,8 +39,8 @@ _HEAD = (
 
 _CURVES = (
     ("validation perplexity", "valid_ppl"),
-    ("validation KL, nats a sentence", "valid_kl"),
-    ("training loss, nats a sentence", "train_loss"),
+    ("validation KL, nats per sentence", "valid_kl"),
+    ("training loss, nats per sentence", "train_loss"),
     ("learning rate", "learning_rate"),
 )
 
@@ -58,15 +60,15 @@ class Place:
 
 
 def write(report: Report, place: Place, title: str, url: str | None) -> str:
-    """Write the W&B report; returns its address.
+    """Write the W&B report; returns its URL.
 
     Args:
-        report: what it tells.
+        report: the content.
         place: the project.
-        title: its title.
-        url: of the one that is to be written anew; None: there is none yet.
+        title: the report's title.
+        url: of the report to replace; None writes a new one.
     """
-    # What readers have added to it, such as comments, stays.
+    # Replacing the blocks of an existing report keeps what readers have added, such as comments.
     whole = (
         wr.Report.from_url(url)
         if url
@@ -78,7 +80,7 @@ def write(report: Report, place: Place, title: str, url: str | None) -> str:
 
 
 def blocks_of(report: Report, place: Place) -> list[Any]:
-    """Everything the W&B report shows, in order."""
+    """The blocks of the W&B report, in order."""
     blocks: list[Any] = [
         wr.H1("What was run"),
         wr.MarkdownBlock("".join(f"- {markdown_escape(fact)}\n" for fact in report.facts)),
@@ -95,44 +97,39 @@ def blocks_of(report: Report, place: Place) -> list[Any]:
     blocks.append(wr.MarkdownBlock("\n\n".join(markdown_escape(text) for text in EXPLANATION)))
     blocks.append(wr.H1("Every number with its interval"))
     for table in (*report.table2, *report.table3):
-        blocks += [wr.H2(table.title), wr.MarkdownBlock(record_table(table.records))]
+        blocks += [wr.H2(table.title), wr.MarkdownBlock(rows_table(table.csv_rows()))]
     if report.failures:
         failed = "".join(f"- {markdown_escape(f'{run}: {why}')}\n" for run, why in report.failures)
         blocks += [wr.H1("Failed runs"), wr.MarkdownBlock(failed)]
     return blocks
 
 
-def record_table(records: Iterable[Record | ComparisonRecord]) -> str:
+def rows_table(rows: Iterable[Row]) -> str:
     """Our numbers as a Markdown table: mean ± std, n, t interval, published number and difference."""
-    rows = [_row(record) for record in records if isinstance(record, Record) and record.n]
-    lines = [_HEAD, ("---",) * len(_HEAD), *rows]
+    frame = csv_frame((row for row in rows if row["n"]), CELL_COLUMNS)
+    lines = [_HEAD, ("---",) * len(_HEAD), *map(_texts, frame.itertuples())]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def _row(record: Record) -> tuple[str, ...]:
-    label = row_label(record.system, record.num_samples) + (f", {record.variant}" if record.variant else "")
+def _texts(row: Any) -> tuple[str, ...]:
     texts = (
-        label,
-        record.setting,
-        record.estimate,
-        str(record.n),
-        _spread(record.mean, record.std),
-        _interval(record.t_low, record.t_high),
-        _spread(record.published_mean, record.published_std),
-        "" if record.difference is None else f"{record.difference:+.2f}",
-        record.verdict or "",
+        row_label(row.system, row.num_samples) + (f", {row.variant}" if row.variant else ""),
+        row.setting,
+        row.estimate,
+        str(row.n),
+        _spread(row.mean, row.std),
+        "" if pd.isna(row.t_low) else f"[{row.t_low:.2f}, {row.t_high:.2f}]",
+        _spread(row.published_mean, row.published_std),
+        "" if pd.isna(row.difference) else f"{row.difference:+.2f}",
+        "" if pd.isna(row.verdict) else row.verdict,
     )
     return tuple(map(markdown_escape, texts))
 
 
-def _spread(mean: float | None, std: float | None) -> str:
-    if mean is None:
+def _spread(mean: Any, std: Any) -> str:
+    if pd.isna(mean):
         return ""
-    return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}")
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
+    return f"{mean:.2f}" + ("" if pd.isna(std) else f" ± {std:.2f}")
 
 
 def _table_text(table: Table) -> str:
@@ -140,14 +137,12 @@ def _table_text(table: Table) -> str:
 
 
 def _cells(report: Report) -> dict[str, list[str]]:
-    """Dataset -> its cells, as the runs' configs in W&B name them."""
-    known = report.frame[report.frame["status"] != "missing"]
-    names = zip(
-        known["dataset"], known["system"], known["setting"], known["num_samples"], strict=True
-    )  # fmt: skip
+    """Dataset -> names of its cells, as in the configs of the runs in W&B."""
+    runs = report.frame[report.frame["status"] != "missing"]
+    columns = (runs[name] for name in ("dataset", "system", "setting", "num_samples"))
     cells: dict[str, list[str]] = {}
-    for dataset, system, setting, samples in dict.fromkeys(names):
-        cells.setdefault(str(dataset), []).append(str(CellName(dataset, system, setting, samples)))
+    for cell in dict.fromkeys(zip(*columns, strict=True)):
+        cells.setdefault(str(cell[0]), []).append(str(CellName(*cell)))
     return cells
 
 

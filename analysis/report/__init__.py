@@ -1,1 +1,1 @@
-"""A report as one value: tables, pictures, sentences and provenance of what has finished."""
+"""Compose reports: of merged studies, of two studies side by side, and of the best points of a search."""

@@ -1,4 +1,4 @@
-"""What the runs were made by, from and at what cost."""
+"""Provenance of the runs: the code, versions, devices and data that made them, and their cost."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from analysis.tables.table import dataset_title
 
 
 def facts(runs: Runs, frame: pd.DataFrame) -> Iterable[str]:
-    """Short lines for the head of a report; ``frame`` has the missing runs as well."""
+    """Short lines for the head of a report; ``frame`` also has the missing runs."""
     counts = frame["status"].value_counts()
     by_status = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
     yield f"runs: {len(runs.frame)} ({by_status})"
     if "running" in counts:
-        yield "running: so says a claim in the run folder; a process that dies at once leaves it behind"
+        yield "running: the run folder holds a claim, which a process that was killed leaves behind"
     if "missing" in counts:
-        yield "missing: seeds that half or more of the cells of their study have"
+        yield "missing: no run with a seed that at least half of the study's cells have"
     if runs.duplicates:
-        yield f"the same run counts once, wherever it lies: {runs.duplicates} left out"
-    for name, values in makings(frame):
+        yield f"a run in several places counts once: {runs.duplicates} copies left out"
+    for name, values in origins(frame):
         yield f"{name}: " + "; ".join(f"{value} ({count} runs)" for value, count in values)
     done = frame[frame["status"] == "done"]
     seconds = done[["train_seconds", "evaluate_seconds"]].sum(axis=1).groupby(done["dataset"]).sum()
@@ -33,17 +33,17 @@ def facts(runs: Runs, frame: pd.DataFrame) -> Iterable[str]:
         yield f"cost: {total} in {len(done)} finished runs ({parts})"
 
 
-def makings(frame: pd.DataFrame) -> Iterable[tuple[str, list[tuple[str, int]]]]:
-    """What was noted of how runs came about: its name, and each value with the number of runs."""
+def origins(frame: pd.DataFrame) -> Iterable[tuple[str, list[tuple[str, int]]]]:
+    """Each kind of origin that runs recorded, and each of its values with its number of runs."""
     commits = frame["commit"].str[:10] + frame["dirty"].map({True: " + changes"}).fillna("")
     data = frame["dataset"] + " " + frame["data_sha256"].str[:16]
-    noted = frame["numerics"].where(frame["numerics"] != "current")
+    other_numerics = frame["numerics"].where(frame["numerics"] != "current")
     for name, column in [
         ("commit", commits),
         ("versions", frame["versions"]),
         ("device", frame["device"]),
         ("data (SHA-256)", data),
-        ("another version of the numerics", noted),
+        ("another version of the numerics", other_numerics),
     ]:
         found = column[frame["status"] != "missing"].value_counts()
         if len(found):

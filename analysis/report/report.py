@@ -1,6 +1,6 @@
-"""The report: what was read, the tables, which numbers are bounds, what failed, what is missing, the cost.
+"""Compose the report from the runs: tables, bounds, comparisons, costs, and what failed or is missing.
 
-One :class:`Report` is composed from the runs and then told on the terminal, as Markdown and as a web page.
+One :class:`Report` is the source of the terminal's output, the Markdown page and the web page.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from analysis.reading.collect import Runs
 from analysis.report.provenance import facts
 from analysis.stats.cells import Cell, average_cells, with_bootstrap
 from analysis.stats.comparisons import compare_all
-from analysis.stats.missing_runs import with_missing
-from analysis.tables.bounds import CAUTION, bounds_table, examples, missing_cells
+from analysis.stats.missing_runs import cells_without_runs, with_missing
+from analysis.tables.bound_examples import CAUTION, examples
+from analysis.tables.bounds import bounds_table
 from analysis.tables.comparisons import comparison_table, reproduction_table
 from analysis.tables.costs import cost_table
 from analysis.tables.notes import dataset_notes
 from analysis.tables.paper import table2, table3
-from analysis.tables.shown_variants import choice_notes, mark_shown
+from analysis.tables.shown_variants import hidden_variant_notes, mark_shown
 from analysis.tables.table import Table, dataset_title, row_label
 
 RESAMPLING_SEED = 20190728
-"""Of bootstrap and sign flips: the same runs give the same report."""
+"""Seed of bootstrap and sign flips: the same runs give the same report."""
 
-RETRY = "the sweep's command with --retry-failed takes them up again"
+RETRY = "to retry them, run the sweep's command with --retry-failed"
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that is told, in the order in which it is told."""
+    """The content of a report, in the order in which it is shown."""
 
     studies: tuple[str, ...]
     facts: tuple[str, ...]
@@ -47,17 +48,17 @@ class Report:
     costs: tuple[Table, ...]
     problems: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
-    """Run name and why it failed."""
+    """Name of each failed run, and why it failed."""
     missing: tuple[str, ...]
     frame: pd.DataFrame
-    """With the missing runs."""
+    """The runs, missing ones included."""
     cells: tuple[Cell, ...]
     datasets: tuple[str, ...]
-    """The paper's first."""
+    """The paper's datasets come first."""
 
 
 def compose(runs: Runs) -> Report:
-    """Everything that the runs say."""
+    """Compute everything that a report shows from the runs."""
     frame = with_missing(runs.frame)
     rng = np.random.default_rng(RESAMPLING_SEED)
     cells = with_bootstrap(mark_shown(average_cells(frame)), rng)
@@ -70,18 +71,19 @@ def compose(runs: Runs) -> Report:
         for dataset in datasets
         for table in [table2(cells, dataset)]
     ]
+    # The paper's Table 3 has its datasets side by side.
     groups = [list(TITLES)] if paper else []
     groups += [[dataset] for dataset in datasets if dataset not in TITLES]
-    told = [sentence for dataset in datasets for sentence in examples(cells, dataset)]
+    sentences = [sentence for dataset in datasets for sentence in examples(cells, dataset)]
     return Report(
         studies=runs.studies,
         facts=tuple(facts(runs, frame)),
         table2=tuple(tables2),
         table3=_with_lines(table3(cells, group) for group in groups),
         bounds=tuple(bounds_table(cells, dataset) for dataset in datasets),
-        examples=(*told, CAUTION) if told else (),
+        examples=(*sentences, CAUTION) if sentences else (),
         comparisons=_with_lines(
-            dataclasses.replace(table, notes=(*table.notes, *choice_notes(cells, dataset)))
+            dataclasses.replace(table, notes=(*table.notes, *hidden_variant_notes(cells, dataset)))
             for dataset in datasets
             for table in [comparison_table(compared, dataset)]
         ),
@@ -108,7 +110,7 @@ def _failures(frame: pd.DataFrame) -> Iterable[tuple[str, str]]:
 
 def _missing(cells: Sequence[Cell], paper: Sequence[str]) -> Iterable[str]:
     for dataset in paper:
-        missing = missing_cells(cells, dataset)
+        missing = cells_without_runs(cells, dataset)
         if missing:
             names = [f"{row_label(c.system, c.num_samples)} {c.setting}" for c in missing]
             yield f"{dataset_title(dataset)}: no run of {', '.join(names)}"

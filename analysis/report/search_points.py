@@ -1,4 +1,4 @@
-"""The best points of a search beside the recipe, compared on fresh seeds."""
+"""Compare the best points of a search with the recipe on fresh seeds."""
 
 from __future__ import annotations
 
@@ -15,31 +15,34 @@ from analysis.tables.comparisons import reach_notes, verdict_values
 from analysis.tables.table import Column, Difference, Line, Table
 
 METRIC = "nll_valid"
-"""What points are compared by on fresh seeds: the tightest of their bounds that are bounds."""
+"""The metric by which points are compared: the tightest valid bound of each."""
+
+RECIPE = "the recipe"
+"""The name of the point that is the system's recipe."""
 
 
 def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]) -> Table | None:
-    """The best points minus the recipe over fresh seeds; None where there is nothing to compare.
+    """Compare the best points with the recipe over fresh seeds; None if there is nothing to compare.
 
     Args:
-        runs: name of a run that is done -> which point it is of, the best first.
-        folder: theirs.
-        meanings: what the points are.
+        runs: name of a finished run -> the name of its point, the best point first.
+        folder: the study of the runs.
+        meanings: a note on the values of each point.
     """
     cells: dict[str, Cell] = {}
     if runs:
         frame = collect([open_source(folder)]).frame
         for cell in average_cells(frame[frame["run"].isin(list(runs))]):
             cells |= {runs[run]: cell for average in cell.averages.values() for run in average.runs}
-    recipe = cells.pop("the recipe", None)
+    recipe = cells.pop(RECIPE, None)
     if recipe is None or not cells:
         return None
-    ordered = [name for name in dict.fromkeys(runs.values()) if name in cells]
+    points = [name for name in dict.fromkeys(runs.values()) if name in cells]
     compared = compare_family(
-        [(cells[n], recipe) for n in ordered], METRIC, np.random.default_rng(RESAMPLING_SEED)
+        [(cells[name], recipe) for name in points], METRIC, np.random.default_rng(RESAMPLING_SEED)
     )
-    lines = [Line("published", "the recipe", (compared[0].averages[1],))]
-    for name, comparison in zip(ordered, compared, strict=True):
+    lines = [Line("published", RECIPE, (compared[0].averages[1],))]
+    for name, comparison in zip(points, compared, strict=True):
         paired = comparison.paired
         difference = None if paired.mean is None else Difference(paired.mean, paired.interval)
         values = comparison.averages[0], difference, *verdict_values(comparison)
@@ -48,11 +51,12 @@ def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]
     columns = (*(Column(name, decimals=2) for name in headings), Column("verdict", text=True))
     notes = (
         *meanings,
-        f"NLL: {' and '.join(dict.fromkeys(compared[0].estimates))} on the test split, nats a sentence, "
+        f"NLL: {' and '.join(dict.fromkeys(compared[0].estimates))} on the test split, nats per sentence, "
         "mean ± standard deviation over seeds that the search has not seen",
-        "diff: mean of point minus recipe over the n seeds that both have, below 0 where it is better, and "
-        "its 95% t interval. flip p, t p: of the sign-flip test and of the paired t test, after Holm's "
-        "correction. P(lower): probability that a seed of the point is lower than a seed of the recipe",
+        "diff: mean of point minus recipe over the n common seeds, with its 95% t interval; below 0 the "
+        "point is better. flip p, t p: p-values of the sign-flip test and of the paired t test, after "
+        "Holm's correction. P(lower): probability that a seed of the point is lower than a seed of the "
+        "recipe",
         *reach_notes(compared),
     )
-    return Table("On fresh seeds", columns, tuple(lines), notes, ())
+    return Table("On fresh seeds", columns, tuple(lines), notes)

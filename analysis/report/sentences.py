@@ -1,4 +1,4 @@
-"""Sentences of the best run of each system, made by lvae_core in a process of its own, which has torch."""
+"""Generate sentences from the best run of each system, in a child process that loads torch."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from lvae_core.identity import canonical_json
 from lvae_core.run_folder.folder import RunFolder, Study
 
 COUNT = 4
-"""Samples, and reconstructions."""
+"""Number of samples, and of reconstructions."""
 
-_SECONDS = 300
+_TIMEOUT = 300
+"""Seconds."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """The run of a system that has the lowest valid NLL on a dataset."""
+    """The run of a system with the lowest valid NLL on a dataset."""
 
     cell: Cell
     run: str
@@ -46,28 +47,28 @@ class Best:
 
 @dataclass(frozen=True)
 class Sentences:
-    """What a best run says."""
+    """The sentences of a best run."""
 
     best: Best
     prior: tuple[str, ...] = ()
-    """Each from its own z of the prior."""
+    """Decoded each from another z of the prior."""
     reconstructions: tuple[tuple[str, str], ...] = ()
-    """Sentences of the test split as the encoder reads them, and what their posterior mean decodes to."""
+    """Sentences of the test split as the encoder reads them, and as their posterior mean is decoded."""
     note: str = ""
-    """Why there are none."""
+    """The reason, if there are no sentences."""
 
 
 def best_runs(cells: Sequence[Cell], dataset: str) -> list[Best]:
-    """Of each system on a dataset, over its settings, L and variants, the run of the lowest valid NLL."""
+    """Choose each system's run with the lowest valid NLL on a dataset, over settings, L and variants."""
     best: dict[str, Best] = {}
     for cell in cells:
-        way = tightest(cell) if cell.dataset == dataset else None
-        if way is None:
+        convention = tightest(cell) if cell.dataset == dataset else None
+        if convention is None:
             continue
-        average = cell.averages[f"nll{way}"]
+        average = cell.averages[convention.nll]
         for value, run in zip(average.values, average.runs, strict=True):
             if cell.system not in best or value < best[cell.system].nll:
-                best[cell.system] = Best(cell, run, value, f"nll{way}")
+                best[cell.system] = Best(cell, run, value, convention.nll)
     return list(best.values())
 
 
@@ -79,33 +80,30 @@ def sentences(
     cache: Path | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> list[Sentences]:
-    """What each says; a note where it cannot: no checkpoint beside the result, no data, no torch.
+    """Generate sentences from each run, or note why it cannot: no checkpoint, no data, no torch.
 
     Args:
         best: the runs.
-        frame: of all runs.
-        data_dir: where the datasets are.
-        cache: folder in which they are kept: what a run of that result says does not change.
-        advance: is told ``(made, total)`` as it goes.
+        frame: all runs.
+        data_dir: the folder of the datasets.
+        cache: a folder in which generated sentences are kept, as those of a result never change.
+        advance: called with ``(made, total)`` after each run.
     """
     rows = frame[frame["status"] == "done"].set_index("run")
-    told = []
-    for number, each in enumerate(best, start=1):
-        row = rows.loc[each.run]
-        key = f"{each.run} {row['result_sha256']} {COUNT} 1"
+    made = []
+    for number, run in enumerate(best, start=1):
+        row = rows.loc[run.run]
+        key = f"{run.run} {row['result_sha256']} {COUNT} 1"
         path = cache and cache / f"samples-{hashlib.sha256(key.encode()).hexdigest()}.json"
-        found = _load(path) if path else None
+        found, note = _load(path) if path else None, ""
         if found is None:
             found, note = _generate(Study(str(row["study"])).run(str(row["folder"])), data_dir)
             if found and path:
                 _save(path, found)
-            if not found:
-                told.append(Sentences(each, note=note))
-        if found:
-            told.append(Sentences(each, *_checked(found)))
+        made.append(Sentences(run, *_texts(found)) if found else Sentences(run, note=note))
         if advance:
             advance(number, len(best))
-    return told
+    return made
 
 
 def _generate(folder: RunFolder, data_dir: str | None) -> tuple[dict[str, Any] | None, str]:
@@ -113,7 +111,7 @@ def _generate(folder: RunFolder, data_dir: str | None) -> tuple[dict[str, Any] |
         return None, "there is no checkpoint beside its result"
     command = [sys.executable, "-m", "lvae_core", "generate", str(folder), "--json", "--count", str(COUNT)]
     command += ["--data-dir", data_dir] if data_dir else []
-    # It is imported from where this is, installed or not.
+    # The child imports lvae_core from the same place as this process, installed or not.
     root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     try:
@@ -122,7 +120,7 @@ def _generate(folder: RunFolder, data_dir: str | None) -> tuple[dict[str, Any] |
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=_SECONDS,
+            timeout=_TIMEOUT,
             check=False,
             env=os.environ | {"PYTHONPATH": paths, "PYTHONUTF8": "1"},
         )
@@ -135,7 +133,7 @@ def _generate(folder: RunFolder, data_dir: str | None) -> tuple[dict[str, Any] |
     return None, one_line(last.removeprefix("error: "))
 
 
-def _checked(found: dict[str, Any]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+def _texts(found: dict[str, Any]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     pairs = tuple((str(read), str(made)) for read, made in found.get("reconstructions", []))
     return tuple(map(str, found.get("prior", []))), pairs
 
@@ -150,7 +148,7 @@ def _load(path: Path) -> dict[str, Any] | None:
 
 def _save(path: Path, found: dict[str, Any]) -> None:
     text = canonical_json(found)
-    # Where it cannot be kept, it is made again the next time.
+    # If it cannot be kept, the sentences are generated again the next time.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)

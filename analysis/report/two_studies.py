@@ -1,4 +1,4 @@
-"""Two studies side by side: each cell over the seeds that both have, such as before and after a change."""
+"""Compare two studies cell by cell over their common seeds, such as before and after a change."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import pandas as pd
 
 from analysis.reading.collect import Runs
 from analysis.reading.frame import CONFIG_FIELDS
-from analysis.report.provenance import facts, makings
+from analysis.report.provenance import facts, origins
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell, average_cells
 from analysis.stats.comparisons import Comparison, compare_family
 from analysis.stats.variants import setting_text
-from analysis.tables.comparisons import pair_record, reach_notes, verdict_values
-from analysis.tables.table import Column, Difference, Line, Table, dataset_title, row_label
+from analysis.tables.comparisons import reach_notes, verdict_values
+from analysis.tables.csv_rows import comparison_row
+from analysis.tables.table import Column, Difference, Line, Table, cell_label, dataset_title
 
 HOURS = "device_hours"
 
@@ -28,39 +29,39 @@ METRICS = {
     "ppl": "PPL (paper's)",
     "kl": "KL",
     "mi": "mutual information",
-    HOURS: "device-hours a run",
+    HOURS: "device-hours per run",
 }
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Study B beside study A."""
+class TwoStudies:
+    """The comparison of study B with study A."""
 
     studies: tuple[str, str]
     facts: tuple[tuple[str, ...], tuple[str, ...]]
-    """What is known of each."""
+    """The head of each study's report."""
     notes: tuple[str, ...]
-    """What differs between them, and what does not."""
+    """What differs between the studies, apart from numbers."""
     tables: tuple[Table, ...]
-    """Of each dataset: the estimates, and what they cost."""
+    """Two for each dataset: the estimates and the cost."""
     comparisons: tuple[Comparison, ...]
     problems: tuple[str, ...]
 
 
-def compare_studies(a: Runs, b: Runs) -> Compared:
-    """``b`` minus ``a``: every cell that both have, by every metric, over their common seeds."""
+def compare_studies(a: Runs, b: Runs) -> TwoStudies:
+    """Compare every cell that both studies have, by every metric, over common seeds: ``b`` minus ``a``."""
     rng = np.random.default_rng(RESAMPLING_SEED)
     pairs, alone = _match(*([_with_hours(cell) for cell in average_cells(runs.frame)] for runs in (a, b)))
     compared: list[Comparison] = []
     for dataset, setting in dict.fromkeys((cell.dataset, cell.setting) for cell, _ in pairs):
-        here = [pair for pair in pairs if (pair[0].dataset, pair[0].setting) == (dataset, setting)]
+        family = [pair for pair in pairs if (pair[0].dataset, pair[0].setting) == (dataset, setting)]
         for metric in METRICS:
-            compared += compare_family(here, metric, rng)
+            compared += compare_family(family, metric, rng)
     datasets = dict.fromkeys(c.a.dataset for c in compared)
-    return Compared(
+    return TwoStudies(
         studies=(a.studies[0], b.studies[0]),
         facts=(tuple(facts(a, a.frame)), tuple(facts(b, b.frame))),
-        notes=(*_same(compared), *_changes(a.frame, b.frame), *alone),
+        notes=(*_equality_notes(compared), *_changes(a.frame, b.frame), *alone),
         tables=tuple(table for name in datasets for table in _tables(compared, name)),
         comparisons=tuple(compared),
         problems=(*a.problems, *b.problems),
@@ -73,10 +74,10 @@ def _with_hours(cell: Cell) -> Cell:
 
 
 def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[tuple[Cell, Cell]], list[str]]:
-    """Pairs (of B, of A) of one cell, and a line for each that has no counterpart.
+    """Pair the cells of B and A; returns the pairs (of B, of A), and a note on each cell without a partner.
 
-    A cell that each study has in one variant is matched whatever the variants are: that they differ may be
-    what is compared. Where a study has several, those of the same name are.
+    If each study has one variant of a cell, the two are paired even if the variants differ: the change may
+    be what is compared. If a study has several, variants of the same name are paired.
     """
     groups: dict[tuple[object, ...], tuple[list[Cell], list[Cell]]] = defaultdict(lambda: ([], []))
     for side, cells in enumerate((a, b)):
@@ -93,40 +94,41 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[tuple[Cell, Cell]
         pairs += [(cell, names[cell.variant]) for cell in of_b if cell.variant in matched]
         for study, cells in (("A", of_a), ("B", of_b)):
             alone += [
-                f"only study {study} has {_label(cell)} on {dataset_title(cell.dataset)}, {cell.setting}"
+                f"only study {study} has {cell_label(cell, ' ({})')} on {dataset_title(cell.dataset)}, "
+                f"{cell.setting}"
                 for cell in cells
                 if cell.variant not in matched
             ]
     return pairs, alone
 
 
-def _same(compared: Sequence[Comparison]) -> Iterable[str]:
+def _equality_notes(compared: Sequence[Comparison]) -> Iterable[str]:
     differences = [d for c in compared if c.metric != HOURS for d in c.paired.differences]
     if not differences:
-        yield "the studies have no seed of a cell in common that is done in both"
+        yield "the studies have no finished run of the same cell and seed"
     elif not any(differences):
-        yield f"all {len(differences)} numbers of the common seeds are the same to the last bit"
+        yield f"all {len(differences)} numbers of the common seeds are equal to the last bit"
 
 
 def _changes(a: pd.DataFrame, b: pd.DataFrame) -> Iterable[str]:
-    """The config fields, and what else was noted, that are not the same in both."""
+    """A note on each config field and each kind of origin that differs between the studies."""
     for name in CONFIG_FIELDS:
         values = [sorted({setting_text(v) for v in f[name].dropna().astype(object)}) for f in (a, b)]
         if values[0] != values[1] and all(values):
             yield f"{name}: {', '.join(values[0])} in A, {', '.join(values[1])} in B"
-    noted = [dict(makings(frame)) for frame in (a, b)]
-    for name in dict.fromkeys([*noted[0], *noted[1]]):
-        told = [
-            ", ".join(sorted(value for value, _ in side.get(name, []))) or "not noted" for side in noted
+    recorded = [dict(origins(frame)) for frame in (a, b)]
+    for name in dict.fromkeys([*recorded[0], *recorded[1]]):
+        listed = [
+            ", ".join(sorted(value for value, _ in side.get(name, []))) or "not recorded"
+            for side in recorded
         ]
-        if told[0] != told[1]:
-            yield f"{name}: {told[0]} in A; {told[1]} in B"
+        if listed[0] != listed[1]:
+            yield f"{name}: {listed[0]} in A; {listed[1]} in B"
 
 
 def _tables(compared: Sequence[Comparison], dataset: str) -> Iterable[Table]:
-    own = [c for c in compared if c.a.dataset == dataset]
-    estimates = [c for c in own if c.metric != HOURS]
-    hours = [c for c in own if c.metric == HOURS]
+    estimates = [c for c in compared if c.a.dataset == dataset and c.metric != HOURS]
+    hours = [c for c in compared if c.a.dataset == dataset and c.metric == HOURS]
     if estimates:
         yield _table(estimates, f"B minus A, {dataset_title(dataset)}", 1)
     if hours:
@@ -151,19 +153,20 @@ def _table(compared: Sequence[Comparison], title: str, decimals: int) -> Table:
         Column("verdict", text=True),
     )
     notes = (
-        "B - A: mean difference over the n seeds that both have, with its 95% t interval. flip p, t p: of "
-        "the sign-flip test and of the paired t test, after Holm's correction over what a heading has",
+        "B - A: mean difference over the n common seeds, with its 95% t interval. flip p, t p: p-values of "
+        "the sign-flip test and of the paired t test, after Holm's correction over the rows of a heading",
         *reach_notes(compared),
     )
-    records = tuple(dataclasses.replace(pair_record(c), kind="study") for c in compared)
-    return Table(title, columns, tuple(lines), notes, records)
+    return Table(
+        title, columns, tuple(lines), notes, lambda: (comparison_row(c, "study") for c in compared)
+    )
 
 
 def _line(comparison: Comparison) -> Line:
     paired, (b, a) = comparison.paired, comparison.averages
     return Line(
         "ours",
-        f"  {_label(comparison.a)}",
+        f"  {cell_label(comparison.a, ' ({})')}",
         (
             a,
             b,
@@ -171,7 +174,3 @@ def _line(comparison: Comparison) -> Line:
             *verdict_values(comparison),
         ),
     )
-
-
-def _label(cell: Cell) -> str:
-    return row_label(cell.system, cell.num_samples) + (f" ({cell.variant})" if cell.variant else "")

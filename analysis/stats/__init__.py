@@ -1,1 +1,1 @@
-"""Statistics over seeds: cells, intervals, paired comparisons, reproduction. Draws nothing."""
+"""Statistics over seeds: averages, intervals, tests and verdicts, as functions that draw nothing."""

@@ -1,7 +1,7 @@
-"""Averages over seeds: the frame of runs -> one value a cell and variant.
+"""Average the runs of each cell over its seeds.
 
-Runs whose configs differ in anything but the seed, or whose data or numerics version differ, never meet
-in one average. Where a cell holds several such groups they are its *variants*.
+Only runs that differ in nothing but the seed are averaged. If the runs of a cell also differ in a config
+field, in their data or in the numerics version, the cell is split into *variants*.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from analysis.reading.frame import STATUSES, TIMES
 from analysis.stats.intervals import Interval, bca_intervals, t_interval
 from analysis.stats.variants import Variant, variant_labels
 from lvae_core.run_folder.estimates import ESTIMATES, Bound, bound
+from lvae_core.systems import SYSTEMS
 
-SYSTEM_ORDER = ("lstm-lm", "lstm-vae", "lstm-vae-avg")
-
+SYSTEM_ORDER = tuple(SYSTEMS)
+"""The order of the paper's rows."""
 
 _OF_A_CELL = ("dataset", "system", "num_samples", "setting", "averaging", "status")
 
@@ -38,17 +39,17 @@ class Average:
     std: float | None
     """Sample standard deviation (ddof = 1); None for n = 1."""
     mc_stderr: float | None
-    """Monte Carlo standard error of the mean: root mean square of the seeds' errors / sqrt(n). It is part
-    of the spread over seeds already. None where nothing was sampled."""
+    """Monte Carlo standard error of the mean: root mean square of the seeds' errors / sqrt(n). The spread
+    over seeds already contains it. None if nothing was sampled."""
     seeds: tuple[int, ...] = ()
     values: tuple[float, ...] = ()
-    """One a seed."""
+    """One per seed."""
     mc_stderrs: tuple[float | None, ...] = ()
     """Monte Carlo standard error of each seed's value."""
     bca: Interval | None = None
-    """95% bootstrap interval, where :func:`with_bootstrap` has put it."""
+    """95% bootstrap interval; None until :func:`with_bootstrap` adds it."""
     runs: tuple[str, ...] = field(default=(), compare=False)
-    """Names of the runs, one a value."""
+    """Names of the runs, one per value."""
 
     @property
     def stderr(self) -> float | None:
@@ -71,14 +72,14 @@ class Average:
         return max(self.values, default=None)
 
     def by_seed(self) -> dict[int, float]:
-        """Seed -> value; without seeds that are there more than once, which name no value."""
+        """Seed -> value, without the seeds that occur more than once: their value is ambiguous."""
         times = Counter(self.seeds)
         return {s: value for s, value in zip(self.seeds, self.values, strict=True) if times[s] == 1}
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Runs of a cell by status."""
+    """The number of runs of a cell by status."""
 
     done: int = 0
     running: int = 0
@@ -86,38 +87,44 @@ class Counts:
     unfinished: int = 0
     damaged: int = 0
     missing: int = 0
-    """Seeds that other cells have and this one has not."""
+    """Seeds that the cell should have and does not; see analysis/stats/missing_runs.py."""
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The number of runs of any status."""
         return sum(dataclasses.astuple(self))
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A variant of dataset × system × setting × L with the averages over its seeds."""
+    """One variant of a cell (dataset × system × setting × L) with its averages over seeds."""
 
     dataset: str
     system: str
     num_samples: int
     setting: str
     variant: str
-    """The fields in which the variants of the system differ, ``max_epochs=3``; empty if there is one."""
+    """The fields in which the variants of the system differ, ``max_epochs=3``; empty for a single one."""
     averaging: str
-    """none, loss or hidden; empty where neither a config nor the paper says it."""
+    """none, loss or hidden; empty if neither a config nor the paper says it."""
     counts: Counts
     averages: Mapping[str, Average]
-    """Estimate -> average over the runs that are done."""
+    """Estimate -> average over the finished runs."""
     hours: Average | None = field(default=None, compare=False)
-    """Device-hours of a run that is done: training and evaluation, over all its attempts."""
+    """Device-hours per finished run: training and evaluation, over all attempts."""
     shown: bool = field(default=True, compare=False)
-    """Whether tables for reading have it; see analysis/tables/shown_variants.py."""
+    """Whether tables for reading show it; see analysis/tables/shown_variants.py."""
+
+    @property
+    def joint_latent(self) -> bool:
+        """Whether the decoder reads several samples at once: the KL of one then does not pay for all."""
+        return self.averaging == "hidden" and self.num_samples > 1
 
     def estimate(self, metric: str) -> str:
-        """The estimate behind ``nll`` or ``ppl`` by the paper's convention.
+        """The name of the estimate that ``metric`` stands for by the paper's convention.
 
-        That is the ELBO with the KL counted once, or the exact value where nothing is latent.
+        For ``nll`` and ``ppl`` it is the ELBO with the KL counted once, or the exact value of a model
+        without a latent variable; any other metric is an estimate's name already.
         """
         return f"{metric}_elbo" if metric in ("nll", "ppl") and self.averaging != "none" else metric
 
@@ -127,28 +134,30 @@ class Cell:
 
 
 def average_cells(frame: pd.DataFrame) -> list[Cell]:
-    """All cells of a frame of runs, in the order of the paper's tables."""
+    """Average a frame of runs; the cells come in the order of the paper's tables."""
     cells: list[Cell] = []
     for _, runs in frame.groupby(["dataset", "system", "num_samples"], sort=False):
         runs = runs.reset_index(drop=True)
+        # Variants are labelled over both settings, so that the two halves of a table row match.
         variants = variant_labels(runs)
         numbers = _Numbers(runs)
-        about = {name: runs[name].to_numpy(object) for name in _OF_A_CELL}
+        columns = {name: runs[name].to_numpy(object) for name in _OF_A_CELL}
         members: dict[tuple[Variant, str], list[int]] = defaultdict(list)
         for position, key in enumerate(zip(variants, runs["setting"], strict=True)):
             members[key].append(position)
         for variant, setting in sorted(members, key=lambda key: key[0].rank):
             positions = members[variant, setting]
-            cells.append(_cell(about, numbers, positions, variant.label))
+            cells.append(_cell(columns, numbers, positions, variant.label))
     return sorted(cells, key=paper_order)
 
 
 def with_bootstrap(cells: Sequence[Cell], rng: np.random.Generator) -> list[Cell]:
-    """The same cells with :attr:`Average.bca` of every average of those that are shown.
+    """Add the bootstrap interval :attr:`Average.bca` to every average of the cells that are shown.
 
-    A cell's intervals follow from its own values and ``rng``, not from which other cells there are.
+    A cell's intervals depend on its own values and on ``rng``, not on the other cells.
     """
     seed = int(rng.integers(2**63))
+    # All samples of one size share their resamples: one call per size instead of one per average.
     by_size: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for position, cell in enumerate(cells):
         for name, average in cell.averages.items() if cell.shown else ():
@@ -163,7 +172,7 @@ def with_bootstrap(cells: Sequence[Cell], rng: np.random.Generator) -> list[Cell
 
 
 class _Numbers:
-    """The estimates of runs as plain arrays: a frame's own arithmetic is slow for a few values a time."""
+    """The estimates of runs as plain arrays: data-frame arithmetic is slow on a few values at a time."""
 
     def __init__(self, runs: pd.DataFrame) -> None:
         self.done = (runs["status"] == "done").to_numpy()
@@ -177,30 +186,30 @@ class _Numbers:
         }
 
     def averages(self, positions: Sequence[int]) -> dict[str, Average]:
-        """Of those runs that are done."""
+        """Estimate -> average over the finished runs among ``positions``."""
         found = {name: self._average(positions, *column) for name, column in self._columns.items()}
         return {name: average for name, average in found.items() if average}
 
     def cost(self, positions: Sequence[int]) -> Average | None:
-        """Device-hours of those runs that are done."""
+        """Device-hours per finished run among ``positions``."""
         return self._average(positions, self.hours, np.full(len(self.hours), np.nan))
 
     def _average(
         self, positions: Sequence[int], values: NDArray[np.float64], errors: NDArray[np.float64]
     ) -> Average | None:
-        there = np.array(
+        finished = np.array(
             [p for p in positions if self.done[p] and not math.isnan(values[p])], dtype=np.int64
         )
-        if not len(there):
+        if not len(finished):
             return None
-        found = average(self.seeds[there], values[there], errors[there])
-        return dataclasses.replace(found, runs=tuple(map(str, self.names[there])))
+        found = average(self.seeds[finished], values[finished], errors[finished])
+        return dataclasses.replace(found, runs=tuple(map(str, self.names[finished])))
 
 
 def average(
     seeds: NDArray[np.int64], values: NDArray[np.float64], mc_stderrs: NDArray[np.float64]
 ) -> Average:
-    """What there is to say of one estimate over seeds; NaN is a Monte Carlo error that is not known."""
+    """Average one estimate over seeds; a Monte Carlo error of NaN is unknown."""
     known = not np.isnan(mc_stderrs).any()
     return Average(
         n=len(values),
@@ -219,12 +228,13 @@ def _floats(column: pd.Series[float]) -> NDArray[np.float64]:
 
 
 def _cell(
-    about: Mapping[str, NDArray[np.object_]], numbers: _Numbers, positions: Sequence[int], variant: str
+    columns: Mapping[str, NDArray[np.object_]], numbers: _Numbers, positions: Sequence[int], variant: str
 ) -> Cell:
-    first = {name: column[positions[0]] for name, column in about.items()}
-    known = (about["averaging"][position] for position in positions)
+    first = {name: column[positions[0]] for name, column in columns.items()}
+    # A damaged or missing run has no config; any other run of the cell, or the paper, says it instead.
+    known = (columns["averaging"][position] for position in positions)
     averagings = [*(value for value in known if not pd.isna(value)), AVERAGING.get(first["system"], "")]
-    counts = Counter(about["status"][position] for position in positions)
+    counts = Counter(columns["status"][position] for position in positions)
     return Cell(
         dataset=first["dataset"],
         system=first["system"],
@@ -242,10 +252,5 @@ def paper_order(cell: Cell) -> tuple[Any, ...]:
     """Sorting key: the order of the paper's rows, other systems after them."""
     known = cell.system in SYSTEM_ORDER
     place = SYSTEM_ORDER.index(cell.system) if known else len(SYSTEM_ORDER)
-    # The sort is stable: variants keep the order they have.
+    # Variants are not part of the key: the sort is stable and keeps their order.
     return (cell.dataset, place, cell.system, cell.num_samples, cell.setting != "standard")
-
-
-def joint_latent(cell: Cell) -> bool:
-    """Whether the decoder reads several samples at once, so that one KL does not pay for them."""
-    return cell.averaging == "hidden" and cell.num_samples > 1

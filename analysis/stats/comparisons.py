@@ -1,4 +1,4 @@
-"""Which systems differ: paired comparisons of cells by seed, corrected for how many are asked for."""
+"""Compare cells seed by seed, and correct for the number of comparisons that are reported together."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ import numpy as np
 from analysis.stats.cells import Average, Cell
 from analysis.stats.paired import Paired, compare, holm
 from analysis.stats.valid_bounds import tightest
+from lvae_core.systems import baselines_of
 
 ALPHA = 0.05
 
-Words = Literal["significant at 5% after Holm", "not significant", "too few seeds"]
+Verdict = Literal["significant at 5% after Holm", "not significant", "too few seeds"]
 
 METRICS = ("nll", "nll_valid", "ppl", "ppl_valid", "kl", "mi", "au")
-"""What cells are compared by: nll and ppl follow the paper's convention, no bound for some systems;
-in nll_valid and ppl_valid each cell has its tightest valid bound: the only fair comparison of models."""
+"""The metrics by which cells are compared. nll and ppl follow the paper's convention, which gives no bound
+for some systems. nll_valid and ppl_valid take each cell's tightest valid bound: only they compare
+models."""
 
 FAMILY = (
-    "A family is every comparison asked for of one metric on one dataset in one setting. Holm's correction "
-    "is over it: calling what is below 5% afterwards significant is wrong about even one of the family at "
-    "most 5% of the time. The verdict follows the sign-flip test, which assumes nothing of the "
-    "distribution; the paired t test stands beside it."
+    "A family is all comparisons of one metric on one dataset in one setting. p-values are corrected over "
+    "the family by Holm's method: if every corrected p below 5% is called significant, the chance of even "
+    "one false call in the family is at most 5%. The verdict follows the sign-flip test, which makes no "
+    "assumption about the distribution; the paired t test is shown beside it."
 )
 
 
@@ -36,19 +38,19 @@ class Comparison:
     a: Cell
     b: Cell
     estimates: tuple[str, str]
-    """Of ``a`` and of ``b``: what stands behind the metric, as result.json names it."""
+    """The estimates of ``a`` and of ``b`` that the metric stands for, as result.json names them."""
     paired: Paired
     family: int
     """Comparisons in the family that could be tested."""
     t_holm: float | None
     flip_holm: float | None
-    """p of the tests in ``paired`` after Holm's correction over the family."""
+    """The p-values of ``paired`` after Holm's correction over the family."""
 
     @property
-    def words(self) -> Words:
-        """What may be said of it.
+    def verdict(self) -> Verdict:
+        """The conclusion by the sign-flip test.
 
-        Too few seeds: whatever their differences, the test could not have called them significant.
+        "too few seeds" means that no differences, however large, could have been called significant.
         """
         lowest = self.paired.smallest_p
         if self.flip_holm is not None and self.flip_holm <= ALPHA:
@@ -59,26 +61,26 @@ class Comparison:
 
     @property
     def averages(self) -> tuple[Average, Average]:
-        """Of ``a`` and of ``b``, over the seeds that each has."""
+        """The averages of ``a`` and of ``b``, each over all of its own seeds."""
         return self.a.averages[self.estimates[0]], self.b.averages[self.estimates[1]]
 
 
 def compare_all(cells: Sequence[Cell], rng: np.random.Generator) -> list[Comparison]:
-    """Every family of comparisons that the cells that are shown give rise to, by :func:`questions`."""
+    """Compare the pairs of :func:`pairs_to_compare` by every metric, in every dataset and setting."""
     cells = [cell for cell in cells if cell.shown]
-    places = dict.fromkeys((cell.dataset, cell.setting) for cell in cells)
-    found: list[Comparison] = []
-    for dataset, setting in places:
-        pairs = questions([c for c in cells if (c.dataset, c.setting) == (dataset, setting)])
+    families = dict.fromkeys((cell.dataset, cell.setting) for cell in cells)
+    compared: list[Comparison] = []
+    for dataset, setting in families:
+        pairs = pairs_to_compare([c for c in cells if (c.dataset, c.setting) == (dataset, setting)])
         for metric in METRICS:
-            found += compare_family(pairs, metric, rng)
-    return found
+            compared += compare_family(pairs, metric, rng)
+    return compared
 
 
 def compare_family(
     pairs: Iterable[tuple[Cell, Cell]], metric: str, rng: np.random.Generator
 ) -> list[Comparison]:
-    """Compare pairs of cells by a metric and correct over all of them; pairs that lack it are left out."""
+    """Compare pairs of cells by one metric and correct over all of them; skip pairs without the metric."""
     compared = []
     for a, b in pairs:
         names = estimate_of(a, metric), estimate_of(b, metric)
@@ -95,37 +97,37 @@ def compare_family(
 
 
 def estimate_of(cell: Cell, metric: str) -> str | None:
-    """The estimate behind one of METRICS in a cell; None where no run that is done has it."""
+    """The estimate that one of METRICS stands for in a cell; None if no finished run has it."""
     if metric.endswith("_valid"):
-        lowest = tightest(cell)
-        name = None if lowest is None else metric.removesuffix("_valid") + lowest
+        convention = tightest(cell)
+        name = metric.removesuffix("_valid") + convention.suffix if convention else None
     else:
         name = cell.estimate(metric)
     return name if name in cell.averages else None
 
 
-def questions(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
-    """The pairs of cells, all of one dataset and setting, that a reader asks for.
+def pairs_to_compare(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
+    """The pairs worth comparing among cells of one dataset and setting.
 
-    Each system against LSTM-LM; each other system against LSTM-VAE with as many samples; and each variant
-    of a system against its first. Not every pair: the more is asked, the less can be shown.
+    Each system is paired with its baselines (a latent-variable baseline of the same L), and each variant of
+    a system with the first. Other pairs are left out: every comparison more makes Holm's correction
+    harsher.
     """
     done = [cell for cell in cells if cell.counts.done]
     pairs: dict[tuple[int, int], tuple[Cell, Cell]] = {}
     for cell in done:
-        models = [c for c in done if c.system == "lstm-lm"]
-        plain = [c for c in done if (c.system, c.num_samples) == ("lstm-vae", cell.num_samples)]
-        same = [c for c in done if (c.system, c.num_samples) == (cell.system, cell.num_samples)]
-        asked = [] if cell.system == "lstm-lm" else [_counterpart(cell, models)]
-        asked += [] if cell.system == "lstm-vae" else [_counterpart(cell, plain)]
-        for other in (*asked, same[0]):
+        others = [_baseline_cell(cell, baseline, done) for baseline in baselines_of(cell.system)]
+        variants = [c for c in done if (c.system, c.num_samples) == (cell.system, cell.num_samples)]
+        for other in (*others, variants[0]):
             if other is not None and other is not cell:
                 pairs[id(cell), id(other)] = cell, other
     return list(pairs.values())
 
 
-def _counterpart(cell: Cell, candidates: Sequence[Cell]) -> Cell | None:
-    """The candidate of the cell's own variant, or the only one there is."""
+def _baseline_cell(cell: Cell, baseline: str, cells: Sequence[Cell]) -> Cell | None:
+    """The baseline's cell of the same variant, or its only cell."""
+    # A language model has no L (0), and is the baseline at every L.
+    candidates = [c for c in cells if c.system == baseline and c.num_samples in (0, cell.num_samples)]
     if len(candidates) == 1:
         return candidates[0]
     return next((c for c in candidates if c.variant == cell.variant), None)

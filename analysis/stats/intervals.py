@@ -1,13 +1,12 @@
 """95% intervals for a mean and for a difference of means, from a handful of seeds.
 
-An interval says how far the mean over all seeds may lie from the mean over these. What share of them
-contained the true mean of a normal distribution, in 80,000 samples (``tests/analysis/test_coverage.py``
-holds these figures):
+The share of intervals that contained the true mean of a normal distribution, in 80,000 simulated samples
+(``tests/analysis/stats/test_coverage.py`` checks these figures):
 
     n = 3: t 95%, BCa 72%    n = 5: t 95%, BCa 84%    n = 10: t 95%, BCa 90%    n = 20: t 95%, BCa 93%
 
-So at five seeds BCa is far too narrow: nothing can be resampled that was not drawn. It stands beside the
-t interval for samples that are large and skewed, and the t interval is the one to quote.
+So at five seeds BCa is far too narrow: a bootstrap can only resample values that were drawn. Quote the t
+interval; BCa is shown beside it for samples that are large and skewed.
 """
 
 from __future__ import annotations
@@ -28,30 +27,30 @@ _RESAMPLED_BYTES = 2**27
 
 @dataclass(frozen=True)
 class Interval:
-    """Both ends belong to it."""
+    """A closed interval."""
 
     low: float
     high: float
 
     @property
     def half_width(self) -> float:
-        """Half of what lies between the ends."""
+        """Half the distance between the ends."""
         return (self.high - self.low) / 2
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
 
     def within(self, margin: float) -> bool:
-        """Whether all of it lies in [-margin, margin]."""
+        """Whether the whole interval lies in [-margin, margin]."""
         return -margin <= self.low and self.high <= margin
 
     def widened(self, by: float) -> Interval:
-        """Both ends further out by ``by``."""
+        """The interval with both ends moved out by ``by``."""
         return Interval(self.low - by, self.high + by)
 
 
 def t_interval(n: int, mean: float, std: float | None, level: float = LEVEL) -> Interval | None:
-    """Student's interval for the mean of ``n`` values; None where ``std`` is (one value has none)."""
+    """Student's interval for the mean of ``n`` values; None for one value, which has no ``std``."""
     if std is None or n < 2:
         return None
     half = _t_quantile(n - 1, level) * std / math.sqrt(n)
@@ -59,9 +58,9 @@ def t_interval(n: int, mean: float, std: float | None, level: float = LEVEL) -> 
 
 
 def t_p_value(n: int, mean: float, std: float | None) -> float | None:
-    """Two-sided p of Student's test that the mean of ``n`` values is 0; None where ``std`` is.
+    """Two-sided p of Student's test that the mean of ``n`` values is 0; None for one value.
 
-    Values that are all the same have p = 0, or 1 where they are 0.
+    Values that are all equal have p = 0, or p = 1 if they are all 0.
     """
     if std is None or n < 2:
         return None
@@ -70,7 +69,7 @@ def t_p_value(n: int, mean: float, std: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Moments:
-    """What a table prints of a sample."""
+    """A sample as a table prints it."""
 
     n: int
     mean: float
@@ -81,13 +80,13 @@ class Moments:
 def welch(a: Moments, b: Moments, level: float = LEVEL) -> tuple[Interval, float]:
     """Welch's interval for the mean of ``a`` minus that of ``b``, and the two-sided p that it is 0.
 
-    Both need two values at least. Two samples without any spread have p = 0, or 1 where they agree.
+    Both need at least two values. Two samples without any spread have p = 0, or p = 1 if they agree.
     """
     difference = a.mean - b.mean
     va, vb = a.std**2 / a.n, b.std**2 / b.n
     if va + vb == 0:
         return Interval(difference, difference), _two_sided(difference, 0.0, 1)
-    # Welch and Satterthwaite's degrees of freedom, by shares: squares of tiny variances would vanish.
+    # Welch and Satterthwaite's degrees of freedom, by shares: squares of tiny variances would underflow.
     share = va / (va + vb)
     freedom = 1 / (share**2 / (a.n - 1) + (1 - share) ** 2 / (b.n - 1))
     error = math.sqrt(va + vb)
@@ -104,39 +103,40 @@ def bca_intervals(
 ) -> list[Interval | None]:
     """Bias-corrected and accelerated bootstrap intervals (Efron, 1987) for the mean of each row.
 
-    Every row sees the same resamples, so what a row gets does not depend on the rows beside it.
+    All rows share their resamples, so the interval of a row does not depend on the other rows.
 
     Args:
         samples: shape (rows, n), finite.
         rng: draws the resamples.
-        level: the coverage that is aimed at; see the module for what is reached.
-        resamples: how many.
+        level: the nominal coverage; the module's docstring has the actual one.
+        resamples: the number of resamples.
 
     Returns:
-        One for each row. None for n = 1; both ends at the value where a row has only one.
+        One interval per row: None for n = 1, of width 0 if all values of the row are equal.
     """
     rows, n = samples.shape
     if n < 2:
         return [None] * rows
-    # The interval of a mean moves with the sample; near 0 no digits of the spread are lost.
+    # Shift each row to near 0, and the interval back afterwards: no digits of the spread are lost.
     origin = samples[:, 0]
     moved = samples - origin[:, None]
     ends = np.zeros((rows, 2))
     (spread,) = np.nonzero(np.ptp(moved, axis=1) > 0)
+    # A part at a time, to bound the memory; each part starts from the same generator state.
     step = max(1, _RESAMPLED_BYTES // (8 * n * resamples))
     parts = [spread[start : start + step] for start in range(0, len(spread), step)]
     for part in parts:
-        own = rng if part is parts[-1] else copy.deepcopy(rng)
-        ends[part] = _bootstrap(moved[part], own, level, resamples)
+        part_rng = rng if part is parts[-1] else copy.deepcopy(rng)
+        ends[part] = _bootstrap(moved[part], part_rng, level, resamples)
     return [Interval(float(low), float(high)) for low, high in ends + origin[:, None]]
 
 
 def _bootstrap(
     samples: NDArray[np.float64], rng: np.random.Generator, level: float, resamples: int
 ) -> NDArray[np.float64]:
-    from scipy import stats  # slow to import, and nothing else here needs it
+    from scipy import stats  # slow to import
 
-    # BCa does not change with the unit either; in this one no square under- or overflows.
+    # BCa scales with the unit; in this one no square under- or overflows.
     unit = np.abs(samples).max(axis=1, keepdims=True)
     found = stats.bootstrap(
         (samples / unit,),

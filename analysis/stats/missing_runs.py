@@ -1,23 +1,26 @@
-"""Runs that a study's grid has and that nobody has begun: rows of status "missing".
+"""Find what is missing: runs that a study's grid should have, and cells of the paper without any run.
 
-Nothing in a study says how large its grid was meant to be, so this follows from what is there. A seed
-belongs to a study's grid if at least half of its cells (a variant is a cell of its own) have a run with it,
-begun, failed or done. Every cell of the study is then expected to have that seed, and has a missing row
-where neither it nor the same cell of another study has one. So a cell that fell behind shows its gaps; a
-few cells that were given more seeds on purpose do not make all others incomplete; and a cell of which there
-is no run at all is not known here. Runs of another version of the core's numerics count for nothing: nobody
-will add to them.
+A study does not record how large its grid was meant to be, so the grid is inferred from the runs. A seed
+belongs to the grid of a study if at least half of the study's cells have a run with that seed, begun,
+failed or finished; each variant counts as a cell. Every cell of the study should then have that seed. If
+neither it nor the same cell of another study has one, a row of status "missing" is added to the frame.
+
+So a cell that fell behind shows its gaps, and a few cells with extra seeds do not make all others
+incomplete. A cell without any run is not noticed. Runs of another numerics version are ignored, because
+nobody will add to them.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from analysis.published import AVERAGING, OURS, load
 from analysis.reading.frame import frame_of, in_order, table_of
+from analysis.stats.cells import Cell, Counts
 from analysis.stats.variants import VARIANT_FIELDS, Variant, variant_labels
 from lvae_core.run_folder.names import CellName
 
@@ -32,44 +35,70 @@ class _Cell(NamedTuple):
     variant: Variant
 
 
+class _Run(NamedTuple):
+    cell: _Cell
+    study: str
+    seed: int
+    status: str
+    counts: bool
+    """Whether it says something about its study's grid."""
+    frame: pd.DataFrame
+    position: int
+    """Its row in ``frame``."""
+
+
 def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with a row for each missing run. Its ``run`` is what is known of the name."""
-    present: dict[_Cell, set[int]] = defaultdict(set)
-    by_study: dict[str, dict[_Cell, set[int]]] = defaultdict(lambda: defaultdict(set))
-    example: dict[_Cell, list[tuple[pd.DataFrame, int]]] = defaultdict(list)
-    known: set[_Cell] = set()
-    named = frame[frame["dataset"].notna()]
-    for _, runs in named.groupby(["dataset", "system", "num_samples"], sort=False):
-        variants = variant_labels(runs)
-        current = runs["averaging"].notna() & (runs["numerics"].fillna("current") == "current")
-        columns = (runs[name] for name in ("status", "study", "seed", *_CELL))
-        for position, (variant, counts, status, study, seed, dataset, system, L, setting) in enumerate(
-            zip(variants, current, *columns, strict=True)
-        ):
-            cell = _Cell(dataset, system, L, setting, variant)
-            present[cell].add(seed)
-            if counts:
-                by_study[study][cell].add(seed)
-                # One that is done knows most, its data included.
-                if cell not in example or (status == "done" and cell not in known):
-                    example[cell].append((runs, position))
-                    if status == "done":
-                        known.add(cell)
+    """Add a row for each missing run; its ``run`` is the known part of the run's name."""
+    seeds: dict[_Cell, set[int]] = defaultdict(set)
+    seeds_by_study: dict[str, dict[_Cell, set[int]]] = defaultdict(lambda: defaultdict(set))
+    examples: dict[_Cell, list[_Run]] = {}
+    for run in _runs(frame):
+        seeds[run.cell].add(run.seed)
+        if run.counts:
+            seeds_by_study[run.study][run.cell].add(run.seed)
+            # The first run tells the config; the first finished one adds the hash of its data.
+            found = examples.setdefault(run.cell, [])
+            if not found or (run.status == "done" and found[-1].status != "done"):
+                found.append(run)
     rows = []
-    for study, cells in by_study.items():
-        counts = Counter(seed for seeds in cells.values() for seed in seeds)
+    for study, cells in seeds_by_study.items():
+        counts = Counter(seed for present in cells.values() for seed in present)
         grid = sorted(seed for seed, number in counts.items() if 2 * number >= len(cells))
         for cell in cells:
             for seed in grid:
-                if seed not in present[cell]:
-                    present[cell].add(seed)
-                    rows.append(_row(study, cell, seed, _known(example[cell])))
+                if seed not in seeds[cell]:
+                    seeds[cell].add(seed)
+                    rows.append(_row(study, cell, seed, _known_fields(examples[cell])))
     return in_order(pd.concat([frame, frame_of(table_of(rows))])) if rows else frame
 
 
-def _known(examples: Sequence[tuple[pd.DataFrame, int]]) -> dict[str, Any]:
-    found = (runs.iloc[position] for runs, position in examples)
-    return {name: run[name] for run in found for name in VARIANT_FIELDS if not pd.isna(run[name])}
+def cells_without_runs(cells: Sequence[Cell], dataset: str) -> list[Cell]:
+    """An empty cell for each of the paper's cells of a dataset that has no run."""
+    present = {(c.system, c.num_samples, c.setting) for c in cells if c.dataset == dataset}
+    facts = [f for f in load() if f.table[0] == "2" and f.source == OURS and f.dataset == dataset]
+    of_paper = dict.fromkeys((f.system, f.num_samples, f.setting) for f in facts)
+    return [
+        Cell(dataset, system, num_samples, setting, "", AVERAGING[system], Counts(), {})
+        for system, num_samples, setting in of_paper
+        if (system, num_samples, setting) not in present
+    ]
+
+
+def _runs(frame: pd.DataFrame) -> Iterator[_Run]:
+    named = frame[frame["dataset"].notna()]
+    for _, runs in named.groupby(["dataset", "system", "num_samples"], sort=False):
+        variants = variant_labels(runs)
+        # A run without a config (damaged) has no averaging, and could be of any variant.
+        counts = runs["averaging"].notna() & (runs["numerics"].fillna("current") == "current")
+        cells = map(_Cell, *(runs[name] for name in _CELL), variants)
+        rows = zip(cells, runs["study"], runs["seed"], runs["status"], counts, strict=True)
+        for position, (cell, study, seed, status, run_counts) in enumerate(rows):
+            yield _Run(cell, study, seed, status, run_counts, runs, position)
+
+
+def _known_fields(examples: Sequence[_Run]) -> dict[str, Any]:
+    rows = (run.frame.iloc[run.position] for run in examples)
+    return {name: row[name] for row in rows for name in VARIANT_FIELDS if not pd.isna(row[name])}
 
 
 def _row(study: str, cell: _Cell, seed: int, known: dict[str, Any]) -> dict[str, Any]:

@@ -1,48 +1,56 @@
-"""Which estimates are valid bounds of a system, and the tightest of a cell."""
+"""The conventions by which a cell's NLL is computed, and the tightest one that is a valid bound."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.stats.cells import Cell, joint_latent
+from analysis.stats.cells import Cell
 
 VALID = ("exact", "upper bound", "upper bound in expectation")
+"""The words for numbers by which models may be compared; see ``lvae_core.run_folder.estimates``."""
 
 
 @dataclass(frozen=True)
-class _Way:
-    """One way to count a cell's nats."""
+class Convention:
+    """A convention for NLL and PPL: how the KL is counted, and whether draws are importance-weighted."""
 
     name: str
-    estimate: str
-    """Without its nll or ppl: "", "_elbo", "_joint", …"""
+    """As the table of bounds names it."""
+    suffix: str
+    """Of the estimates' names in result.json, after ``nll`` or ``ppl``."""
+
+    @property
+    def nll(self) -> str:
+        """The name of its NLL in result.json."""
+        return f"nll{self.suffix}"
+
+    @property
+    def ppl(self) -> str:
+        """The name of its perplexity in result.json."""
+        return f"ppl{self.suffix}"
 
 
-_EXACT = (_Way("exact", ""),)
+PAPER_ELBO = Convention("ELBO, paper's", "_elbo")
+JOINT_ELBO = Convention("ELBO, joint", "_joint")
 
-
-_ONE_LATENT = (_Way("ELBO", "_elbo"), _Way("IW", "_iw"))
-
-
+_EXACT = (Convention("exact", ""),)
+_ONE_LATENT = (Convention("ELBO", "_elbo"), Convention("IW", "_iw"))
 _JOINT_LATENT = (
-    _Way("ELBO, paper's", "_elbo"),
-    _Way("ELBO, joint", "_joint"),
-    _Way("IW, paper's", "_iw"),
-    _Way("IW, joint", "_iw_joint"),
+    PAPER_ELBO,
+    JOINT_ELBO,
+    Convention("IW, paper's", "_iw"),
+    Convention("IW, joint", "_iw_joint"),
 )
 
 
-def _ways(cell: Cell) -> tuple[_Way, ...]:
+def conventions(cell: Cell) -> tuple[Convention, ...]:
+    """The conventions that make sense for a cell's model, in the order of the table of bounds."""
     if cell.averaging == "none":
         return _EXACT
-    return _JOINT_LATENT if joint_latent(cell) else _ONE_LATENT
+    return _JOINT_LATENT if cell.joint_latent else _ONE_LATENT
 
 
-def tightest(cell: Cell) -> str | None:
-    """The estimate of the lowest valid NLL, without its ``nll``: "", "_iw_joint", …; None: it has none."""
-    valid = {
-        way.estimate: cell.averages[f"nll{way.estimate}"].mean
-        for way in _ways(cell)
-        if f"nll{way.estimate}" in cell.averages and cell.bound(f"nll{way.estimate}") in VALID
-    }
-    return min(valid, key=lambda name: valid[name]) if valid else None
+def tightest(cell: Cell) -> Convention | None:
+    """The valid convention with the lowest mean NLL; None if no finished run has a valid one."""
+    valid = [c for c in conventions(cell) if c.nll in cell.averages and cell.bound(c.nll) in VALID]
+    return min(valid, key=lambda convention: cell.averages[convention.nll].mean, default=None)

@@ -1,4 +1,4 @@
-"""Variants: runs of one system and L whose configs differ in anything but the seed and the setting."""
+"""Group the runs of one system and L into variants: runs that differ only in seed and setting are one."""
 
 from __future__ import annotations
 
@@ -11,59 +11,60 @@ import pandas as pd
 from analysis.reading.frame import CONFIG_FIELDS
 
 VARIANT_FIELDS = (*CONFIG_FIELDS, "data_sha256", "numerics")
-"""What makes runs of one cell variants. The dataset's path is not here: a folder counts by its name and its
-content, not by where it lies."""
+"""Runs of one cell that differ in one of these fields are different variants. The dataset's path is not one
+of them: a dataset is known by its name and its content, not by its folder."""
 
-Signature = tuple[Hashable | None, ...]
+_Values = tuple[Hashable | None, ...]
+"""A run's values of VARIANT_FIELDS; None if unknown."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Which group of equal configs a run belongs to."""
+    """A group of runs with equal configs."""
 
     label: str
     rank: tuple[tuple[bool, Any], ...]
-    """Sorts variants by the values of the fields in which they differ, unknown ones last."""
+    """Sort key: the values of the fields in which variants differ, unknown values last."""
 
 
 def variant_labels(runs: pd.DataFrame) -> list[Variant]:
-    """The variant of each run of one system and L (both settings, so that a row's halves match)."""
+    """Find the variant of each run of one system and L, over both settings."""
     columns = [runs[name].astype(object).where(runs[name].notna(), None) for name in VARIANT_FIELDS]
-    signatures: list[Signature] = list(zip(*columns, strict=True))
-    resolved = _resolve(signatures)
-    distinct = list(dict.fromkeys(resolved.values()))
+    of_runs: list[_Values] = list(zip(*columns, strict=True))
+    completed = _complete(of_runs)
+    distinct = list(dict.fromkeys(completed.values()))
     differing = [
         position
         for position in range(len(VARIANT_FIELDS))
-        if len({signature[position] for signature in distinct} - {None}) > 1
+        if len({values[position] for values in distinct} - {None}) > 1
     ]
-    variants = {signature: _variant(signature, differing) for signature in distinct}
-    return [variants[resolved[signature]] for signature in signatures]
+    variants = {values: _variant(values, differing) for values in distinct}
+    return [variants[completed[values]] for values in of_runs]
 
 
-def _resolve(signatures: Iterable[Signature]) -> dict[Signature, Signature]:
-    """Signature -> the one it stands for.
+def _complete(of_runs: Iterable[_Values]) -> dict[_Values, _Values]:
+    """Map the values of each run to those of the group that it belongs to.
 
-    A run that is not done knows less (no data hash, perhaps no config): it is counted with the only
-    group that it fits, and on its own where it fits several.
+    The values of an unfinished run are incomplete (no data hash, perhaps no config). If exactly one group
+    has all of its known values, the run belongs to that group, else it is a group by itself.
     """
-    distinct = dict.fromkeys(signatures)
-    # What is known in full stands for itself.
-    complete = [known for known in distinct if None not in known]
-    resolved = {known: known for known in complete}
-    for known in sorted((s for s in distinct if None in s), key=lambda s: s.count(None)):
-        places = [position for position, value in enumerate(known) if value is not None]
-        fits = [full for full in complete if all(full[place] == known[place] for place in places)]
-        if len(fits) == 1:
-            resolved[known] = fits[0]
+    distinct = dict.fromkeys(of_runs)
+    groups = [values for values in distinct if None not in values]
+    completed = {values: values for values in groups}
+    # Those with the fewest gaps come first: they can be the group of those with more.
+    for partial in sorted((v for v in distinct if None in v), key=lambda v: v.count(None)):
+        known = [position for position, value in enumerate(partial) if value is not None]
+        fitting = [full for full in groups if all(full[k] == partial[k] for k in known)]
+        if len(fitting) == 1:
+            completed[partial] = fitting[0]
         else:
-            resolved[known] = known
-            complete.append(known)
-    return resolved
+            completed[partial] = partial
+            groups.append(partial)
+    return completed
 
 
-def _variant(signature: Signature, differing: Sequence[int]) -> Variant:
-    values = [(VARIANT_FIELDS[position], signature[position]) for position in differing]
+def _variant(of_group: _Values, differing: Sequence[int]) -> Variant:
+    values = [(VARIANT_FIELDS[position], of_group[position]) for position in differing]
     return Variant(
         label=", ".join(_setting(name, value) for name, value in values),
         rank=tuple((value is None, value) for _, value in values),
@@ -77,7 +78,7 @@ def _setting(name: str, value: Any) -> str:
 
 
 def setting_text(value: Any) -> str:
-    """A config value as ``--set`` takes it."""
+    """A config value in the form that ``--set`` takes; "?" if unknown."""
     if value is None:
         return "?"
     if isinstance(value, bool):

@@ -1,1 +1,1 @@
-"""Tables as values: columns, lines and notes, independent of the output format."""
+"""Tables of cells as values: columns, lines, notes and CSV rows, independent of the output format."""

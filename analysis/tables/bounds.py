@@ -1,19 +1,19 @@
-"""Which numbers are bounds on -log p(x): every estimate of every cell with the word for what it is.
+"""The table of bounds: every estimate of every cell, and whether it is a bound on -log p(x).
 
-The paper charges a decoder that reads L samples for the KL of one. This table lays the numbers that charge
-for all of them beside its own: for our runs and, where the KL was printed, for the published numbers.
+The paper counts the KL of one sample for a decoder that reads L samples. This table also shows the numbers
+that count the KL of all L: for our runs and, if the paper printed the KL, for the published numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from analysis.published import AVERAGING, OURS, SEEDS, TITLES, Derived, Fact, find, load
-from analysis.stats.cells import Average, Cell, Counts, joint_latent, paper_order
+from analysis.published import TITLES, Derived, Fact, find
+from analysis.stats.cells import Average, Cell, paper_order
 from analysis.stats.intervals import Moments, welch
-from analysis.stats.valid_bounds import _JOINT_LATENT, _Way, _ways, tightest
-from analysis.tables.csv_rows import Record, Records, record
+from analysis.stats.missing_runs import cells_without_runs
+from analysis.stats.valid_bounds import Convention, conventions, tightest
+from analysis.tables.csv_rows import Row, cell_row
 from analysis.tables.table import (
     SETTINGS,
     Column,
@@ -21,48 +21,26 @@ from analysis.tables.table import (
     Line,
     Table,
     Value,
+    cell_label,
     dataset_title,
     legend,
-    row_label,
     runs_text,
 )
 from lvae_core.run_folder.estimates import ESTIMATES
-
-EXPLANATION = (
-    "A number can stand in a comparison of models only if it is the true -log p(x) or an upper bound of "
-    "it: LSTM-LM's is exact, and the ELBO of LSTM-VAE is an upper bound, because its decoder reads one "
-    "sample z and pays for what z tells it about the sentence, the KL.",
-    "The decoder of LSTM-VAE-AVG reads L samples at once, and each tells it something, but the paper's "
-    "convention charges it for one only: what the others tell is free, the number can fall below the "
-    "truth, and it is not a bound of the model that is evaluated.",
-    "The joint numbers charge for all L samples (for the ELBO: NLL + (L - 1) KL) and are upper bounds "
-    "again.",
-    "Importance weighting (IW) averages many draws inside the logarithm, which brings it nearer to the "
-    "truth than the ELBO; it is an upper bound in expectation: one estimate may fall below the truth by "
-    "chance, the mean of many cannot.",
-)
-"""Which number is which, for a reader who has not met these words."""
-
-CAUTION = (
-    "± after a gain: half of Welch's 95% interval of the difference over seeds. A valid bound above "
-    "LSTM-LM's number does not prove a model worse: it says that no gain has been shown."
-)
-
-
-_NO_RUN = Counts()
+from lvae_core.systems import language_model_of
 
 
 def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
-    """Every estimate of a dataset's cells, what it is as a bound, and its distance to LSTM-LM."""
-    every = _with_paper(cells, dataset)
+    """Show each estimate of a dataset's cells, its kind of bound, and its distance to a language model."""
+    of_dataset = with_cells_of_paper(cells, dataset)
     published = dataset in TITLES
     lines: list[Line] = []
     for setting in SETTINGS:
-        chosen = [cell for cell in every if cell.setting == setting]
-        lines += [Line("heading", setting)] if chosen else []
-        for cell in chosen:
+        of_setting = [cell for cell in of_dataset if cell.setting == setting]
+        lines += [Line("heading", setting)] if of_setting else []
+        for cell in of_setting:
             if cell.shown:
-                lines += _cell_lines(cell, _exact_nll(every, cell), published)
+                lines += _cell_lines(cell, exact_nll(of_dataset, cell), published)
     columns = [
         Column("NLL"),
         Column("95%"),
@@ -77,93 +55,66 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
         tuple(columns),
         tuple(lines),
         (*legend(lines), *_notes(lines)),
-        Records(lambda: (r for s in SETTINGS for c in every if c.setting == s for r in _cell_records(c))),
+        lambda: (row for s in SETTINGS for c in of_dataset if c.setting == s for row in _csv_rows(c)),
     )
 
 
-def examples(cells: Sequence[Cell], dataset: str) -> list[str]:
-    """What the bounds say of a dataset, a sentence a setting.
-
-    It tells of the system that is best by the paper's convention, among those that were run if any was,
-    else among the published ones.
-    """
-    every = _with_paper(cells, dataset)
-    sentences = []
-    for setting in SETTINGS:
-        joint = [c for c in every if c.setting == setting and c.shown and joint_latent(c)]
-        ours = filter(None, (_compare_ours(cell, _exact_nll(every, cell)) for cell in joint))
-        published = filter(None, (_compare_published(cell) for cell in joint))
-        for told in (list(ours), list(published)):
-            if told:
-                sentences.append(min(told, key=lambda comparison: comparison.low.mean).sentence())
-                break
-    return sentences
+def with_cells_of_paper(cells: Sequence[Cell], dataset: str) -> list[Cell]:
+    """The cells of a dataset and the paper's cells without a run, in the order of the paper's tables."""
+    of_dataset = [cell for cell in cells if cell.dataset == dataset]
+    return sorted(of_dataset + cells_without_runs(of_dataset, dataset), key=paper_order)
 
 
-def _with_paper(cells: Sequence[Cell], dataset: str) -> list[Cell]:
-    own = [cell for cell in cells if cell.dataset == dataset]
-    return sorted(own + missing_cells(own, dataset), key=paper_order)
-
-
-def missing_cells(cells: Sequence[Cell], dataset: str) -> list[Cell]:
-    """An empty cell for each of the paper's cells of a dataset that no run of ours is in."""
-    there = {(c.system, c.num_samples, c.setting) for c in cells if c.dataset == dataset}
-    facts = [f for f in load() if f.table[0] == "2" and f.source == OURS and f.dataset == dataset]
-    missing = dict.fromkeys((f.system, f.num_samples, f.setting) for f in facts)
-    return [
-        Cell(dataset, system, num_samples, setting, "", AVERAGING[system], _NO_RUN, {})
-        for system, num_samples, setting in missing
-        if (system, num_samples, setting) not in there
-    ]
-
-
-def _exact_nll(cells: Sequence[Cell], cell: Cell) -> Average | None:
-    """LSTM-LM's NLL in the cell's setting: of the same variant, or of the only one there is."""
+def exact_nll(cells: Sequence[Cell], cell: Cell) -> Average | None:
+    """The NLL of the cell's language model in its setting: of the same variant, or of its only variant."""
+    language_model = language_model_of(cell.system)
     exact = {
         c.variant: c.averages["nll"]
         for c in cells
-        if c.setting == cell.setting and c.system == "lstm-lm" and "nll" in c.averages
+        if c.setting == cell.setting and c.system == language_model and "nll" in c.averages
     }
     if len(exact) == 1:
         return next(iter(exact.values()))
     return exact.get(cell.variant)
 
 
-def _published(cell: Cell, way: _Way) -> Fact | Derived | None:
-    at = (cell.dataset, cell.system, cell.num_samples, cell.setting)
-    if way.estimate == "_iw":
-        return find("3", *at, "nll_iw")
-    nll, kl = find("2", *at, "nll"), find("2", *at, "kl")
-    if way.estimate == "_joint":
+def published_nll(cell: Cell, convention: Convention) -> Fact | Derived | None:
+    """The paper's NLL of a cell by a convention: printed, or derived from its printed ELBO and KL."""
+    key = (cell.dataset, cell.system, cell.num_samples, cell.setting)
+    if convention.suffix == "_iw":
+        return find("3", *key, "nll_iw")
+    nll, kl = find("2", *key, "nll"), find("2", *key, "kl")
+    if convention.suffix == "_joint":
         return Derived(nll.mean + (cell.num_samples - 1) * kl.mean) if nll and kl else None
-    return nll if way.estimate in ("", "_elbo") else None
+    return nll if convention.suffix in ("", "_elbo") else None
 
 
 def _cell_lines(cell: Cell, exact: Average | None, published: bool) -> list[Line]:
-    label = row_label(cell.system, cell.num_samples) + (f", {cell.variant}" if cell.variant else "")
-    lowest = tightest(cell)
+    label, best = cell_label(cell), tightest(cell)
     lines: list[Line] = []
-    for way in _ways(cell):
-        nll, ppl = cell.averages.get(f"nll{way.estimate}"), cell.averages.get(f"ppl{way.estimate}")
-        fact = _published(cell, way)
-        if nll is None and fact is None and lines:
+    for convention in conventions(cell):
+        nll, ppl = cell.averages.get(convention.nll), cell.averages.get(convention.ppl)
+        fact = published_nll(cell, convention)
+        first = not lines
+        if nll is None and fact is None and not first:
             continue
-        word = cell.bound(f"nll{way.estimate}") or ""
+        word = cell.bound(convention.nll) or ""
         values: list[Value] = [
-            # What a cell has in place of numbers is said once, not for each way to count.
-            nll or (cell.counts if not lines or not cell.counts.total else None),
+            # The status of a cell without numbers is shown once, not for each convention.
+            nll or (cell.counts if first or not cell.counts.total else None),
             f"±{nll.interval.half_width:.1f}" if nll and nll.interval else None,
-            _to_exact(nll, exact) if nll and exact is not None and way.estimate else None,
+            _difference(nll, exact) if nll and exact is not None and convention.suffix else None,
             ppl,
-            runs_text(cell.counts) if nll or not lines else None,
+            runs_text(cell.counts) if nll or first else None,
             *([fact] if published else []),
-            f"{word} *" if way.estimate == lowest else word,
+            f"{word} *" if convention == best else word,
         ]
-        lines.append(Line("ours", f"  {way.name}" if way.estimate else label, tuple(values)))
+        lines.append(Line("ours", f"  {convention.name}" if convention.suffix else label, tuple(values)))
+    # A system with one exact number has one line; any other has a line of its name, and one per convention.
     return lines if lines[0].label == label else [Line("published", label), *lines]
 
 
-def _to_exact(nll: Average, exact: Average) -> Difference:
+def _difference(nll: Average, exact: Average) -> Difference:
     interval = None
     if nll.std is not None and exact.std is not None:
         interval, _ = welch(Moments(nll.n, nll.mean, nll.std), Moments(exact.n, exact.mean, exact.std))
@@ -174,87 +125,25 @@ def _notes(lines: Sequence[Line]) -> list[str]:
     values = [value for line in lines for value in line.values]
     notes = []
     if any(isinstance(value, str) and value.startswith("±") for value in values):
-        notes.append("95%: half of the t interval of the mean over seeds")
+        notes.append("95%: half the width of the t interval of the mean over seeds")
     if any(isinstance(value, str) and value.endswith(" *") for value in values):
         notes.append("*: the tightest valid number of a system; compare these, and no others")
     if any(isinstance(value, Difference) for value in values):
         notes.append(
-            "vs LM: NLL minus LSTM-LM's exact NLL; a gain where it is negative and the number valid"
+            "vs LM: NLL minus the language model's exact NLL; a gain if it is negative and the number valid"
         )
     if any(isinstance(value, Derived) for value in values):
-        notes.append("†: not printed in the paper, but follows from what is: NLL + (L - 1) KL")
+        notes.append("†: not printed in the paper, but follows from its numbers: NLL + (L - 1) KL")
     return notes
 
 
-def _cell_records(cell: Cell) -> list[Record]:
-    facts: dict[str, Fact | Derived | None] = {}
-    for way in _ways(cell):
-        facts[f"nll{way.estimate}"] = _published(cell, way)
-    at = (cell.dataset, cell.system, cell.num_samples, cell.setting)
-    facts[cell.estimate("ppl")] = find("2", *at, "ppl")
-    facts["kl"] = find("2", *at, "kl")
-    return [
-        record("bounds", cell, name, name, facts.get(name))
-        for name in ESTIMATES
-        if name in cell.averages or facts.get(name)
-    ]
-
-
-@dataclass(frozen=True)
-class _Comparison:
-    """A system that reads L samples at once, beside LSTM-LM."""
-
-    cell: Cell
-    source: str
-    low: Average
-    """NLL by the paper's convention."""
-    high: Average
-    """NLL by the tightest valid bound, and which that is."""
-    way: str
-    exact: Average
-
-    def sentence(self) -> str:
-        """What the two ways to count say of it."""
-        where = f"{dataset_title(self.cell.dataset)} {self.cell.setting}, from {self.source}"
-        return (
-            f"{where}: LSTM-LM has {self.exact.mean:.1f} nats. "
-            f"{row_label(self.cell.system, self.cell.num_samples)} has {self.low.mean:.1f} by the paper's "
-            f"convention, {_gain(self.low, self.exact)}; by its tightest valid bound ({self.way}) it has "
-            f"at most {self.high.mean:.1f}, {_gain(self.high, self.exact)}."
-        )
-
-
-def _gain(nll: Average, exact: Average) -> str:
-    """In words, by how much ``nll`` lies below ``exact``, and whether seeds alone could have done that."""
-    gain = exact.mean - nll.mean
-    if gain < 0.05:  # it would be printed as 0.0
-        return "no gain"
-    if min(nll.n, exact.n) == 1:
-        return f"{gain:.1f} less, which one seed cannot show to be a gain"
-    if nll.std is None or exact.std is None:  # derived from what is published without one
-        return f"a gain of {gain:.1f}"
-    interval, _ = welch(Moments(nll.n, nll.mean, nll.std), Moments(exact.n, exact.mean, exact.std))
-    if 0 in interval:
-        return f"{gain:.1f} less, no clear gain beside the noise of the seeds (±{interval.half_width:.1f})"
-    return f"a gain of {gain:.1f}±{interval.half_width:.1f}"
-
-
-def _compare_ours(cell: Cell, exact: Average | None) -> _Comparison | None:
-    lowest, elbo = tightest(cell), cell.averages.get("nll_elbo")
-    if not lowest or not elbo or exact is None:
-        return None
-    way = next(way.name for way in _JOINT_LATENT if way.estimate == lowest)
-    return _Comparison(cell, "these runs", elbo, cell.averages[f"nll{lowest}"], way, exact)
-
-
-def _compare_published(cell: Cell) -> _Comparison | None:
-    nll, joint = (_published(cell, way) for way in _JOINT_LATENT[:2])
-    baseline = find("2", cell.dataset, "lstm-lm", 0, cell.setting, "nll")
-    if not nll or not joint or not baseline:
-        return None
-    way = _JOINT_LATENT[1].name
-    low, high, exact = (
-        Average(SEEDS, fact.mean, fact.std if isinstance(fact, Fact) else None, None)
-        for fact in (nll, joint, baseline)
-    )
-    return _Comparison(cell, "the published numbers", low, high, way, exact)
+def _csv_rows(cell: Cell) -> Iterator[Row]:
+    facts: dict[str, Fact | Derived | None] = {
+        convention.nll: published_nll(cell, convention) for convention in conventions(cell)
+    }
+    key = (cell.dataset, cell.system, cell.num_samples, cell.setting)
+    facts[cell.estimate("ppl")] = find("2", *key, "ppl")
+    facts["kl"] = find("2", *key, "kl")
+    for name in ESTIMATES:
+        if name in cell.averages or facts.get(name):
+            yield cell_row("bounds", cell, name, name, facts.get(name))

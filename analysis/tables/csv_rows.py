@@ -1,214 +1,195 @@
-"""The numbers of tables for computing with: a row of a CSV file each, with all their digits."""
+"""The numbers of tables for computing with: the rows of the CSV files, with all digits.
+
+A row is a dict that may hold dicts, ``{"t": {"low": 1.0, "high": 2.0}}``, which become the columns
+``t_low`` and ``t_high``. A number that does not exist is left out or None, and its field in the CSV file is
+empty.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
-from analysis.published import OURS, Derived, Fact
-from analysis.stats.cells import Average, Cell
+import pandas as pd
+
+from analysis.published import AVERAGING, OURS, SEEDS, Derived, Fact
+from analysis.stats.cells import Average, Cell, Counts
+from analysis.stats.comparisons import Comparison
+from analysis.stats.intervals import Interval
 from analysis.stats.reproduction import judge
+from lvae_core.run_folder.estimates import bound
+
+Row = dict[str, Any]
+
+CELL_COLUMNS = (
+    "table", "dataset", "system", "num_samples", "setting", "variant", "source", "metric", "estimate",
+    "n", "mean", "std", "stderr", "t_low", "t_high", "bca_low", "bca_high", "minimum", "maximum",
+    "mc_stderr", "published_mean", "published_std", "difference", "difference_low", "difference_high",
+    "welch_p", "margin", "verdict", "bound", "done", "running", "failed", "unfinished", "damaged",
+    "missing", "seeds", "values", "mc_stderrs",
+)  # fmt: skip
+"""Columns of table2.csv, table3.csv and bounds.csv, which have a row per cell and metric.
+
+metric is the paper's name of the number (nll, kl, ppl, nll_iw) and estimate its name in result.json. t_low
+to bca_high are 95% intervals of the mean. mc_stderr is the mean's Monte Carlo standard error; stderr
+contains it. difference_low and difference_high are a 95% interval that allows for the rounding of what is
+published. seeds, values and mc_stderrs hold one entry per seed, with spaces between them.
+"""
+
+COMPARISON_COLUMNS = (
+    "kind", "dataset", "setting", "metric", "a_system", "a_num_samples", "a_variant", "a_estimate",
+    "a_bound", "a_n", "a_mean", "a_std", "b_system", "b_num_samples", "b_variant", "b_estimate",
+    "b_source", "b_bound", "b_n", "b_mean", "b_std", "difference", "difference_low", "difference_high",
+    "verdict", "n", "seeds", "differences", "difference_std", "flip_p", "flip_holm", "smallest_p",
+    "t_p", "t_holm", "family", "below", "below_paired", "welch_p", "margin",
+)  # fmt: skip
+"""Columns of comparisons.csv and compare.csv, which have a row per comparison and metric.
+
+kind is pair (two of our cells), published (b is a published number) or study (a is the cell in study B, b
+the same cell in study A). difference is a - b; in a pair and a study it is the mean over the n common
+seeds. difference_low and difference_high are a 95% interval: paired t, or Welch's for a published number.
+below and below_paired are P(a < b) over all pairs of seeds, and over the common seeds.
+"""
+
+_WHOLE = {"num_samples", "a_num_samples", "b_num_samples", "n", "a_n", "b_n", "family"}
+_WHOLE |= set(Counts.__dataclass_fields__)
 
 
-@dataclass(frozen=True)
-class Record:
-    """One cell × metric, for computing with; None where there is no such number."""
-
-    table: str
-    dataset: str
-    system: str
-    num_samples: int
-    setting: str
-    variant: str
-    source: str
-    metric: str
-    """As the paper calls it: nll, kl, ppl, nll_iw."""
-    estimate: str
-    """Its name in result.json."""
-    n: int
-    mean: float | None = None
-    std: float | None = None
-    stderr: float | None = None
-    """std / sqrt(n)."""
-    t_low: float | None = None
-    t_high: float | None = None
-    """95% t interval of the mean."""
-    bca_low: float | None = None
-    bca_high: float | None = None
-    """95% bootstrap interval of the mean, too narrow for few seeds (see analysis/stats/intervals.py)."""
-    minimum: float | None = None
-    maximum: float | None = None
-    mc_stderr: float | None = None
-    """Monte Carlo standard error of the mean; it is part of stderr."""
-    published_mean: float | None = None
-    published_std: float | None = None
-    difference: float | None = None
-    difference_low: float | None = None
-    difference_high: float | None = None
-    """95% interval, with the rounding of what is published (see analysis/stats/reproduction.py)."""
-    welch_p: float | None = None
-    margin: float | None = None
-    verdict: str | None = None
-    bound: str | None = None
-    done: int = 0
-    running: int = 0
-    failed: int = 0
-    unfinished: int = 0
-    damaged: int = 0
-    missing: int = 0
-    seeds: str = ""
-    values: str = ""
-    mc_stderrs: str = ""
-    """One a seed, with spaces between them."""
+def csv_frame(rows: Iterable[Row], columns: Sequence[str]) -> pd.DataFrame:
+    """Rows as a frame of ``columns``."""
+    frame = pd.json_normalize(list(rows), sep="_").reindex(columns=list(columns))
+    # pandas makes numbers of a column with gaps floats: 5 would become 5.0.
+    return frame.astype({name: "Int64" for name in columns if name in _WHOLE})
 
 
-RecordT = TypeVar("RecordT", covariant=True)
-
-
-class Records(Generic[RecordT]):
-    """Records that are made whenever they are read: those of a large study would fill the memory."""
-
-    def __init__(self, make: Callable[[], Iterable[RecordT]]) -> None:
-        self._make = make
-
-    def __iter__(self) -> Iterator[RecordT]:
-        return iter(self._make())
-
-
-@dataclass(frozen=True)
-class ComparisonRecord:
-    """Two cells, or a cell and a published number, by one metric; None where there is no such number."""
-
-    kind: Literal["pair", "published", "study"]
-    """study: a is the cell in study B, b the same cell in study A."""
-    dataset: str
-    setting: str
-    metric: str
-    a_system: str
-    a_num_samples: int
-    a_variant: str
-    a_estimate: str
-    a_bound: str | None
-    a_n: int
-    a_mean: float
-    a_std: float | None
-    b_system: str
-    b_num_samples: int
-    b_variant: str
-    b_estimate: str
-    """In a pair; else empty, and b_source says who published it."""
-    b_source: str
-    b_bound: str | None
-    b_n: int | None
-    b_mean: float
-    b_std: float | None
-    difference: float | None
-    """a - b; in a pair the mean over the seeds that both have."""
-    difference_low: float | None
-    difference_high: float | None
-    """95% interval: paired t, or Welch's with the rounding of what is published."""
-    verdict: str
-    n: int | None = None
-    """Common seeds."""
-    seeds: str = ""
-    differences: str = ""
-    """One a seed, with spaces between them."""
-    difference_std: float | None = None
-    flip_p: float | None = None
-    flip_holm: float | None = None
-    smallest_p: float | None = None
-    t_p: float | None = None
-    t_holm: float | None = None
-    family: int | None = None
-    below: float | None = None
-    below_paired: float | None = None
-    """Probability that a < b: over all pairs of seeds, and over the common ones."""
-    welch_p: float | None = None
-    margin: float | None = None
-
-
-def record(
-    table: str,
-    cell: Cell,
-    metric: str,
-    estimate: str,
-    fact: Fact | Derived | None,
-) -> Record:
-    """The record of one of our cells."""
+def cell_row(table: str, cell: Cell, metric: str, estimate: str, fact: Fact | Derived | None) -> Row:
+    """The row of one estimate of one of our cells, with the published number beside it."""
     average = cell.averages.get(estimate)
-    return Record(
-        table=table,
-        dataset=cell.dataset,
-        system=cell.system,
-        num_samples=cell.num_samples,
-        setting=cell.setting,
-        variant=cell.variant,
-        source={Fact: OURS, Derived: f"derived from {OURS}"}.get(type(fact), ""),
-        metric=metric,
-        estimate=estimate,
-        published_mean=fact.mean if fact else None,
-        published_std=fact.std if isinstance(fact, Fact) else None,
-        bound=cell.bound(estimate),
-        **dataclasses.asdict(cell.counts),
-        **(_of_average(average) if average else {"n": 0}),
-        **(_of_difference(average, fact) if average and fact else {}),
-    )
-
-
-def published_record(table: str, fact: Fact) -> Record:
-    """The record of a published number that no run of ours stands beside."""
-    return Record(
-        table=table,
-        dataset=fact.dataset,
-        system=fact.system,
-        num_samples=fact.num_samples,
-        setting=fact.setting,
-        variant="",
-        source=fact.source,
-        metric=fact.metric,
-        estimate="",
-        n=0,
-        published_mean=fact.mean,
-        published_std=fact.std,
-    )
-
-
-def _of_average(average: Average) -> dict[str, Any]:
-    t, bca = average.interval, average.bca
+    sources = {Fact: OURS, Derived: f"derived from {OURS}"}
     return {
-        "n": average.n,
-        "mean": average.mean,
-        "std": average.std,
-        "stderr": average.stderr,
-        "t_low": t.low if t else None,
-        "t_high": t.high if t else None,
-        "bca_low": bca.low if bca else None,
-        "bca_high": bca.high if bca else None,
-        "minimum": average.minimum,
-        "maximum": average.maximum,
-        "mc_stderr": average.mc_stderr,
-        "seeds": spaced(average.seeds),
-        "values": spaced(average.values),
-        "mc_stderrs": spaced("-" if error is None else error for error in average.mc_stderrs),
+        "table": table,
+        **_identity(cell),
+        "dataset": cell.dataset,
+        "setting": cell.setting,
+        "source": sources.get(type(fact), ""),
+        "metric": metric,
+        "estimate": estimate,
+        "n": 0,
+        "bound": cell.bound(estimate),
+        **vars(cell.counts),
+        **(_average(average) if average else {}),
+        **({"published": _moments(fact)} if fact else {}),
+        **(_against_published(average, fact) if average and fact else {}),
     }
 
 
-def _of_difference(average: Average, fact: Fact | Derived) -> dict[str, Any]:
+def published_row(table: str, fact: Fact) -> Row:
+    """The row of a published number for which we have no run."""
+    return {
+        "table": table,
+        **{name: getattr(fact, name) for name in ("dataset", "system", "num_samples", "setting", "source")},
+        "metric": fact.metric,
+        **dict.fromkeys(("n", "done", "running", "failed", "unfinished", "damaged", "missing"), 0),
+        "published": _moments(fact),
+    }
+
+
+def comparison_row(comparison: Comparison, kind: Literal["pair", "study"] = "pair") -> Row:
+    """The row of two of our cells over their common seeds."""
+    paired = comparison.paired
+    sides = zip("ab", (comparison.a, comparison.b), comparison.estimates, strict=True)
+    return {
+        "kind": kind,
+        "dataset": comparison.a.dataset,
+        "setting": comparison.a.setting,
+        "metric": comparison.metric,
+        **{letter: _side(cell, estimate) for letter, cell, estimate in sides},
+        **_difference(paired.mean, paired.interval),
+        "verdict": comparison.verdict,
+        "n": len(paired.seeds),
+        "seeds": _spaced(paired.seeds),
+        "differences": _spaced(paired.differences),
+        "difference_std": paired.std,
+        **{
+            name: getattr(paired, name) for name in ("flip_p", "smallest_p", "t_p", "below", "below_paired")
+        },
+        **{name: getattr(comparison, name) for name in ("flip_holm", "t_holm", "family")},
+    }
+
+
+def reproduction_row(cell: Cell, fact: Fact) -> Row:
+    """The row of one of our cells beside a published number."""
+    estimate = cell.estimate(fact.metric)
+    return {
+        "kind": "published",
+        "dataset": cell.dataset,
+        "setting": cell.setting,
+        "metric": fact.metric,
+        "a": _side(cell, estimate),
+        "b": {
+            "system": fact.system,
+            "num_samples": fact.num_samples,
+            "source": fact.source,
+            "bound": bound(estimate, AVERAGING[fact.system], fact.num_samples),
+            "n": SEEDS,
+            **_moments(fact),
+        },
+        **_against_published(cell.averages[estimate], fact),
+    }
+
+
+def _identity(cell: Cell) -> Row:
+    return {name: getattr(cell, name) for name in ("system", "num_samples", "variant")}
+
+
+def _side(cell: Cell, estimate: str) -> Row:
+    average = cell.averages[estimate]
+    return {
+        **_identity(cell),
+        "estimate": estimate,
+        "bound": cell.bound(estimate),
+        "n": average.n,
+        **_moments(average),
+    }
+
+
+def _moments(value: Average | Fact | Derived) -> Row:
+    return {"mean": value.mean, "std": None if isinstance(value, Derived) else value.std}
+
+
+def _average(average: Average) -> Row:
+    names = ("n", "mean", "std", "stderr", "minimum", "maximum", "mc_stderr")
+    return {
+        **{name: getattr(average, name) for name in names},
+        "t": _ends(average.interval),
+        "bca": _ends(average.bca),
+        "seeds": _spaced(average.seeds),
+        "values": _spaced(average.values),
+        "mc_stderrs": _spaced("-" if error is None else error for error in average.mc_stderrs),
+    }
+
+
+def _against_published(average: Average, fact: Fact | Derived) -> Row:
     if isinstance(fact, Derived):
-        return {"difference": average.mean - fact.mean}
+        return _difference(average.mean - fact.mean, None)
     verdict = judge(average, fact)
     return {
-        "difference": verdict.difference,
-        "difference_low": verdict.interval.low if verdict.interval else None,
-        "difference_high": verdict.interval.high if verdict.interval else None,
+        **_difference(verdict.difference, verdict.interval),
         "welch_p": verdict.p,
         "margin": verdict.margin,
         "verdict": verdict.word,
     }
 
 
-def spaced(values: Iterable[object]) -> str:
-    """Several values in one field of a CSV."""
+def _difference(value: float | None, interval: Interval | None) -> Row:
+    ends = {f"difference_{end}": at for end, at in _ends(interval).items()}
+    return {"difference": value, **ends}
+
+
+def _ends(interval: Interval | None) -> Row:
+    return {"low": interval.low, "high": interval.high} if interval else {}
+
+
+def _spaced(values: Iterable[object]) -> str:
+    """Several values in one field of a CSV file."""
     return " ".join(map(str, values))

@@ -1,4 +1,4 @@
-"""What a reader must know before comparing a dataset's numbers: with one another, or with the paper's."""
+"""Notes on a dataset: what a reader must know before comparing its numbers with others or the paper's."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ COLLAPSED = 0.1
 """Nats of mutual information below which a latent variable counts as unused."""
 
 _MOST = 12
-"""Of a long list that a note names."""
+"""The most items of a list that a note names."""
 
-# Part of what a system is, not of how it is trained.
-_NOT_PROTOCOL = {"encoder", "averaging"}
+_OF_SYSTEM = {"encoder", "averaging"}
+"""Fields that say which system it is, not how it is trained."""
 
 
 def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[str]:
-    """One line for each thing; nothing where there is nothing to know."""
+    """Collect the notes on a dataset, one line each."""
     done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
-    own = [cell for cell in cells if cell.dataset == dataset]
-    notes = [*_variants(own), *_same_data(done), *_same_text(done)]
+    of_dataset = [cell for cell in cells if cell.dataset == dataset]
+    notes = [*_variants(of_dataset), *_training_data(done), *_test_splits(done)]
     if dataset in TITLES and len(done):
-        notes += [*_published_text(done, dataset), *_protocol(done, dataset)]
+        notes += [*_published_test_split(done, dataset), *_protocol(done, dataset)]
     else:
+        # Without a published protocol there is only one another to be compared with.
         notes += _mixed(done)
-    return [*notes, *_collapsed(own), *_repeated_seeds(done), *_monte_carlo(own)]
+    return [*notes, *_collapsed(of_dataset), *_repeated_seeds(done), *_monte_carlo(of_dataset)]
 
 
 def _variants(cells: Sequence[Cell]) -> Iterable[str]:
@@ -47,7 +48,7 @@ def _variants(cells: Sequence[Cell]) -> Iterable[str]:
         if len(variants) > 1:
             yield (
                 f"{row_name} was run in {len(variants)} variants ({_listed(variants)}): "
-                "each has a row of its own and they are never averaged together"
+                "each has its own row; they are never averaged together"
             )
 
 
@@ -60,7 +61,7 @@ def _collapsed(cells: Sequence[Cell]) -> Iterable[str]:
     ]
     if rows:
         yield (
-            f"posterior collapse, z tells next to nothing of a sentence (mutual information under "
+            "posterior collapse, z says next to nothing about a sentence (mutual information below "
             f"{COLLAPSED} nats): {_listed(rows, ', ')}; in effect these are language models"
         )
 
@@ -72,36 +73,36 @@ def _mixed(done: pd.DataFrame) -> Iterable[str]:
         values: dict[str, dict[str, None]] = {}
         for row, value in zip(rows, done[name].astype(object), strict=True):
             values.setdefault(setting_text(value), {})[row] = None
-        if name not in _NOT_PROTOCOL and len(values) > 1:
-            differences += [f"{name}={value} in {', '.join(there)}" for value, there in values.items()]
+        if name not in _OF_SYSTEM and len(values) > 1:
+            differences += [f"{name}={value} in {', '.join(those)}" for value, those in values.items()]
     if differences:
-        yield f"not all rows were run alike: {_listed(differences)}"
+        yield f"not all rows were run with the same config: {_listed(differences)}"
 
 
-def _same_data(done: pd.DataFrame) -> Iterable[str]:
+def _training_data(done: pd.DataFrame) -> Iterable[str]:
     trained_on = done["data_sha256"].value_counts()
     if len(trained_on) > 1:
         listed = "; ".join(f"data {str(sha)[:8]} in {count} runs" for sha, count in trained_on.items())
-        yield f"not all runs were trained on the same data, so their numbers do not compare: {listed}"
+        yield f"not all runs were trained on the same data, so their numbers are not comparable: {listed}"
 
 
-def _same_text(done: pd.DataFrame) -> Iterable[str]:
+def _test_splits(done: pd.DataFrame) -> Iterable[str]:
     sizes = Counter(zip(done["sentences"], done["tokens"], strict=True))
     if len(sizes) > 1:
         listed = "; ".join(
             f"{sentences:,} sentences and {tokens:,} tokens in {count} runs"
             for (sentences, tokens), count in sizes.most_common()
         )
-        yield f"not all runs have the same test split, so their numbers do not compare: {listed}"
+        yield f"not all runs have the same test split, so their numbers are not comparable: {listed}"
 
 
-def _published_text(done: pd.DataFrame, dataset: str) -> Iterable[str]:
+def _published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     sentences, tokens = TEST_SPLITS[dataset]
     other = int(((done["sentences"] != sentences) | (done["tokens"] != tokens)).sum())
     if other:
         yield (
             f"not the published test split ({sentences:,} sentences, {tokens:,} tokens) in {other} of "
-            f"{len(done)} runs: their differences to the published numbers mean nothing"
+            f"{len(done)} runs: their differences from the published numbers mean nothing"
         )
 
 
@@ -110,18 +111,19 @@ def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     changes = [
         f"{name}={setting_text(value)} instead of {setting_text(paper[name])} ({count} of {len(done)} runs)"
         for name in CONFIG_FIELDS
-        if name not in _NOT_PROTOCOL
+        if name not in _OF_SYSTEM
         for value, count in done[name].astype(object).value_counts().items()
         if value != paper[name]
     ]
     if changes:
         yield (
             f"not run as in the paper: {_listed(changes)}; "
-            "the differences to the published numbers include this"
+            "the differences from the published numbers include this"
         )
 
 
 def _repeated_seeds(done: pd.DataFrame) -> Iterable[str]:
+    # Runs of two versions of the code differ in their fingerprint, but may share all that makes a variant.
     names = ["system", "num_samples", "setting", "seed", "data_sha256", "numerics", *CONFIG_FIELDS]
     repeated = int(done.duplicated(names).sum())
     if repeated:

@@ -1,4 +1,4 @@
-"""Tables 2 and 3 in the paper's shape, as values: nothing here knows how they will look."""
+"""Tables 2 and 3 in the paper's shape, our numbers under the published ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.published import AVERAGING, OURS, SOURCES, Fact, load
-from analysis.stats.cells import Cell, Counts, joint_latent
+from analysis.stats.cells import Cell, Counts
 from analysis.stats.reproduction import judge
-from analysis.tables.csv_rows import Record, Records, published_record, record
+from analysis.tables.csv_rows import Row, cell_row, published_row
 from analysis.tables.table import (
     NOT_A_BOUND,
     SETTINGS,
@@ -26,7 +26,7 @@ from analysis.tables.table import (
 
 @dataclass(frozen=True)
 class _Block:
-    """Neighbouring columns of one dataset and setting."""
+    """The columns of one dataset and setting, which stand side by side."""
 
     title: str
     dataset: str
@@ -35,12 +35,15 @@ class _Block:
 
 _COLUMN_NAMES = {"nll": "NLL", "kl": "(KL)", "ppl": "PPL", "nll_iw": "IW"}
 
-# In the records of Table 2 beside what it shows: how far the latent variable is used.
-_USE_OF_LATENT = ("mi", "au")
+_CSV_ONLY = ("mi", "au")
+"""Metrics in the CSV file of Table 2 that the table does not show: how much the latent variable is used."""
+
+_Facts = Mapping[tuple[str, str, str], Fact | None]
+"""Dataset, setting and metric -> the published number of one row of the paper."""
 
 
 def table2(cells: Sequence[Cell], dataset: str) -> Table:
-    """NLL, KL and PPL of a dataset in both settings; beside the published where there are any."""
+    """NLL, KL and PPL of a dataset in both settings, beside the published numbers if there are any."""
     facts = [fact for fact in load() if fact.table[0] == "2" and fact.dataset == dataset]
     present = {cell.setting for cell in cells if cell.dataset == dataset}
     settings = [setting for setting in SETTINGS if facts or setting in present]
@@ -80,7 +83,7 @@ def _compare(
     cells: Sequence[Cell],
     facts: Sequence[Fact],
 ) -> Table:
-    """Rows of facts in their order, ours under those of OURS, then ours that have no fact."""
+    """Show the paper's rows in its order, our rows under those of OURS, then our rows without a fact."""
     columns = [
         Column(name, block.title, parenthesised=metric == "kl")
         for block in blocks
@@ -92,7 +95,7 @@ def _compare(
     rows = dict.fromkeys((f.source, f.system, f.num_samples) for f in facts)
     ours = dict.fromkeys(("", c.system, c.num_samples) for c in cells)
     lines: list[Line] = []
-    belonging: list[tuple[_Row, list[Cell]]] = []
+    sources: list[tuple[_Facts, list[Cell]]] = []
     heading = None
     for source, system, num_samples in [*rows, *(row for row in ours if (OURS, *row[1:]) not in rows)]:
         if facts and source != heading:
@@ -110,18 +113,20 @@ def _compare(
         ]
         label = row_label(system, num_samples)
         if (source == OURS and AVERAGING[system] == "hidden" and num_samples > 1) or any(
-            map(joint_latent, chosen)
+            cell.joint_latent for cell in chosen
         ):
             label += NOT_A_BOUND
         lines += _row_lines(label, source, blocks, metrics, row, [c for c in chosen if c.shown])
-        belonging.append((row, chosen))
-    records = Records(
-        lambda: (r for row, chosen in belonging for r in _row_records(number, metrics, row, chosen))
+        sources.append((row, chosen))
+    return Table(
+        title,
+        tuple(columns),
+        tuple(lines),
+        tuple(legend(lines)),
+        lambda: (
+            csv_row for facts, cells in sources for csv_row in _csv_rows(number, metrics, facts, cells)
+        ),
     )
-    return Table(title, tuple(columns), tuple(lines), tuple(legend(lines)), records)
-
-
-_Row = Mapping[tuple[str, str, str], Fact | None]
 
 
 def _row_lines(
@@ -129,9 +134,10 @@ def _row_lines(
     source: str,
     blocks: Sequence[_Block],
     metrics: Sequence[str],
-    row: _Row,
+    row: _Facts,
     cells: Sequence[Cell],
 ) -> list[Line]:
+    """The published line of a row (if ``source`` is not ""), and two lines for each of our variants."""
     lines = []
     if source:
         values = [v for b in blocks for v in [*(row[b.dataset, b.setting, m] for m in metrics), None]]
@@ -139,6 +145,7 @@ def _row_lines(
         if source != OURS:
             return lines
     variants = list(dict.fromkeys(cell.variant for cell in cells)) or [""]
+    # A row that was not published has its variants under a line of its name alone.
     if not source and variants != [""]:
         lines.append(Line("published", label, (None,) * len(blocks) * (len(metrics) + 1)))
     for variant in variants:
@@ -171,7 +178,7 @@ def _cell_values(cell: Cell | None, metrics: Sequence[str]) -> list[Value]:
     return [*averages, runs_text(cell.counts)]
 
 
-def _difference(cell: Cell | None, metric: str, row: _Row) -> Difference | None:
+def _difference(cell: Cell | None, metric: str, row: _Facts) -> Difference | None:
     if cell is None:
         return None
     average = cell.averages.get(cell.estimate(metric))
@@ -181,15 +188,15 @@ def _difference(cell: Cell | None, metric: str, row: _Row) -> Difference | None:
     return Difference(average.mean - fact.mean, judge(average, fact).interval, average, fact)
 
 
-def _row_records(number: str, metrics: Sequence[str], row: _Row, cells: Sequence[Cell]) -> Iterator[Record]:
-    wanted = [*metrics, *(_USE_OF_LATENT if number[0] == "2" else ())]
+def _csv_rows(number: str, metrics: Sequence[str], row: _Facts, cells: Sequence[Cell]) -> Iterator[Row]:
+    wanted = [*metrics, *(_CSV_ONLY if number[0] == "2" else ())]
     for cell in cells:
         for metric in wanted:
             fact = row.get((cell.dataset, cell.setting, metric))
-            # KL and its like do not exist without a latent variable.
+            # KL, mutual information and active units do not exist without a latent variable.
             if fact or metric == "nll" or cell.estimate(metric) in cell.averages:
-                yield record(number, cell, metric, cell.estimate(metric), fact)
-    run = {(cell.dataset, cell.setting) for cell in cells}
+                yield cell_row(number, cell, metric, cell.estimate(metric), fact)
+    with_runs = {(cell.dataset, cell.setting) for cell in cells}
     for (dataset, setting, _), fact in row.items():
-        if fact and (dataset, setting) not in run:
-            yield published_record(number, fact)
+        if fact and (dataset, setting) not in with_runs:
+            yield published_row(number, fact)

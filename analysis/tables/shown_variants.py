@@ -1,4 +1,4 @@
-"""Of a row with very many variants those that a table for reading, or a figure, has room for."""
+"""Choose which variants are shown if a row has more than a table for reading, or a figure, has room for."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from analysis.stats.valid_bounds import tightest
 from analysis.tables.table import row_label
 
 MOST_VARIANTS = 12
-"""Of one system and L on one dataset that are shown; the CSV files have them all."""
+"""The most variants that are shown of one system and L on one dataset; the CSV files have them all."""
 
 
-def leading(cells: Sequence[Cell], most: int) -> list[Cell]:
-    """The cells, in their order, of at most ``most`` variants of each dataset, system and L.
+def shown_variants(cells: Sequence[Cell], most: int) -> list[Cell]:
+    """Keep the cells of at most ``most`` variants of each dataset, system and L, in their order.
 
-    Where there are more the settings take turns, each with its variant of the lowest valid NLL that has not
-    been chosen yet; one without such a number comes last. Both settings have the same variants.
+    Both settings show the same variants. They are chosen in turns, by each setting its variant with the
+    lowest valid NLL that is not chosen yet; variants without a valid NLL come last.
     """
     rows: dict[tuple[str, str, int], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells:
         rows[_row(cell)][cell.setting].append(cell)
-    chosen = {row: _chosen(list(settings.values()), most) for row, settings in rows.items()}
+    chosen = {row: _choose(list(settings.values()), most) for row, settings in rows.items()}
     return [cell for cell in cells if cell.variant in chosen[_row(cell)]]
 
 
 def mark_shown(cells: Sequence[Cell], most: int = MOST_VARIANTS) -> list[Cell]:
-    """The same cells, :attr:`Cell.shown` only where they are among the leading."""
-    shown = set(map(id, leading(cells, most)))
+    """Set :attr:`Cell.shown` to whether the cell is among the shown variants."""
+    shown = set(map(id, shown_variants(cells, most)))
     return [cell if id(cell) in shown else dataclasses.replace(cell, shown=False) for cell in cells]
 
 
-def choice_notes(cells: Sequence[Cell], dataset: str) -> Iterable[str]:
-    """What a reader must know of what is not shown; nothing where all is."""
+def hidden_variant_notes(cells: Sequence[Cell], dataset: str) -> Iterable[str]:
+    """Warn that some variants are not shown, and that the choice biases the numbers of those that are."""
     variants: dict[str, set[tuple[str, bool]]] = defaultdict(set)
     for cell in cells:
         if cell.dataset == dataset:
@@ -48,8 +48,8 @@ def choice_notes(cells: Sequence[Cell], dataset: str) -> Iterable[str]:
         )
         yield (
             f"variants with the lowest valid NLL only: {counts}; the CSV files have all. They were chosen "
-            "by the numbers that are shown, which flatters them and makes p-values too small: run those "
-            "that matter with fresh seeds"
+            "by the test numbers that are shown, so these numbers are too good and the p-values too small: "
+            "rerun the variants that matter on fresh seeds"
         )
 
 
@@ -57,12 +57,12 @@ def _row(cell: Cell) -> tuple[str, str, int]:
     return cell.dataset, cell.system, cell.num_samples
 
 
-def _chosen(settings: Sequence[Sequence[Cell]], most: int) -> set[str]:
+def _choose(settings: Sequence[Sequence[Cell]], most: int) -> set[str]:
     ranked = [sorted(cells, key=_valid_nll) for cells in settings]
     turns = (cell for turn in itertools.zip_longest(*ranked) for cell in turn if cell is not None)
     return set(list(dict.fromkeys(cell.variant for cell in turns))[:most])
 
 
 def _valid_nll(cell: Cell) -> float:
-    way = tightest(cell)
-    return math.inf if way is None else cell.averages[f"nll{way}"].mean
+    best = tightest(cell)
+    return cell.averages[best.nll].mean if best else math.inf

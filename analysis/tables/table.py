@@ -1,19 +1,19 @@
-"""What a table is: the same few values whatever it shows and however it will look.
+"""A table: columns, lines and notes, independent of content and output format.
 
-Columns, lines of values and notes are for reading; *records* (analysis/tables/csv_rows.py) are the same
-numbers for computing with. Nothing here draws.
+Columns, lines and notes are for reading; the rows of analysis/tables/csv_rows.py are the same numbers for
+computing with. Nothing here draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from analysis.published import TITLES, Derived, Fact, display_name
-from analysis.stats.cells import Average, Counts
+from analysis.stats.cells import Average, Cell, Counts
 from analysis.stats.intervals import Interval
-from analysis.tables.csv_rows import ComparisonRecord, Record, Records
+from analysis.tables.csv_rows import Row
 
 SETTINGS = ("standard", "inputless")
 
@@ -23,37 +23,37 @@ NOT_A_BOUND = "‡"
 
 @dataclass(frozen=True)
 class Difference:
-    """Ours - published (or ours - another row's), in the unit of its column."""
+    """Ours minus published, or ours minus another row's, in the unit of its column."""
 
     value: float
     interval: Interval | None = field(default=None, compare=False)
     """95%."""
     a: Average | None = field(default=None, compare=False)
     b: Average | Fact | Derived | None = field(default=None, compare=False)
-    """What is subtracted from what."""
+    """``value`` is ``a`` minus ``b``."""
 
 
 Value = Average | Fact | Derived | Difference | Interval | Counts | str | None
-"""Counts stands where a cell has no finished run, with those that it has."""
+"""A value of a line. Counts stands in place of a number if the cell has no finished run."""
 
 Kind = Literal["heading", "published", "ours", "difference"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column; neighbours of one ``group`` share a heading above theirs."""
+    """A column; neighbours of the same ``group`` share a heading above their names."""
 
     name: str
     group: str = ""
     parenthesised: bool = False
     text: bool = False
     decimals: int = 1
-    """Of our own numbers; published ones keep theirs."""
+    """For our own numbers; published ones keep the decimals they were printed with."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line: a label and a value for each column."""
+    """A line: a label and a value for each column."""
 
     kind: Kind
     label: str
@@ -68,36 +68,47 @@ class Table:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
-    records: Records[Record] | tuple[ComparisonRecord, ...]
-    """All of one kind."""
+    csv_rows: Callable[[], Iterable[Row]] = tuple
+    """Makes the rows for computing with; a function, as those of a large study would fill the memory."""
 
 
 def dataset_title(dataset: str) -> str:
-    """A dataset's name in headings."""
+    """The name of a dataset in headings."""
     return TITLES.get(dataset, dataset)
 
 
 def row_label(system: str, num_samples: int) -> str:
-    """A system with its L."""
+    """The name of a system with its L, as tables print it."""
     return display_name(system) + (f" L={num_samples}" if num_samples else "")
 
 
+def cell_label(cell: Cell, variant: str = ", {}", *, marked: bool = False) -> str:
+    """The name of a cell's system with its L and variant.
+
+    Args:
+        cell: the cell.
+        variant: how its variant is appended, if it has one.
+        marked: append NOT_A_BOUND to the L if the paper's convention gives this cell no bound.
+    """
+    label = row_label(cell.system, cell.num_samples)
+    label += NOT_A_BOUND if marked and cell.joint_latent else ""
+    return label + (variant.format(cell.variant) if cell.variant else "")
+
+
 def runs_text(counts: Counts) -> str | None:
-    """The n of a cell: ``5``, or ``3/5`` where three of five runs are done."""
+    """The n of a cell: ``5``, or ``3/5`` if three of five runs are done."""
     if not counts.total:
         return None
     return str(counts.done) if counts.done == counts.total else f"{counts.done}/{counts.total}"
 
 
 def legend(lines: Sequence[Line]) -> list[str]:
-    """What the marks in ``lines`` mean, as one note of those that occur."""
+    """Explain the marks that occur in ``lines``."""
     values = [value for line in lines for value in line.values]
     statuses = [value for value in values if isinstance(value, Counts)]
     marks = []
     if any(isinstance(value, Average | Fact) and value.std is not None for value in values):
-        marks.append(
-            "±: standard deviation over seeds (ours: of the sample, n of them; published: of five)"
-        )
+        marks.append("±: standard deviation over seeds (ours: sample std of n seeds; published: of five)")
     if any(isinstance(value, str) and "/" in value for value in values):
         marks.append("n = 3/5: 3 of 5 runs are done")
     if any(not status.total for status in statuses):
@@ -107,7 +118,7 @@ def legend(lines: Sequence[Line]) -> list[str]:
     notes = ["; ".join(marks)] if marks else []
     if any(line.label.endswith(NOT_A_BOUND) for line in lines):
         notes.append(
-            f"{NOT_A_BOUND}: NLL and PPL charge one KL for L samples, the paper's convention: not "
-            "bounds of the model that is evaluated; the valid ones are in the table of bounds"
+            f"{NOT_A_BOUND}: NLL and PPL count one KL for L samples (the paper's convention), so they are "
+            "not bounds of the evaluated model; the table of bounds has valid ones"
         )
     return notes

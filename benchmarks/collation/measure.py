@@ -66,7 +66,7 @@ def summarize(folder: Path) -> dict[str, Cost]:
 
     from rich.console import Console
 
-    from analysis.formats.files import Wanted, write, write_summary
+    from analysis.formats.summary import Wanted, write_page, write_tables
     from analysis.formats.terminal import print_report
     from analysis.reading.cache import Cache
     from analysis.reading.collect import collect
@@ -92,11 +92,11 @@ def summarize(folder: Path) -> dict[str, Cost]:
     report = compose(runs)
     done("statistics")
     out = str(folder / "summary")
-    write(report, out)
+    write_tables(report, out)
     done("files of tables")
     print_report(report, Console(file=io.StringIO(), width=100))
     done("tables on the terminal")
-    write_summary(report, [source], Wanted(out, "benchmarks/collate.py"), step)
+    write_page(report, [source], Wanted(out, "benchmarks/collate.py"), step)
     done("the page")
     return costs
 

@@ -89,7 +89,7 @@ def test_token_counts_turn_each_published_nll_into_its_ppl() -> None:
         ([HEADER, "2a,ptb,kim2018,LSTM-LM,,upside,nll,1,"], "unknown setting 'upside'"),
         ([HEADER, "9,ptb,kim2018,LSTM-LM,,standard,nll,1,"], "line 2"),
         ([HEADER, "2a,ptb,kim2018,LSTM-LM"], "line 2"),
-        ([HEADER] + ["2a,ptb,kim2018,LSTM-LM,,standard,nll,1,"] * 2, "line 3: a fact is there twice"),
+        ([HEADER] + ["2a,ptb,kim2018,LSTM-LM,,standard,nll,1,"] * 2, "line 3: this fact occurs twice"),
     ],
 )
 def test_a_damaged_file_is_refused(lines: list[str], complaint: str) -> None:

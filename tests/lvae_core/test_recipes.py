@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from lvae_core.errors import InputError
-from lvae_core.systems import SYSTEMS, recipe
+from lvae_core.systems import BASELINES, SYSTEMS, baselines_of, language_model_of, recipe
 
 PAPER = {
     "dropout": 0.5,
@@ -73,3 +73,13 @@ def test_bad_arguments_have_one_line(arguments, says):
         recipe(**arguments)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_every_system_is_compared_with_systems_and_has_a_language_model():
+    assert set(BASELINES) == set(SYSTEMS)
+    for system in SYSTEMS:
+        assert set(baselines_of(system)) <= set(SYSTEMS) - {system}
+        language_model = language_model_of(system)
+        assert recipe(language_model).encoder == "none"
+        assert (language_model == system) == (baselines_of(system) == ())
+    assert baselines_of("someone-elses") == ("lstm-lm", "lstm-vae")

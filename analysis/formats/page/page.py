@@ -1,4 +1,4 @@
-"""The report as one web page that needs no other file and no network."""
+"""Write a report as one web page that needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ from analysis.figures.draw import Picture, Pictures
 from analysis.formats.page.pictures import inline
 from analysis.formats.page.rows import groups, lines_left_out, mixed, page_rows
 from analysis.reading.frame import STATUSES
-from analysis.report.provenance import makings
+from analysis.report.provenance import origins
 from analysis.report.report import RETRY, Report
 from analysis.report.sentences import Sentences
-from analysis.report.two_studies import Compared
-from analysis.tables.bounds import EXPLANATION
+from analysis.report.two_studies import TwoStudies
+from analysis.tables.bound_examples import EXPLANATION
 from analysis.tables.table import dataset_title
 
 _HERE = Path(__file__).parent
 
 WHAT_A_NUMBER_IS = (
-    "Every NLL and KL is in nats a sentence, every PPL is exp(all nats / all predicted tokens), the end of "
-    "the sentence included.",
-    "A number is the mean ± sample standard deviation over n seeds. The interval behind it is where the "
-    "mean over all seeds may lie (95%, Student's t). The Monte Carlo error, where something was sampled, "
-    "is part of the spread.",
+    "Every NLL and KL is in nats per sentence. Every PPL is exp(all nats / all predicted tokens), with the "
+    "end of each sentence counted as a token.",
+    "A number is the mean ± sample standard deviation over n seeds. Its tip shows the 95% interval "
+    "(Student's t) for the mean over all possible seeds. If something was sampled, the spread over seeds "
+    "contains the Monte Carlo error.",
 )
 
 _FIGURES = ("ppl", "nll", "kl", "latent", "curves")
 
-
 _MOST_NAMED = 100
-"""Failed runs, or damaged files: what is more would bury the rest of the page."""
+"""The most failed runs, or damaged files, that the page lists."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +53,18 @@ def report_page(
     command: str,
     refresh: int = 0,
 ) -> str:
-    """The page of a report.
+    """Write the page of a report.
 
     Args:
-        report: what is told.
+        report: the content.
         pictures: its figures.
-        sentences: of the best run of each system, by dataset.
-        command: makes the same report again from the same runs.
-        refresh: seconds after which a page that is open loads itself again; 0: never.
+        sentences: those of the best run of each system.
+        command: the command that makes the same report from the same runs.
+        refresh: seconds after which an open page reloads itself; 0 for never.
     """
     counts = report.frame["status"].value_counts()
-    made = list(makings(report.frame))
-    names = {name for name, _ in made}
+    recorded = list(origins(report.frame))
+    names = {name for name, _ in recorded}
     return _template("report.html.j2").render(
         report=report,
         title="Results beside the published numbers",
@@ -74,13 +73,13 @@ def report_page(
         explanation=EXPLANATION,
         basics=WHAT_A_NUMBER_IS,
         retry=RETRY,
-        most=_MOST_NAMED,
+        most_named=_MOST_NAMED,
         lead=_shown(pictures.drawn, ("bounds",)),
         figures=_shown(pictures.drawn, _FIGURES),
         cost_figures=_shown(pictures.drawn, ("cost",)),
         left_out=pictures.left_out,
         sentences=_by_dataset(sentences),
-        makings=made,
+        origins=recorded,
         facts=[fact for fact in report.facts if fact.partition(":")[0] not in names],
         command=command,
         refresh=refresh,
@@ -88,8 +87,8 @@ def report_page(
     )
 
 
-def compare_page(compared: Compared, pictures: Pictures, command: str, refresh: int = 0) -> str:
-    """The page of two studies side by side."""
+def compare_page(compared: TwoStudies, pictures: Pictures, command: str, refresh: int = 0) -> str:
+    """Write the page of two studies side by side."""
     return _template("compare.html.j2").render(
         compared=compared,
         title="Two studies side by side",
@@ -107,14 +106,14 @@ def _shown(pictures: Sequence[Picture], kinds: Sequence[str]) -> list[Shown]:
 
 
 def _by_dataset(sentences: Sequence[Sentences]) -> list[tuple[str, list[Sentences]]]:
-    found: dict[str, list[Sentences]] = {}
-    for told in sentences:
-        found.setdefault(dataset_title(told.best.cell.dataset), []).append(told)
-    return list(found.items())
+    by_dataset: dict[str, list[Sentences]] = {}
+    for generated in sentences:
+        by_dataset.setdefault(dataset_title(generated.best.cell.dataset), []).append(generated)
+    return list(by_dataset.items())
 
 
 def _assets() -> dict[str, Markup]:
-    # Ours, not to be escaped.
+    # Our own style and script are not escaped; everything else on the page is.
     return {
         name: Markup((_HERE / name.replace("_", ".")).read_text("utf-8"))
         for name in ("style_css", "script_js")

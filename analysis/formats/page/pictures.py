@@ -1,4 +1,4 @@
-"""A figure's SVG made part of a page: ids that no other figure has, colours that follow the page's."""
+"""Put a figure's SVG into a page: with unique ids, and colours that follow the light or dark scheme."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ COLOURS = {
     "#56b4e9": "--c6",
     "#8b5a2b": "--c7",
 }
-"""Colour in the figures (``analysis/figures/style.py``) -> what style.css calls it."""
+"""Colour of the figures (``analysis/figures/style.py``) -> its variable in style.css."""
 
 
 def inline(svg: str, name: str, label: str) -> Markup:
-    """The ``<svg>`` element for a page.
+    """The ``<svg>`` element of a figure.
 
     Args:
-        svg: as matplotlib wrote it.
-        name: of the figure, unlike any other on the page.
-        label: what a reader is told who cannot see it.
+        svg: the text that matplotlib wrote.
+        name: the figure's name, unique on the page.
+        label: a description for readers who cannot see the figure.
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
@@ -39,7 +39,7 @@ def inline(svg: str, name: str, label: str) -> Markup:
         body = body.replace(colour, f"var({variable})")
     size = re.search(r'<svg[^>]*? width="([\d.]+)pt"', body)
     assert size, "matplotlib writes the width in points"
-    # As wide as the page has room for, never wider than it was made for.
+    # style.css makes it as wide as the page allows, and at most this wide.
     width = round(float(size[1]) * 4 / 3)
     head = Markup('<svg role="img" aria-label="{}" style="--width: {}px"').format(label, width)
     body = re.sub(r'( width| height)="[\d.]+pt"', "", body, count=2)

@@ -1,4 +1,4 @@
-"""Table values -> what the page's template shows: cells with text, a number to sort by, and a tip."""
+"""Prepare a table for the page's template: cells with a text, a key to sort by, and a tip."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analysis.stats.intervals import Interval
 from analysis.tables.table import Column, Difference, Kind, Table, Value
 
 MOST_LINES = 500
-"""Of one table on the page: what is more would make it too heavy to open."""
+"""The most lines of a table on the page: with more it would be slow to open."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class PageCell:
 
     text: str
     sort: float | str | None
-    """What it is sorted by; None: last, whichever way."""
+    """Sort key; a cell with None comes last in both directions."""
     tip: str
     left: bool
 
@@ -35,25 +35,25 @@ class PageRow:
     label: str
     indented: bool
     context: str
-    """What the lines above it say, for when it stands alone."""
+    """The labels above the line, shown when sorting has moved it away from them."""
     cells: tuple[PageCell, ...]
 
     @property
     def ranked(self) -> bool:
-        """Whether it has a place in a sorted table: a difference is none of the numbers."""
+        """Whether the row takes part in sorting; a heading and a line of differences do not."""
         return self.kind in ("published", "ours") and any(cell.text for cell in self.cells)
 
 
 @dataclass(frozen=True)
 class Head:
-    """A heading over neighbouring columns."""
+    """A heading above neighbouring columns."""
 
     text: str
     span: int
 
 
 def page_rows(table: Table) -> list[PageRow]:
-    """The lines of a table, the first MOST_LINES."""
+    """The first MOST_LINES lines of a table."""
     rows = []
     section = parent = ""
     for line in table.lines[:MOST_LINES]:
@@ -63,17 +63,17 @@ def page_rows(table: Table) -> list[PageRow]:
         elif not indented:
             parent = label
         context = " · ".join(filter(None, [section, parent if indented else ""]))
-        told = tips(line, table.columns)
+        line_tips = tips(line, table.columns)
         cells = tuple(
             PageCell(value_text(value, column), sort_key(value, column), tip, column.text)
-            for value, column, tip in zip(line.values, table.columns, told, strict=False)
+            for value, column, tip in zip(line.values, table.columns, line_tips, strict=False)
         )
         rows.append(PageRow(line.kind, label, indented, context, cells))
     return rows
 
 
 def groups(table: Table) -> list[Head]:
-    """The headings over the columns; none where no column has one."""
+    """The headings above the columns; empty if no column has one."""
     heads: list[Head] = []
     for column in table.columns:
         if heads and heads[-1].text == column.group:
@@ -84,17 +84,17 @@ def groups(table: Table) -> list[Head]:
 
 
 def lines_left_out(table: Table) -> int:
-    """How many lines :func:`page_rows` leaves to the other files."""
+    """Number of lines that :func:`page_rows` leaves out."""
     return max(0, len(table.lines) - MOST_LINES)
 
 
 def mixed(table: Table) -> bool:
-    """Whether ours stand among published numbers and must be told apart."""
+    """Whether the table has both our numbers and published ones, which must look different."""
     return any(line.kind == "published" and any(line.values) for line in table.lines)
 
 
 def sort_key(value: Value, column: Column) -> float | str | None:
-    """A number, or text for a column of words."""
+    """The key to sort a value by: a number, or text in a column of words."""
     if isinstance(value, Average | Fact | Derived):
         return value.mean
     if isinstance(value, Difference):
@@ -105,6 +105,6 @@ def sort_key(value: Value, column: Column) -> float | str | None:
         number = re.search(r"\d+(\.\d+)?(e[+-]?\d+)?", value)
         if column.text or not number:
             return value.lower()
-        # "<0.0001" comes before what is just that.
+        # "<0.0001" comes before "0.0001".
         return float(number[0]) * (0.5 if value.startswith("<") else 1.0)
     return None

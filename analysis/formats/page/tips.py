@@ -1,4 +1,4 @@
-"""What stands behind a number: the lines that a page shows when a reader points at it."""
+"""Tips: the details of a number, which a page shows when a reader points at it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _MOST_RUNS = 12
 
 
 def tips(line: Line, columns: Sequence[Column]) -> list[str]:
-    """For each value of a line what stands behind it.
+    """The tip of each value of a line.
 
-    A number that has nothing of its own to tell, such as a p-value, has what the nearest number before it
-    in its group of columns tells.
+    A value without details, such as a p-value, gets the tip of the nearest value before it in its group of
+    columns, or of the first in the group.
     """
-    own = [tip(value) for value in line.values]
-    told = list(own)
+    details = [tip(value) for value in line.values]
+    shown = list(details)
     for position, value in enumerate(line.values):
-        if told[position] or value is None:
+        if shown[position] or value is None:
             continue
         group = columns[position].group
-        near = [k for k in range(len(own)) if own[k] and columns[k].group == group]
+        near = [k for k in range(len(details)) if details[k] and columns[k].group == group]
         before = [k for k in near if k < position]
         if near:
-            told[position] = own[before[-1] if before else near[0]]
-    return told
+            shown[position] = details[before[-1] if before else near[0]]
+    return shown
 
 
 def tip(value: Value) -> str:
-    """The lines behind one value; empty where it says all by itself."""
+    """The details of one value; empty if its text says everything."""
     if isinstance(value, Average):
         return "\n".join(_average(value))
     if isinstance(value, Fact):
@@ -41,7 +41,7 @@ def tip(value: Value) -> str:
         source = f"published: {SOURCES[value.source]}, as in Table {value.table} of Kruengkrai 2019"
         return f"{source}\n{value.mean:.{value.decimals}f}{std}"
     if isinstance(value, Derived):
-        return "not printed in the paper, but follows from what is: NLL + (L - 1) KL"
+        return "not printed in the paper, but follows from its numbers: NLL + (L - 1) KL"
     if isinstance(value, Difference):
         return "\n".join(_difference(value))
     if isinstance(value, Counts):
@@ -58,7 +58,7 @@ def _average(average: Average) -> list[str]:
     if average.bca:
         lines.append(f"95% BCa interval {_ends(average.bca)} (too narrow for few seeds)")
     if average.mc_stderr is not None:
-        lines.append(f"Monte Carlo standard error {average.mc_stderr:.2g}, part of the spread")
+        lines.append(f"Monte Carlo standard error {average.mc_stderr:.2g}, contained in the spread")
     if average.minimum is not None and average.n > 1:
         lines.append(f"from {average.minimum:.6g} to {average.maximum:.6g}")
     named = list(zip(average.values, average.runs, strict=False))

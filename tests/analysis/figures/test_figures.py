@@ -145,7 +145,9 @@ def test_of_many_variants_the_best_are_drawn_and_said_to_be_so(tmp_path: Path, w
     cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
     pictures = draw_all(cells, ["toy"], {}, {})
     (nll,) = (picture for picture in pictures.drawn if picture.kind == "nll")
-    assert nll.caption.endswith(" Of the variants of each row only the 12 with the lowest valid NLL.")
+    assert nll.caption.endswith(
+        " Of the variants of each row, only the 12 with the lowest valid NLL are shown."
+    )
     best = {cell.averages["nll"].runs[0] for cell in cells if cell.averages["nll"].mean < 73}
     assert runs_with_curves(cells, ["toy"]) == best
     assert len(best) == 12
@@ -206,7 +208,7 @@ def test_cost_is_told_in_a_unit_that_reads_well(
         times = {"train_seconds": seconds - 2, "evaluate_seconds": 2.0}
         run_writer(tmp_path)(seed=seed, result=times)
     ax = drawn(cost, average_cells(collect([open_source(str(tmp_path / "study"))]).frame), "ptb").axes[0]
-    assert ax.get_xlabel() == f"device-{unit} a run"
+    assert ax.get_xlabel() == f"device-{unit} per run"
     # The mark of the mean lies where the axis says so many of the unit.
     ticks = {
         float(label.get_text()): x for label, x in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True)

@@ -68,8 +68,8 @@ def test_what_lies_far_above_does_not_press_the_others_together():
     assert names == [
         *(
             "best",
-            "trained to its end",
-            "left behind at a rung",
+            "trained to the end",
+            "stopped at a rung",
             "above the axis",
             "diverged",
             "the recipe",

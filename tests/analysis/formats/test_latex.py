@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.formats.files import table_files, write, write_files
+from analysis.formats.files import table_files, write_files
+from analysis.formats.summary import write_tables
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
-from analysis.tables.csv_rows import ComparisonRecord
+from analysis.tables.csv_rows import COMPARISON_COLUMNS
 
 pdflatex = shutil.which("pdflatex")
 
@@ -27,9 +28,9 @@ def test_every_table_compiles_without_a_complaint(
     write_run("lstm-lm", dataset="a_b-c.d", study="a")
     sources = [open_source(str(tmp_path / name)) for name in "ab"]
     out = tmp_path / "out"
-    write(compose(collect(sources)), str(out))
+    write_tables(compose(collect(sources)), str(out))
     compared = compare_studies(*(collect([source]) for source in sources))
-    write_files(table_files("compare", ComparisonRecord, compared.tables), str(out))
+    write_files(table_files("compare", COMPARISON_COLUMNS, compared.tables), str(out))
     names = sorted(path.name for path in out.glob("*.tex"))
     assert names == ["bounds.tex", "compare.tex", "comparisons.tex", "table2.tex", "table3.tex"]
     # In a size at which a wide table fits: an overfull line is a complaint like any other.

@@ -9,12 +9,12 @@ from rich.console import Console
 from analysis.formats.files import csv_text
 from analysis.formats.latex import latex_escape, latex_table
 from analysis.formats.markdown import markdown_code, markdown_table
-from analysis.formats.terminal import print_table
+from analysis.formats.terminal import print_grid
 from analysis.formats.text import value_text
 from analysis.published import Derived, Fact
 from analysis.stats.cells import Average, Counts
 from analysis.stats.intervals import Interval
-from analysis.tables.csv_rows import Record
+from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS
 from analysis.tables.table import Column, Difference, Line, Table, Value
 
 PLAIN, KL = Column("NLL"), Column("(KL)", parenthesised=True)
@@ -40,7 +40,6 @@ TABLE = Table(
         Line("difference", "  difference", (Difference(1.25), Difference(-0.04), None, None, None)),
     ),
     ("–: missing",),
-    (),
 )  # fmt: skip
 
 
@@ -122,7 +121,7 @@ def test_markdown_code_cannot_be_left() -> None:
 
 def drawn(table: Table, width: int) -> str:
     console = Console(file=io.StringIO(), width=width)
-    print_table(console, table)
+    print_grid(console, table)
     assert console.width == width
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -147,12 +146,35 @@ def test_numbers_are_never_cut_off_in_a_narrow_window() -> None:
 
 
 def test_csv_has_a_row_a_record_and_nothing_where_there_is_no_number() -> None:
-    record = Record("2a", "ptb", "lstm-vae", 1, "standard", 'a="x", b', "", "nll", "nll_elbo", 2, 101.2895,
-                    bound="upper bound", done=2)  # fmt: skip
-    rows = list(csv.DictReader(io.StringIO(csv_text([replace(TABLE, records=(record, record))]))))
-    assert len(rows) == 2
+    row = {
+        "table": "2a",
+        "variant": 'a="x", b',
+        "n": 2,
+        "mean": 101.2895,
+        "t": {"low": 99.0, "high": 1 / 3},
+    }
+    table = replace(TABLE, csv_rows=lambda: [row, {"n": 5, "mean": 100.0}])
+    text = csv_text([table, table], CELL_COLUMNS)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == 4
     assert rows[0]["variant"] == 'a="x", b'
-    assert (rows[0]["mean"], rows[0]["std"], rows[0]["bound"]) == ("101.2895", "", "upper bound")
-    assert list(rows[0])[:9] == [
-        "table", "dataset", "system", "num_samples", "setting", "variant", "source", "metric", "estimate",
-    ]  # fmt: skip
+    assert (rows[0]["n"], rows[0]["mean"], rows[0]["std"]) == ("2", "101.2895", "")
+    assert (rows[0]["t_low"], rows[0]["t_high"]) == ("99.0", str(1 / 3))
+    assert (rows[1]["n"], rows[1]["mean"], rows[1]["t_low"]) == ("5", "100.0", "")
+
+
+def test_the_columns_of_csv_files_are_those_that_users_read() -> None:
+    head, *rows = csv_text([TABLE], CELL_COLUMNS).splitlines()
+    assert rows == []
+    assert head == (
+        "table,dataset,system,num_samples,setting,variant,source,metric,estimate,n,mean,std,stderr,t_low,"
+        "t_high,bca_low,bca_high,minimum,maximum,mc_stderr,published_mean,published_std,difference,"
+        "difference_low,difference_high,welch_p,margin,verdict,bound,done,running,failed,unfinished,damaged,"
+        "missing,seeds,values,mc_stderrs"
+    )
+    assert csv_text([], COMPARISON_COLUMNS) == (
+        "kind,dataset,setting,metric,a_system,a_num_samples,a_variant,a_estimate,a_bound,a_n,a_mean,a_std,"
+        "b_system,b_num_samples,b_variant,b_estimate,b_source,b_bound,b_n,b_mean,b_std,difference,"
+        "difference_low,difference_high,verdict,n,seeds,differences,difference_std,flip_p,flip_holm,"
+        "smallest_p,t_p,t_holm,family,below,below_paired,welch_p,margin\n"
+    )

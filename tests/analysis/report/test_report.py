@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from analysis.formats.files import write
 from analysis.formats.markdown import markdown
+from analysis.formats.summary import write_tables
 from analysis.formats.terminal import print_report
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
@@ -37,7 +37,7 @@ def test_the_head_counts_runs_and_names_their_making_and_cost(tmp_path: Path, wr
     text = markdown(report(tmp_path, "a", "b"))
     assert f"- study `{tmp_path / 'a'}`\n- study `{tmp_path / 'b'}`\n" in text
     assert "- runs: 4 (3 done, 1 failed)\n" in text
-    assert "- the same run counts once, wherever it lies: 1 left out\n" in text
+    assert "- a run in several places counts once: 1 copies left out\n" in text
     assert "- commit: c0ffeec0ff (2 runs); c0ffeec0ff + changes (1 runs)\n" in text
     # Half an hour of training and a quarter of evaluation each.
     assert "- cost: 2.25 device-hours in 3 finished runs (PTB 1.5, pydocs 0.75)\n" in text
@@ -113,7 +113,7 @@ def test_every_file_is_written_and_a_second_time_is_the_same(tmp_path: Path, wri
     write_run("lstm-vae-avg", 5, estimates={"nll_elbo": 97.0, "kl": 7.5, "nll_joint": 127.0, "mi": 7.0})
     write_run("lstm-vae-avg", 5, seed=1, status="failed")
     told, out = report(tmp_path), tmp_path / "out"
-    assert write(told, str(out)) == f"{out}/report.md"
+    assert write_tables(told, str(out)) == f"{out}/report.md"
     names = sorted(path.name for path in out.iterdir())
     tables = [
         f"{name}.{end}"
@@ -122,7 +122,7 @@ def test_every_file_is_written_and_a_second_time_is_the_same(tmp_path: Path, wri
     ]
     assert names == sorted([*tables, "runs.csv", "report.md"])
     before = {name: (out / name).read_bytes() for name in names}
-    write(report(tmp_path), str(out))
+    write_tables(report(tmp_path), str(out))
     assert {name: (out / name).read_bytes() for name in names} == before
     runs = pd.read_csv(out / "runs.csv")
     assert list(runs["status"]) == ["done", "failed"]

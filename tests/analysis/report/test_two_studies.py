@@ -7,18 +7,18 @@ import pytest
 
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
-from analysis.report.two_studies import Compared, compare_studies
+from analysis.report.two_studies import TwoStudies, compare_studies
 from analysis.tables.table import Difference
 from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]
 
 
-def compared(tmp_path: Path) -> Compared:
+def compared(tmp_path: Path) -> TwoStudies:
     return compare_studies(*(collect([open_source(str(tmp_path / name))]) for name in "ab"))
 
 
-def lines(told: Compared, heading: str) -> dict[str, tuple]:
+def lines(told: TwoStudies, heading: str) -> dict[str, tuple]:
     """Label -> values of the lines under a heading."""
     found: dict[str, tuple] = {}
     for table in told.tables:
@@ -49,8 +49,8 @@ def test_the_difference_is_over_common_seeds_in_spite_of_equal_names(
     assert (flip, words) == ("0.5", "too few seeds")
     # Of nine pairs of seeds all but two ties (100 = 100) have B lower: (7 + 2 / 2) / 9.
     assert below == "0.89"
-    (record, *_) = told.tables[0].records
-    assert (record.kind, record.seeds, record.differences) == ("study", "1 2", "-1.0 -2.0")
+    (row, *_) = told.tables[0].csv_rows()
+    assert (row["kind"], row["seeds"], row["differences"]) == ("study", "1 2", "-1.0 -2.0")
 
 
 def test_studies_that_are_the_same_to_the_last_bit_are_called_so(
@@ -60,10 +60,8 @@ def test_studies_that_are_the_same_to_the_last_bit_are_called_so(
     small_grid("b")
     told = compared(tmp_path)
     # 24 runs: NLL, valid NLL and PPL of each; KL and MI of the 18 with a latent variable.
-    assert told.notes == (
-        f"all {24 * 3 + 18 * 2} numbers of the common seeds are the same to the last bit",
-    )
-    assert told.comparisons[0].words != "significant at 5% after Holm"
+    assert told.notes == (f"all {24 * 3 + 18 * 2} numbers of the common seeds are equal to the last bit",)
+    assert told.comparisons[0].verdict != "significant at 5% after Holm"
 
 
 def test_what_was_changed_is_named_and_cells_of_other_configs_are_matched(
@@ -97,13 +95,11 @@ def test_hours_are_compared_as_well(tmp_path: Path, write_run: WriteRun) -> None
     for study, seconds in (("a", 6300.0), ("b", 2700.0)):
         for seed in range(2):
             write_run(seed=seed, study=study, result={"train_seconds": seconds})
-    a, b, difference, *_ = lines(compared(tmp_path), "standard, device-hours a run")["LSTM-VAE L=1"]
+    a, b, difference, *_ = lines(compared(tmp_path), "standard, device-hours per run")["LSTM-VAE L=1"]
     assert (a.mean, b.mean, difference.value) == (2.0, 1.0, -1.0)
 
 
 def test_studies_without_a_common_seed_say_so(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(seed=0, study="a")
     write_run(seed=1, study="b")
-    assert compared(tmp_path).notes == (
-        "the studies have no seed of a cell in common that is done in both",
-    )
+    assert compared(tmp_path).notes == ("the studies have no finished run of the same cell and seed",)

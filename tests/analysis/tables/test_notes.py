@@ -31,7 +31,7 @@ def test_variants_are_named(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(max_epochs=30)
     assert notes(tmp_path)[0] == (
         "LSTM-VAE L=1 was run in 2 variants (max_epochs=3; max_epochs=30): "
-        "each has a row of its own and they are never averaged together"
+        "each has its own row; they are never averaged together"
     )
 
 
@@ -40,7 +40,7 @@ def test_a_latent_variable_that_tells_nothing_is_named(tmp_path: Path, write_run
         write_run(seed=seed, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": mi})
     write_run("lstm-vae-avg", 5, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": 0.11})
     assert notes(tmp_path) == [
-        "posterior collapse, z tells next to nothing of a sentence (mutual information under 0.1 nats): "
+        "posterior collapse, z says next to nothing about a sentence (mutual information below 0.1 nats): "
         "LSTM-VAE L=1 standard; in effect these are language models"
     ]
 
@@ -52,7 +52,7 @@ def test_a_protocol_other_than_the_papers_is_named(tmp_path: Path, write_run: Wr
     write_run("lstm-vae", dataset="yahoo", result=YAHOO_TEST, **YAHOO | {"hidden_size": 256})
     assert notes(tmp_path) == [
         "not run as in the paper: max_epochs=3 instead of 30 (2 of 2 runs); "
-        "the differences to the published numbers include this"
+        "the differences from the published numbers include this"
     ]
     assert "hidden_size=256 instead of 1024 (1 of 1 runs);" in notes(tmp_path, "yahoo")[0]
 
@@ -62,7 +62,7 @@ def test_another_test_split_than_the_published_is_named(tmp_path: Path, write_ru
     write_run(seed=1, result={"tokens": 82429})
     same, published = notes(tmp_path)
     assert same == (
-        "not all runs have the same test split, so their numbers do not compare: "
+        "not all runs have the same test split, so their numbers are not comparable: "
         "3,761 sentences and 82,430 tokens in 1 runs; 3,761 sentences and 82,429 tokens in 1 runs"
     )
     assert published.startswith(
@@ -76,7 +76,7 @@ def test_rows_that_were_not_run_alike_are_named_where_there_is_no_paper(
     write_run("lstm-lm", dataset="pydocs", max_epochs=3)
     write_run("lstm-vae", 5, dataset="pydocs", max_epochs=4)
     assert notes(tmp_path, "pydocs") == [
-        "not all rows were run alike: max_epochs=3 in LSTM-LM; max_epochs=4 in LSTM-VAE L=5"
+        "not all rows were run with the same config: max_epochs=3 in LSTM-LM; max_epochs=4 in LSTM-VAE L=5"
     ]
 
 

@@ -14,8 +14,13 @@ from analysis.reading.collect import Runs, collect
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
 from analysis.stats.cells import average_cells, with_bootstrap
-from analysis.tables.csv_rows import Record
-from analysis.tables.shown_variants import MOST_VARIANTS, choice_notes, leading, mark_shown
+from analysis.tables.csv_rows import CELL_COLUMNS
+from analysis.tables.shown_variants import (
+    MOST_VARIANTS,
+    hidden_variant_notes,
+    mark_shown,
+    shown_variants,
+)
 
 from ..conftest import WriteRun
 
@@ -40,15 +45,15 @@ def runs(tmp_path: Path, write_run: WriteRun) -> Runs:
 
 def test_settings_take_turns_and_share_their_variants(runs: Runs) -> None:
     cells = average_cells(runs.frame)
-    chosen = leading(cells, 4)
+    chosen = shown_variants(cells, 4)
     assert {cell.variant for cell in chosen} == {
         "learning_rate=1", "learning_rate=2", "learning_rate=14", "learning_rate=15",
     }  # fmt: skip
     assert len(chosen) == 8
     assert chosen == [cell for cell in cells if cell in chosen]
-    assert leading(cells, len(RATES) + 1) == cells
+    assert shown_variants(cells, len(RATES) + 1) == cells
     # What has no number comes last.
-    assert all(cell.variant != "learning_rate=0.5" for cell in leading(cells, len(RATES)))
+    assert all(cell.variant != "learning_rate=0.5" for cell in shown_variants(cells, len(RATES)))
 
 
 def test_tables_show_the_leading_and_files_have_all(runs: Runs) -> None:
@@ -56,10 +61,10 @@ def test_tables_show_the_leading_and_files_have_all(runs: Runs) -> None:
     (table,) = report.table2
     shown = {line.label.rpartition("=")[2] for line in table.lines if "learning_rate=" in line.label}
     assert len(shown) == MOST_VARIANTS
-    rows = list(csv.DictReader(io.StringIO(csv_text(report.table2, Record))))
+    rows = list(csv.DictReader(io.StringIO(csv_text(report.table2, CELL_COLUMNS))))
     assert {row["variant"] for row in rows if row["n"] == "2"} == {f"learning_rate={r:g}" for r in RATES}
     assert {row["variant"] for row in rows if row["failed"] == "1"} == {"learning_rate=0.5"}
-    (told,) = choice_notes(report.cells, "ptb")
+    (told,) = hidden_variant_notes(report.cells, "ptb")
     assert told.startswith(
         f"variants with the lowest valid NLL only: {MOST_VARIANTS} of {len(RATES) + 1} ("
     )
@@ -73,4 +78,4 @@ def test_only_what_is_shown_is_resampled(runs: Runs) -> None:
 
 
 def test_nothing_is_said_where_all_is_shown(runs: Runs) -> None:
-    assert list(choice_notes(average_cells(runs.frame), "ptb")) == []
+    assert list(hidden_variant_notes(average_cells(runs.frame), "ptb")) == []

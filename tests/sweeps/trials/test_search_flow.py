@@ -161,7 +161,7 @@ def test_fewer_seeds_than_before_are_fewer_in_the_table(text, capsys):
     capsys.readouterr()
     assert main([*COMMAND, "--seeds", "2"]) == 0
     out = capsys.readouterr().out
-    assert "2 seeds cannot bring the sign-flip test below" in out
+    assert "the smallest p of the sign-flip test with 2 seeds is 0.5" in out
     assert "3 seeds" not in out
 
 

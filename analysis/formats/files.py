@@ -1,0 +1,82 @@
+"""Write files: tables as Markdown, LaTeX and CSV, and remove those of an earlier summary."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from analysis.formats.latex import LATEX_HEADER, latex_table
+from analysis.formats.markdown import section
+from analysis.tables.csv_rows import csv_frame
+from analysis.tables.table import Table
+from lvae_core.storage.store import Store, open_store
+
+_ROWS_AT_ONCE = 2_000
+"""Rows of a CSV file that are held as Python objects at once."""
+
+
+def write_files(files: Mapping[str, str | bytes], out: str) -> None:
+    """Write each file whole or not at all: path in ``out`` -> content.
+
+    Raises:
+        OSError: ``out`` cannot be written.
+    """
+    store = open_store(out)
+    for name, content in files.items():
+        store.write(name, content.encode() if isinstance(content, str) else content)
+
+
+def table_files(name: str, columns: Sequence[str], tables: Sequence[Table]) -> dict[str, str]:
+    """Tables in three formats: file name -> content; ``columns`` are those of the CSV file."""
+    return {
+        f"{name}.md": "\n".join(map(section, tables)),
+        f"{name}.tex": "\n".join([LATEX_HEADER, *map(latex_table, tables)]),
+        f"{name}.csv": csv_text(tables, columns),
+    }
+
+
+def csv_text(tables: Sequence[Table], columns: Sequence[str]) -> str:
+    """The rows of all tables as one CSV file: all digits, an empty field for a missing number."""
+    return "".join(_csv_parts(tables, columns))
+
+
+def _csv_parts(tables: Sequence[Table], columns: Sequence[str]) -> Iterator[str]:
+    rows = (row for table in tables for row in table.csv_rows())
+    yield csv_frame([], columns).to_csv(index=False, lineterminator="\n")
+    while part := list(itertools.islice(rows, _ROWS_AT_ONCE)):
+        yield csv_frame(part, columns).to_csv(index=False, header=False, lineterminator="\n")
+
+
+def remove_stale(names: Sequence[str], out: str, register: str) -> None:
+    """Remove the files of an earlier summary that are not among ``names``, those of this one.
+
+    ``register`` is a file in ``out`` that lists the files of the last summary, each with its digest. A file
+    that has changed since is the user's and stays.
+    """
+    store = open_store(out)
+    for name, digest in _registered(store, register).items():
+        with contextlib.suppress(FileNotFoundError):
+            if name not in names and _sha256(store.read(name)) == digest:
+                store.delete(name)
+    written = {name: _sha256(store.read(name)) for name in names}
+    store.write(register, json.dumps(written, indent=1, sort_keys=True).encode())
+
+
+def _registered(store: Store, register: str) -> dict[str, str]:
+    try:
+        files = json.loads(store.read(register))
+    except (FileNotFoundError, ValueError):  # without a valid register nothing is removed
+        return {}
+    if not isinstance(files, dict):
+        return {}
+    # Only files in the register's own folder are touched, even if someone has edited it.
+    folder = register.rpartition("/")[0]
+    return {f"{folder}/{PurePosixPath(name).name}": str(digest) for name, digest in files.items()}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,119 @@
+"""What the bounds mean, in words: which numbers are bounds, and the gain that each convention shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.published import SEEDS, Fact, display_name, find
+from analysis.stats.cells import Average, Cell
+from analysis.stats.intervals import Moments, welch
+from analysis.stats.valid_bounds import JOINT_ELBO, PAPER_ELBO, Convention, tightest
+from analysis.tables.bounds import exact_nll, published_nll, with_cells_of_paper
+from analysis.tables.table import SETTINGS, dataset_title, row_label
+from lvae_core.systems import language_model_of
+
+EXPLANATION = (
+    "A number can be compared with another model's only if it is the true -log p(x) or an upper bound on "
+    "it. LSTM-LM's number is exact. The ELBO of LSTM-VAE is an upper bound: its decoder reads one sample "
+    "z, and the ELBO counts what z tells about the sentence, the KL.",
+    "The decoder of LSTM-VAE-AVG reads L samples at once, and each tells it something. The paper's "
+    "convention counts the KL of only one sample, so what the others tell is free. The number can fall "
+    "below the truth and is not a bound of the evaluated model.",
+    "The joint numbers count the KL of all L samples (for the ELBO: NLL + (L - 1) KL) and are upper "
+    "bounds.",
+    "Importance weighting (IW) averages many draws inside the logarithm and so comes nearer to the truth "
+    "than the ELBO. It is an upper bound in expectation: one estimate may fall below the truth by chance, "
+    "the mean of many cannot.",
+)
+"""Explains which number is which kind of bound to a reader who does not know these words."""
+
+CAUTION = (
+    "± after a gain: half the width of Welch's 95% interval of the difference over seeds. A valid bound "
+    "above the language model's number does not prove a model worse; it only fails to show a gain."
+)
+
+_NO_GAIN = 0.05
+"""Nats: a smaller gain would be printed as 0.0."""
+
+
+def examples(cells: Sequence[Cell], dataset: str) -> list[str]:
+    """Show what the choice of convention changes, in one sentence per setting.
+
+    The example is the joint-latent system with the lowest NLL by the paper's convention: of our runs if
+    there are any, else of the published numbers.
+    """
+    of_dataset = with_cells_of_paper(cells, dataset)
+    sentences = []
+    for setting in SETTINGS:
+        joint = [c for c in of_dataset if c.setting == setting and c.shown and c.joint_latent]
+        ours = [_compare_ours(cell, exact_nll(of_dataset, cell)) for cell in joint]
+        published = [_compare_published(cell) for cell in joint]
+        for candidates in (ours, published):
+            if found := [c for c in candidates if c is not None]:
+                sentences.append(min(found, key=lambda comparison: comparison.paper.mean).sentence())
+                break
+    return sentences
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """A system whose decoder reads L samples at once, beside its language model."""
+
+    cell: Cell
+    source: str
+    paper: Average
+    """NLL by the paper's convention."""
+    valid: Average
+    """NLL by the tightest valid convention."""
+    convention: Convention
+    """The tightest valid convention."""
+    exact: Average
+    """The language model's NLL."""
+
+    def sentence(self) -> str:
+        """State the gain by the paper's convention and by the tightest valid bound."""
+        where = f"{dataset_title(self.cell.dataset)} {self.cell.setting}, from {self.source}"
+        system = row_label(self.cell.system, self.cell.num_samples)
+        language_model = display_name(language_model_of(self.cell.system))
+        return (
+            f"{where}: {language_model} has {self.exact.mean:.1f} nats. {system} has {self.paper.mean:.1f} "
+            f"by the paper's convention, {_gain(self.paper, self.exact)}; by its tightest valid bound "
+            f"({self.convention.name}) it has at most {self.valid.mean:.1f}, "
+            f"{_gain(self.valid, self.exact)}."
+        )
+
+
+def _gain(nll: Average, exact: Average) -> str:
+    """Put into words how far ``nll`` lies below ``exact``, and whether seeds alone could explain that."""
+    gain = exact.mean - nll.mean
+    if gain < _NO_GAIN:
+        return "no gain"
+    if min(nll.n, exact.n) == 1:
+        return f"{gain:.1f} less, which one seed cannot show to be a gain"
+    if nll.std is None or exact.std is None:  # derived from published numbers, which have no std for it
+        return f"a gain of {gain:.1f}"
+    interval, _ = welch(Moments(nll.n, nll.mean, nll.std), Moments(exact.n, exact.mean, exact.std))
+    if 0 in interval:
+        return f"{gain:.1f} less, no clear gain beside the noise of the seeds (±{interval.half_width:.1f})"
+    return f"a gain of {gain:.1f}±{interval.half_width:.1f}"
+
+
+def _compare_ours(cell: Cell, exact: Average | None) -> _Comparison | None:
+    best, paper = tightest(cell), cell.averages.get(PAPER_ELBO.nll)
+    if not best or not paper or exact is None:
+        return None
+    return _Comparison(cell, "these runs", paper, cell.averages[best.nll], best, exact)
+
+
+def _compare_published(cell: Cell) -> _Comparison | None:
+    paper, valid = published_nll(cell, PAPER_ELBO), published_nll(cell, JOINT_ELBO)
+    exact = find("2", cell.dataset, language_model_of(cell.system), 0, cell.setting, "nll")
+    if not paper or not valid or not exact:
+        return None
+    averages = (
+        Average(SEEDS, fact.mean, fact.std if isinstance(fact, Fact) else None, None)
+        for fact in (paper, valid, exact)
+    )
+    of_paper, of_valid, of_exact = averages
+    return _Comparison(cell, "the published numbers", of_paper, of_valid, JOINT_ELBO, of_exact)
