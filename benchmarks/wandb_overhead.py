@@ -120,7 +120,7 @@ def processor_seconds(mark: bytes) -> dict[int, tuple[float, bool]]:
         except OSError:
             continue  # it has just ended
         ticks = int(fields[11]) + int(fields[12])
-        of_mirror = b"wandb_mirror" in command or b"wandb-core" in command
+        of_mirror = b"wandb_push" in command or b"wandb-core" in command
         found[int(process.name)] = (ticks / os.sysconf("SC_CLK_TCK"), of_mirror)
     return found
 

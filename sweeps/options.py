@@ -53,11 +53,11 @@ class LaunchOptions:
     checkpoint_minutes: Annotated[float, arg(metavar="M")] = 10.0
     """and whenever M minutes have passed since, in the middle of an epoch or of an evaluation."""
     wandb: Mode = "disabled"
-    """Mirror every run to W&B; the run folders stay what counts."""
+    """Mirror the study to W&B; the run folders remain the record."""
     wandb_project: str = "lvae"
-    """The W&B project of the mirror,"""
+    """The W&B project of the mirror."""
     wandb_entity: str | None = None
-    """and whose it is; the API key's own user or team unless told."""
+    """The user or team that owns the project; by default that of the API key."""
     retry_failed: Flag = False
     """Take up failed runs again, too."""
 

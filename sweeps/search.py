@@ -109,7 +109,7 @@ def _search(
     """Do what is left of the search; returns whether it was not interrupted."""
     display = Display(search.board, out)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(on_wandb(options.launch, options.folder, out))(search.plan, search.board)
+        stack.enter_context(on_wandb(options.launch, options.folder, out))
 
         @functools.cache
         def launch() -> Launch:

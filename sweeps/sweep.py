@@ -65,8 +65,7 @@ def sweep(
     board = Board.of(plan, todo)
     if label:
         board.labels = {run.name: label(run.config) for run in plan.runs}
-    with on_wandb(options, folder, out) as mirror:
-        mirror(plan, board)
+    with on_wandb(options, folder, out):
         if not todo:
             done = len(plan.with_status("done"))
             out.print(f"nothing to start: {done} of {len(plan.runs)} runs are done")
@@ -80,10 +79,8 @@ def sweep(
         return Swept(plan, print_closing(out, plan, board.failures), not went_through)
 
 
-def on_wandb(
-    options: LaunchOptions, folder: str, out: Console
-) -> contextlib.AbstractContextManager[Callable[[Plan, Board], None]]:
-    """The mirror that the options ask for; see :func:`sweeps.wandb_mirror.live.mirrored`."""
+def on_wandb(options: LaunchOptions, folder: str, out: Console) -> contextlib.AbstractContextManager[None]:
+    """Mirror the study as the options ask; see :func:`sweeps.wandb_mirror.live.mirrored`."""
     say = partial(out.print, markup=False, soft_wrap=True)
     return mirrored(options.wandb, folder, options.wandb_project, options.wandb_entity, say)
 

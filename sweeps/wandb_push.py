@@ -1,18 +1,26 @@
-"""Send the runs of studies to W&B: those that no live mirror has sent, or not in whole.
+"""Send the runs of studies to W&B: those that it lacks, in whole or in part.
 
-    python sweeps/wandb_push.py runs/paper                   what is missing, of finished and partial runs
+    python sweeps/wandb_push.py runs/paper            send what is missing, of finished and partial runs
+    python sweeps/wandb_push.py runs/paper --follow   keep sending what is new, until Ctrl-C
     python sweeps/wandb_push.py runs/paper --project vae --entity group
 
-It can be run at any time and again: W&B gets what it lacks and nothing twice. Runs that are under way are
-left to their own launch. The key is WANDB_API_KEY or that of `wandb login`. Exit status: 0 all is sent,
-1 something is not, 2 the input cannot be used.
+Run it at any time and as often as you like: W&B gets what it lacks and nothing twice. Without --follow,
+runs under way are skipped. With it, they are sent epoch by epoch, also while a sweep on another machine
+writes to a shared folder or bucket; the study need not exist yet. Ctrl-C, SIGTERM or the end of a pipe on
+standard input ends it after a last push of at most 30 seconds; runs still under way then show as preempted,
+and the next push continues them. The key is WANDB_API_KEY or that of `wandb login`. Exit status: 0
+everything is sent, 1 something is not, 2 the input cannot be used.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
+import stat
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,15 +28,20 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
+from lvae_core.command import Interrupt
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import Study
 from sweeps.wandb_mirror.content import is_under_way
-from sweeps.wandb_mirror.live import require_wandb
+from sweeps.wandb_mirror.follow import FLUSH_SECONDS, Follower
+from sweeps.wandb_mirror.live import count, lacking, push_options, require_wandb
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the library takes a second to load
+    from sweeps.wandb_mirror.client import Target
     from sweeps.wandb_mirror.mirror import Mirror, Tally
 
 _arg = tyro.conf.arg
+
+_NICE = 19
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +49,25 @@ class Options:
     """The command line."""
 
     studies: Annotated[tuple[str, ...], tyro.conf.Positional, _arg(metavar="STUDY [STUDY ...]")]
-    """Folders or addresses of studies."""
+    """Folders or addresses of studies; one with --follow."""
+    follow: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Look at the study every few seconds and send what is new, until Ctrl-C."""
     project: Annotated[str, _arg(metavar="NAME")] = "lvae"
     """The W&B project."""
-    entity: Annotated[str | None, _arg(metavar="NAME", help_behavior_hint="(the key's own)")] = None
-    """Whose project it is."""
+    entity: Annotated[str | None, _arg(metavar="NAME", help_behavior_hint="(default: the key's)")] = None
+    """The user or team that owns the project."""
+    offline: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write directories for `wandb sync` below $WANDB_DIR, or here, instead of sending anything."""
     again: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Look at runs, too, that are known to be sent: after somebody has removed them from W&B, say."""
+    """Check also the runs that are known to be sent, such as after somebody has deleted them from W&B."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         options = tyro.cli(Options, args=arguments, prog="wandb_push.py", description=__doc__)
-        return push(options)
+        return follow(options) if options.follow else push(options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -66,31 +83,59 @@ def push(options: Options) -> int:
         InputError: a study or W&B cannot be used.
     """
     studies = [open_study(path) for path in options.studies]
-    require_wandb("wandb_push.py")
-    from sweeps.wandb_mirror.client import Target, prepare_environment, reachable, require_key
+    target = _target(options)
+    from sweeps.wandb_mirror.client import reachable
     from sweeps.wandb_mirror.mirror import Mirror
 
-    prepare_environment()
-    require_key("wandb_push.py")
-    if not reachable():
+    if not (options.offline or reachable()):
         raise InputError("W&B cannot be reached; try again when it can, the run folders keep everything")
-    target = Target(project=options.project, entity=options.entity)
-    left = False
-    for study in studies:
-        tally, busy = _push(study, Mirror(study, target, again=options.again))
-        print(f"{study.url}: W&B has {tally.sent} runs{f' at {tally.url}' if tally.url else ''}")
-        if busy:
-            print(f"{study.url}: {busy} runs are under way and left to their launch")
-        if tally.left:
-            print(f"{study.url}: {tally.left} runs are not sent ({tally.trouble}); try again")
-        left |= bool(tally.left)
-    names = " ".join(map(shlex.quote, options.studies))
-    print(f"next: python analysis/wandb_report.py {names} --project {shlex.quote(options.project)}")
-    return int(left)
+    complete = True
+    for path, study in zip(options.studies, studies, strict=True):
+        tally, skipped = _push(study, Mirror(study, target, again=options.again))
+        for line in _closing(path, tally, options, target):
+            print(f"{path}: {line}")
+        if skipped:
+            print(f"{path}: {skipped} runs are under way and skipped; --follow sends them, too")
+        complete &= not tally.left
+    if not options.offline:
+        names = " ".join(map(shlex.quote, options.studies))
+        print(f"next: python analysis/wandb_report.py {names} --project {shlex.quote(options.project)}")
+    return 0 if complete else 1
+
+
+def follow(options: Options) -> int:
+    """Send what is new until asked to end, then what is left; returns the exit status.
+
+    Raises:
+        InputError: W&B cannot be used, or several studies are given.
+    """
+    if len(options.studies) != 1:
+        raise InputError("--follow: give one study; start one command per study")
+    path = options.studies[0]
+    study = Study(path, create=False)
+    target = _target(options)
+    from sweeps.wandb_mirror.mirror import Mirror
+
+    os.nice(_NICE)  # on a machine that trains, runs go first
+    follower = Follower(study, Mirror(study, target, again=options.again))
+    # A sweep waits for this line; what follows on standard output is for its user.
+    print(f"following {path}; Ctrl-C ends it after a last push", flush=True)
+    input_closed = _watch_input()
+
+    def say(line: str) -> None:
+        print(f"{path}: {line}", file=sys.stderr, flush=True)
+
+    with Interrupt() as interrupt:
+        follower.follow(lambda: interrupt.requested or input_closed.is_set(), say)
+        say(f"sending what is left, {FLUSH_SECONDS:.0f} seconds at most (Ctrl-C: stop at once)")
+        tally = follower.finish()
+    for line in _closing(path, tally, options, target):
+        print(line)
+    return 1 if tally.trouble else 0
 
 
 def open_study(path: str) -> Study:
-    """The study there. Raises InputError where there is none."""
+    """Open the study at ``path``; raises InputError if there is none."""
     study = Study(path, create=False)
     try:
         names = study.run_names()
@@ -101,7 +146,24 @@ def open_study(path: str) -> Study:
     return study
 
 
+def _target(options: Options) -> Target:
+    """Load the library and prepare it for sending."""
+    require_wandb("wandb_push.py")
+    from sweeps.wandb_mirror.client import Target, prepare_environment, require_key
+
+    prepare_environment()
+    if not options.offline:
+        require_key()
+    return Target(
+        project=options.project,
+        entity=options.entity,
+        mode="offline" if options.offline else "online",
+        folder=os.environ.get("WANDB_DIR") or ".",
+    )
+
+
 def _push(study: Study, mirror: Mirror) -> tuple[Tally, int]:
+    """Send the runs that nobody works on; returns how that went and how many others there are."""
     names = study.run_names()
     idle = [name for name in names if not is_under_way(study.run(name))]
     console = Console(stderr=True)
@@ -109,12 +171,49 @@ def _push(study: Study, mirror: Mirror) -> tuple[Tally, int]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         for name in progress.track(idle, description="sending runs"):
             mirror.close([name])
-            # One at a time, so that the time that is left can be told; what fails is taken up below.
+            # One at a time, so that the bar can tell the time left; the steps below retry what fails.
             mirror.step()
     mirror.close_all()
     mirror.step()
     return mirror.tally(), len(names) - len(idle)
 
 
+def _closing(path: str, tally: Tally, options: Options, target: Target) -> Iterator[str]:
+    """Lines on what W&B has, what it lacks, and the next command."""
+    if tally.sent and options.offline:
+        folder = shlex.quote(os.path.join(target.folder, "wandb"))
+        yield f"W&B: {count(tally.sent)} written; next: wandb sync {folder}"
+    elif tally.sent:
+        yield f"W&B has {count(tally.sent)} at {tally.url or options.project}"
+    if tally.disagreeing:
+        yield (
+            f"W&B: {count(tally.disagreeing)} trained again from a checkpoint with other numbers than it "
+            "had been sent; it keeps the former rows"
+        )
+    if tally.left or tally.trouble:
+        runs = count(tally.left) if tally.left else "some runs"
+        command = push_options(path, options.project, options.entity, offline=options.offline)
+        yield lacking(runs, tally.trouble, command)
+
+
+def _watch_input() -> threading.Event:
+    """An event that is set when standard input, if it is a pipe, is closed: its writer has ended."""
+    closed = threading.Event()
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        closed.set()
+
+    with contextlib.suppress(OSError):
+        if stat.S_ISFIFO(os.fstat(0).st_mode):
+            threading.Thread(target=watch, daemon=True, name="standard input").start()
+    return closed
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    # Skip the library's exit handlers, which would wait for a server that is away.
+    os._exit(status)

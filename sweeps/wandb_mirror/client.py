@@ -1,7 +1,7 @@
-"""One W&B run a run, through the wandb library; what it lacks is asked of the server, never guessed.
+"""Send one run to one W&B run through the wandb library.
 
-W&B's step of a row is its place in ``metrics.jsonl``. A W&B run that exists is resumed, the server says how
-many rows it has, and only those after them are sent.
+W&B's step of a row is its place in ``metrics.jsonl``. An existing W&B run is resumed: the server says how
+many rows it has, and only the rows after them are sent.
 """
 
 from __future__ import annotations
@@ -29,30 +29,31 @@ from sweeps.wandb_mirror.cursor import Cursor, read_cursor, sole_sender, write_c
 INIT_SECONDS, FINISH_SECONDS, CONFIRM_SECONDS, PROBE_SECONDS = 20.0, 20.0, 5.0, 5.0
 
 RETRIES = 10**6
-"""A server that is away comes back; how long is waited for it is ours to say, not the library's."""
+"""Retries of the library: practically unlimited, because the time-outs above bound every wait."""
 
 
 class UnreachableError(Exception):
-    """W&B cannot be reached, or does not take what it is sent, for now."""
+    """W&B cannot be reached, or does not accept what it is sent, for now."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where runs go."""
+    """A W&B project, or a directory that is to be sent there later."""
 
     project: str
     entity: str | None = None
+    """The project's owner; None: the default of the key."""
     mode: Literal["online", "offline"] = "online"
     folder: str = "."
     """Offline: the directory below which ``wandb/offline-run-…`` are written."""
 
     @property
     def place(self) -> str:
-        """Its name in cursors."""
-        whose = f"{self.entity or ''}/{self.project}"
+        """The target's name in cursors."""
+        project = f"{self.entity or ''}/{self.project}"
         if self.mode == "offline":
-            return f"offline {Path(self.folder).absolute()} {whose}"
-        return f"{base_url()} {whose}"
+            return f"offline {Path(self.folder).absolute()} {project}"
+        return f"{base_url()} {project}"
 
 
 def base_url() -> str:
@@ -60,24 +61,17 @@ def base_url() -> str:
     return str(wandb.setup().settings.base_url)
 
 
-def require_key(what: str) -> None:
-    """Use the user's key for all that follows.
-
-    Args:
-        what: asks for it.
-
-    Raises:
-        InputError: there is none.
-    """
+def require_key() -> None:
+    """Log in with the user's key; raises InputError if there is none."""
     if not wbauth.authenticate_session(host=base_url(), source="lvae", prompt=False, no_offline=True):
         raise InputError(
-            f"{what}: no API key for {base_url()}; set WANDB_API_KEY, or run `wandb login`, which keeps "
-            "one in ~/.netrc"
+            f"no API key for {base_url()}; set WANDB_API_KEY, or run `wandb login`, which keeps one in "
+            "~/.netrc"
         )
 
 
 def reachable() -> bool:
-    """Whether the server answers at all; in seconds."""
+    """Whether the server answers, within :data:`PROBE_SECONDS`."""
     try:
         return requests.get(f"{base_url()}/healthz", timeout=PROBE_SECONDS).status_code < 500
     except requests.RequestException:
@@ -85,14 +79,14 @@ def reachable() -> bool:
 
 
 class Sender:
-    """An open W&B run. It ends with :meth:`finish`."""
+    """An open W&B run; :meth:`finish` ends it."""
 
     def __init__(self, target: Target, content: Content, folder: RunFolder) -> None:
-        """Open the W&B run of ``content``, which exists or does not.
+        """Open the W&B run of ``content``; create it if there is none yet.
 
         Raises:
-            UnreachableError: it cannot be opened now.
-            BusyError: another process is sending it.
+            UnreachableError: the W&B run cannot be opened now.
+            BusyError: another process of this machine is sending the run.
         """
         self._target, self._folder = target, folder
         self._stack = contextlib.ExitStack()
@@ -109,7 +103,7 @@ class Sender:
         self.url = str(self._run.project_url or "")
         self._next = self._cursor.rows if target.mode == "offline" else int(self._run.starting_step)
         self.disagrees = not self._cursor.agrees(content)
-        """Whether rows that were sent are not the run's any more; they stay as they are."""
+        """Whether rows that were sent differ from the run's rows now; W&B keeps those sent."""
 
     def _open(self, content: Content) -> wandb.Run:
         online = self._target.mode == "online"
@@ -118,7 +112,7 @@ class Sender:
             init_timeout=INIT_SECONDS,
             finish_timeout=FINISH_SECONDS,
             finish_timeout_raises=True,
-            stop_fn=lambda: None,  # nothing that is asked of a mirror may stop the process that it is
+            stop_fn=lambda: None,  # "stop run" on W&B's page must not interrupt this process
         )
         try:
             run = wandb.init(
@@ -131,7 +125,7 @@ class Sender:
                 tags=content.tags,
                 config=dict(content.config),
                 mode=self._target.mode,
-                # A directory that is written offline has only what earlier ones lack.
+                # An offline directory holds only the rows that earlier ones lack.
                 resume="allow" if online else None,
                 reinit="create_new",
                 dir=str(self._scratch),
@@ -145,7 +139,7 @@ class Sender:
         return run
 
     def send_rows(self, content: Content) -> None:
-        """Send the rows that W&B has not yet."""
+        """Send the rows that W&B lacks."""
         for place, row in enumerate(content.rows):
             if place >= self._next:
                 self._run.log(dict(row), step=place, commit=True)
@@ -155,17 +149,17 @@ class Sender:
                 self.disagrees = True
 
     def finish(self, content: Content) -> None:
-        """Send all that is missing and end the W&B run in the state of ``content``.
+        """Send what is missing and end the W&B run in the state of ``content``.
 
         Raises:
-            UnreachableError: W&B has not confirmed it; what is missing is sent when it is opened again.
+            UnreachableError: W&B has not confirmed everything; the rest is sent when it is opened again.
         """
         try:
             self.send_rows(content)
             there = self._run.summary.keys()  # type: ignore[no-untyped-call]
-            # Of an earlier attempt; what is in W&B's summary cannot be taken out again, only be emptied.
-            gone = {key: None for key in FAILURE if key in there and key not in content.summary}
-            self._run.summary.update({**content.summary, **gone})
+            # W&B cannot remove a key from a summary: empty those of an earlier attempt's failure.
+            emptied = {key: None for key in FAILURE if key in there and key not in content.summary}
+            self._run.summary.update({**content.summary, **emptied})
             if content.state == "preempted":
                 self._run.mark_preempting()
             self._run.finish(exit_code=0 if content.state == "finished" else 1)
@@ -180,38 +174,38 @@ class Sender:
         write_cursor(self._folder, self._target.place, Cursor.after(content))
 
     def _confirm(self, content: Content) -> None:
-        """Ask the server: the library does not complain where a request was refused for good."""
+        """Ask the server what it has: the library reports no error if a request is refused for good."""
         settings = self._run.settings
         path = f"{settings.entity}/{settings.project}/{content.id}"
-        until = time.monotonic() + CONFIRM_SECONDS
+        deadline = time.monotonic() + CONFIRM_SECONDS
         while True:
             there = wandb.Api(timeout=int(FINISH_SECONDS)).run(path)
             if there.historyLineCount >= len(content.rows) and there.state != "running":
                 return
-            if time.monotonic() >= until:
+            if time.monotonic() >= deadline:
                 raise TimeoutError("W&B does not have all that was sent")
             time.sleep(1.0)
 
     def _put_in_place(self, content: Content) -> None:
-        """Show the finished directory, whole, where ``wandb sync`` looks for it."""
+        """Move the complete directory to where ``wandb sync`` looks for it."""
         (made,) = self._scratch.glob("wandb/offline-run-*")
         path = _free(Path(self._target.folder, "wandb", made.name).absolute())
         write_cursor(self._folder, self._target.place, self._cursor, (str(path), Cursor.after(content)))
         made.rename(path)
 
     def drop(self) -> None:
-        """Let go of a run that :func:`forget_all` has ended."""
+        """Release a run that :func:`forget_all` has ended."""
         self._stack.close()
 
 
 def forget_all() -> None:
-    """Start the library anew: a run that it could not open stays taken for it until then."""
+    """Restart the library: otherwise it takes a run that it failed to open for one still open."""
     with contextlib.suppress(Exception):
         wandb.teardown(exit_code=1)
 
 
 def prepare_environment() -> None:
-    """Keep what the user's environment says of other runs, and reports to third parties, out of ours."""
+    """Ignore WANDB_* variables that are meant for single runs; send no error reports to third parties."""
     for name in (
         "SWEEP_ID",
         "RUN_ID",
@@ -239,7 +233,7 @@ _QUIET: Mapping[str, Any] = {
     "label_disable": True,
     "program": "lvae",
     "x_save_requirements": False,
-    # The mirror's machine is not the one that trains.
+    # The mirror's machine need not be the one that trains.
     "x_disable_meta": True,
     "x_disable_stats": True,
     "x_disable_machine_info": True,
@@ -251,18 +245,18 @@ _QUIET: Mapping[str, Any] = {
 
 
 def _scratch(target: Target) -> Path:
-    """A directory to write in: for offline use on the disk where it is to be."""
-    # Online nothing of it is needed once it is sent.
+    """Make a directory for the library's files."""
+    # Offline on the target's disk, where a rename moves it; online its files are not needed once sent.
     parent = Path(tempfile.gettempdir() if target.mode == "online" else f"{target.folder}/wandb")
     parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.glob(f"{_SCRATCH}*-*"):
-        if not Path("/proc", left.name.split("-")[1]).exists():
-            shutil.rmtree(left, ignore_errors=True)  # its process was killed
+    for leftover in parent.glob(f"{_SCRATCH}*-*"):
+        if not Path("/proc", leftover.name.split("-")[1]).exists():
+            shutil.rmtree(leftover, ignore_errors=True)  # of a process that was killed
     return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=parent))
 
 
 def _free(path: Path) -> Path:
-    """``path``, or with a number where that exists."""
+    """``path``, or ``path`` with a number if that exists."""
     candidates = (path.with_name(f"{path.name}-{n}") for n in range(1, 10**6))
     return path if not path.exists() else next(c for c in candidates if not c.exists())
 

@@ -1,4 +1,4 @@
-"""What W&B is to hold of a run, as a pure function of its run folder."""
+"""The content of a W&B run, as a pure function of the run folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from lvae_core.run_folder.names import CellName
 
 State = Literal["running", "finished", "failed", "preempted"]
-"""As W&B calls them; preempted: saved, to be gone on with."""
+"""States in W&B's words; preempted: saved, to be resumed."""
 
 JOB_TYPE = "train"
 
@@ -37,7 +37,7 @@ _ATTEMPT_FIELDS = ("commit", "dirty", "versions", "processor", "device", "thread
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """One W&B run."""
+    """Everything that W&B is to hold of a run."""
 
     id: str
     """The run's fingerprint."""
@@ -49,25 +49,25 @@ class Content:
     config: Mapping[str, Any]
     """Every field of the run's config; ``cell``, ``run``, ``study``; ``provenance`` of the last attempt."""
     rows: Sequence[Mapping[str, Any]]
-    """``metrics.jsonl``, one row an epoch. Row k is step k of W&B; ``epoch`` is the axis of all charts."""
+    """``metrics.jsonl``, one row per epoch. Row k is W&B's step k; ``epoch`` is the axis of all charts."""
     summary: Mapping[str, Any]
-    """The last row; of a finished run ``test/<estimate>`` with ``_stderr``; of a failed one, why."""
+    """The last row; of a finished run also ``test/<estimate>`` and ``_stderr``, of a failed one why."""
     state: State
 
     @property
     def digest(self) -> str:
-        """Of all of it: what was sent in whole needs no second look."""
+        """A digest of everything, by which unchanged content is not sent again."""
         parts = {**vars(self), "rows": metrics_sha256(self.rows)}
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
     def under_way(self) -> Content:
-        """The same of a run that is being worked on, whatever an earlier attempt has left."""
+        """The content while a process works on the run: without the failure of an earlier attempt."""
         summary = {key: value for key, value in self.summary.items() if key not in FAILURE}
         return replace(self, state="running", summary=summary)
 
 
 def read_content(folder: RunFolder) -> Content | None:
-    """What W&B is to hold of a run; None where there is nothing yet.
+    """Read what W&B is to hold of a run; None if the run has no config yet.
 
     Raises:
         DamagedError: a file is not what was written.
@@ -101,7 +101,7 @@ def read_content(folder: RunFolder) -> Content | None:
 
 
 def is_under_way(folder: RunFolder) -> bool:
-    """Whether a process is at work on the run, or may be."""
+    """Whether a process works on the run, or may."""
     claim = look(folder)
     return claim is not None and (claim.holder is None or not claim.holder.is_gone())
 
@@ -110,7 +110,7 @@ def _last_attempt(folder: RunFolder) -> Mapping[str, Any]:
     try:
         attempts = (folder.read_json("provenance.json") or {}).get("attempts")
     except DamagedError:
-        return {}  # the numbers stand without it
+        return {}  # the numbers are complete without it
     return attempts[-1] if isinstance(attempts, list) and attempts else {}
 
 

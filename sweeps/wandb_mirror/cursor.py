@@ -1,7 +1,7 @@
-"""What of a run has been sent, and where to: ``wandb.json`` in the run folder.
+"""The record of what has been sent of a run and where to: ``wandb.json`` in the run folder.
 
-It is written after W&B has confirmed, and so never says too much. It may say too little (it is lost, or a
-process died before it was written): then W&B itself is asked how far it is before anything is sent.
+It is written after W&B has confirmed, so it never claims too much. It may claim too little, if it is lost
+or a process died before writing it; W&B itself is therefore asked what it has before anything is sent.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ class BusyError(Exception):
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far one place is with one run."""
+    """What one place has of one run."""
 
     rows: int = 0
-    """Rows of metrics.jsonl that it has,"""
+    """The number of rows of metrics.jsonl that the place has,"""
     rows_sha256: str = ""
-    """and the digest of these."""
+    """and the digest of these rows."""
     digest: str = ""
     """:attr:`Content.digest` of what was sent last."""
     finished: bool = False
-    """Whether that was a finished run, of which nothing changes any more."""
+    """Whether that was a finished run, which does not change any more."""
 
     @staticmethod
     def after(content: Content) -> Cursor:
-        """Where a place is that has all of ``content``."""
+        """The cursor of a place that has all of ``content``."""
         return Cursor(
             len(content.rows), metrics_sha256(content.rows), content.digest, content.state == "finished"
         )
 
     def agrees(self, content: Content) -> bool:
-        """Whether the rows that were sent are still those of the run."""
+        """Whether the rows that were sent are still rows of the run."""
         rows = content.rows[: self.rows]
         return len(rows) < self.rows or not self.rows or metrics_sha256(rows) == self.rows_sha256
 
 
 def read_cursor(folder: RunFolder, place: str) -> Cursor:
-    """How far ``place`` is; nothing where that is not known."""
+    """Read what ``place`` has of the run; an empty cursor if that is unknown."""
     found = _places(folder).get(place, {})
     try:
         if found["pending"]:
-            # A process died between the two: the directory is there, whole, or it never came to be.
+            # A process died around the rename: the directory is either there, complete, or not at all.
             path, promised = found["pending"]
             if Path(path).exists():
                 return Cursor(**promised)
@@ -69,15 +69,15 @@ def read_cursor(folder: RunFolder, place: str) -> Cursor:
 def write_cursor(
     folder: RunFolder, place: str, cursor: Cursor, pending: tuple[str, Cursor] | None = None
 ) -> None:
-    """Remember how far ``place`` is.
+    """Record what ``place`` has of the run.
 
-    A store that cannot be written is no trouble: W&B knows it, too.
+    A store that cannot be written does no harm: W&B knows what it has.
 
     Args:
-        folder: of the run.
-        place: of W&B.
-        cursor: how far it is.
-        pending: a path that is about to appear, and how far ``place`` is from then on.
+        folder: the run folder.
+        place: the name of the target.
+        cursor: what the target has now.
+        pending: a path that is about to appear, and what the target has from then on.
     """
     entry = {"cursor": asdict(cursor), "pending": (pending[0], asdict(pending[1])) if pending else None}
     with contextlib.suppress(OSError):
@@ -94,10 +94,10 @@ def _places(folder: RunFolder) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def sole_sender(identity: str) -> Iterator[None]:
-    """Be the only process of this machine that sends a run; its end, however it comes, ends this, too.
+    """Be the only process of this machine that sends a run; the lock ends with the process.
 
     Raises:
-        BusyError: another one sends it.
+        BusyError: another process sends it.
     """
     digest = hashlib.sha256(identity.encode()).hexdigest()[:24]
     folder = Path(tempfile.gettempdir(), f"lvae-wandb-{os.getuid()}")
@@ -106,7 +106,7 @@ def sole_sender(identity: str) -> Iterator[None]:
     with open(path, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between open and lock its last holder may have removed it.
+            # The last holder may have removed the file between open and lock.
             mine = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
         except (BlockingIOError, FileNotFoundError):
             mine = False

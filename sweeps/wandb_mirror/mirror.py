@@ -1,4 +1,4 @@
-"""Follows run folders and sends what is new; what cannot be sent now waits, and nobody waits for it."""
+"""Send what is new of the runs of a study. What cannot be sent now is sent later; nothing waits for it."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from sweeps.wandb_mirror.content import Content, read_content
 from sweeps.wandb_mirror.cursor import BusyError, read_cursor
 
 RETRY_SECONDS = (5.0, 120.0)
-"""W&B is knocked at again after this long when it could not be reached; doubled up to the second."""
+"""First and longest pause before W&B is tried again; each pause is twice the one before."""
 
 
 @dataclass
 class Tally:
-    """What has become of the runs."""
+    """How many runs have been sent, and what went wrong."""
 
     sent: int = 0
-    """Runs of which W&B has all there is,"""
+    """Runs of which W&B has everything."""
+    running: int = 0
+    """Runs under way."""
     left: int = 0
-    """and those that are still to be sent."""
+    """Runs that have ended and are still to be sent."""
     trouble: str = ""
-    """The last reason, in one line."""
+    """The last reason why something is not sent, in one line."""
     url: str = ""
-    """Of the project, where it is known."""
+    """Address of the W&B project, if known."""
     disagreeing: int = 0
-    """Runs that were trained anew with other numbers than W&B was sent, and keeps."""
+    """Runs that were trained again with other numbers than W&B was sent, and keeps."""
 
 
 class Mirror:
-    """One study in one W&B project. Not for several threads."""
+    """The mirror of one study in one W&B project. Not thread-safe."""
 
     def __init__(
         self,
@@ -42,88 +44,111 @@ class Mirror:
         again: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with nothing.
+        """Start with nothing known.
 
         Args:
-            study: whose runs these are.
+            study: the runs to send.
             target: where they go.
-            again: whether W&B is asked even of runs that are known to be sent.
+            again: ask W&B even about runs that are known to be sent.
             now: a clock.
         """
+        self.sent: set[str] = set()
+        """Names of the runs of which W&B has everything,"""
+        self.finished: set[str] = set()
+        """and of those among them that are done, so that nothing changes any more."""
         self._again = again
         self._study, self._target, self._now = study, target, now
         self._running: set[str] = set()
-        self._over: dict[str, None] = {}
+        self._ended: dict[str, None] = {}
         self._open: dict[str, Sender] = {}
-        self._sent: set[str] = set()
         self._disagreeing: set[str] = set()
         self._trouble, self._url = "", ""
         self._retry_at, self._pause = now(), RETRY_SECONDS[0]
 
+    @property
+    def place(self) -> str:
+        """The name of the target in cursors."""
+        return self._target.place
+
     def follow(self, running: Iterable[str]) -> None:
-        """Say which runs are under way now, by name."""
+        """Set which runs are under way now, by name."""
         self._running = set(running)
-        self._over = {name: None for name in self._over if name not in self._running}
+        self.sent -= self._running
+        self._ended = {name: None for name in self._ended if name not in self._running}
 
     def close(self, names: Iterable[str]) -> None:
-        """Say that runs have ended: done, failed, or saved to be gone on with."""
+        """Note that runs have ended: done, failed, or saved and to be resumed."""
         names = list(names)
-        self._over.update(dict.fromkeys(names))
+        self._ended.update(dict.fromkeys(names))
         self._running.difference_update(names)
 
     def close_all(self) -> None:
-        """Say that no run is under way any more, and that the next step is to try whatever was before."""
+        """Note that no run is under way any more, and have the next step try W&B at once."""
         self.close([*self._running, *self._open])
         self._retry_at = self._now()
 
     @property
     def waiting(self) -> bool:
-        """Whether W&B could not be reached and is left alone for a while."""
+        """Whether W&B could not be reached and is not tried for a while."""
         return self._now() < self._retry_at
 
-    def step(self, until: float = float("inf")) -> bool:
-        """Send what can be sent now, or before ``until``; whether all that has ended is sent."""
+    def step(self, deadline: float = float("inf")) -> bool:
+        """Send what can be sent now; begin no ended run after ``deadline``.
+
+        Returns:
+            Whether every ended run is sent.
+        """
         if self.waiting:
-            return not self._over
-        if self._target.mode == "online" and (self._over or self._running) and not reachable():
+            return not self._ended
+        if self._target.mode == "online" and (self._ended or self._running) and not reachable():
             self._postpone("W&B cannot be reached")
-            return not self._over
+            return not self._ended
         try:
-            failed = not self._finish_all(until)
-            # A directory that is written offline is of use to nobody before it is whole.
+            refused = not self._finish_all(deadline)
+            # Offline directories are written whole at a run's end: `wandb sync` cannot use half of one.
             for name in sorted(self._running) if self._target.mode == "online" else ():
                 self._send(name)
-            if failed:
+            if refused:
                 self._postpone(self._trouble)
             else:
                 self._pause = RETRY_SECONDS[0]
         except UnreachableError as error:
             self._postpone(str(error))
-        except Exception as error:  # whatever becomes of the library's own process, the mirror goes on
-            self._drop()
-            forget_all()
+        except Exception as error:  # the library's own process may die; the mirror restarts it
+            self.abandon()
             self._postpone(f"{type(error).__name__}: {error}".partition("\n")[0])
-        return not self._over
+        return not self._ended
 
-    def _finish_all(self, until: float) -> bool:
-        """End what has ended; whether nothing was refused. What is refused holds up nothing else."""
-        well = True
-        for name in list(self._over):
-            if self._now() >= until:
+    def abandon(self) -> None:
+        """Drop all open W&B runs as if this process had died; later steps open them again."""
+        self._drop()
+        forget_all()
+
+    def tally(self) -> Tally:
+        """Count the runs."""
+        return Tally(
+            sent=len(self.sent - self._ended.keys()),
+            running=len(self._running),
+            left=len(self._ended),
+            trouble=self._trouble if self._ended or self._running else "",
+            url=self._url,
+            disagreeing=len(self._disagreeing),
+        )
+
+    def _finish_all(self, deadline: float) -> bool:
+        """Send the runs that have ended; False if W&B refused one, which does not hold up the others."""
+        accepted = True
+        for name in list(self._ended):
+            if self._now() >= deadline:
                 break
             try:
                 self._finish(name)
             except UnreachableError as error:
                 if self._target.mode == "online" and not reachable():
                     raise
-                self._trouble, well = str(error), False
-                self._over[name] = self._over.pop(name)
-        return well
-
-    def tally(self) -> Tally:
-        """Where it stands."""
-        left = len(self._over) + len(self._running)
-        return Tally(len(self._sent), left, self._trouble, self._url, len(self._disagreeing))
+                self._trouble, accepted = str(error), False
+                self._ended[name] = self._ended.pop(name)  # to the end of the queue
+        return accepted
 
     def _send(self, name: str) -> None:
         content = self._read(name)
@@ -133,12 +158,12 @@ class Mirror:
     def _finish(self, name: str) -> None:
         folder = self._study.run(name)
         cursor = read_cursor(folder, self._target.place)
-        opened = name in self._open
-        if opened or self._again or not cursor.finished:
+        finished, opened = cursor.finished, name in self._open
+        if opened or self._again or not finished:
             content = self._read(name)
             if content is None:
                 if not folder.has("config.json"):
-                    del self._over[name]  # it was never begun
+                    del self._ended[name]  # the run has not started
                 return
             if opened or self._again or cursor.digest != content.digest:
                 sender = self._sender(name, content)
@@ -148,8 +173,11 @@ class Mirror:
                 sender.finish(content)
                 if sender.disagrees:
                     self._disagreeing.add(name)
-        self._sent.add(name)
-        del self._over[name]
+            finished = content.state == "finished"
+        self.sent.add(name)
+        if finished:
+            self.finished.add(name)
+        del self._ended[name]
 
     def _read(self, name: str) -> Content | None:
         try:
@@ -166,7 +194,7 @@ class Mirror:
                 self._trouble = str(error)
                 return None
             except UnreachableError:
-                self._drop()  # the library was started anew, and the others with it
+                self._drop()  # the library has been restarted, which ended all open W&B runs
                 raise
             self._url = self._open[name].url or self._url
         return self._open[name]

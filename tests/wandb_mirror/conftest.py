@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ..wandb_server.server import Server
-from .kit import Mirror
+from .kit import Mirror, Work
 
 
 @pytest.fixture
@@ -39,3 +39,11 @@ def start(server: Server, home: Path, tmp_path: Path) -> Iterator[Callable[..., 
     yield start
     for mirror in mirrors:
         mirror.kill()
+
+
+@pytest.fixture
+def work() -> Iterator[Work]:
+    """Claims on runs, all released at the end."""
+    work = Work()
+    yield work
+    work.end_all()

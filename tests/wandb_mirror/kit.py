@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
+from lvae_core.run_folder.claims import Claim, acquire
 from lvae_core.run_folder.folder import RunFolder, Study, metrics_sha256
 from lvae_core.run_folder.names import run_name
 
@@ -124,46 +125,78 @@ def assert_mirrored(server: Server, folder: RunFolder) -> None:
 
 
 class Mirror:
-    """The mirror's process, told what a launch would tell it."""
+    """`wandb_push.py STUDY --follow` as a sweep starts it."""
 
     def __init__(
         self, study: Path, home: Path, url: str, mode: str = "online", key: str | None = KEY
     ) -> None:
+        options = [*("--project", PROJECT, "--follow"), *(["--offline"] if mode == "offline" else [])]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sweeps.wandb_mirror.live"],
+            [sys.executable, str(ROOT / "sweeps" / "wandb_push.py"), str(study), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             env=environment(home, url, key),
             cwd=home,
             text=True,
         )
-        job = {"study": str(study), "mode": mode, "project": PROJECT, "entity": None, "folder": str(home)}
-        self.tell(**job)
-        self.ready = self.answer()
-
-    def tell(self, **message: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message) + "\n")
-        self.process.stdin.flush()
-
-    def answer(self, seconds: float = 90.0) -> dict[str, Any]:
         assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], seconds)
+        readable, _, _ = select.select([self.process.stdout], [], [], 90.0)
         assert readable, "the mirror says nothing"
-        return dict(json.loads(self.process.stdout.readline()))
+        self.ready = self.process.stdout.readline().startswith(f"following {study};")
 
-    def end(self, over: tuple[str, ...] = ()) -> Mapping[str, Any]:
-        """The launch has ended; how the mirror has."""
-        self.tell(running=[], over=list(over), end=True)
-        return self.answer()
+    def end(self) -> Ended:
+        """End it as a sweep does, by closing its input."""
+        out, progress = self.process.communicate(timeout=90)
+        return Ended(out, progress, self.process.returncode)
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
+
+
+class Ended(NamedTuple):
+    """What a mirror has left."""
+
+    out: str
+    """Its closing lines."""
+    err: str
+    """Progress and errors."""
+    status: int
+
+    @property
+    def sent(self) -> int:
+        found = re.search(r"W&B has (\d+) runs? at |W&B: (\d+) runs? written", self.out)
+        return int(found[1] or found[2]) if found else 0
+
+    @property
+    def left(self) -> int:
+        found = re.search(r"W&B lacks (\d+) runs?", self.out)
+        assert bool(found) == bool(self.status), self
+        return int(found[1]) if found else 0
+
+
+class Work:
+    """Processes at work on runs: claims that are held until the run ends, or the test does."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, Claim] = {}
+
+    def begin(self, *folders: RunFolder) -> None:
+        for folder in folders:
+            if folder.name not in self._claims:
+                self._claims[folder.name] = acquire(folder, "a launch")
+
+    def end(self, *folders: RunFolder) -> None:
+        for folder in folders:
+            self._claims.pop(folder.name).release()
+
+    def end_all(self) -> None:
+        for claim in self._claims.values():
+            claim.release()
 
 
 def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -1,8 +1,9 @@
-"""A launch's end of the mirror: what it tells, and what it refuses before anything is started."""
+"""A sweep's side of the mirror: how it starts and ends it, and what stops it before any run."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,13 @@ import pytest
 from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import Study
-from sweeps.launching.board import Board
 from sweeps.paper_grid import main
 from sweeps.planning.grid import Grid
 from sweeps.planning.plan import Plan, make_plan
-from sweeps.wandb_mirror.live import _news, mirrored
+from sweeps.wandb_mirror.live import mirrored
 
 from ..wandb_server.server import Server
-from .kit import KEY, assert_mirrored, complete, rows, until
+from .kit import KEY, Work, assert_mirrored, complete, rows, until
 
 GRID = Grid(datasets=("toy",), systems={"lstm-vae": (1,)}, settings=("standard",), seeds=4, changes=())
 
@@ -36,28 +36,6 @@ def write(study: Path, plan: Plan, place: int, epochs: int) -> None:
     folder.write_metrics(rows(epochs))
 
 
-def test_it_tells_what_runs_and_once_what_has_ended(tmp_path: Path) -> None:
-    plan, (a, b, c, d) = planned(tmp_path / "study")
-    write(tmp_path / "study", plan, 3, 1)
-    plan, _ = planned(tmp_path / "study")
-    board = Board.of(plan, plan.runs)
-    news = _news(plan, board)
-    assert next(news) == {"running": [], "over": [d]}  # it was begun by an earlier launch
-    board.start(a)
-    board.start(b)
-    board.hold(c)
-    assert next(news) == {"running": sorted([a, b]), "over": []}
-    board.report(a, {"phase": "failed", "failure": {}})
-    board.lose(b)
-    assert next(news) == {"running": [], "over": [a, b]}
-    assert next(news) == {"running": [], "over": []}
-    board.start(b)
-    board.failed_in_other(c, {})
-    assert next(news) == {"running": [b], "over": [c]}
-    board.report(b, {"phase": "stopped"})
-    assert next(news) == {"running": [], "over": [b]}
-
-
 @pytest.fixture
 def user(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This process is that of a user of ``server``."""
@@ -69,28 +47,24 @@ def user(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_launch_is_mirrored_while_it_goes_on(
-    server: Server, user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, user: Path, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     study = tmp_path / "study"
     plan, names = planned(study)
     lines: list[str] = []
-    with mirrored("online", str(study), "mine", None, lines.append) as mirror:
+    with mirrored("online", str(study), "mine", None, lines.append):
         # What the launch starts from here on has no use for the key.
         assert "WANDB_API_KEY" not in os.environ
-        board = Board.of(plan, plan.runs)
-        mirror(plan, board)
-        for place, name in enumerate(names[:2]):
+        folder, stopped = (Study(str(study)).run(name) for name in names[:2])
+        work.begin(folder, stopped)
+        for place in range(2):
             write(study, plan, place, 2)
-            board.start(name)
-        folder = Study(str(study)).run(names[0])
         until(lambda: len(server.runs) == 2)
         complete(folder)
-        done = {"phase": "done", "train_seconds": 1.0, "evaluate_seconds": 1.0}
-        board.report(names[0], {**done, "metrics": None})
-        board.report(names[1], {"phase": "stopped"})
+        work.end(folder, stopped)
     assert os.environ["WANDB_API_KEY"] == KEY
-    assert lines == [f"W&B has 2 runs: {server.url}/reader/mine"]
+    assert lines == [f"W&B has 2 runs at {server.url}/reader/mine"]
     assert_mirrored(server, folder)
     assert sorted(run.states[-1] for run in server.runs.values()) == ["finished", "preempted"]
 
@@ -99,11 +73,11 @@ def test_a_mirror_that_dies_harms_nothing(
     server: Server, user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    plan, _ = planned(tmp_path / "study")
     lines: list[str] = []
-    with mirrored("online", str(tmp_path / "study"), "mine", "me", lines.append) as mirror:
-        mirror(plan, Board.of(plan, plan.runs))
-        mirror.__self__._process.kill()  # type: ignore[attr-defined]
+    with mirrored("online", str(tmp_path / "study"), "mine", "me", lines.append):
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        (child,) = [pid for pid in children if b"--follow" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(int(child), signal.SIGKILL)
     (line,) = lines
     assert line == (
         "W&B lacks some runs (the mirror did not answer); nothing is lost, next: "

@@ -4,37 +4,43 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from lvae_core.run_folder.folder import RunFolder
 
 from ..wandb_server.server import Server
-from .kit import KEY, PROJECT, ROOT, Mirror, assert_mirrored, begin, complete, mirrored, rows, until
+from .kit import KEY, PROJECT, ROOT, Mirror, Work, assert_mirrored, begin, complete, mirrored, rows, until
 
 
-def follow(mirror: Mirror, server: Server, folder: RunFolder, epochs: int) -> None:
+def train_on(server: Server, folder: RunFolder, epochs: int) -> None:
     """Have the run train on to ``epochs`` and see the rows arrive."""
     folder.write_metrics(rows(epochs))
-    mirror.tell(running=[folder.name], over=[])
     identity = folder.read_config()[1]  # type: ignore[index]
     until(lambda: identity in server.runs and len(server.runs[identity].history) >= epochs)
 
 
 def test_a_run_is_followed_row_by_row_and_ends_with_its_estimates(
-    server: Server, start: Callable[..., Mirror], tmp_path: Path, home: Path
+    server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path, home: Path
 ) -> None:
     folder = begin(tmp_path / "study")
+    work.begin(folder)
     mirror = start()
-    assert mirror.ready == {"ready": True}
+    assert mirror.ready
     for epochs in (1, 3):
-        follow(mirror, server, folder, epochs)
+        train_on(server, folder, epochs)
         run = mirrored(server, folder)
         assert run.rows() == folder.read_metrics()
         assert run.states == ["running"]
     result = complete(folder)
-    tally = mirror.end((folder.name,))
-    assert (tally["sent"], tally["left"]) == (1, 0)
+    work.end(folder)
+    until(lambda: run.states[-1] == "finished")
+    ended = mirror.end()
+    assert (ended.sent, ended.left) == (1, 0)
+    assert f"{tmp_path / 'study'}: runs sent: 0, under way: 1, to send: 0" in ended.err.splitlines()
     assert_mirrored(server, folder)
 
     assert run.states == ["running", "finished"]
@@ -60,44 +66,44 @@ def test_a_run_is_followed_row_by_row_and_ends_with_its_estimates(
 
 
 def test_a_killed_mirror_goes_on_where_the_server_is(
-    server: Server, start: Callable[..., Mirror], tmp_path: Path
+    server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
 ) -> None:
     folder = begin(tmp_path / "study")
+    work.begin(folder)
     first = start()
-    follow(first, server, folder, 3)
+    train_on(server, folder, 3)
     first.kill()
     # The run lost its last epoch and another mirror sees it train that one again.
     folder.write_metrics(rows(2))
     second = start()
-    second.tell(running=[folder.name], over=[])
     until(lambda: server.requests.count("RunResumeStatus") == 2)
-    follow(second, server, folder, 4)
+    train_on(server, folder, 4)
     complete(folder)
-    assert second.end((folder.name,))["left"] == 0
+    assert second.end().left == 0
     assert_mirrored(server, folder)
 
 
 def test_a_run_that_failed_goes_on_in_the_same_wandb_run(
-    server: Server, start: Callable[..., Mirror], tmp_path: Path
+    server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
 ) -> None:
     folder = begin(tmp_path / "study", epochs=2)
     folder.write_failure("diverged", "the loss is not finite in epoch 3", "Traceback")
     stopped = begin(tmp_path / "study", seed=1, epochs=1)
     first = start()
-    assert first.end((folder.name, stopped.name))["sent"] == 2
+    assert first.end().sent == 2
     run = mirrored(server, folder)
     assert run.states == ["running", "failed"]
     assert run.summary["failure/class"] == "diverged"
     assert run.summary["failure/message"] == "the loss is not finite in epoch 3"
     assert mirrored(server, stopped).states == ["running", "preempted"]
 
+    work.begin(folder, stopped)
     second = start()
-    second.tell(running=[folder.name, stopped.name], over=[])
     until(lambda: run.states[-1] == "running" and mirrored(server, stopped).states[-1] == "running")
     for name in (folder, stopped):
         name.write_metrics(rows(3, seed=0 if name is folder else 1))
         complete(name)
-    assert second.end((folder.name, stopped.name))["sent"] == 2
+    assert second.end().sent == 2
     for name in (folder, stopped):
         assert_mirrored(server, name)
     assert run.states == ["running", "failed", "running", "finished"]
@@ -105,23 +111,67 @@ def test_a_run_that_failed_goes_on_in_the_same_wandb_run(
 
 
 def test_rows_that_come_out_otherwise_are_kept_as_they_were_and_told(
-    server: Server, start: Callable[..., Mirror], tmp_path: Path
+    server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
 ) -> None:
     folder = begin(tmp_path / "study")
+    work.begin(folder)
     mirror = start()
-    follow(mirror, server, folder, 2)
+    train_on(server, folder, 2)
     folder.write_metrics(rows(3, seed=5))
     complete(folder)
-    assert mirror.end((folder.name,))["disagreeing"] == 1
+    assert "W&B: 1 run trained again from a checkpoint with other numbers" in mirror.end().out
     assert mirrored(server, folder).rows() == [*rows(2), rows(3, seed=5)[2]]
 
 
 def test_without_a_key_it_says_so_in_one_line(start: Callable[..., Mirror]) -> None:
-    error = start(key=None).ready["error"]
-    assert error.startswith("--wandb online: no API key for http://127.0.0.1")
-    assert "\n" not in error
+    mirror = start(key=None)
+    assert not mirror.ready
+    out, err, status = mirror.end()
+    assert err.startswith("error: no API key for http://127.0.0.1")
+    assert (out, err.count("\n"), status) == ("", 1, 2)
 
 
 def test_a_key_in_netrc_is_enough(server: Server, start: Callable[..., Mirror], home: Path) -> None:
     (home / "netrc").write_text(f"machine 127.0.0.1:{server.port}\nlogin user\npassword {KEY}\n")
-    assert start(key=None).ready == {"ready": True}
+    assert start(key=None).ready
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_after_a_last_push(
+    server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = begin(tmp_path / "study", epochs=1)
+    work.begin(folder)  # by a sweep that goes on
+    mirror = start()
+    train_on(server, folder, 2)
+    folder.write_metrics(rows(3))
+    mirror.process.send_signal(number)
+    assert mirror.process.wait(60) == 0
+    assert_mirrored(server, folder)
+    assert mirrored(server, folder).states == ["running", "preempted"]
+
+
+def test_of_two_mirrors_of_a_study_one_sends(
+    server: Server, start: Callable[..., Mirror], tmp_path: Path
+) -> None:
+    folder = begin(tmp_path / "study", epochs=2)
+    complete(folder)
+    first = start()
+    until(lambda: bool(server.runs) and mirrored(server, folder).states[-1] == "finished")
+    before = len(server.requests)
+    late = begin(tmp_path / "study", seed=1, epochs=1)
+    second = start()
+    until(lambda: mirrored_states(server, late) == ["running", "preempted"])
+    ended = second.end()
+    assert re.match(r"W&B lacks some runs \(process \d+ on .* is sending them\)", ended.out), ended
+    assert server.requests[before:].count("RunResumeStatus") == 1
+    # When the first one is gone, another one takes its place.
+    first.kill()
+    last = begin(tmp_path / "study", seed=2, epochs=1)
+    assert start().end().sent == 3
+    assert_mirrored(server, last)
+
+
+def mirrored_states(server: Server, folder: RunFolder) -> list[str]:
+    identity = folder.read_config()[1]  # type: ignore[index]
+    return server.runs[identity].states if identity in server.runs else []

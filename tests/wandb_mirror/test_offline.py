@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..wandb_server.server import Server
-from .kit import Mirror, assert_mirrored, begin, complete, environment, mirrored, rows
+from .kit import Mirror, Work, assert_mirrored, begin, complete, environment, mirrored, rows
 
 
 def sync(server: Server, home: Path) -> str:
@@ -30,19 +30,18 @@ def directories(home: Path) -> list[Path]:
 
 
 def test_directories_of_an_interrupted_and_resumed_study_make_whole_runs(
-    server: Server, start: Callable[..., Mirror], home: Path, tmp_path: Path
+    server: Server, start: Callable[..., Mirror], work: Work, home: Path, tmp_path: Path
 ) -> None:
     study = tmp_path / "study"
     folder, failing, done = (begin(study, seed, epochs=2) for seed in range(3))
     failing.write_failure("code", "ValueError: no", "Traceback")
     complete(done)
-    names = (folder.name, failing.name, done.name)
+    work.begin(folder)
     with server.down():  # offline means that nothing is asked of the network
         first = start("offline", key=None)
-        assert first.ready == {"ready": True}
-        first.tell(running=[folder.name], over=[failing.name])
-        tally = first.end(names)
-        assert (tally["sent"], tally["left"]) == (3, 0)
+        assert first.ready
+        ended = first.end()
+        assert (ended.sent, ended.left) == (3, 0)
         assert len(directories(home)) == 3
         assert all(path.name.startswith("offline-run-") for path in directories(home))
 
@@ -51,13 +50,14 @@ def test_directories_of_an_interrupted_and_resumed_study_make_whole_runs(
         folder.write_metrics(rows(4))
         complete(folder)
         second = start("offline", key=None)
-        assert second.end(names)["sent"] == 3
+        work.end(folder)
+        assert second.end().sent == 3
         assert len(directories(home)) == 4
         time.sleep(1.1)
         failing.write_metrics(rows(3, seed=1))
         complete(failing)
         third = start("offline", key=None)
-        assert third.end(names)["sent"] == 3
+        assert third.end().sent == 3
         assert len(directories(home)) == 5
 
     assert "Syncing 5 run(s)" in sync(server, home)
@@ -79,14 +79,12 @@ def test_a_mirror_killed_while_it_writes_leaves_whole_directories_and_nothing_tw
     folders = [begin(tmp_path / "study", seed, epochs=2) for seed in range(30)]
     for folder in folders:
         complete(folder)
-    names = [folder.name for folder in folders]
     for directories_first in (1, 8, 15):
         mirror = start("offline", key=None)
-        mirror.tell(running=[], over=names)
         while len(list((home / "wandb").glob("offline-run-*"))) < directories_first:
             time.sleep(0.005)
         mirror.kill()
-    assert start("offline", key=None).end(tuple(names))["sent"] == 30
+    assert start("offline", key=None).end().sent == 30
     assert len(directories(home)) == 30
     sync(server, home)
     for folder in folders:

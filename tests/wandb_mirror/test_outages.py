@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lvae_core.run_folder.claims import acquire
+from sweeps.wandb_mirror.follow import POLL_SECONDS
 from sweeps.wandb_push import main
 
 from ..wandb_server.server import Server
@@ -20,6 +22,7 @@ from .kit import (
     PROJECT,
     ROOT,
     Mirror,
+    Work,
     assert_mirrored,
     begin,
     complete,
@@ -47,21 +50,26 @@ def push(server: Server, home: Path) -> Push:
 
 
 def test_what_an_unreachable_server_missed_is_pushed_once(
-    server: Server, start: Callable[..., Mirror], push: Push, tmp_path: Path
+    server: Server, start: Callable[..., Mirror], push: Push, work: Work, tmp_path: Path
 ) -> None:
     study = tmp_path / "study"
-    folder, partial, under_way = (begin(study, seed, epochs=2) for seed in range(3))
+    folder, partial = (begin(study, seed, epochs=2) for seed in range(2))
+    work.begin(folder)
     with server.down():
         mirror = start()
-        mirror.tell(running=[folder.name], over=[])
         complete(folder)
-        tally = mirror.end((folder.name, partial.name))
-        assert (tally["sent"], tally["left"]) == (0, 2)
-        assert tally["trouble"] == "W&B cannot be reached"
+        work.end(folder)
+        ended = mirror.end()
+        assert (ended.sent, ended.left) == (0, 2)
+        assert ended.out == (
+            "W&B lacks 2 runs (W&B cannot be reached); nothing is lost, next: "
+            f"python sweeps/wandb_push.py {study} --project {PROJECT}\n"
+        )
         down = push(str(study))
         assert (down.returncode, down.stdout) == (2, "")
         assert down.stderr.startswith("error: W&B cannot be reached")
     assert server.runs == {}
+    under_way = begin(study, 2, epochs=2)
     with acquire(under_way, "another launch"):
         done = push(str(study))
     assert done.returncode == 0, done.stderr
@@ -93,42 +101,41 @@ def test_what_an_unreachable_server_missed_is_pushed_once(
 
 @pytest.mark.parametrize("how", ["down", pytest.param("broken", marks=pytest.mark.slow)])
 def test_a_server_that_goes_and_comes_back_misses_nothing(
-    server: Server, start: Callable[..., Mirror], tmp_path: Path, how: str
+    server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path, how: str
 ) -> None:
     study = tmp_path / "study"
     folder, later = begin(study, epochs=1), begin(study, seed=1, epochs=2)
-    complete(later)
+    work.begin(folder, later)
     mirror = start()
-    mirror.tell(running=[folder.name], over=[])
     until(lambda: bool(server.runs) and len(mirrored(server, folder).history) == 1)
     with server.down() if how == "down" else server.failing():
         folder.write_metrics(rows(2))
-        mirror.tell(running=[folder.name], over=[])
-        mirror.tell(running=[folder.name], over=[later.name])
+        time.sleep(POLL_SECONDS + 1)
+        complete(later)
+        work.end(later)
         folder.write_metrics(rows(3))
-        mirror.tell(running=[folder.name], over=[])
+        time.sleep(POLL_SECONDS + 1)
     complete(folder)
-    assert mirror.end((folder.name, later.name))["left"] == 0
+    assert mirror.end().left == 0
     for name in (folder, later):
         assert_mirrored(server, name)
 
 
 @pytest.mark.slow
 def test_the_death_of_the_librarys_own_process_is_survived(
-    server: Server, start: Callable[..., Mirror], tmp_path: Path
+    server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
 ) -> None:
     folder = begin(tmp_path / "study", epochs=1)
+    work.begin(folder)
     mirror = start()
-    mirror.tell(running=[folder.name], over=[])
     until(lambda: bool(server.runs) and len(mirrored(server, folder).history) == 1)
     children = Path(f"/proc/{mirror.process.pid}/task/{mirror.process.pid}/children").read_text().split()
     (core,) = [int(pid) for pid in children if b"wandb-core" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(core, signal.SIGKILL)
     folder.write_metrics(rows(3))
-    mirror.tell(running=[folder.name], over=[])
     until(lambda: len(mirrored(server, folder).history) == 3)
     complete(folder)
-    assert mirror.end((folder.name,))["left"] == 0
+    assert mirror.end().left == 0
     assert_mirrored(server, folder)
 
 
@@ -142,10 +149,10 @@ def test_what_the_server_refuses_counts_as_not_sent(
     present = refused.read_config()
     assert present is not None
     server.refuse = present[1]
-    tally = start().end((refused.name, other.name))
-    assert (tally["sent"], tally["left"]) == (1, 1)  # it holds up nothing else
+    ended = start().end()
+    assert (ended.sent, ended.left) == (1, 1)  # it holds up nothing else
     assert_mirrored(server, other)
-    assert "does not have all" in tally["trouble"]
+    assert "does not have all" in ended.out
     assert {"file_stream"} == {line.split("/")[-1].split()[0] for line in server.unknown}
     server.refuse = ""
     server.unknown.clear()
@@ -164,4 +171,4 @@ def test_the_push_says_in_one_line_what_it_cannot_use(
         assert (out, err.count("\n"), err.startswith(line)) == ("", 1, True)
     told = push(begin(tmp_path / "study").store.url, key=None)
     assert (told.returncode, told.stdout, told.stderr.count("\n")) == (2, "", 1)
-    assert told.stderr.startswith("error: wandb_push.py: no API key for http://127.0.0.1")
+    assert told.stderr.startswith("error: no API key for http://127.0.0.1")

@@ -57,7 +57,7 @@ def test_a_sweep_and_what_it_leaves_behind(server: Server, home: Path) -> None:
     process = sweep(server, home, "--seeds", "2", "--max-epochs", "3", "--wandb", "online")
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    assert f"W&B has 2 runs: {server.url}/reader/lvae" in out
+    assert f"W&B has 2 runs at {server.url}/reader/lvae" in out
     assert len(folders(home)) == len(server.runs) == 2
     for folder in folders(home):
         assert_mirrored(server, folder)
@@ -84,7 +84,7 @@ def test_an_interrupted_sweep_goes_on_in_the_same_wandb_runs(
     partial = {identity: len(run.history) for identity, run in server.runs.items()}
     # A slow machine may not send everything in the time that a sweep waits; then it says so.
     ended = {run.states[-1] for run in server.runs.values()} <= {"preempted", "finished"}
-    assert ended or "W&B lacks some runs" in out, out
+    assert ended or "W&B lacks" in out, out
 
     process = sweep(server, home, *long)
     _, err = process.communicate(timeout=240)
@@ -102,7 +102,7 @@ def test_an_unreachable_server_changes_no_number_and_no_status(server: Server, h
         process = sweep(server, home, *arguments, "--wandb", "online")
         out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    assert "W&B lacks some runs (W&B cannot be reached); nothing is lost" in out
+    assert "W&B lacks 1 run (W&B cannot be reached); nothing is lost" in out
     (folder,) = folders(home)
     metrics = folder.read_metrics()
     alone = sweep(server, home, *arguments, "--storage", "alone")
