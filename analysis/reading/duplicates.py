@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -19,40 +18,40 @@ _NUMBERS = (*(name for estimate in ESTIMATES for name in (estimate, f"{estimate}
 
 
 def one_copy_of_each(frame: pd.DataFrame) -> pd.DataFrame:
-    """Keep one row per run, the same one whatever the order of the studies.
+    """Keep one row per run; the order of the studies does not matter.
 
     Raises:
-        InputError: two copies of a finished run have different numbers. Which of them is right cannot be
-        told
-            from the files, and averaging them would count one seed twice.
+        InputError: two copies of a finished run differ in a number. The files do not say which is right,
+            and averaging both would count one seed twice.
     """
     if not frame["run"].duplicated().any():
         return frame
-    # Where a copy lies decides only between copies of the same status.
+    # The place of a copy decides only between copies of the same status.
     rank = pd.DataFrame({"status": frame["status"].map(_PREFERENCE), **frame[["study", "folder"]]})
     ranked = frame.loc[rank.sort_values(["status", "study", "folder"], kind="stable").index]
     is_copy = ranked["run"].duplicated()
     kept, copies = ranked[~is_copy], ranked[is_copy]
-    first = kept.set_index("run")
-    for _, copy in copies[copies["status"] == "done"].iterrows():
-        for difference in _differences(first.loc[copy["run"]], copy):
-            raise InputError(f"{copy['run']}: {difference}; leave one of the two out")
+    copies = copies[copies["status"] == "done"].set_index("run")
+    _refuse_differences(kept.set_index("run").loc[copies.index], copies)
     return kept.sort_index()
 
 
-def _differences(kept: pd.Series, copy: pd.Series) -> Iterator[str]:
-    for name in _NUMBERS:
-        if not _equal(kept[name], copy[name]):
-            yield (
-                f"{name} is {_text(kept[name])} in {_place(kept)}, "
-                f"but {_text(copy[name])} in {_place(copy)}"
-            )
-    if not _equal(kept["metrics_sha256"], copy["metrics_sha256"]):
-        yield f"the learning curves in {_place(kept)} and {_place(copy)} differ"
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return bool(a == b) if pd.notna(a) and pd.notna(b) else bool(pd.isna(a) and pd.isna(b))
+def _refuse_differences(kept: pd.DataFrame, copies: pd.DataFrame) -> None:
+    """Raise InputError for the first number that differs between the rows of ``kept`` and ``copies``."""
+    for name in (*_NUMBERS, "metrics_sha256"):
+        a, b = kept[name], copies[name]
+        # Positions, not labels: several copies of one run have the same label.
+        equal = (a.array == b.array).fillna(False) | (a.isna() & b.isna()).array
+        if equal.all():
+            continue
+        row = int((~equal).argmax())
+        (value, place), (other, other_place) = (
+            (frame[name].iloc[row], _place(frame.iloc[row])) for frame in (kept, copies)
+        )
+        difference = f"{name} is {_text(value)} in {place}, but {_text(other)} in {other_place}"
+        if name == "metrics_sha256":
+            difference = f"the learning curves in {place} and {other_place} differ"
+        raise InputError(f"{kept.index[row]}: {difference}; leave one of the two out")
 
 
 def _text(value: Any) -> str:

@@ -49,7 +49,7 @@ def table2(cells: Sequence[Cell], dataset: str) -> Table:
     settings = [setting for setting in SETTINGS if facts or setting in present]
     number = facts[0].table if facts else "2"
     return _compare(
-        f"Table {number}. {dataset_title(dataset)}: NLL (KL) in nats a sentence, and PPL",
+        f"Table {number}. {dataset_title(dataset)}: NLL (KL) in nats per sentence, and PPL",
         number,
         [_Block(setting, dataset, setting) for setting in settings],
         ("nll", "kl", "ppl"),

@@ -1,4 +1,4 @@
-"""Real run folders, written through the same code that a run writes them with."""
+"""Real run folders, written by the code that writes them in training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def write_run(tmp_path: Path) -> WriteRun:
 
 
 def run_writer(place: Path) -> WriteRun:
-    """Writes run folders of studies under ``place``; ``estimates`` is name -> value or (value, stderr)."""
+    """Make a function that writes run folders under ``place``.
+
+    Its ``estimates`` are name -> value or (value, stderr).
+    """
 
     def write(
         system: str = "lstm-vae",
@@ -92,7 +95,7 @@ def run_writer(place: Path) -> WriteRun:
 
 
 HOSTILE = '</script><img src=x onerror="alert(1)"> & "quoted"'
-"""What a run folder may hold, and no page may run."""
+"""Text that a run folder may hold and that no page may execute."""
 
 
 @pytest.fixture
@@ -102,7 +105,7 @@ def small_grid(tmp_path: Path) -> Callable[..., None]:
 
 
 def grid_writer(place: Path) -> Callable[..., None]:
-    """Writes studies of PTB: three systems, both settings, three seeds, curves, one failed run."""
+    """Make a function that writes a PTB study: three systems, two settings, three seeds, one failed run."""
     write_run = run_writer(place)
 
     def write(study: str = "study", shift: float = 0.0, **fields: Any) -> None:
@@ -140,7 +143,7 @@ def grid_writer(place: Path) -> Callable[..., None]:
 
 
 def _curve(nll: float, kl: float, *, latent: bool) -> list[dict[str, Any]]:
-    """Twelve epochs whose learning rate is lower from the eleventh on."""
+    """Twelve epochs, with a lower learning rate from the eleventh on."""
     rows = []
     for epoch in range(1, 13):
         row = {"epoch": epoch, "step": 10 * epoch, "learning_rate": 1.0 if epoch < 11 else 0.5}

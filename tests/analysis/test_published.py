@@ -16,7 +16,7 @@ def printed(table: str, source: str, dataset: str, system: str, L: int, setting:
     }
 
 
-def test_there_are_the_118_facts_of_three_tables() -> None:
+def test_there_are_118_facts_of_three_tables() -> None:
     by_table = {table: sum(fact.table == table for fact in load()) for table in ("2a", "2b", "3")}
     assert by_table == {"2a": 60, "2b": 44, "3": 14}
     assert len(load()) == 118
@@ -46,7 +46,7 @@ def test_numbers_are_those_of_the_paper() -> None:
     assert printed("3", "he2019", "yahoo", "lstm-vae-ain+anneal", 1, "standard")["nll_iw"].mean == 326.7
 
 
-def test_find_gives_what_kruengkrai_reports_and_nothing_else() -> None:
+def test_find_returns_only_what_kruengkrai_reports() -> None:
     fact = find("3", "ptb", "lstm-vae-avg", 5, "standard", "nll_iw")
     assert fact
     assert (fact.mean, fact.std) == (95.1, 0.8)
@@ -60,7 +60,7 @@ def test_names_are_printed_as_in_the_paper() -> None:
     assert display_name("my-own") == "my-own"
 
 
-def test_token_counts_turn_each_published_nll_into_its_ppl() -> None:
+def test_token_counts_convert_each_published_nll_into_its_ppl() -> None:
     pairs = 0
     for nll in load():
         ppl = find("2", nll.dataset, nll.system, nll.num_samples, nll.setting, "ppl")

@@ -1,4 +1,4 @@
-"""The command line as a user runs it: in a process of its own."""
+"""The command line, in a child process."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def test_studies_under_runs_become_a_report(tmp_path: Path, write_run: WriteRun)
     assert lines[-2:] == ["Report: summary/report.md", "Web page: summary/report.html"]
     assert (tmp_path / "summary" / "report.md").is_file()
     page = (tmp_path / "summary" / "report.html").read_text()
-    # Nothing was trained: there is nobody to speak, and the page says so.
+    # Nothing was trained, so there is no checkpoint to generate sentences from.
     assert "none: there is no checkpoint beside its result" in page
     assert (tmp_path / "summary" / "figures" / "ptb-bounds.svg").is_file()
     assert "PTB, curves-standard: nothing to draw yet" in page
@@ -39,7 +39,7 @@ def test_studies_under_runs_become_a_report(tmp_path: Path, write_run: WriteRun)
     assert "not a bound" in done.stdout
 
 
-def test_given_studies_and_folder_are_used_alone(tmp_path: Path, write_run: WriteRun) -> None:
+def test_only_the_given_study_and_folder_are_used(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", study="runs/a")
     write_run("lstm-vae", study="mine/b")
     done = summarize(tmp_path, "mine/b", "--out", "tables", "--no-figures")
@@ -91,7 +91,7 @@ def test_an_unknown_option_has_status_2(tmp_path: Path) -> None:
     assert summarize(tmp_path, "--colour", "red").returncode == 2
 
 
-def test_a_terminal_without_the_signs_gets_the_table_all_the_same(
+def test_a_terminal_without_the_special_characters_still_gets_the_table(
     tmp_path: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
@@ -109,7 +109,7 @@ def test_no_module_of_the_package_loads_torch() -> None:
     assert loaded_by(modules, "torch", "ray") == []
 
 
-def test_the_command_starts_without_what_draws() -> None:
+def test_the_command_starts_without_loading_what_draws() -> None:
     assert loaded_by(["analysis.summarize"], "matplotlib", "jinja2", "torch", "ray") == []
 
 
@@ -120,13 +120,13 @@ def loaded_by(modules: list[str], *unwanted: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_figures_of_an_earlier_summary_go_and_files_of_the_user_stay(tmp_path: Path) -> None:
+def test_figures_of_an_earlier_summary_are_removed_but_the_users_files_stay(tmp_path: Path) -> None:
     out = str(tmp_path / "summary")
     figures = tmp_path / "summary" / "figures"
     files = {"figures/a.svg": "old", "figures/b.svg": "old", "figures/c.svg": "old"}
     write_files(files, out)
     remove_stale(list(files), out, "figures/.report.json")
-    (figures / "b.svg").write_text("the user's own by now")
+    (figures / "b.svg").write_text("changed by the user")
     (figures / "d.svg").write_text("the user's")
     write_files({"figures/c.svg": "new"}, out)
     remove_stale(["figures/c.svg"], out, "figures/.report.json")

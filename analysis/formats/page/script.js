@@ -1,14 +1,14 @@
 "use strict";
 (() => {
   const box = document.getElementById("tip");
-  let told = null;
+  let shown = null;
 
-  function tell(target) {
-    if (told) { told.classList.remove("told"); told.removeAttribute("aria-describedby"); }
-    told = target;
+  function showTip(target) {
+    if (shown) { shown.classList.remove("shown"); shown.removeAttribute("aria-describedby"); }
+    shown = target;
     box.hidden = !target;
     if (!target) return;
-    target.classList.add("told");
+    target.classList.add("shown");
     target.setAttribute("aria-describedby", "tip");
     box.textContent = target.dataset.tip;
     const at = target.getBoundingClientRect(), width = document.documentElement.clientWidth;
@@ -19,10 +19,10 @@
   }
 
   const tipOf = (event) => event.target.closest ? event.target.closest("[data-tip]") : null;
-  document.addEventListener("pointerover", (event) => { if (event.pointerType !== "touch") tell(tipOf(event)); });
-  document.addEventListener("focusin", (event) => tell(tipOf(event)));
-  document.addEventListener("click", (event) => { if (!event.target.closest("thead")) tell(tipOf(event)); });
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") tell(null); });
+  document.addEventListener("pointerover", (event) => { if (event.pointerType !== "touch") showTip(tipOf(event)); });
+  document.addEventListener("focusin", (event) => showTip(tipOf(event)));
+  document.addEventListener("click", (event) => { if (!event.target.closest("thead")) showTip(tipOf(event)); });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") showTip(null); });
 
   function key(row, column) {
     if (column === 0) return row.cells[0].textContent.trim().toLowerCase();
@@ -40,13 +40,13 @@
     heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
       const before = head.getAttribute("aria-sort");
       for (const other of heads) other.removeAttribute("aria-sort");
-      const way = before === null ? "ascending" : before === "ascending" ? "descending" : null;
-      table.classList.toggle("sorted", way !== null);
-      if (way === null) { body.append(...first); return; }
-      head.setAttribute("aria-sort", way);
-      const sign = way === "ascending" ? 1 : -1;
+      const direction = before === null ? "ascending" : before === "ascending" ? "descending" : null;
+      table.classList.toggle("sorted", direction !== null);
+      if (direction === null) { body.append(...first); return; }
+      head.setAttribute("aria-sort", direction);
+      const sign = direction === "ascending" ? 1 : -1;
       const keyed = first.map((row) => [key(row, column), row]);
-      // What has no number stays last, whichever way.
+      // Rows without a number stay last in both directions.
       keyed.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null) : sign * compare(a, b));
       body.append(...keyed.map(([, row]) => row));
     }));

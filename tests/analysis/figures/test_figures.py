@@ -1,4 +1,4 @@
-"""Figures hold what they were given: every seed, the intervals, the published values, and nothing else."""
+"""Figures draw every seed, the intervals and the published values that they are given."""
 
 import ast
 import sys
@@ -39,11 +39,6 @@ def cells(study: Path) -> list[Cell]:
     return average_cells(collect([open_source(str(study))]).frame)
 
 
-def of(cells: list[Cell], system: str, L: int, setting: str = "standard") -> Cell:
-    (cell,) = [c for c in cells if (c.system, c.num_samples, c.setting) == (system, L, setting)]
-    return cell
-
-
 def drawn(module, *arguments) -> Figure:
     with style.style():
         figure = module.draw(*arguments)
@@ -53,7 +48,7 @@ def drawn(module, *arguments) -> Figure:
 
 
 def values(ax: Axes, axis: int) -> list[float]:
-    """The x or y of every mark that stands for itself: dots, markers, ends of bars."""
+    """The x or y of every dot, marker and end of a bar."""
     return [float(v) for line in ax.get_lines() for v in np.atleast_1d(line.get_data()[axis])]
 
 
@@ -61,7 +56,7 @@ def values(ax: Axes, axis: int) -> list[float]:
     ("kind", "estimate", "axis"),
     [("ppl", "ppl", 1), ("nll", "nll", 0), ("bounds", "nll", 1), ("kl", "nll", 1), ("latent", "mi", 0)],
 )
-def test_every_seed_and_both_ends_of_every_interval_are_there(
+def test_every_seed_and_both_ends_of_every_interval_are_drawn(
     cells: list[Cell], kind: str, estimate: str, axis: int
 ) -> None:
     panels = dict(zip(("standard", "inputless"), drawn(OF_CELLS[kind], cells, "ptb").axes, strict=False))
@@ -89,17 +84,17 @@ def test_published_means_are_lines(cells: list[Cell]) -> None:
     assert {99.4, 107.5, 98.8, 97.7, 84.6, 73.8} <= heights
 
 
-def test_the_gap_between_the_two_ways_to_count_is_named(cells: list[Cell]) -> None:
+def test_the_gap_between_the_two_conventions_is_labelled(cells: list[Cell]) -> None:
     texts = {text.get_text() for ax in drawn(bounds, cells, "ptb").axes for text in ax.texts}
     # Four more samples at a mean KL of 7.25 nats each.
     assert "29.0 nats apart" in texts
 
 
-def test_without_averaged_states_there_are_no_two_ways_to_count(cells: list[Cell]) -> None:
+def test_without_averaged_states_there_is_no_figure_of_conventions(cells: list[Cell]) -> None:
     assert bounds.draw([c for c in cells if c.averaging != "hidden"], "ptb") is None
 
 
-def test_learning_curves_mark_the_end_of_annealing_and_the_drop_of_the_rate(
+def test_learning_curves_mark_the_end_of_annealing_and_drops_of_the_learning_rate(
     study: Path, cells: list[Cell]
 ) -> None:
     sources = [open_source(str(study))]
@@ -128,7 +123,9 @@ def test_two_studies_differ_seed_by_seed(cells: list[Cell], tmp_path: Path, smal
     assert sum(abs(value + 0.5) < 1e-9 for value in found) >= 3 * 4
 
 
-def test_nothing_to_draw_is_left_out_and_said(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_figure_with_nothing_to_draw_is_left_out_with_a_reason(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     write_run("lstm-lm", status="unfinished")
     cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
     pictures = draw_all(cells, ["ptb"], {}, {})
@@ -137,7 +134,9 @@ def test_nothing_to_draw_is_left_out_and_said(tmp_path: Path, write_run: WriteRu
     assert "PTB, bounds: nothing to draw yet" in pictures.left_out
 
 
-def test_of_many_variants_the_best_are_drawn_and_said_to_be_so(tmp_path: Path, write_run: WriteRun) -> None:
+def test_the_best_of_many_variants_are_drawn_and_the_caption_says_so(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     for k in range(40):
         write_run(
             "lstm-lm", dataset="toy", learning_rate=1.0 + k, estimates={"nll": 100.0 - k, "ppl": 90.0}
@@ -153,7 +152,9 @@ def test_of_many_variants_the_best_are_drawn_and_said_to_be_so(tmp_path: Path, w
     assert len(best) == 12
 
 
-def test_more_cells_than_can_be_shown_are_left_out_and_said(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_figure_with_too_many_cells_is_left_out_with_a_reason(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     for L in range(1, 41):
         write_run("lstm-vae", L, dataset="toy")
     cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
@@ -176,7 +177,7 @@ def test_the_same_figure_is_the_same_file(cells: list[Cell]) -> None:
 
 
 def test_figures_compute_no_statistics() -> None:
-    """A mean or an interval comes with what is drawn; no module that could make one is imported."""
+    """No module that could compute a mean or an interval is imported."""
     allowed = {
         "analysis.stats.cells",
         "analysis.published",
@@ -201,7 +202,7 @@ def test_figures_compute_no_statistics() -> None:
     ("seconds", "unit", "shown"),
     [(12.0, "seconds", 12.0), (600.0, "minutes", 10.0), (36000.0, "hours", 10.0)],
 )
-def test_cost_is_told_in_a_unit_that_reads_well(
+def test_cost_has_a_unit_that_suits_its_size(
     tmp_path: Path, seconds: float, unit: str, shown: float
 ) -> None:
     for seed in range(3):
@@ -209,7 +210,7 @@ def test_cost_is_told_in_a_unit_that_reads_well(
         run_writer(tmp_path)(seed=seed, result=times)
     ax = drawn(cost, average_cells(collect([open_source(str(tmp_path / "study"))]).frame), "ptb").axes[0]
     assert ax.get_xlabel() == f"device-{unit} per run"
-    # The mark of the mean lies where the axis says so many of the unit.
+    # The axis, read at the mark of the mean, gives the expected number of the unit.
     ticks = {
         float(label.get_text()): x for label, x in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True)
     }
@@ -219,7 +220,7 @@ def test_cost_is_told_in_a_unit_that_reads_well(
 
 
 @pytest.mark.parametrize(("gap", "named"), [(0.02, False), (0.12, True)])
-def test_ways_to_count_are_named_apart_where_they_are(tmp_path: Path, gap: float, named: bool) -> None:
+def test_a_gap_is_labelled_only_if_it_is_visible(tmp_path: Path, gap: float, named: bool) -> None:
     for L, joint in ((1, 100.0), (5, 100.0 + gap)):
         for seed in range(3):
             values = {"nll_elbo": 100.0, "nll_joint": joint, "kl": gap / 4, "ppl_elbo": 90.0}

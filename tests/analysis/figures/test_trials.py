@@ -1,4 +1,4 @@
-"""The picture of a search holds its trials where they lie, and nothing else."""
+"""The figure of a search draws each trial at its value and perplexity."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw(points=POINTS, fields=FIELDS, recipe=None):
 
 
 def marks(ax: Axes) -> dict[tuple[float, float], str]:
-    """Where each mark stands -> what it is."""
+    """Position of each mark -> its kind."""
     found = {}
     for line in ax.get_lines():
         kinds = {"*": "star", "o": "dot", "^": "above", "x": "diverged"}
@@ -43,7 +43,7 @@ def marks(ax: Axes) -> dict[tuple[float, float], str]:
     return found
 
 
-def test_every_trial_stands_at_its_value_and_its_perplexity():
+def test_every_trial_is_drawn_at_its_value_and_perplexity():
     figure = draw()
     for ax, field in zip(figure.axes, FIELDS, strict=True):
         assert ax.get_xlabel() == field.name
@@ -58,7 +58,7 @@ def test_every_trial_stands_at_its_value_and_its_perplexity():
     assert [tick.get_text() for tick in sizes.get_xticklabels()] == ["16", "32", "64"]
 
 
-def test_what_lies_far_above_does_not_press_the_others_together():
+def test_outliers_do_not_compress_the_axis():
     figure = draw()
     low, high = figure.axes[0].get_ylim()
     assert low < 90
@@ -77,14 +77,14 @@ def test_what_lies_far_above_does_not_press_the_others_together():
     ]
 
 
-def test_the_recipe_is_a_line_where_it_has_a_place():
+def test_the_recipe_is_a_line_in_fields_that_can_show_its_value():
     rates, sizes = draw(recipe={"learning_rate": 1.0}).axes
     lines = [[line for line in ax.get_lines() if line.get_linestyle() == "--"] for ax in (rates, sizes)]
     assert [len(found) for found in lines] == [1, 0]
     assert list(lines[0][0].get_xdata()) == [1.0, 1.0]
 
 
-def test_there_may_be_one_trial_or_none():
+def test_one_trial_is_drawn_and_none_gives_no_figure():
     figure = draw(POINTS[:1], FIELDS[:1])
     low, high = figure.axes[0].get_ylim()
     assert low < 120 < high

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 _FLAGS = (
-    "--no-sandbox",  # the tests may run as root, and open files of their own alone
+    "--no-sandbox",  # the tests may run as root, and open only their own files
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
@@ -53,39 +53,41 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Opened:
-    """A page, with all that it said and asked for."""
+    """An open page, with its errors, messages and requests."""
 
     def __init__(self, browser: Browser, path: Path, **options) -> None:
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
-        self.complaints: list[str] = []
+        self.problems: list[str] = []
         self.page: Page = context.new_page()
-        self.page.on("console", lambda message: self.complaints.append(f"console: {message.text}"))
-        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
-        self.page.on("request", lambda request: self.complaints.append(f"request: {request.url}"))
+        self.page.on("console", lambda message: self.problems.append(f"console: {message.text}"))
+        self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
+        self.page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
+        self.page.on("request", lambda request: self.problems.append(f"request: {request.url}"))
         self.page.set_default_timeout(120_000)
         self.page.goto(path.as_uri())
-        # The file itself is the one thing that is asked for; the icon is data:, and no request.
-        assert self.complaints.pop(0) == f"request: {path.as_uri()}"
+        # The only request is for the file itself; the icon is a data: URL.
+        assert self.problems.pop(0) == f"request: {path.as_uri()}"
 
 
 def column(page: Page, name: int) -> list[str]:
-    """The texts of a column of the first table, of the rows that are shown."""
+    """The texts of a column of the first table, without hidden rows."""
     rows = page.locator("table.numbers").first.locator("tbody tr:visible")
     return [text.strip() for text in rows.locator(f"td:nth-child({name + 1})").all_inner_texts()]
 
 
-def test_it_opens_without_a_complaint_or_a_request_whatever_the_light(browser: Browser, path: Path) -> None:
+def test_it_opens_without_errors_or_requests_in_light_and_dark(browser: Browser, path: Path) -> None:
     grounds = {}
     for scheme in ("light", "dark"):
         opened = Opened(browser, path, color_scheme=scheme)
         grounds[scheme] = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert opened.page.screenshot(full_page=True).startswith(b"\x89PNG")
-        assert opened.complaints == []
+        assert opened.problems == []
     assert grounds == {"light": "rgb(254, 254, 254)", "dark": "rgb(22, 22, 24)"}
 
 
-def test_a_click_ranks_a_second_turns_and_a_third_restores(browser: Browser, path: Path) -> None:
+def test_clicking_a_heading_sorts_then_reverses_then_restores_the_order(
+    browser: Browser, path: Path
+) -> None:
     opened = Opened(browser, path)
     page = opened.page
     table = page.locator("table.numbers").first
@@ -102,14 +104,14 @@ def test_a_click_ranks_a_second_turns_and_a_third_restores(browser: Browser, pat
     nll.click()
     assert numbers() == up[::-1]
     assert table.locator("th[aria-sort=descending]").count() == 1
-    # Out of its section a row says which it belongs to.
+    # A row that has left its section shows the section's name.
     assert "Kruengkrai 2019" in table.locator("tbody tr:visible").first.inner_text()
     nll.click()
     assert column(page, 1) == before
-    assert opened.complaints == []
+    assert opened.problems == []
 
 
-def test_a_row_without_the_number_stays_last_both_ways(browser: Browser, path: Path) -> None:
+def test_rows_without_a_number_stay_last_in_both_directions(browser: Browser, path: Path) -> None:
     page = Opened(browser, path).page
     kl = page.locator("table.numbers").first.locator("thead tr").last.locator("button").nth(2)
     for _ in range(2):
@@ -120,7 +122,7 @@ def test_a_row_without_the_number_stays_last_both_ways(browser: Browser, path: P
         assert not any(found[found.index("") :])
 
 
-def test_pointing_focusing_and_tapping_show_what_stands_behind(browser: Browser, path: Path) -> None:
+def test_pointing_focusing_and_tapping_show_the_tip(browser: Browser, path: Path) -> None:
     opened = Opened(browser, path)
     page = opened.page
     tip = page.locator("#tip")
@@ -145,7 +147,7 @@ def test_pointing_focusing_and_tapping_show_what_stands_behind(browser: Browser,
     phone = Opened(browser, path, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     phone.page.locator("tr.ours td .tip").first.tap()
     assert phone.page.locator("#tip").inner_text() == text
-    assert opened.complaints == phone.complaints == []
+    assert opened.problems == phone.problems == []
 
 
 def test_a_phone_scrolls_tables_and_figures_and_not_the_page(browser: Browser, path: Path) -> None:
@@ -156,7 +158,7 @@ def test_a_phone_scrolls_tables_and_figures_and_not_the_page(browser: Browser, p
     )
 
 
-def test_on_paper_it_is_light_and_nothing_is_cut(browser: Browser, path: Path) -> None:
+def test_in_print_it_is_light_and_nothing_is_cut_off(browser: Browser, path: Path) -> None:
     page = Opened(browser, path, color_scheme="dark").page
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -182,4 +184,4 @@ def test_two_studies_open_as_well(
     assert {0.0, 0.5} == set(differences)
     opened.page.locator("td .tip").first.hover()
     assert "n = 3" in opened.page.locator("#tip").inner_text()
-    assert opened.complaints == []
+    assert opened.problems == []

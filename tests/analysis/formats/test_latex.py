@@ -20,7 +20,7 @@ pdflatex = shutil.which("pdflatex")
 
 @pytest.mark.slow
 @pytest.mark.skipif(pdflatex is None, reason="no pdflatex: apt-get install texlive-latex-recommended")
-def test_every_table_compiles_without_a_complaint(
+def test_every_table_compiles_without_warnings(
     tmp_path: Path, small_grid: Callable[..., None], write_run: Callable
 ) -> None:
     small_grid("a")

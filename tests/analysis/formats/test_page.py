@@ -1,4 +1,4 @@
-"""The page as a file: complete by itself, nothing that a run folder could run, a tip on every number."""
+"""The page as a file: it is self-contained, executes nothing from run folders, and has a tip per number."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ WriteRun = Callable[..., RunFolder]
 
 
 class Parsed(HTMLParser):
-    """Tags with their attributes, and the text outside of scripts and styles."""
+    """The tags with their attributes, and the text outside scripts and styles."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Parsed(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def composed(tmp_path_factory: pytest.TempPathFactory) -> Report:
     place = tmp_path_factory.mktemp("page")
     grid_writer(place)()
     return compose(collect([open_source(str(place / "study"))]))
@@ -59,8 +59,8 @@ def page_of(report: Report, pictures: Pictures | None = None, **options) -> str:
     )
 
 
-def test_what_run_folders_hold_is_shown_and_never_run(told: Report) -> None:
-    parsed = Parsed(page_of(told))
+def test_text_from_run_folders_is_shown_and_never_executed(composed: Report) -> None:
+    parsed = Parsed(page_of(composed))
     # A failure's message, a sample and its reconstruction for each of three systems, a note, the command.
     assert parsed.text.count(HOSTILE) == 1 + 2 * 3 + 1 + 1
     assert [tag for tag, _ in parsed.tags].count("script") == 1
@@ -68,33 +68,33 @@ def test_what_run_folders_hold_is_shown_and_never_run(told: Report) -> None:
     assert not any(name.startswith("on") for _, attributes in parsed.tags for name in attributes)
 
 
-def test_figures_are_part_of_the_page_and_nothing_is_asked_for(told: Report) -> None:
-    pictures = draw_all(told.cells, ["ptb"], {}, {})
+def test_figures_are_part_of_the_page_and_it_loads_nothing(composed: Report) -> None:
+    pictures = draw_all(composed.cells, ["ptb"], {}, {})
     assert len(pictures.drawn) == 6
-    page = page_of(told, pictures)
+    page = page_of(composed, pictures)
     parsed = Parsed(page)
     ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
-    assert len(ids) == len(set(ids)) > 100  # though matplotlib gives all figures the same
+    assert len(ids) == len(set(ids)) > 100  # matplotlib uses the same ids in every figure
     for _, attributes in parsed.tags:
         for name in ("src", "href", "xlink:href", "srcset", "data", "action"):
             address = attributes.get(name)
             assert address is None or address == "data:," or address[1:] in ids, address
     assert "default-src 'none'" in page
     assert "@import" not in page
-    # Every colour follows the page's light.
+    # Every colour of a figure follows the light or dark scheme.
     assert set(COLOURS) == set(DRAWN_IN)
     body = page[page.index("</style>") :]
     assert "var(--c2)" in body
     assert not [colour for colour in DRAWN_IN if colour in body]
 
 
-def test_only_a_page_that_is_watched_loads_itself_again(told: Report) -> None:
-    assert 'http-equiv="refresh"' not in page_of(told)
-    assert 'http-equiv="refresh" content="30"' in page_of(told, refresh=30)
+def test_only_a_watched_page_reloads_itself(composed: Report) -> None:
+    assert 'http-equiv="refresh"' not in page_of(composed)
+    assert 'http-equiv="refresh" content="30"' in page_of(composed, refresh=30)
 
 
-def test_each_of_our_numbers_tells_its_n_its_interval_and_its_runs(told: Report) -> None:
-    cell = next(c for c in told.cells if (c.system, c.setting) == ("lstm-vae-avg", "standard"))
+def test_tips_of_our_numbers_show_n_interval_and_runs(composed: Report) -> None:
+    cell = next(c for c in composed.cells if (c.system, c.setting) == ("lstm-vae-avg", "standard"))
     # 97, 97.125, 97.25: mean 97.125, std 1/8; t with 2 degrees of freedom: 4.302653 / 8 / sqrt(3) = 0.3105.
     lines = tip(cell.averages["nll_elbo"]).splitlines()
     assert lines[0] == "n = 3, mean 97.125, sample std 0.125"
@@ -104,7 +104,7 @@ def test_each_of_our_numbers_tells_its_n_its_interval_and_its_runs(told: Report)
         for value, run in zip(("97", "97.125", "97.25"), cell.averages["nll_elbo"].runs, strict=True)
     ]
     assert all(run.startswith("ptb__lstm-vae-avg__standard__L5__seed") for run in cell.averages["kl"].runs)
-    tips = [a["data-tip"] or "" for _, a in Parsed(page_of(told)).tags if "data-tip" in a]
+    tips = [a["data-tip"] or "" for _, a in Parsed(page_of(composed)).tags if "data-tip" in a]
     assert sum(lines[0] in text for text in tips) >= 2  # in Table 2 and in the table of bounds
     differences = [text for text in tips if text.startswith("difference")]
     assert all("95% interval [" in text and "of " in text and "minus " in text for text in differences)
@@ -120,15 +120,15 @@ def test_numbers_are_sorted_by_their_value_and_not_by_their_text() -> None:
     assert sort_key(None, number) is None
 
 
-def test_a_table_too_long_for_a_page_is_cut_and_says_so(told: Report) -> None:
-    (table, *_) = told.table2
+def test_a_table_too_long_for_the_page_is_cut_with_a_note(composed: Report) -> None:
+    (table, *_) = composed.table2
     long = replace(table, lines=table.lines + (table.lines[-1],) * 700)
-    page = page_of(replace(told, table2=(long,)))
+    page = page_of(replace(composed, table2=(long,)))
     assert (
         f"{len(long.lines) - 500} more lines are in the summary's .md and .csv files" in Parsed(page).text
     )
-    assert "more lines are in the summary" not in Parsed(page_of(told)).text
+    assert "more lines are in the summary" not in Parsed(page_of(composed)).text
 
 
-def test_the_same_runs_make_the_same_page(told: Report) -> None:
-    assert page_of(told) == page_of(told)
+def test_the_same_runs_make_the_same_page(composed: Report) -> None:
+    assert page_of(composed) == page_of(composed)

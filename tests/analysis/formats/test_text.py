@@ -104,10 +104,10 @@ def test_latex_rows_have_as_many_columns_as_the_tabular() -> None:
     assert r"$+1.2$ & $(0.0)$" in body
 
 
-def test_markdown_is_one_table_of_equal_rows() -> None:
+def test_markdown_rows_have_equal_width_and_columns() -> None:
     rows = markdown_table(TABLE).splitlines()
     assert len({len(row) for row in rows}) == 1
-    # A bar inside a cell would be a column more.
+    # A bar inside a cell would be another column.
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {7}
     assert rows[0].split("|")[2].strip() == "standard NLL"
     assert re.fullmatch(r"\| -+ \| -+: \| -+: \| -+: \| -+: \| -+ \|", rows[1])
@@ -115,7 +115,7 @@ def test_markdown_is_one_table_of_equal_rows() -> None:
     assert r"a \| b" in rows[5]
 
 
-def test_markdown_code_cannot_be_left() -> None:
+def test_text_cannot_end_a_markdown_code_span() -> None:
     assert markdown_code("a `b` c") == "`a 'b' c`"
 
 
@@ -127,25 +127,25 @@ def drawn(table: Table, width: int) -> str:
     return console.file.getvalue()
 
 
-def test_the_terminal_shows_groups_words_and_numbers() -> None:
+def test_the_terminal_shows_groups_statuses_and_numbers() -> None:
     lines = [line.rstrip() for line in drawn(TABLE, 100).splitlines()]
     assert re.fullmatch(r" +standard +inputless", lines[0])
     assert re.fullmatch(r" +NLL +\(KL\) +n +NLL  word", lines[1])
     assert "101.2±0.5  (2.0±0.1)  3/5" in "\n".join(lines)
-    # A field of a variant and a status have lines of their own: columns are dear.
+    # To save columns, each field of a variant and each status is on a separate line.
     assert "    max_epochs=3" in lines
     text = "\n".join(lines)
     assert re.search(r"failed .*\n.*\(2 of 5\)\n *unfinished\n *\(3 of 5\)", text)
 
 
-def test_numbers_are_never_cut_off_in_a_narrow_window() -> None:
+def test_numbers_are_not_truncated_in_a_narrow_window() -> None:
     text = drawn(TABLE, 30)
     assert "…" not in text
     for number in ("101.2±0.5", "(2.0±0.1)", "127.7†", "+1.2"):
         assert number in text
 
 
-def test_csv_has_a_row_a_record_and_nothing_where_there_is_no_number() -> None:
+def test_csv_has_one_line_per_row_and_empty_fields_for_missing_numbers() -> None:
     row = {
         "table": "2a",
         "variant": 'a="x", b',

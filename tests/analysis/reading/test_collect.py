@@ -34,7 +34,7 @@ def test_a_finished_run_is_one_row_with_everything_known_of_it(tmp_path: Path, w
         "num_samples": 5, "seed": 3, "status": "done",
     }  # fmt: skip
     assert (row["nll_elbo"], row["nll_elbo_stderr"], row["kl"]) == (118.5, 0.02, 10.5)
-    # What makes no sense for a run is absent, not zero.
+    # A number that makes no sense for a run is absent, not zero.
     assert not {"kl_stderr", "nll", "nll_iw", "failure_class", "message"} & set(row)
     assert (row["max_epochs"], row["averaging"], row["deterministic"]) == (7, "hidden", True)
     assert (row["tokens"], row["sentences"], row["train_seconds"]) == (82430, 3761, 1800.0)
@@ -93,7 +93,7 @@ DAMAGE: dict[str, Callable[[RunFolder], RunFolder]] = {
 
 
 @pytest.mark.parametrize("harm", DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_result_is_reported_and_takes_part_in_nothing(
+def test_a_damaged_result_is_reported_and_its_numbers_are_not_used(
     tmp_path: Path, write_run: WriteRun, harm: Callable[[RunFolder], RunFolder]
 ) -> None:
     write_run(seed=0)
@@ -116,21 +116,25 @@ def test_nan_in_a_result_is_damage(tmp_path: Path, write_run: WriteRun) -> None:
 
 
 @pytest.mark.parametrize("file", ["config.json", "failure.json"])
-def test_damage_in_a_run_without_result(tmp_path: Path, write_run: WriteRun, file: str) -> None:
+def test_a_damaged_file_of_a_run_without_result_is_reported(
+    tmp_path: Path, write_run: WriteRun, file: str
+) -> None:
     damaged(write_run(status="failed"), file, b"{")
     runs = read(tmp_path)
     assert list(runs.frame["status"]) == ["damaged"]
     assert file in runs.problems[0]
 
 
-def test_the_config_of_another_run_is_damage(tmp_path: Path, write_run: WriteRun) -> None:
+def test_the_config_of_another_run_is_reported_as_damage(tmp_path: Path, write_run: WriteRun) -> None:
     folder = write_run(status="unfinished")
     config = (folder.read_json("config.json") or {})["config"]
     changed(folder, "config.json", config=config | {"system": "lstm-vae-avg"})
     assert "config of another run" in read(tmp_path).problems[0]
 
 
-def test_damaged_provenance_is_reported_but_the_numbers_stand(tmp_path: Path, write_run: WriteRun) -> None:
+def test_damaged_provenance_is_reported_but_the_numbers_are_used(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     damaged(write_run(), "provenance.json", b"oh")
     runs = read(tmp_path)
     assert list(runs.frame["status"]) == ["done"]
@@ -150,7 +154,7 @@ def test_messages_are_made_safe_for_a_terminal(tmp_path: Path, write_run: WriteR
     assert list(read(tmp_path).frame["message"]) == ["[31mred [0m second line"]
 
 
-def test_a_result_of_another_numerics_version_is_told_apart(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_result_of_another_numerics_version_is_marked(tmp_path: Path, write_run: WriteRun) -> None:
     folder = write_run()
     result = folder.read_json("result.json") or {}
     other = "0123456789abcdef" * 4
@@ -161,7 +165,7 @@ def test_a_result_of_another_numerics_version_is_told_apart(tmp_path: Path, writ
     assert list(read(tmp_path).frame["numerics"]) == ["0", "current"]
 
 
-def test_an_object_store_reads_as_a_folder_does() -> None:
+def test_an_object_store_is_read_like_a_folder() -> None:
     url = f"memory://{uuid.uuid4().hex}"
     study = Study(url)
     failure = {"class": "code", "attempt": 2, "message": "x"}
@@ -174,7 +178,7 @@ def test_an_object_store_reads_as_a_folder_does() -> None:
     assert seen == [(i, 40) for i in range(1, 41)]
 
 
-def test_what_is_no_study_is_refused_in_one_line(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_place_that_is_not_a_study_is_refused_in_one_line(tmp_path: Path, write_run: WriteRun) -> None:
     write_run()
     (tmp_path / "empty").mkdir()
     for path, complaint in [
@@ -197,7 +201,7 @@ def test_studies_are_found_under_a_storage_place(tmp_path: Path, write_run: Writ
     assert find_sources(str(tmp_path / "nowhere")) == []
 
 
-def test_runs_under_names_of_their_own_are_read_alike(tmp_path: Path, write_run: WriteRun) -> None:
+def test_run_folders_with_any_name_are_read(tmp_path: Path, write_run: WriteRun) -> None:
     done, undone = write_run(seed=0), write_run(seed=1, status="failed")
     (tmp_path / "mine").mkdir()
     for folder, name in [(done, "first"), (undone, "second")]:
@@ -210,7 +214,7 @@ def test_runs_under_names_of_their_own_are_read_alike(tmp_path: Path, write_run:
     one = read(tmp_path, "mine/first")
     assert list(one.frame["run"]) == [done.name]
     assert one.studies == (str(tmp_path / "mine" / "first"),)
-    # A run that lies in the storage place itself is found there, and is the same run wherever it lies.
+    # A run directly in the storage place is found, and is recognised as the same run.
     write_run(seed=0)
     (tmp_path / "mine" / "first").rename(tmp_path / "loose")
     found = find_sources(str(tmp_path))
@@ -223,7 +227,7 @@ def test_one_run_of_a_sweep_can_be_read_alone(tmp_path: Path, write_run: WriteRu
     assert list(read(tmp_path, f"study/{write_run(seed=1).name}").frame["seed"]) == [1]
 
 
-def test_damage_under_a_name_that_says_nothing_is_reported(tmp_path: Path, write_run: WriteRun) -> None:
+def test_damage_in_a_folder_with_any_name_is_reported(tmp_path: Path, write_run: WriteRun) -> None:
     damaged(write_run(), "result.json", b"{")
     (tmp_path / "study" / write_run(seed=1).name).rename(tmp_path / "study" / "mine")
     damaged(Study(str(tmp_path / "study")).run("mine"), "result.json", b"{")

@@ -1,4 +1,4 @@
-"""--watch as a user runs it: it follows a study that grows, and ends cleanly."""
+"""--watch in a child process: it follows a growing study and ends cleanly."""
 
 import contextlib
 import signal
@@ -21,10 +21,10 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 100
+    deadline = time.monotonic() + 100
     while not condition():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until, "it did not come"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.1)
 
 
@@ -49,7 +49,7 @@ def test_the_page_follows_the_study_until_ctrl_c(tmp_path: Path, write_run: Writ
         assert 'http-equiv="refresh" content="1"' in page.read_text()
         write_run("lstm-lm", seed=1, estimates={"nll": 102.0, "ppl": 91.0})
         wait_for(lambda: "n = 2, mean 101" in page.read_text(), process)
-        # A study that is away for a while ends nothing.
+        # Watching goes on while the study is out of reach.
         (tmp_path / "study").rename(tmp_path / "away")
         time.sleep(2.5)
         assert process.poll() is None
@@ -64,12 +64,14 @@ def test_the_page_follows_the_study_until_ctrl_c(tmp_path: Path, write_run: Writ
     assert "; trying again" in errors
     assert errors.splitlines()[-1].endswith("stopped watching")
     assert "Traceback" not in errors
-    # What stays does not load itself again.
+    # The last page does not reload itself.
     assert 'http-equiv="refresh"' not in page.read_text()
     assert "n = 2, mean 101" in page.read_text()
 
 
-def test_a_ctrl_c_that_a_library_swallows_ends_it_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_ends_watching_even_if_a_library_swallows_the_exception(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     frame = pd.DataFrame({"run": ["a"], "status": ["done"]})
     made, looks = [], []
 
@@ -83,6 +85,6 @@ def test_a_ctrl_c_that_a_library_swallows_ends_it_all_the_same(capsys: pytest.Ca
     before = signal.getsignal(signal.SIGINT)
     watch_runs(read, made.append, lambda: made.append([]), 0.01)
     assert len(looks) == 2
-    assert len(made) == 2  # the summary once, and the one that stays
+    assert len(made) == 2  # one summary, and the last one
     assert signal.getsignal(signal.SIGINT) is before
     assert "stopped watching" in capsys.readouterr().err

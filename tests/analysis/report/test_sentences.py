@@ -1,4 +1,4 @@
-"""The best run of each system speaks: a real run, trained for a few steps on the toy corpus."""
+"""Sentences of a real run, which is trained for a few steps on the toy corpus."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from lvae_core.systems import recipe
 WriteRun = Callable[..., RunFolder]
 
 
-def told(study: Path, cache: Path | None = None) -> list[Sentences]:
+def made_from(study: Path, cache: Path | None = None) -> list[Sentences]:
     frame = collect([open_source(str(study))]).frame
     cells = average_cells(frame)
     return sentences(best_runs(cells, "toy"), frame, cache=cache)
@@ -51,8 +51,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return study
 
 
-def test_a_run_says_what_generate_says_and_says_it_again_from_memory(trained: Path, tmp_path: Path) -> None:
-    (first,) = told(trained, tmp_path)
+def test_sentences_equal_those_of_generate_and_are_cached(trained: Path, tmp_path: Path) -> None:
+    (first,) = made_from(trained, tmp_path)
     assert (len(first.prior), len(first.reconstructions), first.note) == (COUNT, COUNT, "")
     command = [
         sys.executable,
@@ -70,22 +70,20 @@ def test_a_run_says_what_generate_says_and_says_it_again_from_memory(trained: Pa
     checkpoint = trained / "run" / "checkpoint.pt"
     hidden = checkpoint.rename(trained / "run" / "hidden")
     try:
-        assert told(trained, tmp_path) == [first]
-        (none,) = told(trained)
+        assert made_from(trained, tmp_path) == [first]
+        (none,) = made_from(trained)
         assert (none.prior, none.note) == ((), "there is no checkpoint beside its result")
-        # What was kept is of no use once it is damaged.
+        # A damaged cache file is ignored.
         (kept,) = tmp_path.iterdir()
         kept.write_text(kept.read_text()[:-1])
-        assert told(trained, tmp_path)[0].note == none.note
+        assert made_from(trained, tmp_path)[0].note == none.note
         checkpoint.write_bytes(b"no checkpoint")
-        assert "no run folder with a finished epoch" in told(trained)[0].note
+        assert "no run folder with a finished epoch" in made_from(trained)[0].note
     finally:
         hidden.rename(checkpoint)
 
 
-def test_the_best_run_is_that_of_the_lowest_valid_nll_over_all_cells(
-    tmp_path: Path, write_run: WriteRun
-) -> None:
+def test_the_best_run_has_the_lowest_valid_nll_over_all_cells(tmp_path: Path, write_run: WriteRun) -> None:
     def valid(nll: float, joint: float) -> dict[str, float]:
         return {"nll_elbo": nll, "nll_joint": joint}
 
@@ -94,7 +92,7 @@ def test_the_best_run_is_that_of_the_lowest_valid_nll_over_all_cells(
     write_run("lstm-vae-avg", 3, seed=0, dataset="toy", estimates=valid(1.0, 13.0))
     write_run("lstm-vae", 2, "inputless", dataset="toy", estimates={"nll_elbo": 9.0, "nll_iw": 8.0})
     cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
-    found = {each.cell.system: each for each in best_runs(cells, "toy")}
+    found = {best.cell.system: best for best in best_runs(cells, "toy")}
     assert (found["lstm-vae-avg"].run, found["lstm-vae-avg"].nll) == (best.name, 11.0)
     assert (found["lstm-vae"].estimate, found["lstm-vae"].label) == ("nll_iw", "LSTM-VAE L=2, inputless")
     assert best_runs(cells, "ptb") == []

@@ -1,4 +1,4 @@
-"""Two studies side by side, against differences by hand."""
+"""The comparison of two studies, against differences computed by hand."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +18,10 @@ def compared(tmp_path: Path) -> TwoStudies:
     return compare_studies(*(collect([open_source(str(tmp_path / name))]) for name in "ab"))
 
 
-def lines(told: TwoStudies, heading: str) -> dict[str, tuple]:
+def lines(compared_studies: TwoStudies, heading: str) -> dict[str, tuple]:
     """Label -> values of the lines under a heading."""
     found: dict[str, tuple] = {}
-    for table in told.tables:
+    for table in compared_studies.tables:
         below = ""
         for line in table.lines:
             below = line.label if line.kind == "heading" else below
@@ -30,17 +30,17 @@ def lines(told: TwoStudies, heading: str) -> dict[str, tuple]:
     return found
 
 
-def test_the_difference_is_over_common_seeds_in_spite_of_equal_names(
+def test_the_difference_is_over_common_seeds_of_runs_with_equal_names(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
     # The same configs, so the same run names in both: as after a change of code.
     for study, values in (("a", {0: 100.0, 1: 101.0, 2: 102.0}), ("b", {1: 100.0, 2: 100.0, 3: 90.0})):
         for seed, value in values.items():
             write_run(seed=seed, study=study, estimates={"nll_elbo": value, "ppl_elbo": 50.0})
-    told = compared(tmp_path)
-    a, b, difference, interval, n, flip, _, below, words = lines(told, "standard, NLL (paper's)")[
-        "LSTM-VAE L=1"
-    ]
+    compared_studies = compared(tmp_path)
+    a, b, difference, interval, n, flip, _, below, words = lines(
+        compared_studies, "standard, NLL (paper's)"
+    )["LSTM-VAE L=1"]
     assert (a.mean, round(b.mean, 6), n) == (101.0, 96.666667, "2")
     # Seeds 1 and 2: -1 and -2.
     assert difference == Difference(-1.5)
@@ -49,22 +49,24 @@ def test_the_difference_is_over_common_seeds_in_spite_of_equal_names(
     assert (flip, words) == ("0.5", "too few seeds")
     # Of nine pairs of seeds all but two ties (100 = 100) have B lower: (7 + 2 / 2) / 9.
     assert below == "0.89"
-    (row, *_) = told.tables[0].csv_rows()
+    (row, *_) = compared_studies.tables[0].csv_rows()
     assert (row["kind"], row["seeds"], row["differences"]) == ("study", "1 2", "-1.0 -2.0")
 
 
-def test_studies_that_are_the_same_to_the_last_bit_are_called_so(
+def test_studies_that_are_equal_to_the_last_bit_are_noted(
     tmp_path: Path, small_grid: Callable[..., None]
 ) -> None:
     small_grid("a")
     small_grid("b")
-    told = compared(tmp_path)
+    compared_studies = compared(tmp_path)
     # 24 runs: NLL, valid NLL and PPL of each; KL and MI of the 18 with a latent variable.
-    assert told.notes == (f"all {24 * 3 + 18 * 2} numbers of the common seeds are equal to the last bit",)
-    assert told.comparisons[0].verdict != "significant at 5% after Holm"
+    assert compared_studies.notes == (
+        f"all {24 * 3 + 18 * 2} numbers of the common seeds are equal to the last bit",
+    )
+    assert compared_studies.comparisons[0].verdict != "significant at 5% after Holm"
 
 
-def test_what_was_changed_is_named_and_cells_of_other_configs_are_matched(
+def test_changes_are_noted_and_cells_with_different_configs_are_matched(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
     for study, rate in (("a", 1.0), ("b", 0.5)):
@@ -74,21 +76,21 @@ def test_what_was_changed_is_named_and_cells_of_other_configs_are_matched(
             )
             folder.write_json("provenance.json", {"attempts": [{"commit": study * 40}]})
     write_run("lstm-lm", study="b")
-    told = compared(tmp_path)
-    assert lines(told, "standard, NLL (paper's)")["LSTM-VAE L=1"][2] == Difference(-50.0)
-    assert "learning_rate: 1 in A, 0.5, 1 in B" in told.notes
-    assert f"commit: {'a' * 10} in A; {'b' * 10} in B" in told.notes
-    assert "only study B has LSTM-LM on PTB, standard" in told.notes
+    compared_studies = compared(tmp_path)
+    assert lines(compared_studies, "standard, NLL (paper's)")["LSTM-VAE L=1"][2] == Difference(-50.0)
+    assert "learning_rate: 1 in A, 0.5, 1 in B" in compared_studies.notes
+    assert f"commit: {'a' * 10} in A; {'b' * 10} in B" in compared_studies.notes
+    assert "only study B has LSTM-LM on PTB, standard" in compared_studies.notes
 
 
-def test_variants_are_matched_by_what_tells_them_apart(tmp_path: Path, write_run: WriteRun) -> None:
+def test_variants_are_matched_by_name(tmp_path: Path, write_run: WriteRun) -> None:
     for study in "ab":
         for rate in (1.0, 0.5) if study == "a" else (0.5, 0.25):
             for seed in range(2):
                 write_run(seed=seed, study=study, learning_rate=rate)
-    told = compared(tmp_path)
-    assert list(lines(told, "standard, NLL (paper's)")) == ["LSTM-VAE L=1 (learning_rate=0.5)"]
-    assert "only study A has LSTM-VAE L=1 (learning_rate=1) on PTB, standard" in told.notes
+    compared_studies = compared(tmp_path)
+    assert list(lines(compared_studies, "standard, NLL (paper's)")) == ["LSTM-VAE L=1 (learning_rate=0.5)"]
+    assert "only study A has LSTM-VAE L=1 (learning_rate=1) on PTB, standard" in compared_studies.notes
 
 
 def test_hours_are_compared_as_well(tmp_path: Path, write_run: WriteRun) -> None:
@@ -99,7 +101,7 @@ def test_hours_are_compared_as_well(tmp_path: Path, write_run: WriteRun) -> None
     assert (a.mean, b.mean, difference.value) == (2.0, 1.0, -1.0)
 
 
-def test_studies_without_a_common_seed_say_so(tmp_path: Path, write_run: WriteRun) -> None:
+def test_studies_without_a_common_seed_are_noted(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(seed=0, study="a")
     write_run(seed=1, study="b")
     assert compared(tmp_path).notes == ("the studies have no finished run of the same cell and seed",)

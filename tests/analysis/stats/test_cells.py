@@ -83,7 +83,7 @@ def test_runs_of_different_configs_are_never_averaged(tmp_path: Path, write_run:
     assert list(found) == ["max_epochs=3", "max_epochs=30"]
 
 
-def test_variants_are_told_apart_across_studies_and_by_several_fields(
+def test_variants_are_separated_across_studies_and_by_several_fields(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
     write_run(study="a", seed=0)
@@ -106,7 +106,7 @@ def test_runs_on_different_data_are_never_averaged(tmp_path: Path, write_run: Wr
     assert [c.variant for c in cells(tmp_path)] == ["data=aaaaaaaa", "data=bbbbbbbb"]
 
 
-def test_where_a_dataset_lies_makes_no_variant(tmp_path: Path, write_run: WriteRun) -> None:
+def test_the_path_of_a_dataset_makes_no_variant(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(seed=0, dataset="/here/news")
     write_run(seed=1, dataset="/there/news")
     (cell,) = cells(tmp_path)
@@ -186,7 +186,7 @@ def test_both_settings_of_a_row_use_the_same_labels(tmp_path: Path, write_run: W
         ),
     ],
 )
-def test_what_a_number_is_as_a_bound(
+def test_the_kind_of_bound_of_each_estimate(
     tmp_path: Path, write_run: WriteRun, system: str, samples: int, words: dict[str, str | None]
 ) -> None:
     write_run(system, samples)

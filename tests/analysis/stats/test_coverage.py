@@ -1,4 +1,4 @@
-"""What intervals and verdicts are worth: simulated with fixed seeds, beside what their documents say.
+"""The documented coverage of intervals and shares of verdicts, simulated with fixed seeds.
 
 Tolerances are four standard errors of the simulated share and the rounding of the documented one.
 """
@@ -38,7 +38,7 @@ def rng(*seed: int) -> np.random.Generator:
     return np.random.default_rng([2019, *seed])
 
 
-def test_every_documented_figure_was_found() -> None:
+def test_every_documented_share_is_found() -> None:
     assert list(DOCUMENTED) == [3, 5, 10, 20]
     assert list(VERDICTS) == [5, 10, 20]
 
@@ -56,7 +56,7 @@ def test_t_interval_of_the_mean(n: int) -> None:
 
 @pytest.mark.parametrize("n", DOCUMENTED)
 def test_bca_interval_of_the_mean(n: int) -> None:
-    # Resamples of their own for each part: shared ones would err together.
+    # Each part has its own resamples, so that their errors are independent.
     parts = [rng(n, part).normal(size=(SAMPLES // 16, n)) for part in range(16)]
     found = [
         interval
@@ -78,12 +78,12 @@ def test_welch_interval_of_a_difference(a: tuple[int, float], b: tuple[int, floa
         for side, (n, _) in zip(sides, (a, b), strict=True)
     ]
     found = [welch(*pair)[0] for pair in zip(*moments, strict=True)]
-    # Welch's is an approximation: within a percent and a half of what it says.
+    # Welch's interval is an approximation: its coverage is within 1.5 percentage points.
     assert agrees(covered(found, 2.0), 0.95, rounding=0.015)
 
 
 @pytest.mark.parametrize("n", [3, 5])
-def test_paired_interval_where_seeds_have_much_in_common(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paired_interval_if_seeds_have_much_in_common(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # Only the interval is of interest; a sign-flip test for each of thousands of samples takes long.
     monkeypatch.setattr(paired, "sign_flip_p", lambda *_: 1.0)
     common = rng(n, 0).normal(0, 5.0, (SAMPLES, n))
@@ -97,7 +97,7 @@ def test_paired_interval_where_seeds_have_much_in_common(n: int, monkeypatch: py
 
 
 @pytest.mark.parametrize("n", VERDICTS)
-def test_what_the_verdict_says_of_a_true_reproduction(n: int) -> None:
+def test_shares_of_verdicts_on_a_true_reproduction(n: int) -> None:
     samples = 4_000
     words = []
     for published, ours in zip(

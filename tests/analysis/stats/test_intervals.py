@@ -31,7 +31,7 @@ def test_t_interval_by_a_printed_table() -> None:
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
-def test_t_interval_and_p_as_scipy_has_them(level: float) -> None:
+def test_t_interval_and_p_equal_scipys(level: float) -> None:
     n, mean, std = moments(SAMPLE)
     expected = scipy.stats.t.interval(level, n - 1, loc=mean, scale=std / math.sqrt(n))
     found = t_interval(n, mean, std, level)
@@ -56,7 +56,7 @@ def test_values_without_spread() -> None:
     assert welch(a, a) == (Interval(0.0, 0.0), 1.0)
 
 
-def test_welch_as_scipy_has_it() -> None:
+def test_welch_equals_scipys() -> None:
     test = scipy.stats.ttest_ind(SAMPLE, OTHER, equal_var=False)
     expected = test.confidence_interval(0.95)
     interval, p = welch(Moments(*moments(SAMPLE)), Moments(*moments(OTHER)))
@@ -72,18 +72,18 @@ def test_welch_by_its_formula() -> None:
     assert (interval.low + interval.high) / 2 == pytest.approx(3.0)
 
 
-def test_one_side_without_spread_leaves_the_others_degrees_of_freedom() -> None:
+def test_if_one_side_has_no_spread_the_others_degrees_of_freedom_count() -> None:
     interval, _ = welch(Moments(5, 0.0, 0.0), Moments(5, 0.0, 1.0))
     assert interval.half_width == pytest.approx(2.776 / math.sqrt(5), abs=1e-3)
 
 
-def test_spreads_whose_squares_vanish_still_have_an_interval() -> None:
+def test_spreads_whose_squares_underflow_have_an_interval() -> None:
     small, _ = welch(Moments(5, 0.0, 1e-90), Moments(7, 0.0, 2e-90))
     plain, _ = welch(Moments(5, 0.0, 1.0), Moments(7, 0.0, 2.0))
     assert small.high / 1e-90 == pytest.approx(plain.high)
 
 
-def test_bca_as_scipy_has_it_for_one_sample() -> None:
+def test_bca_equals_scipys_for_one_sample() -> None:
     (found,) = bca_intervals(np.array([SAMPLE]), np.random.default_rng(3))
     expected = scipy.stats.bootstrap(
         (SAMPLE,), np.mean, method="BCa", n_resamples=9_999, rng=np.random.default_rng(3)
@@ -118,7 +118,7 @@ def test_a_rows_bootstrap_does_not_depend_on_its_neighbours() -> None:
     assert [together[399]] == bca_intervals(rows[399:], np.random.default_rng(2))
 
 
-def test_the_generator_is_used_up_and_another_one_gives_another_interval() -> None:
+def test_the_generators_state_advances() -> None:
     rng = np.random.default_rng(2)
     first, second = (bca_intervals(np.array([SAMPLE]), rng, resamples=200) for _ in range(2))
     assert first != second
@@ -133,7 +133,7 @@ def test_bca_lies_within_the_sample(sample: list[float]) -> None:
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=2, max_size=9), st.integers(-(2**40), 2**40))
-def test_bca_moves_with_the_sample(sample: list[int], shift: int) -> None:
+def test_shifting_a_sample_shifts_its_bca_interval(sample: list[int], shift: int) -> None:
     here, there = (
         bca_intervals(np.array([sample]) + by, np.random.default_rng(0), resamples=199)[0]
         for by in (0.0, float(shift))
@@ -145,7 +145,7 @@ def test_bca_moves_with_the_sample(sample: list[int], shift: int) -> None:
 
 
 @given(samples, samples)
-def test_welch_turns_with_its_arguments_and_p_agrees_with_the_interval(
+def test_swapping_arguments_mirrors_welch_and_p_agrees_with_the_interval(
     a: list[float], b: list[float]
 ) -> None:
     one, other = Moments(*moments(a)), Moments(*moments(b))

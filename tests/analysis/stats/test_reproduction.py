@@ -21,7 +21,7 @@ def ours(*values: float) -> Average:
     [
         ((100.0, 100.1, 99.9, 100.1, 99.9), "reproduced"),
         ((100.2, 100.3, 100.1, 100.3, 100.1), "reproduced"),
-        # However many and steady ours are, five published seeds tell the mean to 0.44 and no better.
+        # Even with many steady runs of ours, five published seeds determine their mean only to 0.44.
         ((100.35, 100.36, 100.34) * 30, "cannot tell"),
         ((103.0, 103.1, 102.9, 103.1, 102.9), "worse"),
         ((97.0, 97.1, 96.9, 97.1, 96.9), "better"),
@@ -29,11 +29,11 @@ def ours(*values: float) -> Average:
         ((100.0,), "cannot tell"),
     ],
 )
-def test_the_rule(values: tuple[float, ...], word: str) -> None:
+def test_verdicts_by_hand(values: tuple[float, ...], word: str) -> None:
     assert judge(ours(*values), FACT).word == word
 
 
-def test_the_interval_is_welchs_with_all_that_rounding_hides() -> None:
+def test_the_interval_is_welchs_and_allows_for_rounding() -> None:
     sample = (100.2, 100.3, 100.1, 100.3, 100.1)
     found = judge(ours(*sample), FACT)
     expected = scipy.stats.ttest_ind_from_stats(
@@ -57,14 +57,14 @@ def test_the_interval_is_welchs_with_all_that_rounding_hides() -> None:
     assert found.p == pytest.approx(printed.pvalue)
 
 
-def test_noise_of_ours_never_makes_it_easier() -> None:
+def test_noise_of_our_runs_never_makes_a_reproduction_easier() -> None:
     steady = judge(ours(100.1, 100.2, 100.0, 100.2, 100.0), FACT)
     noisy = judge(ours(100.1, 101.1, 99.1, 102.1, 98.1), FACT)
     assert (steady.word, noisy.word) == ("reproduced", "cannot tell")
     assert steady.margin == noisy.margin
 
 
-def test_the_kl_is_neither_better_nor_worse() -> None:
+def test_the_kl_is_called_higher_or_lower() -> None:
     kl = dataclasses.replace(FACT, metric="kl", mean=2.0)
     assert judge(ours(5.0, 5.1, 4.9), kl).word == "higher"
     assert judge(ours(0.1, 0.2, 0.1), kl).word == "lower"
@@ -72,12 +72,12 @@ def test_the_kl_is_neither_better_nor_worse() -> None:
 
 
 @pytest.mark.parametrize("change", [{"std": None}, {"source": "bowman2016"}])
-def test_what_was_published_without_seeds_cannot_be_told(change: dict[str, object]) -> None:
+def test_published_numbers_without_seeds_give_no_verdict(change: dict[str, object]) -> None:
     found = judge(ours(100.0, 100.1), dataclasses.replace(FACT, **change))  # type: ignore[arg-type]
     assert (found.word, found.interval, found.margin, found.p) == ("cannot tell", None, None, None)
 
 
-def test_a_std_that_is_printed_as_nought_is_not_nought() -> None:
+def test_a_std_printed_as_zero_is_not_taken_as_zero() -> None:
     flat = dataclasses.replace(FACT, std=0.0)
     found = judge(ours(100.0, 100.0, 100.0), flat)
     assert found.margin == pytest.approx(0.1)

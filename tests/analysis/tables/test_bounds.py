@@ -30,7 +30,7 @@ def cells(tmp_path: Path) -> list[Cell]:
 
 
 def block(table: Table, label: str, heading: str = "standard") -> dict[str, list[object]]:
-    """The ways to count of one system: name -> the line's values, as numbers and words."""
+    """The conventions of one system: name -> the values of its line, as numbers and words."""
     labels = [line.label for line in table.lines]
     start = labels.index(label, labels.index(heading))
     lines = [table.lines[start]]
@@ -47,7 +47,7 @@ def plain(value: object) -> object:
     return round(value.value, 6) if isinstance(value, Difference) else value
 
 
-def test_every_way_to_count_stands_with_its_word(tmp_path: Path, write_run: WriteRun) -> None:
+def test_every_convention_is_shown_with_its_kind_of_bound(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", estimates=LM)
     write_run("lstm-vae", 1, estimates=VAE)
     write_run("lstm-vae-avg", 5, estimates=AVG)
@@ -67,11 +67,11 @@ def test_every_way_to_count_stands_with_its_word(tmp_path: Path, write_run: Writ
     assert block(table, "LSTM-LM") == {"LSTM-LM": [101.0, None, None, 100.0, "1", 100.8, "exact *"]}
 
 
-def test_the_tightest_valid_bound_is_marked_wherever_it_is(tmp_path: Path, write_run: WriteRun) -> None:
+def test_the_tightest_valid_bound_is_marked(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-vae-avg", 5, estimates=AVG | {"nll_joint": 110.0})
     ways = block(bounds_table(cells(tmp_path), "ptb"), "LSTM-VAE-AVG L=5")
     assert [name for name, values in ways.items() if str(values[-1]).endswith("*")] == ["ELBO, joint"]
-    # Without a language model there is nothing to be compared with.
+    # Without a language model there is no difference.
     assert {values[2] for values in ways.values()} == {None}
 
 
@@ -84,7 +84,9 @@ def test_one_sample_makes_the_average_an_ordinary_bound(tmp_path: Path, write_ru
     ]
 
 
-def test_published_numbers_without_a_run_get_their_bound_too(tmp_path: Path, write_run: WriteRun) -> None:
+def test_published_numbers_without_a_run_have_their_kind_of_bound(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     write_run("lstm-lm", estimates=LM)
     table = bounds_table(cells(tmp_path), "ptb")
     # By hand from Table 2a, inputless: 113.8 + 9 * 9.6 = 200.2.
@@ -95,13 +97,13 @@ def test_published_numbers_without_a_run_get_their_bound_too(tmp_path: Path, wri
     assert any(note.startswith("†") for note in table.notes)
 
 
-def test_a_failed_cell_says_so_once(tmp_path: Path, write_run: WriteRun) -> None:
+def test_the_status_of_a_failed_cell_is_shown_once(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-vae-avg", 5, status="failed")
     ways = block(bounds_table(cells(tmp_path), "ptb"), "LSTM-VAE-AVG L=5")
     assert [values[0] for values in ways.values()] == [Counts(failed=1), None, None]
 
 
-def test_a_dataset_without_published_numbers_has_no_such_column(
+def test_a_dataset_without_published_numbers_has_no_column_for_them(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
     write_run("lstm-vae-avg", 5, dataset="pydocs", estimates=AVG)
@@ -112,7 +114,7 @@ def test_a_dataset_without_published_numbers_has_no_such_column(
     assert not [note for note in table.notes if "†" in note]
 
 
-def test_the_distance_is_to_the_language_model_of_the_same_variant(
+def test_the_difference_is_to_the_language_model_of_the_same_variant(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
     for epochs, lm, vae in [(3, 110.0, 111.0), (30, 100.0, 103.0)]:
@@ -123,7 +125,7 @@ def test_the_distance_is_to_the_language_model_of_the_same_variant(
     assert block(table, "LSTM-VAE L=1, max_epochs=30")["ELBO"][2] == 3.0
 
 
-def test_records_hold_every_estimate(tmp_path: Path, write_run: WriteRun) -> None:
+def test_csv_rows_have_every_estimate(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-vae-avg", 5, estimates=AVG | {"mi": 6.0, "au": 12})
     frame = csv_frame(bounds_table(cells(tmp_path), "ptb").csv_rows(), CELL_COLUMNS)
     ours = frame[frame["n"] > 0].set_index("metric")
@@ -135,7 +137,7 @@ def test_records_hold_every_estimate(tmp_path: Path, write_run: WriteRun) -> Non
     assert pd.isna(ours.loc["au", "bound"])
 
 
-def test_examples_tell_our_runs_with_their_numbers(tmp_path: Path, write_run: WriteRun) -> None:
+def test_examples_use_our_runs_before_the_published_numbers(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", estimates=LM)
     write_run("lstm-vae-avg", 5, estimates=AVG)
     write_run("lstm-vae-avg", 10, estimates=AVG | {"nll_elbo": 99.0})
@@ -154,7 +156,7 @@ def test_examples_tell_our_runs_with_their_numbers(tmp_path: Path, write_run: Wr
     )
 
 
-def test_examples_do_not_deny_a_gain_that_is_there(tmp_path: Path, write_run: WriteRun) -> None:
+def test_examples_state_a_real_gain(tmp_path: Path, write_run: WriteRun) -> None:
     for seed, lm, avg in [(0, 101.0, 98.0), (1, 101.2, 98.4)]:
         write_run("lstm-lm", seed=seed, dataset="toy", estimates=LM | {"nll": lm})
         write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=AVG | {"nll_iw_joint": avg})
@@ -164,7 +166,9 @@ def test_examples_do_not_deny_a_gain_that_is_there(tmp_path: Path, write_run: Wr
     assert sentence.endswith("it has at most 98.2, a gain of 2.9±1.4.")
 
 
-def test_examples_call_no_gain_what_seeds_could_have_done(tmp_path: Path, write_run: WriteRun) -> None:
+def test_examples_do_not_claim_a_gain_within_the_noise_of_the_seeds(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
     for seed, lm, avg in [(0, 101.0, 100.0), (1, 103.0, 102.0)]:
         write_run("lstm-lm", seed=seed, dataset="toy", estimates=LM | {"nll": lm})
         write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=AVG | {"nll_iw_joint": avg})
@@ -173,14 +177,14 @@ def test_examples_call_no_gain_what_seeds_could_have_done(tmp_path: Path, write_
     assert sentence.endswith("1.0 less, no clear gain beside the noise of the seeds (±6.1).")
 
 
-def test_a_gain_that_would_print_as_nought_is_none(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_gain_that_would_print_as_zero_is_called_no_gain(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", dataset="toy", estimates=LM)
     write_run("lstm-vae-avg", 5, dataset="toy", estimates=AVG | {"nll_iw_joint": LM["nll"] - 0.04})
     (sentence,) = examples(cells(tmp_path), "toy")
     assert sentence.endswith("101.0, no gain.")
 
 
-def test_the_explanation_names_every_word_of_the_table() -> None:
+def test_the_explanation_has_every_word_of_the_table() -> None:
     text = " ".join(EXPLANATION)
     for word in ("exact", "upper bound", "not a bound", "upper bound in expectation", "joint", "IW"):
         assert word in text

@@ -18,7 +18,7 @@ def notes(tmp_path: Path, dataset: str = "ptb") -> list[str]:
     return dataset_notes(frame, average_cells(frame), dataset)
 
 
-def test_nothing_is_said_where_all_is_as_in_the_paper(tmp_path: Path, write_run: WriteRun) -> None:
+def test_runs_with_the_papers_protocol_have_no_notes(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm")
     write_run("lstm-vae-avg", 5)
     write_run("lstm-vae-avg", 5, dataset="yahoo", result=YAHOO_TEST, **YAHOO)
@@ -26,7 +26,7 @@ def test_nothing_is_said_where_all_is_as_in_the_paper(tmp_path: Path, write_run:
     assert notes(tmp_path, "yahoo") == []
 
 
-def test_variants_are_named(tmp_path: Path, write_run: WriteRun) -> None:
+def test_variants_are_noted(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(max_epochs=3)
     write_run(max_epochs=30)
     assert notes(tmp_path)[0] == (
@@ -35,7 +35,7 @@ def test_variants_are_named(tmp_path: Path, write_run: WriteRun) -> None:
     )
 
 
-def test_a_latent_variable_that_tells_nothing_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+def test_posterior_collapse_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
     for seed, mi in [(0, 0.15), (1, 0.03)]:
         write_run(seed=seed, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": mi})
     write_run("lstm-vae-avg", 5, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": 0.11})
@@ -45,7 +45,7 @@ def test_a_latent_variable_that_tells_nothing_is_named(tmp_path: Path, write_run
     ]
 
 
-def test_a_protocol_other_than_the_papers_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_protocol_that_differs_from_the_papers_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", max_epochs=3)
     write_run("lstm-vae", seed=0, max_epochs=3)
     write_run("lstm-vae", seed=1, max_epochs=3, status="failed")
@@ -57,7 +57,7 @@ def test_a_protocol_other_than_the_papers_is_named(tmp_path: Path, write_run: Wr
     assert "hidden_size=256 instead of 1024 (1 of 1 runs);" in notes(tmp_path, "yahoo")[0]
 
 
-def test_another_test_split_than_the_published_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_test_split_other_than_the_published_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(seed=0)
     write_run(seed=1, result={"tokens": 82429})
     same, published = notes(tmp_path)
@@ -70,7 +70,7 @@ def test_another_test_split_than_the_published_is_named(tmp_path: Path, write_ru
     )
 
 
-def test_rows_that_were_not_run_alike_are_named_where_there_is_no_paper(
+def test_different_configs_of_rows_are_noted_for_a_dataset_outside_the_paper(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
     write_run("lstm-lm", dataset="pydocs", max_epochs=3)
@@ -80,7 +80,7 @@ def test_rows_that_were_not_run_alike_are_named_where_there_is_no_paper(
     ]
 
 
-def test_a_seed_that_counts_twice_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_repeated_seed_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
     folder = write_run()
     result = folder.read_json("result.json") or {}
     for digit in "12":
@@ -96,7 +96,7 @@ def test_the_monte_carlo_error_is_the_largest_of_an_nll(tmp_path: Path, write_ru
     assert notes(tmp_path) == ["Monte Carlo standard error of a run's NLL: at most 0.034 nats"]
 
 
-def test_runs_trained_on_different_data_are_named(tmp_path: Path, write_run: WriteRun) -> None:
+def test_runs_trained_on_different_data_are_noted(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", data="a" * 64)
     write_run("lstm-vae", data="b" * 64)
     assert notes(tmp_path)[0].startswith("not all runs were trained on the same data")

@@ -21,7 +21,7 @@ def cells(tmp_path: Path) -> list[Cell]:
 
 
 def after(table: Table, label: str, heading: str = "Kruengkrai 2019") -> list[Line]:
-    """A row's line and those that stand under it."""
+    """The line of a row, and the indented lines below it."""
     labels = [line.label for line in table.lines]
     start = labels.index(label, labels.index(heading))
     end = start + 1
@@ -41,7 +41,7 @@ def means(line: Line) -> list[object]:
     ]
 
 
-def test_table_2_has_ours_and_the_difference_under_the_published(
+def test_table_2_has_our_numbers_and_the_difference_under_the_published_ones(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
     for seed, nll in enumerate([95.0, 97.0]):
@@ -74,7 +74,7 @@ def test_table_2_follows_the_paper_row_by_row(tmp_path: Path, write_run: WriteRu
     assert [(c.group, c.name) for c in ptb.columns] == [
         (setting, name) for setting in ("standard", "inputless") for name in ("NLL", "(KL)", "PPL", "n")
     ]
-    # Cited rows stand alone: nothing of ours is laid beside them.
+    # Our numbers are not laid beside cited rows.
     assert [line.kind for line in ptb.lines[:7]].count("ours") == 0
 
 
@@ -114,7 +114,7 @@ def test_variants_have_a_row_each(tmp_path: Path, write_run: WriteRun) -> None:
     ]
 
 
-def test_a_dataset_that_nobody_published_has_ours_alone(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_dataset_without_published_numbers_has_only_our_rows(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", dataset="pydocs")
     write_run("lstm-vae", 1, dataset="pydocs", max_epochs=3)
     write_run("lstm-vae", 1, dataset="pydocs", max_epochs=4)
@@ -124,11 +124,11 @@ def test_a_dataset_that_nobody_published_has_ours_alone(tmp_path: Path, write_ru
         ("ours", "  max_epochs=3"),
         ("ours", "  max_epochs=4"),
     ]
-    # A setting that was not run has no columns there.
+    # A setting without a run has no columns.
     assert {column.group for column in table.columns} == {"standard"}
 
 
-def test_a_system_that_the_paper_has_not_comes_last(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_system_outside_the_paper_comes_last(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-vae", 2)
     write_run("my-vae", 3)
     labels = [line.label for line in table2(cells(tmp_path), "ptb").lines]
@@ -149,11 +149,11 @@ def test_table_3_has_the_datasets_side_by_side(tmp_path: Path, write_run: WriteR
     assert means(published) == [94.3, 91.7, None, 328.5, 324.9, None]
     assert means(ours) == [94.0, 92.0, "1", Counts(), Counts(), None]
     assert means(difference) == [-0.3, 0.3, None, None, None, None]
-    # Nothing latent, nothing to weigh; and the paper's table is of the standard setting.
+    # A language model has no importance weights; the paper's table is of the standard setting.
     assert not [line for line in table.lines if "LSTM-LM" in line.label]
 
 
-def test_records_have_all_digits_and_every_count(tmp_path: Path, write_run: WriteRun) -> None:
+def test_csv_rows_have_all_digits_and_every_count(tmp_path: Path, write_run: WriteRun) -> None:
     for seed, nll in enumerate([100.123, 102.456]):
         write_run(
             seed=seed, estimates={"nll_elbo": (nll, 0.02), "kl": 1.0, "ppl_elbo": 90.0, "mi": 0.5, "au": 2}

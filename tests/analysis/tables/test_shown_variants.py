@@ -1,4 +1,4 @@
-"""Which variants of a row are shown where there are too many, and that all are in the CSV files."""
+"""If a row has too many variants, the best are shown and the CSV files have all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RATES = [1.0 + k for k in range(MOST_VARIANTS + 3)]
 
 @pytest.fixture
 def runs(tmp_path: Path, write_run: WriteRun) -> Runs:
-    """Standard is best at the highest rates, inputless at the lowest; one variant has no finished run."""
+    """The highest rates are best in standard, the lowest in inputless; one variant has no finished run."""
     for rate in RATES:
         for seed in range(2):
             write_run(seed=seed, estimates={"nll_elbo": 200 - rate, "ppl_elbo": 9.0}, learning_rate=rate)
@@ -43,7 +43,7 @@ def runs(tmp_path: Path, write_run: WriteRun) -> Runs:
     return collect([open_source(str(tmp_path / "study"))])
 
 
-def test_settings_take_turns_and_share_their_variants(runs: Runs) -> None:
+def test_settings_choose_in_turns_and_show_the_same_variants(runs: Runs) -> None:
     cells = average_cells(runs.frame)
     chosen = shown_variants(cells, 4)
     assert {cell.variant for cell in chosen} == {
@@ -52,11 +52,11 @@ def test_settings_take_turns_and_share_their_variants(runs: Runs) -> None:
     assert len(chosen) == 8
     assert chosen == [cell for cell in cells if cell in chosen]
     assert shown_variants(cells, len(RATES) + 1) == cells
-    # What has no number comes last.
+    # Variants without a number come last.
     assert all(cell.variant != "learning_rate=0.5" for cell in shown_variants(cells, len(RATES)))
 
 
-def test_tables_show_the_leading_and_files_have_all(runs: Runs) -> None:
+def test_tables_show_the_best_variants_and_csv_files_have_all(runs: Runs) -> None:
     report = compose(runs)
     (table,) = report.table2
     shown = {line.label.rpartition("=")[2] for line in table.lines if "learning_rate=" in line.label}
@@ -64,18 +64,18 @@ def test_tables_show_the_leading_and_files_have_all(runs: Runs) -> None:
     rows = list(csv.DictReader(io.StringIO(csv_text(report.table2, CELL_COLUMNS))))
     assert {row["variant"] for row in rows if row["n"] == "2"} == {f"learning_rate={r:g}" for r in RATES}
     assert {row["variant"] for row in rows if row["failed"] == "1"} == {"learning_rate=0.5"}
-    (told,) = hidden_variant_notes(report.cells, "ptb")
-    assert told.startswith(
+    (note,) = hidden_variant_notes(report.cells, "ptb")
+    assert note.startswith(
         f"variants with the lowest valid NLL only: {MOST_VARIANTS} of {len(RATES) + 1} ("
     )
-    assert all(told in table.notes for table in report.comparisons)
+    assert all(note in table.notes for table in report.comparisons)
 
 
-def test_only_what_is_shown_is_resampled(runs: Runs) -> None:
+def test_only_shown_cells_have_bootstrap_intervals(runs: Runs) -> None:
     cells = with_bootstrap(mark_shown(average_cells(runs.frame), 2), np.random.default_rng(0))
     for cell in cells:
         assert all((average.bca is not None) == cell.shown for average in cell.averages.values())
 
 
-def test_nothing_is_said_where_all_is_shown(runs: Runs) -> None:
+def test_there_is_no_note_if_all_variants_are_shown(runs: Runs) -> None:
     assert list(hidden_variant_notes(average_cells(runs.frame), "ptb")) == []
