@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import signal
 import sys
 import time
-import warnings
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.errors import InputError
+from lvae_core.messages import Verbosity, is_quiet, notice, printed
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.settings import apply_settings, fields_help
 from lvae_core.storage.retrying import RETRY_SECONDS
+
+_log = logging.getLogger("lvae.data")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit status: 0, 1 (the run failed), 2 (bad input) or 130."""
     options = _parser().parse_args(arguments)
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+        with printed():
+            Verbosity(verbose=options.verbose, quiet=options.quiet).apply()
             status: int = options.command(options)
     except (InputError, DamagedError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -39,11 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lvae_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    verbosity = argparse.ArgumentParser(add_help=False)
+    verbosity.add_argument("--verbose", action="store_true", help="print what is read, claimed and retried")
+    verbosity.add_argument("--quiet", action="store_true", help="print errors and the result only")
 
     def command(
         name: str, function: Any, help: str, *shared: argparse.ArgumentParser
     ) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=help, description=help, parents=shared)
+        sub = commands.add_parser(name, help=help, description=help, parents=[*shared, verbosity])
         sub.set_defaults(command=function)
         return sub
 
@@ -130,7 +136,7 @@ def _download(options: argparse.Namespace) -> int:
     for path in download(options.dataset, options.data_dir):
         print(path)
     where = f" --data-dir {options.data_dir}" if options.data_dir else ""
-    print(f"next: python -m lvae_core describe {options.dataset}{where}", file=sys.stderr)
+    notice(f"next: python -m lvae_core describe {options.dataset}{where}")
     return 0
 
 
@@ -165,7 +171,7 @@ def _run(options: argparse.Namespace) -> int:
     folder = _folder(options.out, patience=RETRY_SECONDS)
     corpus = load_for(config, options.data_dir)
     for warning in corpus.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        _log.warning(warning)
     runtime = Runtime(
         device=options.device,
         threads=options.threads,
@@ -176,7 +182,7 @@ def _run(options: argparse.Namespace) -> int:
     display = _Display()
     progress: Progress | None = None
     try:
-        claim = acquire_patiently(folder, runtime.launch, lambda line: print(line, file=sys.stderr))
+        claim = acquire_patiently(folder, runtime.launch, notice)
         run = execute(config, corpus, folder, runtime, claim)
         for progress in run:
             display.show(progress)
@@ -198,7 +204,7 @@ def _run(options: argparse.Namespace) -> int:
         return 1
     print(_summary(folder.read_json("result.json") or {}))
     where = f" --data-dir {options.data_dir}" if options.data_dir else ""
-    print(f"next: python -m lvae_core generate {options.out}{where}", file=sys.stderr)
+    notice(f"next: python -m lvae_core generate {options.out}{where}")
     return 0
 
 
@@ -241,10 +247,9 @@ def _generate(options: argparse.Namespace) -> int:
     print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _sentences(found))
     information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
     if information and information["value"] < 0.1:
-        print(
+        notice(
             f"note: z tells {information['value']:.2f} nats of a sentence: this decoder makes next to no "
-            "use of it, so what is decoded hardly varies",
-            file=sys.stderr,
+            "use of it, so what is decoded hardly varies"
         )
     return 0
 
@@ -316,6 +321,8 @@ class _Display:
         self.first = 0.0
 
     def show(self, progress: Any) -> None:
+        if is_quiet():
+            return
         if progress.phase != self.phase:
             self.phase, self.began, self.first = progress.phase, time.monotonic(), progress.fraction
         clear = "\r\033[K" if self.live else ""

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 from lvae_core.errors import InputError
-from lvae_core.storage.retrying import outages_in_lines
+from lvae_core.messages import printed
 
 
 def exit_status(command: Callable[[], int]) -> int:
     """What ``command`` returns; 2 and a line for input that cannot be used, 130 where it is stopped."""
     try:
-        with outages_in_lines(), _sigterm_interrupts():
+        with printed(), _sigterm_interrupts():
             return command()
     except InputError as error:
         for line in str(error).splitlines():

@@ -17,7 +17,7 @@ PACKAGES = ("lvae_core", "sweeps", "analysis")
 LAYERS: dict[str, tuple[set[str], ...]] = {
     "lvae_core": (
         {"", "errors"},
-        {"config", "rng", "storage"},
+        {"config", "messages", "rng", "storage"},
         {"identity", "systems"},
         {"run_folder", "settings"},
         {"command"},
@@ -49,7 +49,8 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
     ),
 }
 CORE_MAY_IMPORT = {"torch", "numpy", "lvae_core"} | sys.stdlib_module_names
-TORCH_FREE = {"", "errors", "config", "identity", "settings", "systems", "command", "run_folder", "storage"}
+TORCH_FREE = {"", "errors", "config", "identity", "messages", "settings", "systems", "command"}
+TORCH_FREE |= {"run_folder", "storage"}
 """Places of the core that run without torch and numpy, and that analysis may import."""
 
 

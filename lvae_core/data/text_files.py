@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from lvae_core.data.vocabulary import END, START
 from lvae_core.errors import InputError
+
+_log = logging.getLogger("lvae.data")
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -71,6 +74,7 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
     if blanks:
         count = "1 blank line" if len(blanks) == 1 else f"{len(blanks)} blank lines"
         warnings = (f"{path}:{blanks[0]}: {count} skipped, this the first",)
+    _log.info("%s: read %d sentences", path, len(lines))
     return Text(tuple(lines), hashlib.sha256(data).hexdigest(), str(path), warnings)
 
 

@@ -13,6 +13,7 @@ belongs to the same launch (which knows what it has lost), or where the beat has
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 import re
@@ -25,6 +26,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from lvae_core.run_folder.folder import DamagedError, RunFolder
+
+_log = logging.getLogger("lvae.run_folder")
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
@@ -118,6 +121,7 @@ class Claim:
             for number in sorted(_numbers(self._folder)):
                 if number <= self._number:
                     self._folder.store.delete(f"{self._folder.name}/{_file(number)}")
+            _log.info("%s: released claim %d", self._folder, self._number)
 
     def __enter__(self) -> Self:
         return self
@@ -134,8 +138,10 @@ class Claim:
     def _live(self) -> None:
         while not self._over.wait(HEARTBEAT_SECONDS):
             self._beat += 1
-            with contextlib.suppress(OSError):  # a beat that is missed is no worse than a late one
+            try:
                 self.check_and_beat()
+            except OSError as error:  # a beat that is missed is no worse than a late one
+                _log.info("%s: the claim could not be renewed (%s)", self._folder, error)
 
     def check_and_beat(self) -> None:
         """Write the claim anew, unless somebody has taken over."""
@@ -162,6 +168,8 @@ def acquire(folder: RunFolder, launch: str, *, gone: ClaimState | None = None) -
             raise HeldError(folder, seen)
         number = 1 if seen is None else seen.number + 1
         if folder.create_json(_file(number), _content(holder, 0)):
+            former = f", taken over from {seen.holder or 'an unknown process'}" if seen else ""
+            _log.info("%s: claim %d by %s%s", folder, number, holder, former)
             return Claim(folder, number, holder)
 
 

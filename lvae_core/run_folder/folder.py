@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -46,15 +47,13 @@ TIMING_FIELDS = ("train_seconds", "evaluate_seconds")
 
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint.previous.pt"
 
+_log = logging.getLogger("lvae.run_folder")
+
 _CHECKPOINT_MAGIC = b"lvae checkpoint 1 sha256 "
 
 
 class DamagedError(Exception):
     """A file of a run folder cannot be what was written. The message names it, in one line."""
-
-
-class DamageWarning(UserWarning):
-    """A file of a run folder was damaged and has been set aside. The message names it, in one line."""
 
 
 class RunFolder:
@@ -78,7 +77,7 @@ class RunFolder:
             DamagedError: the file is not what was written.
         """
         try:
-            return unseal(self.store.read(f"{self.name}/{file}"))
+            return unseal(self._read(file))
         except FileNotFoundError:
             return None
         except UnsealedError as error:
@@ -125,7 +124,7 @@ class RunFolder:
         try:
             if sha256 is not None:
                 return sealed_rows(self.check_metrics(sha256))
-            return unseal_rows(self.store.read(f"{self.name}/metrics.jsonl"))
+            return unseal_rows(self._read("metrics.jsonl"))
         except FileNotFoundError:
             return []
         except UnsealedError as error:
@@ -138,7 +137,7 @@ class RunFolder:
     def check_metrics(self, sha256: str) -> bytes:
         """The bytes of metrics.jsonl; raises :class:`DamagedError` unless it has just that content."""
         try:
-            data = self.store.read(f"{self.name}/metrics.jsonl")
+            data = self._read("metrics.jsonl")
         except FileNotFoundError:
             raise DamagedError(f"{self}/metrics.jsonl: missing beside a result") from None
         if hashlib.sha256(data).hexdigest() != sha256:
@@ -152,7 +151,7 @@ class RunFolder:
             DamagedError: the file is not what was written.
         """
         try:
-            data = self.store.read(f"{self.name}/{file}")
+            data = self._read(file)
         except FileNotFoundError:
             return None
         header, newline, payload = data.partition(b"\n")
@@ -203,6 +202,11 @@ class RunFolder:
     def clear_failure(self) -> None:
         """A run that is done has not failed, whatever happened on the way."""
         self.store.delete(f"{self.name}/failure.json")
+
+    def _read(self, file: str) -> bytes:
+        data = self.store.read(f"{self.name}/{file}")
+        _log.debug("%s/%s: read %d bytes", self, file, len(data))
+        return data
 
 
 class Study:

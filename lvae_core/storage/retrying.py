@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import sys
+import logging
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lvae_core.storage.store import Store
 
 T = TypeVar("T")
+
+_log = logging.getLogger("lvae.storage")
 
 RETRY_SECONDS = 60.0
 """Seconds for which a store that fails is tried again, by commands and by runs."""
@@ -41,14 +42,10 @@ _FINAL_CODES = {
 }
 
 
-class StoreWarning(UserWarning):
-    """A store did not do what it was asked to, and is asked again."""
-
-
 class RetryingStore:
     """Any :class:`Store`, asked again with growing pauses while it fails in a way that may pass.
 
-    What goes wrong is told by a :class:`StoreWarning`, by one of the threads that meet it at the same time.
+    An outage is one warning to the logger ``lvae.storage``, from one of the threads that meet it.
     A store that was waited for in vain is not waited for again until it has given an answer.
 
     Args:
@@ -161,16 +158,22 @@ class RetryingStore:
             return self._try_again(attempt, failure)
 
     def _try_again(self, attempt: Callable[[], T], failure: OSError) -> T:
-        began, pause = self._clock(), self._pause
+        began, pause, attempts = self._clock(), self._pause, 1
         while (left := began + self.seconds - self._clock()) > 0:
             self._sleep(min(pause, left))
             pause = min(2 * pause, self._longest_pause)
+            attempts += 1
             try:
-                return attempt()
+                answer = attempt()
             except OSError as error:
                 if not is_transient(error):
                     raise
                 failure = error
+                _log.debug("%s: attempt %d failed: %s", self.url, attempts, _reason(error))
+            else:
+                seconds = self._clock() - began
+                _log.info("%s: answers again, at attempt %d after %.3g s", self.url, attempts, seconds)
+                return answer
         self._in_vain = True
         raise _tried(failure, self._clock() - began) from failure
 
@@ -189,27 +192,9 @@ class RetryingStore:
 
     def _tell(self, path: str, error: OSError) -> None:
         where = f"{self.url}/{path}" if path else self.url
-        warnings.warn(
-            StoreWarning(f"{where}: {_reason(error)}; trying again for up to {self.seconds:g} s"),
-            stacklevel=6,
-        )
-
-
-@contextlib.contextmanager
-def outages_in_lines() -> Iterator[None]:
-    """Have each :class:`StoreWarning` be a line on standard error inside the ``with`` block."""
-    with warnings.catch_warnings():
-        otherwise = warnings.showwarning
-
-        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, StoreWarning):
-                print(f"warning: {message}", file=sys.stderr)
-            else:
-                otherwise(message, category, *where, **more)
-
-        warnings.showwarning = show
-        warnings.simplefilter("always", StoreWarning)
-        yield
+        # The record names the line that asked the store, six calls up.
+        message = f"{where}: {_reason(error)}; trying again for up to {self.seconds:g} s"
+        _log.warning(message, stacklevel=6)
 
 
 def is_transient(error: OSError) -> bool:

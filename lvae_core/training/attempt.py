@@ -1,15 +1,15 @@
 """One attempt at a run: the folder it writes, the claim it holds, its identity and its clock.
 
 Only the process that holds the claim on a run may mend its folder. A damaged file is set aside, reported in
-one line as a :class:`~lvae_core.run_folder.folder.DamageWarning`, and written anew if something else tells
-what it held.
+one line as a warning to the logger ``lvae.run_folder``, and written anew if something else tells what it
+held.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
@@ -20,13 +20,14 @@ from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import Estimates
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.claims import Claim, acquire
-from lvae_core.run_folder.folder import DamagedError, DamageWarning, RunFolder, metrics_sha256
+from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.provenance import describe_attempt
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.state import TrainState, load_checkpoint, save_checkpoint
 
 T = TypeVar("T")
+_log = logging.getLogger("lvae.run_folder")
 Phase = Literal["train", "evaluate"]
 
 
@@ -74,7 +75,7 @@ class Attempt:
         folder = self._folder
         for name in folder.store.leftovers(folder.name):
             aside = folder.set_aside(name, "partial")
-            _warn(f"{folder}/{name}: left half-written; set aside as {aside}")
+            _log.warning(f"{folder}/{name}: left half-written; set aside as {aside}")
         present = self._intact("config.json", folder.read_config)
         if present is None:
             folder.write_config(self.config, self.identity)
@@ -185,7 +186,7 @@ class Attempt:
             return None
 
     def _set_aside(self, file: str, damage: DamagedError) -> None:
-        _warn(f"{damage}; set aside as {self._folder.set_aside(file)}")
+        _log.warning(f"{damage}; set aside as {self._folder.set_aside(file)}")
 
     def _restore_metrics(self, sha256: str) -> None:
         """Write metrics.jsonl of a finished run anew from its checkpoint, if it is not what it was."""
@@ -197,13 +198,9 @@ class Attempt:
                 self._set_aside("metrics.jsonl", damage)
             state = self.load()
             if state is None or metrics_sha256(state.metrics) != sha256:
-                _warn(
+                _log.warning(
                     f"{damage}; no checkpoint tells what was in it. The result stands; to have the curves, "
                     "too, move result.json away and launch again"
                 )
             else:
                 folder.write_metrics(state.metrics)
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, DamageWarning, stacklevel=3)

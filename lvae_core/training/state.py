@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import warnings
+import logging
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +17,6 @@ from lvae_core.run_folder.folder import (
     CHECKPOINT,
     PREVIOUS_CHECKPOINT,
     DamagedError,
-    DamageWarning,
     RunFolder,
 )
 from lvae_core.training.optimiser import OptimiserState
@@ -25,6 +24,8 @@ from lvae_core.training.schedule import Plateau
 from lvae_core.training.step import Memory
 
 Parameters = dict[str, Tensor]
+
+_log = logging.getLogger("lvae.run_folder")
 
 
 @dataclass
@@ -107,15 +108,15 @@ def load_checkpoint(folder: RunFolder, fingerprint: str | None = None) -> TrainS
     """The folder's latest training state that can be used; None where there is none.
 
     A checkpoint that is damaged, is of a run of another ``fingerprint`` (None: any will do), or holds
-    anything but tensors and plain values, is renamed and reported as :class:`DamageWarning`, and the
-    previous one takes its place; it is never executed and never deleted.
+    anything but tensors and plain values, is renamed and reported as a warning, and the previous one
+    takes its place; it is never executed and never deleted.
     """
     for file in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         try:
             state = _read_checkpoint(folder, file, fingerprint)
         except DamagedError as damage:
             aside = folder.set_aside(file)
-            warnings.warn(f"{damage}; set aside as {aside}", DamageWarning, stacklevel=2)
+            _log.warning("%s; set aside as %s", damage, aside)
             continue
         if state is not None:
             return state

@@ -40,8 +40,8 @@ def execute(
 
     Yields often; between two yields the run may be closed (``close()``), upon which it saves a checkpoint
     and stops. The last Progress has phase "done", after ``result.json`` is written; a folder that already
-    holds a result yields just that. What is damaged in the folder is set aside and reported as
-    :class:`~lvae_core.run_folder.folder.DamageWarning`, and the run goes on from the last good state.
+    holds a result yields just that. What is damaged in the folder is set aside and reported as a
+    warning to the logger ``lvae.run_folder``, and the run goes on from the last good state.
 
     Args:
         config: of the run.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import math
 import time
-import warnings
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,9 +15,10 @@ from ray import tune
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
+from lvae_core.messages import Collector
 from lvae_core.run_folder.claims import ClaimLostError, ClaimState, HeldError, acquire
-from lvae_core.run_folder.folder import DamagedError, DamageWarning, Study
-from lvae_core.storage.retrying import RETRY_SECONDS, StoreWarning, is_transient
+from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.storage.retrying import RETRY_SECONDS, is_transient
 from lvae_core.training.failures import failure_of, one_line
 from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.trainer import execute
@@ -28,9 +28,6 @@ STEP_SECONDS = 1.0
 """A report about this often: seldom enough for hundreds of runs at once to pass one driver."""
 
 Report = dict[str, Any]
-
-_TOLD = (DamageWarning, StoreWarning)
-"""Warnings that are passed on to the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +71,8 @@ class RunTrainable(tune.Trainable):
     def setup(self, config: dict[str, Any], *, job: Job) -> None:  # type: ignore[override]
         self._job = job
         self._corpus: tuple[str, Corpus] | None = None
+        # A process has one run at a time, so its other threads, such as the claim's, speak of that run.
+        self._messages = Collector()
         self._begin(config["run"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -101,19 +100,18 @@ class RunTrainable(tune.Trainable):
     def step(self) -> Report:
         if self._last_report is not None:
             return self._last_report
-        with warnings.catch_warnings(record=True) as caught:
-            for category in _TOLD:
-                warnings.simplefilter("always", category)
-            report = self._advance()
-        lines = [str(w.message) for w in caught if issubclass(w.category, _TOLD)]
-        return report | {"warnings": lines}
+        report = self._advance()
+        return report | {"warnings": self._messages.take()}
 
     def finish(self) -> None:
         """Save the run and have its next report say ``stopped``."""
-        self._last_report = {"phase": "stopped", "done": True, "warnings": self._close()}
+        trouble = self._close()
+        lines = [*self._messages.take(), *trouble]
+        self._last_report = {"phase": "stopped", "done": True, "warnings": lines}
 
     def cleanup(self) -> None:
         self._close()
+        self._messages.close()
 
     def _close(self) -> list[str]:
         """Close the run, which saves it if it is under way; what went wrong, for the user."""

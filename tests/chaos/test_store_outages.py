@@ -8,14 +8,15 @@ import os
 import random
 import subprocess
 import sys
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
 import pytest
 
-from lvae_core.storage.retrying import RetryingStore, StoreWarning
+from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import open_store
+
+from ..told import tells
 
 SEED = 2019
 
@@ -74,12 +75,10 @@ def survive(patient: RetryingStore, s3, seed: int, operations: int) -> None:
         s3.proxy.fault("lose", share=share, seed=seed + 3),
         s3.proxy.fault("cut", "GET", "LIST", share=2 * share, seed=seed + 4),
     ]
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+    with tells("lvae.storage", perhaps=True) as told:
         truth = a_few_of_everything(patient, random.Random(seed), operations)
     s3.proxy.calm()
     assert all(fault.hits for fault in faults)
-    assert {warning.category for warning in told} <= {StoreWarning}
     assert patient.names("run") == sorted(name.removeprefix("run/") for name in truth)
     for path, data in truth.items():
         assert patient.read(path) == data
@@ -99,27 +98,27 @@ def test_a_server_that_fails_at_random_loses_nothing_again(patient, s3, seed):
 def test_an_answer_that_never_comes_is_asked_for_again(patient, s3):
     for kind in ("PUT", "GET"):
         s3.proxy.fault("delay", kind, times=1, seconds=4)
-    with pytest.warns(StoreWarning, match="Read timeout on endpoint"):
+    with tells("lvae.storage", "Read timeout on endpoint"):
         patient.write("run/a", b"new")
-    with pytest.warns(StoreWarning, match="Read timeout on endpoint"):
+    with tells("lvae.storage", "Read timeout on endpoint"):
         assert patient.read("run/a") == b"new"
 
 
 def test_an_outage_is_waited_for_and_told_once(patient, s3):
     patient.write("run/a", b"old")
     fault = s3.proxy.fault("drop", times=12)
-    with pytest.warns(StoreWarning) as told:
+    with tells("lvae.storage") as told:
         assert patient.create("run/b", b"new") is True
     assert fault.hits == 12
     assert len(told) == 1
-    assert str(told[0].message).startswith(f"{patient.url}/run/b: ConnectionClosedError: ")
+    assert told[0].getMessage().startswith(f"{patient.url}/run/b: ConnectionClosedError: ")
     assert patient.names("run") == ["a", "b"]
 
 
 def test_a_creation_whose_answers_were_lost_is_found_again(patient, s3):
     patient.exists("run/b")
     s3.proxy.fault("lose", "PUT", times=3)
-    with pytest.warns(StoreWarning):
+    with tells("lvae.storage"):
         assert patient.create("run/b", b"mine") is True
     assert patient.read("run/b") == b"mine"
     assert patient.create("run/b", b"mine") is False
@@ -129,7 +128,7 @@ def test_an_outage_that_does_not_end_is_told(patient, s3):
     patient.write("run/a", b"old")
     with (
         s3.proxy.down(),
-        pytest.warns(StoreWarning),
+        tells("lvae.storage"),
         pytest.raises(OSError, match="; tried again for ") as caught,
     ):
         RetryingStore(patient.store, 1.0).write("run/a", b"new")
@@ -145,11 +144,11 @@ def test_what_is_forbidden_is_not_asked_for_again(patient, s3):
 
 
 COMPETE = """
-import sys, warnings
+import logging, sys
 from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import open_store
 url, me, rounds = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
-warnings.simplefilter("ignore")
+logging.getLogger("lvae").setLevel(logging.ERROR)
 store = RetryingStore(open_store(url), 60.0, pause=0.01)
 store.exists("run")
 for k in range(rounds):
@@ -207,10 +206,8 @@ def test_many_writers_during_faults_leave_whole_objects(patient, s3):
         for k in range(10):
             patient.write("run/a", bytes([me]) * (50_000 + me * 1000 + k))
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", StoreWarning)
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(write, range(4)))
+    with tells("lvae.storage", perhaps=True), ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
     s3.proxy.calm()
     data = patient.read("run/a")
     assert data == bytes([data[0]]) * (50_000 + data[0] * 1000 + 9), "the last of some writer's"

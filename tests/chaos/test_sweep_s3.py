@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,12 @@ from analysis.reading.sources import open_source
 from lvae_core.data.corpus import load
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import Study
-from lvae_core.storage.retrying import StoreWarning
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.planning.plan import make_plan
 
 from ..integration.nodes import ROOT
+from ..told import tells
 from .faults import S3
 from .short_grid import ARGUMENTS, SHORT
 from .sweep_command import Launch, Runs, closing, until
@@ -136,14 +135,13 @@ def test_a_study_is_read_from_a_server_that_stumbles_and_out_of_reach_is_not_dam
         for file in ("config.json", "provenance.json", "metrics.jsonl", "result.json"):
             there.store.write(f"{name}/{file}", here.store.read(f"{name}/{file}"))
     s3.proxy.fault("refuse", status=500, code="InternalError", share=0.5, seed=SEED)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", StoreWarning)
+    with tells("lvae.storage", perhaps=True):
         found = collect([open_source(there.url)])
     assert (list(found.frame["status"]), found.problems) == (["done"] * 4, ())
     s3.proxy.calm()
 
     monkeypatch.setattr("lvae_core.storage.retrying.RETRY_SECONDS", 0.5)
     source = open_source(there.url)
-    with s3.proxy.down(), pytest.warns(StoreWarning), pytest.raises(InputError) as caught:
+    with s3.proxy.down(), tells("lvae.storage"), pytest.raises(InputError) as caught:
         collect([source])
     assert re.fullmatch(rf"{there.url}/toy__\S+: cannot be read \(.*\)", str(caught.value))

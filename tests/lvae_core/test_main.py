@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +65,13 @@ def test_run_then_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     again = command("run", tmp_path / "my-run" / "config.json", "--out", "my-run", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (0, done.stdout)
     assert folder.read_json("result.json") == result
+
+    quiet = command("run", config, "--out", "quiet-run", "--quiet", cwd=tmp_path)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, done.stdout, "")
+    verbose = command("run", config, "--out", "my-run", "--verbose", cwd=tmp_path)
+    assert verbose.stdout == done.stdout
+    for line in ("info: lvae.run_folder: .*/my-run: claim 1 by ", "debug: lvae.run_folder: .*: read "):
+        assert re.search(f"^{line}", verbose.stderr, re.MULTILINE)
 
     made = command("generate", "my-run", "--json", "--count", 3, cwd=tmp_path)
     assert made.returncode == 0, made.stderr

@@ -47,7 +47,7 @@ def test_a_file_where_a_folder_should_be_is_an_os_error(tmp_path):
 
 WRITER = """
 import sys
-from lvae_core.storage import LocalStore
+from lvae_core.storage.local import LocalStore
 store = LocalStore(sys.argv[1])
 print("ready", flush=True)
 k = 0
@@ -94,7 +94,7 @@ def test_what_a_killed_writer_leaves_can_be_set_aside(tmp_path, calls):
     store = LocalStore(tmp_path)
     script = f"""
 import os, signal, sys
-from lvae_core.storage import LocalStore
+from lvae_core.storage.local import LocalStore
 os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)  # half-way: written, not named yet
 LocalStore(sys.argv[1]).{calls}("run/file.pt", b"half")
 """

@@ -2,18 +2,21 @@
 
 import contextlib
 import errno
+import logging
 import os
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lvae_core.messages import printed
 from lvae_core.storage.local import LocalStore
-from lvae_core.storage.retrying import RetryingStore, StoreWarning, outages_in_lines
+from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import Store
+
+from ...told import tells
 
 
 class Clock:
@@ -108,21 +111,21 @@ ANSWERS = {"read": b"content", "create": True, "exists": True, "names": ["a"], "
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_fails_for_a_while_is_done_in_the_end(patient, flaky, clock, operation):
     flaky.before = failing(os_error(errno.ENOSPC), 9)
-    with pytest.warns(StoreWarning) as told:
+    with tells("lvae.storage") as told:
         assert OPERATIONS[operation](patient) == ANSWERS.get(operation)
     assert flaky.calls == [operation] * 10
     assert clock.pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0])
     path = "run" if operation in ("names", "leftovers") else "run/b" if operation == "create" else "run/a"
-    assert [str(warning.message) for warning in told] == [
+    assert [record.getMessage() for record in told] == [
         f"{flaky.url}/{path}: No space left on device; trying again for up to 60 s"
     ], "an outage is told once"
-    assert told[0].filename == __file__, "the warning points to who asked"
+    assert told[0].pathname == __file__, "the warning points to who asked"
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_never_ends_is_raised_after_a_minute(patient, flaky, clock, operation):
     flaky.before = failing(os_error(errno.EIO), 1000)
-    with pytest.warns(StoreWarning):
+    with tells("lvae.storage"):
         error = error_of(lambda: OPERATIONS[operation](patient))
     assert str(error) == "[Errno 5] Input/output error; tried again for 60 s: 'somewhere'"
     assert error.errno == errno.EIO
@@ -133,16 +136,16 @@ def test_what_never_ends_is_raised_after_a_minute(patient, flaky, clock, operati
 
 def test_an_error_without_a_number_keeps_its_words(patient, flaky, clock):
     flaky.before = failing(OSError("storage folder x is gone"), 1000)
-    with pytest.warns(StoreWarning, match=": storage folder x is gone; trying again for up to 60 s$"):
+    with tells("lvae.storage", ": storage folder x is gone; trying again for up to 60 s$"):
         error = error_of(lambda: patient.read("run/a"))
     assert str(error) == "storage folder x is gone; tried again for 60 s"
 
 
 def test_the_root_is_told_by_its_address(patient, flaky):
     flaky.before = failing(OSError("away"), 1)
-    with pytest.warns(StoreWarning) as told:
+    with tells("lvae.storage") as told:
         patient.names()
-    assert str(told[0].message) == f"{flaky.url}: away; trying again for up to 60 s"
+    assert told[0].getMessage() == f"{flaky.url}: away; trying again for up to 60 s"
 
 
 FINAL = ["ENOENT", "EEXIST", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EROFS", "EINVAL", "EFBIG", "ELOOP"]
@@ -163,7 +166,7 @@ def test_what_waiting_does_not_mend_is_raised_at_once(patient, flaky, clock, nam
 def test_what_may_pass_is_tried_again(patient, flaky, clock, name):
     code = getattr(errno, name)
     flaky.before = failing(os_error(code), 1)
-    with pytest.warns(StoreWarning, match=os.strerror(code)):
+    with tells("lvae.storage", os.strerror(code)):
         assert patient.read("run/a") == b"content"
     assert clock.pauses == [0.1]
 
@@ -185,7 +188,7 @@ def test_an_error_that_comes_to_be_final_ends_the_waiting(patient, flaky, clock)
         raise errors[len(flaky.calls) - 1]
 
     flaky.before = fail
-    with pytest.warns(StoreWarning), pytest.raises(OSError, match="Read-only"):
+    with tells("lvae.storage"), pytest.raises(OSError, match="Read-only"):
         patient.write("run/a", b"new")
     assert clock.pauses == [0.1, 0.2]
 
@@ -206,7 +209,7 @@ def test_attempts_that_take_long_count(flaky, clock):
 
     flaky.before = slow
     patient = RetryingStore(flaky, clock=clock, sleep=clock.sleep)
-    with pytest.warns(StoreWarning):
+    with tells("lvae.storage"):
         assert str(error_of(lambda: patient.read("run/a"))) == "no answer; tried again for 80.3 s"
     # Failed at 40, 80.1 and 120.3 seconds; only with the last were the 60 seconds over.
     assert len(flaky.calls) == 3
@@ -214,7 +217,7 @@ def test_attempts_that_take_long_count(flaky, clock):
 
 def test_a_creation_whose_answer_was_lost_is_found_again(patient, flaky):
     flaky.after = failing(os_error(errno.ETIMEDOUT), 1)
-    with pytest.warns(StoreWarning):
+    with tells("lvae.storage"):
         assert patient.create("run/b", b"mine") is True
     assert flaky.store.read("run/b") == b"mine"
     assert patient.create("run/b", b"mine") is False, "this time nothing was lost: it was there"
@@ -227,7 +230,7 @@ def test_a_creation_that_another_won_meanwhile_is_lost(patient, flaky):
         raise os_error(errno.ETIMEDOUT)
 
     flaky.before = fail
-    with pytest.warns(StoreWarning):
+    with tells("lvae.storage"):
         assert patient.create("run/b", b"mine") is False
     assert flaky.store.read("run/b") == b"theirs"
 
@@ -245,7 +248,7 @@ def test_a_creation_that_another_won_and_released_meanwhile_is_lost(patient, fla
         raise os_error(errno.ETIMEDOUT)
 
     flaky.before = fail
-    with pytest.warns(StoreWarning):
+    with tells("lvae.storage"):
         assert patient.create("run/b", b"mine") is False
 
 
@@ -253,7 +256,7 @@ def test_an_error_of_the_comparison_is_tried_again_too(patient, flaky):
     flaky.after = failing(os_error(errno.ETIMEDOUT), 1)
     fail_read = failing(os_error(errno.ETIMEDOUT), 2)
     flaky.before = lambda: fail_read() if flaky.calls[-1] == "read" else None
-    with pytest.warns(StoreWarning) as told:
+    with tells("lvae.storage") as told:
         assert patient.create("run/b", b"mine") is True
     assert flaky.calls == ["create", "create", "read", "create", "read", "create", "read"]
     assert len(told) == 1
@@ -261,7 +264,7 @@ def test_an_error_of_the_comparison_is_tried_again_too(patient, flaky):
 
 def test_a_renaming_whose_answer_was_lost_is_done(patient, flaky):
     flaky.after = failing(os_error(errno.ETIMEDOUT), 1)
-    with pytest.warns(StoreWarning):
+    with tells("lvae.storage"):
         patient.rename("run/a", "run/c")
     assert flaky.store.names("run") == ["c"]
     with pytest.raises(FileNotFoundError):
@@ -270,14 +273,14 @@ def test_a_renaming_whose_answer_was_lost_is_done(patient, flaky):
 
 def test_a_renaming_of_nothing_is_told_though_the_store_failed_first(patient, flaky):
     flaky.before = failing(os_error(errno.ETIMEDOUT), 1)
-    with pytest.warns(StoreWarning), pytest.raises(FileNotFoundError):
+    with tells("lvae.storage"), pytest.raises(FileNotFoundError):
         patient.rename("run/none", "run/c")
 
 
 def test_it_waits_in_real_time(flaky):
     flaky.before = failing(os_error(errno.EIO), 1000)
     before = time.monotonic()
-    with pytest.warns(StoreWarning, match="trying again for up to 0.3 s"):
+    with tells("lvae.storage", "trying again for up to 0.3 s"):
         error = error_of(lambda: RetryingStore(flaky, 0.3).read("run/a"))
     assert "; tried again for " in str(error)
     assert time.monotonic() - before >= 0.3
@@ -286,15 +289,17 @@ def test_it_waits_in_real_time(flaky):
 
 def test_the_warning_is_one_that_programs_can_turn_off(patient, flaky):
     flaky.before = failing(os_error(errno.EIO), 1)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("ignore", StoreWarning)
-        assert patient.read("run/a") == b"content"
-    assert told == []
+    logger = logging.getLogger("lvae.storage")
+    logger.setLevel(logging.ERROR)
+    try:
+        assert patient.read("run/a") == b"content"  # any message would fail the test
+    finally:
+        logger.setLevel(logging.NOTSET)
 
 
 def test_who_was_waited_for_in_vain_is_asked_once_until_there_is_an_answer(patient, flaky, clock):
     flaky.before = failing(os_error(errno.EIO), 1000)
-    with pytest.warns(StoreWarning):
+    with tells("lvae.storage"):
         error_of(lambda: patient.read("run/a"))
     waited, asked = sum(clock.pauses), len(flaky.calls)
     for operation in OPERATIONS.values():  # without a warning, too
@@ -303,7 +308,7 @@ def test_who_was_waited_for_in_vain_is_asked_once_until_there_is_an_answer(patie
     flaky.before = failing(FileNotFoundError(), 1)  # which is an answer
     error_of(lambda: patient.read("run/a"))
     flaky.before = failing(os_error(errno.EIO), 3)
-    with pytest.warns(StoreWarning):
+    with tells("lvae.storage"):
         assert patient.read("run/a") == b"content"
 
 
@@ -328,17 +333,15 @@ def test_of_many_that_meet_an_outage_at_the_same_time_one_tells_it(flaky):
             assert [future.result() for future in found] == [b"content"] * 8
 
     flaky.before = fail
-    with pytest.warns(StoreWarning) as told:
+    with tells("lvae.storage") as told:
         read_by_all()
     assert len(told) == 1
 
 
-def test_outages_are_lines_for_people_and_other_warnings_as_they_were(patient, flaky, capsys):
-    with outages_in_lines():
+def test_outages_are_lines_for_people_each_time(patient, flaky, capsys):
+    with printed(), tells("lvae.storage"):
         for _ in range(2):
             flaky.before = failing(os_error(errno.ENOSPC), 1)
             patient.read("run/a")
-        with pytest.warns(DeprecationWarning, match="old"):
-            warnings.warn("old", DeprecationWarning, stacklevel=1)
     line = f"warning: {flaky.url}/run/a: No space left on device; trying again for up to 60 s"
     assert capsys.readouterr().err.splitlines() == [line, line]

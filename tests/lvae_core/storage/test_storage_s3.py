@@ -230,7 +230,7 @@ def assert_whole(data: bytes) -> int:
 
 WRITER = """
 import sys
-from lvae_core.storage import open_store
+from lvae_core.storage.store import open_store
 store, k = open_store(sys.argv[1]), 0
 while True:
     k += 1

@@ -147,7 +147,7 @@ def test_of_many_threads_one_creates(store):
 
 COMPETE = """
 import sys
-from lvae_core.storage import open_store
+from lvae_core.storage.store import open_store
 url, me, rounds = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
 store = open_store(url)
 store.exists("run")  # the connection is made, the library loaded

@@ -12,12 +12,13 @@ from lvae_core.identity import fingerprint
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.digests import unseal
 from lvae_core.run_folder.estimates import ESTIMATES
-from lvae_core.run_folder.folder import DamagedError, DamageWarning, RunFolder, reproducible
+from lvae_core.run_folder.folder import DamagedError, RunFolder, reproducible
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.runtime import Runtime, check_device
 from lvae_core.training.state import load_checkpoint
 from lvae_core.training.trainer import execute
 
+from ...told import tells
 from .. import tiny
 from .runs import CORPUS, OFTEN, run, sentences_of, short
 
@@ -90,7 +91,7 @@ def test_provenance_lists_every_attempt(tmp_path):
 def test_damaged_provenance_is_told_and_does_not_stop_the_run(tmp_path):
     folder = tiny.folder(tmp_path)
     folder.store.write("run/provenance.json", b"{")
-    with pytest.warns(UserWarning, match=r"provenance.json: damaged.*provenance.json.damaged-1"):
+    with tells("lvae.run_folder", r"provenance.json: damaged.*provenance.json.damaged-1"):
         run(short(), folder)
     assert len(folder.read_json("provenance.json")["attempts"]) == 1
     assert folder.has("result.json")
@@ -150,7 +151,7 @@ def test_damaged_files_are_named_set_aside_and_made_again(file, data, tmp_path):
     if file == "provenance.json":  # it is read where there is something to do
         folder.store.delete("run/result.json")
     folder.store.write(f"run/{file}", data)
-    with pytest.warns(DamageWarning, match=f"run/{file}: damaged, .*; set aside as {file}.damaged-1"):
+    with tells("lvae.run_folder", f"run/{file}: damaged, .*; set aside as {file}.damaged-1"):
         run(short(max_epochs=1), folder)
     assert folder.store.read(f"run/{file}.damaged-1") == data
     result = folder.read_json("result.json")
@@ -167,10 +168,10 @@ def test_a_result_outlives_the_metrics_that_nothing_can_restore(tmp_path):
     for name in ("checkpoint.pt", "checkpoint.previous.pt"):
         folder.store.delete(f"run/{name}")
     folder.store.write("run/metrics.jsonl", b"{")
-    with pytest.warns(DamageWarning) as caught:
+    with tells("lvae.run_folder") as caught:
         run(short(max_epochs=1), folder)
-    assert "set aside as metrics.jsonl.damaged-1" in str(caught[0].message)
-    assert "no checkpoint tells what was in it. The result stands" in str(caught[1].message)
+    assert "set aside as metrics.jsonl.damaged-1" in caught[0].getMessage()
+    assert "no checkpoint tells what was in it. The result stands" in caught[1].getMessage()
     assert folder.store.read("run/result.json") == result
 
 
@@ -178,7 +179,7 @@ def test_what_a_killed_process_left_half_written_is_set_aside(tmp_path):
     folder = tiny.folder(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".checkpoint.pt.0123456789abcdef").write_bytes(b"half")
-    with pytest.warns(DamageWarning, match=r"run/\.checkpoint\.pt\.0123456789abcdef: left half-written"):
+    with tells("lvae.run_folder", r"run/\.checkpoint\.pt\.0123456789abcdef: left half-written"):
         run(short(max_epochs=1), folder)
     assert folder.store.read("run/checkpoint.pt.partial-1") == b"half"
     assert folder.has("result.json")
@@ -189,7 +190,7 @@ def test_rows_that_contradict_the_checkpoint_are_damage(tmp_path):
     stop_after_an_epoch(folder)
     rows = folder.read_metrics()
     folder.write_metrics([{**rows[0], "valid_nll": 0.5}, *rows[1:]])
-    with pytest.warns(DamageWarning, match="metrics.jsonl: damaged, not the rows of the checkpoint"):
+    with tells("lvae.run_folder", "metrics.jsonl: damaged, not the rows of the checkpoint"):
         run(short(), folder)
     assert folder.read_metrics()[: len(rows)] == rows
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from lvae_core.evaluation.evaluate import EvaluationState
-from lvae_core.run_folder.folder import DamageWarning
 from lvae_core.training.schedule import Plateau
 from lvae_core.training.state import TrainState, copy_parameters, load_checkpoint, save_checkpoint
 
+from ...told import tells
 from .. import tiny
 
 
@@ -120,9 +120,9 @@ def test_damage_is_reported_and_set_aside(how, tmp_path):
     save_checkpoint(folder, some_state())
     damaged = damage(folder.store.read("run/checkpoint.pt"))[how]
     folder.store.write("run/checkpoint.pt", damaged)
-    with pytest.warns(DamageWarning) as caught:
+    with tells("lvae.run_folder") as caught:
         assert load_checkpoint(folder) is None
-    assert str(caught[0].message) == (
+    assert caught[0].getMessage() == (
         f"{folder}/checkpoint.pt: damaged, its SHA-256 does not match; set aside as checkpoint.pt.damaged-1"
     )
     assert folder.store.names("run") == ["checkpoint.pt.damaged-1"]
@@ -157,7 +157,7 @@ def test_code_in_a_checkpoint_is_refused_and_never_run(how, tmp_path):
     sprung.unlink()
 
     folder.write_checkpoint(buffer.getvalue())  # with a digest in order
-    with pytest.warns(DamageWarning, match="not a training state"):
+    with tells("lvae.run_folder", "not a training state"):
         assert load_checkpoint(folder) is None
     assert not sprung.exists()
     assert folder.store.names("run") == ["checkpoint.pt.damaged-1"]
@@ -182,9 +182,9 @@ def test_nothing_with_a_digest_in_order_can_crash_the_load(tmp_path):
     payloads += [payloads[0][:n] for n in range(0, len(payloads[0]), 37)]
     for number, payload in enumerate(payloads, start=1):
         folder.write_checkpoint(payload)
-        with pytest.warns(DamageWarning, match="not a training state") as caught:
+        with tells("lvae.run_folder", "not a training state") as caught:
             assert load_checkpoint(folder) is None, payload
-        message = str(caught[-1].message)
+        message = caught[-1].getMessage()
         assert "\n" not in message
         aside = message.partition("set aside as ")[2].partition(",")[0]
         assert number == 1 or folder.store.names("run") == [aside]
@@ -234,7 +234,7 @@ def test_copied_parameters_stay_as_they_were():
 def test_a_checkpoint_of_another_run_is_set_aside(tmp_path):
     folder = tiny.folder(tmp_path)
     save_checkpoint(folder, some_state())
-    with pytest.warns(DamageWarning, match="of another run"):
+    with tells("lvae.run_folder", "of another run"):
         assert load_checkpoint(folder, "e" * 64) is None
     assert folder.has("checkpoint.pt.damaged-1")
     save_checkpoint(folder, some_state())

@@ -1,0 +1,115 @@
+"""What a command prints of messages, and what a collector gets: by level, thread and text."""
+
+from __future__ import annotations
+
+import io
+import logging
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lvae_core.__main__ import main
+from lvae_core.errors import InputError
+from lvae_core.messages import Collector, Verbosity, is_quiet, notice, printed
+
+from ..told import tells
+
+LOG = logging.getLogger("lvae.some.part")
+
+
+def say_everything() -> None:
+    LOG.debug("read %d bytes", 3)
+    LOG.info("claimed")
+    notice("next: 100% of it")
+    with tells("lvae.some.part", perhaps=True):
+        LOG.warning("damaged;\nset aside")
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "lines"),
+    [
+        (Verbosity(), ["next: 100% of it", "warning: damaged; set aside"]),
+        (Verbosity(quiet=True), []),
+        (
+            Verbosity(verbose=True),
+            [
+                "debug: lvae.some.part: read 3 bytes",
+                "info: lvae.some.part: claimed",
+                "next: 100% of it",
+                "warning: damaged; set aside",
+            ],
+        ),
+    ],
+)
+def test_a_command_prints_the_messages_of_its_verbosity_a_line_each(verbosity, lines, capsys):
+    with printed():
+        verbosity.apply()
+        say_everything()
+        assert is_quiet() is verbosity.quiet
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()) == ("", lines)
+
+
+def test_after_a_command_messages_are_as_before(capsys):
+    with printed():
+        Verbosity(quiet=True).apply()
+    assert not is_quiet()
+    with printed():
+        notice("once")
+    assert capsys.readouterr().err == "once\n"
+
+
+def test_lines_go_to_what_standard_error_is_at_the_time(monkeypatch):
+    with printed():
+        monkeypatch.setattr(sys, "stderr", display := io.StringIO())
+        notice("above the display")
+    assert display.getvalue() == "above the display\n"
+
+
+def test_verbose_and_quiet_exclude_each_other(capsys):
+    with pytest.raises(InputError, match="--verbose and --quiet: give one"):
+        Verbosity(verbose=True, quiet=True).apply()
+    assert main(["describe", "toy", "--verbose", "--quiet"]) == 2
+    assert capsys.readouterr().err == "error: --verbose and --quiet: give one of them\n"
+
+
+def test_a_program_without_a_command_sees_warnings_and_nothing_else():
+    script = """
+import logging
+from lvae_core.messages import notice
+log = logging.getLogger("lvae.run_folder")
+log.debug("a"), log.info("b"), notice("c"), log.warning("config.json: damaged")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "config.json: damaged\n")
+
+
+def test_a_collector_gets_the_warnings_of_every_thread_once():
+    collector = Collector()
+    with tells("lvae.some.part"):
+        with ThreadPoolExecutor(4) as pool:
+            for k in range(100):
+                pool.submit(LOG.warning, "%d", k)
+        LOG.info("not this")
+        thread = threading.Thread(target=LOG.warning, args=("last",))
+        thread.start()
+        thread.join()
+    assert sorted(collector.take()) == sorted([*map(str, range(100)), "last"])
+    assert collector.take() == []
+    collector.close()
+    with tells("lvae.some.part"):
+        LOG.warning("too late")
+    assert collector.take() == []
+
+
+def test_collectors_may_end_in_any_order():
+    collectors = [Collector(), Collector()]
+    with tells("lvae.some.part"):
+        LOG.warning("both")
+        collectors[0].close()
+        LOG.warning("one")
+    collectors[1].close()
+    assert [collector.take() for collector in collectors] == [["both"], ["both", "one"]]

@@ -1,0 +1,61 @@
+"""What code under test tells people by the loggers under ``lvae``: expected in the test, or an error."""
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterator
+
+LOGGER = logging.getLogger("lvae")
+
+
+class Records(logging.Handler):
+    """Keeps the warnings of all threads."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.kept: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.kept.append(record)
+
+
+@contextlib.contextmanager
+def nothing_unexpected() -> Iterator[None]:
+    """Fail after the block if it told anything that nobody expected."""
+    with _kept() as records:
+        yield
+    left = [record.getMessage() for record in records if not hasattr(record, "expected")]
+    assert left == [], "messages that the test does not expect"
+
+
+@contextlib.contextmanager
+def tells(name: str, match: str = "", *, perhaps: bool = False) -> Iterator[list[logging.LogRecord]]:
+    """Expect a message in the block.
+
+    Args:
+        name: the logger's.
+        match: to be found in the message.
+        perhaps: there may be none.
+
+    Yields:
+        Every record of that logger, messages that do not match included.
+    """
+    told: list[logging.LogRecord] = []
+    with _kept() as records:
+        yield told
+    told += [record for record in records if record.name == name]
+    matching = [record for record in told if re.search(match, record.getMessage())]
+    for record in matching:
+        record.expected = True
+    messages = [(record.name, record.getMessage()) for record in records]
+    assert matching or perhaps, f"told {messages}, nothing from {name} with {match!r}"
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[list[logging.LogRecord]]:
+    handler = Records()
+    LOGGER.addHandler(handler)
+    try:
+        yield handler.kept
+    finally:
+        LOGGER.removeHandler(handler)
