@@ -21,7 +21,7 @@ from lvae_core.errors import InputError, check_name
 Setting = Literal["standard", "inputless"]
 Averaging = Literal["none", "loss", "hidden"]
 Encoder = Literal["none", "lstm"]
-Posterior = Literal["gaussian"]
+Posterior = Literal["gaussian", "von_mises_fisher"]
 Decoder = Literal["lstm"]
 Inference = Literal["amortised"]
 Step = Literal["joint"]
@@ -32,6 +32,9 @@ EvalPrecision = Literal["float32", "bfloat16"]
 
 FEWEST_EXACT = 6
 """The least iw_exact_samples above 0: three estimates share them, and each needs two for a variance."""
+
+MAX_KAPPA = 1e4
+"""The largest vmf_kappa: beyond it the table of angles becomes too coarse for its 1e-8."""
 
 Group = Literal[
     "run", "data", "model", "objective", "optimiser", "budget", "validation", "evaluation", "arithmetic"
@@ -47,6 +50,9 @@ PARTS: dict[str, Callable[[RunConfig], bool]] = {
     "decoder's words": lambda config: config.setting == "standard",
     "encoder's and decoder's words": lambda config: (
         config.encoder != "none" and config.setting == "standard"
+    ),
+    "von Mises-Fisher posterior": lambda config: (
+        config.encoder != "none" and config.posterior == "von_mises_fisher"
     ),
     "Adam": lambda config: config.optimiser == "adam",
 }
@@ -114,6 +120,13 @@ class RunConfig:
     embedding_size: int = _option(100, "D, word embedding", "model")
     hidden_size: int = _option(400, "H, LSTM state of encoder and decoder", "model")
     latent_size: int = _option(32, "Z, latent variable", "model", "latent variable")
+    vmf_kappa: float = _option(
+        25.0,
+        "concentration of the von Mises-Fisher posterior, one for all sentences",
+        "model",
+        "von Mises-Fisher posterior",
+        added=True,
+    )
     share_embeddings: bool = _option(
         False, "encoder and decoder read one embedding table", "model", "encoder's and decoder's words"
     )
@@ -230,6 +243,9 @@ class RunConfig:
         _require(self, "num_samples", self.num_samples < 10**9, "below 10**9")
         _require(self, "dropout", 0 <= self.dropout < 1, "in [0, 1)")
         _require(self, "word_dropout", 0 <= self.word_dropout <= 1, "in [0, 1]")
+        _require(self, "vmf_kappa", 0 < self.vmf_kappa <= MAX_KAPPA, f"above 0 and at most {MAX_KAPPA:g}")
+        if self.posterior == "von_mises_fisher":
+            _require(self, "latent_size", self.latent_size >= 2, "at least 2 for a sphere")
         for name in ("adam_beta1", "adam_beta2"):
             _require(self, name, 0 <= getattr(self, name) < 1, "in [0, 1)")
         _require(self, "lr_decay", 0 < self.lr_decay <= 1, "in (0, 1]")

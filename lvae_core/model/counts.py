@@ -41,8 +41,15 @@ def _gaussian(config: RunConfig) -> Counts:
     return Counts(0, 2 * (config.hidden_size + int(config.linear_bias)) * config.latent_size)  # M3 and M4
 
 
+def _von_mises_fisher(config: RunConfig) -> Counts:
+    return Counts(0, (config.hidden_size + int(config.linear_bias)) * config.latent_size)  # M3
+
+
 DECODERS: dict[str, Callable[[RunConfig], Counts]] = {"lstm": _lstm_decoder}
-POSTERIORS: dict[str, Callable[[RunConfig], Counts]] = {"gaussian": _gaussian}
+POSTERIORS: dict[str, Callable[[RunConfig], Counts]] = {
+    "gaussian": _gaussian,
+    "von_mises_fisher": _von_mises_fisher,
+}
 """Of the posterior's head."""
 
 

@@ -12,6 +12,7 @@ from lvae_core.data.batches import Batch
 from lvae_core.model.contracts import Inference, MakeDecoder, Model, Noise, Posterior
 from lvae_core.model.gaussian import Gaussian
 from lvae_core.model.lstm_decoder import LSTMDecoder
+from lvae_core.model.von_mises_fisher import VonMisesFisher
 
 
 def amortised(
@@ -22,6 +23,6 @@ def amortised(
     return model.encoder(batch, masks)
 
 
-POSTERIORS: dict[str, type[Posterior]] = {"gaussian": Gaussian}
+POSTERIORS: dict[str, type[Posterior]] = {"gaussian": Gaussian, "von_mises_fisher": VonMisesFisher}
 DECODERS: dict[str, MakeDecoder] = {"lstm": LSTMDecoder}
 INFERENCES: dict[str, Inference] = {"amortised": amortised}

@@ -18,7 +18,8 @@ KEY = Key(3, "latent", (0,))
 
 
 def config_of(name: str):
-    return tiny.config(posterior=name, latent_size=Z, hidden_size=H)
+    # Close to the prior, as far as the family can be.
+    return tiny.config(posterior=name, latent_size=Z, hidden_size=H, vmf_kappa=2.0)
 
 
 def head_of(name: str, seed: int = 0) -> torch.nn.Module:
