@@ -25,6 +25,9 @@ Posterior = Literal["gaussian", "von_mises_fisher"]
 Decoder = Literal["lstm"]
 Inference = Literal["amortised"]
 Step = Literal["joint"]
+ObjectiveName = Literal["elbo", "importance_weighted"]
+EncoderGradient = Literal["doubly_reparameterised", "reparameterised"]
+KLSchedule = Literal["linear", "cyclical"]
 Optimiser = Literal["sgd", "adam"]
 Batching = Literal["bucketed", "shuffled"]
 Precision = Literal["float32", "bfloat16", "auto"]
@@ -54,6 +57,11 @@ PARTS: dict[str, Callable[[RunConfig], bool]] = {
     "von Mises-Fisher posterior": lambda config: (
         config.encoder != "none" and config.posterior == "von_mises_fisher"
     ),
+    "ELBO objective": lambda config: config.encoder != "none" and config.objective == "elbo",
+    "importance-weighted objective": lambda config: (
+        config.encoder != "none" and config.objective == "importance_weighted"
+    ),
+    "cyclical annealing": lambda config: config.encoder != "none" and config.kl_schedule == "cyclical",
     "Adam": lambda config: config.optimiser == "adam",
 }
 """Part of a system -> whether a config has chosen it. One that is not chosen reads none of its fields."""
@@ -113,6 +121,9 @@ class RunConfig:
         "loss", "over the L samples: loss (Eq. 3) or hidden states (Eq. 7)", "run"
     )
     num_samples: int = _option(1, "L, latent samples per sentence at a gradient step; 0: no latent", "run")
+    objective: ObjectiveName = _option(
+        "elbo", "elbo, or the importance-weighted bound of L samples", "run", "latent variable", added=True
+    )
     step: Step = _option("joint", "what a gradient step updates", "run", "latent variable", added=True)
     optimiser: Optimiser = _option("sgd", "sgd or adam", "run", added=True)
 
@@ -147,6 +158,31 @@ class RunConfig:
     kl_weight: float = _option(1.0, "beta after annealing", "objective", "latent variable")
     kl_anneal_epochs: float = _option(
         10.0, "epochs over which beta rises linearly from 0", "objective", "latent variable"
+    )
+
+    kl_schedule: KLSchedule = _option(
+        "linear",
+        "how beta rises: once, or anew in each of kl_cycles",
+        "objective",
+        "latent variable",
+        added=True,
+    )
+    kl_cycles: int = _option(
+        4, "cycles of beta, each rising over its first half", "objective", "cyclical annealing", added=True
+    )
+    free_bits: float = _option(
+        0.0,
+        "nats of KL per sentence that cost nothing, shared by the Z dimensions; 0: none",
+        "objective",
+        "ELBO objective",
+        added=True,
+    )
+    encoder_gradient: EncoderGradient = _option(
+        "doubly_reparameterised",
+        "estimator of the encoder's gradient (Tucker et al. 2019)",
+        "objective",
+        "importance-weighted objective",
+        added=True,
     )
 
     # Optimiser and schedule
@@ -233,7 +269,7 @@ class RunConfig:
         for name in ("iw_samples", "mi_samples"):
             _require(self, name, getattr(self, name) >= 2, "at least 2, or it has no standard error")
         for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
-                     "kl_anneal_epochs", "iw_exact_samples"):  # fmt: skip
+                     "kl_anneal_epochs", "iw_exact_samples", "free_bits"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("init_scale", "learning_rate", "adam_epsilon"):
             _require(self, name, getattr(self, name) > 0, "above 0")
@@ -243,6 +279,12 @@ class RunConfig:
         _require(self, "num_samples", self.num_samples < 10**9, "below 10**9")
         _require(self, "dropout", 0 <= self.dropout < 1, "in [0, 1)")
         _require(self, "word_dropout", 0 <= self.word_dropout <= 1, "in [0, 1]")
+        _require(self, "kl_cycles", self.kl_cycles >= 1, "at least 1")
+        if self.objective == "importance_weighted" and self.averaging == "hidden":
+            raise InputError(
+                "objective = 'importance_weighted' with averaging = 'hidden': the L samples are weighted "
+                "there, not averaged; use averaging = 'loss'"
+            )
         _require(self, "vmf_kappa", 0 < self.vmf_kappa <= MAX_KAPPA, f"above 0 and at most {MAX_KAPPA:g}")
         if self.posterior == "von_mises_fisher":
             _require(self, "latent_size", self.latent_size >= 2, "at least 2 for a sphere")

@@ -1,4 +1,8 @@
-"""The training objective: the negative ELBO, L samples, annealed KL (Kruengkrai 2019, Eqs. 3 and 7)."""
+"""The training objective: the negative ELBO, L samples, annealed KL (Kruengkrai 2019, Eqs. 3 and 7).
+
+With free bits each dimension of the KL counts λ/Z nats at least and has no gradient below (Kingma et al.
+2016; Li et al. 2019). ``importance_weighted.py`` holds the bound that replaces the ELBO in LSTM-IWAE.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,16 @@ from lvae_core.config import RunConfig
 from lvae_core.data.batches import Batch, send
 from lvae_core.model.noise import BatchNoise
 from lvae_core.model.text_model import TextModel
+from lvae_core.training.importance_weighted import importance_weighted
 
 
 class Objective(NamedTuple):
     """The objective's value on a batch; every term is a mean over its sentences, nats per sentence."""
 
     loss: Tensor
-    """What is minimised: ``nll`` with its KL weighted by β."""
+    """What is minimised: ``nll`` with its KL weighted by β and with free bits."""
     nll: Tensor
-    """Reconstruction and KL at β = 1, dropout on."""
+    """The bound at β = 1 without free bits, dropout on."""
     kl: Tensor
 
 
@@ -41,7 +46,17 @@ def objective(
     noise = BatchNoise(model.posterior, model.latent_size, key, len(batch.words))
     q = model.infer(batch, masks, noise=noise, kl_weight=kl_weight)
     drawn = noise(size=(config.draws, config.group))  # (S, G, B, n)
-    z = q.sample(send(drawn, device).to(q.mean.dtype))
-    reconstruction = model.mean_nll(batch, z, masks)
+    drawn = send(drawn, device).to(q.mean.dtype)
     kl = q.kl().mean()
-    return Objective(reconstruction + kl_weight * kl, (reconstruction + kl).detach(), kl.detach())
+    if config.objective == "importance_weighted":
+        doubly = config.encoder_gradient == "doubly_reparameterised"
+        loss, nll = importance_weighted(model, batch, q, drawn, masks, kl_weight=kl_weight, doubly=doubly)
+        return Objective(loss, nll, kl.detach())
+    reconstruction = model.mean_nll(batch, q.sample(drawn), masks)
+    counted = _with_free_bits(q.kl_terms(), config.free_bits) if config.free_bits else kl
+    return Objective(reconstruction + kl_weight * counted, (reconstruction + kl).detach(), kl.detach())
+
+
+def _with_free_bits(terms: Tensor, free_bits: float) -> Tensor:
+    """Mean over sentences of Σ_d max(λ/Z, KL_d), for terms of shape (B, Z): a scalar."""
+    return terms.clamp(min=free_bits / terms.shape[1]).sum(-1).mean()

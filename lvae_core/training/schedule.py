@@ -9,7 +9,15 @@ from lvae_core.config import RunConfig
 
 
 def kl_weight(config: RunConfig, step: int, steps_per_epoch: int) -> float:
-    """β at gradient step ``step`` (from 0): linear from 0 over ``kl_anneal_epochs``, then constant."""
+    """β at gradient step ``step`` (from 0), by the schedule that the config names.
+
+    linear: from 0 over ``kl_anneal_epochs``, then constant. cyclical (Fu et al. 2019): training is divided
+    into ``kl_cycles`` equal cycles; in each, β rises linearly from 0 over the first half and is constant
+    over the second.
+    """
+    if config.kl_schedule == "cyclical":
+        cycle = config.max_epochs * steps_per_epoch / config.kl_cycles
+        return config.kl_weight * min(1.0, 2 * (step % cycle) / cycle)
     annealing = config.kl_anneal_epochs * steps_per_epoch
     return config.kl_weight * (min(1.0, step / annealing) if annealing else 1.0)
 

@@ -59,21 +59,31 @@ LATENT = {
 }
 """Fields of training that mean nothing to a language model."""
 
-ADAM = {"adam_beta1", "adam_beta2", "adam_epsilon"}
+PARTS = {
+    "adam_beta1": {"optimiser": "adam"},
+    "adam_beta2": {"optimiser": "adam"},
+    "adam_epsilon": {"optimiser": "adam"},
+    "vmf_kappa": {"posterior": "von_mises_fisher"},
+    "kl_cycles": {"kl_schedule": "cyclical"},
+    "encoder_gradient": {"objective": "importance_weighted"},
+}
+"""Field -> the choice without which nothing reads it."""
 LSTM_LM = recipe("lstm-lm")
 INPUTLESS = recipe("lstm-vae", setting="inputless")
 
 
-@pytest.mark.parametrize("name", sorted(OTHER.keys() - EVALUATION - ADAM - {"encoder", "averaging"}))
+@pytest.mark.parametrize(
+    "name", sorted(OTHER.keys() - EVALUATION - PARTS.keys() - {"encoder", "averaging"})
+)
 def test_every_field_that_training_reads_is_in_the_fingerprint(name):
     changed = RunConfig(**{name: OTHER[name]})
     assert fingerprint(changed, DATA) != fingerprint(RunConfig(), DATA)
 
 
-@pytest.mark.parametrize("name", sorted(ADAM))
-def test_fields_of_adam_count_when_adam_is_chosen(name):
-    adam = RunConfig(optimiser="adam")
-    assert fingerprint(replace(adam, **{name: OTHER[name]}), DATA) != fingerprint(adam, DATA)
+@pytest.mark.parametrize("name", sorted(PARTS))
+def test_fields_of_a_part_count_when_the_part_is_chosen(name):
+    chosen = RunConfig(**PARTS[name])
+    assert fingerprint(replace(chosen, **{name: OTHER[name]}), DATA) != fingerprint(chosen, DATA)
     assert fingerprint(RunConfig(**{name: OTHER[name]}), DATA) == fingerprint(RunConfig(), DATA)
 
 

@@ -41,7 +41,12 @@ def test_systems_differ_in_what_their_names_say():
     assert what("lstm-lm") == ("none", "none", 0)
     assert what("lstm-vae") == ("lstm", "loss", 5)
     assert what("lstm-vae-avg") == ("lstm", "hidden", 5)
-    assert set(SYSTEMS) == {"lstm-lm", "lstm-vae", "lstm-vae-avg"}
+    assert what("lstm-vmf-vae") == what("lstm-iwae") == ("lstm", "loss", 5)
+    kappas = [recipe("lstm-vmf-vae", setting=s).vmf_kappa for s in ("standard", "inputless")]
+    assert kappas == [25.0, 85.0]
+    assert recipe("lstm-vmf-vae").posterior == "von_mises_fisher"
+    assert recipe("lstm-iwae").objective == "importance_weighted"
+    assert set(SYSTEMS) == {"lstm-lm", "lstm-vae", "lstm-vae-avg", "lstm-vmf-vae", "lstm-iwae"}
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -96,6 +96,28 @@ def test_a_loss_of_beta_zero_has_no_kl_in_its_gradient():
         assert float(parameter.grad.to_dense().abs().max()) == 0, name
 
 
+@pytest.mark.parametrize("free_bits", [0.02, 1.0, 50.0])
+def test_free_bits_take_the_gradient_of_small_kl_terms_and_leave_the_bound_alone(free_bits):
+    config = tiny.config("lstm-vae", dropout=0.0, init_scale=0.8, seed=5, free_bits=free_bits)
+    model = tiny.double_model(config, CLASSES)
+    p = tiny.parameters(model)
+    terms = objective(model, tiny.batch(SENTENCES), config, kl_weight=BETA, step=17)
+    _, nll, kl = by_hand(p, config, 17)
+    assert terms.nll.item() == pytest.approx(nll.item(), rel=1e-11)
+    assert terms.kl.item() == pytest.approx(kl.item(), rel=1e-11)
+    counted = torch.zeros((), dtype=torch.float64)
+    least = free_bits / config.latent_size
+    for words in SENTENCES:
+        for m, v in zip(*hand_model.posterior(p, words), strict=True):
+            term = 0.5 * (m * m + torch.exp(v) - 1 - v)
+            counted = counted + (term if term.item() > least else term * 0 + least)
+    expected = nll - kl + BETA * counted / len(SENTENCES)
+    assert terms.loss.item() == pytest.approx(expected.item(), rel=1e-11)
+    gradient = torch.autograd.grad(expected, p["encoder.to_log_variance.weight"])[0]
+    terms.loss.backward()
+    torch.testing.assert_close(model.encoder.to_log_variance.weight.grad, gradient, rtol=1e-9, atol=1e-12)
+
+
 def test_hidden_words_are_replaced_by_the_learned_vector():
     config = tiny.config("lstm-vae", dropout=0.0, word_dropout=1.0, init_scale=0.8)
     model = tiny.double_model(config, CLASSES)

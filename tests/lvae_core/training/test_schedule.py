@@ -55,6 +55,13 @@ def test_rate_halves_and_patience_counts_in_all():
     ]
 
 
+def test_cyclical_annealing_rises_over_the_first_half_of_each_cycle():
+    config = RunConfig(kl_schedule="cyclical", kl_cycles=3, max_epochs=6, kl_weight=0.5)
+    weights = [kl_weight(config, step, steps_per_epoch=4) for step in range(24)]
+    cycle = [0.0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5, 0.5]
+    assert weights == pytest.approx(cycle * 3)
+
+
 def test_epochs_of_annealing_are_exempt():
     assert run([10, 11, 9, 9.5, 9.2], annealing_epochs=4) == [
         (1.0, 10, 1, 0),
