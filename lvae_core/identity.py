@@ -99,6 +99,28 @@ def fingerprint(config: RunConfig, data_sha256: str) -> str:
     return hashlib.sha256(canonical_json(payload).encode()).hexdigest()
 
 
+def is_fingerprint(recorded: str, config: RunConfig, data_sha256: str) -> bool:
+    """Whether a fingerprint that a folder records is that of this config over this data.
+
+    Folders of version 6 record a hash over every field that there was then, read or not.
+    """
+    if recorded == fingerprint(config, data_sha256):
+        return True
+    return NUMERICS_VERSION == 6 and recorded == _fingerprint_of_version_6(config, data_sha256)
+
+
+def is_same_training(recorded: str, present: RunConfig, key: str, data_sha256: str) -> bool:
+    """Whether a folder holds the training that a fingerprint names.
+
+    Args:
+        recorded: the fingerprint that the folder records.
+        present: the config that the folder holds.
+        key: the fingerprint of the run that is looked for.
+        data_sha256: content hash of that run's data.
+    """
+    return fingerprint(present, data_sha256) == key and is_fingerprint(recorded, present, data_sha256)
+
+
 def evaluation_id(config: RunConfig) -> str:
     """SHA-256 (64 hex digits) of all that the estimates of a trained run depend on, beside the run."""
     payload = {"config": evaluation_values(config), "version": EVALUATION_VERSION}
@@ -113,6 +135,22 @@ def evaluation_values(config: RunConfig) -> dict[str, Any]:
         for f in dataclasses.fields(RunConfig)
         if f.name in read and f.metadata["stage"] != "training"
     }
+
+
+def _fingerprint_of_version_6(config: RunConfig, data_sha256: str) -> str | None:
+    """The fingerprint by the rule of version 6; None if there was no such training then."""
+    added = {f.name for f in dataclasses.fields(RunConfig) if f.metadata["added"]}
+    if config.valid_precision != config.eval_precision or added.intersection(training_fields(config)) - {
+        "valid_precision"
+    }:
+        return None
+    values = {name: value for name, value in config.to_dict().items() if name not in added}
+    payload = {
+        "config": values | {"dataset": dataset_label(config.dataset)},
+        "data": data_sha256,
+        "numerics": 6,
+    }
+    return hashlib.sha256(canonical_json(payload).encode()).hexdigest()
 
 
 def _training_values(config: RunConfig) -> dict[str, Any]:

@@ -91,7 +91,9 @@ def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:
 
 
 def warn_of_damages(plan: Plan) -> None:
-    """A line on stderr for each file that is not what was written."""
+    """A line on stderr for each file that is not what was written, and for what else is to be known."""
+    for note in plan.notes:
+        print(f"note: {note}", file=sys.stderr)
     for damage in (line for run in plan.runs for line in run.damages):
         print(f"warning: {damage}; launching mends it", file=sys.stderr)
 

@@ -28,6 +28,9 @@ class EvaluationState:
     """Batches done, in the order of :func:`lvae_core.data.batches.eval_order`."""
     statistics: Tensor | None = None
     """Statistics of their sentences, (sentences, len(COLUMNS)); None before the first batch."""
+    id: str = ""
+    """Which evaluation of the test split it is, see :func:`lvae_core.identity.evaluation_id`; "" in
+    validation, which belongs to training."""
 
 
 class Evaluation:

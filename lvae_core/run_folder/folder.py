@@ -97,16 +97,34 @@ class RunFolder:
         Raises:
             DamagedError: config.json is not what :meth:`write_config` wrote.
         """
-        values = self.read_json("config.json")
+        return self._read_identity("config.json")
+
+    def read_identity(self) -> tuple[RunConfig, str] | None:
+        """The run's config and fingerprint, from result.json if config.json is missing or damaged.
+
+        Raises:
+            DamagedError: config.json is damaged, and there is no result.json or it is damaged, too.
+        """
+        try:
+            present = self.read_config()
+        except DamagedError as damage:
+            with contextlib.suppress(DamagedError):
+                if present := self._read_identity("result.json"):
+                    return present
+            raise damage
+        return present or self._read_identity("result.json")
+
+    def _read_identity(self, file: str) -> tuple[RunConfig, str] | None:
+        values = self.read_json(file)
         if values is None:
             return None
         config, fingerprint = values.get("config"), values.get("fingerprint")
         if not isinstance(config, dict) or not isinstance(fingerprint, str):
-            raise DamagedError(f"{self}/config.json: damaged, it holds no config and fingerprint")
+            raise DamagedError(f"{self}/{file}: damaged, it holds no config and fingerprint")
         try:
             return from_dict(config), fingerprint
         except InputError as error:
-            raise DamagedError(f"{self}/config.json: damaged or foreign ({error})") from None
+            raise DamagedError(f"{self}/{file}: damaged or foreign ({error})") from None
 
     def write_config(self, config: RunConfig, fingerprint: str) -> None:
         """Say which run the folder belongs to: what data it trains on is in the fingerprint alone."""

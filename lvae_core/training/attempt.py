@@ -7,18 +7,18 @@ held.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import Estimates
-from lvae_core.identity import fingerprint
+from lvae_core.identity import evaluation_id, fingerprint, is_same_training
 from lvae_core.run_folder.claims import Claim, acquire
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from lvae_core.training.failures import DivergedError
@@ -31,7 +31,7 @@ _log = logging.getLogger("lvae.run_folder")
 Phase = Literal["train", "evaluate"]
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_attempt(
     config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime, claim: Claim | None
 ) -> Iterator[Attempt]:
@@ -63,9 +63,11 @@ class Attempt:
     ) -> None:
         self.config, self.corpus, self.runtime = config, corpus, runtime
         self.identity = fingerprint(config, corpus.data_sha256)
+        """The fingerprint that the folder records; a folder of an earlier version keeps its own."""
         self.result: dict[str, Any] | None = None
         """Of the run, once it has one."""
         self._folder, self._claim = folder, claim
+        self._begun_as = config
         self._saved = self._clocked = time.monotonic()
 
     # --- opening ---
@@ -77,13 +79,18 @@ class Attempt:
             aside = folder.set_aside(name, "partial")
             _log.warning(f"{folder}/{name}: left half-written; set aside as {aside}")
         present = self._intact("config.json", folder.read_config)
-        if present is None:
-            folder.write_config(self.config, self.identity)
-        elif present[1] != self.identity:
+        if present is not None and not self._is_this_run(*present):
             raise InputError(
                 f"{folder}/config.json: belongs to another run (config, data or version differ); "
                 "give another --out or move the folder away"
             )
+        if present is None:
+            with contextlib.suppress(DamagedError):
+                present = folder.read_identity()  # what result.json says
+            if present is None or not self._is_this_run(*present):
+                present = self.config, self.identity
+            folder.write_config(*present)
+        self._begun_as, self.identity = present
         self._intact("failure.json", lambda: folder.read_json("failure.json"))
         result = self._intact("result.json", lambda: folder.read_json("result.json"))
         if result is not None:
@@ -94,7 +101,11 @@ class Attempt:
 
     def load(self) -> TrainState | None:
         """Return the state that an earlier attempt saved last; None if there is none."""
-        return load_checkpoint(self._folder, self.identity)
+        state = load_checkpoint(self._folder, self.identity)
+        if state is not None and state.finished_training(self.config) and not state.evaluation.id:
+            # Saved before evaluations had an identity: begun with the fields in config.json.
+            state.evaluation.id = evaluation_id(self._begun_as)
+        return state
 
     def begin(self, state: TrainState) -> None:
         """Take back the metrics that ``state`` does not know yet, and record where this attempt starts."""
@@ -176,6 +187,11 @@ class Attempt:
         self._folder.clear_failure()
 
     # --- mending ---
+
+    def _is_this_run(self, present: RunConfig, recorded: str) -> bool:
+        return recorded == self.identity or is_same_training(
+            recorded, present, self.identity, self.corpus.data_sha256
+        )
 
     def _intact(self, file: str, read: Callable[[], T]) -> T | None:
         """What ``read`` gives; None, with the file set aside, if it is damaged."""

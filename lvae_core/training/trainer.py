@@ -14,6 +14,7 @@ from lvae_core.data.batches import collate, epoch_order
 from lvae_core.data.corpus import Corpus
 from lvae_core.evaluation.evaluate import Estimates, Evaluation, EvaluationState
 from lvae_core.evaluation.latent import latent_estimates
+from lvae_core.identity import evaluation_id
 from lvae_core.model.layers.precision import compute_in, resolve
 from lvae_core.run_folder.claims import Claim
 from lvae_core.run_folder.folder import RunFolder
@@ -183,6 +184,9 @@ class _Run:
         config, test = self.config, self.corpus.test
         self._phase = "evaluate"
         self.model.load_state_dict(self.state.best_parameters)
+        if self.state.evaluation.id != (identity := evaluation_id(config)):
+            # What an earlier attempt has scored with other fields does not count.
+            self.state.evaluation = EvaluationState(id=identity)
         evaluation = Evaluation(
             self.model,
             test,

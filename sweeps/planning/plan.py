@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
-from lvae_core.identity import fingerprint
+from lvae_core.identity import fingerprint, is_same_training
 from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import CellName, RunName, run_name
 from lvae_core.storage.parallel import read_each
@@ -26,7 +26,10 @@ class PlannedRun:
 
     config: RunConfig
     name: str
+    """Of its folder. A folder of an earlier version has another fingerprint in it."""
     status: Status
+    key: str = ""
+    """The run's fingerprint."""
     result: Mapping[str, Any] | None = None
     """``result.json`` of a run that is done."""
     failure: Mapping[str, Any] | None = None
@@ -48,6 +51,8 @@ class Plan:
 
     runs: Sequence[PlannedRun]
     speed: Speed
+    notes: tuple[str, ...] = ()
+    """Lines for the user about how runs and folders were matched."""
 
     def with_status(self, *statuses: Status) -> list[PlannedRun]:
         """The runs of these statuses, in the order of the grid."""
@@ -72,50 +77,124 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
     Raises:
         InputError: a run folder holds a whole file that is another run's. The message names the file.
     """
-    planned: dict[str, tuple[RunConfig, str]] = {}
+    planned: dict[str, _Wanted] = {}
     for config in configs:
-        key = fingerprint(config, data_sha256[config.dataset])
-        planned.setdefault(run_name(config, key), (config, key))
+        data = data_sha256[config.dataset]
+        key = fingerprint(config, data)
+        planned.setdefault(run_name(config, key), _Wanted(config, key, data))
     present = set(study.run_names())
 
     def look_up(name: str) -> PlannedRun:
-        config, key = planned[name]
+        wanted = planned[name]
         if name not in present:
-            return PlannedRun(config=config, name=name, status="left")
-        return _read_run(study.run(name), config, key)
+            return PlannedRun(config=wanted.config, name=name, status="left", key=wanted.key)
+        return _read_run(study.run(name), wanted, wanted.key)
 
-    runs = list(read_each(study.url, look_up, planned))
+    found = dict(zip(planned, read_each(study.url, look_up, planned), strict=True))
+    unsettled = {name: planned[name] for name, run in found.items() if run.status != "done"}
+    earlier = _earlier_folders(study, unsettled, present - planned.keys())
+    for name, folders in earlier.items():
+        found[name] = min([found[name], *folders], key=_preference)
+    runs = list(found.values())
     speed = Speed()
     for run in runs:
         if run.result is not None and (seconds := _seconds(run.result)) is not None:
             speed.add(run.cell, *seconds)
     unknown = {run.cell for run in runs if speed.expect(run.cell) is None}
-    others = _comparable(present - planned.keys(), unknown)
+    others = _comparable(present - planned.keys() - {run.name for run in runs}, unknown)
     for cell, seconds in read_each(study.url, lambda name: _timing(study, name), others):
         if seconds is not None:
             speed.add(cell, *seconds)
-    return Plan(runs, speed)
+    twice = [found[name] for name, folders in earlier.items() if len(folders) + (name in present) > 1]
+    return Plan(runs, speed, _notes_on_twice(twice))
 
 
-def _read_run(folder: RunFolder, config: RunConfig, key: str) -> PlannedRun:
+class _Wanted(NamedTuple):
+    """A run to look up."""
+
+    config: RunConfig
+    key: str
+    data_sha256: str
+
+
+def _earlier_folders(
+    study: Study, wanted: Mapping[str, _Wanted], names: Iterable[str]
+) -> dict[str, list[PlannedRun]]:
+    """Find the folders that hold a wanted run under the fingerprint of an earlier version.
+
+    Only folders of a wanted cell and seed are read.
+
+    Args:
+        study: where they are.
+        wanted: name by today's fingerprint -> run.
+        names: the folders to search.
+
+    Returns:
+        The same name -> the run as such a folder holds it; names without one are absent.
+    """
+    alike: dict[str, dict[str, str]] = {}
+    for name, run in wanted.items():
+        alike.setdefault(_cell_and_seed(name), {})[run.key] = name
+    candidates = sorted(name for name in names if _cell_and_seed(name) in alike)
+
+    def read(folder: str) -> tuple[str, PlannedRun] | None:
+        damages: list[str] = []
+        present = _intact(study.run(folder).read_identity, damages)
+        if present is None:
+            return None
+        config, recorded = present
+        same = alike[_cell_and_seed(folder)]
+        for data in {wanted[name].data_sha256 for name in same.values()}:
+            name = same.get(fingerprint(config, data))
+            if name is not None and is_same_training(recorded, config, wanted[name].key, data):
+                return name, _read_run(study.run(folder), wanted[name], recorded)
+        return None
+
+    found: dict[str, list[PlannedRun]] = {}
+    for match in read_each(study.url, read, candidates):
+        if match is not None:
+            found.setdefault(match[0], []).append(match[1])
+    return found
+
+
+def _cell_and_seed(name: str) -> str:
+    return name.rpartition("__")[0]  # as RunName.short has it, without parsing thousands of names
+
+
+def _preference(run: PlannedRun) -> tuple[int, bool]:
+    """Sort the folders of one run: a finished one first, then one that has been begun."""
+    return ("done", "failed", "left").index(run.status), not run.begun
+
+
+def _notes_on_twice(runs: Sequence[PlannedRun]) -> tuple[str, ...]:
+    if not runs:
+        return ()
+    names = ", ".join(run.name for run in runs[:3]) + (", …" if len(runs) > 3 else "")
+    subject = "1 run has" if len(runs) == 1 else f"{len(runs)} runs have"
+    return (f"{subject} more than one folder in this study; used: {names}",)
+
+
+def _read_run(folder: RunFolder, wanted: _Wanted, recorded: str) -> PlannedRun:
+    """Read a run from its folder, which records this fingerprint."""
     damages: list[str] = []
-    claim = _intact(folder.read_config, damages)
-    if claim is not None and not _claims(*claim, config, key):
+    present = _intact(folder.read_config, damages)
+    if present is not None and not (present[1] == recorded and _is_run(*present, wanted)):
         raise InputError(
             f"{folder}/config.json: not the config that the folder's name stands for; {_REMEDY}"
         )
     result = _intact(lambda: folder.read_json("result.json"), damages)
     if result is not None:
-        if result.get("fingerprint") != key:
+        if result.get("fingerprint") != recorded:
             raise InputError(f"{folder}/result.json: the result of another run; {_REMEDY}")
         if _seconds(result) is None or not result.get("estimates"):
             raise InputError(f"{folder}/result.json: it lacks estimates or times; {_REMEDY}")
         _intact(lambda: folder.check_metrics(str(result.get("metrics_sha256"))), damages)
     status, failure = _status(folder, result, damages)
     return PlannedRun(
-        config=config,
+        config=wanted.config,
         name=folder.name,
         status=status,
+        key=wanted.key,
         result=result if status == "done" else None,
         failure=failure,
         damages=tuple(damages),
@@ -144,9 +223,13 @@ def _intact(read: Callable[[], T], damages: list[str]) -> T | None:
         return None
 
 
-def _claims(present: RunConfig, identity: str, config: RunConfig, key: str) -> bool:
-    # A folder of data counts by its name and content, not by where it lies.
-    return identity == key and {**present.to_dict(), "dataset": config.dataset} == config.to_dict()
+def _is_run(present: RunConfig, recorded: str, wanted: _Wanted) -> bool:
+    """Whether a folder holds the wanted run; fields that its training does not read may differ."""
+    # Equal values, the usual case, need no hash. A folder of data counts by its name and content.
+    same = {**present.to_dict(), "dataset": wanted.config.dataset} == wanted.config.to_dict()
+    return (same and recorded == wanted.key) or is_same_training(
+        recorded, present, wanted.key, wanted.data_sha256
+    )
 
 
 def _comparable(names: Iterable[str], cells: Iterable[str]) -> list[str]:

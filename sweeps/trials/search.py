@@ -109,6 +109,8 @@ class Search:
         """Every run of the search so far; it grows."""
         self._labels: dict[str, str] = {}
         self.board = Board(self.plan.speed, 0, 0, {}, labels=self._labels, hide_test_scores=True, more=True)
+        self._folders: dict[str, str] = {}
+        """Fingerprint -> name of the run's folder, where it is known."""
         self._retry = retry_failed
         self._retried: set[str] = set()
         self._check_study()
@@ -116,7 +118,7 @@ class Search:
     def _check_study(self) -> None:
         """Raise InputError where the study holds runs and none of them is the search's."""
         names = [] if self.history.rounds else self._study.run_names()
-        if names and not {self.name(values) for values in self._points(0)} & set(names):
+        if names and not any(run.begun for run in self._find(self._points(0)).runs):
             raise InputError(
                 f"{self._study.url}: holds runs that belong to no search, or to another one; give another "
                 "--study"
@@ -127,9 +129,10 @@ class Search:
         return replace(self.base, **dict(values))
 
     def name(self, values: Values) -> str:
-        """Of a trial's run."""
+        """Of the folder of a trial's run."""
         config = self.config(values)
-        return run_name(config, fingerprint(config, self._identity))
+        key = fingerprint(config, self._identity)
+        return self._folders.get(key) or run_name(config, key)
 
     def go_on(self, launch: Callable[[], Launch], display: Display) -> bool:
         """Do what is left of it; returns whether it was not interrupted.
@@ -205,10 +208,10 @@ class Search:
         display: Display | None = None,
     ) -> list[Trial] | None:
         """Train a round's trials to their ends; None where that was interrupted, or may not be begun."""
-        names = [self.name(trial.values) for trial in trials]
-        self._labels.update({name: f"trial {t.number}" for name, t in zip(names, trials, strict=True)})
         for epoch in (*self.rules.rungs, None):
             runs = self._look_up(trials)
+            names = [self.name(trial.values) for trial in trials]
+            self._labels.update({name: f"trial {t.number}" for name, t in zip(names, trials, strict=True)})
             self._enter(runs)
             alive = [runs[name] for name, t in zip(names, trials, strict=True) if t.state == "open"]
             todo = [run for run in alive if self._lacks(run, epoch)]
@@ -230,9 +233,14 @@ class Search:
         return trials
 
     def _look_up(self, trials: Iterable[Trial]) -> dict[str, PlannedRun]:
-        plan = look_up([self.config(trial.values) for trial in trials], self._corpora, self._study)
+        plan = self._find([trial.values for trial in trials])
         self.board.speed = plan.speed
         return {run.name: run for run in plan.runs}
+
+    def _find(self, points: Iterable[Values]) -> Plan:
+        plan = look_up([self.config(values) for values in points], self._corpora, self._study)
+        self._folders.update({run.key: run.name for run in plan.runs})
+        return plan
 
     def _enter(self, runs: Mapping[str, PlannedRun]) -> None:
         """Put what was read into the plan of the whole search."""

@@ -1,0 +1,108 @@
+"""A folder of version 6 resumes under its own name and fingerprint, to the numbers it would have had."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lvae_core.__main__ import main
+from lvae_core.config import RunConfig, from_dict
+from lvae_core.data.corpus import Corpus, load
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import RunFolder, reproducible
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
+from tests.told import tells
+
+from .. import tiny
+
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "study_of_version_6"
+INTERRUPTED = "toy__lstm-vae-avg__inputless__L2__seed1__4b353037"
+FINISHED = "toy__lstm-vae__standard__L2__seed0__05200eb8"
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return load("toy")
+
+
+def copy(name: str, place: Path) -> RunFolder:
+    shutil.copytree(FIXTURE / name, place / name)
+    return tiny.folder(place, name)
+
+
+def config_of(name: str) -> RunConfig:
+    return from_dict(json.loads((FIXTURE / name / "config.json").read_text())["config"])
+
+
+def finish(config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime | None = None) -> dict:
+    for _ in execute(config, corpus, folder, runtime or Runtime()):
+        pass
+    return numbers(folder)
+
+
+def numbers(folder: RunFolder) -> dict:
+    """All that is promised to the last bit, but the folder's own fingerprint."""
+    result = reproducible(folder.read_json("result.json") or {})
+    return {key: value for key, value in result.items() if key != "fingerprint"}
+
+
+def test_an_interrupted_run_resumes_to_the_bits_of_an_uninterrupted_one(tmp_path, corpus):
+    config = config_of(INTERRUPTED)
+    earlier, new = copy(INTERRUPTED, tmp_path), tiny.folder(tmp_path, "new")
+    step = json.loads((tmp_path / INTERRUPTED / "provenance.json").read_text())["attempts"]
+    assert finish(config, corpus, earlier) == finish(config, corpus, new)
+    assert earlier.read_metrics() == new.read_metrics()
+    result = earlier.read_json("result.json") or {}
+    assert result["fingerprint"].startswith("4b353037")
+    attempts = (earlier.read_json("provenance.json") or {})["attempts"]
+    assert len(attempts) == len(step) + 1
+    assert attempts[-1]["from_step"] > 0
+
+
+def test_other_fields_of_evaluation_count_when_an_earlier_run_is_resumed(tmp_path, corpus):
+    config = replace(config_of(INTERRUPTED), iw_samples=5)
+    earlier, new = copy(INTERRUPTED, tmp_path), tiny.folder(tmp_path, "new")
+    assert finish(config, corpus, earlier) == finish(config, corpus, new)
+
+
+def test_an_evaluation_begun_with_other_fields_is_begun_anew(tmp_path, corpus):
+    config = replace(config_of(FINISHED), eval_batch_size=7)
+    folder, new = (tiny.folder(tmp_path, name) for name in ("run", "new"))
+    run = execute(config, corpus, folder, Runtime(progress_seconds=0))
+    next(progress for progress in run if progress.phase == "evaluate" and progress.fraction > 0.5)
+    run.close()
+    other = replace(config, iw_samples=5)
+    assert finish(other, corpus, folder) == finish(other, corpus, new)
+
+
+def test_a_finished_run_of_an_earlier_version_stays_as_it_is(tmp_path, corpus):
+    folder = copy(FINISHED, tmp_path)
+    before = folder.store.read(f"{FINISHED}/result.json")
+    finish(config_of(FINISHED), corpus, folder)
+    assert folder.store.read(f"{FINISHED}/result.json") == before
+
+
+def test_a_damaged_config_of_a_finished_run_is_made_anew_from_its_result(tmp_path, corpus):
+    folder = copy(FINISHED, tmp_path)
+    before = folder.read_config()
+    (tmp_path / FINISHED / "config.json").write_text("{")
+    with tells("lvae.run_folder", "config.json: damaged"):
+        finish(config_of(FINISHED), corpus, folder)
+    assert folder.read_config() == before
+
+
+def test_a_folder_of_other_training_is_refused(tmp_path, corpus):
+    folder = copy(FINISHED, tmp_path)
+    with pytest.raises(InputError, match="belongs to another run"):
+        finish(replace(config_of(FINISHED), dropout=0.1), corpus, folder)
+
+
+def test_the_run_command_goes_on_in_a_folder_of_an_earlier_version(tmp_path, capsys):
+    copy(INTERRUPTED, tmp_path)
+    given = str(FIXTURE / INTERRUPTED / "config.json")
+    assert main(["run", given, "--out", str(tmp_path / INTERRUPTED)]) == 0
+    assert "next: python -m lvae_core generate" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [INTERRUPTED]
