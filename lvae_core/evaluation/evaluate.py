@@ -1,4 +1,4 @@
-"""The evaluation of a split as a resumable job of its own, which needs a model and no training run."""
+"""Evaluate one split batch by batch: a resumable job that needs a model and no training run."""
 
 from __future__ import annotations
 

@@ -149,6 +149,7 @@ class Decoder(nn.Module, ABC):
     - ``start`` and ``step`` give the states of ``forward`` without dropout, word by word.
     - In the inputless setting (``embedding`` is None) no word has an influence.
     - Every z reaches every state.
+    - The table of words is its submodule ``embedding``, which an encoder may share.
     - The N decoders and B sentences of a call do not influence each other.
     """
 

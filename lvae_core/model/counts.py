@@ -62,7 +62,7 @@ class Amount(NamedTuple):
 
 
 def amount(config: RunConfig, corpus: Corpus) -> Amount:
-    """The tokens of a run that goes on to the last epoch its config allows."""
+    """Count the tokens of a run that reaches the last epoch its config allows."""
     epochs = float(config.max_epochs)
     if config.max_steps:
         steps = -(-len(corpus.train) // config.batch_size)
@@ -96,7 +96,7 @@ def parameter_count(config: RunConfig, classes: int) -> int:
     decoder = DECODERS[config.decoder](config)
     count = decoder.parameters + (decoder.output_size + int(config.linear_bias)) * V  # and M1
     if reads_words:
-        count += (V + 1) * D  # <s> is a row of its own
+        count += (V + 1) * D  # <s> has a row, too
     if config.encoder != "none":
         count += _lstm_parameters(D, H) + POSTERIORS[config.posterior](config).parameters
         if not (config.share_embeddings and reads_words):

@@ -1,4 +1,4 @@
-"""Dropout from a generator of one's own: torch's draws from global randomness."""
+"""Dropout whose masks come from a given generator; torch's draws from global randomness."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from lvae_core.model.von_mises_fisher import VonMisesFisher
 def amortised(
     model: Model, batch: Batch, masks: torch.Generator | None, *, noise: Noise, kl_weight: float
 ) -> Posterior:
-    """The encoder's posterior as it is."""
+    """Return the encoder's posterior."""
     assert model.encoder is not None, "a language model has nothing to infer"
     return model.encoder(batch, masks)
 

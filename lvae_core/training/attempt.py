@@ -39,13 +39,13 @@ def open_attempt(
 
     Args:
         config: of the run.
-        corpus: that ``config`` asks for.
-        folder: of the run.
-        runtime: how it is executed.
-        claim: on ``folder``; None: one is acquired.
+        corpus: the one that ``config`` names.
+        folder: the run's.
+        runtime: how the run is executed.
+        claim: on ``folder``; None: acquire one.
 
     Raises:
-        HeldError: another process is at work on the run.
+        HeldError: another process holds the run.
         InputError: the folder belongs to another run.
         DamagedError: its result.json is whole and that of another run.
     """

@@ -51,7 +51,7 @@ class Progress:
     step: int
     """Gradient steps taken."""
     fraction: float
-    """Of this phase, 0 to 1: of training, if it goes on to max_epochs, or of the final evaluation."""
+    """Of this phase, 0 to 1: of training up to max_epochs, or of the final evaluation."""
     metrics: dict[str, Any] | None = None
     """The row of metrics.jsonl, in the one Progress that follows the end of an epoch."""
 
@@ -79,7 +79,7 @@ def set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
         )
     # As torch.use_deterministic_algorithms, less the compiler that it imports: seconds of every start.
     torch.set_deterministic_debug_mode("error" if config.deterministic else "default")
-    # cuDNN would compute an LSTM's float32 with ten bits of mantissa unless told otherwise.
+    # cuDNN would compute an LSTM's float32 with ten bits of mantissa by default.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     # It would fill every fresh tensor to expose reads of what was never written; there are none here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -106,7 +106,7 @@ _needed = 0
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep what it frees; whether its C library could be told so (glibc's can)."""
+    """Let this process keep freed memory; return whether its C library can (glibc's can)."""
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -80,7 +80,7 @@ class TrainState:
     def from_dict(values: dict[str, Any]) -> TrainState:
         """The inverse of :meth:`to_dict`. Raises an error unless the fields are its own."""
         values = dict(values)
-        if "evaluated_batches" in values:  # a checkpoint from before evaluation had a state of its own
+        if "evaluated_batches" in values:  # a checkpoint from before EvaluationState
             values["evaluation"] = {
                 "batches": values.pop("evaluated_batches"),
                 "statistics": values.pop("statistics"),

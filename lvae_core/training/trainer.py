@@ -37,23 +37,23 @@ def execute(
     runtime: Runtime,
     claim: Claim | None = None,
 ) -> Generator[Progress, None, None]:
-    """Train, evaluate and write ``folder``, going on from its checkpoint if it has one.
+    """Train, evaluate and write ``folder``, resuming from its checkpoint if it has one.
 
-    Yields often; between two yields the run may be closed (``close()``), upon which it saves a checkpoint
-    and stops. The last Progress has phase "done", after ``result.json`` is written; a folder that already
-    holds a result yields just that. What is damaged in the folder is set aside and reported as a
-    warning to the logger ``lvae.run_folder``, and the run goes on from the last good state.
+    Yields often. Between two yields the run may be closed (``close()``): it saves a checkpoint and stops.
+    The last Progress has phase "done", after ``result.json`` is written; a folder that already holds a
+    result yields just that. A damaged file in the folder is set aside and reported as a warning to the
+    logger ``lvae.run_folder``, and the run resumes from the last good state.
 
     Args:
         config: of the run.
-        corpus: that ``config`` asks for.
-        folder: of the run.
-        runtime: how it is executed.
-        claim: on ``folder``; it is released at the end. None: one is acquired.
+        corpus: the one that ``config`` names.
+        folder: the run's.
+        runtime: how the run is executed.
+        claim: on ``folder``; it is released at the end. None: acquire one.
 
     Raises:
         DivergedError: the loss is no longer finite, or is far above that of guessing.
-        HeldError: another process is at work on the run.
+        HeldError: another process holds the run.
         ClaimLostError: another process has taken it over.
         InputError: the folder holds another config than ``config``.
         DamagedError: the folder's result.json is that of another run.
@@ -99,7 +99,7 @@ class _Run:
         attempt.begin(self.state)
 
     def train(self) -> Iterator[Progress]:
-        """Epochs until the last, each ended by a validation and a row of metrics."""
+        """Train epoch by epoch; each ends with a validation and a row of metrics."""
         state = self.state
         while not state.finished_training(self.config):
             yield from self._train_epoch()
@@ -135,7 +135,7 @@ class _Run:
         state.step += 1
 
     def _validate(self) -> Generator[Progress, None, dict[str, Any]]:
-        """Score the epoch that has just been trained; returns its row of metrics."""
+        """Validate the epoch that has just been trained; return its row of metrics."""
         config, state = self.config, self.state
         evaluation = Evaluation(
             self.model,
@@ -180,7 +180,7 @@ class _Run:
         return row
 
     def evaluate(self) -> Iterator[Progress]:
-        """The estimates of the best epoch's parameters on the test split, then the result."""
+        """Evaluate the best epoch's parameters on the test split and write the result."""
         config, test = self.config, self.corpus.test
         self._phase = "evaluate"
         self.model.load_state_dict(self.state.best_parameters)
@@ -203,7 +203,7 @@ class _Run:
         self.attempt.finish(self.state, estimates, parameters)
 
     def _score(self, evaluation: Evaluation) -> Generator[Progress, None, Estimates]:
-        """Carry an evaluation to its end, from where an earlier attempt stopped."""
+        """Finish an evaluation, from where an earlier attempt stopped."""
         for done in evaluation.score():
             give_back_spare_memory()
             if self._due():
@@ -233,20 +233,20 @@ class _Run:
             )
 
     def _check_bounded(self) -> None:
-        """Nothing that learns is that far above guessing, which costs log V a token."""
+        """Compare with guessing, which costs log V per token: no model that learns is far above that."""
         train, state = self.corpus.train, self.state
         guessing = math.log(len(self.corpus.vocabulary)) * train.num_tokens / len(train)
         loss = float(state.sums[0] / state.sums[3])
         if loss > EXPLODED * guessing:
             raise DivergedError(
-                f"the loss has exploded in epoch {state.epoch + 1}: {loss:.3g} nats a sentence, where "
+                f"the loss has exploded in epoch {state.epoch + 1}: {loss:.3g} nats per sentence, where "
                 f"guessing costs {guessing:.3g}; try a lower learning_rate"
             )
 
     def _report(
         self, metrics: dict[str, Any] | None = None, fraction: float | None = None
     ) -> Iterator[Progress]:
-        """Yield where the run stands: a point at which it may be closed, so its state must be good."""
+        """Yield the progress. The run may be closed here, so its state must be finite."""
         state, config = self.state, self.config
         self._check_finite()
         if self.attempt.save_is_due():

@@ -187,7 +187,7 @@ def _probabilities(
     """log p(target) of every row, in float32 at least, and p of every word in the dtype of the factors.
 
     The logarithm is that of a probability: one that is rounded to bfloat16 is off by 0.2% at most, either
-    way. Of one too small for a floating-point number the logit below the highest is told instead.
+    way. If one is too small for a floating-point number, the logit below the highest takes its place.
     """
     logits = _logits(hidden, factor, bias, arithmetic)
     each = torch.arange(len(targets), device=targets.device)

@@ -1,4 +1,4 @@
-"""An evaluation as a job of its own: resumable at every batch, with a model and no training run."""
+"""An evaluation without a training run can be stopped and resumed at every batch."""
 
 import io
 

@@ -88,7 +88,7 @@ def test_provenance_lists_every_attempt(tmp_path):
         assert attempt["commit"] == "unknown" or len(attempt["commit"]) == 40
 
 
-def test_damaged_provenance_is_told_and_does_not_stop_the_run(tmp_path):
+def test_damaged_provenance_is_reported_and_does_not_stop_the_run(tmp_path):
     folder = tiny.folder(tmp_path)
     folder.store.write("run/provenance.json", b"{")
     with tells("lvae.run_folder", r"provenance.json: damaged.*provenance.json.damaged-1"):

@@ -128,7 +128,7 @@ def test_memory_is_saved_and_epochs_end_once_however_often_a_run_is_stopped(stop
     assert [row["ends"] for row in folder.read_metrics()] == [1, 2, 3]
 
 
-def test_inner_updates_have_noise_of_their_own():
+def test_inner_updates_draw_other_noise():
     learner = make_learner(config_of("joint"), CORPUS, "cpu")
     batch = batches(learner)[0]
 
