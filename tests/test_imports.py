@@ -1,4 +1,4 @@
-"""The one direction of imports (core <- sweeps, core <- analysis), read from the source."""
+"""Imports point one way (core <- sweeps, core <- analysis) and down the layers of each package."""
 
 import ast
 import subprocess
@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("lvae_core", "sweeps", "analysis")
 
-# Layers of a package, lowest first. A place is a folder, or a module in the package itself; a module
-# imports from lower layers or from its own place. A new module gets its place here.
+# Layers of a package, lowest first. A part is a folder, or a module directly in the package. A module
+# imports from lower layers or from its own part. Add a new part here.
 LAYERS: dict[str, tuple[set[str], ...]] = {
     "lvae_core": (
         {"", "errors"},
@@ -51,7 +51,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
 CORE_MAY_IMPORT = {"torch", "numpy", "lvae_core"} | sys.stdlib_module_names
 TORCH_FREE = {"", "errors", "config", "identity", "messages", "settings", "systems", "command"}
 TORCH_FREE |= {"run_folder", "storage"}
-"""Places of the core that run without torch and numpy, and that analysis may import."""
+"""Parts of the core that need neither torch nor numpy, and that analysis may import."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Import:
     line: int
     module: str
     top_level: bool
-    """Executed when the file is imported."""
+    """True if the statement is executed when the file is imported."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.module}"
@@ -78,7 +78,7 @@ def is_module(name: str) -> bool:
 
 def imports_of(path: Path) -> Iterator[Import]:
     tree = ast.parse(path.read_text())
-    inside = {
+    inside_functions = {
         id(node)
         for function in ast.walk(tree)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
@@ -100,28 +100,28 @@ def imports_of(path: Path) -> Iterator[Import]:
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
             names = [a.value for a in node.args[:1] if isinstance(a, ast.Constant)]
         for found in names:
-            yield Import(str(path.relative_to(ROOT)), node.lineno, found, id(node) not in inside)
+            yield Import(str(path.relative_to(ROOT)), node.lineno, found, id(node) not in inside_functions)
 
 
 FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in PACKAGES}
 IMPORTS = {module_name(p): list(imports_of(p)) for files in FILES.values() for p in files}
 
 
-def place(name: str) -> str:
+def part_of(name: str) -> str:
     """lvae_core.data.toy -> data; lvae_core -> ''."""
     return ".".join(name.split(".")[1:2])
 
 
 def inner_imports(package: str) -> Iterator[tuple[str, str, Import]]:
-    """(importing place, imported place, where) within a package."""
+    """Yield (importing part, imported part, import) for every import within a package."""
     for name, found in IMPORTS.items():
         if name.split(".")[0] == package:
             for item in found:
                 if item.module.split(".")[0] == package:
-                    yield place(name), place(item.module), item
+                    yield part_of(name), part_of(item.module), item
 
 
-def test_there_is_something_to_read():
+def test_source_files_and_their_imports_are_found():
     assert all(len(files) >= 1 for files in FILES.values())
     assert len(IMPORTS["lvae_core.training.trainer"]) > 10
     assert any(i.module == "lvae_core.model.layers.lstm" for i in IMPORTS["lvae_core.model.lstm_decoder"])
@@ -140,65 +140,65 @@ def test_the_core_imports_torch_numpy_and_the_standard_library_only():
         if item.module.split(".")[0] == "fsspec"
     ]
     assert lazy, "fsspec_store.py reads object stores"
-    assert not any(item.top_level for item in lazy), "fsspec is imported only where a URL asks for it"
+    assert not any(item.top_level for item in lazy), "fsspec is imported only when a URL needs it"
     assert wrong == [str(item) for item in lazy]
 
 
-def test_what_reads_finished_runs_needs_no_torch():
+def test_modules_that_read_finished_runs_import_no_torch():
     wrong = [
         str(item)
         for path in FILES["lvae_core"]
-        if place(module_name(path)) in TORCH_FREE
+        if part_of(module_name(path)) in TORCH_FREE
         for item in imports_of(path)
         if item.module.split(".")[0] in ("torch", "numpy")
     ]
     assert wrong == []
 
 
-def test_analysis_imports_what_needs_no_torch():
+def test_analysis_imports_only_torch_free_parts_of_the_core():
     wrong = []
     for path in FILES["analysis"]:
         for item in imports_of(path):
             top = item.module.split(".")[0]
             if top in ("torch", "sweeps", "ray") or (
-                top == "lvae_core" and place(item.module) not in TORCH_FREE
+                top == "lvae_core" and part_of(item.module) not in TORCH_FREE
             ):
                 wrong.append(str(item))
     assert wrong == []
 
 
-def test_nothing_imports_sweeps_or_analysis_but_themselves():
+def test_sweeps_and_analysis_are_imported_only_by_themselves():
     wrong = []
     for package in PACKAGES:
         for path in FILES[package]:
             for item in imports_of(path):
                 top = item.module.split(".")[0]
-                # A search's closing table and picture are what analysis offers.
-                closing = path.relative_to(ROOT) in (
+                # A search ends with a table and a picture, which analysis makes.
+                makes_report = path.relative_to(ROOT) in (
                     Path("sweeps/search.py"),
                     Path("sweeps/trials/report.py"),
                 )
-                search = closing and top == "analysis"
+                search = makes_report and top == "analysis"
                 if top in ("sweeps", "analysis") and top != package and not search:
                     wrong.append(str(item))
     assert wrong == []
 
 
 @pytest.mark.parametrize("package", LAYERS)
-def test_every_place_has_its_layer(package):
-    places = {place(name) for name in IMPORTS if name.split(".")[0] == package}
-    assert places == set().union(*LAYERS[package]), "put a new place into LAYERS, above what it imports"
+def test_every_part_has_a_layer(package):
+    parts = {part_of(name) for name in IMPORTS if name.split(".")[0] == package}
+    assert parts == set().union(*LAYERS[package]), "add a new part to LAYERS, above what it imports"
 
 
 @pytest.mark.parametrize("package", LAYERS)
-def test_imports_go_down(package):
+def test_modules_import_only_from_lower_layers(package):
     level = {name: k for k, layer in enumerate(LAYERS[package]) for name in layer}
     wrong = [str(where) for a, b, where in inner_imports(package) if a != b and level[b] >= level[a]]
     assert wrong == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_no_module_imports_itself_by_a_detour(package):
+def test_there_are_no_import_cycles(package):
     graph = {
         name: {i.module for i in found if i.top_level and i.module in IMPORTS and i.module != name}
         for name, found in IMPORTS.items()
@@ -218,6 +218,7 @@ def test_no_module_imports_itself_by_a_detour(package):
 
 
 def loaded_by(statement: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has loaded after a statement."""
     script = f"import sys; {statement}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
@@ -233,7 +234,7 @@ def test_reading_finished_runs_leaves_torch_unloaded():
     assert loaded & {"torch", "ray", "sweeps", "fsspec"} == set()
 
 
-def test_the_package_alone_loads_neither_torch_nor_numpy():
+def test_the_torch_free_core_loads_neither_torch_nor_numpy():
     loaded = loaded_by(
         "import lvae_core, lvae_core.config, lvae_core.storage.store, lvae_core.run_folder.folder"
     )

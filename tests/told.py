@@ -1,4 +1,4 @@
-"""What code under test tells people by the loggers under ``lvae``: expected in the test, or an error."""
+"""Check log messages of the code under test: a test expects each warning under ``lvae``, or fails."""
 
 import contextlib
 import logging
@@ -9,7 +9,7 @@ LOGGER = logging.getLogger("lvae")
 
 
 class Records(logging.Handler):
-    """Keeps the warnings of all threads."""
+    """Keep the warnings of all threads."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -21,7 +21,7 @@ class Records(logging.Handler):
 
 @contextlib.contextmanager
 def nothing_unexpected() -> Iterator[None]:
-    """Fail after the block if it told anything that nobody expected."""
+    """Fail after the block if it logged a warning that no :func:`tells` expected."""
     with _kept() as records:
         yield
     left = [record.getMessage() for record in records if not hasattr(record, "expected")]
@@ -33,12 +33,12 @@ def tells(name: str, match: str = "", *, perhaps: bool = False) -> Iterator[list
     """Expect a message in the block.
 
     Args:
-        name: the logger's.
-        match: to be found in the message.
-        perhaps: there may be none.
+        name: name of the logger.
+        match: regular expression that the message contains.
+        perhaps: also accept that there is no message.
 
     Yields:
-        Every record of that logger, messages that do not match included.
+        Every record of that logger, including messages that do not match. Filled at the end of the block.
     """
     told: list[logging.LogRecord] = []
     with _kept() as records:

@@ -1,4 +1,4 @@
-"""The benchmarks are scripts: what lies beside them is imported from their folder."""
+"""Make the benchmarks' folder importable: they are scripts that import the modules beside them."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The benchmark of reading: what it reads is what it wrote, on both sides."""
+"""The benchmark of reading results: both readers find exactly the runs that it wrote."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from collation.synthetic import write_runs
 from rich.console import Console
 
 RUNS = 130
-"""More than the paper's grid: a second variant begins."""
+"""More runs than the paper's grid has, so that a second variant begins."""
 
 
-def test_ours_finds_every_run_and_the_cache_gives_the_same(tmp_path: Path) -> None:
+def test_our_reader_finds_every_run_with_and_without_its_cache(tmp_path: Path) -> None:
     write_runs(tmp_path / "study", RUNS)
     assert collate(tmp_path).runs == RUNS
     again = collate(tmp_path)
@@ -28,7 +28,7 @@ def test_ours_finds_every_run_and_the_cache_gives_the_same(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_table_holds_both_sides(tmp_path: Path) -> None:
+def test_the_table_has_both_readers(tmp_path: Path) -> None:
     costs = measure(tmp_path, RUNS, 12)
     *ours, tune = costs.values()
     assert [cost.runs for cost in ours] == [RUNS] * len(ours)

@@ -1,4 +1,4 @@
-"""The baseline computes what ours computes, and the table says what was measured."""
+"""The baseline computes the same numbers as our model, and the table shows what was measured."""
 
 import io
 import json
@@ -37,7 +37,7 @@ OURS = {
     "decoder": "decoder.lstm",
     "output": "output",
 }
-"""Parts of the plain model -> their place in ours."""
+"""Parts of the plain model -> the same parts of our model."""
 
 
 def small(system: str, setting: str, L: int) -> RunConfig:
@@ -50,8 +50,8 @@ def case_of(config: RunConfig, **changes) -> Case:
     return Case(name="small", config=config, num_classes=V, lengths=LENGTHS, baseline="small", **changes)
 
 
-def both(config: RunConfig) -> tuple[PlainModel, TextModel]:
-    """The two models with the same parameters."""
+def plain_and_ours(config: RunConfig) -> tuple[PlainModel, TextModel]:
+    """Return the plain model and our model with the same parameters."""
     plain, ours = PlainModel(config, V), TextModel(config, V)
     for name, parameter in plain.named_parameters():
         parameter.data.copy_(ours.get_parameter(renamed(name)))
@@ -68,7 +68,7 @@ def renamed(name: str) -> str:
 @pytest.mark.parametrize(("system", "L"), [("lstm-lm", 1), ("lstm-vae", 1), ("lstm-vae", 3)])
 def test_the_baseline_has_our_loss_and_gradients(system, L, setting, monkeypatch):
     config = small(system, setting, L)
-    plain, ours = both(config)
+    plain, ours = plain_and_ours(config)
     batch = collate(synthetic_text(case_of(config)), np.arange(4))
     noise = iter(rng.normal(config.seed, "latent", 0, size=(L, 4, config.latent_size)))
     monkeypatch.setattr(torch, "randn_like", lambda like: next(noise))
@@ -84,7 +84,7 @@ def test_the_baseline_has_our_loss_and_gradients(system, L, setting, monkeypatch
 
 def test_the_baseline_has_our_importance_weighted_nll(monkeypatch):
     config = small("lstm-vae", "standard", 1)
-    plain, ours = both(config)
+    plain, ours = plain_and_ours(config)
     split = synthetic_text(case_of(config, task="iw"))
     S, Z = config.iw_samples, config.latent_size
     rows = torch.cat(list(sentence_statistics(ours, split, config, split_name="test", samples=S)))
@@ -99,7 +99,7 @@ def test_the_baseline_has_our_importance_weighted_nll(monkeypatch):
         torch.testing.assert_close(rows[indices, COLUMNS.index("nll_iw")].float(), nll)
 
 
-def test_the_text_has_one_length_a_batch_and_every_class_is_in_range():
+def test_the_text_has_one_length_per_batch_and_every_class_is_in_range():
     case = case_of(small("lstm-vae", "standard", 1))
     split = synthetic_text(case)
     assert split.lengths.tolist() == [3] * 4 + [5] * 4
@@ -112,7 +112,7 @@ def test_the_text_has_one_length_a_batch_and_every_class_is_in_range():
     assert np.array_equal(split.tokens, synthetic_text(case).tokens)
 
 
-def test_a_step_whose_loss_is_not_finite_is_not_a_measurement():
+def test_a_loss_that_is_not_finite_stops_the_measurement():
     values = iter([torch.tensor(1.0), torch.tensor(float("nan"))])
     passes = repeated(lambda: next(values), torch.device("cpu"))
     assert next(passes) >= 0
@@ -120,12 +120,12 @@ def test_a_step_whose_loss_is_not_finite_is_not_a_measurement():
         next(passes)
 
 
-def test_passes_are_timed_until_there_are_enough():
+def test_timing_stops_after_enough_passes():
     assert time_passes(iter([1.0, 2.0, 3.0]), at_least=2, seconds=0.0) == [1.0, 2.0]
 
 
-def test_processes_are_added_up():
-    case = replace(cases(quick=False)["ptb/lstm-vae/L1/standard"], lengths=(10, 20))  # 960 tokens a pass
+def test_the_figures_of_several_processes_are_combined():
+    case = replace(cases(quick=False)["ptb/lstm-vae/L1/standard"], lengths=(10, 20))  # 960 tokens per pass
     rest = {"gpu": "", "torch": "2"}
     one = {"seconds": [1.0, 2.0, 4.0], "peak_memory_bytes": 5, "flops_per_second": 3e10, **rest}
     two = {"seconds": [4.0], "peak_memory_bytes": 7, "flops_per_second": 2e10, **rest}
@@ -141,7 +141,7 @@ def test_processes_are_added_up():
     assert add_up(unlimited, case, "ours bfloat16").of_limit is None
 
 
-def test_averaged_states_are_compared_with_plain_code_that_decodes_as_often():
+def test_averaged_states_are_compared_with_plain_code_that_decodes_as_many_samples():
     known, mode = cases(quick=False), Mode(2, 1)
     case = replace(known["ptb/lstm-vae-avg/L5/inputless"], modes=(mode,))
     loss = known["ptb/lstm-vae/L5/inputless"]
@@ -173,13 +173,13 @@ def test_averaged_states_are_compared_with_plain_code_that_decodes_as_often():
 
 
 def printed(shown: Table) -> list[str]:
-    """The lines of a table that is as wide as it likes, without its frame."""
+    """Return the lines of a table at its natural width, without its frame."""
     console = Console(width=200, file=io.StringIO())
     console.print(shown)
     return console.file.getvalue().replace("│", " ").splitlines()
 
 
-def test_the_longest_names_fit_the_width_that_is_printed_to_a_file():
+def test_the_table_with_the_longest_names_fits_the_width_of_a_file():
     selected = list(cases(quick=False).values())
     spread = Spread(999_999.0, 999_999.0, 999_999.0)
     figures = {job: Figures(spread, 1.0, 99.9, 2**36, "", "2") for case in selected for job in case.jobs()}
@@ -187,14 +187,14 @@ def test_the_longest_names_fit_the_width_that_is_printed_to_a_file():
     assert Measurement.get(wide, wide.options, table(selected, figures)).maximum <= 120
 
 
-def test_every_baseline_is_a_case():
+def test_every_baseline_is_one_of_the_cases():
     for quick in (False, True):
         known = cases(quick=quick)
         assert {job.case for case in known.values() for job in case.jobs()} <= set(known)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--cases", "nope"], "--cases nope: matches none of ptb/"),
         (["--modes", "2"], "--modes 2: write PROCESSESxTHREADS"),
@@ -203,15 +203,15 @@ def test_every_baseline_is_a_case():
         (["--json", "/no/such/folder/figures.json"], "cannot be written (No such file or directory)"),
     ],
 )
-def test_bad_input_gets_one_line(arguments, said, capsys):
+def test_bad_input_gets_one_line(arguments, message, capsys):
     assert main(arguments) == 2
     output = capsys.readouterr()
-    assert said in output.err
+    assert message in output.err
     assert output.err.count("\n") == 1
     assert output.out == ""
 
 
-def test_what_a_process_refuses_is_the_users_input(capsys):
+def test_a_device_that_a_process_refuses_is_a_user_error(capsys):
     assert main(["--quick", "--device", "nowhere"]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: device 'nowhere': not usable here")

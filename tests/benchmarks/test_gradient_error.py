@@ -1,4 +1,4 @@
-"""Gradients in every arithmetic beside those in float64, at sizes that take no time."""
+"""Gradients in every precision compared with float64, at very small sizes."""
 
 import re
 from dataclasses import replace
@@ -21,12 +21,12 @@ def small(system: str = "lstm-vae", L: int = 2, setting: str = "standard") -> Ca
 
 @pytest.mark.parametrize("setting", ["standard", "inputless"])
 @pytest.mark.parametrize(("system", "L"), [("lstm-lm", 1), ("lstm-vae", 2), ("lstm-vae-avg", 2)])
-def test_every_gradient_is_near_float64_as_its_arithmetic_allows(system, L, setting):
+def test_every_gradient_is_as_near_to_float64_as_its_precision_allows(system, L, setting):
     case = small(system, L, setting)
     found = dict(errors(case, 2, Runtime()))
     names = [name for name, _ in TextModel(case.config, case.num_classes).named_parameters()]
     assert list(found) == ["loss", *names, "all gradients"]
-    # float32 has 24 binary digits and bfloat16 has 8; dropout masks that differed would leave no digit.
+    # float32 has 24 binary digits and bfloat16 has 8. If the dropout masks differed, no digit would agree.
     for name in (*names, "all gradients"):
         plain, ours, real, emulated = found[name]
         assert 0 < plain < 2e-5
@@ -53,7 +53,7 @@ def test_the_command_prints_a_row_for_every_tensor(monkeypatch, capsys):
 NAME = "ptb/lstm-vae/L2/standard"
 
 
-def test_what_is_asked_for_by_default_exists():
+def test_the_default_cases_exist():
     options = gradient_error.Options()
     for setting in ("standard", "inputless"):
         chosen = replace(options, setting=setting).selected()
@@ -62,7 +62,7 @@ def test_what_is_asked_for_by_default_exists():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--systems", "lstm-vae/10"], "unknown system 'lstm-vae/10': did you mean 'lstm-vae/L10'?"),
         (["--setting", "none"], "unknown setting 'none': choose from standard, inputless"),
@@ -71,9 +71,9 @@ def test_what_is_asked_for_by_default_exists():
         (["--device", "nowhere"], "device 'nowhere': not usable here"),
     ],
 )
-def test_bad_input_gets_one_line(arguments, said, capsys):
+def test_bad_input_gets_one_line(arguments, message, capsys):
     assert main(arguments) == 2
     output = capsys.readouterr()
-    assert output.err.startswith(f"error: {said}")
+    assert output.err.startswith(f"error: {message}")
     assert output.err.count("\n") == 1
     assert output.out == ""

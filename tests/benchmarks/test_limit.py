@@ -1,4 +1,4 @@
-"""The products that a variant needs, by torch's own counter of what is computed and by hand."""
+"""The FLOPs that we count for a variant, against torch's counter and against a count by hand."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ from lvae_core.training.objective import objective
 
 D, H, Z = 6, 7, 4
 LONG = 120
-"""Predicted tokens, beside which what is made once a sentence vanishes."""
+"""Predicted tokens: so many that the products made once per sentence are negligible."""
 
 
 def case_of(system: str, L: int, setting: str = "standard", V: int = 23, **changes) -> Case:
@@ -33,9 +33,14 @@ def case_of(system: str, L: int, setting: str = "standard", V: int = 23, **chang
 
 
 def counted(run, case: Case) -> float:
-    """FLOPs of products a token, as torch counts them: float64 LSTMs are made of single products."""
+    """Return the FLOPs of products per token as torch counts them.
 
-    def addmm_(total, left, right, **_):  # in place, which it does not know; it gives the shapes
+    In float64 an LSTM is made of single products, which torch can count.
+    """
+
+    def addmm_(
+        total, left, right, **_
+    ):  # torch has no rule for the in-place product; the arguments are shapes
         return 2 * left[0] * left[1] * right[1]
 
     with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: addmm_}) as counter:
@@ -53,7 +58,7 @@ def counted(run, case: Case) -> float:
         ("ours float32", "lstm-vae-avg", 3, "inputless"),
     ],
 )
-def test_a_training_step_computes_as_much_as_is_counted(variant, system, L, setting):
+def test_the_count_of_a_training_step_agrees_with_torch(variant, system, L, setting):
     case = case_of(system, L, setting)
     batch = collate(synthetic_text(case), np.arange(2))
 
@@ -69,7 +74,7 @@ def test_a_training_step_computes_as_much_as_is_counted(variant, system, L, sett
 
 
 @pytest.mark.parametrize("variant", ["plain", "ours float32", "ours two-phase"])
-def test_an_evaluation_computes_as_much_as_is_counted(variant):
+def test_the_count_of_an_evaluation_agrees_with_torch(variant):
     case = case_of("lstm-vae", 1, V=2 * LISTED + 1, task="iw")
     split = synthetic_text(case)
     if variant == "plain":
@@ -83,8 +88,8 @@ def test_an_evaluation_computes_as_much_as_is_counted(variant):
     assert flops_per_token(case, variant) == pytest.approx(count, rel=5e-3)
 
 
-def test_the_count_by_hand():
-    """D = 6, H = 7, Z = 4, V = 23: a step of an LSTM is 8 H (inputs + H), a row of logits 2 H V."""
+def test_the_count_agrees_with_a_count_by_hand():
+    """D = 6, H = 7, Z = 4, V = 23. An LSTM step has 8 H (inputs + H) FLOPs, a row of logits 2 H V."""
     encoder, decoder, logits = 8 * 7 * (6 + 7), 8 * 7 * (6 + 4 + 7), 2 * 7 * 23
     train, iw = case_of("lstm-vae", 5), case_of("lstm-vae", 1, task="iw")
     assert flops_per_token(train, "plain") == 3 * (encoder + 5 * decoder + 5 * logits)
@@ -99,11 +104,11 @@ def test_the_count_by_hand():
     )
 
 
-def test_the_length_of_the_list_is_the_cores():
+def test_the_shortlist_has_the_length_that_the_core_uses():
     assert LISTED == shortlist.SIZE
 
 
-def test_the_limit_is_for_variants_without_bfloat16():
+def test_the_limit_applies_only_to_variants_without_bfloat16():
     train, iw = case_of("lstm-lm", 1), case_of("lstm-vae", 1, task="iw")
     assert [name for name in train.variants if is_float32(train, name)] == [*PLAIN, "ours float32"]
     expected = [*PLAIN, "ours float32", "ours two-phase"]
@@ -111,25 +116,25 @@ def test_the_limit_is_for_variants_without_bfloat16():
 
 
 @pytest.mark.parametrize(("task", "products"), [("train", 3), ("iw", 1)])
-def test_the_limit_is_what_the_products_are_in_their_median_time(task, products, monkeypatch):
+def test_the_limit_is_the_flops_of_the_products_over_their_median_time(task, products, monkeypatch):
     monkeypatch.setattr(measure, "CHUNK_LOGITS", {"cpu": 5 * 23 + 1})  # 5 rows
     monkeypatch.setattr(measure, "time_passes", lambda passes, **amount: [1.0, 2.0, 4.0])
     with FlopCounterMode(display=False) as counter:
         speed = limit(case_of("lstm-vae", 1, task=task), torch.device("cpu"))
-    assert counter.get_total_flops() == products * 2 * 5 * 7 * 23  # of the pass to warm up
+    assert counter.get_total_flops() == products * 2 * 5 * 7 * 23  # of the warm-up pass
     assert speed == products * 2 * 5 * 7 * 23 / 2.0
 
 
-def test_passes_that_do_not_fit_are_left_out():
+def test_passes_beyond_the_time_limit_are_left_out():
     assert time_passes(iter([1.0, 2.0, 3.0]), at_least=3, seconds=0.0, at_most=1.5) == [1.0, 2.0]
     assert time_passes(iter([9.0, 9.0]), at_least=2, seconds=0.0, at_most=0.0) == [9.0]
 
 
-def test_quick_measures_what_tells_most_of_every_case_before_anything_else():
+def test_quick_measures_the_main_variants_of_every_case_first():
     known = cases(quick=True)
     jobs = in_order(list(known.values()), quick=True)
     assert len(set(jobs)) == len(jobs) == len(in_order(list(known.values()), quick=False))
-    # One baseline serves the averaged states, too.
+    # The averaged states share the baseline of another case.
     assert {(job.case, job.variant) for job in jobs[:8]} == {
         *((name, "ours float32") for name in known),
         ("ptb/lstm-vae/iw500/standard", "ours two-phase"),

@@ -1,4 +1,4 @@
-"""Schedules of the paper's grid, from times given by file: ratios against bounds in closed form."""
+"""Schedules of the paper's grid from times in a file, compared with bounds in closed form."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ def schedule(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def ratios(out: str, devices: str) -> list[float]:
+def ratios_to_bound(out: str, devices: str) -> list[float]:
     rows = [line.replace("│", " ").split() for line in out.splitlines() if line.startswith("│")]
     (row,) = [row for row in rows if row[0] == devices and row[1] == "30"]
     return [float(value) for value in row[-4:]]
 
 
-def test_longest_first_meets_the_bound_where_other_orders_end_with_a_straggler(tmp_path):
+def test_longest_first_meets_the_bound_when_other_orders_end_with_a_straggler(tmp_path):
     cells = sorted({str(CellName.of(config)) for config in PRESETS["paper"].configs()})
-    # 115 short runs and five of 23 hours: 230 in all, which ten devices can do in the time of the longest.
+    # 115 short runs and five of 23 hours: 230 hours in all. Ten devices can finish
+    # in the time of the longest.
     times = dict.fromkeys(cells, (3000.0, 600.0)) | {cells[0]: (23 * 3600.0, 0.0)}
     (tmp_path / "times.json").write_text(json.dumps(times))
     done = schedule(
@@ -39,8 +40,8 @@ def test_longest_first_meets_the_bound_where_other_orders_end_with_a_straggler(t
         str(tmp_path / "again.json"),
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert ratios(done.stdout, "1") == [1.0] * 4
-    longest, grid, mean, worst = ratios(done.stdout, "10")
+    assert ratios_to_bound(done.stdout, "1") == [1.0] * 4
+    longest, grid, mean, worst = ratios_to_bound(done.stdout, "10")
     assert longest == 1.0
     assert 1.0 < mean <= worst
     assert grid > 1.0
@@ -49,7 +50,7 @@ def test_longest_first_meets_the_bound_where_other_orders_end_with_a_straggler(t
     }
 
 
-def test_what_is_missing_is_one_line(tmp_path):
+def test_missing_times_are_reported_in_one_line(tmp_path):
     (tmp_path / "times.json").write_text("{}")
     for arguments, message in (
         (["--times", str(tmp_path / "times.json")], "no time for 24 cells"),

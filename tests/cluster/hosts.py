@@ -1,7 +1,7 @@
-"""Hosts with addresses, processes, ``/tmp`` and homes of their own, on this machine.
+"""Test hosts on this machine, each with a separate address, processes, ``/tmp`` and home.
 
-Each is a network, mount and PID namespace with an SSH server for its first process, which is killed to end
-all of them at once, as a loss of power does. A bridge connects the hosts; nothing leads out of it.
+A host is a network, mount and PID namespace whose first process is an SSH server. Killing that process ends
+all processes of the host at once, like a loss of power. A bridge connects the hosts and leads nowhere else.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _TOOLS = ("ip", "unshare", "nsenter", "ssh-keygen", "rsync", "/usr/sbin/sshd")
 _START_SECONDS = 20.0
 
 
-def missing() -> str:
-    """Why there can be no hosts here; empty where there can."""
+def missing_requirement() -> str:
+    """Return why this machine cannot run test hosts, or an empty string if it can."""
     if os.geteuid() != 0:
         return "needs root, for namespaces"
     absent = [tool for tool in _TOOLS if shutil.which(tool) is None]
@@ -42,7 +42,7 @@ def missing() -> str:
 
 
 class Host:
-    """One of :class:`Network`'s hosts."""
+    """A host of a :class:`Network`."""
 
     def __init__(self, network: Network, number: int) -> None:
         self.address = f"{network.prefix}.{number}"
@@ -55,11 +55,11 @@ class Host:
 
     @property
     def home(self) -> Path:
-        """The home of root there, as this machine sees it."""
+        """The home of root on the host, as a path of this machine."""
         return self.folder / "home"
 
     def start(self) -> None:
-        """Have it answer by SSH."""
+        """Start the host and wait until it answers by SSH."""
         name, bridge = self._name, self._network.bridge
         _sh(f"ip netns add {name}")
         _sh(f"ip link add {name} type veth peer name eth0 netns {name}")
@@ -67,7 +67,7 @@ class Host:
         _sh(f"ip -n {name} link set lo up")
         _sh(f"ip -n {name} address add {self.address}/24 dev eth0")
         _sh(f"ip -n {name} link set eth0 up")
-        # Leads to the bridge and no further; Ray finds its address by asking for the way out.
+        # The route ends at the bridge. Ray needs it, because it finds its address by the default route.
         _sh(f"ip -n {name} route add default via {self._network.address}")
         script = f"""
             hostname {self.folder.name}
@@ -83,23 +83,23 @@ class Host:
         command += ["--mount-proc", "--kill-child"]
         with (self.folder / "sshd.log").open("wb") as log:
             self._first = subprocess.Popen([*command, "sh", "-ec", script], stdout=log, stderr=log)
-        if not until(lambda: self.run("true").returncode == 0, seconds=_START_SECONDS):
+        if not wait_until(lambda: self.run("true").returncode == 0, seconds=_START_SECONDS):
             raise RuntimeError(f"{self.address}: {(self.folder / 'sshd.log').read_text()}")
 
     def command(self, command: str) -> list[str]:
-        """What runs ``command`` there, in a login shell."""
+        """Return the local command line that runs ``command`` on the host in a login shell."""
         ssh = ["ssh", "-i", str(self._network.key), "-o", "BatchMode=yes", "-o", "LogLevel=ERROR"]
         ssh += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
         return [*ssh, f"root@{self.address}", f"bash -lc {shlex.quote(command)}"]
 
     def run(self, command: str, *, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run ``command`` there and wait for it."""
+        """Run ``command`` on the host and wait for its end."""
         return subprocess.run(
             self.command(command), capture_output=True, text=True, timeout=seconds, check=False
         )
 
     def kill(self) -> None:
-        """Take its power away: it falls silent, and says goodbye to nobody. Its disk stays."""
+        """Cut the power: the host falls silent without closing any connection. Its disk stays."""
         if self._first is not None:
             subprocess.run(["ip", "link", "set", self._name, "down"], check=False, capture_output=True)
             self._first.send_signal(signal.SIGKILL)
@@ -107,21 +107,21 @@ class Host:
             self._first = None
 
     def remove(self) -> None:
-        """Kill it and take its network away."""
+        """Kill the host and remove its network."""
         self.kill()
         subprocess.run(["ip", "netns", "delete", self._name], check=False, capture_output=True)
 
     def processes(self) -> list[str]:
-        """The command lines of all that runs there, but for SSH's; the host must be up."""
-        told = self.run("ps -eo args=")
-        assert told.returncode == 0, f"{self._name} does not answer: {told.stderr}"
-        lines = told.stdout.splitlines()
+        """Return the command lines of all processes of the host except SSH's; the host must be up."""
+        listing = self.run("ps -eo args=")
+        assert listing.returncode == 0, f"{self._name} does not answer: {listing.stderr}"
+        lines = listing.stdout.splitlines()
         return [
             line for line in lines if not line.startswith(("sshd", "/usr/sbin/sshd", "bash -lc", "ps -eo"))
         ]
 
     def _keep_python(self) -> str:
-        """Commands that keep this Python in sight where it is installed in root's home."""
+        """Return commands that keep this Python visible if it is installed in root's hidden home."""
         place = Path(sys.base_prefix)
         if not place.is_relative_to("/root"):
             return ""
@@ -131,11 +131,11 @@ class Host:
 
 
 class Network:
-    """A bridge with hosts on it; :meth:`remove` leaves nothing behind."""
+    """A bridge and its hosts; :meth:`remove` leaves nothing behind."""
 
     def __init__(self) -> None:
         self.name = f"lv{secrets.token_hex(2)}"
-        self.prefix = f"10.77.{secrets.randbelow(256)}"  # another one, for who runs the tests beside us
+        self.prefix = f"10.77.{secrets.randbelow(256)}"  # random, so that tests can run at the same time
         self.bridge, self.address = f"{self.name}br", f"{self.prefix}.254"
         self.folder = Path(tempfile.mkdtemp(prefix="lvae-hosts-", dir="/var/tmp"))
         self.key = self.folder / "key"
@@ -148,13 +148,13 @@ class Network:
         _sh(f"ip link set {self.bridge} up")
 
     def add(self, number: int) -> Host:
-        """A host with the address ``<prefix>.<number>``, not started."""
+        """Add a host with the address ``<prefix>.<number>`` without starting it."""
         host = Host(self, number)
         self._hosts.append(host)
         return host
 
     def remove(self) -> None:
-        """End every host, the last first, and remove their folders."""
+        """Remove every host, the last first, and all folders."""
         for host in reversed(self._hosts):
             host.remove()
         subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True)
@@ -166,7 +166,7 @@ class Network:
 
 @contextlib.contextmanager
 def network() -> Iterator[Network]:
-    """A :class:`Network` for the ``with`` block."""
+    """Provide a :class:`Network` during the ``with`` block."""
     hosts = Network()
     try:
         yield hosts
@@ -174,10 +174,10 @@ def network() -> Iterator[Network]:
         hosts.remove()
 
 
-def until(holds: Callable[[], bool], *, seconds: float, every: float = 0.2) -> bool:
-    """Whether it has come to hold in time."""
+def wait_until(condition: Callable[[], bool], *, seconds: float, every: float = 0.2) -> bool:
+    """Wait for a condition, at most this long, and return whether it is true."""
     end = time.monotonic() + seconds
-    while not (held := holds()) and time.monotonic() < end:
+    while not (held := condition()) and time.monotonic() < end:
         time.sleep(every)
     return held
 

@@ -1,4 +1,4 @@
-"""A rack for ``clusters/rack.yaml``: test hosts, a laptop with the checkout, and a store that all reach."""
+"""A rack for ``clusters/rack.yaml``: test hosts, a laptop with the checkout, and an S3 store for all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHECKOUT = (
 
 
 class Rack:
-    """``head``, ``workers`` of which the last is switched off, and the ``laptop``."""
+    """Test hosts: ``head``, ``workers`` (the last one is switched off), and ``laptop``."""
 
     def __init__(self, net: Network) -> None:
         self.head, *self.workers = (net.add(number) for number in (1, 2, 3))
@@ -42,20 +42,20 @@ class Rack:
         for host in (self.head, *self.workers, self.laptop):
             self._give_store(host)
         _check_out(self.laptop, net.key)
-        self.change(head_ip=self.head.address, worker_ips=[worker.address for worker in self.workers])
+        self.edit_file(head_ip=self.head.address, worker_ips=[worker.address for worker in self.workers])
 
     @property
     def hosts(self) -> list[Host]:
-        """All of them."""
+        """All hosts."""
         return [self.head, *self.workers, self.laptop]
 
     @property
     def token(self) -> str:
-        """What opens the cluster."""
+        """The token of the cluster."""
         return (self.laptop.home / ".ray" / "auth_token").read_text().strip()
 
-    def change(self, *, head_ip: str, worker_ips: list[str]) -> None:
-        """What a user has to change in the file, as a user would."""
+    def edit_file(self, *, head_ip: str, worker_ips: list[str]) -> None:
+        """Edit ``rack.yaml`` as a user has to."""
         place = self.laptop.home / "lvae" / FILE
         text = place.read_text()
         for old, new in (
@@ -67,17 +67,17 @@ class Rack:
             text = text.replace(old, new)
         place.write_text(text)
 
-    def at_desk(self, command: str, *, seconds: float = 120.0) -> subprocess.CompletedProcess[str]:
-        """A command on the laptop, in the checkout, as the README has it there."""
+    def on_laptop(self, command: str, *, seconds: float = 120.0) -> subprocess.CompletedProcess[str]:
+        """Run a command on the laptop, in the checkout, as docs/cluster.md says."""
         setup = "cd ~/lvae && . .venv/bin/activate && . clusters/laptop.sh"
         return self.laptop.run(f"{setup} && {command}", seconds=seconds)
 
     def on_head(self, command: str, *, seconds: float = 120.0) -> subprocess.CompletedProcess[str]:
-        """A command on the head, as after `ray attach`."""
+        """Run a command on the head, as after `ray attach`."""
         return self.head.run(f". ~/.bashrc && cd ~/lvae && {command}", seconds=seconds)
 
     def _give_store(self, host: Host) -> None:
-        """Lead the host to the S3 server; a cluster on AWS is led by its role."""
+        """Configure the host for the S3 server. On AWS a node's role does this."""
         folder = host.home / ".aws"
         folder.mkdir()
         (folder / "config").write_text(
@@ -90,7 +90,7 @@ class Rack:
 
 @contextmanager
 def rack() -> Iterator[Rack]:
-    """A :class:`Rack` for the ``with`` block, with an S3 server beside it."""
+    """Provide a :class:`Rack` and an S3 server during the ``with`` block."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -113,9 +113,9 @@ _PYTHON = shutil.ignore_patterns(".pyenv")
 
 
 def _install(host: Host) -> None:
-    """Have on the host's disk what an earlier ``ray up`` would have left there: an environment.
+    """Create the environment that an earlier ``ray up`` would have left on the host's disk.
 
-    No package can be fetched there. Those of this Python are lent, all but the project itself: pip finds
+    The host cannot download packages, so it uses those of this Python, except the project itself. pip finds
     the versions of ``constraints.txt`` installed, and installs the project from the checkout.
     """
     done = host.run(f"mkdir -p ~/lvae && {sys.base_prefix}/bin/python3 -m venv ~/lvae/.venv", seconds=120)
@@ -124,8 +124,8 @@ def _install(host: Host) -> None:
     for old in ("setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence.pth"):
         for path in packages.glob(f"{old}*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    lent = [path for path in sys.path if path.endswith("site-packages")]
-    (packages / "lent.pth").write_text("".join(f"{path}\n" for path in lent))
+    site_packages = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "shared.pth").write_text("".join(f"{path}\n" for path in site_packages))
     ray = host.home / "lvae" / ".venv" / "bin" / "ray"
     ray.write_text("#!/root/lvae/.venv/bin/python\nfrom ray.scripts.scripts import main\n\nmain()\n")
     ray.chmod(0o755)
@@ -135,7 +135,7 @@ def _install(host: Host) -> None:
 
 
 def _check_out(laptop: Host, key: Path) -> None:
-    """The checkout, installed, and the user's key."""
+    """Copy the checkout and the user's key to the laptop, and install the project there."""
     command = ["rsync", "-a", "--exclude=__pycache__", *(str(ROOT / name) for name in _CHECKOUT)]
     subprocess.run([*command, f"{laptop.home}/lvae"], check=True, timeout=120)
     ssh = laptop.home / ".ssh"
@@ -154,5 +154,5 @@ def _free_port(address: str) -> int:
 
 
 def wrong_token() -> str:
-    """One that opens nothing."""
+    """Return a token that no cluster accepts."""
     return secrets.token_hex(32)

@@ -1,4 +1,4 @@
-"""The cluster files as Ray prepares and checks them, and as AWS, simulated by moto, answers them."""
+"""The cluster files: Ray accepts them, and AWS, simulated by moto, creates what they describe."""
 
 import json
 import re
@@ -20,7 +20,7 @@ def read(name):
 
 
 def prepared(name):
-    """A file as `ray up` has it before it asks anything of a cloud."""
+    """Return a file's config as `ray up` prepares it before it calls any cloud."""
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     config = prepare_config(read(name))
@@ -29,9 +29,9 @@ def prepared(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_ray_accepts_it(name):
+def test_ray_accepts_the_file_and_adds_no_command(name):
     config = prepared(name)
-    # Nothing of Ray's own defaults, such as the installation of another Ray, is left in it.
+    # None of Ray's defaults, such as the installation of another Ray, is in it.
     assert config["setup_commands"] == read(name)["setup_commands"]
     assert config["head_setup_commands"][: len(config["setup_commands"])] == config["setup_commands"]
     assert ["ray start" in line for line in config["head_start_ray_commands"]] == [False, True]
@@ -39,7 +39,7 @@ def test_ray_accepts_it(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_folder_it_sends_is_in_the_checkout(name):
+def test_every_path_that_a_file_sends_is_in_the_checkout(name):
     local = [path for path in read(name)["file_mounts"].values() if not path.startswith("~")]
     assert [path for path in local if not (ROOT / path).exists()] in ([], ["data"])
     packages = {"lvae_core", "sweeps", "analysis"}
@@ -47,7 +47,7 @@ def test_every_folder_it_sends_is_in_the_checkout(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_nothing_secret_and_nothing_open(name):
+def test_a_file_holds_no_secret_and_opens_no_dashboard(name):
     text = (ROOT / name).read_text()
     assert not re.search(r"(?i)(aws_(secret_)?access_key|RAY_AUTH_TOKEN\s*=|AKIA[0-9A-Z]{16})", text)
     config = read(name)
@@ -56,7 +56,7 @@ def test_nothing_secret_and_nothing_open(name):
     assert "--dashboard-host=127.0.0.1" in head
 
 
-def test_every_shell_on_a_node_asks_for_the_token(tmp_path):
+def test_every_shell_on_a_node_requires_the_token(tmp_path):
     done = subprocess.run(
         ["bash", "-c", f". {ROOT}/clusters/env.sh; echo $RAY_AUTH_MODE; echo $PATH; echo $LVAE_DATA_DIR"],
         capture_output=True, text=True, timeout=20, check=True, env={"HOME": "/h", "PATH": "/bin"},
@@ -66,7 +66,7 @@ def test_every_shell_on_a_node_asks_for_the_token(tmp_path):
         assert any("clusters/env.sh" in line for line in read(name)["setup_commands"])
 
 
-def test_the_variants_differ_only_in_what_must_differ():
+def test_the_files_differ_only_in_name_and_provider():
     cluster, rack, workstation = map(read, FILES)
     assert {key for key in rack if rack[key] != workstation[key]} == {"cluster_name", "provider"}
     for key in ("file_mounts", "rsync_exclude", "setup_commands", "worker_start_ray_commands"):
@@ -79,11 +79,11 @@ def test_versions_are_pinned():
         assert "-c constraints.txt" in install
     names = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
     assert {"ray", "torch", "numpy", "boto3", "s3fs", "aiohttp-cors"} <= names
-    # An id, which never changes, and no name such as "latest", which does.
+    # An id never changes; a name such as "latest" does.
     assert re.fullmatch(r"ami-[0-9a-f]{17}", read("cluster.yaml")["metadata"]["image"])
 
 
-def test_the_head_does_no_runs_and_workers_are_spot_from_none():
+def test_the_head_takes_no_runs_and_the_workers_are_spot_and_may_be_none():
     config = prepared("cluster.yaml")
     types = config["available_node_types"]
     head = types.pop(config["head_node_type"])
@@ -98,7 +98,7 @@ def test_the_head_does_no_runs_and_workers_are_spot_from_none():
     assert config["idle_timeout_minutes"] <= 10
 
 
-def test_the_stack_is_sound():
+def test_the_stack_passes_cfn_lint():
     lint = [str(Path(sys.executable).with_name("cfn-lint")), str(STACK)]
     done = subprocess.run(lint, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "")
@@ -106,7 +106,7 @@ def test_the_stack_is_sound():
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory):
-    """boto3 with an AWS of moto's in this process, where the stack is deployed; a home for Ray's key."""
+    """boto3 with moto's AWS in this process, the deployed stack, and a temporary home for Ray's key."""
     import boto3
     from moto import mock_aws
 
@@ -127,7 +127,7 @@ def aws(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bootstrapped(aws):
-    """``cluster.yaml`` after Ray has talked to AWS about it; an image that moto has for an id."""
+    """``cluster.yaml`` after Ray has completed it with AWS, with an image id that moto knows."""
     from ray.autoscaler._private.aws import config as ray_aws
     from ray.autoscaler._private.aws.utils import resource_cache
 
@@ -140,7 +140,7 @@ def bootstrapped(aws):
     return ray_aws.bootstrap_aws(config)
 
 
-def test_no_port_is_open_but_ssh_and_that_to_one_place(aws, bootstrapped):
+def test_only_ssh_is_open_and_only_to_one_address_range(aws, bootstrapped):
     groups = {g for kind in bootstrapped["available_node_types"].values()
               for g in kind["node_config"]["SecurityGroupIds"]}  # fmt: skip
     (group,) = aws.client("ec2").describe_security_groups(GroupIds=sorted(groups))["SecurityGroups"]
@@ -153,8 +153,10 @@ def test_no_port_is_open_but_ssh_and_that_to_one_place(aws, bootstrapped):
     assert {pair["GroupId"] for rule in inside for pair in rule["UserIdGroupPairs"]} == groups
 
 
-def test_a_launch_knows_what_the_autoscaler_can_add(aws, bootstrapped, tmp_path, monkeypatch):
-    """From the file that Ray leaves in the head's home; a run that no machine can take waits for none."""
+def test_a_launch_waits_only_for_machines_that_the_autoscaler_can_add(
+    aws, bootstrapped, tmp_path, monkeypatch
+):
+    """The launch reads the file that Ray leaves in the head's home."""
     from sweeps.checks.findings import Demand
     from sweeps.checks.preflight import may_grow
 
@@ -168,7 +170,7 @@ def test_a_launch_knows_what_the_autoscaler_can_add(aws, bootstrapped, tmp_path,
     assert not may_grow(Demand(cpus=1, gpus=1))
 
 
-def test_workers_may_start_in_every_zone(aws, bootstrapped):
+def test_workers_can_start_in_every_zone(aws, bootstrapped):
     subnets = {
         s["SubnetId"]: s["AvailabilityZone"] for s in aws.client("ec2").describe_subnets()["Subnets"]
     }
@@ -178,7 +180,7 @@ def test_workers_may_start_in_every_zone(aws, bootstrapped):
 
 
 @pytest.mark.parametrize("kind", ["head", "gpu-l4", "gpu-a10g"])
-def test_a_machine_as_aws_makes_it(aws, bootstrapped, kind):
+def test_a_machine_that_aws_creates_has_the_settings_of_the_file(aws, bootstrapped, kind):
     from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
     from ray.autoscaler.tags import TAG_RAY_NODE_KIND
 
@@ -201,7 +203,7 @@ def test_a_machine_as_aws_makes_it(aws, bootstrapped, kind):
     assert provider.non_terminated_nodes({}) == []
 
 
-def test_the_roles_reach_the_bucket_and_their_own_machines_only(aws):
+def test_the_roles_reach_only_the_bucket_and_the_clusters_machines(aws):
     iam = aws.client("iam")
     for role in ("lvae-head", "lvae-worker"):
         (policy,) = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
@@ -211,21 +213,21 @@ def test_the_roles_reach_the_bucket_and_their_own_machines_only(aws):
         assert {s["Resource"] for s in statements} == {"arn:aws:s3:::results", "arn:aws:s3:::results/*"}
     assert iam.list_role_policies(RoleName="lvae-worker")["PolicyNames"] == []
     policy = iam.get_role_policy(RoleName="lvae-head", PolicyName="workers")["PolicyDocument"]
-    own = yaml.safe_load(str(policy))["Statement"]  # moto gives text, AWS does not
-    ending = [s for s in own if "ec2:TerminateInstances" in s["Action"]]
-    assert [s["Condition"] for s in ending] == [
+    statements = yaml.safe_load(str(policy))["Statement"]  # moto returns text, AWS does not
+    may_terminate = [s for s in statements if "ec2:TerminateInstances" in s["Action"]]
+    assert [s["Condition"] for s in may_terminate] == [
         {"StringEquals": {"aws:ResourceTag/ray-cluster-name": read("cluster.yaml")["cluster_name"]}}
     ]
-    (passing,) = [s for s in own if s["Action"] == "iam:PassRole"]
+    (passing,) = [s for s in statements if s["Action"] == "iam:PassRole"]
     assert passing["Resource"] == iam.get_role(RoleName="lvae-worker")["Role"]["Arn"]
 
 
-def test_the_bucket_is_closed_and_encrypted(aws):
+def test_the_bucket_is_private_and_encrypted(aws):
     import cfnlint.decode
 
     rules = aws.client("s3").get_bucket_encryption(Bucket="results")["ServerSideEncryptionConfiguration"]
     assert [r["ApplyServerSideEncryptionByDefault"] for r in rules["Rules"]] == [{"SSEAlgorithm": "AES256"}]
-    # moto leaves this part of a stack out.
+    # moto ignores this part of a stack, so the test reads the file.
     template, _ = cfnlint.decode.decode(str(STACK))
     closed = template["Resources"]["Results"]["Properties"]["PublicAccessBlockConfiguration"]
     assert closed == dict.fromkeys(

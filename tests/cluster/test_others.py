@@ -1,4 +1,4 @@
-"""What is offered for SLURM and Kubernetes, checked as far as it can be without them."""
+"""The files for SLURM and Kubernetes, tested as far as possible without either."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ BATCH = CLUSTERS / "slurm.sbatch"
 @pytest.mark.parametrize(
     "script", [BATCH, CLUSTERS / "env.sh", CLUSTERS / "laptop.sh"], ids=lambda p: p.name
 )
-def test_bash_can_read_it(script):
+def test_bash_can_parse_the_script(script):
     done = subprocess.run(
         ["bash", "-n", str(script)], capture_output=True, text=True, timeout=20, check=False
     )
@@ -29,7 +29,7 @@ def kuberay():
     return yaml.safe_load((CLUSTERS / "kuberay.yaml").read_text())
 
 
-def test_ray_derives_an_autoscaler_from_the_resource(kuberay):
+def test_ray_derives_an_autoscaler_config_from_the_resource(kuberay):
     from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 
     kuberay = {**kuberay, "metadata": {**kuberay["metadata"], "namespace": "default"}}
@@ -44,7 +44,7 @@ def test_ray_derives_an_autoscaler_from_the_resource(kuberay):
     assert config["idle_timeout_minutes"] == 5
 
 
-def test_kubernetes_asks_for_a_token_and_holds_none(kuberay):
+def test_the_kubernetes_file_requires_a_token_and_contains_none(kuberay):
     spec = kuberay["spec"]
     assert spec["authOptions"] == {"mode": "token"}
     assert spec["headGroupSpec"]["rayStartParams"]["dashboard-host"] == "127.0.0.1"
@@ -52,11 +52,11 @@ def test_kubernetes_asks_for_a_token_and_holds_none(kuberay):
         (container,) = group["template"]["spec"]["containers"]
         assert container["securityContext"]["runAsNonRoot"]
         assert [variable["name"] for variable in container["env"]] == ["RAY_JOB_STOP_WAIT_TIME_S"]
-        # What a pod asks for is what it is held to: Ray counts limits, Kubernetes places by requests.
+        # They must be equal: Ray counts limits, but Kubernetes places pods by requests.
         assert container["resources"]["requests"] == container["resources"]["limits"]
 
 
-def test_kubernetes_runs_the_ray_of_the_constraints(kuberay):
+def test_the_kubernetes_files_use_the_ray_version_of_the_constraints(kuberay):
     assert f"ray=={kuberay['spec']['rayVersion']}" in (ROOT / "constraints.txt").read_text().splitlines()
     for line in (CLUSTERS / "Dockerfile").read_text().splitlines():
         if line.startswith("COPY"):
@@ -65,7 +65,7 @@ def test_kubernetes_runs_the_ray_of_the_constraints(kuberay):
 
 
 STUBS = {
-    # Leaves out the options, does the rest here.
+    # Skips srun's options and runs the command here.
     "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
     "scontrol": 'if [[ $1 == show ]]; then echo "$3"; else echo "$@" >> requeued; fi',
 }
@@ -73,7 +73,7 @@ STUBS = {
 
 @pytest.fixture
 def slurm(tmp_path):
-    """A function that starts the batch script where SLURM's commands do their part on this machine."""
+    """A function that starts the batch script with stand-ins for SLURM's commands."""
     tools = tmp_path / "bin"
     tools.mkdir()
     for name, body in STUBS.items():
@@ -116,14 +116,14 @@ def slurm(tmp_path):
         return started[-1]
 
     yield start
-    # SLURM ends all that a job has started.
+    # SLURM ends every process that a job has started.
     for job in started:
         os.killpg(job.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="the script activates .venv")
-def test_a_job_does_the_grid(slurm, tmp_path):
+def test_a_job_runs_the_grid(slurm, tmp_path):
     job = slurm("--max-epochs", "1")
     assert job.wait(timeout=200) == 0, (tmp_path / "log").read_text()
     assert len(list(tmp_path.glob("runs/paper/*/result.json"))) == 1
@@ -132,7 +132,7 @@ def test_a_job_does_the_grid(slurm, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="the script activates .venv")
-def test_a_job_at_its_end_saves_and_queues_again(slurm, tmp_path):
+def test_a_job_near_its_time_limit_saves_and_queues_again(slurm, tmp_path):
     job = slurm("--max-epochs", "100000", "--set", "patience=100000")
     end = time.monotonic() + 120
     while not list(tmp_path.glob("runs/paper/*/checkpoint.pt")) and time.monotonic() < end:

@@ -1,6 +1,6 @@
-"""`ray up` of ``clusters/rack.yaml`` over SSH to test hosts, and a grid on it, as the README has it.
+"""`ray up` of ``clusters/rack.yaml`` over SSH to test hosts, and a grid on it, as in docs/cluster.md.
 
-The tests go on one from the other, in their order.
+The tests share one cluster and depend on their order.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..chaos.place import write_corpus
-from .hosts import missing, network, until
+from .hosts import missing_requirement, network, wait_until
 from .rack import BUCKET, FILE, Rack, rack, wrong_token
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
@@ -22,14 +22,14 @@ SUBMIT = "ray job submit --working-dir ."
 
 
 @pytest.fixture(scope="module", autouse=True)
-def possible() -> None:
-    if why := missing():
-        pytest.skip(why)
+def skip_if_hosts_are_impossible() -> None:
+    if reason := missing_requirement():
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")
-def up(possible) -> Iterator[Rack]:
-    """The rack after `ray up`; one of its machines is still switched off."""
+def up(skip_if_hosts_are_impossible) -> Iterator[Rack]:
+    """The rack after `ray up`, with one machine still switched off."""
     with rack() as machines:
         (machines.laptop.home / "lvae" / "data" / "words").mkdir(parents=True)
         write_corpus(machines.laptop.home / "lvae" / "data" / "words")
@@ -37,20 +37,20 @@ def up(possible) -> Iterator[Rack]:
             "ray get-auth-token --generate > /dev/null",
             f"ray up -y {FILE}",
         ):
-            done = machines.at_desk(command, seconds=400)
+            done = machines.on_laptop(command, seconds=400)
             assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-        assert until(lambda: nodes(machines) == 2, seconds=180, every=2.0), machines.on_head(
+        assert wait_until(lambda: count_nodes(machines) == 2, seconds=180, every=2.0), machines.on_head(
             "ray status"
         ).stdout
-        # In a session of its own, to be ended with its SSH, as Ctrl-C does in a terminal.
+        # In a separate session, so that the last test can end it together with its SSH, as Ctrl-C does.
         tunnel = f"setsid ray dashboard {FILE} > /tmp/dashboard.log 2>&1 < /dev/null"
-        done = machines.at_desk(f"({tunnel} & echo $! > /tmp/dashboard.pid) && sleep 8")
+        done = machines.on_laptop(f"({tunnel} & echo $! > /tmp/dashboard.pid) && sleep 8")
         assert done.returncode == 0, done.stderr
         yield machines
 
 
-def nodes(machines: Rack) -> int:
-    """How many the cluster has."""
+def count_nodes(machines: Rack) -> int:
+    """Return the number of live nodes of the cluster."""
     query = "import ray; ray.init('auto', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
     done = machines.on_head(f'python -c "{query}"')
     lines = done.stdout.split()
@@ -65,8 +65,8 @@ def results(study: Path) -> list[Path]:
     return sorted(study.glob("*/result.json"))
 
 
-def under_way(study: Path, host: str) -> list[Path]:
-    """Runs on a host that have saved their state and are not done."""
+def unfinished_runs(study: Path, host: str) -> list[Path]:
+    """Return the runs on a host that have a checkpoint and no result."""
     return [
         path.parent
         for path in study.glob("*/provenance.json")
@@ -76,7 +76,7 @@ def under_way(study: Path, host: str) -> list[Path]:
     ]
 
 
-def test_every_node_is_examined_and_found_fit(up):
+def test_the_doctor_examines_every_node_and_finds_no_problem(up):
     done = up.on_head(
         f"python sweeps/doctor.py --address auto --storage {up.shared} --datasets pydocs data/words"
     )
@@ -91,7 +91,7 @@ def test_every_node_is_examined_and_found_fit(up):
 def test_a_client_without_the_token_is_refused(up, token):
     client = f"export RAY_AUTH_TOKEN={wrong_token()};" if token == "wrong" else "mv ~/.ray ~/.ray-away;"
     try:
-        submitted = up.at_desk(f"{client} ray job list")
+        submitted = up.on_laptop(f"{client} ray job list")
         launched = up.on_head(f"{client} {GRID} --storage {up.shared} --study refused")
     finally:
         for host in (up.laptop, up.head):
@@ -115,74 +115,74 @@ def test_a_client_without_the_token_is_refused(up, token):
         ("--storage {} --max-concurrent 0", "--max-concurrent 0: must be at least 1"),
     ],
 )
-def test_a_job_that_cannot_go_well_ends_with_one_line(up, options, message):
-    done = up.at_desk(f"{SUBMIT} -- {GRID} --study no {options.format(up.shared)}")
+def test_a_job_that_cannot_succeed_ends_with_one_line(up, options, message):
+    done = up.on_laptop(f"{SUBMIT} -- {GRID} --study no {options.format(up.shared)}")
     assert done.returncode != 0
     assert "exit code 2" in done.stdout
-    # Once as it streams, once in Ray's summary.
+    # The line appears once in the stream and once in Ray's summary.
     lines = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
     assert len(set(lines)) == 1, done.stdout
     assert message in lines[0]
     assert results(up.shared / "no") == []
 
 
-def test_the_dashboard_answers_on_the_head_alone(up):
-    ask = "timeout 5 bash -c '</dev/tcp/{}/8265'"
-    assert up.laptop.run(ask.format(up.head.address)).returncode != 0
-    assert up.head.run(ask.format("127.0.0.1")).returncode == 0
+def test_the_dashboard_answers_only_on_the_head(up):
+    connect = "timeout 5 bash -c '</dev/tcp/{}/8265'"
+    assert up.laptop.run(connect.format(up.head.address)).returncode != 0
+    assert up.head.run(connect.format("127.0.0.1")).returncode == 0
 
 
-def test_a_grid_loses_a_host_and_its_laptop_and_gains_a_host(up):
+def test_a_grid_survives_the_loss_of_a_host_and_of_the_laptop(up):
     study = up.shared / "demo"
     grid = f"{SUBMIT} --submission-id grid -- {GRID} --storage {up.shared}"
-    # The logs stream back until Ctrl-C at the laptop, which leaves the job alone.
-    submitted = up.at_desk(f"timeout -s INT 40 {grid}", seconds=200)
+    # The logs stream back until Ctrl-C on the laptop, which does not stop the job.
+    submitted = up.on_laptop(f"timeout -s INT 40 {grid}", seconds=200)
     assert f"{RUNS} of {RUNS} runs to do" in submitted.stdout, submitted.stdout + submitted.stderr
-    assert "RUNNING" in up.at_desk("ray job status grid").stdout
-    assert until(lambda: under_way(study, "h2"), seconds=200)
-    lost = under_way(study, "h2")
+    assert "RUNNING" in up.on_laptop("ray job status grid").stdout
+    assert wait_until(lambda: unfinished_runs(study, "h2"), seconds=200)
+    lost = unfinished_runs(study, "h2")
     up.workers[0].kill()
     assert len(results(study)) < RUNS
     up.workers[1].start()
-    # A later look attaches to it again, to the end.
-    attached = up.at_desk("ray job logs -f grid", seconds=900)
-    assert "succeeded" in up.at_desk("ray job status grid").stdout, attached.stdout[-4000:]
+    # Attach to the job again and follow it to its end.
+    attached = up.on_laptop("ray job logs -f grid", seconds=900)
+    assert "succeeded" in up.on_laptop("ray job status grid").stdout, attached.stdout[-4000:]
     assert "its process or node was lost" in attached.stdout
     assert len(results(study)) == RUNS
     for folder in lost:
         attempts = read(folder / "provenance.json")["attempts"]
         assert len(attempts) > 1
-        # It went on from a checkpoint, elsewhere.
+        # It resumed from a checkpoint on another host.
         assert attempts[-1]["from_step"] > 0
         assert attempts[-1]["host"] != "h2"
 
 
-def test_the_machine_that_was_switched_on_has_joined(up):
-    assert until(lambda: nodes(up) == 2, seconds=300, every=2.0)
+def test_a_machine_that_is_switched_on_later_joins(up):
+    assert wait_until(lambda: count_nodes(up) == 2, seconds=300, every=2.0)
     assert up.workers[1].address in up.on_head("ray list nodes").stdout
 
 
 def test_the_commit_travels_with_the_code(up):
-    commit = up.at_desk("git -c safe.directory='*' rev-parse HEAD").stdout.strip()
+    commit = up.on_laptop("git -c safe.directory='*' rev-parse HEAD").stdout.strip()
     attempts = [
         a for r in results(up.shared / "demo") for a in read(r.parent / "provenance.json")["attempts"]
     ]
     assert {attempt["commit"] for attempt in attempts} == {commit}
 
 
-def test_the_same_grid_in_a_bucket_ends_with_the_same_table(up):
+def test_the_same_grid_stored_in_a_bucket_gives_the_same_table(up):
     storage = f"s3://{BUCKET}/grids"
-    done = up.at_desk(f"{SUBMIT} -- {GRID} --storage {storage}", seconds=900)
+    done = up.on_laptop(f"{SUBMIT} -- {GRID} --storage {storage}", seconds=900)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     copy = up.shared / "copy"
     fetch = f"import fsspec; fsspec.filesystem('s3').get('{storage}/demo', '{copy}/', recursive=True)"
-    done = up.at_desk(f'python -c "{fetch}"')
+    done = up.on_laptop(f'python -c "{fetch}"')
     assert done.returncode == 0, done.stderr
     (fetched,) = {path.parents[1] for path in copy.rglob("result.json")}
     assert outcomes(fetched) == outcomes(up.shared / "demo")
-    for place in (up.shared / "demo", storage + "/demo"):
-        name = "s3" if str(place).startswith("s3") else "folder"
-        done = up.at_desk(f"python analysis/summarize.py {place} --out {up.shared}/summary-{name}")
+    for study in (up.shared / "demo", storage + "/demo"):
+        name = "s3" if str(study).startswith("s3") else "folder"
+        done = up.on_laptop(f"python analysis/summarize.py {study} --out {up.shared}/summary-{name}")
         assert done.returncode == 0, done.stdout + done.stderr
     ours, theirs = (tables(up.shared / f"summary-{name}") for name in ("folder", "s3"))
     assert ours
@@ -190,7 +190,7 @@ def test_the_same_grid_in_a_bucket_ends_with_the_same_table(up):
 
 
 def outcomes(study: Path) -> dict[str, tuple[bytes, dict]]:
-    """Run -> what is promised to be the same to the last bit."""
+    """Return for each run the numbers that must be equal to the last bit."""
     found = {}
     for path in results(study):
         result = read(path)
@@ -202,19 +202,19 @@ def outcomes(study: Path) -> dict[str, tuple[bytes, dict]]:
 
 
 def tables(summary: Path) -> dict[str, str]:
-    """The files of the tables, whose numbers hang on nothing but the runs."""
+    """Return the files of the tables, which depend only on the runs."""
     return {path.name: path.read_text() for path in summary.glob("table*") if path.is_file()}
 
 
-def test_a_sweep_is_stopped_on_request_and_has_saved(up):
+def test_a_sweep_that_is_stopped_by_ray_job_stop_saves(up):
     command = f"{SUBMIT} --no-wait --submission-id stopped -- {GRID} --storage {up.shared} --study stopped"
-    assert up.at_desk(f"{command} --set max_epochs=1000").returncode == 0
-    assert until(lambda: list((up.shared / "stopped").glob("*/checkpoint.pt")), seconds=200)
-    assert up.at_desk("ray job stop stopped").returncode == 0
-    assert "this goes on from here: " in up.at_desk("ray job logs stopped").stdout
+    assert up.on_laptop(f"{command} --set max_epochs=1000").returncode == 0
+    assert wait_until(lambda: list((up.shared / "stopped").glob("*/checkpoint.pt")), seconds=200)
+    assert up.on_laptop("ray job stop stopped").returncode == 0
+    assert "this goes on from here: " in up.on_laptop("ray job logs stopped").stdout
 
 
-def test_the_token_is_nowhere_but_in_its_file(up):
+def test_the_token_is_only_in_its_file(up):
     token = up.token.encode()
     for host in (up.head, up.workers[1], up.laptop):
         found = subprocess.run(
@@ -226,13 +226,13 @@ def test_the_token_is_nowhere_but_in_its_file(up):
     assert subprocess.run(["grep", "-rqF", up.token, str(up.shared)], check=False).returncode == 1
 
 
-def test_down_leaves_no_process_behind(up):
+def test_ray_down_leaves_no_process_behind(up):
     assert up.laptop.run("kill -TERM -- -$(cat /tmp/dashboard.pid)").returncode == 0
-    done = up.at_desk(f"ray down -y {FILE}", seconds=200)
+    done = up.on_laptop(f"ray down -y {FILE}", seconds=200)
     assert done.returncode == 0, done.stdout + done.stderr
     for host in (up.head, up.workers[1]):
-        gone = until(lambda host=host: host.processes() == [], seconds=240)
-        assert gone, f"{host.address}: {host.processes()}\n{done.stdout[-4000:]}{done.stderr[-2000:]}"
+        stopped = wait_until(lambda host=host: host.processes() == [], seconds=240)
+        assert stopped, f"{host.address}: {host.processes()}\n{done.stdout[-4000:]}{done.stderr[-2000:]}"
 
 
 def test_hosts_leave_nothing_behind():

@@ -1,4 +1,4 @@
-"""Answers to the GraphQL operations that the client sends, by their names."""
+"""Answers to the GraphQL operations of the wandb client, by operation name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ENTITY = "reader"
 
 
-def _viewer(server: Server, given: dict[str, Any]) -> dict[str, Any]:
+def _viewer(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
     teams = {"edges": [{"node": {"name": ENTITY, "id": "t"}}]}
     viewer = {"id": "u", "entity": ENTITY, "username": ENTITY, "email": "", "flags": "{}", "admin": False}
     return {
@@ -21,13 +21,17 @@ def _viewer(server: Server, given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _features(server: Server, given: dict[str, Any]) -> dict[str, Any]:
+def _features(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
     return {"serverInfo": {"features": []}}
 
 
-def _resume(server: Server, given: dict[str, Any]) -> dict[str, Any]:
-    run = server.runs.get(given["name"])
-    model = {"id": "p", "name": given["project"], "entity": {"id": "e", "name": given["entity"] or ENTITY}}
+def _resume(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
+    run = server.runs.get(variables["name"])
+    model = {
+        "id": "p",
+        "name": variables["project"],
+        "entity": {"id": "e", "name": variables["entity"] or ENTITY},
+    }
     if run is None:
         return {"model": {**model, "bucket": None}}
     bucket = {
@@ -48,9 +52,9 @@ def _resume(server: Server, given: dict[str, Any]) -> dict[str, Any]:
     return {"model": {**model, "bucket": bucket}}
 
 
-def _run(server: Server, given: dict[str, Any]) -> dict[str, Any]:
-    run = server.runs.get(given["name"])
-    if run is None or run.project != given["project"] or run.entity != given["entity"]:
+def _run(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
+    run = server.runs.get(variables["name"])
+    if run is None or run.project != variables["project"] or run.entity != variables["entity"]:
         return {"project": None}
     found = {
         "id": f"id-{run.id}",
@@ -71,16 +75,16 @@ def _run(server: Server, given: dict[str, Any]) -> dict[str, Any]:
         "user": {"name": ENTITY, "username": ENTITY},
         "readOnly": False,
     }
-    missing = ("sweepName", "commit", "description", "notes")
-    return {"project": {"run": {**found, **dict.fromkeys(missing)}}}
+    empty = ("sweepName", "commit", "description", "notes")
+    return {"project": {"run": {**found, **dict.fromkeys(empty)}}}
 
 
-def _upsert(server: Server, given: dict[str, Any]) -> dict[str, Any]:
-    entity, project = given.get("entity") or ENTITY, given.get("project") or "uncategorized"
-    inserted = given["name"] not in server.runs
+def _upsert(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
+    entity, project = variables.get("entity") or ENTITY, variables.get("project") or "uncategorized"
+    inserted = variables["name"] not in server.runs
     server.projects.add(project)
-    run = server.run(entity, project, given["name"])
-    run.fields |= {key: value for key, value in given.items() if value is not None}
+    run = server.run(entity, project, variables["name"])
+    run.fields |= {key: value for key, value in variables.items() if value is not None}
     if not run.states or run.states[-1] != "running":
         run.states.append("running")
         run.preempting = False
@@ -97,14 +101,14 @@ def _upsert(server: Server, given: dict[str, Any]) -> dict[str, Any]:
     return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
 
 
-def _files(server: Server, given: dict[str, Any]) -> dict[str, Any]:
-    files = [{"name": name, "uploadUrl": f"{server.url}/put/{name}"} for name in given["files"]]
+def _files(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
+    files = [{"name": name, "uploadUrl": f"{server.url}/put/{name}"} for name in variables["files"]]
     return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
 
 
-def _projects(server: Server, given: dict[str, Any]) -> dict[str, Any]:
+def _projects(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
     nodes = [
-        {"__typename": "Project", "id": "p", "name": name, "entityName": given["entity"], "user": None}
+        {"__typename": "Project", "id": "p", "name": name, "entityName": variables["entity"], "user": None}
         | {"createdAt": "2026-01-01T00:00:00Z", "isBenchmark": False}
         for name in sorted(server.projects)
     ]
@@ -112,27 +116,27 @@ def _projects(server: Server, given: dict[str, Any]) -> dict[str, Any]:
     return {"models": {"pageInfo": page, "edges": [{"node": node} for node in nodes]}}
 
 
-def _project(server: Server, given: dict[str, Any]) -> dict[str, Any]:
+def _project(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
     return {"project": {"id": "p", "internalId": base64.b64encode(b"ProjectInternalId:1").decode()}}
 
 
-def _views(server: Server, given: dict[str, Any]) -> dict[str, Any]:
+def _views(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
     edges = [{"node": view, "cursor": view["id"]} for view in server.views.values()]
     page = {"endCursor": None, "hasNextPage": False}
     return {"project": {"allViews": {"edges": edges, "pageInfo": page}}}
 
 
-def _view(server: Server, given: dict[str, Any]) -> dict[str, Any]:
-    return {"view": server.views.get(given["reportId"])}
+def _view(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
+    return {"view": server.views.get(variables["reportId"])}
 
 
-def _upsert_view(server: Server, given: dict[str, Any]) -> dict[str, Any]:
-    inserted = given["id"] not in server.views
-    # Such as the real ones: base64 of View:<number>.
-    identity = given["id"] or base64.b64encode(f"View:{len(server.views) + 1}".encode()).decode()
-    project = {"id": "p", "name": given["projectName"], "entityName": given["entityName"]}
+def _upsert_view(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
+    inserted = variables["id"] not in server.views
+    # The same form as real ids: base64 of View:<number>.
+    identity = variables["id"] or base64.b64encode(f"View:{len(server.views) + 1}".encode()).decode()
+    project = {"id": "p", "name": variables["projectName"], "entityName": variables["entityName"]}
     times = dict.fromkeys(("createdAt", "updatedAt"), "2026-01-01T00:00:00Z")
-    kept = {key: given[key] for key in ("type", "name", "displayName", "description", "spec")}
+    kept = {key: variables[key] for key in ("type", "name", "displayName", "description", "spec")}
     server.views[identity] = {**kept, "id": identity, "project": project, **times, "user": None}
     return {"upsertView": {"view": server.views[identity], "inserted": inserted}}
 

@@ -1,7 +1,7 @@
-"""The part of a W&B server that the client asks for, on loopback, which remembers all that it is sent.
+"""A W&B server on loopback that answers what the client needs and records everything that it receives.
 
-It answers GraphQL by the operation's name, the file stream and uploads of files, and nothing else: a
-request that it does not know is answered 404 and stands in ``unknown``, which the tests hold empty.
+It answers GraphQL operations by name, the file stream, and file uploads. Any other request gets 404 and is
+recorded in ``unknown``; tests check that ``unknown`` stays empty.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ _STREAM = re.compile(r"/files/([^/]+)/([^/]+)/([^/]+)/file_stream")
 
 @dataclass
 class Run:
-    """One W&B run as the server has it."""
+    """A W&B run as the server knows it."""
 
     id: str
     entity: str
     project: str
     fields: dict[str, Any] = field(default_factory=dict)
-    """What upsertBucket has been given, by its argument; later values replace earlier ones."""
+    """Arguments of upsertBucket by name; later values replace earlier ones."""
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     states: list[str] = field(default_factory=list)
-    """The states it has been in: running, then finished, failed or preempted, then running again …"""
+    """States in order: running, then finished, failed or preempted, then running again …"""
     preempting: bool = False
     rewritten: int = 0
-    """History lines that were sent to a place where there was one already."""
+    """Number of history lines that were sent again, to an offset that already had one."""
 
     @property
     def config(self) -> dict[str, Any]:
-        """Its config, without what the client adds for itself."""
+        """The config without the entries that the client adds."""
         config = json.loads(self.fields.get("config") or "{}")
         return {name: entry["value"] for name, entry in config.items() if name != "_wandb"}
 
     @property
     def client(self) -> dict[str, Any]:
-        """What the client adds to the config for itself: among it the definitions of metrics."""
+        """The entries that the client adds to the config, such as the definitions of metrics."""
         config = json.loads(self.fields.get("config") or "{}")
         return dict(config.get("_wandb", {}).get("value", {}))
 
     def rows(self) -> list[dict[str, Any]]:
-        """The history without the client's own columns."""
+        """Return the history without the client's internal columns."""
         return [{k: v for k, v in row.items() if not k.startswith("_")} for row in self.history]
 
 
 class Server:
-    """State and behaviour; one lock for all, since the client sends in parallel."""
+    """The state of the server and its answers. One lock guards it: the client sends in parallel."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -67,9 +67,9 @@ class Server:
         self.unknown: list[str] = []
         self.keys: set[str] = set()
         self.broken = False
-        """While it is set, every request is answered 503."""
+        """While this is set, every request is answered with 503."""
         self.refuse = ""
-        """While it is set, the file stream of runs of this id is answered 404, which is final."""
+        """While this is set, the file stream of the run with this id gets 404, which is final."""
         self._http: _Http | None = None
         self.port = 0
 
@@ -78,7 +78,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Listen; a second time on the same port as the first."""
+        """Start to listen; after a stop, on the same port as before."""
         server = self
 
         class Handler(_Handler):
@@ -89,7 +89,7 @@ class Server:
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
-        """Have nothing listen any more; what is known stays."""
+        """Stop listening and keep all recorded state."""
         if self._http is not None:
             self._http.shutdown()
             self._http.server_close()
@@ -97,6 +97,7 @@ class Server:
 
     @contextmanager
     def down(self) -> Iterator[None]:
+        """Be unreachable during the ``with`` block."""
         self.stop()
         try:
             yield
@@ -105,7 +106,7 @@ class Server:
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """Answer, but with 503 and nothing else."""
+        """Answer every request with 503 during the ``with`` block."""
         self.broken = True
         try:
             yield
@@ -116,12 +117,12 @@ class Server:
         return self.runs.setdefault(name, Run(name, entity, project))
 
     def stream(self, run: Run, body: dict[str, Any]) -> None:
-        """One request of the file stream."""
+        """Record one request of the file stream."""
         files = body.get("files") or {}
         if history := files.get("wandb-history.jsonl"):
             for place, line in enumerate(history["content"], start=history["offset"]):
                 row = json.loads(line)
-                assert place <= len(run.history), "the client leaves lines out"
+                assert place <= len(run.history), "the client skipped lines"
                 if place < len(run.history):
                     run.rewritten += 1
                     run.history[place] = row
@@ -140,7 +141,7 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients are killed on purpose; what goes wrong otherwise is told as usual."""
+        """Ignore broken connections, because tests kill clients; report other errors as usual."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
