@@ -102,6 +102,7 @@ def parse(lines: Iterable[str]) -> tuple[Fact, ...]:
             fact = _fact(row)
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f"published.csv, line {reader.line_num}: {error!r}") from None
+        # All columns but mean and std identify a fact.
         key = tuple(row[name] for name in _COLUMNS[:-2])
         if key in facts:
             raise ValueError(f"published.csv, line {reader.line_num}: this fact occurs twice")
@@ -156,5 +157,6 @@ def _fact(row: dict[str, str]) -> Fact:
         metric=row["metric"],
         mean=mean,
         std=std,
+        # The digits after the point, as printed: 100.0 has one, 100 has none.
         decimals=len(row["mean"].partition(".")[2]),
     )

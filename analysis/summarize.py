@@ -202,6 +202,7 @@ def _step(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _console() -> Console:
+    # Tests and notebooks replace stdout by objects that cannot be reconfigured.
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show ± shows a ? instead.
         sys.stdout.reconfigure(errors="replace")

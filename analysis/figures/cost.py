@@ -37,6 +37,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
             _row(ax, row, names, keys)
         ax.set_title(setting)
         ax.set_xlim(left=0)
+    # All panels have the same unit, that of the most expensive run.
     unit, per_hour = _unit(max(ax.get_xlim()[1] for ax in axes[0]))
     for ax in axes[0]:
         ax.set_xlabel(f"device-{unit} per run")

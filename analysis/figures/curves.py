@@ -51,6 +51,7 @@ def draw(
         return None
     if len(rows) > MOST_COLUMNS:
         raise series.TooManyError(f"{len(rows)} cells and variants, of which {MOST_COLUMNS} can be shown")
+    # A language model has no KL, so its column needs no second row.
     latent = any(row.cell.num_samples for row in rows)
     figure, axes = style.panels(
         len(rows),
@@ -98,6 +99,7 @@ def runs_of(cell: Cell) -> Sequence[str]:
 def _run(across: Sequence[Axes], rows: pd.DataFrame, colour: str) -> None:
     epochs = rows["epoch"].to_numpy(int)
     for ax, name in zip(across, ("valid_ppl", "valid_kl"), strict=False):
+        # A language model has no KL; an incomplete column is not drawn either.
         if name not in rows or rows[name].isna().any():
             continue
         values = rows[name].to_numpy(float)

@@ -38,6 +38,7 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
     figure, axes = style.panels(len(settings), 1.5 + 0.36 * len(labels), sharey=True)
     names = {c.a.system for c in chosen}
     for ax, setting in zip(axes[0], settings, strict=True):
+        # The line of no difference.
         ax.axvline(0, color=style.INK, lw=1, zorder=1.8)
         for comparison in (c for c in chosen if c.a.setting == setting):
             place, paired = labels.index(cell_label(comparison.a, "\n{}")), comparison.paired

@@ -89,6 +89,7 @@ def _diagonals(ax: Axes) -> None:
     left, right = min(left, -0.04), max(right, 1.0)
     ticks = ax.get_yticks()
     step = ticks[1] - ticks[0]
+    # The lines that cross the visible part of the panel, from the lower right corner on.
     first = int((bottom - right) // step)
     for k in range(first, int((top - left) // step) + 2):
         ax.plot(

@@ -60,6 +60,7 @@ def _panel(ax: Axes, rows: Sequence[Row], names: set[str], keys: dict[str, Line2
         for x, average in ours:
             marks.seeds(ax, x - 0.17, average, colour, "y", 0.1)
             marks.mean(ax, x, average, colour, marker, "y")
+        # Variants share their published value: draw it once.
         facts = [(x, fact) for x, row in drawn if (fact := row.fact("ppl"))] if not seen[system] > 1 else []
         cited |= bool(facts)
         for x, fact in facts:

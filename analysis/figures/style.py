@@ -60,6 +60,7 @@ _STYLE: Any = {
     "grid.color": GRID,
     "grid.linewidth": 0.7,
     "text.color": INK,
+    # A $ in a variant is text, not mathematics.
     "text.parse_math": False,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
@@ -76,6 +77,7 @@ _STYLE: Any = {
     "figure.constrained_layout.h_pad": 0.06,
     "figure.constrained_layout.w_pad": 0.06,
     "svg.fonttype": "path",
+    # Fixed ids, so that equal figures are equal files.
     "svg.hashsalt": "lvae",
     "path.simplify": False,
 }
@@ -83,6 +85,7 @@ _STYLE: Any = {
 
 def style() -> Any:
     """The context in which figures are drawn and saved."""
+    # A user's matplotlibrc must not change the figures.
     mpl.rcdefaults()
     return mpl.rc_context(_STYLE)
 

@@ -67,6 +67,7 @@ def draw(
     across = math.ceil(len(fields) / rows)
     figure, axes = style.panels(across, 0.9 + 2.3 * rows, rows=rows, sharey=True)
     panels = [ax for row in axes for ax in row]
+    # A trial that was stopped early is never the best, however low it was.
     best = min((p for p in points if not p.dropped), key=lambda p: p.score, default=None)
     low, high = _limits(finite)
     for ax, field in zip(panels, fields, strict=False):

@@ -55,11 +55,13 @@ def markdown_table(table: Table) -> str:
         for line in table.lines
     ]
     for row, line in zip(rows, table.lines, strict=True):
+        # A heading line has no values: fill its cells.
         row += [""] * (len(head) - len(row))
         if line.kind == "heading":
             row[0] = f"**{row[0]}**"
         else:
             row[:] = [markdown_escape(cell) for cell in row]
+    # GitHub needs at least three dashes in the rule below the head.
     widths = [max(3, *(len(row[i]) for row in [head, *rows])) for i in range(len(head))]
     left = [True, *(column.text for column in table.columns)]
     rule = [

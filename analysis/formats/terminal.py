@@ -143,6 +143,7 @@ def _rich_table(table: Table) -> rich.table.Table:
     text = [True, *(column.text for column in table.columns)]
     for position, (heading, is_text) in enumerate(zip(headings, text, strict=True)):
         cells = [Text(heading), *(Text(row[position]) for row in grid if position < len(row))]
+        # Without a minimum, rich would cut numbers to fit the window.
         width = max(part.cell_len for cell in cells for part in cell.split(allow_blank=True))
         drawn.add_column(cells[0], justify="left" if is_text else "right", min_width=width)
     for line, following, row in zip(table.lines, [*table.lines[1:], None], grid, strict=True):

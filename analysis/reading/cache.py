@@ -122,6 +122,7 @@ class CachedSource:
         table = pa.concat_tables([self._table, read])
         place = self._rows | {name: len(self._table) + row for row, name in enumerate(names)}
         table = table.take([place[folder.name] for folder in self._source.folders])
+        # Rows of runs that were deleted are dropped from the cache as well.
         if any(to_cache) or len(self._rows) < len(self._table):
             _save(table.filter(table[_SIGNATURE].is_valid()), self._path, self._source.url)
         return table.drop_columns([_SIGNATURE])

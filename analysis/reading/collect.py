@@ -49,6 +49,7 @@ def collect(sources: Sequence[Source], advance: Advance | None = None, cache: Ca
     Raises:
         InputError: a run is in two places with different numbers, or a storage is out of reach.
     """
+    # A study that is given twice is one source.
     distinct = {source.url: source for source in sources}
     total = sum(len(source.folders) for source in distinct.values())
     problems: list[str] = []

@@ -24,6 +24,7 @@ def one_copy_of_each(frame: pd.DataFrame) -> pd.DataFrame:
         InputError: two copies of a finished run differ in a number. The files do not say which is right,
             and averaging both would count one seed twice.
     """
+    # Nearly always there is nothing to do: skip the sorting.
     if not frame["run"].duplicated().any():
         return frame
     # The place of a copy decides only between copies of the same status.

@@ -56,6 +56,7 @@ def _columns() -> dict[str, pa.DataType]:
         **dict.fromkeys(TIMES, number),
         **dict.fromkeys(("commit", "versions", "host", "device"), text),
         "dirty": pa.bool_(),
+        # Every other config field is text, such as a choice.
         **{name: of_config.get(types[name], text) for name in CONFIG_FIELDS},
     }
 

@@ -76,6 +76,7 @@ def _read(run: str, folder: RunFolder, digest: str | None) -> tuple[list[dict[st
         rows = folder.read_metrics(digest)
     except (DamagedError, OSError) as error:
         return [], one_line(str(error))
+    # The epoch is the x axis of every curve; True would pass as an int.
     if any(type(row.get("epoch")) is not int for row in rows):
         return [], f"{folder}/metrics.jsonl: damaged, a row has no epoch"
     return [{"run": run, **row} for row in rows], ""

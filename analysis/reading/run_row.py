@@ -84,6 +84,7 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     failure = folder.read_json("failure.json")
     present = folder.read_config()
     row: dict[str, Any] = {"status": "unfinished"}
+    # A retry keeps failure.json until it gets past the failure, and counts as failed until then.
     if failure is None and any(map(is_claim, folder.store.names(folder.name))):
         row = {"status": "running"}
     if failure is not None:
@@ -105,6 +106,7 @@ def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     config = _config(folder, "result.json", result.get("config"))
     identity, data = (_digest(folder, result, key) for key in ("fingerprint", "data_sha256"))
     name = run_name(config, identity)
+    # A result that was copied into the wrong folder would be counted under the wrong cell.
     if RunName.parse(folder.name) and name != folder.name:
         raise DamagedError(f"{folder}/result.json: damaged, it is the result of another run")
     row = _config_columns(folder, "result.json", config)
@@ -123,6 +125,7 @@ def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     estimates = result.get("estimates")
     if not isinstance(estimates, dict):
         raise DamagedError(f"{folder}/result.json: damaged, it has no estimates")
+    # Without its main estimate a run would be counted as done and appear in no average.
     main = "nll" if config.encoder == "none" else "nll_elbo"
     if main not in estimates:
         raise DamagedError(f"{folder}/result.json: damaged, it has no {main}")
@@ -176,6 +179,7 @@ def _number(
 
 
 def _provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    # Without a list of attempts, the file itself describes the only one.
     attempts = provenance.get("attempts")
     last = attempts[-1] if isinstance(attempts, list) and attempts else provenance
     if not isinstance(last, dict):

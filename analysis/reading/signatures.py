@@ -66,6 +66,7 @@ def _local_signature(folder: str) -> Signature | None:
                 s = os.stat(f"{folder}/{file}")
             except FileNotFoundError:
                 continue
+            # ctime is the one time that a program cannot set.
             parts.append(f"{file} {s.st_dev} {s.st_ino} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}")
             newest = max(newest, s.st_ctime_ns)
             if file == "provenance.json" and parts[0].startswith("result.json"):

@@ -35,6 +35,7 @@ def open_source(path: str) -> Source:
             name = PurePath(study.url).name
             parent = Study(study.url.removesuffix(f"/{name}"), patience=RETRY_SECONDS)
             return Source(study.url, (parent.run(name),))
+        # A common mistake is to give the folder of all studies: name one of them in the error.
         inside = [name for name in here if _run_folders(*_listed(f"{study.url}/{name}"))]
         exists = bool(here) or study.store.exists("")
     except OSError as error:

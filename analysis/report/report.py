@@ -60,6 +60,7 @@ class Report:
 def compose(runs: Runs) -> Report:
     """Compute everything that a report shows from the runs."""
     frame = with_missing(runs.frame)
+    # Drawn from in a fixed order: bootstrap first, then sign flips.
     rng = np.random.default_rng(RESAMPLING_SEED)
     cells = with_bootstrap(mark_shown(average_cells(frame)), rng)
     compared = compare_all(cells, rng)
@@ -114,6 +115,7 @@ def _missing(cells: Sequence[Cell], paper: Sequence[str]) -> Iterable[str]:
         if missing:
             names = [f"{row_label(c.system, c.num_samples)} {c.setting}" for c in missing]
             yield f"{dataset_title(dataset)}: no run of {', '.join(names)}"
+    # A study of other datasets alone is not asked for the datasets of the paper.
     absent = [title for name, title in TITLES.items() if name not in paper]
     if absent and paper:
         yield f"{' and '.join(absent)}: no run at all (python sweeps/paper_grid.py)"

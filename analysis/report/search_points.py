@@ -31,6 +31,7 @@ def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]
     """
     cells: dict[str, Cell] = {}
     if runs:
+        # The folder may hold other runs too, such as those of an earlier search.
         frame = collect([open_source(folder)]).frame
         for cell in average_cells(frame[frame["run"].isin(list(runs))]):
             cells |= {runs[run]: cell for average in cell.averages.values() for run in average.runs}

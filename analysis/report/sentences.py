@@ -93,6 +93,7 @@ def sentences(
     made = []
     for number, run in enumerate(best, start=1):
         row = rows.loc[run.run]
+        # The last number is the version of the cache format.
         key = f"{run.run} {row['result_sha256']} {COUNT} 1"
         path = cache and cache / f"samples-{hashlib.sha256(key.encode()).hexdigest()}.json"
         found, note = _load(path) if path else None, ""
@@ -129,6 +130,7 @@ def _generate(folder: RunFolder, data_dir: str | None) -> tuple[dict[str, Any] |
     if done.returncode == 0:
         with contextlib.suppress(ValueError):
             return dict(json.loads(done.stdout)), ""
+    # The last line of an error is the one for users.
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
     return None, one_line(last.removeprefix("error: "))
 

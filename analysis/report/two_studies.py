@@ -132,6 +132,7 @@ def _tables(compared: Sequence[Comparison], dataset: str) -> Iterable[Table]:
     if estimates:
         yield _table(estimates, f"B minus A, {dataset_title(dataset)}", 1)
     if hours:
+        # Runs of seconds would all print as 0.00 hours.
         digits = 2 if max(c.averages[0].mean for c in hours) >= 0.1 else 4
         yield _table(hours, f"Cost of B minus A, {dataset_title(dataset)}", digits)
 

@@ -73,6 +73,7 @@ class Average:
 
     def by_seed(self) -> dict[int, float]:
         """Seed -> value, without the seeds that occur more than once: their value is ambiguous."""
+        # Two versions of the code may have run the same seed; a pair needs one value.
         times = Counter(self.seeds)
         return {s: value for s, value in zip(self.seeds, self.values, strict=True) if times[s] == 1}
 

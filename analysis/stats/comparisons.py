@@ -55,6 +55,7 @@ class Comparison:
         lowest = self.paired.smallest_p
         if self.flip_holm is not None and self.flip_holm <= ALPHA:
             return "significant at 5% after Holm"
+        # Holm multiplies the smallest p by the size of the family.
         if lowest is None or lowest * self.family > ALPHA:
             return "too few seeds"
         return "not significant"
@@ -89,6 +90,7 @@ def compare_family(
             compared.append((a, b, (names[0], names[1]), compare(*samples, rng)))
     t_holm = holm([paired.t_p for *_, paired in compared])
     flip_holm = holm([paired.flip_p for *_, paired in compared])
+    # Pairs with too few seeds have no p-value and do not count in the correction.
     tested = sum(p is not None for p in flip_holm)
     return [
         Comparison(metric, a, b, names, paired, tested, t, flip)

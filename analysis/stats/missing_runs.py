@@ -63,6 +63,7 @@ def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for study, cells in seeds_by_study.items():
         counts = Counter(seed for present in cells.values() for seed in present)
+        # Half or more of the cells: one cell with extra seeds does not extend the grid.
         grid = sorted(seed for seed, number in counts.items() if 2 * number >= len(cells))
         for cell in cells:
             for seed in grid:

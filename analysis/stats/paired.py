@@ -121,6 +121,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0
     for rank, (p, position) in enumerate(order):
+        # An adjusted p is never below that of a smaller p.
         highest = max(highest, min(1.0, (len(order) - rank) * p))
         adjusted[position] = highest
     return adjusted

@@ -56,6 +56,7 @@ def judge(ours: Average, fact: Fact) -> Verdict:
     also say it more often when it is false.
     """
     difference = ours.mean - fact.mean
+    # The interval needs a std on both sides, the published one over SEEDS seeds.
     if ours.std is None or fact.std is None or fact.source != OURS:
         return Verdict("cannot tell", difference, None, None, None)
     # The digits that printing cut off could all speak against a reproduction: assume the worst of them.
@@ -64,6 +65,7 @@ def judge(ours: Average, fact: Fact) -> Verdict:
     margin = 2 * std
     sample = Moments(ours.n, ours.mean, ours.std)
     interval = welch(sample, Moments(SEEDS, fact.mean, std))[0].widened(half_unit)
+    # The p-value is for the CSV file; the verdict does not use it.
     _, p = welch(sample, Moments(SEEDS, fact.mean, fact.std))
     return Verdict(_word(interval, margin, fact.metric), difference, interval, margin, p)
 

@@ -52,5 +52,6 @@ def conventions(cell: Cell) -> tuple[Convention, ...]:
 
 def tightest(cell: Cell) -> Convention | None:
     """The valid convention with the lowest mean NLL; None if no finished run has a valid one."""
+    # For a joint-latent cell only the joint conventions are valid, however low the others are.
     valid = [c for c in conventions(cell) if c.nll in cell.averages and cell.bound(c.nll) in VALID]
     return min(valid, key=lambda convention: cell.averages[convention.nll].mean, default=None)

@@ -33,6 +33,7 @@ def variant_labels(runs: pd.DataFrame) -> list[Variant]:
     of_runs: list[_Values] = list(zip(*columns, strict=True))
     completed = _complete(of_runs)
     distinct = list(dict.fromkeys(completed.values()))
+    # A label names only the fields in which the variants differ.
     differing = [
         position
         for position in range(len(VARIANT_FIELDS))

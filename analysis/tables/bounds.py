@@ -73,6 +73,7 @@ def exact_nll(cells: Sequence[Cell], cell: Cell) -> Average | None:
         for c in cells
         if c.setting == cell.setting and c.system == language_model and "nll" in c.averages
     }
+    # Without variants of its own, one language model serves all variants of a system.
     if len(exact) == 1:
         return next(iter(exact.values()))
     return exact.get(cell.variant)

@@ -65,6 +65,7 @@ def csv_frame(rows: Iterable[Row], columns: Sequence[str]) -> pd.DataFrame:
 def cell_row(table: str, cell: Cell, metric: str, estimate: str, fact: Fact | Derived | None) -> Row:
     """The row of one estimate of one of our cells, with the published number beside it."""
     average = cell.averages.get(estimate)
+    # A derived number is marked, because nobody printed it.
     sources = {Fact: OURS, Derived: f"derived from {OURS}"}
     return {
         "table": table,

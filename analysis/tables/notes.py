@@ -87,6 +87,7 @@ def _training_data(done: pd.DataFrame) -> Iterable[str]:
 
 
 def _test_splits(done: pd.DataFrame) -> Iterable[str]:
+    # The counts stand for the text: a result has no hash of the test split alone.
     sizes = Counter(zip(done["sentences"], done["tokens"], strict=True))
     if len(sizes) > 1:
         listed = "; ".join(
@@ -107,6 +108,7 @@ def _published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
 
 
 def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
+    # RunConfig's defaults are the paper's protocol for PTB.
     paper = {f.name: f.default for f in dataclasses.fields(RunConfig)} | PROTOCOL[dataset]
     changes = [
         f"{name}={setting_text(value)} instead of {setting_text(paper[name])} ({count} of {len(done)} runs)"

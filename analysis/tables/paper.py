@@ -92,6 +92,7 @@ def _compare(
     printed = {
         (f.source, f.system, f.num_samples, f.dataset, f.setting, f.metric): f for f in facts
     }  # fmt: skip
+    # A dict keeps the order of first appearance, which is the order of the paper.
     rows = dict.fromkeys((f.source, f.system, f.num_samples) for f in facts)
     ours = dict.fromkeys(("", c.system, c.num_samples) for c in cells)
     lines: list[Line] = []

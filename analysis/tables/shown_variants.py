@@ -59,6 +59,7 @@ def _row(cell: Cell) -> tuple[str, str, int]:
 
 def _choose(settings: Sequence[Sequence[Cell]], most: int) -> set[str]:
     ranked = [sorted(cells, key=_valid_nll) for cells in settings]
+    # First the best of each setting, then the second best of each, and so on.
     turns = (cell for turn in itertools.zip_longest(*ranked) for cell in turn if cell is not None)
     return set(list(dict.fromkeys(cell.variant for cell in turns))[:most])
 

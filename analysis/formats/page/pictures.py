@@ -33,9 +33,11 @@ def inline(svg: str, name: str, label: str) -> Markup:
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    # matplotlib uses the same ids in every figure; on one page they must differ.
     body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
     body = re.sub(r'(href="|url\()#([^")]+)', rf"\1#{name}-\2", body)
     for colour, variable in COLOURS.items():
+        # The page swaps the variables for a dark scheme.
         body = body.replace(colour, f"var({variable})")
     size = re.search(r'<svg[^>]*? width="([\d.]+)pt"', body)
     assert size, "matplotlib writes the width in points"

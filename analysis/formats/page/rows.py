@@ -62,6 +62,7 @@ def page_rows(table: Table) -> list[PageRow]:
             section, parent = label, ""
         elif not indented:
             parent = label
+        # An indented line is named by the line above it, its row in the paper.
         context = " · ".join(filter(None, [section, parent if indented else ""]))
         line_tips = tips(line, table.columns)
         cells = tuple(

@@ -26,6 +26,7 @@ def tips(line: Line, columns: Sequence[Column]) -> list[str]:
             continue
         group = columns[position].group
         near = [k for k in range(len(details)) if details[k] and columns[k].group == group]
+        # A p-value belongs to the difference before it, not to one of another group.
         before = [k for k in near if k < position]
         if near:
             shown[position] = details[before[-1] if before else near[0]]
