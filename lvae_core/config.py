@@ -22,7 +22,7 @@ Setting = Literal["standard", "inputless"]
 Averaging = Literal["none", "loss", "hidden"]
 Encoder = Literal["none", "lstm"]
 Posterior = Literal["gaussian", "von_mises_fisher"]
-Decoder = Literal["lstm"]
+Decoder = Literal["lstm", "cnn"]
 Inference = Literal["amortised"]
 Step = Literal["joint"]
 ObjectiveName = Literal["elbo", "importance_weighted"]
@@ -62,6 +62,8 @@ PARTS: dict[str, Callable[[RunConfig], bool]] = {
         config.encoder != "none" and config.objective == "importance_weighted"
     ),
     "cyclical annealing": lambda config: config.encoder != "none" and config.kl_schedule == "cyclical",
+    "LSTM state": lambda config: config.encoder == "lstm" or config.decoder == "lstm",
+    "CNN decoder": lambda config: config.decoder == "cnn",
     "Adam": lambda config: config.optimiser == "adam",
 }
 """Part of a system -> whether a config has chosen it. One that is not chosen reads none of its fields."""
@@ -129,7 +131,7 @@ class RunConfig:
 
     # Model
     embedding_size: int = _option(100, "D, word embedding", "model")
-    hidden_size: int = _option(400, "H, LSTM state of encoder and decoder", "model")
+    hidden_size: int = _option(400, "H, LSTM state of encoder and decoder", "model", "LSTM state")
     latent_size: int = _option(32, "Z, latent variable", "model", "latent variable")
     vmf_kappa: float = _option(
         25.0,
@@ -153,6 +155,19 @@ class RunConfig:
     word_dropout: float = _option(
         0.0, "P(an input word is hidden from the decoder), Bowman 2016", "model", "decoder's words"
     )
+
+    cnn_dilations: str = _option(
+        "1,2,4,8,16,1,2,4,8,16",
+        "dilation of each block; SCNN 1,2,4; MCNN 1,2,4,8,16; LCNN twice, VLCNN three times that",
+        "model",
+        "CNN decoder",
+        added=True,
+    )
+    cnn_channels: int = _option(512, "channels inside a block", "model", "CNN decoder", added=True)
+    cnn_external: int = _option(
+        1024, "channels between blocks; above embedding_size", "model", "CNN decoder", added=True
+    )
+    cnn_dropout: float = _option(0.1, "dropout between blocks", "model", "CNN decoder", added=True)
 
     # Objective
     kl_weight: float = _option(1.0, "beta after annealing", "objective", "latent variable")
@@ -264,7 +279,7 @@ class RunConfig:
         _check_types(self)
         for name in ("min_count", "max_length", "embedding_size", "hidden_size", "latent_size",
                      "batch_size", "patience", "max_epochs", "valid_samples", "eval_batch_size",
-                     "eval_chunk_tokens"):  # fmt: skip
+                     "eval_chunk_tokens", "cnn_channels", "cnn_external"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("iw_samples", "mi_samples"):
             _require(self, name, getattr(self, name) >= 2, "at least 2, or it has no standard error")
@@ -277,6 +292,12 @@ class RunConfig:
         exact = self.iw_exact_samples
         _require(self, "iw_exact_samples", exact not in range(1, FEWEST_EXACT), "0 or at least 6")
         _require(self, "num_samples", self.num_samples < 10**9, "below 10**9")
+        _require(self, "cnn_dropout", 0 <= self.cnn_dropout < 1, "in [0, 1)")
+        whole = all(re.fullmatch("[1-9][0-9]{0,5}", part) for part in self.cnn_dilations.split(","))
+        _require(self, "cnn_dilations", whole, "positive whole numbers with commas between, such as 1,2,4")
+        if self.decoder == "cnn":
+            inside = self.cnn_external > self.embedding_size
+            _require(self, "cnn_external", inside, f"above embedding_size, {self.embedding_size}")
         _require(self, "dropout", 0 <= self.dropout < 1, "in [0, 1)")
         _require(self, "word_dropout", 0 <= self.word_dropout <= 1, "in [0, 1]")
         _require(self, "kl_cycles", self.kl_cycles >= 1, "at least 1")
@@ -319,6 +340,11 @@ class RunConfig:
     def draws(self) -> int:
         """S at a gradient step: draws of ``group`` samples each, their log-likelihoods averaged (Eq. 3)."""
         return max(1, self.num_samples) // self.group
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """``cnn_dilations`` as numbers."""
+        return tuple(map(int, self.cnn_dilations.split(",")))
 
     def to_dict(self) -> dict[str, Any]:
         """The config as a plain dictionary, fields in declaration order."""

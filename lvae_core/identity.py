@@ -28,6 +28,7 @@ PART_VERSIONS: dict[tuple[str, str], int] = {}
 # Version 6 hashed every field, read or not. A field that is not read is hashed with the value that the
 # recipes gave it then, so that those fingerprints stand.
 _STAND_INS: dict[str, Any] = {
+    "hidden_size": 400,
     "share_embeddings": False,
     "dropout_latent_input": False,
     "dropout_encoder": False,

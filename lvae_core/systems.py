@@ -54,11 +54,38 @@ def lstm_iwae(base: RunConfig) -> RunConfig:
     return replace(lstm_vae(base), system="lstm-iwae", objective="importance_weighted")
 
 
+def cnn_lm(base: RunConfig) -> RunConfig:
+    """Yang et al. (2017): the dilated CNN decoder alone. Adam and dropout are theirs."""
+    return replace(_with_cnn(lstm_lm(base)), system="cnn-lm")
+
+
+def cnn_vae(base: RunConfig) -> RunConfig:
+    """Yang et al. (2017): LSTM encoder and dilated CNN decoder, without their initialisation."""
+    return replace(_with_cnn(lstm_vae(base)), system="cnn-vae")
+
+
+def _with_cnn(base: RunConfig) -> RunConfig:
+    """The LCNN of Yang et al. for Yahoo's sizes (D 512, C 512, E 1024), smaller in proportion to D."""
+    D = base.embedding_size
+    return replace(
+        base,
+        decoder="cnn",
+        cnn_channels=D,
+        cnn_external=2 * D,
+        dropout=0.1,
+        optimiser="adam",
+        learning_rate=1e-3,
+        adam_beta1=0.5,
+    )
+
+
 SYSTEMS: dict[str, Recipe] = {
     "lstm-lm": lstm_lm,
     "lstm-vae": lstm_vae,
     "lstm-vae-avg": lstm_vae_avg,
     "lstm-vmf-vae": lstm_vmf_vae,
+    "cnn-lm": cnn_lm,
+    "cnn-vae": cnn_vae,
     "lstm-iwae": lstm_iwae,
 }
 """Every system by its name, in the order of the paper's tables, then the others."""
@@ -68,6 +95,8 @@ BASELINES: dict[str, tuple[str, ...]] = {
     "lstm-vae": ("lstm-lm",),
     "lstm-vae-avg": ("lstm-lm", "lstm-vae"),
     "lstm-vmf-vae": ("lstm-lm", "lstm-vae"),
+    "cnn-lm": (),
+    "cnn-vae": ("cnn-lm", "lstm-vae"),
     "lstm-iwae": ("lstm-lm", "lstm-vae"),
 }
 """System -> the systems it is compared with: its language model first, then the model that it extends."""

@@ -177,6 +177,10 @@ class Decoder(nn.Module, ABC):
     def step(self, words: Tensor, z: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Read one word a row: words (rows,), z (rows, Z) -> hidden (rows, H) and the next state."""
 
+    def initial_scales(self) -> dict[str, float]:
+        """Return parameter's name -> a, for those that do not start as U(-init_scale, init_scale)."""
+        return {}
+
     @abstractmethod
     def select(self, state: State, rows: Tensor) -> State:
         """Return the state of some rows, in the order given; a row may be chosen several times."""

@@ -37,6 +37,19 @@ def _lstm_decoder(config: RunConfig) -> Counts:
     return Counts(_lstm_operations(D + Z, H), parameters, H)
 
 
+def _cnn_decoder(config: RunConfig) -> Counts:
+    D, E, C = config.embedding_size, config.cnn_external, config.cnn_channels
+    if config.encoder != "none":
+        inputs, weights = 0, (config.latent_size + 1) * (E - D)  # z is mapped once per sentence
+    else:
+        inputs, weights = D * E, (D + 1) * E
+    if config.setting == "inputless" or config.word_dropout > 0:
+        weights += D  # what stands for a hidden word
+    products = E * C + 3 * C * C + C * E
+    blocks = len(config.dilations)
+    return Counts(2 * (inputs + blocks * products), weights + blocks * (products + 2 * C + E), E)
+
+
 def _gaussian(config: RunConfig) -> Counts:
     return Counts(0, 2 * (config.hidden_size + int(config.linear_bias)) * config.latent_size)  # M3 and M4
 
@@ -45,7 +58,7 @@ def _von_mises_fisher(config: RunConfig) -> Counts:
     return Counts(0, (config.hidden_size + int(config.linear_bias)) * config.latent_size)  # M3
 
 
-DECODERS: dict[str, Callable[[RunConfig], Counts]] = {"lstm": _lstm_decoder}
+DECODERS: dict[str, Callable[[RunConfig], Counts]] = {"lstm": _lstm_decoder, "cnn": _cnn_decoder}
 POSTERIORS: dict[str, Callable[[RunConfig], Counts]] = {
     "gaussian": _gaussian,
     "von_mises_fisher": _von_mises_fisher,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from lvae_core.data.batches import Batch
+from lvae_core.model.cnn_decoder import CNNDecoder
 from lvae_core.model.contracts import Inference, MakeDecoder, Model, Noise, Posterior
 from lvae_core.model.gaussian import Gaussian
 from lvae_core.model.lstm_decoder import LSTMDecoder
@@ -24,5 +25,5 @@ def amortised(
 
 
 POSTERIORS: dict[str, type[Posterior]] = {"gaussian": Gaussian, "von_mises_fisher": VonMisesFisher}
-DECODERS: dict[str, MakeDecoder] = {"lstm": LSTMDecoder}
+DECODERS: dict[str, MakeDecoder] = {"lstm": LSTMDecoder, "cnn": CNNDecoder}
 INFERENCES: dict[str, Inference] = {"amortised": amortised}

@@ -52,8 +52,9 @@ class TextModel(nn.Module):
     def _initialise(self, config: RunConfig) -> None:
         # On the CPU, parameter by parameter and row by row, so that every device and every layout in
         # memory starts from the same numbers.
-        a = config.init_scale
+        scales = {f"decoder.{name}": a for name, a in self.decoder.initial_scales().items()}
         for name, parameter in self.named_parameters():
+            a = scales.get(name, config.init_scale)
             generator = rng.torch_generator(config.seed, "init", name)
             with torch.no_grad():
                 parameter.copy_(torch.empty(parameter.shape).uniform_(-a, a, generator=generator))

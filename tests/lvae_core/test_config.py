@@ -26,6 +26,7 @@ OTHER: dict[str, Any] = {
     "iw_exact_samples": 0,
     "precision": "bfloat16",
     "eval_precision": "bfloat16", "valid_precision": "bfloat16", "deterministic": False,
+    "decoder": "cnn", "cnn_dilations": "1,2", "cnn_channels": 7, "cnn_external": 2048, "cnn_dropout": 0.3,
     "posterior": "von_mises_fisher", "vmf_kappa": 13.0, "objective": "importance_weighted",
     "kl_schedule": "cyclical", "kl_cycles": 2, "free_bits": 3.0, "encoder_gradient": "reparameterised",
     "optimiser": "adam", "adam_beta1": 0.5, "adam_beta2": 0.9, "adam_epsilon": 1e-6,

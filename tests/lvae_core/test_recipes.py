@@ -46,7 +46,10 @@ def test_systems_differ_in_what_their_names_say():
     assert kappas == [25.0, 85.0]
     assert recipe("lstm-vmf-vae").posterior == "von_mises_fisher"
     assert recipe("lstm-iwae").objective == "importance_weighted"
-    assert set(SYSTEMS) == {"lstm-lm", "lstm-vae", "lstm-vae-avg", "lstm-vmf-vae", "lstm-iwae"}
+    assert (what("cnn-lm"), what("cnn-vae")) == (("none", "none", 0), ("lstm", "loss", 5))
+    assert recipe("cnn-lm").decoder == recipe("cnn-vae").decoder == "cnn"
+    paper = {"lstm-lm", "lstm-vae", "lstm-vae-avg", "lstm-vmf-vae", "cnn-lm", "cnn-vae"}
+    assert set(SYSTEMS) == paper | {"lstm-iwae"}
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

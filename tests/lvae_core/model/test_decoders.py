@@ -17,7 +17,8 @@ B = len(INPUTS)
 
 def config_of(name: str, *, latent: bool = True, **fields):
     system = "lstm-vae" if latent else "lstm-lm"
-    return tiny.config(system, decoder=name, latent_size=Z, hidden_size=6, **fields)
+    small = {"cnn_channels": 4, "cnn_external": 6, "cnn_dilations": "1,2,1"}
+    return tiny.config(system, decoder=name, latent_size=Z, hidden_size=6, **small, **fields)
 
 
 def decoder_of(name: str, *, setting: str = "standard", latent: bool = True, **fields) -> Decoder:
