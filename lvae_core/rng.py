@@ -1,8 +1,8 @@
-"""Random streams as pure functions: a stream is named, never carried.
+"""Random streams as pure functions: every draw is identified by a name, and no generator state is kept.
 
-No code of the core draws from global randomness, and no generator outlives the step that made it. What a
-step draws depends on (seed, stream, indices) alone, so a resumed run needs no generator state and what
-runs beside it cannot disturb it.
+The core never draws from a global generator, and no generator outlives the step that made it. The draws
+of a step depend only on (seed, stream, indices). So a resumed run needs no generator state, and other code
+in the same process cannot change its draws.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Stream = Literal["init", "order", "dropout", "latent", "step", "evaluation", "ge
 
 
 class Key(NamedTuple):
-    """The name of the random numbers of one use."""
+    """The name of one set of random numbers."""
 
     seed: int
     stream: Stream
@@ -29,27 +29,27 @@ class Key(NamedTuple):
 
 
 def derive(seed: int, stream: Stream, *indices: int | str) -> int:
-    """A 64-bit seed for one use of a stream, such as ``derive(3, "latent", step)``.
+    """Derive the 64-bit seed of one draw from a stream, such as ``derive(3, "latent", step)``.
 
-    Hashing keeps neighbouring seeds and indices unrelated; sums of them would collide.
+    The name is hashed, because sums of neighbouring seeds and indices would collide.
     """
     key = "/".join([str(seed), stream, *map(str, indices)])
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little")
 
 
 def normal(seed: int, stream: Stream, *indices: int | str, size: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal noise of shape ``size``, float32 on the CPU: the same for every device."""
+    """Draw standard normal noise of shape ``size``: float32, on the CPU, the same for every device."""
     generator = np.random.Generator(np.random.PCG64(derive(seed, stream, *indices)))
     return torch.from_numpy(generator.standard_normal(size, dtype=np.float32))
 
 
 def uniform(seed: int, stream: Stream, *indices: int | str) -> float:
-    """One number in [0, 1)."""
+    """Draw one uniform number in [0, 1)."""
     return np.random.Generator(np.random.PCG64(derive(seed, stream, *indices))).random()
 
 
 def permutation(seed: int, stream: Stream, *indices: int | str, size: int) -> np.ndarray:
-    """A random permutation of ``range(size)``, int64."""
+    """Draw a random permutation of ``range(size)``, int64."""
     generator = np.random.Generator(np.random.PCG64(derive(seed, stream, *indices)))
     return generator.permutation(size)
 
@@ -57,10 +57,10 @@ def permutation(seed: int, stream: Stream, *indices: int | str, size: int) -> np
 def torch_generator(
     seed: int, stream: Stream, *indices: int | str, device: torch.device | str = "cpu"
 ) -> torch.Generator:
-    """A fresh torch generator on ``device``, for what is too large to draw on the CPU.
+    """Make a torch generator on ``device``, for draws that are too large to make on the CPU.
 
-    torch's CPU generator takes 32 bits of its seed. That is enough for dropout masks, of which two
-    steps in a long run may come out alike; noise that enters an estimate comes from :func:`normal`.
+    torch's CPU generator uses only 32 bits of its seed, so two steps of a long run may get the same masks.
+    That is harmless for dropout. Noise that enters an estimate comes from :func:`normal`.
     """
     generator = torch.Generator(device=device)
     generator.manual_seed(derive(seed, stream, *indices) >> 1)

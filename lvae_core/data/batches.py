@@ -1,4 +1,4 @@
-"""Which sentences form a batch, in which order, and the batch as tensors."""
+"""Batches: the order of the sentences, and the sentences of a batch as tensors."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lvae_core.data.corpus import Split
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """B sentences, padded on the right to T, the longest's number of predicted tokens.
+    """B sentences, padded on the right to T, the number of predicted tokens of the longest.
 
     words: int64 [B, T], w_1..w_T with w_T = ``</s>``; 0 beyond a sentence's length.
-    lengths: int64 [B], predicted tokens of each sentence.
-    positions: int64 [P], the P predicted tokens as places in ``words.flatten()``, rising.
-    indices: int64 [B], each sentence's place in its split; stays on the CPU.
+    lengths: int64 [B], number of predicted tokens of each sentence.
+    positions: int64 [P], indices of the P predicted tokens in ``words.flatten()``, ascending.
+    indices: int64 [B], index of each sentence in its split; stays on the CPU.
     """
 
     words: torch.Tensor
@@ -29,14 +29,14 @@ class Batch:
     indices: np.ndarray
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch with its tensors on ``device``, to which they may still be on their way."""
+        """Copy the batch to ``device``; the copy may still be under way on return."""
         words, lengths, positions = (
             send(part, device) for part in (self.words, self.lengths, self.positions)
         )
         return Batch(words, lengths, positions, self.indices)
 
     def sentence(self, row: int) -> Batch:
-        """One sentence as a batch of its own, without padding."""
+        """The sentence in ``row`` as a batch without padding."""
         T = int(self.lengths[row])
         positions = torch.arange(T, device=self.words.device)
         return Batch(
@@ -48,9 +48,9 @@ class Batch:
 
 
 def send(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-    """A tensor of the CPU on ``device``, to which it may still be on its way."""
+    """Copy a CPU tensor to ``device``; the copy may still be under way on return."""
     if torch.device(device).type == "cuda":
-        # From pinned memory the copy does not make the CPU wait for the GPU.
+        # A copy from pinned memory does not make the CPU wait for the GPU.
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
@@ -60,31 +60,31 @@ def epoch_order(
 ) -> list[np.ndarray]:
     """The batches of one training epoch, each an int64 array of sentence indices.
 
-    A pure function of its arguments, so a training loop needs no loader with a state. Every sentence
-    stands in exactly one batch; one batch is smaller where ``batch_size`` does not divide their number.
+    The order is a pure function of the arguments, so the training loop needs no loader state. Every
+    sentence is in exactly one batch. One batch is smaller if ``batch_size`` does not divide N.
 
     Args:
-        lengths: predicted tokens of each sentence, [N].
-        batch_size: B, sentences a batch.
-        batching: ``shuffled``: a random permutation, cut; ``bucketed``: the permutation sorted by length
-            (which keeps its order among equals) before it is cut, and the batches shuffled.
-        seed: of the run.
+        lengths: number of predicted tokens of each sentence, [N].
+        batch_size: B, sentences per batch.
+        batching: ``shuffled`` cuts a random permutation into batches. ``bucketed`` first sorts the
+            permutation by length (a stable sort), and shuffles the batches after the cut.
+        seed: seed of the run.
         epoch: number of the epoch.
     """
     order = rng.permutation(seed, "order", epoch, "sentences", size=len(lengths))
     if batching == "shuffled":
-        return list(_cut(order, batch_size))
-    batches = list(_cut(order[np.argsort(lengths[order], kind="stable")], batch_size))
+        return list(_into_batches(order, batch_size))
+    batches = list(_into_batches(order[np.argsort(lengths[order], kind="stable")], batch_size))
     return [batches[i] for i in rng.permutation(seed, "order", epoch, "batches", size=len(batches))]
 
 
 def eval_order(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """The batches of an evaluation: always the same, by rising length to waste no padding."""
-    return list(_cut(np.argsort(lengths, kind="stable"), batch_size))
+    """The batches of an evaluation: always the same, by ascending length to keep padding small."""
+    return list(_into_batches(np.argsort(lengths, kind="stable"), batch_size))
 
 
 def collate(split: Split, indices: np.ndarray) -> Batch:
-    """The sentences ``indices`` ([B], B ≥ 1) of ``split`` as one batch on the CPU."""
+    """Collect the sentences ``indices`` ([B], B ≥ 1) of ``split`` in one batch on the CPU."""
     indices = np.asarray(indices, dtype=np.int64)
     lengths = split.lengths[indices]
     words = np.zeros((len(indices), int(lengths.max())), dtype=np.int64)
@@ -95,15 +95,15 @@ def collate(split: Split, indices: np.ndarray) -> Batch:
 
 
 def make_batch(words: torch.Tensor, lengths: torch.Tensor, indices: np.ndarray) -> Batch:
-    """A batch from padded words (B, T) and their lengths (B,), on the CPU.
+    """Make a batch from padded words [B, T] and their lengths [B], on the CPU.
 
-    The positions are found here and not where they are used: on a GPU their number would have to be
-    waited for in every step.
+    The positions are computed here because their number must be known on the CPU: computed on the GPU,
+    it would force a synchronisation in every step.
     """
     mask = torch.arange(words.shape[1]) < lengths.unsqueeze(1)
     return Batch(words, lengths, mask.flatten().nonzero().squeeze(1), indices)
 
 
-def _cut(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+def _into_batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]

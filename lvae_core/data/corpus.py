@@ -1,4 +1,4 @@
-"""A dataset ready for a model: three splits of class numbers and the vocabulary they belong to."""
+"""A corpus: a dataset ready for a model, as three splits of class numbers and their vocabulary."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from lvae_core.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """N sentences end to end. Nothing here writes to the arrays, which may be read-only shared memory.
+    """N sentences, concatenated. The arrays may be read-only shared memory; nothing here writes to them.
 
-    tokens: int32 [sum of T], class numbers, every sentence with its closing ``</s>``.
-    offsets: int64 [N + 1], sentence i is ``tokens[offsets[i] : offsets[i + 1]]``.
+    tokens: int32 [sum of T], class numbers; every sentence ends with ``</s>``.
+    offsets: int64 [N + 1]; sentence i is ``tokens[offsets[i] : offsets[i + 1]]``.
     """
 
     tokens: np.ndarray
@@ -35,25 +35,25 @@ class Split:
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Predicted tokens of each sentence, T, int64 [N]."""
+        """Number of predicted tokens T of each sentence, int64 [N]."""
         return np.diff(self.offsets)
 
     def sentence(self, i: int) -> np.ndarray:
-        """Class numbers of sentence ``i``, int32 [T], a view."""
+        """Class numbers of sentence ``i``: a view, int32 [T]."""
         return self.tokens[self.offsets[i] : self.offsets[i + 1]]
 
     @property
     def num_tokens(self) -> int:
-        """Predicted tokens of the split, ``</s>`` counted once a sentence: what perplexity divides by."""
+        """Number of predicted tokens, with one ``</s>`` per sentence: the denominator of perplexity."""
         return len(self.tokens)
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A dataset's three splits, encoded.
+    """The three splits of a dataset, encoded.
 
-    It pickles, and its arrays are contiguous, so that an object store can share them without a copy.
-    ``warnings`` are lines for the user about what looks wrong with the data but can be used.
+    A corpus can be pickled, and its arrays are contiguous, so an object store can share them without a
+    copy. ``warnings`` are lines for the user about data that looks wrong but can be used.
     """
 
     name: str
@@ -76,14 +76,15 @@ def load(
     """Read, check and encode a dataset.
 
     Args:
-        dataset: a name of ``datasets.NAMES`` or the path of a folder of three splits.
-        data_dir: where the files of the public datasets are; see :func:`datasets.read`.
-        min_count: training words seen less often become the unknown word.
-        max_vocabulary: this many classes at most, ``</s>`` and the unknown word included; 0: all.
-        max_length: a sentence of more predicted tokens is refused.
+        dataset: one of ``datasets.NAMES``, or the path of a folder with three splits.
+        data_dir: folder of the public datasets; see :func:`datasets.read`.
+        min_count: words seen less often in training become the unknown word.
+        max_vocabulary: largest number of classes, ``</s>`` and the unknown word included; 0: no limit.
+        max_length: largest number of predicted tokens of a sentence; a longer one is refused.
 
     Raises:
-        InputError: the dataset is unknown or cannot be used; one line with file, line and remedy.
+        InputError: the dataset is unknown or cannot be used; the message is one line with file, line and
+            remedy.
     """
     name = dataset_label(dataset)
     texts = {split: datasets.read(dataset, split, data_dir, max_length) for split in SPLITS}
@@ -108,7 +109,7 @@ def load(
 
 
 def load_for(config: RunConfig, data_dir: str | Path | None = None) -> Corpus:
-    """The corpus that ``config`` asks for; raises as :func:`load` does."""
+    """Load the corpus that ``config`` names. Raises InputError as :func:`load` does."""
     return load(
         config.dataset,
         data_dir=data_dir,
@@ -119,7 +120,7 @@ def load_for(config: RunConfig, data_dir: str | Path | None = None) -> Corpus:
 
 
 def encode_text(text: Text, vocabulary: Vocabulary) -> Split:
-    """The text as class numbers of ``vocabulary``."""
+    """Encode a text as class numbers of ``vocabulary``."""
     tokens, offsets = array("i"), [0]
     for sentence in text.sentences():
         tokens.extend(vocabulary.encode(sentence))
@@ -130,8 +131,8 @@ def encode_text(text: Text, vocabulary: Vocabulary) -> Split:
 def combined_sha256(texts: Mapping[str, Text]) -> str:
     r"""The content hash of a dataset: SHA-256 over ``"train <hex>\nvalid <hex>\ntest <hex>\n"``.
 
-    ``<hex>`` is the SHA-256 of a split's file, or, where there is no file, of its sentences as such a
-    file would hold them (one a line, tokens between single spaces, each line ended by a newline).
+    ``<hex>`` is the SHA-256 of a split's file. A generated split has no file; its hash is that of the file
+    which would hold it: one sentence per line, single spaces between tokens, a newline after each line.
     """
     listing = "".join(f"{split} {texts[split].sha256}\n" for split in SPLITS)
     return hashlib.sha256(listing.encode()).hexdigest()

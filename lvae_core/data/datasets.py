@@ -1,7 +1,7 @@
 """Datasets by name or by path, as checked text.
 
-``ptb`` and ``yahoo`` are read from files that the user brings, ``pydocs`` and ``toy`` come with the
-package, and a folder with ``train.txt``, ``valid.txt`` and ``test.txt`` is a dataset by its path.
+``ptb`` and ``yahoo`` are read from the user's files. ``pydocs`` and ``toy`` come with the package. A folder
+with ``train.txt``, ``valid.txt`` and ``test.txt`` is a dataset too, named by its path.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from lvae_core.storage.local import local_path
 NAMES = (*PUBLIC, "pydocs", "toy")
 
 _OVERLAP = 0.1
+"""Share of held-out sentences that may occur in training without a warning."""
 
 
 def read(
     dataset: str, split: str, data_dir: str | Path | None = None, max_length: int | None = None
 ) -> Text:
-    """One split of a dataset, checked.
+    """Read and check one split of a dataset.
 
     Args:
-        dataset: one of ``NAMES``, or a folder's path.
+        dataset: one of ``NAMES``, or the path of a folder.
         split: ``train``, ``valid`` or ``test``.
-        data_dir: the folder of the public corpora; None: $LVAE_DATA_DIR, else ``./data``.
-        max_length: a sentence of more predicted tokens is refused; None: no limit.
+        data_dir: folder of the public corpora; None: $LVAE_DATA_DIR if set, else ``./data``.
+        max_length: largest number of predicted tokens of a sentence; None: no limit.
 
     Raises:
-        MissingError: the split's file is not there.
+        MissingError: the split's file does not exist.
         InputError: the dataset is unknown or the file cannot be used.
     """
     if dataset in PUBLIC:
@@ -46,27 +47,27 @@ def read(
         check_name(dataset, NAMES, "dataset")
     folder = local_path(dataset)
     if not folder.is_dir():
-        raise MissingError(f"dataset {dataset}: no such folder; give one with {_listing()}")
+        raise MissingError(f"dataset {dataset}: no such folder; give one with {_split_files()}")
     path = folder / f"{split}.txt"
     if not path.is_file():
-        raise MissingError(f"dataset {dataset}: {path} is missing; the folder needs {_listing()}")
+        raise MissingError(f"dataset {dataset}: {path} is missing; the folder needs {_split_files()}")
     return read_file(path, max_length)
 
 
 def is_path(dataset: str) -> bool:
-    """Whether ``dataset`` means a folder: no dataset's name, and it has a separator or is there."""
+    """Whether ``dataset`` means a folder: it is no known name, and contains a separator or exists."""
     return dataset not in NAMES and ("/" in dataset or os.sep in dataset or Path(dataset).is_dir())
 
 
 def warnings(dataset: str, texts: Mapping[str, Text]) -> tuple[str, ...]:
-    """What looks wrong with the splits at hand but can be used, one line each."""
+    """Warnings about data that looks wrong but can be used, one line each."""
     found = [warning for text in texts.values() for warning in text.warnings]
-    usual = PUBLIC[dataset].sha256 if dataset in PUBLIC else {}
+    expected = PUBLIC[dataset].sha256 if dataset in PUBLIC else {}
     for split, text in texts.items():
-        if text.sha256 != usual.get(split, text.sha256):
+        if text.sha256 != expected.get(split, text.sha256):
             found.append(
                 f"{text.source}: SHA-256 {text.sha256[:8]}… is not the usual {dataset} {split} file's "
-                f"({usual[split][:8]}…); results will not compare with published ones"
+                f"({expected[split][:8]}…); results will not compare with published ones"
             )
     train = texts.get("train")
     if train is None:
@@ -82,14 +83,14 @@ def warnings(dataset: str, texts: Mapping[str, Text]) -> tuple[str, ...]:
                 f"{text.source}; are the two swapped?"
             )
         share = sum(line in train_lines for line in text.lines) / len(text.lines)
-        # Short sentences from a small model coincide by chance.
+        # The toy model draws short sentences, so its splits share some by chance.
         if share > _OVERLAP and dataset != "toy":
             found.append(
                 f"{text.source}: {share:.0%} of its sentences are also in {train.source}; "
-                "its estimates will look too good"
+                "the estimates on it will be too optimistic"
             )
     return tuple(found)
 
 
-def _listing() -> str:
+def _split_files() -> str:
     return ", ".join(f"{split}.txt" for split in SPLITS)

@@ -1,4 +1,4 @@
-"""What is in a dataset, split by split: to compare with what a paper says it used."""
+"""Statistics of a dataset, split by split, to compare with the counts that papers report."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ from lvae_core.errors import InputError
 
 
 def describe(dataset: str, data_dir: str | Path | None = None) -> dict[str, Any]:
-    """Statistics of a dataset as plain values, ready for JSON.
+    """Compute the statistics of a dataset as plain values, ready for JSON.
 
     Returns:
-        ``dataset``; ``vocabulary``, the number of classes, and ``data_sha256`` (both absent where a split
-        that they need is missing); ``splits``, for each split ``sentences``, ``predicted_tokens`` (with
-        ``</s>``), ``types`` (different words, without ``</s>``), ``longest`` (in predicted tokens),
-        ``unknown_rate`` (share of the predicted tokens that are the unknown class; without a training
-        text, that are the unknown symbol) and ``sha256``, or ``missing``, a line saying why and what to
-        do; ``warnings``, lines.
+        A dictionary with these keys:
+
+        - ``dataset``: its label.
+        - ``vocabulary``: number of classes; absent if the training split is missing.
+        - ``data_sha256``: content hash; absent if any split is missing.
+        - ``splits``: for each split ``sentences``, ``predicted_tokens`` (with ``</s>``), ``types``
+          (distinct words, without ``</s>``), ``longest`` (in predicted tokens), ``unknown_rate`` (share of
+          the predicted tokens that are the unknown class; without a training split, that are the unknown
+          symbol) and ``sha256``. A missing split has only ``missing``, a line with reason and remedy.
+        - ``warnings``: lines.
 
     Raises:
-        InputError: the dataset is unknown, a file cannot be used, or no split is there.
+        InputError: the dataset is unknown, a file cannot be used, or every split is missing.
     """
     texts: dict[str, Text] = {}
     missing: dict[str, str] = {}

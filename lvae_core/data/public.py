@@ -1,4 +1,4 @@
-"""The public corpora: where their files may lie, what they are known by, and how to get them."""
+"""The public corpora: where their files are searched, their expected hashes, and how to get them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ DATA_DIR_VARIABLE = "LVAE_DATA_DIR"
 
 
 class MissingError(InputError):
-    """A split's file is nowhere. The message says where it was looked for and how to get it."""
+    """The file of a split does not exist. The message names the searched paths and the remedy."""
 
 
 @dataclass(frozen=True)
 class Public:
-    """A corpus whose files the user brings.
+    """A corpus that is not part of the package.
 
-    sha256: the usual files' hashes, split -> 64 hex digits; a split of which none is known is absent.
-    url: address of a file with ``{split}`` in it, None where there is none to download from.
-    remedy: how to get the files, with ``{data_dir}`` and ``{split}`` in it.
+    sha256: split -> expected hash of its file, 64 hex digits; a split whose hash is not known is absent.
+    url: address of the files, with the placeholder ``{split}``; None if there is no public download.
+    remedy: how to get the files, with the placeholders ``{data_dir}`` and ``{split}``.
     """
 
     sha256: Mapping[str, str]
@@ -60,7 +60,7 @@ PUBLIC: Mapping[str, Public] = {
         url=None,
         remedy=(
             "it is part of the 100k-document release of Yang et al. (2017), which has no address with a "
-            "known hash to download from: fetch it by hand, for instance with prepare_data.py of "
+            "known hash: download it by hand, for instance with prepare_data.py of "
             "github.com/jxhe/vae-lagging-encoder (yahoo.{split}.txt), and put it at "
             "{data_dir}/yahoo/{split}.txt or give --data-dir"
         ),
@@ -69,15 +69,15 @@ PUBLIC: Mapping[str, Public] = {
 
 
 def data_folder(data_dir: str | Path | None) -> Path:
-    """Where the files of the public corpora are: ``data_dir``, else $LVAE_DATA_DIR, else ``./data``."""
+    """The folder of the public corpora: ``data_dir`` if given, else $LVAE_DATA_DIR, else ``./data``."""
     return local_path(data_dir or os.environ.get(DATA_DIR_VARIABLE) or "data")
 
 
 def locate(name: str, split: str, data_dir: str | Path | None) -> Path:
-    """The file of a split of a public corpus.
+    """Find the file of one split of a public corpus.
 
     Raises:
-        MissingError: it is under none of the names that such files usually have.
+        MissingError: no file exists under any of the usual names.
     """
     folder = data_folder(data_dir)
     file = f"{name}.{split}.txt"
@@ -85,17 +85,17 @@ def locate(name: str, split: str, data_dir: str | Path | None) -> Path:
     for path in candidates:
         if path.is_file():
             return path
-    looked = ", ".join(map(str, candidates))
+    searched = ", ".join(map(str, candidates))
     remedy = PUBLIC[name].remedy.format(data_dir=folder, split=split)
-    raise MissingError(f"{name}: no {split} file (looked for {looked}); {remedy}")
+    raise MissingError(f"{name}: no {split} file (looked for {searched}); {remedy}")
 
 
 TIMEOUT_SECONDS = 30.0
-"""Without an answer, or without another byte, for so long: given up."""
+"""A download is given up after this long without a connection or another byte."""
 
 
 MAX_BYTES = 64 * 2**20
-"""No file of a corpus is larger; an address that sends more is not the corpus."""
+"""Size limit of a download. Every corpus file is smaller, so a larger one is the wrong file."""
 
 
 _CHUNK = 2**16
@@ -104,24 +104,23 @@ _CHUNK = 2**16
 def download(
     dataset: str, data_dir: str | Path | None = None, *, base_url: str | None = None
 ) -> list[Path]:
-    """Bring the three files of a public corpus to ``<data_dir>/<dataset>/{train,valid,test}.txt``.
+    """Download the three files of a public corpus to ``<data_dir>/<dataset>/{train,valid,test}.txt``.
 
-    A file that is already there with the expected hash is left as it is, and another is not replaced. A
-    new one is written beside its place and renamed into it once its SHA-256 is found right, so that
-    nothing wrong is ever left behind.
+    An existing file with the expected hash is kept; one with another hash is an error, never replaced. A
+    download goes to a temporary file and is renamed only after its SHA-256 has been verified.
 
     Args:
-        dataset: a public corpus that has an address, such as ``ptb``.
-        data_dir: the folder of the public corpora; None: $LVAE_DATA_DIR, else ``./data``.
-        base_url: take the files from this address instead, under their usual names (a mirror).
+        dataset: a public corpus with a download address, such as ``ptb``.
+        data_dir: folder of the public corpora; None: $LVAE_DATA_DIR if set, else ``./data``.
+        base_url: address of a mirror that serves the files under their usual names.
 
     Returns:
-        The three paths, which are others where the files were already there under another usual name.
+        The three paths. A file that already existed under another usual name keeps that name.
 
     Raises:
-        InputError: the dataset has no address, the server cannot be reached or does not have the file,
-            what it sends is cut short, too large or not the expected file, the folder cannot be written,
-            or another file stands in the place.
+        InputError: the dataset has no address; the server cannot be reached or lacks the file; the
+            response is cut short, too large or not the expected file; the folder cannot be written; or a
+            different file already has the target's name.
     """
     check_name(dataset, PUBLIC, "dataset to download")
     public = PUBLIC[dataset]
@@ -134,26 +133,25 @@ def download(
         if base_url is not None:
             url = base_url.rstrip("/") + "/" + url.rpartition("/")[2]
         paths.append(
-            _present(dataset, split, folder) or _fetch(url, folder / dataset, split, public.sha256[split])
+            _existing_file(dataset, split, folder)
+            or _download_file(url, folder / dataset, split, public.sha256[split])
         )
     return paths
 
 
-def _present(dataset: str, split: str, folder: Path) -> Path | None:
-    """The split's file if it is there and right, None if it is not there."""
+def _existing_file(dataset: str, split: str, folder: Path) -> Path | None:
+    """The split's file if it exists with the expected hash, or None if it does not exist."""
     try:
         path = locate(dataset, split, folder)
     except MissingError:
         return None
     if read_file(path).sha256 != PUBLIC[dataset].sha256[split]:
-        raise InputError(
-            f"{path}: is not the usual {dataset} {split} file; move it away or give --data-dir"
-        )
+        raise InputError(f"{path}: not the usual {dataset} {split} file; move it away or give --data-dir")
     return path
 
 
-def _fetch(url: str, folder: Path, split: str, sha256: str) -> Path:
-    """Bring what ``url`` sends to ``<folder>/<split>.txt``, whole and right or not at all."""
+def _download_file(url: str, folder: Path, split: str, sha256: str) -> Path:
+    """Download ``url`` to ``<folder>/<split>.txt``; on any failure leave no file behind."""
     target = folder / f"{split}.txt"
     temporary = None
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -169,9 +167,9 @@ def _fetch(url: str, folder: Path, split: str, sha256: str) -> Path:
         if found != sha256:
             raise InputError(
                 f"{url}: SHA-256 {found[:8]}… instead of {sha256[:8]}…: not the usual file, so not kept; "
-                "try again or bring the file and give --data-dir"
+                "try again, or get the file by hand and give --data-dir"
             )
-        # mkstemp makes files for their owner alone; a data folder is often shared.
+        # mkstemp makes files readable only by their owner, but a data folder is often shared.
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
     except OSError as error:
@@ -179,18 +177,18 @@ def _fetch(url: str, folder: Path, split: str, sha256: str) -> Path:
             f"{target}: cannot be written ({error.strerror}); give another --data-dir"
         ) from None
     finally:
-        # Gone already where the rename succeeded; else it must not stay, whatever went wrong.
+        # After a successful rename the temporary file no longer exists; after any failure it must go.
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        with contextlib.suppress(OSError):  # one that holds anything stays
+        with contextlib.suppress(OSError):  # rmdir fails, as it should, if the folder is not empty
             for path in new_folders:
                 path.rmdir()
     return target
 
 
 def _chunks(url: str) -> Iterator[bytes]:
-    """What ``url`` sends, with progress on standard error; any trouble on the way is an InputError."""
+    """Yield the content of ``url`` and print progress on standard error; any failure is an InputError."""
     size = 0
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
@@ -208,13 +206,14 @@ def _chunks(url: str) -> Iterator[bytes]:
     except InputError:
         raise
     except http.client.IncompleteRead:
-        pass  # Told below, as where the connection just ends.
+        pass  # Reported below, like a connection that simply ends early.
     except (OSError, http.client.HTTPException, ValueError) as error:
         if isinstance(error, urllib.error.HTTPError):
-            error.close()  # It holds the connection.
+            error.close()  # It keeps the connection open.
         reason = getattr(error, "reason", None) or error
         raise InputError(
-            f"{url}: cannot be downloaded ({reason}); try again, or bring the file and give --data-dir"
+            f"{url}: cannot be downloaded ({reason}); try again, "
+            "or get the file by hand and give --data-dir"
         ) from None
     if size < expected:
         raise InputError(f"{url}: cut short at {size} of {expected} bytes; try again")

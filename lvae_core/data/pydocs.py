@@ -1,9 +1,9 @@
-"""Real English with no download: the reference text that every CPython carries.
+"""Real English without a download: the language reference that every CPython carries.
 
-``pydoc_data.topics`` holds the chapters of the language reference, rendered as plain text. Its prose is
-cut into sentences and tokenised in the manner of the Penn Treebank: lower case, punctuation and clitics
-(``n't``, ``'s``) apart, ``N`` for a number. The text differs between versions of CPython, and so then
-does the content hash.
+``pydoc_data.topics`` holds chapters of the language reference as plain text. Its prose is split into
+sentences and tokenised like the Penn Treebank: lower case, punctuation and clitics (``n't``, ``'s``) as
+separate tokens, ``N`` for a number. The text, and with it the content hash, differs between versions of
+CPython.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ _PROSE = re.compile(r"[\w\s.,;:?!()'/-]+")
 
 
 def read(split: str) -> Text:
-    """One of the three splits: eight tenths, one and one of the sentences."""
+    """Read one of the three splits: 80%, 10% and 10% of the sentences."""
     return _all()[split]
 
 
 @cache
 def _all() -> dict[str, Text]:
-    # 460 kB of text that only this dataset needs, and that a stripped-down Python may lack.
+    # Imported here: 460 kB of text that only this dataset needs, and that a stripped-down Python may lack.
     try:
         from pydoc_data.topics import topics
     except ImportError:
         raise InputError(
-            "dataset pydocs: this Python lacks pydoc_data of the standard library; install it in full"
+            "dataset pydocs: this Python lacks the standard library's pydoc_data; install a complete Python"
         ) from None
 
     lines: dict[str, list[str]] = {split: [] for split in SPLITS}
-    # Chapters repeat each other's paragraphs; a dictionary keeps the first of each sentence.
+    # Chapters repeat paragraphs; a dictionary keeps one copy of each sentence, in order.
     sentences = dict.fromkeys(s for name in sorted(topics) for s in sentences_of(topics[name]))
     for sentence in sentences:
         lines[_split_of(sentence)].append(sentence)
@@ -64,7 +64,7 @@ def _all() -> dict[str, Text]:
 
 
 def sentences_of(document: str) -> Iterator[str]:
-    """The tokenised sentences of a plain-text document, tokens between single spaces."""
+    """Yield the tokenised sentences of a plain-text document, with single spaces between tokens."""
     for paragraph in paragraphs(document):
         for sentence in _SENTENCE_END.sub(r"\1\n", paragraph).split("\n"):
             tokens = tokenize(sentence)
@@ -73,7 +73,7 @@ def sentences_of(document: str) -> Iterator[str]:
 
 
 def paragraphs(document: str) -> Iterator[str]:
-    """The paragraphs of prose, each on one line; code, grammar, tables, headings and terms left out."""
+    """Yield the paragraphs of prose, each as one line, without code, grammar, tables and headings."""
     for block in re.split(r"\n\s*\n", document):
         lines = block.strip("\n").split("\n")
         if any(_UNDERLINE.fullmatch(line) for line in lines) or "::=" in block:
@@ -83,19 +83,19 @@ def paragraphs(document: str) -> Iterator[str]:
         if bullet:
             lines = [first.lstrip()[bullet.end() :], *rest]
         elif rest and _indent(first) < _indent(rest[0]):
-            # The first line is a term or a signature, and what follows explains it.
+            # The first line is a term or a signature; the indented lines explain it.
             lines = rest
-        # Prose is set flush; code seldom is for long.
+        # Lines of prose have one indentation; several lines of code seldom do.
         if len({_indent(line) for line in (rest if bullet else lines)}) > 1:
             continue
-        # A line may have been broken after a hyphen.
+        # Undo line breaks after a hyphen.
         text = re.sub(r"(?<=[a-z]-) (?=[a-z])", "", " ".join(line.strip() for line in lines))
         text = _FOOTNOTE.sub("", text)
         yield _LABEL.sub("", _VERSION.sub("", text))
 
 
 def tokenize(sentence: str) -> list[str]:
-    """The tokens of a sentence, [] where it is none: a fragment, or one with code beyond single names."""
+    """Tokenise a sentence; [] if it is a fragment or contains code beyond single names."""
     if not re.match(r"[A-Z(\"*]", sentence) or "://" in sentence:
         return []
     text = sentence.translate({0x2018: "'", 0x2019: "'", 0x201C: None, 0x201D: None})

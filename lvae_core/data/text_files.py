@@ -1,4 +1,4 @@
-"""One split from a file: one sentence a line, tokens between spaces, UTF-8."""
+"""One split from a file: UTF-8, one sentence per line, tokens separated by spaces."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 def read_file(path: Path, max_length: int | None = None) -> Text:
     """Read and check a split.
 
-    Lines end at newline bytes and tokens at ASCII white space, and nowhere else: Unicode knows further
-    line and word separators, which in these corpora stand inside tokens. Blank lines are skipped with a
-    warning, a byte order mark without.
+    Only newline bytes end a line and only ASCII white space ends a token. Unicode has further line and
+    word separators, but in these corpora they occur inside tokens. Blank lines are skipped with a warning,
+    a byte order mark without one.
 
     Args:
         path: an existing file.
-        max_length: a sentence of more predicted tokens (``</s>`` included) is refused; None: no limit.
+        max_length: largest number of predicted tokens (``</s>`` included) of a sentence; None: no limit.
 
     Raises:
-        InputError: the file cannot be read, is not UTF-8 or has no sentence; a line has the token
-            ``<s>`` or ``</s>`` or is too long.
+        InputError: the file cannot be read, is not UTF-8 or has no sentence; or a line is too long or
+            contains the token ``<s>`` or ``</s>``.
     """
     try:
         data = path.read_bytes()
@@ -60,7 +60,7 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
             continue
         if not reserved.isdisjoint(tokens):
             raise InputError(
-                f"{path}:{number}: holds the token {START} or {END}, which the model adds itself; remove it"
+                f"{path}:{number}: contains {START} or {END}, which the model adds itself; remove it"
             )
         if max_length is not None and len(tokens) + 1 > max_length:
             raise InputError(
@@ -69,11 +69,11 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
             )
         lines.append(b" ".join(tokens).decode("utf-8"))
     if not lines:
-        raise InputError(f"{path}: holds no sentence; give one a line, tokens between spaces")
+        raise InputError(f"{path}: contains no sentence; write one per line, tokens separated by spaces")
     warnings: tuple[str, ...] = ()
     if blanks:
         count = "1 blank line" if len(blanks) == 1 else f"{len(blanks)} blank lines"
-        warnings = (f"{path}:{blanks[0]}: {count} skipped, this the first",)
+        warnings = (f"{path}:{blanks[0]}: {count} skipped, this is the first",)
     _log.info("%s: read %d sentences", path, len(lines))
     return Text(tuple(lines), hashlib.sha256(data).hexdigest(), str(path), warnings)
 
@@ -85,9 +85,10 @@ SPLITS = ("train", "valid", "test")
 class Text:
     """The sentences of one split.
 
-    lines: one a sentence, not empty, tokens between single spaces.
-    sha256: of the file's bytes, or of the lines each ended by a newline where there is no file.
-    source: the file's path, or the dataset's and the split's name.
+    lines: one sentence each, not empty, with single spaces between tokens.
+    sha256: hash of the file's bytes; without a file, of the lines with a newline after each.
+    source: path of the file, or the names of dataset and split.
+    warnings: lines for the user about the file.
     """
 
     lines: tuple[str, ...]
@@ -96,11 +97,12 @@ class Text:
     warnings: tuple[str, ...] = ()
 
     def sentences(self) -> Iterator[list[str]]:
-        """The tokens of each sentence, without ``</s>``. Kept as lines: tokens take 15 times the room."""
+        """Yield the tokens of each sentence, without ``</s>``."""
+        # Tokens are split on demand: stored as lists they take 15 times the memory of lines.
         return (line.split(" ") for line in self.lines)
 
 
 def from_lines(lines: Sequence[str], source: str) -> Text:
-    """The text of sentences that were made rather than read."""
+    """Make a text from generated sentences."""
     content = "".join(line + "\n" for line in lines)
     return Text(tuple(lines), hashlib.sha256(content.encode()).hexdigest(), source)

@@ -1,10 +1,9 @@
 """Sentences from a small latent-variable model whose log p(x) is known exactly.
 
-A latent class c is drawn from ``PRIOR``. Words stand on a circle; the first is one of four, drawn by
-``FIRST[c]``, and each next lies one, two or three places further, drawn by ``STEP[c]``. After two words
-and each further one the sentence stops with probability ``STOP``; after nine it stops for certain. Every
-sentence that one class can produce, the others can as well, so a sentence hints at its class and never
-gives it away.
+A latent class c is drawn from ``PRIOR``. The words lie on a circle. The first is one of four, drawn from
+``FIRST[c]``; each next word lies one, two or three places further, drawn from ``STEP[c]``. After the second
+and every later word the sentence stops with probability ``STOP``, and after the ninth it always stops.
+Every class can produce every sentence, so a sentence suggests its class but never determines it.
 """
 
 from __future__ import annotations
@@ -26,18 +25,22 @@ MIN_WORDS, MAX_WORDS = 2, 9
 SIZES = {"train": 400, "valid": 100, "test": 100}
 
 _SEED = 20190728
-_PLACE = {word: i for i, word in enumerate(WORDS)}
+_INDEX = {word: i for i, word in enumerate(WORDS)}
 
 
 def log_likelihood(tokens: Sequence[str]) -> float:
-    """The exact log p(x) in nats of a sentence given without ``</s>``, by summing over the classes.
+    """Exact log p(x) of a sentence, in nats, by summing over the classes.
 
-    -inf for a sentence that the model cannot produce.
+    Args:
+        tokens: the sentence, without ``</s>``.
+
+    Returns:
+        -inf for a sentence that the model cannot produce.
     """
     n = len(tokens)
-    if not MIN_WORDS <= n <= MAX_WORDS or any(token not in _PLACE for token in tokens):
+    if not MIN_WORDS <= n <= MAX_WORDS or any(token not in _INDEX for token in tokens):
         return -math.inf
-    places = [_PLACE[token] for token in tokens]
+    places = [_INDEX[token] for token in tokens]
     steps = [(b - a) % len(WORDS) for a, b in pairwise(places)]
     if places[0] >= len(FIRST[0]) or not all(1 <= step <= len(STEP[0]) for step in steps):
         return -math.inf
@@ -51,7 +54,7 @@ def log_likelihood(tokens: Sequence[str]) -> float:
 
 
 def read(split: str) -> Text:
-    """One of the three splits: always the same sentences, on every machine and Python."""
+    """Read one of the three splits: the same sentences on every machine and every Python."""
     return _all()[split]
 
 
@@ -76,7 +79,7 @@ def _sample(source: random.Random) -> Iterator[str]:
 
 
 def _draw(probabilities: Sequence[float], source: random.Random) -> int:
-    # Only random() is the same on every Python for a given seed; choices() need not be.
+    # Python guarantees that random() stays the same for a given seed, but not choices().
     u = source.random()
     for i, p in enumerate(probabilities[:-1]):
         u -= p

@@ -1,4 +1,4 @@
-"""The words of a model: which tokens are classes, and under which number."""
+"""The vocabulary: the tokens that are classes of the softmax, and their numbers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lvae_core.errors import InputError
 END = "</s>"
 START = "<s>"
 UNKNOWN_SYMBOLS = ("<unk>", "_UNK")
-"""What corpora call a word outside their vocabulary; where a text has both, the first is meant."""
+"""Symbols of corpora for a word outside the vocabulary; in a text with both, the first one counts."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The classes of the softmax, V of them, and their numbers.
+    """The V classes of the softmax and their numbers.
 
-    ``words`` is in order of number: 0 is ``</s>``, then by falling count in the training text, ties in
-    alphabetical order. ``unknown_id`` is the class of words that are not in it, None where every word of
-    every split is. ``<s>`` has the number V: an input, never a class, so an embedding has V + 1 rows.
+    ``words[i]`` has number i: 0 is ``</s>``, then words by descending count in the training text, ties in
+    alphabetical order. ``unknown_id`` is the class of all words not listed, None if every word of every
+    split is listed. ``<s>`` has number V: an input, never a class, so an embedding has V + 1 rows.
     """
 
     words: tuple[str, ...]
@@ -40,26 +40,26 @@ class Vocabulary:
         return {word: i for i, word in enumerate(self.words)}
 
     def encode(self, tokens: Sequence[str]) -> list[int]:
-        """Class numbers of ``tokens``, then that of ``</s>``.
+        """Class numbers of ``tokens``, followed by that of ``</s>``.
 
         Raises:
-            InputError: a token is ``<s>`` or ``</s>``, or is unknown where there is no unknown class.
+            InputError: a token is ``<s>`` or ``</s>``, or is unknown and there is no unknown class.
         """
         if END in tokens or START in tokens:
-            raise InputError(f"a sentence cannot hold {START} or {END}: remove it")
+            raise InputError(f"a sentence cannot contain {START} or {END}: remove it")
         lookup, unknown = self._ids.get, self.unknown_id
         ids = [lookup(token, unknown) for token in tokens]
         known = [i for i in ids if i is not None]
         if len(known) < len(ids):
             raise InputError(
                 f"word {tokens[ids.index(None)]!r} is not in the vocabulary, which has no unknown word; "
-                "use the training text's words"
+                "use only words of the training text"
             )
         known.append(0)
         return known
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """The words of ``ids`` up to the first ``</s>``, which is left out (padding is 0, too)."""
+        """The words of ``ids`` before the first ``</s>``; padding is 0 as well, so it is dropped."""
         words: list[str] = []
         for i in ids:
             if i == 0:
@@ -75,17 +75,18 @@ class Vocabulary:
         *,
         other_sentences: Iterable[Sequence[str]] = (),
     ) -> Vocabulary:
-        """The vocabulary of a training text.
+        """Build the vocabulary of a training text.
+
+        The unknown word is the one in the training text (see ``UNKNOWN_SYMBOLS``). A text without one gets
+        the class ``<unk>`` only if some word needs it. Words that are cut off add to the unknown word's
+        count.
 
         Args:
             sentences: the training text, tokens without ``</s>``.
             min_count: words seen less often become the unknown word.
-            max_vocabulary: V at most, ``</s>`` and the unknown word included; 0: no limit.
-            other_sentences: validation and test text. Nothing is learnt from it but whether it holds a
-                word that training does not, which makes an unknown class necessary.
-
-        The unknown word is that of the training text (``UNKNOWN_SYMBOLS``); a text that has none gets
-        the class ``<unk>`` if, and only if, some word needs it. What is cut off counts towards it.
+            max_vocabulary: largest V, ``</s>`` and the unknown word included; 0: no limit.
+            other_sentences: validation and test text. It only decides whether an unknown class is needed
+                for a word that does not occur in training.
 
         Raises:
             InputError: fewer than two words are left besides ``</s>``.
@@ -113,7 +114,7 @@ class Vocabulary:
         if len(kept) < 2:
             raise InputError(
                 f"min_count = {min_count} and max_vocabulary = {max_vocabulary} leave a vocabulary of one "
-                "word: lower the first or raise the second"
+                "word: lower min_count or raise max_vocabulary"
             )
         words = (END, *kept)
         return Vocabulary(words, words.index(unknown) if needed else None)

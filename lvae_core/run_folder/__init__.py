@@ -1,1 +1,1 @@
-"""The run folder: the only truth between training, sweeping and analysis. Never imports torch."""
+"""The run folder: all that training, sweeps and analysis share about a run. Never imports torch."""

@@ -1,10 +1,10 @@
-"""Text files that carry their own digest: what was changed, cut short or mixed up does not read as written.
+"""Text files that carry their own digest, so that changed, truncated or reordered content is detected.
 
-    a JSON object   its last field, ``sha256``, is the SHA-256 of the canonical JSON of all others
-    lines of JSON   each row has a field ``digest``: 16 hex digits of the SHA-256 of the canonical JSON of
-                    the row and of the digest of the row before it, so that no row can be missing in front
+    a JSON object   its last field, ``sha256``, is the SHA-256 of the canonical JSON of all other fields
+    JSON lines      each row has a field ``digest``: 16 hex digits of the SHA-256 of the digest of the row
+                    before and the canonical JSON of the row, so that a missing earlier row is detected
 
-The digest is over values, not bytes: a file may be indented anew and still reads.
+The digest covers values, not bytes: a file with different indentation is still valid.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from lvae_core.identity import canonical_json
 
 
 class UnsealedError(ValueError):
-    """A text is not what was sealed; the message says in which way."""
+    """A text is not what :func:`seal` or :func:`seal_rows` wrote; the message gives the reason."""
 
 
 def seal(value: Mapping[str, Any]) -> bytes:
-    """An object as the content of a file, indented for people. Raises ValueError for NaN or infinity."""
+    """Serialise an object with its digest, indented. Raises ValueError for NaN or infinity."""
     sealed = {**value, "sha256": _sha256(value)}
     return json.dumps(sealed, indent=2, allow_nan=False).encode() + b"\n"
 
 
 def unseal(data: bytes) -> dict[str, Any]:
-    """The inverse of :func:`seal`.
+    """Verify and parse what :func:`seal` made.
 
     Raises:
-        UnsealedError: not an object that :func:`seal` made.
+        UnsealedError: :func:`seal` did not make ``data``.
     """
     value = _parse(data)
     if not isinstance(value, dict):
@@ -45,7 +45,7 @@ def unseal(data: bytes) -> dict[str, Any]:
 
 
 def seal_rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Objects as the content of a file, one a line."""
+    """Serialise objects with their digests, one per line."""
     lines, digest = [], ""
     for row in rows:
         digest = _row_digest(row, digest)
@@ -54,12 +54,12 @@ def seal_rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def unseal_rows(data: bytes) -> list[dict[str, Any]]:
-    """The inverse of :func:`seal_rows`.
+    """Verify and parse what :func:`seal_rows` made.
 
-    Rows that are missing at the end are not noticed: a file of fewer rows is a whole one, too.
+    Rows missing at the end are not detected: a file with fewer rows is valid, too.
 
     Raises:
-        UnsealedError: a line is not what :func:`seal_rows` made, or stands in the wrong place.
+        UnsealedError: :func:`seal_rows` did not make a line, or a line is in the wrong place.
     """
     rows, digest = [], ""
     for number, line in enumerate(data.splitlines(), start=1):
@@ -77,7 +77,7 @@ def unseal_rows(data: bytes) -> list[dict[str, Any]]:
 
 
 def sealed_rows(data: bytes) -> list[dict[str, Any]]:
-    """As :func:`unseal_rows`, three times as fast, of bytes that are known to be what was written."""
+    """Parse like :func:`unseal_rows`, but three times as fast: the bytes must already be verified."""
     rows = _parse(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
@@ -96,7 +96,7 @@ def _parse(data: bytes) -> Any:
 def _digest_of(value: Mapping[str, Any]) -> str | None:
     try:
         return _sha256(value)
-    except (ValueError, RecursionError):  # NaN is JSON to Python's reader
+    except (ValueError, RecursionError):  # Python's parser accepts NaN
         return None
 
 

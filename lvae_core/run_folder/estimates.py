@@ -1,4 +1,4 @@
-"""The estimates by their names: unit, definition, and which of them are bounds (DESIGN.md §5)."""
+"""The estimates of a result, by name: unit, definition, and which of them are bounds on -log p(x)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Bound = Literal["exact", "upper bound", "upper bound in expectation", "not a bou
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a name in ``estimates`` of ``result.json`` stands for."""
+    """The unit and definition of one entry of ``estimates`` in ``result.json``."""
 
     unit: str
     meaning: str
 
 
-_NATS = "nats a sentence"
-_PPL = "exp(nats a predicted token)"
+_NATS = "nats per sentence"
+_PPL = "exp(nats per predicted token)"
 ESTIMATES: dict[str, Estimate] = {
     "nll": Estimate(_NATS, "-log p(x), exact"),
     "ppl": Estimate(_PPL, "perplexity from nll"),
@@ -37,10 +37,10 @@ ESTIMATES: dict[str, Estimate] = {
 
 
 def bound(estimate: str, averaging: str, num_samples: int) -> Bound | None:
-    """What ``estimate`` is as a bound on -log p(x) (or its perplexity); None for kl, mi, au.
+    """Say how ``estimate`` bounds -log p(x), or the perplexity; None for kl, mi and au.
 
-    With averaging = hidden and L > 1 the decoder conditions on all L samples, so they *are* the latent
-    variable: a convention that charges for one of them only is no bound of the evaluated model.
+    With averaging = hidden and L > 1 the decoder conditions on all L samples, so together they are the
+    latent variable. An estimate that counts the KL of only one of them is not a bound of that model.
     """
     kind = re.sub(r"^(nll|ppl)", "", estimate)
     if not estimate.startswith(("nll", "ppl")):

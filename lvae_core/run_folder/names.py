@@ -1,4 +1,4 @@
-"""The names of cells and of run folders, made and parsed in one place.
+"""The names of cells and of run folders: the only place where they are made and parsed.
 
 cell         <dataset>__<system>__<setting>__L<n>
 run folder   <cell>__seed<k>__<first 8 digits of the fingerprint>
@@ -17,7 +17,7 @@ _RUN = rf"({_CELL})__seed(0|[1-9][0-9]{{0,17}})__([0-9a-f]{{8}})"
 
 @dataclass(frozen=True)
 class CellName:
-    """The parts of a cell's name: everything that identifies a run but its seed and its variant."""
+    """The parts of a cell's name: what identifies a run, except its seed and its fingerprint."""
 
     dataset: str
     system: str
@@ -29,7 +29,7 @@ class CellName:
 
     @property
     def words(self) -> str:
-        """The parts in the same order, for people: ``ptb, lstm-vae, standard, L1``."""
+        """The name as readers see it: ``ptb, lstm-vae, standard, L1``."""
         return f"{self.dataset}, {self.system}, {self.setting}, L{self.num_samples}"
 
     @staticmethod
@@ -39,7 +39,7 @@ class CellName:
 
     @staticmethod
     def parse(name: str) -> CellName:
-        """The parts of a cell's name. Raises ValueError if ``name`` is not one."""
+        """Parse a cell's name. Raises ValueError if ``name`` is not one."""
         match = re.fullmatch(_CELL, name)
         if not match:
             raise ValueError(f"{name!r} is not the name of a cell")
@@ -66,7 +66,7 @@ class RunName:
 
     @staticmethod
     def parse(name: str) -> RunName | None:
-        """The parts of a folder's name, or None if it is not a run folder's."""
+        """Parse a folder's name; None if it is not that of a run folder."""
         match = re.fullmatch(_RUN, name)
         if not match:
             return None

@@ -1,1 +1,1 @@
-"""Places for small whole files: a local or shared folder, or an object store. Never imports torch."""
+"""Storage of small whole files in a local or shared folder or an object store. Never imports torch."""

@@ -1,15 +1,15 @@
-"""A store that fsspec reaches by URL: an object store, mostly.
+"""A store that fsspec reaches by URL, usually an object store.
 
-What fsspec's file systems differ in, and what their sources say of it:
+The file systems of fsspec differ in these points, according to their sources:
 
-- A put is whole or not at all at object stores. A file system that is none (``sftp://``, ``smb://``) writes
-  in place: a reader may see half a file.
-- ``create`` is one conditional request at S3 (``If-None-Match``), Google and Azure, and locked here for
-  ``memory://``. All others look first and write then: of two who do so at once both may be told True.
-- Of a large file s3fs and gcsfs read several parts at the same time, which may be of two versions; here one
-  request reads the whole.
-- Renaming is copying and deleting at object stores: what is killed in between leaves both.
-- Making a folder makes the bucket, too, at S3: here no bucket is ever made.
+- An object store writes an object completely or not at all. Other file systems (``sftp://``, ``smb://``)
+  write in place, so a reader may see half a file.
+- ``create`` is one conditional request on S3 (``If-None-Match``), Google and Azure, and is locked here for
+  ``memory://``. All others check first and write afterwards, so two concurrent calls may both return True.
+- s3fs and gcsfs read the parts of a large file concurrently, and the parts may come from two versions. Here
+  one request reads the whole file.
+- On object stores a rename is a copy and a delete; a process killed in between leaves both files.
+- On S3, making a folder also makes the bucket. Here no bucket is ever made.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from typing import Any
 
 from lvae_core.errors import InputError
 
-# By the first of the names that a file system goes by: no folders have to be made for a file in it.
+# File systems (by the first name of their protocol) in which a file needs no folder.
 _OBJECT_STORES = {"s3", "gs", "abfs", "memory"}
-# How to read a file by one request.
+# Options that make a read a single request.
 _ONE_REQUEST = {"s3": {"max_concurrency": 1}, "gs": {"concurrency": 1}, "abfs": {"max_concurrency": 1}}
-# The argument by which a put takes words that describe the file.
+# Name of the put option that attaches metadata to a file.
 _METADATA = {"s3": "Metadata", "gs": "metadata"}
 _MARK = "writer"
 
-# Attempts within the libraries (botocore's, times those of s3fs), each as long as its time-out: few, for
-# whoever waits wants to know, and may have patience of their own.
+# Attempts within the libraries (those of botocore times those of s3fs), each as long as its time-out. They
+# are few, because the caller should soon learn of a failure and may retry with its own limits.
 _S3_CONFIG = {"retries": {"mode": "standard", "total_max_attempts": 2}}
 _S3_RETRIES = 1
 
@@ -42,9 +42,9 @@ _NO_ACCESS = {
     "DefaultCredentialsError",
     "TokenRetrievalError",
 }
-_HOPELESS = {"ParamValidationError"}
-# S3's words for what was damaged on its way: s3fs calls it an invalid argument, but it may pass.
-_DAMAGED_ON_THE_WAY = {"BadDigest", "IncompleteBody"}
+_NEVER_VALID = {"ParamValidationError"}
+# S3's codes for data damaged in transfer: s3fs reports an invalid argument, but a retry may succeed.
+_DAMAGED_IN_TRANSFER = {"BadDigest", "IncompleteBody"}
 
 _memory_lock = threading.Lock()
 
@@ -52,12 +52,12 @@ _memory_lock = threading.Lock()
 class FsspecStore:
     """Any file system that fsspec knows by URL, such as ``s3://bucket/prefix``.
 
-    An object store's put is whole or not at all by itself, so there is no temporary name here.
+    An object store writes objects atomically, so no temporary names are needed here.
 
     Raises (every method):
-        FileNotFoundError: as the contract has it.
-        PermissionError: there are no credentials, or they do not suffice.
-        OSError: anything else that the library underneath raises, in one line.
+        FileNotFoundError: as in the contract of :class:`Store`.
+        PermissionError: credentials are missing or insufficient.
+        OSError: any other error of the underlying library, in one line.
     """
 
     def __init__(self, url: str) -> None:
@@ -88,21 +88,21 @@ class FsspecStore:
         return f"{self._root}/{path}" if path else str(self._root)
 
     def read(self, path: str) -> bytes:
-        with _as_os_errors():
+        with _translated_errors():
             data: bytes = self._fs.cat_file(self._path(path), **_ONE_REQUEST.get(self._kind, {}))
         return data
 
     def write(self, path: str, data: bytes) -> None:
-        with _as_os_errors():
+        with _translated_errors():
             self._make_folder(path)
             self._fs.pipe_file(self._path(path), data)
 
     def create(self, path: str, data: bytes) -> bool:
-        # The library may send a request again whose answer was lost, and be told of its own first one. So a
-        # file tells who wrote it.
+        # If the response is lost, the library repeats the request and then fails on its own first one. So
+        # every file carries a mark of the call that wrote it.
         mark = {_MARK: secrets.token_hex(16)}
         described = {_METADATA[self._kind]: mark} if self._kind in _METADATA else {}
-        with _as_os_errors(), _memory_lock if self._kind == "memory" else contextlib.nullcontext():
+        with _translated_errors(), _memory_lock if self._kind == "memory" else contextlib.nullcontext():
             self._make_folder(path)
             try:
                 self._fs.pipe_file(self._path(path), data, mode="create", **described)
@@ -115,7 +115,7 @@ class FsspecStore:
         return True
 
     def exists(self, path: str) -> bool:
-        with _as_os_errors():
+        with _translated_errors():
             try:
                 self._fs.info(self._path(path))
             except FileNotFoundError as error:
@@ -125,7 +125,7 @@ class FsspecStore:
 
     def names(self, path: str = "") -> list[str]:
         folder = self._path(path)
-        with _as_os_errors():
+        with _translated_errors():
             try:
                 found = (
                     self._names_at_s3(folder) if self._kind == "s3" else self._fs.ls(folder, detail=False)
@@ -133,13 +133,13 @@ class FsspecStore:
             except (FileNotFoundError, NotADirectoryError) as error:
                 _assert_bucket(error)
                 return []
-        # Of a file, some file systems list the file itself.
+        # Asked to list a file, some file systems return the file itself.
         inside = {str(p).rstrip("/") for p in found} - {folder}
         return sorted(p.rpartition("/")[2] for p in inside)
 
     def _names_at_s3(self, folder: str) -> list[str]:
-        # Its `ls` is this and, of a folder without files, a listing of the one above: for each new run, of
-        # the whole study.
+        # For a folder without files, s3fs's `ls` also lists the parent folder: for each new run, the whole
+        # study.
         from fsspec.asyn import sync
 
         return [entry["name"] for entry in sync(self._fs.loop, self._fs._lsdir, folder)]
@@ -148,16 +148,16 @@ class FsspecStore:
         return []
 
     def rename(self, source: str, target: str) -> None:
-        with _as_os_errors():
+        with _translated_errors():
             if self._kind in _OBJECT_STORES:
-                # Unlike `mv`, these two take every character of a name as it is.
+                # Unlike `mv`, these two calls do not interpret special characters in names.
                 self._fs.cp_file(self._path(source), self._path(target))
                 self._fs.rm_file(self._path(source))
             else:
                 self._fs.mv(self._path(source), self._path(target))
 
     def delete(self, path: str) -> None:
-        with _as_os_errors():
+        with _translated_errors():
             try:
                 self._fs.rm_file(self._path(path))
             except FileNotFoundError as error:
@@ -176,13 +176,13 @@ class FsspecStore:
 
 
 @contextlib.contextmanager
-def _as_os_errors() -> Iterator[None]:
-    """What a library raises, as an OSError of one line that tells what may pass from what will not."""
+def _translated_errors() -> Iterator[None]:
+    """Translate a library's errors to one-line OSErrors that separate transient from permanent ones."""
     try:
         yield
     except OSError as error:
         _assert_bucket(error)
-        if _code(error) in _DAMAGED_ON_THE_WAY:
+        if _code(error) in _DAMAGED_IN_TRANSFER:
             raise OSError(f"{_code(error)}: {_line(error)}") from error
         if str(error).startswith("Forbidden:"):  # gcsfs
             raise PermissionError(_line(error)) from error
@@ -194,13 +194,13 @@ def _as_os_errors() -> Iterator[None]:
         line = f"{kind}: {_line(error)}"
         if kind in _NO_ACCESS or getattr(error, "code", None) in (401, 403):
             raise PermissionError(line) from error
-        if kind in _HOPELESS or isinstance(error, ValueError | TypeError | NotImplementedError):
+        if kind in _NEVER_VALID or isinstance(error, ValueError | TypeError | NotImplementedError):
             raise OSError(errno.EINVAL, line) from error
         raise OSError(line) from error
 
 
 def _assert_bucket(error: OSError) -> None:
-    """A bucket that is not there is no store without files."""
+    """Raise OSError for a missing bucket, which must not look like a store without files."""
     if _code(error) == "NoSuchBucket":
         raise OSError(errno.EINVAL, "there is no such bucket") from error
 
@@ -210,6 +210,6 @@ def _line(error: Exception) -> str:
 
 
 def _code(error: BaseException) -> str:
-    """S3's word for an error; empty where there is none."""
+    """S3's code for an error; empty if there is none."""
     response = getattr(error.__cause__, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))

@@ -1,4 +1,4 @@
-"""A store that is a folder of this machine, or one that several machines share."""
+"""A store in a local folder, or in a folder that several machines share."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from pathlib import Path
 
 from lvae_core.errors import InputError
 
-# What a write names its file before it is whole.
+# Name of a file that is still being written.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
-# How file systems without hard links (exFAT, some in user space) refuse to make one.
+# Errors of file systems without hard links (exFAT, some in user space).
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 class LocalStore:
-    """A folder of this machine, or one that several machines share.
+    """A store in a local folder, or in a folder that several machines share.
+
+    A root folder that this object has seen is never made again. If it disappears (for example because its
+    disk is unmounted), every operation raises an OSError, and none treats the store as empty.
 
     Args:
-        root: the folder. It need not exist yet where ``create`` is true.
-        create: whether the first write may make the root folder. A root that this object has once seen is
-            never made anew: where it is gone (a disk that is not mounted, say), every operation raises an
-            OSError that says so, and no operation takes the place for an empty one.
+        root: the folder. It need not exist yet if ``create`` is true.
+        create: whether the first write may make the root folder.
     """
 
     def __init__(self, root: str | Path, create: bool = True) -> None:
@@ -40,8 +41,8 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             if not self._has_root():
                 raise
-            data = _content(place)  # the root may have come back in between
-        self._seen()
+            data = _content(place)  # the root may have reappeared in between
+        self._mark_root_seen()
         return data
 
     def write(self, path: str, data: bytes) -> None:
@@ -49,7 +50,7 @@ class LocalStore:
 
     def create(self, path: str, data: bytes) -> bool:
         if os.path.lexists(self.root / path):
-            self._seen()
+            self._mark_root_seen()
             return False
         return self._put(path, data, _link)
 
@@ -57,7 +58,7 @@ class LocalStore:
         place = self.root / path
         if not place.exists():
             return self._has_root() and place.exists()
-        self._seen()
+        self._mark_root_seen()
         return True
 
     def names(self, path: str = "") -> list[str]:
@@ -74,12 +75,12 @@ class LocalStore:
             if not self._has_root():
                 raise
             os.replace(self.root / source, self.root / target)
-        self._seen()
+        self._mark_root_seen()
 
     def delete(self, path: str) -> None:
         try:
             (self.root / path).unlink()
-            self._seen()
+            self._mark_root_seen()
         except FileNotFoundError:
             if self._has_root():
                 (self.root / path).unlink(missing_ok=True)
@@ -89,26 +90,27 @@ class LocalStore:
         for last in (False, True):
             try:
                 found = sorted(os.listdir(place))
-                self._seen()
+                self._mark_root_seen()
                 return found
             except (FileNotFoundError, NotADirectoryError):
                 if last or not self._has_root():
                     break
         return []
 
-    def _seen(self) -> None:
+    def _mark_root_seen(self) -> None:
         self._may_make_root = False
 
     def _has_root(self) -> bool:
-        """Whether the root is there; asked only where something else was found missing.
+        """Whether the root exists; called only after something in it was found missing.
 
         Raises:
-            OSError: it has been there, or must be. Not FileNotFoundError: that says what a store holds.
+            OSError: the root is missing although it existed before or must exist. This is not a
+                FileNotFoundError, which would mean that a file in the store is missing.
         """
-        # As it was before the look: another thread may make the root just after it.
+        # Read the flag before looking: another thread may make the root just after the look.
         may_be_missing = self._may_make_root
         if self.root.is_dir():
-            self._seen()
+            self._mark_root_seen()
             return True
         if not may_be_missing:
             raise OSError(f"storage folder {self.root} is gone")
@@ -117,7 +119,7 @@ class LocalStore:
     def _make_folder(self, folder: Path) -> None:
         if not self._has_root():
             self.root.mkdir(parents=True, exist_ok=True)
-        # One by one, so that a root that goes now is not made anew.
+        # Folder by folder, so that a root that disappears now is not made again.
         place = self.root
         for part in folder.relative_to(self.root).parts:
             place = place / part
@@ -135,27 +137,27 @@ class LocalStore:
                 done = _put(target, data, publish)
             except FileNotFoundError as error:
                 self._has_root()
-                raise OSError(f"{target.parent}: went away while {target.name} was written") from error
-        self._seen()
+                raise OSError(f"{target.parent}: removed while {target.name} was being written") from error
+        self._mark_root_seen()
         return done
 
 
 def local_path(path: str | Path) -> Path:
-    """A path as the user wrote it, with ``~`` resolved. Raises InputError where that names nobody."""
+    """Convert a path given by the user, with ``~`` expanded. Raises InputError for an unknown user."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise InputError(f"{path}: there is no such user's home; write the path out") from None
+        raise InputError(f"{path}: no such user, so ~ has no home folder; write the full path") from None
 
 
 def _content(place: str) -> bytes:
-    # As Path.read_bytes in half its time: a study has tens of thousands of small files.
+    # Half the time of Path.read_bytes, which matters for tens of thousands of small files.
     with open(place, "rb", buffering=0) as file:
         return file.read()
 
 
 def _put(target: Path, data: bytes, publish: Callable[[Path, Path], bool]) -> bool:
-    """Write ``data`` beside ``target`` to the disk itself, then give it its name by ``publish``."""
+    """Write ``data`` to a temporary file, sync it to disk, and rename it to ``target`` by ``publish``."""
     temporary = target.parent / f".{target.name}.{secrets.token_hex(8)}"
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
@@ -178,26 +180,26 @@ def _replace(temporary: Path, target: Path) -> bool:
 
 
 def _link(temporary: Path, target: Path) -> bool:
-    """Name the file ``target`` unless that is taken: an atomic step, on network file systems as well."""
+    """Name the file ``target`` unless the name is taken: atomic, also on network file systems."""
     try:
         os.link(temporary, target)
         done = True
     except FileExistsError:
-        # NFS says so, too, where its first answer was lost and it is this file that is there.
+        # NFS also reports this if its first response was lost and ``target`` already is this file.
         done = os.stat(temporary).st_nlink > 1
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         return _reserve(temporary, target)
-    with contextlib.suppress(OSError):  # a leftover, no failure: the name is given
+    with contextlib.suppress(OSError):  # a leftover, not a failure: the target has its name
         os.unlink(temporary)
     return done
 
 
 def _reserve(temporary: Path, target: Path) -> bool:
-    """As :func:`_link` where there are no links, with less: whoever looks at once sees an empty file.
+    """Do what :func:`_link` does without hard links: reserve the name with an empty file, then replace it.
 
-    It stays empty where the process is killed in between.
+    A concurrent reader may see the empty file. It stays empty if the process is killed in between.
     """
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
@@ -209,7 +211,7 @@ def _reserve(temporary: Path, target: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    # Makes the rename itself durable; some network file systems refuse, and lose nothing by it.
+    # Makes the rename itself durable. Some network file systems refuse this and do not need it.
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Reading from thousands of run folders: several at once where that pays."""
+"""Reading from thousands of run folders: concurrently if that is faster."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 
 _READERS = 16
-# So many items tell whether a folder is on a disk of this machine, where parsing is what takes long and
-# threads are in each other's way, or on another machine's, where waiting is.
-_TRIED = 32
-_WAITING = 4.0
+# The first items of a folder show whether its disk is local or remote. On a local disk parsing takes most
+# of the time and threads slow each other down; on a remote one waiting takes most of it.
+_SAMPLE = 32
+_REMOTE_RATIO = 4.0
+"""Ratio of wall time to CPU time from which a folder counts as remote."""
 
 
 def read_each(url: str, read: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
-    """What ``read`` gives for each of ``items``, in their order.
+    """Yield ``read(item)`` for each item, in order.
 
     Args:
-        url: of the store that ``read`` reads from. Of an object store several are read at once; of a
-            folder, where the first ones have been waited for more than worked on.
+        url: address of the store that ``read`` reads from. An object store is read by several threads. A
+            folder is read by several threads if the first items show that it is remote.
         read: must be safe to call from several threads.
-        items: to be read, all of which are taken at once.
+        items: the items to read; the whole iterable is consumed at once.
     """
     rest = iter(list(items))
     if "://" not in url:
         wall, busy = time.perf_counter(), time.thread_time()
-        first = list(map(read, islice(rest, _TRIED)))
+        first = list(map(read, islice(rest, _SAMPLE)))
         wall, busy = time.perf_counter() - wall, time.thread_time() - busy
         yield from first
-        if wall < _WAITING * busy:
+        if wall < _REMOTE_RATIO * busy:
             yield from map(read, rest)
             return
     with ThreadPoolExecutor(_READERS) as readers:

@@ -1,8 +1,8 @@
-"""A place for small whole files: a local or shared folder, or an object store.
+"""A place for small files that are read and written whole: a local or shared folder, or an object store.
 
-The contract of a :class:`Store`, stated once for every implementation: ``write`` leaves the complete new
-content or the complete old one, whatever dies in between; ``read`` never sees half a file; a path is
-relative, with ``/`` between its parts.
+Every implementation of :class:`Store` keeps this contract: ``write`` leaves the complete new content or the
+complete old one, even if the process or machine dies. ``read`` never sees half a file. A path is relative,
+with ``/`` between its parts.
 """
 
 from __future__ import annotations
@@ -16,49 +16,49 @@ from lvae_core.storage.local import LocalStore
 
 
 class Store(Protocol):
-    """Whole-file storage under one root; see the module's contract."""
+    """Storage of whole files under one root; see the contract in the module's docstring."""
 
     url: str
 
     def read(self, path: str) -> bytes:
-        """The content of ``path``. Raises FileNotFoundError where there is none."""
+        """Return the content of ``path``. Raises FileNotFoundError if it does not exist."""
 
     def write(self, path: str, data: bytes) -> None:
-        """Replace ``path`` by ``data``, whole or not at all. Raises OSError where it cannot."""
+        """Replace the content of ``path`` by ``data``, atomically. Raises OSError on failure."""
 
     def create(self, path: str, data: bytes) -> bool:
-        """Write ``path`` only where nothing is, whole or not at all; whether this call wrote it.
+        """Write ``path`` atomically if it does not exist; return whether this call wrote it.
 
-        Of many who try at the same time exactly one is told True. Raises OSError where it cannot.
+        Of several concurrent calls exactly one returns True. Raises OSError on failure.
         """
 
     def exists(self, path: str) -> bool:
         """Whether ``path`` is a file or a folder."""
 
     def names(self, path: str = "") -> list[str]:
-        """Sorted names of the files and folders directly in folder ``path``; [] where it is none."""
+        """Sorted names of the files and folders directly in folder ``path``; [] if it is not a folder."""
 
     def leftovers(self, folder: str) -> list[str]:
-        """Sorted names of what writes that were killed left in ``folder``, and of those at work now.
+        """Sorted names of the temporary files in ``folder``, of interrupted writes and of current ones.
 
         They can be renamed and deleted like any file. An object store has none.
         """
 
     def rename(self, source: str, target: str) -> None:
-        """Give a file another name in the same folder; what has that name already is replaced.
+        """Rename a file within its folder; an existing ``target`` is replaced.
 
-        At an object store this is to copy and to delete: both may be there if it is interrupted.
+        On an object store this is a copy and a delete: both files may exist after an interruption.
         """
 
     def delete(self, path: str) -> None:
-        """Remove a file; nothing happens where there is none."""
+        """Delete a file; do nothing if it does not exist."""
 
 
 def open_store(url: str | Path, create: bool = True) -> Store:
-    """The store at a local path (``file://…`` is one), or at a URL with a scheme (``s3://…``).
+    """Open the store at a local path (also as ``file://…``) or at a URL such as ``s3://…``.
 
     Args:
-        url: where it is.
+        url: path or address of the root.
         create: whether the first write may make a local store's root folder; see :class:`LocalStore`.
 
     Raises:
@@ -69,5 +69,5 @@ def open_store(url: str | Path, create: bool = True) -> Store:
     scheme, separator, path = str(url).partition("://")
     if not separator:
         return LocalStore(url, create)
-    # fsspec writes local files in place: a reader could see half of one.
+    # Not through fsspec, which writes local files in place: a reader could see half a file.
     return LocalStore(path, create) if scheme in ("file", "local") else FsspecStore(str(url))

@@ -1,1 +1,1 @@
-"""Layers that cost time, each in several arithmetics; ``reference.py`` holds the plain formulas."""
+"""The expensive layers, each in several arithmetics; ``reference.py`` holds the plain formulas."""

@@ -1,4 +1,4 @@
-"""The table of word vectors: torch's own, whose gradient on a CPU has the rows of the words read alone."""
+"""The embedding: torch's own, with a sparse gradient on a CPU."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor, nn
 
 
 class Embedding(nn.Embedding):
-    """Ids -> vectors, (...) -> (..., D).
+    """A table of word vectors: ids (...) -> vectors (..., D).
 
-    A batch reads a few hundred of ten thousand words: of a gradient for all of them nearly every number
-    would be a zero to write, to square and to subtract. On a GPU, where memory is fast and counting the
-    words waits for the device, it is dense.
+    A batch reads a few hundred of ten thousand words, so nearly all of a dense gradient would be zeros to
+    write, square and subtract. On a GPU the gradient is dense: memory is fast there, and a sparse gradient
+    would wait for the device to count the words.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """The vectors of ``input``, ids of any shape."""
+        """Look up the vectors of ``input``, ids of any shape."""
         return F.embedding(input, self.weight, sparse=not self.weight.is_cuda)
 
     def __call__(self, input: Tensor) -> Tensor:
-        """Typed face of ``forward``."""
+        """Call ``forward``, with types."""
         result: Tensor = super().__call__(input)
         return result

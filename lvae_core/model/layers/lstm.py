@@ -1,4 +1,4 @@
-"""The LSTM layer: torch's own, with float32 parameters whichever arithmetic it computes in."""
+"""The LSTM layer: torch's own, with float32 parameters in every arithmetic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ State = tuple[Tensor, Tensor]
 
 
 class LSTM(nn.LSTM):
-    """One unidirectional layer over (rows, T, inputs), from a given state or from zeros."""
+    """One unidirectional layer over inputs (rows, T, inputs), from a given state or from zeros."""
 
     arithmetic: Arithmetic = "float32"
 
@@ -22,9 +22,10 @@ class LSTM(nn.LSTM):
     def forward(  # type: ignore[override]
         self, inputs: Tensor, state: State | None = None
     ) -> tuple[Tensor, State]:
-        """States of every step (rows, T, H), as rounded as their products, and the last (h, c).
+        """Compute the states of every step (rows, T, H) and the last (h, c).
 
-        The states are the larger tensor by far: who reads a part of them, or their mean, converts that.
+        In bfloat16 arithmetic the states keep the rounded dtype, because they are by far the largest
+        tensor: the caller converts only the part, or the mean, that it uses.
         """
         if self.arithmetic != "bfloat16":
             return super().forward(inputs, state)
@@ -42,6 +43,6 @@ class LSTM(nn.LSTM):
         return states, (h.to(inputs.dtype), c.to(inputs.dtype))
 
     def __call__(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Typed face of ``forward``."""
+        """Call ``forward``, with types."""
         result: tuple[Tensor, State] = super().__call__(inputs, state)
         return result

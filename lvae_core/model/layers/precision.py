@@ -1,4 +1,4 @@
-"""Which arithmetic a run computes in, and which one this machine is fast in."""
+"""The arithmetic of a run, and the one that this machine computes fast."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from lvae_core.config import Precision
 Arithmetic = Literal["reference", "float32", "bfloat16"]
 """reference: the plain formulas. float32: the same numbers up to rounding, in little memory. bfloat16: the
 matrix products of LSTM and softmax in bfloat16 with sums in float32; parameters stay float32. A processor
-without instructions for it multiplies the rounded numbers in float32, no faster and no slower than that."""
+without bfloat16 instructions multiplies the rounded numbers in float32, at the speed of float32."""
 
 
 def resolve(precision: Precision, device: str) -> Literal["float32", "bfloat16"]:
-    """The arithmetic that ``precision`` means on ``device``: auto is bfloat16 where that is quick."""
+    """Resolve ``precision``; auto means bfloat16 if ``device`` has instructions for it, else float32."""
     if precision != "auto":
         return precision
     return "bfloat16" if multiplies_bfloat16(torch.device(device)) else "float32"
 
 
 def compute_in(model: nn.Module, arithmetic: Arithmetic) -> None:
-    """Let every layer of :mod:`lvae_core.model.layers` in ``model`` compute in ``arithmetic``."""
+    """Set the arithmetic of every layer of :mod:`lvae_core.model.layers` in ``model``."""
     for module in model.modules():
         if hasattr(module, "arithmetic"):
             setattr(module, "arithmetic", arithmetic)  # noqa: B010 (nn.Module types attributes as tensors)
 
 
 def cast(x: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """``x`` as it enters or leaves a matrix product: itself, or rounded to bfloat16.
+    """Round ``x`` as ``arithmetic`` rounds the operands and results of matrix products.
 
-    Where the processor cannot multiply bfloat16 the rounded numbers keep the dtype of ``x``: in bfloat16
-    torch would take twenty times as long. Products of two such numbers are exact in float32: what differs
-    from the real thing is the order of sums, and that an LSTM's state is not rounded in between.
+    If the processor cannot multiply bfloat16, the rounded numbers keep the dtype of ``x``, because torch
+    would take twenty times as long in bfloat16. Products of two such numbers are exact in float32. Only the
+    order of sums differs from real bfloat16, and the state of an LSTM is not rounded between steps.
     """
     if arithmetic != "bfloat16":
         return x
@@ -45,20 +45,22 @@ def cast(x: Tensor, arithmetic: Arithmetic) -> Tensor:
 
 
 BLOCK_NUMBERS = {"cpu": 2**18, "cuda": 2**26}
-"""Numbers of a rounded tensor that are converted at once: few enough for a cache."""
+"""Numbers of a rounded tensor that are converted at once: few enough to fit a cache."""
 
 
 def in_blocks(full: Tensor, rounded: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """``full`` beside ``rounded``, both of one dtype: block by block where that takes a conversion.
+    """Yield blocks of ``full`` with the same blocks of ``rounded``, converted to the dtype of ``full``.
+
+    Tensors of one dtype are one block.
 
     Args:
-        full: of any layout in memory.
-        rounded: of its shape and layout, of its dtype or a smaller one.
+        full: a tensor of any memory layout.
+        rounded: a tensor of the same shape and layout, of the same dtype or a smaller one.
     """
     if full.dtype == rounded.dtype:
         yield full, rounded
         return
-    outer = max(range(full.dim()), key=full.stride)  # along which memory is cut in one place
+    outer = max(range(full.dim()), key=full.stride)  # a block along it is contiguous in memory
     size = max(1, BLOCK_NUMBERS[full.device.type] * full.shape[outer] // full.numel())
     pieces = (torch.split(tensor, size, outer) for tensor in (full, rounded))
     for part, converted in zip(*pieces, strict=True):
@@ -66,7 +68,7 @@ def in_blocks(full: Tensor, rounded: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for products of bfloat16."""
+    """Whether the device has instructions that multiply bfloat16."""
     return _has_bfloat16(device.type, device.index)
 
 
@@ -75,6 +77,6 @@ def _has_bfloat16(kind: str, index: int | None) -> bool:
     if kind == "cuda":
         with torch.cuda.device(index):
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # Before torch 2.10 there is no way to ask; float32 is right everywhere.
+    # Before torch 2.10 the capabilities cannot be queried; float32 is right everywhere.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))

@@ -1,4 +1,4 @@
-"""What the softmax layer computes, as one would write it on a board: all logits at once, by autograd."""
+"""The plain formula of the softmax layer: all logits at once, gradients by autograd."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def log_likelihood(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
-    """log p(target) of every row, p = softmax(h M1 + b).
+    """Compute log p(target) of every row, with p = softmax(h M1 + b).
 
     Args:
         hidden: (rows, H).
         weight: M1, (V, H).
         bias: (V,) or None.
-        targets: class of each row, (rows,).
+        targets: target class of each row, (rows,).
 
     Returns:
         (rows,), nats.

@@ -1,13 +1,13 @@
-"""Rough log-likelihoods under a large vocabulary, for many hidden states that lie near each other.
+"""Approximate log-likelihoods under a large vocabulary, for many hidden states that are close together.
 
-The decoder's states at one position under S draws of z differ little, and so do the words they make likely.
-The K likeliest words at a middle state h̄ are scored for every state h; what the other words add to the
-normaliser is followed to first order from there:
+At one position, the decoder's states under S draws of z differ little, and so do the likely words. So only
+the K likeliest words at the mean state h̄ are scored for every state h. The contribution of all other words
+to the normaliser is approximated to first order around h̄:
 
     log Σ_v exp(h·m_v) ≈ log[ Σ_{v listed} exp(h·m_v) + exp(a + g·(h − h̄)) ]
 
-with a = log Σ_{v not listed} exp(h̄·m_v) and g its gradient. That costs K/V of the whole and tells which
-draws matter (see lvae_core/evaluation/two_phase.py); it is never an estimate by itself.
+with a = log Σ_{v not listed} exp(h̄·m_v) and g its gradient. That costs K/V of the full softmax and shows
+which draws matter (see lvae_core/evaluation/two_phase.py). It is never reported as an estimate.
 """
 
 from __future__ import annotations
@@ -22,18 +22,22 @@ from torch import Tensor
 from lvae_core.model.layers.softmax import Softmax
 
 SIZE = 256
-"""K, words that are scored for every state."""
+"""K, number of words that are scored for every state."""
 
 BLOCK = 2**23
-"""Numbers held at once of what grows with the number of positions: weights or logits of listed words."""
+"""Limit on the numbers held at once in tensors that grow with the number of positions."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shortlist:
-    """The listed words of P positions, and what the rest adds.
+    """The listed words of P positions, and the first-order contribution of all others.
 
-    weight: M1, (V, H), in memory row by row: a word's weights are taken together.
-    words: (P, K). middle: h̄, (P, H). rest: a, (P,). slope: g, (P, H).
+    weight: M1, (V, H), row-major, so that the weights of one word are contiguous.
+    bias: b, (V,), or None.
+    words: the listed words, (P, K).
+    middle: h̄, (P, H).
+    rest: a, (P,).
+    slope: g, (P, H).
     """
 
     weight: Tensor
@@ -45,7 +49,7 @@ class Shortlist:
 
     @staticmethod
     def around(layer: Softmax, weight: Tensor, hidden: Tensor) -> Shortlist:
-        """The lists for states such as ``hidden``, (S, P, H); ``weight`` is the layer's, row by row."""
+        """Make the lists around the mean of ``hidden``, (S, P, H); ``weight`` is the layer's, row-major."""
         middle = hidden.mean(0)  # (P, H)
         V = layer.out_features
         words, rests, slopes = [], [], []
@@ -59,14 +63,14 @@ class Shortlist:
         return Shortlist(weight, layer.bias, torch.cat(words), middle, torch.cat(rests), torch.cat(slopes))
 
     def log_likelihood(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """About log p(target): (S, P, H) and (P,) -> (S, P), nats."""
+        """Approximate log p(target): hidden (S, P, H), targets (P,) -> (S, P), nats."""
         S, P, H = hidden.shape
         parts = []
         for rows in _blocks(P, self.words.shape[1] * max(S, H)):
             states = hidden[:, rows].transpose(0, 1)  # (p, S, H)
-            words, own = self.words[rows], self.weight[targets[rows]].unsqueeze(2)
+            words, target_weight = self.words[rows], self.weight[targets[rows]].unsqueeze(2)
             listed = states @ self.weight[words].transpose(1, 2)  # (p, S, K)
-            logit = states @ own  # (p, S, 1), of the target
+            logit = states @ target_weight  # (p, S, 1)
             if self.bias is not None:
                 listed += self.bias[words].unsqueeze(1)
                 logit += self.bias[targets[rows], None, None]
@@ -78,6 +82,6 @@ class Shortlist:
 
 
 def _blocks(positions: int, numbers: int) -> Iterator[slice]:
-    """Slices over the positions, each of which accounts for so many numbers."""
+    """Slices over the positions within ``BLOCK``, if each position takes ``numbers`` numbers."""
     step = max(1, BLOCK // numbers)
     return (slice(start, start + step) for start in range(0, positions, step))

@@ -1,8 +1,8 @@
-"""The softmax layer: log-likelihoods of words under logits = h M1, a bounded number of rows at a time.
+"""The softmax layer: log-likelihoods of words under logits = h M1, computed in chunks of rows.
 
-The logits of a batch are by far its largest tensor (rows × V). No function here ever holds more than a
-chunk of them, so memory does not grow with L, with the sentence length or with S; and probabilities take
-the place of their logits: what costs time here is memory that is touched.
+The logits of a batch (rows × V) are by far its largest tensor. No function here holds more than one chunk
+of them, so memory does not grow with L, the sentence length or S. Probabilities overwrite their logits,
+because the time here goes into touching memory.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from lvae_core.model.layers import reference
 from lvae_core.model.layers.precision import Arithmetic, cast, in_blocks
 
 CHUNK_LOGITS = {"cpu": 2**24, "cuda": 2**26}
-"""Logits held at once, in float32 64 MiB on a CPU: many, so that M1 is fetched and its gradients are added
-up seldom; 256 MiB on a GPU, to keep it busy."""
+"""Largest number of logits in a chunk. On a CPU 64 MiB in float32: chunks so large that M1 is read, and its
+gradient added up, seldom. On a GPU 256 MiB, to keep it busy."""
 
-BRIEF_LOGITS = {"cpu": 2**22, "cuda": 2**26}
-"""The same where rounded logits are not kept for gradients: few enough for a CPU's cache to have most of
-them still when the softmax is taken."""
+UNKEPT_LOGITS = {"cpu": 2**22, "cuda": 2**26}
+"""Largest number of logits in a chunk if rounded logits are not kept for gradients. On a CPU most of so few
+are still in the cache when the softmax reads them."""
 
 TILE_ROWS = 16
-"""Rows are filled up to a multiple of this: matrix units take so many at a time anyway, and a library that
-keeps a program for every shape of a product (oneDNN: a megabyte each) meets few."""
+"""Rows are padded to a multiple of this number. Matrix units process that many at once anyway, and oneDNN,
+which keeps a program of about a megabyte for every shape of a product, then sees few shapes."""
 
-ASKING_WAITS = {"cpu": False, "cuda": True}
-"""Whether looking at a number means waiting for it; where not, a pass over the logits is often saved."""
+READING_SYNCS = {"cpu": False, "cuda": True}
+"""Whether reading a value must wait for the device; if not, a check often saves a pass over the logits."""
 
 
 class Softmax(nn.Linear):
-    """p(word | h) = softmax(h M1 + b) over V words, asked for log-likelihoods.
+    """p(word | h) = softmax(h M1 + b) over V words, as log-likelihoods.
 
-    Called like the ``nn.Linear`` it is, it returns logits, always in float32. ``weight`` has the shape of
-    one, (V, H), but lies in memory as M1 is written, H × V: matrix units then read it in order in the
-    product itself and in both gradients.
+    Calling the layer, which is an ``nn.Linear``, returns logits, always in float32. ``weight`` has the
+    shape (V, H) of a linear layer but the memory layout of M1, H × V: the product and both of its gradients
+    then read it in order.
     """
 
     arithmetic: Arithmetic = "float32"
@@ -48,20 +48,25 @@ class Softmax(nn.Linear):
     def __init__(self, hidden_size: int, num_classes: int, *, bias: bool) -> None:
         super().__init__(hidden_size, num_classes, bias=bias)
         self.weight = nn.Parameter(self.weight.detach().T.contiguous().T)
-        # Its gradient may be as rounded as the product that gives it: half the memory to write and read.
+        # Let the gradient keep the rounded dtype of its product, which halves the memory traffic.
         self.weight.grad_dtype = None
 
     def log_likelihood(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """log p(target) of every row, for evaluation: (rows, H) and (rows,) -> (rows,), nats.
+        """Compute log p(target) of every row, for evaluation.
 
-        ``hidden`` may be as rounded as it enters the product; the result has the dtype of the weights.
+        Args:
+            hidden: h, (rows, H), in the dtype of the weights or rounded as for the product.
+            targets: target class of each row, (rows,).
+
+        Returns:
+            (rows,), nats, in the dtype of the weights.
         """
         if self.arithmetic == "reference":
             return reference.log_likelihood(hidden, self.weight, self.bias, targets)
         matrix, bias = _factors(self.weight, self.bias, self.arithmetic)
-        room = CHUNK_LOGITS if matrix.dtype is self.weight.dtype else BRIEF_LOGITS
+        room = CHUNK_LOGITS if matrix.dtype is self.weight.dtype else UNKEPT_LOGITS
         count = len(hidden)
-        hidden, targets = _filled_up(hidden, targets)
+        hidden, targets = _pad_rows(hidden, targets)
         parts = [
             _probabilities(hidden[rows], targets[rows], matrix, bias, self.arithmetic)[0]
             for rows in _chunks(len(hidden), matrix, room)
@@ -71,12 +76,21 @@ class Softmax(nn.Linear):
     def total_log_likelihood(
         self, hidden: Tensor, targets: Tensor, factor: float = 1.0, weights: Tensor | None = None
     ) -> Tensor:
-        """Σ w log p(target) over the rows times ``factor``, for training: a scalar, differentiable once.
+        """Compute f Σ w log p(target) over the rows, for training.
 
-        The gradients are made with the logits still at hand, so that no logit is stored for the backward
-        pass or computed twice; a factor given here costs nothing, where one on the result costs a pass
-        over the gradient of M1. Gradients that nobody asks for are not made. ``hidden`` may be as rounded
-        as it enters the product, as its gradient is then. ``weights`` w, (rows,), are constants; None: 1.
+        The gradients are computed in the forward pass, while the logits exist, so that no logit is stored
+        for the backward pass or computed twice. Only gradients that autograd needs are computed.
+
+        Args:
+            hidden: h, (rows, H), in the dtype of the weights or rounded as for the product; its gradient
+                has the same dtype.
+            targets: target class of each row, (rows,).
+            factor: f. Given here it is free; multiplied onto the result it costs a pass over the gradient
+                of M1.
+            weights: w, (rows,), constants; None: 1.
+
+        Returns:
+            A scalar, nats, differentiable once.
         """
         if self.arithmetic == "reference":
             values = reference.log_likelihood(hidden, self.weight, self.bias, targets)
@@ -90,7 +104,7 @@ class Softmax(nn.Linear):
 class _TotalLogLikelihood(torch.autograd.Function):
     """f Σ w log p. With δ = w (softmax − onehot(target)): d/dh = −f δ M1ᵀ, d/dM1 = −f hᵀ δ, d/db = −f Σ δ.
 
-    Gradients that are not asked for are not made.
+    Only gradients that autograd needs are computed.
     """
 
     @staticmethod
@@ -106,22 +120,22 @@ class _TotalLogLikelihood(torch.autograd.Function):
     ) -> Tensor:
         count = len(hidden)
         for_hidden, for_weight, for_bias = ctx.needs_input_grad[:3]
-        hidden, targets = _filled_up(hidden, targets)
+        hidden, targets = _pad_rows(hidden, targets)
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
         d_hidden = torch.empty_like(hidden) if for_hidden else None
         d_weight: Tensor | None = None
         d_bias = torch.zeros_like(bias) if bias is not None and for_bias else None
         matrix, offset = _factors(weight, bias, arithmetic)
         for rows in _chunks(len(hidden), matrix, CHUNK_LOGITS):
-            own, delta = _probabilities(hidden[rows], targets[rows], matrix, offset, arithmetic)
-            left = count - rows.start  # the rows after them are filling
-            own = own[:left]
-            total += (own if weights is None else own * weights[rows]).sum(dtype=torch.float64)
+            values, delta = _probabilities(hidden[rows], targets[rows], matrix, offset, arithmetic)
+            left = count - rows.start  # rows beyond these are padding
+            values = values[:left]
+            total += (values if weights is None else values * weights[rows]).sum(dtype=torch.float64)
             if not (for_hidden or for_weight or for_bias):
                 continue
             delta = cast(delta, arithmetic)
-            each = torch.arange(len(delta), device=own.device)
-            delta[each, targets[rows]] = cast(delta[each, targets[rows]] - 1, arithmetic)
+            index = torch.arange(len(delta), device=values.device)
+            delta[index, targets[rows]] = cast(delta[index, targets[rows]] - 1, arithmetic)
             delta[left:] = 0
             if weights is not None:
                 delta[:left] *= weights[rows, None]
@@ -133,10 +147,10 @@ class _TotalLogLikelihood(torch.autograd.Function):
                 torch.mul(cast(matrix.T @ delta.T, arithmetic).T, -factor, out=d_hidden[rows])
             if for_weight:
                 scaled = cast(hidden[rows].T * -factor, arithmetic).contiguous()  # (H, rows)
-                # Like M1 it lies in memory as (H, V).
+                # Like M1, it has the memory layout (H, V).
                 product = cast(scaled @ delta, arithmetic).T
                 d_weight = product if d_weight is None else _add(d_weight, product, weight.dtype)
-            del delta  # before the next one is made
+            del delta  # so that two chunks never exist at once
         ctx.gradients = None if d_hidden is None else d_hidden[:count], d_weight, d_bias
         return (factor * total).to(weight.dtype)
 
@@ -146,74 +160,76 @@ class _TotalLogLikelihood(torch.autograd.Function):
         (scale,) = grads
         gradients = ctx.gradients
         if gradients is None:
-            raise RuntimeError("the gradients of this sum have been handed out by an earlier backward pass")
-        if ASKING_WAITS[scale.device.type] or float(scale) != 1:
+            raise RuntimeError(
+                "the gradients of this sum were used by an earlier backward pass; compute the sum again"
+            )
+        if READING_SYNCS[scale.device.type] or float(scale) != 1:
             gradients = tuple(None if gradient is None else gradient * scale for gradient in gradients)
         else:
-            # Held nowhere else, they become the parameters' own without a copy.
+            # With no other reference, autograd takes them as the parameters' gradients without a copy.
             ctx.gradients = None
         return *gradients, None, None, None, None
 
 
 def _chunks(rows: int, matrix: Tensor, room: Mapping[str, int]) -> Iterator[slice]:
-    """Parts of the rows, each of so many logits at most, and equal: a short last one would be slow."""
+    """Slices of the rows within the limit ``room`` on logits, of equal size: a short last one is slow."""
     tiles = math.ceil(rows / TILE_ROWS)
     count = math.ceil(tiles / max(1, room[matrix.device.type] // (len(matrix) * TILE_ROWS)))
     step = math.ceil(tiles / count) * TILE_ROWS
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def _filled_up(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Both with zeros after their last row, up to a multiple of TILE_ROWS."""
-    filling = -len(hidden) % TILE_ROWS
-    if filling == 0:
+def _pad_rows(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Pad both with zeros to a multiple of TILE_ROWS rows."""
+    padding = -len(hidden) % TILE_ROWS
+    if padding == 0:
         return hidden, targets
-    return F.pad(hidden, (0, 0, 0, filling)), F.pad(targets, (0, filling))
+    return F.pad(hidden, (0, 0, 0, padding)), F.pad(targets, (0, padding))
 
 
 def _factors(weight: Tensor, bias: Tensor | None, arithmetic: Arithmetic) -> tuple[Tensor, Tensor | None]:
-    """M1 and b as they enter the products."""
+    """Cast M1 and b for the products."""
     return cast(weight, arithmetic), None if bias is None else cast(bias, arithmetic)
 
 
 def _logits(hidden: Tensor, factor: Tensor, bias: Tensor | None, arithmetic: Arithmetic) -> Tensor:
-    """(rows, H) -> (rows, V), in the dtype of the factors."""
+    """Compute the logits, (rows, H) -> (rows, V), in the dtype of the factors."""
     return cast(F.linear(cast(hidden, arithmetic), factor, bias), arithmetic)
 
 
 def _probabilities(
     hidden: Tensor, targets: Tensor, factor: Tensor, bias: Tensor | None, arithmetic: Arithmetic
 ) -> tuple[Tensor, Tensor]:
-    """log p(target) of every row, in float32 at least, and p of every word in the dtype of the factors.
+    """Compute log p(target) of every row, in float32 or wider, and p of every word in the factors' dtype.
 
-    The logarithm is that of a probability: one that is rounded to bfloat16 is off by 0.2% at most, either
-    way. If one is too small for a floating-point number, the logit below the highest takes its place.
+    The logarithm is taken of the probability, which bfloat16 rounds by at most 0.2% in either direction.
+    For a probability too small for its dtype, the target's logit minus the highest logit is used instead.
     """
     logits = _logits(hidden, factor, bias, arithmetic)
-    each = torch.arange(len(targets), device=targets.device)
-    waits = ASKING_WAITS[logits.device.type]
-    below = _below_highest(logits, each, targets) if waits else None
+    index = torch.arange(len(targets), device=targets.device)
+    syncs = READING_SYNCS[logits.device.type]
+    below = _below_highest(logits, index, targets) if syncs else None
     p = torch.softmax(logits, -1, out=logits if logits.device.type == "cpu" else None)
-    own = cast(p[each, targets], arithmetic)
-    accurate = own >= torch.finfo(own.dtype).smallest_normal
-    value = own.to(torch.promote_types(own.dtype, torch.float32)).log()
+    p_target = cast(p[index, targets], arithmetic)
+    accurate = p_target >= torch.finfo(p_target.dtype).smallest_normal
+    value = p_target.to(torch.promote_types(p_target.dtype, torch.float32)).log()
     if below is not None:
         value = torch.where(accurate, value, below)
     elif not bool(accurate.all()):
         lost = ~accurate
         logits = _logits(hidden[lost], factor, bias, arithmetic)
-        value[lost] = _below_highest(logits, each[: len(logits)], targets[lost])
+        value[lost] = _below_highest(logits, index[: len(logits)], targets[lost])
     return value, p
 
 
-def _below_highest(logits: Tensor, each: Tensor, targets: Tensor) -> Tensor:
-    """The logit of every row's target less the row's highest, in float32 at least."""
+def _below_highest(logits: Tensor, index: Tensor, targets: Tensor) -> Tensor:
+    """Subtract each row's highest logit from its target's logit, in float32 or wider."""
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    return logits[each, targets].to(dtype) - logits.amax(-1).to(dtype)
+    return logits[index, targets].to(dtype) - logits.amax(-1).to(dtype)
 
 
 def _add(total: Tensor, product: Tensor, dtype: torch.dtype) -> Tensor:
-    """Their sum in ``dtype``, in the place of ``total`` if that has it already."""
+    """Add ``product`` to ``total`` in ``dtype``, in place if ``total`` already has that dtype."""
     total = total.to(dtype)
     for part, addend in in_blocks(total, product):
         part.add_(addend)

@@ -1,4 +1,4 @@
-"""Every sentence once, in an order that depends on seed and epoch alone, padded on the right."""
+"""Batches hold every sentence once, in an order given by seed and epoch, padded on the right."""
 
 import os
 import subprocess
@@ -17,15 +17,15 @@ LENGTHS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 
 BATCHINGS: tuple[Batching, ...] = ("bucketed", "shuffled")
 
 
-def lists(batches: list[np.ndarray]) -> list[list[int]]:
+def as_lists(batches: list[np.ndarray]) -> list[list[int]]:
     return [batch.tolist() for batch in batches]
 
 
 @pytest.mark.parametrize("batching", BATCHINGS)
 @pytest.mark.parametrize("batch_size", [1, 4, 23, 100])
-def test_every_sentence_stands_in_one_batch(batching: Batching, batch_size: int) -> None:
+def test_every_sentence_is_in_exactly_one_batch(batching: Batching, batch_size: int) -> None:
     batches = epoch_order(LENGTHS, batch_size, batching, seed=0, epoch=1)
-    assert sorted(i for batch in lists(batches) for i in batch) == list(range(len(LENGTHS)))
+    assert sorted(i for batch in as_lists(batches) for i in batch) == list(range(len(LENGTHS)))
     sizes = sorted((len(batch) for batch in batches), reverse=True)
     full, rest = divmod(len(LENGTHS), batch_size)
     assert sizes == [batch_size] * full + [rest] * (rest > 0)
@@ -34,7 +34,7 @@ def test_every_sentence_stands_in_one_batch(batching: Batching, batch_size: int)
 @pytest.mark.parametrize("batching", BATCHINGS)
 def test_order_differs_between_seeds_and_between_epochs(batching: Batching) -> None:
     orders = [
-        lists(epoch_order(LENGTHS, 4, batching, seed, epoch)) for seed in range(3) for epoch in range(3)
+        as_lists(epoch_order(LENGTHS, 4, batching, seed, epoch)) for seed in range(3) for epoch in range(3)
     ]
     assert all(a != b for i, a in enumerate(orders) for b in orders[:i])
 
@@ -54,19 +54,19 @@ def test_bucketed_batches_mix_equal_lengths_anew_each_epoch() -> None:
 
 
 def test_bucketed_batches_of_unequal_lengths_come_in_another_order_each_epoch() -> None:
-    first, second = (lists(epoch_order(np.arange(64), 8, "bucketed", 0, epoch)) for epoch in (0, 1))
+    first, second = (as_lists(epoch_order(np.arange(64), 8, "bucketed", 0, epoch)) for epoch in (0, 1))
     assert first != second
     assert sorted(first) == sorted(second) == np.arange(64).reshape(8, 8).tolist()
 
 
-def test_bucketed_keeps_the_permutations_order_among_equal_lengths() -> None:
+def test_bucketing_keeps_the_order_of_sentences_of_equal_length() -> None:
     lengths = np.arange(1000) % 3
     (permutation,) = epoch_order(lengths, 1000, "shuffled", 0, 0)
     (bucketed,) = epoch_order(lengths, 1000, "bucketed", 0, 0)
     assert bucketed.tolist() == sorted(permutation.tolist(), key=lambda i: i % 3)
 
 
-def test_order_is_a_pure_function_of_its_arguments_in_another_process_too() -> None:
+def test_another_process_computes_the_same_order() -> None:
     program = (
         "import numpy as np; from lvae_core.data.batches import epoch_order;"
         f"n = np.array({LENGTHS.tolist()});"
@@ -77,17 +77,17 @@ def test_order_is_a_pure_function_of_its_arguments_in_another_process_too() -> N
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
     )
-    here = [lists(epoch_order(LENGTHS, 4, batching, 7, 2)) for batching in BATCHINGS]
+    here = [as_lists(epoch_order(LENGTHS, 4, batching, 7, 2)) for batching in BATCHINGS]
     assert done.stdout.strip() == str(here)
 
 
-def test_eval_order_is_by_rising_length_and_stable() -> None:
-    assert lists(eval_order(np.array([5, 2, 5, 1, 2]), 2)) == [[3, 1], [4, 0], [2]]
+def test_evaluation_goes_by_ascending_length_in_a_stable_order() -> None:
+    assert as_lists(eval_order(np.array([5, 2, 5, 1, 2]), 2)) == [[3, 1], [4, 0], [2]]
 
 
 @pytest.fixture
 def split() -> Split:
-    # As an object store hands it out: arrays that cannot be written to.
+    # Read-only arrays, as an object store returns them.
     tokens = np.array([7, 8, 0, 9, 0, 1, 2, 3, 0], dtype=np.int32)
     offsets = np.array([0, 3, 5, 9], dtype=np.int64)
     tokens.flags.writeable = offsets.flags.writeable = False
@@ -106,12 +106,12 @@ def test_a_batch_is_no_wider_than_its_longest_sentence(split: Split) -> None:
     assert collate(split, np.array([1])).words.tolist() == [[9, 0]]
 
 
-def test_a_batch_moves_between_devices(split: Split) -> None:
+def test_a_batch_is_copied_to_a_device_with_its_indices_on_the_cpu(split: Split) -> None:
     moved = collate(split, np.array([0, 1])).to("meta")
     assert moved.words.device.type == moved.lengths.device.type == "meta"
     assert moved.indices.tolist() == [0, 1]
 
 
-def test_writing_into_a_batch_leaves_the_split_alone(split: Split) -> None:
+def test_writing_into_a_batch_does_not_change_the_split(split: Split) -> None:
     collate(split, np.array([0])).words.fill_(5)
     assert split.sentence(0).tolist() == [7, 8, 0]

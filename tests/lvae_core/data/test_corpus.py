@@ -1,4 +1,4 @@
-"""From files to class numbers: counts that papers state, hashes, and what is refused on the way."""
+"""Corpora from files: encoding, the published counts, content hashes and refused input."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from lvae_core.errors import InputError
 REAL = Path(os.environ.get("LVAE_DATA_DIR") or Path(__file__).parents[4] / "shared" / "data")
 
 
-def real(name: str) -> pytest.MarkDecorator:
+def needs_corpus(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(
         not (REAL / name / "test.txt").is_file(),
         reason=f"set LVAE_DATA_DIR to the folder of {name}/",
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_sentences_are_encoded_end_to_end(folder: Path) -> None:
+def test_sentences_are_encoded_and_concatenated(folder: Path) -> None:
     corpus = load(str(folder))
     assert corpus.name == "small"
     assert corpus.vocabulary.words == ("</s>", "a", "b", "c", "<unk>")
@@ -48,7 +48,7 @@ def test_sentences_are_encoded_end_to_end(folder: Path) -> None:
     assert corpus.warnings == ()
 
 
-def test_the_content_hash_is_the_hash_of_the_files_hashes(folder: Path) -> None:
+def test_the_content_hash_is_the_hash_of_the_hashes_of_the_files(folder: Path) -> None:
     hexes = {
         split: hashlib.sha256((folder / f"{split}.txt").read_bytes()).hexdigest()
         for split in ("train", "valid", "test")
@@ -60,14 +60,14 @@ def test_the_content_hash_is_the_hash_of_the_files_hashes(folder: Path) -> None:
     assert load(str(folder)).data_sha256 != before
 
 
-def test_generated_splits_hash_as_the_file_that_they_would_be(tmp_path: Path) -> None:
+def test_generated_splits_have_the_hash_of_the_equivalent_files(tmp_path: Path) -> None:
     for split in datasets.SPLITS:
         content = "".join(f"{line}\n" for line in datasets.read("toy", split).lines)
         (tmp_path / f"{split}.txt").write_text(content)
     assert load(str(tmp_path)).data_sha256 == load("toy").data_sha256
 
 
-def test_a_config_says_what_to_load(folder: Path) -> None:
+def test_the_fields_of_a_config_limit_what_is_loaded(folder: Path) -> None:
     config = RunConfig(dataset=str(folder), min_count=2, max_length=9)
     assert load_for(config).vocabulary.words == ("</s>", "a", "b", "<unk>")
     limited = RunConfig(dataset=str(folder), max_vocabulary=3)
@@ -76,19 +76,19 @@ def test_a_config_says_what_to_load(folder: Path) -> None:
         load_for(RunConfig(dataset=str(folder), max_length=3))
 
 
-def test_a_vocabulary_of_one_word_names_the_file(folder: Path) -> None:
+def test_the_error_for_a_vocabulary_of_one_word_names_the_file(folder: Path) -> None:
     (folder / "train.txt").write_text("a a\na\n")
     with pytest.raises(InputError, match=r"small/train.txt: .*fewer than two different words"):
         load(str(folder))
 
 
-def test_every_split_must_be_there(folder: Path) -> None:
+def test_a_missing_split_is_an_input_error(folder: Path) -> None:
     (folder / "test.txt").unlink()
     with pytest.raises(InputError, match=r"small/test.txt is missing"):
         load(str(folder))
 
 
-def test_warnings_reach_the_corpus(folder: Path) -> None:
+def test_warnings_about_the_splits_are_kept_in_the_corpus(folder: Path) -> None:
     (folder / "valid.txt").write_text("c\n\n\nb b\nb a c\nc c\n")
     blanks, swapped = load(str(folder)).warnings
     assert "valid.txt:2: 2 blank lines" in blanks
@@ -99,7 +99,7 @@ def test_a_corpus_pickles_with_its_arrays_out_of_band() -> None:
     corpus = load("toy")
     buffers: list[pickle.PickleBuffer] = []
     data = pickle.dumps(corpus, protocol=5, buffer_callback=buffers.append)
-    # Handed back read-only, as from shared memory: the arrays must be views of it.
+    # Load from read-only buffers, like shared memory: the arrays must be views of them.
     back: Corpus = pickle.loads(data, buffers=[memoryview(bytes(b.raw())) for b in buffers])
     assert len(buffers) == 6
     assert not back.train.tokens.flags.writeable
@@ -109,14 +109,14 @@ def test_a_corpus_pickles_with_its_arrays_out_of_band() -> None:
         assert np.array_equal(getattr(back, split).lengths, getattr(corpus, split).lengths)
 
 
-def test_pydocs_is_ready_without_files() -> None:
+def test_pydocs_loads_without_any_file() -> None:
     corpus = load("pydocs", data_dir="nowhere")
     assert 1000 < len(corpus.train) < 10_000
     assert corpus.vocabulary.unknown_id is not None
     assert corpus.warnings == ()
 
 
-@real("ptb")
+@needs_corpus("ptb")
 def test_penn_treebank_has_the_published_counts() -> None:
     corpus = load("ptb", data_dir=REAL)
     assert (len(corpus.test), corpus.test.num_tokens) == (3761, 82430)
@@ -129,7 +129,7 @@ def test_penn_treebank_has_the_published_counts() -> None:
         assert corpus.vocabulary.decode(corpus.test.sentence(i)) == lines[i].split()
 
 
-@real("ptb")
+@needs_corpus("ptb")
 def test_penn_treebank_is_described_with_the_published_counts() -> None:
     result = describe("ptb", REAL)
     test = result["splits"]["test"]
@@ -138,7 +138,7 @@ def test_penn_treebank_is_described_with_the_published_counts() -> None:
     assert result["warnings"] == []
 
 
-@real("yahoo")
+@needs_corpus("yahoo")
 def test_yahoo_is_described_with_the_published_counts() -> None:
     result = describe("yahoo", REAL)
     test = result["splits"]["test"]

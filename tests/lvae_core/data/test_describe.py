@@ -1,4 +1,4 @@
-"""The statistics of a dataset, whole or in part, against counts by hand."""
+"""Statistics of complete and incomplete datasets, against counts made by hand."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from lvae_core.data.describe import describe
 from lvae_core.errors import InputError
 
 
-def test_a_folder_by_hand(tmp_path: Path) -> None:
+def test_a_small_folder_is_described_as_counted_by_hand(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("a b a\nc a\nb\n")
     (tmp_path / "valid.txt").write_text("c\n\n")
     (tmp_path / "test.txt").write_text("b new a new\n")
@@ -19,7 +19,7 @@ def test_a_folder_by_hand(tmp_path: Path) -> None:
     assert result["dataset"] == tmp_path.name
     assert result["vocabulary"] == 5
     assert result["data_sha256"] == load(str(tmp_path)).data_sha256
-    assert result["warnings"] == [f"{tmp_path}/valid.txt:2: 1 blank line skipped, this the first"]
+    assert result["warnings"] == [f"{tmp_path}/valid.txt:2: 1 blank line skipped, this is the first"]
     train, test = result["splits"]["train"], result["splits"]["test"]
     sha256 = train.pop("sha256")
     assert len(sha256) == 64
@@ -35,7 +35,7 @@ def test_the_unknown_symbol_itself_counts_as_unknown(tmp_path: Path) -> None:
     assert (splits["train"]["unknown_rate"], splits["test"]["unknown_rate"]) == (1 / 4, 2 / 4)
 
 
-def test_a_missing_training_text_leaves_the_other_splits(tmp_path: Path) -> None:
+def test_a_missing_training_split_leaves_the_other_splits_described(tmp_path: Path) -> None:
     (tmp_path / "yahoo").mkdir()
     (tmp_path / "yahoo" / "test.txt").write_text("a _UNK b\n")
     result = describe("yahoo", tmp_path)
@@ -45,7 +45,7 @@ def test_a_missing_training_text_leaves_the_other_splits(tmp_path: Path) -> None
     assert result["splits"]["test"]["unknown_rate"] == 1 / 4
 
 
-def test_nothing_to_describe_is_an_error(tmp_path: Path) -> None:
+def test_a_dataset_without_any_split_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="download ptb"):
         describe("ptb", tmp_path)
     with pytest.raises(InputError, match="did you mean 'pydocs'"):

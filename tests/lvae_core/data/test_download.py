@@ -1,4 +1,4 @@
-"""Downloads from a real server on the loopback: right, wrong, cut short, missing, endless, silent."""
+"""Downloads from a real local server: correct, wrong, cut short, missing, endless and stalled files."""
 
 import hashlib
 import http.server
@@ -17,7 +17,7 @@ CONTENT = {split: f"a {split} sentence\n".encode() * 20_000 for split in ("train
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves CONTENT under the usual names; ``fault`` says what goes wrong with the test file."""
+    """Serve CONTENT under the usual names; ``fault`` says what goes wrong with the test file."""
 
     daemon_threads = True
     fault = ""
@@ -78,7 +78,7 @@ def files(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
-def refusal(server: Server, folder: Path) -> str:
+def error_of_download(server: Server, folder: Path) -> str:
     with pytest.raises(InputError) as caught:
         download("ptb", folder, base_url=server.url)
     message = str(caught.value)
@@ -86,7 +86,7 @@ def refusal(server: Server, folder: Path) -> str:
     return message
 
 
-def test_files_arrive_whole_with_progress(
+def test_files_arrive_complete_and_progress_is_printed(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = download("ptb", tmp_path / "new", base_url=server.url)
@@ -99,7 +99,7 @@ def test_files_arrive_whole_with_progress(
     assert "ptb.train.txt: 0.3 of 0.3 MB, 0 s left" in progress.err
 
 
-def test_what_is_there_and_right_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
+def test_a_correct_existing_file_is_not_downloaded_again(server: Server, tmp_path: Path) -> None:
     download("ptb", tmp_path, base_url=server.url)
     assert len(server.requests) == 3
     (tmp_path / "ptb" / "valid.txt").unlink()
@@ -109,11 +109,11 @@ def test_what_is_there_and_right_is_not_fetched_again(server: Server, tmp_path: 
     assert paths[2] == tmp_path / "ptb.test.txt"
 
 
-def test_another_file_in_the_place_is_not_replaced(server: Server, tmp_path: Path) -> None:
+def test_a_different_file_with_the_same_name_is_not_replaced(server: Server, tmp_path: Path) -> None:
     (tmp_path / "ptb").mkdir()
     mine = tmp_path / "ptb" / "train.txt"
     mine.write_text("my own text\n")
-    assert f"{mine}: is not the usual ptb train file; move it away" in refusal(server, tmp_path)
+    assert f"{mine}: not the usual ptb train file; move it away" in error_of_download(server, tmp_path)
     assert mine.read_text() == "my own text\n"
     assert server.requests == []
 
@@ -128,7 +128,7 @@ def test_another_file_in_the_place_is_not_replaced(server: Server, tmp_path: Pat
         ("silent", "ptb.test.txt: cannot be downloaded (timed out)"),
     ],
 )
-def test_what_goes_wrong_is_told_and_leaves_nothing(
+def test_a_failed_download_is_one_line_and_leaves_no_file(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, message: str
 ) -> None:
     server.fault = fault
@@ -137,17 +137,17 @@ def test_what_goes_wrong_is_told_and_leaves_nothing(
     if fault == "endless":
         monkeypatch.setitem(CONTENT, "test", b"x" * 700_000)
         monkeypatch.setattr(module, "MAX_BYTES", 600_000)
-    assert message in refusal(server, tmp_path)
+    assert message in error_of_download(server, tmp_path)
     assert files(tmp_path) == {"ptb/train.txt", "ptb/valid.txt"}
     if fault == "endless":
         return
-    # Mended, the same command goes on from there.
+    # Once the fault is gone, the same command fetches only the missing file.
     server.fault = ""
     download("ptb", tmp_path, base_url=server.url)
     assert len(server.requests) == 4
 
 
-def test_an_address_where_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_connection_is_an_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # Bound but not listening: connections are refused.
@@ -157,19 +157,19 @@ def test_an_address_where_nobody_answers(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_address_that_is_none(tmp_path: Path) -> None:
+def test_an_invalid_address_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be downloaded"):
         download("ptb", tmp_path, base_url="no-address")
     assert files(tmp_path) == set()
 
 
-def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_input_error(server: Server, tmp_path: Path) -> None:
     (tmp_path / "ptb").write_text("a file where the folder should be")
-    assert "cannot be written" in refusal(server, tmp_path)
+    assert "cannot be written" in error_of_download(server, tmp_path)
 
 
-def test_what_cannot_be_downloaded(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no address with a known hash .* put it at"):
+def test_a_dataset_without_a_download_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no address with a known hash: .* put it at"):
         download("yahoo", tmp_path)
     with pytest.raises(InputError, match="unknown dataset to download 'toy'"):
         download("toy", tmp_path)

@@ -1,4 +1,4 @@
-"""Prose is told from code, cut into sentences and tokenised; the splits do not overlap or vary."""
+"""The pydocs corpus: prose without code, sentences, tokens, and fixed splits that do not overlap."""
 
 import os
 import re
@@ -47,7 +47,7 @@ See https://example.org/a/page.
 """
 
 
-def test_a_document_sentence_by_sentence() -> None:
+def test_the_sentences_of_a_document_are_its_prose_tokenised() -> None:
     assert list(pydocs.sentences_of(DOCUMENT)) == [
         "the with statement does n't run more than N times , i.e. python 's context manager stops it .",
         "this is n't all : see sys.exc_info and the well-known __exit__ method !",
@@ -74,7 +74,7 @@ def test_a_document_sentence_by_sentence() -> None:
         ("The sum x + y is code.", ""),
     ],
 )
-def test_tokens_of_a_sentence(sentence: str, tokens: str) -> None:
+def test_a_sentence_is_tokenised_like_the_penn_treebank(sentence: str, tokens: str) -> None:
     assert " ".join(pydocs.tokenize(sentence)) == tokens
 
 
@@ -95,7 +95,7 @@ def test_every_sentence_is_lower_case_prose_of_3_to_60_tokens() -> None:
             assert all(token.fullmatch(t) for t in sentence), sentence
 
 
-def test_another_process_reads_the_same() -> None:
+def test_another_process_reads_the_same_text() -> None:
     program = "from lvae_core.data import pydocs; print(pydocs.read('test').sha256)"
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -1,4 +1,4 @@
-"""A split's file is read byte for byte as promised, and bad input gets one line with place and remedy."""
+"""Reading the file of a split: exact parsing, and one-line errors with place and remedy."""
 
 import hashlib
 from pathlib import Path
@@ -16,7 +16,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "train.txt"
 
 
-def refusal(path: Path, content: bytes, max_length: int | None = None) -> str:
+def error_of_reading(path: Path, content: bytes, max_length: int | None = None) -> str:
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
         read_file(path, max_length)
@@ -40,7 +40,7 @@ def test_lines_end_at_newlines_and_tokens_at_ascii_space_only(path: Path) -> Non
     assert text.warnings == ()
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_word(path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_word(path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfthe end\n")
     assert read_file(path).lines == ("the end",)
 
@@ -49,49 +49,49 @@ def test_blank_lines_are_skipped_with_a_warning(path: Path) -> None:
     path.write_bytes(b"a\n\nb\n \t\nc\n\n")
     text = read_file(path)
     assert text.lines == ("a", "b", "c")
-    assert text.warnings == (f"{path}:2: 3 blank lines skipped, this the first",)
+    assert text.warnings == (f"{path}:2: 3 blank lines skipped, this is the first",)
 
 
-def test_bytes_that_are_not_utf8(path: Path) -> None:
-    message = refusal(path, b"a b\nc \xff d\n")
+def test_bytes_that_are_not_utf8_are_reported_with_their_line(path: Path) -> None:
+    message = error_of_reading(path, b"a b\nc \xff d\n")
     assert message == f"{path}:2: byte 0xff is not UTF-8; convert the file to UTF-8"
 
 
 @pytest.mark.parametrize("token", [b"<s>", b"</s>"])
-def test_reserved_tokens(path: Path, token: bytes) -> None:
-    message = refusal(path, b"a\nb\nc " + token + b"\n")
+def test_reserved_tokens_are_refused(path: Path, token: bytes) -> None:
+    message = error_of_reading(path, b"a\nb\nc " + token + b"\n")
     assert message.startswith(f"{path}:3: ")
     assert "remove it" in message
 
 
-def test_reserved_tokens_inside_a_word_are_text(path: Path) -> None:
+def test_reserved_tokens_inside_a_word_are_ordinary_text(path: Path) -> None:
     path.write_bytes(b"a<s>b </s>.\n")
     assert read_file(path).lines == ("a<s>b </s>.",)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"  \n\n"])
-def test_no_sentence(path: Path, content: bytes) -> None:
-    assert refusal(path, content).startswith(f"{path}: holds no sentence")
+def test_a_file_without_a_sentence_is_refused(path: Path, content: bytes) -> None:
+    assert error_of_reading(path, content).startswith(f"{path}: contains no sentence")
 
 
 def test_the_limit_on_length_counts_the_end_of_sentence(path: Path) -> None:
-    message = refusal(path, b"a b c\na b c d\n", max_length=4)
+    message = error_of_reading(path, b"a b c\na b c d\n", max_length=4)
     assert message.startswith(f"{path}:2: a sentence of 5 predicted tokens, more than max_length = 4; ")
     assert "raise max_length" in message
     assert len(read_file(path, 5).lines) == len(read_file(path).lines) == 2
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_file(tmp_path)
 
 
-def test_an_unknown_dataset_is_answered_with_the_nearest_name() -> None:
+def test_an_unknown_dataset_gets_the_nearest_name_as_a_suggestion() -> None:
     with pytest.raises(InputError, match="unknown dataset 'yaho': did you mean 'yahoo'"):
         datasets.read("yaho", "train")
 
 
-def test_a_folder_is_a_dataset_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_of_a_folder_names_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder(tmp_path / "mine", test="a b\n")
     assert datasets.read(path, "test").lines == ("a b",)
     monkeypatch.chdir(tmp_path)
@@ -101,7 +101,7 @@ def test_a_folder_is_a_dataset_by_its_path(tmp_path: Path, monkeypatch: pytest.M
     assert datasets.read("./toy", "test").lines == ("a b",)
 
 
-def test_a_missing_folder_or_split_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_folder_or_split_lists_the_needed_files(tmp_path: Path) -> None:
     with pytest.raises(datasets.MissingError, match=r"no such folder; .* train.txt, valid.txt, test.txt"):
         datasets.read(str(tmp_path / "none"), "train")
     path = folder(tmp_path / "half", train="a b\n")
@@ -116,7 +116,7 @@ def test_public_files_are_found_under_their_usual_names(tmp_path: Path, name: st
     assert locate("ptb", "valid", tmp_path) == tmp_path / name
 
 
-def test_the_data_folder_is_argument_then_variable_then_data(
+def test_the_data_folder_is_the_argument_then_the_variable_then_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place in ("argument", "variable", "data"):
@@ -133,7 +133,9 @@ def test_the_data_folder_is_argument_then_variable_then_data(
     ("name", "remedy"),
     [("ptb", "python -m lvae_core download ptb --data-dir {}"), ("yahoo", "put it at {}/yahoo/train.txt")],
 )
-def test_a_missing_public_corpus_says_how_to_get_it(tmp_path: Path, name: str, remedy: str) -> None:
+def test_the_error_for_a_missing_public_corpus_says_how_to_get_it(
+    tmp_path: Path, name: str, remedy: str
+) -> None:
     with pytest.raises(datasets.MissingError) as caught:
         datasets.read(name, "train", tmp_path)
     message = str(caught.value)
@@ -142,26 +144,26 @@ def test_a_missing_public_corpus_says_how_to_get_it(tmp_path: Path, name: str, r
     assert "\n" not in message
 
 
-def test_an_unusual_public_file_is_warned_about(tmp_path: Path) -> None:
+def test_a_public_file_with_an_unexpected_hash_gives_a_warning(tmp_path: Path) -> None:
     folder(tmp_path / "yahoo", test="a b\n", train="c d\ne f\n")
     texts = {split: datasets.read("yahoo", split, tmp_path) for split in ("train", "test")}
-    # No hash of the training file is known, so nothing is said about it.
+    # No hash of the training file is known, so there is no warning about it.
     (warning,) = datasets.warnings("yahoo", texts)
     assert f"{tmp_path}/yahoo/test.txt: SHA-256 " in warning
     assert "ad843c43" in warning
 
 
-def test_swapped_and_overlapping_splits_are_warned_about(tmp_path: Path) -> None:
+def test_swapped_and_overlapping_splits_give_warnings(tmp_path: Path) -> None:
     unique = "".join(f"a b {i}\n" for i in range(9))
     path = folder(tmp_path / "odd", train="a b\nc d\n", valid="a b\n", test=unique + "a b\n")
     texts = {split: datasets.read(path, split) for split in datasets.SPLITS}
     overlap, swapped = sorted(datasets.warnings(path, texts), key=lambda w: "swapped" in w)
     assert f"{path}/valid.txt: 100% of its sentences are also in" in overlap
-    # One in ten of the test sentences is no more than the limit.
+    # The test split overlaps in one sentence of ten, which is within the limit.
     assert f"{path}/train.txt: 2 sentences, fewer than the 10 of {path}/test.txt" in swapped
 
 
-def test_the_toys_coincidences_are_expected() -> None:
+def test_the_overlap_of_the_toy_splits_gives_no_warning() -> None:
     texts = {split: datasets.read("toy", split) for split in datasets.SPLITS}
     train = set(texts["train"].lines)
     assert sum(line in train for line in texts["test"].lines) > 10
@@ -171,7 +173,7 @@ def test_the_toys_coincidences_are_expected() -> None:
 @pytest.mark.parametrize(
     ("text", "message"), [(b"a b\nc\0 d\n", "NUL byte"), (b"a b\nc\rd\n", "carriage return")]
 )
-def test_bytes_that_no_text_has_are_named_with_their_line(
+def test_nul_bytes_and_lone_carriage_returns_are_reported_with_their_line(
     tmp_path: Path, text: bytes, message: str
 ) -> None:
     path = tmp_path / "train.txt"
@@ -180,7 +182,7 @@ def test_bytes_that_no_text_has_are_named_with_their_line(
         read_file(path)
 
 
-def test_lines_may_end_as_on_windows(tmp_path: Path) -> None:
+def test_windows_line_endings_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
     path.write_bytes(b"a b\r\nc d\r\n")
     assert read_file(path).lines == ("a b", "c d")

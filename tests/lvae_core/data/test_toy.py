@@ -1,4 +1,4 @@
-"""The toy model's log-likelihood is exact: it sums to one, and a sentence by hand agrees."""
+"""The toy model: probabilities sum to one, log-likelihoods agree with hand computation, fixed splits."""
 
 import math
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ SHA256 = {
 
 
 def sentences(prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every sentence that the model can produce: from four first words, on by one to three places."""
+    """Yield every sentence the model can produce: four first words, then steps of one to three places."""
     n = len(toy.WORDS)
     if len(prefix) >= 2:
         yield prefix
@@ -35,18 +35,18 @@ def test_probabilities_sum_to_one(log_likelihoods: list[float]) -> None:
     assert math.fsum(map(math.exp, log_likelihoods)) == pytest.approx(1.0, abs=1e-12)
 
 
-def test_samples_have_the_models_entropy(log_likelihoods: list[float]) -> None:
+def test_the_mean_nll_of_the_samples_is_the_entropy_of_the_model(log_likelihoods: list[float]) -> None:
     moments = [math.fsum(math.exp(v) * (-v) ** k for v in log_likelihoods) for k in (1, 2)]
     nll = [-toy.log_likelihood(s) for split in SHA256 for s in toy.read(split).sentences()]
     error = math.sqrt((moments[1] - moments[0] ** 2) / len(nll))
     assert abs(sum(nll) / len(nll) - moments[0]) < 4 * error
 
 
-def test_a_sentence_by_hand() -> None:
+def test_log_likelihoods_agree_with_computation_by_hand() -> None:
     # ash, one place on to bay; stop. Classes: prior, first word, step.
     by_class = 0.5 * 0.7 * 0.8 + 0.3 * 0.1 * 0.05 + 0.2 * 0.25 * 0.15
     assert toy.log_likelihood(["ash", "bay"]) == pytest.approx(math.log(by_class * 0.25), rel=1e-14)
-    # One further step of two places, having gone on once.
+    # One more step, of two places; the sentence did not stop at the first chance.
     by_class = 0.5 * 0.7 * 0.8 * 0.15 + 0.3 * 0.1 * 0.05 * 0.8 + 0.2 * 0.25 * 0.15 * 0.05
     expected = math.log(by_class * 0.75 * 0.25)
     assert toy.log_likelihood(["ash", "bay", "elm"]) == pytest.approx(expected, rel=1e-14)
@@ -64,12 +64,12 @@ def test_a_sentence_by_hand() -> None:
         [toy.WORDS[i % 12] for i in range(10)],
     ],
 )
-def test_what_the_model_cannot_say_has_probability_zero(words: list[str]) -> None:
+def test_impossible_sentences_have_probability_zero(words: list[str]) -> None:
     assert toy.log_likelihood(words) == -math.inf
 
 
 @pytest.mark.parametrize("split", SHA256)
-def test_the_sentences_are_the_same_everywhere(split: str) -> None:
+def test_the_splits_have_fixed_sentences(split: str) -> None:
     text = toy.read(split)
     assert text.sha256 == SHA256[split]
     assert len(text.lines) == {"train": 400, "valid": 100, "test": 100}[split]

@@ -1,4 +1,4 @@
-"""Which words become classes, under which numbers, and what an unknown word does."""
+"""Vocabularies: which words become classes, their numbers, and the handling of unknown words."""
 
 import pickle
 
@@ -12,7 +12,7 @@ def text(*lines: str) -> list[list[str]]:
     return [line.split() for line in lines]
 
 
-def test_end_comes_first_then_falling_count_then_the_alphabet() -> None:
+def test_classes_are_ordered_end_first_then_by_count_then_alphabetically() -> None:
     vocabulary = Vocabulary.build(text("b c z", "c b a", "c"))
     assert vocabulary.words == ("</s>", "c", "b", "a", "z")
     assert len(vocabulary) == vocabulary.start_id == 5
@@ -28,21 +28,21 @@ def test_encode_appends_end_and_decode_stops_at_it() -> None:
 
 @pytest.mark.parametrize("reserved", ["<s>", "</s>"])
 def test_reserved_words_are_refused_in_a_sentence(reserved: str) -> None:
-    with pytest.raises(InputError, match="cannot hold"):
+    with pytest.raises(InputError, match="cannot contain"):
         Vocabulary.build(text("a b")).encode(["a", reserved])
 
 
 @pytest.mark.parametrize(
     ("line", "symbol"), [("a <unk> b", "<unk>"), ("a _UNK b", "_UNK"), ("_UNK a <unk> b", "<unk>")]
 )
-def test_the_texts_own_unknown_word_is_used(line: str, symbol: str) -> None:
+def test_the_unknown_symbol_of_the_text_is_used(line: str, symbol: str) -> None:
     vocabulary = Vocabulary.build(text(line))
     assert set(vocabulary.words) == {"</s>", *line.split()}
     assert vocabulary.unknown_id == vocabulary.words.index(symbol)
     assert vocabulary.decode(vocabulary.encode(["never", "a"])) == [symbol, "a"]
 
 
-def test_an_unknown_class_is_added_only_where_a_word_needs_it() -> None:
+def test_an_unknown_class_is_added_only_if_a_word_needs_it() -> None:
     train = text("a b", "a")
     assert Vocabulary.build(train, other_sentences=text("b a")).unknown_id is None
     vocabulary = Vocabulary.build(train, other_sentences=text("b new"))
@@ -51,13 +51,13 @@ def test_an_unknown_class_is_added_only_where_a_word_needs_it() -> None:
     assert vocabulary.unknown_id == 3
 
 
-def test_an_unknown_word_without_an_unknown_class_is_named() -> None:
+def test_the_error_without_an_unknown_class_names_the_unknown_word() -> None:
     with pytest.raises(InputError, match="'new' is not in the vocabulary"):
         Vocabulary.build(text("a b")).encode(["a", "new"])
 
 
-def test_min_count_moves_the_counts_of_rare_words_to_the_unknown_word() -> None:
-    # b, c, d and e fall away: the unknown word's count is 4, more than a's 3.
+def test_counts_of_rare_words_are_added_to_the_unknown_word() -> None:
+    # b, c, d and e are cut off, so the unknown word's count is 4, more than the 3 of a.
     vocabulary = Vocabulary.build(text("a a a b c d e z z"), min_count=2)
     assert vocabulary.words == ("</s>", "<unk>", "a", "z")
     assert vocabulary.unknown_id == 1
@@ -99,7 +99,7 @@ def test_limits_that_leave_one_word_are_refused(min_count: int, max_vocabulary: 
         Vocabulary.build(text("a b b c"), min_count, max_vocabulary)
 
 
-def test_it_pickles() -> None:
+def test_a_vocabulary_can_be_pickled() -> None:
     vocabulary = Vocabulary.build(text("a b <unk>"))
     vocabulary.encode(["a"])
     back = pickle.loads(pickle.dumps(vocabulary))

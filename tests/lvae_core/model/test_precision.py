@@ -50,7 +50,7 @@ def chunks(request, monkeypatch) -> list[slice]:
     step = {1: ROWS, 4: 10}[request.param]
     monkeypatch.setattr(softmax_module, "CHUNK_LOGITS", {"cpu": step * V})
     monkeypatch.setattr(softmax_module, "TILE_ROWS", 1)
-    monkeypatch.setattr(softmax_module, "BRIEF_LOGITS", {"cpu": step * V})
+    monkeypatch.setattr(softmax_module, "UNKEPT_LOGITS", {"cpu": step * V})
     return [slice(start, start + step) for start in range(0, ROWS, step)]
 
 

@@ -149,7 +149,7 @@ def test_a_folder_that_goes_again_and_again_during_a_write_is_told(tmp_path, mon
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", go)
-    with pytest.raises(OSError, match="run: went away while a was written") as caught:
+    with pytest.raises(OSError, match="run: removed while a was being written") as caught:
         store.write("run/a", b"new")
     assert not isinstance(caught.value, FileNotFoundError)
 

@@ -57,7 +57,7 @@ def step(model: TextModel, config, batch: Batch, number: int = 0) -> torch.Tenso
 @pytest.mark.parametrize(("system", "setting"), [("lstm-lm", "standard"), ("lstm-vae-avg", "inputless")])
 def test_a_step_waits_for_nothing(device, precision, system, setting, monkeypatch):
     config = tiny.config(system, setting=setting, word_dropout=0.0)
-    monkeypatch.setattr("lvae_core.model.layers.softmax.ASKING_WAITS", {"cpu": True, "cuda": True})
+    monkeypatch.setattr("lvae_core.model.layers.softmax.READING_SYNCS", {"cpu": True, "cuda": True})
     set_arithmetic(config, Runtime(device=device))
     model = TextModel(config, V).to(device)
     compute_in(model, precision)
