@@ -1,4 +1,4 @@
-"""``python -m lvae_core``: one run, or one look at a dataset, without a cluster."""
+"""Train, evaluate and sample one run, or describe a dataset, on this machine without a cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger("lvae.data")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command line; returns the exit status: 0, 1 (the run failed), 2 (bad input) or 130."""
+    """Run a command line; return the exit status: 0, 1 (the run failed), 2 (bad input) or 130 (stopped)."""
     options = _parser().parse_args(arguments)
     try:
         with printed():
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (InputError, DamagedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         sys.stderr.close()
         return 0
     return status
@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
 
     settings = _settings_parser()
     data_dir = argparse.ArgumentParser(add_help=False)
-    data_dir.add_argument("--data-dir", help="folder of ptb and yahoo (default: $LVAE_DATA_DIR or data)")
+    data_dir.add_argument(
+        "--data-dir", help="folder with ptb and yahoo (default: $LVAE_DATA_DIR, else ./data)"
+    )
 
     sub = command("describe", _describe, "print a dataset's statistics as JSON", data_dir)
     sub.add_argument("dataset", help="ptb, yahoo, pydocs, toy or a folder")
@@ -70,8 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--num-samples", type=int, default=1, metavar="L")
     sub.add_argument("--seed", type=int, default=0)
 
-    sub = command("run", _run, "train and evaluate one run; goes on where it stopped", data_dir, settings)
-    sub.add_argument("config", help="JSON file, such as `recipe` prints; - for standard input")
+    sub = command(
+        "run", _run, "train and evaluate one run, or resume it from its run folder", data_dir, settings
+    )
+    sub.add_argument("config", help="JSON file as printed by `recipe`; - for standard input")
     sub.add_argument("--out", required=True, help="the run folder, a path or URL")
     sub.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     sub.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
@@ -80,14 +84,14 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="save the whole state at the end of every N epochs (default: 1)",
+        help="save a checkpoint after every N epochs (default: 1)",
     )
     sub.add_argument(
         "--checkpoint-minutes",
         type=float,
         default=10.0,
         metavar="M",
-        help="and whenever M minutes have passed since, in the middle of anything (default: 10)",
+        help="and M minutes after the last checkpoint, also within an epoch or evaluation (default: 10)",
     )
 
     sub = command("generate", _generate, "sample, reconstruct and interpolate with a trained run", data_dir)
@@ -95,17 +99,25 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--decode",
         choices=["greedy", "sample", "beam"],
-        help="default: greedy; of a language model, sample",
+        help="default: greedy; for a language model, sample",
     )
-    sub.add_argument("--temperature", type=float, default=1.0, help="of --decode sample")
-    sub.add_argument("--beam-width", type=int, default=5)
-    sub.add_argument("--max-length", type=int, default=80, help="words at most")
-    sub.add_argument("--count", type=int, default=5, help="samples, and steps between two sentences")
+    sub.add_argument(
+        "--temperature", type=float, default=1.0, help="temperature of --decode sample (default: 1)"
+    )
+    sub.add_argument("--beam-width", type=int, default=5, help="width of --decode beam (default: 5)")
+    sub.add_argument("--max-length", type=int, default=80, help="largest number of words (default: 80)")
+    sub.add_argument(
+        "--count", type=int, default=5, help="number of samples, and of interpolation steps (default: 5)"
+    )
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument(
-        "--sentence", action="append", help="to reconstruct; repeatable (default: the test split's first)"
+        "--sentence",
+        action="append",
+        help="sentence to reconstruct; repeatable (default: the first ones of the test split)",
     )
-    sub.add_argument("--between", nargs=2, metavar=("FIRST", "LAST"), help="sentences to interpolate")
+    sub.add_argument(
+        "--between", nargs=2, metavar=("FIRST", "LAST"), help="two sentences to interpolate between"
+    )
     sub.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -135,8 +147,8 @@ def _download(options: argparse.Namespace) -> int:
 
     for path in download(options.dataset, options.data_dir):
         print(path)
-    where = f" --data-dir {options.data_dir}" if options.data_dir else ""
-    notice(f"next: python -m lvae_core describe {options.dataset}{where}")
+    data_dir_option = f" --data-dir {options.data_dir}" if options.data_dir else ""
+    notice(f"next: python -m lvae_core describe {options.dataset}{data_dir_option}")
     return 0
 
 
@@ -168,7 +180,7 @@ def _run(options: argparse.Namespace) -> int:
     if not 0 <= options.checkpoint_minutes < math.inf:
         raise InputError(f"--checkpoint-minutes {options.checkpoint_minutes}: must be 0 or more")
     check_device(options.device)
-    folder = _folder(options.out, patience=RETRY_SECONDS)
+    folder = _run_folder(options.out, patience=RETRY_SECONDS)
     corpus = load_for(config, options.data_dir)
     for warning in corpus.warnings:
         _log.warning(warning)
@@ -178,7 +190,7 @@ def _run(options: argparse.Namespace) -> int:
         checkpoint_epochs=options.checkpoint_epochs,
         checkpoint_seconds=60.0 * options.checkpoint_minutes,
     )
-    stopping = _stop_once()
+    stopping = _stop_requests()
     display = _Display()
     progress: Progress | None = None
     try:
@@ -188,14 +200,17 @@ def _run(options: argparse.Namespace) -> int:
             display.show(progress)
             if stopping and progress.phase != "done":
                 run.close()
-                print(f"stopped and saved; the same command goes on from there: {folder}", file=sys.stderr)
+                print(
+                    f"stopped; the run is saved in {folder}; run the same command again to resume it",
+                    file=sys.stderr,
+                )
                 return 130
     except (InputError, DamagedError):
         raise
     except HeldError as error:
-        raise InputError(f"{error}; wait for it, or give another --out") from None
+        raise InputError(f"{error}; wait until it ends, or give another --out") from None
     except (OSError, ClaimLostError) as error:
-        print(f"error: {folder}: {error}; the same command goes on once it can", file=sys.stderr)
+        print(f"error: {folder}: {error}; run the same command again to resume it", file=sys.stderr)
         return 2
     except Exception as error:
         failure = failure_of(error)
@@ -203,8 +218,8 @@ def _run(options: argparse.Namespace) -> int:
         print(f"error: {folder}: {failure.kind}: {failure.message}", file=sys.stderr)
         return 1
     print(_summary(folder.read_json("result.json") or {}))
-    where = f" --data-dir {options.data_dir}" if options.data_dir else ""
-    notice(f"next: python -m lvae_core generate {options.out}{where}")
+    data_dir_option = f" --data-dir {options.data_dir}" if options.data_dir else ""
+    notice(f"next: python -m lvae_core generate {options.out}{data_dir_option}")
     return 0
 
 
@@ -213,7 +228,7 @@ def _generate(options: argparse.Namespace) -> int:
     from lvae_core.evaluation import generate
     from lvae_core.training.trained import load
 
-    folder = _folder(options.run)
+    folder = _run_folder(options.run)
     trained = load(folder)
     latent = trained.model.encoder is not None
     decoding = generate.Decoding(
@@ -225,44 +240,44 @@ def _generate(options: argparse.Namespace) -> int:
     )
     if options.count < 1:
         raise InputError(f"--count {options.count}: must be at least 1")
-    asked = options.sentence or options.between
+    given = options.sentence or options.between
     found: dict[str, Any] = {"prior": generate.from_prior(trained, options.count, decoding)}
-    if latent or asked:
+    if latent or given:
         sentences, between = options.sentence, options.between
-        if not asked:
-            # Nothing given: the first test sentences, which the model has not seen.
+        if not given:
+            # By default use the first test sentences, which the model was not trained on.
             test = load_for(trained.config, options.data_dir).test
             count = min(options.count, len(test))
             sentences = [" ".join(trained.vocabulary.decode(test.sentence(i))) for i in range(count)]
             between = sentences[:2] if count > 1 else None
         if sentences:
-            made = generate.reconstruct(trained, sentences, decoding)
+            decoded = generate.reconstruct(trained, sentences, decoding)
             read = [generate.as_read(trained, sentence) for sentence in sentences]
-            found["reconstructions"] = [list(pair) for pair in zip(read, made, strict=True)]
+            found["reconstructions"] = [list(pair) for pair in zip(read, decoded, strict=True)]
         if between:
             first, last = between
             steps = max(2, options.count)
             found["interpolation"] = generate.interpolate(trained, first, last, steps, decoding)
             found["between"] = [generate.as_read(trained, first), generate.as_read(trained, last)]
-    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _sentences(found))
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _format_sentences(found))
     information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
     if information and information["value"] < 0.1:
         notice(
-            f"note: z tells {information['value']:.2f} nats of a sentence: this decoder makes next to no "
-            "use of it, so what is decoded hardly varies"
+            f"note: z carries only {information['value']:.2f} nats about a sentence: this decoder hardly "
+            "uses it, so the decoded sentences hardly vary"
         )
     return 0
 
 
-def _sentences(found: dict[str, Any]) -> str:
+def _format_sentences(found: dict[str, Any]) -> str:
     def shown(sentence: str) -> str:
         return sentence or "(empty)"
 
     lines = ["From the prior", *(f"  {shown(sentence)}" for sentence in found["prior"])]
     if "reconstructions" in found:
-        lines += ["", "Reconstructions: a sentence, and what its posterior mean decodes to"]
-        for original, made in found["reconstructions"]:
-            lines += [f"  {original}", f"  → {shown(made)}"]
+        lines += ["", "Reconstructions: a sentence, and the sentence decoded from its posterior mean"]
+        for original, decoded in found["reconstructions"]:
+            lines += [f"  {original}", f"  → {shown(decoded)}"]
     if "interpolation" in found:
         first, last = found["between"]
         lines += ["", "Interpolation", f"  ({first})", *(f"  {shown(s)}" for s in found["interpolation"])]
@@ -271,7 +286,7 @@ def _sentences(found: dict[str, Any]) -> str:
 
 
 def _read_config(path: str) -> RunConfig:
-    """A config as `recipe` prints it, or the config.json of a run folder."""
+    """Read a config as printed by `recipe`, or the config.json of a run folder."""
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
         values = json.loads(text)
@@ -280,15 +295,17 @@ def _read_config(path: str) -> RunConfig:
             f"{path}: {error.strerror}; make one with `python -m lvae_core recipe lstm-vae > {path}`"
         ) from None
     except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
+        raise InputError(
+            f"{path}: not JSON ({error}); make a config with `python -m lvae_core recipe`"
+        ) from None
     if isinstance(values, dict) and set(values) == {"fingerprint", "config", "sha256"}:
         values = values["config"]
     if not isinstance(values, dict):
-        raise InputError(f"{path}: must hold one JSON object of config fields")
+        raise InputError(f"{path}: must contain one JSON object of config fields")
     return from_dict(values)
 
 
-def _folder(url: str, patience: float = 0.0) -> RunFolder:
+def _run_folder(url: str, patience: float = 0.0) -> RunFolder:
     if not url.strip():
         raise InputError("an empty path: give the run folder")
     parent, _, name = url.rstrip("/").rpartition("/")
@@ -298,8 +315,8 @@ def _folder(url: str, patience: float = 0.0) -> RunFolder:
     return Study(parent or ("/" if url.startswith("/") else "."), patience=patience).run(name)
 
 
-def _stop_once() -> list[int]:
-    """A list that fills on the first Ctrl-C or SIGTERM; the next one ends the process at once."""
+def _stop_requests() -> list[int]:
+    """Handle Ctrl-C and SIGTERM: the first one fills the returned list, the next ends the process."""
     received: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -312,7 +329,7 @@ def _stop_once() -> list[int]:
 
 
 class _Display:
-    """Progress on standard error: one line that is rewritten on a terminal, else a line an epoch."""
+    """Progress on standard error: on a terminal one line that is rewritten, else one line per epoch."""
 
     def __init__(self) -> None:
         self.live = sys.stderr.isatty()
@@ -341,7 +358,7 @@ class _Display:
 
 
 def _eta(seconds: float, first: float, now: float) -> str:
-    """The time that the rest of a phase takes at the speed so far; empty before there is a speed."""
+    """Format the remaining time of a phase at its speed so far; empty before the speed is known."""
     if now <= first:
         return ""
     left = round(seconds * (1 - now) / (now - first))

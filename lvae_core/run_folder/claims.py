@@ -1,13 +1,14 @@
-"""Who is at work on a run: one process at a time, whatever dies and however many launches there are.
+"""A lease on a run folder: at most one process trains a run, even after crashes and with several launches.
 
-A claim is a file ``claim-<n>.json`` in the run folder; the highest n counts. It comes about by an exclusive
-create, so of many who try one gets it, and its holder writes it anew with a higher ``beat`` every few
-seconds. To take over from a holder that is gone is to create ``claim-<n+1>.json``, which again only one can
-do; should the former holder live after all, it sees the higher claim before it writes and lets go.
+A claim is a file ``claim-<n>.json`` in the run folder; the highest n is in force. The file is created
+exclusively, so only one of several competing processes gets it. Its holder rewrites it with a higher
+``beat`` every few seconds. To take over from a holder that has ended, a process creates
+``claim-<n+1>.json``, which again only one can do. If the former holder is alive after all, it finds the
+higher claim before its next write and stops.
 
-No two clocks are compared. A holder is gone where its process is seen to be (on the same machine), where it
-belongs to the same launch (which knows what it has lost), or where the beat has stood still for
-:data:`STALE_SECONDS` of the observer's own time.
+No two clocks are compared. A claim may be taken over if its process is seen to have ended (on the same
+machine), if it belongs to the same launch (which knows what it has lost), or if its beat has not changed
+for :data:`STALE_SECONDS` on the observer's own clock.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _FILE = re.compile(r"claim-([1-9][0-9]*)\.json")
 
 
 class HeldError(Exception):
-    """Somebody else is at work on the run; the message says who."""
+    """Another process holds the claim on the run; the message names it."""
 
     def __init__(self, folder: RunFolder, state: ClaimState) -> None:
         super().__init__(f"{folder}: under way in {state.holder or 'an unknown process'}")
@@ -44,29 +45,29 @@ class HeldError(Exception):
 
 
 class ClaimLostError(Exception):
-    """Somebody else has taken the run over, thinking this process gone; nothing more may be written."""
+    """Another process has taken over the run, so this process must not write to it any more."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that works on runs. Another start of the same program is another holder."""
+    """A process that trains runs. A restart of the same program is another holder."""
 
     launch: str
-    """Of the sweep it belongs to; its attempts at one run follow each other."""
+    """Identifier of its sweep. A sweep makes its attempts at a run one after the other."""
     host: str
     machine: str
-    """A boot of a machine and a space of process numbers on it."""
+    """Identifier of one boot of a machine and of one PID namespace on it."""
     pid: int
     started: str
-    """When the process began, as its machine counts; tells it from a later one of the same number."""
+    """Start time of the process in ticks of its machine; a later process with the same PID has another."""
 
     @staticmethod
     def current(launch: str) -> Holder:
-        """The process that calls."""
+        """Describe the calling process."""
         return Holder(launch, platform.node(), _machine(), os.getpid(), _started(os.getpid()))
 
     def is_gone(self) -> bool:
-        """Whether it can be seen from here to have ended."""
+        """Whether this machine can see that the process has ended."""
         return bool(self.machine) and self.machine == _machine() and _started(self.pid) != self.started
 
     def __str__(self) -> str:
@@ -75,21 +76,21 @@ class Holder:
 
 @dataclass(frozen=True)
 class ClaimState:
-    """A claim as it was seen: the same twice, some time apart, is a heart that does not beat."""
+    """A claim as read at one moment. Two equal states some time apart mean that it is not renewed."""
 
     number: int
     beat: int
     holder: Holder | None
-    """None where the file is damaged."""
+    """None if the file is damaged."""
 
 
-def look(folder: RunFolder) -> ClaimState | None:
-    """The claim that counts, or None."""
+def read_claim(folder: RunFolder) -> ClaimState | None:
+    """Read the claim that is in force; None if there is none."""
     while numbers := _numbers(folder):
         try:
             values = folder.read_json(_file(max(numbers)))
             if values is None:
-                continue  # released between the two looks
+                continue  # released since the files were listed
             beat = values.pop("beat")
             return ClaimState(max(numbers), beat, Holder(**values))
         except (DamagedError, KeyError, TypeError):
@@ -98,24 +99,26 @@ def look(folder: RunFolder) -> ClaimState | None:
 
 
 class Claim:
-    """A run that this process alone works on, until :meth:`release` or the end of the ``with`` block."""
+    """The exclusive right to train a run, until :meth:`release` or the end of the ``with`` block."""
 
     def __init__(self, folder: RunFolder, number: int, holder: Holder) -> None:
         self._folder, self._number, self._holder, self._beat = folder, number, holder, 0
-        self._over = threading.Event()
-        self._heart = threading.Thread(target=self._live, daemon=True, name=f"claim on {folder.name}")
+        self._released = threading.Event()
+        self._heartbeat = threading.Thread(
+            target=self._keep_renewing, daemon=True, name=f"claim on {folder.name}"
+        )
         _held.add(self._key)
-        self._heart.start()
+        self._heartbeat.start()
 
     def check(self) -> None:
-        """Raise :class:`ClaimLostError` if somebody has taken over."""
+        """Raise :class:`ClaimLostError` if another process has taken over."""
         if max(_numbers(self._folder), default=0) > self._number:
             raise ClaimLostError(f"{self._folder}: taken over by another process")
 
     def release(self) -> None:
-        """Let others have the run. Where the store is out of reach, they will find out by themselves."""
-        self._over.set()
-        self._heart.join()
+        """Give up the claim. If the store cannot be reached, others take over once the claim is stale."""
+        self._released.set()
+        self._heartbeat.join()
         _held.discard(self._key)
         with contextlib.suppress(OSError):
             for number in sorted(_numbers(self._folder)):
@@ -135,16 +138,16 @@ class Claim:
     def _key(self) -> tuple[str, int]:
         return str(self._folder), self._number
 
-    def _live(self) -> None:
-        while not self._over.wait(HEARTBEAT_SECONDS):
+    def _keep_renewing(self) -> None:
+        while not self._released.wait(HEARTBEAT_SECONDS):
             self._beat += 1
             try:
-                self.check_and_beat()
-            except OSError as error:  # a beat that is missed is no worse than a late one
+                self.check_and_renew()
+            except OSError as error:  # one missed beat does no harm: the next one may succeed
                 _log.info("%s: the claim could not be renewed (%s)", self._folder, error)
 
-    def check_and_beat(self) -> None:
-        """Write the claim anew, unless somebody has taken over."""
+    def check_and_renew(self) -> None:
+        """Rewrite the claim with its current beat, unless another process has taken over."""
         with contextlib.suppress(ClaimLostError):
             self.check()
             self._folder.write_json(_file(self._number), _content(self._holder, self._beat))
@@ -163,7 +166,7 @@ def acquire(folder: RunFolder, launch: str, *, gone: ClaimState | None = None) -
     """
     holder = Holder.current(launch)
     while True:
-        seen = look(folder)
+        seen = read_claim(folder)
         if seen is not None and seen != gone and not _may_take_over(folder, seen, holder):
             raise HeldError(folder, seen)
         number = 1 if seen is None else seen.number + 1
@@ -176,10 +179,10 @@ def acquire(folder: RunFolder, launch: str, *, gone: ClaimState | None = None) -
 def acquire_patiently(
     folder: RunFolder, launch: str, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
 ) -> Claim:
-    """Like :func:`acquire`, but watch another's claim until it is seen to beat or to stand still.
+    """Claim a run as :func:`acquire` does; if it is held, wait until the claim is renewed or stale.
 
     Raises:
-        HeldError: it beats.
+        HeldError: another process holds the claim and has renewed it.
     """
     gone: ClaimState | None = None
     while True:
@@ -188,20 +191,20 @@ def acquire_patiently(
         except HeldError as error:
             if gone is not None and error.state != gone:
                 raise
-            say(f"{error}; waiting {STALE_SECONDS:g} s for a sign of life")
+            say(f"{error}; waiting {STALE_SECONDS:g} s to see whether it is alive")
             gone = error.state
             sleep(STALE_SECONDS)
 
 
-class Pulse:
-    """Tells from repeated looks which claims stand still."""
+class StaleClaims:
+    """Find out by repeated observation which claims are stale."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._first: dict[str, tuple[ClaimState, float]] = {}
 
     def is_stale(self, run: str, state: ClaimState) -> bool:
-        """Whether the claim on ``run`` has been the same for STALE_SECONDS, or its process has ended."""
+        """Whether the claim on ``run`` has not changed for STALE_SECONDS, or its process has ended."""
         if state.holder is not None and state.holder.is_gone():
             return True
         before = self._first.get(run)
@@ -212,12 +215,12 @@ class Pulse:
 
 
 def is_claim(file: str) -> bool:
-    """Whether a file of a run folder is a claim."""
+    """Whether a file name in a run folder is that of a claim."""
     return _FILE.fullmatch(file) is not None
 
 
 _held: set[tuple[str, int]] = set()
-"""Claims of this process that are in force: one that is not was copied or left behind."""
+"""Claims that this process holds. A claim in its name that is not here was copied or left behind."""
 
 
 def _may_take_over(folder: RunFolder, seen: ClaimState, holder: Holder) -> bool:
@@ -242,9 +245,9 @@ def _content(holder: Holder, beat: int) -> dict[str, Any]:
 
 
 def _machine() -> str:
-    """Empty where the system does not tell: nobody can then be seen to be gone."""
+    """Identifier of this boot and PID namespace; if empty, no holder can be seen to have ended."""
     try:
-        # Containers on one kernel have process numbers of their own.
+        # Containers on one kernel have separate PID namespaces.
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
@@ -252,11 +255,11 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """The start of a process in clock ticks since the boot; empty where there is no such process."""
+    """Start time of a process in clock ticks since boot; empty if there is no such process."""
     try:
-        # The second field is the program's name, in parentheses and with whatever in it.
+        # The second field is the program's name in parentheses, which may contain any character.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
-    # A zombie has ended: nobody has asked for its exit status yet, that is all.
+    # A zombie has ended; only its exit status has not been read yet.
     return "" if fields[0] in "ZX" else fields[19]

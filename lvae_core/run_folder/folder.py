@@ -1,25 +1,29 @@
-"""The run folder: the only truth between training, sweeping and analysis.
+"""The run folder: all that training, sweeps and analysis share about a run.
 
     <study>/<dataset>__<system>__<setting>__L<n>__seed<k>__<fingerprint[:8]>/
-        config.json       fingerprint, complete config     provenance.json   who made it, where, from what
-        metrics.jsonl     one line an epoch                checkpoint.pt     the latest whole training state
-        result.json       final estimates; written last    failure.json      why the last attempt failed
-        checkpoint.previous.pt   the one before it         claim-<n>.json    who is at work on it, if any
+        config.json             fingerprint and complete config
+        provenance.json         commit, versions and host of each attempt
+        metrics.jsonl           one line per epoch
+        checkpoint.pt           the latest complete training state
+        checkpoint.previous.pt  the checkpoint before it
+        claim-<n>.json          the process that trains the run, if any
+        failure.json            why the last attempt failed
+        result.json             final estimates; written last
 
-Every file carries its own digest (see lvae_core/run_folder/digests.py). One that is damaged is never used
-and never deleted: it becomes ``<file>.damaged-<k>``; what a process left half-written becomes
+Every file carries its own digest (see lvae_core/run_folder/digests.py). A damaged file is never used and
+never deleted but renamed to ``<file>.damaged-<k>``. A half-written file of a killed process is renamed to
 ``<file>.partial-<k>``.
 
-``result.json`` is one object of these fields; one that makes no sense for a system is absent:
+``result.json`` is one object with these fields; a field that does not apply to a system is absent:
 
     fingerprint        64 hex digits over config, data and numerics version
     config             every field of lvae_core.config.RunConfig
     data_sha256        content hash of the three splits
-    metrics_sha256     of the bytes of metrics.jsonl
-    estimates          name -> {"value": v, "stderr": s}; no stderr where nothing was sampled; ESTIMATES
+    metrics_sha256     SHA-256 of the bytes of metrics.jsonl
+    estimates          name -> {"value": v, "stderr": s}, see ESTIMATES; no stderr if nothing was sampled
     tokens, sentences  predicted tokens (with </s>) and sentences of the test split
     parameters         number of trained parameters
-    best_epoch         epoch whose parameters were evaluated: the lowest validation perplexity
+    best_epoch         epoch whose parameters were evaluated: that of the lowest validation perplexity
     epochs, steps      epochs and gradient steps trained
     train_seconds, evaluate_seconds   time on the device over all attempts: the only fields that are
                        not reproducible to the last bit
@@ -53,7 +57,7 @@ _CHECKPOINT_MAGIC = b"lvae checkpoint 1 sha256 "
 
 
 class DamagedError(Exception):
-    """A file of a run folder cannot be what was written. The message names it, in one line."""
+    """A file of a run folder is not what was written. The message names it, in one line."""
 
 
 class RunFolder:
@@ -71,7 +75,7 @@ class RunFolder:
         return self.store.exists(f"{self.name}/{file}")
 
     def read_json(self, file: str) -> dict[str, Any] | None:
-        """The object in ``file``, or None where there is no such file.
+        """Read the object in ``file``; None if there is no such file.
 
         Raises:
             DamagedError: the file is not what was written.
@@ -88,11 +92,11 @@ class RunFolder:
         self.store.write(f"{self.name}/{file}", seal(value))
 
     def create_json(self, file: str, value: Mapping[str, Any]) -> bool:
-        """Write an object where there is no such file; whether it was this call that wrote it."""
+        """Write an object if ``file`` does not exist; return whether this call wrote it."""
         return self.store.create(f"{self.name}/{file}", seal(value))
 
     def read_config(self) -> tuple[RunConfig, str] | None:
-        """The run's config and fingerprint; None where there is none yet.
+        """Read the run's config and fingerprint; None if config.json does not exist yet.
 
         Raises:
             DamagedError: config.json is not what :meth:`write_config` wrote.
@@ -120,21 +124,21 @@ class RunFolder:
             return None
         config, fingerprint = values.get("config"), values.get("fingerprint")
         if not isinstance(config, dict) or not isinstance(fingerprint, str):
-            raise DamagedError(f"{self}/{file}: damaged, it holds no config and fingerprint")
+            raise DamagedError(f"{self}/{file}: damaged, config or fingerprint is missing")
         try:
             return from_dict(config), fingerprint
         except InputError as error:
             raise DamagedError(f"{self}/{file}: damaged or foreign ({error})") from None
 
     def write_config(self, config: RunConfig, fingerprint: str) -> None:
-        """Say which run the folder belongs to: what data it trains on is in the fingerprint alone."""
+        """Record which run the folder belongs to. Only the fingerprint identifies the training data."""
         self.write_json("config.json", {"fingerprint": fingerprint, "config": config.to_dict()})
 
     def read_metrics(self, sha256: str | None = None) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl, one an epoch; [] where there is none yet.
+        """Read the rows of metrics.jsonl, one per epoch; [] if there is no such file yet.
 
         Args:
-            sha256: what result.json says of the file, which then must be there with just that content.
+            sha256: SHA-256 of the file, from result.json; if given, the file must exist and match.
 
         Raises:
             DamagedError: the file is not what was written.
@@ -149,11 +153,11 @@ class RunFolder:
             raise DamagedError(f"{self}/metrics.jsonl: damaged, {error}") from None
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write all rows anew, so that a run that goes on from a checkpoint takes back later ones."""
+        """Rewrite all rows: a run that resumes from a checkpoint drops the rows after it."""
         self.store.write(f"{self.name}/metrics.jsonl", seal_rows(rows))
 
     def check_metrics(self, sha256: str) -> bytes:
-        """The bytes of metrics.jsonl; raises :class:`DamagedError` unless it has just that content."""
+        """Read metrics.jsonl; raise :class:`DamagedError` unless its SHA-256 is ``sha256``."""
         try:
             data = self._read("metrics.jsonl")
         except FileNotFoundError:
@@ -163,7 +167,7 @@ class RunFolder:
         return data
 
     def read_checkpoint(self, file: str = CHECKPOINT) -> bytes | None:
-        """The serialised training state, its digest verified; None where there is none.
+        """Read the serialised training state and verify its digest; None if there is no such file.
 
         Raises:
             DamagedError: the file is not what was written.
@@ -179,17 +183,17 @@ class RunFolder:
         return payload
 
     def write_checkpoint(self, payload: bytes) -> None:
-        """Write a complete checkpoint that carries its own digest; the one so far is kept beside it."""
+        """Write a complete checkpoint with its digest, and keep the previous one beside it."""
         digest = hashlib.sha256(payload).hexdigest().encode()
         with contextlib.suppress(FileNotFoundError):
             self.store.rename(f"{self.name}/{CHECKPOINT}", f"{self.name}/{PREVIOUS_CHECKPOINT}")
         self.store.write(f"{self.name}/{CHECKPOINT}", b"".join([_CHECKPOINT_MAGIC, digest, b"\n", payload]))
 
     def set_aside(self, file: str, word: Literal["damaged", "partial"] = "damaged") -> str:
-        """Rename a file so that nothing reads it again; returns its new name.
+        """Rename a file so that nothing reads it again, and return its new name.
 
-        A half-written one (``.<file>.<random>``, see :meth:`Store.leftovers`) is named after what it was
-        to become.
+        A half-written file (``.<file>.<random>``, see :meth:`Store.leftovers`) gets a name that starts with
+        ``<file>``.
         """
         taken = self.store.names(self.name)
         base = file[1:].rpartition(".")[0] if word == "partial" else file
@@ -201,7 +205,7 @@ class RunFolder:
         return aside
 
     def write_failure(self, kind: FailureClass, message: str, traceback_tail: str) -> None:
-        """Record a failed attempt; attempts are counted over all launches."""
+        """Record a failed attempt. Attempts are counted over all launches."""
         try:
             earlier = (self.read_json("failure.json") or {}).get("attempt")
         except DamagedError:
@@ -218,7 +222,7 @@ class RunFolder:
         )
 
     def clear_failure(self) -> None:
-        """A run that is done has not failed, whatever happened on the way."""
+        """Delete failure.json: a finished run does not count as failed, even if earlier attempts failed."""
         self.store.delete(f"{self.name}/failure.json")
 
     def _read(self, file: str) -> bytes:
@@ -235,26 +239,26 @@ class Study:
 
         Args:
             url: a path, or an address such as ``s3://bucket/prefix``.
-            create: whether its folder may be made; if not, one that is missing is an OSError.
-            patience: seconds for which a store that fails is tried again.
+            create: whether its folder may be made; if not, a missing folder is an OSError.
+            patience: seconds for which operations on the store are retried.
         """
         store = open_store(url, create=create)
         self.store = RetryingStore(store, patience) if patience else store
         self.url = self.store.url
 
     def run_names(self) -> list[str]:
-        """Names of the run folders, sorted; anything else in the study's folder is passed over."""
+        """Sorted names of the run folders; other files and folders of the study are ignored."""
         return [name for name in self.store.names() if RunName.parse(name)]
 
     def run(self, name: str) -> RunFolder:
-        """The run folder of that name, which need not exist yet."""
+        """The run folder with this name, which need not exist yet."""
         return RunFolder(self.store, name)
 
     def check_writable(self) -> None:
         """Write a probe, read it back and remove it.
 
         Raises:
-            InputError: the place cannot be written or does not give back what was written.
+            InputError: the storage cannot be written, or returns other content than was written.
         """
         probe = f".probe-{uuid.uuid4().hex}"  # several launches may probe at the same time
         try:
@@ -271,10 +275,10 @@ class Study:
 
 
 def metrics_sha256(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What ``result.json`` says of the metrics.jsonl that holds ``rows``."""
+    """The SHA-256 of the metrics.jsonl that contains ``rows``, as recorded in ``result.json``."""
     return hashlib.sha256(seal_rows(rows)).hexdigest()
 
 
 def reproducible(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A result without the fields that tell time: what is promised to be the same to the last bit."""
+    """The part of a result that is reproducible to the last bit: all fields except the timing fields."""
     return {key: value for key, value in result.items() if key not in TIMING_FIELDS}

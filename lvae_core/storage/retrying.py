@@ -1,4 +1,4 @@
-"""A store that outlasts a short outage: it tries again what fails in a way that may pass."""
+"""A store that survives a short outage: it retries operations after transient errors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 _log = logging.getLogger("lvae.storage")
 
 RETRY_SECONDS = 60.0
-"""Seconds for which a store that fails is tried again, by commands and by runs."""
+"""Seconds for which commands and runs retry an operation on a store."""
 
-# What waiting does not mend: an answer about what is stored, or a request that can never be met. All else
-# may pass: a full disk, a device's error, a server that is away, a folder that is not mounted.
+# Errors that a retry cannot resolve: an answer about the stored files, or a request that can never succeed.
+# All others may be transient: a full disk, a device error, a server that is down, an unmounted folder.
 _FINAL_CLASSES = (
     FileNotFoundError,
     FileExistsError,
@@ -43,21 +43,22 @@ _FINAL_CODES = {
 
 
 class RetryingStore:
-    """Any :class:`Store`, asked again with growing pauses while it fails in a way that may pass.
+    """A wrapper of any :class:`Store` that retries operations after transient errors, with growing pauses.
 
-    An outage is one warning to the logger ``lvae.storage``, from one of the threads that meet it.
-    A store that was waited for in vain is not waited for again until it has given an answer.
+    Of all threads that meet an outage, one logs one warning to ``lvae.storage``. After one time-out, later
+    calls fail at once until the store answers again.
 
     Args:
-        store: what does the work.
-        seconds: how long an operation is tried again, from its first failure; 0 for not at all.
-        pause: seconds before it is tried for the second time; each pause is twice the one before.
-        longest_pause: seconds that no pause exceeds.
-        clock, sleep: what tells and passes the time, in seconds.
+        store: the wrapped store.
+        seconds: how long an operation is retried after its first failure; 0: no retries.
+        pause: seconds before the first retry; each later pause is twice the one before.
+        longest_pause: upper limit of a pause, in seconds.
+        clock: returns the time in seconds.
+        sleep: waits for a number of seconds.
 
     Raises (every method):
-        OSError: the last error, after ``seconds``, its message telling how long was tried; at once where
-            waiting does not mend it.
+        OSError: a permanent error, at once; or the last transient one after ``seconds``, with the time
+            spent on retries in its message.
     """
 
     def __init__(
@@ -79,85 +80,86 @@ class RetryingStore:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._failing = 0
-        """Operations that are being tried again."""
-        self._in_vain = False
+        """Number of operations that are being retried now."""
+        self._timed_out = False
 
     def read(self, path: str) -> bytes:
-        return self._try(path, lambda: self.store.read(path))
+        return self._with_retries(path, lambda: self.store.read(path))
 
     def write(self, path: str, data: bytes) -> None:
-        self._try(path, lambda: self.store.write(path, data))
+        self._with_retries(path, lambda: self.store.write(path, data))
 
     def create(self, path: str, data: bytes) -> bool:
-        """As :meth:`Store.create`; what several may create must differ, as by a name that each puts in.
+        """Create a file as :meth:`Store.create` does.
 
-        An attempt that failed may have written all the same, its answer lost. So where a later attempt
-        finds the very same content, that counts as written by this call.
+        A failed attempt may have written the file even though its response was lost. So if a retry finds
+        exactly the same content, the file counts as created by this call. Callers that compete for a path
+        must therefore write different content, for example their own name.
         """
-        unsure = False
+        may_be_done = False
 
         def attempt() -> bool:
-            nonlocal unsure
+            nonlocal may_be_done
             try:
-                return self.store.create(path, data) or (unsure and self._holds(path, data))
+                return self.store.create(path, data) or (may_be_done and self._has_content(path, data))
             except OSError:
-                unsure = True
+                may_be_done = True
                 raise
 
-        return self._try(path, attempt)
+        return self._with_retries(path, attempt)
 
     def exists(self, path: str) -> bool:
-        return self._try(path, lambda: self.store.exists(path))
+        return self._with_retries(path, lambda: self.store.exists(path))
 
     def names(self, path: str = "") -> list[str]:
-        return self._try(path, lambda: self.store.names(path))
+        return self._with_retries(path, lambda: self.store.names(path))
 
     def leftovers(self, folder: str) -> list[str]:
-        return self._try(folder, lambda: self.store.leftovers(folder))
+        return self._with_retries(folder, lambda: self.store.leftovers(folder))
 
     def rename(self, source: str, target: str) -> None:
-        """As :meth:`Store.rename`; what a failed attempt has done already counts as done."""
-        unsure = False
+        """Rename as :meth:`Store.rename` does; a rename whose response was lost counts as done."""
+        may_be_done = False
 
         def attempt() -> None:
-            nonlocal unsure
+            nonlocal may_be_done
             try:
                 self.store.rename(source, target)
             except FileNotFoundError:
-                if not (unsure and self.store.exists(target)):
+                if not (may_be_done and self.store.exists(target)):
                     raise
             except OSError:
-                unsure = True
+                may_be_done = True
                 raise
 
-        self._try(source, attempt)
+        self._with_retries(source, attempt)
 
     def delete(self, path: str) -> None:
-        self._try(path, lambda: self.store.delete(path))
+        self._with_retries(path, lambda: self.store.delete(path))
 
-    def _holds(self, path: str, data: bytes) -> bool:
+    def _has_content(self, path: str, data: bytes) -> bool:
         try:
             return self.store.read(path) == data
         except FileNotFoundError:
             return False
 
-    def _try(self, path: str, attempt: Callable[[], T]) -> T:
+    def _with_retries(self, path: str, attempt: Callable[[], T]) -> T:
         try:
             answer = attempt()
         except OSError as error:
             if not is_transient(error):
-                self._in_vain = False
+                self._timed_out = False
                 raise
-            if self._in_vain or self.seconds <= 0:
+            if self._timed_out or self.seconds <= 0:
                 raise
             failure = error
         else:
-            self._in_vain = False
+            self._timed_out = False
             return answer
-        with self._trouble(path, failure):
-            return self._try_again(attempt, failure)
+        with self._outage(path, failure):
+            return self._retry(attempt, failure)
 
-    def _try_again(self, attempt: Callable[[], T], failure: OSError) -> T:
+    def _retry(self, attempt: Callable[[], T], failure: OSError) -> T:
         began, pause, attempts = self._clock(), self._pause, 1
         while (left := began + self.seconds - self._clock()) > 0:
             self._sleep(min(pause, left))
@@ -172,33 +174,33 @@ class RetryingStore:
                 _log.debug("%s: attempt %d failed: %s", self.url, attempts, _reason(error))
             else:
                 seconds = self._clock() - began
-                _log.info("%s: answers again, at attempt %d after %.3g s", self.url, attempts, seconds)
+                _log.info("%s: answered again, at attempt %d after %.3g s", self.url, attempts, seconds)
                 return answer
-        self._in_vain = True
-        raise _tried(failure, self._clock() - began) from failure
+        self._timed_out = True
+        raise _timeout_error(failure, self._clock() - began) from failure
 
     @contextlib.contextmanager
-    def _trouble(self, path: str, failure: OSError) -> Iterator[None]:
+    def _outage(self, path: str, failure: OSError) -> Iterator[None]:
         with self._lock:
             self._failing += 1
             first = self._failing == 1
         if first:
-            self._tell(path, failure)
+            self._warn(path, failure)
         try:
             yield
         finally:
             with self._lock:
                 self._failing -= 1
 
-    def _tell(self, path: str, error: OSError) -> None:
+    def _warn(self, path: str, error: OSError) -> None:
         where = f"{self.url}/{path}" if path else self.url
-        # The record names the line that asked the store, six calls up.
+        # The record should name the line that called the store, six frames up.
         message = f"{where}: {_reason(error)}; trying again for up to {self.seconds:g} s"
         _log.warning(message, stacklevel=6)
 
 
 def is_transient(error: OSError) -> bool:
-    """Whether an operation that failed so may succeed later, all else being the same."""
+    """Whether an operation that failed with ``error`` may succeed if it is only repeated."""
     return not isinstance(error, _FINAL_CLASSES) and error.errno not in _FINAL_CODES
 
 
@@ -206,6 +208,6 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
-def _tried(error: OSError, seconds: float) -> OSError:
+def _timeout_error(error: OSError, seconds: float) -> OSError:
     message = f"{_reason(error)}; tried again for {seconds:.3g} s"
     return OSError(message) if error.errno is None else OSError(error.errno, message, error.filename)

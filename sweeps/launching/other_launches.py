@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lvae_core.errors import InputError
-from lvae_core.run_folder.claims import ClaimState, Pulse, look
+from lvae_core.run_folder.claims import ClaimState, StaleClaims, read_claim
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.storage.parallel import read_each
 from sweeps.launching.board import Board
@@ -20,7 +20,7 @@ LOOK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class _Seen:
-    """One look at a run: its claim, and where it has none its result or failure."""
+    """One read_claim at a run: its claim, and where it has none its result or failure."""
 
     claim: ClaimState | None
     result: Mapping[str, Any] | None = None
@@ -39,10 +39,10 @@ class OtherLaunches:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study, self._board, self._say, self._now = study, board, say, now
-        # While runs are under way nothing waits for a store that fails: the next look will tell.
+        # While runs are under way nothing waits for a store that fails: the next read_claim will tell.
         self._glance = Study(study.url, create=False)
         self._known = {run.name: run.failure for run in runs if run.begun}
-        self._pulse = Pulse(now)
+        self._stale_claims = StaleClaims(now)
         self._looked = -LOOK_SECONDS
         self.gone: dict[str, ClaimState] = {}
         """Run -> claim of a holder that is gone: what a run may be taken over from."""
@@ -95,7 +95,7 @@ class OtherLaunches:
                 self._board.free(name)
 
     def _is_gone(self, name: str, claim: ClaimState) -> bool:
-        if self._pulse.is_stale(name, claim):
+        if self._stale_claims.is_stale(name, claim):
             self.gone[name] = claim
             return True
         return False
@@ -106,7 +106,7 @@ class OtherLaunches:
 
 
 def _see(folder: RunFolder) -> _Seen:
-    claim = look(folder)
+    claim = read_claim(folder)
     if claim is not None:
         return _Seen(claim)
     try:

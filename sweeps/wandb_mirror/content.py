@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lvae_core.config import RunConfig
 from lvae_core.identity import canonical_json
-from lvae_core.run_folder.claims import look
+from lvae_core.run_folder.claims import read_claim
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from lvae_core.run_folder.names import CellName
 
@@ -102,7 +102,7 @@ def read_content(folder: RunFolder) -> Content | None:
 
 def is_under_way(folder: RunFolder) -> bool:
     """Whether a process works on the run, or may."""
-    claim = look(folder)
+    claim = read_claim(folder)
     return claim is not None and (claim.holder is None or not claim.holder.is_gone())
 
 

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, Pulse, acquire, look
+from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, StaleClaims, acquire, read_claim
 from lvae_core.run_folder.folder import Study
 from lvae_core.storage.parallel import read_each
 from lvae_core.storage.retrying import is_transient
@@ -51,7 +51,7 @@ class Follower:
             now: a clock.
         """
         self._study, self._mirror, self._now = study, mirror, now
-        self._pulse = Pulse(now)
+        self._stale_claims = StaleClaims(now)
         self._checked: dict[str, float] = {}
         place = hashlib.sha256(mirror.place.encode()).hexdigest()[:8]
         self._lease_folder = study.run(f".wandb-{place}")  # a name that no run has
@@ -83,11 +83,11 @@ class Follower:
                 return
             began = self._now()
             names = self._unfinished()
-            claims = read_each(self._study.url, lambda name: look(self._study.run(name)), names)
+            claims = read_each(self._study.url, lambda name: read_claim(self._study.run(name)), names)
             running = {
                 name
                 for name, claim in zip(names, claims, strict=True)
-                if claim is not None and not self._pulse.is_stale(name, claim)
+                if claim is not None and not self._stale_claims.is_stale(name, claim)
             }
             self._look_seconds = self._now() - began
         except OSError as error:
@@ -142,8 +142,8 @@ class Follower:
             if self._lease is not None:
                 self._lease.check()
                 return True
-            seen = look(self._lease_folder)
-            gone = seen if seen and self._pulse.is_stale(self._lease_folder.name, seen) else None
+            seen = read_claim(self._lease_folder)
+            gone = seen if seen and self._stale_claims.is_stale(self._lease_folder.name, seen) else None
             self._lease = acquire(self._lease_folder, uuid.uuid4().hex, gone=gone)
         except HeldError as error:
             self._trouble = f"{error.state.holder or 'another process'} is sending them"

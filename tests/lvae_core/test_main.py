@@ -1,4 +1,4 @@
-"""The command line of the core, as a user meets it: real processes, their output and exit status."""
+"""The command line of the core: output and exit status, mostly of real processes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def test_recipe_prints_a_complete_config(capsys: pytest.CaptureFixture[str]) -> 
     assert (config.setting, config.seed, config.hidden_size) == ("inputless", 3, 400)
 
 
-def test_run_then_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_can_be_repeated_and_then_generates_sentences(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = write_recipe(tmp_path / "run.json", capsys, "lstm-vae-avg", "--num-samples", "2")
     done = command("run", config, "--out", "my-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -82,7 +84,7 @@ def test_run_then_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "Interpolation" not in made.stdout
 
 
-def test_a_run_that_is_interrupted_goes_on_to_the_same_result(
+def test_an_interrupted_run_resumes_to_the_same_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_recipe(
@@ -97,7 +99,7 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_result(
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on from there" in errors
+    assert "run the same command again to resume it" in errors
     assert not (tmp_path / "a" / "result.json").exists()
 
     for out in ("a", "b"):
@@ -110,7 +112,7 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_result(
     assert len(attempts) == 2
 
 
-def test_a_run_that_diverges_says_so_and_leaves_a_record(
+def test_a_diverged_run_is_reported_and_recorded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_recipe(
@@ -125,7 +127,7 @@ def test_a_run_that_diverges_says_so_and_leaves_a_record(
     assert (failure["class"], failure["attempt"]) == ("diverged", 1)
 
 
-def test_describe_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_describe_prints_statistics_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["describe", "toy"]) == 0
     described = json.loads(capsys.readouterr().out)
     assert described["splits"]["test"]["sentences"] == 100
@@ -147,7 +149,7 @@ def test_describe_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["generate", "no-run"], "no run folder with a finished epoch"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(
+def test_bad_input_gives_one_line_and_status_2(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -180,7 +182,9 @@ def test_a_bad_config_file_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_folder_of_another_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_folder_of_another_run_is_refused_and_unchanged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = write_recipe(tmp_path / "run.json", capsys, "lstm-lm")
     assert command("run", config, "--out", tmp_path / "a").returncode == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
@@ -190,7 +194,7 @@ def test_the_folder_of_another_run_is_refused(tmp_path: Path, capsys: pytest.Cap
     assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
 
 
-def test_a_place_that_cannot_be_written_is_one_line(
+def test_the_error_for_an_unwritable_folder_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_recipe(tmp_path / "run.json", capsys, "lstm-lm")

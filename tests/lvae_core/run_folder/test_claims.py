@@ -1,4 +1,4 @@
-"""One process at a time on a run: real processes, real kills, and claims of machines that are not ours."""
+"""Claims: one process at a time trains a run, tested with real processes, kills and foreign claims."""
 
 import dataclasses
 import os
@@ -18,10 +18,10 @@ from lvae_core.run_folder.claims import (
     ClaimState,
     HeldError,
     Holder,
-    Pulse,
+    StaleClaims,
     acquire,
     acquire_patiently,
-    look,
+    read_claim,
 )
 from lvae_core.run_folder.digests import seal
 from lvae_core.run_folder.folder import RunFolder
@@ -61,7 +61,7 @@ def others(tmp_path) -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def start(place: Path, launch: str) -> subprocess.Popen[str]:
-    """A process that claims the run when it is sent a line, and holds it."""
+    """Start a process that claims the run when it receives a line, and keeps the claim."""
     command = [sys.executable, "-c", HOLD, str(place), "run", launch]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -83,45 +83,45 @@ def files(folder: RunFolder) -> list[str]:
     return folder.store.names(folder.name)
 
 
-def test_a_claim_says_who_holds_it_and_goes_with_its_release(folder):
+def test_a_claim_names_its_holder_and_is_deleted_on_release(folder):
     with acquire(folder, "mine") as claim:
         claim.check()
-        seen = look(folder)
+        seen = read_claim(folder)
         assert seen == ClaimState(1, 0, Holder.current("mine"))
         assert seen.holder.pid == os.getpid()
         assert not seen.holder.is_gone()
     assert files(folder) == []
-    assert look(folder) is None
+    assert read_claim(folder) is None
 
 
-def test_a_living_process_keeps_its_claim_and_a_killed_one_loses_it_at_once(folder, tmp_path, others):
+def test_the_claim_of_a_live_process_holds_and_of_a_killed_one_is_free_at_once(folder, tmp_path, others):
     others.append(other := start(tmp_path, "theirs"))
     assert claim_now(other) == "mine"
     with pytest.raises(HeldError, match=f"under way in process {other.pid} on ") as caught:
         acquire(folder, "mine")
-    assert not Pulse().is_stale("run", caught.value.state)
+    assert not StaleClaims().is_stale("run", caught.value.state)
     other.send_signal(signal.SIGKILL)
     other.wait()
-    assert Pulse().is_stale("run", caught.value.state)
+    assert StaleClaims().is_stale("run", caught.value.state)
     with acquire(folder, "mine"):
         assert files(folder) == ["claim-1.json", "claim-2.json"]
     assert files(folder) == []
 
 
-def test_a_killed_process_that_nobody_has_waited_for_is_gone_too(folder, tmp_path, others):
+def test_a_zombie_counts_as_ended(folder, tmp_path, others):
     others.append(other := start(tmp_path, "theirs"))
     assert claim_now(other) == "mine"
     os.kill(other.pid, signal.SIGKILL)
     until = time.monotonic() + 30
-    while not look(folder).holder.is_gone():  # a zombie: wait() has not been called
+    while not read_claim(folder).holder.is_gone():  # a zombie: wait() has not been called
         assert time.monotonic() < until
         time.sleep(0.01)
     acquire(folder, "mine").release()
 
 
-def test_of_many_that_claim_at_once_one_gets_it(folder, tmp_path, others):
+def test_only_one_of_several_concurrent_processes_gets_the_claim(folder, tmp_path, others):
     others += [start(tmp_path, f"launch-{n}") for n in range(6)]
-    for process in others:  # all are past their imports and wait for the word
+    for process in others:  # all have done their imports and wait for a line
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
@@ -129,7 +129,7 @@ def test_of_many_that_claim_at_once_one_gets_it(folder, tmp_path, others):
     assert sorted(answers) == ["held"] * 5 + ["mine"]
 
 
-def test_of_many_that_take_over_one_gets_it(folder, tmp_path, others):
+def test_only_one_of_several_processes_takes_over_a_claim(folder, tmp_path, others):
     write_claim(folder, 3, dataclasses.replace(Holder.current("old"), started="0"))
     others += [start(tmp_path, f"launch-{n}") for n in range(5)]
     for process in others:
@@ -141,18 +141,18 @@ def test_of_many_that_take_over_one_gets_it(folder, tmp_path, others):
     assert files(folder) == ["claim-3.json", "claim-4.json"]
 
 
-def test_a_process_number_that_has_been_given_again_is_not_the_holder(folder):
+def test_a_later_process_with_the_same_pid_is_not_the_holder(folder):
     write_claim(folder, 1, dataclasses.replace(Holder.current("old"), started="12345"))
     acquire(folder, "mine").release()
 
 
-def test_of_a_process_on_another_machine_nothing_is_known(folder):
+def test_the_claim_of_a_process_on_another_machine_holds(folder):
     write_claim(folder, 1, dataclasses.replace(FAR, pid=2**22 + 1))  # no such process here
     with pytest.raises(HeldError, match="process 4194305 on far"):
         acquire(folder, "mine")
 
 
-def test_a_claim_copied_with_its_folder_is_nobodys(folder, tmp_path):
+def test_a_claim_copied_with_its_folder_does_not_hold(folder, tmp_path):
     with acquire(folder, "mine"):
         copy = tiny.folder(tmp_path, "copy")
         copy.store.write("copy/claim-1.json", folder.store.read("run/claim-1.json"))
@@ -161,22 +161,22 @@ def test_a_claim_copied_with_its_folder_is_nobodys(folder, tmp_path):
             acquire(folder, "other")
 
 
-def test_an_attempt_of_the_same_launch_takes_over_and_the_former_one_lets_go(folder):
+def test_an_attempt_of_the_same_launch_takes_over_and_the_former_holder_stops_writing(folder):
     write_claim(folder, 1, dataclasses.replace(FAR, launch="mine"))
     with acquire(folder, "mine") as former:
         assert files(folder) == ["claim-1.json", "claim-2.json"]
-        write_claim(folder, 3, FAR)  # somebody thinks that we are dead
+        write_claim(folder, 3, FAR)  # another process believes that this one has ended
         with pytest.raises(ClaimLostError, match="taken over"):
             former.check()
         before = folder.store.read("run/claim-2.json")
-        former.check_and_beat()
+        former.check_and_renew()
         assert folder.store.read("run/claim-2.json") == before
-    assert files(folder) == ["claim-3.json"], "what another holds is not released"
+    assert files(folder) == ["claim-3.json"], "another holder's claim is not released"
 
 
-def test_what_is_known_to_be_gone_is_taken_over_unless_it_moves(folder):
+def test_a_claim_known_to_be_stale_is_taken_over_unless_it_was_renewed(folder):
     write_claim(folder, 1, beat=7)
-    gone = look(folder)
+    gone = read_claim(folder)
     assert gone is not None
     write_claim(folder, 1, beat=8)
     with pytest.raises(HeldError):
@@ -186,7 +186,7 @@ def test_what_is_known_to_be_gone_is_taken_over_unless_it_moves(folder):
 
 
 @pytest.mark.parametrize("beats", [True, False])
-def test_patience_is_a_look_some_time_later(folder, beats):
+def test_acquiring_patiently_waits_to_see_whether_the_claim_is_renewed(folder, beats):
     write_claim(folder, 1)
     said: list[str] = []
     slept: list[float] = []
@@ -204,11 +204,11 @@ def test_patience_is_a_look_some_time_later(folder, beats):
     assert slept == [STALE_SECONDS]
     assert len(said) == 1
     assert said[0].endswith(
-        f"under way in process 1 on far; waiting {STALE_SECONDS:g} s for a sign of life"
+        f"under way in process 1 on far; waiting {STALE_SECONDS:g} s to see whether it is alive"
     )
 
 
-def test_a_damaged_claim_is_somebodys_until_it_stands_still(folder):
+def test_a_damaged_claim_holds_until_it_is_stale(folder):
     write_claim(folder, 1)
     folder.store.write("run/claim-1.json", b"{")
     with pytest.raises(HeldError, match="an unknown process") as caught:
@@ -216,31 +216,31 @@ def test_a_damaged_claim_is_somebodys_until_it_stands_still(folder):
     acquire(folder, "mine", gone=caught.value.state).release()
 
 
-def test_a_claim_stands_still_when_the_same_is_seen_for_long():
-    time_is = [0.0]
-    pulse = Pulse(lambda: time_is[0])
+def test_a_claim_is_stale_after_it_has_not_changed_for_a_while():
+    now = [0.0]
+    stale_claims = StaleClaims(lambda: now[0])
     one, two = (ClaimState(1, beat, FAR) for beat in (1, 2))
-    assert not pulse.is_stale("a", one)
-    time_is[0] = STALE_SECONDS - 1
-    assert not pulse.is_stale("a", one)
-    assert not pulse.is_stale("a", two), "it beats"
-    time_is[0] = 2 * STALE_SECONDS - 2
-    assert not pulse.is_stale("a", two)
-    assert not pulse.is_stale("b", two), "another run was not looked at before"
-    time_is[0] += 1
-    assert pulse.is_stale("a", two)
+    assert not stale_claims.is_stale("a", one)
+    now[0] = STALE_SECONDS - 1
+    assert not stale_claims.is_stale("a", one)
+    assert not stale_claims.is_stale("a", two), "it was renewed"
+    now[0] = 2 * STALE_SECONDS - 2
+    assert not stale_claims.is_stale("a", two)
+    assert not stale_claims.is_stale("b", two), "another run was not observed before"
+    now[0] += 1
+    assert stale_claims.is_stale("a", two)
 
 
-def test_the_heart_beats(folder, monkeypatch):
+def test_a_held_claim_is_renewed_by_itself(folder, monkeypatch):
     monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.01)
     with acquire(folder, "mine"):
         until = time.monotonic() + 30
-        while look(folder).beat < 3:
+        while read_claim(folder).beat < 3:
             assert time.monotonic() < until
             time.sleep(0.01)
 
 
-def test_a_release_without_a_store_is_quiet(folder, monkeypatch):
+def test_releasing_a_claim_without_a_store_raises_nothing(folder, monkeypatch):
     claim = acquire(folder, "mine")
 
     def fail(*_):
@@ -249,4 +249,4 @@ def test_a_release_without_a_store_is_quiet(folder, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(folder.store, "names", fail)
         claim.release()
-    acquire(folder, "other").release()  # left behind by this very process
+    acquire(folder, "other").release()  # the claim file was left behind by this process

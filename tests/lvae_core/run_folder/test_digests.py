@@ -1,4 +1,4 @@
-"""Sealed text: whatever is flipped, cut or mixed up does not read, and nothing else is refused."""
+"""Sealed text: every flipped bit, truncation or reordering is detected, and valid text is accepted."""
 
 import contextlib
 import hashlib
@@ -19,7 +19,7 @@ scalars = (
 objects = st.dictionaries(st.text().filter(lambda k: k not in ("sha256", "digest")), scalars, max_size=5)
 
 
-def test_an_object_has_the_digest_that_anyone_can_compute():
+def test_the_digest_of_an_object_is_that_of_its_canonical_json():
     sealed = json.loads(seal(VALUE))
     digest = sealed.pop("sha256")
     assert sealed == VALUE
@@ -27,7 +27,7 @@ def test_an_object_has_the_digest_that_anyone_can_compute():
     assert digest == hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def test_rows_have_the_digests_that_anyone_can_compute():
+def test_the_digests_of_rows_chain_their_canonical_json():
     before = ""
     for line, row in zip(seal_rows(ROWS).decode().splitlines(), ROWS, strict=True):
         text = before + json.dumps(row, sort_keys=True, separators=(",", ":"))
@@ -36,18 +36,18 @@ def test_rows_have_the_digests_that_anyone_can_compute():
 
 
 @given(objects)
-def test_an_object_comes_back(value):
+def test_unsealing_returns_the_sealed_object(value):
     assert unseal(seal(value)) == value
 
 
 @given(st.lists(objects, max_size=4))
-def test_rows_come_back(rows):
+def test_unsealing_returns_the_sealed_rows(rows):
     assert unseal_rows(seal_rows(rows)) == rows
 
 
 @settings(max_examples=400)
 @given(st.data())
-def test_a_flipped_bit_is_noticed_or_changes_nothing(data):
+def test_a_flipped_bit_is_detected_or_changes_no_value(data):
     text, read, value = data.draw(
         st.sampled_from([(seal(VALUE), unseal, VALUE), (seal_rows(ROWS), unseal_rows, ROWS)])
     )
@@ -55,17 +55,17 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(data):
     flipped = bytearray(text)
     flipped[bit // 8] ^= 1 << bit % 8
     with contextlib.suppress(UnsealedError):
-        assert read(bytes(flipped)) == value  # the e of an exponent may become an E
+        assert read(bytes(flipped)) == value  # the e of an exponent may become E, which is the same value
 
 
-def test_an_object_cut_anywhere_is_noticed():
+def test_every_truncation_of_an_object_is_detected():
     text = seal(VALUE)
-    for length in range(len(text) - 1):  # without its last newline it is whole
+    for length in range(len(text) - 1):  # without its last newline it is still complete
         with pytest.raises(UnsealedError):
             unseal(text[:length])
 
 
-def test_rows_cut_within_a_line_are_noticed_and_between_lines_are_fewer_rows():
+def test_truncation_within_a_line_is_detected_and_between_lines_gives_fewer_rows():
     text = seal_rows(ROWS)
     ends = {0, *(i + 1 for i, byte in enumerate(text) if byte == ord("\n"))}
     for length in range(len(text)):
@@ -77,7 +77,7 @@ def test_rows_cut_within_a_line_are_noticed_and_between_lines_are_fewer_rows():
 
 
 @pytest.mark.parametrize("order", [(1, 2), (0, 2), (1, 0, 2), (0, 1, 1)])
-def test_rows_that_are_missing_or_mixed_up_are_noticed(order):
+def test_missing_and_reordered_rows_are_detected(order):
     lines = seal_rows(ROWS).splitlines(keepends=True)
     with pytest.raises(UnsealedError, match=r"line \d"):
         unseal_rows(b"".join(lines[i] for i in order))
@@ -95,18 +95,18 @@ def test_rows_that_are_missing_or_mixed_up_are_noticed(order):
         (b"\xff\x00", "not JSON"),
     ],
 )
-def test_what_was_never_sealed_is_told_in_a_line(data, reason):
+def test_the_error_for_unsealed_text_is_one_line(data, reason):
     with pytest.raises(UnsealedError, match=reason) as caught:
         unseal(data)
     assert "\n" not in str(caught.value)
 
 
-def test_what_json_does_not_know_is_not_written():
+def test_nan_and_infinity_are_refused():
     for value in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="Out of range"):
             seal({"a": value})
 
 
-def test_a_file_indented_anew_still_reads():
+def test_a_file_with_other_indentation_is_valid():
     again = json.dumps(json.loads(seal(VALUE)), indent=8).encode()
     assert unseal(again) == VALUE

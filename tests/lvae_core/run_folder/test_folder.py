@@ -1,4 +1,4 @@
-"""The run folder: names, bounds, damage told from absence, failures counted."""
+"""The run folder: names, bounds of estimates, absent and damaged files, failure counts."""
 
 import concurrent.futures
 import hashlib
@@ -37,7 +37,9 @@ prints = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 
 
 @given(labels, systems, settings, counts, seeds, prints)
-def test_run_name_and_its_parts_are_inverse(label, system, setting, samples, seed, print_):
+def test_parsing_a_run_name_returns_the_parts_it_was_made_from(
+    label, system, setting, samples, seed, print_
+):
     config = RunConfig(
         dataset=f"somewhere/{label}", system=system, setting=setting, num_samples=samples, seed=seed
     )
@@ -52,7 +54,7 @@ def test_run_name_and_its_parts_are_inverse(label, system, setting, samples, see
 @given(
     st.text(max_size=60) | st.from_regex(r".{0,9}__.{1,5}__standard__L\d{1,3}__seed\d{1,3}__[0-9a-f]{8}")
 )
-def test_what_parses_is_written_the_same(text):
+def test_a_parsed_name_is_written_as_it_was_read(text):
     parts = RunName.parse(text)
     assert parts is None or str(parts) == text
 
@@ -69,11 +71,11 @@ def test_what_parses_is_written_the_same(text):
         "ptb__lstm-vae__standard__L1__seed0__0123abcd\n",
     ],
 )  # fmt: skip
-def test_other_names_do_not_parse(name):
+def test_names_of_other_files_are_not_run_names(name):
     assert RunName.parse(name) is None
 
 
-def test_a_cell_leaves_out_the_seed_and_is_read_back():
+def test_the_name_of_a_cell_has_no_seed_and_can_be_parsed():
     cells = {CellName.of(RunConfig(dataset="x/ptb", seed=seed, num_samples=5)) for seed in range(3)}
     (cell,) = cells
     assert str(cell) == "ptb__lstm-vae__standard__L5"
@@ -83,7 +85,7 @@ def test_a_cell_leaves_out_the_seed_and_is_read_back():
         CellName.parse("ptb__lstm-vae__standard")
 
 
-def test_a_study_lists_its_runs_and_passes_over_the_rest(tmp_path):
+def test_a_study_lists_its_runs_and_ignores_other_files(tmp_path):
     study = Study(str(tmp_path / "study"))
     assert study.run_names() == []
     names = []
@@ -98,11 +100,11 @@ def test_a_study_lists_its_runs_and_passes_over_the_rest(tmp_path):
     assert study.run(names[0]).read_json("config.json") == {"seed": 10}
 
 
-# --- what the numbers are ---
+# --- estimates ---
 
 
-def test_bounds_are_those_of_the_design():
-    # Typed from the table of estimates, for L = 5.
+def test_estimates_are_bounds_as_their_definitions_say():
+    # Typed by hand from the definitions in estimates.py, for L = 5.
     single = {"nll_elbo": "upper bound", "nll_iw": "upper bound in expectation"}
     hidden = {
         "nll_elbo": "not a bound",
@@ -114,7 +116,7 @@ def test_bounds_are_those_of_the_design():
         for name, word in table.items():
             assert bound(name, averaging, 5) == word
             assert bound(name.replace("nll", "ppl"), averaging, 5) == word
-    # One sample averaged with itself is the ordinary model.
+    # With L = 1 averaging changes nothing, so the bounds are those of the ordinary model.
     for name, word in single.items():
         assert bound(name, "hidden", 1) == word
     assert {bound(name, "hidden", 5) for name in ("kl", "mi", "au")} == {None}
@@ -128,7 +130,7 @@ def test_every_estimate_has_a_unit_and_a_meaning():
     assert all(e.unit and e.meaning for e in ESTIMATES.values())
 
 
-def test_reproducible_leaves_out_time_and_nothing_else():
+def test_only_the_timing_fields_are_not_reproducible():
     result = {"estimates": {"nll": 1.0}, "train_seconds": 1.0, "evaluate_seconds": 2.0, "steps": 3}
     assert reproducible(result) == {"estimates": {"nll": 1.0}, "steps": 3}
     assert set(TIMING_FIELDS) == {"train_seconds", "evaluate_seconds"}
@@ -137,14 +139,14 @@ def test_reproducible_leaves_out_time_and_nothing_else():
 # --- files ---
 
 
-def test_absent_is_not_damaged(folder):
+def test_absent_files_are_not_damaged(folder):
     assert folder.read_json("result.json") is None
     assert folder.read_metrics() == []
     assert folder.read_checkpoint() is None
     assert not folder.has("result.json")
 
 
-def test_values_come_back_with_every_digit(folder):
+def test_values_are_read_back_with_every_digit(folder):
     value = {"a": 0.1 + 0.2, "b": 1e-300, "c": [1, None, True, "é\n"], "d": math.pi}
     folder.write_json("result.json", value)
     assert folder.read_json("result.json") == value
@@ -155,7 +157,7 @@ def test_values_come_back_with_every_digit(folder):
     assert folder.store.read("run/metrics.jsonl").count(b"\n") == 2
 
 
-def test_not_a_number_is_refused_and_nothing_written(folder):
+def test_nan_and_infinity_are_refused_and_nothing_is_written(folder):
     with pytest.raises(ValueError, match="not JSON compliant"):
         folder.write_json("result.json", {"a": math.inf})
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -167,7 +169,7 @@ def test_not_a_number_is_refused_and_nothing_written(folder):
     "data", [b"", b"{", b"[1]", b"3", b"null", b"\xff\xfe", b'{"a": 1}{', b"\x00" * 50]
 )
 @pytest.mark.parametrize("file", ["result.json", "config.json"])
-def test_a_damaged_object_names_its_file(folder, file, data):
+def test_the_error_for_a_damaged_object_names_its_file(folder, file, data):
     folder.store.write(f"run/{file}", data)
     with pytest.raises(DamagedError, match=f"run/{file}: damaged") as caught:
         folder.read_json(file)
@@ -175,18 +177,18 @@ def test_a_damaged_object_names_its_file(folder, file, data):
 
 
 @pytest.mark.parametrize("data", [b"{}\n{", b"{}\n3\n", b"\xff\n"])
-def test_damaged_metrics_name_their_file(folder, data):
+def test_the_error_for_damaged_metrics_names_their_file(folder, data):
     folder.store.write("run/metrics.jsonl", data)
     with pytest.raises(DamagedError, match=r"run/metrics.jsonl: damaged"):
         folder.read_metrics()
 
 
-def test_metrics_of_a_known_digest_are_those_and_no_others(folder):
+def test_metrics_must_match_the_digest_in_the_result(folder):
     rows = [{"epoch": epoch, "a": 0.1 * epoch, "b": "x\ny", "c": None} for epoch in range(3)]
     folder.write_metrics(rows)
     sha256 = hashlib.sha256(folder.store.read("run/metrics.jsonl")).hexdigest()
     assert folder.read_metrics(sha256) == folder.read_metrics() == rows
-    folder.write_metrics(rows[:2])  # whole by its own digests, but not the one that was meant
+    folder.write_metrics(rows[:2])  # valid by its own digests, but not the file named by the result
     with pytest.raises(DamagedError, match=r"run/metrics.jsonl: damaged, not those of result.json"):
         folder.read_metrics(sha256)
     folder.store.delete("run/metrics.jsonl")
@@ -199,7 +201,7 @@ def test_metrics_of_a_known_digest_are_those_and_no_others(folder):
         folder.read_metrics(hashlib.sha256(b"{}\n3\n").hexdigest())
 
 
-def test_checkpoint_carries_its_digest(folder):
+def test_a_checkpoint_is_read_back_as_written(folder):
     payload = os.urandom(1000) + b"\n" + os.urandom(1000)
     folder.write_checkpoint(payload)
     assert folder.read_checkpoint() == payload
@@ -207,7 +209,7 @@ def test_checkpoint_carries_its_digest(folder):
     assert folder.read_checkpoint() == b""
 
 
-def test_every_flipped_byte_and_every_truncation_is_noticed(folder):
+def test_every_flipped_byte_and_every_truncation_of_a_checkpoint_is_detected(folder):
     folder.write_checkpoint(b"some payload\nof two lines")
     whole = folder.store.read("run/checkpoint.pt")
     damaged = [whole[:n] for n in range(len(whole))]
@@ -219,7 +221,7 @@ def test_every_flipped_byte_and_every_truncation_is_noticed(folder):
             folder.read_checkpoint()
 
 
-def test_set_aside_never_overwrites_an_earlier_one(folder):
+def test_setting_aside_never_overwrites_an_earlier_file(folder):
     for expected in ("checkpoint.pt.damaged-1", "checkpoint.pt.damaged-2"):
         folder.store.write("run/checkpoint.pt", expected.encode())
         assert folder.set_aside("checkpoint.pt") == expected
@@ -244,7 +246,7 @@ def test_failures_are_counted_and_cleared(folder):
     assert not folder.has("failure.json")
 
 
-def test_run_folder_works_alike_on_an_object_store():
+def test_a_run_folder_works_the_same_on_an_object_store():
     folder = RunFolder(open_store("memory://test-record/study"), "run")
     folder.write_json("result.json", {"a": 1})
     folder.write_checkpoint(b"payload")
@@ -266,7 +268,7 @@ def probe(place: str) -> None:
         Study(place).check_writable()
 
 
-def test_many_processes_may_probe_one_place_at_once(tmp_path):
+def test_several_processes_may_probe_a_study_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(3, mp_context=context) as pool:
         for future in [pool.submit(probe, str(tmp_path / "study")) for _ in range(3)]:
@@ -274,7 +276,7 @@ def test_many_processes_may_probe_one_place_at_once(tmp_path):
     assert os.listdir(tmp_path / "study") == []
 
 
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+def test_the_error_for_unwritable_storage_is_one_line(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(InputError) as caught:
         Study(str(tmp_path / "file" / "study")).check_writable()
@@ -284,26 +286,26 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     assert "\n" not in message
 
 
-def test_metrics_are_one_canonical_object_a_line(folder):
+def test_metrics_are_one_canonical_object_per_line(folder):
     folder.write_metrics([{"b": 1, "a": 2.5}])
     digest = hashlib.sha256(b'{"a":2.5,"b":1}').hexdigest()[:16].encode()
     assert folder.store.read("run/metrics.jsonl") == b'{"a":2.5,"b":1,"digest":"%s"}\n' % digest
     assert folder.read_metrics() == [{"a": 2.5, "b": 1}]
 
 
-def test_an_attempt_that_is_no_number_starts_the_count_anew(folder):
+def test_an_invalid_attempt_number_restarts_the_count(folder):
     folder.write_json("failure.json", {"class": "code", "attempt": "x", "message": "m"})
     folder.write_failure("code", "again", "")
     assert folder.read_json("failure.json")["attempt"] == 1
 
 
-def test_json_nested_without_end_is_damage(folder):
+def test_endlessly_nested_json_counts_as_damaged(folder):
     folder.store.write(f"{folder.name}/result.json", b"[" * 200_000)
     with pytest.raises(DamagedError, match=r"result\.json: damaged"):
         folder.read_json("result.json")
 
 
-def test_a_home_of_nobody_is_refused():
+def test_an_unknown_user_and_an_empty_path_are_refused():
     with pytest.raises(InputError, match="no such user"):
         Study("~nosuchuser-at-all/x")
     with pytest.raises(InputError, match="empty path"):

@@ -1,4 +1,4 @@
-"""What is made of a library's errors, and of a file system that looks before it writes."""
+"""The fsspec store: translated library errors, and exclusive creation without atomic requests."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ OPERATIONS: list[Callable[[FsspecStore], object]] = [
 ]
 
 
-def test_in_memory_one_creates_though_the_library_looks_first(monkeypatch):
+def test_only_one_thread_creates_a_file_in_memory_although_the_library_checks_first(monkeypatch):
     store, exists = FsspecStore("memory://race/root"), MemoryFileSystem.exists
 
     def look_slowly(self: MemoryFileSystem, path: str, **options: object) -> bool:
@@ -37,7 +37,7 @@ def test_in_memory_one_creates_though_the_library_looks_first(monkeypatch):
 
 
 class HttpError(Exception):
-    """As gcsfs raises it, which is not installed here."""
+    """An error like that of gcsfs, which is not installed here."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"words of the server,\n{code}")
@@ -61,7 +61,7 @@ LIBRARY_ERRORS = [
 
 
 @pytest.mark.parametrize(("raised", "kind", "text"), LIBRARY_ERRORS, ids=lambda value: str(value)[:20])
-def test_errors_of_a_library_are_translated(monkeypatch, raised, kind, text):
+def test_library_errors_become_os_errors_of_one_line(monkeypatch, raised, kind, text):
     store = FsspecStore("memory://somewhere/root")
 
     def fail(*_: object, **__: object) -> None:
@@ -76,7 +76,7 @@ def test_errors_of_a_library_are_translated(monkeypatch, raised, kind, text):
         assert str(caught.value) == text
 
 
-def test_a_lack_of_memory_is_no_error_of_the_store(monkeypatch):
+def test_memory_errors_are_not_translated(monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 

@@ -1,4 +1,4 @@
-"""What only a local folder can be held to: whole files whoever dies, one creator whatever the system."""
+"""The local store: complete files after any kill, and exclusive creation on every file system."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ from lvae_core.storage.local import LocalStore
 def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path):
     store = LocalStore(tmp_path)
     store.write("a", b"old")
-    # The system refuses files of more than 1000 bytes, as a full disk would.
+    # The system refuses files of more than 1000 bytes, like a full disk.
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
@@ -29,7 +29,7 @@ def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_others_may_read_what_is_written(tmp_path):
+def test_written_files_have_the_permissions_of_the_umask(tmp_path):
     before = os.umask(0o022)
     try:
         LocalStore(tmp_path).write("a", b"1")
@@ -39,7 +39,7 @@ def test_others_may_read_what_is_written(tmp_path):
     assert os.umask(before) == before
 
 
-def test_a_file_where_a_folder_should_be_is_an_os_error(tmp_path):
+def test_a_file_in_place_of_a_folder_is_an_os_error(tmp_path):
     (tmp_path / "run").write_bytes(b"a file")
     with pytest.raises(OSError, match="run"):
         LocalStore(tmp_path).write("run/a", b"1")
@@ -57,7 +57,7 @@ while True:
 """
 
 
-def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
+def test_a_writer_killed_at_any_moment_leaves_a_complete_file(tmp_path):
     store = LocalStore(tmp_path)
     seen = set()
     for attempt in range(8):
@@ -68,7 +68,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
             try:
                 assert process.stdout is not None
                 assert process.stdout.readline() == "ready\n"
-                # Readers beside the writer never see half a file, either.
+                # Concurrent readers never see half a file, either.
                 k, end = 0, time.monotonic() + 20
                 while k < 2 + attempt and time.monotonic() < end:
                     if store.exists("file"):
@@ -77,25 +77,25 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
             finally:
                 process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
-        assert store.names() == ["file"], "what is half written is not listed"
+        assert store.names() == ["file"], "half-written files are not listed"
         seen.add(assert_whole(store.read("file")))
     assert len(seen) > 1, "the writer was killed at more than one point"
 
 
 def assert_whole(data: bytes) -> int:
-    """The number of a file that the writer wrote."""
+    """Return the number in a file of the writer, after checking that the file is complete."""
     k = data[0]
     assert data == bytes([k]) * (100_000 + 10_000 * k)
     return k
 
 
 @pytest.mark.parametrize("calls", ["write", "create"])
-def test_what_a_killed_writer_leaves_can_be_set_aside(tmp_path, calls):
+def test_leftovers_of_a_killed_writer_are_listed_renamed_and_deleted(tmp_path, calls):
     store = LocalStore(tmp_path)
     script = f"""
 import os, signal, sys
 from lvae_core.storage.local import LocalStore
-os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)  # half-way: written, not named yet
+os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)  # killed after the write, before the rename
 LocalStore(sys.argv[1]).{calls}("run/file.pt", b"half")
 """
     store.write("run/other", b"1")
@@ -114,7 +114,7 @@ LocalStore(sys.argv[1]).{calls}("run/file.pt", b"half")
     assert store.read("run/file.pt.partial-1") == b"half"
 
 
-def test_what_others_hide_is_not_left_over(tmp_path):
+def test_hidden_files_of_other_programs_are_not_leftovers(tmp_path):
     store = LocalStore(tmp_path)
     for name in (".probe-0123456789abcdef", ".nfs000000000123456700000001", ".a.b", ".DS_Store"):
         (tmp_path / name).write_bytes(b"")
@@ -122,8 +122,8 @@ def test_what_others_hide_is_not_left_over(tmp_path):
     assert store.names() == []
 
 
-def test_a_lost_answer_to_a_link_is_no_defeat(tmp_path, monkeypatch):
-    """What link(2) does over NFS: it is done, the answer is lost, the request repeated and refused."""
+def test_a_repeated_link_request_over_nfs_still_counts_as_created(tmp_path, monkeypatch):
+    """Over NFS, link(2) may succeed, lose its response, be repeated and then be refused."""
     store, link = LocalStore(tmp_path), os.link
 
     def twice(source: str, target: str) -> None:
@@ -134,13 +134,13 @@ def test_a_lost_answer_to_a_link_is_no_defeat(tmp_path, monkeypatch):
     assert store.create("a", b"mine") is True
     assert store.create("a", b"more") is False
     monkeypatch.setattr(os.path, "lexists", lambda _: False)
-    assert store.create("a", b"more") is False, "somebody else's"
+    assert store.create("a", b"more") is False, "another call created it"
     assert store.read("a") == b"mine"
     assert os.listdir(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_where_there_are_no_links_one_creates_all_the_same(tmp_path, monkeypatch, code):
+def test_creation_is_exclusive_on_file_systems_without_hard_links(tmp_path, monkeypatch, code):
     store = LocalStore(tmp_path)
 
     def refuse(source: str, target: str) -> None:
@@ -154,7 +154,7 @@ def test_where_there_are_no_links_one_creates_all_the_same(tmp_path, monkeypatch
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_any_other_refusal_of_a_link_is_an_error(tmp_path, monkeypatch):
+def test_any_other_error_of_a_link_is_raised(tmp_path, monkeypatch):
     store = LocalStore(tmp_path)
 
     def refuse(source: str, target: str) -> None:

@@ -1,4 +1,4 @@
-"""What is tried again, when, how often and with what words: on a clock that the test turns."""
+"""Retries of a store: which errors, when, how often and with which messages, on a simulated clock."""
 
 import contextlib
 import errno
@@ -20,7 +20,7 @@ from ...told import tells
 
 
 class Clock:
-    """Time that passes by sleeping alone."""
+    """A clock on which only sleeping passes time."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -35,7 +35,7 @@ class Clock:
 
 
 class Flaky:
-    """A store whose operations do ``before`` first and ``after`` last; either may raise."""
+    """A store whose operations call ``before`` first and ``after`` last; either may raise."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -109,7 +109,7 @@ ANSWERS = {"read": b"content", "create": True, "exists": True, "names": ["a"], "
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_fails_for_a_while_is_done_in_the_end(patient, flaky, clock, operation):
+def test_an_operation_succeeds_after_a_temporary_failure(patient, flaky, clock, operation):
     flaky.before = failing(os_error(errno.ENOSPC), 9)
     with tells("lvae.storage") as told:
         assert OPERATIONS[operation](patient) == ANSWERS.get(operation)
@@ -118,30 +118,30 @@ def test_what_fails_for_a_while_is_done_in_the_end(patient, flaky, clock, operat
     path = "run" if operation in ("names", "leftovers") else "run/b" if operation == "create" else "run/a"
     assert [record.getMessage() for record in told] == [
         f"{flaky.url}/{path}: No space left on device; trying again for up to 60 s"
-    ], "an outage is told once"
-    assert told[0].pathname == __file__, "the warning points to who asked"
+    ], "an outage is reported once"
+    assert told[0].pathname == __file__, "the warning points to the line that called the store"
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_never_ends_is_raised_after_a_minute(patient, flaky, clock, operation):
+def test_a_lasting_failure_is_raised_after_a_minute(patient, flaky, clock, operation):
     flaky.before = failing(os_error(errno.EIO), 1000)
     with tells("lvae.storage"):
         error = error_of(lambda: OPERATIONS[operation](patient))
     assert str(error) == "[Errno 5] Input/output error; tried again for 60 s: 'somewhere'"
     assert error.errno == errno.EIO
-    assert sum(clock.pauses) == pytest.approx(60.0), "to the end, and not beyond"
-    # 0.1 + 0.2 + ... + 3.2 = 6.3; then by fives up to 56.3; then the rest.
+    assert sum(clock.pauses) == pytest.approx(60.0), "the whole time is used and not exceeded"
+    # 0.1 + 0.2 + ... + 3.2 = 6.3; then ten pauses of 5 s up to 56.3; then the rest.
     assert clock.pauses[6:] == pytest.approx([5.0] * 10 + [3.7])
 
 
-def test_an_error_without_a_number_keeps_its_words(patient, flaky, clock):
+def test_an_error_without_an_errno_keeps_its_message(patient, flaky, clock):
     flaky.before = failing(OSError("storage folder x is gone"), 1000)
     with tells("lvae.storage", ": storage folder x is gone; trying again for up to 60 s$"):
         error = error_of(lambda: patient.read("run/a"))
     assert str(error) == "storage folder x is gone; tried again for 60 s"
 
 
-def test_the_root_is_told_by_its_address(patient, flaky):
+def test_a_warning_about_the_root_names_the_address_of_the_store(patient, flaky):
     flaky.before = failing(OSError("away"), 1)
     with tells("lvae.storage") as told:
         patient.names()
@@ -155,7 +155,7 @@ PASSING += ["ENXIO", "ETIMEDOUT", "ECONNRESET", "ECONNREFUSED", "ENOTCONN", "EHO
 
 
 @pytest.mark.parametrize("name", FINAL)
-def test_what_waiting_does_not_mend_is_raised_at_once(patient, flaky, clock, name):
+def test_permanent_errors_are_raised_at_once(patient, flaky, clock, name):
     error = os_error(getattr(errno, name))
     flaky.before = failing(error, 1)
     assert error_of(lambda: patient.read("run/a")) is error
@@ -163,7 +163,7 @@ def test_what_waiting_does_not_mend_is_raised_at_once(patient, flaky, clock, nam
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_what_may_pass_is_tried_again(patient, flaky, clock, name):
+def test_transient_errors_are_retried(patient, flaky, clock, name):
     code = getattr(errno, name)
     flaky.before = failing(os_error(code), 1)
     with tells("lvae.storage", os.strerror(code)):
@@ -171,7 +171,7 @@ def test_what_may_pass_is_tried_again(patient, flaky, clock, name):
     assert clock.pauses == [0.1]
 
 
-def test_what_is_no_error_of_the_store_is_not_touched(patient, flaky, clock):
+def test_other_exceptions_are_not_retried(patient, flaky, clock):
     def interrupt() -> None:
         raise KeyboardInterrupt
 
@@ -181,7 +181,7 @@ def test_what_is_no_error_of_the_store_is_not_touched(patient, flaky, clock):
     assert clock.pauses == []
 
 
-def test_an_error_that_comes_to_be_final_ends_the_waiting(patient, flaky, clock):
+def test_a_permanent_error_ends_the_retries(patient, flaky, clock):
     errors = [os_error(errno.ESTALE), os_error(errno.ESTALE), os_error(errno.EROFS)]
 
     def fail() -> None:
@@ -193,15 +193,15 @@ def test_an_error_that_comes_to_be_final_ends_the_waiting(patient, flaky, clock)
     assert clock.pauses == [0.1, 0.2]
 
 
-def test_without_patience_nothing_is_tried_again(flaky, clock):
+def test_with_zero_seconds_nothing_is_retried(flaky, clock):
     error = os_error(errno.EIO)
     flaky.before = failing(error, 1)
     hasty = RetryingStore(flaky, 0.0, clock=clock, sleep=clock.sleep)
     assert error_of(lambda: hasty.read("run/a")) is error
 
 
-def test_attempts_that_take_long_count(flaky, clock):
-    """A client that gives up after 40 seconds."""
+def test_the_duration_of_attempts_counts_towards_the_limit(flaky, clock):
+    """Every attempt takes 40 seconds until its client gives up."""
 
     def slow() -> None:
         clock.now += 40.0
@@ -211,19 +211,19 @@ def test_attempts_that_take_long_count(flaky, clock):
     patient = RetryingStore(flaky, clock=clock, sleep=clock.sleep)
     with tells("lvae.storage"):
         assert str(error_of(lambda: patient.read("run/a"))) == "no answer; tried again for 80.3 s"
-    # Failed at 40, 80.1 and 120.3 seconds; only with the last were the 60 seconds over.
+    # Attempts fail at 40, 80.1 and 120.3 seconds; only after the last have 60 seconds of retries passed.
     assert len(flaky.calls) == 3
 
 
-def test_a_creation_whose_answer_was_lost_is_found_again(patient, flaky):
+def test_a_creation_whose_response_was_lost_counts_as_created(patient, flaky):
     flaky.after = failing(os_error(errno.ETIMEDOUT), 1)
     with tells("lvae.storage"):
         assert patient.create("run/b", b"mine") is True
     assert flaky.store.read("run/b") == b"mine"
-    assert patient.create("run/b", b"mine") is False, "this time nothing was lost: it was there"
+    assert patient.create("run/b", b"mine") is False, "this time no response was lost: the file existed"
 
 
-def test_a_creation_that_another_won_meanwhile_is_lost(patient, flaky):
+def test_a_file_created_by_another_during_the_outage_is_not_ours(patient, flaky):
     def fail() -> None:
         flaky.before = lambda: None
         flaky.store.create("run/b", b"theirs")
@@ -235,8 +235,8 @@ def test_a_creation_that_another_won_meanwhile_is_lost(patient, flaky):
     assert flaky.store.read("run/b") == b"theirs"
 
 
-def test_a_creation_that_another_won_and_released_meanwhile_is_lost(patient, flaky):
-    """What was there is gone again when it is to be compared: it was somebody's, so not created here."""
+def test_a_file_created_and_deleted_by_another_during_the_outage_is_not_ours(patient, flaky):
+    """The other file is deleted before it can be compared; it must not count as created by this call."""
 
     def vanish() -> None:
         if flaky.calls[-1] == "read":
@@ -252,7 +252,7 @@ def test_a_creation_that_another_won_and_released_meanwhile_is_lost(patient, fla
         assert patient.create("run/b", b"mine") is False
 
 
-def test_an_error_of_the_comparison_is_tried_again_too(patient, flaky):
+def test_errors_while_comparing_the_content_are_retried(patient, flaky):
     flaky.after = failing(os_error(errno.ETIMEDOUT), 1)
     fail_read = failing(os_error(errno.ETIMEDOUT), 2)
     flaky.before = lambda: fail_read() if flaky.calls[-1] == "read" else None
@@ -262,7 +262,7 @@ def test_an_error_of_the_comparison_is_tried_again_too(patient, flaky):
     assert len(told) == 1
 
 
-def test_a_renaming_whose_answer_was_lost_is_done(patient, flaky):
+def test_a_rename_whose_response_was_lost_counts_as_done(patient, flaky):
     flaky.after = failing(os_error(errno.ETIMEDOUT), 1)
     with tells("lvae.storage"):
         patient.rename("run/a", "run/c")
@@ -271,13 +271,13 @@ def test_a_renaming_whose_answer_was_lost_is_done(patient, flaky):
         patient.rename("run/a", "run/c")
 
 
-def test_a_renaming_of_nothing_is_told_though_the_store_failed_first(patient, flaky):
+def test_renaming_a_missing_file_is_an_error_even_after_a_retry(patient, flaky):
     flaky.before = failing(os_error(errno.ETIMEDOUT), 1)
     with tells("lvae.storage"), pytest.raises(FileNotFoundError):
         patient.rename("run/none", "run/c")
 
 
-def test_it_waits_in_real_time(flaky):
+def test_retries_wait_in_real_time_by_default(flaky):
     flaky.before = failing(os_error(errno.EIO), 1000)
     before = time.monotonic()
     with tells("lvae.storage", "trying again for up to 0.3 s"):
@@ -287,32 +287,32 @@ def test_it_waits_in_real_time(flaky):
     assert 2 <= len(flaky.calls) <= 3, "at 0, after 0.1, and after 0.2 more unless the machine is busy"
 
 
-def test_the_warning_is_one_that_programs_can_turn_off(patient, flaky):
+def test_programs_can_silence_the_warning(patient, flaky):
     flaky.before = failing(os_error(errno.EIO), 1)
     logger = logging.getLogger("lvae.storage")
     logger.setLevel(logging.ERROR)
     try:
-        assert patient.read("run/a") == b"content"  # any message would fail the test
+        assert patient.read("run/a") == b"content"  # any warning would fail the test
     finally:
         logger.setLevel(logging.NOTSET)
 
 
-def test_who_was_waited_for_in_vain_is_asked_once_until_there_is_an_answer(patient, flaky, clock):
+def test_after_a_timeout_the_store_is_tried_once_per_call(patient, flaky, clock):
     flaky.before = failing(os_error(errno.EIO), 1000)
     with tells("lvae.storage"):
         error_of(lambda: patient.read("run/a"))
     waited, asked = sum(clock.pauses), len(flaky.calls)
-    for operation in OPERATIONS.values():  # without a warning, too
+    for operation in OPERATIONS.values():  # and without a warning
         assert error_of(lambda operation=operation: operation(patient)).errno == errno.EIO
     assert (sum(clock.pauses), len(flaky.calls)) == (waited, asked + len(OPERATIONS))
-    flaky.before = failing(FileNotFoundError(), 1)  # which is an answer
+    flaky.before = failing(FileNotFoundError(), 1)  # this is an answer of the store
     error_of(lambda: patient.read("run/a"))
     flaky.before = failing(os_error(errno.EIO), 3)
     with tells("lvae.storage"):
         assert patient.read("run/a") == b"content"
 
 
-def test_of_many_that_meet_an_outage_at_the_same_time_one_tells_it(flaky):
+def test_only_one_of_several_threads_reports_an_outage(flaky):
     patient, all_here = RetryingStore(flaky, pause=0.01), threading.Barrier(8)
     away = threading.Event()
     away.set()
@@ -320,7 +320,7 @@ def test_of_many_that_meet_an_outage_at_the_same_time_one_tells_it(flaky):
     def fail() -> None:
         if away.is_set():
             with contextlib.suppress(threading.BrokenBarrierError):
-                all_here.wait(10)  # each has failed once before any is told that it can go on
+                all_here.wait(10)  # every thread fails once before any may continue
             raise os_error(errno.EIO)
 
     def read_by_all() -> None:
@@ -338,7 +338,7 @@ def test_of_many_that_meet_an_outage_at_the_same_time_one_tells_it(flaky):
     assert len(told) == 1
 
 
-def test_outages_are_lines_for_people_each_time(patient, flaky, capsys):
+def test_every_outage_is_printed_as_one_line(patient, flaky, capsys):
     with printed(), tells("lvae.storage"):
         for _ in range(2):
             flaky.before = failing(os_error(errno.ENOSPC), 1)

@@ -1,4 +1,4 @@
-"""A local store whose root folder goes away, for good or for a moment, is never taken for an empty one."""
+"""A local store whose root folder disappears, for good or briefly, is never treated as empty."""
 
 import os
 import shutil
@@ -35,13 +35,15 @@ def fill(root: Path) -> None:
 def assert_gone(operation: str, store: LocalStore) -> None:
     with pytest.raises(OSError, match=f"^storage folder {store.root} is gone$") as caught:
         OPERATIONS[operation](store)
-    assert not isinstance(caught.value, FileNotFoundError), "it says nothing of what the store holds"
+    assert not isinstance(caught.value, FileNotFoundError), (
+        "FileNotFoundError would mean that a file is missing"
+    )
     assert not store.root.exists()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("seen_by", [o for o in OPERATIONS if not o.startswith("rename")])
-def test_a_root_that_was_seen_and_is_gone_is_not_empty(tmp_path, seen_by, operation):
+def test_a_root_that_disappears_after_use_is_an_error_not_an_empty_store(tmp_path, seen_by, operation):
     root, away = tmp_path / "root", tmp_path / "away"
     store = open_store(root)
     fill(root)
@@ -54,14 +56,14 @@ def test_a_root_that_was_seen_and_is_gone_is_not_empty(tmp_path, seen_by, operat
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_root_that_was_there_when_the_store_was_opened_is_not_empty(tmp_path, operation):
+def test_a_root_that_disappears_after_opening_is_an_error_not_an_empty_store(tmp_path, operation):
     fill(tmp_path / "root")
     store = open_store(tmp_path / "root")
     (tmp_path / "root").rename(tmp_path / "away")
     assert_gone(operation, store)
 
 
-def test_a_root_that_was_made_by_the_first_write_is_not_made_again(tmp_path):
+def test_a_root_made_by_the_first_write_is_not_made_again(tmp_path):
     store = open_store(tmp_path / "deep" / "root")
     store.write("run/a", b"1")
     (tmp_path / "deep").rename(tmp_path / "away")
@@ -71,7 +73,7 @@ def test_a_root_that_was_made_by_the_first_write_is_not_made_again(tmp_path):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_root_that_must_be_there_is_not_made(tmp_path, operation):
+def test_without_create_a_missing_root_is_not_made(tmp_path, operation):
     store = open_store(tmp_path / "deep" / "root", create=False)
     assert_gone(operation, store)
     assert list(tmp_path.iterdir()) == []
@@ -80,15 +82,15 @@ def test_a_root_that_must_be_there_is_not_made(tmp_path, operation):
     assert open_store(f"file://{tmp_path}/deep/root", create=False).names() == ["run"]
 
 
-def test_folders_below_the_root_are_made_where_it_must_be_there(tmp_path):
+def test_without_create_folders_below_an_existing_root_are_made(tmp_path):
     store = open_store(tmp_path, create=False)
     store.write("a/b/c", b"1")
     assert store.create("d/e/f", b"2")
     assert (store.read("a/b/c"), store.read("d/e/f")) == (b"1", b"2")
 
 
-def test_a_root_that_comes_back_between_two_looks_was_never_empty(tmp_path, monkeypatch):
-    """The worst moment: the first look found nothing, and the second finds the root."""
+def test_a_root_that_reappears_before_the_check_is_used(tmp_path, monkeypatch):
+    """The root reappears between the failed access and the check whether it exists."""
     root, away = tmp_path / "root", tmp_path / "away"
     fill(root)
     store = open_store(root)
@@ -118,17 +120,17 @@ def test_a_root_that_comes_back_between_two_looks_was_never_empty(tmp_path, monk
     assert os.listdir(root / "run") == ["c"]
 
 
-def test_a_root_that_goes_during_a_write_keeps_what_it_holds(tmp_path, monkeypatch):
+def test_a_root_that_disappears_during_a_write_keeps_its_content(tmp_path, monkeypatch):
     root, away = tmp_path / "root", tmp_path / "away"
     fill(root)
     store, fsync = open_store(root), os.fsync
 
-    def go(handle: int) -> None:
+    def disappear(handle: int) -> None:
         fsync(handle)
         if root.exists():
             root.rename(away)
 
-    monkeypatch.setattr(os, "fsync", go)
+    monkeypatch.setattr(os, "fsync", disappear)
     for write in (store.write, store.create):
         name = "run/a" if write == store.write else "run/b"
         with pytest.raises(OSError, match="is gone") as caught:
@@ -138,59 +140,59 @@ def test_a_root_that_goes_during_a_write_keeps_what_it_holds(tmp_path, monkeypat
         away.rename(root)
     assert store.read("run/a") == b"old"
     assert store.names("run") == ["a"]
-    assert len(store.leftovers("run")) == 2, "there was no way to take them back"
+    assert len(store.leftovers("run")) == 2, "with the root missing they could not be deleted"
 
 
-def test_a_folder_that_goes_again_and_again_during_a_write_is_told(tmp_path, monkeypatch):
+def test_a_folder_that_keeps_disappearing_during_a_write_is_an_error(tmp_path, monkeypatch):
     store, replace = open_store(tmp_path), os.replace
 
-    def go(source: str, target: str) -> None:
+    def disappear(source: str, target: str) -> None:
         shutil.rmtree(tmp_path / "run")
         replace(source, target)
 
-    monkeypatch.setattr(os, "replace", go)
+    monkeypatch.setattr(os, "replace", disappear)
     with pytest.raises(OSError, match="run: removed while a was being written") as caught:
         store.write("run/a", b"new")
     assert not isinstance(caught.value, FileNotFoundError)
 
 
-def test_a_root_that_goes_at_the_second_attempt_is_told(tmp_path, monkeypatch):
+def test_a_root_that_disappears_at_the_second_attempt_is_an_error(tmp_path, monkeypatch):
     root, away = tmp_path / "root", tmp_path / "away"
     fill(root)
     store, replace = open_store(root), os.replace
 
-    def go(source: str, target: str) -> None:
+    def disappear(source: str, target: str) -> None:
         if (root / "run" / "a").exists():
             shutil.rmtree(root / "run")
         else:
             root.rename(away)
         replace(source, target)
 
-    monkeypatch.setattr(os, "replace", go)
+    monkeypatch.setattr(os, "replace", disappear)
     with pytest.raises(OSError, match=f"^storage folder {root} is gone$") as caught:
         store.write("run/a", b"new")
     assert not isinstance(caught.value, FileNotFoundError)
     assert not root.exists()
 
 
-def test_a_root_that_goes_while_folders_are_made_is_not_made_anew(tmp_path, monkeypatch):
+def test_a_root_that_disappears_while_folders_are_made_is_not_made_again(tmp_path, monkeypatch):
     root, away = tmp_path / "root", tmp_path / "away"
     fill(root)
     store, is_dir = open_store(root), Path.is_dir
 
-    def go(path: Path) -> bool:
+    def disappear(path: Path) -> bool:
         answer = is_dir(path)
         if path == root and answer:
             root.rename(away)
         return answer
 
-    monkeypatch.setattr(Path, "is_dir", go)
+    monkeypatch.setattr(Path, "is_dir", disappear)
     with pytest.raises(OSError, match=f"^storage folder {root} is gone$"):
         store.write("new/a", b"new")
     assert os.listdir(tmp_path) == ["away"]
 
 
-def test_a_root_that_another_thread_makes_during_the_look_is_not_thought_gone(tmp_path, monkeypatch):
+def test_a_root_made_by_another_thread_during_the_check_counts_as_present(tmp_path, monkeypatch):
     root = tmp_path / "root"
     store, is_dir = open_store(root), Path.is_dir
 

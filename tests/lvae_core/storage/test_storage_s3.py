@@ -1,4 +1,4 @@
-"""What an object store can be held to, by a real S3 server: OSErrors, few requests, whole objects."""
+"""The object store against a real S3 server: OSErrors, few requests, complete objects."""
 
 import errno
 import signal
@@ -16,7 +16,7 @@ from lvae_core.storage.store import Store, open_store
 
 @pytest.fixture
 def store(s3) -> Store:
-    """Holds ``run/a``, the only object of its bucket; the log of requests is empty."""
+    """A store with ``run/a`` as the only object of its bucket, and an empty log of requests."""
     store = open_store(f"{s3.url}/root")
     store.write("run/a", b"old")
     s3.proxy.forget()
@@ -25,7 +25,7 @@ def store(s3) -> Store:
 
 @pytest.fixture
 def impatient(monkeypatch) -> None:
-    """The client gives up after 0.3 seconds without an answer, and asks twice."""
+    """Make the client time out after 0.3 seconds; it tries twice."""
     monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": {"read_timeout": 0.3}})
 
 
@@ -60,12 +60,12 @@ def error_of(operation: Callable[[], object]) -> OSError:
         ("delete", ["DELETE"]),
     ],
 )
-def test_an_operation_costs_few_requests(store, s3, operation, requests):
+def test_an_operation_takes_few_requests(store, s3, operation, requests):
     OPERATIONS[operation](store)
     assert [request.kind for request in s3.proxy.requests()] == requests
 
 
-def test_to_look_into_a_folder_of_no_files_lists_no_other(store, s3):
+def test_listing_an_empty_folder_lists_no_other_folder(store, s3):
     assert store.names("new") == []
     assert [(request.kind, request.key) for request in s3.proxy.requests()] == [("LIST", "root/new/")]
     s3.proxy.forget()
@@ -73,7 +73,7 @@ def test_to_look_into_a_folder_of_no_files_lists_no_other(store, s3):
     assert [(request.kind, request.key) for request in s3.proxy.requests()] == [("LIST", "other/")]
 
 
-def test_all_lies_below_the_prefix(store, s3):
+def test_all_objects_are_below_the_prefix(store, s3):
     for operation in OPERATIONS.values():
         operation(store)
     assert s3.proxy.requests("PUT")
@@ -83,7 +83,7 @@ def test_all_lies_below_the_prefix(store, s3):
 
 
 def test_a_large_object_is_read_by_one_request(store, s3):
-    """In parts it could be half of one version and half of another."""
+    """Parts read separately could come from two versions."""
     data = bytes(range(256)) * 240_000  # 61 MB; s3fs reads more than 50 MiB in parts
     store.write("large", data)
     s3.proxy.forget()
@@ -92,16 +92,16 @@ def test_a_large_object_is_read_by_one_request(store, s3):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_bucket_that_is_not_there_is_told_and_not_made(s3, operation):
+def test_a_missing_bucket_is_an_error_and_is_not_made(s3, operation):
     missing = f"{s3.url}-not"
     error = error_of(lambda: OPERATIONS[operation](open_store(f"{missing}/root")))
-    assert not isinstance(error, FileNotFoundError), "it says nothing of what the store holds"
+    assert not isinstance(error, FileNotFoundError), "FileNotFoundError would mean that a file is missing"
     assert error.strerror == "there is no such bucket"
     assert open_store(f"{s3.url}/root").names() == []
     assert error_of(lambda: open_store(f"{missing}/root").names())
 
 
-def test_a_name_that_no_bucket_can_have_is_told(s3):
+def test_an_invalid_bucket_name_is_an_error(s3):
     error = error_of(lambda: open_store("s3://No_Bucket!/x").names())
     assert "Invalid bucket name" in str(error)
     assert "\n" not in str(error)
@@ -122,21 +122,21 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("status", "code", "kind"), REFUSALS, ids=lambda value: str(value))
-def test_a_refusal_has_its_class(store, s3, status, code, kind):
+def test_refused_requests_raise_the_matching_class_of_error(store, s3, status, code, kind):
     s3.proxy.fault("refuse", status=status, code=code)
     for operation in ("create", "names"):
         error = error_of(lambda operation=operation: OPERATIONS[operation](store))
         assert isinstance(error, kind), operation
         assert not isinstance(error, FileNotFoundError), operation
         assert isinstance(error, PermissionError) == (kind is PermissionError)
-        assert error.errno != errno.EINVAL, "it may pass"
+        assert error.errno != errno.EINVAL, "it may be transient"
         assert "\n" not in str(error)
         assert error.__cause__ is not None
 
 
 @pytest.mark.parametrize("operation", ["read", "write", "names"])
 @pytest.mark.parametrize("fault", ["drop", "lose"])
-def test_a_broken_connection_is_one_line(store, s3, operation, fault):
+def test_the_error_for_a_broken_connection_is_one_line(store, s3, operation, fault):
     s3.proxy.fault(fault)
     error = error_of(lambda: OPERATIONS[operation](store))
     assert str(error).startswith("ConnectionClosedError: ")
@@ -145,23 +145,23 @@ def test_a_broken_connection_is_one_line(store, s3, operation, fault):
 
 
 @pytest.mark.parametrize("operation", ["read", "create"])
-def test_an_answer_that_is_too_late_is_one_line(impatient, s3, operation):
+def test_the_error_for_a_timeout_is_one_line(impatient, s3, operation):
     store = open_store(f"{s3.url}/root")
     store.write("run/a", b"old")
     fault = s3.proxy.fault("delay", seconds=0.8)
     error = error_of(lambda: OPERATIONS[operation](store))
     assert str(error).startswith("Read timeout on endpoint URL: ")
     assert "\n" not in str(error)
-    assert fault.hits == 2, "few attempts: whoever waits wants to know"
+    assert fault.hits == 2, "few attempts, so that the caller soon learns of the failure"
 
 
-def test_half_an_answer_is_none(store, s3):
+def test_a_truncated_response_is_an_error(store, s3):
     store.write("large", b"x" * 1_000_000)
     s3.proxy.fault("cut", "GET")
     assert str(error_of(lambda: store.read("large"))).startswith("ClientPayloadError: ")
 
 
-def test_a_server_that_is_not_there_is_one_line(s3, monkeypatch):
+def test_the_error_for_an_unreachable_server_is_one_line(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": {"connect_timeout": 1}})
     error = error_of(lambda: open_store(f"{s3.url}/root").read("a"))
@@ -171,7 +171,7 @@ def test_a_server_that_is_not_there_is_one_line(s3, monkeypatch):
     )
 
 
-def test_no_credentials_are_a_matter_of_permission(s3, monkeypatch):
+def test_missing_credentials_are_a_permission_error(s3, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": {"connect_timeout": 2}})
@@ -180,30 +180,30 @@ def test_no_credentials_are_a_matter_of_permission(s3, monkeypatch):
     assert str(error) == "NoCredentialsError: Unable to locate credentials"
 
 
-def test_a_creation_whose_answer_was_lost_is_known_again(store, s3):
-    """The library sends the request again by itself, and is told of its own first one."""
+def test_a_creation_whose_response_was_lost_counts_as_created(store, s3):
+    """The library repeats the request by itself, which then fails on its own first one."""
     s3.proxy.fault("lose", "PUT", times=1)
     assert store.create("run/b", b"mine") is True
     assert s3.proxy.counts()["PUT"] == 2
     s3.proxy.fault("lose", "PUT", times=1)
-    assert store.create("run/b", b"mine") is False, "the same words, but of another call"
+    assert store.create("run/b", b"mine") is False, "the same content, but written by another call"
     assert store.read("run/b") == b"mine"
 
 
-def test_a_creation_that_was_removed_before_it_was_known_again_is_lost(store, s3):
-    """Refused for what was there, which is gone when it is asked who wrote it."""
+def test_a_file_deleted_before_its_writer_is_checked_is_not_ours(store, s3):
+    """The request is refused for a file that is deleted before its writer is checked."""
     s3.proxy.fault("refuse", "PUT", times=1, status=412, code="PreconditionFailed")
     assert store.create("run/b", b"mine") is False
 
 
-def test_servers_that_refuse_in_other_words_are_understood(store, s3):
-    """Not all that speak S3 say which condition failed, as s3fs expects."""
+def test_other_wordings_of_a_failed_condition_are_understood(store, s3):
+    """Not every S3 server names the failed condition, as s3fs expects."""
     s3.proxy.fault("refuse", "PUT", status=412, code="PreconditionFailed")
     assert store.create("run/a", b"new") is False
     assert store.read("run/a") == b"old"
 
 
-def test_readers_and_writers_at_once_see_whole_objects(store):
+def test_concurrent_readers_see_complete_objects(store):
     over = threading.Event()
 
     def write() -> None:
@@ -239,7 +239,7 @@ while True:
 """
 
 
-def test_a_writer_killed_at_any_moment_leaves_a_whole_object(store):
+def test_a_writer_killed_at_any_moment_leaves_a_complete_object(store):
     for attempt in range(3):
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, store.url], stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""One conformance suite for every store: a folder, an S3 server, a dictionary in memory."""
+"""The conformance suite of every store: a folder, an S3 server, and memory."""
 
 import subprocess
 import sys
@@ -32,20 +32,20 @@ def store(request, tmp_path) -> Store:
     return store if kind == request.param else RetryingStore(store, 60.0)
 
 
-def test_what_is_written_is_read(store):
+def test_reading_returns_what_was_written(store):
     for data in (b"", b"\x00\xff\n\r\n", b"x" * 3_000_000):
         store.write("run/file.bin", data)
         assert store.read("run/file.bin") == data
 
 
-def test_a_write_replaces_all_of_what_was_there(store):
+def test_a_write_replaces_the_whole_content(store):
     store.write("a", b"long content")
     store.write("a", b"short")
     assert store.read("a") == b"short"
     assert store.names() == ["a"]
 
 
-def test_reading_what_is_not_there_is_file_not_found(store):
+def test_reading_a_missing_file_raises_file_not_found(store):
     with pytest.raises(FileNotFoundError):
         store.read("nothing")
     store.write("run/a", b"1")
@@ -53,7 +53,7 @@ def test_reading_what_is_not_there_is_file_not_found(store):
         store.read("run/b")
 
 
-def test_exists_knows_files_and_folders(store):
+def test_files_and_folders_exist(store):
     assert not store.exists("run")
     assert not store.exists("run/a")
     store.write("run/a", b"1")
@@ -63,7 +63,7 @@ def test_exists_knows_files_and_folders(store):
     assert not store.exists("ru")
 
 
-def test_names_are_those_directly_inside_sorted(store):
+def test_names_are_those_directly_in_the_folder_and_sorted(store):
     assert store.names() == []
     assert store.names("run") == []
     for path in ("run/b", "run/a", "run/deep/c", "run2/d", "top"):
@@ -71,7 +71,7 @@ def test_names_are_those_directly_inside_sorted(store):
     assert store.names() == ["run", "run2", "top"]
     assert store.names("run") == ["a", "b", "deep"]
     assert store.names("run/deep") == ["c"]
-    assert store.names("run/a") == [], "a file is no folder"
+    assert store.names("run/a") == [], "a file is not a folder"
 
 
 def test_rename_replaces_the_target(store):
@@ -82,13 +82,13 @@ def test_rename_replaces_the_target(store):
     assert store.read("run/b") == b"new"
 
 
-def test_renaming_what_is_not_there_is_file_not_found(store):
+def test_renaming_a_missing_file_raises_file_not_found(store):
     store.write("run/a", b"1")
     with pytest.raises(FileNotFoundError):
         store.rename("run/none", "run/b")
 
 
-def test_delete_is_quiet_where_there_is_nothing(store):
+def test_deleting_a_missing_file_does_nothing(store):
     store.delete("run/a")
     store.write("run/a", b"1")
     store.delete("run/a")
@@ -96,7 +96,7 @@ def test_delete_is_quiet_where_there_is_nothing(store):
     assert not store.exists("run/a")
 
 
-def test_another_store_at_the_same_address_sees_it(store):
+def test_another_store_at_the_same_address_sees_the_files(store):
     store.write("run/a", b"1")
     again = open_store(store.url)
     assert again.read("run/a") == b"1"
@@ -105,10 +105,10 @@ def test_another_store_at_the_same_address_sees_it(store):
     assert store.names("run") == ["a"]
 
 
-def test_only_the_first_creates(store):
+def test_only_the_first_creation_of_a_file_succeeds(store):
     assert store.create("run/a", b"first") is True
     assert store.create("run/a", b"second") is False
-    assert store.create("run/a", b"first") is False, "it was there, whoever wrote it"
+    assert store.create("run/a", b"first") is False, "the file existed, even with the same content"
     assert store.read("run/a") == b"first"
     assert store.names("run") == ["a"]
     store.delete("run/a")
@@ -116,7 +116,7 @@ def test_only_the_first_creates(store):
     assert store.read("run/a") == b"third"
 
 
-def test_what_was_written_is_not_created(store):
+def test_creating_an_existing_file_changes_nothing(store):
     store.write("run/a", b"written")
     assert store.create("run/a", b"created") is False
     assert store.read("run/a") == b"written"
@@ -125,9 +125,9 @@ def test_what_was_written_is_not_created(store):
     assert store.read("run/b") == b"written"
 
 
-def test_of_many_threads_one_creates(store):
+def test_only_one_of_several_threads_creates_a_file(store):
     count, rounds = 8, 5
-    barrier = threading.Barrier(count, timeout=60)  # one that fails leaves the others waiting
+    barrier = threading.Barrier(count, timeout=60)  # if one thread fails, the others must not wait forever
 
     def compete(me: int) -> list[bool]:
         won = []
@@ -150,7 +150,7 @@ import sys
 from lvae_core.storage.store import open_store
 url, me, rounds = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
 store = open_store(url)
-store.exists("run")  # the connection is made, the library loaded
+store.exists("run")  # opens the connection and loads the library
 for k in range(rounds):
     print("ready", flush=True)
     sys.stdin.readline()
@@ -159,7 +159,7 @@ for k in range(rounds):
 
 
 @pytest.mark.parametrize("kind", ["local", "s3"])
-def test_of_many_processes_one_creates(kind, request, tmp_path):
+def test_only_one_of_several_processes_creates_a_file(kind, request, tmp_path):
     url, rounds, names = URLS[kind](request, tmp_path), 10, "abcd"
     processes = [
         subprocess.Popen(
@@ -188,7 +188,7 @@ def test_of_many_processes_one_creates(kind, request, tmp_path):
     print("winners", winners)
 
 
-def test_nothing_is_left_over_by_writes_that_end(store):
+def test_completed_writes_leave_no_leftovers(store):
     store.write("run/a", b"1")
     store.create("run/b", b"1")
     store.create("run/b", b"2")
@@ -197,7 +197,7 @@ def test_nothing_is_left_over_by_writes_that_end(store):
     assert store.leftovers("run/a") == []
 
 
-def test_names_may_have_any_character(store):
+def test_file_names_may_contain_any_character(store):
     for name in ("[a]*?", "ü %41+&#", "a b"):
         assert store.create(f"run/{name}", name.encode())
         store.rename(f"run/{name}", f"run/{name}.damaged-1")
@@ -206,14 +206,14 @@ def test_names_may_have_any_character(store):
         store.delete(f"run/{name}.damaged-1")
 
 
-def test_trailing_slash_is_the_same_place(store):
+def test_a_trailing_slash_does_not_change_the_address(store):
     store.write("run/a", b"1")
     assert open_store(store.url + "/").read("run/a") == b"1"
 
 
-def test_addresses_choose_their_store(tmp_path):
+def test_the_address_selects_the_class_of_store(tmp_path):
     assert isinstance(open_store(tmp_path), LocalStore)
-    # fsspec would write in place: half a file for a while.
+    # fsspec would write in place, so a reader could see half a file.
     assert isinstance(open_store(f"file://{tmp_path}"), LocalStore)
     assert open_store(f"file://{tmp_path}").url == str(tmp_path)
     assert isinstance(open_store("memory://a"), FsspecStore)
@@ -223,13 +223,13 @@ def test_addresses_choose_their_store(tmp_path):
 
 
 @pytest.mark.parametrize("url", ["s3://", "s3:///prefix", "gs://", "memory://"])
-def test_an_address_without_a_bucket_is_one_line(url):
+def test_the_error_for_an_address_without_a_bucket_is_one_line(url):
     with pytest.raises(InputError, match=f"{url}: names no bucket; give an address such as "):
         open_store(url)
 
 
 @pytest.mark.parametrize("url", ["nosuchscheme://bucket/x", "s4://bucket"])
-def test_an_unknown_scheme_is_one_line(url):
+def test_the_error_for_an_unknown_scheme_is_one_line(url):
     with pytest.raises(InputError) as caught:
         open_store(url)
     assert url in str(caught.value)
