@@ -1,4 +1,4 @@
-"""What a config admits, and how an error says what is wrong with it."""
+"""Configs: allowed values of every field, and one-line errors for all others."""
 
 import dataclasses
 from typing import Any, get_args
@@ -13,7 +13,7 @@ from lvae_core.settings import apply_settings, fields_help
 FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 DATA = "d" * 64
 
-# One other valid value of every field.
+# For every field a valid value other than its default.
 OTHER: dict[str, Any] = {
     "dataset": "yahoo", "system": "another", "setting": "inputless", "seed": 1, "min_count": 2,
     "max_vocabulary": 100, "max_length": 100, "encoder": "none", "averaging": "hidden", "num_samples": 2,
@@ -33,7 +33,7 @@ OTHER: dict[str, Any] = {
 }  # fmt: skip
 
 
-def raised(call, *args: Any, **kwargs: Any) -> str:
+def error_of(call, *args: Any, **kwargs: Any) -> str:
     with pytest.raises(InputError) as caught:
         call(*args, **kwargs)
     message = str(caught.value)
@@ -41,7 +41,7 @@ def raised(call, *args: Any, **kwargs: Any) -> str:
     return message
 
 
-def test_every_field_has_help_and_every_choice_another_value():
+def test_every_field_has_help_and_another_value_to_test():
     assert fields_help().keys() == FIELDS.keys()
     several = {name for name in FIELDS if len(get_args(FIELD_TYPES[name])) != 1}  # or any number of values
     assert several == OTHER.keys()
@@ -50,14 +50,14 @@ def test_every_field_has_help_and_every_choice_another_value():
         assert value != getattr(RunConfig(), name), name
 
 
-def test_dictionary_and_config_are_inverse():
+def test_a_config_is_restored_from_its_dictionary():
     config = RunConfig(averaging="hidden", num_samples=7, learning_rate=0.1, seed=10**18 - 1)
     assert from_dict(config.to_dict()) == config
     assert list(config.to_dict()) == list(FIELDS)
     assert from_dict({}) == RunConfig()
 
 
-def test_config_cannot_be_changed():
+def test_a_config_is_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
         RunConfig().seed = 1
 
@@ -112,15 +112,15 @@ def test_config_cannot_be_changed():
         ({"zzzz": 1}, "unknown config field 'zzzz': choose from dataset, system"),
     ],
 )  # fmt: skip
-def test_bad_values_have_one_line_that_names_field_and_range(changes, says):
-    message = raised(from_dict, changes)
+def test_bad_values_give_one_line_with_field_and_range(changes, says):
+    message = error_of(from_dict, changes)
     assert says in message
 
 
 @pytest.mark.parametrize("name", [n for n, f in FIELDS.items() if type(f.default) in (int, float)])
-def test_no_number_field_takes_a_negative_value(name):
+def test_no_numeric_field_accepts_a_negative_value(name):
     value = type(FIELDS[name].default)(-1)
-    assert f"{name} = {value!r}: must be" in raised(from_dict, {name: value})
+    assert f"{name} = {value!r}: must be" in error_of(from_dict, {name: value})
 
 
 @pytest.mark.parametrize(
@@ -166,17 +166,17 @@ def test_settings_that_need_each_other_are_applied_together():
         ("num_samples=0", "num_samples = 0: must be at least 1"),
     ],
 )
-def test_bad_settings_have_one_line(setting, says):
-    assert says in raised(apply_settings, RunConfig(), [setting])
+def test_bad_settings_give_one_line(setting, says):
+    assert says in error_of(apply_settings, RunConfig(), [setting])
 
 
-def test_nearest_name_or_all_names():
+def test_an_unknown_name_gets_the_nearest_name_or_all_names():
     names = ["lstm-vae", "lstm-lm", "cnn-vae"]
     check_name("lstm-vae", names, "system")
-    assert raised(check_name, "lstm-vea", names, "system") == (
+    assert error_of(check_name, "lstm-vea", names, "system") == (
         "unknown system 'lstm-vea': did you mean 'lstm-vae'?"
     )
-    assert raised(check_name, "qqq", names, "system") == (
+    assert error_of(check_name, "qqq", names, "system") == (
         "unknown system 'qqq': choose from lstm-vae, lstm-lm, cnn-vae"
     )
 
@@ -185,11 +185,11 @@ def test_nearest_name_or_all_names():
     ("dataset", "label"),
     [("ptb", "ptb"), ("/a/b/my_texts.v2", "my_texts.v2"), ("a/b/", "b"), ("./a-1", "a-1")],
 )
-def test_label_is_the_last_name(dataset, label):
+def test_the_label_of_a_dataset_is_the_last_part_of_its_path(dataset, label):
     assert dataset_label(dataset) == label
 
 
-def test_canonical_json_is_one_text_for_one_value():
+def test_canonical_json_has_one_text_per_value():
     assert canonical_json({"b": 1.5, "a": [True, None, "é"]}) == '{"a":[true,null,"\\u00e9"],"b":1.5}'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"a": float("nan")})
@@ -199,7 +199,7 @@ def test_canonical_json_is_one_text_for_one_value():
     ("averaging", "num_samples", "draws", "group"),
     [("none", 0, 1, 1), ("loss", 1, 1, 1), ("loss", 5, 5, 1), ("hidden", 1, 1, 1), ("hidden", 5, 1, 5)],
 )
-def test_samples_are_draws_of_groups(averaging, num_samples, draws, group):
+def test_averaging_divides_samples_into_draws_and_groups(averaging, num_samples, draws, group):
     encoder = "none" if averaging == "none" else "lstm"
     config = RunConfig(encoder=encoder, averaging=averaging, num_samples=num_samples)
     assert (config.draws, config.group) == (draws, group)

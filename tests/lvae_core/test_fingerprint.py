@@ -1,4 +1,4 @@
-"""Identity of training and of evaluation: what counts, what does not, and that fingerprints stay."""
+"""Fingerprints of training and identities of evaluation: what they cover, and that they stay the same."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ CELLS = {"lstm-lm": (1,), "lstm-vae": (1, 5, 10), "lstm-vae-avg": (5, 10)}
 SEEDS = {"ptb": 5, "yahoo": 5, "pydocs": 1, "toy": 1}
 
 
-def todays_runs() -> list[RunConfig]:
+def recipes_of_version_6() -> list[RunConfig]:
     return [
         recipe(system, dataset=dataset, setting=setting, num_samples=L, seed=seed)
         for dataset, seeds in SEEDS.items()
@@ -36,11 +36,11 @@ def todays_runs() -> list[RunConfig]:
 
 
 def test_the_golden_file_has_every_cell_of_the_paper_and_of_the_small_corpora():
-    names = {f"{CellName.of(config)}__seed{config.seed}" for config in todays_runs()}
+    names = {f"{CellName.of(config)}__seed{config.seed}" for config in recipes_of_version_6()}
     assert names | {"folder"} == GOLDEN.keys()
 
 
-@pytest.mark.parametrize("config", todays_runs(), ids=lambda c: f"{CellName.of(c)}__seed{c.seed}")
+@pytest.mark.parametrize("config", recipes_of_version_6(), ids=lambda c: f"{CellName.of(c)}__seed{c.seed}")
 def test_fingerprints_of_recipes_are_the_golden_ones(config):
     assert fingerprint(config, "0" * 64) == GOLDEN[f"{CellName.of(config)}__seed{config.seed}"]
 
@@ -166,14 +166,14 @@ def test_fields_that_are_not_marked_as_added_are_those_of_version_6():
     assert set(RunConfig().to_dict()) - added == fields
 
 
-def test_fingerprint_sees_the_data_and_the_numerics_version(monkeypatch):
+def test_the_fingerprint_covers_the_data_and_the_numerics_version(monkeypatch):
     base = fingerprint(RunConfig(), DATA)
     assert fingerprint(RunConfig(), "e" * 64) != base
     monkeypatch.setattr(identity, "NUMERICS_VERSION", identity.NUMERICS_VERSION + 1)
     assert fingerprint(RunConfig(), DATA) != base
 
 
-def test_fingerprint_is_blind_to_order_spelling_and_place():
+def test_the_fingerprint_ignores_field_order_number_format_and_path():
     base = RunConfig(dataset="corpora", learning_rate=2.0)
     values = base.to_dict()
     backwards = from_dict(dict(reversed(values.items())))

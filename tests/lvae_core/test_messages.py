@@ -1,4 +1,4 @@
-"""What a command prints of messages, and what a collector gets: by level, thread and text."""
+"""Messages: what commands print at each verbosity, and what collectors receive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..told import tells
 LOG = logging.getLogger("lvae.some.part")
 
 
-def say_everything() -> None:
+def log_at_every_level() -> None:
     LOG.debug("read %d bytes", 3)
     LOG.info("claimed")
     notice("next: 100% of it")
@@ -44,16 +44,16 @@ def say_everything() -> None:
         ),
     ],
 )
-def test_a_command_prints_the_messages_of_its_verbosity_a_line_each(verbosity, lines, capsys):
+def test_a_command_prints_one_line_per_message_of_its_verbosity(verbosity, lines, capsys):
     with printed():
         verbosity.apply()
-        say_everything()
+        log_at_every_level()
         assert is_quiet() is verbosity.quiet
     out, err = capsys.readouterr()
     assert (out, err.splitlines()) == ("", lines)
 
 
-def test_after_a_command_messages_are_as_before(capsys):
+def test_the_verbosity_of_a_command_ends_with_it(capsys):
     with printed():
         Verbosity(quiet=True).apply()
     assert not is_quiet()
@@ -62,7 +62,7 @@ def test_after_a_command_messages_are_as_before(capsys):
     assert capsys.readouterr().err == "once\n"
 
 
-def test_lines_go_to_what_standard_error_is_at_the_time(monkeypatch):
+def test_messages_go_to_the_current_standard_error(monkeypatch):
     with printed():
         monkeypatch.setattr(sys, "stderr", display := io.StringIO())
         notice("above the display")
@@ -76,7 +76,7 @@ def test_verbose_and_quiet_exclude_each_other(capsys):
     assert capsys.readouterr().err == "error: --verbose and --quiet: give one of them\n"
 
 
-def test_a_program_without_a_command_sees_warnings_and_nothing_else():
+def test_programs_that_import_the_core_see_warnings_only():
     script = """
 import logging
 from lvae_core.messages import notice
@@ -87,13 +87,13 @@ log.debug("a"), log.info("b"), notice("c"), log.warning("config.json: damaged")
     assert (done.stdout, done.stderr) == ("", "config.json: damaged\n")
 
 
-def test_a_collector_gets_the_warnings_of_every_thread_once():
+def test_a_collector_receives_the_warnings_of_every_thread_once():
     collector = Collector()
     with tells("lvae.some.part"):
         with ThreadPoolExecutor(4) as pool:
             for k in range(100):
                 pool.submit(LOG.warning, "%d", k)
-        LOG.info("not this")
+        LOG.info("below the level of a warning")
         thread = threading.Thread(target=LOG.warning, args=("last",))
         thread.start()
         thread.join()
@@ -105,7 +105,7 @@ def test_a_collector_gets_the_warnings_of_every_thread_once():
     assert collector.take() == []
 
 
-def test_collectors_may_end_in_any_order():
+def test_collectors_can_be_closed_in_any_order():
     collectors = [Collector(), Collector()]
     with tells("lvae.some.part"):
         LOG.warning("both")

@@ -1,4 +1,4 @@
-"""Systems as recipes: the sizes and protocol of Kruengkrai (2019) §5, typed from the paper."""
+"""Recipes: the sizes and protocol of Kruengkrai (2019), Section 5, typed from the paper."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Streams are pure functions of their names: against the rule written anew, and across processes."""
+"""Random streams: against an independent implementation, in other processes and with other threads."""
 
 import hashlib
 import random
@@ -22,8 +22,8 @@ def test_derive_is_the_documented_hash(seed, parts):
     assert rng.derive(seed, *parts) == noise.seed_of(seed, *parts)
 
 
-def test_derive_of_a_known_name():
-    # sha256("3/latent/7"), first 8 bytes, little-endian: printed once by a shell's sha256sum.
+def test_derive_agrees_with_sha256sum():
+    # First 8 bytes, little-endian, of sha256("3/latent/7") as printed by sha256sum.
     digest = "8cbd21dab5765a83"
     assert rng.derive(3, "latent", 7) == int.from_bytes(bytes.fromhex(digest), "little")
 
@@ -43,19 +43,19 @@ def test_permutation_is_pcg64_by_that_seed():
     assert actual.dtype == np.int64
 
 
-def test_neighbours_are_unrelated():
+def test_streams_of_neighbouring_names_are_uncorrelated():
     names = [(seed, stream, i) for seed in range(20) for stream in ("latent", "dropout") for i in range(50)]
     seeds = {rng.derive(*name) for name in names}
     assert len(seeds) == len(names)
     draws = torch.stack([rng.normal(*name, size=(64,)) for name in names])
     correlation = torch.corrcoef(draws)
     off = correlation[~torch.eye(len(names), dtype=torch.bool)]
-    # 64 draws each: correlations have deviation 1/8; two equal streams would show 1.
+    # With 64 draws correlations have standard deviation 1/8; equal streams would have correlation 1.
     assert float(off.abs().max()) < 0.85
     assert float(off.square().mean()) == pytest.approx(1 / 63, rel=0.02)
 
 
-def test_torch_generator_repeats_by_name():
+def test_a_torch_generator_depends_only_on_its_name():
     draws = [torch.rand(5, generator=rng.torch_generator(1, "dropout", step)) for step in (3, 3, 4)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
@@ -93,7 +93,7 @@ def test_streams_are_the_same_in_another_process_and_with_other_threads():
     assert done.stdout.strip() == here()
 
 
-def test_global_randomness_is_neither_used_nor_moved():
+def test_global_random_state_is_neither_used_nor_changed():
     def draw() -> list[bytes]:
         return [
             rng.normal(1, "latent", 2, size=(4,)).numpy().tobytes(),

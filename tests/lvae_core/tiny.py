@@ -1,4 +1,4 @@
-"""Small inputs for the code under test: configs, corpora and models that train in milliseconds."""
+"""Small inputs for tests: configs, corpora and models that train in milliseconds."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ SIZES = {"embedding_size": 3, "hidden_size": 5, "latent_size": 2}
 
 
 def config(system: str = "lstm-vae", **fields: Any) -> RunConfig:
-    """A complete config of tiny sizes on ``toy``; L = 2 unless told, 1 step of anything else is default."""
+    """Make a config of tiny sizes on ``toy``, by default with L = 2; other fields come from the recipe."""
     samples = fields.pop("num_samples", 2)
     setting = fields.pop("setting", "standard")
     base = recipe(system, dataset="toy", setting=setting, num_samples=samples)
@@ -31,13 +31,13 @@ def config(system: str = "lstm-vae", **fields: Any) -> RunConfig:
 
 
 def split(sentences: Sequence[Sequence[int]]) -> Split:
-    """A split of sentences given as class numbers with their closing 0."""
+    """Make a split of sentences, each given as class numbers that end with 0."""
     tokens = np.array([w for sentence in sentences for w in sentence], dtype=np.int32)
     return Split(tokens, np.cumsum([0, *map(len, sentences)]).astype(np.int64))
 
 
 def batch(sentences: Sequence[Sequence[int]], pad: int = 0) -> Batch:
-    """A batch padded by hand, with ``pad`` in the padding."""
+    """Make a batch whose padding has the value ``pad``."""
     T = max(map(len, sentences))
     rows = [[*sentence, *[pad] * (T - len(sentence))] for sentence in sentences]
     lengths = torch.tensor([len(sentence) for sentence in sentences])
@@ -45,14 +45,14 @@ def batch(sentences: Sequence[Sequence[int]], pad: int = 0) -> Batch:
 
 
 def sentences(count: int, classes: int, seed: int, longest: int = 7) -> list[list[int]]:
-    """Random sentences of unequal lengths over classes 1..classes-1, each closed by 0."""
+    """Draw sentences of unequal lengths over the classes 1..classes-1, each ending with 0."""
     generator = np.random.default_rng(seed)
     lengths = generator.integers(0, longest, size=count)
     return [[*generator.integers(1, classes, size=n).tolist(), 0] for n in lengths]
 
 
 def corpus(train: int = 11, valid: int = 5, test: int = 4, classes: int = 6) -> Corpus:
-    """Random sentences over ``classes`` classes as a dataset."""
+    """Make a corpus of random sentences over ``classes`` classes."""
     splits = [split(sentences(n, classes, seed)) for seed, n in enumerate((train, valid, test))]
     words = ("</s>", *"abcdefghijklmnopqrstuvwxyz"[: classes - 1])
     name = f"tiny-{train}-{valid}-{test}-{classes}"
@@ -60,17 +60,17 @@ def corpus(train: int = 11, valid: int = 5, test: int = 4, classes: int = 6) -> 
 
 
 def double_model(config: RunConfig, classes: int) -> TextModel:
-    """The model in float64; its initial parameters are drawn in float32 all the same."""
+    """Make a model in float64; its initial parameters are still drawn in float32."""
     return TextModel(config, classes).double()
 
 
 def parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The model's state as float64 leaves that gradients can be taken by; shared ones stay two names."""
+    """Copy the parameters to float64 leaves with gradients; a shared one appears under both names."""
     return {
         name: value.detach().double().clone().requires_grad_() for name, value in model.state_dict().items()
     }
 
 
 def folder(place: Path | str, name: str = "run") -> RunFolder:
-    """A run folder in a local place."""
+    """Open a run folder in a local study."""
     return RunFolder(open_store(place), name)

@@ -1,4 +1,4 @@
-"""What every decoder promises, whatever is inside; a new one is tested by being registered."""
+"""The conformance suite of decoders: every decoder that is registered in ``DECODERS`` must pass it."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def latents(count: int = 2, seed: int = 3) -> torch.Tensor:
     return torch.randn(count, B, Z, dtype=torch.float64, generator=generator)
 
 
-def close(a: torch.Tensor, b: torch.Tensor) -> None:
+def assert_close(a: torch.Tensor, b: torch.Tensor) -> None:
     torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-11)
 
 
@@ -45,7 +45,7 @@ def name(request) -> str:
     return request.param
 
 
-def test_a_decoder_is_counted_without_torch_under_the_same_name(name):
+def test_parameters_are_counted_without_torch_under_the_same_name(name):
     assert counts.DECODERS.keys() == DECODERS.keys()
     for latent in (True, False):
         for fields in ({}, {"setting": "inputless"}, {"word_dropout": 0.2}, {"linear_bias": True}):
@@ -61,7 +61,7 @@ def test_a_decoder_is_counted_without_torch_under_the_same_name(name):
             assert found.operations > 0
 
 
-def test_states_have_the_shape_of_the_contract(name):
+def test_states_have_the_shape_in_the_contract(name):
     decoder = decoder_of(name)
     assert decoder(INPUTS, latents(), None).shape == (2, B, T, decoder.output_size)
     alone = decoder_of(name, latent=False)
@@ -70,7 +70,7 @@ def test_states_have_the_shape_of_the_contract(name):
 
 @pytest.mark.parametrize("setting", tiny.SETTINGS)
 @pytest.mark.parametrize("latent", [True, False])
-def test_word_by_word_gives_the_states_of_the_whole_sentence(name, setting, latent):
+def test_decoding_word_by_word_gives_the_states_of_the_whole_sentence(name, setting, latent):
     decoder = decoder_of(name, setting=setting, latent=latent)
     z = latents(1) if latent else None
     whole = decoder(INPUTS, z, None)[0]
@@ -78,28 +78,28 @@ def test_word_by_word_gives_the_states_of_the_whole_sentence(name, setting, late
     state = decoder.start(rows, B)
     for t in range(T):
         hidden, state = decoder.step(INPUTS[:, t], rows, state)
-        close(hidden, whole[:, t])
+        assert_close(hidden, whole[:, t])
 
 
-def test_a_state_does_not_see_later_words(name):
+def test_states_do_not_depend_on_later_words(name):
     decoder, z = decoder_of(name), latents()
     before = decoder(INPUTS, z, None)
     for t in range(1, T):
         changed = INPUTS.clone()
         changed[:, t:] = 1 + (changed[:, t:] % (V - 1))
         after = decoder(changed, z, None)
-        close(after[:, :, :t], before[:, :, :t])
+        assert_close(after[:, :, :t], before[:, :, :t])
         assert not torch.allclose(after[:, :, t], before[:, :, t])
 
 
-def test_padding_changes_no_state_before_it(name):
+def test_padding_changes_no_earlier_state(name):
     decoder, z = decoder_of(name), latents()
     short = decoder(INPUTS[:, :4], z, None)
-    close(decoder(INPUTS, z, None)[:, :, :4], short)
+    assert_close(decoder(INPUTS, z, None)[:, :, :4], short)
 
 
 @pytest.mark.parametrize("setting", tiny.SETTINGS)
-def test_z_reaches_every_state(name, setting):
+def test_every_state_depends_on_every_dimension_of_z(name, setting):
     decoder = decoder_of(name, setting=setting)
     before = decoder(INPUTS, latents(), None)
     for k in range(Z):
@@ -109,22 +109,22 @@ def test_z_reaches_every_state(name, setting):
         assert ((after - before).abs().amax(-1) > 1e-9).all(), f"dimension {k}"
 
 
-def test_no_word_has_an_influence_in_the_inputless_setting(name):
+def test_inputless_states_do_not_depend_on_the_words(name):
     decoder = decoder_of(name, setting="inputless")
     others = torch.where(INPUTS == V, INPUTS, 1 + INPUTS % (V - 1))
     assert torch.equal(decoder(INPUTS, latents(), None), decoder(others, latents(), None))
 
 
-def test_draws_and_sentences_do_not_influence_each_other(name):
+def test_draws_and_sentences_of_a_batch_are_independent(name):
     decoder, z = decoder_of(name), latents()
     both = decoder(INPUTS, z, None)
     for n in range(2):
         for b in range(B):
             alone = decoder(INPUTS[b : b + 1], z[n : n + 1, b : b + 1], None)
-            close(alone[0, 0], both[n, b])
+            assert_close(alone[0, 0], both[n, b])
 
 
-def test_selected_rows_go_on_as_the_rows_they_were(name):
+def test_selected_rows_continue_like_the_original_rows(name):
     decoder, z = decoder_of(name), latents(1)[0]
     state = decoder.start(z, B)
     for t in range(3):
@@ -133,7 +133,7 @@ def test_selected_rows_go_on_as_the_rows_they_were(name):
     picked = decoder.select(state, chosen)
     whole, _ = decoder.step(INPUTS[:, 3], z, state)
     some, _ = decoder.step(INPUTS[chosen, 3], z[chosen], picked)
-    close(some, whole[chosen])
+    assert_close(some, whole[chosen])
 
 
 def test_every_parameter_has_a_gradient(name):
@@ -150,7 +150,7 @@ def test_every_parameter_has_a_gradient(name):
         assert float(parameter.grad.to_dense().abs().max()) > 1e-9, key
 
 
-def test_draws_share_the_dropout_of_words_and_a_seed_gives_the_same_masks(name):
+def test_draws_share_word_dropout_and_a_seed_determines_the_masks(name):
     decoder = decoder_of(name, dropout=0.5)
     same = latents(1).expand(2, -1, -1)
 

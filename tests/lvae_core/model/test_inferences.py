@@ -1,4 +1,4 @@
-"""What every way of inference promises; a new one is tested by being registered."""
+"""The conformance suite of inferences: every one that is registered in ``INFERENCES`` must pass it."""
 
 import pytest
 import torch
@@ -30,12 +30,12 @@ def infer(model, sentences=SENTENCES, places=PLACES):
         return model.infer(tiny.batch(sentences), noise=noise_of(model, places))
 
 
-def test_there_is_a_posterior_for_every_sentence(model):
+def test_every_sentence_gets_a_finite_posterior(model):
     assert infer(model).mean.shape == (len(SENTENCES), 3)
     assert bool(torch.isfinite(infer(model).kl()).all())
 
 
-def test_a_posterior_does_not_depend_on_the_batch(model):
+def test_a_posterior_does_not_depend_on_the_other_sentences_of_the_batch(model):
     together = infer(model)
     order = [2, 0, 3, 1]
     shuffled = infer(model, [SENTENCES[i] for i in order], order)
@@ -46,7 +46,7 @@ def test_a_posterior_does_not_depend_on_the_batch(model):
             torch.testing.assert_close(alone.parameters[name][0], value[i], rtol=1e-9, atol=1e-10)
 
 
-def test_inference_in_evaluation_leaves_no_gradient_and_no_mode(model):
+def test_inference_in_evaluation_leaves_gradients_and_modes_unchanged(model):
     q = infer(model)
     assert not q.mean.requires_grad
     assert torch.is_grad_enabled()
@@ -54,7 +54,7 @@ def test_inference_in_evaluation_leaves_no_gradient_and_no_mode(model):
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_the_posterior_can_be_used_where_gradients_are_forbidden(model):
+def test_the_posterior_can_be_used_in_inference_mode(model):
     q = infer(model)
     with torch.inference_mode():
         z = q.sample(noise_of(model)(size=(2, 1)).double())
@@ -67,7 +67,7 @@ def test_the_same_noise_gives_the_same_posterior(model):
         assert torch.equal(again.parameters[name], value)
 
 
-def test_training_sends_gradients_to_the_encoder(model):
+def test_training_gives_every_parameter_the_same_gradient_each_time(model):
     batch = tiny.batch(SENTENCES)
     noise = BatchNoise(model.posterior, model.latent_size, Key(0, "latent", (5,)), len(SENTENCES))
     results = []

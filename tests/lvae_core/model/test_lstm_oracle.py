@@ -1,4 +1,4 @@
-"""Encoder and decoder against the hand-written loops, value by value, in float64."""
+"""LSTM encoder and decoder against hand-written loops in float64, value by value."""
 
 import pytest
 import torch
@@ -26,13 +26,13 @@ def latent_systems():
         for system in ("lstm-vae", "lstm-vae-avg")
         for setting in tiny.SETTINGS
         for fields in ({}, {"linear_bias": True}, {"share_embeddings": True})
-        # Inputless decoders read no table that could be shared.
+        # Inputless decoders have no embedding that could be shared.
         if not ("share_embeddings" in fields and setting == "inputless")
     ]
 
 
 @pytest.mark.parametrize(("system", "setting", "fields"), latent_systems())
-def test_posterior_and_likelihood_equal_the_hand_loops(system, setting, fields):
+def test_posterior_and_likelihood_equal_the_hand_written_loops(system, setting, fields):
     L, S, Z = 3, 2, 2
     config = tiny.config(system, setting=setting, num_samples=L, init_scale=0.9, **fields)
     model = tiny.double_model(config, CLASSES)
@@ -56,7 +56,7 @@ def test_posterior_and_likelihood_equal_the_hand_loops(system, setting, fields):
 
 
 @pytest.mark.parametrize("setting", tiny.SETTINGS)
-def test_language_model_likelihood_equals_the_hand_loop(setting):
+def test_the_likelihood_of_a_language_model_equals_the_hand_written_loop(setting):
     config = tiny.config("lstm-lm", setting=setting, init_scale=0.9)
     model = tiny.double_model(config, CLASSES)
     p = tiny.parameters(model)
@@ -68,7 +68,7 @@ def test_language_model_likelihood_equals_the_hand_loop(setting):
 
 
 @pytest.mark.parametrize("system", tiny.SYSTEMS)
-def test_padding_has_no_say(system):
+def test_padding_changes_no_likelihood_and_no_posterior(system):
     model = tiny.double_model(tiny.config(system, init_scale=0.9), CLASSES)
     z = None
     if system != "lstm-lm":
@@ -79,8 +79,8 @@ def test_padding_has_no_say(system):
         assert torch.equal(model.encoder(zeros).mean, model.encoder(others).mean)
 
 
-def test_probabilities_of_all_sentences_sum_to_one_or_less():
-    # Every sentence of up to 5 tokens over 3 classes; what is missing is the mass of longer ones.
+def test_probabilities_of_short_sentences_and_unfinished_prefixes_sum_to_one():
+    # Sum over every sentence of up to 5 tokens over 3 classes; the rest is the mass of longer sentences.
     def of_length(n: int) -> list[list[int]]:
         bodies = [[]]
         for _ in range(n - 1):
@@ -96,7 +96,7 @@ def test_probabilities_of_all_sentences_sum_to_one_or_less():
         mass = float(model.log_likelihood(tiny.batch(group), nodes).exp().sum())
         assert 0 < mass < open_ends
         open_ends -= mass
-    # What the prefixes that have not ended yet would still get, counted another way.
+    # The same rest, computed as the mass of all unfinished prefixes of 5 tokens.
     p = tiny.parameters(model)
     survivors = 0.0
     for words in of_length(6):
@@ -108,7 +108,7 @@ def test_probabilities_of_all_sentences_sum_to_one_or_less():
 
 @pytest.mark.parametrize("system", tiny.SYSTEMS)
 @pytest.mark.parametrize("setting", tiny.SETTINGS)
-def test_steps_of_generation_are_the_states_of_training(system, setting):
+def test_generation_steps_give_the_states_of_training(system, setting):
     model = tiny.double_model(tiny.config(system, setting=setting, init_scale=0.9), CLASSES)
     words = [3, 1, 5, 0]
     inputs = torch.tensor([[model.start_id, *words[:-1]]])
@@ -120,12 +120,12 @@ def test_steps_of_generation_are_the_states_of_training(system, setting):
         assert_same(hidden[0], at_once[t])
 
 
-def test_shared_embedding_is_one_parameter():
+def test_a_shared_embedding_is_one_parameter():
     shared = tiny.double_model(tiny.config(share_embeddings=True), CLASSES)
     apart = tiny.double_model(tiny.config(share_embeddings=False), CLASSES)
     D = tiny.SIZES["embedding_size"]
     count = {name: sum(p.numel() for p in m.parameters()) for name, m in (("s", shared), ("a", apart))}
-    assert count["a"] - count["s"] == CLASSES * D  # the encoder's own table, which has no <s>
+    assert count["a"] - count["s"] == CLASSES * D  # the encoder's separate table, which has no <s>
     assert shared.encoder.embedding is shared.decoder.embedding
 
 
@@ -147,12 +147,12 @@ def test_shared_embedding_is_one_parameter():
         ),
     ],
 )
-def test_parameters_are_counted_by_hand(system, setting, expected):
+def test_the_number_of_parameters_agrees_with_a_count_by_hand(system, setting, expected):
     model = tiny.double_model(tiny.config(system, setting=setting), CLASSES)
     assert sum(p.numel() for p in model.parameters()) == expected
 
 
-def test_initial_parameters_are_uniform_and_a_function_of_the_seed():
+def test_initial_parameters_are_uniform_and_depend_on_the_seed_only():
     sizes = {"embedding_size": 40, "hidden_size": 60, "latent_size": 8, "init_scale": 0.1}
     states = [tiny.double_model(tiny.config(seed=seed, **sizes), 50).state_dict() for seed in (3, 3, 4)]
     for name, value in states[0].items():
@@ -166,12 +166,12 @@ def test_initial_parameters_are_uniform_and_a_function_of_the_seed():
     assert abs(float(flat.mean())) < 5 * (variance / n) ** 0.5
     spread = ((0.1**4 / 5 - variance**2) / n) ** 0.5
     assert abs(float(flat.square().mean()) - variance) < 5 * spread
-    # No two parameters start from the same numbers.
+    # Every parameter has its own stream: no two start with the same numbers.
     starts = [tuple(value.flatten()[:4].tolist()) for value in states[0].values()]
     assert len(set(starts)) == len(starts)
 
 
-def test_building_a_model_leaves_global_randomness_alone():
+def test_building_a_model_does_not_change_global_random_state():
     before = torch.random.get_rng_state()
     tiny.double_model(tiny.config(), CLASSES)
     assert torch.equal(before, torch.random.get_rng_state())

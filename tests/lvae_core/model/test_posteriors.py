@@ -1,4 +1,4 @@
-"""What every posterior promises, whichever distribution it is; a new one is tested by being registered."""
+"""The conformance suite of posteriors: every one that is registered in ``POSTERIORS`` must pass it."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ def config_of(name: str):
 
 
 def head_of(name: str, seed: int = 0) -> torch.nn.Module:
-    """A head whose parameters are small, as trained ones are: posteriors not far from the prior."""
+    """Make a head with small parameters, as after training: its posteriors are close to the prior."""
     torch.manual_seed(seed)
     head = POSTERIORS[name].head(config_of(name))
     for parameter in head.parameters():
@@ -49,13 +49,13 @@ def noise_of(q: Posterior, *size: int, index: int = 0) -> torch.Tensor:
     return type(q).noise(KEY.at(index), (*size, len(q.mean)), Z).to(q.mean.dtype)
 
 
-def test_a_posterior_is_counted_without_torch_under_the_same_name(name):
+def test_parameters_are_counted_without_torch_under_the_same_name(name):
     head = POSTERIORS[name].head(config_of(name))
     assert counts.POSTERIORS[name](config_of(name)).parameters == sum(p.numel() for p in head.parameters())
     assert counts.POSTERIORS.keys() == POSTERIORS.keys()
 
 
-def test_shapes_are_those_of_the_contract(q):
+def test_results_have_the_shapes_in_the_contract(q):
     noise = noise_of(q, 3, 2)
     assert noise.shape[:3] == (3, 2, B)
     assert q.mean.shape == (B, Z)
@@ -67,7 +67,7 @@ def test_shapes_are_those_of_the_contract(q):
     assert type(q).prior(KEY, (7, 2), Z).shape == (7, 2, Z)
 
 
-def test_noise_and_prior_are_functions_of_their_key(name):
+def test_noise_and_prior_depend_only_on_their_key(name):
     family = POSTERIORS[name]
     for draw in (family.noise, family.prior):
         first = draw(KEY, (2, 3), Z)
@@ -79,7 +79,7 @@ def test_noise_and_prior_are_functions_of_their_key(name):
         assert not torch.equal(draw(Key(4, "latent", (0,)), (2, 3), Z), first)
 
 
-def test_the_mean_of_draws_points_where_the_mean_does(q):
+def test_the_mean_of_many_draws_has_the_direction_of_the_mean(q):
     z = q.sample(noise_of(q, 40_000))  # (S, B, Z)
     average, error = z.mean(0), z.std(0) / len(z) ** 0.5
     # E z is the mean, or a multiple of it for a distribution on a sphere: one factor per sentence.
@@ -88,8 +88,8 @@ def test_the_mean_of_draws_points_where_the_mean_does(q):
     assert ((average - factor * q.mean).abs() < 5 * error).all()
 
 
-def test_moments_of_the_prior_are_those_of_the_draws_without_information(name):
-    """By symmetry of the priors used here: mean 0 and uncorrelated numbers of one variance."""
+def test_draws_from_the_prior_have_mean_zero_and_uncorrelated_dimensions(name):
+    """The priors are symmetric: mean 0, uncorrelated dimensions, the same variance in each."""
     z = POSTERIORS[name].prior(KEY, (40_000,), Z).double()
     assert (z.mean(0).abs() < 5 * z.std(0) / len(z) ** 0.5).all()
     covariance = torch.cov(z.T) / z.var()
@@ -100,7 +100,7 @@ def test_the_log_ratio_averages_to_minus_the_kl(q):
     ratio = q.log_ratio(noise_of(q, 40_000))
     error = ratio.std(0) / len(ratio) ** 0.5
     assert (q.kl() > 0).all()
-    # A ratio without variance (the posterior is the prior) would make an error of 0.
+    # The constant allows for a posterior equal to the prior, whose ratio has no variance.
     assert ((ratio.mean(0) + q.kl()).abs() <= 4.5 * error + 1e-9).all()
 
 
@@ -114,14 +114,14 @@ def test_importance_weights_against_the_prior_average_to_one(q):
     assert ((weights.mean(0) - 1).abs() <= 5 * error + 1e-9).all()
 
 
-def test_the_density_of_own_draws_is_that_of_all_pairs(q):
+def test_the_density_at_draws_equals_the_density_of_all_pairs(q):
     noise = noise_of(q, 6)
     z = q.sample(noise)  # (S, B, Z)
     pairs = torch.stack([q.log_prob(z[s]).diagonal() for s in range(6)])
     torch.testing.assert_close(q.log_density(noise), pairs, rtol=1e-9, atol=1e-9)
 
 
-def test_the_log_ratio_at_a_draw_is_that_of_its_noise_and_differentiable_in_z(q):
+def test_the_log_ratio_at_z_equals_that_of_its_noise_and_is_differentiable(q):
     noise = noise_of(q, 3, 2)
     z = q.sample(noise).requires_grad_()
     ratio = q.log_ratio_at(z)
@@ -153,7 +153,7 @@ def test_the_density_integrates_to_one(q):
     assert ((weights.mean(0) - 1).abs() < 5 * error + 1e-9).all()
 
 
-def test_a_sentences_draw_does_not_depend_on_its_batch(name):
+def test_the_draws_of_a_sentence_do_not_depend_on_its_batch(name):
     keys = [Key(1, "evaluation", ("test", i)) for i in range(B)]
     q = head_of(name)(states(), None)
     z = q.sample(SentenceNoise(POSTERIORS[name], Z, keys)(size=(3, 2)).double())
@@ -164,7 +164,7 @@ def test_a_sentences_draw_does_not_depend_on_its_batch(name):
     torch.testing.assert_close(q.rows(slice(1, 2)).sample(alone.double()), z[:, :, 1:2], rtol=0, atol=0)
 
 
-def test_noise_of_a_step_is_one_draw_for_the_batch(name):
+def test_the_noise_of_a_step_is_drawn_once_for_the_whole_batch(name):
     noise = BatchNoise(POSTERIORS[name], Z, KEY, B)
     assert torch.equal(noise(size=(3, 2)), POSTERIORS[name].noise(KEY, (3, 2, B), Z))
     assert torch.equal(
@@ -172,7 +172,7 @@ def test_noise_of_a_step_is_one_draw_for_the_batch(name):
     )
 
 
-def test_float32_gives_the_values_of_float64(q):
+def test_float32_agrees_with_float64(q):
     rounded = q.with_parameters({name: value.float() for name, value in q.parameters.items()})
     noise = noise_of(q, 50)
     for ours, exact in (
@@ -185,7 +185,7 @@ def test_float32_gives_the_values_of_float64(q):
         torch.testing.assert_close(ours.double(), exact, rtol=1e-5, atol=1e-5)
 
 
-def test_rows_join_double_and_detach_keep_the_numbers(q):
+def test_rows_join_double_and_detach_keep_the_values(q):
     parts = [q.rows(slice(0, 1)), q.rows(torch.tensor([1, 2])), q.rows(slice(3, None))]
     joined = type(q).join(parts)
     for field in dataclasses.fields(q):
@@ -197,7 +197,7 @@ def test_rows_join_double_and_detach_keep_the_numbers(q):
     torch.testing.assert_close(single.double().kl(), q.kl(), rtol=1e-5, atol=1e-6)
 
 
-def test_gradients_reach_the_parameters_through_z_and_are_those_of_differences(q):
+def test_gradients_through_z_agree_with_finite_differences(q):
     parameters = {n: v.clone().requires_grad_() for n, v in q.parameters.items()}
     noise = noise_of(q, 2)
     weights = torch.linspace(-1, 1, Z, dtype=torch.float64)
@@ -215,13 +215,13 @@ def test_gradients_reach_the_parameters_through_z_and_are_those_of_differences(q
         assert gradient.view(-1)[3].item() == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-7)
 
 
-def test_the_encoder_registers_the_heads_layers_under_their_own_names(name):
+def test_the_encoder_registers_the_layers_of_the_head_without_a_prefix(name):
     model = tiny.double_model(config_of(name), 7)
     head = POSTERIORS[name].head(config_of(name))
     names = {f"encoder.{key}" for key, _ in head.named_parameters()}
     assert names <= {key for key, _ in model.named_parameters()}
     assert not any("head" in key for key in model.state_dict())
-    # The layers that are registered are those that compute.
+    # The registered layers are the ones that compute the posterior.
     batch = tiny.batch([[3, 1, 0], [0]])
     before = model.encoder(batch).mean
     with torch.no_grad():

@@ -1,7 +1,7 @@
-"""bfloat16 against float64 with operands and results rounded by hand, and what "auto" makes of a machine.
+"""bfloat16 against float64 with operands and results rounded by hand, and the meaning of "auto".
 
-Both ways of multiplying are tried on every machine: in bfloat16, which torch does slowly where there are no
-instructions for it, and by rounded numbers in float32.
+Every machine tests both kinds of product: real bfloat16, which torch computes slowly without instructions
+for it, and the emulation by rounded numbers in float32.
 """
 
 import re
@@ -29,7 +29,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 @pytest.fixture(params=[True, False], ids=["in bfloat16", "emulated"])
 def real(request, monkeypatch) -> bool:
-    """Whether the processor is said to multiply bfloat16."""
+    """Whether the code believes that the processor multiplies bfloat16."""
     monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: request.param)
     return request.param
 
@@ -46,7 +46,7 @@ def layer(request) -> Softmax:
 
 @pytest.fixture(params=[1, 4], ids=["one chunk", "four chunks"])
 def chunks(request, monkeypatch) -> list[slice]:
-    """Of the rows; the last of four is shorter."""
+    """Chunks of the rows; the last of four is shorter."""
     step = {1: ROWS, 4: 10}[request.param]
     monkeypatch.setattr(softmax_module, "CHUNK_LOGITS", {"cpu": step * V})
     monkeypatch.setattr(softmax_module, "TILE_ROWS", 1)
@@ -59,9 +59,9 @@ def normal(*size: int, seed: int) -> Tensor:
 
 
 def assert_rounded_alike(actual: Tensor, expected: Tensor, unrounded: Tensor) -> None:
-    """Equal but for a few values that another order of sums has let fall to the other side.
+    """Assert equality except for a few values that were rounded the other way after another order of sums.
 
-    One step of one value among hundreds makes 5e-4 of the norm. What rounding does at all is far more.
+    One step in one of hundreds of values is 5e-4 of the norm. Rounding itself changes far more.
     """
     expected, unrounded = expected.detach(), unrounded.detach()
     assert actual.dtype is torch.float32
@@ -71,7 +71,7 @@ def assert_rounded_alike(actual: Tensor, expected: Tensor, unrounded: Tensor) ->
     assert (expected - unrounded).norm() > 1e-3 * expected.norm()
 
 
-def test_hand_rounding_is_to_nearest_with_ties_to_even():
+def test_the_rounding_by_hand_is_to_nearest_with_ties_to_even():
     one = 1.0 + STEP * torch.tensor([0.0, 0.49, 0.5, 0.51, 1.0, 1.49, 1.5, 1.51, 126.5, 127.5])
     expected = 1.0 + STEP * torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 2.0, 126.0, 128.0])
     for factor in (1.0, -1.0, 2.0**-100, 2.0**90):
@@ -82,8 +82,8 @@ def test_hand_rounding_is_to_nearest_with_ties_to_even():
 
 
 @pytest.mark.usefixtures("real", "chunks")
-def test_log_likelihoods_are_those_of_rounded_operands(layer):
-    """Operands that round to small whole numbers, so that products are whole and no rounding is left."""
+def test_log_likelihoods_equal_those_of_rounded_operands(layer):
+    """The operands round to small whole numbers, so that their products are exact."""
     whole = torch.randint(-3, 4, (ROWS + V, H), generator=torch.Generator().manual_seed(0)).float()
     chance = torch.rand(whole.shape, generator=torch.Generator().manual_seed(1))
     near = whole + 0.49 * STEP * chance * whole.sign()
@@ -95,7 +95,7 @@ def test_log_likelihoods_are_those_of_rounded_operands(layer):
             layer.bias.copy_(1 + torch.arange(V) % 5 + 0.3 * STEP)  # rounds to whole numbers, too
         bias = 0.0 if layer.bias is None else rounded(layer.bias)
         logits = whole[:ROWS].double() @ whole[ROWS:].double().T + bias
-        assert logits.abs().max() < 256, "every whole number up to 256 is one of bfloat16"
+        assert logits.abs().max() < 256, "bfloat16 represents every whole number up to 256"
         p = logits.softmax(1)[torch.arange(ROWS), targets]
         assert (p < 1e-30).any(), "no probability is too small"
         own = logits[torch.arange(ROWS), targets]
@@ -110,10 +110,10 @@ def test_log_likelihoods_are_those_of_rounded_operands(layer):
 
 
 @pytest.mark.usefixtures("real")
-def test_total_and_gradients_are_those_of_rounded_products(layer, chunks):
+def test_total_and_gradients_equal_those_of_rounded_products(layer, chunks):
     hidden = normal(ROWS, H, seed=7).requires_grad_()
     targets = torch.randint(V, (ROWS,), generator=torch.Generator().manual_seed(8))
-    scale = -0.25  # a power of two, which changes no digit
+    scale = -0.25  # a power of two, so that scaling is exact
     total = layer.total_log_likelihood(hidden, targets)
     (scale * total).backward()
 
@@ -121,14 +121,14 @@ def test_total_and_gradients_are_those_of_rounded_products(layer, chunks):
     bias = 0.0 if layer.bias is None else rounded(layer.bias)
     delta = rounded(rounded(h @ w.T + bias).softmax(1))
     expected = delta[torch.arange(ROWS), targets].log().sum()
-    # A logit of another rounding moves the sum by one of 70 probabilities of a step of it, or by the step.
+    # A logit rounded the other way changes the sum by at most one rounding step.
     torch.testing.assert_close(total.detach().double(), expected, rtol=2e-4, atol=0)
 
     delta[torch.arange(ROWS), targets] -= 1
     delta = -scale * rounded(delta)
     d_weight = sum(rounded(delta[rows].T @ h[rows]) for rows in chunks)
     assert_rounded_alike(hidden.grad, rounded(delta @ w), delta @ w)
-    # A sum over chunks is one of float32; a single product stays what it was rounded to.
+    # A sum over chunks is float32; a single product keeps its rounded dtype.
     product = cast(layer.weight, "bfloat16").dtype  # float32 where bfloat16 is emulated
     assert layer.weight.grad.dtype is (product if len(chunks) == 1 else torch.float32)
     assert_rounded_alike(layer.weight.grad.float(), d_weight, delta.T @ h)
@@ -138,8 +138,8 @@ def test_total_and_gradients_are_those_of_rounded_products(layer, chunks):
 
 
 @pytest.mark.usefixtures("real", "chunks")
-def test_nothing_is_read_that_was_never_written(layer, monkeypatch):
-    """Where torch fills fresh memory with what is not a number."""
+def test_uninitialised_memory_is_never_read(layer, monkeypatch):
+    """torch is made to fill uninitialised memory with NaN."""
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
@@ -158,7 +158,7 @@ NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["state given", "from zeros"])
-def test_an_lstm_is_that_of_rounded_operands(given, real):
+def test_an_lstm_equals_the_loop_over_rounded_operands(given, real):
     rows, T, D, H = 6, 7, 5, 9
     layer = LSTM(D, H)
     compute_in(layer, "bfloat16")
@@ -186,7 +186,7 @@ def test_an_lstm_is_that_of_rounded_operands(given, real):
     assert {last_h.dtype, last_c.dtype, *(ours.grad.dtype for ours, _ in pairs)} == {torch.float32}
     assert torch.equal(last_h[0], out[:, -1].float())
     if real:
-        # Every step rounds what it hands to the next: within some roundings of the exact, and of its form.
+        # Every step rounds its state: results are bfloat16 values within a few rounding steps of the exact.
         assert torch.equal(rounded(out.float()), out.detach().double())
         assert 1e-3 < distance(out.detach(), states.detach()) < 3 * STEP
         for ours, exact in pairs:
@@ -200,7 +200,7 @@ def test_an_lstm_is_that_of_rounded_operands(given, real):
 
 
 def distance(actual: Tensor, exact: Tensor) -> float:
-    """2-norm of the difference, relative to that of ``exact``."""
+    """2-norm of the difference, relative to the 2-norm of ``exact``."""
     return float((actual - exact).norm() / exact.norm())
 
 
@@ -209,7 +209,7 @@ def distance(actual: Tensor, exact: Tensor) -> float:
 
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize("system", tiny.SYSTEMS)
-def test_parameters_and_gradients_stay_float32_but_for_that_of_the_softmax(system):
+def test_only_the_gradient_of_the_softmax_weight_is_not_float32(system):
     config = tiny.config(system, init_scale=0.5)
     batch = tiny.batch(tiny.sentences(5, 9, seed=0))
     model = TextModel(config, 9)
@@ -232,7 +232,7 @@ def test_parameters_and_gradients_stay_float32_but_for_that_of_the_softmax(syste
 # --- which arithmetic ---
 
 
-def test_auto_is_bfloat16_where_the_processor_multiplies_it(real):
+def test_auto_means_bfloat16_if_the_processor_multiplies_it(real):
     assert resolve("auto", "cpu") == ("bfloat16" if real else "float32")
     assert resolve("float32", "cpu") == "float32"
     assert resolve("bfloat16", "cpu") == "bfloat16"
@@ -247,7 +247,7 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_it(real):
         ({"neon": True, "bf16": True}, False),
     ],
 )
-def test_instructions_are_those_that_torch_finds(capabilities, expected, monkeypatch):
+def test_bfloat16_instructions_are_detected_by_torch_capabilities(capabilities, expected, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     precision._has_bfloat16.cache_clear()
     try:
@@ -256,8 +256,8 @@ def test_instructions_are_those_that_torch_finds(capabilities, expected, monkeyp
         precision._has_bfloat16.cache_clear()
 
 
-@pytest.mark.skipif(not CPUINFO.exists(), reason="the processor's flags are not to be read here")
-def test_this_processor_is_known_by_its_flags():
+@pytest.mark.skipif(not CPUINFO.exists(), reason="this system has no /proc/cpuinfo")
+def test_detection_agrees_with_the_flags_of_this_processor():
     flags = set(re.findall(r"\w+", "".join(re.findall(r"^flags\s*:(.*)$", CPUINFO.read_text(), re.M)[:1])))
     expected = bool(flags & {"amx_bf16", "avx512_bf16"}) and hasattr(torch.cpu, "get_capabilities")
     assert precision.multiplies_bfloat16(torch.device("cpu")) is expected

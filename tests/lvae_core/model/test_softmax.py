@@ -1,4 +1,4 @@
-"""The softmax layer against torch's cross entropy, and its gradients by finite differences."""
+"""The softmax layer against torch's cross entropy; its gradients against finite differences."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ ROWS, H, V = 11, 4, 6
 CHUNKS = [
     ("one chunk", 2**22, 16),
     ("several chunks", 4 * V, 1),
-    ("filled up", 1, 4),
+    ("padded", 1, 4),
     ("a row at a time", 1, 1),
 ]
 
@@ -54,8 +54,8 @@ def test_every_row_equals_cross_entropy(chunked, inputs):
     hidden, layer, targets = inputs
     expected = -F.cross_entropy(F.linear(hidden, layer.weight, layer.bias), targets, reduction="none")
     torch.testing.assert_close(layer.log_likelihood(hidden, targets), expected, rtol=1e-12, atol=1e-12)
-    reference_ = reference.log_likelihood(hidden, layer.weight, layer.bias, targets)
-    torch.testing.assert_close(reference_, expected, rtol=1e-12, atol=1e-12)
+    reference_values = reference.log_likelihood(hidden, layer.weight, layer.bias, targets)
+    torch.testing.assert_close(reference_values, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("arithmetic", ["reference", "float32"])
@@ -67,14 +67,14 @@ def test_total_and_its_gradients_equal_cross_entropy(chunked, inputs, arithmetic
     expected = -F.cross_entropy(logits, targets, reduction="sum")
     actual = layer.total_log_likelihood(hidden, targets)
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
-    # A factor in front: the gradient made in the forward pass must be scaled by what comes in.
+    # The factor checks that gradients made in the forward pass are scaled by the incoming gradient.
     actual_grads = torch.autograd.grad(-3.7 * actual, leaves)
     expected_grads = torch.autograd.grad(-3.7 * expected, leaves)
     for actual_grad, expected_grad in zip(actual_grads, expected_grads, strict=True):
         torch.testing.assert_close(actual_grad, expected_grad, rtol=1e-11, atol=1e-12)
 
 
-def test_total_passes_gradcheck(chunked, inputs):
+def test_the_total_passes_gradcheck(chunked, inputs):
     hidden, layer, targets = inputs
 
     def total(hidden, *_parameters):
@@ -83,7 +83,7 @@ def test_total_passes_gradcheck(chunked, inputs):
     assert torch.autograd.gradcheck(total, (hidden, *layer.parameters()))
 
 
-def test_a_factor_within_is_one_in_front(chunked, inputs):
+def test_a_factor_argument_equals_a_factor_on_the_result(chunked, inputs):
     hidden, layer, targets = inputs
     leaves = [hidden, *layer.parameters()]
     within = layer.total_log_likelihood(hidden, targets, factor=-0.7)
@@ -106,7 +106,7 @@ def test_a_second_backward_pass_is_refused_rather_than_wrong(inputs):
 def test_a_second_derivative_is_refused_rather_than_wrong(inputs):
     hidden, layer, targets = inputs
     total = layer.total_log_likelihood(hidden, targets)
-    # Through the square a second derivative exists, and half of it would be missing.
+    # The square has a second derivative, of which half would be missing.
     (first,) = torch.autograd.grad(total.square(), hidden, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.square().sum().backward()
@@ -133,7 +133,7 @@ def test_large_logits_do_not_overflow():
 
 
 class Products(TorchDispatchMode):
-    """Collects the sizes of matrices that are multiplied."""
+    """Collect the sizes of all matrices that are multiplied."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class Products(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 75])
-def test_products_meet_tiles_of_rows_only(rows, monkeypatch):
+def test_products_have_a_multiple_of_tile_rows(rows, monkeypatch):
     monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": 2 * module.TILE_ROWS * V})
     layer = layer_of(torch.randn(V, H)).requires_grad_(False)
     targets = torch.zeros(rows, dtype=torch.long)
@@ -161,48 +161,50 @@ def test_products_meet_tiles_of_rows_only(rows, monkeypatch):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("words", [2, 5, 31, 100, 4097])
-def test_a_softmax_may_be_written_over_its_logits(words, dtype):
-    """What torch does not promise and the layer relies on."""
+def test_a_softmax_may_overwrite_its_logits(words, dtype):
+    """torch does not document this, but the layer relies on it."""
     logits = (3 * torch.randn(17, words)).to(dtype)
     expected = torch.softmax(logits, -1)
     torch.softmax(logits, -1, out=logits)
     assert torch.equal(logits, expected)
 
 
-@pytest.mark.parametrize("asked", [(True, False), (False, True), (False, False)])
-def test_gradients_that_nobody_asks_for_are_not_made(asked, monkeypatch):
+@pytest.mark.parametrize("needed", [(True, False), (False, True), (False, False)])
+def test_only_needed_gradients_are_computed(needed, monkeypatch):
     layer = Softmax(5, 9, bias=True).double()
     hidden = torch.randn(7, 5, dtype=torch.float64, generator=torch.manual_seed(0))
     targets = torch.arange(7)
-    whole = [*torch.autograd.grad(
+    all_gradients = [*torch.autograd.grad(
         layer.total_log_likelihood(hidden.requires_grad_(), targets), [hidden, *layer.parameters()]
     )]  # fmt: skip
-    of_hidden, of_parameters = asked
+    of_hidden, of_parameters = needed
     layer.requires_grad_(of_parameters)
     given = hidden.detach().requires_grad_(of_hidden)
     products = 0
-    add = torch.Tensor.__matmul__
+    matmul = torch.Tensor.__matmul__
 
     def count(a, b):
         nonlocal products
         products += 1
-        return add(a, b)
+        return matmul(a, b)
 
     monkeypatch.setattr(torch.Tensor, "__matmul__", count)
     total = layer.total_log_likelihood(given, targets)
     assert products == of_hidden + of_parameters
-    assert total.requires_grad == any(asked)
-    if any(asked):
+    assert total.requires_grad == any(needed)
+    if any(needed):
         total.backward()
         found = [given.grad, *(p.grad for p in layer.parameters())]
-        for ours, theirs, wanted in zip(found, whole, [of_hidden, *[of_parameters] * 2], strict=True):
+        for ours, theirs, wanted in zip(
+            found, all_gradients, [of_hidden, *[of_parameters] * 2], strict=True
+        ):
             assert (ours is not None) == wanted
             if wanted:
                 torch.testing.assert_close(ours, theirs, rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("logits", [2**22, 3 * 9])
-def test_weights_multiply_every_rows_likelihood_and_gradient(logits, monkeypatch):
+def test_weights_multiply_the_likelihood_and_gradient_of_every_row(logits, monkeypatch):
     monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": logits})
     generator = torch.manual_seed(0)
     layer = Softmax(5, 9, bias=True).double()

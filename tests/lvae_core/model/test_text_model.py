@@ -1,4 +1,4 @@
-"""The model's likelihoods in training, with dropout and with weights, against its plain likelihood."""
+"""The training likelihood, with dropout and weights, against the likelihoods of sentences."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def latents(draws: int, group: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_the_mean_is_that_of_the_sentences_likelihoods(dropout):
+def test_the_mean_nll_is_the_mean_over_sentences(dropout):
     model = tiny.double_model(tiny.config(dropout=dropout, init_scale=0.8), V)
     batch, z = tiny.batch(SENTENCES), latents(3, 1)
     with torch.no_grad():
@@ -28,7 +28,7 @@ def test_the_mean_is_that_of_the_sentences_likelihoods(dropout):
     assert torch.equal(values, plain) == (dropout == 0)
 
 
-def test_weights_multiply_each_draw_of_each_sentence():
+def test_weights_multiply_the_likelihood_of_each_draw_of_each_sentence():
     model = tiny.double_model(tiny.config(dropout=0.0, init_scale=0.8), V)
     batch, z = tiny.batch(SENTENCES), latents(3, 2)
     weights = torch.rand(3, len(SENTENCES), dtype=torch.float64, generator=torch.Generator().manual_seed(2))
