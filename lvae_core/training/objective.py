@@ -47,12 +47,14 @@ def objective(
     q = model.infer(batch, masks, noise=noise, kl_weight=kl_weight)
     drawn = noise(size=(config.draws, config.group))  # (S, G, B, n)
     drawn = send(drawn, device).to(q.mean.dtype)
-    kl = q.kl().mean()
     if config.objective == "importance_weighted":
         doubly = config.encoder_gradient == "doubly_reparameterised"
         loss, nll = importance_weighted(model, batch, q, drawn, masks, kl_weight=kl_weight, doubly=doubly)
-        return Objective(loss, nll, kl.detach())
+        return Objective(loss, nll, q.kl().mean().detach())
     reconstruction = model.mean_nll(batch, q.sample(drawn), masks)
+    # After the reconstruction: gradients are added in the order in which the graph is built, and another
+    # order changes the last bits of every run.
+    kl = q.kl().mean()
     counted = _with_free_bits(q.kl_terms(), config.free_bits) if config.free_bits else kl
     return Objective(reconstruction + kl_weight * counted, (reconstruction + kl).detach(), kl.detach())
 
