@@ -34,7 +34,7 @@ from lvae_core.errors import InputError
 from lvae_core.model.counts import amount, operations
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName, RunName
-from sweeps.planning.durations import clock
+from sweeps.planning.durations import format_duration
 from sweeps.planning.grid import PRESETS
 from sweeps.planning.list_scheduling import Work, longest_first, lower_bound, schedule
 
@@ -180,7 +180,7 @@ def cell_table(times: Times) -> Table:
     for heading in ("training", "evaluation", "all"):
         table.add_column(heading, justify="right")
     for cell, (train, score) in times.items():
-        table.add_row(cell, clock(train), clock(score), clock(train + score))
+        table.add_row(cell, format_duration(train), format_duration(score), format_duration(train + score))
     return table
 
 
@@ -216,7 +216,9 @@ def order_table(configs: Sequence[RunConfig], times: Times, devices: Sequence[in
                 sum(random) / len(random),
                 max(random),
             )
-            table.add_row(str(number), epochs, clock(bound), *(f"{value:.3f}" for value in ratios))
+            table.add_row(
+                str(number), epochs, format_duration(bound), *(f"{value:.3f}" for value in ratios)
+            )
     return table
 
 

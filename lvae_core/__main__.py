@@ -16,9 +16,8 @@ from typing import Any
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, is_quiet, notice, printed
-from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.run_folder.folder import DamagedError, RunFolder, open_study
 from lvae_core.settings import apply_settings, fields_help
-from lvae_core.storage.retrying import RETRY_SECONDS
 
 _log = logging.getLogger("lvae.data")
 
@@ -180,7 +179,7 @@ def _run(options: argparse.Namespace) -> int:
     if not 0 <= options.checkpoint_minutes < math.inf:
         raise InputError(f"--checkpoint-minutes {options.checkpoint_minutes}: must be 0 or more")
     check_device(options.device)
-    folder = _run_folder(options.out, patience=RETRY_SECONDS)
+    folder = _run_folder(options.out)
     corpus = load_for(config, options.data_dir)
     for warning in corpus.warnings:
         _log.warning(warning)
@@ -305,14 +304,14 @@ def _read_config(path: str) -> RunConfig:
     return from_dict(values)
 
 
-def _run_folder(url: str, patience: float = 0.0) -> RunFolder:
+def _run_folder(url: str) -> RunFolder:
     if not url.strip():
         raise InputError("an empty path: give the run folder")
     parent, _, name = url.rstrip("/").rpartition("/")
     if not name or name in (".", ".."):
         path = Path(url).absolute().resolve()
         parent, name = str(path.parent), path.name
-    return Study(parent or ("/" if url.startswith("/") else "."), patience=patience).run(name)
+    return open_study(parent or ("/" if url.startswith("/") else ".")).run(name)
 
 
 def _stop_requests() -> list[int]:

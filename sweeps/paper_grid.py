@@ -4,9 +4,9 @@
     python sweeps/paper_grid.py --dry-run              what the paper's grid would take
     python sweeps/paper_grid.py --datasets ptb --seeds 3 --gpus-per-run 0.25
 
-Runs that are done are never done again: launch the same command after an interruption, or with a longer
-list, and it does what is missing. Exit status: 0 all is done, 1 some run has failed, 2 the input cannot be
-used, 130 interrupted.
+Finished runs are never repeated: after an interruption, or with a longer list, the same command does what
+is missing. Exit status: 0 all runs are done, 1 some run has failed, 2 the input cannot be used,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -23,23 +23,20 @@ import tyro
 from rich.console import Console
 
 from lvae_core.command import exit_status
-from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import Study
-from lvae_core.storage.retrying import RETRY_SECONDS
+from lvae_core.run_folder.folder import open_study
 from sweeps.launching.display import console
 from sweeps.options import Flag, LaunchOptions, arg, at_least_one, preset
 from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.grid import PRESETS, Grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
-from sweeps.planning.plan import Plan, PlannedRun
-from sweeps.planning.resources import Resources
+from sweeps.planning.workload import Workload
 from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The command line. What is not given is the preset's."""
+    """The command line. The preset supplies what is not given."""
 
     preset: Literal["paper", "demo"] = "paper"
     """paper: the published grid of 120 runs. demo: a small one on pydocs, minutes on two cores."""
@@ -60,15 +57,15 @@ class Options:
     ] = ()
     """Change any config field of every run."""
     dry_run: Flag = False
-    """Print the plan and what it costs; start nothing, save for the probes of auto."""
+    """Print the plan and its cost; start nothing but the probes of auto."""
     devices: Annotated[tuple[int, ...], arg(metavar="K")] = (1, 8)
-    """With --dry-run: tell the time on so many GPUs, or CPU cores where runs have none."""
+    """With --dry-run: print the time on this many GPUs, or CPU cores if runs use no GPU."""
     price_per_hour: Annotated[float | None, arg(metavar="$", help_behavior_hint="(default: none)")] = None
-    """With --dry-run: of one such device, to tell the cost."""
+    """With --dry-run: the price of one such device, to print the cost."""
     launch: tyro.conf.OmitArgPrefixes[LaunchOptions] = field(default_factory=LaunchOptions)
 
     def check(self) -> None:
-        """Raise InputError where a number or a name cannot be used."""
+        """Raise InputError if a number or a name cannot be used."""
         self.launch.check()
         for number in self.devices:
             at_least_one("--devices", number)
@@ -81,18 +78,18 @@ class Options:
         return self.launch.folder(self.preset)
 
     def grid(self) -> Grid:
-        """The preset with what the options change."""
-        usual = PRESETS[self.preset]
-        names = usual.systems if self.systems is None else dict.fromkeys(self.systems, (1,))
-        systems = {name: usual.systems.get(name, samples) for name, samples in names.items()}
+        """The preset with the changes that the options ask for."""
+        base = PRESETS[self.preset]
+        names = base.systems if self.systems is None else dict.fromkeys(self.systems, (1,))
+        systems = {name: base.systems.get(name, samples) for name, samples in names.items()}
         if self.num_samples is not None:
             systems = dict.fromkeys(systems, self.num_samples)
         return Grid(
-            datasets=usual.datasets if self.datasets is None else self.datasets,
+            datasets=base.datasets if self.datasets is None else self.datasets,
             systems=systems,
-            settings=usual.settings if self.settings is None else self.settings,
-            seeds=usual.seeds if self.seeds is None else self.seeds,
-            changes=usual.changes + self.given_changes(),
+            settings=base.settings if self.settings is None else self.settings,
+            seeds=base.seeds if self.seeds is None else self.seeds,
+            changes=base.changes + self.given_changes(),
         )
 
     def given_changes(self) -> tuple[str, ...]:
@@ -102,7 +99,7 @@ class Options:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = tyro.cli(Options, args=arguments, prog="paper_grid.py", description=__doc__)
     again = shlex.join(["python", "sweeps/paper_grid.py", *arguments])
@@ -110,11 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options, *, again: str) -> int:
-    """Plan, launch and close; returns the exit status.
+    """Plan the grid and do what is left of it; returns the exit status.
 
     Args:
         options: the command line.
-        again: the command that goes on from an interruption.
+        again: the command that continues after an interruption.
 
     Raises:
         InputError: something given cannot be used; nothing has been started or written.
@@ -126,13 +123,13 @@ def run(options: Options, *, again: str) -> int:
     for note in grid.notes(options.given_changes()):
         print(f"note: {note}", file=sys.stderr)
     corpora = load_corpora(configs, options.launch.data_dir)
+    study = open_study(folder)
+    plan = look_up(configs, corpora, study)
+    workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
     if options.dry_run:
-        study = Study(folder, patience=RETRY_SECONDS)
-        plan = look_up(configs, corpora, study)
-        warn_of_damages(plan)
-        dry_run(options, plan, runs_to_start(plan, options.launch), corpora, study, out)
+        dry_run(options, workload, out)
         return 0
-    swept = sweep(options.launch, folder, configs, corpora, out)
+    swept = sweep(options.launch, folder, workload, out)
     print_next(out, swept.plan, folder)
     if swept.interrupted:
         out.print(f"interrupted; this goes on from here: {again}", markup=False, soft_wrap=True)
@@ -140,28 +137,23 @@ def run(options: Options, *, again: str) -> int:
     return int(swept.failed)
 
 
-def dry_run(
-    options: Options,
-    plan: Plan,
-    todo: Sequence[PlannedRun],
-    corpora: Mapping[str, Corpus],
-    study: Study,
-    out: Console,
-) -> None:
-    """Print what is to be done and its cost, after probes if they are asked for."""
-    given: Mapping[str, Resources] = {}
-    if options.launch.auto and todo:
-        study.check_writable()
-        from sweeps.launching.session import connected
+def dry_run(options: Options, workload: Workload, out: Console) -> None:
+    """Print what is left to do and its cost; with auto, probe first."""
+    plan = workload.plan
+    warn_of_damages(plan)
+    todo = runs_to_start(plan, options.launch)
+    probes = options.launch.auto and todo
+    if probes:
+        workload.study.check_writable()
+        from sweeps.launching.session import connected  # Ray takes seconds to import
 
         say = partial(out.print, markup=False, soft_wrap=True)
-        needs = (todo, corpora, study, options.launch.resources())
-        with connected(options.launch.address, *needs, auto=True, say=say) as given:
-            add_expected_times(plan, corpora, study)
-    usual = options.launch.resources()
-    shares = {run.cell: given.get(run.name, usual).share for run in plan.runs}
+        with connected(options.launch, workload.only(todo), say) as probed:
+            workload = replace(workload, per_run=probed.per_run)
+            add_expected_times(plan, workload.corpora, workload.study)
+    shares = {run.cell: workload.resources_of(run.name).share for run in plan.runs}
     print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)
-    out.print("a dry run: no run was started" if given else "a dry run: nothing was started")
+    out.print("a dry run: no run was started" if probes else "a dry run: nothing was started")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import RunFolder, Study, open_study
 from lvae_core.run_folder.names import RunName
-from lvae_core.storage.retrying import RETRY_SECONDS
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ def open_source(path: str) -> Source:
     Raises:
         InputError: there is no such place, or it holds no run folder.
     """
-    study = Study(path, patience=RETRY_SECONDS)
+    study = open_study(path)
     try:
         here = study.store.names()
         folders = _run_folders(study, here)
@@ -33,7 +32,7 @@ def open_source(path: str) -> Source:
             return Source(study.url, folders)
         if "config.json" in here or "result.json" in here:
             name = PurePath(study.url).name
-            parent = Study(study.url.removesuffix(f"/{name}"), patience=RETRY_SECONDS)
+            parent = open_study(study.url.removesuffix(f"/{name}"))
             return Source(study.url, (parent.run(name),))
         # A common mistake is to give the folder of all studies: name one of them in the error.
         inside = [name for name in here if _run_folders(*_listed(f"{study.url}/{name}"))]
@@ -57,7 +56,7 @@ def find_sources(storage: str) -> list[Source]:
 
 
 def _listed(url: str) -> tuple[Study, list[str]]:
-    study = Study(url, patience=RETRY_SECONDS)
+    study = open_study(url)
     return study, study.store.names()
 
 

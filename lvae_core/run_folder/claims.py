@@ -153,13 +153,13 @@ class Claim:
             self._folder.write_json(_file(self._number), _content(self._holder, self._beat))
 
 
-def acquire(folder: RunFolder, launch: str, *, gone: ClaimState | None = None) -> Claim:
+def acquire(folder: RunFolder, launch: str, *, stale: ClaimState | None = None) -> Claim:
     """Claim a run.
 
     Args:
         folder: of the run.
         launch: the sweep, or the one command, that this process works for.
-        gone: a claim whose holder is known to be gone, if it is still there as it was seen.
+        stale: a claim whose holder is known to be gone, if it is still there as it was seen.
 
     Raises:
         HeldError: somebody else is at work on it, or may be.
@@ -167,7 +167,7 @@ def acquire(folder: RunFolder, launch: str, *, gone: ClaimState | None = None) -
     holder = Holder.current(launch)
     while True:
         seen = read_claim(folder)
-        if seen is not None and seen != gone and not _may_take_over(folder, seen, holder):
+        if seen is not None and seen != stale and not _may_take_over(folder, seen, holder):
             raise HeldError(folder, seen)
         number = 1 if seen is None else seen.number + 1
         if folder.create_json(_file(number), _content(holder, 0)):
@@ -184,15 +184,15 @@ def acquire_patiently(
     Raises:
         HeldError: another process holds the claim and has renewed it.
     """
-    gone: ClaimState | None = None
+    stale: ClaimState | None = None
     while True:
         try:
-            return acquire(folder, launch, gone=gone)
+            return acquire(folder, launch, stale=stale)
         except HeldError as error:
-            if gone is not None and error.state != gone:
+            if stale is not None and error.state != stale:
                 raise
             say(f"{error}; waiting {STALE_SECONDS:g} s to see whether it is alive")
-            gone = error.state
+            stale = error.state
             sleep(STALE_SECONDS)
 
 

@@ -42,6 +42,7 @@ from lvae_core.config import RunConfig, from_dict
 from lvae_core.errors import InputError
 from lvae_core.run_folder.digests import UnsealedError, seal, seal_rows, sealed_rows, unseal, unseal_rows
 from lvae_core.run_folder.names import RunName
+from lvae_core.storage import retrying
 from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import Store, open_store
 
@@ -232,18 +233,18 @@ class RunFolder:
 
 
 class Study:
-    """A named set of runs in one storage place."""
+    """A named set of runs in one storage place. Commands open it by :func:`open_study`."""
 
-    def __init__(self, url: str, *, create: bool = True, patience: float = 0.0) -> None:
+    def __init__(self, url: str, *, create: bool = True, retry_seconds: float = 0.0) -> None:
         """Open the study at ``url``.
 
         Args:
             url: a path, or an address such as ``s3://bucket/prefix``.
             create: whether its folder may be made; if not, a missing folder is an OSError.
-            patience: seconds for which operations on the store are retried.
+            retry_seconds: seconds for which operations on the store are retried.
         """
         store = open_store(url, create=create)
-        self.store = RetryingStore(store, patience) if patience else store
+        self.store = RetryingStore(store, retry_seconds) if retry_seconds else store
         self.url = self.store.url
 
     def run_names(self) -> list[str]:
@@ -272,6 +273,14 @@ class Study:
             ) from None
         if back != b"probe":
             raise InputError(f"storage {self.url}: does not give back what was written")
+
+
+def open_study(url: str, *, create: bool = True) -> Study:
+    """Open the study at ``url`` and retry every operation on it through a short outage.
+
+    A command calls this once and passes the study on. Arguments as for :class:`Study`.
+    """
+    return Study(url, create=create, retry_seconds=retrying.RETRY_SECONDS)
 
 
 def metrics_sha256(rows: Sequence[Mapping[str, Any]]) -> str:

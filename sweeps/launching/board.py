@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from lvae_core.run_folder.names import RunName
-from sweeps.planning.durations import Speed, clock, projected_seconds, remaining_seconds
+from sweeps.planning.durations import Speed, format_duration, projected_seconds, remaining_seconds
 from sweeps.planning.plan import Plan, PlannedRun
 
 OWN_PACE = 0.1
@@ -146,12 +146,12 @@ class Board:
     def eta(self) -> float | None:
         """Seconds until the last run has ended; None where nothing has been measured yet."""
         running = [self._remaining(run) for run in self.running.values()]
-        waiting = [self.speed.expect(cell) for cell in (*self.waiting.values(), *self.later)]
+        waiting = [self.speed.expected_seconds(cell) for cell in (*self.waiting.values(), *self.later)]
         return remaining_seconds(waiting, running, self.slots)
 
     def _remaining(self, run: Running) -> float | None:
         share = run.share or 0.0
-        expected = self.speed.expect(run.cell)
+        expected = self.speed.expected_seconds(run.cell)
         if expected is not None and share - run.start_share < OWN_PACE:
             return expected * (1.0 - share)
         return projected_seconds(self.now() - run.since, run.start_share, share)
@@ -169,7 +169,9 @@ class Board:
             counts["in another launch"] = len(self.held)
         line = ", ".join(f"{number} {word}" for word, number in counts.items())
         eta = self.eta() if self.running else None
-        return f"{self.share():.0%}: {line}" + ("" if eta is None else f"; about {clock(eta)} to go")
+        return f"{self.share():.0%}: {line}" + (
+            "" if eta is None else f"; about {format_duration(eta)} to go"
+        )
 
 
 def short(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What Tune reports, passed on: to the display, and of an interrupt to the runs."""
+"""The callback that passes Tune's reports to the display, and an interrupt to the runs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from lvae_core.command import Interrupt
 from sweeps.launching.display import Display
 from sweeps.launching.lost_actors import LostActors, why_lost
 from sweeps.launching.other_launches import OtherLaunches
-from sweeps.planning.durations import clock
+from sweeps.launching.tune_patches import actor_of
+from sweeps.planning.durations import format_duration
 from sweeps.planning.resources import Resources
 
 _IDLE_SECONDS = 60.0
 
 MANY = 1000
-"""Runs, after which Tune is some seconds at its own records of them."""
+"""With so many runs, Tune takes some seconds to write its final records of them."""
 
 
-class Watch(tune.Callback):
+class LaunchCallback(tune.Callback):
     """Pass what Tune reports to the display, and an interrupt to the runs.
 
     It adds runs whose actors were lost to ``lost``, and runs that ran out of memory in a share of a device
-    and are worth a larger share to ``out_of_memory_runs``.
+    and are worth a larger share to ``out_of_memory``.
     """
 
     def __init__(
@@ -35,16 +36,16 @@ class Watch(tune.Callback):
         interrupt: Interrupt,
         others: OtherLaunches,
         lost: LostActors,
-        out_of_memory_runs: set[str],
+        out_of_memory: set[str],
         resources: Mapping[str, Resources],
     ) -> None:
         self._display, self._board, self._interrupt = display, display.board, interrupt
-        self._others, self._lost, self._starved = others, lost, out_of_memory_runs
+        self._others, self._lost, self._out_of_memory = others, lost, out_of_memory
         self._resources = resources
-        self._told = self._closing = False
+        self._has_announced_stop = self._has_announced_end = False
         self.has_begun = False
-        """Whether any run has."""
-        self._busy = time.monotonic()
+        """Whether any run has begun."""
+        self._last_busy = time.monotonic()
         self.stopper = _Stopper(self)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -57,21 +58,20 @@ class Watch(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         name = trial.config["run"]
-        news = _news(result, hide_test_scores=self._board.hide_test_scores)
-        if self._wants_more(name, result):
-            self._starved.add(name)
+        lines = _lines(result, hide_test_scores=self._board.hide_test_scores)
+        if self._deserves_larger_share(name, result):
+            self._out_of_memory.add(name)
             self._board.lose(name)
-            news = [
-                f"out of memory; to be tried once more on {self._resources[name].enlarged().gpus:g} GPUs"
-            ]
+            gpus = self._resources[name].enlarged().gpus
+            lines = [f"out of memory; to be tried once more on {gpus:g} GPUs"]
         else:
             self._board.report(name, result)
-        for line in (*result["warnings"], *news):
+        for line in (*result["warnings"], *lines):
             self._display.say(f"{self._board.label(name)}: {line}")
 
-    def _wants_more(self, name: str, report: Mapping[str, Any]) -> bool:
+    def _deserves_larger_share(self, name: str, report: Mapping[str, Any]) -> bool:
         failed = report["phase"] == "failed" and report["failure"]["class"] == "out_of_memory"
-        return failed and 0 < self._resources[name].gpus < 1 and name not in self._starved
+        return failed and 0 < self._resources[name].gpus < 1 and name not in self._out_of_memory
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._lose(trial)
@@ -80,34 +80,34 @@ class Watch(tune.Callback):
         self._lose(trial)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        if self._interrupt.requested and not self._told:
+        if self._interrupt.requested and not self._has_announced_stop:
             self._display.say("stopping: every run saves its state (once more: stop at once)")
             for trial in trials:
                 if trial.status == Trial.RUNNING:
                     self._finish(trial)
-            self._told = True
-        if self._board.running or time.monotonic() - self._busy > _IDLE_SECONDS:
+            self._has_announced_stop = True
+        if self._board.running or time.monotonic() - self._last_busy > _IDLE_SECONDS:
             if not self._board.running:
-                given = self._resources[next(iter(self._resources))]
-                wanted = f"{given.cpus} CPUs and {given.gpus:g} GPUs"
+                resources = self._resources[next(iter(self._resources))]
+                wanted = f"{resources.cpus} CPUs and {resources.gpus:g} GPUs"
                 self._display.say(f"waiting for a node with {wanted} free; see `ray status`")
-            self._busy = time.monotonic()
+            self._last_busy = time.monotonic()
         self._others.look()
         self._display.refresh()
         board = self._board
-        if len(trials) >= MANY and not (self._closing or board.running or board.waiting or board.held):
-            self._display.say("all runs have ended; Ray is closing its books")
-            self._closing = True
+        has_ended = not (board.running or board.waiting or board.held)
+        if len(trials) >= MANY and has_ended and not self._has_announced_end:
+            self._display.say("all runs have ended; Ray Tune is writing its final records")
+            self._has_announced_end = True
 
-    def over(self) -> bool:
-        """Whether an interrupt has been served: no run is under way any more."""
+    def has_stopped(self) -> bool:
+        """Whether an interrupt has taken effect: no run is under way any more."""
         return self._interrupt.requested and not self._board.running
 
     def _finish(self, trial: Trial) -> None:
-        # Queued behind the step that is under way; the report after it says how the saving went. Tune's
-        # own way of stopping would kill a run that takes more than some seconds to save.
-        actor: Any = trial.temporary_state.ray_actor
-        actor.finish.remote()
+        # The call is queued behind the step under way; the report after it says how saving went. Tune's
+        # own way of stopping would kill a run that takes more than a few seconds to save.
+        actor_of(trial).finish.remote()
 
     def _lose(self, trial: Trial) -> None:
         name = trial.config["run"]
@@ -116,26 +116,26 @@ class Watch(tune.Callback):
         loss = why_lost(trial)
         times = self._lost.add(name, loss)
         if self._lost.is_next_too_many(name):
-            trial.max_failures = 0  # what Tune has counted of this trial is more
+            trial.max_failures = 0  # Tune counts failures of every kind together, and so more
         self._display.say(f"{self._board.label(name)}: {loss.message} ({times})")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks for a restoration that never comes
+        return {}  # Tune pickles its callbacks for a restoration that never happens
 
 
 class _Stopper(tune.Stopper):
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, callback: LaunchCallback) -> None:
+        self._callback = callback
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self._watch.over()
+        return self._callback.has_stopped()
 
 
-def _news(report: Mapping[str, Any], *, hide_test_scores: bool) -> list[str]:
-    """What there is to say of a report, for people; ``hide_test_scores``: nothing of test estimates."""
+def _lines(report: Mapping[str, Any], *, hide_test_scores: bool) -> list[str]:
+    """The lines that a report is worth."""
     if report["phase"] == "failed":
         return ["failed, {class}: {message}".format(**report["failure"])]
     if report["phase"] == "held":
@@ -146,6 +146,6 @@ def _news(report: Mapping[str, Any], *, hide_test_scores: bool) -> list[str]:
     if report["phase"] == "done":
         estimates, seconds = report["estimates"], report["train_seconds"] + report["evaluate_seconds"]
         name = "ppl" if "ppl" in estimates else "ppl_elbo"
-        test = best if hide_test_scores else f", test {name} {estimates[name]['value']:.2f}"
-        return [f"done in {clock(seconds)}{test}"]
+        score = best if hide_test_scores else f", test {name} {estimates[name]['value']:.2f}"
+        return [f"done in {format_duration(seconds)}{score}"]
     return []

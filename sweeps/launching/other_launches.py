@@ -1,4 +1,4 @@
-"""Runs that another launch is at work on: watched until they are done, or free to be taken over."""
+"""Runs that another launch works on: watched until they end, or until their claim is stale."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sweeps.launching.board import Board
 from sweeps.planning.plan import PlannedRun
 
 LOOK_SECONDS = 5.0
-"""Between two looks at the claims of others."""
+"""Between two looks at the claims of other launches."""
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """One read_claim at a run: its claim, and where it has none its result or failure."""
+class _RunState:
+    """A run as its folder shows it: its claim or, without one, its result or failure."""
 
     claim: ClaimState | None
     result: Mapping[str, Any] | None = None
@@ -28,7 +28,7 @@ class _Seen:
 
 
 class OtherLaunches:
-    """Keeps ``board.held`` true. What it finds abandoned goes back to ``board.waiting``."""
+    """Keeps ``board.held`` up to date, and returns runs with a stale claim to ``board.waiting``."""
 
     def __init__(
         self,
@@ -39,77 +39,76 @@ class OtherLaunches:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study, self._board, self._say, self._now = study, board, say, now
-        # While runs are under way nothing waits for a store that fails: the next read_claim will tell.
-        self._glance = Study(study.url, create=False)
-        self._known = {run.name: run.failure for run in runs if run.begun}
-        self._stale_claims = StaleClaims(now)
-        self._looked = -LOOK_SECONDS
-        self.gone: dict[str, ClaimState] = {}
-        """Run -> claim of a holder that is gone: what a run may be taken over from."""
+        # Without retries: while runs are under way, nothing may wait for a store that fails. The next
+        # look asks again.
+        self._impatient_study = Study(study.url, create=False)
+        self._known_failures = {run.name: run.failure for run in runs if run.begun}
+        self._staleness = StaleClaims(now)
+        self._looked_at = -LOOK_SECONDS
+        self.stale_claims: dict[str, ClaimState] = {}
+        """Run name -> the claim of a holder that is gone: this launch may take the run over."""
 
     def begin(self) -> None:
-        """Keep back the runs whose claims may be alive.
+        """Hold back the runs whose claims may be alive.
 
         Raises:
             InputError: the storage cannot be read.
         """
         try:
-            seen = self._see(self._study, self._known)
+            states = _read_states(self._study, self._known_failures)
         except OSError as error:
             raise InputError(
                 f"storage {self._study.url}: cannot be read ({error.strerror or error})"
             ) from None
-        label = self._board.label
-        for name, one in seen.items():
-            if one.claim is not None and not self._is_gone(name, one.claim):
+        for name, state in states.items():
+            if state.claim is not None and not self._is_stale(name, state.claim):
                 self._board.hold(name)
-                self._say(f"{label(name)}: under way in {one.claim.holder or 'another process'}")
-
-    def held(self, name: str) -> None:
-        """An actor found the run claimed."""
-        self._known.setdefault(name, None)
+                holder = state.claim.holder or "another process"
+                self._say(f"{self._board.label(name)}: under way in {holder}")
 
     def look(self) -> None:
-        """See what has become of the runs elsewhere, if it is time for that."""
-        if not self._board.held or self._now() - self._looked < LOOK_SECONDS:
+        """Look at the held runs, at most once in LOOK_SECONDS."""
+        if not self._board.held or self._now() - self._looked_at < LOOK_SECONDS:
             return
         try:
-            seen = self._see(self._glance, self._board.held)
+            states = _read_states(self._impatient_study, self._board.held)
         except OSError:
             return
         finally:
-            self._looked = self._now()
-        label = self._board.label
-        for name, one in seen.items():
-            if one.claim is not None:
-                if self._is_gone(name, one.claim):
-                    self._say(f"{label(name)}: {one.claim.holder or 'its process'} is gone; taking over")
+            self._looked_at = self._now()
+        for name, state in states.items():
+            label = self._board.label(name)
+            if state.claim is not None:
+                if self._is_stale(name, state.claim):
+                    self._say(f"{label}: {state.claim.holder or 'its process'} is gone; taking over")
                     self._board.free(name)
-            elif one.result is not None:
-                self._board.done_by_other(name, one.result)
-                self._say(f"{label(name)}: done by another launch")
-            elif one.failure is not None and one.failure != self._known.get(name):
-                self._board.failed_in_other(name, one.failure)
-                self._say(f"{label(name)}: failed in another launch")
+            elif state.result is not None:
+                self._board.done_by_other(name, state.result)
+                self._say(f"{label}: done by another launch")
+            elif state.failure is not None and state.failure != self._known_failures.get(name):
+                self._board.failed_in_other(name, state.failure)
+                self._say(f"{label}: failed in another launch")
             else:
                 self._board.free(name)
 
-    def _is_gone(self, name: str, claim: ClaimState) -> bool:
-        if self._stale_claims.is_stale(name, claim):
-            self.gone[name] = claim
+    def _is_stale(self, name: str, claim: ClaimState) -> bool:
+        if self._staleness.is_stale(name, claim):
+            self.stale_claims[name] = claim
             return True
         return False
 
-    def _see(self, study: Study, names: Iterable[str]) -> dict[str, _Seen]:
-        listed = list(names)
-        return dict(zip(listed, read_each(study.url, lambda n: _see(study.run(n)), listed), strict=True))
+
+def _read_states(study: Study, names: Iterable[str]) -> dict[str, _RunState]:
+    listed = list(names)
+    states = read_each(study.url, lambda name: _read_state(study.run(name)), listed)
+    return dict(zip(listed, states, strict=True))
 
 
-def _see(folder: RunFolder) -> _Seen:
+def _read_state(folder: RunFolder) -> _RunState:
     claim = read_claim(folder)
     if claim is not None:
-        return _Seen(claim)
+        return _RunState(claim)
     try:
-        return _Seen(None, folder.read_json("result.json"), folder.read_json("failure.json"))
+        return _RunState(None, folder.read_json("result.json"), folder.read_json("failure.json"))
     except DamagedError:
-        return _Seen(None)
+        return _RunState(None)

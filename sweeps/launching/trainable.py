@@ -17,8 +17,8 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.messages import Collector
 from lvae_core.run_folder.claims import ClaimLostError, ClaimState, HeldError, acquire
-from lvae_core.run_folder.folder import DamagedError, Study
-from lvae_core.storage.retrying import RETRY_SECONDS, is_transient
+from lvae_core.run_folder.folder import DamagedError, open_study
+from lvae_core.storage.retrying import is_transient
 from lvae_core.training.failures import failure_of, one_line
 from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.trainer import execute
@@ -44,7 +44,7 @@ class Job:
     """But for what depends on a run's resources."""
     resources: Mapping[str, Resources]
     """Run name -> what it has."""
-    gone: Mapping[str, ClaimState]
+    stale_claims: Mapping[str, ClaimState]
     """Run name -> a claim whose holder is known to be gone."""
     pause_after: Mapping[str, int]
     """Run name -> epoch after which it pauses."""
@@ -86,7 +86,7 @@ class RunTrainable(tune.Trainable):
     def _begin(self, name: str) -> None:
         # The launch has made the study's folder: one that is missing is gone and must not be made anew.
         # Where patience does not help, the run starts anew, perhaps on another node.
-        self._folder = Study(self._job.study, create=False, patience=RETRY_SECONDS).run(name)
+        self._folder = open_study(self._job.study, create=False).run(name)
         self._config = self._job.configs[name]
         given = self._job.resources[name]
         self._runtime = replace(
@@ -164,7 +164,8 @@ class RunTrainable(tune.Trainable):
     def _consume(self) -> Progress:
         if self._iterator is None:
             corpus, runtime = self._get_corpus(), self._runtime
-            claim = acquire(self._folder, runtime.launch, gone=self._job.gone.get(self._folder.name))
+            stale = self._job.stale_claims.get(self._folder.name)
+            claim = acquire(self._folder, runtime.launch, stale=stale)
             self._iterator = execute(self._config, corpus, self._folder, runtime, claim)
         until = time.monotonic() + STEP_SECONDS
         for progress in self._iterator:

@@ -1,12 +1,18 @@
-"""Keeping Tune to the order of a plan, and to what the plan can use."""
+"""Every use of Ray Tune's internals, as read in Ray 2.60, and the settings that keep Tune quiet.
+
+Nothing else in ``launching/`` touches a name that Ray does not publish. ``assert_internals`` checks all of
+them, so that a test fails in one sentence when a new version of Ray has moved one.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune.execution import class_cache
@@ -14,15 +20,28 @@ from ray.tune.execution import tune_controller as controller
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
+READ_IN = "2.60"
+"""The version of Ray whose internals were read for this module."""
+
 PENDING = 200
-"""Requests for resources that Tune keeps open at most, as many as it does by itself."""
+"""Requests for resources that Tune keeps open at most, which is also its own default."""
+
+TUNE_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_COLOR_PREFIX": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
+    "TUNE_MAX_PENDING_TRIALS_PG": str(PENDING),
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
 
 
 class PlanOrder(FIFOScheduler):
-    """Gives an actor that has become free to the first waiting run that it suits.
+    """Gives a free actor to the first waiting run that fits it.
 
-    Left to itself, Tune gives it to any of them as soon as the first one waits for something else: for
-    another share of a device, or for an actor that is being reset.
+    Tune alone gives it to any of them as soon as the first one waits for something else: for another share
+    of a device, or for an actor that is being reset.
     """
 
     def __init__(self) -> None:
@@ -35,7 +54,8 @@ class PlanOrder(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """See :class:`ray.tune.schedulers.TrialScheduler`."""
-        # What is free is known to nothing that is public. All trials are thousands, most of them over.
+        # Nothing public says which actors are free. The public list of trials holds thousands, most of
+        # them ended.
         controller = tune_controller._tune_controller
         free, resetting = controller._actor_cache, controller._resetting_trials
         waiting: list[Trial] = sorted(
@@ -47,13 +67,31 @@ class PlanOrder(FIFOScheduler):
         return waiting[0] if waiting else None
 
 
+def actor_of(trial: Trial) -> Any:
+    """The handle of the actor that a running trial has."""
+    return trial.temporary_state.ray_actor
+
+
+def latest_error(trial: Trial) -> Exception | None:
+    """The last error of a trial, if Tune has recorded one."""
+    # Trial.get_pickled_error looks for the file in the storage, where Tune copies it much later.
+    file = trial.pickled_error_file
+    if file is None:
+        return None
+    try:
+        error = cloudpickle.loads(Path(file).read_bytes())
+    except Exception:  # unpickling runs the code of any class in there
+        return None
+    return error if isinstance(error, Exception) else None
+
+
 @contextlib.contextmanager
 def without_aws_keys() -> Iterator[None]:
-    """Have Tune send no keys to the processes that it starts inside the ``with`` block.
+    """Keep Tune from sending AWS keys to the processes that it starts inside the ``with`` block.
 
-    It would send those of AWS in the description of each process's environment, which Ray's agent on the
-    node writes to its log as it is. Nodes of a cluster have keys of their own (a role, or the environment
-    that Ray was started in); a Ray of this launch's own inherits the environment.
+    It would send them in the description of each process's environment, which Ray's agent on the node
+    writes to its log. Nodes of a cluster have keys of their own (a role, or the environment in which Ray
+    was started); a Ray that this launch starts inherits the environment.
     """
     before = class_cache.ENV_VARS_TO_PROPAGATE
     class_cache.ENV_VARS_TO_PROPAGATE = {name for name in before if not name.startswith("AWS_")}
@@ -69,10 +107,10 @@ class LowMemoryError(RayActorError):
 
 @contextlib.contextmanager
 def errors_as_lost_actors() -> Iterator[None]:
-    """Have what Ray cannot do for one run be a loss of that run, in Tuners of the ``with`` block.
+    """Turn every error of Ray into a lost actor of one run, for Tuners of the ``with`` block.
 
-    Tune knows of actors that die and of calls that raise. Over any other error of Ray, such as the one
-    after it has ended a process to free memory, Tune itself would stop, and every run with it.
+    Tune handles actors that die and calls that raise. On any other error of Ray, such as the one after it
+    has ended a process to free memory, Tune itself would stop, and every run with it.
     """
     before = vars(controller)["RayActorManager"]
     vars(controller)["RayActorManager"] = _ActorManager
@@ -84,33 +122,22 @@ def errors_as_lost_actors() -> Iterator[None]:
 
 class _ActorManager(RayActorManager):
     def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
-        super()._actor_task_failed(tracked_actor_task, _as_death(exception))
+        super()._actor_task_failed(tracked_actor_task, _as_actor_error(exception))
 
     def _actor_start_failed(self, tracked_actor: Any, exception: Exception) -> None:
-        super()._actor_start_failed(tracked_actor, _as_death(exception))
+        super()._actor_start_failed(tracked_actor, _as_actor_error(exception))
 
 
-def _as_death(error: Exception) -> Exception:
+def _as_actor_error(error: Exception) -> Exception:
     if not isinstance(error, RayError) or isinstance(error, RayActorError | RayTaskError):
         return error
     kind = LowMemoryError if isinstance(error, OutOfMemoryError) else RayActorError
     return kind(error_msg=str(error))
 
 
-TUNE_ENVIRONMENT = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_COLOR_PREFIX": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
-    "TUNE_MAX_PENDING_TRIALS_PG": str(PENDING),
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-}
-
-
 @contextlib.contextmanager
 def silent_tune() -> Iterator[None]:
-    """Keep Tune's own messages out: errors of runs are told by the display and the run folders."""
+    """Silence Tune's log: the display and the run folders report the errors of runs."""
     logger = logging.getLogger("ray.tune")
     before = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,9 +1,9 @@
-"""``--gpus-per-run auto`` and ``--cpus-per-run auto``: what each run is given, found out by probes."""
+"""``--gpus-per-run auto`` and ``--cpus-per-run auto``: choose what each run is given by short probes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import ray
@@ -14,74 +14,77 @@ from lvae_core.model.counts import amount
 from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.training.failures import one_line
 from sweeps.packing.choose import TooLargeError, choose
-from sweeps.packing.devices import Place, RayDevice, places
-from sweeps.planning.durations import clock
+from sweeps.packing.devices import HeldDevice, RayDevice, hold_devices
+from sweeps.planning.durations import format_duration
 from sweeps.planning.plan import PlannedRun
-from sweeps.planning.probe_results import Choice, Choices, key
+from sweeps.planning.probe_results import ProbeResult, ProbeResults, key
 from sweeps.planning.resources import Resources
 from sweeps.planning.sizes import format_bytes
+from sweeps.planning.workload import Workload
 
 
-def pack(
-    runs: Sequence[PlannedRun],
-    corpora: Mapping[str, Corpus],
-    study: Study,
-    resources: Resources,
-    say: Callable[[str], None],
-) -> dict[str, Resources]:
-    """What each run is to have. Ray must be connected.
+def pack(workload: Workload, say: Callable[[str], None]) -> dict[str, Resources]:
+    """Choose the resources of each run. Ray must be connected.
 
-    A cell is probed on each kind of device of the cluster, once: the study remembers. Where kinds differ,
-    runs get what suits the one with the least room.
+    Each cell is probed once on each kind of device in the cluster, and the study keeps the results. If the
+    kinds differ, runs get what suits the kind with the least room.
 
     Args:
-        runs: to be done.
-        corpora: theirs.
-        study: theirs; its folder exists.
-        resources: with cpus as given where they have GPUs; gpus 1 to probe GPUs, 0 to probe CPUs.
-        say: told of every probe.
+        workload: the runs to do; the folder of its study exists. Its resources say what to probe: GPUs if
+            they have any (with their CPUs for each run), else CPUs.
+        say: prints a line about each probe.
 
     Returns:
         Run name -> resources.
 
     Raises:
-        InputError: no device came free, or a cell fits none.
+        InputError: no device became free, or a cell fits none.
     """
-    keys = {run.name: key(run.config, corpora[run.config.dataset].data_sha256) for run in runs}
-    cells = {keys[run.name]: run for run in runs}
-    choices = Choices(study)
-    if choices.damage:
-        say(f"warning: {choices.damage}")
+    resources = workload.resources
     gpu = resources.gpus > 0
-    shared = {dataset: ray.put(corpus) for dataset, corpus in corpora.items()}
-    found: dict[str, list[tuple[Place, Choice]]] = {name: [] for name in cells}
-    for place in places(gpu=gpu, cpus_per_run=resources.cpus, say=say):
+    keys = {run.name: key(run.config, workload.corpus_of(run).data_sha256) for run in workload.runs}
+    found = _probe_all({keys[run.name]: run for run in workload.runs}, workload, say)
+    combine = _gpu_share if gpu else _threads
+    chosen = {name: combine(pairs, resources) for name, pairs in found.items()}
+    per_run = {run.name: chosen[keys[run.name]] for run in workload.runs}
+    if gpu:
+        return per_run
+    return {run.name: _as_begun(run, workload.study, per_run[run.name]) for run in workload.runs}
+
+
+def _probe_all(
+    cells: dict[str, PlannedRun], workload: Workload, say: Callable[[str], None]
+) -> dict[str, list[tuple[HeldDevice, ProbeResult]]]:
+    """Key of a cell -> its results on every kind of device; what the study lacks is probed."""
+    results = ProbeResults(workload.study)
+    if results.damage:
+        say(f"warning: {results.damage}")
+    resources = workload.resources
+    shared = {dataset: ray.put(corpus) for dataset, corpus in workload.corpora.items()}
+    found: dict[str, list[tuple[HeldDevice, ProbeResult]]] = {name: [] for name in cells}
+    for device in hold_devices(gpu=resources.gpus > 0, cpus_per_run=resources.cpus, say=say):
         since, probed = time.monotonic(), 0
-        missing = [name for name in cells if choices.get(place.name, name) is None]
+        missing = [name for name in cells if results.get(device.name, name) is None]
         for name, run in cells.items():
-            choice = choices.get(place.name, name)
-            if choice is None:
-                corpus = corpora[run.config.dataset]
-                choice = _probe(place, run, shared[run.config.dataset], corpus)
-                choices.put(place.name, name, choice)
+            result = results.get(device.name, name)
+            if result is None:
+                result = _probe(device, run, shared[run.config.dataset], workload.corpus_of(run))
+                results.put(device.name, name, result)
                 probed += 1
                 left = (time.monotonic() - since) / probed * (len(missing) - probed)
-                say(f"probe {probed} of {len(missing)}: {_in_words(run.cell, place, choice)}; "
-                    f"{clock(left)} to go")  # fmt: skip
-            found[name].append((place, choice))
-    combine = _gpu_share if gpu else _threads
-    given = {name: combine(pairs, resources) for name, pairs in found.items()}
-    return {run.name: given[keys[run.name]] if gpu else _as_begun(run, study, given[keys[run.name]])
-            for run in runs}  # fmt: skip
+                outcome = _outcome(run.cell, device, result)
+                say(f"probe {probed} of {len(missing)}: {outcome}; {format_duration(left)} to go")
+            found[name].append((device, result))
+    return found
 
 
-def _probe(place: Place, run: PlannedRun, shared: ray.ObjectRef[Corpus], corpus: Corpus) -> Choice:
-    device = RayDevice(place, run.config, shared)
+def _probe(held: HeldDevice, run: PlannedRun, shared: ray.ObjectRef[Corpus], corpus: Corpus) -> ProbeResult:
+    device = RayDevice(held, run.config, shared)
     try:
         return choose(device, amount(run.config, corpus))
     except TooLargeError as error:
         raise InputError(
-            f"{run.cell}: one run does not fit {place.name} with {format_bytes(place.memory)} "
+            f"{run.cell}: one run does not fit {held.name} with {format_bytes(held.memory)} "
             f"({error}); use larger nodes, or --set a smaller batch_size or eval_chunk_tokens"
         ) from None
     except ray.exceptions.RayTaskError as error:
@@ -92,20 +95,20 @@ def _probe(place: Place, run: PlannedRun, shared: ray.ObjectRef[Corpus], corpus:
         device.close()
 
 
-def _gpu_share(found: Sequence[tuple[Place, Choice]], resources: Resources) -> Resources:
-    processes = min(choice.processes for _, choice in found)
+def _gpu_share(found: Sequence[tuple[HeldDevice, ProbeResult]], resources: Resources) -> Resources:
+    processes = min(result.processes for _, result in found)
     # Ray counts in ten-thousandths; three times 0.3334 would not fit one GPU.
     return replace(resources, gpus=1.0 if processes == 1 else int(10_000 / processes) / 10_000)
 
 
-def _threads(found: Sequence[tuple[Place, Choice]], resources: Resources) -> Resources:
-    """The same number everywhere, since a run's last bits depend on it."""
-    wanted = max(place.slots // choice.processes for place, choice in found)
-    return replace(resources, cpus=min(wanted, *(place.slots for place, _ in found)))
+def _threads(found: Sequence[tuple[HeldDevice, ProbeResult]], resources: Resources) -> Resources:
+    """The same number of threads everywhere, since a run's last bits depend on it."""
+    wanted = max(device.slots // result.processes for device, result in found)
+    return replace(resources, cpus=min(wanted, *(device.slots for device, _ in found)))
 
 
 def _as_begun(run: PlannedRun, study: Study, resources: Resources) -> Resources:
-    """A run under way keeps its number of threads, whatever a later probe says, and so its last bits."""
+    """Keep the number of threads of a run that has begun, and so its last bits, despite later probes."""
     if not run.begun:
         return resources
     try:
@@ -116,8 +119,8 @@ def _as_begun(run: PlannedRun, study: Study, resources: Resources) -> Resources:
     return replace(resources, cpus=threads) if type(threads) is int and threads >= 1 else resources
 
 
-def _in_words(cell: str, place: Place, choice: Choice) -> str:
-    many = f"{choice.processes} at once" if choice.processes > 1 else "alone"
-    gain = f", together {choice.alone:.2f} times one alone" if choice.processes > 1 else ""
-    each = f"{format_bytes(choice.memory)} and {choice.train_rate:,.0f} tokens/s each"
-    return f"{cell}: {many} on {place.name}{gain}, {each}"
+def _outcome(cell: str, device: HeldDevice, result: ProbeResult) -> str:
+    many = f"{result.processes} at once" if result.processes > 1 else "alone"
+    gain = f", together {result.alone:.2f} times one alone" if result.processes > 1 else ""
+    per_run = f"{format_bytes(result.memory)} and {result.train_rate:,.0f} tokens/s each"
+    return f"{cell}: {many} on {device.name}{gain}, {per_run}"

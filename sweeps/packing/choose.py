@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lvae_core.model.counts import Amount
-from sweeps.planning.probe_results import Choice
+from sweeps.planning.probe_results import ProbeResult
 
 MARGIN = 1.15
 """Memory that a run is given over what its probe took: batches and fragments come in other orders."""
@@ -62,7 +62,7 @@ class Device(Protocol):
         """
 
 
-def choose(device: Device, tokens: Amount) -> Choice:
+def choose(device: Device, tokens: Amount) -> ProbeResult:
     """Try one process, then more, until the memory is full or more of them do no more together.
 
     Args:
@@ -72,7 +72,7 @@ def choose(device: Device, tokens: Amount) -> Choice:
     Raises:
         TooLargeError: not even one run fits.
     """
-    best: Choice | None = None
+    best: ProbeResult | None = None
     need, first = 0.0, 0.0
     for processes in device.counts():
         if processes > 1 and processes * need > FULL * device.memory:
@@ -89,7 +89,7 @@ def choose(device: Device, tokens: Amount) -> Choice:
             first, need = together, MARGIN * max(sample.memory for sample in samples)
         if best is not None and together < WORTH * best.alone * first:
             break
-        best = Choice(
+        best = ProbeResult(
             processes=processes,
             memory=round(need),
             train_rate=min(sample.train_rate for sample in samples),

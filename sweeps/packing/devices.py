@@ -27,7 +27,7 @@ _WAIT_SECONDS, _TELL_SECONDS = 1800.0, 30.0
 
 
 @dataclass(frozen=True)
-class Place:
+class HeldDevice:
     """A whole device, held: a GPU, or all CPUs of a node."""
 
     group: PlacementGroup
@@ -51,7 +51,7 @@ def kinds(nodes: list[Mapping[str, Any]], *, gpu: bool) -> list[str]:
     return list(found.values())
 
 
-def places(*, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) -> Iterator[Place]:
+def hold_devices(*, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) -> Iterator[HeldDevice]:
     """Hold a device of every kind that the cluster has, one after the other.
 
     Args:
@@ -75,13 +75,13 @@ def places(*, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) -> Itera
         with _held(bundle, node, say, waiting) as group:
             name, memory = ray.get(_on(ray.remote(describe), group, gpu=gpu).remote(gpu))
             room = f"room for {slots}" if gpu else f"{cpus} cores"
-            yield Place(group, f"{name}, {room}", memory, gpu, slots)
+            yield HeldDevice(group, f"{name}, {room}", memory, gpu, slots)
 
 
 class RayDevice(Device):
     """A held device on which probes of one cell run; end them with :meth:`close`."""
 
-    def __init__(self, place: Place, config: RunConfig, corpus: ray.ObjectRef[Corpus]) -> None:
+    def __init__(self, place: HeldDevice, config: RunConfig, corpus: ray.ObjectRef[Corpus]) -> None:
         self.name, self.memory = place.name, place.memory
         self._place, self._config, self._corpus = place, config, corpus
         self._actors: list[Any] = []

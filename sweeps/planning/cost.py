@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.planning.durations import Basis, clock
+from sweeps.planning.durations import Basis, format_duration
 from sweeps.planning.list_scheduling import Work, longest_first, lower_bound, schedule
 from sweeps.planning.plan import Plan
 
@@ -47,7 +47,7 @@ def cell_costs(plan: Plan, share: Callable[[str], float]) -> list[CellCost]:
         CellCost(
             cell=cell,
             todo=sum(run.status == "left" for run in runs),
-            seconds=plan.speed.expect(cell),
+            seconds=plan.speed.expected_seconds(cell),
             basis=plan.speed.basis(cell),
             share=share(cell),
         )
@@ -88,7 +88,11 @@ def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Ta
         done, failed = (str(sum(r.status == s for r in cells[cost.cell])) for s in ("done", "failed"))
         counts = [str(cost.todo), done, failed]
         table.add_row(
-            cost.cell, *counts, clock(cost.seconds), *_money(cost.hours, price), _MEANING[cost.basis]
+            cost.cell,
+            *counts,
+            format_duration(cost.seconds),
+            *_money(cost.hours, price),
+            _MEANING[cost.basis],
         )
     table.add_section()
     counts = [str(len(plan.with_status(status))) for status in ("left", "done", "failed")]
@@ -115,8 +119,8 @@ def devices_table(costs: Sequence[CellCost], devices: Sequence[int], price: floa
         money = [found.released, number * found.makespan] if price else []
         table.add_row(
             str(number),
-            clock(found.makespan),
-            clock(lower_bound(works, number)),
+            format_duration(found.makespan),
+            format_duration(lower_bound(works, number)),
             *(f"${seconds / 3600 * (price or 0.0):,.2f}" for seconds in money),
         )
     return table

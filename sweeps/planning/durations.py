@@ -32,15 +32,15 @@ class Speed:
             runs, train, evaluate = self._sums.get(key, (0, 0.0, 0.0))
             self._sums[key] = runs + 1, train + train_seconds, evaluate + evaluate_seconds
 
-    def suppose(self, cell: str, train_seconds: float, evaluate_seconds: float) -> None:
+    def add_probe(self, cell: str, train_seconds: float, evaluate_seconds: float) -> None:
         """A probe says that a run of ``cell`` takes this long at most; finished runs know better."""
         self._probed[cell] = 1, train_seconds, evaluate_seconds
 
-    def weigh(self, operations: Mapping[str, float]) -> None:
+    def set_operations(self, operations: Mapping[str, float]) -> None:
         """Cell -> how much there is to compute in a run of it: scales what is known of other cells."""
         self._operations = operations
 
-    def expect(self, cell: str) -> float | None:
+    def expected_seconds(self, cell: str) -> float | None:
         """Seconds that a run of ``cell`` will take; None where nothing has been measured."""
         if self.basis(cell) == "operations":
             return self._operations[cell] * self._seconds_per_operation(_dataset(cell))
@@ -48,7 +48,7 @@ class Speed:
         return (train + evaluate) / runs if runs else None
 
     def basis(self, cell: str) -> Basis | None:
-        """What :meth:`expect` rests on: the first that there is."""
+        """What :meth:`expected_seconds` rests on: the first that there is."""
         if cell in self._sums:
             return "runs"
         if cell in self._probed:
@@ -59,7 +59,7 @@ class Speed:
 
     def rank(self, cell: str) -> float | None:
         """Large where a run takes long: in seconds, or in operations as long as nothing is measured."""
-        seconds = self.expect(cell)
+        seconds = self.expected_seconds(cell)
         return self._operations.get(cell) if seconds is None else seconds
 
     def done_share(self, cell: str, phase: str, fraction: float) -> float:
@@ -131,7 +131,7 @@ def remaining_seconds(
     return max(work / max(slots, 1), *left, 0.0)
 
 
-def clock(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """A duration for people: ``41 s``, ``3 min``, ``2 h 05 min``, ``3 d 04 h``; ``?`` for None."""
     if seconds is None:
         return "?"

@@ -136,7 +136,7 @@ def concurrency(names: Sequence[str], cells: Mapping[str, str], speed: Speed, li
         limit: what the user allows; 0: no limit.
     """
     seconds = [
-        speed.expect(cell) if speed.basis(cell) in ("runs", "probe") else None
+        speed.expected_seconds(cell) if speed.basis(cell) in ("runs", "probe") else None
         for cell in (cells[name] for name in names)
     ]
     works = [Work(value) for value in seconds if value is not None]

@@ -1,4 +1,4 @@
-"""What is there before a launch: the corpora of a grid, and its plan with what is known of its times."""
+"""What is read before a launch: the corpora of a grid, and its plan with the expected times."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from lvae_core.errors import InputError
 from lvae_core.model.counts import amount, operations
 from lvae_core.run_folder.folder import Study
 from sweeps.planning.plan import Plan, make_plan
-from sweeps.planning.probe_results import Choices, key
+from sweeps.planning.probe_results import ProbeResults, key
 
 
 def load_corpora(
     configs: Sequence[RunConfig], data_dir: str | None, command: str = "sweeps/paper_grid.py"
 ) -> dict[str, Corpus]:
-    """Dataset, as the configs name it -> its corpus; prints what looks wrong with one.
+    """Load the corpus of every dataset that the configs name; print a warning for what looks wrong.
+
+    Returns:
+        Dataset, as the configs name it -> its corpus.
 
     Raises:
         InputError: a dataset is missing or cannot be used.
     """
     # The configs of one dataset differ in nothing that its corpus depends on.
-    one_each = {config.dataset: config for config in configs}
+    per_dataset = {config.dataset: config for config in configs}
     try:
-        corpora = {dataset: load_for(config, data_dir) for dataset, config in one_each.items()}
+        corpora = {dataset: load_for(config, data_dir) for dataset, config in per_dataset.items()}
     except MissingError as error:
         demo = f"python {command} --preset demo"
         raise InputError(f"{error}; for a demonstration without it: {demo}") from None
@@ -37,7 +40,7 @@ def load_corpora(
 
 
 def look_up(configs: Sequence[RunConfig], corpora: Mapping[str, Corpus], study: Study) -> Plan:
-    """The plan as the study's folders tell it now. Raises InputError where they cannot be used."""
+    """Read the plan of ``configs`` from the study's folders. Raises InputError if they cannot be used."""
     try:
         plan = make_plan(configs, {name: c.data_sha256 for name, c in corpora.items()}, study)
         add_expected_times(plan, corpora, study)
@@ -48,18 +51,19 @@ def look_up(configs: Sequence[RunConfig], corpora: Mapping[str, Corpus], study: 
 
 
 def add_expected_times(plan: Plan, corpora: Mapping[str, Corpus], study: Study) -> None:
-    """Add to the plan's measured times what probes have found, and what operations let one expect.
+    """Add probe results and counted operations to the measured times of a plan.
 
     Raises:
         OSError: the storage cannot be read.
     """
-    choices = Choices(study)
-    weights: dict[str, float] = {}
+    results = ProbeResults(study)
+    counted: dict[str, float] = {}
     for cell, (run, *_) in plan.cells().items():
         corpus = corpora[run.config.dataset]
-        weights[cell] = operations(run.config, corpus)
-        if choice := choices.slowest(key(run.config, corpus.data_sha256)):
+        counted[cell] = operations(run.config, corpus)
+        if result := results.slowest(key(run.config, corpus.data_sha256)):
             tokens = amount(run.config, corpus)
-            train, score = tokens.train / choice.train_rate, tokens.evaluate / choice.evaluate_rate
-            plan.speed.suppose(cell, train, score)
-    plan.speed.weigh(weights)
+            plan.speed.add_probe(
+                cell, tokens.train / result.train_rate, tokens.evaluate / result.evaluate_rate
+            )
+    plan.speed.set_operations(counted)

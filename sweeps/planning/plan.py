@@ -100,7 +100,7 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
     for run in runs:
         if run.result is not None and (seconds := _seconds(run.result)) is not None:
             speed.add(run.cell, *seconds)
-    unknown = {run.cell for run in runs if speed.expect(run.cell) is None}
+    unknown = {run.cell for run in runs if speed.expected_seconds(run.cell) is None}
     others = _comparable(present - planned.keys() - {run.name for run in runs}, unknown)
     for cell, seconds in read_each(study.url, lambda name: _timing(study, name), others):
         if seconds is not None:

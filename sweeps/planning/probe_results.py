@@ -22,7 +22,7 @@ def key(config: RunConfig, data_sha256: str) -> str:
     return f"{CellName.of(config)} {fingerprint(replace(config, seed=0), data_sha256)[:16]}"
 
 
-class Choices:
+class ProbeResults:
     """Device name -> key -> choice. Losing the file costs a few probes and nothing else."""
 
     def __init__(self, study: Study) -> None:
@@ -34,26 +34,28 @@ class Choices:
         self._study = study
         self.damage = ""
         """Why the file counts for nothing, for the user; "" where it is whole or missing."""
-        self._known: dict[str, dict[str, Choice]] = {}
+        self._known: dict[str, dict[str, ProbeResult]] = {}
         try:
             devices = unseal(study.store.read(FILE))
             for device, found in devices.items():
-                self._known[device] = {name: Choice.from_dict(values) for name, values in found.items()}
+                self._known[device] = {
+                    name: ProbeResult.from_dict(values) for name, values in found.items()
+                }
         except (FileNotFoundError, NotADirectoryError):
             pass  # where nothing can be written, those who write will say so
         except (UnsealedError, AttributeError, TypeError, ValueError) as error:
             self._known, self.damage = {}, f"{study.url}/{FILE}: damaged, {error}; cells are probed anew"
 
-    def get(self, device: str, name: str) -> Choice | None:
+    def get(self, device: str, name: str) -> ProbeResult | None:
         """What was found of a cell on such a device."""
         return self._known.get(device, {}).get(name)
 
-    def slowest(self, name: str) -> Choice | None:
+    def slowest(self, name: str) -> ProbeResult | None:
         """Of what was found of a cell on any device, the one with which it takes longest."""
-        found: Iterable[Choice] = (known[name] for known in self._known.values() if name in known)
+        found: Iterable[ProbeResult] = (known[name] for known in self._known.values() if name in known)
         return min(found, key=lambda choice: choice.train_rate, default=None)
 
-    def put(self, device: str, name: str, choice: Choice) -> None:
+    def put(self, device: str, name: str, choice: ProbeResult) -> None:
         """Add one and write the file. Raises OSError where the storage cannot be written."""
         self._known.setdefault(device, {})[name] = choice
         written = {
@@ -64,7 +66,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ProbeResult:
     """How runs of a cell share devices of a kind, and what a run does there."""
 
     processes: int
@@ -86,9 +88,9 @@ class Choice:
         return asdict(self)
 
     @staticmethod
-    def from_dict(values: dict[str, Any]) -> Choice:
+    def from_dict(values: dict[str, Any]) -> ProbeResult:
         """The inverse. Raises TypeError or ValueError where the values make no choice."""
-        choice = Choice(**values)
+        choice = ProbeResult(**values)
         if not (choice.processes >= 1 and choice.train_rate > 0 and choice.evaluate_rate > 0):
             raise ValueError("not a choice")
         return choice

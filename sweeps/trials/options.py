@@ -15,7 +15,7 @@ from lvae_core.systems import recipe
 from sweeps.options import Flag, LaunchOptions, arg, at_least_one, preset
 from sweeps.planning.grid import PRESETS as GRIDS
 from sweeps.trials.proposals import Sampler
-from sweeps.trials.search import Rules
+from sweeps.trials.rules import Rules
 
 
 @dataclass(frozen=True, kw_only=True)

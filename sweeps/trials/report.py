@@ -13,7 +13,7 @@ from rich.console import Console
 from analysis.figures import style, trials
 from analysis.formats.files import write_files
 from lvae_core.run_folder.names import CellName
-from sweeps.sweep import RETRY, failure_table
+from sweeps.sweep import RETRY_HINT, failure_table
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
 from sweeps.trials.search import Search
@@ -31,14 +31,14 @@ def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
     failures = {name: runs[name].failure or search.board.failures.get(name, {}) for name in names}
     if failures:
         out.print(failure_table(failures))
-        out.print(RETRY)
+        out.print(RETRY_HINT)
     if best:
         point = shlex.join(settings(best[0].values))
         out.print(f"best: trial {best[0].number}, {point}", markup=False, soft_wrap=True)
     return bool(failures)
 
 
-def is_worth_running(search: Search, best: Sequence[Trial], out: Console) -> bool:
+def is_worth_rerunning(search: Search, best: Sequence[Trial], out: Console) -> bool:
     """Whether there is anything to compare with the recipe; says so where there is not."""
     if best and all(is_recipe(search, trial.values) for trial in best):
         out.print("no trial is better than the recipe: there is nothing to run anew")

@@ -1,13 +1,14 @@
-"""A search's trials, round by round: proposed, trained up to each rung, compared, gone on with.
+"""Run a search in rounds: propose points, train them to each rung, continue the best.
 
-Where a search stands is read from its run folders, as everything here is: a trial is a run like any other,
-and the rungs are epochs at which runs pause, so that one that goes on is the run that was never paused.
+A search keeps no state but its run folders and the record of its proposals. A trial is a run like any
+other, and the rungs are epochs at which runs pause: a trial that continues gives the same numbers as a run
+that was never paused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from optuna.distributions import BaseDistribution
 
@@ -22,50 +23,16 @@ from sweeps.launching.display import Display
 from sweeps.launching.session import Launch
 from sweeps.planning.loading import look_up
 from sweeps.planning.plan import Plan, PlannedRun
+from sweeps.planning.resources import Resources
+from sweeps.planning.workload import Workload
 from sweeps.trials.history import History, describe
-from sweeps.trials.proposals import Sampler, Trial, promoted, propose
-from sweeps.trials.space import MOST, Values, spec_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """How a search goes about it.
-
-    Raises:
-        InputError: a number cannot be used.
-    """
-
-    trials: int
-    """In all."""
-    at_once: int
-    """Trials of a round: what a round proposes depends on the rounds before."""
-    sampler: Sampler = "tpe"
-    rungs: tuple[int, ...] = ()
-    """Epochs after which only the better trials of a round go on."""
-    keep: int = 3
-    """One in so many."""
-
-    def check(self, max_epochs: int) -> None:
-        """Raise InputError unless they can be used with runs of so many epochs."""
-        for option, value, least in (
-            *(("--trials", self.trials, 1), ("--at-once", self.at_once, 1), ("--keep", self.keep, 2)),
-            *(("--rungs", epoch, 1) for epoch in self.rungs),
-        ):
-            if value < least:
-                raise InputError(f"{option} {value}: must be at least {least}")
-            if value > MOST:
-                raise InputError(f"{option} {value}: must be at most {MOST}")
-        if self.rungs and self.at_once == 1:
-            raise InputError(
-                "--rungs with --at-once 1: a round of one leaves none behind; give more at once"
-            )
-        if list(self.rungs) != sorted(set(self.rungs)) or any(r >= max_epochs for r in self.rungs):
-            given = " ".join(map(str, self.rungs))
-            raise InputError(f"--rungs {given}: must rise, and end below max_epochs = {max_epochs}")
+from sweeps.trials.proposals import Trial, promoted, propose
+from sweeps.trials.rules import Rules
+from sweeps.trials.space import Values, largest, spec_of
 
 
 class Search:
-    """The trials of a study."""
+    """The search of a study: its trials so far, and what is left to do."""
 
     def __init__(
         self,
@@ -77,98 +44,110 @@ class Search:
         *,
         retry_failed: bool = False,
     ) -> None:
-        """Read where it stands.
+        """Read the study's search, if it has one.
 
         Args:
-            base: what all trials have but for the fields of the space; its seed is that of the search.
-            space: field -> what it may be.
-            rules: see there.
-            corpora: the one that ``base`` names.
-            study: where it is kept; it need not exist.
-            retry_failed: whether runs that have failed are taken up again, once.
+            base: the config of every trial but for the fields of the space; its seed is the search's.
+            space: field -> its range or choices.
+            rules: how the search proceeds.
+            corpora: the corpus that ``base`` names, by dataset.
+            study: keeps the trials; it need not exist.
+            retry_failed: whether failed runs are retried, once.
 
         Raises:
             InputError: the study holds another search, or cannot be read.
         """
         self.base, self.space, self.rules = base, space, rules
-        self._corpora, self._study = corpora, study
-        self._identity = corpora[base.dataset].data_sha256
+        self.corpora, self.study = corpora, study
+        self._data_sha256 = corpora[base.dataset].data_sha256
         specs = {field: spec_of(distribution) for field, distribution in space.items()}
         rungs = " ".join(map(str, rules.rungs)) or "none"
         lasting = {"sampler": rules.sampler, "rungs": rungs, "keep": str(rules.keep)}
         try:
-            self.history = History(study, describe(base, specs, data=self._identity, **lasting))
+            self.history = History(study, describe(base, specs, data=self._data_sha256, **lasting))
         except OSError as error:
             raise InputError(f"storage {study.url}: cannot be read ({error.strerror or error})") from None
         self.known: list[Trial] = []
-        """Those of the rounds that are over."""
-        self._last: list[Trial] = []
-        """Those of the last of them."""
+        """The trials of all finished rounds."""
+        self._last_round: list[Trial] = []
+        """The trials of the last finished round."""
         self._runs: list[PlannedRun] = []
         self.plan = Plan(self._runs, look_up([], corpora, study).speed)
         """Every run of the search so far; it grows."""
         self._labels: dict[str, str] = {}
         self.board = Board(self.plan.speed, 0, 0, {}, labels=self._labels, hide_test_scores=True, more=True)
         self._folders: dict[str, str] = {}
-        """Fingerprint -> name of the run's folder, where it is known."""
+        """Fingerprint -> name of the run's folder, once it has been looked up."""
         self._retry = retry_failed
-        self._retried: set[str] = set()
+        self._started: set[str] = set()
         self._check_study()
 
     def _check_study(self) -> None:
-        """Raise InputError where the study holds runs and none of them is the search's."""
-        names = [] if self.history.rounds else self._study.run_names()
-        if names and not any(run.begun for run in self._find(self._points(0)).runs):
+        """Raise InputError if the study holds runs, but none of this search."""
+        names = [] if self.history.rounds else self.study.run_names()
+        if names and not any(run.begun for run in self._find(self._propose(0)).runs):
             raise InputError(
-                f"{self._study.url}: holds runs that belong to no search, or to another one; give another "
+                f"{self.study.url}: holds runs that belong to no search, or to another one; give another "
                 "--study"
             )
 
     def config(self, values: Values) -> RunConfig:
-        """Of a trial."""
+        """The config of the trial at a point."""
         return replace(self.base, **dict(values))
 
     def name(self, values: Values) -> str:
-        """Of the folder of a trial's run."""
+        """The folder name of the run of the trial at a point."""
         config = self.config(values)
-        key = fingerprint(config, self._identity)
+        key = fingerprint(config, self._data_sha256)
         return self._folders.get(key) or run_name(config, key)
 
-    def go_on(self, launch: Callable[[], Launch], display: Display) -> bool:
-        """Do what is left of it; returns whether it was not interrupted.
+    def expected_workload(self, resources: Resources) -> Workload:
+        """As many runs as may still come, each of the largest size: what to check for room for."""
+        run = PlannedRun(config=largest(self.space, self.base), name="", status="left")
+        runs = [run] * max(1, self.rules.trials - len(self.known))
+        plan = Plan(runs, self.plan.speed)
+        return Workload(plan=plan, corpora=self.corpora, study=self.study, resources=resources)
+
+    def run(self, launch: Callable[[], Launch], display: Display) -> bool:
+        """Do what is left of the search; returns False after an interrupt.
 
         Args:
-            launch: asked for when there is the first run to do.
-            display: its board is that of the search.
+            launch: connects to Ray; called when there is a first run to do.
+            display: shows the board of this search.
         """
-        self.catch_up()
+        self.read_finished_rounds()
         while (number := len(self.known)) < self.rules.trials:
-            if self._last and all(trial.state == "failed" for trial in self._last):
+            if self._last_round and all(trial.state == "failed" for trial in self._last_round):
                 display.say("every trial of that round has failed: the search ends here")
                 break
-            if not (proposals := self._proposed(number)):
-                if not (points := self._points(number)):
-                    display.say("no point is found that has not been tried: the search ends here")
+            if not (proposals := self._recorded(number)):
+                if not (points := self._propose(number)):
+                    display.say("no untried point is found: the search ends here")
                     break
-                launch()  # what it refuses must leave nothing behind
+                launch()  # if it refuses, nothing has been recorded
                 self.history.add(points)
-                proposals = self._proposed(number)
+                proposals = self._recorded(number)
             if (ended := self._round(self._trials(proposals), launch, display)) is None:
                 return False
             self._add(ended)
-            display.say(self._told())
+            display.say(self._progress())
         return True
 
-    def catch_up(self) -> None:
-        """Read the rounds that are over; start nothing."""
-        while proposals := self._proposed(len(self.known)):
+    def read_finished_rounds(self) -> None:
+        """Read the rounds whose trials have all ended; start nothing."""
+        while proposals := self._recorded(len(self.known)):
             if (ended := self._round(self._trials(proposals))) is None:
                 return
             self._add(ended)
 
+    def best(self, count: int) -> list[Trial]:
+        """The trials of lowest perplexity among those that were trained to their ends."""
+        done = [trial for trial in self.known if trial.state == "done"]
+        return sorted(done, key=lambda trial: (trial.scores[-1], trial.number))[:count]
+
     def _add(self, ended: list[Trial]) -> None:
         self.known += ended
-        self._last = ended
+        self._last_round = ended
 
     def _trials(self, proposals: Sequence[Values]) -> list[Trial]:
         return [
@@ -176,10 +155,10 @@ class Search:
             for number, values in enumerate(proposals, start=len(self.known))
         ]
 
-    def _proposed(self, number: int) -> list[Values]:
-        """What the ledger has for the round that begins with a trial of this number.
+    def _recorded(self, number: int) -> list[Values]:
+        """The recorded proposals of the round that begins with trial ``number``.
 
-        A round is never cut short where fewer trials are wanted than before: its rungs are those of all.
+        A round is never shortened when fewer trials are wanted than before: its rungs compare all of them.
         """
         before = 0
         for proposals in self.history.rounds:
@@ -188,7 +167,7 @@ class Search:
             before += len(proposals)
         return []
 
-    def _points(self, number: int) -> list[Values]:
+    def _propose(self, number: int) -> list[Values]:
         rules = self.rules
         fields = self.base.to_dict()
         return propose(
@@ -207,62 +186,64 @@ class Search:
         launch: Callable[[], Launch] | None = None,
         display: Display | None = None,
     ) -> list[Trial] | None:
-        """Train a round's trials to their ends; None where that was interrupted, or may not be begun."""
+        """Train the trials of a round to their ends.
+
+        Returns:
+            The trials, none of them open; None after an interrupt, or if there is something to train but no
+            ``launch``.
+        """
         for epoch in (*self.rules.rungs, None):
             runs = self._look_up(trials)
             names = [self.name(trial.values) for trial in trials]
             self._labels.update({name: f"trial {t.number}" for name, t in zip(names, trials, strict=True)})
-            self._enter(runs)
-            alive = [runs[name] for name, t in zip(names, trials, strict=True) if t.state == "open"]
-            todo = [run for run in alive if self._lacks(run, epoch)]
+            open_runs = [runs[name] for name, t in zip(names, trials, strict=True) if t.state == "open"]
+            todo = [run for run in open_runs if self._lacks(run, epoch)]
             if todo:
                 if launch is None or display is None:
                     return None
-                self._retried |= {run.name for run in todo}
-                self._count(trials, todo)
+                self._started |= {run.name for run in todo}
+                self._update_board(trials, todo)
                 pause_after = {} if epoch is None else {run.name: epoch for run in todo}
                 if not launch()(todo, display, pause_after):
                     return None
                 runs = self._look_up(trials)
-                self._enter(runs)
             trials = [
                 self._read(trial, runs[name], epoch) if trial.state == "open" else trial
                 for trial, name in zip(trials, names, strict=True)
             ]
-            trials = self._chosen(trials, epoch)
+            trials = self._select(trials, epoch)
         return trials
 
     def _look_up(self, trials: Iterable[Trial]) -> dict[str, PlannedRun]:
+        """Read the runs of ``trials``, and put them into the plan of the search."""
         plan = self._find([trial.values for trial in trials])
         self.board.speed = plan.speed
-        return {run.name: run for run in plan.runs}
+        runs = {run.name: run for run in plan.runs}
+        self._runs[:] = [*(run for run in self._runs if run.name not in runs), *runs.values()]
+        return runs
 
     def _find(self, points: Iterable[Values]) -> Plan:
-        plan = look_up([self.config(values) for values in points], self._corpora, self._study)
+        plan = look_up([self.config(values) for values in points], self.corpora, self.study)
         self._folders.update({run.key: run.name for run in plan.runs})
         return plan
 
-    def _enter(self, runs: Mapping[str, PlannedRun]) -> None:
-        """Put what was read into the plan of the whole search."""
-        self._runs[:] = [*(run for run in self._runs if run.name not in runs), *runs.values()]
-
     def _lacks(self, run: PlannedRun, epoch: int | None) -> bool:
-        """Whether it has yet to come to ``epoch``, or to its end."""
+        """Whether a run has not reached ``epoch``, or its end if None."""
         if run.status == "done" or (epoch is not None and len(self._scores(run)) >= epoch):
             return False
-        return run.status == "left" or (self._retry and run.name not in self._retried)
+        return run.status == "left" or (self._retry and run.name not in self._started)
 
     def _scores(self, run: PlannedRun) -> tuple[float, ...]:
         try:
-            return tuple(row["best_ppl"] for row in self._study.run(run.name).read_metrics())
+            return tuple(row["best_ppl"] for row in self.study.run(run.name).read_metrics())
         except DamagedError:
             return ()
 
     def _read(self, trial: Trial, run: PlannedRun, epoch: int | None) -> Trial:
-        """The trial as its folder tells it, at a rung or, for None, at its end.
+        """The trial as its folder shows it at a rung or, for None, at its end.
 
-        One that has come to a rung is in the running there whatever has become of it since: what was
-        chosen at a rung must be chosen again.
+        A trial that has reached a rung counts there even if its run has failed since: a selection at a rung
+        must come out the same each time it is read.
         """
         scores = self._scores(run)
         if epoch is not None and len(scores) >= epoch:
@@ -275,37 +256,32 @@ class Search:
         diverged = failure.get("class") == "diverged"
         return replace(trial, state="diverged" if diverged else "failed", scores=scores if diverged else ())
 
-    def _chosen(self, trials: Sequence[Trial], epoch: int | None) -> list[Trial]:
-        """The same, those that are left behind at a rung marked; at the end none stays open."""
+    def _select(self, trials: Sequence[Trial], epoch: int | None) -> list[Trial]:
+        """Mark the trials that a rung drops; at the end, mark those still open as failed."""
         if epoch is None:
             return [replace(t, state="failed", scores=()) if t.state == "open" else t for t in trials]
-        running = [trial for trial in trials if trial.state in ("open", "done")]
-        better = {trial.number for trial in promoted(running, epoch, self.rules.keep)}
+        candidates = [trial for trial in trials if trial.state in ("open", "done")]
+        kept = {trial.number for trial in promoted(candidates, epoch, self.rules.keep)}
         return [
             replace(t, state="dropped", scores=t.scores[:epoch])
-            if t.state == "open" and t.number not in better
+            if t.state == "open" and t.number not in kept
             else t
             for t in trials
         ]
 
-    def _count(self, trials: Sequence[Trial], todo: Sequence[PlannedRun]) -> None:
-        """Have the board wait for ``todo`` and count what lies behind."""
+    def _update_board(self, trials: Sequence[Trial], todo: Sequence[PlannedRun]) -> None:
+        """Let the board wait for ``todo``, and count the runs that have ended."""
         board, names = self.board, {run.name for run in todo}
-        behind = [run for run in self._runs if run.name not in names]
-        board.done = sum(run.status == "done" for run in behind)
-        board.failed = sum(run.status == "failed" for run in behind)
-        board.dropped = len(behind) - board.done - board.failed
+        ended = [run for run in self._runs if run.name not in names]
+        board.done = sum(run.status == "done" for run in ended)
+        board.failed = sum(run.status == "failed" for run in ended)
+        board.dropped = len(ended) - board.done - board.failed
         board.paused = 0
         board.waiting = {run.name: run.cell for run in todo}
         board.later = [str(CellName.of(self.base))] * (self.rules.trials - trials[-1].number - 1)
 
-    def _told(self) -> str:
+    def _progress(self) -> str:
         done = f"{len(self.known)} of {self.rules.trials} trials"
         if (best := self.best(1)) == []:
             return f"{done}; none has been trained to its end"
         return f"{done}; the best so far: trial {best[0].number}, valid ppl {best[0].scores[-1]:.2f}"
-
-    def best(self, count: int) -> list[Trial]:
-        """The trials of lowest perplexity among those that were trained to their ends."""
-        done = [trial for trial in self.known if trial.state == "done"]
-        return sorted(done, key=lambda trial: (trial.scores[-1], trial.number))[:count]

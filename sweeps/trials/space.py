@@ -30,7 +30,7 @@ Values = Mapping[str, Any]
 GROUPS = ("model", "objective", "optimiser")
 """Groups of fields that can be searched: they shape the model or its training, and not what is compared."""
 
-MOST = 10**6
+MAX_WHOLE = 10**6
 """A whole number of a range, at most."""
 
 _WHY_NOT = (
@@ -93,8 +93,8 @@ def _range(field: str, spec: str, base: RunConfig) -> BaseDistribution:
         raise InputError(f"{low:g} is not below {high:g}")
     if scale and low <= 0:
         raise InputError("a log scale begins above 0")
-    if type(low) is int and high > MOST:
-        raise InputError(f"{high} is above {MOST}")
+    if type(low) is int and high > MAX_WHOLE:
+        raise InputError(f"{high} is above {MAX_WHOLE}")
     if type(low) is int:
         return IntDistribution(low, high, log=bool(scale))
     return FloatDistribution(low, high, log=bool(scale))

@@ -144,7 +144,7 @@ class Follower:
                 return True
             seen = read_claim(self._lease_folder)
             gone = seen if seen and self._stale_claims.is_stale(self._lease_folder.name, seen) else None
-            self._lease = acquire(self._lease_folder, uuid.uuid4().hex, gone=gone)
+            self._lease = acquire(self._lease_folder, uuid.uuid4().hex, stale=gone)
         except HeldError as error:
             self._trouble = f"{error.state.holder or 'another process'} is sending them"
             return False

@@ -25,6 +25,7 @@ from sweeps.launching.launch import launch
 from sweeps.planning.grid import Grid
 from sweeps.planning.plan import make_plan
 from sweeps.planning.resources import Resources
+from sweeps.planning.workload import Workload
 
 from .place import write_corpus
 from .sweep_command import GRID, SCRIPT, Launch, Runs, closing, times_of, until
@@ -210,12 +211,14 @@ def test_out_of_memory_in_a_share_of_a_gpu_is_tried_once_more_in_a_larger_one(sh
         changes=(*GREEDY, "eval_batch_size=100"),
     )
     study = Study(str(tmp_path))
-    (todo,) = make_plan(grid.configs(), {"toy": toy.data_sha256}, study).runs
+    plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study)
+    (todo,) = plan.runs
     with simulated_gpu(scratch), (tmp_path / "log").open("w") as log:
         board = Starving.of(make_plan(grid.configs(), {"toy": toy.data_sha256}, study), [todo])
         with Display(board, Console(file=log, width=200)) as display:
             resources = Resources(gpus=share, device="cpu")
-            assert launch([todo], {"toy": toy}, study, resources, display)
+            workload = Workload(plan=plan, corpora={"toy": toy}, study=study, resources=resources)
+            assert launch(workload, display)
     told = (tmp_path / "log").read_text()
     if share == 1.0:
         failure = study.run(todo.name).read_json("failure.json")

@@ -16,7 +16,7 @@ from lvae_core.data.corpus import load
 from lvae_core.model.counts import amount
 from lvae_core.run_folder.folder import Study
 from sweeps.planning.grid import Grid
-from sweeps.planning.probe_results import Choice, Choices, key
+from sweeps.planning.probe_results import ProbeResult, ProbeResults, key
 
 from .nodes import ROOT, Cluster, below, name_of, until
 
@@ -93,7 +93,7 @@ def test_nodes_come_for_what_the_plan_can_use_and_go_at_its_tail(tmp_path):
     for config in GRID.configs()[:2]:  # one of each cell
         tokens, seconds = amount(config, toy), 100.0 if config.num_samples == LONG else 40.0
         rate = (tokens.train + tokens.evaluate) / seconds
-        Choices(study).put("here", key(config, toy.data_sha256), Choice(1, 1, rate, rate, 1.0))
+        ProbeResults(study).put("here", key(config, toy.data_sha256), ProbeResult(1, 1, rate, rate, 1.0))
 
     cluster = Head(tmp_path / "autoscaler.json")
     try:

@@ -22,9 +22,10 @@ from sweeps.packing import devices as probing
 from sweeps.packing.auto import pack
 from sweeps.paper_grid import main
 from sweeps.planning.grid import Grid
-from sweeps.planning.plan import PlannedRun, make_plan
+from sweeps.planning.plan import make_plan
 from sweeps.planning.probe_results import FILE
 from sweeps.planning.resources import Resources
+from sweeps.planning.workload import Workload
 
 from .nodes import until
 
@@ -67,11 +68,12 @@ def sweep(grid: Grid, root: Path, toy: Corpus, seconds: dict[str, float], **give
     study = Study(str(root))
     plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study)
     for cell, value in seconds.items():
-        plan.speed.suppose(cell, value, 0.0)
+        plan.speed.add_probe(cell, value, 0.0)
     board = Starts.of(plan, plan.runs)
-    each = {run.name: given[run.cell] for run in plan.runs if run.cell in given}
+    per_run = {run.name: given[run.cell] for run in plan.runs if run.cell in given}
+    workload = Workload(plan=plan, corpora={"toy": toy}, study=study, per_run=per_run)
     with open(os.devnull, "w") as nowhere, Display(board, Console(file=nowhere)) as display:
-        assert launch(plan.runs, {"toy": toy}, study, Resources(cpus=1), display, given=each)
+        assert launch(workload, display)
     assert board.done == len(plan.runs)
     return board
 
@@ -107,15 +109,17 @@ def test_no_more_at_once_than_shorten_the_plan(tmp_path, toy):
     assert cell(board.order[0]) == first
 
 
-def plan(root: Path, toy: Corpus) -> list[PlannedRun]:
-    return list(make_plan(GRID.configs(), {"toy": toy.data_sha256}, Study(str(root))).runs)
+def workload(root: Path, toy: Corpus) -> Workload:
+    study = Study(str(root))
+    plan = make_plan(GRID.configs(), {"toy": toy.data_sha256}, study)
+    return Workload(plan=plan, corpora={"toy": toy}, study=study)
 
 
 def test_each_cell_is_probed_once_and_a_run_under_way_keeps_its_threads(tmp_path, toy):
     cores = int(ray.cluster_resources()["CPU"])
     study, said = Study(str(tmp_path)), []
-    runs = plan(tmp_path, toy)
-    given = pack(runs, {"toy": toy}, study, Resources(cpus=1), said.append)
+    runs = workload(tmp_path, toy).runs
+    given = pack(workload(tmp_path, toy), said.append)
     assert given.keys() == {run.name for run in runs}
     assert all(1 <= has.cpus <= cores and has.gpus == 0 for has in given.values())
     assert len({given[run.name].cpus for run in runs if run.config.num_samples == 1}) == 1
@@ -130,7 +134,7 @@ def test_each_cell_is_probed_once_and_a_run_under_way_keeps_its_threads(tmp_path
     next(iterator)
     iterator.close()
     before, again = (tmp_path / FILE).read_bytes(), []
-    repeated = pack(plan(tmp_path, toy), {"toy": toy}, study, Resources(cpus=1), again.append)
+    repeated = pack(workload(tmp_path, toy), again.append)
     assert (again, (tmp_path / FILE).read_bytes()) == ([], before)
     assert repeated[begun.name].cpus == 7
     assert repeated[other.name] == given[other.name]

@@ -32,6 +32,7 @@ from sweeps.paper_grid import main
 from sweeps.planning.grid import Grid
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.resources import Resources
+from sweeps.planning.workload import Workload
 
 from .nodes import alive, below, until
 
@@ -89,8 +90,10 @@ def sweep(
     board = Watching.of(plan, todo)
     board.kills, board.crashes = kills, crashes
     with open(os.devnull, "w") as nowhere, Display(board, Console(file=nowhere)) as display:
-        resources = Resources(max_concurrent=2)
-        assert launch(todo, {"toy": toy}, study, resources, display, losses=losses)
+        workload = Workload(
+            plan=plan, corpora={"toy": toy}, study=study, resources=Resources(max_concurrent=2)
+        )
+        assert launch(workload.only(todo), display, max_losses=losses)
     return make_plan(configs, data, study), board
 
 

@@ -180,9 +180,9 @@ def test_a_claim_known_to_be_stale_is_taken_over_unless_it_was_renewed(folder):
     assert gone is not None
     write_claim(folder, 1, beat=8)
     with pytest.raises(HeldError):
-        acquire(folder, "mine", gone=gone)
+        acquire(folder, "mine", stale=gone)
     write_claim(folder, 1, beat=7)
-    acquire(folder, "mine", gone=gone).release()
+    acquire(folder, "mine", stale=gone).release()
 
 
 @pytest.mark.parametrize("beats", [True, False])
@@ -213,7 +213,7 @@ def test_a_damaged_claim_holds_until_it_is_stale(folder):
     folder.store.write("run/claim-1.json", b"{")
     with pytest.raises(HeldError, match="an unknown process") as caught:
         acquire(folder, "mine")
-    acquire(folder, "mine", gone=caught.value.state).release()
+    acquire(folder, "mine", stale=caught.value.state).release()
 
 
 def test_a_claim_is_stale_after_it_has_not_changed_for_a_while():

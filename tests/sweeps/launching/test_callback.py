@@ -6,7 +6,7 @@ import pytest
 
 from lvae_core.command import Interrupt
 from sweeps.launching.board import Board
-from sweeps.launching.callback import MANY, Watch
+from sweeps.launching.callback import MANY, LaunchCallback
 from sweeps.planning.durations import Speed
 
 
@@ -25,13 +25,13 @@ class Said(list):
 
 @pytest.mark.parametrize(("trials", "told"), [(MANY, 1), (MANY - 1, 0)])
 def test_the_long_close_of_a_long_sweep_is_told_once_and_not_before_its_end(trials, told):
-    board = Board(Speed(), done=0, failed=0, waiting={"a": "cell"})
+    board = Board(Speed(), done=0, failed=0, waiting={"a": "toy__lstm-vae__standard__L1"})
     display = Said(board)
-    watch = Watch(display, Interrupt(), SimpleNamespace(look=lambda: None), {}, set(), {"a": None})
+    watch = LaunchCallback(display, Interrupt(), SimpleNamespace(look=lambda: None), {}, set(), {"a": None})
 
     def step() -> list[str]:
         watch.on_step_end(0, [None] * trials)
-        return [line for line in display if "closing" in line]
+        return [line for line in display if "writing its final records" in line]
 
     assert step() == []
     board.start("a")

@@ -10,8 +10,8 @@ import pytest
 from lvae_core.model.counts import Amount
 from sweeps.packing.auto import _gpu_share, _threads
 from sweeps.packing.choose import Sample, TooLargeError, choose
-from sweeps.packing.devices import Place, kinds
-from sweeps.planning.probe_results import Choice
+from sweeps.packing.devices import HeldDevice, kinds
+from sweeps.planning.probe_results import ProbeResult
 from sweeps.planning.resources import Resources
 
 GIB = 2**30
@@ -83,12 +83,12 @@ def test_one_that_does_not_fit_is_said():
 
 def test_a_choice_survives_its_file_and_nonsense_does_not():
     choice = choose(Simulated(), TOKENS)
-    assert Choice.from_dict(choice.to_dict()) == choice
+    assert ProbeResult.from_dict(choice.to_dict()) == choice
     for change in ({"processes": 0}, {"train_rate": -1.0}, {"train_rate": float("nan")}):
         with pytest.raises(ValueError, match="not a choice"):
-            Choice.from_dict(choice.to_dict() | change)
+            ProbeResult.from_dict(choice.to_dict() | change)
     with pytest.raises(TypeError):
-        Choice.from_dict(choice.to_dict() | {"other": 1})
+        ProbeResult.from_dict(choice.to_dict() | {"other": 1})
 
 
 def node(number: int, alive: bool = True, **resources: float) -> dict[str, object]:
@@ -110,13 +110,13 @@ def test_one_node_of_each_kind_is_probed():
     assert kinds(nodes[:1], gpu=True) == kinds(nodes[:1], gpu=False) == []
 
 
-def place(slots: int) -> Place:
-    return Place(group=None, name="", memory=0, gpu=False, slots=slots)  # type: ignore[arg-type]
+def place(slots: int) -> HeldDevice:
+    return HeldDevice(group=None, name="", memory=0, gpu=False, slots=slots)  # type: ignore[arg-type]
 
 
 def test_where_kinds_differ_runs_get_what_suits_the_one_with_least_room():
-    def choice(processes: int) -> Choice:
-        return Choice(processes, 1, 1.0, 1.0, 1.0)
+    def choice(processes: int) -> ProbeResult:
+        return ProbeResult(processes, 1, 1.0, 1.0, 1.0)
 
     whole = Resources(gpus=1.0)
     shares = [

@@ -14,7 +14,7 @@ CELLS = {"r0": A, "r1": B, "r2": B, "r3": B}
 def speed(**seconds: float) -> Speed:
     known = Speed()
     for cell, value in seconds.items():
-        known.suppose(f"toy__{cell}__standard__L1", value, 0.0)
+        known.add_probe(f"toy__{cell}__standard__L1", value, 0.0)
     return known
 
 
@@ -37,6 +37,6 @@ def test_few_long_runs_need_few_slots(known, limit, at_once):
 
 def test_what_operations_alone_tell_is_not_relied_on():
     known = speed(a=100.0)
-    known.weigh({A: 100.0, B: 1.0})
+    known.set_operations({A: 100.0, B: 1.0})
     assert known.basis(B) == "operations"
     assert concurrency(list(CELLS), CELLS, known, 0) == 0

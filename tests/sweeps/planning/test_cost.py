@@ -19,10 +19,10 @@ from sweeps.planning.durations import Speed
 from sweeps.planning.grid import Grid
 from sweeps.planning.loading import add_expected_times
 from sweeps.planning.plan import make_plan
-from sweeps.planning.probe_results import FILE, Choice, Choices, key
+from sweeps.planning.probe_results import FILE, ProbeResult, ProbeResults, key
 
 TOY = load("toy")
-CHOICE = Choice(processes=4, memory=2**30, train_rate=500.0, evaluate_rate=50.0, alone=3.0)
+CHOICE = ProbeResult(processes=4, memory=2**30, train_rate=500.0, evaluate_rate=50.0, alone=3.0)
 
 
 def text(*tables) -> str:
@@ -43,10 +43,10 @@ def test_hours_and_dollars_are_products(tmp_path):
     )
     plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
     lm, vae = plan.cells()
-    plan.speed.suppose(lm, 1800.0, 1800.0)
+    plan.speed.add_probe(lm, 1800.0, 1800.0)
     costs = cell_costs(plan, {lm: 0.25, vae: 1.0}.__getitem__)
     assert [cost.hours for cost in costs] == [3 * 1.0 * 0.25, None]
-    plan.speed.suppose(vae, 7200.0, 0.0)
+    plan.speed.add_probe(vae, 7200.0, 0.0)
     costs = cell_costs(plan, {lm: 0.25, vae: 1.0}.__getitem__)
     printed = text(plan_table(plan, costs, 2.0))
     assert row(printed, vae)[:3] == ["3", "0", "0"]
@@ -78,20 +78,19 @@ def test_what_is_unknown_is_said(tmp_path):
 
 
 def test_other_cells_are_scaled_by_what_there_is_to_compute():
+    A, B, C, Z, X = (f"{name}__standard__L1" for name in ("toy__a", "toy__b", "ptb__c", "ptb__z", "x__d"))
     speed = Speed()
-    speed.weigh({"toy__a": 10.0, "toy__b": 30.0, "ptb__c": 500.0})
-    assert speed.expect("toy__b") is None
-    assert (speed.rank("toy__b"), speed.rank("ptb__c"), speed.rank("x__d")) == (30.0, 500.0, None)
-    speed.suppose("toy__a", 3.0, 1.0)
-    assert speed.expect("toy__b") == pytest.approx(12.0)
-    assert speed.expect("ptb__c") == pytest.approx(200.0)
-    speed.add("ptb__c", 100.0, 0.0)
-    assert (speed.expect("ptb__c"), speed.basis("ptb__c")) == (100.0, "runs")
+    speed.set_operations({A: 10.0, B: 30.0, C: 500.0})
+    assert speed.expected_seconds(B) is None
+    assert (speed.rank(B), speed.rank(C), speed.rank(X)) == (30.0, 500.0, None)
+    speed.add_probe(A, 3.0, 1.0)
+    assert speed.expected_seconds(B) == pytest.approx(12.0)
+    assert speed.expected_seconds(C) == pytest.approx(200.0)
+    speed.add(C, 100.0, 0.0)
+    assert (speed.expected_seconds(C), speed.basis(C)) == (100.0, "runs")
     # The nearest that is known counts: its own dataset's.
-    assert speed.expect("toy__b") == pytest.approx(12.0)
-    assert [speed.basis(c) for c in ("toy__a", "toy__b", "ptb__z", "x__y")] == [
-        *("probe", "operations", "dataset", None)
-    ]
+    assert speed.expected_seconds(B) == pytest.approx(12.0)
+    assert [speed.basis(c) for c in (A, B, Z, X)] == [*("probe", "operations", "dataset", None)]
 
 
 def test_the_operations_of_a_run_as_counted_by_hand():
@@ -115,9 +114,9 @@ def test_probes_are_remembered_by_device_and_by_all_that_shapes_a_cell(tmp_path)
     study = Study(str(tmp_path))
     config = recipe("lstm-vae", dataset="toy")
     name = key(config, TOY.data_sha256)
-    Choices(study).put("a GPU", name, CHOICE)
-    Choices(study).put("another", name, dataclasses.replace(CHOICE, train_rate=100.0))
-    again = Choices(study)
+    ProbeResults(study).put("a GPU", name, CHOICE)
+    ProbeResults(study).put("another", name, dataclasses.replace(CHOICE, train_rate=100.0))
+    again = ProbeResults(study)
     assert again.get("a GPU", name) == CHOICE
     assert again.get("a third", name) is None
     slowest = again.slowest(name)
@@ -136,25 +135,25 @@ def test_probes_are_remembered_by_device_and_by_all_that_shapes_a_cell(tmp_path)
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"sha256": "0"}', None])
 def test_a_damaged_file_of_probes_costs_probes_and_nothing_else(tmp_path, content):
     study = Study(str(tmp_path))
-    Choices(study).put("a GPU", "cell", CHOICE)
+    ProbeResults(study).put("a GPU", "cell", CHOICE)
     whole = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(whole.replace(b"500.0", b"501.0") if content is None else content)
-    choices = Choices(study)
+    choices = ProbeResults(study)
     assert choices.get("a GPU", "cell") is None
     assert f"{FILE}: damaged" in choices.damage
     choices.put("a GPU", "cell", CHOICE)
-    assert Choices(study).get("a GPU", "cell") == CHOICE
+    assert ProbeResults(study).get("a GPU", "cell") == CHOICE
 
 
 def test_the_plan_takes_probes_for_times(tmp_path):
     study = Study(str(tmp_path))
     grid = Grid(datasets=("toy",), systems={"lstm-vae": (1, 2)}, settings=("standard",), seeds=2)
     first, *_ = grid.configs()
-    Choices(study).put("a GPU", key(first, TOY.data_sha256), CHOICE)
+    ProbeResults(study).put("a GPU", key(first, TOY.data_sha256), CHOICE)
     plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, study)
     add_expected_times(plan, {"toy": TOY}, study)
     tokens = amount(first, TOY)
     expected = tokens.train / 500.0 + tokens.evaluate / 50.0
-    assert plan.speed.expect(str(CellName.of(first))) == pytest.approx(expected)
+    assert plan.speed.expected_seconds(str(CellName.of(first))) == pytest.approx(expected)
     assert [plan.speed.basis(cell) for cell in plan.cells()] == ["probe", "operations"]
     assert run_name(first, fingerprint(first, TOY.data_sha256)) in {run.name for run in plan.runs}

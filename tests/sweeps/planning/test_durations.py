@@ -2,21 +2,21 @@ from __future__ import annotations
 
 import pytest
 
-from sweeps.planning.durations import Speed, clock, projected_seconds, remaining_seconds
+from sweeps.planning.durations import Speed, format_duration, projected_seconds, remaining_seconds
 
 LM, VAE, OTHER = (f"toy__{s}__standard__L{n}" for s, n in (("lm", 0), ("vae", 1), ("avg", 5)))
 
 
 def test_speed_is_the_cells_mean_else_the_datasets_else_unknown():
     speed = Speed()
-    assert speed.expect(LM) is None
+    assert speed.expected_seconds(LM) is None
     speed.add(LM, 10.0, 2.0)
     speed.add(LM, 20.0, 4.0)
     speed.add(VAE, 60.0, 0.0)
-    assert speed.expect(LM) == pytest.approx((12 + 24) / 2)
-    assert speed.expect(VAE) == pytest.approx(60)
-    assert speed.expect(OTHER) == pytest.approx((12 + 24 + 60) / 3)
-    assert speed.expect("ptb__lm__standard__L0") is None
+    assert speed.expected_seconds(LM) == pytest.approx((12 + 24) / 2)
+    assert speed.expected_seconds(VAE) == pytest.approx(60)
+    assert speed.expected_seconds(OTHER) == pytest.approx((12 + 24 + 60) / 3)
+    assert speed.expected_seconds("ptb__lm__standard__L0") is None
 
 
 def test_a_share_weighs_the_phases_by_their_measured_time():
@@ -64,4 +64,4 @@ def test_remaining(waiting, running, slots, seconds):
     ],
 )
 def test_clock(seconds, text):
-    assert clock(seconds) == text
+    assert format_duration(seconds) == text

@@ -183,14 +183,14 @@ def test_the_cost_of_a_cell_comes_from_like_runs_of_the_study(tmp_path):
     lm, vae = GRID.configs()[:2]
     cells = [str(CellName.of(config)) for config in (lm, vae)]
     plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
-    assert plan.speed.expect(cells[0]) is None
+    assert plan.speed.expected_seconds(cells[0]) is None
     # A run with other epochs is not of this grid, but tells of its speed.
     finish(tmp_path, dataclasses.replace(lm, max_epochs=7), seconds=11.0)
     plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
-    assert list(map(plan.speed.expect, cells)) == pytest.approx([11.0, 11.0])
+    assert list(map(plan.speed.expected_seconds, cells)) == pytest.approx([11.0, 11.0])
     finish(tmp_path, vae, seconds=5.0)
     plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
-    assert plan.speed.expect(cells[1]) == pytest.approx(5.0)
+    assert plan.speed.expected_seconds(cells[1]) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize("content", [{}, {"train_seconds": None}, {"train_seconds": -5.0}])

@@ -24,7 +24,8 @@ from sweeps.launching.display import Display
 from sweeps.planning.plan import PlannedRun
 from sweeps.trials.history import FILE
 from sweeps.trials.proposals import Trial
-from sweeps.trials.search import Rules, Search
+from sweeps.trials.rules import Rules
+from sweeps.trials.search import Search
 from sweeps.trials.space import parse_space
 
 from ...lvae_core import tiny
@@ -91,10 +92,10 @@ def search(root: Path, rules: Rules = RULES, space: Sequence[str] = SPACE, **opt
 
 
 def go_on(found: Search, **options) -> tuple[Launcher, bool]:
-    launcher = Launcher(found._study, **options)
+    launcher = Launcher(found.study, **options)
     with open(os.devnull, "w") as nowhere:
         display = Display(found.board, Console(file=nowhere))
-        return launcher, found.go_on(lambda: launcher, display)
+        return launcher, found.run(lambda: launcher, display)
 
 
 def finished(root: Path, rules: Rules = RULES, **options) -> Search:
@@ -275,10 +276,10 @@ def test_no_point_is_tried_twice_and_a_small_space_comes_to_its_end(rules, tmp_p
 def test_what_is_over_can_be_read_without_going_on(tmp_path):
     go_on(search(tmp_path), stop_after=6)
     found = search(tmp_path)
-    found.catch_up()
+    found.read_finished_rounds()
     assert [trial.number for trial in found.known] == [0, 1, 2, 3]
     nothing = search(tmp_path / "none")
-    nothing.catch_up()
+    nothing.read_finished_rounds()
     assert nothing.known == []
     assert not (tmp_path / "none").exists()
 
@@ -293,7 +294,7 @@ def test_runs_that_are_no_search_s_are_not_mixed_with_one(tmp_path):
 
 def test_a_round_of_which_nothing_comes_ends_the_search(tmp_path):
     found = search(tmp_path)
-    names = [found.name(values) for values in found._points(0)]
+    names = [found.name(values) for values in found._propose(0)]
     for times in (names, []):  # the next launch does not go beyond, either
         found = search(tmp_path)
         launcher, went_through = go_on(found, refuse=set(names))
@@ -317,7 +318,7 @@ def test_a_round_of_which_nothing_comes_ends_the_search(tmp_path):
         (Rules(trials=1, at_once=2, rungs=(2, 1)), "--rungs 2 1: must rise"),
         (Rules(trials=1, at_once=2, rungs=(2, 2)), "--rungs 2 2: must rise"),
         (Rules(trials=1, at_once=2, rungs=(1, 4)), "below max_epochs = 4"),
-        (Rules(trials=4, at_once=1, rungs=(1,)), "a round of one leaves none behind"),
+        (Rules(trials=4, at_once=1, rungs=(1,)), "a round of one drops no trial"),
         (Rules(trials=10**20, at_once=1), "must be at most 1000000"),
     ],
 )
@@ -353,9 +354,9 @@ def test_what_happens_after_a_rung_does_not_change_what_it_chose(tmp_path):
             self.refuse = {fails} if pause_after is None else set()
             super()._do(run, display, pause_after)
 
-    launcher = FailsLater(found._study)
+    launcher = FailsLater(found.study)
     with open(os.devnull, "w") as nowhere:
-        assert found.go_on(lambda: launcher, Display(found.board, Console(file=nowhere)))
+        assert found.run(lambda: launcher, Display(found.board, Console(file=nowhere)))
     states = {found.name(trial.values): trial.state for trial in found.known}
     assert states[fails] == "failed"
     assert [states[found.name(trial.values)] for trial in dropped] == ["dropped", "dropped"]
@@ -391,15 +392,15 @@ def test_a_launch_that_is_refused_leaves_no_trace(tmp_path):
 
     found = search(tmp_path / "study")
     with open(os.devnull, "w") as nowhere, pytest.raises(InputError, match="no such Ray"):
-        found.go_on(refuse, Display(found.board, Console(file=nowhere)))
+        found.run(refuse, Display(found.board, Console(file=nowhere)))
     assert not (tmp_path / "study" / FILE).exists()
 
 
 def test_two_launches_agree_on_what_is_proposed(tmp_path):
     here, there = search(tmp_path), search(tmp_path, replace(RULES, at_once=2))
-    points = here._points(0)
+    points = here._propose(0)
     here.history.add(points)
-    there.history.add(there._points(0))
+    there.history.add(there._propose(0))
     assert there.history.rounds == here.history.rounds == [points]
     other = search(tmp_path / "new")
     elsewhere = search(tmp_path / "new", space=SPACE[:1])
@@ -421,9 +422,9 @@ def test_the_board_counts_what_is_behind_and_what_will_follow(tmp_path):
             assert {board.label(run.name) for run in runs} <= {f"trial {k}" for k in range(8)}
             return super().__call__(runs, display, pause_after)
 
-    launcher = Watching(found._study)
+    launcher = Watching(found.study)
     with open(os.devnull, "w") as nowhere:
-        found.go_on(lambda: launcher, Display(found.board, Console(file=nowhere)))
+        found.run(lambda: launcher, Display(found.board, Console(file=nowhere)))
     assert seen == [
         *((0, 0, 0, 0, 4, 4), (0, 0, 0, 2, 2, 4), (0, 0, 0, 3, 1, 4)),
         *((1, 0, 0, 3, 4, 0), (1, 0, 0, 5, 2, 0), (1, 0, 0, 6, 1, 0)),

@@ -48,7 +48,9 @@ FAILING: set[tuple[str, int]] = set()
 
 
 @contextlib.contextmanager
-def in_this_process(options, expected, corpora, study, say):
+def in_this_process(options, workload, say):
+    study = workload.study
+
     def launch(runs, display, pause_after=None):
         for run in runs:
             display.board.start(run.name)
@@ -177,7 +179,7 @@ def test_a_trial_that_fails_is_an_exit_status_and_one_that_diverges_is_none(text
     FAILING.add(("search", 0))
     assert main(COMMAND) == 1
     out = capsys.readouterr().out
-    assert "--retry-failed takes them up again" in out
+    assert "--retry-failed retries them" in out
     assert "RuntimeError: refused" in out
     FAILING.clear()
     assert main([*COMMAND, "--retry-failed"]) == 0

@@ -1,0 +1,42 @@
+"""Everything that doing a set of runs takes, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from lvae_core.data.corpus import Corpus
+from lvae_core.run_folder.folder import Study
+from sweeps.planning.plan import Plan, PlannedRun
+from sweeps.planning.resources import Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """Planned runs, the corpora that they read, the study that keeps them, and what each is given."""
+
+    plan: Plan
+    corpora: Mapping[str, Corpus]
+    """Dataset, as the configs name it -> its corpus."""
+    study: Study
+    resources: Resources = field(default_factory=Resources)
+    """What a run is given ..."""
+    per_run: Mapping[str, Resources] = field(default_factory=dict)
+    """... unless its name is here."""
+
+    @property
+    def runs(self) -> Sequence[PlannedRun]:
+        """The runs of the plan."""
+        return self.plan.runs
+
+    def corpus_of(self, run: PlannedRun) -> Corpus:
+        """The corpus that a run reads."""
+        return self.corpora[run.config.dataset]
+
+    def resources_of(self, name: str) -> Resources:
+        """What the run of this name is given."""
+        return self.per_run.get(name, self.resources)
+
+    def only(self, runs: Sequence[PlannedRun]) -> Workload:
+        """The same with other runs, such as those left to do."""
+        return replace(self, plan=Plan(runs, self.plan.speed))
