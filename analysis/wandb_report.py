@@ -115,14 +115,12 @@ def _existing(api: Any, place: Place, title: str) -> str | None:
 
 def main() -> None:
     """Run the command line; bad input ends it with one line and status 2."""
-    sys.exit(exit_status(_run))
+    # Without a line about checkpoints: there are none.
+    sys.exit(exit_status(_run, interrupted=""))
 
 
 def _run() -> int:
-    try:
-        tyro.cli(wandb_report, prog="wandb_report.py")
-    except KeyboardInterrupt:  # there is no checkpoint to mention
-        return 130
+    tyro.cli(wandb_report, prog="wandb_report.py")
     return 0
 
 

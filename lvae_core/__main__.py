@@ -6,16 +6,15 @@ import argparse
 import json
 import logging
 import math
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from lvae_core.command import Interrupt, exit_status, print_error
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity, is_quiet, notice, printed
+from lvae_core.messages import Verbosity, is_quiet, notice
 from lvae_core.run_folder.folder import DamagedError, RunFolder, open_study
 from lvae_core.settings import apply_settings, fields_help
 
@@ -25,17 +24,16 @@ _log = logging.getLogger("lvae.data")
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; return the exit status: 0, 1 (the run failed), 2 (bad input) or 130 (stopped)."""
     options = _parser().parse_args(arguments)
+
+    def command() -> int:
+        Verbosity(verbose=options.verbose, quiet=options.quiet).apply()
+        return int(options.command(options))
+
     try:
-        with printed():
-            Verbosity(verbose=options.verbose, quiet=options.quiet).apply()
-            status: int = options.command(options)
-    except (InputError, DamagedError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return exit_status(command)
     except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         sys.stderr.close()
         return 0
-    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -169,7 +167,7 @@ def _run(options: argparse.Namespace) -> int:
     from lvae_core.data.corpus import load_for
     from lvae_core.run_folder.claims import ClaimLostError, HeldError, acquire_patiently
     from lvae_core.training.failures import failure_of
-    from lvae_core.training.runtime import Progress, Runtime, check_device
+    from lvae_core.training.runtime import Runtime, check_device
     from lvae_core.training.trainer import execute
 
     config = apply_settings(_read_config(options.config), options.set)
@@ -189,32 +187,28 @@ def _run(options: argparse.Namespace) -> int:
         checkpoint_epochs=options.checkpoint_epochs,
         checkpoint_seconds=60.0 * options.checkpoint_minutes,
     )
-    stopping = _stop_requests()
     display = _Display()
-    progress: Progress | None = None
     try:
-        claim = acquire_patiently(folder, runtime.launch, notice)
-        run = execute(config, corpus, folder, runtime, claim)
-        for progress in run:
-            display.show(progress)
-            if stopping and progress.phase != "done":
-                run.close()
-                print(
-                    f"stopped; the run is saved in {folder}; run the same command again to resume it",
-                    file=sys.stderr,
-                )
-                return 130
+        with Interrupt() as interrupt:
+            claim = acquire_patiently(folder, runtime.launch, notice)
+            run = execute(config, corpus, folder, runtime, claim)
+            for progress in run:
+                display.show(progress)
+                if interrupt.requested and progress.phase != "done":
+                    run.close()
+                    line = f"stopped; the run is saved in {folder}; run the same command again to resume it"
+                    print(line, file=sys.stderr)
+                    return 130
     except (InputError, DamagedError):
         raise
     except HeldError as error:
         raise InputError(f"{error}; wait until it ends, or give another --out") from None
     except (OSError, ClaimLostError) as error:
-        print(f"error: {folder}: {error}; run the same command again to resume it", file=sys.stderr)
-        return 2
+        raise InputError(f"{folder}: {error}; run the same command again to resume it") from None
     except Exception as error:
         failure = failure_of(error)
         folder.write_failure(*failure)
-        print(f"error: {folder}: {failure.kind}: {failure.message}", file=sys.stderr)
+        print_error(f"{folder}: {failure.kind}: {failure.message}")
         return 1
     print(_summary(folder.read_json("result.json") or {}))
     data_dir_option = f" --data-dir {options.data_dir}" if options.data_dir else ""
@@ -312,19 +306,6 @@ def _run_folder(url: str) -> RunFolder:
         path = Path(url).absolute().resolve()
         parent, name = str(path.parent), path.name
     return open_study(parent or ("/" if url.startswith("/") else ".")).run(name)
-
-
-def _stop_requests() -> list[int]:
-    """Handle Ctrl-C and SIGTERM: the first one fills the returned list, the next ends the process."""
-    received: list[int] = []
-
-    def stop(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    return received
 
 
 class _Display:

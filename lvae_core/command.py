@@ -1,4 +1,4 @@
-"""What every command shares: Ctrl-C once, one line of an error, and the exit status."""
+"""What every command shares: Ctrl-C and SIGTERM, errors in one line, and the exit status."""
 
 from __future__ import annotations
 
@@ -11,25 +11,42 @@ from types import FrameType, TracebackType
 
 from lvae_core.errors import InputError
 from lvae_core.messages import printed
+from lvae_core.run_folder.folder import DamagedError
+
+CONTINUES = "stopped at once; the same command goes on from the last checkpoints"
 
 
-def exit_status(command: Callable[[], int]) -> int:
-    """What ``command`` returns; 2 and a line for input that cannot be used, 130 where it is stopped."""
+def exit_status(command: Callable[[], int], interrupted: str = CONTINUES) -> int:
+    """Run a command and return its exit status.
+
+    Messages are printed while it runs. An error that the user can mend ends it with one line and status 2;
+    Ctrl-C or SIGTERM ends it with status 130.
+
+    Args:
+        command: returns the exit status if nothing goes wrong.
+        interrupted: the line to print after Ctrl-C or SIGTERM; none if empty.
+    """
     try:
         with printed(), _sigterm_interrupts():
             return command()
-    except InputError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+    except (InputError, DamagedError) as error:
+        print_error(error)
         return 2
     except KeyboardInterrupt:
-        print("stopped at once; the same command goes on from the last checkpoints", file=sys.stderr)
+        if interrupted:
+            print(interrupted, file=sys.stderr)
         return 130
+
+
+def print_error(error: object) -> None:
+    """Print an error on standard error, with ``error:`` before each of its lines."""
+    for line in str(error).splitlines():
+        print(f"error: {line}", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """Take SIGTERM for a Ctrl-C, also where no launch is there to see it: what was started is ended."""
+    """Treat SIGTERM like Ctrl-C, so that ``with`` blocks end what they started."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -45,9 +62,16 @@ def _sigterm_interrupts() -> Iterator[None]:
 
 
 class Interrupt:
-    """Ctrl-C, or SIGTERM: the first asks for an end, the second is one (KeyboardInterrupt)."""
+    """Catches Ctrl-C and SIGTERM in a ``with`` block: the first is a request, the second ends the block.
 
-    requested = False
+    Args:
+        raises_at_once: raise KeyboardInterrupt at the first one as well. ``requested`` stays true even if a
+            library swallows the exception.
+    """
+
+    def __init__(self, *, raises_at_once: bool = False) -> None:
+        self.requested = False
+        self._raises = raises_at_once
 
     def __enter__(self) -> Interrupt:
         self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -63,6 +87,7 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
+        raises = self._raises or self.requested
         self.requested = True
+        if raises:
+            raise KeyboardInterrupt

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lvae_core.command import exit_status
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import Study
@@ -93,16 +94,15 @@ class Options:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        options = tyro.cli(Options, args=arguments, prog="doctor.py", description=__doc__)
-        found = examine(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    options = tyro.cli(Options, args=arguments, prog="doctor.py", description=__doc__)
+    return exit_status(lambda: run(options, arguments), interrupted="")
+
+
+def run(options: Options, arguments: Sequence[str]) -> int:
+    """Check everything and print the findings; returns the exit status."""
+    found = examine(options)
     ill = any(finding.state == "failure" for finding in found)
     script = "sweeps/doctor.py" if ill else "sweeps/paper_grid.py"
     command = shlex.join(["python", script, *(arguments if ill else options.launch())])

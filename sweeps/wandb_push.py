@@ -28,7 +28,7 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
-from lvae_core.command import Interrupt
+from lvae_core.command import Interrupt, exit_status
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import Study
 from sweeps.wandb_mirror.content import is_under_way
@@ -65,15 +65,11 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        options = tyro.cli(Options, args=arguments, prog="wandb_push.py", description=__doc__)
-        return follow(options) if options.follow else push(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command sends the rest", file=sys.stderr)
-        return 130
+    options = tyro.cli(Options, args=arguments, prog="wandb_push.py", description=__doc__)
+    return exit_status(
+        lambda: follow(options) if options.follow else push(options),
+        interrupted="stopped; the same command sends the rest",
+    )
 
 
 def push(options: Options) -> int:

@@ -21,7 +21,6 @@ import importlib.metadata
 import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from analysis.reading.frame import COLUMNS
 from analysis.reading.signatures import Signature, signatures
 from analysis.reading.sources import Source
 from lvae_core.run_folder.folder import RunFolder
+from lvae_core.storage.local import replacing
 
 CACHED_FROM = 100
 """Number of runs from which a source is cached; fewer are read as quickly as looked up."""
@@ -149,14 +149,8 @@ def _save(table: pa.Table, path: Path, url: str) -> None:
     # If it cannot be written, the runs are read again the next time.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.writelines([_MAGIC, digest, b"\n", content])
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replacing(path) as file:
+            file.writelines([_MAGIC, digest, b"\n", content])
 
 
 def _key(url: str) -> bytes:

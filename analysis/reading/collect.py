@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from analysis.reading.duplicates import one_copy_of_each
 from analysis.reading.frame import frame_of, in_order, table_of
 from analysis.reading.run_row import read_run
 from analysis.reading.sources import Source
-from lvae_core.run_folder.folder import RunFolder
+from lvae_core.storage.parallel import read_each
 
 _REMOTE_READERS = 32
 
@@ -85,7 +84,7 @@ def _read_source(
     intact: list[bool] = []
     tables: list[pa.Table] = []
     rows: list[dict[str, Any]] = []
-    for row, damaged in _read_all(to_read):
+    for row, damaged in read_each(source.url, read_run, to_read, readers=_REMOTE_READERS):
         rows.append(row)
         problems += damaged
         intact.append(not damaged)
@@ -95,12 +94,3 @@ def _read_source(
         report(before + len(intact))
     read = pa.concat_tables([*tables, table_of(rows)])
     return (cached.add(read, intact) if cached else read), problems
-
-
-def _read_all(folders: Sequence[RunFolder]) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    if not any("://" in folder.store.url for folder in folders):
-        # On a local disk one thread is fastest: the time goes into parsing, not waiting.
-        yield from map(read_run, folders)
-        return
-    with ThreadPoolExecutor(_REMOTE_READERS) as pool:
-        yield from pool.map(read_run, folders)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +11,7 @@ import pandas as pd
 from analysis.reading.run_row import one_line
 from analysis.reading.sources import Source
 from lvae_core.run_folder.folder import DamagedError, RunFolder
+from lvae_core.storage.parallel import read_each
 
 _REMOTE_READERS = 32
 
@@ -51,7 +50,9 @@ def learning_curves(sources: Sequence[Source], runs: pd.DataFrame) -> Curves:
     frames: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
-    for found, problem in _read_all(wanted):
+    # One remote source is reason enough for several threads.
+    url = max((source.url for source in sources), key=lambda url: "://" in url, default="")
+    for found, problem in read_each(url, lambda run: _read(*run), wanted, readers=_REMOTE_READERS):
         rows += found
         problems += [problem] if problem else []
         if len(rows) >= _ROWS_AT_ONCE:
@@ -61,14 +62,6 @@ def learning_curves(sources: Sequence[Source], runs: pd.DataFrame) -> Curves:
     frame = pd.concat(frames, ignore_index=True)
     first = ["run", "epoch"]
     return Curves(frame[[*first, *(name for name in frame.columns if name not in first)]], tuple(problems))
-
-
-def _read_all(wanted: Sequence[_Wanted]) -> Iterator[tuple[list[dict[str, Any]], str]]:
-    if not any("://" in folder.store.url for _, folder, _ in wanted):
-        yield from itertools.starmap(_read, wanted)
-        return
-    with ThreadPoolExecutor(_REMOTE_READERS) as pool:
-        yield from pool.map(lambda run: _read(*run), wanted)
 
 
 def _read(run: str, folder: RunFolder, digest: str | None) -> tuple[list[dict[str, Any]], str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
+import contextlib
 import sys
 import time
 from collections.abc import Callable
-from types import FrameType
 
 from analysis.reading.collect import Runs
+from lvae_core.command import Interrupt
 from lvae_core.errors import InputError
 
 Read = Callable[[], list[Runs]]
@@ -29,17 +29,9 @@ def watch_runs(
         seconds: the pause between two readings.
     """
     before: list[Runs] = []
-    stop_requested = False
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        # A library may swallow the exception; the flag stays.
-        nonlocal stop_requested
-        stop_requested = True
-        raise KeyboardInterrupt
-
-    previous_handler = signal.signal(signal.SIGINT, interrupt)
-    try:
-        while not stop_requested:
+    # A library may swallow KeyboardInterrupt; the request stays.
+    with contextlib.suppress(KeyboardInterrupt), Interrupt(raises_at_once=True) as interrupt:
+        while not interrupt.requested:
             try:
                 runs = read()
                 if not before or any(
@@ -51,12 +43,8 @@ def watch_runs(
                 if not before:
                     raise
                 print(f"{_now()}  {error}; trying again", file=sys.stderr)
-            if not stop_requested:
+            if not interrupt.requested:
                 time.sleep(seconds)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGINT, previous_handler)
     if before:
         finish()
     print(f"{_now()}  stopped watching", file=sys.stderr)

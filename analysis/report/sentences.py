@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from analysis.stats.valid_bounds import tightest
 from analysis.tables.table import row_label
 from lvae_core.identity import canonical_json
 from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.storage.local import replacing
 
 COUNT = 4
 """Number of samples, and of reconstructions."""
@@ -153,10 +153,8 @@ def _save(path: Path, found: dict[str, Any]) -> None:
     # If it cannot be kept, the sentences are generated again the next time.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(f"{_digest(text)}\n{text}")
-        os.replace(temporary, path)
+        with replacing(path) as file:
+            file.write(f"{_digest(text)}\n{text}".encode())
 
 
 def _digest(text: str) -> str:

@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import os
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from lvae_core.data.text_files import SPLITS, read_file
 from lvae_core.errors import InputError, check_name
-from lvae_core.storage.local import local_path
+from lvae_core.storage.local import local_path, replacing
 
 DATA_DIR_VARIABLE = "LVAE_DATA_DIR"
 
@@ -153,34 +152,25 @@ def _existing_file(dataset: str, split: str, folder: Path) -> Path | None:
 def _download_file(url: str, folder: Path, split: str, sha256: str) -> Path:
     """Download ``url`` to ``<folder>/<split>.txt``; on any failure leave no file behind."""
     target = folder / f"{split}.txt"
-    temporary = None
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=folder)
         digest = hashlib.sha256()
-        with os.fdopen(handle, "wb") as file:
+        with replacing(target) as file:
             for chunk in _chunks(url):
                 digest.update(chunk)
                 file.write(chunk)
-        found = digest.hexdigest()
-        if found != sha256:
-            raise InputError(
-                f"{url}: SHA-256 {found[:8]}… instead of {sha256[:8]}…: not the usual file, so not kept; "
-                "try again, or get the file by hand and give --data-dir"
-            )
-        # mkstemp makes files readable only by their owner, but a data folder is often shared.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
+            found = digest.hexdigest()
+            if found != sha256:
+                raise InputError(
+                    f"{url}: SHA-256 {found[:8]}… instead of {sha256[:8]}…: not the usual file, so not "
+                    "kept; try again, or get the file by hand and give --data-dir"
+                )
     except OSError as error:
         raise InputError(
             f"{target}: cannot be written ({error.strerror}); give another --data-dir"
         ) from None
     finally:
-        # After a successful rename the temporary file no longer exists; after any failure it must go.
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
         with contextlib.suppress(OSError):  # rmdir fails, as it should, if the folder is not empty
             for path in new_folders:
                 path.rmdir()

@@ -7,8 +7,9 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from lvae_core.errors import InputError
 
@@ -158,20 +159,44 @@ def _content(place: str) -> bytes:
 
 def _put(target: Path, data: bytes, publish: Callable[[Path, Path], bool]) -> bool:
     """Write ``data`` to a temporary file, sync it to disk, and rename it to ``target`` by ``publish``."""
-    temporary = target.parent / f".{target.name}.{secrets.token_hex(8)}"
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    with _temporary_beside(target) as temporary:
+        with _created(temporary) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         done = publish(temporary, target)
+    _sync_folder(target.parent)
+    return done
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """Open a file that replaces ``target``, whole, if the ``with`` block ends without an error."""
+    with _temporary_beside(target) as temporary:
+        with _created(temporary) as file:
+            yield file
+        os.replace(temporary, target)
+    _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def _temporary_beside(target: Path) -> Iterator[Path]:
+    """A new name in the folder of ``target``; after an error, the file of that name is removed."""
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(8)}"
+    try:
+        yield temporary
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(target.parent)
-    return done
+
+
+@contextlib.contextmanager
+def _created(path: Path) -> Iterator[BinaryIO]:
+    """Create a file for writing; its content is on the disk at the end of the ``with`` block."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with os.fdopen(handle, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _replace(temporary: Path, target: Path) -> bool:

@@ -19,7 +19,9 @@ _REMOTE_RATIO = 4.0
 """Ratio of wall time to CPU time from which a folder counts as remote."""
 
 
-def read_each(url: str, read: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
+def read_each(
+    url: str, read: Callable[[Item], T], items: Iterable[Item], readers: int = _READERS
+) -> Iterator[T]:
     """Yield ``read(item)`` for each item, in order.
 
     Args:
@@ -27,6 +29,7 @@ def read_each(url: str, read: Callable[[Item], T], items: Iterable[Item]) -> Ite
             folder is read by several threads if the first items show that it is remote.
         read: must be safe to call from several threads.
         items: the items to read; the whole iterable is consumed at once.
+        readers: the number of threads.
     """
     rest = iter(list(items))
     if "://" not in url:
@@ -37,5 +40,5 @@ def read_each(url: str, read: Callable[[Item], T], items: Iterable[Item]) -> Ite
         if wall < _REMOTE_RATIO * busy:
             yield from map(read, rest)
             return
-    with ThreadPoolExecutor(_READERS) as readers:
-        yield from readers.map(read, rest)
+    with ThreadPoolExecutor(readers) as pool:
+        yield from pool.map(read, rest)

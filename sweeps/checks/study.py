@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, RunFolder, Study
+from lvae_core.storage.parallel import read_each
 from sweeps.checks.findings import Finding
 
 # Few, since each may hold a whole checkpoint in memory.
@@ -35,8 +35,8 @@ def check_run_folders(study: Study) -> list[Finding]:
     Raises:
         OSError: the storage cannot be read.
     """
-    with ThreadPoolExecutor(_READERS) as readers:
-        looks = list(readers.map(lambda name: _look(study.run(name)), study.run_names()))
+    names = study.run_names()
+    looks = list(read_each(study.url, lambda name: _look(study.run(name)), names, readers=_READERS))
     counts = Counter(look.status for look in looks)
     numbers = ", ".join(f"{counts[status]} {status}" for status in ("done", "failed", "unfinished"))
     finding = partial(Finding, check="runs", where=study.url)
