@@ -13,10 +13,13 @@ from typing import Any
 
 from lvae_core.command import Interrupt, exit_status, print_error
 from lvae_core.config import RunConfig, from_dict
+from lvae_core.data.datasets import NAMES
+from lvae_core.data.public import PUBLIC
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, is_quiet, notice
 from lvae_core.run_folder.folder import DamagedError, RunFolder, open_study
 from lvae_core.settings import apply_settings, fields_help
+from lvae_core.systems import SYSTEMS
 
 _log = logging.getLogger("lvae.data")
 
@@ -53,19 +56,19 @@ def _parser() -> argparse.ArgumentParser:
     settings = _settings_parser()
     data_dir = argparse.ArgumentParser(add_help=False)
     data_dir.add_argument(
-        "--data-dir", help="folder with ptb and yahoo (default: $LVAE_DATA_DIR, else ./data)"
+        "--data-dir", help=f"folder with {' and '.join(PUBLIC)} (default: $LVAE_DATA_DIR, else ./data)"
     )
 
     sub = command("describe", _describe, "print a dataset's statistics as JSON", data_dir)
-    sub.add_argument("dataset", help="ptb, yahoo, pydocs, toy or a folder")
+    sub.add_argument("dataset", help=f"{', '.join(NAMES)} or a folder")
 
     sub = command("download", _download, "fetch a public dataset and verify its hash", data_dir)
-    sub.add_argument("dataset", help="ptb")
+    sub.add_argument("dataset", help=", ".join(name for name in PUBLIC if PUBLIC[name].url))
 
     sub = command("recipe", _recipe, "print a system's complete config, to start from", settings)
-    sub.add_argument("system", help="lstm-lm, lstm-vae or lstm-vae-avg")
-    sub.add_argument("--dataset", default="ptb")
-    sub.add_argument("--setting", default="standard")
+    sub.add_argument("system", help=", ".join(SYSTEMS))
+    sub.add_argument("--dataset", default="ptb", help=f"{', '.join(NAMES)} or a folder (default: ptb)")
+    sub.add_argument("--setting", default="standard", help="standard (the default) or inputless")
     sub.add_argument("--num-samples", type=int, default=1, metavar="L")
     sub.add_argument("--seed", type=int, default=0)
 

@@ -102,7 +102,7 @@ class RunConfig:
     """
 
     # Which run
-    dataset: str = _option("ptb", "ptb, yahoo, pydocs, toy, or the path of a folder of three splits", "run")
+    dataset: str = _option("ptb", "a dataset's name, or the path of a folder of three splits", "run")
     system: str = _option("lstm-vae", "row of the paper's tables that this run belongs to", "run")
     setting: Setting = _option("standard", "inputless: the decoder reads no word, only z", "run")
     seed: int = _option(0, "root of every random stream of the run", "run")

@@ -93,17 +93,15 @@ SYSTEMS: dict[str, Recipe] = {
 BASELINES: dict[str, tuple[str, ...]] = {
     "lstm-lm": (),
     "lstm-vae": ("lstm-lm",),
-    "lstm-vae-avg": ("lstm-lm", "lstm-vae"),
-    "lstm-vmf-vae": ("lstm-lm", "lstm-vae"),
     "cnn-lm": (),
     "cnn-vae": ("cnn-lm", "lstm-vae"),
-    "lstm-iwae": ("lstm-lm", "lstm-vae"),
 }
-"""System -> the systems it is compared with: its language model first, then the model that it extends."""
+"""System -> the systems it is compared with: its language model first, then the model that it extends. A
+system that is not listed is compared with LSTM-LM and LSTM-VAE."""
 
 
 def baselines_of(system: str) -> tuple[str, ...]:
-    """The systems to compare ``system`` with; one that is not in the table has LSTM-LM and LSTM-VAE."""
+    """The systems to compare ``system`` with; see BASELINES."""
     return BASELINES.get(system, ("lstm-lm", "lstm-vae"))
 
 

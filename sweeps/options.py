@@ -11,11 +11,15 @@ from typing import Annotated, Literal
 
 import tyro
 
+from lvae_core.data.datasets import NAMES
 from lvae_core.errors import InputError
+from lvae_core.systems import SYSTEMS
 from sweeps.planning.resources import Resources
 
 arg = tyro.conf.arg
 preset = partial(arg, help_behavior_hint="(default: the preset's)")
+SYSTEMS_HELP = f"{', '.join(SYSTEMS)}."
+DATASETS_HELP = f"{', '.join(NAMES)}, or the path of a folder of train.txt, valid.txt and test.txt."
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 _JOBS = "working_dir_files"

@@ -26,7 +26,15 @@ from lvae_core.command import exit_status
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import open_study
 from sweeps.launching.display import console
-from sweeps.options import Flag, LaunchOptions, arg, at_least_one, preset
+from sweeps.options import (
+    DATASETS_HELP,
+    SYSTEMS_HELP,
+    Flag,
+    LaunchOptions,
+    arg,
+    at_least_one,
+    preset,
+)
 from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.grid import PRESETS, Grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
@@ -40,10 +48,8 @@ class Options:
 
     preset: Literal["paper", "demo"] = "paper"
     """paper: the published grid of 120 runs. demo: a small one on pydocs, minutes on two cores."""
-    datasets: Annotated[tuple[str, ...] | None, preset(metavar="NAME")] = None
-    """ptb, yahoo, pydocs, toy, or folders of train.txt, valid.txt and test.txt."""
-    systems: Annotated[tuple[str, ...] | None, preset(metavar="NAME")] = None
-    """lstm-lm, lstm-vae, lstm-vae-avg."""
+    datasets: Annotated[tuple[str, ...] | None, preset(metavar="NAME", help=DATASETS_HELP)] = None
+    systems: Annotated[tuple[str, ...] | None, preset(metavar="NAME", help=SYSTEMS_HELP)] = None
     settings: Annotated[tuple[str, ...] | None, preset(metavar="NAME")] = None
     """standard, inputless."""
     num_samples: Annotated[tuple[int, ...] | None, preset(metavar="L")] = None

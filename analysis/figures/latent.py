@@ -1,4 +1,4 @@
-"""Draw how much the latent variable is used: mutual information and active units."""
+"""Draw how much the latent variable is used: mutual information, active units and the like."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from matplotlib.figure import Figure
 
 from analysis.figures import marks, series, style
 from analysis.stats.cells import Cell
+from analysis.tables.latent import definitions
 from analysis.tables.table import NOT_A_BOUND, dataset_title
+from lvae_core.run_folder.estimates import LATENT_USE
+
+# The KL has a figure of its own, in which it stands beside the NLL.
+_MEASURES = {name: estimate for name, estimate in LATENT_USE.items() if name != "kl"}
 
 CAPTION = (
-    "Use of the latent variable: mutual information of a sentence and one z, and active units (dimensions "
-    "whose posterior mean has a variance above 0.01). At 0 the posterior has collapsed, and the model is "
-    "in effect a language model."
+    f"Use of the latent variable. {definitions(_MEASURES)}. At 0 the posterior has collapsed: the model "
+    "is in effect a language model."
 )
-
-_MEASURES = (("mi", "mutual information, nats"), ("au", "active units"))
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
@@ -34,7 +36,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     )
     names = {row.cell.system for rows in found.values() for row in rows}
     for across, (setting, rows) in zip(axes, found.items(), strict=True):
-        for ax, (measure, label) in zip(across, _MEASURES, strict=True):
+        for ax, (measure, estimate) in zip(across, _MEASURES.items(), strict=True):
             for place, row in enumerate(rows):
                 colour, marker = style.look(row.cell.system, names)
                 if average := row.cell.averages.get(measure):
@@ -46,7 +48,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
             ax.grid(visible=False, axis="y")
             ax.set_title(setting if ax is across[0] else "")
             if across is axes[-1]:
-                ax.set_xlabel(label)
+                ax.set_xlabel(f"{estimate.title}, {estimate.unit}")
     for ax in axes[0]:
         # The noise around 0 of a collapsed posterior must not fill the panel.
         left, right = ax.get_xlim()

@@ -24,6 +24,7 @@ def markdown(report: Report) -> str:
     parts += map(section, report.bounds)
     compared = (*report.reproductions, *report.comparisons)
     parts += ["## Comparisons\n", *map(section, compared)] if compared else []
+    parts += ["## Use of the latent variable\n", *map(section, report.latent)] if report.latent else []
     parts += ["## Cost\n", *map(section, report.costs)] if report.costs else []
     if report.problems:
         parts += ["## Damaged files\n", bullets(map(markdown_code, report.problems))]

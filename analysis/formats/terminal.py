@@ -45,7 +45,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print("\nIn numbers:")
     for text in report.examples:
         line(console, text, bullet=True)
-    for table in (*report.bounds, *report.reproductions, *report.comparisons, *report.costs):
+    compared = (*report.reproductions, *report.comparisons)
+    for table in (*report.bounds, *compared, *report.latent, *report.costs):
         print_table(console, table)
     named = [f"{run}: {why}" for run, why in report.failures]
     for title, items in [

@@ -22,6 +22,7 @@ from analysis.tables.bound_examples import CAUTION, examples
 from analysis.tables.bounds import bounds_table
 from analysis.tables.comparisons import comparison_table, reproduction_table
 from analysis.tables.costs import cost_table
+from analysis.tables.latent import latent_table
 from analysis.tables.notes import dataset_notes
 from analysis.tables.paper import table2, table3
 from analysis.tables.shown_variants import hidden_variant_notes, mark_shown
@@ -45,6 +46,7 @@ class Report:
     examples: tuple[str, ...]
     comparisons: tuple[Table, ...]
     reproductions: tuple[Table, ...]
+    latent: tuple[Table, ...]
     costs: tuple[Table, ...]
     problems: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
@@ -89,6 +91,7 @@ def compose(runs: Runs) -> Report:
             for table in [comparison_table(compared, dataset)]
         ),
         reproductions=_with_lines(reproduction_table(cells, dataset) for dataset in paper),
+        latent=_with_lines(latent_table(cells, dataset) for dataset in datasets),
         costs=_with_lines(cost_table(cells, dataset) for dataset in datasets),
         problems=runs.problems,
         failures=tuple(_failures(frame)),

@@ -20,6 +20,7 @@ from analysis.stats.variants import setting_text
 from analysis.tables.comparisons import reach_notes, verdict_values
 from analysis.tables.csv_rows import comparison_row
 from analysis.tables.table import Column, Difference, Line, Table, cell_label, dataset_title
+from lvae_core.run_folder.estimates import LATENT_USE
 
 HOURS = "device_hours"
 
@@ -27,8 +28,7 @@ METRICS = {
     "nll": "NLL (paper's)",
     "nll_valid": "NLL (tightest valid)",
     "ppl": "PPL (paper's)",
-    "kl": "KL",
-    "mi": "mutual information",
+    **{name: estimate.title for name, estimate in LATENT_USE.items()},
     HOURS: "device-hours per run",
 }
 

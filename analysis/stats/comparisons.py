@@ -11,13 +11,14 @@ import numpy as np
 from analysis.stats.cells import Average, Cell
 from analysis.stats.paired import Paired, compare, holm
 from analysis.stats.valid_bounds import tightest
+from lvae_core.run_folder.estimates import LATENT_USE
 from lvae_core.systems import baselines_of
 
 ALPHA = 0.05
 
 Verdict = Literal["significant at 5% after Holm", "not significant", "too few seeds"]
 
-METRICS = ("nll", "nll_valid", "ppl", "ppl_valid", "kl", "mi", "au")
+METRICS = ("nll", "nll_valid", "ppl", "ppl_valid", *LATENT_USE)
 """The metrics by which cells are compared. nll and ppl follow the paper's convention, which gives no bound
 for some systems. nll_valid and ppl_valid take each cell's tightest valid bound: only they compare
 models."""

@@ -7,7 +7,7 @@ with ``train.txt``, ``valid.txt`` and ``test.txt`` is a dataset too, named by it
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lvae_core.data import pydocs, toy
@@ -16,7 +16,10 @@ from lvae_core.data.text_files import SPLITS, Text, read_file
 from lvae_core.errors import check_name
 from lvae_core.storage.local import local_path
 
-NAMES = (*PUBLIC, "pydocs", "toy")
+SHIPPED: Mapping[str, Callable[[str], Text]] = {"pydocs": pydocs.read, "toy": toy.read}
+"""Name of a dataset that comes with the package -> what reads one of its splits."""
+
+NAMES = (*PUBLIC, *SHIPPED)
 
 _OVERLAP = 0.1
 """Share of held-out sentences that may occur in training without a warning."""
@@ -39,10 +42,8 @@ def read(
     """
     if dataset in PUBLIC:
         return read_file(locate(dataset, split, data_dir), max_length)
-    if dataset == "toy":
-        return toy.read(split)
-    if dataset == "pydocs":
-        return pydocs.read(split)
+    if dataset in SHIPPED:
+        return SHIPPED[dataset](split)
     if not is_path(dataset):
         check_name(dataset, NAMES, "dataset")
     folder = local_path(dataset)

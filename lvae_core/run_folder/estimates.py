@@ -15,6 +15,8 @@ class Estimate:
 
     unit: str
     meaning: str
+    title: str = ""
+    """Set if it measures the use of the latent variable: its name in tables, comparisons and figures."""
 
 
 _NATS = "nats per sentence"
@@ -30,10 +32,13 @@ ESTIMATES: dict[str, Estimate] = {
     "ppl_iw": Estimate(_PPL, "perplexity from nll_iw"),
     "nll_iw_joint": Estimate(_NATS, "-log mean_s w_s, log w = log p(x|z^(1..L)) + sum_l log p/q"),
     "ppl_iw_joint": Estimate(_PPL, "perplexity from nll_iw_joint"),
-    "kl": Estimate(_NATS, "KL(q(z|x) || p(z)) of one z"),
-    "mi": Estimate("nats", "mutual information I_q(x; z) of one z, He et al. (2019)"),
-    "au": Estimate("dimensions", "active units: variance over x of the posterior mean > 0.01"),
+    "kl": Estimate(_NATS, "KL(q(z|x) || p(z)) of one z", "KL divergence"),
+    "mi": Estimate("nats", "I_q(x; z) of one z, He et al. (2019)", "mutual information"),
+    "au": Estimate("dimensions", "those whose posterior mean has a variance over x > 0.01", "active units"),
 }
+
+LATENT_USE = {name: estimate for name, estimate in ESTIMATES.items() if estimate.title}
+"""The estimates that measure the use of the latent variable."""
 
 
 def bound(estimate: str, averaging: str, num_samples: int) -> Bound | None:

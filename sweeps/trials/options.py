@@ -10,9 +10,18 @@ import tyro
 
 from lvae_core.config import RunConfig, Setting
 from lvae_core.errors import InputError
+from lvae_core.identity import fields_read
 from lvae_core.settings import apply_settings, apply_where_read, parse_settings
 from lvae_core.systems import recipe
-from sweeps.options import Flag, LaunchOptions, arg, at_least_one, preset
+from sweeps.options import (
+    DATASETS_HELP,
+    SYSTEMS_HELP,
+    Flag,
+    LaunchOptions,
+    arg,
+    at_least_one,
+    preset,
+)
 from sweeps.planning.grid import PRESETS as GRIDS
 from sweeps.trials.proposals import Sampler
 from sweeps.trials.rules import Rules
@@ -55,10 +64,8 @@ class Options:
 
     preset: Literal["paper", "demo"] = "paper"
     """paper: 32 trials on Penn Treebank. demo: 8 small ones on pydocs, minutes on two cores."""
-    dataset: Annotated[str | None, preset(metavar="NAME")] = None
-    """ptb, yahoo, pydocs, toy, or a folder of train.txt, valid.txt and test.txt."""
-    system: Annotated[str, arg(metavar="NAME")] = "lstm-vae"
-    """lstm-lm, lstm-vae, lstm-vae-avg."""
+    dataset: Annotated[str | None, preset(metavar="NAME", help=DATASETS_HELP)] = None
+    system: Annotated[str, arg(metavar="NAME", help=SYSTEMS_HELP)] = "lstm-vae"
     setting: Annotated[str, arg(metavar="NAME")] = "standard"
     """standard, inputless."""
     num_samples: Annotated[int, arg(metavar="L")] = 1
@@ -151,9 +158,9 @@ class Options:
     def texts(self) -> tuple[str, ...]:
         """The space, as it is written."""
         given = tuple(text for group in self.space for text in group)
-        # Without a latent variable there is no KL whose weight could rise.
-        usual = [t for t in self.usual.space if self.system != "lstm-lm" or not t.startswith("kl_")]
-        return given or tuple(usual)
+        # The system may lack some of the preset's fields, as a language model lacks a KL weight.
+        read = fields_read(self.base(), "training")
+        return given or tuple(t for t in self.usual.space if t.partition("=")[0] in read)
 
     def rules(self) -> Rules:
         """How to go about it."""

@@ -84,7 +84,7 @@ def test_bad_arguments_have_one_line(arguments, says):
 
 
 def test_every_system_is_compared_with_systems_and_has_a_language_model():
-    assert set(BASELINES) == set(SYSTEMS)
+    assert set(BASELINES) <= set(SYSTEMS)
     for system in SYSTEMS:
         assert set(baselines_of(system)) <= set(SYSTEMS) - {system}
         language_model = language_model_of(system)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lvae_core.systems import SYSTEMS
 from sweeps.search import main
 from sweeps.trials.options import PRESETS, Options
 from sweeps.trials.space import parse_space
@@ -96,12 +97,12 @@ def test_bad_input_is_one_line_and_nothing_is_started(arguments, message, tmp_pa
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-@pytest.mark.parametrize("system", ["lstm-lm", "lstm-vae", "lstm-vae-avg"])
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_every_preset_suits_every_system(preset, system):
     options = Options(preset=preset, system=system)
     base = options.base()
     fields = parse_space(options.texts(), base)
-    assert ("kl_anneal_epochs" in fields) == (preset == "paper" and system != "lstm-lm")
+    assert ("kl_anneal_epochs" in fields) == (preset == "paper" and base.encoder != "none")
     options.rules().check(base.max_epochs)
 
 

@@ -1,0 +1,53 @@
+"""The table of the latent variable's use: every measure of it, for each cell that has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from analysis.stats.cells import Cell
+from analysis.tables.table import (
+    SETTINGS,
+    Column,
+    Line,
+    Table,
+    cell_label,
+    dataset_title,
+    legend,
+    runs_text,
+)
+from lvae_core.run_folder.estimates import LATENT_USE, Estimate
+
+
+def latent_table(cells: Sequence[Cell], dataset: str) -> Table:
+    """Show every measure of LATENT_USE for a dataset's cells; no lines if no finished run has one."""
+    lines: list[Line] = []
+    measured = [
+        c
+        for c in cells
+        if c.dataset == dataset and c.shown and not LATENT_USE.keys().isdisjoint(c.averages)
+    ]
+    for setting in SETTINGS:
+        of_setting = [_line(cell) for cell in measured if cell.setting == setting]
+        lines += [Line("heading", setting), *of_setting] if of_setting else []
+    columns = [
+        Column(name.upper(), decimals=1 if estimate.unit == "dimensions" else 2)
+        for name, estimate in LATENT_USE.items()
+    ]
+    return Table(
+        f"Use of the latent variable, {dataset_title(dataset)}",
+        (*columns, Column("n")),
+        tuple(lines),
+        (*legend(lines), definitions(LATENT_USE)) if lines else (),
+    )
+
+
+def definitions(measures: Mapping[str, Estimate]) -> str:
+    """Define measures by their short names, in one line: ``MI: mutual information, …; AU: …``."""
+    return "; ".join(
+        f"{name.upper()}: {estimate.title}, {estimate.meaning}" for name, estimate in measures.items()
+    )
+
+
+def _line(cell: Cell) -> Line:
+    averages = [cell.averages.get(name) for name in LATENT_USE]
+    return Line("ours", cell_label(cell), (*averages, runs_text(cell.counts)))
