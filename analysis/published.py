@@ -20,7 +20,7 @@ OURS = "kruengkrai2019"
 """The source whose systems this project runs; all others are only cited."""
 
 SEEDS = 5
-"""Number of runs behind each mean and standard deviation of that paper."""
+"""Number of runs behind each mean and standard deviation in that paper."""
 
 SOURCES = {
     "bowman2016": "Bowman et al. 2016",

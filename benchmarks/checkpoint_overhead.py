@@ -1,11 +1,10 @@
-"""What saving the whole training state costs, as a share of training time at Penn Treebank's size.
+"""Measure the cost of checkpoints, as a share of training time at the size of Penn Treebank.
 
     python benchmarks/checkpoint_overhead.py [--storage DIR] [--minutes 10]
 
-A checkpoint is written at the end of every epoch and whenever so many minutes have passed since. The
-baseline is the same training without checkpoints: an epoch's gradient steps at the measured speed. Steps
-are timed on synthetic text of the corpus's typical lengths; checkpoints are written for real, digest and
-fsync included.
+A checkpoint is written at the end of every epoch and ``--minutes`` after the last one. The baseline is the
+same training without checkpoints: the gradient steps of an epoch at the measured speed. Steps are timed on
+synthetic text of typical lengths. Checkpoints are really written, with digest and fsync.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from lvae_core.training.schedule import Plateau
 from lvae_core.training.state import TrainState, copy_parameters, save_checkpoint
 
 SENTENCES = 42_068
-"""Of Penn Treebank's training text."""
+"""Sentences of the training split of Penn Treebank."""
 
 CASES = ("ptb/lstm-lm/standard", "ptb/lstm-vae/L1/standard", "ptb/lstm-vae-avg/L10/standard")
 
@@ -45,19 +44,19 @@ class Options:
     """The command line."""
 
     storage: str | None = None
-    """Where checkpoints are written, a folder or an address; by default a temporary folder."""
+    """Folder or address to write checkpoints to; by default a temporary folder."""
     minutes: float = Runtime.checkpoint_seconds / 60
-    """As --checkpoint-minutes of a run."""
+    """Minutes between checkpoints, like --checkpoint-minutes of a run."""
     saves: int = 9
-    """Checkpoints that are timed."""
+    """Number of checkpoints to time."""
     threads: int = 1
-    """Of the training steps."""
+    """CPU threads of the training steps."""
 
 
 def main(options: Options) -> int:
-    """Measure and print one table; returns the exit status."""
-    shown = Table(title="checkpoints as a share of training, Penn Treebank's size")
-    for head in ("case", "checkpoint", "a save", "an epoch", "saves an epoch", "overhead"):
+    """Measure and print one table; return the exit status."""
+    shown = Table(title="checkpoints as a share of training time, at the size of Penn Treebank")
+    for head in ("case", "checkpoint", "time per save", "time per epoch", "saves per epoch", "overhead"):
         shown.add_column(head, justify="left" if head == "case" else "right")
     try:
         if options.minutes <= 0 or options.saves < 1:
@@ -66,7 +65,7 @@ def main(options: Options) -> int:
             study = Study(options.storage or temporary)
             study.check_writable()
             for name in CASES:
-                shown.add_row(*row(name, study, options))
+                shown.add_row(*measure_case(name, study, options))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -75,17 +74,17 @@ def main(options: Options) -> int:
     return 0
 
 
-def row(name: str, study: Study, options: Options) -> list[str]:
-    """The figures of a case."""
+def measure_case(name: str, study: Study, options: Options) -> list[str]:
+    """Measure one case: a row of the table."""
     case = cases(quick=False)[name]
     runtime = Runtime(threads=options.threads)
     set_arithmetic(case.config, runtime)
-    size, save = seconds_of_a_save(case.config, case.num_classes, study, options.saves)
+    size, save = measure_saves(case.config, case.num_classes, study, options.saves)
     run = ours.training(case.config, case.num_classes, synthetic_text(case), runtime.device)
     run()
-    passes = [timed(run) for _ in range(3)]
+    passes = [time_call(run) for _ in range(3)]
     epoch = median(passes) / len(case.lengths) * SENTENCES / case.config.batch_size
-    # One at the end, and those whose time comes before.
+    # One at the end of the epoch, and the timed ones before it.
     saves = 1 + int(epoch // (60 * options.minutes))
     return [
         name,
@@ -97,13 +96,13 @@ def row(name: str, study: Study, options: Options) -> list[str]:
     ]
 
 
-def seconds_of_a_save(config: RunConfig, num_classes: int, study: Study, saves: int) -> tuple[int, float]:
-    """Bytes of a checkpoint, and the median time of writing one as the trainer does."""
+def measure_saves(config: RunConfig, num_classes: int, study: Study, saves: int) -> tuple[int, float]:
+    """Measure the bytes of a checkpoint and the median time to write one, as the trainer does."""
     model = TextModel(config, num_classes)
     folder = study.run(".checkpoint-overhead")
     times = []
     for _ in range(saves):
-        since = time.perf_counter()
+        start = time.perf_counter()
         state = TrainState(
             fingerprint="0" * 64,
             parameters=copy_parameters(model),
@@ -113,19 +112,19 @@ def seconds_of_a_save(config: RunConfig, num_classes: int, study: Study, saves: 
             precision=resolve(config.precision, "cpu"),
         )
         save_checkpoint(folder, state)
-        times.append(time.perf_counter() - since)
+        times.append(time.perf_counter() - start)
     size = len(folder.read_checkpoint() or b"")
     for file in folder.store.names(folder.name):
         folder.store.delete(f"{folder.name}/{file}")
     return size, median(times)
 
 
-def timed(run: object) -> float:
-    """Seconds of one call."""
-    since = time.perf_counter()
+def time_call(run: object) -> float:
+    """Time one call, in seconds."""
+    start = time.perf_counter()
     assert callable(run)
     run()
-    return time.perf_counter() - since
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

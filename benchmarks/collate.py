@@ -1,10 +1,10 @@
-"""What it costs to read a large study, beside Ray Tune's own reader of the same runs.
+"""Measure the cost of reading a large study, beside Ray Tune's own reader of the same runs.
 
     python benchmarks/collate.py [--runs 10000] [--trials 1000]
 
-Nothing is trained: run folders, and Tune's experiment folder, are real files with invented numbers, written
-by both sides' own code. They have just been written, so the system holds them in memory: the time is
-that of reading and parsing, not of a disk. Every line is measured in a process of its own. Linux only.
+Nothing is trained: the run folders and Tune's experiment folder are real files with invented numbers,
+written by the code of either side. They have just been written, so they are in the page cache, and the time
+is that of reading and parsing, not of a disk. Each line is measured in a fresh process. Linux only.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from collation.measure import Cost, alone, collate, collate_with_curves, summarize, tune
+from collation.measure import Cost, collate, collate_with_curves, in_fresh_process, summarize, tune
 from rich.console import Console
 from rich.table import Table
 
 SETTLE_SECONDS = 2.5
-"""What is younger than two seconds is not cached: it could still change unseen."""
+"""Files younger than two seconds are not cached: they could still change within one time stamp."""
 
 
 def main(
-    runs: Annotated[int, tyro.conf.arg(help="Run folders of one study.")] = 10_000,
+    runs: Annotated[int, tyro.conf.arg(help="Number of run folders in the study.")] = 10_000,
     trials: Annotated[
         int,
-        tyro.conf.arg(help="Trials of Tune's experiment; its times are scaled to --runs. 0: leave it out."),
+        tyro.conf.arg(help="Number of Tune trials; their times are scaled to --runs. 0: no trials."),
     ] = 1_000,
     folder: Annotated[
-        Path | None, tyro.conf.arg(help="Where all is written, 20 kB a run, and then removed.")
+        Path | None, tyro.conf.arg(help="Folder for the files, 20 kB per run; they are removed afterwards.")
     ] = None,
 ) -> None:
     """Measure and print one table."""
@@ -41,40 +41,43 @@ def main(
 
 
 def measure(place: Path, runs: int, trials: int) -> dict[str, Cost]:
-    """Line of the table -> its cost."""
+    """Measure every line of the table: its name -> its cost."""
     from collation.synthetic import write_runs
 
     write_runs(place / "study", runs)
     time.sleep(SETTLE_SECONDS)
     costs: dict[str, Cost] = {
-        "ours, the first time": alone(collate, place),
-        "ours, again": alone(collate, place),
-        **{f"ours, a whole summary: {stage}": cost for stage, cost in alone(summarize, place).items()},
-        "ours, the first time, with learning curves": alone(collate_with_curves, place),
+        "ours, the first time": in_fresh_process(collate, place),
+        "ours, again": in_fresh_process(collate, place),
+        **{
+            f"ours, a whole summary: {stage}": cost
+            for stage, cost in in_fresh_process(summarize, place).items()
+        },
+        "ours, the first time, with learning curves": in_fresh_process(collate_with_curves, place),
     }
     if trials:
         from collation.tune import write_trials
 
         write_trials(place, trials)
-        costs["Ray Tune's ResultGrid (with learning curves)"] = alone(tune, place)
+        costs["Ray Tune's ResultGrid (with learning curves)"] = in_fresh_process(tune, place)
     return costs
 
 
 def table(costs: Mapping[str, Cost], runs: int) -> Table:
-    """The costs beside that of the last line, all for so many runs."""
+    """Make the table: costs scaled to ``runs`` runs, and their ratio to the last line."""
     last = list(costs.values())[-1]
     scaled = f"; {last.runs:,} read by Tune, its time scaled" if last.runs != runs else ""
-    drawn = Table("", "seconds", "ms a run", "peak MiB", "ratio", title=f"{runs:,} runs{scaled}")
+    shown = Table("", "seconds", "ms per run", "peak MiB", "ratio", title=f"{runs:,} runs{scaled}")
     for name, cost in costs.items():
         per_run = cost.seconds / cost.runs
-        drawn.add_row(
+        shown.add_row(
             name,
             f"{per_run * runs:.2f}",
             f"{1000 * per_run:.3f}",
             f"{cost.peak_mib:,.0f}" + ("" if cost.runs == runs else f" for {cost.runs:,}"),
             f"{per_run / (last.seconds / last.runs):.4f}",
         )
-    return drawn
+    return shown
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What a training step and an evaluation cost, beside code written the plain way.
+"""Measure the speed of training steps and evaluations, beside code written the usual way.
 
     python benchmarks/core_speed.py [--quick] [--cases 'ptb/lstm-vae/*'] [--device cuda] [--json FILE]
 
 Variants: plain (speed/plain.py: nn.LSTM, all logits, cross_entropy, L decoder passes and L softmaxes);
-plain+malloc, the same with our allocator settings; ours in float32 and in bfloat16. Each is measured warm,
-in processes of its own, on the same synthetic batches. Those processes need torch and numpy alone; this
-command needs tyro and rich as well.
+plain+malloc, the same with our allocator settings; ours in float32 and in bfloat16. Each is measured after
+a warm-up, in separate processes, on the same synthetic batches. Those processes need only torch and numpy;
+this command also needs tyro and rich.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from speed.present import Results, machine, records, table
 from lvae_core.errors import InputError
 
 QUICK_SECONDS, QUICK_LIMIT = 160.0, 175.0
-"""What --quick shares out among its measurements, and when the last must have ended."""
+"""Time that --quick divides among its measurements, and the time by which the last one must end."""
 
 START_SECONDS = 4.0
-"""Of a measurement: its processes' start, and the end of what they are at when their time is over."""
+"""Overhead of a measurement: the start of its processes, and the pass that is running at its end."""
 
 _arg = tyro.conf.arg
 _Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -44,24 +44,24 @@ class Options:
     """The command line."""
 
     quick: _Flag = False
-    """The most telling cases only, in few steps: within three minutes on two cores."""
+    """Only the most informative cases, in few steps: within three minutes on two cores."""
     cases: Annotated[str, _arg(metavar="PATTERN")] = "*"
-    """Only cases whose name matches, such as 'ptb/lstm-vae/*' (wildcards *, ? and [])."""
+    """Only cases whose name matches the pattern, such as 'ptb/lstm-vae/*' (wildcards *, ? and [])."""
     modes: Annotated[
         tuple[str, ...],
         _arg(metavar="PxT", help_behavior_hint="(default: 1x2 2x1; 1x2 alone for the longest cases)"),
     ] = ()
-    """So many processes at once, of so many threads each, such as 4x1."""
+    """Number of concurrent processes and of threads in each, such as 4x1."""
     device: Annotated[str, _arg(metavar="DEVICE")] = "cpu"
-    """cpu, cuda or cuda:0; processes at once share it."""
+    """cpu, cuda or cuda:0; concurrent processes share it."""
     seconds: Annotated[
         float | None, _arg(metavar="SECONDS", help_behavior_hint="(default: 4; with --quick 2)")
     ] = None
-    """Time each variant for so long at least, after its warm-up."""
+    """Shortest time to measure each variant, after its warm-up."""
     json: Annotated[Path | None, _arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
-    """Write the figures to this file, too."""
+    """Also write the figures to this file."""
     nondeterministic: _Flag = False
-    """Let ours use algorithms whose result may differ each time; runs do not, by default."""
+    """Let our variants use nondeterministic algorithms, which runs do not by default."""
 
     def selected(self) -> list[Case]:
         """The cases to measure, each with its modes.
@@ -73,7 +73,7 @@ class Options:
             raise InputError(f"--seconds {self.seconds}: must be a number, 0 or more")
         if self.json is not None:
             try:
-                self.json.open("a").close()  # now, not after half an hour
+                self.json.open("a").close()  # fail now, not after half an hour
             except OSError as error:
                 raise InputError(f"--json {self.json}: cannot be written ({error.strerror})") from None
         known = cases(quick=self.quick)
@@ -85,11 +85,11 @@ class Options:
 
     @property
     def timed_seconds(self) -> float:
-        """Of each measurement, after its warm-up."""
+        """Duration of each measurement after its warm-up, in seconds."""
         return self.seconds if self.seconds is not None else 2.0 if self.quick else 4.0
 
     def for_children(self, within: float) -> list[str]:
-        """What of this the measuring processes are told; ``within``: seconds they have, with --quick."""
+        """Arguments for the measuring processes; ``within``: seconds they have, with --quick."""
         flags = {"--quick": self.quick, "--nondeterministic": self.nondeterministic}
         given = [flag for flag, wanted in flags.items() if wanted]
         if self.quick:
@@ -98,7 +98,7 @@ class Options:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status: 1 a measurement failed, 2 bad input, 130 stopped."""
+    """Run the command; return the exit status: 1 (a measurement failed), 2 (bad input), 130 (stopped)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     results: Results = {}
     try:
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure_all(selected: Sequence[Case], options: Options, results: Results) -> int:
-    """Fill ``results``, telling on stderr how far it is; returns the exit status.
+    """Fill ``results``, with progress on standard error; return the exit status.
 
     Raises:
         InputError: the device cannot be used.
@@ -128,25 +128,27 @@ def measure_all(selected: Sequence[Case], options: Options, results: Results) ->
     known = cases(quick=options.quick)
     todo = in_order(selected, quick=options.quick)
     costs = [expected_seconds(job, known[job.case], options.timed_seconds) for job in todo]
-    since, status, elapsed = time.perf_counter(), 0, 0.0
+    start, status, elapsed = time.perf_counter(), 0, 0.0
     for number, job in enumerate(todo):
-        before, elapsed = elapsed, time.perf_counter() - since
+        before, elapsed = elapsed, time.perf_counter() - start
         done, left = sum(costs[:number]), sum(costs[number:])
         within = (QUICK_SECONDS - elapsed) * costs[number] / left
-        if options.quick and elapsed + (elapsed - before) > QUICK_LIMIT:  # another like the last
-            err.print(f"no time for the last {len(todo) - number} measurements")
+        if options.quick and elapsed + (elapsed - before) > QUICK_LIMIT:  # another one as long as the last
+            err.print(
+                f"no time left for the last {len(todo) - number} measurements; run without --quick for all"
+            )
             break
         minutes = left * (elapsed / done if done else 1.0) / 60
-        told = f"[{number + 1}/{len(todo)}, {minutes:.0f} min left] {job}"
+        label = f"[{number + 1}/{len(todo)}, {minutes:.0f} min left] {job}"
         try:
-            # A spinner at its usual rate would take part in the measurement.
-            with err.status(told, refresh_per_second=1):
+            # A spinner at its usual rate would disturb the measurement.
+            with err.status(label, refresh_per_second=1):
                 figures = measure(job, known[job.case], options.for_children(within))
             results[job] = figures
-            err.print(f"{told}: {figures.tokens_per_second.median:.0f} tokens/s")
+            err.print(f"{label}: {figures.tokens_per_second.median:.0f} tokens/s")
         except FailedError as error:
             status = 1
-            err.print(f"{told}: failed: {error}")
+            err.print(f"{label}: failed: {error}")
         except KeyboardInterrupt:
             err.print("stopped")
             return 130
@@ -154,20 +156,20 @@ def measure_all(selected: Sequence[Case], options: Options, results: Results) ->
 
 
 def in_order(selected: Sequence[Case], *, quick: bool) -> list[Job]:
-    """All measurements, each once: a baseline may serve several cases.
+    """Order all measurements, each once: several cases may share a baseline.
 
-    With ``quick``, what tells most of every case comes first, whatever becomes of the others.
+    With ``quick`` the most informative ones of every case come first, in case the time runs out.
     """
     todo = list(dict.fromkeys(job for case in selected for job in case.jobs()))
     if not quick:
         return todo
-    telling = ("plain", "ours float32", "ours two-phase")
-    first = {case.job(name, case.modes[0]) for case in selected for name in telling}
+    informative = ("plain", "ours float32", "ours two-phase")
+    first = {case.job(name, case.modes[0]) for case in selected for name in informative}
     return sorted(todo, key=lambda job: job not in first)
 
 
 def expected_seconds(job: Job, case: Case, timed: float) -> float:
-    """About how long a measurement takes where a core makes 50 GFLOP/s of matrix products."""
+    """Estimate the duration of a measurement, at 50 GFLOP/s of matrix products per core."""
     seconds = flops_per_token(case, job.variant) * case.tokens / (0.5e11 * job.mode.threads)
     passes = max(2.0, case.warm_passes * seconds) + max(timed, case.min_passes * seconds)
     return START_SECONDS + passes

@@ -1,10 +1,10 @@
-"""How exact a training step's gradients are: every tensor's, against the plain formulas in float64.
+"""Measure the error of the gradients of a training step, against the plain formulas in float64.
 
     python benchmarks/gradient_error.py [--systems lstm-lm lstm-vae/L10] [--setting inputless]
 
-Penn Treebank's sizes on synthetic text: one batch with padding, after some steps of training. Noise and
-dropout masks are drawn in float32 from (seed, step) whatever the model computes in, so that all gradients
-are those of one and the same function, dropout on.
+The sizes are those of Penn Treebank, the text is synthetic: one batch with padding, after some steps of
+training. Noise and dropout masks are drawn in float32 from (seed, step) in every arithmetic, so that all
+gradients are those of the same function, with dropout.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from lvae_core.training.parts import make_optimiser
 from lvae_core.training.runtime import Runtime, check_device, set_arithmetic
 
 BATCHES = 3
-"""Of unequal sentences each; the model is trained on all in turn and judged on the first."""
+"""Number of batches, each of unequal sentences. Training uses all in turn; the error is of the first."""
 
 NOTES = """\
 2-norm of the difference from the gradient in float64, relative to the 2-norm of that gradient.
 plain: all logits at once, by autograd. emulated: rounded to bfloat16 and multiplied in float32,
-as is done where the processor has no instructions for bfloat16 (see the machine below)."""
+as on processors without bfloat16 instructions (see the machine below)."""
 
 
-class Way(NamedTuple):
-    """One way of computing a gradient; ``real``: multiply in bfloat16, instructions for it or not."""
+class Method(NamedTuple):
+    """A method of computing a gradient; ``real``: multiply in bfloat16 even without instructions for it."""
 
     name: str
     arithmetic: Arithmetic
@@ -54,12 +54,12 @@ class Way(NamedTuple):
     dtype: torch.dtype = torch.float32
 
 
-JUDGE = Way("float64, plain", "reference", dtype=torch.float64)
-WAYS = (
-    Way("float32, plain", "reference"),
-    Way("float32", "float32"),
-    Way("bfloat16", "bfloat16"),
-    Way("bfloat16, emulated", "bfloat16", real=False),
+REFERENCE = Method("float64, plain", "reference", dtype=torch.float64)
+METHODS = (
+    Method("float32, plain", "reference"),
+    Method("float32", "float32"),
+    Method("bfloat16", "bfloat16"),
+    Method("bfloat16, emulated", "bfloat16", real=False),
 )
 
 
@@ -68,15 +68,15 @@ class Options:
     """The command line."""
 
     systems: tuple[str, ...] = ("lstm-lm", "lstm-vae/L1", "lstm-vae/L10", "lstm-vae-avg/L10")
-    """Systems, with their L."""
+    """Systems with their L."""
     setting: str = "standard"
     """standard or inputless."""
     steps: int = 20
-    """Steps of training before the gradient that is judged."""
+    """Steps of training before the gradient is computed."""
     device: str = "cpu"
     """cpu, cuda or cuda:0."""
     threads: int = 1
-    """Threads to compute with."""
+    """CPU threads."""
 
     def selected(self) -> list[Case]:
         """The cases to compute.
@@ -101,7 +101,7 @@ class Options:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = tyro.cli(Options, args=arguments, prog="gradient_error.py", description=__doc__)
     try:
@@ -111,7 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     runtime = Runtime(device=options.device, threads=options.threads)
     out = Console() if sys.stdout.isatty() else Console(width=120)
-    out.print(table([(case.name, list(errors(case, options.steps, runtime))) for case in selected]))
+    out.print(
+        table([(case.name, list(relative_errors(case, options.steps, runtime))) for case in selected])
+    )
     gpu = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else ""
     command = shlex.join(["python", "benchmarks/gradient_error.py", *arguments])
     note = f"{machine(gpu, torch.__version__)}\n{command}"
@@ -119,23 +121,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def errors(case: Case, steps: int, runtime: Runtime) -> Iterator[tuple[str, list[float]]]:
-    """The relative errors of ``WAYS``: of the loss, of every parameter's gradient, of all together."""
+def relative_errors(case: Case, steps: int, runtime: Runtime) -> Iterator[tuple[str, list[float]]]:
+    """Relative errors of all ``METHODS``: of the loss, each parameter's gradient, and all gradients."""
     set_arithmetic(case.config, runtime)
-    parameters, batch = trained(case, steps, runtime.device)
-    truth = gradients(case, parameters, batch, steps, JUDGE)
+    parameters, batch = train(case, steps, runtime.device)
+    reference = gradients(case, parameters, batch, steps, REFERENCE)
     found = []
-    for number, way in enumerate(WAYS, 1):
-        print(f"{case.name}: {way.name} [{number}/{len(WAYS)}]", file=sys.stderr, flush=True)
-        found.append(gradients(case, parameters, batch, steps, way))
-    for name in truth:
-        yield name, [float((each[name] - truth[name]).norm() / truth[name].norm()) for each in found]
+    for number, method in enumerate(METHODS, 1):
+        print(f"{case.name}: {method.name} [{number}/{len(METHODS)}]", file=sys.stderr, flush=True)
+        found.append(gradients(case, parameters, batch, steps, method))
+    for name in reference:
+        yield (
+            name,
+            [float((each[name] - reference[name]).norm() / reference[name].norm()) for each in found],
+        )
 
 
-def trained(case: Case, steps: int, device: str) -> tuple[dict[str, Tensor], Batch]:
-    """A model's parameters after so many steps in float32, and the batch to judge their gradient on."""
+def train(case: Case, steps: int, device: str) -> tuple[dict[str, Tensor], Batch]:
+    """Train a model in float32; return its parameters and the batch for the gradients."""
     split = synthetic_text(case)
-    # Every third sentence, or all of a batch would have one length.
+    # Every third sentence: neighbours have the same length, so a batch of them would have no padding.
     batches = [collate(split, np.arange(k, len(split), BATCHES)).to(device) for k in range(BATCHES)]
     model = TextModel(case.config, case.num_classes).to(device)
     compute_in(model, "float32")
@@ -148,14 +153,14 @@ def trained(case: Case, steps: int, device: str) -> tuple[dict[str, Tensor], Bat
 
 
 def gradients(
-    case: Case, parameters: Mapping[str, Tensor], batch: Batch, step: int, way: Way
+    case: Case, parameters: Mapping[str, Tensor], batch: Batch, step: int, method: Method
 ) -> dict[str, Tensor]:
-    """The loss, the gradient of each parameter and all of them in one vector, by name, in float64."""
+    """Compute the loss, the gradient of each parameter, and all gradients as one vector, in float64."""
     model = TextModel(case.config, case.num_classes).to(batch.words.device)
     model.load_state_dict(parameters)
-    model.to(way.dtype)
-    compute_in(model, way.arithmetic)
-    with mock.patch.object(precision, "multiplies_bfloat16", return_value=way.real):
+    model.to(method.dtype)
+    compute_in(model, method.arithmetic)
+    with mock.patch.object(precision, "multiplies_bfloat16", return_value=method.real):
         loss = objective(model, batch, case.config, kl_weight=1.0, step=step).loss
         loss.backward()  # type: ignore[no-untyped-call]
     each = {name: parameter.grad.to_dense().double() for name, parameter in model.named_parameters()}  # type: ignore[union-attr]
@@ -164,11 +169,11 @@ def gradients(
 
 
 def table(found: Sequence[tuple[str, list[tuple[str, list[float]]]]]) -> Table:
-    """A section for each case, a row for each tensor."""
+    """Make the table: one section per case, one row per tensor."""
     shown = Table(title="relative error of a gradient", caption=NOTES, caption_justify="left")
     shown.add_column("gradient of", no_wrap=True)
-    for way in WAYS:
-        shown.add_column(way.name, justify="right", no_wrap=True)
+    for method in METHODS:
+        shown.add_column(method.name, justify="right", no_wrap=True)
     for case, rows in found:
         shown.add_row(case)
         for name, values in rows:

@@ -1,9 +1,9 @@
-"""How long a launch takes to see that a study is done, and how that grows with the study.
+"""Measure how long planning takes if every run of a study is finished, by the size of the study.
 
     python benchmarks/plan_time.py [--runs 1000 10000] [--storage DIR]
 
-Makes finished run folders by hand (no training), then plans the grid that they are. The baseline reads and
-parses the same three files of every run and checks nothing: no digests, no fingerprints.
+The script writes finished run folders without training and plans their grid. The baseline reads and parses
+the same three files of every run without verifying digests and fingerprints.
 """
 
 from __future__ import annotations
@@ -41,39 +41,39 @@ class Options:
     """The command line."""
 
     runs: tuple[int, ...] = (1000, 10_000)
-    """Sizes of the study."""
+    """Sizes of the study, in runs."""
     storage: str | None = None
-    """A local folder to make it in; by default a temporary one."""
+    """Local folder for the study; by default a temporary one."""
 
 
 def main(options: Options) -> int:
-    """Measure and print one table; returns the exit status."""
+    """Measure and print one table; return the exit status."""
     if min(options.runs, default=0) < 1:
         print("error: --runs: give at least one number, each at least 1", file=sys.stderr)
         return 2
-    shown = Table(title="planning a study whose runs are all done")
-    for head in ("runs", "plan", "of it processor", "a run", "reading alone", "ratio"):
+    shown = Table(title="planning a study whose runs are all finished")
+    for head in ("runs", "plan, wall", "plan, CPU", "per run", "reading only", "ratio"):
         shown.add_column(head, justify="right")
     with tempfile.TemporaryDirectory(dir=options.storage) as place:
         for runs in options.runs:
-            shown.add_row(*row(runs, Path(place) / str(runs)))
+            shown.add_row(*measure_study(runs, Path(place) / str(runs)))
     Console(width=100).print(shown)
     print(machine("", ""))
     return 0
 
 
-def row(runs: int, place: Path) -> list[str]:
-    """The figures of a study of so many runs."""
+def measure_study(runs: int, place: Path) -> list[str]:
+    """Measure a study of ``runs`` runs: a row of the table."""
     grid = Grid(datasets=("toy",), systems={"lstm-vae": (1,)}, settings=("standard",), seeds=runs)
     configs, study = grid.configs(), Study(str(place))
-    for config in track(configs, description=f"making {runs} runs", transient=True):
-        finish(config, study)
-    reading, _ = timed(lambda: read_all(place))
+    for config in track(configs, description=f"writing {runs} runs", transient=True):
+        write_finished_run(config, study)
+    reading, _ = time_call(lambda: read_all(place))
 
     def plan() -> None:
         assert len(make_plan(configs, {"toy": DATA}, study).with_status("done")) == runs
 
-    wall, processor = timed(plan)
+    wall, processor = time_call(plan)
     figures = [f"{seconds:.2f} s" for seconds in (wall, processor)]
     return [
         f"{runs:,}",
@@ -84,8 +84,8 @@ def row(runs: int, place: Path) -> list[str]:
     ]
 
 
-def finish(config: RunConfig, study: Study) -> None:
-    """The folder of a finished run."""
+def write_finished_run(config: RunConfig, study: Study) -> None:
+    """Write the folder of a finished run."""
     key = fingerprint(config, DATA)
     folder = study.run(run_name(config, key))
     names = ("nll_elbo", "ppl_elbo", "nll_iw", "ppl_iw", "kl", "mi")
@@ -106,15 +106,15 @@ def finish(config: RunConfig, study: Study) -> None:
 
 
 def read_all(place: Path) -> None:
-    """The baseline."""
+    """Read and parse the files of every run: the baseline."""
     for folder in place.iterdir():
         for file in ("config.json", "result.json"):
             json.loads((folder / file).read_bytes())
         (folder / "metrics.jsonl").read_bytes()
 
 
-def timed(work: Callable[[], None]) -> tuple[float, float]:
-    """Seconds by the wall and of the processor, of the better of two passes: the first fills caches."""
+def time_call(work: Callable[[], None]) -> tuple[float, float]:
+    """Wall and CPU seconds of the faster of two calls; the first one fills caches."""
     passes: list[Sequence[float]] = []
     for _ in range(2):
         wall, processor = time.perf_counter(), time.process_time()

@@ -1,9 +1,9 @@
-"""Does bfloat16 change what is learned? Whole runs in float32 and in bfloat16 from the same seeds.
+"""Compare complete runs in float32 and in bfloat16 from the same seeds.
 
     python benchmarks/precision_curves.py [--dataset ptb --max-epochs 3] [--seeds 3] [--processes 2]
 
-Both train the same system on the same batches, masks and noise and are estimated in float32. Runs are
-kept in run folders under --out, so that the command goes on where it was stopped.
+Both train the same system on the same batches, dropout masks and noise, and both are evaluated in float32.
+The runs are kept in run folders under --out, so the same command resumes after an interruption.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from lvae_core.training.trainer import execute
 
 PRECISIONS = ("float32", "bfloat16")
 SHOWN_SEEDS = 5
-"""With more, the table shows their mean alone."""
+"""With more seeds the table shows only their mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +47,21 @@ class Options:
     seeds: int = 3
     """Seeds 0, 1, …, at least 2."""
     max_epochs: int = 30
-    """Epochs at most."""
+    """Largest number of epochs."""
     set: tuple[str, ...] = ()
     """Further fields of the config, as FIELD=VALUE."""
     processes: int = 1
-    """Runs at once, of one thread each."""
+    """Number of concurrent runs, of one thread each."""
     data_dir: str | None = None
-    """Folder of ptb and yahoo."""
+    """Folder with ptb and yahoo."""
     out: str = "runs/precision"
-    """Where the runs are kept."""
+    """Folder of the runs."""
 
 
 def main(options: Options) -> int:
-    """Train what is not done yet and print one table; returns the exit status."""
+    """Train the runs that are not finished and print one table; return the exit status."""
     if options.seeds < 2:
-        print(f"error: --seeds {options.seeds}: at least 2, or there is no interval", file=sys.stderr)
+        print(f"error: --seeds {options.seeds}: must be at least 2 for an interval", file=sys.stderr)
         return 2
     try:
         configs = [[config(options, p, seed) for seed in range(options.seeds)] for p in PRECISIONS]
@@ -76,26 +76,26 @@ def main(options: Options) -> int:
 
 
 def config(options: Options, precision: str, seed: int) -> RunConfig:
-    """One run's config."""
+    """Make the config of one run."""
     base = recipe(options.system, dataset=options.dataset, num_samples=1, seed=seed)
     base = replace(base, max_epochs=options.max_epochs, iw_samples=50, iw_exact_samples=0)
     return apply_settings(base, [f"precision={precision}", *options.set])
 
 
 def train(config: RunConfig, out: str, data_dir: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The run's result and its rows of metrics, from its folder if it is done."""
+    """Train a run unless it is finished; return its result and its rows of metrics."""
     corpus = load_for(config, data_dir)
     folder = Study(out).run(run_name(config, fingerprint(config, corpus.data_sha256)))
     for progress in execute(config, corpus, folder, Runtime()):
         if progress.metrics:
             row = progress.metrics
-            told = f"epoch {row['epoch']} of at most {config.max_epochs}, valid PPL {row['valid_ppl']:.2f}"
-            print(f"{config.precision} seed {config.seed}: {told}", file=sys.stderr, flush=True)
+            line = f"epoch {row['epoch']} of at most {config.max_epochs}, valid PPL {row['valid_ppl']:.2f}"
+            print(f"{config.precision} seed {config.seed}: {line}", file=sys.stderr, flush=True)
     return folder.read_json("result.json") or {}, folder.read_metrics()
 
 
 def table(options: Options, done: Sequence[Sequence[tuple[dict[str, Any], list[dict[str, Any]]]]]) -> Table:
-    """Values of each seed, and their paired difference with its 95% t interval."""
+    """Make the table: values of each seed, and the paired difference with its 95% t interval."""
     shown = Table(title=f"{options.system} on {options.dataset}, at most {options.max_epochs} epochs")
     seeds = range(options.seeds if options.seeds <= SHOWN_SEEDS else 0)
     for head in ("", *(f"seed {k}" for k in seeds), "mean", "std over seeds"):
@@ -113,7 +113,7 @@ def table(options: Options, done: Sequence[Sequence[tuple[dict[str, Any], list[d
 
 
 def value_of(name: str, result: dict[str, Any], metrics: list[dict[str, Any]]) -> float:
-    """One figure of a run."""
+    """One value of a run by its name in the table."""
     if name == "best valid PPL":
         return min(float(row["valid_ppl"]) for row in metrics)
     if name == "epochs":

@@ -1,15 +1,16 @@
-"""When the last of the paper's 120 runs ends on 1, 8 and 64 devices, by the order in which they start.
+"""Simulate when the last of the paper's 120 runs ends on 1, 8 and 64 devices, by the order of their start.
 
     python benchmarks/schedule.py [--times FILE] [--devices 1 8 64] [--json FILE]
 
-Time a run: measured, by default with the probe of ``--cpus-per-run auto`` for each of the 24 cells, one
-process of one thread on synthetic text of the corpora's published counts (minutes on two cores). To be
-quick it takes small batches and few draws, and scales by the counted operations what it left out.
-``--times`` takes what an earlier ``--json`` wrote; ``--study`` the mean of a study's finished runs.
+The time of a run is measured by default: the probe of ``--cpus-per-run auto`` runs each of the 24 cells in
+one process of one thread, on synthetic text with the published counts of the corpora (minutes on two
+cores). To be quick it uses small batches and few draws, and scales the times by counted operations.
+``--times`` reads the file of an earlier ``--json``; ``--study`` takes the mean times of a study's finished
+runs.
 
-Then the launch is simulated: each run starts, in its order, when a device is free. A run ends when it
-stops improving, which no plan can know: the second half of the table draws the epochs of each run from
-15 to 30, while the order goes by 30.
+Then the launch is simulated: the runs start in order, each when a device is free. With early stopping the
+number of epochs is not known in advance, so the second half of the table draws it from 15 to 30 for each
+run, while the order assumes 30.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from sweeps.planning.list_scheduling import Work, longest_first, lower_bound, sc
 RANDOM_ORDERS = 200
 
 FEW = {"ptb": {"batch_size": 16, "iw_samples": 50}, "yahoo": {"batch_size": 4, "iw_samples": 30}}
-"""Changes that make a probe quick."""
+"""Changes of the config that make a probe quick."""
 
 _arg = tyro.conf.arg
 
@@ -51,7 +52,7 @@ Times = dict[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Counts:
-    """Of a corpus, as published: sentences and predicted tokens of the splits, classes, longest."""
+    """Published counts of a corpus: (sentences, predicted tokens) per split, classes, longest sentence."""
 
     train: tuple[int, int]
     valid: tuple[int, int]
@@ -72,12 +73,12 @@ def main(
     devices: Annotated[tuple[int, ...], _arg(metavar="K")] = (1, 8, 64),
     json_: Annotated[Path | None, _arg(name="json", metavar="FILE", help_behavior_hint="")] = None,
 ) -> int:
-    """Measure or read the times of the cells, simulate, print two tables.
+    """Measure or read the times of the cells, simulate launches and print two tables.
 
     Args:
-        times: seconds by cell, as --json writes them.
-        study: take the times of its finished runs; every cell of the grid must have one.
-        devices: how many there are; a run has one to itself.
+        times: file of seconds per cell, as written by --json.
+        study: take the times of this study's finished runs; every cell of the grid must have one.
+        devices: numbers of devices to simulate; each run occupies one device.
         json_: write the times to this file.
     """
     out, err = Console(width=120, highlight=False), Console(stderr=True, highlight=False)
@@ -87,9 +88,9 @@ def main(
     if times is not None:
         found: Times = {cell: (train, score) for cell, (train, score) in _read(times).items()}
     elif study is not None:
-        found = finished(Study(study))
+        found = times_of_study(Study(study))
     else:
-        found = measured(configs, err.print)
+        found = measure_cells(configs, err.print)
     missing = sorted({str(CellName.of(config)) for config in configs} - found.keys())
     if missing:
         raise InputError(f"no time for {len(missing)} cells, such as {missing[0]}")
@@ -107,8 +108,8 @@ def _read(path: Path) -> dict[str, tuple[float, float]]:
         raise InputError(f"--times {path}: cannot be read ({error})") from None
 
 
-def finished(study: Study) -> Times:
-    """Mean times of a study's finished runs."""
+def times_of_study(study: Study) -> Times:
+    """Compute the mean times of a study's finished runs."""
     sums: dict[str, list[tuple[float, float]]] = {}
     for name in study.run_names():
         parts, result = RunName.parse(name), study.run(name).read_json("result.json")
@@ -120,19 +121,19 @@ def finished(study: Study) -> Times:
     return {cell: (float(train), float(score)) for cell, (train, score) in means.items()}
 
 
-def measured(configs: Sequence[RunConfig], say: Callable[[str], None]) -> Times:
-    """Probe each cell here, one after the other."""
+def measure_cells(configs: Sequence[RunConfig], say: Callable[[str], None]) -> Times:
+    """Probe the cells on this machine, one after the other."""
     from sweeps.packing.probe import Probe
 
     cells = list({str(CellName.of(config)): config for config in configs}.values())
-    corpora = {name: synthetic(name, counts) for name, counts in PUBLISHED.items()}
+    corpora = {name: synthetic_corpus(name, counts) for name, counts in PUBLISHED.items()}
     found: Times = {}
     for number, config in enumerate(cells, start=1):
         few = replace(config, seed=0, **FEW[config.dataset])
         corpus = corpora[config.dataset]
         probe = Probe(few, corpus, device="cpu", threads=1)
-        probe.measure(0.0, steps=3)  # pays for what is built once
-        # Of the processor's time, so that what else the machine does counts for little.
+        probe.measure(0.0, steps=3)  # the first pass pays for one-time initialisation
+        # CPU time, so that other programs on the machine have little influence.
         sample = probe.measure(2.0, steps=3, now=time.process_time)
         whole, part = (evaluation_operations(c, corpus) for c in (config, few))
         tokens = amount(config, corpus)
@@ -145,7 +146,7 @@ def measured(configs: Sequence[RunConfig], say: Callable[[str], None]) -> Times:
 
 
 def evaluation_operations(config: RunConfig, corpus: Corpus) -> float:
-    """Of the final evaluation alone: those of a run that trains no step."""
+    """Count the operations of the final evaluation, by extrapolating a run to zero epochs."""
     tokens = amount(config, corpus)
     with_training, twice = (
         operations(replace(config, max_epochs=epochs), corpus)
@@ -155,8 +156,8 @@ def evaluation_operations(config: RunConfig, corpus: Corpus) -> float:
     return 2 * with_training - twice
 
 
-def synthetic(name: str, counts: Counts) -> Corpus:
-    """Text of the published counts: lengths spread as a gamma distribution, words by Zipf's law."""
+def synthetic_corpus(name: str, counts: Counts) -> Corpus:
+    """Make text with the published counts: lengths from a gamma distribution, words by Zipf's law."""
     generator = np.random.default_rng(0)
     frequency = 1 / np.arange(1, counts.classes)
 
@@ -175,8 +176,8 @@ def synthetic(name: str, counts: Counts) -> Corpus:
 
 
 def cell_table(times: Times) -> Table:
-    """What a run of each cell takes."""
-    table = Table("cell", title="time a run, 30 epochs")
+    """Make the table of the time per run of each cell."""
+    table = Table("cell", title="time per run of 30 epochs")
     for heading in ("training", "evaluation", "all"):
         table.add_column(heading, justify="right")
     for cell, (train, score) in times.items():
@@ -185,9 +186,9 @@ def cell_table(times: Times) -> Table:
 
 
 def order_table(configs: Sequence[RunConfig], times: Times, devices: Sequence[int]) -> Table:
-    """Makespans over their lower bound, by order and number of devices."""
+    """Make the table of makespans relative to their lower bound, by order and number of devices."""
     table = Table(
-        "devices", "epochs", title=f"{len(configs)} runs: time to the last one's end over the lower bound"
+        "devices", "epochs", title=f"{len(configs)} runs: end of the last run relative to the lower bound"
     )
     for heading in ("lower bound", "longest first", "grid order", "random: mean", "random: worst"):
         table.add_column(heading, justify="right")

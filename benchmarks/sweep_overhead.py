@@ -1,16 +1,16 @@
-"""What Ray costs: a run, a launch of many, and the time between two runs.
+"""Measure the overhead of Ray: per run, per launch, and between two runs.
 
     python benchmarks/sweep_overhead.py [--runs 100 300 1000] [--nodes 2] [--minutes 1] [--json FILE]
 
-On a cluster of several nodes on this machine, each a raylet of its own with one CPU:
+The measurements use a cluster of several nodes on this machine, each a raylet with one CPU:
 
-- Growth: grids of one-step runs on ``toy`` through ``sweeps/paper_grid.py``; wall time, peak memory of the
-  driver and the longest silence of its progress (a line is due every ten seconds), by number of runs.
+- Growth: grids of one-step runs on ``toy`` through ``sweeps/paper_grid.py``. By number of runs: wall time,
+  peak memory of the driver, and the longest time without output (a line is due every ten seconds).
 - Ratio: the smallest of these grids in a plain loop in one process.
-- Busy: runs of about a minute; the share of the time from a node's first run to its last that goes into
-  steps and evaluation, as the runs' own clocks tell.
+- Utilisation: runs of about a minute. Of the time from the start of a node's first run to the end of its
+  last, the share spent on steps and evaluation, as recorded by the runs.
 
-Each grid has a study of its own that is removed afterwards.
+Each grid has its own study, which is removed afterwards.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ _arg = tyro.conf.arg
 
 
 class Launch(NamedTuple):
-    """What one grid took."""
+    """The cost of one grid."""
 
     seconds: float
-    """From the start of the command to its end."""
+    """Wall seconds from the start of the command to its end."""
     driver_bytes: int
-    """Peak memory of its process."""
+    """Peak memory of the driver process."""
     silence: float
-    """Longest time without a line, in seconds, once the first has come."""
+    """Longest time between two lines of output, in seconds."""
 
 
 def main(
@@ -67,9 +67,9 @@ def main(
 
     Args:
         runs: sizes of the grids of one-step runs; 10,000 takes most of an hour on two cores.
-        nodes: of the cluster, one CPU each.
-        minutes: about so long is each of the longer runs, two a node; 0: leave them out.
-        json_: write the figures to this file, too.
+        nodes: number of nodes, each with one CPU.
+        minutes: approximate duration of each of the longer runs, two per node; 0: none.
+        json_: also write the figures to this file.
     """
     out = Console(width=120, highlight=False)
     figures: dict[str, Any] = {}
@@ -77,10 +77,10 @@ def main(
         with cluster(nodes, Path(folder)) as environment:
             launches = {}
             for number in sorted(runs):
-                launches[number] = through_ray(one_step(number), f"{folder}/{number}", environment)
+                launches[number] = run_through_ray(one_step(number), f"{folder}/{number}", environment)
                 out.print(f"{number} runs: {launches[number].seconds:.0f} s", style="dim")
             busy = busy_share(nodes, minutes, folder, environment) if minutes else None
-        looped = in_a_loop(min(runs), folder)
+        looped = run_in_loop(min(runs), folder)
     out.print(growth_table(launches, looped))
     figures["launches"] = {number: launch._asdict() for number, launch in launches.items()}
     figures["loop_seconds"] = looped
@@ -93,11 +93,11 @@ def main(
 
 @contextlib.contextmanager
 def cluster(nodes: int, folder: Path) -> Iterator[Mapping[str, str]]:
-    """A head without CPUs and so many nodes; gives the environment of a process that may use them."""
+    """Start a head without CPUs and ``nodes`` nodes; yield the environment for processes that use them."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_TMPDIR": str(folder)}
     os.environ.update(token)
-    from ray.cluster_utils import Cluster  # reads them when it is imported
+    from ray.cluster_utils import Cluster  # reads the variables when it is imported
 
     store = {"object_store_memory": OBJECT_STORE}
     head = {"num_cpus": 0, "include_dashboard": False, **store}
@@ -111,19 +111,19 @@ def cluster(nodes: int, folder: Path) -> Iterator[Mapping[str, str]]:
 
 
 def one_step(runs: int) -> Sequence[str]:
-    """Options of a grid of so many one-step runs."""
+    """Options of a grid of ``runs`` one-step runs."""
     return [
         *("--datasets", "toy", "--systems", "lstm-vae", "--num-samples", "1", "--settings", "standard"),
         *("--seeds", str(runs), "--set", *ONE_STEP),
     ]
 
 
-def through_ray(options: Sequence[str], study: str, environment: Mapping[str, str]) -> Launch:
-    """The command in a process of its own."""
+def run_through_ray(options: Sequence[str], study: str, environment: Mapping[str, str]) -> Launch:
+    """Run the command in a process and measure its cost."""
     place, _, name = study.rpartition("/")
     address = environment["LVAE_ADDRESS"]
     command = [sys.executable, str(SCRIPT), *options, "--storage", place, "--study", name]
-    since, silence, last = time.perf_counter(), 0.0, 0.0
+    start, silence, last = time.perf_counter(), 0.0, 0.0
     with subprocess.Popen(
         [*command, "--address", address],
         stdout=subprocess.PIPE,
@@ -143,24 +143,24 @@ def through_ray(options: Sequence[str], study: str, environment: Mapping[str, st
         raise SystemExit(
             f"error: {' '.join(command)}: exit status {process.returncode}\n{''.join(lines[-9:])}"
         )
-    return Launch(time.perf_counter() - since, usage.ru_maxrss * 1024, silence)
+    return Launch(time.perf_counter() - start, usage.ru_maxrss * 1024, silence)
 
 
-def in_a_loop(runs: int, folder: str) -> float:
-    """Wall seconds of the same runs one after the other in this process, which has imported torch."""
+def run_in_loop(runs: int, folder: str) -> float:
+    """Wall seconds of the same runs in sequence in this process, which has already imported torch."""
     grid = Grid(
         datasets=("toy",), systems={"lstm-vae": (1,)}, settings=("standard",), seeds=runs, changes=ONE_STEP
     )
-    since = time.perf_counter()
+    start = time.perf_counter()
     corpus, study = load("toy"), Study(f"{folder}/looped")
     for run in make_plan(grid.configs(), {"toy": corpus.data_sha256}, study).runs:
         for _ in execute(run.config, corpus, study.run(run.name), Runtime()):
             pass
-    return time.perf_counter() - since
+    return time.perf_counter() - start
 
 
 def busy_share(nodes: int, minutes: float, folder: str, environment: Mapping[str, str]) -> dict[str, float]:
-    """Runs of so many minutes on ``pydocs``, two a node, and what nodes did between first and last."""
+    """Run trainings of ``minutes`` minutes on ``pydocs``, two per node, and measure the utilisation."""
 
     def options(steps: int, runs: int) -> list[str]:
         return [
@@ -170,27 +170,27 @@ def busy_share(nodes: int, minutes: float, folder: str, environment: Mapping[str
         ]
 
     steps = 200
-    through_ray(options(steps, nodes), f"{folder}/pace", environment)
+    run_through_ray(options(steps, nodes), f"{folder}/pace", environment)
     pace = max(run["train_seconds"] for run, _, _ in _runs(Path(folder, "pace"))) / steps
-    launch = through_ray(options(round(60 * minutes / pace), 2 * nodes), f"{folder}/busy", environment)
+    launch = run_through_ray(options(round(60 * minutes / pace), 2 * nodes), f"{folder}/busy", environment)
     runs = sorted(_runs(Path(folder, "busy")), key=lambda run: run[1])
-    slots: list[tuple[float, float]] = []  # begin of the first run and end of the last
+    slots: list[tuple[float, float]] = []  # (start of the first run, end of the last) of each node
     for _, begin, end in runs:
         free = [slot for slot in slots if slot[1] <= begin]
         if free:
             slots.remove(slot := max(free, key=lambda slot: slot[1]))
         slots.append((slot[0] if free else begin, end))
-    at_work = sum(result["train_seconds"] + result["evaluate_seconds"] for result, _, _ in runs)
+    busy_seconds = sum(result["train_seconds"] + result["evaluate_seconds"] for result, _, _ in runs)
     return {
         "runs": len(runs),
-        "seconds_a_run": at_work / len(runs),
-        "share_between_first_and_last": at_work / sum(end - begin for begin, end in slots),
-        "share_of_the_launch": at_work / (nodes * launch.seconds),
+        "seconds_a_run": busy_seconds / len(runs),
+        "share_between_first_and_last": busy_seconds / sum(end - begin for begin, end in slots),
+        "share_of_the_launch": busy_seconds / (nodes * launch.seconds),
     }
 
 
 def _runs(study: Path) -> list[tuple[dict[str, Any], float, float]]:
-    """Result, begin and end of each run."""
+    """Result, start and end of each run."""
     return [
         (json.loads(path.read_text()), (path.parent / "config.json").stat().st_mtime, path.stat().st_mtime)
         for path in study.glob("*/result.json")
@@ -198,9 +198,9 @@ def _runs(study: Path) -> list[tuple[dict[str, Any], float, float]]:
 
 
 def growth_table(launches: Mapping[int, Launch], looped: float) -> Table:
-    """By number of runs."""
+    """Make the table of costs by number of runs."""
     table = Table("runs", title="one-step runs on toy")
-    for heading in ("wall seconds", "seconds a run", "driver MiB", "longest silence, s"):
+    for heading in ("wall seconds", "seconds per run", "driver MiB", "longest silence, s"):
         table.add_column(heading, justify="right")
     smallest = min(launches)
     table.add_row(f"{smallest} in a plain loop", f"{looped:.1f}", f"{looped / smallest:.3f}", "", "")
@@ -216,8 +216,8 @@ def growth_table(launches: Mapping[int, Launch], looped: float) -> Table:
 
 
 def busy_table(busy: Mapping[str, float]) -> Table:
-    """What nodes do between runs."""
-    table = Table("runs", "seconds a run", "at work, first run to last", "at work, of the whole launch")
+    """Make the table of the utilisation of nodes."""
+    table = Table("runs", "seconds per run", "busy, first to last run", "busy, whole launch")
     shares = (busy["share_between_first_and_last"], busy["share_of_the_launch"])
     table.add_row(f"{busy['runs']:.0f}", f"{busy['seconds_a_run']:.0f}", *(f"{s:.1%}" for s in shares))
     return table

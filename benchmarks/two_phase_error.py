@@ -1,9 +1,9 @@
-"""How far cheaper evaluations of a trained run are from float32 with all S draws scored in full.
+"""Compare cheaper evaluations of a trained run with float32 and all S draws scored in full.
 
     python benchmarks/two_phase_error.py runs/STUDY/RUN [--sentences 200] [--exact 12 24 48]
 
-All see the same noise, so that what differs is the way of scoring alone: two-phase sampling with so many
-draws a sentence scored in full, its rough scores in float32 or bfloat16, and everything in bfloat16.
+All evaluations use the same noise, so only the scoring differs: two-phase sampling with different numbers
+of draws per sentence scored in full and rough scores in float32 or bfloat16, and everything in bfloat16.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from lvae_core.training.runtime import Runtime, set_arithmetic
 from lvae_core.training.trained import load
 
 WARM = 16
-"""Sentences of a pass that is not timed."""
+"""Sentences of the warm-up pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +43,17 @@ class Options:
     run: tyro.conf.Positional[str]
     """Folder of a trained run with a latent variable."""
     sentences: int = 200
-    """Sentences of the test split, chosen at random."""
+    """Number of random sentences of the test split."""
     exact: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N…")] = (12, 24, 48)
-    """Draws a sentence that are scored in full, to be tried."""
+    """Numbers of draws per sentence to score in full."""
     samples: int = 500
-    """S, draws a sentence."""
+    """S, draws per sentence."""
     data_dir: str | None = None
-    """Folder of ptb and yahoo."""
+    """Folder with ptb and yahoo."""
 
 
 def main(options: Options) -> int:
-    """Evaluate in every way and print one table; returns the exit status."""
+    """Evaluate with every method and print one table; return the exit status."""
     if options.sentences < 2:
         print(f"error: --sentences {options.sentences}: must be at least 2", file=sys.stderr)
         return 2
@@ -61,10 +61,10 @@ def main(options: Options) -> int:
         parent, _, name = options.run.rstrip("/").rpartition("/")
         trained = load(RunFolder(open_store(parent or "."), name))
         if trained.model.encoder is None:
-            raise InputError(f"{options.run}: has no latent variable to draw")
+            raise InputError(f"{options.run}: has no latent variable; give the folder of another run")
         config = replace(trained.config, iw_samples=options.samples, eval_precision="float32")
-        split = some_of(load_for(config, options.data_dir).test, options.sentences)
-        variants = list(ways(config, options.exact))
+        split = random_sentences(load_for(config, options.data_dir).test, options.sentences)
+        variants = list(methods(config, options.exact))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -84,32 +84,32 @@ def main(options: Options) -> int:
             batches = math.ceil(len(split) / config.eval_batch_size)
             return torch.cat(list(shown.track(rows, batches, description=name)))
 
-        # A first pass over a few pays for most kernels.
-        evaluate(variants[0][1], some_of(split, WARM), "warming up")
+        # A warm-up pass over a few sentences prepares most kernels.
+        evaluate(variants[0][1], random_sentences(split, WARM), "warming up")
         found = []
-        for name, way in variants:
-            since = time.perf_counter()
-            rows = evaluate(way, split, name)
-            found.append((name, rows, time.perf_counter() - since))
+        for name, method in variants:
+            start = time.perf_counter()
+            rows = evaluate(method, split, name)
+            found.append((name, rows, time.perf_counter() - start))
     Console(width=120).print(table(found, options.samples))
     return 0
 
 
 def progress() -> Progress:
-    """On stderr: which way is at work and how long it takes yet."""
+    """Make the progress display on standard error: the current method and the remaining time."""
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     return Progress(*columns, console=Console(stderr=True))
 
 
-def some_of(split: Split, count: int) -> Split:
-    """So many random sentences of a split, the same every time; all if there are fewer."""
+def random_sentences(split: Split, count: int) -> Split:
+    """Select ``count`` random sentences of a split, always the same ones; all if there are fewer."""
     chosen = np.random.default_rng(0).permutation(len(split))[:count]
     sentences = [split.sentence(int(i)) for i in chosen]
     return Split(np.concatenate(sentences), np.cumsum([0, *map(len, sentences)]))
 
 
-def ways(config: RunConfig, exact: tuple[int, ...]) -> Iterator[tuple[str, RunConfig]]:
-    """Name and config of each way of scoring, the standard of comparison first."""
+def methods(config: RunConfig, exact: tuple[int, ...]) -> Iterator[tuple[str, RunConfig]]:
+    """Yield name and config of each method of scoring, the reference first."""
     yield "float32, all in full", replace(config, precision="float32", iw_exact_samples=0)
     yield "bfloat16, all in full", replace(config, eval_precision="bfloat16", iw_exact_samples=0)
     for precision in ("float32", "bfloat16"):
@@ -119,15 +119,15 @@ def ways(config: RunConfig, exact: tuple[int, ...]) -> Iterator[tuple[str, RunCo
 
 
 def table(found: list[tuple[str, Tensor, float]], samples: int) -> Table:
-    """A row for each way and estimate: mean difference from the first way and its standard error.
+    """Make the table: per method and estimate, the mean difference from the reference and its error.
 
     Args:
-        found: name of a way, statistics of all sentences (N, len(COLUMNS)), seconds.
-        samples: S, told in the title.
+        found: for each method its name, the statistics of all sentences (N, len(COLUMNS)) and the seconds.
+        samples: S, for the title.
     """
     (_, first, first_seconds), N = found[0], len(found[0][1])
-    shown = Table(title=f"{N} test sentences, S = {samples}, nats a sentence")
-    for head in ("scored", "speed-up", "estimate", "value", "MC stderr", "difference", "rms a sentence"):
+    shown = Table(title=f"{N} test sentences, S = {samples}, nats per sentence")
+    for head in ("scored", "speed-up", "estimate", "value", "MC stderr", "difference", "rms per sentence"):
         shown.add_column(head, justify="left" if head in ("scored", "estimate") else "right")
     for name, rows, seconds in found:
         for estimate in ("nll_elbo", "nll_iw"):

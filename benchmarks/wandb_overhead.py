@@ -1,12 +1,12 @@
-"""What mirroring to W&B costs a sweep: offline, and with a server that cannot be reached.
+"""Measure the cost of mirroring a sweep to W&B, offline and with an unreachable server.
 
     python benchmarks/wandb_overhead.py
 
 The same grid is run with ``--wandb disabled``, ``offline`` and ``online`` (the server's port is closed), in
-turn and several times; each ratio is to the disabled sweep of the same turn. Wall seconds are those of the
-whole command. ``mirror`` is the share of the processor time of all processes of the sweep that its mirror
-took: the slowdown of a sweep that keeps every core busy, and the figure to trust where other programs share
-the machine. ``--server`` measures a server that answers, too: the one of the tests.
+several turns; each ratio is relative to the disabled sweep of the same turn. Wall seconds are those of the
+whole command. ``mirror, share`` is the CPU time of the mirror relative to that of all other processes of
+the sweep: the slowdown of a sweep that keeps every core busy, and the reliable figure if other programs
+share the machine. ``--server`` also measures a server that answers, the one of the tests.
 """
 
 from __future__ import annotations
@@ -41,50 +41,50 @@ class Taken:
 
     wall: float
     cpu: float
-    """Of all its processes,"""
+    """CPU seconds of all processes of the sweep."""
     mirror: float
-    """and of the mirror and the library's own process."""
+    """CPU seconds of the mirror, including the process of the W&B library."""
 
 
 def main(turns: int = 3, runs: int = 4, epochs: int = 12, server: bool = False) -> None:
     """Measure and print one table.
 
     Args:
-        turns: how often each way is measured.
-        runs: of the grid; as many go on at once as there are cores.
-        epochs: of each run, on pydocs.
-        server: also measure a server on loopback that answers.
+        turns: number of measurements of each mode.
+        runs: number of runs in the grid; one per core runs at a time.
+        epochs: epochs of each run, on pydocs.
+        server: also measure a local server that answers.
     """
     console = Console(width=None if sys.stdout.isatty() else 110)
     taken: dict[str, list[Taken]] = {}
-    since, total = time.monotonic(), turns * (3 + server)
-    with answering(server) as address:
-        ways = {"disabled": CLOSED, "offline": CLOSED, "online, unreachable": CLOSED}
-        ways |= {"online": address} if server else {}
+    start, total = time.monotonic(), turns * (3 + server)
+    with running_server(server) as address:
+        modes = {"disabled": CLOSED, "offline": CLOSED, "online, unreachable": CLOSED}
+        modes |= {"online": address} if server else {}
         for turn in range(turns):
-            # Whoever comes first in one turn comes later in the next: a machine that warms up favours none.
-            order = [*ways][turn % len(ways) :] + [*ways][: turn % len(ways)]
-            for way in order:
-                taken.setdefault(way, []).append(sweep(way.partition(",")[0], ways[way], runs, epochs))
+            # Rotate the order, so that a machine that warms up favours no mode.
+            order = [*modes][turn % len(modes) :] + [*modes][: turn % len(modes)]
+            for mode in order:
+                taken.setdefault(mode, []).append(sweep(mode.partition(",")[0], modes[mode], runs, epochs))
                 done = sum(map(len, taken.values()))
-                left = (time.monotonic() - since) / done * (total - done)
+                left = (time.monotonic() - start) / done * (total - done)
                 console.print(f"{done} of {total} sweeps, about {left:.0f} s to go", style="dim")
     table = Table("--wandb", title=f"{runs} runs of {epochs} epochs on pydocs; median of {turns} turns")
     for heading in ("wall seconds", "ratio", "CPU seconds", "ratio", "mirror, seconds", "mirror, share"):
         table.add_column(heading, justify="right")
-    usual = taken["disabled"]
-    for way, sweeps in taken.items():
+    baseline = taken["disabled"]
+    for mode, sweeps in taken.items():
         cells = []
         for part in ("wall", "cpu"):
-            ratios = [getattr(a, part) / getattr(b, part) for a, b in zip(sweeps, usual, strict=True)]
+            ratios = [getattr(a, part) / getattr(b, part) for a, b in zip(sweeps, baseline, strict=True)]
             cells += [f"{median(getattr(t, part) for t in sweeps):.1f}", f"{median(ratios):.3f}"]
         share = median(t.mirror / (t.cpu - t.mirror) for t in sweeps)
-        table.add_row(way, *cells, f"{median(t.mirror for t in sweeps):.2f}", f"{share:.2%}")
+        table.add_row(mode, *cells, f"{median(t.mirror for t in sweeps):.2f}", f"{share:.2%}")
     console.print(table)
 
 
 def sweep(mode: str, address: str, runs: int, epochs: int) -> Taken:
-    """Do the grid in a study of its own, which is removed afterwards."""
+    """Run the grid in its own study, which is removed afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(sys.executable, str(SCRIPT), "--study", "measured", "--wandb", mode),
@@ -95,21 +95,23 @@ def sweep(mode: str, address: str, runs: int, epochs: int) -> Taken:
         mark = uuid.uuid4().hex
         settings = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40, "HOME": folder}
         environment = {**os.environ, **settings, "LVAE_MEASURED": mark}
-        since = time.perf_counter()
+        start = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
         seconds: dict[int, tuple[float, bool]] = {}
         while process.poll() is None:
-            seconds |= processor_seconds(mark.encode())
+            seconds |= cpu_seconds(mark.encode())
             time.sleep(POLL_SECONDS)
-        wall = time.perf_counter() - since
+        wall = time.perf_counter() - start
         if process.returncode:
-            sys.exit(f"the sweep with --wandb {mode} has failed")
+            sys.exit(
+                f"error: the sweep with --wandb {mode} failed; run it alone to see why: {' '.join(command)}"
+            )
         mirror = sum(taken for taken, of_mirror in seconds.values() if of_mirror)
         return Taken(wall, sum(taken for taken, _ in seconds.values()), mirror)
 
 
-def processor_seconds(mark: bytes) -> dict[int, tuple[float, bool]]:
-    """Process -> its processor time so far, and whether it is of the mirror; of those with ``mark``."""
+def cpu_seconds(mark: bytes) -> dict[int, tuple[float, bool]]:
+    """Of all processes with ``mark``: id -> (CPU seconds so far, whether it belongs to the mirror)."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -118,7 +120,7 @@ def processor_seconds(mark: bytes) -> dict[int, tuple[float, bool]]:
             fields = (process / "stat").read_text().rpartition(")")[2].split()
             command = (process / "cmdline").read_bytes()
         except OSError:
-            continue  # it has just ended
+            continue  # the process has just ended
         ticks = int(fields[11]) + int(fields[12])
         of_mirror = b"wandb_push" in command or b"wandb-core" in command
         found[int(process.name)] = (ticks / os.sysconf("SC_CLK_TCK"), of_mirror)
@@ -126,8 +128,8 @@ def processor_seconds(mark: bytes) -> dict[int, tuple[float, bool]]:
 
 
 @contextmanager
-def answering(wanted: bool) -> Iterator[str]:
-    """The address of the tests' server, if it is wanted."""
+def running_server(wanted: bool) -> Iterator[str]:
+    """Start the tests' server if it is wanted, and yield its address."""
     if not wanted:
         yield CLOSED
         return

@@ -1,4 +1,4 @@
-"""What is measured, each in a process of its own: wall seconds and the most memory it held at once."""
+"""The measurements of collate.py, each in a fresh process: wall seconds and peak memory."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one measurement."""
+    """The cost of one measurement."""
 
     seconds: float
-    """Without the start of the process and its imports."""
+    """Wall time without the start of the process and its imports."""
     peak_mib: float
-    """Of the whole process, its libraries included."""
+    """Peak memory of the whole process, libraries included."""
     runs: int
-    """How many it found."""
+    """Number of runs it read."""
 
 
-def alone(job: Callable[[Path], T], folder: Path) -> T:
-    """What comes of a job in a fresh process that does nothing else."""
+def in_fresh_process(job: Callable[[Path], T], folder: Path) -> T:
+    """Run a job in a fresh process and return its result."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(job, folder).result()
 
 
 def collate(folder: Path) -> Cost:
-    """All runs of ``folder / study`` as a frame; what was read before is in ``folder / cache``."""
+    """Read all runs of ``folder / study`` into a frame, with the cache in ``folder / cache``."""
     from analysis.reading.cache import Cache
     from analysis.reading.collect import collect
     from analysis.reading.sources import open_source
 
-    since = time.perf_counter()
+    start = time.perf_counter()
     runs = collect([open_source(str(folder / "study"))], cache=Cache(folder / "cache"))
-    return _cost(since, len(runs.frame))
+    return _cost(start, len(runs.frame))
 
 
 def collate_with_curves(folder: Path) -> Cost:
-    """The frame without a cache, and every learning curve."""
+    """Read the frame without a cache, and every learning curve."""
     from analysis.reading.collect import collect
     from analysis.reading.learning_curves import learning_curves
     from analysis.reading.sources import open_source
 
-    since = time.perf_counter()
+    start = time.perf_counter()
     sources = [open_source(str(folder / "study"))]
     frame = collect(sources).frame
     curves = learning_curves(sources, frame).frame
-    return _cost(since, curves["run"].nunique())
+    return _cost(start, curves["run"].nunique())
 
 
 def summarize(folder: Path) -> dict[str, Cost]:
-    """Stage -> its cost, of all that ``analysis/summarize.py`` does with the frame read before.
+    """Run what ``analysis/summarize.py`` does after a cached read, and measure each stage: name -> cost.
 
-    The memory of a stage is the most that the process has held until its end.
+    The memory of a stage is the peak of the process up to its end.
     """
     import io
 
@@ -74,12 +74,12 @@ def summarize(folder: Path) -> dict[str, Cost]:
     from analysis.report.report import compose
 
     costs = {}
-    since = time.perf_counter()
+    start = time.perf_counter()
 
     def done(stage: str) -> None:
-        nonlocal since
-        costs[stage] = _cost(since, len(runs.frame))
-        since = time.perf_counter()
+        nonlocal start
+        costs[stage] = _cost(start, len(runs.frame))
+        start = time.perf_counter()
 
     @contextlib.contextmanager
     def step(name: str) -> Iterator[Callable[[int, int], None]]:
@@ -102,19 +102,19 @@ def summarize(folder: Path) -> dict[str, Cost]:
 
 
 def tune(folder: Path) -> Cost:
-    """The trials of an experiment folder as Ray Tune gives them back, and its frame of last results."""
+    """Read an experiment folder with Ray Tune, as trials and as a frame of their last results."""
     from ray.tune import ExperimentAnalysis, ResultGrid
 
     from collation.tune import EXPERIMENT
 
-    since = time.perf_counter()
+    start = time.perf_counter()
     grid = ResultGrid(ExperimentAnalysis(str(folder / EXPERIMENT)))
     frame = grid.get_dataframe()
-    return _cost(since, len(frame))
+    return _cost(start, len(frame))
 
 
-def _cost(since: float, runs: int) -> Cost:
-    seconds = time.perf_counter() - since
-    # Unlike getrusage's, this peak is not what the parent had when it made the process.
+def _cost(start: float, runs: int) -> Cost:
+    seconds = time.perf_counter() - start
+    # Unlike the peak of getrusage, this one does not include the parent's memory at the fork.
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return Cost(seconds, int(found[1]) / 1024 if found else float("nan"), runs)

@@ -1,4 +1,4 @@
-"""Run folders of runs that nobody trained: real files, invented numbers."""
+"""Run folders of runs that were never trained: real files with invented numbers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _VERSIONS = {
 
 
 def configs(runs: int) -> Iterator[RunConfig]:
-    """The paper's grid of 120 runs, again and again with another learning rate."""
+    """Repeat the paper's grid of 120 runs, each time with another learning rate."""
     cells = list(itertools.product(_DATA, _SYSTEMS, ("standard", "inputless"), range(_SEEDS)))
     for number in range(runs):
         dataset, (system, L), setting, seed = cells[number % len(cells)]
@@ -47,7 +47,7 @@ def configs(runs: int) -> Iterator[RunConfig]:
 
 
 def write_runs(study: Path, runs: int) -> None:
-    """Write run folders as a run leaves them, without its checkpoint; not synced to the disk."""
+    """Write finished run folders without checkpoints; the files are not synced to disk."""
     rng = np.random.default_rng(0)
     for config in configs(runs):
         identity = fingerprint(config, _DATA[config.dataset])
@@ -89,7 +89,7 @@ def write_runs(study: Path, runs: int) -> None:
 
 
 def metrics_of(config: RunConfig, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """The rows of a learning curve."""
+    """Invent the rows of a learning curve."""
     names = ["train_loss", "train_nll", "valid_nll", "valid_ppl", "best_ppl"]
     names += ["kl_weight", "train_kl", "valid_kl"] if config.encoder != "none" else []
     return [
@@ -100,7 +100,7 @@ def metrics_of(config: RunConfig, rng: np.random.Generator) -> list[dict[str, An
 
 
 def estimates_of(config: RunConfig, rng: np.random.Generator) -> dict[str, dict[str, float]]:
-    """What the result of a system holds."""
+    """Invent the estimates of a result."""
     if config.encoder == "none":
         return {name: {"value": float(rng.normal(100, 1))} for name in ("nll", "ppl")}
     kinds = ["elbo", "iw"] + (["joint", "iw_joint"] if config.averaging == "hidden" else [])

@@ -1,4 +1,4 @@
-"""The same runs as Ray Tune keeps them: an experiment folder, written by Tune's own classes."""
+"""The same runs as an experiment folder of Ray Tune, written by Tune's own classes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ EXPERIMENT = "runs"
 def write_trials(folder: Path, trials: int) -> None:
     """Write ``trials`` finished trials into ``folder / EXPERIMENT``.
 
-    A Tune controller saves its trials and Tune's two loggers their results, as in a real experiment. The
-    last result has the estimates as well.
+    As in a real experiment, a Tune controller saves the trials and Tune's two loggers save their results.
+    The last result of a trial also has its estimates.
     """
-    # Only asked for how many trials may wait for a cluster.
+    # Without this, Tune asks for the size of a cluster to limit its pending trials.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1"
     from ray.train._internal.storage import StorageContext
     from ray.tune.execution.tune_controller import TuneController
@@ -27,7 +27,7 @@ def write_trials(folder: Path, trials: int) -> None:
 
     from sweeps.cluster.connect import cluster
 
-    # One for all: each has a staging folder of its own, named by the second in which it was made.
+    # One for all trials: each context makes a staging folder named by the current second.
     storage = StorageContext(storage_path=str(folder), experiment_dir_name=EXPERIMENT)
     rng = np.random.default_rng(0)
     with cluster(None):

@@ -1,1 +1,1 @@
-"""The parts of core_speed.py: cases, the two implementations, the measuring process, the table."""
+"""The parts of core_speed.py: cases, two implementations, the measuring process and the table."""

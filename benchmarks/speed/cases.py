@@ -1,4 +1,4 @@
-"""What ``core_speed.py`` measures: cases, the variants of each, and the text they run on. No torch here."""
+"""The cases of ``core_speed.py``, their variants and the lengths of their text. Never imports torch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lvae_core.errors import InputError
 from lvae_core.systems import recipe
 
 PTB_LENGTHS = (12, 21, 32)
-"""Predicted tokens: the quantiles 1/6, 1/2 and 5/6 of Penn Treebank's training sentences (mean 22)."""
+"""Predicted tokens at the quantiles 1/6, 1/2 and 5/6 of Penn Treebank's training sentences (mean 22)."""
 YAHOO_LENGTHS = (80,)
-"""The mean of Yahoo's documents."""
+"""Mean number of predicted tokens of Yahoo's documents."""
 
 IW_SAMPLES = 500
 IW_EXACT_SAMPLES = 24
-"""Samples of each sentence that two-phase evaluation computes again in float32."""
+"""Samples per sentence that two-phase evaluation scores in full."""
 
 PLAIN = ("plain", "plain+malloc")
 TRAINING: dict[str, dict[str, Any]] = {
@@ -33,11 +33,11 @@ EVALUATION: dict[str, dict[str, Any]] = {
     },
     "ours bfloat16": {"eval_precision": "bfloat16", "iw_exact_samples": 0},
 }
-"""Variants of ours by what they change in a config."""
+"""Our variants -> their changes of the config."""
 
 
 class Mode(NamedTuple):
-    """So many processes at once, each with so many threads: "2x1" is two with one thread each."""
+    """Numbers of concurrent processes and of threads in each: "2x1" is two processes of one thread."""
 
     processes: int
     threads: int
@@ -47,7 +47,7 @@ class Mode(NamedTuple):
 
     @staticmethod
     def parse(text: str) -> Mode:
-        """Raises InputError where ``text`` is not two positive numbers with an x between them."""
+        """Parse a mode. Raises InputError unless ``text`` is two positive numbers with an x between."""
         left, _, right = text.partition("x")
         if not (left.isdecimal() and right.isdecimal() and int(left) and int(right)):
             raise InputError(f"--modes {text}: write PROCESSESxTHREADS, such as 1x2 or 2x1")
@@ -58,7 +58,7 @@ ONE_RUN, TWO_RUNS = Mode(1, 2), Mode(2, 1)
 
 
 class Job(NamedTuple):
-    """One measurement: a variant of the case of this name in a mode."""
+    """One measurement: a variant of the named case in a mode."""
 
     case: str
     variant: str
@@ -70,18 +70,18 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One row group of the table.
+    """A case of the benchmark: one section of the table.
 
     Attributes:
         name: such as ptb/lstm-vae/L5/standard.
-        config: of the run whose training step, or importance-weighted evaluation, is measured.
+        config: config of the run whose training step or importance-weighted evaluation is measured.
         num_classes: V.
-        lengths: predicted tokens of the sentences of each batch; a pass is one step on each batch.
+        lengths: predicted tokens per sentence in each batch; a pass is one step on each batch.
         task: train, or iw: log-likelihoods of sentences by importance sampling.
-        baseline: the case whose plain variants this one's ratios refer to.
-        modes: in which it is measured unless the command says otherwise.
-        warm_passes: passes before the clock starts, at least.
-        min_passes: timed passes, at least, however long they take.
+        baseline: the case whose plain variants are the reference of the ratios.
+        modes: default modes of its measurements.
+        warm_passes: smallest number of passes before the measurement.
+        min_passes: smallest number of timed passes, however long they take.
     """
 
     name: str
@@ -96,41 +96,41 @@ class Case:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """Names, the baseline's first."""
+        """Names of the variants, baselines first."""
         return (*PLAIN, *(TRAINING if self.task == "train" else EVALUATION))
 
     @property
     def batch_size(self) -> int:
-        """B, sentences a step."""
+        """B, sentences per step."""
         return self.config.batch_size if self.task == "train" else self.config.eval_batch_size
 
     @property
     def tokens(self) -> int:
-        """Predicted tokens of a pass: of the text, not times L or S."""
+        """Predicted tokens of the text in a pass, not multiplied by L or S."""
         return self.batch_size * sum(self.lengths)
 
     def job(self, variant: str, mode: Mode) -> Job:
-        """The measurement that gives the figures of a variant: for a plain one, the baseline's."""
+        """The measurement of a variant; for a plain variant that of the baseline."""
         return Job(self.baseline if variant in PLAIN else self.name, variant, mode)
 
     def jobs(self) -> list[Job]:
-        """All its measurements; within a mode the variants follow each other, the baseline first."""
+        """All measurements of the case, mode by mode, baselines first."""
         return [self.job(variant, mode) for mode in self.modes for variant in self.variants]
 
     def our_config(self, variant: str) -> RunConfig:
-        """The config of a variant of ours."""
+        """The config of one of our variants."""
         changes = (TRAINING if self.task == "train" else EVALUATION)[variant]
         return replace(self.config, **changes)
 
     def short(self, *modes: Mode) -> Case:
-        """The same in less time: the middle length alone, fewer passes, one sentence for iw."""
+        """A shorter form of the case: only the middle length, fewer passes, one sentence for iw."""
         lengths = self.lengths[len(self.lengths) // 2 :][:1]
         config = replace(self.config, eval_batch_size=1)
         return replace(self, config=config, lengths=lengths, modes=modes, min_passes=2)
 
 
 def cases(*, quick: bool) -> dict[str, Case]:
-    """Every case by its name, or a few of the most telling ones made short."""
+    """All cases by name; with ``quick`` short forms of the most informative ones."""
     every = {case.name: case for case in _all_cases()}
     if not quick:
         return every
@@ -152,7 +152,7 @@ def _all_cases() -> list[Case]:
         for setting in settings
     ]
     one, ten = (_training("yahoo", "lstm-vae", L, "standard") for L in (1, 10))
-    # Measured for its memory: a step takes half a minute where there are two cores.
+    # Measured for its memory; a step takes half a minute on two cores.
     ten = replace(ten, modes=(ONE_RUN,), warm_passes=1, min_passes=1)
     return [*ptb, _evaluation(), one, ten]
 
@@ -164,14 +164,14 @@ def _training(dataset: str, system: str, L: int, setting: Setting, /) -> Case:
         config=recipe(system, dataset=dataset, num_samples=L, setting=setting),
         num_classes=10_000 if dataset == "ptb" else 20_000,
         lengths=PTB_LENGTHS if dataset == "ptb" else YAHOO_LENGTHS,
-        # Plain code has no averaging = hidden: it decodes L times and pays for L softmaxes.
+        # Plain code has no averaging = hidden: it decodes L times and computes L softmaxes.
         baseline=f"{dataset}/{system.removesuffix('-avg')}{samples}/{setting}",
     )
 
 
 def _evaluation() -> Case:
     name = f"ptb/lstm-vae/iw{IW_SAMPLES}/standard"
-    # As many decoder positions are computed at once as with 32 sentences; only the step is shorter.
+    # The decoder computes as many positions at once as with 32 sentences; only the step is shorter.
     config = replace(recipe("lstm-vae"), iw_samples=IW_SAMPLES, eval_batch_size=4)
     return Case(
         name=name, config=config, num_classes=10_000, lengths=PTB_LENGTHS[1:2], task="iw", baseline=name

@@ -1,4 +1,4 @@
-"""Starting the processes of one measurement together and adding up what they find. No torch here."""
+"""Start the concurrent processes of a measurement and combine their reports. Never imports torch."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ BENCHMARKS = Path(__file__).parents[1]
 
 
 class FailedError(Exception):
-    """A measuring process ended before it had measured; the message is the last line it wrote."""
+    """A measuring process failed; the message is the last line it wrote."""
 
 
 class Spread(NamedTuple):
-    """Quartiles of what varies from pass to pass."""
+    """Quartiles of a value that varies from pass to pass."""
 
     lower: float
     median: float
@@ -35,16 +35,16 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Figures:
-    """What the processes of one measurement found.
+    """The result of one measurement.
 
     Attributes:
-        tokens_per_second: added up over the processes.
-        of_limit: their matrix products in that time, relative to what the same processes can make; None
-            where these are not in float32.
-        step_seconds: median, mean over the processes.
-        peak_memory_bytes: of the process that took most.
+        tokens_per_second: predicted tokens per second, summed over the processes.
+        of_limit: speed of the necessary matrix products, relative to the measured speed limit of the same
+            processes; None if they are not in float32.
+        step_seconds: median seconds per step, mean over the processes.
+        peak_memory_bytes: peak memory of the largest process.
         gpu: name of the device, "" for a CPU.
-        torch: version.
+        torch: version of torch.
     """
 
     tokens_per_second: Spread
@@ -56,40 +56,45 @@ class Figures:
 
 
 def measure(job: Job, case: Case, arguments: Sequence[str]) -> Figures:
-    """Time a variant in as many processes as its mode says, all at work until the last one is done.
+    """Time a variant in concurrent processes, which all keep working until the last one is done.
 
     Args:
-        job: what the processes are told to measure.
-        case: of that name.
-        arguments: further ones of ``speed.measure``.
+        job: the measurement; its mode gives the number of processes and threads.
+        case: the case named by ``job``.
+        arguments: further arguments of ``speed.measure``.
 
     Raises:
-        InputError: a process refused its arguments (the device, say).
-        FailedError: a process ended otherwise, for want of memory, say.
+        InputError: a process refused its arguments, for example the device.
+        FailedError: a process failed otherwise, for example for lack of memory.
     """
     command = [
         *(sys.executable, "-m", "speed.measure", job.case, job.variant),
         *("--threads", str(job.mode.threads), "--together", *arguments),
     ]
-    with tempfile.TemporaryFile("w+") as log, started(command, job.mode.processes, log) as processes:
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        start_processes(command, job.mode.processes, log) as processes,
+    ):
         for process in processes:
-            answer(process, log)  # "ready"
+            read_line(process, log)  # "ready"
         for process in processes:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        return add_up([json.loads(answer(process, log)) for process in processes], case, job.variant)
+        return combine([json.loads(read_line(process, log)) for process in processes], case, job.variant)
 
 
 @contextmanager
-def started(command: Sequence[str], number: int, log: IO[str]) -> Iterator[list[subprocess.Popen[str]]]:
-    """So many processes, ended with the block; both packages can be imported in them."""
+def start_processes(
+    command: Sequence[str], number: int, log: IO[str]
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """Start ``number`` processes that can import both packages; end them with the block."""
     paths = [str(BENCHMARKS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     processes: list[subprocess.Popen[str]] = []
     try:
         for _ in range(number):
-            processes.append(  # noqa: PERF401  those already started must be known to end them
+            processes.append(  # noqa: PERF401  a failed start must end the ones before it
                 subprocess.Popen(
                     command,
                     stdin=subprocess.PIPE,
@@ -107,22 +112,27 @@ def started(command: Sequence[str], number: int, log: IO[str]) -> Iterator[list[
             process.communicate()
 
 
-def answer(process: subprocess.Popen[str], log: IO[str]) -> str:
-    """The next line that a process says."""
+def read_line(process: subprocess.Popen[str], log: IO[str]) -> str:
+    """Read the next line that a process prints.
+
+    Raises:
+        InputError: the process ended with status 2.
+        FailedError: the process ended with another status.
+    """
     assert process.stdout is not None
     line = process.stdout.readline()
     if line:
         return line
     status = process.wait()
     log.seek(0)
-    said = [line for line in log.read().splitlines() if line.strip()] or [f"exit status {status}"]
+    lines = [line for line in log.read().splitlines() if line.strip()] or [f"exit status {status}"]
     if status == 2:
-        raise InputError(said[-1].removeprefix("error: "))
-    raise FailedError("killed: out of memory?" if status == -9 else said[-1])
+        raise InputError(lines[-1].removeprefix("error: "))
+    raise FailedError("killed: out of memory?" if status == -9 else lines[-1])
 
 
-def add_up(reports: Sequence[dict[str, Any]], case: Case, variant: str) -> Figures:
-    """The figures of a measurement from the reports of its processes (see ``speed.measure.report``)."""
+def combine(reports: Sequence[dict[str, Any]], case: Case, variant: str) -> Figures:
+    """Combine the reports of a measurement's processes (see ``speed.measure.report``)."""
     times = [quartiles(report["seconds"]) for report in reports]
     speed = Spread(
         lower=sum(case.tokens / time.upper for time in times),
@@ -142,7 +152,7 @@ def add_up(reports: Sequence[dict[str, Any]], case: Case, variant: str) -> Figur
 
 
 def quartiles(values: Sequence[float]) -> Spread:
-    """Of one value, itself three times."""
+    """Compute quartiles; of a single value, that value three times."""
     if len(values) == 1:
         return Spread(values[0], values[0], values[0])
     lower, median, upper = quantiles(values, n=4, method="inclusive")

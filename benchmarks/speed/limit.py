@@ -1,16 +1,16 @@
-"""How near a variant comes to the machine's limit: the matrix products that it cannot do without.
+"""Count the matrix products that a variant cannot avoid, to compare its speed with the machine's limit.
 
-Counted are multiplications and additions (FLOPs) of the products of LSTMs and softmax, without padding:
+The count is of multiplications and additions (FLOPs) in the products of LSTMs and softmax, without padding:
 
     one LSTM step           2 · 4H (inputs + H), inputs = D in the encoder, D + Z in the decoder
     one position's logits   2 · H V
-    training                three times that of the forward pass: a gradient each for both factors
-    evaluation              the forward pass alone
-    two-phase evaluation    for each of S draws the decoder, K listed words, the target and the drift; two
-                            products with all words to make the list; the exact draws in full besides
+    training                three times the forward pass: each product has gradients for two factors
+    evaluation              the forward pass only
+    two-phase evaluation    for each of S draws: the decoder, K listed words, the target and the first-order
+                            term; two products with all words for the list; and the exact draws in full
 
-Averaged states (Eq. 7) take L decoders and one softmax. What is made once a sentence (M2, M3, M4), and all
-that is not a product, counts nothing. No torch here.
+Averaging of hidden states (Eq. 7) takes L decoder passes and one softmax. Products made once per sentence
+(M2, M3, M4) and everything that is not a product are not counted. Never imports torch.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from lvae_core.config import RunConfig
 from speed.cases import PLAIN, Case
 
 LISTED = 256
-"""K, words that two-phase evaluation scores for every draw: what lvae_core's shortlist.SIZE is."""
+"""K, words that two-phase evaluation scores for every draw; equal to lvae_core's shortlist.SIZE."""
 
 
 def flops_per_token(case: Case, variant: str) -> float:
-    """Of the matrix products that a variant needs for a predicted word of the text."""
+    """FLOPs of the matrix products that a variant needs per predicted token of the text."""
     config = case.config if variant in PLAIN else case.our_config(variant)
     H, logits = config.hidden_size, 2 * config.hidden_size * case.num_classes
     encoder = decoder_input = 0
@@ -42,7 +42,7 @@ def flops_per_token(case: Case, variant: str) -> float:
 
 
 def is_float32(case: Case, variant: str) -> bool:
-    """Whether all its products are in float32, in which the limit is measured."""
+    """Whether all products of a variant are in float32, like those of the measured limit."""
     if variant in PLAIN:
         return True
     config = case.our_config(variant)

@@ -1,8 +1,8 @@
-"""One variant of one case, timed in a process of its own, and what was found as a line of JSON.
+"""Time one variant of one case in this process and print a report as one line of JSON.
 
     cd benchmarks; python -m speed.measure ptb/lstm-vae/L1/standard "ours bfloat16" --threads 2
 
-Needs torch and numpy alone, so it can be run by hand where there is nothing else.
+It needs only torch and numpy, so it can be run by hand on a machine that has nothing else.
 """
 
 from __future__ import annotations
@@ -34,23 +34,34 @@ from speed.limit import is_float32
 
 WARM_SECONDS = 2.0
 LIMIT_SECONDS = 0.5
-"""For which matrix products alone are timed, or for twice as long where three take longer."""
+"""Time to measure bare matrix products; up to twice as long if three passes take longer."""
 
 
 def main() -> int:
-    """Warm up, measure, print; with ``--together`` in step with others (see :func:`await_others`)."""
+    """Warm up, measure and print; with ``--together`` in step with others (see :func:`await_others`)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("case")
     parser.add_argument("variant")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of timed passes, at least")
     parser.add_argument(
-        "--within", type=float, default=math.inf, help="fewer passes than usual if they take longer"
+        "--seconds", type=float, default=4.0, help="shortest total time of the timed passes (default: 4)"
     )
-    parser.add_argument("--quick", action="store_true", help="the short form of the case")
-    parser.add_argument("--nondeterministic", action="store_true", help="let ours use any algorithm")
-    parser.add_argument("--together", action="store_true", help="wait for a line before timing; never end")
+    parser.add_argument(
+        "--within",
+        type=float,
+        default=math.inf,
+        help="do fewer passes than usual if they would take longer than this many seconds",
+    )
+    parser.add_argument("--quick", action="store_true", help="measure the short form of the case")
+    parser.add_argument(
+        "--nondeterministic", action="store_true", help="let our variants use nondeterministic algorithms"
+    )
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="wait for a line on standard input before timing, then keep working until the parent ends",
+    )
     options = parser.parse_args()
     try:
         known = cases(quick=options.quick)
@@ -67,25 +78,25 @@ def main() -> int:
     )
     device = torch.device(options.device)
     passes, until = repeated(run, device), time.perf_counter() + options.within
-    # The first pass pays for the kernels of every length, the second for memory that has not settled.
+    # The first pass pays for preparing kernels for every length, the second for growing memory.
     time_passes(passes, at_least=case.warm_passes, seconds=WARM_SECONDS, at_most=options.within / 2)
     if options.together:
         await_others()
     left = until - time.perf_counter()
     timed = time_passes(passes, at_least=case.min_passes, seconds=options.seconds, at_most=left)
-    found = report(timed, options.device)  # before the limit is measured, which takes memory of its own
-    found["flops_per_second"] = limit(case, device) if is_float32(case, options.variant) else None
+    found = report(timed, options.device)  # before measuring the limit, which needs further memory
+    found["flops_per_second"] = measure_limit(case, device) if is_float32(case, options.variant) else None
     print(json.dumps(found), flush=True)
     parent = os.getppid()
     while options.together and os.getppid() == parent:
-        next(passes)  # the others are still being timed beside this process
+        next(passes)  # keep the machine busy while the other processes are timed
     return 0
 
 
 def make_pass(
     case: Case, variant: str, device: str, threads: int, *, deterministic: bool
 ) -> Callable[[], Tensor]:
-    """The function to be timed: one step of ``variant`` on every batch of ``case``."""
+    """Make the function to time: one step of ``variant`` on every batch of ``case``."""
     torch.set_num_threads(threads)
     split = synthetic_text(case)
     if variant not in PLAIN:
@@ -96,7 +107,7 @@ def make_pass(
     if variant == "plain+malloc":
         keep_freed_memory()
     torch.manual_seed(0)
-    # Ready on the device beforehand, as public code has them; ours collates in every step.
+    # The batches of plain code are prepared on the device, as is usual; ours collates in every step.
     order = np.arange(len(split)).reshape(-1, case.batch_size)
     batches = [collate(split, indices).words.to(device) for indices in order]
     make_plain = plain.training if case.task == "train" else plain.evaluation
@@ -104,7 +115,7 @@ def make_pass(
 
 
 def synthetic_text(case: Case) -> Split:
-    """The batches of a case end to end: words by Zipf's law, the same every time, and ``</s>`` (0)."""
+    """Make the text of a case, batch after batch: fixed random words by Zipf's law, then ``</s>`` (0)."""
     generator = np.random.default_rng(rng.derive(0, "order", "core_speed"))
     frequency = 1 / np.arange(1, case.num_classes)  # of classes 1 to V - 1
     offsets = np.concatenate([[0], np.repeat(case.lengths, case.batch_size).cumsum()])
@@ -114,17 +125,17 @@ def synthetic_text(case: Case) -> Split:
 
 
 def repeated(run: Callable[[], Tensor], device: torch.device) -> Iterator[float]:
-    """Seconds of one pass after the other, without end.
+    """Repeat a pass for ever and yield the seconds of each.
 
     Raises:
-        FloatingPointError: a result is not finite, so that the arithmetic timed is not that of a run.
+        FloatingPointError: a result is not finite, so the timing would not be that of a real run.
     """
     while True:
-        since = time.perf_counter()
+        start = time.perf_counter()
         value = run()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds = time.perf_counter() - since
+        seconds = time.perf_counter() - start
         if not bool(torch.isfinite(value).all()):
             raise FloatingPointError("the loss is not finite")
         yield seconds
@@ -133,22 +144,23 @@ def repeated(run: Callable[[], Tensor], device: torch.device) -> Iterator[float]
 def time_passes(
     passes: Iterator[float], *, at_least: int, seconds: float, at_most: float = math.inf
 ) -> list[float]:
-    """So many passes at least, and until so many seconds have gone by; the seconds of each.
+    """Time at least ``at_least`` passes for at least ``seconds`` seconds; return the seconds of each.
 
-    Fewer, but one, where another like the last would not end within ``at_most`` seconds.
+    Stop earlier, but after at least one pass, if another one would not end within ``at_most`` seconds.
     """
-    since, timed = time.perf_counter(), [next(passes)]
-    while len(timed) < at_least or time.perf_counter() - since < seconds:
-        if time.perf_counter() - since + timed[-1] > at_most:
+    start, timed = time.perf_counter(), [next(passes)]
+    while len(timed) < at_least or time.perf_counter() - start < seconds:
+        if time.perf_counter() - start + timed[-1] > at_most:
             break
         timed.append(next(passes))
     return timed
 
 
-def limit(case: Case, device: torch.device) -> float:
-    """FLOPs a second of this process in float32 products of the softmax's shapes, at their median.
+def measure_limit(case: Case, device: torch.device) -> float:
+    """Measure the median FLOPs per second of this process in float32 products of the softmax's shapes.
 
-    As many logits as ours makes at once, in training both gradients, into memory that is there already.
+    The products have the size of our chunks of logits, include both gradients in training, and write to
+    preallocated memory.
     """
     H, V = case.config.hidden_size, case.num_classes
     rows = max(1, CHUNK_LOGITS[device.type] // V)
@@ -172,13 +184,13 @@ def limit(case: Case, device: torch.device) -> float:
 
 
 def await_others() -> None:
-    """Say that the warm-up is over and wait for the word to go on."""
+    """Report the end of the warm-up and wait for a line on standard input."""
     print("ready", flush=True)
     sys.stdin.readline()
 
 
 def report(seconds: list[float], device: str) -> dict[str, object]:
-    """What the parent is told: the seconds of each pass, the peak memory, versions."""
+    """Make the report for the parent: seconds of each pass, peak memory, device and version of torch."""
     if device.startswith("cuda"):
         peak, name = torch.cuda.max_memory_allocated(device), torch.cuda.get_device_name(device)
     else:

@@ -1,4 +1,4 @@
-"""A pass of lvae_core over the batches of a case: what the trainer does in a step, or to evaluate."""
+"""A pass of lvae_core over the batches of a case, as in training or evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from lvae_core.training.parts import make_optimiser
 
 
 def training(config: RunConfig, num_classes: int, split: Split, device: str) -> Callable[[], Tensor]:
-    """One gradient step on every batch of ``split``; returns the last loss, nats a sentence."""
+    """Make a function that does one gradient step per batch of ``split`` and returns the last loss.
+
+    The loss is in nats per sentence.
+    """
     model = TextModel(config, num_classes).to(device)
     compute_in(model, resolve(config.precision, device))
     optimiser = make_optimiser(model, config)
@@ -39,7 +42,7 @@ def training(config: RunConfig, num_classes: int, split: Split, device: str) -> 
 
 
 def evaluation(config: RunConfig, num_classes: int, split: Split, device: str) -> Callable[[], Tensor]:
-    """``nll_iw`` of every sentence of ``split``, nats: returns (N,)."""
+    """Make a function that computes ``nll_iw`` of every sentence of ``split``: (N,), nats."""
     model = TextModel(config, num_classes).to(device)
     rough = resolve(config.precision, device)
 

@@ -1,8 +1,8 @@
-"""The baseline: the models of DESIGN §4 the way public text-VAE code writes them.
+"""The baseline: LSTM-LM and LSTM-VAE the way public text-VAE code writes them.
 
 ``nn.LSTM``, ``nn.Dropout``, all logits at once, ``F.cross_entropy``, one decoder pass and one softmax for
 each latent sample, ``torch.optim.SGD``. Sentences of one length share a batch, so there is no padding.
-Nothing of ``lvae_core`` is used but the sizes in its config.
+The only part of ``lvae_core`` used is the config.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lvae_core.config import RunConfig
 
 POSITIONS = {"cpu": 2048, "cuda": 65536}
-"""Decoder positions that an evaluation computes at once. On a CPU more, as is usual, are slower."""
+"""Decoder positions that an evaluation computes at once. On a CPU larger blocks are slower."""
 
 
 class PlainModel(nn.Module):
@@ -51,12 +51,12 @@ class PlainModel(nn.Module):
             nn.init.uniform_(parameter, -config.init_scale, config.init_scale)
 
     def encode(self, words: Tensor) -> tuple[Tensor, Tensor]:
-        """μ and log σ² of each sentence: (B, T) -> (B, Z) twice."""
+        """Compute μ and log σ² of each sentence: (B, T) -> (B, Z), (B, Z)."""
         _, (last, _) = self.encoder(self.encoder_embedding(words))
         return self.to_mean(last[0]), self.to_log_variance(last[0])
 
     def nll(self, words: Tensor, z: Tensor | None) -> Tensor:
-        """−log p(w_t | z, w_1..w_{t-1}): words (B, T), z (B, Z) or None -> (B, T), nats."""
+        """Compute −log p(w_t | z, w_1..w_{t-1}): words (B, T), z (B, Z) or None -> (B, T), nats."""
         B, T = words.shape
         if self.inputless:
             inputs = self.hidden_word.expand(B, T, -1)
@@ -73,7 +73,7 @@ class PlainModel(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), words.flatten(), reduction="none").view(B, T)
 
     def loss(self, words: Tensor, num_samples: int, kl_weight: float = 1.0) -> Tensor:
-        """The training loss, a mean over the sentences of (B, T): nats a sentence."""
+        """Compute the training loss of words (B, T): the mean over sentences, nats per sentence."""
         if not self.has_latent:
             return self.nll(words, None).sum() / len(words)
         mean, log_variance = self.encode(words)
@@ -86,12 +86,12 @@ class PlainModel(nn.Module):
 
     @torch.no_grad()
     def importance_weighted_nll(self, words: Tensor, num_samples: int, draws: int) -> Tensor:
-        """−log 1/S Σ_s p(x|z_s) p(z_s)/q(z_s|x) of each sentence: (B, T) -> (B,), nats.
+        """Compute −log 1/S Σ_s p(x|z_s) p(z_s)/q(z_s|x) of each sentence: (B, T) -> (B,), nats.
 
         Args:
             words: (B, T).
             num_samples: S.
-            draws: samples of each sentence that are decoded at once.
+            draws: samples per sentence that are decoded at once.
         """
         B, T = words.shape
         mean, log_variance = self.encode(words)
@@ -107,7 +107,10 @@ class PlainModel(nn.Module):
 
 
 def training(config: RunConfig, num_classes: int, batches: list[Tensor]) -> Callable[[], Tensor]:
-    """One gradient step on every batch, each (B, T) words; returns the last loss, nats a sentence."""
+    """Make a function that does one gradient step per batch (words, (B, T)) and returns the last loss.
+
+    The loss is in nats per sentence.
+    """
     model = PlainModel(config, num_classes).to(batches[0].device)
     optimiser = torch.optim.SGD(model.parameters(), lr=config.learning_rate)
 
@@ -124,7 +127,7 @@ def training(config: RunConfig, num_classes: int, batches: list[Tensor]) -> Call
 
 
 def evaluation(config: RunConfig, num_classes: int, batches: list[Tensor]) -> Callable[[], Tensor]:
-    """−log p(x) by importance sampling of every sentence of ``batches``, nats: returns (N,)."""
+    """Make a function that estimates −log p(x) of every sentence by importance sampling: (N,), nats."""
     model = PlainModel(config, num_classes).to(batches[0].device).eval()
     positions = POSITIONS[batches[0].device.type]
 

@@ -1,4 +1,4 @@
-"""The figures as a table and as records, and the machine they come from. No torch here."""
+"""Format the figures as a table and as JSON, and describe the machine. Never imports torch."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from speed.cases import PLAIN, Case, Job, Mode
 from speed.launch import Figures
 
 Results = dict[Job, Figures]
-"""What has been measured."""
+"""Measurements -> their figures."""
 
 FLAGS = ("amx_bf16", "avx512_bf16", "avx2")
-"""Of a processor: what the speed of bfloat16 and of float32 hangs on."""
+"""Processor flags that determine the speed of bfloat16 and float32."""
 
 NOTES = """\
-tokens/s: at the median pass; each predicted word counts once, not L or S times.
-run: 1x2 is one run on 2 threads; 2x1 two runs at once on 1 thread each, their tokens/s added up.
+tokens/s: at the median pass; each predicted token counts once, not L or S times.
+run: 1x2 is one run on 2 threads; 2x1 is two concurrent runs on 1 thread each, with summed tokens/s.
 ms/step and peak MiB (of the whole process; on CUDA of its tensors) are those of one run.
-ratio: to plain's tokens/s. Plain code has no averaging of states: beside lstm-vae-avg stands plain's
-lstm-vae with the same L, which decodes L times and computes L softmaxes.
-of limit: what the matrix products of the variant (counted in speed/limit.py) would take at the
-speed of the softmax's alone, timed in the same processes, as a part of all time; float32 only.
-iw500: log-likelihoods from 500 samples a sentence; a step is a batch of sentences."""
+ratio: relative to the tokens/s of plain. Plain code does not average states: lstm-vae-avg is compared with
+plain lstm-vae at the same L, which decodes L times and computes L softmaxes.
+of limit: time that the variant's matrix products (counted in speed/limit.py) would take at the speed of the
+softmax's products, measured in the same processes, as a share of the whole time; float32 only.
+iw500: log-likelihoods from 500 samples per sentence; a step is a batch of sentences."""
 
 
 class Row(NamedTuple):
-    """The figures of a case and variant; ``ratio`` is None where plain was not measured."""
+    """The figures of a case and variant; ``ratio`` is None if plain was not measured."""
 
     case: str
     variant: str
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 
 def rows(selected: Sequence[Case], results: Mapping[Job, Figures]) -> Iterator[Row]:
-    """What was measured of the selected cases, in order."""
+    """Yield the measured figures of the selected cases, in order."""
     for case in selected:
         for mode in case.modes:
             plain = results.get(case.job(PLAIN[0], mode))
@@ -56,7 +56,7 @@ def rows(selected: Sequence[Case], results: Mapping[Job, Figures]) -> Iterator[R
 
 
 def table(selected: Sequence[Case], results: Mapping[Job, Figures]) -> Table:
-    """A section for each case, a line for each of its rows."""
+    """Make the table: one section per case, one line per measurement."""
     shown = Table(title="lvae_core beside plain code", caption=NOTES, caption_justify="left")
     for name in ("variant", "run"):
         shown.add_column(name, no_wrap=True)
@@ -83,7 +83,7 @@ def table(selected: Sequence[Case], results: Mapping[Job, Figures]) -> Table:
 
 
 def records(selected: Sequence[Case], results: Mapping[Job, Figures], device: str) -> str:
-    """The same as JSON. ``threads`` is that of one process: 2 for 1x2; 1 for 2x1, two runs added up."""
+    """Format the figures as JSON. ``threads`` is per process: 2 for 1x2, 1 for 2x1."""
     listed = [
         {
             "case": row.case,
@@ -101,9 +101,9 @@ def records(selected: Sequence[Case], results: Mapping[Job, Figures], device: st
 
 
 def machine(gpu: str, torch: str) -> str:
-    """The processor, its flags of interest, the GPU if one was used, and versions: one line.
+    """Describe processor, relevant flags, GPU and versions in one line.
 
-    ``gpu`` and ``torch`` are its name and the version, "" where there is none or it is not known.
+    ``gpu`` is the name of the GPU and ``torch`` the version of torch; "" if none or unknown.
     """
     name, flags = platform.processor() or platform.machine(), "not known"
     if (cpuinfo := Path("/proc/cpuinfo")).exists():

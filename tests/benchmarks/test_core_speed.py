@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from speed.cases import Case, Mode, cases
-from speed.launch import Figures, Spread, add_up
+from speed.launch import Figures, Spread, combine
 from speed.measure import repeated, synthetic_text, time_passes
 from speed.plain import PlainModel
 from speed.present import records, table
@@ -129,7 +129,7 @@ def test_the_figures_of_several_processes_are_combined():
     rest = {"gpu": "", "torch": "2"}
     one = {"seconds": [1.0, 2.0, 4.0], "peak_memory_bytes": 5, "flops_per_second": 3e10, **rest}
     two = {"seconds": [4.0], "peak_memory_bytes": 7, "flops_per_second": 2e10, **rest}
-    figures = add_up([one, two], case, "plain")
+    figures = combine([one, two], case, "plain")
     # Quartiles of 1, 2, 4 by linear interpolation: 1.5, 2 and 3.
     assert figures.tokens_per_second == Spread(960 / 3 + 240, 960 / 2 + 240, 960 / 1.5 + 240)
     assert figures.step_seconds == (2 + 4) / 2 / 2
@@ -138,7 +138,7 @@ def test_the_figures_of_several_processes_are_combined():
     products = 3 * (8 * 400 * 500 + 8 * 400 * 532 + 2 * 400 * 10_000)
     assert figures.of_limit == pytest.approx(720 * products / 5e10)
     unlimited = [report | {"flops_per_second": None} for report in (one, two)]
-    assert add_up(unlimited, case, "ours bfloat16").of_limit is None
+    assert combine(unlimited, case, "ours bfloat16").of_limit is None
 
 
 def test_averaged_states_are_compared_with_plain_code_that_decodes_as_many_samples():

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import gradient_error
 import pytest
-from gradient_error import errors, main
+from gradient_error import main, relative_errors
 from speed.cases import Case, cases
 
 from lvae_core.model.text_model import TextModel
@@ -23,7 +23,7 @@ def small(system: str = "lstm-vae", L: int = 2, setting: str = "standard") -> Ca
 @pytest.mark.parametrize(("system", "L"), [("lstm-lm", 1), ("lstm-vae", 2), ("lstm-vae-avg", 2)])
 def test_every_gradient_is_as_near_to_float64_as_its_precision_allows(system, L, setting):
     case = small(system, L, setting)
-    found = dict(errors(case, 2, Runtime()))
+    found = dict(relative_errors(case, 2, Runtime()))
     names = [name for name, _ in TextModel(case.config, case.num_classes).named_parameters()]
     assert list(found) == ["loss", *names, "all gradients"]
     # float32 has 24 binary digits and bfloat16 has 8. If the dropout masks differed, no digit would agree.

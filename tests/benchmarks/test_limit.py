@@ -9,7 +9,7 @@ from core_speed import in_order
 from speed import measure
 from speed.cases import PLAIN, Case, Mode, cases
 from speed.limit import LISTED, flops_per_token, is_float32
-from speed.measure import limit, synthetic_text, time_passes
+from speed.measure import measure_limit, synthetic_text, time_passes
 from speed.plain import PlainModel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -120,7 +120,7 @@ def test_the_limit_is_the_flops_of_the_products_over_their_median_time(task, pro
     monkeypatch.setattr(measure, "CHUNK_LOGITS", {"cpu": 5 * 23 + 1})  # 5 rows
     monkeypatch.setattr(measure, "time_passes", lambda passes, **amount: [1.0, 2.0, 4.0])
     with FlopCounterMode(display=False) as counter:
-        speed = limit(case_of("lstm-vae", 1, task=task), torch.device("cpu"))
+        speed = measure_limit(case_of("lstm-vae", 1, task=task), torch.device("cpu"))
     assert counter.get_total_flops() == products * 2 * 5 * 7 * 23  # of the warm-up pass
     assert speed == products * 2 * 5 * 7 * 23 / 2.0
 
