@@ -19,7 +19,7 @@ from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, is_quiet, notice
 from lvae_core.run_folder.folder import DamagedError, RunFolder, open_study
 from lvae_core.settings import apply_settings, fields_help
-from lvae_core.systems import SYSTEMS
+from lvae_core.systems import SYSTEMS, recipe
 
 _log = logging.getLogger("lvae.data")
 
@@ -43,8 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lvae_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     verbosity = argparse.ArgumentParser(add_help=False)
-    verbosity.add_argument("--verbose", action="store_true", help="print what is read, claimed and retried")
-    verbosity.add_argument("--quiet", action="store_true", help="print errors and the result only")
+    verbosity.add_argument("--verbose", action="store_true", help="also print reads, claims and retries")
+    verbosity.add_argument("--quiet", action="store_true", help="print only errors and the result")
 
     def command(
         name: str, function: Any, help: str, *shared: argparse.ArgumentParser
@@ -66,18 +66,20 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("dataset", help=", ".join(name for name in PUBLIC if PUBLIC[name].url))
 
     sub = command("recipe", _recipe, "print a system's complete config, to start from", settings)
-    sub.add_argument("system", help=", ".join(SYSTEMS))
+    sub.add_argument("system", help=f"one of {', '.join(SYSTEMS)}")
     sub.add_argument("--dataset", default="ptb", help=f"{', '.join(NAMES)} or a folder (default: ptb)")
-    sub.add_argument("--setting", default="standard", help="standard (the default) or inputless")
-    sub.add_argument("--num-samples", type=int, default=1, metavar="L")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--setting", default="standard", help="standard (default) or inputless")
+    sub.add_argument(
+        "--num-samples", type=int, default=1, metavar="L", help="samples per sentence (default: 1)"
+    )
+    sub.add_argument("--seed", type=int, default=0, help="seed of the run (default: 0)")
 
     sub = command(
         "run", _run, "train and evaluate one run, or resume it from its run folder", data_dir, settings
     )
     sub.add_argument("config", help="JSON file as printed by `recipe`; - for standard input")
     sub.add_argument("--out", required=True, help="the run folder, a path or URL")
-    sub.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    sub.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     sub.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     sub.add_argument(
         "--checkpoint-epochs",
@@ -109,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--count", type=int, default=5, help="number of samples, and of interpolation steps (default: 5)"
     )
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
     sub.add_argument(
         "--sentence",
         action="append",
@@ -153,8 +155,6 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _recipe(options: argparse.Namespace) -> int:
-    from lvae_core.systems import recipe
-
     config = recipe(
         options.system,
         dataset=options.dataset,

@@ -1,8 +1,8 @@
-"""Messages for people: what a command prints of what the loggers under ``lvae`` get.
+"""Messages for users: printing the records of the loggers under ``lvae``.
 
-A module logs to the logger of its folder, such as ``logging.getLogger("lvae.storage")``: warnings are for
-every user, notices for who watches a command, infos and debug lines for who looks for a fault. A program
-that uses these modules handles them with ``logging``, like those of any other library.
+A module logs to the logger of its folder, such as ``logging.getLogger("lvae.storage")``. Warnings are for
+every user, notices report the progress of a command, and info and debug lines help to find faults. A
+program that imports these modules handles the records with ``logging``, like those of any other library.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from lvae_core.errors import InputError
 
 NOTICE = 25
-"""Level of a line about how a command gets on; between info and warning."""
+"""Level of lines about the progress of a command; between info and warning."""
 
 logging.addLevelName(NOTICE, "NOTICE")
 
@@ -25,15 +25,15 @@ _ROOT = logging.getLogger("lvae")
 
 @dataclass(frozen=True, kw_only=True)
 class Verbosity:
-    """How much a command prints besides its result and its errors."""
+    """The amount of output of a command besides its result and its errors."""
 
     verbose: bool = False
-    """Print more: what is read, claimed and tried again, with the logger's name."""
+    """Also print reads, claims and retries, with the name of the logger."""
     quiet: bool = False
     """Print errors and the result only."""
 
     def apply(self) -> None:
-        """Make it that of the command that is running. Raises InputError if both options are given."""
+        """Set the verbosity of the running command. Raises InputError if both options are given."""
         if self.verbose and self.quiet:
             raise InputError("--verbose and --quiet: give one of them")
         _ROOT.setLevel(logging.DEBUG if self.verbose else logging.ERROR if self.quiet else NOTICE)
@@ -41,7 +41,7 @@ class Verbosity:
 
 @contextlib.contextmanager
 def printed() -> Iterator[None]:
-    """Print messages on standard error inside the ``with`` block, a line each."""
+    """Print each message as a line on standard error inside the ``with`` block."""
     before, handler = _ROOT.level, _Lines()
     Verbosity().apply()
     _ROOT.addHandler(handler)
@@ -53,17 +53,17 @@ def printed() -> Iterator[None]:
 
 
 def notice(line: str) -> None:
-    """Print a line on standard error, unless the command is to be quiet."""
+    """Print a line on standard error, unless the command is quiet."""
     _ROOT.log(NOTICE, line)
 
 
 def is_quiet() -> bool:
-    """Whether the command that is running is to print errors and its result only."""
+    """Whether the running command prints only errors and its result."""
     return _ROOT.level >= logging.ERROR
 
 
 class Collector(logging.Handler):
-    """Collects the warnings of this process, whichever thread has them, until it is closed."""
+    """A handler that collects the warnings of all threads of this process until it is closed."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -74,7 +74,7 @@ class Collector(logging.Handler):
         self._lines.append(_text(record))
 
     def take(self) -> list[str]:
-        """The lines since this was last called."""
+        """Return the lines collected since the last call."""
         self.acquire()
         try:
             lines, self._lines = self._lines, []
@@ -83,13 +83,13 @@ class Collector(logging.Handler):
         return lines
 
     def close(self) -> None:
-        """Collect no more."""
+        """Stop collecting."""
         _ROOT.removeHandler(self)
         super().close()
 
 
 class _Lines(logging.Handler):
-    """Writes to what standard error is at that moment: a live display puts itself in its place."""
+    """A handler that writes to the current ``sys.stderr``, which a live display may have replaced."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -31,7 +31,10 @@ from lvae_core.run_folder.folder import DamagedError, RunFolder
 _log = logging.getLogger("lvae.run_folder")
 
 HEARTBEAT_SECONDS = 10.0
+"""Seconds between two renewals of a claim."""
+
 STALE_SECONDS = 60.0
+"""Seconds without a renewal after which a claim may be taken over."""
 
 _FILE = re.compile(r"claim-([1-9][0-9]*)\.json")
 
