@@ -1,4 +1,4 @@
-"""What every command shares: Ctrl-C and SIGTERM, errors in one line, and the exit status."""
+"""Behaviour shared by all commands: Ctrl-C and SIGTERM, one-line errors and the exit status."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lvae_core.errors import InputError
 from lvae_core.messages import printed
 from lvae_core.run_folder.folder import DamagedError
 
-CONTINUES = "stopped at once; the same command goes on from the last checkpoints"
+CONTINUES = "stopped at once; run the same command again to resume from the last checkpoints"
 
 
 def exit_status(command: Callable[[], int], interrupted: str = CONTINUES) -> int:
     """Run a command and return its exit status.
 
-    Messages are printed while it runs. An error that the user can mend ends it with one line and status 2;
+    Messages are printed while it runs. An error that the user can fix ends it with one line and status 2;
     Ctrl-C or SIGTERM ends it with status 130.
 
     Args:
@@ -62,7 +62,7 @@ def _sigterm_interrupts() -> Iterator[None]:
 
 
 class Interrupt:
-    """Catches Ctrl-C and SIGTERM in a ``with`` block: the first is a request, the second ends the block.
+    """Catch Ctrl-C and SIGTERM in a ``with`` block: the first is a request, the second ends the block.
 
     Args:
         raises_at_once: raise KeyboardInterrupt at the first one as well. ``requested`` stays true even if a
