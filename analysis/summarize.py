@@ -32,6 +32,9 @@ from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
+from lvae_core.messages import Verbosity, is_quiet, notice
+
+Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
 
 DEFAULT_STORAGE = "runs"
 """The default --storage of the sweeps."""
@@ -79,12 +82,14 @@ def summarize(
     cache: Annotated[
         bool, tyro.conf.arg(help="Read only runs that have changed since the last summary.")
     ] = True,
+    messages: Messages = Verbosity(),  # noqa: B008 (it is frozen)
 ) -> None:
     """Tables, figures and a report from finished runs, beside the numbers of Kruengkrai (2019).
 
     Several studies are merged. A run in more than one of them counts once; it is an error if its numbers
     differ.
     """
+    messages.apply()
     if compare and studies:
         raise InputError(f"--compare takes two studies and no others; leave out {studies[0]}")
     if not 1 <= every < 1e6:
@@ -162,7 +167,7 @@ def _watch(job: _Summary | _Comparison, seconds: float) -> None:
     def make(runs: list[Runs]) -> None:
         job.make(runs, refresh=max(1, round(seconds)), show=not last)
         last[:] = [runs]
-        print(status_line(runs, job.path), file=sys.stderr)
+        notice(status_line(runs, job.path))
 
     # The last page must not reload itself.
     watch_runs(job.read, make, lambda: job.make(last[0], show=False), seconds)
@@ -194,7 +199,9 @@ def _step(name: str) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar on stderr until the step is done; stdout has only the tables."""
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, transient=True, disable=is_quiet() or not console.is_terminal
+    ) as progress:
         task = progress.add_task(name, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

@@ -29,11 +29,14 @@ from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
+from lvae_core.messages import Verbosity
 
 if TYPE_CHECKING:
     from analysis.formats.wandb import Place
 
 _arg = tyro.conf.arg
+
+Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
 
 _LONGEST_TITLE = 128
 
@@ -58,8 +61,10 @@ def wandb_report(
             help_behavior_hint="(default: the studies' names)",
         ),
     ] = None,
+    messages: Messages = Verbosity(),  # noqa: B008 (it is frozen)
 ) -> None:
     """Write a W&B report on studies, or replace the one that is there."""
+    messages.apply()
     if not studies:
         raise InputError("wandb_report.py: give a study, such as runs/paper")
     if importlib.util.find_spec("wandb_workspaces") is None:

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 from lvae_core.errors import InputError
-from lvae_core.messages import printed
+from lvae_core.messages import Verbosity, printed
 from lvae_core.run_folder.folder import DamagedError
 
 CONTINUES = "stopped at once; run the same command again to resume from the last checkpoints"
 
 
-def exit_status(command: Callable[[], int], interrupted: str = CONTINUES) -> int:
+def exit_status(
+    command: Callable[[], int], interrupted: str = CONTINUES, verbosity: Verbosity | None = None
+) -> int:
     """Run a command and return its exit status.
 
     Messages are printed while it runs. An error that the user can fix ends it with one line and status 2;
@@ -25,9 +27,12 @@ def exit_status(command: Callable[[], int], interrupted: str = CONTINUES) -> int
     Args:
         command: returns the exit status if nothing goes wrong.
         interrupted: the line to print after Ctrl-C or SIGTERM; none if empty.
+        verbosity: of the messages; None: the command chooses.
     """
     try:
         with printed(), _sigterm_interrupts():
+            if verbosity:
+                verbosity.apply()
             return command()
     except (InputError, DamagedError) as error:
         print_error(error)

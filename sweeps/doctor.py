@@ -15,7 +15,7 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -27,13 +27,14 @@ from rich.text import Text
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
+from lvae_core.messages import Verbosity
 from lvae_core.run_folder.folder import Study
 from lvae_core.systems import recipe
 from sweeps.checks import cluster_file
 from sweeps.checks.findings import Demand, Finding
 from sweeps.checks.study import check_run_folders
 from sweeps.launching.display import console
-from sweeps.options import LaunchOptions
+from sweeps.options import LaunchOptions, Messages
 from sweeps.planning.sizes import corpus_bytes, format_bytes
 
 _arg = tyro.conf.arg
@@ -67,6 +68,7 @@ class Options:
     """GPUs of one run; 0.25 puts four runs on one."""
     timeout: Annotated[float, _arg(metavar="SECONDS")] = 60.0
     """How long a node may take to answer."""
+    messages: Messages = field(default_factory=Verbosity)
 
     @property
     def folder(self) -> str:
@@ -97,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = tyro.cli(Options, args=arguments, prog="doctor.py", description=__doc__)
-    return exit_status(lambda: run(options, arguments), interrupted="")
+    return exit_status(lambda: run(options, arguments), interrupted="", verbosity=options.messages)
 
 
 def run(options: Options, arguments: Sequence[str]) -> int:
@@ -108,7 +110,8 @@ def run(options: Options, arguments: Sequence[str]) -> int:
     command = shlex.join(["python", script, *(arguments if ill else options.launch())])
     if options.cluster and not ill:
         command = shlex.join(["ray", "up", "-y", options.cluster])
-    show(found, f"mend what has failed, then: {command}" if ill else f"next: {command}", console())
+    closing = f"mend what has failed, then: {command}" if ill else f"next: {command}"
+    show(found, "" if options.messages.quiet and not ill else closing, console())
     return 2 if ill else 0
 
 
@@ -190,7 +193,8 @@ def show(found: Sequence[Finding], closing: str, out: Console) -> None:
         state = Text(finding.state, style=_STYLES[finding.state])
         table.add_row(finding.check, Text(finding.where), state, Text(finding.advice))
     out.print(table)
-    out.print(closing, markup=False, soft_wrap=True)
+    if closing:
+        out.print(closing, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +13,7 @@ import tyro
 
 from lvae_core.data.datasets import NAMES
 from lvae_core.errors import InputError
+from lvae_core.messages import Verbosity
 from lvae_core.systems import SYSTEMS
 from sweeps.planning.resources import Resources
 
@@ -21,6 +22,7 @@ preset = partial(arg, help_behavior_hint="(default: the preset's)")
 SYSTEMS_HELP = f"{', '.join(SYSTEMS)}."
 DATASETS_HELP = f"{', '.join(NAMES)}, or the path of a folder of train.txt, valid.txt and test.txt."
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
 
 _JOBS = "working_dir_files"
 """The folder in which Ray keeps what comes with jobs."""
@@ -64,6 +66,7 @@ class LaunchOptions:
     """The user or team that owns the project; by default that of the API key."""
     retry_failed: Flag = False
     """Take up failed runs again, too."""
+    messages: Messages = field(default_factory=Verbosity)
 
     def check(self) -> None:
         """Raise InputError where a number or a name cannot be used."""

@@ -24,8 +24,9 @@ from rich.console import Console
 
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
+from lvae_core.messages import notice
 from lvae_core.run_folder.folder import open_study
-from sweeps.launching.display import console
+from sweeps.launching.display import console, unless_quiet
 from sweeps.options import (
     DATASETS_HELP,
     SYSTEMS_HELP,
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = tyro.cli(Options, args=arguments, prog="paper_grid.py", description=__doc__)
     again = shlex.join(["python", "sweeps/paper_grid.py", *arguments])
-    return exit_status(lambda: run(options, again=again))
+    return exit_status(lambda: run(options, again=again), verbosity=options.launch.messages)
 
 
 def run(options: Options, *, again: str) -> int:
@@ -127,7 +128,7 @@ def run(options: Options, *, again: str) -> int:
     grid = options.grid()
     configs = grid.configs()
     for note in grid.notes(options.given_changes()):
-        print(f"note: {note}", file=sys.stderr)
+        notice(f"note: {note}")
     corpora = load_corpora(configs, options.launch.data_dir)
     study = open_study(folder)
     plan = look_up(configs, corpora, study)
@@ -136,7 +137,7 @@ def run(options: Options, *, again: str) -> int:
         dry_run(options, workload, out)
         return 0
     swept = sweep(options.launch, folder, workload, out)
-    print_next(out, swept.plan, folder)
+    print_next(unless_quiet(out), swept.plan, folder)
     if swept.interrupted:
         out.print(f"interrupted; this goes on from here: {again}", markup=False, soft_wrap=True)
         return 130
@@ -153,7 +154,7 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         workload.study.check_writable()
         from sweeps.launching.session import connected  # Ray takes seconds to import
 
-        say = partial(out.print, markup=False, soft_wrap=True)
+        say = partial(unless_quiet(out).print, markup=False, soft_wrap=True)
         with connected(options.launch, workload.only(todo), say) as probed:
             workload = replace(workload, per_run=probed.per_run)
             add_expected_times(plan, workload.corpora, workload.study)

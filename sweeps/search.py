@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.run_folder.folder import open_study
 from lvae_core.settings import apply_where_read, parse_settings
-from sweeps.launching.display import Display, console
+from sweeps.launching.display import Display, console, unless_quiet
 from sweeps.launching.session import Launch, on_ray
 from sweeps.planning.loading import load_corpora, look_up
 from sweeps.planning.workload import Workload
@@ -42,6 +43,8 @@ from sweeps.trials.search import Search
 from sweeps.trials.space import parse_space
 from sweeps.trials.tables import rules_text, space_table, trials_table, values_text
 
+_log = logging.getLogger("lvae.trials")
+
 CHEAP = ("iw_samples=2", "iw_exact_samples=0", "mi_samples=2")
 """Settings of a trial: nobody looks at its test estimates, so they cost as little as possible."""
 
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = tyro.cli(Options, args=arguments, prog="search.py", description=__doc__)
     again = shlex.join(["python", "sweeps/search.py", *arguments])
-    return exit_status(lambda: run(options, again=again))
+    return exit_status(lambda: run(options, again=again), verbosity=options.launch.messages)
 
 
 def run(options: Options, *, again: str) -> int:
@@ -74,13 +77,13 @@ def run(options: Options, *, again: str) -> int:
     retry = options.launch.retry_failed
     search = Search(cheap, space, rules, corpora, open_study(options.folder), retry_failed=retry)
     if search.history.damage:
-        print(f"warning: {search.history.damage}", file=sys.stderr)
+        _log.warning(search.history.damage)
     search.read_finished_rounds()
     warn_of_damages(search.plan)
-    out.print(space_table(search))
+    unless_quiet(out).print(space_table(search))
     fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
     summary = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
-    out.print(summary, markup=False, soft_wrap=True)
+    unless_quiet(out).print(summary, markup=False, soft_wrap=True)
     if options.dry_run:
         out.print(*([trials_table(search)] if search.known else []), "a dry run: nothing was started")
         return 0
@@ -103,7 +106,7 @@ def run(options: Options, *, again: str) -> int:
 
 def _search(options: Options, search: Search, out: Console) -> bool:
     """Do what is left of the search; returns False after an interrupt."""
-    display = Display(search.board, out)
+    display = Display(search.board, unless_quiet(out))
     with contextlib.ExitStack() as stack:
         stack.enter_context(on_wandb(options.launch, options.folder, out))
 
@@ -152,7 +155,7 @@ def _rerun(
             )
         else:
             print_table(out, table)
-        print_next(out, swept.plan, folder)
+        print_next(unless_quiet(out), swept.plan, folder)
     return swept
 
 

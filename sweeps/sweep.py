@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lvae_core.config import RunConfig
+from lvae_core.messages import notice
 from sweeps.launching.board import Board
-from sweeps.launching.display import Display
+from sweeps.launching.display import Display, unless_quiet
 from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
 from sweeps.planning.durations import format_duration
@@ -23,6 +24,8 @@ from sweeps.planning.loading import look_up
 from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.workload import Workload
 from sweeps.wandb_mirror.live import mirrored
+
+_log = logging.getLogger("lvae.run_folder")
 
 
 class Swept(NamedTuple):
@@ -60,14 +63,15 @@ def sweep(
     board = Board.of(plan, todo)
     if label:
         board.labels = {run.name: label(run.config) for run in plan.runs}
+    notes = unless_quiet(out)
     with on_wandb(options, folder, out):
         if not todo:
             done = len(plan.with_status("done"))
             out.print(f"nothing to start: {done} of {len(plan.runs)} runs are done")
             return Swept(plan, print_closing(out, plan, {}), interrupted=False)
         study.check_writable()
-        out.print(f"{folder}: {len(todo)} of {len(plan.runs)} runs to do", markup=False)
-        display = Display(board, out)
+        notes.print(f"{folder}: {len(todo)} of {len(plan.runs)} runs to do", markup=False)
+        display = Display(board, notes)
         with on_ray(options, workload.only(todo), display.say) as launch:
             completed = launch(todo, display)
         plan = look_up([run.config for run in plan.runs], workload.corpora, study)
@@ -76,7 +80,7 @@ def sweep(
 
 def on_wandb(options: LaunchOptions, folder: str, out: Console) -> contextlib.AbstractContextManager[None]:
     """Mirror the study as the options ask; see :func:`sweeps.wandb_mirror.live.mirrored`."""
-    say = partial(out.print, markup=False, soft_wrap=True)
+    say = partial(unless_quiet(out).print, markup=False, soft_wrap=True)
     return mirrored(options.wandb, folder, options.wandb_project, options.wandb_entity, say)
 
 
@@ -88,9 +92,9 @@ def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:
 def warn_of_damages(plan: Plan) -> None:
     """Print the notes of a plan, and a warning for each file that is not what was written."""
     for note in plan.notes:
-        print(f"note: {note}", file=sys.stderr)
+        notice(f"note: {note}")
     for damage in (line for run in plan.runs for line in run.damages):
-        print(f"warning: {damage}; launching mends it", file=sys.stderr)
+        _log.warning("%s; launching mends it", damage)
 
 
 RETRY_HINT = "--retry-failed retries them; each run's failure.json has the traceback"

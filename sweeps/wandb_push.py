@@ -21,7 +21,7 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -30,7 +30,9 @@ from rich.progress import Progress, TimeRemainingColumn
 
 from lvae_core.command import Interrupt, exit_status
 from lvae_core.errors import InputError
+from lvae_core.messages import Verbosity, is_quiet, notice
 from lvae_core.run_folder.folder import Study
+from sweeps.options import Messages
 from sweeps.wandb_mirror.content import is_under_way
 from sweeps.wandb_mirror.follow import FLUSH_SECONDS, Follower
 from sweeps.wandb_mirror.live import count, lacking, push_options, require_wandb
@@ -60,6 +62,7 @@ class Options:
     """Write directories for `wandb sync` below $WANDB_DIR, or here, instead of sending anything."""
     again: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Check also the runs that are known to be sent, such as after somebody has deleted them from W&B."""
+    messages: Messages = field(default_factory=Verbosity)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_status(
         lambda: follow(options) if options.follow else push(options),
         interrupted="stopped; the same command sends the rest",
+        verbosity=options.messages,
     )
 
 
@@ -93,7 +97,7 @@ def push(options: Options) -> int:
         if skipped:
             print(f"{path}: {skipped} runs are under way and skipped; --follow sends them, too")
         complete &= not tally.left
-    if not options.offline:
+    if not (options.offline or is_quiet()):
         names = " ".join(map(shlex.quote, options.studies))
         print(f"next: python analysis/wandb_report.py {names} --project {shlex.quote(options.project)}")
     return 0 if complete else 1
@@ -119,7 +123,7 @@ def follow(options: Options) -> int:
     input_closed = _watch_input()
 
     def say(line: str) -> None:
-        print(f"{path}: {line}", file=sys.stderr, flush=True)
+        notice(f"{path}: {line}")
 
     with Interrupt() as interrupt:
         follower.follow(lambda: interrupt.requested or input_closed.is_set(), say)
@@ -163,8 +167,9 @@ def _push(study: Study, mirror: Mirror) -> tuple[Tally, int]:
     names = study.run_names()
     idle = [name for name in names if not is_under_way(study.run(name))]
     console = Console(stderr=True)
+    hidden = is_quiet() or not console.is_terminal
     columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         for name in progress.track(idle, description="sending runs"):
             mirror.close([name])
             # One at a time, so that the bar can tell the time left; the steps below retry what fails.

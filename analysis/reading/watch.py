@@ -10,6 +10,7 @@ from collections.abc import Callable
 from analysis.reading.collect import Runs
 from lvae_core.command import Interrupt
 from lvae_core.errors import InputError
+from lvae_core.messages import notice
 
 Read = Callable[[], list[Runs]]
 
@@ -47,7 +48,7 @@ def watch_runs(
                 time.sleep(seconds)
     if before:
         finish()
-    print(f"{_now()}  stopped watching", file=sys.stderr)
+    notice(f"{_now()}  stopped watching")
 
 
 def status_line(runs: list[Runs], path: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import sys
@@ -24,10 +25,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import Study
 from lvae_core.storage.store import Store
-from sweeps.checks import findings, node_facts, security
+from sweeps.checks import findings, node_facts
+from sweeps.checks import security as exposure
 from sweeps.checks.findings import Demand, Facts, Finding, Node
-from sweeps.cluster import internals
-from sweeps.cluster.internals import dashboard_address
+
+_log = logging.getLogger("lvae.checks")
 
 TIMEOUT = 60.0
 """Seconds for all nodes to answer. A node that is busy needs some to start one more process."""
@@ -63,19 +65,19 @@ def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list
     found += findings.data(nodes, demand)
     found += findings.disk(nodes, demand, study.url)
     found += findings.clocks(nodes)
-    found += security.security(nodes, dashboard_address(), _command_line(), os.environ)
+    found += exposure.security(nodes, _dashboard(), _command_line(), os.environ)
     return findings.merged(found)
 
 
 def require(found: Sequence[Finding]) -> None:
-    """Print warnings.
+    """Log warnings.
 
     Raises:
         InputError: something was found that would break runs; its message has one line for each.
     """
     for finding in found:
         if finding.state == "warning":
-            print(f"warning: {finding.line}", file=sys.stderr)
+            _log.warning(finding.line)
     failures = [finding.line for finding in found if finding.state == "failure"]
     if failures:
         raise InputError("\n".join(failures))
@@ -198,14 +200,11 @@ def _on(function: Any, node: Node) -> Any:
 def _by_value() -> Iterator[None]:
     """Send the code along, instead of its name: a node may have another version of it, or none."""
     pickle: Any = ray.cloudpickle
-    modules = (node_facts, internals)
-    for module in modules:
-        pickle.register_pickle_by_value(module)
+    pickle.register_pickle_by_value(node_facts)
     try:
         yield
     finally:
-        for module in modules:
-            pickle.unregister_pickle_by_value(module)
+        pickle.unregister_pickle_by_value(node_facts)
 
 
 def _cause(error: ray.exceptions.RayError) -> str:
@@ -231,6 +230,12 @@ def may_grow(demand: Demand) -> bool:
         return any(demand.fits(kind["resources"]) for kind in kinds if kind.get("max_workers", 0) > 0)
     except (OSError, ValueError, LookupError, AttributeError, TypeError):
         return False
+
+
+def _dashboard() -> str | None:
+    """HOST:PORT of the cluster's dashboard."""
+    node: Any = ray._private.worker._global_node
+    return node.webui_url or None
 
 
 def _command_line() -> list[str]:

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lvae_core.messages import is_quiet
 from sweeps.launching.board import Board, Running
 
 LIVE_SECONDS, LINE_SECONDS = 0.5, 10.0
@@ -51,7 +52,9 @@ class Display:
     def __init__(self, board: Board, console: Console) -> None:
         self.board = board
         self._console = console
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._live = (
+            Live(console=console, auto_refresh=False) if console.is_terminal and not console.quiet else None
+        )
         self._drawn = 0.0
 
     def __enter__(self) -> Display:
@@ -73,7 +76,7 @@ class Display:
         """A line that stays."""
         if self._live:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-        else:
+        elif not self._console.quiet:
             print(f"{time.strftime('%H:%M:%S')}  {line}", file=self._console.file, flush=True)
 
     def refresh(self) -> None:
@@ -94,3 +97,8 @@ def console() -> Console:
     """The standard output; wide enough for whole run names where it is no terminal."""
     terminal = sys.stdout.isatty()
     return Console(width=None if terminal else 140, highlight=False)
+
+
+def unless_quiet(out: Console) -> Console:
+    """``out``, or a console that prints nothing if the command is to be quiet."""
+    return Console(quiet=True) if is_quiet() else out

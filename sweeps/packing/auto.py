@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,6 +22,8 @@ from sweeps.planning.probe_results import ProbeResult, ProbeResults, key
 from sweeps.planning.resources import Resources
 from sweeps.planning.sizes import format_bytes
 from sweeps.planning.workload import Workload
+
+_log = logging.getLogger("lvae.packing")
 
 
 def pack(workload: Workload, say: Callable[[str], None]) -> dict[str, Resources]:
@@ -58,7 +61,7 @@ def _probe_all(
     """Key of a cell -> its results on every kind of device; what the study lacks is probed."""
     results = ProbeResults(workload.study)
     if results.damage:
-        say(f"warning: {results.damage}")
+        _log.warning(results.damage)
     resources = workload.resources
     shared = {dataset: ray.put(corpus) for dataset, corpus in workload.corpora.items()}
     found: dict[str, list[tuple[HeldDevice, ProbeResult]]] = {name: [] for name in cells}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Mapping, Sequence
 
 from lvae_core.config import RunConfig
@@ -13,6 +13,8 @@ from lvae_core.model.counts import amount, operations
 from lvae_core.run_folder.folder import Study
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.probe_results import ProbeResults, key
+
+_log = logging.getLogger("lvae.data")
 
 
 def load_corpora(
@@ -35,7 +37,7 @@ def load_corpora(
         raise InputError(f"{error}; for a demonstration without it: {demo}") from None
     for corpus in corpora.values():
         for warning in corpus.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            _log.warning(warning)
     return corpora
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +19,8 @@ from sweeps.trials.proposals import Trial
 from sweeps.trials.search import Search
 from sweeps.trials.space import Values, choices_of, is_log, text_of
 from sweeps.trials.tables import csv_text, is_recipe, settings
+
+_log = logging.getLogger("lvae.trials")
 
 
 def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
@@ -87,7 +89,7 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
         write_files(files, options.out)
     except OSError as error:  # not worth losing what follows
         reason = error.strerror or str(error)
-        print(f"warning: --out {options.out}: cannot be written ({reason})", file=sys.stderr)
+        _log.warning("--out %s: cannot be written (%s)", options.out, reason)
     else:
         listed = " ".join(f"{options.out}/{file}" for file in files)
         out.print(f"trials: {listed}", markup=False, soft_wrap=True)

@@ -10,6 +10,8 @@ import pytest
 
 from sweeps.paper_grid import main
 
+from ..told import tells
+
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
 TOY = ["--datasets", "toy", "--seeds", "1"]
 
@@ -149,8 +151,29 @@ def test_a_dry_run_names_a_damaged_file_and_leaves_it(tmp_path, capsys):
     folder = tmp_path / "runs" / "paper" / name
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{")
-    assert main([*TOY, "--systems", "lstm-lm", "--settings", "standard", "--dry-run"]) == 0
+    with tells("lvae.run_folder"):
+        assert main([*TOY, "--systems", "lstm-lm", "--settings", "standard", "--dry-run"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: {folder}/config.json: damaged")
     assert line.endswith("; launching mends it")
     assert [path.name for path in folder.iterdir()] == ["config.json"]
+
+
+def test_a_quiet_command_prints_its_result_alone_and_a_verbose_one_what_it_reads(tmp_path, capsys):
+    words = tmp_path / "words"
+    words.mkdir()
+    for split, line in {"train": "a b", "valid": "b a", "test": "a a b"}.items():
+        (words / f"{split}.txt").write_text(f"{line}\n\nb b a {split}\n")
+    command = ["--datasets", str(words), "--seeds", "1", "--storage", str(tmp_path / "runs"), "--dry-run"]
+    printed = {}
+    for option in ("--quiet", "--verbose"):
+        with tells("lvae.data", "blank line", perhaps=option == "--quiet"):
+            assert main([*command, option]) == 0
+        printed[option] = capsys.readouterr()
+    assert printed["--quiet"].err == ""
+    assert printed["--quiet"].out == printed["--verbose"].out
+    lines = printed["--verbose"].err.splitlines()
+    assert f"info: lvae.data: {words}/train.txt: read 2 sentences" in lines
+    assert any(line.startswith(f"warning: {words}/train.txt:2: 1 blank line skipped") for line in lines)
+    assert main([*command, "--verbose", "--quiet"]) == 2
+    assert capsys.readouterr().err == "error: --verbose and --quiet: give one of them\n"

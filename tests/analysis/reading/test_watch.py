@@ -13,6 +13,7 @@ import pytest
 
 from analysis.reading.collect import Runs
 from analysis.reading.watch import watch_runs
+from lvae_core.messages import printed
 from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]
@@ -83,7 +84,8 @@ def test_ctrl_c_ends_watching_even_if_a_library_swallows_the_exception(
         return [Runs(frame, ("study",), (), 0)]
 
     before = signal.getsignal(signal.SIGINT)
-    watch_runs(read, made.append, lambda: made.append([]), 0.01)
+    with printed():
+        watch_runs(read, made.append, lambda: made.append([]), 0.01)
     assert len(looks) == 2
     assert len(made) == 2  # one summary, and the last one
     assert signal.getsignal(signal.SIGINT) is before

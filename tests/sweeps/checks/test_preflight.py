@@ -15,9 +15,13 @@ import pytest
 
 from lvae_core.errors import InputError
 from lvae_core.identity import NUMERICS_VERSION
-from sweeps.checks import findings, node_facts, security
+from lvae_core.messages import printed
+from sweeps.checks import findings, node_facts
+from sweeps.checks import security as exposure
 from sweeps.checks.findings import Demand, Facts, Finding, Node
 from sweeps.checks.preflight import require
+
+from ...told import tells
 
 VERSIONS = {"Python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6", "ray": "2.60.0", "numerics": "3"}
 GIB = 2**30
@@ -174,7 +178,7 @@ def test_clocks(off, state, words):
 
 
 def test_a_cluster_without_tokens_is_warned_of_once():
-    found = security.security([node(1, tokens=False), node(2, tokens=False)], None, [], {})
+    found = exposure.security([node(1, tokens=False), node(2, tokens=False)], None, [], {})
     line = only(found, "warning")
     assert "asks for no token" in line
     assert "RAY_AUTH_MODE=token" in line
@@ -195,7 +199,7 @@ def test_a_cluster_without_tokens_is_warned_of_once():
     ],
 )
 def test_a_dashboard_is_for_this_machine_alone(dashboard, state):
-    line = only(security.security([node(1)], dashboard, [], {}), state)
+    line = only(exposure.security([node(1)], dashboard, [], {}), state)
     assert state == "ok" or dashboard in line
 
 
@@ -210,10 +214,10 @@ def test_secrets_on_the_command_line():
         "HOME": "/home/me/long",
     }
     fine = ["python", "paper_grid.py", "--storage", "/home/me/long", "/home/me/.ray/auth_token", "short"]
-    assert security.exposed_secrets([*fine, "parallelism"], environ) == []
+    assert exposure.exposed_secrets([*fine, "parallelism"], environ) == []
     bad = [*fine, "s3://key:wJalrXUtnFEMI/K7MDENG@bucket", "f" * 64]
-    assert security.exposed_secrets(bad, environ) == ["AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN"]
-    found = security.security([node(1)], None, bad, environ)
+    assert exposure.exposed_secrets(bad, environ) == ["AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN"]
+    found = exposure.security([node(1)], None, bad, environ)
     first, second = lines(found, "failure")
     assert "AWS_SECRET_ACCESS_KEY" in first
     assert not any(secret in first + second for secret in environ.values() if len(secret) > 15)
@@ -233,11 +237,12 @@ def test_every_failure_is_told_and_warnings_stop_nothing(capsys):
         for k, state in enumerate(("warning", "failure"))
     )
     fine = Finding(check="x", where="node 9", state="ok", detail="fine")
-    require([fine, warning])
+    with printed(), tells("lvae.checks"):
+        require([fine, warning])
     out, err = capsys.readouterr()
     assert (out, err) == ("", "warning: node 0: is warning; mend it\n")
     other = dataclasses.replace(failure, where="node 2")
-    with pytest.raises(InputError) as caught:
+    with tells("lvae.checks"), pytest.raises(InputError) as caught:
         require([fine, failure, warning, other])
     assert str(caught.value).splitlines() == [
         "node 1: is failure; mend it",
