@@ -58,7 +58,7 @@ class CNNDecoder(Decoder):
     def forward(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
         """Return the states (N, B, T, E); see :class:`Decoder`."""
         B, T = inputs.shape
-        embedded = dropout(self._embed(inputs, masks), self.dropout, masks)  # (B, T, D)
+        embedded = dropout(self.embed(inputs, masks), self.dropout, masks)  # (B, T, D)
         if z is None:
             x = self.project(embedded)
         else:
@@ -78,7 +78,7 @@ class CNNDecoder(Decoder):
 
     def step(self, words: Tensor, z: Tensor | None, state: Window) -> tuple[Tensor, Window]:
         """Read one word a row: words (rows,), z (rows, Z) -> hidden (rows, E) and the next windows."""
-        embedded = self._embed(words, None)
+        embedded = self.embed(words, None)
         x = self.project(embedded) if z is None else torch.cat([embedded, self.from_latent(z)], dim=-1)
         windows = []
         for block, window in zip(self.blocks, state, strict=True):
@@ -99,15 +99,6 @@ class CNNDecoder(Decoder):
             if isinstance(layer, Linear)
             for parameter in ("weight", "bias")
         }
-
-    def _embed(self, words: Tensor, masks: torch.Generator | None) -> Tensor:
-        if self.embedding is None:
-            return self.hidden_word.expand(*words.shape, -1)
-        embedded = self.embedding(words)
-        if masks is None or self.word_dropout == 0:
-            return embedded
-        chance = torch.rand(words.shape, generator=masks, device=words.device)
-        return torch.where((chance < self.word_dropout).unsqueeze(-1), self.hidden_word, embedded)
 
 
 class Block(nn.Module):

@@ -155,6 +155,23 @@ class Decoder(nn.Module, ABC):
 
     output_size: int
     """H, numbers in a state."""
+    embedding: Embedding | None
+    hidden_word: nn.Parameter
+    """The learned vector that stands in for a hidden word, (D,); only if words can be hidden."""
+    word_dropout: float
+
+    def embed(self, words: Tensor, masks: torch.Generator | None) -> Tensor:
+        """Return the embeddings of words, (..., D).
+
+        Every word is hidden in the inputless setting, and a random few under word dropout.
+        """
+        if self.embedding is None:
+            return self.hidden_word.expand(*words.shape, -1)
+        embedded: Tensor = self.embedding(words)
+        if masks is None or self.word_dropout == 0:
+            return embedded
+        chance = torch.rand(words.shape, generator=masks, device=words.device)
+        return torch.where((chance < self.word_dropout).unsqueeze(-1), self.hidden_word, embedded)
 
     @abstractmethod
     def forward(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:

@@ -21,7 +21,7 @@ class Gaussian(Posterior):
     """log σ², (B, Z)."""
 
     @staticmethod
-    def head(config: RunConfig) -> GaussianHead:
+    def head(config: RunConfig) -> Head:
         """Build M3 and M4."""
         return GaussianHead(config)
 

@@ -41,7 +41,7 @@ class LSTMDecoder(Decoder):
     def forward(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
         """Return the states (N, B, T, H), as the LSTM gives them; see :class:`Decoder`."""
         B, T = inputs.shape
-        embedded = dropout(self._embed(inputs, masks), self.dropout, masks)  # (B, T, D)
+        embedded = dropout(self.embed(inputs, masks), self.dropout, masks)  # (B, T, D)
         if z is None:
             return self.lstm(embedded)[0].unsqueeze(0)
         N = z.shape[0]
@@ -62,7 +62,7 @@ class LSTMDecoder(Decoder):
 
     def step(self, words: Tensor, z: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Read one word a row: words (rows,), z (rows, Z) -> hidden (rows, H) and the next state."""
-        embedded = self._embed(words, None)
+        embedded = self.embed(words, None)
         joined = embedded if z is None else torch.cat([embedded, z], dim=-1)
         hidden, state = self.lstm(joined.unsqueeze(1), state)
         return hidden.squeeze(1).to(joined.dtype), state
@@ -71,12 +71,3 @@ class LSTMDecoder(Decoder):
         """Return h and c of some rows."""
         h, c = state
         return h[:, rows], c[:, rows]
-
-    def _embed(self, words: Tensor, masks: torch.Generator | None) -> Tensor:
-        if self.embedding is None:
-            return self.hidden_word.expand(*words.shape, -1)
-        embedded = self.embedding(words)
-        if masks is None or self.word_dropout == 0:
-            return embedded
-        chance = torch.rand(words.shape, generator=masks, device=words.device)
-        return torch.where((chance < self.word_dropout).unsqueeze(-1), self.hidden_word, embedded)
