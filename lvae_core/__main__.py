@@ -8,6 +8,7 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lvae_core.data.public import PUBLIC
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, is_quiet, notice
 from lvae_core.run_folder.folder import DamagedError, RunFolder, open_study
-from lvae_core.settings import apply_settings, fields_help
+from lvae_core.settings import apply_settings, fields_help, parse_settings
 from lvae_core.systems import SYSTEMS, recipe
 
 _log = logging.getLogger("lvae.data")
@@ -74,13 +75,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of the run (default: 0)")
 
+    execution = _execution_parser()
     sub = command(
-        "run", _run, "train and evaluate one run, or resume it from its run folder", data_dir, settings
+        "run",
+        _run,
+        "train and evaluate one run, or resume it from its run folder",
+        *(data_dir, settings, execution),
     )
     sub.add_argument("config", help="JSON file as printed by `recipe`; - for standard input")
     sub.add_argument("--out", required=True, help="the run folder, a path or URL")
-    sub.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    sub.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     sub.add_argument(
         "--checkpoint-epochs",
         type=int,
@@ -88,13 +91,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="save a checkpoint after every N epochs (default: 1)",
     )
-    sub.add_argument(
-        "--checkpoint-minutes",
-        type=float,
-        default=10.0,
-        metavar="M",
-        help="and M minutes after the last checkpoint, also within an epoch or evaluation (default: 10)",
+
+    sub = command(
+        "evaluate",
+        _evaluate,
+        "evaluate a trained run again, with other fields of evaluation and without training",
+        *(data_dir, settings, execution),
     )
+    sub.add_argument("run", help="the run folder, a path or URL")
 
     sub = command("generate", _generate, "sample, reconstruct and interpolate with a trained run", data_dir)
     sub.add_argument("run", help="the run folder, a path or URL")
@@ -121,6 +125,20 @@ def _parser() -> argparse.ArgumentParser:
         "--between", nargs=2, metavar=("FIRST", "LAST"), help="two sentences to interpolate between"
     )
     sub.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _execution_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument(
+        "--checkpoint-minutes",
+        type=float,
+        default=10.0,
+        metavar="M",
+        help="save M minutes after the last checkpoint, also within an epoch or evaluation (default: 10)",
+    )
     return parser
 
 
@@ -168,37 +186,86 @@ def _recipe(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from lvae_core.data.corpus import load_for
-    from lvae_core.run_folder.claims import ClaimLostError, HeldError, acquire_patiently
-    from lvae_core.training.failures import failure_of
-    from lvae_core.training.runtime import Runtime, check_device
     from lvae_core.training.trainer import execute
 
     config = apply_settings(_read_config(options.config), options.set)
-    for name in ("threads", "checkpoint_epochs"):
-        if (value := getattr(options, name)) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {value}: must be at least 1")
-    if not 0 <= options.checkpoint_minutes < math.inf:
-        raise InputError(f"--checkpoint-minutes {options.checkpoint_minutes}: must be 0 or more")
-    check_device(options.device)
+    runtime = _runtime(options)
     folder = _run_folder(options.out)
     corpus = load_for(config, options.data_dir)
     for warning in corpus.warnings:
         _log.warning(warning)
-    runtime = Runtime(
+    status = _carry_out(folder, runtime, lambda claim: execute(config, corpus, folder, runtime, claim))
+    if status == 0:
+        print(_summary(folder.read_json("result.json") or {}))
+        data_dir_option = f" --data-dir {options.data_dir}" if options.data_dir else ""
+        notice(f"next: python -m lvae_core generate {options.out}{data_dir_option}")
+    return status
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from lvae_core.data.corpus import load_for
+    from lvae_core.identity import evaluation_id, evaluation_values
+    from lvae_core.run_folder.evaluations import read_evaluations
+    from lvae_core.training.evaluate_again import evaluate_again
+
+    runtime = _runtime(options)
+    folder = _run_folder(options.run)
+    present = folder.read_identity()
+    if present is None:
+        raise InputError(f"{folder}: no run folder; give the --out of `python -m lvae_core run`")
+    read = evaluation_values(present[0])
+    for field in parse_settings(options.set):
+        if field not in read:
+            raise InputError(
+                f"--set {field}: not a field that the estimates of {present[0].system} read; "
+                f"choose from {', '.join(read)}"
+            )
+    config = apply_settings(present[0], options.set)
+    wanted = evaluation_id(config)
+    status = 0
+    if wanted not in read_evaluations(folder):
+        corpus = load_for(config, options.data_dir)
+        status = _carry_out(
+            folder, runtime, lambda claim: evaluate_again(config, corpus, folder, runtime, claim)
+        )
+    if status == 0:
+        record = read_evaluations(folder)[wanted]
+        print("\n".join(["test split:", *_estimate_lines(record["estimates"])]))
+        notice(f"next: python analysis/summarize.py {folder.store.url}")
+    return status
+
+
+def _runtime(options: argparse.Namespace) -> Any:
+    """Check the options about where and how a run executes."""
+    from lvae_core.training.runtime import Runtime, check_device
+
+    for name in ("threads", "checkpoint_epochs"):
+        if (value := getattr(options, name, 1)) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {value}: must be at least 1")
+    if not 0 <= options.checkpoint_minutes < math.inf:
+        raise InputError(f"--checkpoint-minutes {options.checkpoint_minutes}: must be 0 or more")
+    check_device(options.device)
+    return Runtime(
         device=options.device,
         threads=options.threads,
-        checkpoint_epochs=options.checkpoint_epochs,
+        checkpoint_epochs=getattr(options, "checkpoint_epochs", 1),
         checkpoint_seconds=60.0 * options.checkpoint_minutes,
     )
+
+
+def _carry_out(folder: RunFolder, runtime: Any, start: Callable[[Any], Generator[Any, None, None]]) -> int:
+    """Claim the folder and do the work that ``start`` begins, with progress; return the exit status."""
+    from lvae_core.run_folder.claims import ClaimLostError, HeldError, acquire_patiently
+    from lvae_core.training.failures import failure_of
+
     display = _Display()
     try:
         with Interrupt() as interrupt:
-            claim = acquire_patiently(folder, runtime.launch, notice)
-            run = execute(config, corpus, folder, runtime, claim)
-            for progress in run:
+            work = start(acquire_patiently(folder, runtime.launch, notice))
+            for progress in work:
                 display.show(progress)
                 if interrupt.requested and progress.phase != "done":
-                    run.close()
+                    work.close()
                     line = f"stopped; the run is saved in {folder}; run the same command again to resume it"
                     print(line, file=sys.stderr)
                     return 130
@@ -213,9 +280,6 @@ def _run(options: argparse.Namespace) -> int:
         folder.write_failure(*failure)
         print_error(f"{folder}: {failure.kind}: {failure.message}")
         return 1
-    print(_summary(folder.read_json("result.json") or {}))
-    data_dir_option = f" --data-dir {options.data_dir}" if options.data_dir else ""
-    notice(f"next: python -m lvae_core generate {options.out}{data_dir_option}")
     return 0
 
 
@@ -349,12 +413,17 @@ def _eta(seconds: float, first: float, now: float) -> str:
 
 
 def _summary(result: dict[str, Any]) -> str:
-    lines = [f"best epoch {result['best_epoch']} of {result['epochs']}, test split:"]
-    for name, estimate in result["estimates"].items():
+    head = f"best epoch {result['best_epoch']} of {result['epochs']}, test split:"
+    return "\n".join([head, *_estimate_lines(result["estimates"])])
+
+
+def _estimate_lines(estimates: dict[str, Any]) -> list[str]:
+    lines = []
+    for name, estimate in estimates.items():
         error = f" ± {estimate['stderr']:.4f}" if "stderr" in estimate else ""
         value = estimate["value"]
         lines.append(f"  {name:<13} {value if isinstance(value, int) else f'{value:.4f}'}{error}")
-    return "\n".join(lines)
+    return lines
 
 
 if __name__ == "__main__":

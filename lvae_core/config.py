@@ -62,7 +62,7 @@ PARTS: dict[str, Callable[[RunConfig], bool]] = {
         config.encoder != "none" and config.objective == "importance_weighted"
     ),
     "cyclical annealing": lambda config: config.encoder != "none" and config.kl_schedule == "cyclical",
-    "LSTM state": lambda config: config.encoder == "lstm" or config.decoder == "lstm",
+    "LSTM state": lambda config: config.encoder != "none" or config.decoder == "lstm",
     "CNN decoder": lambda config: config.decoder == "cnn",
     "Adam": lambda config: config.optimiser == "adam",
 }

@@ -122,9 +122,17 @@ def is_same_training(recorded: str, present: RunConfig, key: str, data_sha256: s
     return fingerprint(present, data_sha256) == key and is_fingerprint(recorded, present, data_sha256)
 
 
-def evaluation_id(config: RunConfig) -> str:
-    """SHA-256 (64 hex digits) of all that the estimates of a trained run depend on, beside the run."""
-    payload = {"config": evaluation_values(config), "version": EVALUATION_VERSION}
+def evaluation_id(config: RunConfig, version: int | None = None) -> str:
+    """SHA-256 (64 hex digits) of all that the estimates of a trained run depend on, beside the run.
+
+    Args:
+        config: of the run.
+        version: of the estimates; None: the present one.
+    """
+    payload = {
+        "config": evaluation_values(config),
+        "version": EVALUATION_VERSION if version is None else version,
+    }
     return hashlib.sha256(canonical_json(payload).encode()).hexdigest()
 
 

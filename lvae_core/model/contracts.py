@@ -1,4 +1,4 @@
-"""The contracts of a model's parts: posterior, encoder's head, decoder, inference.
+"""The contracts of a model's parts: posterior and its head, encoder, decoder, inference.
 
 A part is chosen by name in the config (see :mod:`lvae_core.model.parts`) and passes the conformance suite
 of its contract under ``tests/lvae_core/model/``.
@@ -136,6 +136,51 @@ class Head(nn.Module, ABC):
         return result
 
 
+class Encoder(nn.Module, ABC):
+    """What maps sentences to posteriors.
+
+    The contract:
+
+    - Every word of a sentence and its place influence the sentence's posterior. Padding and the other
+      sentences of the batch do not.
+    - It reads words from its submodule ``embedding``, which may be the decoder's own table.
+    - Its head reads states of ``config.hidden_size`` numbers.
+
+    Args:
+        config: sizes and dropout.
+        embedding: table of the V words.
+        head: of the posterior.
+    """
+
+    def __init__(self, config: RunConfig, embedding: Embedding, head: Head) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self._add_layers(config)
+        # The head's layers are registered by their own names (see Head), the head itself is not.
+        assert not [*head.parameters(recurse=False), *head.buffers(recurse=False)], "put them in children"
+        for name, layer in head.named_children():
+            self.add_module(name, layer)
+        self.__dict__["head"] = head
+
+    @abstractmethod
+    def _add_layers(self, config: RunConfig) -> None:
+        """Build the layers between the table and the head."""
+
+    @abstractmethod
+    def states(self, batch: Batch, masks: torch.Generator | None) -> Tensor:
+        """Return what the head reads, (B, H). ``masks`` draws dropout; None: no dropout."""
+
+    def forward(self, batch: Batch, masks: torch.Generator | None = None) -> Posterior:
+        """Return q(z|x) of B sentences. ``masks`` draws dropout; None: no dropout."""
+        head: Head = self.__dict__["head"]
+        return head(self.states(batch, masks), masks)
+
+    def __call__(self, batch: Batch, masks: torch.Generator | None = None) -> Posterior:
+        """Typed face of ``forward``."""
+        result: Posterior = super().__call__(batch, masks)
+        return result
+
+
 State = Any
 """What a decoder remembers between two steps of generation; only the decoder looks inside."""
 
@@ -220,13 +265,6 @@ class Noise(Protocol):
 
     def __call__(self, *purpose: int | str, size: tuple[int, ...]) -> Tensor:
         """Draw (*size, B, n), float32 on the CPU. Another ``purpose`` gives other numbers."""
-
-
-class Encoder(Protocol):
-    """What maps sentences to posteriors."""
-
-    def __call__(self, batch: Batch, masks: torch.Generator | None = None) -> Posterior:
-        """Return q(z|x) of B sentences. ``masks`` draws dropout; None: no dropout."""
 
 
 class Model(Protocol):

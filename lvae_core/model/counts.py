@@ -1,6 +1,6 @@
 """How much there is to compute and to store in a run, counted and not timed: for comparing cells.
 
-No torch here. Each decoder and posterior has its entry, under the name by which a config chooses it.
+No torch here. Each encoder, decoder and posterior has an entry, under its name in the config.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ class Counts(NamedTuple):
     """Trained parameters, word embeddings excepted."""
     output_size: int = 0
     """H of a decoder: numbers in a state."""
+
+
+def _lstm_encoder(config: RunConfig) -> Counts:
+    D, H = config.embedding_size, config.hidden_size
+    return Counts(_lstm_operations(D, H), _lstm_parameters(D, H))
 
 
 def _lstm_decoder(config: RunConfig) -> Counts:
@@ -58,6 +63,8 @@ def _von_mises_fisher(config: RunConfig) -> Counts:
     return Counts(0, (config.hidden_size + int(config.linear_bias)) * config.latent_size)  # M3
 
 
+ENCODERS: dict[str, Callable[[RunConfig], Counts]] = {"lstm": _lstm_encoder}
+"""Without the posterior's head."""
 DECODERS: dict[str, Callable[[RunConfig], Counts]] = {"lstm": _lstm_decoder, "cnn": _cnn_decoder}
 POSTERIORS: dict[str, Callable[[RunConfig], Counts]] = {
     "gaussian": _gaussian,
@@ -91,7 +98,7 @@ def operations(config: RunConfig, corpus: Corpus) -> float:
     Evaluation counts as if all draws were scored in full where they are, else those that are.
     """
     latent = config.encoder != "none"
-    encoder = _lstm_operations(config.embedding_size, config.hidden_size) if latent else 0
+    encoder = ENCODERS[config.encoder](config).operations if latent else 0
     decoder, _, H = DECODERS[config.decoder](config)
     logits = 2 * H * len(corpus.vocabulary)
     train = _TRAINING * (encoder + config.draws * (config.group * decoder + logits))
@@ -104,14 +111,15 @@ def operations(config: RunConfig, corpus: Corpus) -> float:
 
 def parameter_count(config: RunConfig, classes: int) -> int:
     """Trained parameters of the model that ``config`` describes over V = ``classes`` words."""
-    D, H, V = config.embedding_size, config.hidden_size, classes
+    D, V = config.embedding_size, classes
     reads_words = config.setting != "inputless"
     decoder = DECODERS[config.decoder](config)
     count = decoder.parameters + (decoder.output_size + int(config.linear_bias)) * V  # and M1
     if reads_words:
         count += (V + 1) * D  # <s> has a row, too
     if config.encoder != "none":
-        count += _lstm_parameters(D, H) + POSTERIORS[config.posterior](config).parameters
+        count += ENCODERS[config.encoder](config).parameters
+        count += POSTERIORS[config.posterior](config).parameters
         if not (config.share_embeddings and reads_words):
             count += V * D
     return count

@@ -10,9 +10,10 @@ import torch
 
 from lvae_core.data.batches import Batch
 from lvae_core.model.cnn_decoder import CNNDecoder
-from lvae_core.model.contracts import Inference, MakeDecoder, Model, Noise, Posterior
+from lvae_core.model.contracts import Encoder, Inference, MakeDecoder, Model, Noise, Posterior
 from lvae_core.model.gaussian import Gaussian
 from lvae_core.model.lstm_decoder import LSTMDecoder
+from lvae_core.model.lstm_encoder import LSTMEncoder
 from lvae_core.model.von_mises_fisher import VonMisesFisher
 
 
@@ -25,5 +26,6 @@ def amortised(
 
 
 POSTERIORS: dict[str, type[Posterior]] = {"gaussian": Gaussian, "von_mises_fisher": VonMisesFisher}
+ENCODERS: dict[str, type[Encoder]] = {"lstm": LSTMEncoder}
 DECODERS: dict[str, MakeDecoder] = {"lstm": LSTMDecoder, "cnn": CNNDecoder}
 INFERENCES: dict[str, Inference] = {"amortised": amortised}

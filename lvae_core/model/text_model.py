@@ -8,12 +8,11 @@ from torch import Tensor, nn
 from lvae_core import rng
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import Batch
-from lvae_core.model.contracts import Noise, Posterior
+from lvae_core.model.contracts import Encoder, Noise, Posterior
 from lvae_core.model.dropout import dropout
 from lvae_core.model.layers.embedding import Embedding
 from lvae_core.model.layers.softmax import Softmax
-from lvae_core.model.lstm_encoder import LSTMEncoder
-from lvae_core.model.parts import DECODERS, INFERENCES, POSTERIORS
+from lvae_core.model.parts import DECODERS, ENCODERS, INFERENCES, POSTERIORS
 
 
 class TextModel(nn.Module):
@@ -35,17 +34,18 @@ class TextModel(nn.Module):
         self.latent_size = config.latent_size
         self.posterior: type[Posterior] = POSTERIORS[config.posterior]
         self.inference = INFERENCES[config.inference]
-        self.encoder: LSTMEncoder | None = None
+        self.encoder: Encoder | None = None
         # torch fills what it makes with numbers from global randomness, which is left as it was.
         with torch.random.fork_rng(devices=[]):
             # <s> is read by the decoder alone; a shared table has its row all the same.
             words = None if config.setting == "inputless" else Embedding(num_classes + 1, D)
             self.decoder = DECODERS[config.decoder](config, words)
             self.output = Softmax(self.decoder.output_size, num_classes, bias=config.linear_bias)  # M1
-            if config.encoder == "lstm":
+            if config.encoder != "none":
                 shared = words if config.share_embeddings and words is not None else None
                 table = shared or Embedding(num_classes, D)
-                self.encoder = LSTMEncoder(config, table, self.posterior.head(config))
+                head = self.posterior.head(config)
+                self.encoder = ENCODERS[config.encoder](config, table, head)
         self.dropout = config.dropout
         self._initialise(config)
 

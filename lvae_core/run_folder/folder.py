@@ -185,10 +185,14 @@ class RunFolder:
 
     def write_checkpoint(self, payload: bytes) -> None:
         """Write a complete checkpoint with its digest, and keep the previous one beside it."""
-        digest = hashlib.sha256(payload).hexdigest().encode()
         with contextlib.suppress(FileNotFoundError):
             self.store.rename(f"{self.name}/{CHECKPOINT}", f"{self.name}/{PREVIOUS_CHECKPOINT}")
-        self.store.write(f"{self.name}/{CHECKPOINT}", b"".join([_CHECKPOINT_MAGIC, digest, b"\n", payload]))
+        self.write_payload(CHECKPOINT, payload)
+
+    def write_payload(self, file: str, payload: bytes) -> None:
+        """Write bytes with their digest, as :meth:`read_checkpoint` reads them."""
+        digest = hashlib.sha256(payload).hexdigest().encode()
+        self.store.write(f"{self.name}/{file}", b"".join([_CHECKPOINT_MAGIC, digest, b"\n", payload]))
 
     def set_aside(self, file: str, word: Literal["damaged", "partial"] = "damaged") -> str:
         """Rename a file so that nothing reads it again, and return its new name.

@@ -18,7 +18,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import Estimates
-from lvae_core.identity import evaluation_id, fingerprint, is_same_training
+from lvae_core.identity import EVALUATION_VERSION, evaluation_id, fingerprint, is_same_training
 from lvae_core.run_folder.claims import Claim, acquire
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from lvae_core.training.failures import DivergedError
@@ -182,6 +182,8 @@ class Attempt:
             "train_seconds": round(state.train_seconds, 3),
             "evaluate_seconds": round(state.evaluate_seconds, 3),
         }
+        if EVALUATION_VERSION > 1:  # results from before the field are of version 1
+            self.result["evaluation_version"] = EVALUATION_VERSION
         self._claim.check()
         self._folder.write_json("result.json", self.result)
         self._folder.clear_failure()

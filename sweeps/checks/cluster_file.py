@@ -76,13 +76,15 @@ def _missing(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _schema(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What Ray's own schema says."""
+    # Ray and the schema take seconds to import.
     from jsonschema import ValidationError
-    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    from sweeps.cluster.internals import validate_cluster_config
 
     try:
         # It prints a warning of each file among the mounts, where files are meant.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            validate_config(prepare_config(dict(config)))
+            validate_cluster_config(config)
     except ValidationError as error:
         place = ".".join(map(str, error.absolute_path)) or "at its top"
         yield f"{place}: {error.message.partition(chr(10))[0]}", "see Ray's cluster YAML reference"

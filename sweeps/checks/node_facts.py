@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import ray
+from sweeps.cluster.internals import session_folder
 
 PACKAGES = ("torch", "numpy", "ray")
 PROJECT = ("lvae_core", "sweeps")
@@ -34,8 +34,7 @@ def examine(url: str, probe: str, content: bytes, own: str) -> dict[str, Any]:
         content: ... and what it holds.
         own: a file to be written there, of the same content.
     """
-    node: Any = ray._private.worker._global_node
-    scratch = node.get_session_dir_path()
+    scratch = session_folder()
     return {
         "clock": time.time(),
         "storage": storage_trouble(url, probe, content, own),

@@ -25,9 +25,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import Study
 from lvae_core.storage.store import Store
-from sweeps.checks import findings, node_facts
-from sweeps.checks import security as exposure
+from sweeps.checks import findings, node_facts, security
 from sweeps.checks.findings import Demand, Facts, Finding, Node
+from sweeps.cluster import internals
+from sweeps.cluster.internals import dashboard_address
 
 _log = logging.getLogger("lvae.checks")
 
@@ -65,7 +66,7 @@ def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list
     found += findings.data(nodes, demand)
     found += findings.disk(nodes, demand, study.url)
     found += findings.clocks(nodes)
-    found += exposure.security(nodes, _dashboard(), _command_line(), os.environ)
+    found += security.security(nodes, dashboard_address(), _command_line(), os.environ)
     return findings.merged(found)
 
 
@@ -200,11 +201,14 @@ def _on(function: Any, node: Node) -> Any:
 def _by_value() -> Iterator[None]:
     """Send the code along, instead of its name: a node may have another version of it, or none."""
     pickle: Any = ray.cloudpickle
-    pickle.register_pickle_by_value(node_facts)
+    modules = (node_facts, internals)
+    for module in modules:
+        pickle.register_pickle_by_value(module)
     try:
         yield
     finally:
-        pickle.unregister_pickle_by_value(node_facts)
+        for module in modules:
+            pickle.unregister_pickle_by_value(module)
 
 
 def _cause(error: ray.exceptions.RayError) -> str:
@@ -230,12 +234,6 @@ def may_grow(demand: Demand) -> bool:
         return any(demand.fits(kind["resources"]) for kind in kinds if kind.get("max_workers", 0) > 0)
     except (OSError, ValueError, LookupError, AttributeError, TypeError):
         return False
-
-
-def _dashboard() -> str | None:
-    """HOST:PORT of the cluster's dashboard."""
-    node: Any = ray._private.worker._global_node
-    return node.webui_url or None
 
 
 def _command_line() -> list[str]:

@@ -1,7 +1,7 @@
 """Every use of Ray Tune's internals, as read in Ray 2.60, and the settings that keep Tune quiet.
 
-Nothing else in ``launching/`` touches a name that Ray does not publish. ``assert_internals`` checks all of
-them, so that a test fails in one sentence when a new version of Ray has moved one.
+Nothing else in ``launching/`` touches a name that Ray does not publish. If a new version of Ray moves one,
+tests/sweeps/cluster/test_ray_internals.py fails and names it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from ray.tune.execution import class_cache
 from ray.tune.execution import tune_controller as controller
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
-
-READ_IN = "2.60"
-"""The version of Ray whose internals were read for this module."""
 
 PENDING = 200
 """Requests for resources that Tune keeps open at most, which is also its own default."""

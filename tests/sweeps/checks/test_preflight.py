@@ -16,8 +16,7 @@ import pytest
 from lvae_core.errors import InputError
 from lvae_core.identity import NUMERICS_VERSION
 from lvae_core.messages import printed
-from sweeps.checks import findings, node_facts
-from sweeps.checks import security as exposure
+from sweeps.checks import findings, node_facts, security
 from sweeps.checks.findings import Demand, Facts, Finding, Node
 from sweeps.checks.preflight import require
 
@@ -178,7 +177,7 @@ def test_clocks(off, state, words):
 
 
 def test_a_cluster_without_tokens_is_warned_of_once():
-    found = exposure.security([node(1, tokens=False), node(2, tokens=False)], None, [], {})
+    found = security.security([node(1, tokens=False), node(2, tokens=False)], None, [], {})
     line = only(found, "warning")
     assert "asks for no token" in line
     assert "RAY_AUTH_MODE=token" in line
@@ -199,7 +198,7 @@ def test_a_cluster_without_tokens_is_warned_of_once():
     ],
 )
 def test_a_dashboard_is_for_this_machine_alone(dashboard, state):
-    line = only(exposure.security([node(1)], dashboard, [], {}), state)
+    line = only(security.security([node(1)], dashboard, [], {}), state)
     assert state == "ok" or dashboard in line
 
 
@@ -214,10 +213,10 @@ def test_secrets_on_the_command_line():
         "HOME": "/home/me/long",
     }
     fine = ["python", "paper_grid.py", "--storage", "/home/me/long", "/home/me/.ray/auth_token", "short"]
-    assert exposure.exposed_secrets([*fine, "parallelism"], environ) == []
+    assert security.exposed_secrets([*fine, "parallelism"], environ) == []
     bad = [*fine, "s3://key:wJalrXUtnFEMI/K7MDENG@bucket", "f" * 64]
-    assert exposure.exposed_secrets(bad, environ) == ["AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN"]
-    found = exposure.security([node(1)], None, bad, environ)
+    assert security.exposed_secrets(bad, environ) == ["AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN"]
+    found = security.security([node(1)], None, bad, environ)
     first, second = lines(found, "failure")
     assert "AWS_SECRET_ACCESS_KEY" in first
     assert not any(secret in first + second for secret in environ.values() if len(secret) > 15)

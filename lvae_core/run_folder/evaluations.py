@@ -1,0 +1,55 @@
+"""The evaluations of a trained run: the one in result.json, and further ones beside it.
+
+``evaluation-<first 8 digits of its id>.json`` is one object of these fields:
+
+    fingerprint        of the run, as in result.json
+    evaluation         64 hex digits over the fields below and the version; see lvae_core.identity
+    version            of the estimates
+    config             the config fields that the estimates read
+    estimates, tokens, sentences, precision     as in result.json
+    evaluate_seconds   time on the device over all attempts
+    attempt            commit, versions, host, device and threads of the last attempt
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from lvae_core.config import from_dict
+from lvae_core.identity import evaluation_id
+from lvae_core.run_folder.folder import RunFolder
+
+_FILE = re.compile(r"evaluation-[0-9a-f]{8}\.json")
+
+
+def evaluation_file(evaluation: str) -> str:
+    """The name of the file that holds an evaluation with this id."""
+    return f"evaluation-{evaluation[:8]}.json"
+
+
+def progress_file(evaluation: str) -> str:
+    """The name of the file from which an interrupted evaluation resumes."""
+    return f"evaluation-{evaluation[:8]}.checkpoint.pt"
+
+
+def evaluation_of(result: Mapping[str, Any]) -> str:
+    """The id of the evaluation that result.json holds."""
+    return evaluation_id(from_dict(result["config"]), version=result.get("evaluation_version", 1))
+
+
+def read_evaluations(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    """All evaluations of a run by their ids, that of result.json first; {} if the run is not finished.
+
+    Raises:
+        DamagedError: a file is not what was written.
+    """
+    result = folder.read_json("result.json")
+    if result is None:
+        return {}
+    found = {evaluation_of(result): result}
+    for name in folder.store.names(folder.name):
+        if _FILE.fullmatch(name) and (record := folder.read_json(name)) is not None:
+            found.setdefault(str(record["evaluation"]), record)
+    return found

@@ -1,0 +1,152 @@
+"""Another evaluation of a trained run: training's own numbers, resumable to the last bit."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lvae_core.__main__ import main
+from lvae_core.data import corpus as corpus_module
+from lvae_core.errors import InputError
+from lvae_core.identity import evaluation_id, fingerprint
+from lvae_core.run_folder.evaluations import evaluation_file, progress_file, read_evaluations
+from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.names import run_name
+from lvae_core.training.evaluate_again import evaluate_again
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
+
+from .. import tiny
+
+CORPUS = tiny.corpus(test=9)
+SMALL = {"max_epochs": 2, "eval_batch_size": 2, "iw_samples": 6, "iw_exact_samples": 0, "mi_samples": 2}
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "study_of_version_6"
+
+
+def trained(tmp_path: Path, name: str = "study", **fields) -> tuple:
+    config = tiny.config("lstm-vae-avg", **{**SMALL, **fields})
+    folder = Study(str(tmp_path / name)).run(run_name(config, fingerprint(config, CORPUS.data_sha256)))
+    for _ in execute(config, CORPUS, folder, Runtime()):
+        pass
+    return config, folder
+
+
+def run(config, folder: RunFolder, stop_after: int | None = None) -> int:
+    """Evaluate; stop after so many reports. Returns their number."""
+    work = evaluate_again(config, CORPUS, folder, Runtime(progress_seconds=0))
+    for count, progress in enumerate(work, start=1):
+        if stop_after == count and progress.phase != "done":
+            work.close()
+            return count
+    return count
+
+
+def estimates(folder: RunFolder, config) -> dict:
+    return read_evaluations(folder)[evaluation_id(config)]["estimates"]
+
+
+def test_the_numbers_are_those_that_training_would_have_written(tmp_path):
+    config, folder = trained(tmp_path)
+    other = dataclasses.replace(config, iw_samples=11, mi_samples=5)
+    run(other, folder)
+    _, direct = trained(tmp_path, "direct", iw_samples=11, mi_samples=5)
+    assert direct.name == folder.name, "fields of evaluation make no other run"
+    assert estimates(folder, other) == direct.read_json("result.json")["estimates"]
+    assert estimates(folder, config) == folder.read_json("result.json")["estimates"]
+    assert len(read_evaluations(folder)) == 2
+
+
+@pytest.mark.parametrize("stops", [(1,), (2, 1), (3, 1)])
+def test_a_stopped_evaluation_resumes_to_the_last_bit(tmp_path, stops):
+    config, folder = trained(tmp_path)
+    other = dataclasses.replace(config, iw_samples=11)
+    copy = Study(str(tmp_path / "copy")).run(folder.name)
+    shutil.copytree(tmp_path / "study", tmp_path / "copy", dirs_exist_ok=True)
+    run(other, folder)
+    for stop in stops:
+        run(other, copy, stop_after=stop)
+        assert copy.has(progress_file(evaluation_id(other)))
+        assert not copy.has(evaluation_file(evaluation_id(other)))
+    left = run(other, copy)
+    assert left <= 6 - sum(stops), "it went on from where it had stopped"
+    assert estimates(copy, other) == estimates(folder, other)
+    assert not copy.has(progress_file(evaluation_id(other)))
+
+
+def test_damaged_progress_is_set_aside_and_the_evaluation_begins_anew(tmp_path):
+    config, folder = trained(tmp_path)
+    other = dataclasses.replace(config, iw_samples=11)
+    run(other, folder, stop_after=2)
+    file = progress_file(evaluation_id(other))
+    path = tmp_path / "study" / folder.name / file
+    path.write_bytes(path.read_bytes()[:-3])
+    run(other, folder)
+    assert folder.has(f"{file}.damaged-1")
+    _, direct = trained(tmp_path, "direct", iw_samples=11)
+    assert estimates(folder, other) == direct.read_json("result.json")["estimates"]
+
+
+def test_an_evaluation_that_is_there_is_not_made_again(tmp_path):
+    config, folder = trained(tmp_path)
+    assert run(config, folder) == 1
+    assert set(read_evaluations(folder)) == {evaluation_id(config)}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        (lambda folder: (folder / "result.json").unlink(), "not finished"),
+        (lambda folder: (folder / "checkpoint.pt").unlink(), "no checkpoint.pt to evaluate from"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(tmp_path, prepare, says):
+    config, folder = trained(tmp_path)
+    place = tmp_path / "study" / folder.name
+    (place / "checkpoint.previous.pt").unlink(missing_ok=True)
+    prepare(place)
+    with pytest.raises(InputError, match=says):
+        run(dataclasses.replace(config, iw_samples=11), folder)
+
+
+def test_other_data_are_refused(tmp_path):
+    config, folder = trained(tmp_path)
+    other = dataclasses.replace(config, iw_samples=11)
+    changed = dataclasses.replace(CORPUS, data_sha256="another")
+    with pytest.raises(InputError, match="trained on other data"):
+        list(evaluate_again(other, changed, folder, Runtime()))
+
+
+def test_the_command_evaluates_a_run_of_an_earlier_version(tmp_path, capsys):
+    name = "toy__lstm-vae__standard__L2__seed0__05200eb8"
+    shutil.copytree(FIXTURE / name, tmp_path / name)
+    assert main(["evaluate", str(tmp_path / name), "--set", "iw_samples=12"]) == 0
+    out = capsys.readouterr().out
+    # The fixture's study has a run of the same training that was evaluated so by its own code.
+    twin = Study(str(FIXTURE), create=False).run("toy__lstm-vae__standard__L2__seed0__9f49770f")
+    wanted = twin.read_json("result.json")["estimates"]
+    folder = Study(str(tmp_path)).run(name)
+    (found,) = (record["estimates"] for record in list(read_evaluations(folder).values())[1:])
+    assert found == wanted
+    assert f"nll_iw        {wanted['nll_iw']['value']:.4f}" in out
+    assert corpus_module.load("toy").data_sha256 == folder.read_json("result.json")["data_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["--set", "learning_rate=1"],
+            "--set learning_rate: not a field that the estimates",
+        ),
+        (["--set", "iw_samples=1"], "iw_samples = 1: must be at least 2"),
+        (["--threads", "0"], "--threads 0: must be at least 1"),
+    ],
+)
+def test_bad_arguments_get_one_line(tmp_path, capsys, arguments, says):
+    name = "toy__lstm-vae__standard__L2__seed0__05200eb8"
+    shutil.copytree(FIXTURE / name, tmp_path / name)
+    assert main(["evaluate", str(tmp_path / name), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
