@@ -49,6 +49,7 @@ _CODE = {
     Path(lvae_core.config.__file__).parent: (
         "config.py",
         "errors.py",
+        "identity.py",
         "run_folder/digests.py",
         "run_folder/estimates.py",
         "run_folder/folder.py",

@@ -20,21 +20,36 @@ _NUMBERS = (*(name for estimate in ESTIMATES for name in (estimate, f"{estimate}
 def one_copy_of_each(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep one row per run; the order of the studies does not matter.
 
+    Folders of the same training are one run, whatever fingerprints earlier versions gave them.
+
     Raises:
         InputError: two copies of a finished run differ in a number. The files do not say which is right,
             and averaging both would count one seed twice.
     """
+    run = _identities(frame)
     # Nearly always there is nothing to do: skip the sorting.
-    if not frame["run"].duplicated().any():
+    if not run.duplicated().any():
         return frame
     # The place of a copy decides only between copies of the same status.
     rank = pd.DataFrame({"status": frame["status"].map(_PREFERENCE), **frame[["study", "folder"]]})
     ranked = frame.loc[rank.sort_values(["status", "study", "folder"], kind="stable").index]
-    is_copy = ranked["run"].duplicated()
+    is_copy = run[ranked.index].duplicated()
     kept, copies = ranked[~is_copy], ranked[is_copy]
-    copies = copies[copies["status"] == "done"].set_index("run")
-    _refuse_differences(kept.set_index("run").loc[copies.index], copies)
+    copies = copies[copies["status"] == "done"]
+    place_of = pd.Series(kept.index, index=run[kept.index].array)
+    beside = kept.loc[place_of[run[copies.index].array]].set_index("run")
+    _refuse_differences(beside, copies.set_axis(beside.index))
     return kept.sort_index()
+
+
+def _identities(frame: pd.DataFrame) -> pd.Series:
+    """The training that each row belongs to; the run's name if no row of that name tells."""
+    known = {
+        run: training
+        for run, training in zip(frame["run"], frame["training"], strict=True)
+        if not pd.isna(training)
+    }
+    return pd.Series([known.get(run, run) for run in frame["run"]], frame.index, dtype=object)
 
 
 def _refuse_differences(kept: pd.DataFrame, copies: pd.DataFrame) -> None:

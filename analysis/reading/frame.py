@@ -1,18 +1,21 @@
 """The tidy frame of runs: one row per run, NA for what is unknown. Its columns are:
 
-study, folder    the study it was read from, and its folder's name there
-run              its name; its path if its folder is not named as a run's and it has no result
+study, folder      the study it was read from, and its folder's name there
+run                its name; its path if its folder is not named as a run's and it has no result
 dataset, system, setting, num_samples, seed           from its name
-status           one of STATUSES
+status             one of STATUSES
 fingerprint, data_sha256                              from result.json
-numerics         "current" if this version of lvae_core gives its config and data the same fingerprint;
-                 else the version in provenance.json, or "other"
-result_sha256    digest of result.json's content      metrics_sha256   digest of metrics.jsonl, per
-result.json <estimate>, <estimate>_stderr                         nll, nll_elbo, kl, … failure_class,
-failure_attempt, message               from failure.json, or what is damaged tokens … steps, train_seconds,
-evaluate_seconds       counts and times from result.json commit, versions, host, device, dirty
-from provenance.json, of the last attempt <config field>                                        every config
-field not named above
+numerics           "current" if this version of lvae_core would train it alike; else the version in
+                   provenance.json, or "other"
+training           fingerprint of its training by today's rule, if numerics is "current"; folders of
+                   earlier versions record others for the same training
+result_sha256      digest of result.json's content
+metrics_sha256     digest of metrics.jsonl, per result.json
+<estimate>, <estimate>_stderr                         nll, nll_elbo, kl, …
+failure_class, failure_attempt, message               from failure.json, or what is damaged
+tokens … steps, train_seconds, evaluate_seconds       counts and times from result.json
+commit, versions, host, device, dirty                 from provenance.json, of the last attempt
+<config field>     every config field not named above; NA if the run does not read it
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ def _columns() -> dict[str, pa.DataType]:
     return {
         **dict.fromkeys(("study", "folder", "run", "dataset", "system", "setting"), text),
         **dict.fromkeys(("num_samples", "seed"), whole),
-        **dict.fromkeys(("status", "fingerprint", "data_sha256", "numerics"), text),
+        **dict.fromkeys(("status", "fingerprint", "data_sha256", "numerics", "training"), text),
         **dict.fromkeys(("result_sha256", "metrics_sha256"), text),
         **{column: number for name in ESTIMATES for column in (name, f"{name}_stderr")},
         "failure_class": text,

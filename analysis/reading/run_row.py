@@ -13,7 +13,7 @@ from typing import Any
 from analysis.reading.frame import CONFIG_FIELDS, COUNTS, IDENTITY, TIMES
 from lvae_core.config import RunConfig, dataset_label, from_dict
 from lvae_core.errors import InputError
-from lvae_core.identity import canonical_json, fingerprint
+from lvae_core.identity import canonical_json, fields_read, fingerprint, is_fingerprint
 from lvae_core.run_folder.estimates import ESTIMATES
 from lvae_core.run_folder.folder import DamagedError, RunFolder
 from lvae_core.run_folder.names import RunName, run_name
@@ -114,7 +114,7 @@ def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
         "run": name,
         "fingerprint": identity,
         "data_sha256": data,
-        "numerics": "current" if fingerprint(config, data) == identity else "other",
+        **_training(folder, config, identity, data),
         "result_sha256": hashlib.sha256(canonical_json(dict(result)).encode()).hexdigest(),
     }
     if "metrics_sha256" in result:
@@ -141,8 +141,23 @@ def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
+def _training(folder: RunFolder, config: RunConfig, identity: str, data: str) -> dict[str, Any]:
+    """The columns that tell whether this version would train the run alike, and as which run."""
+    key = fingerprint(config, data)
+    # If a run of an earlier version was finished with other fields of evaluation, only its config.json has
+    # the fields behind its fingerprint.
+    current = is_fingerprint(identity, config, data) or (
+        (begun := folder.read_config()) is not None
+        and fingerprint(begun[0], data) == key
+        and is_fingerprint(identity, begun[0], data)
+    )
+    return {"numerics": "current", "training": key} if current else {"numerics": "other"}
+
+
 def _config_columns(folder: RunFolder, file: str, config: RunConfig) -> dict[str, Any]:
-    columns = {name: getattr(config, name) for name in (*CONFIG_FIELDS, *IDENTITY)}
+    """The config fields that the run reads."""
+    read = fields_read(config, "training") | fields_read(config, "evaluation") | set(IDENTITY)
+    columns = {name: getattr(config, name) for name in (*CONFIG_FIELDS, *IDENTITY) if name in read}
     for name, value in columns.items():
         if type(value) is int and abs(value) >= _TOO_LARGE:
             raise DamagedError(f"{folder}/{file}: damaged, {name} is {value}")

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pandas as pd
 
 from analysis.reading.frame import CONFIG_FIELDS
+from lvae_core.config import FEWEST_EXACT, RunConfig
 
-VARIANT_FIELDS = (*CONFIG_FIELDS, "data_sha256", "numerics")
-"""Runs of one cell that differ in one of these fields are different variants. The dataset's path is not one
-of them: a dataset is known by its name and its content, not by its folder."""
+_STAGES = {f.name: f.metadata["stage"] for f in fields(RunConfig)}
+
+VARIANT_FIELDS = (
+    *(name for name in CONFIG_FIELDS if _STAGES[name] != "evaluation"),
+    "iw_exact_samples",
+    "data_sha256",
+    "numerics",
+)
+"""Runs of one cell that differ in one of these fields are different variants. Fields that only the
+estimates read are not among them, nor is the dataset's path: a dataset is known by its name and its
+content, not by its folder. iw_exact_samples counts if validation has so many draws that it reads it."""
+
+
+class _Unread:
+    """The value of a field that the run does not read."""
+
+
+_UNREAD = _Unread()
+_OPEN = (None, _UNREAD)
 
 _Values = tuple[Hashable | None, ...]
 """A run's values of VARIANT_FIELDS; None if unknown."""
@@ -29,7 +46,7 @@ class Variant:
 
 def variant_labels(runs: pd.DataFrame) -> list[Variant]:
     """Find the variant of each run of one system and L, over both settings."""
-    columns = [runs[name].astype(object).where(runs[name].notna(), None) for name in VARIANT_FIELDS]
+    columns = [_column(runs, name) for name in VARIANT_FIELDS]
     of_runs: list[_Values] = list(zip(*columns, strict=True))
     completed = _complete(of_runs)
     distinct = list(dict.fromkeys(completed.values()))
@@ -37,24 +54,38 @@ def variant_labels(runs: pd.DataFrame) -> list[Variant]:
     differing = [
         position
         for position in range(len(VARIANT_FIELDS))
-        if len({values[position] for values in distinct} - {None}) > 1
+        if len({values[position] for values in distinct}.difference(_OPEN)) > 1
     ]
     variants = {values: _variant(values, differing) for values in distinct}
     return [variants[completed[values]] for values in of_runs]
+
+
+def _column(runs: pd.DataFrame, name: str) -> list[Hashable | None]:
+    known = runs[name].notna()
+    if name in _STAGES:
+        unread = ~known & runs["encoder"].notna()  # its config is known
+        if name == "iw_exact_samples":
+            unread |= (runs["valid_samples"] <= FEWEST_EXACT).fillna(False)
+    else:
+        unread = known & False
+    values = zip(runs[name].astype(object), known, unread, strict=True)
+    return [_UNREAD if is_unread else value if is_known else None for value, is_known, is_unread in values]
 
 
 def _complete(of_runs: Iterable[_Values]) -> dict[_Values, _Values]:
     """Map the values of each run to those of the group that it belongs to.
 
     The values of an unfinished run are incomplete (no data hash, perhaps no config). If exactly one group
-    has all of its known values, the run belongs to that group, else it is a group by itself.
+    has all of its known values, the run belongs to that group, else it is a group by itself. The same holds
+    for fields that a run does not read: a run without words belongs to the one group of runs with words.
     """
     distinct = dict.fromkeys(of_runs)
-    groups = [values for values in distinct if None not in values]
-    completed = {values: values for values in groups}
+    gaps = {values: sum(value in _OPEN for value in values) for values in distinct}
+    groups: list[_Values] = []
+    completed: dict[_Values, _Values] = {}
     # Those with the fewest gaps come first: they can be the group of those with more.
-    for partial in sorted((v for v in distinct if None in v), key=lambda v: v.count(None)):
-        known = [position for position, value in enumerate(partial) if value is not None]
+    for partial in sorted(distinct, key=gaps.__getitem__):
+        known = [position for position, value in enumerate(partial) if value not in _OPEN]
         fitting = [full for full in groups if all(full[k] == partial[k] for k in known)]
         if len(fitting) == 1:
             completed[partial] = fitting[0]
@@ -67,8 +98,8 @@ def _complete(of_runs: Iterable[_Values]) -> dict[_Values, _Values]:
 def _variant(of_group: _Values, differing: Sequence[int]) -> Variant:
     values = [(VARIANT_FIELDS[position], of_group[position]) for position in differing]
     return Variant(
-        label=", ".join(_setting(name, value) for name, value in values),
-        rank=tuple((value is None, value) for _, value in values),
+        label=", ".join(_setting(name, value) for name, value in values if value is not _UNREAD),
+        rank=tuple((True, None) if value in _OPEN else (False, value) for _, value in values),
     )
 
 

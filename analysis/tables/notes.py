@@ -72,6 +72,8 @@ def _mixed(done: pd.DataFrame) -> Iterable[str]:
     for name in CONFIG_FIELDS:
         values: dict[str, dict[str, None]] = {}
         for row, value in zip(rows, done[name].astype(object), strict=True):
+            if pd.isna(value):
+                continue  # the run does not read it
             values.setdefault(setting_text(value), {})[row] = None
         if name not in _OF_SYSTEM and len(values) > 1:
             differences += [f"{name}={value} in {', '.join(those)}" for value, those in values.items()]
