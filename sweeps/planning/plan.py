@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
-from lvae_core.identity import fingerprint, is_same_training
+from lvae_core.identity import evaluation_values, fingerprint, is_same_training
 from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import CellName, RunName, run_name
 from lvae_core.storage.parallel import read_each
@@ -106,7 +106,7 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
         if seconds is not None:
             speed.add(cell, *seconds)
     twice = [found[name] for name, folders in earlier.items() if len(folders) + (name in present) > 1]
-    return Plan(runs, speed, _notes_on_twice(twice))
+    return Plan(runs, speed, (*_notes_on_twice(twice), *_notes_on_evaluations(runs)))
 
 
 class _Wanted(NamedTuple):
@@ -164,6 +164,30 @@ def _cell_and_seed(name: str) -> str:
 def _preference(run: PlannedRun) -> tuple[int, bool]:
     """Sort the folders of one run: a finished one first, then one that has been begun."""
     return ("done", "failed", "left").index(run.status), not run.begun
+
+
+def _notes_on_evaluations(runs: Sequence[PlannedRun]) -> tuple[str, ...]:
+    """A line if runs are trained, but have estimates by other fields than the grid asks for."""
+    others = [
+        run for run in runs if run.result is not None and _other_fields(run.config, run.result["config"])
+    ]
+    if not others:
+        return ()
+    wanted = _other_fields(others[0].config, (others[0].result or {})["config"])
+    settings = " ".join(f"--set {name}={value}" for name, value in wanted.items())
+    return (
+        f"{len(others)} of {len(runs)} runs are trained and have other estimates than these settings ask "
+        f"for; evaluate each without training by `python -m lvae_core evaluate RUN {settings}`",
+    )
+
+
+def _other_fields(config: RunConfig, evaluated: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of evaluation in which ``config`` differs from the config of a result."""
+    return {
+        name: value
+        for name, value in evaluation_values(config).items()
+        if evaluated.get(name, value) != value
+    }
 
 
 def _notes_on_twice(runs: Sequence[PlannedRun]) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def test_listings_grow_with_neither_runs_nor_steps(s3, monkeypatch):
     monkeypatch.setattr("lvae_core.run_folder.claims.HEARTBEAT_SECONDS", 1e6)  # it beats by the clock
 
     def listed(name: str, seeds: int, batch_size: int) -> tuple[int, set[int]]:
-        changes = ("max_epochs=2", "iw_samples=2", f"batch_size={batch_size}")
+        changes = ("max_epochs=2", f"batch_size={batch_size}")
         grid = replace(SHORT, systems={"lstm-lm": (1,)}, seeds=seeds, changes=changes)
         study = Study(f"{s3.url}/{name}")
         s3.proxy.forget()

@@ -104,7 +104,7 @@ def slurm(tmp_path):
                         "--settings",
                         "standard",
                         "--set",
-                        "iw_samples=2",
+                        "max_epochs=1",
                         *options,
                     ],
                     stdout=log,

@@ -179,7 +179,7 @@ def test_a_run_that_fails_stops_no_other_and_actors_go_on(tmp_path, toy):
 
 def test_failed_runs_are_listed_skipped_and_taken_up_on_demand(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    bad = [*COMMAND, "--systems", "lstm-lm", "--seeds", "1", "--set", "learning_rate=1e30"]
+    bad = [*COMMAND, "--systems", "lstm-vae-avg", "--seeds", "1", "--set", "learning_rate=1e30"]
     assert main(bad) == 1
     (file,) = tmp_path.rglob("failure.json")
     assert "diverged" in capsys.readouterr().out

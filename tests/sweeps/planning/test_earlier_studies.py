@@ -123,3 +123,13 @@ def test_only_configs_of_a_planned_cell_and_seed_are_read(study, corpus, monkeyp
     monkeypatch.setattr(opened.store, "read", lambda path: read.append(path) or original(path))
     make_plan([config_of(AVG)], {"toy": corpus.data_sha256}, opened)
     assert {path for path in read if path.endswith("config.json")} == {f"{AVG}/config.json"}
+
+
+def test_trained_runs_with_other_estimates_are_named_with_the_command(study, corpus):
+    shutil.rmtree(study / VAE_12)
+    found = plan(study, corpus, replace(config_of(VAE_8), iw_samples=77))
+    assert found.runs[0].status == "done"
+    (note,) = found.notes
+    assert note.startswith("1 of 1 runs are trained and have other estimates")
+    assert note.endswith("`python -m lvae_core evaluate RUN --set iw_samples=77`")
+    assert plan(study, corpus, config_of(VAE_8)).notes == ()

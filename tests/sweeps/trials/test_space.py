@@ -103,7 +103,9 @@ def test_a_search_varies_the_model_its_objective_and_its_optimiser_and_nothing_e
     assert set(searchable_fields()) == {
         *("embedding_size", "hidden_size", "latent_size", "share_embeddings", "linear_bias", "init_scale"),
         *("dropout", "dropout_latent_input", "dropout_encoder", "word_dropout"),
-        *("kl_weight", "kl_anneal_epochs", "batch_size", "batching"),
+        *("vmf_kappa", "cnn_channels", "cnn_external", "cnn_dropout"),
+        *("kl_weight", "kl_anneal_epochs", "kl_schedule", "kl_cycles", "free_bits", "encoder_gradient"),
+        *("batch_size", "batching"),
         *("learning_rate", "max_grad_norm", "adam_beta1", "adam_beta2", "adam_epsilon"),
         *("lr_decay", "decay_while_annealing", "patience", "precision"),
     }
