@@ -24,7 +24,6 @@ from rich.console import Console
 
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
-from lvae_core.messages import notice
 from lvae_core.run_folder.folder import open_study
 from sweeps.launching.display import console, unless_quiet
 from sweeps.options import (
@@ -128,7 +127,7 @@ def run(options: Options, *, again: str) -> int:
     grid = options.grid()
     configs = grid.configs()
     for note in grid.notes(options.given_changes()):
-        notice(f"note: {note}")
+        unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
     corpora = load_corpora(configs, options.launch.data_dir)
     study = open_study(folder)
     plan = look_up(configs, corpora, study)
