@@ -91,7 +91,7 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, scratch):
         until(lambda: "stopping: every run saves" in launch.output, launch)
         launch.press_ctrl_c()
         assert launch.wait(STOPS_WITHIN) == 130, launch.output
-        assert "stopped at once; the same command goes on" in launch.output
+        assert "stopped at once; run the same command again" in launch.output
         assert "Traceback" not in launch.output
         assert_nothing_is_left(scratch)
 

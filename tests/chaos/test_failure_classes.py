@@ -100,7 +100,7 @@ def listed(output: str) -> set[str]:
 def test_every_failure_has_its_class_and_stops_no_other_run(tmp_path, scratch):
     runs = Runs(tmp_path)
     script = copy_of_the_code(tmp_path / "code")
-    decoder = tmp_path / "code" / "lvae_core" / "model" / "decoder.py"
+    decoder = tmp_path / "code" / "lvae_core" / "model" / "contracts.py"
     decoder.write_text(decoder.read_text().replace("self.hidden_word.expand(", "self.misspelt.expand("))
     damaged = Launch(
         tmp_path, scratch, grid=MIXED, script=script, environment={"PYTHONPATH": str(tmp_path / "code")}
