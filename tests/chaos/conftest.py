@@ -1,4 +1,4 @@
-"""What every test of this folder has at hand."""
+"""Fixtures of the tests of this folder."""
 
 import json
 import shutil
@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from .place import Place, make_place
 from .short_grid import undisturbed_storage  # noqa: F401 (a fixture for all)
-from .sweep_command import Runs, Table, run_by_run
+from .small_run import SmallRun, make_small_run
+from .sweep_command import Runs, Table, run_in_sequence
 
 
 class Zygote:
-    """Does runs in fresh processes that start at once; see ``zygote.py``."""
+    """A client of the fork server ``zygote.py``, which does runs in new processes without start-up time."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -28,16 +28,16 @@ class Zygote:
         )
 
     def start(self, *arguments: str, log: Path, **order: Any) -> int:
-        """Begin a run; its process number."""
+        """Start a run and return its process number."""
         self._write({"arguments": arguments, "log": str(log), **order})
         return int(self._read())
 
     def wait(self) -> int:
-        """How the run that was started last has ended: its exit status, or minus a signal."""
+        """Wait for the run that was started last; return its exit status, or minus its signal."""
         return int(self._read())
 
     def run(self, *arguments: str, log: Path, **order: Any) -> int:
-        """Begin a run and wait for its end."""
+        """Start a run and wait for its end."""
         self.start(*arguments, log=log, **order)
         return self.wait()
 
@@ -66,13 +66,13 @@ def zygote() -> Iterator[Zygote]:
 
 
 @pytest.fixture(scope="module")
-def place(zygote, tmp_path_factory) -> Place:
-    return make_place(zygote, tmp_path_factory.mktemp("place"))
+def small_run(zygote, tmp_path_factory) -> SmallRun:
+    return make_small_run(zygote, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """A folder for what launches keep while they go on: Ray's sockets need short paths."""
+    """A folder for the temporary files of launches; its path is short, as Ray's sockets need."""
     folder = Path(tempfile.mkdtemp(prefix="c-", dir="/tmp"))
     yield folder
     shutil.rmtree(folder)
@@ -80,7 +80,7 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def undisturbed_table(tmp_path_factory) -> Table:
-    """What the study of ``sweep_command.py`` comes to run by run, with no Ray and nothing amiss."""
+    """The results of the study of ``sweep_command.py``, run in sequence without Ray and without faults."""
     storage = tmp_path_factory.mktemp("undisturbed")
-    run_by_run(storage)
+    run_in_sequence(storage)
     return Runs(storage).table()

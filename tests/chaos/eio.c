@@ -1,9 +1,9 @@
-/* Lets calls on files below a folder fail with EIO, as a dying disk does. Loaded by LD_PRELOAD.
+/* Make calls on files below a folder fail with EIO, as on a dying disk. Loaded by LD_PRELOAD.
  *
  *   EIO_BELOW   the folder
- *   EIO_CALLS   which calls, of: read write fsync
- *   EIO_TIMES   how many of them in each process; -1 for all
- *   EIO_WHILE   a file: only while it exists; empty for always
+ *   EIO_CALLS   the calls that fail, some of: read write fsync
+ *   EIO_TIMES   number of failures in each process; -1 for all calls
+ *   EIO_WHILE   calls fail only while this file exists; empty for always
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,32 +17,32 @@
 #include <unistd.h>
 
 static const char *below, *calls, *switch_file;
-static atomic_long left;
+static atomic_long failures_left;
 
 __attribute__((constructor)) static void begin(void) {
     below = getenv("EIO_BELOW");
     calls = getenv("EIO_CALLS");
     switch_file = getenv("EIO_WHILE");
     const char *times = getenv("EIO_TIMES");
-    atomic_store(&left, times ? atol(times) : 0);
+    atomic_store(&failures_left, times ? atol(times) : 0);
 }
 
-static int strikes(int fd, const char *call) {
+static int fails(int fd, const char *call) {
     char link[64], path[4096];
     if (!below || !calls || !strstr(calls, call)) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    int kept = errno;
+    int saved_errno = errno;
     ssize_t length = readlink(link, path, sizeof path - 1);
-    int on = !switch_file || !*switch_file || access(switch_file, F_OK) == 0;
-    errno = kept;
-    if (length < 0 || !on) return 0;
+    int active = !switch_file || !*switch_file || access(switch_file, F_OK) == 0;
+    errno = saved_errno;
+    if (length < 0 || !active) return 0;
     path[length] = 0;
     size_t prefix = strlen(below);
     if (strncmp(path, below, prefix) || (path[prefix] != '/' && path[prefix])) return 0;
-    long now = atomic_load(&left);
+    long remaining = atomic_load(&failures_left);
     do {
-        if (now == 0) return 0;
-    } while (now > 0 && !atomic_compare_exchange_weak(&left, &now, now - 1));
+        if (remaining == 0) return 0;
+    } while (remaining > 0 && !atomic_compare_exchange_weak(&failures_left, &remaining, remaining - 1));
     errno = EIO;
     return 1;
 }
@@ -50,7 +50,7 @@ static int strikes(int fd, const char *call) {
 #define CALL(type, name, kind, parameters, arguments)                                   \
     type name parameters {                                                              \
         static type(*real) parameters;                                                  \
-        if (strikes(fd, kind)) return -1;                                               \
+        if (fails(fd, kind)) return -1;                                                 \
         if (!real) real = (type(*) parameters)dlsym(RTLD_NEXT, #name);                  \
         return real arguments;                                                          \
     }

@@ -1,6 +1,6 @@
-"""Places that fail for real, as fixtures for every test: an S3 server, disks, a kernel's error.
+"""Storage that really fails, as fixtures for every test: an S3 server, disks, and the error EIO.
 
-``tests/conftest.py`` hands them on, so that a test names one as an argument and imports nothing.
+``tests/conftest.py`` imports these fixtures, so a test names one as an argument and imports nothing.
 """
 
 import http.client
@@ -21,7 +21,7 @@ KEYS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "us-east-1",
-    # Nothing of the user's own, and no question to a machine in the cloud.
+    # No settings of the user, and no request to the metadata service of a cloud.
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
@@ -33,14 +33,14 @@ NOT_OURS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_MAX_
 
 @dataclass(frozen=True)
 class S3:
-    """An empty bucket of this test alone, at a real S3 server on loopback."""
+    """An empty bucket for one test, on a real S3 server on loopback."""
 
     url: str
     """``s3://<bucket>``."""
     environment: dict[str, str]
-    """What leads a process there; set in this one already."""
+    """Variables that point a process to the server; already set in this one."""
     proxy: Proxy
-    """Before the server: faults to be had, and the log of requests."""
+    """The proxy before the server: it injects faults and logs requests."""
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def s3_server() -> Iterator[Proxy]:
 
 @pytest.fixture
 def s3(s3_server, monkeypatch) -> Iterator[S3]:
-    """A bucket, and all that is well again afterwards."""
+    """An empty bucket; all faults end with the test."""
     environment = {**KEYS, "AWS_ENDPOINT_URL": s3_server.url}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -75,30 +75,30 @@ def s3(s3_server, monkeypatch) -> Iterator[S3]:
 
 
 class Disk:
-    """A file system of its own that can be pulled out, full, and closed to writers: real mounts."""
+    """A separate file system, really mounted, that can be unmounted, full or read-only."""
 
     def __init__(self, place: Path, size: str) -> None:
         self.folder = place / "disk"
-        """Where it is mounted; an empty folder while it is not."""
+        """The mount point; an empty folder while nothing is mounted."""
         self._inside = place / "disk-itself"
         self.folder.mkdir()
         self._inside.mkdir()
         try:
             _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self._inside)
         except subprocess.CalledProcessError as error:
-            pytest.skip(f"this machine lets us mount nothing: {error.stderr.strip()}")
+            pytest.skip(f"mounting is not allowed here: {error.stderr.strip()}")
         self.plug()
 
     def plug(self) -> None:
-        """Mount it, with all that it held."""
+        """Mount the disk with its former content."""
         _run("mount", "--bind", self._inside, self.folder)
 
     def pull(self) -> None:
-        """Take it away."""
+        """Unmount the disk, even while it is in use."""
         _run("umount", "--lazy", self.folder)
 
     def lock(self) -> None:
-        """Let it be read only."""
+        """Make the disk read-only."""
         _run("mount", "-o", "remount,bind,ro", self.folder)
 
     def unlock(self) -> None:
@@ -137,11 +137,11 @@ def eio_library(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def eio(eio_library) -> Callable[..., dict[str, str]]:
-    """A function that returns the environment in which a process meets the error EIO.
+    """A function that returns environment variables with which a process gets the error EIO.
 
-    Its arguments: ``below``, the folder of the files concerned; ``calls``, some of read, write, fsync;
-    ``times``, how many of these calls fail in each process, -1 for all; ``only_while``, a file without
-    whose existence all goes well.
+    Its arguments: ``below``, the folder of the affected files; ``calls``, some of read, write, fsync;
+    ``times``, how many of these calls fail in each process, -1 for all; ``only_while``, a file: calls fail
+    only while it exists.
     """
 
     def environment(

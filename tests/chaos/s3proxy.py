@@ -1,8 +1,8 @@
-"""An S3 server that can be made to misbehave: a proxy before moto, both on loopback.
+"""An S3 server with injected faults: a proxy before moto, both on loopback.
 
-The client must be given the proxy's address as its endpoint: its requests are signed for that host, and the
-proxy hands them on as they are. moto looks for an object and then writes it, S3 does both at once; so the
-proxy lets one PUT at a time pass.
+Give the client the proxy's address as its endpoint: requests are signed for that host, and the proxy
+forwards them unchanged. S3 checks for an object and writes it in one atomic step, but moto does so in two
+steps; so the proxy forwards one PUT at a time.
 """
 
 import http.client
@@ -24,22 +24,22 @@ HOP_BY_HOP = {"connection", "keep-alive", "expect", "transfer-encoding"}
 
 @dataclass
 class Fault:
-    """What befalls some of the requests.
+    """A fault of some of the requests.
 
-    ``refuse``: an answer of ``status`` and ``code``, nothing is done. ``delay``: nothing is done for
-    ``seconds``, then all goes well. ``drop``: the connection breaks, nothing is done. ``lose``: it is done,
-    and the connection breaks before the answer. ``cut``: the connection breaks in the middle of the answer.
+    ``refuse``: answer with ``status`` and ``code`` and do nothing. ``delay``: wait for ``seconds``, then
+    forward the request. ``drop``: break the connection and do nothing. ``lose``: forward the request, but
+    break the connection before the answer. ``cut``: break the connection in the middle of the answer.
     """
 
     action: Literal["refuse", "delay", "drop", "lose", "cut"]
     kinds: tuple[Kind, ...] = ()
-    """Which requests; () for all."""
+    """Kinds of requests; () for all."""
     times: int | None = None
-    """How many of them; None for as long as the fault is there."""
+    """Largest number of faults; None for no limit."""
     share: float = 1.0
-    """Which part of them, drawn from ``seed``."""
+    """Probability of a fault, drawn from ``seed``."""
     key: str = ""
-    """Only those whose key ends like this."""
+    """Affect only requests whose key ends with this."""
     status: int = 503
     code: str = "SlowDown"
     seconds: float = 0.0
@@ -50,7 +50,8 @@ class Fault:
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
 
-    def strikes(self, kind: Kind, key: str) -> bool:
+    def applies(self, kind: Kind, key: str) -> bool:
+        """Decide whether the fault affects this request, and count it if so."""
         if (self.kinds and kind not in self.kinds) or not key.endswith(self.key):
             return False
         if (self.times is not None and self.hits >= self.times) or self._dice.random() >= self.share:
@@ -64,13 +65,13 @@ class Request:
     kind: Kind
     bucket: str
     key: str
-    """Of a LIST, the prefix."""
+    """For a LIST, the prefix."""
     status: int
-    """That the client was answered; 0 where the connection broke."""
+    """The status of the answer; 0 if the connection broke."""
 
 
 class Proxy:
-    """Listens on loopback before a server at ``host:port``."""
+    """A proxy on loopback before a server at ``host:port``."""
 
     def __init__(self, host: str, port: int) -> None:
         self.behind = (host, port)
@@ -85,20 +86,20 @@ class Proxy:
         self._thread.start()
 
     def fault(self, action: str, *kinds: Kind, **options: object) -> Fault:
-        """Let something go wrong from now on; see :class:`Fault`."""
+        """Inject a fault from now on; see :class:`Fault`."""
         fault = Fault(action, kinds, **options)  # type: ignore[arg-type]
         with self.lock:
             self._faults.append(fault)
         return fault
 
     def calm(self) -> None:
-        """Let all go well from now on."""
+        """End all faults."""
         with self.lock:
             self._faults.clear()
 
     @contextmanager
     def down(self) -> Iterator[Fault]:
-        """No request gets an answer."""
+        """Answer no request during the ``with`` block."""
         fault = self.fault("drop")
         try:
             yield fault
@@ -107,7 +108,7 @@ class Proxy:
                 self._faults.remove(fault)
 
     def requests(self, *kinds: Kind) -> list[Request]:
-        """All requests so far, or those of some kinds, in the order of their answers."""
+        """Return all requests so far, or those of some kinds, in the order of their answers."""
         with self.lock:
             return [request for request in self._log if not kinds or request.kind in kinds]
 
@@ -115,7 +116,7 @@ class Proxy:
         return Counter(request.kind for request in self.requests())
 
     def forget(self) -> None:
-        """Begin the log anew."""
+        """Clear the log of requests."""
         with self.lock:
             self._log.clear()
 
@@ -124,11 +125,12 @@ class Proxy:
         self._server.server_close()
         self._thread.join()
 
-    def struck(self, kind: Kind, key: str) -> Fault | None:
+    def next_fault(self, kind: Kind, key: str) -> Fault | None:
+        """Return the fault of this request, if any, and count it."""
         with self.lock:
-            return next((fault for fault in self._faults if fault.strikes(kind, key)), None)
+            return next((fault for fault in self._faults if fault.applies(kind, key)), None)
 
-    def note(self, request: Request) -> None:
+    def log(self, request: Request) -> None:
         with self.lock:
             self._log.append(request)
 
@@ -139,7 +141,7 @@ class _Server(ThreadingHTTPServer):
     proxy: Proxy
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that has lost patience is no error of this server's."""
+        """Ignore errors: a client that has timed out is no error of this server."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -155,22 +157,22 @@ class _Handler(BaseHTTPRequestHandler):
     def pass_on(self) -> None:
         proxy = self.server.proxy
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        kind, bucket, key = self._what()
-        fault = proxy.struck(kind, key)
+        kind, bucket, key = self._parse()
+        fault = proxy.next_fault(kind, key)
         action = fault.action if fault else ""
         if fault and action == "delay":
             time.sleep(fault.seconds)
         if fault and action in ("refuse", "drop"):
-            proxy.note(Request(kind, bucket, key, fault.status if action == "refuse" else 0))
+            proxy.log(Request(kind, bucket, key, fault.status if action == "refuse" else 0))
             if action == "drop":
                 self._break()
             else:
-                message = f"<Error><Code>{fault.code}</Code><Message>as told</Message></Error>".encode()
+                message = f"<Error><Code>{fault.code}</Code><Message>injected</Message></Error>".encode()
                 self._answer(fault.status, [("Content-Type", "application/xml")], message, len(message))
             return
         status, headers, answer = self._ask(body)
         broken = action in ("lose", "cut")
-        proxy.note(Request(kind, bucket, key, 0 if broken else status))
+        proxy.log(Request(kind, bucket, key, 0 if broken else status))
         if action != "lose":
             length = int(dict(headers).get("Content-Length", len(answer)))
             self._answer(status, headers, answer[: len(answer) // 2] if action == "cut" else answer, length)
@@ -179,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = pass_on  # noqa: N815
 
-    def _what(self) -> tuple[Kind, str, str]:
+    def _parse(self) -> tuple[Kind, str, str]:
         address = urlsplit(self.path)
         bucket, _, key = unquote(address.path).lstrip("/").partition("/")
         query = parse_qs(address.query, keep_blank_values=True)
@@ -221,8 +223,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _break(self) -> None:
         self.wfile.flush()
         self.close_connection = True
-        # shutdown, not close: the client must see it now, whoever else holds the socket.
+        # shutdown, not close: the client must see it now, even if another thread holds the socket.
         self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, *_: object) -> None:
-        """The proxy keeps its own log."""
+        """Print nothing: the proxy has its log of requests."""

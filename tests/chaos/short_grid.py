@@ -1,4 +1,4 @@
-"""A grid of four short runs, and what it comes to when nothing goes wrong."""
+"""A grid of four short runs, and its results without faults."""
 
 from pathlib import Path
 
@@ -24,12 +24,12 @@ ARGUMENTS = [
     *("--datasets", "toy", "--systems", "lstm-lm", "lstm-vae-avg", "--num-samples", "2"),
     *("--settings", "standard", "--seeds", "2", "--set", *CHANGES),
 ]
-"""Of the command, for the same grid."""
+"""Arguments of the command for the same grid."""
 
 
 @pytest.fixture(scope="session")
 def undisturbed_storage(tmp_path_factory) -> Path:
-    """Its runs, done one after the other without Ray."""
+    """The storage with the finished runs of the grid, run in sequence without Ray."""
     storage = tmp_path_factory.mktemp("undisturbed")
     toy, study = load("toy"), Runs(storage).study
     for run in make_plan(SHORT.configs(), {"toy": toy.data_sha256}, study).runs:

@@ -1,4 +1,4 @@
-"""Launches of one small study by the command, as a user makes them: to be killed, stopped and repeated."""
+"""Launches of one small study by the command, as a user makes them, for tests that kill and repeat them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from sweeps.planning.plan import make_plan
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
 
 EPOCHS, STEPS = 80, 13
-"""Of every run; steps are those of an epoch."""
+"""Epochs of every run, and steps per epoch."""
 
 GRID = [
     *("--datasets", "toy", "--systems", "lstm-lm", "lstm-vae-avg", "--num-samples", "2"),
     *("--settings", "standard", "--seeds", "2", "--set", f"max_epochs={EPOCHS}", f"patience={EPOCHS}"),
     *("kl_anneal_epochs=2", "iw_samples=6"),
 ]
-"""Four runs of some seconds each."""
+"""Arguments for four runs of a few seconds each."""
 
 RUNS = 4
 
@@ -41,15 +41,15 @@ Table = dict[str, tuple[dict[str, Any], bytes]]
 
 
 class Launch:
-    """One start of the command, which leads a process group as it would from a terminal.
+    """A start of the command as the leader of a process group, as from a terminal.
 
     Args:
-        storage: of the study ``s``.
-        scratch: an empty folder for what it keeps while it goes on; its path must be short.
-        arguments: of the command, after those of the grid.
-        script: that is started.
-        grid: arguments that say what there is to do.
-        environment: variables of its process.
+        storage: storage of the study ``s``.
+        scratch: an empty folder for its temporary files; its path must be short.
+        arguments: arguments of the command after those of the grid.
+        script: the script to start.
+        grid: arguments that define the grid.
+        environment: additional variables of its process.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Launch:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ray's workers import from the driver's working directory first.
+                # Ray's workers import first from the driver's working directory.
                 cwd=script.parents[1],
                 env={**kept, "RAY_TMPDIR": str(scratch), **(environment or {})},
                 start_new_session=True,
@@ -83,23 +83,23 @@ class Launch:
         return self._log.read_text() if self._output is None else self._output
 
     def wait(self, seconds: float = 200.0) -> int:
-        """Its exit status."""
+        """Wait for the end of the command and return its exit status."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"it goes on and on: {self.output}") from None
+            raise AssertionError(f"it has not ended in {seconds} s: {self.output}") from None
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         assert self.wait() == -signal.SIGKILL, self.output
 
     def press_ctrl_c(self) -> None:
-        """As a terminal does it: a signal to every process of the group."""
+        """Send SIGINT to every process of the group, as a terminal does."""
         os.killpg(self.process.pid, signal.SIGINT)
 
     def close(self) -> None:
-        """End what is left of it."""
-        for pid in [self.process.pid, *writers(self.scratch)]:
+        """Kill all processes of the launch that are left."""
+        for pid in [self.process.pid, *processes_writing_below(self.scratch)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
@@ -108,8 +108,8 @@ class Launch:
             self._log.unlink()
 
 
-def writers(folder: Path) -> list[int]:
-    """The processes that have a file below ``folder`` open for writing, as all of a Ray's have."""
+def processes_writing_below(folder: Path) -> list[int]:
+    """Return the processes that have a file below ``folder`` open for writing, as all of Ray's have."""
     found = set()
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
@@ -118,17 +118,17 @@ def writers(folder: Path) -> list[int]:
     return sorted(found)
 
 
-def until(holds: Callable[[], bool], launch: Launch, *, seconds: float = 120.0) -> None:
-    """Wait until it holds while a launch goes on."""
+def wait_until(condition: Callable[[], bool], launch: Launch, *, seconds: float = 120.0) -> None:
+    """Wait until a condition is true; fail if the launch ends or the time is over."""
     end = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         assert launch.process.poll() is None, f"it has ended: {launch.output}"
-        assert time.monotonic() < end, f"it does not come to pass: {launch.output}"
+        assert time.monotonic() < end, f"not true within {seconds} s: {launch.output}"
         time.sleep(0.02)
 
 
 class Runs:
-    """What the run folders of the study ``s`` say, on whatever storage."""
+    """The run folders of the study ``s`` on any storage."""
 
     def __init__(self, storage: str | Path) -> None:
         self.study = Study(f"{storage}/s")
@@ -140,7 +140,7 @@ class Runs:
         return [name for name in self.names() if self.study.run(name).has("result.json")]
 
     def rows(self, name: str) -> int:
-        """Epochs that are in metrics.jsonl, whole or not."""
+        """Return the number of epochs in metrics.jsonl."""
         try:
             return self.study.store.read(f"{name}/metrics.jsonl").count(b"\n")
         except FileNotFoundError:
@@ -158,7 +158,7 @@ class Runs:
         return found
 
     def claims(self) -> dict[str, int]:
-        """Run -> the process that has claimed it."""
+        """Return the process that has claimed each run."""
         found = {}
         for name in self.names():
             for file in self.study.store.names(name):
@@ -168,17 +168,17 @@ class Runs:
         return found
 
     def table(self) -> Table:
-        """Run -> all that is promised to be the same to the last bit."""
+        """Return for each run the numbers that must be equal to the last bit."""
         found = {}
         for name in self.names():
             result = self.json(name, "result.json")
-            del result["sha256"]  # over the times as well
+            del result["sha256"]  # it also covers the times
             found[name] = reproducible(result), self.study.store.read(f"{name}/metrics.jsonl")
         return found
 
 
-def run_by_run(storage: Path) -> None:
-    """Do the study ``s`` one run after the other in this process."""
+def run_in_sequence(storage: Path) -> None:
+    """Do the runs of the study ``s`` in sequence in this process."""
     grid = tyro.cli(Options, args=GRID).grid()
     corpus, study = load("toy"), Study(str(storage / "s"))
     runs = make_plan(grid.configs(), {"toy": corpus.data_sha256}, study).runs
@@ -188,14 +188,14 @@ def run_by_run(storage: Path) -> None:
             pass
 
 
-def times_of(study: Path, names: list[str]) -> dict[Path, int]:
-    """File -> when it was last written, of run folders on a disk."""
+def modification_times(study: Path, names: list[str]) -> dict[Path, int]:
+    """Return the modification time of every file of some run folders on a disk."""
     return {path: path.stat().st_mtime_ns for name in names for path in (study / name).iterdir()}
 
 
 @contextlib.contextmanager
 def closing(*launches: Launch) -> Iterator[None]:
-    """End launches with the block, however it ends."""
+    """Close launches at the end of the block, even after an error."""
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
-"""Files that are not what was written: found, named in one line, set aside, and the run ends as if whole.
+"""Damaged files are found, named in one line and set aside, and the run ends with undamaged results.
 
-Every case damages one file of a run folder at random (a bit flipped, the end cut off, a part overwritten,
-all of it gone but for its name, another run's file in its place) and starts the run again.
+Each case damages one random file of a run folder (flips a bit, cuts off the end, overwrites a part, empties
+it, or replaces it by another run's file) and starts the run again.
 """
 
 import json
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from .place import SEED, Place, outcome
+from .small_run import SEED, SmallRun, outcome
 
 DONE = ("config.json", "metrics.jsonl", "result.json", "failure.json")
-"""Files of a finished run that starting it again reads."""
+"""Files that a finished run reads when it is started again."""
 STOPPED = (
     "config.json",
     "metrics.jsonl",
@@ -24,32 +24,32 @@ STOPPED = (
     "provenance.json",
     "failure.json",
 )
-WHOLE = ("config.json", "result.json", "failure.json", "provenance.json")
-"""Files that are refused, or believed, where they are whole and another run's."""
+SWAP_IS_NO_DAMAGE = ("config.json", "result.json", "failure.json", "provenance.json")
+"""Files that are refused or accepted, but not set aside, if they are intact and another run's."""
 FEW, MANY = 20, 220
 
 
 @pytest.fixture(scope="module")
-def templates(place) -> dict[str, Path]:
-    """A finished run, one that was stopped in its second epoch, and a finished one of another seed."""
-    done, stopped, other = (place.folder / name for name in ("done", "stopped", "other"))
-    assert place.run(done, count=str(place.folder / "count")) == 0, place.log(done)
-    operations = int((place.folder / "count").read_text())
+def templates(small_run) -> dict[str, Path]:
+    """A finished run, a run that was stopped in its second epoch, and a finished run of another seed."""
+    done, stopped, other = (small_run.folder / name for name in ("done", "stopped", "other"))
+    assert small_run.run(done, count=str(small_run.folder / "count")) == 0, small_run.log(done)
+    operations = int((small_run.folder / "count").read_text())
     for kill_at in range(operations * 3 // 4, operations):
         shutil.rmtree(stopped, ignore_errors=True)
-        place.run(stopped, kill_at=kill_at)
+        small_run.run(stopped, kill_at=kill_at)
         if {"checkpoint.pt", "checkpoint.previous.pt", "metrics.jsonl"} <= set(os.listdir(stopped)):
             break
-    arguments = [*place.arguments(other), "--set", "seed=1"]
-    assert place.zygote.run(*arguments, log=place.folder / "other.log") == 0
+    arguments = [*small_run.arguments(other), "--set", "seed=1"]
+    assert small_run.zygote.run(*arguments, log=small_run.folder / "other.log") == 0
     for folder in (done, stopped, other):
         failure = {"class": "code", "attempt": 1, "message": "m", "traceback": "t"}
-        (folder / "failure.json").write_bytes(sealed(failure))
+        (folder / "failure.json").write_bytes(with_digest(failure))
     return {"done": done, "stopped": stopped, "other": other}
 
 
-def sealed(value: dict) -> bytes:
-    """What the project's files look like, written by hand."""
+def with_digest(value: dict) -> bytes:
+    """Return a file in the project's format, written by hand."""
     import hashlib
 
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
@@ -57,7 +57,7 @@ def sealed(value: dict) -> bytes:
 
 
 def damage(data: bytes, other: bytes, dice: random.Random) -> tuple[str, bytes]:
-    """A kind of damage and what it makes of ``data``."""
+    """Return a random kind of damage and the damaged data."""
     kind = dice.choice(["flip", "cut", "overwrite", "empty", "zeros", "swap"])
     at = dice.randrange(len(data))
     if kind == "flip":
@@ -69,8 +69,8 @@ def damage(data: bytes, other: bytes, dice: random.Random) -> tuple[str, bytes]:
     return kind, {"empty": b"", "zeros": bytes(len(data)), "swap": other}[kind]
 
 
-def says_the_same(before: bytes, after: bytes) -> bool:
-    """A flip may turn the e of an exponent into an E, and a cut may take the last newline alone."""
+def is_same_json(before: bytes, after: bytes) -> bool:
+    """Whether the JSON values are equal, as after 1e5 becomes 1E5 or the last newline is lost."""
     try:
         return [json.loads(line) for line in before.splitlines()] == [
             json.loads(a) for a in after.splitlines()
@@ -82,58 +82,58 @@ def says_the_same(before: bytes, after: bytes) -> bool:
             return False
 
 
-def corrupt_and_go_on(place: Place, templates: dict[str, Path], number: int) -> str:
-    """One case; returns what was done to which file."""
+def damage_and_resume(small_run: SmallRun, templates: dict[str, Path], number: int) -> str:
+    """Test one case and return its description."""
     dice = random.Random(f"{SEED} {number}")
     state = ("done", "stopped")[number % 2]
     file = dice.choice(DONE if state == "done" else STOPPED)
-    out = place.folder / f"case-{number}"
+    out = small_run.folder / f"case-{number}"
     shutil.copytree(templates[state], out)
-    if file == "checkpoint.previous.pt":  # it is read where the last one cannot be
+    if file == "checkpoint.previous.pt":  # it is read only if the latest checkpoint cannot be read
         (out / "checkpoint.pt").write_bytes(b"")
     before = (out / file).read_bytes()
     while True:
         kind, after = damage(before, (templates["other"] / file).read_bytes(), dice)
-        if after == before or says_the_same(before, after) or (kind == "swap" and file in WHOLE):
+        if after == before or is_same_json(before, after) or (kind == "swap" and file in SWAP_IS_NO_DAMAGE):
             continue
         break
     case = f"{number}: {kind} {state} {file}"
     (out / file).write_bytes(after)
-    assert place.run(out) == 0, f"{case}\n{place.log(out)}"
-    log = place.log(out)
+    assert small_run.run(out) == 0, f"{case}\n{small_run.log(out)}"
+    log = small_run.log(out)
     assert outcome(out) == outcome(templates["done"]), f"{case}\n{log}"
     assert "Traceback" not in log, f"{case}\n{log}"
-    told = [line for line in log.splitlines() if f"/{file}: " in line]
-    assert len(told) == 1, f"{case}\n{log}"
-    assert "set aside as " in told[0], case
-    aside = out / told[0].partition("set aside as ")[2].split(",")[0].split(";")[0]
-    assert aside.read_bytes() == after, f"{case}: kept as it was found"
+    messages = [line for line in log.splitlines() if f"/{file}: " in line]
+    assert len(messages) == 1, f"{case}\n{log}"
+    assert "set aside as " in messages[0], case
+    aside = out / messages[0].partition("set aside as ")[2].split(",")[0].split(";")[0]
+    assert aside.read_bytes() == after, f"{case}: the damaged file is kept unchanged"
     shutil.rmtree(out)
     return case
 
 
-def test_a_few_random_corruptions(place, templates):
+def test_a_run_survives_damage_to_one_of_its_files(small_run, templates):
     for number in range(FEW):
-        print(corrupt_and_go_on(place, templates, number))
+        print(damage_and_resume(small_run, templates, number))
 
 
 @pytest.mark.slow
-def test_two_hundred_random_corruptions_and_more(place, templates):
+def test_a_run_survives_damage_in_two_hundred_random_cases(small_run, templates):
     for number in range(FEW, FEW + MANY):
-        print(corrupt_and_go_on(place, templates, number))
+        print(damage_and_resume(small_run, templates, number))
 
 
-def test_a_whole_config_of_another_run_is_refused(place, templates):
-    out = place.folder / "foreign"
+def test_an_intact_config_of_another_run_is_refused(small_run, templates):
+    out = small_run.folder / "foreign"
     shutil.copytree(templates["stopped"], out)
     shutil.copy(templates["other"] / "config.json", out)
-    assert place.run(out) == 2
-    assert "config.json: belongs to another run" in place.log(out)
+    assert small_run.run(out) == 2
+    assert "config.json: belongs to another run" in small_run.log(out)
 
 
-def test_a_whole_result_of_another_run_is_refused(place, templates):
-    out = place.folder / "foreign-result"
+def test_an_intact_result_of_another_run_is_refused(small_run, templates):
+    out = small_run.folder / "foreign-result"
     shutil.copytree(templates["stopped"], out)
     shutil.copy(templates["other"] / "result.json", out)
-    assert place.run(out) == 2
-    assert "result.json: not the result of this run" in place.log(out)
+    assert small_run.run(out) == 2
+    assert "result.json: not the result of this run" in small_run.log(out)

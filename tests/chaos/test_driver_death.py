@@ -1,4 +1,4 @@
-"""The command that drives a sweep is killed, or stopped by Ctrl-C, and started again: real signals."""
+"""A sweep's driver is killed, or stopped by Ctrl-C, and started again, with real signals."""
 
 import re
 import shutil
@@ -8,63 +8,73 @@ from pathlib import Path
 
 import pytest
 
-from .place import SEED
-from .sweep_command import STEPS, Launch, Runs, closing, times_of, until, writers
+from .small_run import SEED
+from .sweep_command import (
+    STEPS,
+    Launch,
+    Runs,
+    closing,
+    modification_times,
+    processes_writing_below,
+    wait_until,
+)
 
 pytestmark = pytest.mark.timeout(900)
 
 STOPS_WITHIN = 30.0
-"""Seconds, as promised."""
+"""Seconds, as the project promises."""
 
 
-def at_work(launch: Launch, runs: Runs, done: int) -> None:
-    """Wait until so many runs are done and others are under way with something to lose."""
+def wait_for_work(launch: Launch, runs: Runs, done: int) -> None:
+    """Wait until this many runs are done and another one has trained for several epochs."""
 
-    def holds() -> bool:
+    def has_work_to_lose() -> bool:
         finished = runs.done()
         return len(finished) >= done and any(runs.rows(name) >= 3 for name in runs.claims())
 
-    until(holds, launch)
+    wait_until(has_work_to_lose, launch)
 
 
 def assert_nothing_is_left(scratch: Path) -> None:
-    """No process of its Ray, and no file of its own."""
-    assert writers(scratch) == []
+    """Check that the launch left no process of Ray and no file."""
+    assert processes_writing_below(scratch) == []
     assert list(scratch.iterdir()) == []
 
 
-def test_killed_driver_the_same_command_goes_on_and_clears_up(tmp_path, scratch, undisturbed_table):
+def test_after_a_killed_driver_the_same_command_resumes_and_cleans_up(tmp_path, scratch, undisturbed_table):
     runs = Runs(tmp_path)
     first = Launch(tmp_path, scratch)
     with closing(first):
-        at_work(first, runs, done=1)
+        wait_for_work(first, runs, done=1)
         first.kill()
         finished = runs.done()
-        before = times_of(tmp_path / "s", finished)
+        before = modification_times(tmp_path / "s", finished)
         left = list(scratch.iterdir())
-        assert left, "there is something to clear up"
-        assert not any(folder.stat().st_mode & 0o077 for folder in left), "closed to other users"
-        assert writers(scratch), "Ray outlives its driver by a minute"
+        assert left, "the killed driver left files to clean up"
+        assert not any(folder.stat().st_mode & 0o077 for folder in left), (
+            "the files are closed to other users"
+        )
+        assert processes_writing_below(scratch), "Ray runs for a minute after its driver's death"
         second = Launch(tmp_path, scratch)
         with closing(second):
             assert second.wait() == 0, second.output
-            # An actor may have come to its run's end before it noticed that the driver was gone.
-            told = re.search(r"(\d) of 4 runs to do", second.output)
-            assert told, second.output
-            assert int(told[1]) <= 4 - len(finished)
-    assert times_of(tmp_path / "s", finished) == before, "nothing finished is run again"
+            # An actor may have finished its run before it noticed that the driver had died.
+            to_do = re.search(r"(\d) of 4 runs to do", second.output)
+            assert to_do, second.output
+            assert int(to_do[1]) <= 4 - len(finished)
+    assert modification_times(tmp_path / "s", finished) == before, "no finished run is repeated"
     assert runs.table() == undisturbed_table
     assert_nothing_is_left(scratch)
 
 
-@pytest.mark.slow  # tests/integration/test_sweep_run.py has a fast one
+@pytest.mark.slow  # tests/integration/test_sweep_run.py has a fast test of this
 def test_ctrl_c_once_saves_everything_and_stops(tmp_path, scratch, undisturbed_table):
-    # Nothing is saved but at the end: what is there afterwards, Ctrl-C has saved.
+    # With these intervals only Ctrl-C makes a run save before its end.
     rarely = ["--checkpoint-epochs", "100000", "--checkpoint-minutes", "1000"]
     runs = Runs(tmp_path)
     first = Launch(tmp_path, scratch, *rarely)
     with closing(first):
-        at_work(first, runs, done=0)
+        wait_for_work(first, runs, done=0)
         rows = {name: runs.rows(name) for name in runs.claims()}
         first.press_ctrl_c()
         assert first.wait(STOPS_WITHIN) == 130, first.output
@@ -86,9 +96,9 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, scratch):
     runs = Runs(tmp_path)
     launch = Launch(tmp_path, scratch)
     with closing(launch):
-        at_work(launch, runs, done=0)
+        wait_for_work(launch, runs, done=0)
         launch.press_ctrl_c()
-        until(lambda: "stopping: every run saves" in launch.output, launch)
+        wait_until(lambda: "stopping: every run saves" in launch.output, launch)
         launch.press_ctrl_c()
         assert launch.wait(STOPS_WITHIN) == 130, launch.output
         assert "stopped at once; run the same command again" in launch.output
@@ -98,8 +108,8 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, scratch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_drivers_again_and_again(seed, tmp_path, undisturbed_table):
-    """At random moments, from the import of its first module on."""
+def test_a_sweep_finishes_although_its_driver_is_killed_repeatedly(seed, tmp_path, undisturbed_table):
+    """Kill the driver at random moments, even while it imports its modules."""
     import random
     import time
 
@@ -108,14 +118,14 @@ def test_killed_drivers_again_and_again(seed, tmp_path, undisturbed_table):
     while True:
         launch = Launch(tmp_path, scratch)
         with closing(launch):
-            # Later and later, so that a machine that starts slowly gets on.
+            # Later and later, so that even a slow machine makes progress.
             time.sleep(moment.uniform(1.0, 20.0 + 2 * kills))
             if launch.process.poll() is None:
                 launch.process.send_signal(signal.SIGKILL)
             if launch.wait() == 0:
                 break
         kills += 1
-        assert kills < 50, "it does not get on"
+        assert kills < 50, "it makes no progress"
     print("seed", SEED + seed, "kills", kills)
     assert runs.table() == undisturbed_table
     assert_nothing_is_left(scratch)

@@ -1,4 +1,4 @@
-"""Failures of every class with real causes: recorded, isolated, listed, and taken up again on demand."""
+"""Failures of every class, with real causes, are recorded, isolated, listed and retried on request."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from sweeps.planning.plan import make_plan
 from sweeps.planning.resources import Resources
 from sweeps.planning.workload import Workload
 
-from .place import write_corpus
-from .sweep_command import GRID, SCRIPT, Launch, Runs, closing, times_of, until
+from .small_run import write_corpus
+from .sweep_command import GRID, SCRIPT, Launch, Runs, closing, modification_times, wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
 HUGE = 999_999_999
-"""Latent samples whose noise alone takes terabytes."""
+"""A number of latent samples whose noise alone takes terabytes."""
 
-# At this learning rate lstm-lm learns, and lstm-vae's KL explodes.
+# At this learning rate lstm-lm learns, but lstm-vae's KL explodes.
 MIXED = [
     *("--datasets", "toy", "--systems", "lstm-lm", "lstm-vae", "--num-samples", "2", str(HUGE)),
     *("--settings", "standard", "inputless", "--seeds", "1"),
@@ -57,36 +57,36 @@ RAISED = {
 
 
 def copy_of_the_code(folder: Path) -> Path:
-    """Another checkout, to be damaged; its command."""
+    """Copy the code, so that a test can damage it, and return the copy's command."""
     for package in ("lvae_core", "sweeps"):
         shutil.copytree(SCRIPT.parents[1] / package, folder / package)
     return folder / "sweeps" / SCRIPT.name
 
 
-def kind(name: str) -> str:
+def cell_without_dataset(name: str) -> str:
     parts = RunName.parse(name)
     assert parts is not None
     return str(parts.cell).removeprefix("toy__")
 
 
-def recorded(runs: Runs) -> dict[str, tuple[str, int] | None]:
-    """Kind of run -> class and attempt of its failure, as recorded."""
+def recorded_failures(runs: Runs) -> dict[str, tuple[str, int] | None]:
+    """Return class and attempt of the recorded failure of each cell."""
     found: dict[str, tuple[str, int] | None] = {}
     for name in runs.names():
         try:
             failure = runs.json(name, "failure.json")
         except FileNotFoundError:
-            found[kind(name)] = None
+            found[cell_without_dataset(name)] = None
             continue
         assert RAISED[failure["class"]] in failure["traceback"]
         assert len(failure["traceback"].splitlines()) <= 40
         assert failure["message"]
-        found[kind(name)] = failure["class"], failure["attempt"]
+        found[cell_without_dataset(name)] = failure["class"], failure["attempt"]
     return found
 
 
-def listed(output: str) -> set[str]:
-    """The runs in the closing table of failures; long names take several lines."""
+def listed_failures(output: str) -> set[str]:
+    """Return the runs in the final table of failures, in which long names take several lines."""
     names: list[str] = []
     for line in output.partition("failed runs")[2].splitlines():
         cells = [cell.strip() for cell in line.split("│")]
@@ -97,7 +97,7 @@ def listed(output: str) -> set[str]:
     return set(names)
 
 
-def test_every_failure_has_its_class_and_stops_no_other_run(tmp_path, scratch):
+def test_every_failure_is_recorded_with_its_class_and_stops_no_other_run(tmp_path, scratch):
     runs = Runs(tmp_path)
     script = copy_of_the_code(tmp_path / "code")
     decoder = tmp_path / "code" / "lvae_core" / "model" / "contracts.py"
@@ -108,38 +108,41 @@ def test_every_failure_has_its_class_and_stops_no_other_run(tmp_path, scratch):
     with closing(damaged):
         assert damaged.wait() == 1, damaged.output
     once = {k: None if c is None else (c, 1) for k, c in EXPECTED.items()}
-    assert recorded(runs) == once, damaged.output
+    assert recorded_failures(runs) == once, damaged.output
     (done,) = runs.done()
-    assert kind(done) == "lstm-lm__standard__L0"
-    assert listed(damaged.output) == set(runs.names()) - {done}
+    assert cell_without_dataset(done) == "lstm-lm__standard__L0"
+    assert listed_failures(damaged.output) == set(runs.names()) - {done}
 
-    # The code is mended: exactly the failed runs are taken up, and those that failed by it are done.
-    before = times_of(tmp_path / "s", [done])
+    # With the original code exactly the failed runs are retried; those that failed by the damage succeed.
+    before = modification_times(tmp_path / "s", [done])
     mended = Launch(tmp_path, scratch, "--retry-failed", grid=MIXED)
     with closing(mended):
         assert mended.wait() == 1, mended.output
         assert "5 of 6 runs to do" in mended.output
     twice = {k: None if c in (None, "code") else (c, 2) for k, c in EXPECTED.items()}
-    # Mended or not, lstm-vae diverges at this learning rate.
+    # With the original code, too, lstm-vae diverges at this learning rate.
     twice["lstm-vae__inputless__L2"] = ("diverged", 2)
-    assert recorded(runs) == twice, mended.output
-    assert sorted(map(kind, runs.done())) == ["lstm-lm__inputless__L0", "lstm-lm__standard__L0"]
-    assert times_of(tmp_path / "s", [done]) == before
+    assert recorded_failures(runs) == twice, mended.output
+    assert sorted(map(cell_without_dataset, runs.done())) == [
+        "lstm-lm__inputless__L0",
+        "lstm-lm__standard__L0",
+    ]
+    assert modification_times(tmp_path / "s", [done]) == before
 
 
 @pytest.mark.slow
-def test_an_environment_that_breaks_under_way_is_a_failure_of_code(tmp_path, scratch, undisturbed_table):
-    """Processes that cannot start any more are not tried for ever, and what they were to do is not lost."""
+def test_runs_fail_as_code_if_their_processes_can_no_longer_start(tmp_path, scratch, undisturbed_table):
+    """The sweep does not retry such processes for ever, and records the failure of each of their runs."""
     runs = Runs(tmp_path)
     script = copy_of_the_code(tmp_path / "code")
     given = {"grid": GRID, "script": script, "environment": {"PYTHONPATH": str(tmp_path / "code")}}
     launch = Launch(tmp_path, scratch, **given)
-    module = tmp_path / "code" / "lvae_core" / "schedule.py"
+    module = tmp_path / "code" / "lvae_core" / "training" / "schedule.py"
     with closing(launch):
-        until(lambda: len(runs.claims()) == 2, launch)
+        wait_until(lambda: len(runs.claims()) == 2, launch)
         sound = module.read_text()
         module.write_text("raise OSError('damaged')\n")
-        # Both: a process that is left would do all the runs.
+        # Kill both processes: one that is left would do all the runs.
         for pid in runs.claims().values():
             os.kill(pid, signal.SIGKILL)
         assert launch.wait() == 1, launch.output
@@ -159,8 +162,8 @@ def test_an_environment_that_breaks_under_way_is_a_failure_of_code(tmp_path, scr
 
 
 @pytest.mark.slow
-def test_data_that_vanishes_under_way_harms_nothing_and_is_missed_by_the_next_launch(tmp_path, scratch):
-    """All of it is in memory by then; a launch that does not find it starts nothing."""
+def test_deleting_the_data_during_a_sweep_stops_only_the_next_launch(tmp_path, scratch):
+    """A sweep has all its data in memory; a launch that does not find the data starts nothing."""
     words = tmp_path / "words"
     words.mkdir()
     write_corpus(words)
@@ -169,7 +172,7 @@ def test_data_that_vanishes_under_way_harms_nothing_and_is_missed_by_the_next_la
     runs = Runs(tmp_path)
     launch = Launch(tmp_path, scratch, grid=grid)
     with closing(launch):
-        until(lambda: bool(runs.claims()), launch)
+        wait_until(lambda: bool(runs.claims()), launch)
         shutil.rmtree(words)
         assert launch.wait() == 0, launch.output
     again = Launch(tmp_path, scratch, "--seeds", "3", grid=grid)
@@ -181,27 +184,27 @@ def test_data_that_vanishes_under_way_harms_nothing_and_is_missed_by_the_next_la
 
 
 LITTLE = 16 * 2**20
-"""Bytes: enough for training, and far from enough for the evaluation of ``GREEDY``."""
+"""Bytes: enough to train ``GREEDY``, but far too few to evaluate it."""
 
 GREEDY = ("max_epochs=80", "patience=80", "kl_anneal_epochs=2", "latent_size=256", "iw_samples=200")
 
 
-class Starving(Board):
-    """Leaves the first process that reports little more memory than it has."""
+class MemoryLimitingBoard(Board):
+    """Limit the first process that reports training to little more memory than it uses."""
 
-    starved: int | None = None
+    limited: int | None = None
 
     def report(self, name: str, report: Mapping[str, Any]) -> None:
         super().report(name, report)
-        if self.starved is None and report["phase"] == "train":
-            self.starved = report["pid"]
-            used = int(Path(f"/proc/{self.starved}/statm").read_text().split()[0]) * resource.getpagesize()
-            resource.prlimit(self.starved, resource.RLIMIT_AS, (used + LITTLE, used + LITTLE))
+        if self.limited is None and report["phase"] == "train":
+            self.limited = report["pid"]
+            used = int(Path(f"/proc/{self.limited}/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.prlimit(self.limited, resource.RLIMIT_AS, (used + LITTLE, used + LITTLE))
 
 
 @pytest.mark.parametrize("share", [0.25, pytest.param(1.0, marks=pytest.mark.slow)])
-def test_out_of_memory_in_a_share_of_a_gpu_is_tried_once_more_in_a_larger_one(share, tmp_path, scratch):
-    """A GPU that Ray believes in; the memory that gives out is the process's own."""
+def test_out_of_memory_in_a_share_of_a_gpu_is_retried_once_with_a_larger_share(share, tmp_path, scratch):
+    """Ray is given a GPU that does not exist; the memory that runs out is the process's main memory."""
     toy = load("toy")
     grid = Grid(
         datasets=("toy",),
@@ -214,25 +217,25 @@ def test_out_of_memory_in_a_share_of_a_gpu_is_tried_once_more_in_a_larger_one(sh
     plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study)
     (todo,) = plan.runs
     with simulated_gpu(scratch), (tmp_path / "log").open("w") as log:
-        board = Starving.of(make_plan(grid.configs(), {"toy": toy.data_sha256}, study), [todo])
+        board = MemoryLimitingBoard.of(make_plan(grid.configs(), {"toy": toy.data_sha256}, study), [todo])
         with Display(board, Console(file=log, width=200)) as display:
             resources = Resources(gpus=share, device="cpu")
             workload = Workload(plan=plan, corpora={"toy": toy}, study=study, resources=resources)
             assert launch(workload, display)
-    told = (tmp_path / "log").read_text()
+    output = (tmp_path / "log").read_text()
     if share == 1.0:
         failure = study.run(todo.name).read_json("failure.json")
         assert failure is not None
         assert (failure["class"], failure["attempt"]) == ("out_of_memory", 1)
         return
-    assert "out of memory; to be tried once more on 0.5 GPUs" in told
+    assert "out of memory; to be tried once more on 0.5 GPUs" in output
     assert study.run(todo.name).has("result.json")
     assert not study.run(todo.name).has("failure.json")
 
 
 @contextlib.contextmanager
 def simulated_gpu(folder: Path):
-    # Ray keeps to the first token that a process shows it: it is to be that of all our own Rays.
+    # Ray keeps the first token of a process, so use the token of all our local Rays.
     with environment(OWN_RAY):
         ray.init(
             address="local",

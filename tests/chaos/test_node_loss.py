@@ -1,4 +1,4 @@
-"""A node of a real cluster dies while a sweep goes on, and another joins: the runs move and go on."""
+"""A node of a real cluster dies during a sweep and another joins: the runs move and resume."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ..integration.nodes import below, cluster
-from .sweep_command import EPOCHS, RUNS, STEPS, Launch, Runs, closing, until
+from ..integration.nodes import cluster, process_tree
+from .sweep_command import EPOCHS, RUNS, STEPS, Launch, Runs, closing, wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -19,10 +19,10 @@ EVERY = 10
 
 
 def lose_nodes(storage: Path, scratch: Path, undisturbed_table: object, losses: int) -> list[float]:
-    """Run the study on a head that takes no run and a node that is lost and replaced so many times.
+    """Run the study on a head without runs and one node, which is lost and replaced ``losses`` times.
 
     Returns:
-        What each run that was under way lost, as a share of the interval between two checkpoints.
+        The loss of each affected run, as a share of the interval between two checkpoints.
     """
     runs, lost = Runs(storage), []
     with cluster(head_cpus=0) as nodes:
@@ -36,16 +36,18 @@ def lose_nodes(storage: Path, scratch: Path, undisturbed_table: object, losses: 
         with closing(launch):
             expected: dict[str, int] = dict.fromkeys(undisturbed_table, 1)  # type: ignore[arg-type]
             for _ in range(losses):
-                until(lambda r=raylet: any(runs.rows(n) > EVERY for n in held_on(r, runs)), launch)
-                here = held_on(raylet, runs)
+                wait_until(
+                    lambda r=raylet: any(runs.rows(n) > EVERY for n in runs_on_node(r, runs)), launch
+                )
+                here = runs_on_node(raylet, runs)
                 rows = {name: runs.rows(name) for name in here}
-                die(raylet)
+                kill_node(raylet)
                 raylet = nodes.add(cpus=2)
                 for name in here:
                     expected[name] += 1
-                    until(lambda n=name: len(runs.attempts(n)) == expected[n], launch)
+                    wait_until(lambda n=name: len(runs.attempts(n)) == expected[n], launch)
                     since = runs.attempts(name)[-1]["from_step"]
-                    # A row follows the checkpoint of the epoch before, so all but the last were safe.
+                    # A row follows the checkpoint of the epoch before, so all but the last row were safe.
                     assert since >= max(rows[name] - 1, 0) // EVERY * EVERY * STEPS
                     lost.append((rows[name] - since / STEPS) / EVERY)
             assert launch.wait() == 0, launch.output
@@ -55,20 +57,20 @@ def lose_nodes(storage: Path, scratch: Path, undisturbed_table: object, losses: 
     return lost
 
 
-def held_on(raylet: int, runs: Runs) -> set[str]:
-    """The runs that are under way in processes of a node."""
-    processes = below(raylet)
+def runs_on_node(raylet: int, runs: Runs) -> set[str]:
+    """Return the runs that processes of a node have claimed."""
+    processes = process_tree(raylet)
     return {name for name, pid in runs.claims().items() if pid in processes}
 
 
-def die(raylet: int) -> None:
-    """All processes of a node end at once, as when its power fails."""
-    for pid in below(raylet):
+def kill_node(raylet: int) -> None:
+    """Kill all processes of a node at once, like a power failure."""
+    for pid in process_tree(raylet):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
-def test_runs_of_a_lost_node_go_on_at_another(tmp_path, scratch, undisturbed_table):
+def test_runs_of_a_lost_node_resume_on_another(tmp_path, scratch, undisturbed_table):
     assert EPOCHS > 2 * EVERY
     lost = lose_nodes(tmp_path, scratch, undisturbed_table, losses=1)
     assert lost
@@ -76,19 +78,19 @@ def test_runs_of_a_lost_node_go_on_at_another(tmp_path, scratch, undisturbed_tab
 
 
 @pytest.mark.slow
-def test_runs_go_on_however_often_their_node_is_lost(tmp_path, scratch, undisturbed_table):
+def test_runs_resume_after_repeated_losses_of_their_node(tmp_path, scratch, undisturbed_table):
     lost = lose_nodes(tmp_path, scratch, undisturbed_table, losses=4)
     print("lost, as shares of the interval between checkpoints:", *(f"{share:.2f}" for share in lost))
 
 
 @pytest.mark.slow
-def test_a_driver_that_dies_leaves_the_cluster_to_the_next_one(tmp_path, scratch, undisturbed_table):
+def test_after_a_driver_dies_the_next_one_can_use_the_cluster(tmp_path, scratch, undisturbed_table):
     runs = Runs(tmp_path)
     with cluster(head_cpus=2) as nodes:
         arguments = ("--address", nodes.address)
         first = Launch(tmp_path, scratch, *arguments, environment=nodes.environment)
         with closing(first):
-            until(lambda: any(runs.rows(name) > EVERY for name in runs.claims()), first)
+            wait_until(lambda: any(runs.rows(name) > EVERY for name in runs.claims()), first)
             first.kill()
         second = Launch(tmp_path, scratch, *arguments, environment=nodes.environment)
         with closing(second):
@@ -97,15 +99,15 @@ def test_a_driver_that_dies_leaves_the_cluster_to_the_next_one(tmp_path, scratch
     assert list(scratch.iterdir()) == []
 
 
-@pytest.mark.slow  # tests/sweeps/test_head.py has a fast one
-def test_a_head_that_dies_ends_the_launch_with_one_line(tmp_path, scratch, undisturbed_table):
+@pytest.mark.slow  # tests/sweeps/cluster/test_head.py has a fast test of this
+def test_the_death_of_the_head_ends_the_launch_with_one_line(tmp_path, scratch, undisturbed_table):
     runs = Runs(tmp_path)
     with cluster(head_cpus=0) as nodes:
         nodes.add(cpus=2)
         first = Launch(tmp_path, scratch, "--address", nodes.address, environment=nodes.environment)
         with closing(first):
-            until(lambda: any(runs.rows(name) > EVERY for name in runs.claims()), first)
-            die(nodes.head)
+            wait_until(lambda: any(runs.rows(name) > EVERY for name in runs.claims()), first)
+            kill_node(nodes.head)
             assert first.wait() == 2, first.output
         assert first.output.splitlines()[-1].startswith(
             f"error: --address {nodes.address}: its head has not"

@@ -1,8 +1,8 @@
-"""A run killed anywhere and started again ends with the same bits: real processes, real signals.
+"""A run that is killed anywhere and started again ends with the same bits: real processes, real signals.
 
-The places are: before every single operation on files (opening, renaming, removing, linking, listing:
-between them lie steps, evaluation, and the gap between a checkpoint and its row of metrics), in the middle
-of writing a file, and at random moments. The slow tests visit all places, the fast ones a random few.
+Runs are killed before every file operation (open, rename, remove, link, list), in the middle of writing a
+file, and at random moments. Between file operations lie steps, evaluation, and the gap between a checkpoint
+and its row of metrics. The slow tests cover all points, the fast ones a random few.
 """
 
 import contextlib
@@ -16,117 +16,117 @@ from typing import Any
 
 import pytest
 
-from .place import FILES, SEED, Place, outcome
+from .small_run import FILES, SEED, SmallRun, outcome
 
 FEW = 8
 
 
 @pytest.fixture(scope="module")
-def whole(place) -> tuple[tuple[bytes, str], int]:
-    """The outcome of the undisturbed run, and its operations on files."""
-    out = place.folder / "whole"
-    assert place.run(out, count=str(place.folder / "count")) == 0, place.log(out)
-    return outcome(out), int((place.folder / "count").read_text())
+def undisturbed(small_run) -> tuple[tuple[bytes, str], int]:
+    """The outcome of an undisturbed run and its number of file operations."""
+    out = small_run.folder / "undisturbed"
+    assert small_run.run(out, count=str(small_run.folder / "count")) == 0, small_run.log(out)
+    return outcome(out), int((small_run.folder / "count").read_text())
 
 
 @pytest.fixture(scope="module")
-def seconds(place, whole) -> float:
-    """What a run takes; of a few, for the first ones find no file in memory yet."""
+def seconds(small_run, undisturbed) -> float:
+    """The duration of a run: the minimum of three, because the first ones read uncached files."""
     times = []
     for number in range(3):
         since = time.monotonic()
-        assert place.run(place.folder / f"timed-{number}") == 0
+        assert small_run.run(small_run.folder / f"timed-{number}") == 0
         times.append(time.monotonic() - since)
     return min(times)
 
 
-def assert_goes_on(place: Place, out: Path, expected: tuple[bytes, str]) -> None:
-    """The same command ends the run with the same bits, and leaves nothing but what was set aside."""
-    assert place.run(out) == 0, place.log(out)
-    assert outcome(out) == expected, place.log(out)
-    assert "Traceback" not in place.log(out)
+def assert_resumes(small_run: SmallRun, out: Path, expected: tuple[bytes, str]) -> None:
+    """Check that the same command ends the run with the same bits and leaves only its files."""
+    assert small_run.run(out) == 0, small_run.log(out)
+    assert outcome(out) == expected, small_run.log(out)
+    assert "Traceback" not in small_run.log(out)
     assert {name for name in os.listdir(out) if ".partial-" not in name} <= FILES
     shutil.rmtree(out)
 
 
-def kill_before(place: Place, whole: Any, number: int) -> None:
-    out = place.folder / f"operation-{number}"
-    assert place.run(out, kill_at=number) == -signal.SIGKILL
-    assert_goes_on(place, out, whole[0])
+def kill_before(small_run: SmallRun, undisturbed: Any, number: int) -> None:
+    out = small_run.folder / f"operation-{number}"
+    assert small_run.run(out, kill_at=number) == -signal.SIGKILL
+    assert_resumes(small_run, out, undisturbed[0])
 
 
-def test_killed_before_a_few_operations_on_files(place, whole):
-    chosen = random.Random(SEED).sample(range(1, whole[1] + 1), FEW)
-    print("operations", chosen, "of", whole[1])
+def test_a_run_killed_before_random_file_operations_resumes(small_run, undisturbed):
+    chosen = random.Random(SEED).sample(range(1, undisturbed[1] + 1), FEW)
+    print("operations", chosen, "of", undisturbed[1])
     for number in chosen:
-        kill_before(place, whole, number)
+        kill_before(small_run, undisturbed, number)
 
 
 @pytest.mark.slow
-def test_killed_before_every_operation_on_files(place, whole):
-    print("operations 1 to", whole[1])
-    for number in range(1, whole[1] + 1):
-        kill_before(place, whole, number)
+def test_a_run_killed_before_any_file_operation_resumes(small_run, undisturbed):
+    print("operations 1 to", undisturbed[1])
+    for number in range(1, undisturbed[1] + 1):
+        kill_before(small_run, undisturbed, number)
 
 
-def kill_in_the_middle_of_a_write(place: Place, whole: Any, size: int) -> None:
-    out = place.folder / f"size-{size}"
-    assert place.run(out, file_size=size) == -signal.SIGXFSZ
+def kill_during_a_write(small_run: SmallRun, undisturbed: Any, size: int) -> None:
+    out = small_run.folder / f"size-{size}"
+    assert small_run.run(out, file_size=size) == -signal.SIGXFSZ
     partial = [name for name in os.listdir(out) if name.startswith(".")]
     assert len(partial) == 1
-    assert (out / partial[0]).stat().st_size == size, "it was in the middle of it"
-    assert place.run(out) == 0, place.log(out)
-    assert f"{partial[0]}: left half-written; set aside as " in place.log(out)
+    assert (out / partial[0]).stat().st_size == size, "the kill was in the middle of the write"
+    assert small_run.run(out) == 0, small_run.log(out)
+    assert f"{partial[0]}: left half-written; set aside as " in small_run.log(out)
     (aside,) = (name for name in os.listdir(out) if ".partial-" in name)
     assert (out / aside).stat().st_size == size
-    assert_goes_on(place, out, whole[0])
+    assert_resumes(small_run, out, undisturbed[0])
 
 
-def test_killed_in_the_middle_of_writing_a_checkpoint(place, whole):
-    checkpoint = (place.folder / "whole" / "checkpoint.pt").stat().st_size
+def test_a_run_killed_while_it_writes_a_checkpoint_resumes(small_run, undisturbed):
+    checkpoint = (small_run.folder / "undisturbed" / "checkpoint.pt").stat().st_size
     sizes = [2000, random.Random(SEED).randrange(2000, checkpoint), checkpoint - 1]
     print("sizes", sizes)
     for size in sizes:
-        kill_in_the_middle_of_a_write(place, whole, size)
+        kill_during_a_write(small_run, undisturbed, size)
 
 
-def test_killed_in_the_middle_of_writing_its_first_file(place, whole):
-    kill_in_the_middle_of_a_write(place, whole, 100)
+def test_a_run_killed_while_it_writes_its_first_file_starts_again(small_run, undisturbed):
+    kill_during_a_write(small_run, undisturbed, 100)
 
 
-def kill_at_random(place: Place, expected: tuple[bytes, str], seconds: float, seed: int) -> int:
-    """Kill again and again after random times until the run comes to its end; the number of kills."""
-    moment, out, kills = random.Random(seed), place.folder / f"random-{seed}", 0
+def kill_at_random(small_run: SmallRun, expected: tuple[bytes, str], seconds: float, seed: int) -> int:
+    """Kill a run after random times until it finishes, and return the number of kills."""
+    moment, out, kills = random.Random(seed), small_run.folder / f"random-{seed}", 0
     while True:
-        pid = place.zygote.start(*place.arguments(out), log=place.folder / f"{out.name}.log")
+        pid = small_run.zygote.start(*small_run.arguments(out), log=small_run.folder / f"{out.name}.log")
         time.sleep(moment.uniform(0.1, 0.9) * seconds)
-        with contextlib.suppress(ProcessLookupError):  # it has come to its end by itself
+        with contextlib.suppress(ProcessLookupError):  # it has already finished
             os.kill(pid, signal.SIGKILL)
-        ended = place.zygote.wait()
+        ended = small_run.zygote.wait()
         if ended == 0:
             break
-        assert ended == -signal.SIGKILL, place.log(out)
+        assert ended == -signal.SIGKILL, small_run.log(out)
         kills += 1
-        assert kills < 100, "it does not get on"
-    assert_goes_on(place, out, expected)
+        assert kills < 100, "it makes no progress"
+    assert_resumes(small_run, out, expected)
     return kills
 
 
-def kill_so_often(place: Place, whole: Any, seconds: float, least: int) -> None:
-    """Runs that are killed at random moments, until so many kills have hit."""
+def kill_at_least(small_run: SmallRun, undisturbed: Any, seconds: float, least: int) -> None:
+    """Kill runs at random moments until ``least`` kills have hit a run."""
     total = 0
     for seed in range(SEED, SEED + 20 * least):
-        total += (kills := kill_at_random(place, whole[0], seconds, seed))
+        total += (kills := kill_at_random(small_run, undisturbed[0], seconds, seed))
         print("seed", seed, "kills", kills)
         if total >= least:
             return
-    pytest.fail(f"{total} of {least} kills hit a run that was under way")
+    pytest.fail(f"{total} of {least} kills hit a run before its end")
 
 
-def test_killed_at_random_moments(place, whole, seconds):
-    kill_so_often(place, whole, seconds, 2)
+def test_a_run_killed_at_random_moments_resumes(small_run, undisturbed, seconds):
+    kill_at_least(small_run, undisturbed, seconds, 2)
 
 
 @pytest.mark.slow
-def test_killed_at_thirty_random_moments_and_more(place, whole, seconds):
-    kill_so_often(place, whole, seconds, 40)
+def test_a_run_killed_at_forty_random_moments_resumes(small_run, undisturbed, seconds):
+    kill_at_least(small_run, undisturbed, seconds, 40)

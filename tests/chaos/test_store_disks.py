@@ -1,4 +1,4 @@
-"""Disks that are full, read-only, pulled out, moved away and broken: real ones, and a store that waits."""
+"""A store that retries, on real disks that are full, read-only, unmounted, moved away or broken."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ def error_of(operation: Callable[[], object]) -> OSError:
 
 @contextmanager
 def meanwhile(*steps: Callable[[], object], pause: float = 0.4) -> Iterator[None]:
-    """Take some steps, each after a pause, while the block is at work; at its end all have been taken."""
+    """Take steps in another thread, each after a pause, and wait for the last at the end of the block."""
 
     def take() -> None:
         for step in steps:
@@ -46,7 +46,7 @@ def meanwhile(*steps: Callable[[], object], pause: float = 0.4) -> Iterator[None
 
 
 def fill(folder: Path) -> Path:
-    """Leave not a page free on a disk; the file that does."""
+    """Fill a disk to its last page and return the file that fills it."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file:
         page = bytes(4096)
@@ -55,21 +55,21 @@ def fill(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("operation", ["write", "create"])
-def test_a_disk_that_is_full_for_a_while_is_waited_for(disk, operation):
+def test_a_write_to_a_disk_that_is_full_for_a_while_is_retried(disk, operation):
     patient = RetryingStore(open_store(disk.folder / "study"), 60.0)
     patient.write("run/a", OLD)
     ballast = fill(disk.folder)
     path = "run/a" if operation == "write" else "run/b"
-    with tells("lvae.storage") as told, meanwhile(ballast.unlink):
+    with tells("lvae.storage") as messages, meanwhile(ballast.unlink):
         getattr(patient, operation)(path, NEW)
-    assert [record.getMessage() for record in told] == [
+    assert [record.getMessage() for record in messages] == [
         f"{patient.url}/{path}: No space left on device; trying again for up to 60 s"
     ]
     assert patient.read(path) == NEW
     assert patient.leftovers("run") == []
 
 
-def test_a_disk_that_stays_full_keeps_what_it_holds(disk):
+def test_a_disk_that_stays_full_keeps_its_files(disk):
     store = open_store(disk.folder / "study")
     store.write("run/a", OLD)
     fill(disk.folder)
@@ -82,7 +82,7 @@ def test_a_disk_that_stays_full_keeps_what_it_holds(disk):
     assert os.listdir(disk.folder / "study" / "run") == ["a"]
 
 
-def test_a_disk_that_may_only_be_read_is_told_at_once(disk):
+def test_a_read_only_disk_is_reported_without_a_retry(disk):
     patient = RetryingStore(open_store(disk.folder / "study"), 60.0)
     patient.write("run/a", OLD)
     disk.lock()
@@ -102,7 +102,7 @@ def test_a_disk_that_may_only_be_read_is_told_at_once(disk):
     assert patient.read("run/a") == NEW
 
 
-def test_a_disk_that_is_pulled_out_and_put_back_is_waited_for(disk):
+def test_operations_on_an_unmounted_disk_are_retried_until_it_is_mounted_again(disk):
     patient = RetryingStore(open_store(disk.folder / "study"), 60.0)
     patient.write("run/a", OLD)
     disk.pull()
@@ -116,12 +116,12 @@ def test_a_disk_that_is_pulled_out_and_put_back_is_waited_for(disk):
         with tells("lvae.storage", "study is gone; trying again"), meanwhile(disk.plug):
             assert operation() == answer
         disk.pull()
-    assert os.listdir(disk.folder) == [], "nothing was written to what lies below it"
+    assert os.listdir(disk.folder) == [], "nothing was written to the empty mount point"
     disk.plug()
     assert (patient.read("run/a"), patient.read("run/b")) == (NEW, NEW)
 
 
-def test_a_disk_that_stays_away_is_told(disk):
+def test_a_disk_that_stays_unmounted_is_reported(disk):
     store = open_store(disk.folder / "study")
     store.write("run/a", OLD)
     disk.pull()
@@ -131,8 +131,8 @@ def test_a_disk_that_stays_away_is_told(disk):
     assert os.listdir(disk.folder) == []
 
 
-def test_a_folder_that_comes_and_goes_loses_nothing(tmp_path):
-    """Moved away and back again and again, at any moment of writes, creations, readings and listings."""
+def test_a_folder_that_disappears_repeatedly_loses_nothing(tmp_path):
+    """Another thread moves the folder away and back during writes, creations, reads and listings."""
     root, away = tmp_path / "root", tmp_path / "away"
     patient = RetryingStore(open_store(root), 60.0, pause=0.001, longest_pause=0.002)
     patient.write("run/a", OLD)
@@ -149,7 +149,7 @@ def test_a_folder_that_comes_and_goes_loses_nothing(tmp_path):
             moves += 1
 
     mover = threading.Thread(target=move)
-    with tells("lvae.storage") as told:
+    with tells("lvae.storage") as messages:
         mover.start()
         try:
             for k in range(1, 81):
@@ -166,7 +166,7 @@ def test_a_folder_that_comes_and_goes_loses_nothing(tmp_path):
         finally:
             over.set()
             mover.join()
-    print("moves", moves, "outages told", len(told))
+    print("moves", moves, "reported outages", len(messages))
     assert moves > 10
     assert sorted(os.listdir(tmp_path)) == ["root"]
 
@@ -187,8 +187,10 @@ except OSError as error:
 """
 
 
-def broken(environment: dict[str, str], root: Path, seconds: float, *arguments: str) -> tuple[str, str]:
-    """What a process under that environment answers, and what it tells by the way."""
+def run_with_faults(
+    environment: dict[str, str], root: Path, seconds: float, *arguments: str
+) -> tuple[str, str]:
+    """Run an operation in a process with this environment and return its output and its messages."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(root), str(seconds), *arguments],
         env={**os.environ, **environment},
@@ -201,46 +203,48 @@ def broken(environment: dict[str, str], root: Path, seconds: float, *arguments: 
 
 @pytest.mark.parametrize("calls", ["write", "fsync"])
 @pytest.mark.parametrize(("operation", "path"), [("write", "run/a"), ("create", "run/b")])
-def test_a_disk_that_fails_three_times_is_written_to_in_the_end(tmp_path, eio, calls, operation, path):
+def test_a_write_is_retried_when_a_disk_fails_three_times(tmp_path, eio, calls, operation, path):
     store = open_store(tmp_path / "study")
     store.write("run/a", OLD)
-    answer, told = broken(
+    answer, messages = run_with_faults(
         eio(tmp_path / "study", calls, times=3), tmp_path / "study", 60.0, operation, path
     )
     assert answer == ("None" if operation == "write" else "True")
-    assert told.count("Input/output error; trying again for up to 60 s") == 1
+    assert messages.count("Input/output error; trying again for up to 60 s") == 1
     assert store.read(path) == NEW
     assert store.leftovers("run") == []
 
 
 @pytest.mark.parametrize("calls", ["write", "fsync"])
-def test_a_disk_that_keeps_failing_keeps_what_it_holds(tmp_path, eio, calls):
+def test_a_disk_that_keeps_failing_keeps_its_files(tmp_path, eio, calls):
     store = open_store(tmp_path / "study")
     store.write("run/a", OLD)
     for operation, path in (("write", "run/a"), ("create", "run/b")):
-        answer, _ = broken(eio(tmp_path / "study", calls), tmp_path / "study", 0.3, operation, path)
+        answer, _ = run_with_faults(
+            eio(tmp_path / "study", calls), tmp_path / "study", 0.3, operation, path
+        )
         assert answer.startswith("[Errno 5] Input/output error; tried again for 0.")
     assert store.read("run/a") == OLD
     assert os.listdir(tmp_path / "study" / "run") == ["a"]
 
 
-def test_a_disk_that_fails_at_reading_is_read_in_the_end(tmp_path, eio):
+def test_a_read_is_retried_when_a_disk_fails_twice(tmp_path, eio):
     store = open_store(tmp_path / "study")
     store.write("run/a", OLD)
-    answer, told = broken(
+    answer, messages = run_with_faults(
         eio(tmp_path / "study", "read", times=2), tmp_path / "study", 60.0, "read", "run/a"
     )
-    assert (answer, told.count("Input/output error; trying again")) == (str(len(OLD)), 1)
+    assert (answer, messages.count("Input/output error; trying again")) == (str(len(OLD)), 1)
 
 
-def test_a_disk_fails_only_while_it_is_told_to(tmp_path, eio):
-    """The tool itself: other folders are spared, and an end can be put to it from outside."""
+def test_injected_errors_affect_one_folder_while_the_switch_file_exists(tmp_path, eio):
+    """Tests the fixture ``eio`` itself."""
     root, switch = tmp_path / "study", tmp_path / "switch"
     open_store(root).write("run/a", OLD)
     environment = eio(root, "write", only_while=switch)
-    assert broken(environment, root, 0.0, "write", "run/a")[0] == "None"
+    assert run_with_faults(environment, root, 0.0, "write", "run/a")[0] == "None"
     switch.touch()
-    assert "Input/output error" in broken(environment, root, 0.0, "write", "run/a")[0]
-    assert broken(environment, tmp_path / "study2", 0.0, "write", "run/a")[0] == "None"
+    assert "Input/output error" in run_with_faults(environment, root, 0.0, "write", "run/a")[0]
+    assert run_with_faults(environment, tmp_path / "study2", 0.0, "write", "run/a")[0] == "None"
     with meanwhile(switch.unlink, pause=2.0):
-        assert broken(environment, root, 60.0, "write", "run/a")[0] == "None"
+        assert run_with_faults(environment, root, 60.0, "write", "run/a")[0] == "None"

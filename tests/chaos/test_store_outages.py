@@ -1,7 +1,7 @@
-"""An S3 server that fails now and then, or for a while, and a store that tries again: nothing is lost.
+"""A store that retries loses nothing on an S3 server that fails at random or for a while.
 
-The server is real, before it stands a proxy that refuses, delays, drops and cuts. What must come out is
-known from a dictionary that is told the same operations.
+The server is real, behind a proxy that refuses, delays, drops and cuts. The expected results come from a
+dictionary on which the tests perform the same operations.
 """
 
 import os
@@ -23,14 +23,14 @@ SEED = 2019
 
 @pytest.fixture
 def patient(s3, monkeypatch) -> RetryingStore:
-    """Of a client that gives up soon and asks once, so that all trying again is ours."""
+    """A store whose S3 client times out soon and never retries, so that every retry is the store's."""
     config = {"read_timeout": 2, "retries": {"mode": "standard", "total_max_attempts": 1}}
     monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": config})
     return RetryingStore(open_store(f"{s3.url}/root"), 60.0, pause=0.01, longest_pause=0.1)
 
 
-def a_few_of_everything(patient: RetryingStore, dice: random.Random, operations: int) -> dict[str, bytes]:
-    """Random operations, each answer compared with what a dictionary says; the dictionary."""
+def random_operations(patient: RetryingStore, dice: random.Random, operations: int) -> dict[str, bytes]:
+    """Do random operations, compare each answer with a dictionary, and return the dictionary."""
     truth: dict[str, bytes] = {}
     aside = 0
     for k in range(operations):
@@ -66,7 +66,7 @@ def a_few_of_everything(patient: RetryingStore, dice: random.Random, operations:
     return truth
 
 
-def survive(patient: RetryingStore, s3, seed: int, operations: int) -> None:
+def check_random_faults(patient: RetryingStore, s3, seed: int, operations: int) -> None:
     share = 0.1
     faults = [
         s3.proxy.fault("refuse", status=503, code="SlowDown", share=share, seed=seed),
@@ -75,27 +75,27 @@ def survive(patient: RetryingStore, s3, seed: int, operations: int) -> None:
         s3.proxy.fault("lose", share=share, seed=seed + 3),
         s3.proxy.fault("cut", "GET", "LIST", share=2 * share, seed=seed + 4),
     ]
-    with tells("lvae.storage", perhaps=True) as told:
-        truth = a_few_of_everything(patient, random.Random(seed), operations)
+    with tells("lvae.storage", perhaps=True) as messages:
+        truth = random_operations(patient, random.Random(seed), operations)
     s3.proxy.calm()
     assert all(fault.hits for fault in faults)
     assert patient.names("run") == sorted(name.removeprefix("run/") for name in truth)
     for path, data in truth.items():
         assert patient.read(path) == data
-    print("seed", seed, [(fault.action, fault.hits) for fault in faults], "told", len(told))
+    print("seed", seed, [(fault.action, fault.hits) for fault in faults], "messages", len(messages))
 
 
 def test_a_server_that_fails_at_random_loses_nothing(patient, s3):
-    survive(patient, s3, SEED, 60)
+    check_random_faults(patient, s3, SEED, 60)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 11))
-def test_a_server_that_fails_at_random_loses_nothing_again(patient, s3, seed):
-    survive(patient, s3, seed, 200)
+def test_a_server_that_fails_at_random_loses_nothing_in_many_trials(patient, s3, seed):
+    check_random_faults(patient, s3, seed, 200)
 
 
-def test_an_answer_that_never_comes_is_asked_for_again(patient, s3):
+def test_a_request_without_an_answer_is_retried(patient, s3):
     for kind in ("PUT", "GET"):
         s3.proxy.fault("delay", kind, times=1, seconds=4)
     with tells("lvae.storage", "Read timeout on endpoint"):
@@ -104,18 +104,18 @@ def test_an_answer_that_never_comes_is_asked_for_again(patient, s3):
         assert patient.read("run/a") == b"new"
 
 
-def test_an_outage_is_waited_for_and_told_once(patient, s3):
+def test_an_outage_is_retried_and_reported_once(patient, s3):
     patient.write("run/a", b"old")
     fault = s3.proxy.fault("drop", times=12)
-    with tells("lvae.storage") as told:
+    with tells("lvae.storage") as messages:
         assert patient.create("run/b", b"new") is True
     assert fault.hits == 12
-    assert len(told) == 1
-    assert told[0].getMessage().startswith(f"{patient.url}/run/b: ConnectionClosedError: ")
+    assert len(messages) == 1
+    assert messages[0].getMessage().startswith(f"{patient.url}/run/b: ConnectionClosedError: ")
     assert patient.names("run") == ["a", "b"]
 
 
-def test_a_creation_whose_answers_were_lost_is_found_again(patient, s3):
+def test_a_creation_whose_answers_are_lost_succeeds_once(patient, s3):
     patient.exists("run/b")
     s3.proxy.fault("lose", "PUT", times=3)
     with tells("lvae.storage"):
@@ -124,7 +124,7 @@ def test_a_creation_whose_answers_were_lost_is_found_again(patient, s3):
     assert patient.create("run/b", b"mine") is False
 
 
-def test_an_outage_that_does_not_end_is_told(patient, s3):
+def test_an_outage_that_does_not_end_is_reported(patient, s3):
     patient.write("run/a", b"old")
     with (
         s3.proxy.down(),
@@ -136,7 +136,7 @@ def test_an_outage_that_does_not_end_is_told(patient, s3):
     assert patient.read("run/a") == b"old"
 
 
-def test_what_is_forbidden_is_not_asked_for_again(patient, s3):
+def test_a_forbidden_request_is_not_retried(patient, s3):
     fault = s3.proxy.fault("refuse", status=403, code="AccessDenied")
     with pytest.raises(PermissionError):
         patient.write("run/a", b"new")
@@ -158,8 +158,7 @@ for k in range(rounds):
 """
 
 
-def test_of_many_processes_one_creates_though_answers_are_lost(s3):
-    """Neither do two believe that they have it, nor does nobody."""
+def test_exactly_one_of_several_processes_creates_an_object_although_answers_are_lost(s3):
     faults = [
         s3.proxy.fault("lose", "PUT", share=0.3, seed=SEED),
         s3.proxy.fault("drop", "PUT", share=0.1, seed=SEED + 1),
@@ -210,4 +209,4 @@ def test_many_writers_during_faults_leave_whole_objects(patient, s3):
         list(pool.map(write, range(4)))
     s3.proxy.calm()
     data = patient.read("run/a")
-    assert data == bytes([data[0]]) * (50_000 + data[0] * 1000 + 9), "the last of some writer's"
+    assert data == bytes([data[0]]) * (50_000 + data[0] * 1000 + 9), "the last object of one of the writers"

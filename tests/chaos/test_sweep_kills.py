@@ -1,4 +1,4 @@
-"""A sweep whose actors are killed at random finishes by itself, with the table of an undisturbed one."""
+"""A sweep whose actors are killed at random finishes by itself with the results of an undisturbed one."""
 
 import contextlib
 import os
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from .place import SEED
-from .sweep_command import STEPS, Launch, Runs, closing, until
+from .small_run import SEED
+from .sweep_command import STEPS, Launch, Runs, closing, wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -20,22 +20,22 @@ EVERY = 10
 
 
 class Kill(NamedTuple):
-    """A process that was killed while it was at work on a run."""
+    """The kill of a process that was working on a run."""
 
     run: str
     rows: int
-    """Epochs that were on record just before."""
+    """Recorded epochs just before the kill."""
     attempts: int
-    """Attempts at the run so far."""
+    """Attempts at the run before the kill."""
 
 
 def sweep_with_kills(storage: Path, scratch: Path, seed: int, kills: int) -> list[Kill]:
-    """Launch the study and kill so many of its actors at random moments; what they were at work on."""
+    """Launch the study, kill this many of its actors at random moments, and return the kills."""
     moment, runs, killed = random.Random(seed), Runs(storage), []
     launch = Launch(storage, scratch, "--checkpoint-epochs", str(EVERY))
     with closing(launch):
         while len(killed) < kills and launch.process.poll() is None:
-            until(lambda: bool(runs.claims()) or launch.process.poll() is not None, launch)
+            wait_until(lambda: bool(runs.claims()) or launch.process.poll() is not None, launch)
             time.sleep(moment.uniform(0.0, 2.0))
             claims = sorted(runs.claims().items())
             if not claims or len(runs.done()) == 4:
@@ -50,7 +50,7 @@ def sweep_with_kills(storage: Path, scratch: Path, seed: int, kills: int) -> lis
     return killed
 
 
-def check(storage: Path, killed: list[Kill], undisturbed_table: object) -> None:
+def assert_undisturbed(storage: Path, killed: list[Kill], undisturbed_table: object) -> None:
     runs = Runs(storage)
     assert runs.table() == undisturbed_table
     for kill in killed:
@@ -61,17 +61,17 @@ def check(storage: Path, killed: list[Kill], undisturbed_table: object) -> None:
         assert attempts[0]["from_step"] >= max(kill.rows - 1, 0) // EVERY * EVERY * STEPS
 
 
-def test_a_few_actors_killed(tmp_path, scratch, undisturbed_table):
+def test_a_sweep_survives_four_killed_actors(tmp_path, scratch, undisturbed_table):
     print("seed", SEED)
     killed = sweep_with_kills(tmp_path, scratch, SEED, kills=4)
     assert killed
-    check(tmp_path, killed, undisturbed_table)
+    assert_undisturbed(tmp_path, killed, undisturbed_table)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SEED + 1, SEED + 5))
-def test_many_actors_killed(seed, tmp_path, scratch, undisturbed_table):
+def test_a_sweep_survives_ten_killed_actors(seed, tmp_path, scratch, undisturbed_table):
     killed = sweep_with_kills(tmp_path, scratch, seed, kills=10)
     print("seed", seed, "kills", len(killed))
     assert len(killed) >= 5
-    check(tmp_path, killed, undisturbed_table)
+    assert_undisturbed(tmp_path, killed, undisturbed_table)

@@ -1,4 +1,4 @@
-"""A study's life at a real S3 server that stumbles: planned, run, killed, gone on with, summarized."""
+"""A study on a real S3 server that fails at random: planned, run, killed, resumed and summarized."""
 
 import csv
 import json
@@ -25,37 +25,37 @@ from ..integration.nodes import ROOT
 from ..told import tells
 from .faults import S3
 from .short_grid import ARGUMENTS, SHORT
-from .sweep_command import Launch, Runs, closing, until
+from .sweep_command import Launch, Runs, closing, wait_until
 
 SEED = 2019
 
 
-def stumble(s3: S3, share: float, seed: int) -> list:
-    """Let requests go wrong, each in some way with about this probability, as long as the test lasts."""
+def inject_faults(s3: S3, share: float, seed: int) -> list:
+    """Make requests fail in several ways, each with about this probability, until the test ends."""
     return [
         s3.proxy.fault("refuse", status=500, code="InternalError", share=share, seed=seed),
         s3.proxy.fault("refuse", status=503, code="SlowDown", share=share, seed=seed + 1),
         s3.proxy.fault("lose", "PUT", "COPY", "DELETE", share=share, seed=seed + 2),
         s3.proxy.fault("drop", share=share, seed=seed + 3),
         s3.proxy.fault("cut", "GET", "LIST", share=share, seed=seed + 4),
-        # What the client has given up on and sent again comes late, perhaps upon newer content.
+        # A request that the client has retried after a time-out arrives late, perhaps on newer content.
         s3.proxy.fault("delay", "GET", "PUT", share=share / 3, seconds=4.0, seed=seed + 5),
     ]
 
 
-def impatient(s3: S3) -> dict[str, str]:
-    """The environment of a client whose requests time out after two seconds."""
+def short_timeout(s3: S3) -> dict[str, str]:
+    """Return an environment in which requests time out after two seconds."""
     return {**s3.environment, "FSSPEC_S3": json.dumps({"config_kwargs": {"read_timeout": 2}})}
 
 
 def checkpoints(s3: S3) -> Counter[str]:
-    """Run -> how often its checkpoint has been written."""
+    """Return how often each run's checkpoint has been written."""
     keys = [r.key.split("/") for r in s3.proxy.requests("PUT") if r.key.endswith("/checkpoint.pt")]
     return Counter(name for *_, name, _ in keys)
 
 
 def summarize(study: str | Path, out: Path, environment: dict[str, str]) -> list[dict[str, str]]:
-    """The rows of the table that the command makes of a study."""
+    """Summarize a study by the command and return the rows of its table."""
     command = [sys.executable, str(ROOT / "analysis" / "summarize.py"), str(study), "--out", str(out)]
     options = ["--no-cache", "--no-figures", "--no-samples"]
     done = subprocess.run(
@@ -67,25 +67,27 @@ def summarize(study: str | Path, out: Path, environment: dict[str, str]) -> list
 
 
 def listings(s3: S3) -> Counter[str]:
-    """Prefix -> listings of it that were answered."""
+    """Return the number of answered listings of each prefix."""
     return Counter(request.key for request in s3.proxy.requests("LIST") if request.status == 200)
 
 
 @pytest.mark.slow
-def test_the_whole_life_of_a_study_at_a_server_that_stumbles(s3, scratch, tmp_path, undisturbed_storage):
-    faults, environment, study = stumble(s3, 0.03, SEED), impatient(s3), f"{s3.url}/runs/s"
+def test_a_study_on_a_server_that_fails_at_random_ends_with_undisturbed_results(
+    s3, scratch, tmp_path, undisturbed_storage
+):
+    faults, environment, study = inject_faults(s3, 0.03, SEED), short_timeout(s3), f"{s3.url}/runs/s"
 
     def start() -> Launch:
         return Launch(f"{s3.url}/runs", scratch, grid=ARGUMENTS, environment=environment)
 
     with closing(first := start()):
-        until(lambda: len(checkpoints(s3)) >= 2 and max(checkpoints(s3).values()) >= 3, first)
+        wait_until(lambda: len(checkpoints(s3)) >= 2 and max(checkpoints(s3).values()) >= 3, first)
         first.kill()
         with closing(second := start()):
             assert second.wait() == 0, second.output
             assert "Traceback" not in second.output
     s3.proxy.calm()
-    # A file that a late request has put back is found by its digest, and mended by the next launch.
+    # A late request may restore an old file. The next launch detects it by its digest and repairs it.
     with closing(third := start()):
         assert third.wait() == 0, third.output
     table = summarize(study, tmp_path / "summary", environment)
@@ -94,17 +96,18 @@ def test_the_whole_life_of_a_study_at_a_server_that_stumbles(s3, scratch, tmp_pa
     table_of = Runs(undisturbed_storage).table()
     assert Runs(f"{s3.url}/runs").table() == table_of
     assert table == summarize(undisturbed_storage / "s", tmp_path / "beside", {})
-    # Each launch plans before and after, whatever the number of runs, and asks again where it met a fault;
-    # each run looks into its own folder.
+    # Each launch lists the study when it plans, before and after, and retries after a fault. The number of
+    # listings does not depend on the number of runs. Each run lists only its folder.
     listed = listings(s3)
     assert listed["runs/s/"] <= 2 * 6
     assert {key.split("/")[2] for key in listed} == {"", *table_of}
 
 
-def test_listings_grow_with_neither_runs_nor_steps(s3, monkeypatch):
-    """Of the study there is one a plan; a run's own folder is looked into as often as it is written."""
+def test_the_number_of_listings_depends_on_neither_runs_nor_steps(s3, monkeypatch):
+    """Each plan lists the study once; listings of a run's folder depend only on its number of writes."""
     toy = load("toy")
-    monkeypatch.setattr("lvae_core.run_folder.claims.HEARTBEAT_SECONDS", 1e6)  # it beats by the clock
+    # Heartbeats would add listings at random times.
+    monkeypatch.setattr("lvae_core.run_folder.claims.HEARTBEAT_SECONDS", 1e6)
 
     def listed(name: str, seeds: int, batch_size: int) -> tuple[int, set[int]]:
         changes = ("max_epochs=2", f"batch_size={batch_size}")
@@ -122,12 +125,12 @@ def test_listings_grow_with_neither_runs_nor_steps(s3, monkeypatch):
         return of_study, set(found.values())
 
     few = listed("few", 1, 32)
-    assert few[0] == 2, "one a plan"
+    assert few[0] == 2, "one per plan"
     assert listed("more", 4, 32) == few
     assert listed("longer", 1, 4) == few
 
 
-def test_a_study_is_read_from_a_server_that_stumbles_and_out_of_reach_is_not_damaged(
+def test_a_study_is_read_from_a_server_that_fails_and_an_unreachable_server_is_no_damage(
     s3, undisturbed_storage, monkeypatch
 ):
     here, there = Runs(undisturbed_storage).study, Runs(s3.url).study

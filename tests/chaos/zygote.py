@@ -1,12 +1,12 @@
-"""A process that has paid for its imports, and forks children that do a run and may be killed in it.
+"""A fork server: it has imported everything, and forks children that do a run and may be killed in it.
 
-Reads orders from standard input, one JSON object a line, and answers each with two lines: the child's
-process number, and how it ended (as ``os.waitstatus_to_exitcode`` has it). An order has ``arguments`` of
-``python -m lvae_core`` and ``log``, the file that takes what it prints, and may have
+It reads orders from standard input, one JSON object per line, and answers each with two lines: the child's
+process number and its exit status as ``os.waitstatus_to_exitcode`` returns it. An order has ``arguments``
+of ``python -m lvae_core`` and ``log``, the file for the child's output, and may have
 
-    kill_at    SIGKILL just before the n-th operation on files, counted from 1
-    file_size  SIGXFSZ in the middle of writing any file beyond so many bytes
-    count      a file that is to hold the number of operations on files
+    kill_at    send SIGKILL just before the n-th file operation, counted from 1
+    file_size  send SIGXFSZ when a file grows beyond this many bytes
+    count      a file to which the child writes its number of file operations
 """
 
 import json
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-# What a run would import when it begins.
+# The imports of a run, made once for all children.
 import lvae_core.data.corpus
 import lvae_core.training.failures
 import lvae_core.training.trainer  # noqa: F401
@@ -39,7 +39,7 @@ OPERATIONS = {
 
 
 def child(order: dict) -> int:
-    """Do a run in this process, or part of one."""
+    """Do a run in this process; it may be killed on the way."""
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -47,31 +47,31 @@ def child(order: dict) -> int:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"], order["file_size"]))
-    place, seen = order["arguments"][order["arguments"].index("--out") + 1], 0
+    folder, operations = order["arguments"][order["arguments"].index("--out") + 1], 0
 
     def on_event(event: str, arguments: tuple) -> None:
-        nonlocal seen
-        if event not in OPERATIONS or not any(str(a).startswith(place) for a in arguments[:2]):
+        nonlocal operations
+        if event not in OPERATIONS or not any(str(a).startswith(folder) for a in arguments[:2]):
             return
         if threading.current_thread() is not threading.main_thread():
-            return  # the heart of a claim beats by the clock
-        seen += 1
-        if seen == order.get("kill_at"):
+            return  # a claim's heartbeat depends on the clock, so its operations are not counted
+        operations += 1
+        if operations == order.get("kill_at"):
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(on_event)
     status = main(order["arguments"])
     if "count" in order:
-        Path(order["count"]).write_text(str(seen))
+        Path(order["count"]).write_text(str(operations))
     return status
 
 
 def serve() -> None:
-    """Answer orders until there are no more."""
+    """Answer orders until standard input ends."""
     torch.set_num_threads(1)
-    # Asks git, once.
+    # Fill the cache of git's answer before any fork.
     describe_attempt(from_step=0, device="cpu", threads=1, precision="float32", data_sha256="")
-    assert threading.active_count() == 1, "a fork takes one thread along"
+    assert threading.active_count() == 1, "a fork copies only one thread"
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ..chaos.place import write_corpus
+from ..chaos.small_run import write_corpus
 from .hosts import missing_requirement, network, wait_until
 from .rack import BUCKET, FILE, Rack, rack, wrong_token
 

@@ -1,4 +1,4 @@
-"""What several modules of real Ray need."""
+"""Fixtures for tests with real Ray."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def toy() -> Corpus:
 
 @pytest.fixture(scope="module")
 def one_ray_for_all() -> Iterator[None]:
-    """One Ray of our own for all tests of a module."""
+    """Start one local Ray for all tests of a module."""
     with cluster(None):
         yield

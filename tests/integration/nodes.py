@@ -1,4 +1,4 @@
-"""Ray clusters of several nodes on this machine, each started as a user would: by ``ray start``."""
+"""Ray clusters of several nodes on this machine, started by ``ray start`` as a user would."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _SMALL = [
 
 
 class Cluster:
-    """A head, which is a node as well, and nodes that are added; all processes end with :meth:`stop`."""
+    """A head, which is also a node, and the nodes added to it; :meth:`stop` ends all processes."""
 
     def __init__(self, head_cpus: int = 1) -> None:
         self.token = secrets.token_hex(32)
-        # Its sockets' paths must be short.
+        # Ray's sockets need short paths.
         self.folder = Path(tempfile.mkdtemp(prefix="lvae-nodes-", dir="/tmp"))
         self._starts: list[subprocess.Popen[bytes]] = []
         with socket.socket() as free:
@@ -43,13 +43,13 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of a process that may use the cluster."""
+        """The environment of a process that may use the cluster."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         return {**kept, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
 
     @property
     def head(self) -> int:
-        """The process number of what has started the head's processes."""
+        """The process number of the `ray start` that started the head."""
         return self._starts[0].pid
 
     def add(
@@ -63,10 +63,10 @@ class Cluster:
         """Add a node.
 
         Args:
-            cpus: that it has.
+            cpus: number of CPUs of the node.
             cwd: working directory of its processes.
-            inside: a command to put in front of Ray's.
-            environment: variables of its processes.
+            inside: command to put before `ray start`.
+            environment: environment variables of its processes.
 
         Returns:
             The process number of its raylet.
@@ -77,19 +77,19 @@ class Cluster:
             inside=inside,
             environment=environment or {},
         )
-        (raylet,) = (pid for pid in below(start.pid) if name_of(pid) == "raylet")
+        (raylet,) = (pid for pid in process_tree(start.pid) if program_of(pid) == "raylet")
         return raylet
 
     def run(self, script: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-        """A script that joins the cluster, in a process of its own."""
+        """Run a script that joins the cluster, in a new process."""
         command = [sys.executable, str(script), *arguments, "--address", self.address]
         return subprocess.run(
             command, capture_output=True, text=True, timeout=240, check=False, cwd=cwd, env=self.environment
         )
 
     def stop(self) -> None:
-        """End every process, the head's last."""
-        pids = [pid for start in reversed(self._starts) for pid in below(start.pid)]
+        """Kill every process, the head's last."""
+        pids = [pid for start in reversed(self._starts) for pid in process_tree(start.pid)]
         for number in (signal.SIGCONT, signal.SIGKILL):
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
@@ -115,7 +115,7 @@ class Cluster:
                 env={**self.environment, **(environment or {})},
             )
         self._starts.append(start)
-        if not until(lambda: "Ray runtime started" in log.read_text() or start.poll() is not None,
+        if not wait_until(lambda: "Ray runtime started" in log.read_text() or start.poll() is not None,
                      seconds=_START_SECONDS) or start.poll() is not None:  # fmt: skip
             self.stop()
             raise RuntimeError(f"a node did not start: {log.read_text()}")
@@ -124,7 +124,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def cluster(head_cpus: int = 1) -> Iterator[Cluster]:
-    """A :class:`Cluster` for the ``with`` block."""
+    """Provide a :class:`Cluster` during the ``with`` block."""
     nodes = Cluster(head_cpus)
     try:
         yield nodes
@@ -132,16 +132,16 @@ def cluster(head_cpus: int = 1) -> Iterator[Cluster]:
         nodes.stop()
 
 
-def until(holds: Callable[[], bool], *, seconds: float) -> bool:
-    """Whether it has come to hold in time."""
+def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
+    """Wait for a condition, at most this long, and return whether it is true."""
     end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
+    while not condition() and time.monotonic() < end:
         time.sleep(0.05)
-    return holds()
+    return condition()
 
 
-def below(pid: int) -> list[int]:
-    """The process and all it has started."""
+def process_tree(pid: int) -> list[int]:
+    """Return a process and all its descendants."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -152,16 +152,16 @@ def below(pid: int) -> list[int]:
     return found
 
 
-def name_of(pid: int) -> str:
-    """The program that a process runs; empty where it has ended."""
+def program_of(pid: int) -> str:
+    """Return the program that a process runs, or an empty string if it has ended."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
 
 
-def alive(pid: int) -> bool:
-    """Whether a process has not ended."""
+def is_alive(pid: int) -> bool:
+    """Whether a process is still running; a zombie is not."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Ray's own autoscaler, with raylets of this machine for nodes: what a plan needs comes, and goes again."""
+"""Ray's autoscaler, with raylets as nodes, starts the nodes that a plan needs and stops them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lvae_core.run_folder.folder import Study
 from sweeps.planning.grid import Grid
 from sweeps.planning.probe_results import ProbeResult, ProbeResults, key
 
-from .nodes import ROOT, Cluster, below, name_of, until
+from .nodes import ROOT, Cluster, process_tree, program_of, wait_until
 
 COMMANDS = (
     *("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands"),
     *("head_start_ray_commands", "worker_start_ray_commands"),
 )
-"""Of which there are none: the provider starts raylets itself."""
+"""Config fields that stay empty, because the provider starts raylets itself."""
 
 LONG, SHORT = 400, 1
 CHANGES = ("max_epochs=12", "iw_samples=4", "iw_exact_samples=0", "valid_samples=1")
@@ -38,7 +38,7 @@ COMMAND = [
 
 
 def autoscaler(gcs: str) -> dict[str, Any]:
-    """A config for nodes of one CPU, six at most, that go when they have been idle for six seconds."""
+    """Return a config for at most six nodes of one CPU, each stopped after six idle seconds."""
     return {
         "cluster_name": "test",
         "max_workers": 6,
@@ -65,10 +65,10 @@ def autoscaler(gcs: str) -> dict[str, Any]:
 
 
 class Head(Cluster):
-    """A head that runs nothing, with the autoscaler that `ray up` and KubeRay start: version 2.
+    """A head that takes no runs, with version 2 of the autoscaler, which `ray up` and KubeRay start.
 
-    Version 1 may add one that nobody asked for: it lists the nodes, then asks which are being started, and
-    one that comes up in between is on neither list (seen in 2.60). It goes when it has been idle.
+    Version 1 may add a node that is not needed: it lists the nodes, then asks which are being started, and
+    a node that starts in between is on neither list (seen in 2.60). That node stops when it has been idle.
     """
 
     def __init__(self, config: Path) -> None:
@@ -88,16 +88,16 @@ class Head(Cluster):
 
 
 @pytest.mark.slow
-def test_nodes_come_for_what_the_plan_can_use_and_go_at_its_tail(tmp_path):
+def test_the_autoscaler_starts_only_nodes_that_the_plan_can_use_and_stops_them_at_its_end(tmp_path):
     toy, study = load("toy"), Study(str(tmp_path / "runs" / "paper"))
-    for config in GRID.configs()[:2]:  # one of each cell
+    for config in GRID.configs()[:2]:  # one run of each cell
         tokens, seconds = amount(config, toy), 100.0 if config.num_samples == LONG else 40.0
         rate = (tokens.train + tokens.evaluate) / seconds
         ProbeResults(study).put("here", key(config, toy.data_sha256), ProbeResult(1, 1, rate, rate, 1.0))
 
     cluster = Head(tmp_path / "autoscaler.json")
     try:
-        assert workers(cluster) == 0
+        assert count_workers(cluster) == 0
         script = str(ROOT / "sweeps" / "paper_grid.py")
         driver = subprocess.Popen(
             [sys.executable, script, *COMMAND, "--address", cluster.address],
@@ -107,22 +107,24 @@ def test_nodes_come_for_what_the_plan_can_use_and_go_at_its_tail(tmp_path):
             cwd=tmp_path,
             env={**cluster.environment, "RAY_CLUSTER_NAME": "test"},
         )
-        seen = []
+        samples = []
         end = time.monotonic() + 240
         while driver.poll() is None and time.monotonic() < end:
-            seen.append((workers(cluster), len(list(tmp_path.rglob("result.json")))))
+            samples.append((count_workers(cluster), len(list(tmp_path.rglob("result.json")))))
             time.sleep(0.5)
         out, _ = driver.communicate(timeout=10)
         assert driver.returncode == 0, out
-        # Two long runs, and one slot for both short ones; a fourth node would end nothing sooner.
-        assert max(number for number, _ in seen) == 3, list(dict.fromkeys(seen))
-        # The third goes while the long ones are under way.
-        assert min(number for number, done in seen if done == 2) == 2
-        assert until(lambda: workers(cluster) == 0, seconds=90)
+        # Two long runs, and one slot for both short ones; a fourth node would not end the sweep sooner.
+        assert max(number for number, _ in samples) == 3, list(dict.fromkeys(samples))
+        # The third node stops while the long runs are still training.
+        assert min(number for number, done in samples if done == 2) == 2
+        assert wait_until(lambda: count_workers(cluster) == 0, seconds=90)
     finally:
         cluster.stop()
 
 
-def workers(cluster: Cluster) -> int:
-    """Raylets but for the head's."""
-    return sum(name_of(pid) == "raylet" for start in cluster._starts for pid in below(start.pid)) - 1
+def count_workers(cluster: Cluster) -> int:
+    """Return the number of raylets, not counting the head's."""
+    return (
+        sum(program_of(pid) == "raylet" for start in cluster._starts for pid in process_tree(start.pid)) - 1
+    )

@@ -1,4 +1,4 @@
-"""What a run is given of a real Ray, and when it starts: probes, order, and no more than a plan can use."""
+"""Probes, resources and start order of runs on a real Ray, and no more slots than a plan can use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sweeps.planning.probe_results import FILE
 from sweeps.planning.resources import Resources
 from sweeps.planning.workload import Workload
 
-from .nodes import until
+from .nodes import wait_until
 
 pytestmark = pytest.mark.usefixtures("one_ray_for_all")
 
@@ -50,12 +50,12 @@ COMMAND = [
 
 
 @pytest.fixture(autouse=True)
-def short(monkeypatch):
+def short_probes(monkeypatch):
     monkeypatch.setattr(probing, "SECONDS", 0.05)
 
 
-class Starts(Board):
-    """Remembers the order of starts and the most that went on at once."""
+class StartRecorder(Board):
+    """Record the order of starts and the largest number of simultaneous runs."""
 
     def start(self, name: str) -> None:
         super().start(name)
@@ -63,13 +63,15 @@ class Starts(Board):
         self.__dict__["most"] = max(self.__dict__.get("most", 0), len(self.running))
 
 
-def sweep(grid: Grid, root: Path, toy: Corpus, seconds: dict[str, float], **given: Resources) -> Starts:
-    """Launch a grid with expected seconds, and resources, by cell; returns the board."""
+def sweep(
+    grid: Grid, root: Path, toy: Corpus, seconds: dict[str, float], **given: Resources
+) -> StartRecorder:
+    """Launch a grid with expected seconds and resources by cell, and return the board."""
     study = Study(str(root))
     plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study)
     for cell, value in seconds.items():
         plan.speed.add_probe(cell, value, 0.0)
-    board = Starts.of(plan, plan.runs)
+    board = StartRecorder.of(plan, plan.runs)
     per_run = {run.name: given[run.cell] for run in plan.runs if run.cell in given}
     workload = Workload(plan=plan, corpora={"toy": toy}, study=study, per_run=per_run)
     with open(os.devnull, "w") as nowhere, Display(board, Console(file=nowhere)) as display:
@@ -78,7 +80,7 @@ def sweep(grid: Grid, root: Path, toy: Corpus, seconds: dict[str, float], **give
     return board
 
 
-def cell(name: str) -> str:
+def cell_of(name: str) -> str:
     return name.partition("__seed")[0]
 
 
@@ -87,26 +89,26 @@ def cells(grid: Grid) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_longest_go_first_on_actors_of_either_size(tmp_path, toy):
+def test_the_longest_runs_start_first_on_actors_of_either_size(tmp_path, toy):
     names = cells(TWELVE)
-    # The order of the grid is no help, and two shares take turns.
+    # The grid's order is not the order of lengths, and the two sizes alternate.
     seconds = {name: 100.0 + 7 * (5 * k % 6) for k, name in enumerate(names)}
     wide = {name: Resources(cpus=2) for name in names[::2]}
     board = sweep(TWELVE, tmp_path, toy, seconds, **wide)
     for chosen in (names[::2], names[1::2]):
-        times = [seconds[cell(name)] for name in board.order if cell(name) in chosen]
+        times = [seconds[cell_of(name)] for name in board.order if cell_of(name) in chosen]
         assert len(times) == 6
-        # Two actors that start together may report in either order.
+        # Two actors that start at the same time may report in either order.
         assert all(later <= earlier for earlier, later in zip(times, times[2:], strict=False))
         assert times[0] == max(times)
 
 
-def test_no_more_at_once_than_shorten_the_plan(tmp_path, toy):
+def test_no_more_runs_at_once_than_shorten_the_plan(tmp_path, toy):
     first, *others = cells(FOUR)
-    # The long run alone takes 100 s, all four one after the other 103: a second slot gains nothing.
+    # The long run takes 100 s, all four in sequence take 103 s: a second slot gains almost nothing.
     board = sweep(FOUR, tmp_path, toy, {first: 100.0, **dict.fromkeys(others, 1.0)})
     assert board.most == 1
-    assert cell(board.order[0]) == first
+    assert cell_of(board.order[0]) == first
 
 
 def workload(root: Path, toy: Corpus) -> Workload:
@@ -115,19 +117,19 @@ def workload(root: Path, toy: Corpus) -> Workload:
     return Workload(plan=plan, corpora={"toy": toy}, study=study)
 
 
-def test_each_cell_is_probed_once_and_a_run_under_way_keeps_its_threads(tmp_path, toy):
+def test_each_cell_is_probed_once_and_a_run_that_has_begun_keeps_its_threads(tmp_path, toy):
     cores = int(ray.cluster_resources()["CPU"])
-    study, said = Study(str(tmp_path)), []
+    study, messages = Study(str(tmp_path)), []
     runs = workload(tmp_path, toy).runs
-    given = pack(workload(tmp_path, toy), said.append)
+    given = pack(workload(tmp_path, toy), messages.append)
     assert given.keys() == {run.name for run in runs}
     assert all(1 <= has.cpus <= cores and has.gpus == 0 for has in given.values())
     assert len({given[run.name].cpus for run in runs if run.config.num_samples == 1}) == 1
-    probes = [line for line in said if line.startswith("probe ")]
+    probes = [line for line in messages if line.startswith("probe ")]
     assert [line.split(":")[0] for line in probes] == ["probe 1 of 2", "probe 2 of 2"]
     assert all(f"{cores} cores" in line for line in probes)
-    # Nothing is held any more.
-    assert until(lambda: ray.available_resources().get("CPU") == cores, seconds=30)
+    # The probes have released their resources.
+    assert wait_until(lambda: ray.available_resources().get("CPU") == cores, seconds=30)
 
     begun, other = runs[:2]
     iterator = execute(begun.config, toy, study.run(begun.name), Runtime(threads=7, progress_seconds=0.0))
@@ -141,7 +143,9 @@ def test_each_cell_is_probed_once_and_a_run_under_way_keeps_its_threads(tmp_path
 
 
 @pytest.mark.slow
-def test_the_command_probes_tells_what_it_costs_and_then_runs(tmp_path, monkeypatch, capsys):
+def test_a_dry_run_probes_and_prints_the_cost_and_the_next_launch_reuses_the_probes(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     assert main([*COMMAND, "--dry-run", "--devices", "2", "--price-per-hour", "0.1"]) == 0
     out = capsys.readouterr().out
@@ -157,7 +161,7 @@ def test_the_command_probes_tells_what_it_costs_and_then_runs(tmp_path, monkeypa
     assert len(list(tmp_path.rglob("result.json"))) == 4
 
 
-def test_without_a_gpu_it_is_said_at_once(tmp_path, monkeypatch, capsys):
+def test_gpus_per_run_without_a_gpu_is_refused_at_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([*COMMAND[:-2], "--gpus-per-run", "auto"]) == 2
     (line,) = capsys.readouterr().err.splitlines()

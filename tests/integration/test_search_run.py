@@ -1,4 +1,4 @@
-"""A search on a real Ray: what pauses goes on as if nothing had been, and so does one that is stopped."""
+"""A search on a real Ray: neither a paused trial nor an interrupted search changes any result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lvae_core.run_folder.names import RunName
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 
-from .nodes import until
+from .nodes import wait_until
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "search.py"
 COMMAND = [
@@ -28,7 +28,7 @@ COMMAND = [
 ]
 
 
-def script(place: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def run_search(place: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", str(SCRIPT), *COMMAND, *more]
     return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=240, check=False)
 
@@ -37,8 +37,8 @@ def runs_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if RunName.parse(path.name))
 
 
-def read(folder: Path) -> dict[str, bytes | dict]:
-    """What is promised to be the same to the last bit."""
+def reproducible_content(folder: Path) -> dict[str, bytes | dict]:
+    """Return the content of run folders that must be equal to the last bit."""
     found: dict[str, bytes | dict] = {}
     for run in runs_of(folder):
         found[f"{run.name} metrics"] = (run / "metrics.jsonl").read_bytes()
@@ -51,20 +51,20 @@ def read(folder: Path) -> dict[str, bytes | dict]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[Path, str]:
-    """A search that is left alone: its folder and what it printed."""
-    place = tmp_path_factory.mktemp("whole")
-    done = script(place)
+def undisturbed(tmp_path_factory) -> tuple[Path, str]:
+    """The folder and the output of an undisturbed search."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    done = run_search(place)
     assert done.stderr == ""
     assert done.returncode == 0
     return place, done.stdout
 
 
-def test_it_ends_with_the_trials_the_best_and_their_comparison(whole):
-    place, out = whole
+def test_a_search_reports_its_trials_its_best_point_and_a_comparison_on_fresh_seeds(undisturbed):
+    place, out = undisturbed
     trials = runs_of(place / "runs/search")
     epochs = [len((run / "metrics.jsonl").read_text().splitlines()) for run in trials]
-    assert sorted(epochs) == [1, 1, 3, 3, 3, 3]  # two of three go on in each of the two rounds
+    assert sorted(epochs) == [1, 1, 3, 3, 3, 3]  # two of three continue in each of the two rounds
     assert sum((run / "result.json").exists() for run in trials) == 4
     fresh = [RunName.parse(run.name) for run in runs_of(place / "runs/search-best")]
     assert sorted(run.seed for run in fresh) == [1, 1, 2, 2]
@@ -85,12 +85,12 @@ def test_it_ends_with_the_trials_the_best_and_their_comparison(whole):
     assert re.search(r"^the recipe +\d", out, re.M)
     assert out.splitlines()[-1] == "next: python analysis/summarize.py runs/search-best"
     before, _, after = out.partition("best: ")
-    assert "test ppl" not in before, "trials are chosen without a look at the test split"
+    assert "test ppl" not in before, "trials are selected without the test split"
     assert "the recipe, seed 1: done" in after
 
 
-def test_what_was_paused_has_the_numbers_of_a_run_that_never_was(whole, tmp_path):
-    place, _ = whole
+def test_pausing_at_a_rung_changes_no_result(undisturbed, tmp_path):
+    place, _ = undisturbed
     study = Study(str(place / "runs/search"))
     toy, alone = load("toy"), Study(str(tmp_path))
     compared = 0
@@ -101,14 +101,14 @@ def test_what_was_paused_has_the_numbers_of_a_run_that_never_was(whole, tmp_path
                 pass
             compared += 1
     assert compared == 4
-    found = read(place / "runs/search")
-    assert {name: found[name] for name in read(tmp_path)} == read(tmp_path)
+    found = reproducible_content(place / "runs/search")
+    assert {name: found[name] for name in reproducible_content(tmp_path)} == reproducible_content(tmp_path)
 
 
-def test_a_second_launch_starts_nothing(whole):
-    place, out = whole
+def test_a_second_launch_starts_nothing(undisturbed):
+    place, out = undisturbed
     before = {path: path.stat().st_mtime_ns for path in (place / "runs").rglob("*") if path.is_file()}
-    again = script(place)
+    again = run_search(place)
     assert (again.returncode, again.stderr) == (0, "")
     assert "nothing to start: 4 of 4 runs are done" in again.stdout
     assert again.stdout.partition("On fresh seeds")[2] == out.partition("On fresh seeds")[2]
@@ -116,19 +116,21 @@ def test_a_second_launch_starts_nothing(whole):
     assert after == before
 
 
-def test_one_that_is_interrupted_goes_on_to_the_same_end(whole, tmp_path):
-    place, out = whole
+def test_an_interrupted_search_ends_with_the_same_results(undisturbed, tmp_path):
+    place, out = undisturbed
     command = [sys.executable, "-W", "error", str(SCRIPT), *COMMAND]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-        until(lambda: len(runs_of(tmp_path / "runs/search")) > 3, seconds=120)  # in the second round
+        wait_until(lambda: len(runs_of(tmp_path / "runs/search")) > 3, seconds=120)  # in the second round
         process.send_signal(signal.SIGINT)
         seen = process.stdout.readlines()
         assert process.wait(timeout=120) == 130
     again = f"interrupted; this goes on from here: python sweeps/search.py {shlex.join(COMMAND)}"
     assert seen[-1].strip() == again
     assert not (tmp_path / "runs/search-best").exists()
-    done = script(tmp_path)
+    done = run_search(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for study in ("search", "search-best"):
-        assert read(tmp_path / "runs" / study) == read(place / "runs" / study)
+        assert reproducible_content(tmp_path / "runs" / study) == reproducible_content(
+            place / "runs" / study
+        )
     assert done.stdout.partition("On fresh seeds")[2] == out.partition("On fresh seeds")[2]

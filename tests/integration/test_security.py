@@ -1,4 +1,4 @@
-"""One sweep on a Ray of its own, looked at from outside: who can get in, who can read what, what is run."""
+"""A sweep on a local Ray, observed from outside: access, readable secrets, and code that is executed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from sweeps.planning.grid import Grid
 
-from .nodes import ROOT, alive, below, until
+from .nodes import ROOT, is_alive, process_tree, wait_until
 
 CHANGES = ("max_epochs=12", "patience=12", "kl_anneal_epochs=2", "iw_samples=6")
 GRID = Grid(datasets=("toy",), systems={"lstm-vae": (1,)}, settings=("standard",), seeds=4, changes=CHANGES)
@@ -48,7 +48,7 @@ print("let in:", ray.get(ray.remote(num_cpus=0)(lambda: 6 * 7).remote()))
 
 
 class Payload:
-    """Unpickling this makes a file: what an attacker would put into a checkpoint."""
+    """An attack in a checkpoint: unpickling this object creates a file."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -58,39 +58,41 @@ class Payload:
 
 
 @dataclass
-class Seen:
-    """What was seen while a sweep went on, and what it left behind."""
+class Observed:
+    """Facts observed while a sweep ran, and the files that it left behind."""
 
     root: Path
     marker: Path
     names: Sequence[str]
-    """Of the runs, by seed."""
+    """Names of the runs, by seed."""
     planted: Sequence[bytes]
-    """The checkpoints that were there before, by seed; the last run has none."""
-    inside: list[int] = field(default_factory=list)
+    """Checkpoints that existed before the sweep, by seed; the last run has none."""
+    processes: list[int] = field(default_factory=list)
     """The sweep's processes, Ray's included."""
     token: bytes = b""
     command_lines: list[bytes] = field(default_factory=list)
-    """Of all processes of this machine."""
+    """Command lines of all processes of this machine."""
     listening: list[tuple[str, str]] = field(default_factory=list)
-    """Program and address of each socket on which the sweep's processes wait for connections."""
+    """Program and address of each socket on which the sweep's processes listen."""
     ray_files: dict[str, bytes] = field(default_factory=dict)
     clients: list[tuple[int, str]] = field(default_factory=list)
-    """Exit status and words of a client with Ray's token, with another one, and without one."""
+    """Exit status and output of a client with Ray's token, with a wrong token, and without a token."""
     done: tuple[int, str, str] = (-1, "", "")
     """Exit status, output and errors of the sweep."""
     ray_folders: list[Path] = field(default_factory=list)
-    """What it left where Ray keeps its session."""
+    """Files that the sweep left in the folder of Ray's sessions."""
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory) -> Iterator[Seen]:
+def observed(tmp_path_factory) -> Iterator[Observed]:
     root = tmp_path_factory.mktemp("sweep")
-    # The paths of Ray's sockets must be short.
+    # Ray's sockets need short paths.
     scratch = Path(tempfile.mkdtemp(prefix="lvae-", dir="/tmp"))
     toy = load("toy")
     names = [run_name(config, fingerprint(config, toy.data_sha256)) for config in GRID.configs()]
-    seen = Seen(root, root / "marker", names, plant(root / "runs" / "paper", names, root / "marker"))
+    observed = Observed(
+        root, root / "marker", names, plant_checkpoints(root / "runs" / "paper", names, root / "marker")
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     try:
         with subprocess.Popen(
@@ -101,29 +103,29 @@ def seen(tmp_path_factory) -> Iterator[Seen]:
             cwd=root,
             env={**kept, **SECRETS, "RAY_TMPDIR": str(scratch)},
         ) as sweep:
-            under_way = until(lambda: has_trained(root) or sweep.poll() is not None, seconds=120)
+            under_way = wait_until(lambda: has_trained(root) or sweep.poll() is not None, seconds=120)
             if under_way and sweep.poll() is None:
-                observe(seen, sweep.pid)
+                observe(observed, sweep.pid)
             out, err = sweep.communicate(timeout=120)
-        seen.done = sweep.returncode, out, err
-        seen.ray_folders = list(scratch.iterdir())
-        yield seen
+        observed.done = sweep.returncode, out, err
+        observed.ray_folders = list(scratch.iterdir())
+        yield observed
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def plant(study: Path, names: Sequence[str], marker: Path) -> list[bytes]:
+def plant_checkpoints(study: Path, names: Sequence[str], marker: Path) -> list[bytes]:
     """Put a malicious checkpoint into the folders of the first three runs."""
     plain = pickle.dumps(Payload(marker))
     archive = study.parent / "archive.pt"
     study.mkdir(parents=True)
     torch.save({"parameters": Payload(marker)}, archive)
-    # As it is; and as what another could write who knows how checkpoints are sealed.
+    # One without a digest, and two with a valid one, as an attacker could write who knows the format.
     bare, sealed, sealed_archive = (Study(str(study)).run(name) for name in names[:3])
     bare.store.write(f"{bare.name}/checkpoint.pt", plain)
     sealed.write_checkpoint(plain)
     sealed_archive.write_checkpoint(archive.read_bytes())
-    # They do what they say, or the tests would hold whatever became of them.
+    # Check that the payloads work; otherwise the tests would pass for the wrong reason.
     pickle.loads(plain).close()
     marker.unlink()
     torch.load(archive, weights_only=False)["parameters"].close()
@@ -136,29 +138,31 @@ def has_trained(root: Path) -> bool:
     return any(path.read_bytes().count(b"\n") >= 2 for path in root.rglob("metrics.jsonl"))
 
 
-def observe(seen: Seen, pid: int) -> None:
-    seen.inside = below(pid)
-    seen.command_lines = [content(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
-    seen.listening = [socket for pid in seen.inside for socket in listening(pid)]
-    environments = [content(Path(f"/proc/{pid}/environ")).split(b"\0") for pid in seen.inside]
+def observe(observed: Observed, pid: int) -> None:
+    observed.processes = process_tree(pid)
+    observed.command_lines = [read_or_empty(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+    observed.listening = [socket for pid in observed.processes for socket in listening_sockets(pid)]
+    environments = [read_or_empty(Path(f"/proc/{pid}/environ")).split(b"\0") for pid in observed.processes]
     prefix = b"RAY_AUTH_TOKEN="
     tokens = {line.removeprefix(prefix) for e in environments for line in e if line.startswith(prefix)}
-    (seen.token,) = tokens
-    raylet = next(line for line in seen.command_lines if b"--raylet_socket_name=" in line
+    (observed.token,) = tokens
+    raylet = next(line for line in observed.command_lines if b"--raylet_socket_name=" in line
                   and str(pid).encode() in line)  # fmt: skip
     address = re.search(rb"--gcs-address=([^\0 ]+)", raylet)
     assert address is not None
-    seen.clients = clients(address[1].decode(), seen.token.decode())
+    observed.clients = run_clients(address[1].decode(), observed.token.decode())
     session = re.search(rb"--raylet_socket_name=(/.*?/session_[^/]*)/", raylet)
     assert session is not None
     folder = Path(session[1].decode())
-    seen.ray_files = {str(p): content(p) for p in folder.rglob("*") if p.is_file() and not p.is_socket()}
+    observed.ray_files = {
+        str(p): read_or_empty(p) for p in folder.rglob("*") if p.is_file() and not p.is_socket()
+    }
 
 
-def clients(address: str, token: str) -> list[tuple[int, str]]:
-    """Three at once: with the token, with another one, without one."""
+def run_clients(address: str, token: str) -> list[tuple[int, str]]:
+    """Run three clients at once: with the token, with a wrong one, without one."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    # On a machine with a network Ray would look for 127.0.0.1 elsewhere; and it would try for 20 s.
+    # Without these Ray would replace 127.0.0.1 by the machine's network address, and try for 20 s.
     kept |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_NUM_REDIS_GET_RETRIES": "2"}
     started = [
         subprocess.Popen(
@@ -178,8 +182,8 @@ def clients(address: str, token: str) -> list[tuple[int, str]]:
     return [(client.returncode, output) for client, output in zip(started, outputs, strict=True)]
 
 
-def listening(pid: int) -> list[tuple[str, str]]:
-    """The program, and the address of each TCP socket on which it waits for connections."""
+def listening_sockets(pid: int) -> list[tuple[str, str]]:
+    """Return a process's program and address for each TCP socket on which it listens."""
     inodes = set()
     with contextlib.suppress(OSError):
         for handle in Path(f"/proc/{pid}/fd").iterdir():
@@ -187,31 +191,31 @@ def listening(pid: int) -> list[tuple[str, str]]:
                 inodes.add(os.readlink(handle))
     found = []
     for table in ("tcp", "tcp6"):
-        for line in content(Path(f"/proc/{pid}/net/{table}")).decode().splitlines()[1:]:
+        for line in read_or_empty(Path(f"/proc/{pid}/net/{table}")).decode().splitlines()[1:]:
             columns = line.split()
             if columns[3] == "0A" and f"socket:[{columns[9]}]" in inodes:
-                found.append((content(Path(f"/proc/{pid}/comm")).decode().strip(), columns[1]))
+                found.append((read_or_empty(Path(f"/proc/{pid}/comm")).decode().strip(), columns[1]))
     return found
 
 
-def content(path: Path) -> bytes:
+def read_or_empty(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
         return b""
 
 
-def test_the_sweep_was_looked_at_and_went_well(seen):
-    status, out, err = seen.done
+def test_the_observed_sweep_succeeds(observed):
+    status, out, err = observed.done
     assert (status, err) == (0, "")
     assert "Traceback" not in out
-    assert len(seen.inside) > 4
-    assert len(seen.token) == 64
-    assert sorted(path.parent.name for path in seen.root.rglob("result.json")) == sorted(seen.names)
+    assert len(observed.processes) > 4
+    assert len(observed.token) == 64
+    assert sorted(path.parent.name for path in observed.root.rglob("result.json")) == sorted(observed.names)
 
 
-def test_nobody_gets_in_without_the_token(seen):
-    right, wrong, none = seen.clients
+def test_clients_without_the_token_are_refused(observed):
+    right, wrong, none = observed.clients
     assert (right[0], right[1].splitlines()[-1]) == (0, "let in: 42")
     for status, output in (wrong, none):
         assert status == 1
@@ -220,52 +224,51 @@ def test_nobody_gets_in_without_the_token(seen):
         assert "let in" not in output
 
 
-def test_nothing_listens_where_other_machines_could_connect(seen):
-    programs = {program for program, _ in seen.listening}
+def test_every_socket_listens_on_loopback_only(observed):
+    programs = {program for program, _ in observed.listening}
     assert {"gcs_server", "raylet"} <= programs
-    # 127.0.0.1, by itself or in an address of IPv6, and ::1, each in the kernel's order of bytes.
+    # 127.0.0.1, 127.0.0.1 mapped to IPv6, and ::1, in the kernel's byte order.
     loopback = ("0100007F:", "0000000000000000FFFF00000100007F:", "00000000000000000000000001000000:")
-    assert [socket for socket in seen.listening if not socket[1].startswith(loopback)] == []
+    assert [socket for socket in observed.listening if not socket[1].startswith(loopback)] == []
 
 
-def test_no_command_line_holds_a_secret(seen):
-    assert any(b"raylet" in line for line in seen.command_lines)
-    lines = {line.decode(errors="replace"): line for line in seen.command_lines}
-    assert holding(seen, lines) == []
+def test_no_command_line_contains_a_secret(observed):
+    assert any(b"raylet" in line for line in observed.command_lines)
+    lines = {line.decode(errors="replace"): line for line in observed.command_lines}
+    assert find_secrets(observed, lines) == []
 
 
-def test_no_file_of_ray_or_of_the_study_holds_a_secret(seen):
-    assert any(name.endswith("raylet.out") for name in seen.ray_files)
-    assert any(name.endswith("runtime_env_agent.log") for name in seen.ray_files)
-    results = {str(path): path.read_bytes() for path in seen.root.rglob("*") if path.is_file()}
+def test_no_file_of_ray_or_of_the_study_contains_a_secret(observed):
+    assert any(name.endswith("raylet.out") for name in observed.ray_files)
+    assert any(name.endswith("runtime_env_agent.log") for name in observed.ray_files)
+    results = {str(path): path.read_bytes() for path in observed.root.rglob("*") if path.is_file()}
     assert len(results) > 15
-    printed = {"output": seen.done[1].encode(), "errors": seen.done[2].encode()}
-    assert holding(seen, {**seen.ray_files, **results, **printed}) == []
+    printed = {"output": observed.done[1].encode(), "errors": observed.done[2].encode()}
+    assert find_secrets(observed, {**observed.ray_files, **results, **printed}) == []
 
 
-def holding(seen: Seen, texts: Mapping[str, bytes]) -> list[tuple[str, str]]:
-    """Which secret is where."""
-    values = {"RAY_AUTH_TOKEN": seen.token, **{name: value.encode() for name, value in SECRETS.items()}}
+def find_secrets(observed: Observed, texts: Mapping[str, bytes]) -> list[tuple[str, str]]:
+    """Return pairs of a secret and the text that contains it."""
+    values = {"RAY_AUTH_TOKEN": observed.token, **{name: value.encode() for name, value in SECRETS.items()}}
     return [
         (name, where) for name, value in values.items() for where, text in texts.items() if value in text
     ]
 
 
-def test_no_process_and_no_folder_of_ray_is_left(seen):
-    assert until(lambda: not any(map(alive, seen.inside)), seconds=20)
-    assert seen.ray_folders == []
+def test_ray_leaves_no_process_and_no_folder(observed):
+    assert wait_until(lambda: not any(map(is_alive, observed.processes)), seconds=20)
+    assert observed.ray_folders == []
 
 
-def test_what_a_checkpoint_holds_is_never_executed_and_the_runs_end_well(seen):
-    assert not seen.marker.exists()
-    study = seen.root / "runs" / "paper"
-    for seed, (name, planted) in enumerate(zip(seen.names, seen.planted, strict=False)):
+def test_code_in_a_checkpoint_is_never_executed_and_its_run_still_finishes(observed):
+    assert not observed.marker.exists()
+    study = observed.root / "runs" / "paper"
+    for seed, (name, planted) in enumerate(zip(observed.names, observed.planted, strict=False)):
         aside = study / name / "checkpoint.pt.damaged-1"
         assert aside.read_bytes() == planted
-        told = [line for line in seen.done[1].splitlines() if f"{name}/checkpoint.pt: " in line]
-        (line,) = told
+        (line,) = (line for line in observed.done[1].splitlines() if f"{name}/checkpoint.pt: " in line)
         assert "set aside as checkpoint.pt.damaged-1" in line
         reason = "its SHA-256 does not match" if seed == 0 else "not a training state"
         assert reason in line
         assert (study / name / "result.json").exists()
-    assert not list((study / seen.names[3]).glob("*.damaged-*"))
+    assert not list((study / observed.names[3]).glob("*.damaged-*"))

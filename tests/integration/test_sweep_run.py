@@ -1,4 +1,4 @@
-"""The grid on a real Ray: what comes out, what is reused, and what a failure or a loss does."""
+"""The grid on a real Ray: results, reuse of finished runs, failures, lost processes and interruptions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.resources import Resources
 from sweeps.planning.workload import Workload
 
-from .nodes import alive, below, until
+from .nodes import is_alive, process_tree, wait_until
 
 pytestmark = pytest.mark.usefixtures("one_ray_for_all")
 
@@ -53,9 +53,11 @@ COMMAND = [
 ]
 
 
-class Watching(Board):
-    """Keeps the process of every report, kills the first ``kills`` that report training, and then makes
-    Tune itself stumble ``crashes`` times."""
+class DisturbingBoard(Board):
+    """Record the process of every report and cause failures.
+
+    Kill the first ``kills`` processes that report training, then raise ``crashes`` errors in Tune itself.
+    """
 
     kills = crashes = 0
 
@@ -74,7 +76,7 @@ class Watching(Board):
         return set(self.__dict__.get("pids", ()))
 
 
-def sweep(
+def run_sweep(
     configs: Sequence[RunConfig],
     root: Path,
     toy: Corpus,
@@ -82,12 +84,12 @@ def sweep(
     kills: int = 0,
     crashes: int = 0,
     losses: int = 5,
-) -> tuple[Plan, Watching]:
-    """Launch what is not done of ``configs``; the plan afterwards, and the board that watched it."""
+) -> tuple[Plan, DisturbingBoard]:
+    """Launch the unfinished runs of ``configs`` and return the plan afterwards and the board."""
     study, data = Study(str(root)), {"toy": toy.data_sha256}
     plan = make_plan(configs, data, study)
     todo = plan.with_status("left", "failed")
-    board = Watching.of(plan, todo)
+    board = DisturbingBoard.of(plan, todo)
     board.kills, board.crashes = kills, crashes
     with open(os.devnull, "w") as nowhere, Display(board, Console(file=nowhere)) as display:
         workload = Workload(
@@ -97,25 +99,25 @@ def sweep(
     return make_plan(configs, data, study), board
 
 
-def numbers(folder: Path) -> tuple[dict[str, Any], bytes]:
-    """What is promised to be the same to the last bit."""
+def reproducible_numbers(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the numbers of a run that must be equal to the last bit."""
     result = json.loads((folder / "result.json").read_text())
-    del result["sha256"]  # over the times as well
+    del result["sha256"]  # it also covers the times
     return reproducible(result), (folder / "metrics.jsonl").read_bytes()
 
 
-def assert_as_alone(configs: Sequence[RunConfig], root: Path, alone: Path, toy: Corpus) -> None:
-    """The runs below ``root`` have the numbers that they have one after the other, without Ray."""
+def assert_same_as_without_ray(configs: Sequence[RunConfig], root: Path, alone: Path, toy: Corpus) -> None:
+    """Check that the runs below ``root`` have the same numbers as runs in sequence without Ray."""
     study = Study(str(alone))
     plan = make_plan(configs, {"toy": toy.data_sha256}, study)
     for run in plan.runs:
         for _ in execute(run.config, toy, study.run(run.name), Runtime(threads=1)):
             pass
-        assert numbers(root / run.name) == numbers(alone / run.name)
+        assert reproducible_numbers(root / run.name) == reproducible_numbers(alone / run.name)
 
 
-def on_this_ray(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own that joins the Ray of these tests."""
+def run_on_this_ray(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a new process that joins the Ray of these tests."""
     address = ray.get_runtime_context().gcs_address
     command = [sys.executable, str(SCRIPT), *arguments, "--address", address]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -126,24 +128,26 @@ def test_a_corpus_is_shared_not_copied():
     shared = ray.get(ray.put(original))
     for split in ("train", "valid", "test"):
         tokens = getattr(shared, split).tokens
-        # What lies in the object store, for all to read, cannot be written; a copy could.
+        # An array in the object store is read-only; a copy would be writable.
         assert not tokens.flags.writeable
         assert (tokens == getattr(original, split).tokens).all()
 
 
-def test_the_same_numbers_as_without_ray_and_nothing_twice(tmp_path, toy, monkeypatch, capsys):
+def test_a_sweep_gives_the_same_numbers_as_without_ray_and_repeats_no_run(
+    tmp_path, toy, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     study = tmp_path / "runs" / "paper"
     assert main(COMMAND) == 0
     assert "next: python analysis/summarize.py runs/paper" in capsys.readouterr().out
-    assert_as_alone(GRID.configs(), study, tmp_path / "alone", toy)
+    assert_same_as_without_ray(GRID.configs(), study, tmp_path / "alone", toy)
 
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
     assert main(COMMAND) == 0
     assert "nothing to start: 4 of 4 runs are done" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
 
-    more = on_this_ray(*COMMAND, "--seeds", "3")
+    more = run_on_this_ray(*COMMAND, "--seeds", "3")
     assert (more.returncode, more.stderr) == (0, "")
     assert "2 of 6 runs to do" in more.stdout
     assert "\x1b" not in more.stdout
@@ -161,10 +165,10 @@ def test_a_run_that_fits_nowhere_is_refused(tmp_path, monkeypatch, capsys):
     assert line.startswith("error: --cpus-per-run 10000: this Ray has")
 
 
-def test_a_run_that_fails_stops_no_other_and_actors_go_on(tmp_path, toy):
+def test_a_run_that_fails_stops_no_other_and_its_actor_is_reused(tmp_path, toy):
     bad, *good = GRID.configs()
     configs = [dataclasses.replace(bad, learning_rate=1e30), *good]
-    plan, board = sweep(configs, tmp_path, toy)
+    plan, board = run_sweep(configs, tmp_path, toy)
     assert [run.status for run in plan.runs] == ["failed", "done", "done", "done"]
     failure = plan.runs[0].failure
     assert failure is not None
@@ -172,12 +176,12 @@ def test_a_run_that_fails_stops_no_other_and_actors_go_on(tmp_path, toy):
     assert "DivergedError" in failure["traceback"]
     assert len(failure["traceback"].splitlines()) <= 40
     assert list(board.failures) == [plan.runs[0].name]
-    # Four runs, two at once.
+    # Four runs share at most two actors.
     assert 1 <= len(board.pids) <= 2
-    assert_as_alone(good, tmp_path, tmp_path / "alone", toy)
+    assert_same_as_without_ray(good, tmp_path, tmp_path / "alone", toy)
 
 
-def test_failed_runs_are_listed_skipped_and_taken_up_on_demand(tmp_path, monkeypatch, capsys):
+def test_failed_runs_are_listed_and_skipped_until_a_retry_is_requested(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     bad = [*COMMAND, "--systems", "lstm-vae-avg", "--seeds", "1", "--set", "learning_rate=1e30"]
     assert main(bad) == 1
@@ -201,26 +205,26 @@ LONG_COMMAND = [
 ]
 
 
-def test_a_killed_run_goes_on_and_one_lost_too_often_has_failed(tmp_path, toy):
-    plan, board = sweep(LONG.configs(), tmp_path, toy, kills=1, losses=0)
+def test_a_killed_run_resumes_and_a_run_that_is_lost_too_often_fails(tmp_path, toy):
+    plan, board = run_sweep(LONG.configs(), tmp_path, toy, kills=1, losses=0)
     (run,) = plan.with_status("failed")
     assert run.failure is not None
     assert run.failure["class"] == "infrastructure"
     assert "lost 1 times" in run.failure["message"]
     assert board.failures.keys() == {run.name}
 
-    plan, board = sweep(LONG.configs(), tmp_path, toy, kills=1, crashes=1)
+    plan, board = run_sweep(LONG.configs(), tmp_path, toy, kills=1, crashes=1)
     assert [run.status for run in plan.runs] == ["done"]
     assert len(board.pids) == 3
     assert not (tmp_path / run.name / "failure.json").exists()
     assert len(json.loads((tmp_path / run.name / "provenance.json").read_text())["attempts"]) == 4
-    assert_as_alone(LONG.configs(), tmp_path, tmp_path / "alone", toy)
+    assert_same_as_without_ray(LONG.configs(), tmp_path, tmp_path / "alone", toy)
 
 
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=str
 )
-def test_an_interrupted_sweep_saves_and_goes_on(number, tmp_path, toy, monkeypatch):
+def test_an_interrupted_sweep_saves_and_the_next_launch_resumes_it(number, tmp_path, toy, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with subprocess.Popen(
         [sys.executable, str(SCRIPT), *LONG_COMMAND],
@@ -229,43 +233,45 @@ def test_an_interrupted_sweep_saves_and_goes_on(number, tmp_path, toy, monkeypat
         text=True,
         env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
     ) as first:
-        assert until(lambda: rows(tmp_path) >= 3, seconds=60)
-        inside = below(first.pid)
-        assert_token_is_kept(inside, tmp_path)
+        assert wait_until(lambda: count_rows(tmp_path) >= 3, seconds=60)
+        inside = process_tree(first.pid)
+        assert_token_is_secret(inside, tmp_path)
         first.send_signal(number)
         out, err = first.communicate(timeout=60)
     assert (first.returncode, err) == (130, "")
     again = f"interrupted; this goes on from here: python sweeps/paper_grid.py {shlex.join(LONG_COMMAND)}"
     assert again in out
-    assert until(lambda: not any(map(alive, inside)), seconds=20)
+    assert wait_until(lambda: not any(map(is_alive, inside)), seconds=20)
     (folder,) = (tmp_path / "runs" / "paper").iterdir()
     assert {path.name for path in folder.iterdir()} == {
         *("checkpoint.previous.pt", "checkpoint.pt", "config.json", "metrics.jsonl", "provenance.json")
     }
 
-    # A run that starts afresh begins with an empty file of metrics.
-    done, fewest = threading.Event(), [rows(tmp_path)]
-    watch = threading.Thread(target=lambda: watch_rows(tmp_path, done, fewest))
+    # If a run started afresh, its metrics file would become empty.
+    done, fewest = threading.Event(), [count_rows(tmp_path)]
+    watch = threading.Thread(target=lambda: track_fewest_rows(tmp_path, done, fewest))
     watch.start()
     assert main(LONG_COMMAND) == 0
     done.set()
     watch.join()
     assert fewest[-1] >= fewest[0] >= 3
-    assert_as_alone(LONG.configs(), folder.parent, tmp_path / "alone", toy)
+    assert_same_as_without_ray(LONG.configs(), folder.parent, tmp_path / "alone", toy)
 
 
-def rows(root: Path) -> int:
+def count_rows(root: Path) -> int:
+    """Return the largest number of lines in any metrics file."""
     return max((len(path.read_bytes().splitlines()) for path in root.rglob("metrics.jsonl")), default=0)
 
 
-def watch_rows(root: Path, done: threading.Event, fewest: list[int]) -> None:
+def track_fewest_rows(root: Path, done: threading.Event, fewest: list[int]) -> None:
+    """Append the smallest number of rows that is seen until ``done``."""
     fewest.append(fewest[0])
     while not done.wait(0.02):
-        fewest[-1] = min(fewest[-1], rows(root))
+        fewest[-1] = min(fewest[-1], count_rows(root))
 
 
-def assert_token_is_kept(pids: Sequence[int], study: Path) -> None:
-    """Ray's token is in its processes' environment and nowhere else; the dashboard is for this machine."""
+def assert_token_is_secret(pids: Sequence[int], study: Path) -> None:
+    """Check that Ray's token is only in its processes' environment and that the dashboard is local."""
     environments, commands = [], []
     for pid in pids:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""A run of a few dozen steps over a dozen words, to be killed and damaged."""
+"""A run of a few dozen steps over a dozen words, for tests that kill it or damage its files."""
 
 import json
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ FILES = {
     *("config.json", "provenance.json", "metrics.jsonl", "checkpoint.pt", "checkpoint.previous.pt"),
     "result.json",
 }
-"""What a run that is done leaves in its folder."""
+"""The files that a finished run leaves in its folder."""
 
 
 @dataclass
-class Place:
-    """A run of a few dozen gradient steps with a checkpoint after every one of them."""
+class SmallRun:
+    """A run of a few dozen gradient steps with a checkpoint after every step."""
 
     zygote: Any
     folder: Path
@@ -37,7 +37,7 @@ class Place:
 
 
 def outcome(folder: Path) -> tuple[bytes, str]:
-    """What is promised to be the same to the last bit."""
+    """Return the numbers of a run that must be equal to the last bit."""
     result = json.loads((folder / "result.json").read_text())
     for timing in ("train_seconds", "evaluate_seconds", "sha256"):
         del result[timing]
@@ -45,7 +45,7 @@ def outcome(folder: Path) -> tuple[bytes, str]:
 
 
 def write_corpus(folder: Path) -> None:
-    """Three splits of random sentences over a dozen words."""
+    """Write three splits of random sentences over a dozen words."""
     generator = np.random.default_rng(SEED)
     for split, count in (("train", 16), ("valid", 7), ("test", 6)):
         sentences = [
@@ -54,8 +54,8 @@ def write_corpus(folder: Path) -> None:
         (folder / f"{split}.txt").write_text("".join(" ".join(words) + "\n" for words in sentences))
 
 
-def make_place(zygote: Any, folder: Path) -> Place:
-    """The place in an empty folder."""
+def make_small_run(zygote: Any, folder: Path) -> SmallRun:
+    """Write the corpus and the config of the run into an empty folder."""
     (folder / "words").mkdir()
     write_corpus(folder / "words")
     config = recipe("lstm-vae-avg", dataset=str(folder / "words"), num_samples=2).to_dict() | {
@@ -63,4 +63,4 @@ def make_place(zygote: Any, folder: Path) -> Place:
         "iw_samples": 4, "mi_samples": 2, "eval_batch_size": 3, "learning_rate": 3.0,
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(config))
-    return Place(zygote, folder)
+    return SmallRun(zygote, folder)
