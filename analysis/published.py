@@ -1,7 +1,7 @@
 """The published numbers, read once from ``published.csv`` and checked.
 
-The source of every row is Kruengkrai (2019), Tables 2a (PTB), 2b (Yahoo) and 3, including the rows that
-these tables cite from other work. NLL and KL are in nats per sentence, PPL is a perplexity.
+Every row was read in Kruengkrai (2019), Tables 2a (PTB), 2b (Yahoo) and 3, which also cite other work. NLL
+and KL are in nats per sentence, PPL is a perplexity.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def find(table: str, dataset: str, system: str, num_samples: int, setting: str, 
 
 
 def display_name(system: str) -> str:
-    """The name of a system as the paper prints it."""
-    return _names().get(system, system)
+    """The name of a system as the paper prints it, or in its style if the paper does not have it."""
+    return _names().get(system, system.upper() if system in SYSTEMS else system)
 
 
 @functools.cache
