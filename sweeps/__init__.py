@@ -1,1 +1,1 @@
-"""Many runs: a grid planned, placed on a Ray cluster, killed at any moment and taken up again."""
+"""Many runs: plan a grid, run it on a Ray cluster, and resume it after any interruption."""

@@ -57,12 +57,7 @@ class RunName:
     """The first 8 hex digits."""
 
     def __str__(self) -> str:
-        return f"{self.short}__{self.fingerprint}"
-
-    @property
-    def short(self) -> str:
-        """The name without the fingerprint."""
-        return f"{self.cell}__seed{self.seed}"
+        return f"{self.cell}__seed{self.seed}__{self.fingerprint}"
 
     @staticmethod
     def parse(name: str) -> RunName | None:
@@ -72,6 +67,11 @@ class RunName:
             return None
         cell, *_, seed, fingerprint = match.groups()
         return RunName(CellName.parse(cell), int(seed), fingerprint)
+
+
+def without_fingerprint(name: str) -> str:
+    """The cell and the seed in a run folder's name; without parsing, as plans ask for thousands."""
+    return name.rpartition("__")[0]
 
 
 def run_name(config: RunConfig, fingerprint: str) -> str:

@@ -1,1 +1,1 @@
-"""What could stop a sweep, found out before anything is scheduled."""
+"""Checks: what could stop a sweep is found before anything is scheduled."""

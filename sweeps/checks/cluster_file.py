@@ -1,4 +1,4 @@
-"""A file for `ray up`, looked at before Ray does, which would tell what is amiss by tracebacks."""
+"""Check a file for `ray up`, because Ray reports mistakes in it by tracebacks."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _TOKEN = "~/.ray/auth_token"
 
 
 def examine(name: str) -> list[Finding]:
-    """What stands in the way of `ray up` with a file: one failure for each thing, or that all is fine.
+    """Find what would make `ray up` fail: one finding for each problem, or one that all is fine.
 
     Args:
-        name: the file's, from where `ray up` will be called.
+        name: the file, relative to the folder in which `ray up` will be called.
 
     Raises:
-        InputError: it cannot be read, or is no YAML.
+        InputError: the file cannot be read, or is not YAML.
     """
     config = _read(name)
     problems = [*_missing(config)]
@@ -75,25 +75,25 @@ def _missing(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _schema(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What Ray's own schema says."""
+    """Problems that Ray's own schema finds."""
     # Ray and the schema take seconds to import.
     from jsonschema import ValidationError
 
     from sweeps.cluster.internals import validate_cluster_config
 
     try:
-        # It prints a warning of each file among the mounts, where files are meant.
+        # Ray prints a warning for each mounted file, although files are meant.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             validate_cluster_config(config)
     except ValidationError as error:
         place = ".".join(map(str, error.absolute_path)) or "at its top"
         yield f"{place}: {error.message.partition(chr(10))[0]}", "see Ray's cluster YAML reference"
-    except Exception as error:  # whatever a file that fits the schema may still lack
+    except Exception as error:  # a file that fits the schema may still lack something
         yield f"Ray does not take it ({one_line(error)})", "see Ray's cluster YAML reference"
 
 
 def _unchanged(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Examples that stand for what only the user knows."""
+    """Examples that the user has not replaced."""
     addresses = [_get(config, "provider.head_ip"), *(_get(config, "provider.worker_ips") or [])]
     if taken := [str(a) for a in addresses if str(a).startswith("192.0.2.")]:
         yield (
@@ -105,7 +105,7 @@ def _unchanged(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _absent(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Files and folders that are to be sent, or to let in."""
+    """Files and folders that the file names but that do not exist."""
     sent = [str(path) for path in config["file_mounts"].values()]
     for path in sent + ([key] if (key := _get(config, "auth.ssh_private_key")) else []):
         if Path(path).expanduser().exists():

@@ -1,4 +1,4 @@
-"""What there is to say of the facts that a preflight has collected; nothing here asks or touches a node."""
+"""Judge the facts that a preflight has collected about the nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sweeps.planning.sizes import format_bytes
 State = Literal["ok", "warning", "failure"]
 
 SCRATCH_BYTES = 2**30
-"""Ray's logs, and objects for which a node's memory is too small, want this much on a disk."""
+"""Free space that Ray needs for its logs, and for objects that do not fit a node's memory."""
 
 CLOCK_SECONDS = 5.0
 
 _NAMED = 8
-"""Of the nodes that one line is about, so many are named."""
+"""The most nodes that one line names."""
 
 _SHARED = "give a --storage that all nodes share, such as s3://bucket/prefix or a mounted folder"
 _SAME_PACKAGES = "install the same versions on every node: pip install -c constraints.txt"
@@ -32,7 +32,7 @@ Row = tuple[State, str, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at, and what to do about it."""
+    """The result of one check, and what to do about it."""
 
     check: str
     where: str
@@ -42,34 +42,34 @@ class Finding:
 
     @property
     def advice(self) -> str:
-        """What is the matter and the remedy."""
+        """The detail and the remedy."""
         return f"{self.detail}; {self.remedy}" if self.remedy else self.detail
 
     @property
     def line(self) -> str:
-        """Everything in one line."""
+        """The whole finding in one line."""
         return f"{self.where}: {self.advice}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a node says of itself, found out by :func:`sweeps.checks.node_facts.examine`. None: unknown."""
+    """Facts about a node, from :func:`sweeps.checks.node_facts.examine`. None: unknown."""
 
     clock_off: float
-    """Seconds by which its clock is ahead of the driver's, as far as is certain."""
+    """Seconds by which its clock is certain to be ahead of the driver's."""
     storage: str | None
-    """Why a run there could not keep its results; None: it could."""
+    """Why a run on the node could not store its results; None: it could."""
     storage_free: int | None
     scratch: str
-    """Ray's folder there."""
+    """Ray's session folder on the node."""
     scratch_free: int | None
     memory: int | None
     """Bytes of memory that new processes can have."""
     versions: Mapping[str, str]
     project: Mapping[str, str]
-    """``digest`` of the project's source as it is imported there, and its ``place``."""
+    """``digest`` of the project's source as the node imports it, and its ``place``."""
     tokens: bool
-    """Whether Ray there refuses who has no token."""
+    """Whether Ray on the node asks for a token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,44 +80,44 @@ class Node:
     where: str
     resources: Mapping[str, float]
     facts: Facts | None = None
-    silence: str = "was not asked"
-    """Why there are no facts."""
+    no_answer: str = "was not asked"
+    """Why the node has no facts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """What a launch needs of every node, and in all."""
+    """What a launch needs of every node, and of the storage."""
 
     cpus: int = 1
     gpus: float = 0.0
     corpora: Mapping[str, int] = field(default_factory=dict)
-    """Dataset -> bytes in a node's object store."""
+    """Dataset -> its bytes in the object store of a node."""
     storage: int = 0
-    """Bytes that the run folders may come to."""
+    """Bytes that the run folders may need."""
 
     def fits(self, resources: Mapping[str, float]) -> bool:
         """Whether one run fits into ``resources``."""
         return self.cpus <= resources.get("CPU", 0) and self.gpus <= resources.get("GPU", 0)
 
 
-def answers(nodes: Sequence[Node]) -> list[Finding]:
-    """Nodes that have not told anything."""
-    remedy = "see `ray status`; restart it, or take it out of the cluster"
+def answered(nodes: Sequence[Node]) -> list[Finding]:
+    """Whether every node has answered."""
+    remedy = "see `ray status`; restart the node, or remove it from the cluster"
     silent = [
-        Finding(check="nodes", where=n.where, state="failure", detail=n.silence, remedy=remedy)
+        Finding(check="nodes", where=n.where, state="failure", detail=n.no_answer, remedy=remedy)
         for n in nodes
         if n.facts is None
     ]
-    return silent or all_fine("nodes", nodes, f"answered: {len(nodes)}")
+    return silent or all_ok("nodes", nodes, f"answered: {len(nodes)}")
 
 
 def room(everything: Sequence[Mapping[str, float]], demand: Demand, may_grow: bool) -> list[Finding]:
     """Whether some node can take a run.
 
     Args:
-        everything: resources of each node of the cluster.
-        demand: what a run takes.
-        may_grow: whether the cluster may get more nodes by itself.
+        everything: the resources of each node of the cluster.
+        demand: what a run needs.
+        may_grow: whether an autoscaler may add nodes.
     """
     wanted = f"{demand.cpus:g} CPUs and {demand.gpus:g} GPUs"
     fitting = sum(map(demand.fits, everything))
@@ -137,21 +137,21 @@ def room(everything: Sequence[Mapping[str, float]], demand: Demand, may_grow: bo
 
 
 def storage(nodes: Sequence[Node], url: str) -> list[Finding]:
-    """Whether every node keeps its results where the driver finds them."""
+    """Whether every node stores results where the driver finds them."""
 
     def judge(facts: Facts) -> _Verdict | None:
         return None if facts.storage is None else ("failure", facts.storage, _SHARED)
 
-    return _each("storage", nodes, f"{url}: read and written from there", judge)
+    return _per_node("storage", nodes, f"{url}: read and written from there", judge)
 
 
 def versions(nodes: Sequence[Node], driver: Mapping[str, str], digest: str) -> list[Finding]:
-    """Whether the same code runs everywhere.
+    """Whether every node runs the same code.
 
     Args:
         nodes: with their facts.
-        driver: versions here. Nothing is computed here, so torch need only be the same on all nodes.
-        digest: of the project's source here.
+        driver: the versions on the driver. It computes nothing, so torch must only agree among the nodes.
+        digest: the digest of the driver's project source.
     """
     torches = Counter(node.facts.versions.get("torch", "none") for node in nodes if node.facts)
     expected = {**driver, **({"torch": torches.most_common(1)[0][0]} if torches else {})}
@@ -171,11 +171,11 @@ def versions(nodes: Sequence[Node], driver: Mapping[str, str], digest: str) -> l
             detail = f"not the lvae_core and sweeps of here ({what}; here {digest[:8]})"
             found.append(("failure", node.where, detail, "bring its checkout to the same commit"))
     fine = ", ".join(f"{name} {version}" for name, version in expected.items())
-    return listed("versions", found) or all_fine("versions", nodes, f"{fine}, source {digest[:8]}")
+    return listed("versions", found) or all_ok("versions", nodes, f"{fine}, source {digest[:8]}")
 
 
 def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
-    """Whether the corpora have room in every node's object store."""
+    """Whether the corpora fit into every node's object store."""
     if not demand.corpora:
         return []
     total, largest = sum(demand.corpora.values()), max(demand.corpora.values(), default=0)
@@ -200,11 +200,11 @@ def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
         return None
 
     found = [(v[0], n.where, v[1], v[2]) for n in nodes if (v := judge(n)) is not None]
-    return listed("data", found) or all_fine("data", nodes, f"room for corpora of {format_bytes(total)}")
+    return listed("data", found) or all_ok("data", nodes, f"room for corpora of {format_bytes(total)}")
 
 
 def disk(nodes: Sequence[Node], demand: Demand, url: str) -> list[Finding]:
-    """Whether the disks have room for checkpoints and for what Ray writes."""
+    """Whether the disks have room for checkpoints and for Ray's files."""
     remedy = "free some, or give another --storage"
 
     def judge(facts: Facts) -> _Verdict | None:
@@ -219,11 +219,11 @@ def disk(nodes: Sequence[Node], demand: Demand, url: str) -> list[Finding]:
     free = [n.facts.storage_free for n in nodes if n.facts and n.facts.storage_free is not None]
     known = f"{format_bytes(min(free))} free" if free else "free space not known"
     need = f", at most {format_bytes(demand.storage)} needed" if demand.storage else ""
-    return _each("disk", nodes, known + need, judge)
+    return _per_node("disk", nodes, known + need, judge)
 
 
 def clocks(nodes: Sequence[Node]) -> list[Finding]:
-    """Whether times in logs can be compared; no number hangs on it."""
+    """Whether times in logs can be compared; no result depends on it."""
 
     def judge(facts: Facts) -> _Verdict | None:
         if abs(facts.clock_off) <= CLOCK_SECONDS:
@@ -232,36 +232,36 @@ def clocks(nodes: Sequence[Node]) -> list[Finding]:
         detail = f"its clock is {abs(facts.clock_off):.0f} s {side} this machine's"
         return "warning", detail, "set it (NTP); the numbers are right, times in logs are not"
 
-    return _each("clock", nodes, f"within {CLOCK_SECONDS:g} s", judge)
+    return _per_node("clock", nodes, f"within {CLOCK_SECONDS:g} s", judge)
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings with one for all nodes of which the same is to be said."""
+    """Merge findings that differ only in their node."""
     groups: dict[Finding, list[str]] = {}
     for finding in findings:
         groups.setdefault(replace(finding, where=""), []).append(finding.where)
     return [replace(finding, where=_together(places)) for finding, places in groups.items()]
 
 
-def _each(
+def _per_node(
     check: str, nodes: Sequence[Node], fine: str, judge: Callable[[Facts], _Verdict | None]
 ) -> list[Finding]:
     found = [(v[0], n.where, v[1], v[2]) for n in nodes if n.facts and (v := judge(n.facts))]
-    return listed(check, found) or all_fine(check, nodes, fine)
+    return listed(check, found) or all_ok(check, nodes, fine)
 
 
 def listed(check: str, rows: Iterable[Row]) -> list[Finding]:
-    """What is the matter, a finding a row."""
+    """One finding for each row."""
     return [
         Finding(check=check, where=where, state=state, detail=detail, remedy=remedy)
         for state, where, detail, remedy in rows
     ]
 
 
-def all_fine(check: str, nodes: Sequence[Node], detail: str) -> list[Finding]:
-    """That nothing is the matter with the nodes that have told anything."""
-    told = [node.where for node in nodes if node.facts]
-    return [Finding(check=check, where=_together(told), state="ok", detail=detail)] if told else []
+def all_ok(check: str, nodes: Sequence[Node], detail: str) -> list[Finding]:
+    """One finding that all nodes with facts are fine."""
+    places = [node.where for node in nodes if node.facts]
+    return [Finding(check=check, where=_together(places), state="ok", detail=detail)] if places else []
 
 
 def _together(places: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
-"""What a node tells of itself when it is asked, before anything is placed on it.
+"""Collect facts about a node before anything runs there.
 
-This code travels to the node by value and reads there what a run would find: it must work where the
-project is of another version or missing. So it imports only the standard library and Ray until it has to.
+This code travels to the node by value, and must work even if the project there is missing or of another
+version. It therefore imports only the standard library and Ray at first.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from sweeps.cluster.internals import session_folder
 PACKAGES = ("torch", "numpy", "ray")
 PROJECT = ("lvae_core", "sweeps")
 
-_PATIENCE = 10.0
-"""Seconds for which a store may stumble before a node is said not to reach it."""
+_RETRY_SECONDS = 10.0
+"""Seconds of retries before a node counts as unable to reach the store."""
 
 
 def examine(url: str, probe: str, content: bytes, own: str) -> dict[str, Any]:
-    """Facts about the node that this runs on, as :class:`sweeps.checks.findings.Facts` has them.
+    """Collect the facts about this node; see :class:`sweeps.checks.findings.Facts`.
 
     Args:
         url: the study's storage.
-        probe: a file there that the driver has written ...
-        content: ... and what it holds.
-        own: a file to be written there, of the same content.
+        probe: a file that the driver has written there.
+        content: the content of that file.
+        own: a file for this node to write there, with the same content.
     """
     scratch = session_folder()
     return {
@@ -49,20 +49,20 @@ def examine(url: str, probe: str, content: bytes, own: str) -> dict[str, Any]:
 
 
 def storage_trouble(url: str, probe: str, content: bytes, own: str) -> str | None:
-    """Why a run could not keep its results there: one line; None: it could."""
+    """Why a run on this node could not store its results, in one line; None: it could."""
     try:
         from lvae_core.storage.retrying import RetryingStore
         from lvae_core.storage.store import open_store
 
-        store = RetryingStore(open_store(url), _PATIENCE)
-        # Read first: writing would make the folders of a path that only looks like the shared one.
+        store = RetryingStore(open_store(url), _RETRY_SECONDS)
+        # Read first: writing would make the folder on a node that lacks the shared one.
         try:
             found = store.read(probe)
         except FileNotFoundError:
             return f"does not see {url}"
         if found != content:
             return f"does not read in {url} what was written"
-    except Exception as error:  # object stores raise what they like
+    except Exception as error:  # object stores raise errors of many classes
         return f"cannot read {url} ({reason(error)})"
     try:
         store.write(own, content)
@@ -72,14 +72,14 @@ def storage_trouble(url: str, probe: str, content: bytes, own: str) -> str | Non
 
 
 def remove(url: str, own: str) -> None:
-    """Take back what :func:`examine` wrote, where only this node sees it."""
+    """Remove the file that :func:`examine` wrote, if only this node sees it."""
     from lvae_core.storage.store import open_store
 
     open_store(url).delete(own)
 
 
 def versions() -> dict[str, str]:
-    """What a run's numbers and its transport depend on, as installed; nothing is imported for it."""
+    """The installed versions that results and Ray's protocol depend on; imports none of them."""
     found = {"Python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -111,7 +111,7 @@ def project() -> dict[str, str]:
 
 
 def free_bytes(path: str) -> int | None:
-    """Free space of the file system that ``path`` is, or would be, on; None where that cannot be told."""
+    """Free bytes of the file system that ``path`` is, or would be, on; None if unknown."""
     place = Path(path)
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -122,7 +122,7 @@ def free_bytes(path: str) -> int | None:
 
 
 def available_memory() -> int | None:
-    """Bytes that new processes can have without swapping; None where that cannot be told."""
+    """Bytes that new processes can have without swapping; None if unknown."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -132,6 +132,6 @@ def available_memory() -> int | None:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in one line."""
+    """The reason of an error, in one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())

@@ -60,7 +60,7 @@ def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list
     finally:
         probe.remove()
     found = findings.room([entry["Resources"] for entry in entries], demand, may_grow(demand))
-    found += findings.answers(nodes)
+    found += findings.answered(nodes)
     found += [trouble] if trouble else findings.storage(nodes, study.url)
     found += findings.versions(nodes, node_facts.versions(), node_facts.project()["digest"])
     found += findings.data(nodes, demand)
@@ -166,7 +166,7 @@ def _ask(nodes: Sequence[Node], probe: _Probe, timeout: float) -> list[Node]:
         told.append(_answer(tasks.pop(ready[0]), ready[0], probe, start))
     for task, node in tasks.items():
         ray.cancel(task, force=True)
-        told.append(replace(node, silence=f"did not answer within {timeout:g} s"))
+        told.append(replace(node, no_answer=f"did not answer within {timeout:g} s"))
     order = [node.id for node in nodes]
     return sorted(told, key=lambda node: order.index(node.id))
 
@@ -175,7 +175,7 @@ def _answer(node: Node, task: Any, probe: _Probe, start: float) -> Node:
     try:
         answer = ray.get(task)
     except ray.exceptions.RayError as error:
-        return replace(node, silence=_cause(error))
+        return replace(node, no_answer=_cause(error))
     ahead, behind = answer["clock"] - time.time(), answer.pop("clock") - start
     facts = Facts(clock_off=max(ahead, 0.0) + min(behind, 0.0), **answer)
     if facts.storage is None and not probe.returned(node):

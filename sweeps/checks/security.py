@@ -1,4 +1,4 @@
-"""Who could get into the cluster, and what others could read."""
+"""Check who can get into the cluster, and which secrets others can read."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from sweeps.checks.findings import Finding, Node, Row, all_fine, listed
+from sweeps.checks.findings import Finding, Node, Row, all_ok, listed
 
 
 def security(
     nodes: Sequence[Node], dashboard: str | None, arguments: Sequence[str], environ: Mapping[str, str]
 ) -> list[Finding]:
-    """Who could get in, and what others could read.
+    """Whether others can get into the cluster or read secrets.
 
     Args:
         nodes: with their facts.
         dashboard: HOST:PORT of Ray's dashboard, if there is one.
-        arguments: this process's command line.
-        environ: this process's environment.
+        arguments: the command line of this process.
+        environ: the environment of this process.
     """
     found: list[Row] = []
     if any(node.facts and not node.facts.tokens for node in nodes):
-        detail = "whoever reaches Ray's ports can run code: it asks for no token"
+        detail = "anyone who reaches Ray's ports can run code: Ray asks for no token"
         remedy = "run `ray get-auth-token --generate`, start every node with RAY_AUTH_MODE=token"
         found.append(("warning", "cluster", detail, remedy))
     if dashboard and not _is_loopback(dashboard):
@@ -33,17 +33,17 @@ def security(
         detail = f"the value of {name} is on the command line, which others can read"
         found.append(("failure", "this machine", detail, "leave it in the environment; change it, too"))
     fine = "tokens asked for, no dashboard open to the network, no secret on the command line"
-    return listed("security", found) or all_fine("security", nodes, fine)
+    return listed("security", found) or all_ok("security", nodes, fine)
 
 
 def exposed_secrets(arguments: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """Names of the environment's secrets whose value is on a command line."""
+    """The names of environment variables that hold a secret whose value is on a command line."""
     line = "\0".join(arguments)
     return sorted(
         name
         for name, value in environ.items()
         if re.search(r"(^|_)(SECRET|TOKEN|PASSWORD|API_KEY)(_|$)", name)
-        # A short value is no secret, and turns up by chance; a path says where one is kept.
+        # A short value is no secret and occurs by chance; a path only says where a secret is stored.
         and not re.search(r"_(PATH|FILE|DIR)$", name)
         and len(value) >= 8
         and value in line

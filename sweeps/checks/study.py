@@ -1,4 +1,4 @@
-"""A look over the run folders of a study: how many there are, and which files are not what was written."""
+"""Check the run folders of a study: count them, and find damaged and half-written files."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, Damaged
 from lvae_core.storage.parallel import read_each
 from sweeps.checks.findings import Finding
 
-# Few, since each may hold a whole checkpoint in memory.
+# Few, because each may hold a whole checkpoint in memory.
 _READERS = 4
 
 _ASIDE = (".damaged-", ".partial-")
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What one run folder holds."""
+class _FolderState:
+    """The state of one run folder."""
 
     name: str
     status: str
     damages: tuple[str, ...]
     aside: int
-    """Files that were damaged or half-written once and have been set aside."""
+    """The number of damaged or half-written files that were set aside earlier."""
     half_written: int
 
 
 def check_run_folders(study: Study) -> list[Finding]:
-    """Read every file of every run folder; whole checkpoints, too, so this takes its time.
+    """Read every file of every run folder. This takes a while, as it includes checkpoints.
 
     Raises:
         OSError: the storage cannot be read.
     """
     names = study.run_names()
-    looks = list(read_each(study.url, lambda name: _look(study.run(name)), names, readers=_READERS))
-    counts = Counter(look.status for look in looks)
+    states = list(read_each(study.url, lambda name: _read_state(study.run(name)), names, readers=_READERS))
+    counts = Counter(state.status for state in states)
     numbers = ", ".join(f"{counts[status]} {status}" for status in ("done", "failed", "unfinished"))
     finding = partial(Finding, check="runs", where=study.url)
-    found = [finding(state="ok", detail=f"{len(looks)} run folders: {numbers}")]
-    remedy = "the next launch of its grid sets it aside and does what is lost again"
+    found = [finding(state="ok", detail=f"{len(states)} run folders: {numbers}")]
+    remedy = "the next launch of its grid sets it aside and repeats what is lost"
     found += [
-        Finding(check="runs", where=look.name, state="warning", detail=damage, remedy=remedy)
-        for look in looks
-        for damage in look.damages
+        Finding(check="runs", where=state.name, state="warning", detail=damage, remedy=remedy)
+        for state in states
+        for damage in state.damages
     ]
-    if half := sum(look.half_written for look in looks):
-        detail = f"half-written files: {half}, of processes at work now or killed"
+    if half := sum(state.half_written for state in states):
+        detail = f"half-written files: {half}, of processes at work or killed"
         found.append(finding(state="ok", detail=detail, remedy="the next launch sets them aside"))
-    if aside := sum(look.aside for look in looks):
+    if aside := sum(state.aside for state in states):
         detail = f"files set aside earlier ({', '.join(f'*{mark}*' for mark in _ASIDE)}): {aside}"
         found.append(finding(state="ok", detail=detail, remedy="nothing reads them; yours to delete"))
     return found
 
 
-def _look(folder: RunFolder) -> _Look:
+def _read_state(folder: RunFolder) -> _FolderState:
     files = folder.store.names(folder.name)
     damages: list[str] = []
 
     def intact(read: Callable[[], object]) -> bool:
-        """Whether there is such a file, as it was written."""
+        """Whether there is such a file, and it is intact."""
         try:
             return read() is not None
         except DamagedError as damage:
@@ -75,7 +75,7 @@ def _look(folder: RunFolder) -> _Look:
         intact(partial(folder.read_checkpoint, file))
     failed = intact(partial(folder.read_json, "failure.json"))
     done = intact(partial(folder.read_json, "result.json"))
-    return _Look(
+    return _FolderState(
         name=folder.name,
         status="done" if done else "failed" if failed else "unfinished",
         damages=tuple(damages),

@@ -1,1 +1,1 @@
-"""A launch: Ray Tune, the trainable, what is shown while it runs, and what is lost."""
+"""Launching: runs on Ray Tune, the display of their progress, and the recovery of lost ones."""

@@ -1,4 +1,4 @@
-"""What is known of a launch while it runs: runs under way, done, failed; speed and ETA."""
+"""The state of a launch: runs under way, done and failed; speed and remaining time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.names import without_fingerprint
 from sweeps.planning.durations import Speed, format_duration, projected_seconds, remaining_seconds
 from sweeps.planning.plan import Plan, PlannedRun
 
 OWN_PACE = 0.1
-"""A run's own pace counts once it has done this share of its work; before, what is known of like runs."""
+"""The share of its work after which a run is judged by its own pace instead of by other runs."""
 
 
 @dataclass
@@ -22,9 +22,9 @@ class Running:
     cell: str
     since: float
     share: float | None = None
-    """Of its whole time, what lies behind; None before its first report."""
+    """The share of its whole time that has passed; None before its first report."""
     start_share: float = 0.0
-    """What lay behind when it was taken up."""
+    """The share that had passed when it was started or resumed."""
     phase: str = "starting"
     epoch: int = 0
     valid_ppl: float | None = None
@@ -32,50 +32,50 @@ class Running:
 
 @dataclass
 class Board:
-    """Where a launch stands. Everything it knows comes from the events it is told."""
+    """The state of a launch. It changes only by the events that it is given."""
 
     speed: Speed
     done: int
-    """Runs of the grid that are done, those of earlier launches included."""
+    """Finished runs of the grid, including those of earlier launches."""
     failed: int
     waiting: dict[str, str]
     """Name -> cell of the runs not yet started."""
     slots: int = 1
-    """How many runs go on at once."""
+    """The number of runs at once."""
     now: Callable[[], float] = time.monotonic
     running: dict[str, Running] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
-    """Name -> cell of the runs that another launch is at work on."""
+    """Name -> cell of the runs that another launch works on."""
     best: dict[str, float] = field(default_factory=dict)
     """Cell -> lowest validation perplexity so far."""
     paused: int = 0
-    """Runs that have come as far as they were to come for now."""
+    """Runs that have reached the epoch after which they pause."""
     dropped: int = 0
-    """Runs that have been left behind."""
+    """Runs that a search has dropped."""
     later: Sequence[str] = ()
-    """Cells of runs that will follow, but of which no more is known yet."""
+    """Cells of runs that will follow, but are not chosen yet."""
     more: bool = False
-    """Whether something follows when nothing waits any more: an interrupt then leaves it undone."""
+    """Whether more work follows these runs; an interrupt then leaves it undone."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Name -> what the run is called here, where its own name says too little."""
+    """Name -> label of the run, if its own name says too little."""
     hide_test_scores: bool = False
-    """Whether test estimates are not shown: where runs are chosen by others."""
+    """Whether to hide test estimates, because runs are selected by validation scores."""
     failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name -> class and message of the runs that failed in this launch."""
 
     @classmethod
     def of(cls, plan: Plan, runs: Iterable[PlannedRun]) -> Self:
-        """The board of a launch that is about to do ``runs``."""
+        """The board of a launch that will do ``runs``."""
         waiting = {run.name: run.cell for run in runs}
         failed = sum(run.name not in waiting for run in plan.with_status("failed"))
         return cls(plan.speed, len(plan.with_status("done")), failed, waiting)
 
     def label(self, name: str) -> str:
-        """What a run is called in a line for people."""
+        """The label of a run in lines for people."""
         return self.labels.get(name) or short(name)
 
     def start(self, name: str) -> None:
-        """A run has an actor."""
+        """A run has got an actor."""
         self.running[name] = Running(self.waiting.pop(name), self.now())
         self.slots = max(self.slots, len(self.running))
 
@@ -108,19 +108,19 @@ class Board:
             del self.running[name]
 
     def lose(self, name: str) -> None:
-        """A run's process is gone; it waits to be taken up again."""
+        """The process of a run is lost; the run waits to be resumed."""
         self.waiting[name] = self.running.pop(name).cell
 
     def hold(self, name: str) -> None:
-        """Another launch is at work on a waiting run."""
+        """Another launch works on a waiting run."""
         self.held[name] = self.waiting.pop(name)
 
     def free(self, name: str) -> None:
-        """Another launch has let go of a run, or died."""
+        """Another launch has released a run, or died."""
         self.waiting[name] = self.held.pop(name)
 
     def done_by_other(self, name: str, result: Mapping[str, Any]) -> None:
-        """Another launch has done a run; ``result`` is its result.json."""
+        """Another launch has finished a run; ``result`` is its result.json."""
         self.speed.add(self.held.pop(name), result["train_seconds"], result["evaluate_seconds"])
         self.done += 1
 
@@ -137,14 +137,14 @@ class Board:
         self.failures[name] = failure
 
     def share(self) -> float:
-        """The part of the grid, 0 to 1, that lies behind; a run counts as one whatever it takes."""
+        """The share of the grid, 0 to 1, that is done; every run counts the same."""
         ended = self.done + self.failed + self.paused + self.dropped
         total = ended + len(self.running) + len(self.waiting) + len(self.held) + len(self.later)
-        behind = ended + sum(run.share or 0.0 for run in self.running.values())
-        return behind / total if total else 1.0
+        done = ended + sum(run.share or 0.0 for run in self.running.values())
+        return done / total if total else 1.0
 
     def eta(self) -> float | None:
-        """Seconds until the last run has ended; None where nothing has been measured yet."""
+        """Seconds until the last run has ended; None if nothing has been measured yet."""
         running = [self._remaining(run) for run in self.running.values()]
         waiting = [self.speed.expected_seconds(cell) for cell in (*self.waiting.values(), *self.later)]
         return remaining_seconds(waiting, running, self.slots)
@@ -175,6 +175,5 @@ class Board:
 
 
 def short(name: str) -> str:
-    """A run's name without its fingerprint."""
-    parts = RunName.parse(name)
-    return parts.short if parts else name
+    """The name of a run without its fingerprint."""
+    return without_fingerprint(name)

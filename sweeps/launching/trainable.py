@@ -25,14 +25,14 @@ from lvae_core.training.trainer import execute
 from sweeps.planning.resources import Resources
 
 STEP_SECONDS = 1.0
-"""A report about this often: seldom enough for hundreds of runs at once to pass one driver."""
+"""Seconds between reports: enough for one driver to take those of hundreds of runs."""
 
 Report = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What every actor of a launch is given, once a node, through the object store."""
+    """What the actors of a launch need, sent once to each node through the object store."""
 
     study: str
     """Address of the study's storage, the same from every node."""
@@ -41,17 +41,17 @@ class Job:
     corpora: Mapping[str, ray.ObjectRef[Corpus]]
     """Dataset, as the configs name it -> its encoded corpus."""
     runtime: Runtime
-    """But for what depends on a run's resources."""
+    """Without what depends on a run's resources."""
     resources: Mapping[str, Resources]
-    """Run name -> what it has."""
+    """Run name -> its resources."""
     stale_claims: Mapping[str, ClaimState]
-    """Run name -> a claim whose holder is known to be gone."""
+    """Run name -> a claim that is known to be stale."""
     pause_after: Mapping[str, int]
-    """Run name -> epoch after which it pauses."""
+    """Run name -> epoch after which the run pauses."""
 
 
 class RunTrainable(tune.Trainable):
-    """Does one run after another in one warm process; Tune's config names the run.
+    """Do one run after another in one warm process; Tune's config names the run.
 
     A report (the value of :meth:`step`) has ``phase``, ``epoch`` and ``fraction`` as
     :class:`~lvae_core.training.runtime.Progress` has them, ``metrics``: the latest row of
@@ -60,12 +60,12 @@ class RunTrainable(tune.Trainable):
 
     - ``done``, with ``estimates`` and the two timing fields of its result;
     - ``failed``, with ``failure``: class and message, as ``failure.json`` has them;
-    - ``stopped``: saved on request, to be gone on with by another launch;
-    - ``paused``: the same, since it has come as far as it was to come;
-    - ``held``: another launch is at work on it.
+    - ``stopped``: saved on request; another launch can resume it;
+    - ``paused``: saved after the epoch after which it was to pause;
+    - ``held``: another launch works on it.
 
-    What goes wrong in a run is reported, not raised, since Tune would try it again; what is raised is
-    trouble of Ray or of the storage, which is worth another try.
+    An error of the run itself is reported, not raised, because Tune would retry it. Errors of Ray and of
+    the storage are raised, because a retry may succeed.
     """
 
     def setup(self, config: dict[str, Any], *, job: Job) -> None:  # type: ignore[override]
@@ -78,14 +78,14 @@ class RunTrainable(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._close()
         if not _device_works(self._runtime.device):
-            # A fresh process takes its place.
+            # Tune starts a fresh process instead.
             ray.actor.exit_actor()  # type: ignore[no-untyped-call]
         self._begin(new_config["run"])
         return True
 
     def _begin(self, name: str) -> None:
-        # The launch has made the study's folder: one that is missing is gone and must not be made anew.
-        # Where patience does not help, the run starts anew, perhaps on another node.
+        # The launch has made the study's folder: if it is missing, it is gone and must not be made again.
+        # If retries do not help, Tune restarts the run, perhaps on another node.
         self._folder = open_study(self._job.study, create=False).run(name)
         self._config = self._job.configs[name]
         given = self._job.resources[name]
@@ -104,7 +104,7 @@ class RunTrainable(tune.Trainable):
         return report | {"warnings": self._messages.take()}
 
     def finish(self) -> None:
-        """Save the run and have its next report say ``stopped``."""
+        """Save the run; its next report says ``stopped``."""
         trouble = self._close()
         lines = [*self._messages.take(), *trouble]
         self._last_report = {"phase": "stopped", "done": True, "warnings": lines}
@@ -114,19 +114,19 @@ class RunTrainable(tune.Trainable):
         self._messages.close()
 
     def _close(self) -> list[str]:
-        """Close the run, which saves it if it is under way; what went wrong, for the user."""
+        """Close the run, which saves it if it is under way; returns a line for the user if that fails."""
         iterator, self._iterator = self._iterator, None
         try:
             if iterator is not None:
                 iterator.close()
         except Exception as error:
-            return [f"not saved ({one_line(error)}); it will go on from its last checkpoint"]
+            return [f"not saved ({one_line(error)}); it will resume from its last checkpoint"]
         return []
 
     def _advance(self) -> Report:
-        """Go on for about a second."""
+        """Continue the run for about a second."""
         try:
-            if self._iterator is None and self._is_there():
+            if self._iterator is None and self._has_reached_pause():
                 return {"phase": "paused", "epoch": self._pause_after, "metrics": None, "done": True}
             return self._report(self._consume())
         except ray.exceptions.RayError:
@@ -138,7 +138,7 @@ class RunTrainable(tune.Trainable):
             if isinstance(error, OSError) and is_transient(error):
                 raise
             failure = failure_of(error)
-        # Outside the handler, where nothing refers to the failed run's tensors any more.
+        # Outside the handler, nothing refers to the tensors of the failed run any more.
         self._iterator = None
         gc.collect()
         message = failure.message
@@ -154,7 +154,7 @@ class RunTrainable(tune.Trainable):
             assert self._iterator is not None
             self._iterator.close()  # which saves it
             self._iterator = None
-            self._folder.clear_failure()  # it has got beyond what an earlier attempt failed of
+            self._folder.clear_failure()  # it has passed the point where an earlier attempt failed
         report = {"phase": phase, "epoch": progress.epoch, "fraction": progress.fraction}
         if phase == "done":
             result = self._folder.read_json("result.json") or {}
@@ -175,32 +175,32 @@ class RunTrainable(tune.Trainable):
         raise RuntimeError("the run ended without being done")
 
     def _pauses(self, progress: Progress) -> bool:
-        """Whether the run has come to the end of the epoch that it was to come to."""
+        """Whether the run has finished the epoch after which it pauses."""
         return (
             progress.phase == "train"
             and progress.metrics is not None
             and progress.epoch >= self._pause_after
         )
 
-    def _is_there(self) -> bool:
-        """Whether another launch has brought the run as far as it was to come."""
+    def _has_reached_pause(self) -> bool:
+        """Whether another launch has already trained the run up to its pause."""
         if math.isinf(self._pause_after):
             return False
         try:
             return len(self._folder.read_metrics()) >= self._pause_after
         except DamagedError:
-            return False  # training will mend it
+            return False  # training will repair it
 
     def _get_corpus(self) -> Corpus:
         name = self._config.dataset
         if self._corpus is None or self._corpus[0] != name:
-            self._corpus = None  # lets go of one before it takes hold of the next
+            self._corpus = None  # releases one corpus before it loads the next
             self._corpus = (name, ray.get(self._job.corpora[name]))
         return self._corpus[1]
 
 
 def _device_works(device: str) -> bool:
-    """Whether the process can still use its GPU: some errors leave CUDA unusable until it ends."""
+    """Whether the process can still use its GPU: some errors break CUDA until the process ends."""
     if not device.startswith("cuda"):
         return True
     try:

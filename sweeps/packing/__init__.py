@@ -1,1 +1,1 @@
-"""How many runs share a device (``--gpus-per-run auto``)."""
+"""Packing: probes that choose how many runs share a device (``--gpus-per-run auto``)."""

@@ -1,7 +1,7 @@
-"""How many runs of a cell should share a device: as many as its memory holds and its speed rewards.
+"""Choose how many runs of a cell share a device: as many as fit its memory and raise the throughput.
 
-The same for a GPU, of which n runs get 1/n each, and for the CPUs of a node, of which n runs get as many
-cores, and threads, as there are for each. Nothing here knows where the numbers come from.
+This holds for a GPU, of which each of n runs gets 1/n, and for the CPUs of a node, of which each gets 1/n
+of the cores. The measurements come from a :class:`Device`.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from lvae_core.model.counts import Amount
 from sweeps.planning.probe_results import ProbeResult
 
 MARGIN = 1.15
-"""Memory that a run is given over what its probe took: batches and fragments come in other orders."""
+"""Memory of a run relative to its probe's: a run has other orders of batches, and other fragments."""
 
 FULL = 0.95
-"""Of a device's memory, what runs may have together."""
+"""The share of a device's memory that runs may have together."""
 
 WORTH = 1.03
-"""More runs on a device must add this much to what they do together, or they only wait for each other."""
+"""The least gain in throughput by which more runs on a device are worth it."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one process measured, with all others of its kind at work beside it."""
+    """The measurements of one process while the others run beside it."""
 
     memory: int
-    """Bytes that it took at its peak, what the driver keeps for a process included."""
+    """Peak memory in bytes, including what the driver keeps for a process."""
     train_rate: float
-    """Predicted training tokens a second."""
+    """Training tokens predicted per second."""
     evaluate_rate: float
-    """Predicted test tokens a second, each scored under all its draws."""
+    """Test tokens predicted per second, each scored under all its draws."""
 
     def seconds(self, tokens: Amount) -> float:
-        """Of a run of so many tokens."""
+        """Seconds of a run of so many tokens."""
         return tokens.train / self.train_rate + tokens.evaluate / self.evaluate_rate
 
 
@@ -44,30 +44,30 @@ class TooLargeError(Exception):
 
 
 class Device(Protocol):
-    """What runs of one cell can share, and a way to try it."""
+    """A device that runs of one cell can share, and a way to measure them."""
 
     name: str
-    """Of its kind: what is measured on one holds for all of this name."""
+    """The name of its kind: a measurement holds for all devices of this name."""
     memory: int
     """Bytes."""
 
     def counts(self) -> Iterator[int]:
-        """Numbers of processes worth trying, from 1 up."""
+        """Numbers of processes to try, from 1 up."""
 
     def measure(self, processes: int) -> list[Sample]:
-        """Let so many processes do a run's work at the same time.
+        """Let so many processes do the work of a run at the same time.
 
         Raises:
-            TooLargeError: they do not fit in its memory.
+            TooLargeError: they do not fit into the memory of the device.
         """
 
 
 def choose(device: Device, tokens: Amount) -> ProbeResult:
-    """Try one process, then more, until the memory is full or more of them do no more together.
+    """Try one process, then more, until the memory is full or the throughput stops growing.
 
     Args:
-        device: to be shared.
-        tokens: of a run, which weigh training against evaluation.
+        device: the device to share.
+        tokens: the tokens of a run; they weigh training against evaluation.
 
     Raises:
         TooLargeError: not even one run fits.
@@ -83,9 +83,9 @@ def choose(device: Device, tokens: Amount) -> ProbeResult:
             if best is None:
                 raise
             break
-        # A run is known by the slowest, work by the sum.
+        # The slowest process stands for a run, the sum for the throughput.
         together = sum(1.0 / sample.seconds(tokens) for sample in samples)
-        if best is None:  # what the driver keeps for a process can be told only of one that is alone
+        if best is None:  # only a process that is alone shows what the driver keeps for it
             first, need = together, MARGIN * max(sample.memory for sample in samples)
         if best is not None and together < WORTH * best.alone * first:
             break
@@ -97,5 +97,5 @@ def choose(device: Device, tokens: Amount) -> ProbeResult:
             alone=together / first,
         )
     if best is None:
-        raise TooLargeError("it tells no number of processes")
+        raise TooLargeError("it offers no number of processes")
     return best

@@ -1,4 +1,4 @@
-"""Probes on the devices of a Ray cluster: each in an actor, all of a device inside one placement group."""
+"""Probes on the devices of a Ray cluster: one actor each, and one placement group for each device."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from lvae_core.errors import InputError
 from sweeps.packing.choose import Device, Sample, TooLargeError
 
 SECONDS = 2.0
-"""For which steps, and then evaluation, of so many processes at once are timed."""
+"""Seconds for which training steps are timed, and then evaluation."""
 
 MOST_ON_A_GPU = 16
 
 _WAIT_SECONDS, _TELL_SECONDS = 1800.0, 30.0
-"""For a device to come free, or for a node that has one; and how often that is told."""
+"""How long to wait for a free device or for a node that has one, and how often to say so."""
 
 
 @dataclass(frozen=True)
 class HeldDevice:
-    """A whole device, held: a GPU, or all CPUs of a node."""
+    """A whole device that is held: a GPU, or all CPUs of a node."""
 
     group: PlacementGroup
     name: str
-    """Of the device's kind."""
+    """The name of the device's kind."""
     memory: int
     gpu: bool
     slots: int
-    """Runs that it has CPUs for: cores, or those beside a GPU over what each run wants."""
+    """The number of runs that it has CPUs for."""
 
 
 def kinds(nodes: list[Mapping[str, Any]], *, gpu: bool) -> list[str]:
-    """Ids of nodes, one for each kind of device among them."""
+    """The ids of nodes, one for each kind of device."""
     found: dict[Any, str] = {}
     for node in nodes:
         resources = node["Resources"]
@@ -55,12 +55,12 @@ def hold_devices(*, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) ->
     """Hold a device of every kind that the cluster has, one after the other.
 
     Args:
-        gpu: whether GPUs are meant, or the CPUs of whole nodes.
-        cpus_per_run: that each run is to have beside its share of a GPU.
-        say: told what is waited for.
+        gpu: hold GPUs; if false, the CPUs of whole nodes.
+        cpus_per_run: the CPUs that each run needs beside its share of a GPU.
+        say: prints a line while waiting.
 
     Raises:
-        InputError: none came free.
+        InputError: no device became free.
     """
     what = "GPU" if gpu else "CPU"
     if not kinds(_nodes(), gpu=gpu):
@@ -79,33 +79,33 @@ def hold_devices(*, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) ->
 
 
 class RayDevice(Device):
-    """A held device on which probes of one cell run; end them with :meth:`close`."""
+    """A held device on which probes of one cell run, until :meth:`close`."""
 
-    def __init__(self, place: HeldDevice, config: RunConfig, corpus: ray.ObjectRef[Corpus]) -> None:
-        self.name, self.memory = place.name, place.memory
-        self._place, self._config, self._corpus = place, config, corpus
+    def __init__(self, held: HeldDevice, config: RunConfig, corpus: ray.ObjectRef[Corpus]) -> None:
+        self.name, self.memory = held.name, held.memory
+        self._held, self._config, self._corpus = held, config, corpus
         self._actors: list[Any] = []
 
     def counts(self) -> Iterator[int]:
-        """1, 2, 3, 4, 6, 8, … on a GPU; on CPUs, numbers that give each process a power of two or all."""
-        slots = self._place.slots
-        if self._place.gpu:
+        """1, 2, 3, 4, 6, 8, … on a GPU; on CPUs, numbers that give each process 2^k cores, or all."""
+        slots = self._held.slots
+        if self._held.gpu:
             yield from (n for n in (1, 2, 3, 4, 6, 8, 10, 12, MOST_ON_A_GPU) if n <= slots)
             return
         threads = sorted({slots, *(2**k for k in range(slots.bit_length()) if 2**k <= slots)}, reverse=True)
         yield from dict.fromkeys(slots // t for t in threads)
 
     def measure(self, processes: int) -> list[Sample]:
-        """As :class:`sweeps.packing.choose.Device` has it."""
-        make = _on(ray.remote(_Actor), self._place.group, gpu=self._place.gpu)
+        """See :meth:`sweeps.packing.choose.Device.measure`."""
+        make = _on(ray.remote(_Actor), self._held.group, gpu=self._held.gpu)
         self._actors += [make.remote() for _ in range(processes - len(self._actors))]
-        device = "cuda" if self._place.gpu else "cpu"
-        threads = 1 if self._place.gpu else self._place.slots // processes
+        device = "cuda" if self._held.gpu else "cpu"
+        threads = 1 if self._held.gpu else self._held.slots // processes
         try:
             ray.get([a.load.remote(self._config, self._corpus, device, threads) for a in self._actors])
-            # Together, and only once the last of them is warm.
+            # All at once, after the last of them has warmed up.
             samples: list[Sample] = ray.get([a.measure.remote(SECONDS) for a in self._actors])
-        except ray.exceptions.RayActorError as error:  # killed: what Linux does where memory ends
+        except ray.exceptions.RayActorError as error:  # Linux kills processes when memory runs out
             raise TooLargeError(f"{processes} at once ended a process ({type(error).__name__})") from None
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, TooLargeError):
@@ -126,32 +126,32 @@ class _Actor:
     def load(self, config: RunConfig, corpus: Corpus, device: str, threads: int) -> None:
         from sweeps.packing.probe import Probe
 
-        self._probe: Any = None  # before the next takes its memory
-        with _in_words():
+        self._probe: Any = None  # frees its memory for the next one
+        with _as_too_large():
             self._probe = Probe(config, corpus, device=device, threads=threads)
             self._probe.warm_up()
 
     def measure(self, seconds: float) -> Sample:
-        with _in_words():
+        with _as_too_large():
             sample: Sample = self._probe.measure(seconds)
         return sample
 
 
 @contextlib.contextmanager
-def _in_words() -> Iterator[None]:
+def _as_too_large() -> Iterator[None]:
     from lvae_core.training.failures import failure_class, one_line
 
     try:
         yield
     except Exception as error:
-        # Where not even a context fits, CUDA's own words are all there is.
+        # If not even a CUDA context fits, the only sign is CUDA's own message.
         if failure_class(error) == "out_of_memory" or "out of memory" in str(error):
             raise TooLargeError(one_line(error)) from None
         raise
 
 
 def describe(gpu: bool) -> tuple[str, int]:
-    """Name and memory, in bytes, of the device that this process has."""
+    """The name, and the memory in bytes, of the device of this process."""
     from lvae_core.training.provenance import processor
     from sweeps.checks.node_facts import available_memory
 
@@ -171,7 +171,7 @@ def _nodes() -> list[Mapping[str, Any]]:
 def _held(
     bundle: Mapping[str, float], node: str | None, say: Callable[[str], None], what: str
 ) -> Iterator[PlacementGroup]:
-    """Resources for the ``with`` block."""
+    """Hold resources for the ``with`` block."""
     selector = [{"ray.io/node-id": node}] if node else None
     group = placement_group([dict(bundle)], bundle_label_selector=selector)
     try:
@@ -188,7 +188,7 @@ def _held(
 
 
 def _on(function: Any, group: PlacementGroup, *, gpu: bool) -> Any:
-    """A task or an actor inside a held device; all of them share it."""
+    """A task or an actor inside a held device, shared with all others there."""
     strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
     shares = 1 / (2 * MOST_ON_A_GPU) if gpu else 0
     return function.options(num_cpus=0, num_gpus=shares, scheduling_strategy=strategy)

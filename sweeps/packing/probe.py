@@ -1,4 +1,4 @@
-"""A short trial of a cell in one process: the memory that its runs take, and their speed."""
+"""A probe: short training and evaluation of a cell, which measure the memory and speed of its runs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from lvae_core.training.step import Memory, Moment
 from sweeps.packing.choose import Sample
 
 _QUANTILES = (0.5, 0.17, 0.83)
-"""Where in the order of lengths the batches lie whose steps are timed."""
+"""Quantiles of sentence length of the batches whose steps are timed."""
 
 _LATENT_SENTENCES = 1024
-"""Enough for the mutual information to compute as much at once as it ever does."""
+"""Enough to make the mutual information compute as much at once as it ever does."""
 
 
 class Probe:
@@ -37,14 +37,14 @@ class Probe:
         set_arithmetic(config, Runtime(device=device, threads=threads))
         self._learner = make_learner(config, corpus, device)
         self._model = self._learner.model
-        self._way = STEPS[config.step]()
+        self._training_step = STEPS[config.step]()
         self._remembered: Memory = {}
         self._precision = resolve(config.precision, device)
         self._step = 0
         self._before = self._outside()
 
     def warm_up(self) -> None:
-        """Go through what takes most memory, which also pays for all that is built once."""
+        """Do what takes most memory; this also builds all that is built once."""
         config, train, test = self._config, self._corpus.train, self._corpus.test
         for _ in range(2):
             self._train(_longest(train, config.batch_size))
@@ -67,15 +67,15 @@ class Probe:
     def measure(
         self, seconds: float, *, steps: int = 1, now: Callable[[], float] = time.perf_counter
     ) -> Sample:
-        """Time training for so many seconds and steps at least, and then evaluation for so long.
+        """Time training for at least so many seconds and steps, and then evaluation as long.
 
         Args:
-            seconds: of each.
-            steps: of training; each is on a batch of another length than the one before.
+            seconds: the least time of each.
+            steps: the least number of training steps, on batches of different lengths.
             now: the clock.
         """
-        train = _rate(self._train_for_ever(), seconds, steps, now, self._wait)
-        evaluate = _rate(self._score_for_ever(), seconds, 1, now, self._wait)
+        train = _rate(self._train_forever(), seconds, steps, now, self._wait)
+        evaluate = _rate(self._score_forever(), seconds, 1, now, self._wait)
         return Sample(self._memory(), train, evaluate)
 
     def _middle(self) -> np.ndarray:
@@ -99,11 +99,11 @@ class Probe:
         compute_in(self._model, self._precision)
         batch = collate(self._corpus.train, indices).to(self._device)
         moment = Moment(self._step, 1.0, config.learning_rate)
-        self._way.take(self._learner, batch, moment, self._remembered)
+        self._training_step.take(self._learner, batch, moment, self._remembered)
         self._step += 1
         return int(self._corpus.train.lengths[indices].sum())
 
-    def _train_for_ever(self) -> Iterator[int]:
+    def _train_forever(self) -> Iterator[int]:
         batches = [self._batch(at) for at in _QUANTILES]
         while True:
             for batch in batches:
@@ -117,7 +117,7 @@ class Probe:
             pass
         return part.num_tokens
 
-    def _score_for_ever(self) -> Iterator[int]:
+    def _score_forever(self) -> Iterator[int]:
         middle = self._middle()
         while True:
             yield self._score(self._corpus.test, middle, self._config)

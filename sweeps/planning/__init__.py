@@ -1,1 +1,1 @@
-"""Plan = grid - done: what there is to do, and how long it takes."""
+"""Planning: the runs of a grid that are left to do, how long they take, and what they cost."""

@@ -1,4 +1,4 @@
-"""What a plan costs: device-hours by cell, time on so many devices, money. Nothing here measures."""
+"""The cost of a plan: device-hours by cell, time on a number of devices, money."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ _MEANING: Mapping[Basis | None, str] = {
 
 @dataclass(frozen=True)
 class CellCost:
-    """What is left to do of a cell."""
+    """The runs of a cell that are left to do, and what they cost."""
 
     cell: str
     todo: int
     seconds: float | None
-    """Of a run; None: nothing like it has been measured."""
+    """Expected seconds of one run; None: nothing comparable has been measured."""
     basis: Basis | None
     share: float
-    """Devices that a run takes up."""
+    """Devices that one run takes up."""
 
     @property
     def hours(self) -> float | None:
-        """Device-hours; None: unknown."""
+        """Device-hours of all runs; None: unknown."""
         if not self.todo:
             return 0.0
         return None if self.seconds is None else self.todo * self.seconds * self.share / 3600
 
 
 def cell_costs(plan: Plan, share: Callable[[str], float]) -> list[CellCost]:
-    """Of every cell, in the order of the grid. ``share``: cell -> devices that a run takes up."""
+    """The cost of every cell, in the order of the grid. ``share``: cell -> devices that a run takes up."""
     return [
         CellCost(
             cell=cell,
@@ -58,14 +58,14 @@ def cell_costs(plan: Plan, share: Callable[[str], float]) -> list[CellCost]:
 def print_costs(
     console: Console, plan: Plan, costs: Sequence[CellCost], devices: Sequence[int], price: float | None
 ) -> None:
-    """Print the plan with its costs, and how long it takes on so many devices.
+    """Print the plan with its costs, and how long it takes on given numbers of devices.
 
     Args:
-        console: where to.
+        console: where to print.
         plan: the grid.
-        costs: of its cells.
-        devices: numbers of GPUs, or CPU cores where runs have none.
-        price: of one device for an hour; None: no prices.
+        costs: the cost of each cell.
+        devices: numbers of GPUs, or of CPU cores if runs use no GPU.
+        price: the price of one device for an hour; None: print no prices.
     """
     console.print(plan_table(plan, costs, price))
     if any(cost.hours is None for cost in costs):
@@ -78,7 +78,7 @@ def print_costs(
 
 
 def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Table:
-    """Runs by cell, and what is still to be spent."""
+    """Runs by cell, and what the rest costs."""
     table = Table("cell", title="plan")
     for heading in ("to do", "done", "failed", "time a run", "device-hours", *(["$"] if price else [])):
         table.add_column(heading, justify="right")
@@ -103,7 +103,7 @@ def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Ta
 
 
 def devices_table(costs: Sequence[CellCost], devices: Sequence[int], price: float | None) -> Table:
-    """When the last run ends, longest first, and what is paid until then; all times must be known."""
+    """When the last run ends, and what is paid until then; all times must be known."""
     works = [Work(cost.seconds or 0.0, cost.share) for cost in costs for _ in range(cost.todo)]
     works = longest_first(works, lambda work: work.seconds)
     table = Table("devices", title="longest runs first")

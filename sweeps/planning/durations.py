@@ -1,4 +1,4 @@
-"""How long it takes: arithmetic over measured seconds, which draws and reads nothing."""
+"""How long runs take: arithmetic over measured seconds."""
 
 from __future__ import annotations
 
@@ -9,66 +9,69 @@ from typing import Literal
 from lvae_core.run_folder.names import CellName
 
 TRAIN_SHARE = 0.8
-"""Of a run's time, what training takes where nothing like it has been measured."""
+"""The share of training in a run's time, as long as no like run has been measured."""
 
 
 Basis = Literal["runs", "probe", "operations", "dataset"]
-"""What an expectation rests on: runs of the cell; a probe of it; runs and probes of others, scaled by the
-counted operations; the mean over its dataset's runs."""
+"""What an expected time rests on: runs of the cell; a probe of the cell; runs and probes of other cells,
+scaled by the counted operations; the mean over the runs of its dataset."""
+
+_Seconds = tuple[int, float, float]
+"""A number of runs, and the sums of their seconds of training and of evaluation."""
 
 
 class Speed:
-    """Measured seconds of finished runs, and what they let one expect of others."""
+    """Measured seconds of finished runs, and the times to expect of others."""
 
     def __init__(self) -> None:
-        # Cell, and dataset -> runs and the sums of their seconds of training and of evaluation.
-        self._sums: dict[str, tuple[int, float, float]] = {}
-        self._probed: dict[str, tuple[int, float, float]] = {}
+        # By cell, and by dataset.
+        self._sums: dict[str, _Seconds] = {}
+        self._probed: dict[str, _Seconds] = {}
         self._operations: Mapping[str, float] = {}
 
     def add(self, cell: str, train_seconds: float, evaluate_seconds: float) -> None:
-        """A run of ``cell`` took this long."""
+        """Add a finished run of ``cell``."""
         for key in (cell, _dataset(cell)):
             runs, train, evaluate = self._sums.get(key, (0, 0.0, 0.0))
             self._sums[key] = runs + 1, train + train_seconds, evaluate + evaluate_seconds
 
     def add_probe(self, cell: str, train_seconds: float, evaluate_seconds: float) -> None:
-        """A probe says that a run of ``cell`` takes this long at most; finished runs know better."""
+        """Add what a probe says of a whole run of ``cell``; finished runs take precedence."""
         self._probed[cell] = 1, train_seconds, evaluate_seconds
 
     def set_operations(self, operations: Mapping[str, float]) -> None:
-        """Cell -> how much there is to compute in a run of it: scales what is known of other cells."""
+        """Set the counted operations of a run, by cell: they scale the times of other cells."""
         self._operations = operations
 
     def expected_seconds(self, cell: str) -> float | None:
-        """Seconds that a run of ``cell`` will take; None where nothing has been measured."""
+        """Seconds that a run of ``cell`` is expected to take; None if nothing comparable is measured."""
         if self.basis(cell) == "operations":
             return self._operations[cell] * self._seconds_per_operation(_dataset(cell))
-        runs, train, evaluate = self._like(cell)
+        runs, train, evaluate = self._nearest(cell)
         return (train + evaluate) / runs if runs else None
 
     def basis(self, cell: str) -> Basis | None:
-        """What :meth:`expected_seconds` rests on: the first that there is."""
+        """What :meth:`expected_seconds` rests on: the first basis that is available."""
         if cell in self._sums:
             return "runs"
         if cell in self._probed:
             return "probe"
-        if cell in self._operations and self._weighed():
+        if cell in self._operations and self._timed_cells():
             return "operations"
         return "dataset" if _dataset(cell) in self._sums else None
 
     def rank(self, cell: str) -> float | None:
-        """Large where a run takes long: in seconds, or in operations as long as nothing is measured."""
+        """A number that grows with the time of a run: its seconds or, if unknown, its operations."""
         seconds = self.expected_seconds(cell)
         return self._operations.get(cell) if seconds is None else seconds
 
     def done_share(self, cell: str, phase: str, fraction: float) -> float:
-        """The part of a run's time, 0 to 1, that lies behind at ``fraction`` of a phase."""
-        _, train, evaluate = self._like(cell)
+        """The share of a run's time, 0 to 1, that has passed at ``fraction`` of a phase."""
+        _, train, evaluate = self._nearest(cell)
         share = train / (train + evaluate) if train + evaluate > 0 else TRAIN_SHARE
         return share * fraction if phase == "train" else share + (1.0 - share) * fraction
 
-    def _like(self, cell: str) -> tuple[int, float, float]:
+    def _nearest(self, cell: str) -> _Seconds:
         return (
             self._sums.get(cell)
             or self._probed.get(cell)
@@ -76,16 +79,16 @@ class Speed:
             or (0, 0.0, 0.0)
         )
 
-    def _weighed(self) -> list[str]:
+    def _timed_cells(self) -> list[str]:
         """The cells of which both the time and the operations are known."""
         return [cell for cell in self._operations if cell in self._sums or cell in self._probed]
 
     def _seconds_per_operation(self, dataset: str) -> float:
-        known = self._weighed()
-        near = [cell for cell in known if _dataset(cell) == dataset] or known
+        timed = self._timed_cells()
+        nearest = [cell for cell in timed if _dataset(cell) == dataset] or timed
         rates = []
-        for cell in near:
-            runs, train, evaluate = self._like(cell)
+        for cell in nearest:
+            runs, train, evaluate = self._nearest(cell)
             rates.append((train + evaluate) / runs / self._operations[cell])
         return fmean(rates)
 
@@ -95,12 +98,12 @@ def _dataset(cell: str) -> str:
 
 
 def projected_seconds(elapsed: float, start: float, share: float) -> float | None:
-    """Seconds that a run under way still needs at its own pace; None where it shows none yet.
+    """Seconds that a run under way still needs at its own pace; None if it has shown no pace yet.
 
     Args:
-        elapsed: seconds since it was started or taken up again.
-        start: share of the whole that was done by then.
-        share: share done now.
+        elapsed: seconds since it was started or resumed.
+        start: the share of the whole run that was done by then.
+        share: the share done now.
     """
     return elapsed * (1.0 - share) / (share - start) if share > start else None
 
@@ -111,13 +114,13 @@ def remaining_seconds(
     """Seconds until all runs have ended.
 
     Args:
-        waiting: for each run not yet started, the seconds it is expected to take; None: unknown.
-        running: for each run under way, the seconds it still needs; None: unknown.
-        slots: how many runs go on at once.
+        waiting: the expected seconds of each run not yet started; None: unknown.
+        running: the seconds that each run under way still needs; None: unknown.
+        slots: the number of runs at once.
 
     Returns:
-        The work divided by the slots, but never less than the longest run under way. A run of which
-        nothing is known counts like the mean of those known; None where nothing at all is known.
+        The work divided by the slots, but at least the longest run under way. An unknown run counts as the
+        mean of the known ones; None if no run is known.
     """
     waits, runs = list(waiting), list(running)
     if not waits and not runs:

@@ -23,7 +23,7 @@ _OWN_OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """What to run.
+    """The axes of a grid, and changes to every run.
 
     Raises:
         InputError: a list is empty, there is no seed, two datasets would share one name, or ``changes``
@@ -31,9 +31,9 @@ class Grid:
     """
 
     datasets: tuple[str, ...]
-    """Names or paths."""
+    """Names, or paths of folders."""
     systems: Mapping[str, tuple[int, ...]]
-    """System -> its L; a system without a latent variable has one cell whatever L."""
+    """System -> its values of L; a system without a latent variable has one cell for all of them."""
     settings: tuple[str, ...] = ("standard", "inputless")
     seeds: int = 5
     """Seeds 0 to ``seeds`` - 1."""

@@ -1,4 +1,4 @@
-"""Which run goes first, and when the last one ends: list scheduling, as Ray does it, but simulated."""
+"""Which run starts first, and when the last one ends: a simulation of list scheduling as Ray does it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHOLE = 1.0 - 1e-9
 """A device is full where shares such as 1/3 add up to this."""
 
 WASTE = 1.05
-"""How much longer than on any number of devices a plan may take before it is worth more of them."""
+"""A plan that takes more than this factor of its shortest possible time is worth more devices."""
 
 
 class Work(NamedTuple):
@@ -26,15 +26,14 @@ class Work(NamedTuple):
 
     @property
     def device_seconds(self) -> float:
-        """What it costs."""
+        """Devices times seconds."""
         return self.seconds * self.share
 
 
 def longest_first(runs: Iterable[T], expected: Callable[[T], float | None]) -> list[T]:
-    """Runs by falling expected time; those of which nothing is known come first, equals as they stood.
+    """Sort runs by falling expected time: unknown ones first, equal ones in their order.
 
-    What starts last should be short: whatever is still under way when nothing waits any more leaves the
-    other devices idle.
+    The last runs to start should be short: a long one leaves the other devices idle while it ends.
     """
 
     def key(run: T) -> tuple[bool, float]:
@@ -45,20 +44,20 @@ def longest_first(runs: Iterable[T], expected: Callable[[T], float | None]) -> l
 
 
 class Schedule(NamedTuple):
-    """What became of a list of runs on some devices; all times in seconds."""
+    """The result of running a list on some devices; all times in seconds."""
 
     makespan: float
     """When the last run ends."""
     released: float
-    """Device-seconds until each has had its last run: what is paid where idle ones are given back."""
+    """Device-seconds until each device has ended its last run: the cost if idle devices are released."""
 
 
 def schedule(runs: Sequence[Work], devices: int) -> Schedule:
-    """Start each run, in this order, as soon as a device has room for it: the fullest that has.
+    """Start each run, in this order, as soon as a device has room for it, and on the fullest such device.
 
     Args:
-        runs: those that take less than a device share one; those that take several need them empty.
-        devices: how many there are, at least as many as any run takes.
+        runs: a run that takes less than a device shares it; a run that takes several needs them empty.
+        devices: the number of devices; at least as many as any run takes.
     """
     used = [0.0] * devices
     last = [0.0] * devices
@@ -87,17 +86,17 @@ def _room(used: Sequence[float], share: float) -> tuple[int, ...] | None:
 
 
 def lower_bound(runs: Sequence[Work], devices: int) -> float:
-    """No schedule ends before: all work spread evenly, or the longest run alone."""
+    """A time before which no schedule ends: all work spread evenly, or the longest run alone."""
     if not runs:
         return 0.0
     return max(sum(run.device_seconds for run in runs) / devices, max(run.seconds for run in runs))
 
 
-def useful(runs: Sequence[Work]) -> int:
-    """How many runs at once are worth asking devices for.
+def useful_slots(runs: Sequence[Work]) -> int:
+    """The number of runs at once that is worth asking devices for.
 
-    With fewer the plan would take noticeably longer; with more it would not end noticeably earlier, since
-    its longest run takes as long on any number of devices.
+    With fewer, the plan takes noticeably longer; with more, it does not end noticeably earlier, because its
+    longest run takes as long on any number of devices.
 
     Args:
         runs: longest first.
@@ -106,17 +105,17 @@ def useful(runs: Sequence[Work]) -> int:
         return 0
     aim = WASTE * max(run.seconds for run in runs)
     low, high = 1, len(runs)
-    while low < high:  # the time falls with every slot, but for anomalies that do not matter here
+    while low < high:  # the time falls with every slot; the known anomalies are small
         middle = (low + high) // 2
-        if _end(runs, middle) <= aim:
+        if makespan(runs, middle) <= aim:
             high = middle
         else:
             low = middle + 1
     return low
 
 
-def _end(runs: Sequence[Work], slots: int) -> float:
-    """The makespan where each run takes one of so many slots; quick, for thousands of runs."""
+def makespan(runs: Sequence[Work], slots: int) -> float:
+    """The makespan if each run takes one slot; fast enough for thousands of runs."""
     free = [0.0] * slots
     for run in runs:
         heapq.heapreplace(free, free[0] + run.seconds)
@@ -124,22 +123,22 @@ def _end(runs: Sequence[Work], slots: int) -> float:
 
 
 def concurrency(names: Sequence[str], cells: Mapping[str, str], speed: Speed, limit: int) -> int:
-    """How many runs to have under way or asked for at once; 0: all.
+    """The number of runs to have under way or requested at once; 0: all.
 
-    An autoscaler starts a node for each run that waits. Where few long runs decide when the last one ends,
-    many nodes would end it no sooner than a few.
+    An autoscaler starts a node for each run that waits. If a few long runs decide when the last one ends,
+    many nodes end it no sooner than a few.
 
     Args:
-        names: of the runs, longest first.
-        cells: theirs.
-        speed: what is known of them; only what runs and probes of the same cell tell is relied on.
-        limit: what the user allows; 0: no limit.
+        names: run names, longest run first.
+        cells: run name -> cell.
+        speed: expected times; only those from runs and probes of the same cell are relied on.
+        limit: the user's limit; 0: none.
     """
     seconds = [
         speed.expected_seconds(cell) if speed.basis(cell) in ("runs", "probe") else None
         for cell in (cells[name] for name in names)
     ]
     works = [Work(value) for value in seconds if value is not None]
-    if len(works) < len(names) or (wanted := useful(works)) >= len(names):
+    if len(works) < len(names) or (wanted := useful_slots(works)) >= len(names):
         return limit
     return min(wanted, limit) if limit else wanted

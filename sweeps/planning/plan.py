@@ -1,4 +1,4 @@
-"""Plan = grid - done: what a launch has to do, read from the study's folders and nothing else."""
+"""Plan = grid - done: what a launch has to do, read from the folders of the study alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import evaluation_values, fingerprint, is_same_training
 from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, Study
-from lvae_core.run_folder.names import CellName, RunName, run_name
+from lvae_core.run_folder.names import CellName, RunName, run_name, without_fingerprint
 from lvae_core.storage.parallel import read_each
 from sweeps.planning.durations import Speed
 
@@ -22,20 +22,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """A run of the grid and what its folder says of it."""
+    """A run of the grid, as its folder shows it."""
 
     config: RunConfig
     name: str
-    """Of its folder. A folder of an earlier version has another fingerprint in it."""
+    """The name of its folder. A folder of an earlier version has another fingerprint in its name."""
     status: Status
     key: str = ""
     """The run's fingerprint."""
     result: Mapping[str, Any] | None = None
-    """``result.json`` of a run that is done."""
+    """``result.json``, if the run is done."""
     failure: Mapping[str, Any] | None = None
-    """``failure.json`` of a run that has failed."""
+    """``failure.json``, if the run has failed."""
     damages: tuple[str, ...] = ()
-    """A line for each file that is not what was written. Such a run is left: executing it mends it."""
+    """A line for each damaged file. Such a run is left to do: executing it repairs the folder."""
     begun: bool = False
     """Whether it has a folder."""
 
@@ -47,7 +47,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of a grid and how long runs like them took."""
+    """The runs of a grid, and how long runs like them took."""
 
     runs: Sequence[PlannedRun]
     speed: Speed
@@ -55,7 +55,7 @@ class Plan:
     """Lines for the user about how runs and folders were matched."""
 
     def with_status(self, *statuses: Status) -> list[PlannedRun]:
-        """The runs of these statuses, in the order of the grid."""
+        """The runs with one of these statuses, in the order of the grid."""
         return [run for run in self.runs if run.status in statuses]
 
     def cells(self) -> dict[str, list[PlannedRun]]:
@@ -72,10 +72,10 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
     Args:
         configs: the grid; two configs of one fingerprint are one run.
         data_sha256: dataset, as the configs name it -> content hash.
-        study: where the runs are kept; it is listed once, and need not exist.
+        study: keeps the runs; it is listed once, and need not exist.
 
     Raises:
-        InputError: a run folder holds a whole file that is another run's. The message names the file.
+        InputError: a run folder holds an intact file of another run. The message names the file.
     """
     planned: dict[str, _Wanted] = {}
     for config in configs:
@@ -125,7 +125,7 @@ def _earlier_folders(
     Only folders of a wanted cell and seed are read.
 
     Args:
-        study: where they are.
+        study: holds the folders.
         wanted: name by today's fingerprint -> run.
         names: the folders to search.
 
@@ -134,8 +134,8 @@ def _earlier_folders(
     """
     alike: dict[str, dict[str, str]] = {}
     for name, run in wanted.items():
-        alike.setdefault(_cell_and_seed(name), {})[run.key] = name
-    candidates = sorted(name for name in names if _cell_and_seed(name) in alike)
+        alike.setdefault(without_fingerprint(name), {})[run.key] = name
+    candidates = sorted(name for name in names if without_fingerprint(name) in alike)
 
     def read(folder: str) -> tuple[str, PlannedRun] | None:
         damages: list[str] = []
@@ -143,7 +143,7 @@ def _earlier_folders(
         if present is None:
             return None
         config, recorded = present
-        same = alike[_cell_and_seed(folder)]
+        same = alike[without_fingerprint(folder)]
         for data in {wanted[name].data_sha256 for name in same.values()}:
             name = same.get(fingerprint(config, data))
             if name is not None and is_same_training(recorded, config, wanted[name].key, data):
@@ -155,10 +155,6 @@ def _earlier_folders(
         if match is not None:
             found.setdefault(match[0], []).append(match[1])
     return found
-
-
-def _cell_and_seed(name: str) -> str:
-    return name.rpartition("__")[0]  # as RunName.short has it, without parsing thousands of names
 
 
 def _preference(run: PlannedRun) -> tuple[int, bool]:
@@ -239,7 +235,7 @@ def _status(
 
 
 def _intact(read: Callable[[], T], damages: list[str]) -> T | None:
-    """What ``read`` gives; None, and a line for people, where the file is damaged."""
+    """The result of ``read``; if the file is damaged, None and a line in ``damages``."""
     try:
         return read()
     except DamagedError as damage:
@@ -257,7 +253,7 @@ def _is_run(present: RunConfig, recorded: str, wanted: _Wanted) -> bool:
 
 
 def _comparable(names: Iterable[str], cells: Iterable[str]) -> list[str]:
-    """The runs that can tell how long a run of one of ``cells`` takes: those of the same datasets."""
+    """The runs whose times help to estimate those of ``cells``: the runs of the same datasets."""
     datasets = {CellName.parse(cell).dataset for cell in cells}
     found = ((name, RunName.parse(name)) for name in names)
     return sorted(name for name, parts in found if parts and parts.cell.dataset in datasets)
@@ -265,17 +261,17 @@ def _comparable(names: Iterable[str], cells: Iterable[str]) -> list[str]:
 
 def _timing(study: Study, name: str) -> tuple[str, tuple[float, float] | None]:
     parts = RunName.parse(name)
-    assert parts is not None  # Study.run_names gives nothing else
+    assert parts is not None  # Study.run_names returns nothing else
     try:
         result = study.run(name).read_json("result.json")
     except DamagedError:
-        # Not a run of this grid: whoever reads it will say so.
+        # It is not a run of this grid; the command that reads it will report the damage.
         result = None
     return str(parts.cell), None if result is None else _seconds(result)
 
 
 def _seconds(result: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Seconds of training and of evaluation; None where the result does not tell."""
+    """Seconds of training and of evaluation; None if the result lacks them."""
     train, evaluate = (result.get(field) for field in TIMING_FIELDS)
     if not isinstance(train, int | float) or not isinstance(evaluate, int | float):
         return None

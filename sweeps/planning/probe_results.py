@@ -1,4 +1,4 @@
-"""What probes have found, kept beside a study's runs: by device, and by cell with all that shapes it."""
+"""Results of probes, kept beside the runs of a study: by device, and by cell with all its settings."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName
 
 FILE = ".probes.json"
-"""In the study's folder; readers of runs pass over it."""
+"""In the study's folder; readers of runs ignore it."""
 
 
 def key(config: RunConfig, data_sha256: str) -> str:
-    """What a choice holds for: a cell, with all fields but the seed, and the data, as they are."""
+    """What a result holds for: a cell with all fields but the seed, and the content of its data."""
     return f"{CellName.of(config)} {fingerprint(replace(config, seed=0), data_sha256)[:16]}"
 
 
 class ProbeResults:
-    """Device name -> key -> choice. Losing the file costs a few probes and nothing else."""
+    """Device name -> key -> result. Losing the file costs a few probes and nothing else."""
 
     def __init__(self, study: Study) -> None:
-        """Read the study's.
+        """Read the results of a study.
 
         Raises:
             OSError: the storage cannot be read.
         """
         self._study = study
         self.damage = ""
-        """Why the file counts for nothing, for the user; "" where it is whole or missing."""
+        """Why the file is ignored, for the user; "" if it is intact or missing."""
         self._known: dict[str, dict[str, ProbeResult]] = {}
         try:
             devices = unseal(study.store.read(FILE))
@@ -42,22 +42,22 @@ class ProbeResults:
                     name: ProbeResult.from_dict(values) for name, values in found.items()
                 }
         except (FileNotFoundError, NotADirectoryError):
-            pass  # where nothing can be written, those who write will say so
+            pass  # if nothing can be written there, writing will say so
         except (UnsealedError, AttributeError, TypeError, ValueError) as error:
-            self._known, self.damage = {}, f"{study.url}/{FILE}: damaged, {error}; cells are probed anew"
+            self._known, self.damage = {}, f"{study.url}/{FILE}: damaged, {error}; cells are probed again"
 
     def get(self, device: str, name: str) -> ProbeResult | None:
-        """What was found of a cell on such a device."""
+        """The result for a cell on a kind of device."""
         return self._known.get(device, {}).get(name)
 
     def slowest(self, name: str) -> ProbeResult | None:
-        """Of what was found of a cell on any device, the one with which it takes longest."""
+        """The slowest result for a cell on any kind of device."""
         found: Iterable[ProbeResult] = (known[name] for known in self._known.values() if name in known)
         return min(found, key=lambda choice: choice.train_rate, default=None)
 
-    def put(self, device: str, name: str, choice: ProbeResult) -> None:
-        """Add one and write the file. Raises OSError where the storage cannot be written."""
-        self._known.setdefault(device, {})[name] = choice
+    def put(self, device: str, name: str, result: ProbeResult) -> None:
+        """Add a result and write the file. Raises OSError if the storage cannot be written."""
+        self._known.setdefault(device, {})[name] = result
         written = {
             device: {name: choice.to_dict() for name, choice in found.items()}
             for device, found in self._known.items()
@@ -67,30 +67,30 @@ class ProbeResults:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """How runs of a cell share devices of a kind, and what a run does there."""
+    """How runs of a cell share a kind of device, and how fast each of them is there."""
 
     processes: int
-    """That share one device."""
+    """The number of runs that share one device."""
     memory: int
-    """Bytes that each may take."""
+    """Bytes that each run may take."""
     train_rate: float
-    """Tokens a second of each, with the others beside it."""
+    """Tokens per second of each run, with the others beside it."""
     evaluate_rate: float
     alone: float
-    """How much more all of them do together than one that has the device for itself."""
+    """The work of all of them together, relative to one run that has the device alone."""
 
     def seconds(self, tokens: Amount) -> float:
-        """Of a run of so many tokens."""
+        """Seconds of a run of so many tokens."""
         return tokens.train / self.train_rate + tokens.evaluate / self.evaluate_rate
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """The result as plain values."""
         return asdict(self)
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> ProbeResult:
-        """The inverse. Raises TypeError or ValueError where the values make no choice."""
-        choice = ProbeResult(**values)
-        if not (choice.processes >= 1 and choice.train_rate > 0 and choice.evaluate_rate > 0):
-            raise ValueError("not a choice")
-        return choice
+        """The inverse of :meth:`to_dict`. Raises TypeError or ValueError for values of no result."""
+        result = ProbeResult(**values)
+        if not (result.processes >= 1 and result.train_rate > 0 and result.evaluate_rate > 0):
+            raise ValueError("not the result of a probe")
+        return result

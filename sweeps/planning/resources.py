@@ -1,4 +1,4 @@
-"""What a run is given of a cluster."""
+"""The share of a cluster that a run is given."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lvae_core.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one run is given, and how many may go on at once (0: as many as fit)."""
+    """The CPUs and GPUs of one run, and how many runs may be under way at once (0: as many as fit)."""
 
     cpus: int = 1
     gpus: float = 0.0
     max_concurrent: int = 0
     device: str = ""
-    """What a run computes on; by default cuda where it has GPUs."""
+    """The device that a run computes on; by default cuda if it has GPUs, else cpu."""
 
     def __post_init__(self) -> None:
         if not self.device:
@@ -25,28 +25,28 @@ class Resources:
 
     @property
     def share(self) -> float:
-        """Devices that it takes up: GPUs, or CPU cores where it has none."""
+        """The devices that a run takes up: GPUs, or CPU cores if it uses no GPU."""
         return self.gpus or self.cpus
 
     @property
     def memory_share(self) -> float:
-        """Of the GPU that it computes on, the memory that it may take."""
+        """The share of its GPU's memory that a run may take."""
         return min(1.0, self.gpus) if self.gpus else 1.0
 
     def placement(self) -> Any:
-        """The same as Ray Tune asks for it."""
-        from ray.tune import PlacementGroupFactory  # takes seconds
+        """The same as a request to Ray Tune."""
+        from ray.tune import PlacementGroupFactory  # takes seconds to import
 
         return PlacementGroupFactory(
             [{"CPU": self.cpus, "GPU": self.gpus} if self.gpus else {"CPU": self.cpus}]
         )
 
     def enlarged(self) -> Resources:
-        """Twice the share of a GPU, for a run that a share was too small for."""
+        """Twice the share of a GPU, for a run that its share was too small for."""
         return replace(self, gpus=min(1.0, 2 * self.gpus))
 
     def check(self, available: Mapping[str, float]) -> None:
-        """Raise InputError where not even one run fits into ``available``."""
+        """Raise InputError if not even one run fits into ``available``."""
         for name, option, wanted in (
             ("CPU", "--cpus-per-run", self.cpus),
             ("GPU", "--gpus-per-run", self.gpus),

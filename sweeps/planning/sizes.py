@@ -1,4 +1,4 @@
-"""How much a grid takes up, worked out before anything runs; without torch."""
+"""How much storage and memory a grid needs, computed before anything runs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from lvae_core.data.corpus import Corpus
 from lvae_core.model.counts import parameter_count
 
 _CHECKPOINT = 2.2
-"""Bytes of a checkpoint for each byte of parameters: present ones, best ones, and what goes along."""
+"""Bytes of a checkpoint for each byte of parameters: the present ones, the best ones, and the rest."""
 
 _KEPT = 2
-"""Checkpoints that a run folder holds: the latest, and the one before it or the one being written."""
+"""Checkpoints in a run folder: the latest, and the one before it or the one being written."""
 
 
 def storage_bytes(runs: Iterable[tuple[RunConfig, int]]) -> int:
-    """About how much the folders of ``runs`` (config and V of each) will hold at most."""
+    """About the most bytes that the folders of ``runs`` (config and V of each) will hold."""
     parameters = sum(parameter_count(config, classes) for config, classes in runs)
     return round(parameters * 4 * _CHECKPOINT * _KEPT)
 
 
 def corpus_bytes(corpus: Corpus) -> int:
-    """What a corpus takes up in the object store of a node, but for its vocabulary."""
+    """Bytes of a corpus in the object store of a node, without its vocabulary."""
     splits = (corpus.train, corpus.valid, corpus.test)
     return sum(split.tokens.nbytes + split.offsets.nbytes for split in splits)
 

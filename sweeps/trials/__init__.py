@@ -1,1 +1,1 @@
-"""A hyperparameter search: trials in rounds, their history and their tables."""
+"""Hyperparameter search: trials in rounds, the record of their proposals, and their tables."""

@@ -1,8 +1,7 @@
-"""What a search has proposed so far, kept beside its runs.
+"""The record of a search's proposals, kept beside its runs.
 
-Where nothing has changed, the same would be proposed again. This file holds it fast: neither a run that is
-taken up again after a failure, nor rounds of another size, nor another version of the sampler can lead a
-search away from what it has done.
+Under the same conditions a search would propose the same points again. The record keeps a search on its
+course even if failed runs are retried, the rounds have another size, or the sampler has another version.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from lvae_core.run_folder.folder import Study
 from sweeps.trials.space import Values, text_of
 
 FILE = ".search.json"
-"""In the study's folder; readers of runs pass over it."""
+"""In the study's folder; readers of runs ignore it."""
 
 
 def describe(base: RunConfig, space: Mapping[str, str], data: str, **rules: str) -> dict[str, str]:
-    """What makes a search the one that it is: the config that it starts from, its space and its rules.
+    """The identity of a search: the config that it starts from, its space and its rules.
 
     Args:
-        base: see above.
-        space: field -> what it may be, as text.
-        data: content hash of the dataset.
+        base: the config.
+        space: field -> its range or choices, as text.
+        data: the content hash of the dataset.
         rules: option -> value.
     """
     fixed = base.to_dict() | {"dataset": dataset_label(base.dataset)}
@@ -40,13 +39,13 @@ def describe(base: RunConfig, space: Mapping[str, str], data: str, **rules: str)
 
 
 class History:
-    """The proposals of a study's search, round by round."""
+    """The proposals of a search, round by round."""
 
     def __init__(self, study: Study, search: Mapping[str, str]) -> None:
-        """Read the study's, if it has one.
+        """Read the record of a study, if it has one.
 
         Args:
-            study: of the search.
+            study: keeps the search.
             search: see :func:`describe`.
 
         Raises:
@@ -56,14 +55,14 @@ class History:
         self._study, self._search = study, dict(search)
         self._place = f"{study.url}/{FILE}"
         self.damage = ""
-        """Why the file counts for nothing, for the user; "" where it is whole or missing."""
+        """Why the file is ignored, for the user; "" if it is intact or missing."""
         self.rounds = self._read()
 
     def add(self, proposals: Sequence[Values]) -> None:
-        """Put down one more round, or take over what another launch has put down meanwhile.
+        """Record one more round, or adopt the rounds that another launch has recorded meanwhile.
 
         Raises:
-            InputError: that belongs to another search.
+            InputError: those belong to another search.
             OSError: the storage cannot be read or written.
         """
         there = self._read()
@@ -83,7 +82,7 @@ class History:
             before = dict(found["search"])
             rounds: list[list[Values]] = [[dict(values) for values in round_] for round_ in found["rounds"]]
         except (FileNotFoundError, NotADirectoryError):
-            return []  # where nothing can be written, those who write will say so
+            return []  # if nothing can be written there, writing will say so
         except (UnsealedError, KeyError, TypeError, ValueError) as error:
             self.damage = f"{self._place}: damaged ({error}); the proposals are made again"
             return []

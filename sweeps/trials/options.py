@@ -1,4 +1,4 @@
-"""What a search is told: presets, and the command line over them."""
+"""The command line of a search, and its presets."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ PRESETS: Mapping[str, Preset] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The command line. What is not given is the preset's."""
+    """The command line. The preset supplies what is not given."""
 
     preset: Literal["paper", "demo"] = "paper"
     """paper: 32 trials on Penn Treebank. demo: 8 small ones on pydocs, minutes on two cores."""
@@ -69,7 +69,7 @@ class Options:
     setting: Annotated[str, arg(metavar="NAME")] = "standard"
     """standard, inputless."""
     num_samples: Annotated[int, arg(metavar="L")] = 1
-    """Latent samples a sentence."""
+    """Latent samples per sentence."""
     space: Annotated[
         tuple[tuple[str, ...], ...],
         arg(metavar="FIELD=SPEC", help_behavior_hint="(repeatable; default: the preset's)"),
@@ -77,21 +77,21 @@ class Options:
     ] = ()
     """What may vary: FIELD=LOW..HIGH, FIELD=LOW..HIGH:log or FIELD=A,B,C."""
     trials: Annotated[int | None, preset(metavar="N")] = None
-    """Points to try, the recipe's own first."""
+    """The number of points to try; the recipe's point is the first."""
     at_once: Annotated[int | None, preset(metavar="N")] = None
-    """Points of a round; what a round proposes depends on the rounds before, and on nothing else."""
+    """The number of points in a round. What a round proposes depends on the earlier rounds alone."""
     sampler: Sampler = "tpe"
-    """What proposes: the tree-structured Parzen estimator, or chance."""
+    """What proposes points: the tree-structured Parzen estimator, or chance."""
     rungs: Annotated[tuple[int, ...], arg(metavar="EPOCH", help_behavior_hint="(default: none)")] = ()
-    """Epochs after which only the better trials of a round go on,"""
+    """Epochs after which only the better trials of a round continue."""
     keep: Annotated[int, arg(metavar="N")] = 3
-    """one in N of them."""
+    """With --rungs: continue one trial in N."""
     seed: Annotated[int, arg(metavar="K")] = 0
-    """Of the proposals and of every trial."""
+    """The seed of the proposals and of every trial."""
     best: Annotated[int, arg(metavar="N")] = 1
-    """The best N points are run anew, and the recipe beside them,"""
+    """Retrain the best N points, and the recipe, on fresh seeds."""
     seeds: Annotated[int | None, preset(metavar="N")] = None
-    """on the N seeds after --seed; 0: not at all."""
+    """Retrain them on the N seeds after --seed; 0: do not."""
     max_epochs: Annotated[int | None, preset(metavar="N")] = None
     """Short for --set max_epochs=N."""
     changes: Annotated[
@@ -99,13 +99,13 @@ class Options:
     ] = ()
     """Change any config field of every run."""
     out: Annotated[str, arg(metavar="DIR")] = "summary"
-    """Where a table and a picture of the trials are written."""
+    """The folder for a table and a figure of the trials."""
     dry_run: Flag = False
-    """Print what would be searched and how far it is; start nothing."""
+    """Print the space and the progress of the search; start nothing."""
     launch: tyro.conf.OmitArgPrefixes[LaunchOptions] = field(default_factory=LaunchOptions)
 
     def check(self) -> None:
-        """Raise InputError where a number or a name cannot be used."""
+        """Raise InputError if a number or a name cannot be used."""
         self.launch.check()
         if self.launch.auto:
             raise InputError("auto: trials differ in size; give --cpus-per-run, --gpus-per-run as numbers")
@@ -114,27 +114,27 @@ class Options:
             raise InputError(f"--seeds {self.fresh_seeds}: must be 0 or more")
 
     @property
-    def usual(self) -> Preset:
-        """What is not given."""
+    def defaults(self) -> Preset:
+        """The preset, which supplies what is not given."""
         return PRESETS[self.preset]
 
     @property
     def fresh_seeds(self) -> int:
-        """Seeds that the best are run on."""
-        return self.usual.seeds if self.seeds is None else self.seeds
+        """The number of seeds that the best points are retrained on."""
+        return self.defaults.seeds if self.seeds is None else self.seeds
 
     @property
     def folder(self) -> str:
-        """Where the trials are kept, as the user would write it."""
+        """The study of the trials, as the user would write it."""
         return self.launch.folder("search" if self.preset == "paper" else f"search-{self.preset}")
 
     @property
     def best_folder(self) -> str:
-        """Where the runs on fresh seeds are kept: what was chosen by its luck does not lie among them."""
+        """The study of the runs on fresh seeds; the selected trials, whose luck counts, stay out of it."""
         return f"{self.folder}-best"
 
     def base(self) -> RunConfig:
-        """The recipe with what the options change.
+        """The recipe with the changes that the options ask for.
 
         Raises:
             InputError: an unknown name, or a value out of its range.
@@ -147,26 +147,26 @@ class Options:
         epochs = () if self.max_epochs is None else (f"max_epochs={self.max_epochs}",)
         config = recipe(
             self.system,
-            dataset=self.usual.dataset if self.dataset is None else self.dataset,
+            dataset=self.defaults.dataset if self.dataset is None else self.dataset,
             setting=cast(Setting, self.setting),
             num_samples=self.num_samples,
             seed=self.seed,
         )
-        preset, _ = apply_where_read(config, parse_settings((*self.usual.changes, *epochs)))
+        preset, _ = apply_where_read(config, parse_settings((*self.defaults.changes, *epochs)))
         return apply_settings(preset, given)
 
     def texts(self) -> tuple[str, ...]:
-        """The space, as it is written."""
+        """The texts that describe the space."""
         given = tuple(text for group in self.space for text in group)
         # The system may lack some of the preset's fields, as a language model lacks a KL weight.
         read = fields_read(self.base(), "training")
-        return given or tuple(t for t in self.usual.space if t.partition("=")[0] in read)
+        return given or tuple(t for t in self.defaults.space if t.partition("=")[0] in read)
 
     def rules(self) -> Rules:
-        """How to go about it."""
+        """The rules of the search."""
         return Rules(
-            trials=self.usual.trials if self.trials is None else self.trials,
-            at_once=self.usual.at_once if self.at_once is None else self.at_once,
+            trials=self.defaults.trials if self.trials is None else self.trials,
+            at_once=self.defaults.at_once if self.at_once is None else self.at_once,
             sampler=self.sampler,
             rungs=self.rungs,
             keep=self.keep,

@@ -1,4 +1,4 @@
-"""The end of a search: its points as a table, a picture and files, and the best on fresh seeds."""
+"""Report the outcome of a search: failures, the best point, and files with all points."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _log = logging.getLogger("lvae.trials")
 
 
 def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
-    """Print what has failed, and the best; returns whether any trial has failed.
+    """Print the failed trials and the best one; returns whether any trial has failed.
 
-    That a loss diverges at some point of the space is a finding, not a failure.
+    A loss that diverges at some point of the space is a finding, not a failure.
     """
     runs = {run.name: run for run in search.plan.runs}
     names = [search.name(trial.values) for trial in search.known if trial.state == "failed"]
@@ -41,15 +41,15 @@ def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
 
 
 def is_worth_rerunning(search: Search, best: Sequence[Trial], out: Console) -> bool:
-    """Whether there is anything to compare with the recipe; says so where there is not."""
+    """Whether any of the best trials differs from the recipe; prints a line if none does."""
     if best and all(is_recipe(search, trial.values) for trial in best):
-        out.print("no trial is better than the recipe: there is nothing to run anew")
+        out.print("no trial is better than the recipe: there is nothing to rerun on fresh seeds")
         return False
     return bool(best)
 
 
 def _points(search: Search) -> list[trials.Point]:
-    """What can be drawn: all but the trials that failed for no fault of their own."""
+    """The points to draw: all but the trials whose failure says nothing about their point."""
     points = []
     for trial in search.known:
         if trial.state == "diverged":
@@ -61,7 +61,7 @@ def _points(search: Search) -> list[trials.Point]:
 
 
 def _placed(search: Search, values: Values) -> dict[str, Any]:
-    """Field -> number, or place among its choices; without what is none of them."""
+    """Field -> number, or index among its choices; fields with another value are left out."""
     placed = {}
     for field, distribution in search.space.items():
         choices = choices_of(distribution)
@@ -73,7 +73,7 @@ def _placed(search: Search, values: Values) -> dict[str, Any]:
 
 
 def write_trials(options: Options, search: Search, out: Console) -> None:
-    """Write the trials as a table for computing with and as a picture."""
+    """Write the trials as CSV and as a figure."""
     name = options.folder.rpartition("/")[2]
     config = search.base
     title = f"{name}: {CellName.of(config).words}, seed {config.seed}"
@@ -87,7 +87,7 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
             files[f"{name}.svg"], files[f"{name}.png"] = style.save(figure)
     try:
         write_files(files, options.out)
-    except OSError as error:  # not worth losing what follows
+    except OSError as error:  # no reason to stop before the rerun
         reason = error.strerror or str(error)
         _log.warning("--out %s: cannot be written (%s)", options.out, reason)
     else:

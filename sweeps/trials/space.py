@@ -1,4 +1,4 @@
-"""What a search may vary: fields of the config with their ranges or choices.
+"""The space of a search: fields of the config with their ranges or choices.
 
 learning_rate=0.3..3:log     a number between two, evenly on a log scale
 dropout=0.2..0.7             evenly
@@ -31,7 +31,7 @@ GROUPS = ("model", "objective", "optimiser")
 """Groups of fields that can be searched: they shape the model or its training, and not what is compared."""
 
 MAX_WHOLE = 10**6
-"""A whole number of a range, at most."""
+"""The largest whole number in a range."""
 
 _WHY_NOT = (
     "a search keeps the cell, the seed, the data and the estimates as they are, or its perplexities could "
@@ -46,11 +46,11 @@ def searchable_fields() -> list[str]:
 
 
 def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribution]:
-    """The space that ``FIELD=LOW..HIGH[:log]`` and ``FIELD=A,B,…`` describe, in their order.
+    """Parse ``FIELD=LOW..HIGH[:log]`` and ``FIELD=A,B,…`` into a space, in their order.
 
     Args:
         texts: a later one replaces an earlier one of the same field.
-        base: the config whose fields vary; each bound and each choice must suit it.
+        base: the config whose fields vary; each bound and each choice must be valid in it.
 
     Raises:
         InputError: a text, a field or a value cannot be used.
@@ -112,7 +112,7 @@ def _value(field: str, text: str, base: RunConfig) -> Any:
 
 
 def spec_of(distribution: BaseDistribution) -> str:
-    """The same as text, of one form for one range or list: what two searches are told apart by."""
+    """A range or list as text, in one normal form, by which searches are compared."""
     if choices := choices_of(distribution):
         return ",".join(map(text_of, choices))
     assert isinstance(distribution, IntDistribution | FloatDistribution)
@@ -121,17 +121,17 @@ def spec_of(distribution: BaseDistribution) -> str:
 
 
 def choices_of(distribution: BaseDistribution) -> tuple[Any, ...]:
-    """What it may be, where it is no range; else ()."""
+    """The choices of a list; () for a range."""
     return distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
 
 
 def is_log(distribution: BaseDistribution) -> bool:
-    """Whether it is a range on a log scale."""
+    """Whether a range has a log scale."""
     return bool(getattr(distribution, "log", False))
 
 
 def largest(space: Mapping[str, BaseDistribution], base: RunConfig) -> RunConfig:
-    """``base`` with every size as large as it may be."""
+    """``base`` with every size as large as the space allows."""
     sizes = {
         field: max(choices_of(space[field]) or (space[field].high,))  # type: ignore[attr-defined]
         for field in ("embedding_size", "hidden_size", "latent_size")
@@ -141,7 +141,7 @@ def largest(space: Mapping[str, BaseDistribution], base: RunConfig) -> RunConfig
 
 
 def text_of(value: Any) -> str:
-    """A value as the command line takes it, in full."""
+    """A value with all digits, as the command line takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""What a search shows: what it would do, and what its trials have given."""
+"""The tables of a search: its space, its rules, and its trials."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from sweeps.trials.search import Search
 from sweeps.trials.space import Values, contains, spec_of, text_of
 
 SHOWN = 12
-"""Trials in a table, the best."""
+"""The most trials that a table shows, the best first."""
 
 _DIGITS = 4
-"""Significant ones of what is drawn from a range, for reading."""
+"""Significant digits of numbers from a range, for reading."""
 
 _ORDER: tuple[State, ...] = ("done", "dropped", "diverged", "failed", "open")
 
 
 def space_table(search: Search) -> Table:
-    """Fields, where the recipe has them and what they may be."""
+    """The fields of the space, with the recipe's values and their ranges."""
     table = Table("field", title="what may vary")
     table.add_column("recipe", justify="right")
     table.add_column("range")
@@ -37,7 +37,7 @@ def space_table(search: Search) -> Table:
 
 
 def rules_text(search: Search) -> str:
-    """How the search goes about it, and how far it is."""
+    """The rules of a search and its progress, in one line."""
     rules = search.rules
     epochs = f"{search.base.max_epochs} epochs at most"
     if rules.rungs:
@@ -50,7 +50,7 @@ def rules_text(search: Search) -> str:
 
 
 def trials_table(search: Search) -> Table:
-    """The best trials first; of those that were left behind or failed, what became of them."""
+    """The trials, best first, with the state of those that were dropped or failed."""
 
     def rank(trial: Trial) -> tuple[float, ...]:
         epochs = 0 if trial.state == "done" else len(trial.scores)
@@ -79,7 +79,7 @@ def _remark(search: Search, trial: Trial) -> Text:
 
 
 def is_recipe(search: Search, values: Values) -> bool:
-    """Whether a point is where the search began."""
+    """Whether a point is that of the recipe."""
     fields = search.base.to_dict()
     return all(values[field] == fields[field] for field in search.space)
 
@@ -95,7 +95,7 @@ def values_text(values: Values) -> str:
 
 
 def csv_text(search: Search) -> str:
-    """All trials with all digits, a row each."""
+    """All trials as CSV, with all digits."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["trial", "state", "epochs", "valid_ppl", *search.space, "run"])
@@ -108,5 +108,5 @@ def csv_text(search: Search) -> str:
 
 
 def settings(values: Values) -> Sequence[str]:
-    """A point as the command line takes it, with all its digits."""
+    """A point as options of the command line, with all digits."""
     return [part for field, value in values.items() for part in ("--set", f"{field}={text_of(value)}")]

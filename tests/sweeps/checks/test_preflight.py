@@ -68,8 +68,10 @@ def test_a_node_that_does_not_see_the_storage_is_named_with_the_remedy():
 
 
 def test_a_node_that_does_not_answer_is_a_failure():
-    silent = Node(id="x", where="node 10.0.0.3", resources={"CPU": 1}, silence="did not answer within 60 s")
-    line = only(findings.answers([node(1), silent]), "failure")
+    silent = Node(
+        id="x", where="node 10.0.0.3", resources={"CPU": 1}, no_answer="did not answer within 60 s"
+    )
+    line = only(findings.answered([node(1), silent]), "failure")
     assert line.startswith("node 10.0.0.3: did not answer within 60 s; ")
     assert "ray status" in line
     # Nothing else is said of a node of which nothing is known.

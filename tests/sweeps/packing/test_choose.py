@@ -85,7 +85,7 @@ def test_a_choice_survives_its_file_and_nonsense_does_not():
     choice = choose(Simulated(), TOKENS)
     assert ProbeResult.from_dict(choice.to_dict()) == choice
     for change in ({"processes": 0}, {"train_rate": -1.0}, {"train_rate": float("nan")}):
-        with pytest.raises(ValueError, match="not a choice"):
+        with pytest.raises(ValueError, match="not the result of a probe"):
             ProbeResult.from_dict(choice.to_dict() | change)
     with pytest.raises(TypeError):
         ProbeResult.from_dict(choice.to_dict() | {"other": 1})

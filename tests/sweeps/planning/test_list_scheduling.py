@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.planning.list_scheduling import Work, _end, longest_first, lower_bound, schedule, useful
+from sweeps.planning.list_scheduling import (
+    Work,
+    longest_first,
+    lower_bound,
+    makespan,
+    schedule,
+    useful_slots,
+)
 
 RUNS = st.lists(
     st.builds(Work, st.integers(1, 50).map(float), st.sampled_from([0.25, 1 / 3, 0.5, 1.0])),
@@ -74,12 +81,12 @@ def test_the_unknown_go_first_and_equals_keep_their_order():
     ],
 )
 def test_no_more_slots_than_shorten_the_plan(seconds, slots):
-    assert useful([Work(s) for s in seconds]) == slots
+    assert useful_slots([Work(s) for s in seconds]) == slots
 
 
 def test_ten_thousand_runs_are_planned_at_once():
     runs = [Work(1000.0 - k / 10) for k in range(10_000)]
-    slots = useful(runs)
+    slots = useful_slots(runs)
     total, longest = sum(run.seconds for run in runs), 1000.0
     assert total / longest / 1.05 <= slots <= total / longest
-    assert schedule(runs[:300], 40).makespan == pytest.approx(_end(runs[:300], 40))
+    assert schedule(runs[:300], 40).makespan == pytest.approx(makespan(runs[:300], 40))
