@@ -1,12 +1,12 @@
-"""Look whether a sweep would go well, without starting one.
+"""Check whether a sweep would work, without starting one.
 
     python sweeps/doctor.py                                  this machine and ./runs
     python sweeps/doctor.py --address auto --storage s3://bucket/results --gpus-per-run 0.25
-    python sweeps/doctor.py --study paper --datasets ptb     its run folders, and the data, too
-    python sweeps/doctor.py --cluster cluster.yaml           a file for `ray up`, and nothing else
+    python sweeps/doctor.py --study paper --datasets ptb     also the run folders and the data
+    python sweeps/doctor.py --cluster cluster.yaml           only a file for `ray up`
 
 It asks every node that could take a run whether it sees the same storage and runs the same versions, and
-leaves nothing behind. Exit status: 0 nothing stands in the way, 2 something does.
+leaves no files behind. Exit status: 0 a sweep would work, 2 something would stop it.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The command line: what a launch would be given."""
+    """The command line: the options of a launch."""
 
     storage: str = "runs"
     """A folder, or an address such as s3://bucket/prefix."""
     study: Annotated[str | None, _arg(metavar="NAME", help_behavior_hint="(default: none)")] = None
-    """Look over the run folders of this study, too."""
+    """Also check the run folders of this study."""
     datasets: Annotated[tuple[str, ...], _arg(metavar="NAME", help_behavior_hint="(default: none)")] = ()
-    """Load these, and see that every node has room for them."""
+    """Load these datasets, and check that every node has room for them."""
     data_dir: Annotated[
         str | None, _arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
     ] = None
@@ -61,22 +61,22 @@ class Options:
     ] = None
     """A running Ray cluster, or auto."""
     cluster: Annotated[str | None, _arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
-    """Look at this file for `ray up` instead."""
+    """Check this file for `ray up` instead."""
     cpus_per_run: int = 1
     """CPU cores of one run."""
     gpus_per_run: float = 0.0
     """GPUs of one run; 0.25 puts four runs on one."""
     timeout: Annotated[float, _arg(metavar="SECONDS")] = 60.0
-    """How long a node may take to answer."""
+    """Seconds that a node may take to answer."""
     messages: Messages = field(default_factory=Verbosity)
 
     @property
     def folder(self) -> str:
-        """What would be written to, as the user would write it."""
+        """The storage or study that a launch would write to, as the user would write it."""
         return "/".join([self.storage.rstrip("/") or "/", *([self.study] if self.study else [])])
 
     def launch(self) -> list[str]:
-        """The same options for a launch."""
+        """The same options, for a launch."""
         given: dict[str, Sequence[object]] = {
             "--storage": [self.storage],
             "--study": [self.study] if self.study else [],
@@ -86,11 +86,11 @@ class Options:
             "--cpus-per-run": [self.cpus_per_run],
             "--gpus-per-run": [self.gpus_per_run],
         }
-        usual = {"--storage": ["runs"], "--cpus-per-run": [1], "--gpus-per-run": [0.0]}
+        defaults = {"--storage": ["runs"], "--cpus-per-run": [1], "--gpus-per-run": [0.0]}
         return [
             str(word)
             for option, values in given.items()
-            if values and values != usual.get(option)
+            if values and values != defaults.get(option)
             for word in (option, *values)
         ]
 
@@ -105,18 +105,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: Options, arguments: Sequence[str]) -> int:
     """Check everything and print the findings; returns the exit status."""
     found = examine(options)
-    ill = any(finding.state == "failure" for finding in found)
-    script = "sweeps/doctor.py" if ill else "sweeps/paper_grid.py"
-    command = shlex.join(["python", script, *(arguments if ill else options.launch())])
-    if options.cluster and not ill:
+    has_failures = any(finding.state == "failure" for finding in found)
+    script = "sweeps/doctor.py" if has_failures else "sweeps/paper_grid.py"
+    command = shlex.join(["python", script, *(arguments if has_failures else options.launch())])
+    if options.cluster and not has_failures:
         command = shlex.join(["ray", "up", "-y", options.cluster])
-    closing = f"mend what has failed, then: {command}" if ill else f"next: {command}"
-    show(found, "" if options.messages.quiet and not ill else closing, console())
-    return 2 if ill else 0
+    closing = f"fix what has failed, then: {command}" if has_failures else f"next: {command}"
+    show(found, "" if options.messages.quiet and not has_failures else closing, console())
+    return 2 if has_failures else 0
 
 
 def examine(options: Options) -> list[Finding]:
-    """Everything that was looked at.
+    """Do all checks.
 
     Raises:
         InputError: an option cannot be used, or there is no Ray at the address.
@@ -130,21 +130,21 @@ def examine(options: Options) -> list[Finding]:
     if options.cluster is not None:
         return cluster_file.examine(options.cluster)
     found, corpora = load(options.datasets, options.data_dir)
-    study = Study(options.folder)
+    study = Study(options.folder)  # without retries, so that a store that fails is reported at once
     if options.study is not None:
         found += _run_folders(study)
 
-    # Ray takes seconds to import, and an option that cannot be used needs none.
+    # Ray takes seconds to import, so it is imported only once the options are known to be valid.
     from sweeps.checks.preflight import preflight
     from sweeps.cluster.connect import cluster
 
     demand = Demand(cpus=options.cpus_per_run, gpus=options.gpus_per_run, corpora=corpora)
-    with leaving_no_folder(study.url), cluster(options.address, object_bytes=sum(corpora.values())):
+    with removing_new_folders(study.url), cluster(options.address, object_bytes=sum(corpora.values())):
         return found + preflight(study, demand, timeout=options.timeout)
 
 
 def load(datasets: Sequence[str], data_dir: str | None) -> tuple[list[Finding], Mapping[str, int]]:
-    """What loading each dataset tells, and the bytes of those that can be used."""
+    """Load each dataset; returns findings, and the bytes of each that can be used."""
     found, sizes = [], {}
     for dataset in datasets:
         try:
@@ -171,8 +171,8 @@ def _run_folders(study: Study) -> list[Finding]:
 
 
 @contextlib.contextmanager
-def leaving_no_folder(url: str) -> Iterator[None]:
-    """Remove at the end of the ``with`` block what empty folders of a store's ``url`` came about in it."""
+def removing_new_folders(url: str) -> Iterator[None]:
+    """Remove empty folders on the path of a store that were made within the ``with`` block."""
     places = () if "://" in url else (Path(url), *Path(url).parents)
     missing = [folder for folder in places if not folder.exists()]
     try:
@@ -187,9 +187,9 @@ def show(found: Sequence[Finding], closing: str, out: Console) -> None:
     """Print the findings as a table, and what to do next."""
     table = Table("check")
     for heading in ("where", "state", "detail"):
-        table.add_column(heading, overflow="fold")  # a path cut short is of no use
+        table.add_column(heading, overflow="fold")  # paths must stay whole
     for finding in found:
-        # As text: what a file says must not be taken for markup.
+        # As Text, so that nothing in a file is read as markup.
         state = Text(finding.state, style=_STYLES[finding.state])
         table.add_row(finding.check, Text(finding.where), state, Text(finding.advice))
     out.print(table)

@@ -1,4 +1,4 @@
-"""What every command that starts runs is told of where and how, and how such a command begins and ends."""
+"""The options that all commands that start runs share."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from sweeps.planning.resources import Resources
 
 arg = tyro.conf.arg
 preset = partial(arg, help_behavior_hint="(default: the preset's)")
+Mode = Literal["disabled", "offline", "online"]
 SYSTEMS_HELP = f"{', '.join(SYSTEMS)}."
 DATASETS_HELP = f"{', '.join(NAMES)}, or the path of a folder of train.txt, valid.txt and test.txt."
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
 
 _JOBS = "working_dir_files"
-"""The folder in which Ray keeps what comes with jobs."""
+"""The folder in which Ray keeps the files of jobs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOptions:
-    """Where runs are kept and what they are given."""
+    """Where runs are stored, and what each is given."""
 
     storage: str = "runs"
     """A folder, or an address such as s3://bucket/prefix."""
     study: Annotated[
         str | None, arg(metavar="NAME", help_behavior_hint="(default: named after the preset)")
     ] = None
-    """The set of runs below the storage that these belong to."""
+    """The name of the study: the set of runs, below the storage, that these belong to."""
     data_dir: Annotated[
         str | None, arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
     ] = None
@@ -47,17 +48,17 @@ class LaunchOptions:
     ] = None
     """A running Ray cluster, or auto."""
     cpus_per_run: int | Literal["auto"] = 1
-    """CPU cores, and threads, of one run; auto: short probes find out what is fastest."""
+    """CPU cores, and threads, of one run; auto: short probes find the fastest number."""
     gpus_per_run: float | Literal["auto"] = 0.0
-    """GPUs of one run; 0.25 puts four runs on one; auto: short probes find out how many."""
+    """GPUs of one run; 0.25 puts four runs on one; auto: short probes find the best share."""
     max_concurrent: Annotated[
         int | None, arg(metavar="N", help_behavior_hint="(default: as many as fit)")
     ] = None
-    """Runs at once."""
+    """The most runs at once."""
     checkpoint_epochs: Annotated[int, arg(metavar="N")] = 1
-    """Save the whole training state at the end of every N epochs,"""
+    """Save the whole training state at the end of every N epochs."""
     checkpoint_minutes: Annotated[float, arg(metavar="M")] = 10.0
-    """and whenever M minutes have passed since, in the middle of an epoch or of an evaluation."""
+    """Also save it whenever M minutes have passed since, within an epoch or an evaluation."""
     wandb: Mode = "disabled"
     """Mirror the study to W&B; the run folders remain the record."""
     wandb_project: str = "lvae"
@@ -65,11 +66,11 @@ class LaunchOptions:
     wandb_entity: str | None = None
     """The user or team that owns the project; by default that of the API key."""
     retry_failed: Flag = False
-    """Take up failed runs again, too."""
+    """Retry failed runs, too."""
     messages: Messages = field(default_factory=Verbosity)
 
     def check(self) -> None:
-        """Raise InputError where a number or a name cannot be used."""
+        """Raise InputError if a number or a name cannot be used."""
         gpus = 1.0 if self.gpus_per_run == "auto" else self.gpus_per_run
         if self.cpus_per_run == "auto" and gpus:
             raise InputError(
@@ -87,34 +88,31 @@ class LaunchOptions:
             raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
         if "://" not in self.storage and _JOBS in Path(self.storage).resolve().parts:
             raise InputError(
-                f"--storage {self.storage}: is in the copy of the code that came with the job, and Ray "
-                "removes it; give s3://bucket/prefix, or a folder by its whole path"
+                f"--storage {self.storage}: is in the job's copy of the code, which Ray removes; give "
+                "s3://bucket/prefix, or a folder by its absolute path"
             )
         if self.study is not None and not re.fullmatch(r"\w[\w.-]*", self.study):
             raise InputError(f"--study {self.study!r}: use letters, digits, '.', '-' and '_' only")
 
     @property
     def auto(self) -> bool:
-        """Whether probes are to find out what a run is given."""
+        """Whether probes choose the resources of a run."""
         return "auto" in (self.cpus_per_run, self.gpus_per_run)
 
     def resources(self) -> Resources:
-        """What a run is given, or what its probe is to share out."""
+        """The resources of a run, or those that its probes divide."""
         return Resources(
             cpus=1 if self.cpus_per_run == "auto" else self.cpus_per_run,
             gpus=1.0 if self.gpus_per_run == "auto" else self.gpus_per_run,
             max_concurrent=self.max_concurrent or 0,
         )
 
-    def folder(self, usual: str) -> str:
-        """Where the study is kept, as the user would write it; ``usual`` is its name unless told."""
-        return f"{self.storage.rstrip('/')}/{self.study or usual}"
+    def folder(self, default: str) -> str:
+        """The study, as the user would write it; ``default`` is its name if none is given."""
+        return f"{self.storage.rstrip('/')}/{self.study or default}"
 
 
 def at_least_one(option: str, value: int | None) -> None:
-    """Raise InputError where a number that was given is below 1."""
+    """Raise InputError if a number is given and is below 1."""
     if value is not None and value < 1:
         raise InputError(f"{option} {value}: must be at least 1")
-
-
-Mode = Literal["disabled", "offline", "online"]

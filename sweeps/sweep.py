@@ -94,7 +94,7 @@ def warn_of_damages(plan: Plan) -> None:
     for note in plan.notes:
         notice(f"note: {note}")
     for damage in (line for run in plan.runs for line in run.damages):
-        _log.warning("%s; launching mends it", damage)
+        _log.warning("%s; launching repairs it", damage)
 
 
 RETRY_HINT = "--retry-failed retries them; each run's failure.json has the traceback"

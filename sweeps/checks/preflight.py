@@ -1,7 +1,7 @@
-"""A look at every node before anything is scheduled: what would go wrong hours later is said now.
+"""Check every node before anything is scheduled, so that errors appear now and not after hours.
 
-Each node that could take a run is asked by a small task pinned to it (:mod:`sweeps.checks.node_facts`),
-all at once; :mod:`sweeps.checks.findings` judges the answers. Nodes that join later are not looked at.
+A small task on each node that could take a run collects facts (:mod:`sweeps.checks.node_facts`), on all
+nodes at once; :mod:`sweeps.checks.findings` judges them. Nodes that join later are not checked.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from sweeps.cluster.internals import dashboard_address
 _log = logging.getLogger("lvae.checks")
 
 TIMEOUT = 60.0
-"""Seconds for all nodes to answer. A node that is busy needs some to start one more process."""
+"""Seconds for all nodes to answer. A busy node needs some of them to start one more process."""
 
 _REMOVAL_SECONDS = 5.0
 
 
 def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list[Finding]:
-    """Look at the connected Ray cluster and the study's storage.
+    """Check the connected Ray cluster and the storage of a study.
 
     Args:
-        study: where the runs will be kept. Probe files are written there and removed.
+        study: will keep the runs. Probe files are written there and removed.
         demand: what the launch needs.
-        timeout: seconds that a node may take to answer; one that does not is a failure.
+        timeout: seconds that a node may take to answer; a node that does not is a failure.
 
     Returns:
-        What was found, fine or not, in the order of a launch.
+        All findings, good and bad, in the order of a launch.
     """
     entries = [entry for entry in ray.nodes() if entry["Alive"]]  # type: ignore[no-untyped-call]
     everyone = _nodes(entries)
-    # Where none can, there is no launch, but the rest is worth knowing.
+    # If no node can take a run, the other findings are still worth knowing.
     nodes = [node for node in everyone if demand.fits(node.resources)] or everyone
-    probe = _Probe(study.store)
+    probe = _StorageProbe(study.store)
     trouble = probe.write()
     try:
         nodes = _ask(nodes, probe, timeout)
@@ -74,7 +74,7 @@ def require(found: Sequence[Finding]) -> None:
     """Log warnings.
 
     Raises:
-        InputError: something was found that would break runs; its message has one line for each.
+        InputError: a finding would break runs; the message has one line for each.
     """
     for finding in found:
         if finding.state == "warning":
@@ -85,7 +85,7 @@ def require(found: Sequence[Finding]) -> None:
 
 
 @dataclass(frozen=True)
-class _Order:
+class _Request:
     """The arguments of :func:`sweeps.checks.node_facts.examine`."""
 
     url: str
@@ -94,20 +94,20 @@ class _Order:
     own: str
 
 
-class _Probe:
-    """A file in the store that nodes are to find, and those that they are to leave there in turn."""
+class _StorageProbe:
+    """A file in the store for every node to read, and a file for each node to write in return."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # A dot in front: nothing that reads studies takes it for a run.
+        # Readers of studies ignore names that start with a dot.
         self._name = f".probe-{secrets.token_hex(8)}"
         self._content = secrets.token_bytes(32)
 
     def write(self) -> Finding | None:
-        """Write it; what went wrong."""
+        """Write the file; returns a finding if that fails."""
         try:
             self._store.write(self._name, self._content)
-        except Exception as error:  # object stores raise what they like
+        except Exception as error:  # object stores raise errors of many classes
             detail = f"{self._store.url} cannot be written ({node_facts.reason(error)})"
             remedy = "give another --storage"
             return Finding(
@@ -116,16 +116,16 @@ class _Probe:
         return None
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Remove the file."""
         self._delete(self._name)
 
-    def order(self, node: Node) -> _Order:
-        """What ``node`` is to look at and to write."""
-        return _Order(self._store.url, self._name, self._content, f"{self._name}-{node.id}")
+    def request(self, node: Node) -> _Request:
+        """What ``node`` is asked to read and to write."""
+        return _Request(self._store.url, self._name, self._content, f"{self._name}-{node.id}")
 
-    def returned(self, node: Node) -> bool:
-        """Whether what ``node`` has written is seen here; it is removed."""
-        name = self.order(node).own
+    def is_returned(self, node: Node) -> bool:
+        """Whether the file that ``node`` has written is visible here; it is then removed."""
+        name = self.request(node).own
         try:
             seen = self._store.read(name) == self._content
         except Exception:
@@ -139,7 +139,7 @@ class _Probe:
 
 
 def _nodes(entries: Sequence[Mapping[str, Any]]) -> list[Node]:
-    """Nodes by address; where several share one, which only tests do, by the start of their id, too."""
+    """The nodes, named by address; nodes that share one, as in tests, also by the start of their id."""
     shared = Counter(entry["NodeManagerAddress"] for entry in entries)
     return [
         Node(
@@ -152,41 +152,41 @@ def _nodes(entries: Sequence[Mapping[str, Any]]) -> list[Node]:
     ]
 
 
-def _ask(nodes: Sequence[Node], probe: _Probe, timeout: float) -> list[Node]:
-    """The nodes with their facts, or with why there are none."""
+def _ask(nodes: Sequence[Node], probe: _StorageProbe, timeout: float) -> list[Node]:
+    """Ask the nodes; returns them with their facts, or with the reason why there are none."""
     start = time.time()
     with _by_value():
         examine = ray.remote(num_cpus=0, max_retries=0)(node_facts.examine)
-        tasks = {_on(examine, node).remote(**vars(probe.order(node))): node for node in nodes}
-    told, end = [], time.monotonic() + timeout
+        tasks = {_on(examine, node).remote(**vars(probe.request(node))): node for node in nodes}
+    answered, end = [], time.monotonic() + timeout
     while tasks:
         ready, _ = ray.wait(list(tasks), timeout=max(end - time.monotonic(), 0.0))
         if not ready:
             break
-        told.append(_answer(tasks.pop(ready[0]), ready[0], probe, start))
+        answered.append(_answer(tasks.pop(ready[0]), ready[0], probe, start))
     for task, node in tasks.items():
         ray.cancel(task, force=True)
-        told.append(replace(node, no_answer=f"did not answer within {timeout:g} s"))
+        answered.append(replace(node, no_answer=f"did not answer within {timeout:g} s"))
     order = [node.id for node in nodes]
-    return sorted(told, key=lambda node: order.index(node.id))
+    return sorted(answered, key=lambda node: order.index(node.id))
 
 
-def _answer(node: Node, task: Any, probe: _Probe, start: float) -> Node:
+def _answer(node: Node, task: Any, probe: _StorageProbe, start: float) -> Node:
     try:
         answer = ray.get(task)
     except ray.exceptions.RayError as error:
         return replace(node, no_answer=_cause(error))
     ahead, behind = answer["clock"] - time.time(), answer.pop("clock") - start
     facts = Facts(clock_off=max(ahead, 0.0) + min(behind, 0.0), **answer)
-    if facts.storage is None and not probe.returned(node):
-        _take_back(node, probe)
-        place = probe.order(node).url
+    if facts.storage is None and not probe.is_returned(node):
+        _remove_from(node, probe)
+        place = probe.request(node).url
         facts = replace(facts, storage=f"writes to {place} what this machine does not see there")
     return replace(node, facts=facts)
 
 
-def _take_back(node: Node, probe: _Probe) -> None:
-    order = probe.order(node)
+def _remove_from(node: Node, probe: _StorageProbe) -> None:
+    order = probe.request(node)
     with _by_value():
         remove = ray.remote(num_cpus=0, max_retries=0)(node_facts.remove)
         task = _on(remove, node).remote(order.url, order.own)
@@ -199,7 +199,7 @@ def _on(function: Any, node: Node) -> Any:
 
 @contextlib.contextmanager
 def _by_value() -> Iterator[None]:
-    """Send the code along, instead of its name: a node may have another version of it, or none."""
+    """Send the code itself and not its name: a node may have another version of it, or none."""
     pickle: Any = ray.cloudpickle
     modules = (node_facts, internals)
     for module in modules:
@@ -212,9 +212,9 @@ def _by_value() -> Iterator[None]:
 
 
 def _cause(error: ray.exceptions.RayError) -> str:
-    """Why there is no answer, in one line; Ray's own messages are tracebacks and whole paragraphs."""
+    """Why there is no answer, in one line; Ray's own messages are tracebacks and paragraphs."""
     if isinstance(error, ray.exceptions.TaskUnschedulableError | ray.exceptions.NodeDiedError):
-        return "left the cluster while it was asked"
+        return "left the cluster before it answered"
     cause = getattr(error, "cause", None) or error
     first = next((line for line in str(cause).splitlines() if line.strip()), "").strip()
     return f"could not answer ({type(cause).__name__}: {first})"
@@ -223,8 +223,8 @@ def _cause(error: ray.exceptions.RayError) -> str:
 def may_grow(demand: Demand) -> bool:
     """Whether the cluster has an autoscaler that may add a node for a run.
 
-    `ray up` leaves with the head what it may start; nothing, where the machines are there already and show
-    what they have when they are up. KubeRay leaves no more than a name.
+    `ray up` leaves a list of the nodes that it may start with the head. The list is empty if the machines
+    exist already. KubeRay leaves only a name.
     """
     if "RAY_CLUSTER_NAME" in os.environ:
         return True
@@ -237,5 +237,5 @@ def may_grow(demand: Demand) -> bool:
 
 
 def _command_line() -> list[str]:
-    """As other users of the machine can see it."""
+    """The command line of this process, as other users of the machine can see it."""
     return [*sys.orig_argv, *sys.argv]

@@ -1,4 +1,4 @@
-"""What a launch shows while it goes on: a state that events change, and two ways of drawing it."""
+"""The display of a launch: live on a terminal, or as lines."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from lvae_core.messages import is_quiet
 from sweeps.launching.board import Board, Running
 
 LIVE_SECONDS, LINE_SECONDS = 0.5, 10.0
-"""How often a terminal is redrawn, and how often a line appears where there is none."""
+"""Seconds between updates of a terminal, and between lines if there is no terminal."""
 
-
-MOST_ROWS = 12
-"""Of the runs under way, and of the cells, so many are shown."""
+MAX_ROWS = 12
+"""The most runs under way, and the most cells, that are shown."""
 
 
 def describe(run: Running) -> str:
-    """Where a run stands, in a few words."""
+    """The progress of a run, in a few words."""
     if run.phase == "starting":
         return "starting"
     ppl = "" if run.valid_ppl is None else f", valid ppl {run.valid_ppl:.2f}"
@@ -32,22 +31,22 @@ def describe(run: Running) -> str:
 
 
 def draw(board: Board) -> Group:
-    """The board as a terminal shows it."""
+    """Draw the board for a terminal."""
     runs = Table.grid(padding=(0, 2))
-    for name, run in list(board.running.items())[:MOST_ROWS]:
+    for name, run in list(board.running.items())[:MAX_ROWS]:
         bar = ProgressBar(total=1.0, completed=run.share or 0.0, width=12)
         runs.add_row(bar, Text(board.label(name), overflow="ellipsis", no_wrap=True), describe(run))
     best = Table("lowest validation perplexity so far", "", box=None, header_style="dim")
-    for cell, value in sorted(board.best.items())[:MOST_ROWS]:
+    for cell, value in sorted(board.best.items())[:MAX_ROWS]:
         best.add_row(cell, f"{value:.2f}")
-    # Bars end without a new line: each needs a row of a table to itself, or what follows is cut off.
+    # A bar ends without a line break, so each needs a table row to itself.
     whole = Table.grid()
     whole.add_row(ProgressBar(total=1.0, completed=board.share(), width=60))
     return Group(whole, Text(board.summary()), runs, *([best] if board.best else []))
 
 
 class Display:
-    """Shows a board: live on a terminal, as lines with the time of day elsewhere."""
+    """Shows a board: live on a terminal, else as lines with the time of day."""
 
     def __init__(self, board: Board, console: Console) -> None:
         self.board = board
@@ -73,14 +72,14 @@ class Display:
             self._live.stop()
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         if self._live:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         elif not self._console.quiet:
             print(f"{time.strftime('%H:%M:%S')}  {line}", file=self._console.file, flush=True)
 
     def refresh(self) -> None:
-        """Draw the board anew if it is time for that."""
+        """Update the display if it is due."""
         now = time.monotonic()
         if now - self._drawn < (LIVE_SECONDS if self._live else LINE_SECONDS):
             return
@@ -89,12 +88,12 @@ class Display:
             self._live.update(draw(self.board), refresh=True)
             return
         self.say(self.board.summary())
-        for name, run in list(self.board.running.items())[:MOST_ROWS]:
+        for name, run in list(self.board.running.items())[:MAX_ROWS]:
             self.say(f"  {self.board.label(name)}: {describe(run)}")
 
 
 def console() -> Console:
-    """The standard output; wide enough for whole run names where it is no terminal."""
+    """The standard output; if it is no terminal, wide enough for whole run names."""
     terminal = sys.stdout.isatty()
     return Console(width=None if terminal else 140, highlight=False)
 

@@ -104,7 +104,7 @@ def test_a_node_that_does_not_see_the_storage_is_named(two_nodes, tmp_path):
     assert table_has(done, "storage", f"does not see {storage}; give a --storage that all nodes share")
     assert table_text(done, "storage", 2) == "failure"
     assert table_has(done, "devices", "1 of 2 nodes can take a run of 2 CPUs")
-    assert "mend what has failed, then: python sweeps/doctor.py --storage" in done.stdout
+    assert "fix what has failed, then: python sweeps/doctor.py --storage" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,7 +15,7 @@ from lvae_core.config import RunConfig
 from lvae_core.run_folder.folder import RunFolder, Study
 from sweeps.checks.findings import Finding
 from sweeps.checks.study import check_run_folders
-from sweeps.doctor import Options, leaving_no_folder, load, main, show
+from sweeps.doctor import Options, load, main, removing_new_folders, show
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "doctor.py"
 
@@ -122,23 +122,23 @@ def test_run_folders_are_counted_and_damaged_files_named(tmp_path):
 
 
 def test_folders_that_came_about_and_are_empty_go_again(tmp_path):
-    with leaving_no_folder(str(tmp_path / "a" / "b")):
+    with removing_new_folders(str(tmp_path / "a" / "b")):
         (tmp_path / "a" / "b").mkdir(parents=True)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "kept").mkdir()
-    with leaving_no_folder(str(tmp_path / "kept" / "b")):
+    with removing_new_folders(str(tmp_path / "kept" / "b")):
         (tmp_path / "kept" / "b").mkdir()
         (tmp_path / "kept" / "b" / "file").touch()
     assert (tmp_path / "kept" / "b" / "file").exists()
-    with contextlib.suppress(ZeroDivisionError), leaving_no_folder(str(tmp_path / "c")):
+    with contextlib.suppress(ZeroDivisionError), removing_new_folders(str(tmp_path / "c")):
         (tmp_path / "c").mkdir()
         raise ZeroDivisionError
     assert not (tmp_path / "c").exists()
-    with leaving_no_folder(str(tmp_path / "empty")):
+    with removing_new_folders(str(tmp_path / "empty")):
         pass
     assert not (tmp_path / "empty").exists()
     (tmp_path / "there").mkdir()
-    with leaving_no_folder(str(tmp_path / "there")):
+    with removing_new_folders(str(tmp_path / "there")):
         pass
     assert (tmp_path / "there").exists()
 

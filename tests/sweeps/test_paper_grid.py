@@ -155,7 +155,7 @@ def test_a_dry_run_names_a_damaged_file_and_leaves_it(tmp_path, capsys):
         assert main([*TOY, "--systems", "lstm-lm", "--settings", "standard", "--dry-run"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: {folder}/config.json: damaged")
-    assert line.endswith("; launching mends it")
+    assert line.endswith("; launching repairs it")
     assert [path.name for path in folder.iterdir()] == ["config.json"]
 
 

@@ -74,7 +74,7 @@ def test_what_has_to_be_changed_or_made_is_named(rack, tmp_path, capsys):
         "~/.ssh/id_ed25519 is not there",
     ]
     assert main(["--cluster", "file.yaml"]) == 2
-    assert "mend what has failed" in capsys.readouterr().out
+    assert "fix what has failed" in capsys.readouterr().out
 
 
 def test_the_file_for_aws_lacks_nothing_but_an_image_and_what_is_made_once(monkeypatch, tmp_path):
