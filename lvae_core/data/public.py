@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lvae_core.data.text_files import SPLITS, read_file
 from lvae_core.errors import InputError, check_name
+from lvae_core.messages import is_quiet
 from lvae_core.storage.local import local_path, replacing
 
 DATA_DIR_VARIABLE = "LVAE_DATA_DIR"
@@ -179,6 +180,9 @@ def _download_file(url: str, folder: Path, split: str, sha256: str) -> Path:
 
 def _chunks(url: str) -> Iterator[bytes]:
     """Yield the content of ``url`` and print progress on standard error; any failure is an InputError."""
+    # torch.hub.download_url_to_file knows neither a time-out nor a limit of size, and takes a file that is
+    # cut short for one with a wrong hash.
+    is_live = sys.stderr.isatty() and not is_quiet()
     size = 0
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
@@ -190,7 +194,7 @@ def _chunks(url: str) -> Iterator[bytes]:
                     raise InputError(
                         f"{url}: sends over {MAX_BYTES} bytes: not the usual file, so not kept"
                     )
-                if sys.stderr.isatty():
+                if is_live:
                     print(f"\r{_progress(url, size, expected, start)}", end="", file=sys.stderr, flush=True)
                 yield chunk
     except InputError:
@@ -207,8 +211,8 @@ def _chunks(url: str) -> Iterator[bytes]:
         ) from None
     if size < expected:
         raise InputError(f"{url}: cut short at {size} of {expected} bytes; try again")
-    end = "\r" if sys.stderr.isatty() else ""
-    print(end + _progress(url, size, expected, start), file=sys.stderr)
+    if not is_quiet():
+        print(("\r" if is_live else "") + _progress(url, size, expected, start), file=sys.stderr)
 
 
 def _progress(url: str, size: int, expected: int, start: float) -> str:
