@@ -124,11 +124,11 @@ def free_bytes(path: str) -> int | None:
 def available_memory() -> int | None:
     """Bytes that new processes can have without swapping; None if unknown."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
+        import psutil  # which comes with Ray
+
+        return int(psutil.virtual_memory().available)
+    except (ImportError, OSError, RuntimeError):
         return None
-    sizes = {name: value.split()[0] for name, _, value in (line.partition(":") for line in lines)}
-    return int(sizes["MemAvailable"]) * 1024 if "MemAvailable" in sizes else None
 
 
 def reason(error: BaseException) -> str:

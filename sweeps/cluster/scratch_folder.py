@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import logging
 import os
-import select
+import secrets
 import shutil
-import signal
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+from filelock import BaseFileLock, FileLock, Timeout
+
+_log = logging.getLogger("lvae.cluster")
+
 _PREFIX = "lvae-"
 _OWNER = "owner"
 _END_SECONDS = 10.0
+
+_MARK = "LVAE_LAUNCH"
+"""Environment variable that marks the processes of a launch; each inherits it from its parent."""
+
+_LAUNCH = secrets.token_hex(16)
+"""Its value for what this process starts."""
 
 
 @contextlib.contextmanager
 def own_folder(kind: str) -> Iterator[Path]:
     """A fresh folder for the ``with`` block, below ``$RAY_TMPDIR`` or ``/tmp``.
 
-    At the end it is removed, and processes that still write into it are ended. Its file ``owner`` is locked
-    for as long as this process lives, however it ends: folders of this user whose owner is gone are cleared
-    away first, in the same manner.
+    At the end it is removed, and processes of this launch that still write into it are ended. Its file
+    ``owner`` is locked until the folder is gone or this process has ended, however it ends: folders of this
+    user whose owner is gone are cleared away first, in the same manner.
 
     Args:
         kind: part of its name; short, as the paths of Ray's sockets may have 107 characters at most.
@@ -32,43 +42,57 @@ def own_folder(kind: str) -> Iterator[Path]:
     root = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
     remove_abandoned(root)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-", dir=root))
-    try:
-        with (folder / f".{_OWNER}").open("w") as owner:
-            # Named when it is locked: who sees the file unlocked sees that of a dead process.
-            fcntl.flock(owner, fcntl.LOCK_EX)
-            (folder / f".{_OWNER}").rename(folder / _OWNER)
+    unnamed = folder / f".{_OWNER}"
+    with _lock(unnamed), _marking_children():
+        unnamed.write_text(f"{_LAUNCH} {psutil.Process().create_time()}")
+        # Named when it is locked: an unlocked file of that name is a dead process's.
+        unnamed.rename(folder / _OWNER)
+        try:
             yield folder
-    finally:
-        with contextlib.suppress(OSError):  # the next launch tries again
-            _clear(folder)
+        finally:
+            with contextlib.suppress(OSError):  # the next launch tries again
+                _clear(folder)
 
 
 def remove_abandoned(root: Path) -> None:
     """Remove what launches of this user that are gone have left below ``root``."""
     for folder in root.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):  # held by its owner, or gone by now
+        # Held by its owner, gone by now, or locked by another launch that removes it.
+        with contextlib.suppress(OSError, Timeout):
             if _is_ours(folder):
-                _remove_if_abandoned(folder)
+                with _lock(folder / _OWNER):
+                    _clear(folder)
+                _log.info("%s: removed, its launch has ended", folder)
 
 
 def _is_ours(folder: Path) -> bool:
+    """Whether this user has made it and an owner has taken it; the lock would make the file otherwise."""
     status = folder.lstat()
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    is_taken = (folder / _OWNER).is_file()
+    return is_taken and stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
 
 
-def _remove_if_abandoned(folder: Path) -> None:
-    """Raise OSError unless the folder has an owner and that owner is gone."""
-    descriptor = os.open(folder / _OWNER, os.O_RDWR | os.O_NOFOLLOW)
-    with open(descriptor, "w") as owner:
-        fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _clear(folder)
+def _lock(path: Path) -> BaseFileLock:
+    """A lock that is had at once or raises Timeout, and that the end of its process ends."""
+    return FileLock(path, timeout=0, fallback_to_soft=False)
+
+
+@contextlib.contextmanager
+def _marking_children() -> Iterator[None]:
+    before = os.environ.get(_MARK)
+    os.environ[_MARK] = _LAUNCH
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_MARK]
+        else:
+            os.environ[_MARK] = before
 
 
 def _clear(folder: Path) -> None:
     """End what writes there and remove it, the owner's file last: what is left is known for abandoned."""
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            _end_if_writing(int(path.name), folder)
+    _end_writers(folder)
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -77,24 +101,45 @@ def _clear(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _end_if_writing(pid: int, folder: Path) -> None:
-    """Kill a process that has a file below ``folder`` open for writing, and see it end.
+def _end_writers(folder: Path) -> None:
+    """Kill the processes of the folder's launch that have a file there open for writing; see them end.
 
-    Ray's processes are known by their logs: the command line of many is just a title. Who only reads
-    there, such as a pager, is left alone.
+    Ray's processes are known by their logs: the command line of many is just a title. An open file alone
+    is no reason: another launch has one for a moment when it looks whether the owner lives.
     """
-    process = os.pidfd_open(pid)  # stands for the same process even where its number is given anew
-    try:
-        if pid != os.getpid() and _writes_below(pid, folder):
-            signal.pidfd_send_signal(process, signal.SIGKILL)
-            select.select([process], [], [], _END_SECONDS)
-    finally:
-        os.close(process)
+    launch, _, began = (folder / _OWNER).read_text().partition(" ")
+    if not launch:
+        return
+    writers = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            is_other = process.pid != os.getpid()
+            if is_other and _writes_below(process, folder) and _is_of(process, launch, float(began)):
+                writers.append(process)
+    for process in writers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+            _log.info("%s: ended process %d, which still wrote there", folder, process.pid)
+    psutil.wait_procs(writers, timeout=_END_SECONDS)
 
 
-def _writes_below(pid: int, folder: Path) -> bool:
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if link.lstat().st_mode & stat.S_IWUSR and link.readlink().is_relative_to(folder):
-                return True
-    return False
+def _writes_below(process: psutil.Process, folder: Path) -> bool:
+    files = process.open_files()
+    return any(file.mode != "r" and Path(file.path).is_relative_to(folder) for file in files)
+
+
+def _is_of(process: psutil.Process, launch: str, began: float) -> bool:
+    """Whether a process was started by a launch, by way of others perhaps.
+
+    A worker of Ray overwrites its environment with a title; its parent, if that still lives, has the mark.
+    One that has lost its parent is of the launch unless it is older.
+    """
+    for relative in (process, *process.parents()):
+        if relative.pid == 1:
+            break
+        if relative.pid == os.getpid():  # its own mark came later than what environ() shows
+            return launch == _LAUNCH
+        environment = relative.environ()
+        if environment:
+            return bool(environment.get(_MARK) == launch)
+    return float(process.create_time()) >= began

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import requests
 import wandb
 from wandb.sdk.lib import wbauth
@@ -250,7 +251,7 @@ def _scratch(target: Target) -> Path:
     parent = Path(tempfile.gettempdir() if target.mode == "online" else f"{target.folder}/wandb")
     parent.mkdir(parents=True, exist_ok=True)
     for leftover in parent.glob(f"{_SCRATCH}*-*"):
-        if not Path("/proc", leftover.name.split("-")[1]).exists():
+        if not psutil.pid_exists(int(leftover.name.split("-")[1])):
             shutil.rmtree(leftover, ignore_errors=True)  # of a process that was killed
     return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=parent))
 

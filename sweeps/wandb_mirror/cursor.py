@@ -7,7 +7,6 @@ or a process died before writing it; W&B itself is therefore asked what it has b
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import tempfile
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from sweeps.wandb_mirror.content import Content
@@ -103,16 +104,11 @@ def sole_sender(identity: str) -> Iterator[None]:
     folder = Path(tempfile.gettempdir(), f"lvae-wandb-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / digest
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The last holder may have removed the file between open and lock.
-            mine = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-        except (BlockingIOError, FileNotFoundError):
-            mine = False
-        if not mine:
-            raise BusyError("another process is sending it")
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    try:
+        with FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)  # while it is locked: nobody else can have it
+    except Timeout:
+        raise BusyError("another process is sending it") from None

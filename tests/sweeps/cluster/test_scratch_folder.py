@@ -1,20 +1,49 @@
 """Folders that outlive a killed owner: real processes, a real SIGKILL."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
+from filelock import FileLock, Timeout
 
+from sweeps.cluster import scratch_folder
 from sweeps.cluster.scratch_folder import own_folder
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 OWNER = """
 import signal, sys
 from sweeps.cluster.scratch_folder import own_folder
 with own_folder("ray") as folder:
     print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+# A launch with a writer and a reader, a worker that has overwritten its environment, as Ray's do, and one
+# that such a worker has started.
+FAMILY = """
+import os, subprocess, sys
+from sweeps.cluster.scratch_folder import own_folder
+with own_folder("ray") as folder:
+    (folder / "log").touch()
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    titled = "env -i " + sys.executable + " -c 'import time; time.sleep(60)'"
+    with (folder / "log").open("a") as log, (folder / "log").open() as source:
+        family = [
+            subprocess.Popen(sleep, stdout=log),
+            subprocess.Popen(["/bin/sh", "-c", titled + " & wait"], stdout=log),
+            subprocess.Popen(["/usr/bin/env", "-i", *sleep], stdout=log),
+            subprocess.Popen(sleep, stdin=source, stdout=subprocess.DEVNULL),
+        ]
+    print(folder, *[process.pid for process in family], flush=True)
     sys.stdin.read()
 """
 
@@ -25,11 +54,17 @@ def root(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def start_owner() -> tuple[subprocess.Popen[str], Path]:
-    command = [sys.executable, "-c", OWNER]
-    owner = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def start(script: str) -> tuple[subprocess.Popen[str], list[str]]:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert owner.stdout is not None
-    return owner, Path(owner.stdout.readline().strip())
+    return owner, owner.stdout.readline().split()
+
+
+def start_owner() -> tuple[subprocess.Popen[str], Path]:
+    owner, (folder,) = start(OWNER)
+    return owner, Path(folder)
 
 
 def end(process: subprocess.Popen[str]) -> int:
@@ -43,12 +78,19 @@ def kill(process: subprocess.Popen[str]) -> None:
     assert end(process) == -signal.SIGKILL
 
 
+def lives(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def test_it_lives_as_long_as_the_block(root):
     with own_folder("ray") as folder:
         assert folder.parent == root
         (folder / "session").mkdir()
         (folder / "session" / "log").touch()
     assert list(root.iterdir()) == []
+    assert scratch_folder._MARK not in os.environ
 
 
 def test_a_folder_in_use_stays_and_that_of_a_dead_owner_goes(root):
@@ -64,20 +106,96 @@ def test_a_folder_in_use_stays_and_that_of_a_dead_owner_goes(root):
     assert list(root.iterdir()) == []
 
 
-def test_what_still_writes_there_is_ended_and_what_reads_is_not(root):
+@pytest.mark.parametrize("dies", [True, False])
+def test_what_still_writes_there_is_ended_and_what_reads_is_not(dies, root):
+    owner, (name, *pids) = start(FAMILY)
+    writer, shell, titled, reader = (psutil.Process(int(pid)) for pid in pids)
+    (grandchild,) = shell.children()
+    writers = [writer, shell, grandchild, titled]
+    try:
+        if dies:
+            kill(owner)
+            assert all(map(lives, writers))
+            with own_folder("ray"):
+                pass
+        else:
+            assert end(owner) == 0
+        assert not Path(name).exists()
+        assert list(map(lives, writers)) == [False] * 4
+        assert lives(reader)
+    finally:
+        for process in (*writers, reader):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
+@pytest.mark.parametrize("environment", [os.environ, {}])
+def test_a_stranger_that_writes_there_lives_on(environment, root):
+    """An open file alone is no reason, nor is an empty environment in one that is older than the launch."""
+    with (root / "file").open("w") as out:
+        older = subprocess.Popen(SLEEP, stdout=out, text=True, env=dict(environment))
     dead, abandoned = start_owner()
-    log = abandoned / "log"
-    log.touch()
-    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
-    with log.open("w") as out, log.open() as source:
-        writer = subprocess.Popen(sleep, stdout=out, text=True)
-        reader = subprocess.Popen(sleep, stdin=source, text=True)
+    with (abandoned / "log").open("w") as out:
+        stranger = subprocess.Popen(SLEEP, stdout=out, text=True)
+    (root / "file").rename(abandoned / "file")
     kill(dead)
     with own_folder("ray"):
-        assert writer.wait(timeout=20) == -signal.SIGKILL
-        assert reader.poll() is None
         assert not abandoned.exists()
-    kill(reader)
+        assert (older.poll(), stranger.poll()) == (None, None)
+    kill(older)
+    kill(stranger)
+
+
+def test_a_launch_that_ends_keeps_the_lock_until_its_folder_is_gone(root, monkeypatch):
+    """One that begins meanwhile neither removes the folder, too, nor is killed for looking at it."""
+    found = []
+    clear = scratch_folder._clear
+
+    def look_and_clear(folder: Path) -> None:
+        with pytest.raises(Timeout):
+            FileLock(folder / "owner", timeout=0).acquire()
+        # As far as a launch that begins comes: it has the owner's file open for writing.
+        with (folder / "owner").open("r+"):
+            beginner, its_folder = start_owner()
+            found.append((folder.exists(), its_folder.exists()))
+            clear(folder)
+        assert end(beginner) == 0
+
+    monkeypatch.setattr(scratch_folder, "_clear", look_and_clear)
+    with own_folder("ray"):
+        pass
+    assert found == [(True, True)]
+    assert list(root.iterdir()) == []
+
+
+def test_launches_that_begin_and_end_at_the_same_time_never_kill_each_other(root):
+    """Each opens the owner's file of the others again and again while these clear away."""
+    over = time.monotonic() + 10
+    script = f"""
+import time
+from sweeps.cluster.scratch_folder import own_folder
+while time.time() < {time.time() + 10}:
+    with own_folder("ray") as folder:
+        (folder / "log").touch()
+"""
+    launches = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) for _ in range(4)]
+    for launch in launches:
+        _, errors = launch.communicate()
+        assert (launch.returncode, errors) == (0, b"")
+    assert time.monotonic() > over - 1
+    assert list(root.iterdir()) == []
+
+
+def test_a_folder_that_two_launches_find_abandoned_is_removed_once(root):
+    dead, abandoned = start_owner()
+    kill(dead)
+    threads = [threading.Thread(target=scratch_folder.remove_abandoned, args=(root,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not abandoned.exists()
+    assert list(root.iterdir()) == []
 
 
 def test_what_is_not_ours_is_left_alone(root):
@@ -87,6 +205,8 @@ def test_what_is_not_ours_is_left_alone(root):
     elsewhere.mkdir()
     (elsewhere / "owner").touch()
     (root / "lvae-ray-link").symlink_to(elsewhere)
+    (root / "lvae-ray-linked-owner").mkdir()
+    (root / "lvae-ray-linked-owner" / "owner").symlink_to(elsewhere / "owner")
     if os.getuid() == 0:
         (root / "lvae-ray-other").mkdir()
         (root / "lvae-ray-other" / "owner").touch()
@@ -95,3 +215,12 @@ def test_what_is_not_ours_is_left_alone(root):
     with own_folder("ray"):
         pass
     assert set(root.rglob("*")) == before
+
+
+def test_a_folder_whose_removal_broke_off_is_removed_by_the_next(root):
+    dead, abandoned = start_owner()
+    kill(dead)
+    (abandoned / "owner").write_text("")  # as a version before wrote it
+    with own_folder("ray"):
+        assert not abandoned.exists()
+    shutil.rmtree(abandoned, ignore_errors=True)
