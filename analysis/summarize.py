@@ -8,10 +8,10 @@ from __future__ import annotations
 import io
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 if not __package__:
     # As a script, Python puts this folder first on the path, where our modules would hide libraries of the
@@ -26,6 +26,7 @@ from analysis.formats.summary import Wanted, write_comparison, write_page, write
 from analysis.formats.terminal import print_comparison, print_report
 from analysis.reading.cache import Cache, user_cache
 from analysis.reading.collect import Runs, collect
+from analysis.reading.evaluations import parse_evaluation
 from analysis.reading.sources import Source, find_sources, open_source
 from analysis.reading.watch import status_line, watch_runs
 from analysis.report.report import compose
@@ -79,6 +80,14 @@ def summarize(
     data_dir: Annotated[
         str | None, tyro.conf.arg(metavar="DIR", help="Folder of the datasets, for --samples.")
     ] = None,
+    evaluation: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(
+            metavar="FIELD=VALUE ...",
+            help="Show this evaluation of runs that have several, such as iw_samples=5000.",
+            help_behavior_hint="(default: in each cell the one that most runs have)",
+        ),
+    ] = (),
     cache: Annotated[
         bool, tyro.conf.arg(help="Read only runs that have changed since the last summary.")
     ] = True,
@@ -95,7 +104,8 @@ def summarize(
     if not 1 <= every < 1e6:
         raise InputError(f"--every {every:g}: must be at least 1 second")
     wanted = Wanted(out, _command(), figures, samples, data_dir, user_cache() if cache else None)
-    job = _Comparison(compare, wanted) if compare else _Summary(studies, wanted)
+    shown = parse_evaluation(evaluation)
+    job = _Comparison(compare, wanted, shown) if compare else _Summary(studies, wanted, shown)
     try:
         if watch:
             _watch(job, every)
@@ -120,13 +130,13 @@ def _run() -> int:
 class _Summary:
     """The job of writing the report on merged studies."""
 
-    def __init__(self, studies: tuple[str, ...], wanted: Wanted) -> None:
-        self.studies, self.wanted = studies, wanted
+    def __init__(self, studies: tuple[str, ...], wanted: Wanted, evaluation: Mapping[str, Any]) -> None:
+        self.studies, self.wanted, self.evaluation = studies, wanted, evaluation
         self.path = ""
 
     def read(self) -> list[Runs]:
         self._sources = _sources(self.studies)
-        return [_read(self._sources, self.wanted.cache)]
+        return [_read(self._sources, self.wanted.cache, self.evaluation)]
 
     def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> None:
         report = compose(runs[0])
@@ -146,12 +156,12 @@ class _Summary:
 class _Comparison:
     """The job of comparing two studies."""
 
-    def __init__(self, studies: tuple[str, str], wanted: Wanted) -> None:
-        self.studies, self.wanted = studies, wanted
+    def __init__(self, studies: tuple[str, str], wanted: Wanted, evaluation: Mapping[str, Any]) -> None:
+        self.studies, self.wanted, self.evaluation = studies, wanted, evaluation
         self.path = ""
 
     def read(self) -> list[Runs]:
-        return [_read([open_source(study)], self.wanted.cache) for study in self.studies]
+        return [_read([open_source(study)], self.wanted.cache, self.evaluation) for study in self.studies]
 
     def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> None:
         compared = compare_studies(*runs)
@@ -189,9 +199,9 @@ def _sources(paths: tuple[str, ...]) -> list[Source]:
     return found
 
 
-def _read(sources: list[Source], cache: Cache | None) -> Runs:
+def _read(sources: list[Source], cache: Cache | None, evaluation: Mapping[str, Any]) -> Runs:
     with _step("reading runs") as advance:
-        return collect(sources, advance, cache)
+        return collect(sources, advance, cache, evaluation)
 
 
 @contextmanager

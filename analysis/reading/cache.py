@@ -52,6 +52,7 @@ _CODE = {
         "identity.py",
         "run_folder/digests.py",
         "run_folder/estimates.py",
+        "run_folder/evaluations.py",
         "run_folder/folder.py",
         "run_folder/names.py",
     ),

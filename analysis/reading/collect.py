@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from analysis.reading.cache import Cache
 from analysis.reading.duplicates import one_copy_of_each
+from analysis.reading.evaluations import one_evaluation_per_cell, with_every_evaluation
 from analysis.reading.frame import frame_of, in_order, table_of
 from analysis.reading.run_row import read_run
 from analysis.reading.sources import Source
@@ -37,13 +38,19 @@ class Runs:
     """Number of copies of runs that were left out."""
 
 
-def collect(sources: Sequence[Source], advance: Advance | None = None, cache: Cache | None = None) -> Runs:
+def collect(
+    sources: Sequence[Source],
+    advance: Advance | None = None,
+    cache: Cache | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+) -> Runs:
     """Read all runs of ``sources``; a run in several places counts once.
 
     Args:
         sources: the places to read; one that is given twice is read once.
         advance: called with ``(read, total)`` after each run.
         cache: runs that have not changed since they were cached are taken from it; None reads every file.
+        evaluation: field -> value of the evaluation that is shown; see analysis/reading/evaluations.py.
 
     Raises:
         InputError: a run is in two places with different numbers, or a storage is out of reach.
@@ -67,7 +74,7 @@ def collect(sources: Sequence[Source], advance: Advance | None = None, cache: Ca
         problems += damaged
         done += len(source.folders)
     frame = frame_of(pa.concat_tables(tables) if tables else table_of([]))
-    kept = one_copy_of_each(frame)
+    kept = one_evaluation_per_cell(one_copy_of_each(with_every_evaluation(frame)), evaluation or {})
     return Runs(in_order(kept), tuple(distinct), tuple(problems), len(frame) - len(kept))
 
 

@@ -2,47 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from analysis.reading.frame import COUNTS
+from analysis.reading.frame import COUNTS, ESTIMATE_COLUMNS
 from lvae_core.errors import InputError
-from lvae_core.run_folder.estimates import ESTIMATES
 
 _PREFERENCE = {"done": 0, "running": 1, "failed": 2, "unfinished": 3, "damaged": 4}
 """The copy with the lowest number is kept: the one that knows most of the run."""
 
-_NUMBERS = (*(name for estimate in ESTIMATES for name in (estimate, f"{estimate}_stderr")), *COUNTS)
-"""The columns of a result that must be equal in all copies; times may differ."""
+_OF_TRAINING = (*COUNTS, "metrics_sha256")
+_OF_EVALUATION = ESTIMATE_COLUMNS
+"""The columns that must be equal in all copies of a run and of one of its evaluations; times may differ."""
 
 
 def one_copy_of_each(frame: pd.DataFrame) -> pd.DataFrame:
-    """Keep one row per run; the order of the studies does not matter.
+    """Keep one row per run and evaluation; the order of the studies does not matter.
 
     Folders of the same training are one run, whatever fingerprints earlier versions gave them.
+
+    Args:
+        frame: a row for each evaluation of each run.
 
     Raises:
         InputError: two copies of a finished run differ in a number. The files do not say which is right,
             and averaging both would count one seed twice.
     """
-    run = _identities(frame)
+    run = identities(frame)
     # Nearly always there is nothing to do: skip the sorting.
     if not run.duplicated().any():
         return frame
     # The place of a copy decides only between copies of the same status.
     rank = pd.DataFrame({"status": frame["status"].map(_PREFERENCE), **frame[["study", "folder"]]})
     ranked = frame.loc[rank.sort_values(["status", "study", "folder"], kind="stable").index]
-    is_copy = run[ranked.index].duplicated()
+    finished = set(run[frame.index[frame["status"] == "done"]])
+    ranked = ranked[(ranked["status"] == "done") | ~run[ranked.index].isin(finished)]
+    is_later = run[ranked.index].duplicated()
+    first, later = ranked[~is_later], ranked[is_later & (ranked["status"] == "done")]
+    _refuse_differences(*_pairs(first, later, run), _OF_TRAINING)
+    evaluation = run + frame["evaluation"].fillna("").astype(object)
+    is_copy = evaluation[ranked.index].duplicated()
     kept, copies = ranked[~is_copy], ranked[is_copy]
     copies = copies[copies["status"] == "done"]
-    place_of = pd.Series(kept.index, index=run[kept.index].array)
-    beside = kept.loc[place_of[run[copies.index].array]].set_index("run")
-    _refuse_differences(beside, copies.set_axis(beside.index))
+    _refuse_differences(*_pairs(kept, copies, evaluation), _OF_EVALUATION)
     return kept.sort_index()
 
 
-def _identities(frame: pd.DataFrame) -> pd.Series:
+def _pairs(kept: pd.DataFrame, copies: pd.DataFrame, key: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The row of ``kept`` beside each of ``copies`` that has the same key, both labelled by the run."""
+    position = pd.Series(kept.index, index=key[kept.index].array)
+    beside = kept.loc[position[key[copies.index].array]].set_index("run")
+    return beside, copies.set_axis(beside.index)
+
+
+def identities(frame: pd.DataFrame) -> pd.Series:
     """The training that each row belongs to; the run's name if no row of that name tells."""
     known = {
         run: training
@@ -52,9 +67,9 @@ def _identities(frame: pd.DataFrame) -> pd.Series:
     return pd.Series([known.get(run, run) for run in frame["run"]], frame.index, dtype=object)
 
 
-def _refuse_differences(kept: pd.DataFrame, copies: pd.DataFrame) -> None:
-    """Raise InputError for the first number that differs between the rows of ``kept`` and ``copies``."""
-    for name in (*_NUMBERS, "metrics_sha256"):
+def _refuse_differences(kept: pd.DataFrame, copies: pd.DataFrame, names: Sequence[str]) -> None:
+    """Raise InputError for the first of these columns that differs between ``kept`` and ``copies``."""
+    for name in names:
         a, b = kept[name], copies[name]
         # Positions, not labels: several copies of one run have the same label.
         equal = (a.array == b.array).fillna(False) | (a.isna() & b.isna()).array

@@ -13,6 +13,10 @@ result_sha256      digest of result.json's content
 metrics_sha256     digest of metrics.jsonl, per result.json
 <estimate>, <estimate>_stderr                         nll, nll_elbo, kl, …
 failure_class, failure_attempt, message               from failure.json, or what is damaged
+evaluation         first 8 digits of the id of the evaluation shown, whose fields are among the config
+                   fields; NA if the run lacks the one chosen for its cell
+evaluation_version its version of the estimates
+other_evaluations  the run's further evaluations, as JSON; see analysis/reading/evaluations.py
 tokens … steps, train_seconds, evaluate_seconds       counts and times from result.json
 commit, versions, host, device, dirty                 from provenance.json, of the last attempt
 <config field>     every config field not named above; NA if the run does not read it
@@ -36,6 +40,11 @@ IDENTITY = ("dataset", "system", "setting", "num_samples", "seed")
 CONFIG_FIELDS = tuple(f.name for f in fields(RunConfig) if f.name not in IDENTITY)
 """The config fields that can make two runs of one cell differ."""
 
+EVALUATION_FIELDS = tuple(f.name for f in fields(RunConfig) if f.metadata["stage"] == "evaluation")
+"""The config fields that only the estimates read."""
+
+ESTIMATE_COLUMNS = tuple(column for name in ESTIMATES for column in (name, f"{name}_stderr"))
+
 STATUSES = ("done", "running", "failed", "unfinished", "damaged", "missing")
 
 COUNTS = ("tokens", "sentences", "parameters", "best_epoch", "epochs", "steps")
@@ -51,7 +60,10 @@ def _columns() -> dict[str, pa.DataType]:
         **dict.fromkeys(("num_samples", "seed"), whole),
         **dict.fromkeys(("status", "fingerprint", "data_sha256", "numerics", "training"), text),
         **dict.fromkeys(("result_sha256", "metrics_sha256"), text),
-        **{column: number for name in ESTIMATES for column in (name, f"{name}_stderr")},
+        "evaluation": text,
+        "evaluation_version": whole,
+        "other_evaluations": text,
+        **dict.fromkeys(ESTIMATE_COLUMNS, number),
         "failure_class": text,
         "failure_attempt": whole,
         "message": text,
@@ -72,6 +84,11 @@ _DTYPES = {
     pa.float64(): pd.Float64Dtype(),
     pa.bool_(): pd.BooleanDtype(),
 }
+
+
+def dtype_of(type_: pa.DataType) -> Any:
+    """The type of such a column in the frame."""
+    return _DTYPES[type_]
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

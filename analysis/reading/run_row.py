@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.reading.frame import CONFIG_FIELDS, COUNTS, IDENTITY, TIMES
+from analysis.reading.frame import CONFIG_FIELDS, COUNTS, EVALUATION_FIELDS, IDENTITY, TIMES
 from lvae_core.config import RunConfig, dataset_label, from_dict
 from lvae_core.errors import InputError
-from lvae_core.identity import canonical_json, fields_read, fingerprint, is_fingerprint
+from lvae_core.identity import canonical_json, evaluation_id, fields_read, fingerprint, is_fingerprint
 from lvae_core.run_folder.estimates import ESTIMATES
+from lvae_core.run_folder.evaluations import is_evaluation, read_evaluation
 from lvae_core.run_folder.folder import DamagedError, RunFolder
 from lvae_core.run_folder.names import RunName, run_name
 from lvae_core.storage.retrying import is_transient
@@ -44,9 +45,9 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     if name:
         row["run"] = folder.name
         row |= {**vars(name.cell), "seed": name.seed, "fingerprint": name.fingerprint}
-    problems = []
+    problems: list[str] = []
     try:
-        row |= _facts(folder)
+        row |= _facts(folder, problems)
     except (DamagedError, OSError) as error:
         _raise_if_unreachable(folder, error)
         row |= {"status": "damaged", "message": one_line(str(error))}
@@ -77,10 +78,10 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _facts(folder: RunFolder) -> dict[str, Any]:
+def _facts(folder: RunFolder, problems: list[str]) -> dict[str, Any]:
     result = folder.read_json("result.json")
     if result is not None:
-        return {"status": "done", **_result(folder, result)}
+        return {"status": "done", **_result(folder, result, problems)}
     failure = folder.read_json("failure.json")
     present = folder.read_config()
     row: dict[str, Any] = {"status": "unfinished"}
@@ -102,7 +103,7 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     return row
 
 
-def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
+def _result(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
     config = _config(folder, "result.json", result.get("config"))
     identity, data = (_digest(folder, result, key) for key in ("fingerprint", "data_sha256"))
     name = run_name(config, identity)
@@ -122,23 +123,54 @@ def _result(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     for key in (*COUNTS, *TIMES):
         if key in result or key in ("tokens", "sentences"):
             row[key] = _number(folder, "result.json", result, key, whole=key in COUNTS)
-    estimates = result.get("estimates")
+    version = result.get("evaluation_version", 1)
+    row |= {"evaluation": evaluation_id(config, version)[:8], "evaluation_version": version}
+    row |= _estimates(folder, "result.json", config, result.get("estimates"))
+    others = []
+    for file in filter(is_evaluation, folder.store.names(folder.name)):
+        try:
+            if (record := read_evaluation(folder, file, identity)) is not None:
+                others.append(_further(folder, file, config, record))
+        except DamagedError as damage:
+            problems.append(one_line(str(damage)))  # the others stand without it
+    if others:
+        row["other_evaluations"] = canonical_json(others)
+    return row
+
+
+def _further(folder: RunFolder, file: str, config: RunConfig, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns in which a further evaluation differs from the first."""
+    fields = {name: value for name, value in record["config"].items() if name in EVALUATION_FIELDS}
+    for name, value in fields.items():
+        if type(value) is not type(getattr(config, name)):
+            raise DamagedError(f"{folder}/{file}: damaged, {name} is {value!r}")
+    return {
+        "evaluation": record["evaluation"][:8],
+        "evaluation_version": record["version"],
+        "evaluate_seconds": _number(folder, file, record, "evaluate_seconds"),
+        **fields,
+        **_estimates(folder, file, config, record.get("estimates")),
+    }
+
+
+def _estimates(folder: RunFolder, file: str, config: RunConfig, estimates: Any) -> dict[str, Any]:
     if not isinstance(estimates, dict):
-        raise DamagedError(f"{folder}/result.json: damaged, it has no estimates")
+        raise DamagedError(f"{folder}/{file}: damaged, it has no estimates")
     # Without its main estimate a run would be counted as done and appear in no average.
     main = "nll" if config.encoder == "none" else "nll_elbo"
     if main not in estimates:
-        raise DamagedError(f"{folder}/result.json: damaged, it has no {main}")
+        raise DamagedError(f"{folder}/{file}: damaged, it has no {main}")
+    columns = {}
     for name in ESTIMATES:
         if name not in estimates:
             continue
         estimate = estimates[name]
         if not isinstance(estimate, dict):
-            raise DamagedError(f"{folder}/result.json: damaged, estimate {name} is not an object")
-        row[name] = _number(folder, "result.json", estimate, "value", of=name)
+            raise DamagedError(f"{folder}/{file}: damaged, estimate {name} is not an object")
+        columns[name] = _number(folder, file, estimate, "value", of=name)
         if "stderr" in estimate:
-            row[f"{name}_stderr"] = _number(folder, "result.json", estimate, "stderr", of=name)
-    return row
+            columns[f"{name}_stderr"] = _number(folder, file, estimate, "stderr", of=name)
+    return columns
 
 
 def _training(folder: RunFolder, config: RunConfig, identity: str, data: str) -> dict[str, Any]:

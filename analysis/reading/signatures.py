@@ -26,6 +26,7 @@ from typing import Any
 
 from analysis.reading.run_row import FILES, is_claim
 from analysis.reading.sources import Source
+from lvae_core.run_folder.evaluations import is_evaluation
 
 SETTLING_SECONDS = 2.0
 """The resolution of the coarsest clock of a file system, FAT's."""
@@ -61,7 +62,8 @@ def _local_signature(folder: str) -> Signature | None:
     parts: list[str] = []
     newest = 0
     try:
-        for file in FILES:
+        listed = os.listdir(folder)
+        for file in (*FILES, *sorted(filter(is_evaluation, listed))):
             try:
                 s = os.stat(f"{folder}/{file}")
             except FileNotFoundError:
@@ -69,10 +71,8 @@ def _local_signature(folder: str) -> Signature | None:
             # ctime is the one time that a program cannot set.
             parts.append(f"{file} {s.st_dev} {s.st_ino} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}")
             newest = max(newest, s.st_ctime_ns)
-            if file == "provenance.json" and parts[0].startswith("result.json"):
-                break  # no other file of a finished run is read
         if not (parts and parts[0].startswith("result.json")):
-            parts += ["claim"] if any(map(is_claim, os.listdir(folder))) else []
+            parts += ["claim"] if any(map(is_claim, listed)) else []
     except OSError:
         return None
     return Signature("\n".join(parts), newest < now - SETTLING_SECONDS * 1e9)
@@ -90,7 +90,7 @@ def _remote_signatures(url: str, names: set[str]) -> dict[str, Signature]:
     folders: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
     for path, facts in listed.items():
         folder, _, file = path.removeprefix(root).strip("/").rpartition("/")
-        if folder in names and (file in FILES or is_claim(file)):
+        if folder in names and (file in FILES or is_claim(file) or is_evaluation(file)):
             folders[folder][file] = facts
     found = ((name, _remote_signature(files, now)) for name, files in folders.items())
     return {name: signature for name, signature in found if signature is not None}
@@ -98,7 +98,7 @@ def _remote_signatures(url: str, names: set[str]) -> dict[str, Signature]:
 
 def _remote_signature(files: Mapping[str, Mapping[str, Any]], now: float) -> Signature | None:
     parts, newest = [], 0.0
-    for file in FILES:
+    for file in (*FILES, *sorted(filter(is_evaluation, files))):
         if file not in files:
             continue
         facts = files[file]

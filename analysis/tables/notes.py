@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from analysis.published import PROTOCOL, TEST_SPLITS, TITLES
-from analysis.reading.frame import CONFIG_FIELDS
+from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
 from analysis.stats.cells import Cell
 from analysis.stats.variants import setting_text
 from analysis.tables.table import row_label
@@ -35,7 +35,8 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
     else:
         # Without a published protocol there is only one another to be compared with.
         notes += _mixed(done)
-    return [*notes, *_collapsed(of_dataset), *_repeated_seeds(done), *_monte_carlo(of_dataset)]
+    notes += [*_collapsed(of_dataset), *_repeated_seeds(done), *_monte_carlo(of_dataset)]
+    return [*notes, *_evaluations(done), *_without_evaluation(done)]
 
 
 def _variants(cells: Sequence[Cell]) -> Iterable[str]:
@@ -75,7 +76,7 @@ def _mixed(done: pd.DataFrame) -> Iterable[str]:
             if pd.isna(value):
                 continue  # the run does not read it
             values.setdefault(setting_text(value), {})[row] = None
-        if name not in _OF_SYSTEM and len(values) > 1:
+        if name not in (*_OF_SYSTEM, *EVALUATION_FIELDS) and len(values) > 1:
             differences += [f"{name}={value} in {', '.join(those)}" for value, those in values.items()]
     if differences:
         yield f"not all rows were run with the same config: {_listed(differences)}"
@@ -144,6 +145,39 @@ def _monte_carlo(cells: Sequence[Cell]) -> Iterable[str]:
     ]
     if errors:
         yield f"Monte Carlo standard error of a run's NLL: at most {max(errors):.2g} nats"
+
+
+def _evaluations(done: pd.DataFrame) -> Iterable[str]:
+    """The evaluation that the estimates of latent systems come from; by system if they differ."""
+    rows: dict[str, dict[str, None]] = {}
+    latent = done[done["evaluation"].notna() & done["iw_samples"].notna()]
+    for _, run in latent.drop_duplicates(["system", "num_samples", "evaluation"]).iterrows():
+        rows.setdefault(_evaluation_text(run), {})[row_label(run["system"], run["num_samples"])] = None
+    if len(rows) == 1:
+        yield f"estimates shown: {next(iter(rows))}"
+    elif rows:
+        listed = [f"{text} in {', '.join(labels)}" for text, labels in rows.items()]
+        yield f"estimates shown: {_listed(listed)}"
+
+
+def _evaluation_text(run: pd.Series) -> str:
+    samples, exact = run["iw_samples"], run["iw_exact_samples"]
+    text = f"S = {samples} importance samples"
+    text += f" ({exact} scored in full)" if 0 < exact < samples else ""
+    text += f", {run['mi_samples']} draws for the mutual information"
+    text += "" if run["eval_precision"] == "float32" else f", in {run['eval_precision']}"
+    return f"{text} (evaluation {run['evaluation']})"
+
+
+def _without_evaluation(done: pd.DataFrame) -> Iterable[str]:
+    for _, runs in done.groupby(["system", "num_samples", "setting"], sort=False):
+        cell = runs.iloc[0]
+        lacking = int(runs["evaluation"].isna().sum())
+        if lacking:
+            samples = runs["iw_samples"].dropna().unique()
+            which = f"evaluation with S = {samples[0]}" if len(samples) == 1 else "such evaluation"
+            label = row_label(cell["system"], cell["num_samples"])
+            yield f"{label} {cell['setting']}: {lacking} of {len(runs)} seeds have no {which}"
 
 
 def _listed(items: Sequence[str], separator: str = "; ") -> str:

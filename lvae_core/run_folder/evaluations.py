@@ -19,7 +19,7 @@ from typing import Any
 
 from lvae_core.config import from_dict
 from lvae_core.identity import evaluation_id
-from lvae_core.run_folder.folder import RunFolder
+from lvae_core.run_folder.folder import DamagedError, RunFolder
 
 _FILE = re.compile(r"evaluation-[0-9a-f]{8}\.json")
 
@@ -32,6 +32,11 @@ def evaluation_file(evaluation: str) -> str:
 def progress_file(evaluation: str) -> str:
     """The name of the file from which an interrupted evaluation resumes."""
     return f"evaluation-{evaluation[:8]}.checkpoint.pt"
+
+
+def is_evaluation(file: str) -> bool:
+    """Whether a file of a run folder holds a further evaluation."""
+    return _FILE.fullmatch(file) is not None
 
 
 def evaluation_of(result: Mapping[str, Any]) -> str:
@@ -49,7 +54,25 @@ def read_evaluations(folder: RunFolder) -> dict[str, dict[str, Any]]:
     if result is None:
         return {}
     found = {evaluation_of(result): result}
-    for name in folder.store.names(folder.name):
-        if _FILE.fullmatch(name) and (record := folder.read_json(name)) is not None:
-            found.setdefault(str(record["evaluation"]), record)
+    for file in filter(is_evaluation, folder.store.names(folder.name)):
+        record = read_evaluation(folder, file, str(result.get("fingerprint")))
+        if record is not None:
+            found.setdefault(record["evaluation"], record)
     return found
+
+
+def read_evaluation(folder: RunFolder, file: str, fingerprint: str) -> dict[str, Any] | None:
+    """Read a further evaluation of the run with this recorded fingerprint; None if there is no such file.
+
+    Raises:
+        DamagedError: the file is not what was written, or belongs to another run.
+    """
+    record = folder.read_json(file)
+    if record is None:
+        return None
+    evaluation = record.get("evaluation")
+    if record.get("fingerprint") != fingerprint or not isinstance(evaluation, str):
+        raise DamagedError(f"{folder}/{file}: an evaluation of another run; move it away")
+    if evaluation_file(evaluation) != file or not isinstance(record.get("config"), dict):
+        raise DamagedError(f"{folder}/{file}: damaged, not the evaluation that its name stands for")
+    return record

@@ -1,11 +1,16 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.cells import average_cells
 from analysis.tables.notes import dataset_notes
+from lvae_core.config import RunConfig
+from lvae_core.identity import evaluation_id
 from lvae_core.run_folder.folder import RunFolder, Study
+
+from ..reading.test_evaluations import evaluate
 
 WriteRun = Callable[..., RunFolder]
 
@@ -13,9 +18,43 @@ YAHOO = {"embedding_size": 512, "hidden_size": 1024}
 YAHOO_TEST = {"sentences": 10000, "tokens": 798673}
 
 
-def notes(tmp_path: Path, dataset: str = "ptb") -> list[str]:
-    frame = collect([open_source(str(tmp_path / "study"))]).frame
+def all_notes(tmp_path: Path, dataset: str = "ptb", **evaluation: Any) -> list[str]:
+    frame = collect([open_source(str(tmp_path / "study"))], evaluation=evaluation).frame
     return dataset_notes(frame, average_cells(frame), dataset)
+
+
+def notes(tmp_path: Path, dataset: str = "ptb") -> list[str]:
+    """All but the line that always says which evaluation is shown."""
+    return [note for note in all_notes(tmp_path, dataset) if not note.startswith("estimates shown: ")]
+
+
+def test_the_evaluation_shown_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm")
+    assert all_notes(tmp_path) == []
+    write_run("lstm-vae")
+    assert all_notes(tmp_path) == [
+        "estimates shown: S = 500 importance samples (24 scored in full), 8 draws for the mutual "
+        "information (evaluation b6c6e7b5)"
+    ]
+    other: dict[str, Any] = {"iw_samples": 9, "iw_exact_samples": 0, "mi_samples": 2}
+    other["eval_precision"] = "bfloat16"
+    write_run("lstm-vae-avg", 5, **other)
+    digits = evaluation_id(RunConfig(**other))[:8]
+    assert all_notes(tmp_path)[-1] == (
+        "estimates shown: S = 500 importance samples (24 scored in full), 8 draws for the mutual "
+        "information (evaluation b6c6e7b5) in LSTM-VAE L=1; S = 9 importance samples, 2 draws for the "
+        f"mutual information, in bfloat16 (evaluation {digits}) in LSTM-VAE-AVG L=5"
+    )
+
+
+def test_seeds_without_the_evaluation_shown_are_counted(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed in range(3):
+        evaluate(write_run(seed=seed), 99.0, iw_samples=5000)
+    for seed in range(3, 5):
+        write_run(seed=seed)
+    assert all_notes(tmp_path, iw_samples=5000)[-1] == (
+        "LSTM-VAE L=1 standard: 2 of 5 seeds have no evaluation with S = 5000"
+    )
 
 
 def test_runs_with_the_papers_protocol_have_no_notes(tmp_path: Path, write_run: WriteRun) -> None:

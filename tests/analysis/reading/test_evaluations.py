@@ -1,0 +1,163 @@
+"""One evaluation for each cell: chosen by what most runs have, and never two in one mean."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.reading.collect import Runs, collect
+from analysis.reading.evaluations import parse_evaluation
+from analysis.reading.signatures import signatures
+from analysis.reading.sources import open_source
+from analysis.stats.cells import Cell, average_cells
+from lvae_core.config import RunConfig
+from lvae_core.errors import InputError
+from lvae_core.identity import evaluation_id, evaluation_values
+from lvae_core.run_folder.evaluations import evaluation_file
+from lvae_core.run_folder.folder import RunFolder
+
+from ...sweeps.planning.test_earlier_studies import FIXTURE
+
+WriteRun = Callable[..., RunFolder]
+
+
+def evaluate(folder: RunFolder, nll: float, version: int = 1, **fields: Any) -> str:
+    """Write a further evaluation as `python -m lvae_core evaluate` does; returns its id."""
+    result = folder.read_json("result.json") or {}
+    config = dataclasses.replace(RunConfig(**result["config"]), **fields)
+    identity = evaluation_id(config, version)
+    folder.write_json(
+        evaluation_file(identity),
+        {
+            "fingerprint": result["fingerprint"],
+            "evaluation": identity,
+            "version": version,
+            "config": evaluation_values(config),
+            "estimates": {"nll_elbo": {"value": nll}, "ppl_elbo": {"value": nll - 10}},
+            "tokens": result["tokens"],
+            "sentences": result["sentences"],
+            "precision": "float32",
+            "evaluate_seconds": 7.0,
+            "attempt": {},
+        },
+    )
+    return identity[:8]
+
+
+def read(tmp_path: Path, **wanted: Any) -> Runs:
+    return collect([open_source(str(tmp_path / "study"))], evaluation=wanted)
+
+
+def only_cell(runs: Runs) -> Cell:
+    (cell,) = average_cells(runs.frame)
+    return cell
+
+
+def test_the_evaluation_that_most_runs_have_is_shown(tmp_path: Path, write_run: WriteRun) -> None:
+    folders = [write_run(seed=seed, estimates={"nll_elbo": 100.0 + seed}) for seed in range(3)]
+    evaluate(folders[0], 50.0, iw_samples=5000)
+    runs = read(tmp_path)
+    assert only_cell(runs).averages["nll_elbo"].values == (100.0, 101.0, 102.0)
+    assert set(runs.frame["iw_samples"]) == {500}
+    assert runs.duplicates == 0
+
+
+def test_of_equally_many_the_one_with_more_samples_is_shown_then_the_newer(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    folders = [write_run(seed=seed) for seed in range(2)]
+    for folder in folders:
+        evaluate(folder, 50.0, iw_samples=5000)
+        newer = evaluate(folder, 40.0, iw_samples=5000, version=2)
+        evaluate(folder, 30.0, iw_samples=7)
+    runs = read(tmp_path)
+    assert only_cell(runs).averages["nll_elbo"].values == (40.0, 40.0)
+    assert set(runs.frame["evaluation"]) == {newer}
+    assert set(runs.frame["evaluate_seconds"]) == {7.0}
+
+
+def test_runs_that_lack_the_wanted_evaluation_are_missing_and_never_mixed_in(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    folders = [write_run(seed=seed) for seed in range(3)]
+    evaluate(folders[1], 50.0, iw_samples=5000)
+    runs = read(tmp_path, iw_samples=5000)
+    assert only_cell(runs).averages["nll_elbo"].values == (50.0,)
+    assert only_cell(runs).counts.done == 3
+    assert list(runs.frame["evaluation"].isna()) == [True, False, True]
+    assert not only_cell(read(tmp_path, iw_samples=9)).averages
+
+
+def test_a_system_that_does_not_read_the_wanted_field_is_shown_as_it_is(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-lm")
+    assert only_cell(read(tmp_path, iw_samples=5000)).averages["nll"].values == (100.0,)
+
+
+def test_variants_of_training_choose_for_themselves(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed in range(2):
+        write_run(seed=seed)
+    evaluate(write_run(seed=0, max_epochs=3), 50.0, iw_samples=5000)
+    runs = read(tmp_path)
+    shown = {int(n): set(part["iw_samples"]) for n, part in runs.frame.groupby("max_epochs")}
+    assert shown == {30: {500}, 3: {5000}}
+
+
+def test_runs_first_evaluated_with_other_fields_are_one_variant(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run(seed=0, iw_samples=500)
+    write_run(seed=1, iw_samples=500)
+    write_run(seed=2, iw_samples=100)
+    cell = only_cell(read(tmp_path))
+    assert cell.variant == ""
+    assert cell.averages["nll_elbo"].seeds == (0, 1)
+
+
+def test_two_folders_of_one_training_bring_their_evaluations_together(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURE, tmp_path / "study")
+    runs = read(tmp_path)
+    assert list(runs.frame["system"]) == ["lstm-lm", "lstm-vae", "lstm-vae-avg", "lstm-vae-avg"]
+    assert runs.duplicates == 2
+    samples = runs.frame.set_index(["system", "status"])["iw_samples"]
+    assert samples["lstm-vae", "done"] == 12
+    assert set(read(tmp_path, iw_samples=8).frame["iw_samples"].dropna()) == {8}
+
+
+def test_a_damaged_evaluation_is_named_and_the_others_stand(tmp_path: Path, write_run: WriteRun) -> None:
+    folder = write_run()
+    identity = evaluate(folder, 50.0, iw_samples=5000)
+    folder.store.write(f"{folder.name}/evaluation-{identity}.json", b"{")
+    runs = read(tmp_path)
+    assert list(runs.frame["nll_elbo"]) == [100.0]
+    assert f"evaluation-{identity}.json: damaged" in runs.problems[0]
+
+
+def test_a_field_that_is_not_one_of_evaluation_is_refused() -> None:
+    assert parse_evaluation(["iw_samples=5000"]) == {"iw_samples": 5000}
+    with pytest.raises(InputError, match="dropout=…: not a field of evaluation; give one of iw_samples"):
+        parse_evaluation(["dropout=0.1"])
+
+
+def test_the_frame_without_evaluations_keeps_its_columns(tmp_path: Path, write_run: WriteRun) -> None:
+    evaluate(write_run(), 50.0, iw_samples=5000)
+    frame = read(tmp_path, iw_samples=9).frame
+    assert frame["nll_elbo"].dtype == pd.Float64Dtype()
+    assert frame["iw_samples"].dtype == pd.Int64Dtype()
+
+
+def test_a_further_evaluation_changes_the_signature_of_its_folder(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    folder = write_run()
+    source = open_source(str(tmp_path / "study"))
+    before = signatures(source)[folder.name].text
+    identity = evaluate(folder, 50.0, iw_samples=5000)
+    between = signatures(source)[folder.name].text
+    folder.store.write(f"{folder.name}/evaluation-{identity}.json", b"{")
+    assert len({before, between, signatures(source)[folder.name].text}) == 3
