@@ -97,7 +97,7 @@ def test_results_are_not_left_where_a_job_ends(storage, named, tmp_path, monkeyp
     monkeypatch.chdir(place)
     assert main([*TOY, *storage, "--dry-run"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: --storage {named}: is in the copy")
+    assert line.startswith(f"error: --storage {named}: is in the job's copy")
     assert list(place.iterdir()) == []
     assert main([*TOY, "--storage", str(tmp_path / "results"), "--dry-run"]) == 0
 
