@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("dataset", help=f"{', '.join(NAMES)} or a folder")
 
     sub = command("download", _download, "fetch a public dataset and verify its hash", data_dir)
-    sub.add_argument("dataset", help=", ".join(name for name in PUBLIC if PUBLIC[name].url))
+    sub.add_argument("dataset", help=", ".join(PUBLIC))
 
     sub = command("recipe", _recipe, "print a system's complete config, to start from", settings)
     sub.add_argument("system", help=f"one of {', '.join(SYSTEMS)}")
@@ -163,7 +163,7 @@ def _describe(options: argparse.Namespace) -> int:
 
 
 def _download(options: argparse.Namespace) -> int:
-    from lvae_core.data.public import download
+    from lvae_core.data.download import download
 
     for path in download(options.dataset, options.data_dir):
         print(path)
