@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import math
 import sys
-import time
-from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import Any
 
-from lvae_core.command import Interrupt, exit_status, print_error
-from lvae_core.config import RunConfig, from_dict
+from lvae_core.command import exit_status
 from lvae_core.data.datasets import NAMES
 from lvae_core.data.public import PUBLIC
-from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity, is_quiet, notice
-from lvae_core.run_folder.folder import DamagedError, RunFolder, open_study
-from lvae_core.settings import apply_settings, fields_help, parse_settings
+from lvae_core.messages import Verbosity, notice
+from lvae_core.settings import apply_settings, fields_help
 from lvae_core.systems import SYSTEMS, recipe
-
-_log = logging.getLogger("lvae.data")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -184,246 +174,25 @@ def _recipe(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run(options: argparse.Namespace) -> int:
-    from lvae_core.data.corpus import load_for
-    from lvae_core.training.trainer import execute
+# These commands import torch, which takes a second, so a command imports only what it needs.
 
-    config = apply_settings(_read_config(options.config), options.set)
-    runtime = _runtime(options)
-    folder = _run_folder(options.out)
-    corpus = load_for(config, options.data_dir)
-    for warning in corpus.warnings:
-        _log.warning(warning)
-    status = _carry_out(folder, runtime, lambda claim: execute(config, corpus, folder, runtime, claim))
-    if status == 0:
-        print(_summary(folder.read_json("result.json") or {}))
-        data_dir_option = f" --data-dir {options.data_dir}" if options.data_dir else ""
-        notice(f"next: python -m lvae_core generate {options.out}{data_dir_option}")
-    return status
+
+def _run(options: argparse.Namespace) -> int:
+    from lvae_core.cli.train import run
+
+    return run(options)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from lvae_core.data.corpus import load_for
-    from lvae_core.identity import evaluation_id, evaluation_values
-    from lvae_core.run_folder.evaluations import read_evaluations
-    from lvae_core.training.evaluate_again import evaluate_again
+    from lvae_core.cli.train import evaluate
 
-    runtime = _runtime(options)
-    folder = _run_folder(options.run)
-    present = folder.read_identity()
-    if present is None:
-        raise InputError(f"{folder}: no run folder; give the --out of `python -m lvae_core run`")
-    read = evaluation_values(present[0])
-    for field in parse_settings(options.set):
-        if field not in read:
-            raise InputError(
-                f"--set {field}: not a field that the estimates of {present[0].system} read; "
-                f"choose from {', '.join(read)}"
-            )
-    config = apply_settings(present[0], options.set)
-    wanted = evaluation_id(config)
-    status = 0
-    if wanted not in read_evaluations(folder):
-        corpus = load_for(config, options.data_dir)
-        status = _carry_out(
-            folder, runtime, lambda claim: evaluate_again(config, corpus, folder, runtime, claim)
-        )
-    if status == 0:
-        record = read_evaluations(folder)[wanted]
-        print("\n".join(["test split:", *_estimate_lines(record["estimates"])]))
-        notice(f"next: python analysis/summarize.py {folder.store.url}")
-    return status
-
-
-def _runtime(options: argparse.Namespace) -> Any:
-    """Check the options about where and how a run executes."""
-    from lvae_core.training.runtime import Runtime, check_device
-
-    for name in ("threads", "checkpoint_epochs"):
-        if (value := getattr(options, name, 1)) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {value}: must be at least 1")
-    if not 0 <= options.checkpoint_minutes < math.inf:
-        raise InputError(f"--checkpoint-minutes {options.checkpoint_minutes}: must be 0 or more")
-    check_device(options.device)
-    return Runtime(
-        device=options.device,
-        threads=options.threads,
-        checkpoint_epochs=getattr(options, "checkpoint_epochs", 1),
-        checkpoint_seconds=60.0 * options.checkpoint_minutes,
-    )
-
-
-def _carry_out(folder: RunFolder, runtime: Any, start: Callable[[Any], Generator[Any, None, None]]) -> int:
-    """Claim the folder and do the work that ``start`` begins, with progress; return the exit status."""
-    from lvae_core.run_folder.claims import ClaimLostError, HeldError, acquire_patiently
-    from lvae_core.training.failures import failure_of
-
-    display = _Display()
-    try:
-        with Interrupt() as interrupt:
-            work = start(acquire_patiently(folder, runtime.launch, notice))
-            for progress in work:
-                display.show(progress)
-                if interrupt.requested and progress.phase != "done":
-                    work.close()
-                    line = f"stopped; the run is saved in {folder}; run the same command again to resume it"
-                    print(line, file=sys.stderr)
-                    return 130
-    except (InputError, DamagedError):
-        raise
-    except HeldError as error:
-        raise InputError(f"{error}; wait until it ends, or give another --out") from None
-    except (OSError, ClaimLostError) as error:
-        raise InputError(f"{folder}: {error}; run the same command again to resume it") from None
-    except Exception as error:
-        failure = failure_of(error)
-        folder.write_failure(*failure)
-        print_error(f"{folder}: {failure.kind}: {failure.message}")
-        return 1
-    return 0
+    return evaluate(options)
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from lvae_core.data.corpus import load_for
-    from lvae_core.evaluation import generate
-    from lvae_core.training.trained import load
+    from lvae_core.cli.generate import command
 
-    folder = _run_folder(options.run)
-    trained = load(folder)
-    latent = trained.model.encoder is not None
-    decoding = generate.Decoding(
-        method=options.decode or ("greedy" if latent else "sample"),
-        temperature=options.temperature,
-        beam_width=options.beam_width,
-        max_length=options.max_length,
-        seed=options.seed,
-    )
-    if options.count < 1:
-        raise InputError(f"--count {options.count}: must be at least 1")
-    given = options.sentence or options.between
-    found: dict[str, Any] = {"prior": generate.from_prior(trained, options.count, decoding)}
-    if latent or given:
-        sentences, between = options.sentence, options.between
-        if not given:
-            # By default use the first test sentences, which the model was not trained on.
-            test = load_for(trained.config, options.data_dir).test
-            count = min(options.count, len(test))
-            sentences = [" ".join(trained.vocabulary.decode(test.sentence(i))) for i in range(count)]
-            between = sentences[:2] if count > 1 else None
-        if sentences:
-            decoded = generate.reconstruct(trained, sentences, decoding)
-            read = [generate.as_read(trained, sentence) for sentence in sentences]
-            found["reconstructions"] = [list(pair) for pair in zip(read, decoded, strict=True)]
-        if between:
-            first, last = between
-            steps = max(2, options.count)
-            found["interpolation"] = generate.interpolate(trained, first, last, steps, decoding)
-            found["between"] = [generate.as_read(trained, first), generate.as_read(trained, last)]
-    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _format_sentences(found))
-    information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
-    if information and information["value"] < 0.1:
-        notice(
-            f"note: z carries only {information['value']:.2f} nats about a sentence: this decoder hardly "
-            "uses it, so the decoded sentences hardly vary"
-        )
-    return 0
-
-
-def _format_sentences(found: dict[str, Any]) -> str:
-    def shown(sentence: str) -> str:
-        return sentence or "(empty)"
-
-    lines = ["From the prior", *(f"  {shown(sentence)}" for sentence in found["prior"])]
-    if "reconstructions" in found:
-        lines += ["", "Reconstructions: a sentence, and the sentence decoded from its posterior mean"]
-        for original, decoded in found["reconstructions"]:
-            lines += [f"  {original}", f"  → {shown(decoded)}"]
-    if "interpolation" in found:
-        first, last = found["between"]
-        lines += ["", "Interpolation", f"  ({first})", *(f"  {shown(s)}" for s in found["interpolation"])]
-        lines += [f"  ({last})"]
-    return "\n".join(lines)
-
-
-def _read_config(path: str) -> RunConfig:
-    """Read a config as printed by `recipe`, or the config.json of a run folder."""
-    try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        values = json.loads(text)
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}; make one with `python -m lvae_core recipe lstm-vae > {path}`"
-        ) from None
-    except ValueError as error:
-        raise InputError(
-            f"{path}: not JSON ({error}); make a config with `python -m lvae_core recipe`"
-        ) from None
-    if isinstance(values, dict) and set(values) == {"fingerprint", "config", "sha256"}:
-        values = values["config"]
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: must contain one JSON object of config fields")
-    return from_dict(values)
-
-
-def _run_folder(url: str) -> RunFolder:
-    if not url.strip():
-        raise InputError("an empty path: give the run folder")
-    parent, _, name = url.rstrip("/").rpartition("/")
-    if not name or name in (".", ".."):
-        path = Path(url).absolute().resolve()
-        parent, name = str(path.parent), path.name
-    return open_study(parent or ("/" if url.startswith("/") else ".")).run(name)
-
-
-class _Display:
-    """Progress on standard error: on a terminal one line that is rewritten, else one line per epoch."""
-
-    def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
-        self.phase = ""
-        self.began = 0.0
-        self.first = 0.0
-
-    def show(self, progress: Any) -> None:
-        if is_quiet():
-            return
-        if progress.phase != self.phase:
-            self.phase, self.began, self.first = progress.phase, time.monotonic(), progress.fraction
-        clear = "\r\033[K" if self.live else ""
-        if row := progress.metrics:
-            rate = f"learning rate {row['learning_rate']:g}"
-            kl = f", KL {row['valid_kl']:.2f}" if "valid_kl" in row else ""
-            print(
-                f"{clear}epoch {row['epoch']}: valid PPL {row['valid_ppl']:.2f}{kl}, {rate}",
-                file=sys.stderr,
-            )
-        elif self.live and progress.phase != "done":
-            left = _eta(time.monotonic() - self.began, self.first, progress.fraction)
-            print(f"{clear}{progress.phase} {progress.fraction:.1%}{left}", end="", file=sys.stderr)
-        elif progress.phase == "done" and self.live:
-            print(clear, end="", file=sys.stderr)
-
-
-def _eta(seconds: float, first: float, now: float) -> str:
-    """Format the remaining time of a phase at its speed so far; empty before the speed is known."""
-    if now <= first:
-        return ""
-    left = round(seconds * (1 - now) / (now - first))
-    return f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left at most"
-
-
-def _summary(result: dict[str, Any]) -> str:
-    head = f"best epoch {result['best_epoch']} of {result['epochs']}, test split:"
-    return "\n".join([head, *_estimate_lines(result["estimates"])])
-
-
-def _estimate_lines(estimates: dict[str, Any]) -> list[str]:
-    lines = []
-    for name, estimate in estimates.items():
-        error = f" ± {estimate['stderr']:.4f}" if "stderr" in estimate else ""
-        value = estimate["value"]
-        lines.append(f"  {name:<13} {value if isinstance(value, int) else f'{value:.4f}'}{error}")
-    return lines
+    return command(options)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
         {"model"},
         {"evaluation"},
         {"training"},
+        {"cli"},
         {"__main__"},
     ),
     "sweeps": (

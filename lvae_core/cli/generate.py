@@ -1,0 +1,73 @@
+"""``python -m lvae_core generate``: sample, reconstruct and interpolate with a trained run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from lvae_core.cli.train import run_folder
+from lvae_core.data.corpus import load_for
+from lvae_core.errors import InputError
+from lvae_core.evaluation import generate
+from lvae_core.messages import notice
+from lvae_core.training.trained import load
+
+
+def command(options: argparse.Namespace) -> int:
+    """Print samples, reconstructions and an interpolation; return the exit status."""
+    folder = run_folder(options.run)
+    trained = load(folder)
+    latent = trained.model.encoder is not None
+    decoding = generate.Decoding(
+        method=options.decode or ("greedy" if latent else "sample"),
+        temperature=options.temperature,
+        beam_width=options.beam_width,
+        max_length=options.max_length,
+        seed=options.seed,
+    )
+    if options.count < 1:
+        raise InputError(f"--count {options.count}: must be at least 1")
+    given = options.sentence or options.between
+    found: dict[str, Any] = {"prior": generate.from_prior(trained, options.count, decoding)}
+    if latent or given:
+        sentences, between = options.sentence, options.between
+        if not given:
+            # By default use the first test sentences, which the model was not trained on.
+            test = load_for(trained.config, options.data_dir).test
+            count = min(options.count, len(test))
+            sentences = [" ".join(trained.vocabulary.decode(test.sentence(i))) for i in range(count)]
+            between = sentences[:2] if count > 1 else None
+        if sentences:
+            decoded = generate.reconstruct(trained, sentences, decoding)
+            read = [generate.as_read(trained, sentence) for sentence in sentences]
+            found["reconstructions"] = [list(pair) for pair in zip(read, decoded, strict=True)]
+        if between:
+            first, last = between
+            steps = max(2, options.count)
+            found["interpolation"] = generate.interpolate(trained, first, last, steps, decoding)
+            found["between"] = [generate.as_read(trained, first), generate.as_read(trained, last)]
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _format_sentences(found))
+    information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
+    if information and information["value"] < 0.1:
+        notice(
+            f"note: z carries only {information['value']:.2f} nats about a sentence: this decoder hardly "
+            "uses it, so the decoded sentences hardly vary"
+        )
+    return 0
+
+
+def _format_sentences(found: dict[str, Any]) -> str:
+    def shown(sentence: str) -> str:
+        return sentence or "(empty)"
+
+    lines = ["From the prior", *(f"  {shown(sentence)}" for sentence in found["prior"])]
+    if "reconstructions" in found:
+        lines += ["", "Reconstructions: a sentence, and the sentence decoded from its posterior mean"]
+        for original, decoded in found["reconstructions"]:
+            lines += [f"  {original}", f"  → {shown(decoded)}"]
+    if "interpolation" in found:
+        first, last = found["between"]
+        lines += ["", "Interpolation", f"  ({first})", *(f"  {shown(s)}" for s in found["interpolation"])]
+        lines += [f"  ({last})"]
+    return "\n".join(lines)

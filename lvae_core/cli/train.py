@@ -1,0 +1,150 @@
+"""``python -m lvae_core run`` and ``evaluate``: train one run, or evaluate a trained one again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+from lvae_core.cli.display import Display, estimate_lines, summary
+from lvae_core.command import Interrupt, print_error
+from lvae_core.config import RunConfig, from_dict
+from lvae_core.data.corpus import load_for
+from lvae_core.errors import InputError
+from lvae_core.identity import evaluation_id, evaluation_values
+from lvae_core.messages import notice
+from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, acquire_patiently
+from lvae_core.run_folder.evaluations import read_evaluations
+from lvae_core.run_folder.folder import DamagedError, RunFolder, open_study
+from lvae_core.settings import apply_settings, parse_settings
+from lvae_core.training.evaluate_again import evaluate_again
+from lvae_core.training.failures import failure_of
+from lvae_core.training.runtime import Progress, Runtime, check_device
+from lvae_core.training.trainer import execute
+
+_log = logging.getLogger("lvae.data")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train and evaluate one run, or resume it; return the exit status."""
+    config = apply_settings(_read_config(options.config), options.set)
+    runtime = _runtime(options)
+    folder = run_folder(options.out)
+    corpus = load_for(config, options.data_dir)
+    for warning in corpus.warnings:
+        _log.warning(warning)
+    status = _carry_out(folder, runtime, lambda claim: execute(config, corpus, folder, runtime, claim))
+    if status == 0:
+        print(summary(folder.read_json("result.json") or {}))
+        data_dir_option = f" --data-dir {options.data_dir}" if options.data_dir else ""
+        notice(f"next: python -m lvae_core generate {options.out}{data_dir_option}")
+    return status
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Evaluate a trained run with other fields of evaluation; return the exit status."""
+    runtime = _runtime(options)
+    folder = run_folder(options.run)
+    present = folder.read_identity()
+    if present is None:
+        raise InputError(f"{folder}: no run folder; give the --out of `python -m lvae_core run`")
+    read = evaluation_values(present[0])
+    for field in parse_settings(options.set):
+        if field not in read:
+            raise InputError(
+                f"--set {field}: not a field that the estimates of {present[0].system} read; "
+                f"choose from {', '.join(read)}"
+            )
+    config = apply_settings(present[0], options.set)
+    wanted = evaluation_id(config)
+    status = 0
+    if wanted not in read_evaluations(folder):
+        corpus = load_for(config, options.data_dir)
+        status = _carry_out(
+            folder, runtime, lambda claim: evaluate_again(config, corpus, folder, runtime, claim)
+        )
+    if status == 0:
+        record = read_evaluations(folder)[wanted]
+        print("\n".join(["test split:", *estimate_lines(record["estimates"])]))
+        notice(f"next: python analysis/summarize.py {folder.store.url}")
+    return status
+
+
+def _runtime(options: argparse.Namespace) -> Runtime:
+    """Check the options about where and how a run executes."""
+    for name in ("threads", "checkpoint_epochs"):
+        if (value := getattr(options, name, 1)) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {value}: must be at least 1")
+    if not 0 <= options.checkpoint_minutes < math.inf:
+        raise InputError(f"--checkpoint-minutes {options.checkpoint_minutes}: must be 0 or more")
+    check_device(options.device)
+    return Runtime(
+        device=options.device,
+        threads=options.threads,
+        checkpoint_epochs=getattr(options, "checkpoint_epochs", 1),
+        checkpoint_seconds=60.0 * options.checkpoint_minutes,
+    )
+
+
+def _carry_out(
+    folder: RunFolder, runtime: Runtime, start: Callable[[Claim], Generator[Progress, None, None]]
+) -> int:
+    """Claim the folder and do the work that ``start`` begins, with progress; return the exit status."""
+    display = Display()
+    try:
+        with Interrupt() as interrupt:
+            work = start(acquire_patiently(folder, runtime.launch, notice))
+            for progress in work:
+                display.show(progress)
+                if interrupt.requested and progress.phase != "done":
+                    work.close()
+                    line = f"stopped; the run is saved in {folder}; run the same command again to resume it"
+                    print(line, file=sys.stderr)
+                    return 130
+    except (InputError, DamagedError):
+        raise
+    except HeldError as error:
+        raise InputError(f"{error}; wait until it ends, or give another --out") from None
+    except (OSError, ClaimLostError) as error:
+        raise InputError(f"{folder}: {error}; run the same command again to resume it") from None
+    except Exception as error:
+        failure = failure_of(error)
+        folder.write_failure(*failure)
+        print_error(f"{folder}: {failure.kind}: {failure.message}")
+        return 1
+    return 0
+
+
+def _read_config(path: str) -> RunConfig:
+    """Read a config as printed by `recipe`, or the config.json of a run folder."""
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        values = json.loads(text)
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; make one with `python -m lvae_core recipe lstm-vae > {path}`"
+        ) from None
+    except ValueError as error:
+        raise InputError(
+            f"{path}: not JSON ({error}); make a config with `python -m lvae_core recipe`"
+        ) from None
+    if isinstance(values, dict) and set(values) == {"fingerprint", "config", "sha256"}:
+        values = values["config"]
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must contain one JSON object of config fields")
+    return from_dict(values)
+
+
+def run_folder(url: str) -> RunFolder:
+    """Open the run folder at a path or URL."""
+    if not url.strip():
+        raise InputError("an empty path: give the run folder")
+    parent, _, name = url.rstrip("/").rpartition("/")
+    if not name or name in (".", ".."):
+        path = Path(url).absolute().resolve()
+        parent, name = str(path.parent), path.name
+    return open_study(parent or ("/" if url.startswith("/") else ".")).run(name)
