@@ -18,8 +18,8 @@ from lvae_core.errors import InputError
 from lvae_core.identity import evaluation_id, evaluation_values
 from lvae_core.messages import notice
 from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, acquire_patiently
-from lvae_core.run_folder.evaluations import read_evaluations
-from lvae_core.run_folder.folder import DamagedError, RunFolder, open_study
+from lvae_core.run_folder.evaluations import failure_file, read_evaluations
+from lvae_core.run_folder.folder import FAILURE, DamagedError, RunFolder, open_study
 from lvae_core.settings import apply_settings, parse_settings
 from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.failures import failure_of
@@ -65,7 +65,10 @@ def evaluate(options: argparse.Namespace) -> int:
     if wanted not in read_evaluations(folder):
         corpus = load_for(config, options.data_dir)
         status = _carry_out(
-            folder, runtime, lambda claim: evaluate_again(config, corpus, folder, runtime, claim)
+            folder,
+            runtime,
+            lambda claim: evaluate_again(config, corpus, folder, runtime, claim),
+            failure_file(wanted),
         )
     if status == 0:
         record = read_evaluations(folder)[wanted]
@@ -91,9 +94,15 @@ def _runtime(options: argparse.Namespace) -> Runtime:
 
 
 def _carry_out(
-    folder: RunFolder, runtime: Runtime, start: Callable[[Claim], Generator[Progress, None, None]]
+    folder: RunFolder,
+    runtime: Runtime,
+    start: Callable[[Claim], Generator[Progress, None, None]],
+    failure: str = FAILURE,
 ) -> int:
-    """Claim the folder and do the work that ``start`` begins, with progress; return the exit status."""
+    """Claim the folder and do the work that ``start`` begins; return the exit status.
+
+    A failure is recorded in the file ``failure``.
+    """
     display = Display()
     try:
         with Interrupt() as interrupt:
@@ -112,9 +121,9 @@ def _carry_out(
     except (OSError, ClaimLostError) as error:
         raise InputError(f"{folder}: {error}; run the same command again to resume it") from None
     except Exception as error:
-        failure = failure_of(error)
-        folder.write_failure(*failure)
-        print_error(f"{folder}: {failure.kind}: {failure.message}")
+        found = failure_of(error)
+        folder.write_failure(*found, file=failure)
+        print_error(f"{folder}: {found.kind}: {found.message}")
         return 1
     return 0
 

@@ -9,6 +9,9 @@
     estimates, tokens, sentences, precision     as in result.json
     evaluate_seconds   time on the device over all attempts
     attempt            commit, versions, host, device and threads of the last attempt
+
+If the last attempt at it failed, ``evaluation-<8 digits>.failure.json`` says why, as failure.json does for
+the run itself.
 """
 
 from __future__ import annotations
@@ -32,6 +35,11 @@ def evaluation_file(evaluation: str) -> str:
 def progress_file(evaluation: str) -> str:
     """The name of the file from which an interrupted evaluation resumes."""
     return f"evaluation-{evaluation[:8]}.checkpoint.pt"
+
+
+def failure_file(evaluation: str) -> str:
+    """The name of the file that records why the last attempt at an evaluation failed."""
+    return f"evaluation-{evaluation[:8]}.failure.json"
 
 
 def is_evaluation(file: str) -> bool:

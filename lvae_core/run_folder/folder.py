@@ -48,6 +48,8 @@ from lvae_core.storage.store import Store, open_store
 
 FailureClass = Literal["infrastructure", "out_of_memory", "diverged", "code"]
 
+FAILURE = "failure.json"
+
 TIMING_FIELDS = ("train_seconds", "evaluate_seconds")
 
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint.previous.pt"
@@ -209,15 +211,23 @@ class RunFolder:
         self.store.rename(f"{self.name}/{file}", f"{self.name}/{aside}")
         return aside
 
-    def write_failure(self, kind: FailureClass, message: str, traceback_tail: str) -> None:
-        """Record a failed attempt. Attempts are counted over all launches."""
+    def set_leftovers_aside(self) -> None:
+        """Rename the half-written files of killed processes; a line for each goes to the logger."""
+        for name in self.store.leftovers(self.name):
+            aside = self.set_aside(name, "partial")
+            _log.warning("%s/%s: left half-written; set aside as %s", self, name, aside)
+
+    def write_failure(
+        self, kind: FailureClass, message: str, traceback_tail: str, file: str = FAILURE
+    ) -> None:
+        """Record a failed attempt in ``file``. Attempts are counted over all launches."""
         try:
-            earlier = (self.read_json("failure.json") or {}).get("attempt")
+            earlier = (self.read_json(file) or {}).get("attempt")
         except DamagedError:
             earlier = None
         attempt = earlier + 1 if type(earlier) is int else 1
         self.write_json(
-            "failure.json",
+            file,
             {
                 "class": kind,
                 "attempt": attempt,
@@ -226,9 +236,9 @@ class RunFolder:
             },
         )
 
-    def clear_failure(self) -> None:
-        """Delete failure.json: a finished run does not count as failed, even if earlier attempts failed."""
-        self.store.delete(f"{self.name}/failure.json")
+    def clear_failure(self, file: str = FAILURE) -> None:
+        """Delete ``file``: a finished run does not count as failed, even if earlier attempts failed."""
+        self.store.delete(f"{self.name}/{file}")
 
     def _read(self, file: str) -> bytes:
         data = self.store.read(f"{self.name}/{file}")

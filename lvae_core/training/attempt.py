@@ -75,9 +75,7 @@ class Attempt:
     def open(self) -> dict[str, Any] | None:
         """Make the folder that of the run and mend what is damaged; return its result if it has one."""
         folder = self._folder
-        for name in folder.store.leftovers(folder.name):
-            aside = folder.set_aside(name, "partial")
-            _log.warning(f"{folder}/{name}: left half-written; set aside as {aside}")
+        folder.set_leftovers_aside()
         present = self._intact("config.json", folder.read_config)
         if present is not None and not self._is_this_run(*present):
             raise InputError(

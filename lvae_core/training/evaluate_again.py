@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,12 +20,20 @@ from lvae_core.evaluation.latent import latent_estimates
 from lvae_core.identity import EVALUATION_VERSION, evaluation_id, evaluation_values
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.claims import Claim, acquire
-from lvae_core.run_folder.evaluations import evaluation_file, progress_file, read_evaluations
+from lvae_core.run_folder.evaluations import (
+    evaluation_file,
+    evaluation_of,
+    failure_file,
+    progress_file,
+    read_evaluation,
+)
 from lvae_core.run_folder.folder import DamagedError, RunFolder
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.provenance import describe_attempt
 from lvae_core.training.runtime import Progress, Runtime, give_back_spare_memory, set_arithmetic
 from lvae_core.training.state import TrainState, load_checkpoint
+
+_log = logging.getLogger("lvae.run_folder")
 
 
 @dataclass
@@ -44,6 +53,7 @@ def evaluate_again(
 
     Yields often; between two yields it may be closed, upon which it saves its progress. Killed anywhere, it
     resumes bit for bit. The numbers are those that training with ``config`` would have put into the result.
+    A damaged file of this evaluation is set aside, with a warning to the logger ``lvae.run_folder``.
 
     Args:
         config: of the run, with other fields of evaluation.
@@ -57,13 +67,14 @@ def evaluate_again(
         DivergedError: an estimate is not finite.
         HeldError: another process works on the run.
         ClaimLostError: another process has taken the run over.
-        DamagedError: a file of the run is not what was written.
+        DamagedError: the run's result.json is not what was written.
         OSError: the storage failed.
     """
     with claim or acquire(folder, runtime.launch) as claim:
-        wanted = evaluation_id(config)
-        if wanted not in read_evaluations(folder):
-            trained = _trained(folder, corpus)
+        folder.set_leftovers_aside()
+        result = _result(folder, corpus)
+        if not _is_evaluated(folder, result, evaluation_id(config)):
+            trained = _trained(folder, result)
             yield from _Again(config, corpus, folder, runtime, claim, trained).evaluate()
     yield Progress(phase="done", epoch=0, step=0, fraction=1.0)
 
@@ -142,6 +153,7 @@ class _Again:
         self.claim.check()
         self.folder.write_json(evaluation_file(self.evaluation), record)
         self.folder.store.delete(f"{self.folder.name}/{progress_file(self.evaluation)}")
+        self.folder.clear_failure(failure_file(self.evaluation))
 
     def _save(self) -> None:
         self._clock()
@@ -165,7 +177,8 @@ class _Again:
         except Exception as error:  # torch.load raises almost anything on what is not its own
             if isinstance(error, OSError):
                 raise
-            self.folder.set_aside(file)
+            aside = self.folder.set_aside(file)
+            _log.warning("%s/%s: cannot be used; set aside as %s", self.folder, file, aside)
             return None
         return state
 
@@ -175,8 +188,8 @@ class _Again:
         self._clocked = now
 
 
-def _trained(folder: RunFolder, corpus: Corpus) -> TrainState:
-    """The state of a run that is trained and whose checkpoint is there."""
+def _result(folder: RunFolder, corpus: Corpus) -> dict[str, Any]:
+    """The result of a run that is trained on this corpus."""
     result = folder.read_json("result.json")
     if result is None:
         raise InputError(f"{folder}: not finished; finish it first with `python -m lvae_core run`")
@@ -184,7 +197,29 @@ def _trained(folder: RunFolder, corpus: Corpus) -> TrainState:
         raise InputError(
             f"{folder}: trained on other data than {corpus.name} holds now; give the --data-dir of then"
         )
+    return result
+
+
+def _is_evaluated(folder: RunFolder, result: Mapping[str, Any], wanted: str) -> bool:
+    """Whether a trained run has this evaluation; a damaged file of it is set aside."""
+    if evaluation_of(result) == wanted:
+        return True
+    file = evaluation_file(wanted)
+    try:
+        return read_evaluation(folder, file, str(result.get("fingerprint"))) is not None
+    except DamagedError as damage:
+        _log.warning("%s; set aside as %s", damage, folder.set_aside(file))
+        return False
+
+
+def _trained(folder: RunFolder, result: Mapping[str, Any]) -> TrainState:
+    """The state of a trained run with the parameters that its result was evaluated with."""
     state = load_checkpoint(folder, str(result.get("fingerprint")))
     if state is None:
         raise InputError(f"{folder}: no checkpoint.pt to evaluate from; it keeps the estimates it has")
+    if state.plateau.best_epoch != result.get("best_epoch"):
+        raise InputError(
+            f"{folder}: its checkpoint holds the best parameters of epoch {state.plateau.best_epoch}, but "
+            f"those of epoch {result.get('best_epoch')} were evaluated; restore checkpoint.pt"
+        )
     return state

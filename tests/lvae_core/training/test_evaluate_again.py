@@ -15,8 +15,10 @@ from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.run_folder.names import run_name
 from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.runtime import Runtime
+from lvae_core.training.state import load_checkpoint, save_checkpoint
 from lvae_core.training.trainer import execute
 
+from ...told import tells
 from .. import tiny
 
 CORPUS = tiny.corpus(test=9)
@@ -81,10 +83,63 @@ def test_damaged_progress_is_set_aside_and_the_evaluation_begins_anew(tmp_path):
     file = progress_file(evaluation_id(other))
     path = tmp_path / "study" / folder.name / file
     path.write_bytes(path.read_bytes()[:-3])
-    run(other, folder)
+    with tells("lvae.run_folder", "cannot be used; set aside as"):
+        run(other, folder)
     assert folder.has(f"{file}.damaged-1")
     _, direct = trained(tmp_path, "direct", iw_samples=11)
     assert estimates(folder, other) == direct.read_json("result.json")["estimates"]
+
+
+def test_a_damaged_evaluation_is_set_aside_and_written_anew(tmp_path):
+    config, folder = trained(tmp_path)
+    other = dataclasses.replace(config, iw_samples=11)
+    run(other, folder)
+    wanted, file = estimates(folder, other), evaluation_file(evaluation_id(other))
+    path = tmp_path / "study" / folder.name / file
+    for content in (path.read_bytes()[:-9], b"{}", b""):
+        path.write_bytes(content)
+        with tells("lvae.run_folder", f"{file}: damaged"):
+            run(other, folder)
+        assert estimates(folder, other) == wanted
+    assert folder.has(f"{file}.damaged-3")
+
+
+def test_half_written_files_of_a_killed_evaluation_are_set_aside(tmp_path):
+    config, folder = trained(tmp_path)
+    (tmp_path / "study" / folder.name / ".evaluation-00000000.json.0123456789abcdef").write_bytes(
+        b'{"finger'
+    )
+    with tells("lvae.run_folder", "left half-written"):
+        run(dataclasses.replace(config, iw_samples=11), folder)
+    assert folder.has("evaluation-00000000.json.partial-1")
+
+
+def test_the_checkpoint_must_hold_the_parameters_that_the_result_is_of(tmp_path):
+    config, folder = trained(tmp_path, max_epochs=1)
+    place = tmp_path / "study" / folder.name
+    state = load_checkpoint(folder)
+    state.plateau = dataclasses.replace(state.plateau, best_epoch=2)
+    (place / "checkpoint.pt").unlink()
+    save_checkpoint(folder, state)
+    with pytest.raises(InputError, match="best parameters of epoch 2, but those of epoch 1 were evaluated"):
+        run(dataclasses.replace(config, iw_samples=11), folder)
+
+
+def test_a_failure_is_recorded_beside_the_result_and_cleared_by_success(tmp_path, monkeypatch, capsys):
+    name = "toy__lstm-vae__standard__L2__seed0__05200eb8"
+    place = Path(shutil.copytree(FIXTURE / name, tmp_path / name))
+    command = ["evaluate", str(place), "--set", "iw_samples=12"]
+    with monkeypatch.context() as broken:
+        broken.setattr(
+            "lvae_core.training.evaluate_again.latent_estimates",
+            lambda *_: {"mi": {"value": float("nan")}},
+        )
+        assert main(command) == 1
+    assert "diverged" in capsys.readouterr().err
+    (file,) = place.glob("*failure.json")
+    assert file.name.startswith("evaluation-")
+    assert main(command) == 0
+    assert not list(place.glob("*failure.json"))
 
 
 def test_an_evaluation_that_is_there_is_not_made_again(tmp_path):
