@@ -29,8 +29,8 @@ from lvae_core.errors import InputError
 from lvae_core.model.layers.precision import resolve
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.folder import Study
+from lvae_core.training.learning_rate import RateState
 from lvae_core.training.runtime import Runtime, set_arithmetic
-from lvae_core.training.schedule import Plateau
 from lvae_core.training.state import TrainState, copy_parameters, save_checkpoint
 
 SENTENCES = 42_068
@@ -107,7 +107,7 @@ def measure_saves(config: RunConfig, num_classes: int, study: Study, saves: int)
             fingerprint="0" * 64,
             parameters=copy_parameters(model),
             best_parameters=copy_parameters(model),
-            plateau=Plateau(config.learning_rate),
+            rate=RateState(config.learning_rate),
             vocabulary=[f"word{i}" for i in range(num_classes)],
             precision=resolve(config.precision, "cpu"),
         )

@@ -28,6 +28,8 @@ Step = Literal["joint"]
 ObjectiveName = Literal["elbo", "importance_weighted"]
 EncoderGradient = Literal["doubly_reparameterised", "reparameterised"]
 KLSchedule = Literal["linear", "cyclical"]
+LRSchedule = Literal["plateau", "after_plateau", "every", "reload_best"]
+PatienceRule = Literal["in_all", "in_a_row"]
 Optimiser = Literal["sgd", "adam"]
 Batching = Literal["bucketed", "shuffled"]
 Precision = Literal["float32", "bfloat16", "auto"]
@@ -62,9 +64,16 @@ PARTS: dict[str, Callable[[RunConfig], bool]] = {
         config.encoder != "none" and config.objective == "importance_weighted"
     ),
     "cyclical annealing": lambda config: config.encoder != "none" and config.kl_schedule == "cyclical",
+    "linear annealing": lambda config: config.encoder != "none" and config.kl_schedule == "linear",
     "LSTM state": lambda config: config.encoder != "none" or config.decoder == "lstm",
     "CNN decoder": lambda config: config.decoder == "cnn",
     "Adam": lambda config: config.optimiser == "adam",
+    "plateau schedule": lambda config: config.lr_schedule == "plateau",
+    "plateau while annealing": lambda config: config.encoder != "none" and config.lr_schedule == "plateau",
+    "decay from an epoch": lambda config: config.lr_schedule != "plateau",
+    "decay after a plateau": lambda config: config.lr_schedule == "after_plateau",
+    "decay at intervals": lambda config: config.lr_schedule == "every",
+    "reload of the best": lambda config: config.lr_schedule == "reload_best",
 }
 """Part of a system -> whether a config has chosen it. One that is not chosen reads none of its fields."""
 
@@ -172,9 +181,18 @@ class RunConfig:
     # Objective
     kl_weight: float = _option(1.0, "beta after annealing", "objective", "latent variable")
     kl_anneal_epochs: float = _option(
-        10.0, "epochs over which beta rises linearly from 0", "objective", "latent variable"
+        10.0, "epochs over which beta rises linearly", "objective", "latent variable"
     )
-
+    kl_anneal_steps: int = _option(
+        0,
+        "gradient steps over which beta rises, instead of kl_anneal_epochs; 0: those",
+        "objective",
+        "linear annealing",
+        added=True,
+    )
+    kl_start: float = _option(
+        0.0, "beta at the first step, as a share of kl_weight", "objective", "latent variable", added=True
+    )
     kl_schedule: KLSchedule = _option(
         "linear",
         "how beta rises: once, or anew in each of kl_cycles",
@@ -205,23 +223,56 @@ class RunConfig:
     batching: Batching = _option(
         "bucketed", "bucketed: sentences of similar length share a batch", "optimiser"
     )
-    learning_rate: float = _option(1.0, "before any halving", "optimiser")
+    learning_rate: float = _option(1.0, "before any decay", "optimiser")
     max_grad_norm: float = _option(
         5.0, "the gradient's 2-norm is clipped to this; 0: no clipping", "optimiser"
     )
     adam_beta1: float = _option(0.9, "decay of Adam's first moment", "optimiser", "Adam", added=True)
     adam_beta2: float = _option(0.999, "decay of Adam's second moment", "optimiser", "Adam", added=True)
     adam_epsilon: float = _option(1e-8, "added to Adam's denominator", "optimiser", "Adam", added=True)
-    lr_decay: float = _option(
-        0.5, "factor on the rate when validation perplexity does not improve", "optimiser"
+    lr_schedule: LRSchedule = _option(
+        "plateau",
+        "when the rate is lowered: after each epoch without improvement; after every epoch from the first "
+        "such one; every few epochs; or with a return to the best parameters",
+        "optimiser",
+        added=True,
+    )
+    lr_decay: float = _option(0.5, "factor on the rate when it is lowered", "optimiser")
+    lr_decay_from: int = _option(
+        15,
+        "first epoch, from 1, after which the rate may be lowered",
+        "optimiser",
+        "decay from an epoch",
+        added=True,
+    )
+    lr_decay_interval: int = _option(
+        2, "epochs between two decays of the rate", "optimiser", "decay at intervals", added=True
+    )
+    lr_smallest: float = _option(
+        0.03, "stop when the rate is below this", "optimiser", "decay after a plateau", added=True
+    )
+    lr_max_decays: int = _option(
+        5, "stop at this many decays of the rate", "optimiser", "reload of the best", added=True
+    )
+    reload_after: int = _option(
+        2,
+        "epochs in a row above the reference perplexity before the best parameters are loaded",
+        "optimiser",
+        "reload of the best",
+        added=True,
     )
     decay_while_annealing: bool = _option(
         False,
-        "an epoch with beta < 1, too, may halve the rate and count against patience",
+        "an epoch with beta < 1, too, may lower the rate and count against patience",
         "optimiser",
-        "latent variable",
+        "plateau while annealing",
     )
-    patience: int = _option(3, "stop at this many epochs without improvement, in all", "optimiser")
+    patience: int = _option(
+        3, "stop at this many epochs without improvement", "optimiser", "plateau schedule"
+    )
+    patience_rule: PatienceRule = _option(
+        "in_all", "which of them count: all, or those in a row", "optimiser", "plateau schedule", added=True
+    )
     max_epochs: int = _option(30, "epochs at most", "budget")
     max_steps: int = _option(0, "gradient steps at most (a smoke test); 0: no limit", "budget")
 
@@ -279,12 +330,14 @@ class RunConfig:
         _check_types(self)
         for name in ("min_count", "max_length", "embedding_size", "hidden_size", "latent_size",
                      "batch_size", "patience", "max_epochs", "valid_samples", "eval_batch_size",
-                     "eval_chunk_tokens", "cnn_channels", "cnn_external"):  # fmt: skip
+                     "eval_chunk_tokens", "cnn_channels", "cnn_external", "kl_cycles", "lr_decay_from",
+                     "lr_decay_interval", "lr_max_decays", "reload_after"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("iw_samples", "mi_samples"):
             _require(self, name, getattr(self, name) >= 2, "at least 2, or it has no standard error")
         for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
-                     "kl_anneal_epochs", "iw_exact_samples", "free_bits"):  # fmt: skip
+                     "kl_anneal_epochs", "kl_anneal_steps", "iw_exact_samples", "free_bits",
+                     "lr_smallest"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("init_scale", "learning_rate", "adam_epsilon"):
             _require(self, name, getattr(self, name) > 0, "above 0")
@@ -300,7 +353,6 @@ class RunConfig:
             _require(self, "cnn_external", inside, f"above embedding_size, {self.embedding_size}")
         _require(self, "dropout", 0 <= self.dropout < 1, "in [0, 1)")
         _require(self, "word_dropout", 0 <= self.word_dropout <= 1, "in [0, 1]")
-        _require(self, "kl_cycles", self.kl_cycles >= 1, "at least 1")
         if self.objective == "importance_weighted" and self.averaging == "hidden":
             raise InputError(
                 "objective = 'importance_weighted' with averaging = 'hidden': the L samples are weighted "
@@ -311,6 +363,10 @@ class RunConfig:
             _require(self, "latent_size", self.latent_size >= 2, "at least 2 for a sphere")
         for name in ("adam_beta1", "adam_beta2"):
             _require(self, name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+        _require(self, "kl_start", 0 <= self.kl_start <= 1, "in [0, 1]")
+        if self.lr_schedule == "after_plateau":
+            enough = self.learning_rate >= self.lr_smallest
+            _require(self, "lr_smallest", enough, f"at most learning_rate, {self.learning_rate:g}")
         _require(self, "lr_decay", 0 < self.lr_decay <= 1, "in (0, 1]")
         _require(self, "max_vocabulary", self.max_vocabulary != 1, "0 (all) or at least 2")
         dataset_label(self.dataset)

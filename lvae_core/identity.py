@@ -36,6 +36,7 @@ _STAND_INS: dict[str, Any] = {
     "kl_weight": 1.0,
     "kl_anneal_epochs": 10.0,
     "decay_while_annealing": False,
+    "patience": 3,
     "valid_samples": 1,
     "iw_samples": 500,
     "iw_exact_samples": 24,

@@ -174,7 +174,7 @@ class Attempt:
             "tokens": test.num_tokens,
             "sentences": len(test),
             "parameters": parameters,
-            "best_epoch": state.plateau.best_epoch,
+            "best_epoch": state.rate.best_epoch,
             "epochs": state.epoch,
             "steps": state.step,
             "train_seconds": round(state.train_seconds, 3),

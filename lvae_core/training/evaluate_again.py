@@ -217,9 +217,9 @@ def _trained(folder: RunFolder, result: Mapping[str, Any]) -> TrainState:
     state = load_checkpoint(folder, str(result.get("fingerprint")))
     if state is None:
         raise InputError(f"{folder}: no checkpoint.pt to evaluate from; it keeps the estimates it has")
-    if state.plateau.best_epoch != result.get("best_epoch"):
+    if state.rate.best_epoch != result.get("best_epoch"):
         raise InputError(
-            f"{folder}: its checkpoint holds the best parameters of epoch {state.plateau.best_epoch}, but "
+            f"{folder}: its checkpoint holds the best parameters of epoch {state.rate.best_epoch}, but "
             f"those of epoch {result.get('best_epoch')} were evaluated; restore checkpoint.pt"
         )
     return state

@@ -19,8 +19,8 @@ from lvae_core.run_folder.folder import (
     DamagedError,
     RunFolder,
 )
+from lvae_core.training.learning_rate import RateState, is_over
 from lvae_core.training.optimiser import OptimiserState
-from lvae_core.training.schedule import Plateau
 from lvae_core.training.step import Memory
 
 Parameters = dict[str, Tensor]
@@ -39,8 +39,8 @@ class TrainState:
     """Of the run: a checkpoint of another one never passes for its own."""
     parameters: Parameters
     best_parameters: Parameters
-    """Those of ``plateau.best_epoch``, with which the run is evaluated."""
-    plateau: Plateau
+    """Those of ``rate.best_epoch``, with which the run is evaluated."""
+    rate: RateState
     vocabulary: list[str]
     """The words in class order: what makes sentences of a checkpoint without its corpus."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -64,16 +64,16 @@ class TrainState:
     evaluate_seconds: float = 0.0
 
     def finished_training(self, config: RunConfig) -> bool:
-        """Whether the last epoch is behind: by number, by patience or by steps."""
+        """Whether the last epoch is behind: by number, by the schedule or by steps."""
         return (
             self.epoch >= config.max_epochs
-            or self.plateau.without_improvement >= config.patience
+            or is_over(self.rate, config)
             or (config.max_steps > 0 and self.step >= config.max_steps and self.batch == 0)
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Tensors and plain values only, as ``torch.load(weights_only=True)`` admits."""
-        parts = {"plateau": vars(self.plateau), "evaluation": vars(self.evaluation)}
+        parts = {"rate": vars(self.rate), "evaluation": vars(self.evaluation)}
         return {**vars(self), **{name: dict(part) for name, part in parts.items()}}
 
     @staticmethod
@@ -85,8 +85,10 @@ class TrainState:
                 "batches": values.pop("evaluated_batches"),
                 "statistics": values.pop("statistics"),
             }
-        plateau, evaluation = Plateau(**values["plateau"]), EvaluationState(**values["evaluation"])
-        return TrainState(**{**values, "plateau": plateau, "evaluation": evaluation})
+        if "plateau" in values:  # a checkpoint from before there were other schedules
+            values["rate"] = values.pop("plateau")
+        rate, evaluation = RateState(**values["rate"]), EvaluationState(**values["evaluation"])
+        return TrainState(**{**values, "rate": rate, "evaluation": evaluation})
 
 
 def copy_parameters(model: TextModel) -> Parameters:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,9 +21,10 @@ from lvae_core.run_folder.claims import Claim
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.training.attempt import Attempt, Phase, open_attempt
 from lvae_core.training.failures import DivergedError
-from lvae_core.training.parts import STEPS, make_learner
+from lvae_core.training.learning_rate import RateState, after_epoch
+from lvae_core.training.parts import STEPS, make_learner, make_optimiser
 from lvae_core.training.runtime import Progress, Runtime, give_back_spare_memory, set_arithmetic
-from lvae_core.training.schedule import Plateau, kl_weight
+from lvae_core.training.schedule import kl_weight
 from lvae_core.training.state import TrainState, copy_parameters
 from lvae_core.training.step import Moment
 
@@ -89,7 +91,7 @@ class _Run:
             precision=resolve(self.config.precision, self.runtime.device),
             parameters=copy_parameters(self.model),
             best_parameters=copy_parameters(self.model),
-            plateau=Plateau(self.config.learning_rate),
+            rate=RateState(self.config.learning_rate),
             vocabulary=list(self.corpus.vocabulary.words),
         )
         self.model.load_state_dict(self.state.parameters)
@@ -127,7 +129,7 @@ class _Run:
         config, state = self.config, self.state
         batch = collate(self.corpus.train, indices).to(self.runtime.device)
         beta = kl_weight(config, state.step, self.batches_per_epoch)
-        moment = Moment(state.step, beta, state.plateau.learning_rate)
+        moment = Moment(state.step, beta, state.rate.learning_rate)
         terms = self.step.take(self.learner, batch, moment, state.memory)
         means = torch.stack([terms.loss, terms.nll, terms.kl, torch.ones_like(terms.kl)])
         state.sums = state.sums.to(means.device) + means.double() * len(indices)
@@ -152,15 +154,22 @@ class _Run:
         if not math.isfinite(row["valid_ppl"]):
             raise DivergedError(f"validation perplexity is {row['valid_ppl']} in epoch {row['epoch']}")
         annealing = config.encoder != "none" and beta < config.kl_weight
-        state.plateau = state.plateau.after(row["epoch"], row["valid_ppl"], config, annealing=annealing)
-        row["best_ppl"] = state.plateau.best
-        if state.plateau.best_epoch == row["epoch"]:
+        state.rate = after_epoch(state.rate, row["epoch"], row["valid_ppl"], config, annealing=annealing)
+        row["best_ppl"] = state.rate.best
+        if state.rate.best_epoch == row["epoch"]:
             state.best_parameters = copy_parameters(self.model)
         # Once for every epoch: nothing is yielded between here and the next epoch's number.
         row |= self.step.end_epoch(self.learner, state.memory)
+        if state.rate.reload:
+            self._reload_best()
         state.metrics.append(row)
         state.epoch, state.batch, state.sums = row["epoch"], 0, torch.zeros_like(state.sums)
         return row
+
+    def _reload_best(self) -> None:
+        """Continue training from the best parameters, with the optimiser as at the beginning."""
+        self.model.load_state_dict(self.state.best_parameters)
+        self.learner = replace(self.learner, optimiser=make_optimiser(self.model, self.config))
 
     def _metrics_row(self, scores: Estimates, beta: float) -> dict[str, Any]:
         config, state = self.config, self.state
@@ -169,7 +178,7 @@ class _Run:
         row = {
             "epoch": state.epoch + 1,
             "step": state.step,
-            "learning_rate": state.plateau.learning_rate,
+            "learning_rate": state.rate.learning_rate,
             "train_loss": loss,
             "train_nll": nll,
             "valid_nll": scores[name]["value"],

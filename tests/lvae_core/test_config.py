@@ -28,7 +28,10 @@ OTHER: dict[str, Any] = {
     "eval_precision": "bfloat16", "valid_precision": "bfloat16", "deterministic": False,
     "decoder": "cnn", "cnn_dilations": "1,2", "cnn_channels": 7, "cnn_external": 2048, "cnn_dropout": 0.3,
     "posterior": "von_mises_fisher", "vmf_kappa": 13.0, "objective": "importance_weighted",
-    "kl_schedule": "cyclical", "kl_cycles": 2, "free_bits": 3.0, "encoder_gradient": "reparameterised",
+    "kl_schedule": "cyclical", "kl_cycles": 2, "kl_start": 0.1, "kl_anneal_steps": 100,
+    "free_bits": 3.0, "encoder_gradient": "reparameterised",
+    "lr_schedule": "after_plateau", "lr_decay_from": 16, "lr_decay_interval": 3, "lr_smallest": 0.1,
+    "lr_max_decays": 4, "reload_after": 3, "patience_rule": "in_a_row",
     "optimiser": "adam", "adam_beta1": 0.5, "adam_beta2": 0.9, "adam_epsilon": 1e-6,
 }  # fmt: skip
 

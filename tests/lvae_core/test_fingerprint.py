@@ -55,7 +55,7 @@ EVALUATION = {"iw_samples", "iw_exact_samples", "mi_samples", "eval_precision"}
 
 LATENT = {
     *("latent_size", "share_embeddings", "dropout_latent_input", "dropout_encoder", "valid_samples"),
-    *("kl_weight", "kl_anneal_epochs", "decay_while_annealing"),
+    *("kl_weight", "kl_anneal_epochs", "kl_anneal_steps", "kl_start", "decay_while_annealing"),
 }
 """Fields of training that mean nothing to a language model."""
 
@@ -70,6 +70,11 @@ PARTS = {
     "vmf_kappa": {"posterior": "von_mises_fisher"},
     "kl_cycles": {"kl_schedule": "cyclical"},
     "encoder_gradient": {"objective": "importance_weighted"},
+    "lr_decay_from": {"lr_schedule": "after_plateau"},
+    "lr_decay_interval": {"lr_schedule": "every"},
+    "lr_smallest": {"lr_schedule": "after_plateau"},
+    "lr_max_decays": {"lr_schedule": "reload_best"},
+    "reload_after": {"lr_schedule": "reload_best"},
 }
 """Field -> the choice without which nothing reads it."""
 LSTM_LM = recipe("lstm-lm")

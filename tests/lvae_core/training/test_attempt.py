@@ -119,7 +119,7 @@ def test_a_checkpoint_made_in_evaluation_keeps_the_last_parameters_beside_the_be
             break
         trained = load_checkpoint(folder)  # written at the end of every epoch
     closed = load_checkpoint(folder)
-    assert closed.plateau.best_epoch < closed.epoch, "or the two would be the same"
+    assert closed.rate.best_epoch < closed.epoch, "or the two would be the same"
     for name, value in closed.parameters.items():
         assert torch.equal(value, trained.parameters[name])
         assert torch.equal(closed.best_parameters[name], trained.best_parameters[name])

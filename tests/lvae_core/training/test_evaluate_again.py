@@ -118,7 +118,7 @@ def test_the_checkpoint_must_hold_the_parameters_that_the_result_is_of(tmp_path)
     config, folder = trained(tmp_path, max_epochs=1)
     place = tmp_path / "study" / folder.name
     state = load_checkpoint(folder)
-    state.plateau = dataclasses.replace(state.plateau, best_epoch=2)
+    state.rate = dataclasses.replace(state.rate, best_epoch=2)
     (place / "checkpoint.pt").unlink()
     save_checkpoint(folder, state)
     with pytest.raises(InputError, match="best parameters of epoch 2, but those of epoch 1 were evaluated"):

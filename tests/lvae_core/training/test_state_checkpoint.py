@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lvae_core.evaluation.evaluate import EvaluationState
-from lvae_core.training.schedule import Plateau
+from lvae_core.training.learning_rate import RateState
 from lvae_core.training.state import TrainState, copy_parameters, load_checkpoint, save_checkpoint
 
 from ...told import tells
@@ -24,7 +24,7 @@ def some_state() -> TrainState:
         fingerprint="f" * 64,
         parameters=copy_parameters(model),
         best_parameters=best,
-        plateau=Plateau(0.1, best=12.5, best_epoch=3, without_improvement=2),
+        rate=RateState(0.1, best=12.5, best_epoch=3, without_improvement=2),
         vocabulary=["</s>", "é", "b"],
         epoch=4,
         batch=7,
@@ -66,12 +66,12 @@ def test_every_bit_comes_back(place, tmp_path):
 
 
 def test_a_state_at_its_start_comes_back(tmp_path):
-    state = TrainState("f" * 64, {}, {}, Plateau(1.0), [])
+    state = TrainState("f" * 64, {}, {}, RateState(1.0), [])
     save_checkpoint(tiny.folder(tmp_path), state)
     loaded = load_checkpoint(tiny.folder(tmp_path))
     assert loaded.evaluation == EvaluationState()
     assert loaded.optimiser == loaded.memory == {}
-    assert loaded.plateau == Plateau(1.0)  # whose best is infinite
+    assert loaded.rate == RateState(1.0)  # whose best is infinite
     assert_equal(loaded.sums, torch.zeros(4, dtype=torch.float64))
 
 
@@ -90,8 +90,17 @@ def test_a_checkpoint_from_before_the_slots_of_steps_and_optimisers_loads(tmp_pa
     assert loaded.step == 99
 
 
+def test_a_checkpoint_from_before_there_were_schedules_loads(tmp_path):
+    folder, state = tiny.folder(tmp_path), some_state()
+    values = state.to_dict()
+    del values["rate"]
+    kept = {"learning_rate": 0.1, "best": 12.5, "best_epoch": 3, "without_improvement": 2}
+    folder.write_checkpoint(saved(values | {"plateau": kept}))
+    assert load_checkpoint(folder).rate == state.rate
+
+
 def test_states_do_not_share_their_beginnings():
-    a, b = (TrainState("f" * 64, {}, {}, Plateau(1.0), []) for _ in range(2))
+    a, b = (TrainState("f" * 64, {}, {}, RateState(1.0), []) for _ in range(2))
     a.sums += 1
     a.metrics.append({})
     assert float(b.sums.sum()) == 0
@@ -172,7 +181,7 @@ def saved(value) -> bytes:
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 def test_nothing_with_a_digest_in_order_can_crash_the_load(tmp_path):
     folder = tiny.folder(tmp_path)
-    values = [[], {}, 3, "a", None, torch.zeros(3), {"plateau": {}}, {"plateau": [1]}, [("plateau", 1)]]
+    values = [[], {}, 3, "a", None, torch.zeros(3), {"plateau": {}}, {"rate": [1]}, [("rate", 1)]]
     values.append({**some_state().to_dict(), "from_the_future": 1})
     payloads = [saved(value) for value in values]
     # Random bytes, alone and behind openings that send the reader down different paths.
@@ -206,7 +215,7 @@ def test_training_is_finished_by_epochs_or_patience(fields, finished):
     config = tiny.config(max_epochs=30, patience=3)
     state = TrainState(
         "f" * 64,
-        {}, {}, Plateau(1.0, without_improvement=fields.get("misses", 0)), [],
+        {}, {}, RateState(1.0, without_improvement=fields.get("misses", 0)), [],
         epoch=fields["epoch"], step=fields.get("step", 0),
     )  # fmt: skip
     assert state.finished_training(config) is finished
@@ -214,7 +223,7 @@ def test_training_is_finished_by_epochs_or_patience(fields, finished):
 
 def test_training_is_finished_by_steps_after_the_epoch_is_scored():
     config = tiny.config(max_steps=10)
-    state = TrainState("f" * 64, {}, {}, Plateau(1.0), [], step=10, batch=3)
+    state = TrainState("f" * 64, {}, {}, RateState(1.0), [], step=10, batch=3)
     assert not state.finished_training(config), "an epoch cut short is still to be validated"
     state.batch = 0
     assert state.finished_training(config)

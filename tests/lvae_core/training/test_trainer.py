@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from lvae_core.data.batches import epoch_order
 from lvae_core.model.text_model import TextModel
 from lvae_core.training.runtime import Progress, Runtime
+from lvae_core.training.state import load_checkpoint
 from lvae_core.training.trainer import execute
 
 from .. import tiny
@@ -94,6 +96,25 @@ def test_patience_stops_a_run_and_the_best_epoch_is_evaluated(tmp_path):
     again = tiny.folder(tmp_path, "mirrored")
     run(config, again, corpus=mirrored)
     assert again.read_json("result.json")["estimates"]["ppl"]["value"] == best["valid_ppl"]
+
+
+def test_a_reload_continues_from_the_best_parameters_with_a_new_optimiser(tmp_path):
+    fields = {
+        "optimiser": "adam",
+        "lr_decay_from": 1,
+        "reload_after": 1,
+        "lr_max_decays": 1,
+        "max_epochs": 9,
+    }
+    config = short(lr_schedule="reload_best", learning_rate=1.0, **fields)
+    folder = tiny.folder(tmp_path)
+    run(config, folder)
+    rows, state = folder.read_metrics(), load_checkpoint(folder)
+    assert rows[-1]["valid_ppl"] > rows[-2]["valid_ppl"], "or nothing was reloaded"
+    assert state.rate.learning_rate == 0.5
+    assert {kept["steps"] for kept in state.optimiser.values()} == {0}
+    for name, value in state.best_parameters.items():
+        assert torch.equal(state.parameters[name], value), name
 
 
 @pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (2, 1), (3, 1), (4, 2), (100, 3)])

@@ -14,7 +14,7 @@ from lvae_core.model.counts import parameter_count
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.folder import Study
 from lvae_core.systems import SYSTEMS, recipe
-from lvae_core.training.schedule import Plateau
+from lvae_core.training.learning_rate import RateState
 from lvae_core.training.state import TrainState, copy_parameters, save_checkpoint
 from sweeps.planning.sizes import corpus_bytes, format_bytes, storage_bytes
 
@@ -38,7 +38,7 @@ def test_a_checkpoint_of_the_papers_size_is_as_large_as_estimated(tmp_path):
     best = {name: value.clone() for name, value in parameters.items()}
     words = [f"word{i}" for i in range(classes)]
     folder = Study(str(tmp_path)).run("run")
-    save_checkpoint(folder, TrainState("0" * 64, parameters, best, Plateau(1.0), words))
+    save_checkpoint(folder, TrainState("0" * 64, parameters, best, RateState(1.0), words))
     written = (tmp_path / "run" / "checkpoint.pt").stat().st_size
     # The folder keeps two of them.
     assert 0.85 < 2 * written / storage_bytes([(config, classes)]) <= 1.0
