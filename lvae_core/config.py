@@ -1,4 +1,4 @@
-"""What a run is: one flat, frozen value that holds everything that can change its numbers.
+"""The config of a run: one flat, frozen value that holds everything that can change its numbers.
 
 A field belongs to :class:`RunConfig` if, and only if, changing it can change a digit of the result. Where a
 run executes, how it logs and what runs beside it live elsewhere. Each field names the part and the stage
@@ -44,10 +44,10 @@ MAX_KAPPA = 1e4
 Group = Literal[
     "run", "data", "model", "objective", "optimiser", "budget", "validation", "evaluation", "arithmetic"
 ]
-"""What a field is about, as help and tables group them."""
+"""Subject of a field, by which help and tables group the fields."""
 
 Stage = Literal["training", "evaluation", "both"]
-"""What reads a field. Validation is part of training: it decides the learning rate and the best epoch."""
+"""Stage that reads a field. Training includes validation, which sets the learning rate and best epoch."""
 
 PARTS: dict[str, Callable[[RunConfig], bool]] = {
     "every run": lambda config: True,
@@ -416,7 +416,7 @@ def from_dict(values: Mapping[str, Any]) -> RunConfig:
     for name in values:
         check_name(name, FIELD_TYPES, "config field")
     if "valid_precision" not in values and "eval_precision" in values:
-        # One field for both, until evaluation became a matter of its own.
+        # One field for both, in the version before evaluations had an identity.
         values = {**values, "valid_precision": values["eval_precision"]}
     return RunConfig(**values)
 

@@ -57,7 +57,7 @@ class Options:
     ] = None
     """The folder of the public corpora."""
     address: Annotated[
-        str | None, _arg(metavar="ADDRESS", help_behavior_hint="(default: a Ray of its own, here)")
+        str | None, _arg(metavar="ADDRESS", help_behavior_hint="(default: start a Ray on this machine)")
     ] = None
     """A running Ray cluster, or auto."""
     cluster: Annotated[str | None, _arg(metavar="FILE", help_behavior_hint="(default: none)")] = None

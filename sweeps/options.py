@@ -31,7 +31,7 @@ _JOBS = "working_dir_files"
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOptions:
-    """Where runs are stored, and what each is given."""
+    """Storage of runs and the resources of each."""
 
     storage: str = "runs"
     """A folder, or an address such as s3://bucket/prefix."""
@@ -44,7 +44,7 @@ class LaunchOptions:
     ] = None
     """The folder of the public corpora."""
     address: Annotated[
-        str | None, arg(metavar="ADDRESS", help_behavior_hint="(default: a Ray of its own, here)")
+        str | None, arg(metavar="ADDRESS", help_behavior_hint="(default: start a Ray on this machine)")
     ] = None
     """A running Ray cluster, or auto."""
     cpus_per_run: int | Literal["auto"] = 1

@@ -53,7 +53,7 @@ class Options:
     settings: Annotated[tuple[str, ...] | None, preset(metavar="NAME")] = None
     """standard, inputless."""
     num_samples: Annotated[tuple[int, ...] | None, preset(metavar="L")] = None
-    """Latent samples a sentence, for every system that has a latent variable."""
+    """Latent samples per sentence, for every system that has a latent variable."""
     seeds: Annotated[int | None, preset(metavar="N")] = None
     """Seeds 0 to N - 1."""
     max_epochs: Annotated[int | None, preset(metavar="N")] = None
@@ -80,7 +80,7 @@ class Options:
 
     @property
     def folder(self) -> str:
-        """Where the study is kept, as the user would write it."""
+        """Return the place of the study as the user would write it."""
         return self.launch.folder(self.preset)
 
     def grid(self) -> Grid:
@@ -138,7 +138,7 @@ def run(options: Options, *, again: str) -> int:
     swept = sweep(options.launch, folder, workload, out)
     print_next(unless_quiet(out), swept.plan, folder)
     if swept.interrupted:
-        out.print(f"interrupted; this goes on from here: {again}", markup=False, soft_wrap=True)
+        out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
         return 130
     return int(swept.failed)
 

@@ -99,7 +99,7 @@ def run(options: Options, *, again: str) -> int:
         swept = _rerun(options, base, best, corpora, out)
         completed, failed = not swept.interrupted, failed or swept.failed
     if not completed:
-        out.print(f"interrupted; this goes on from here: {again}", markup=False, soft_wrap=True)
+        out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
         return 130
     return int(failed or not best)
 

@@ -37,7 +37,7 @@ _SETTINGS = (
     "data_sha256",
     "numerics",
 )
-"""What makes runs of one cell variants, beside iw_exact_samples if validation reads it."""
+"""Fields that make runs of one cell variants, beside iw_exact_samples if validation reads it."""
 
 
 def parse_evaluation(settings: Sequence[str]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class TwoStudies:
     facts: tuple[tuple[str, ...], tuple[str, ...]]
     """The head of each study's report."""
     notes: tuple[str, ...]
-    """What differs between the studies, apart from numbers."""
+    """List the differences between the studies, apart from numbers."""
     tables: tuple[Table, ...]
     """Two for each dataset: the estimates and the cost."""
     comparisons: tuple[Comparison, ...]

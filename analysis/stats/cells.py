@@ -130,7 +130,7 @@ class Cell:
         return f"{metric}_elbo" if metric in ("nll", "ppl") and self.averaging != "none" else metric
 
     def bound(self, estimate: str) -> Bound | None:
-        """What ``estimate`` is as a bound on -log p(x) of this cell's model."""
+        """Say whether ``estimate`` bounds -log p(x) of this cell's model."""
         return bound(estimate, self.averaging, self.num_samples)
 
 

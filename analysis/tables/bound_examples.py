@@ -1,4 +1,4 @@
-"""What the bounds mean, in words: which numbers are bounds, and the gain that each convention shows."""
+"""Explain the bounds in words: which numbers are bounds, and the gain that each convention shows."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def command(options: argparse.Namespace) -> int:
     information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
     if information and information["value"] < 0.1:
         notice(
-            f"note: z carries only {information['value']:.2f} nats about a sentence: this decoder hardly "
-            "uses it, so the decoded sentences hardly vary"
+            f"note: z carries only {information['value']:.2f} nats about a sentence; this decoder hardly "
+            "uses it, and the decoded sentences hardly vary"
         )
     return 0
 

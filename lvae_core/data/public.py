@@ -20,7 +20,7 @@ class MissingError(InputError):
 
 @dataclass(frozen=True)
 class Hashes:
-    """What is known of a file's content, in lower-case hex digits; "" is unknown.
+    """Known hashes of a file's content, in lower-case hex digits; "" is unknown.
 
     A file is the usual one if any known hash is its own. They come from different publications: a corpus
     is often published with one kind only.
@@ -76,9 +76,9 @@ class Public:
     hashes: Mapping[str, Hashes]
     """Split -> the known hashes of its file."""
     places: tuple[Archive | Files, ...]
-    """Where to download it; a later place is tried if the ones before fail."""
+    """Addresses to download it from; a later one is tried if the ones before fail."""
     by_hand: str
-    """What to do if no place can be reached."""
+    """Advice if no address can be reached."""
 
 
 _SPLITS = ("train", "valid", "test")

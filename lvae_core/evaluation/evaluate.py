@@ -22,7 +22,7 @@ Estimates = dict[str, dict[str, Any]]
 
 @dataclass
 class EvaluationState:
-    """How far the evaluation of a split has come: tensors and plain values, to be saved and restored."""
+    """Progress of the evaluation of a split: tensors and plain values, to be saved and restored."""
 
     batches: int = 0
     """Batches done, in the order of :func:`lvae_core.data.batches.eval_order`."""

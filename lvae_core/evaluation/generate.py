@@ -27,7 +27,7 @@ Method = Literal["greedy", "sample", "beam"]
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How words are chosen.
+    """The rule that chooses words.
 
     Raises:
         InputError: a value lies outside its range.

@@ -1,6 +1,6 @@
 """The estimates: likelihood bounds by sampling, with their Monte Carlo standard errors.
 
-One pass of S draws a sentence serves every likelihood estimate: each draw is one z (averaging = loss) or a
+One pass of S draws per sentence serves every likelihood estimate: each draw is one z (averaging = loss) or a
 group of L (averaging = hidden), with log-likelihood ℓ_s and log-ratios r_sl = log p(z_sl) − log q(z_sl|x):
 
     nll_elbo      −(mean_s ℓ_s − KL)                     nll_iw        −log mean_s exp(ℓ_s + 1/L Σ_l r_sl)
@@ -58,7 +58,7 @@ def sentence_statistics(
         split: B sentences a batch are taken from it.
         config: batch and chunk sizes, seed, averaging, how many draws are scored in full.
         split_name: part of the key of the noise.
-        samples: S, draws a sentence.
+        samples: S, draws per sentence.
         start: batches to leave out because they are done.
         rough: arithmetic of the rough scores, where some draws are not scored in full.
 

@@ -137,7 +137,7 @@ class Head(nn.Module, ABC):
 
 
 class Encoder(nn.Module, ABC):
-    """What maps sentences to posteriors.
+    """A map from sentences to posteriors.
 
     The contract:
 
@@ -182,7 +182,7 @@ class Encoder(nn.Module, ABC):
 
 
 State = Any
-"""What a decoder remembers between two steps of generation; only the decoder looks inside."""
+"""Memory of a decoder between two steps of generation; only the decoder looks inside."""
 
 
 class Decoder(nn.Module, ABC):
@@ -254,7 +254,7 @@ class Decoder(nn.Module, ABC):
 
 
 class MakeDecoder(Protocol):
-    """How a decoder is built: a decoder's class."""
+    """Constructor of a decoder: its class."""
 
     def __call__(self, config: RunConfig, embedding: Embedding | None) -> Decoder:
         """``embedding``: table of the V words and <s>; None in the inputless setting."""
@@ -268,7 +268,7 @@ class Noise(Protocol):
 
 
 class Model(Protocol):
-    """What inference may use of a model."""
+    """The part of a model that inference may use."""
 
     @property
     def encoder(self) -> Encoder | None:
@@ -282,7 +282,7 @@ class Model(Protocol):
 
 
 class Inference(Protocol):
-    """How a sentence's posterior is found: by the encoder alone, or by optimising from there.
+    """A way to find a sentence's posterior: by the encoder alone, or by optimising from there.
 
     The contract:
 

@@ -1,4 +1,4 @@
-"""How much there is to compute and to store in a run, counted and not timed: for comparing cells.
+"""Count the operations and the storage of a run, without timing it, in order to compare cells.
 
 No torch here. Each encoder, decoder and posterior has an entry, under its name in the config.
 """
@@ -16,7 +16,7 @@ _TRAINING = 3
 
 
 class Counts(NamedTuple):
-    """What a part of the model computes and stores."""
+    """Operations and storage of a part of the model."""
 
     operations: int
     """Multiplications and additions in its matrix products for each predicted token, forward."""
@@ -74,7 +74,7 @@ POSTERIORS: dict[str, Callable[[RunConfig], Counts]] = {
 
 
 class Amount(NamedTuple):
-    """What a run goes through at most, in predicted tokens of the text."""
+    """Upper limits of the text that a run reads, in predicted tokens."""
 
     train: float
     """A validation counts as what its forward passes cost."""

@@ -1,6 +1,6 @@
 """One attempt at a run: the folder it writes, the claim it holds, its identity and its clock.
 
-Only the process that holds the claim on a run may mend its folder. A damaged file is set aside, reported in
+Only the process that holds the claim on a run may repair its folder. A damaged file is set aside, reported in
 one line as a warning to the logger ``lvae.run_folder``, and written anew if something else tells what it
 held.
 """
@@ -73,7 +73,7 @@ class Attempt:
     # --- opening ---
 
     def open(self) -> dict[str, Any] | None:
-        """Make the folder that of the run and mend what is damaged; return its result if it has one."""
+        """Make the folder that of the run and repair what is damaged; return its result if it has one."""
         folder = self._folder
         folder.set_leftovers_aside()
         present = self._intact("config.json", folder.read_config)
@@ -194,7 +194,7 @@ class Attempt:
         )
 
     def _intact(self, file: str, read: Callable[[], T]) -> T | None:
-        """What ``read`` gives; None, with the file set aside, if it is damaged."""
+        """Return the result of ``read``, or None if the file is damaged, which is then set aside."""
         try:
             return read()
         except DamagedError as damage:

@@ -38,7 +38,7 @@ _log = logging.getLogger("lvae.run_folder")
 
 @dataclass
 class _State:
-    """How far the evaluation has come: what its progress file holds."""
+    """Progress of the evaluation, as its progress file holds it."""
 
     evaluation: str
     fingerprint: str

@@ -22,7 +22,7 @@ _NO_MEMORY = (
 oneDNN for the programs that it writes."""
 
 _NOT_SUPPORTED = "could not create a primitive descriptor"
-"""What oneDNN says where it has no program for an operation."""
+"""Message of oneDNN if it has no program for an operation."""
 
 
 class Failure(NamedTuple):
@@ -51,7 +51,7 @@ def failure_class(error: BaseException) -> FailureClass:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """What to record of an error that ended an attempt; holds nothing of the run that raised it."""
+    """Record of an error that ended an attempt; it refers to no object of the run."""
     lines = "".join(traceback.format_exception(error)).splitlines()
     return Failure(failure_class(error), one_line(error), "\n".join(lines[-_TAIL_LINES:]))
 

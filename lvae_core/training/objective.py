@@ -22,7 +22,7 @@ class Objective(NamedTuple):
     """The objective's value on a batch; every term is a mean over its sentences, nats per sentence."""
 
     loss: Tensor
-    """What is minimised: ``nll`` with its KL weighted by β and with free bits."""
+    """The loss to minimise: ``nll`` with its KL weighted by β and with free bits."""
     nll: Tensor
     """The bound at β = 1 without free bits, dropout on."""
     kl: Tensor

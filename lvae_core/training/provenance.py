@@ -1,4 +1,4 @@
-"""Who made a run, where and from what: everything that explains its numbers but does not define them."""
+"""Provenance of a run: everything that explains its numbers but does not define them."""
 
 from __future__ import annotations
 

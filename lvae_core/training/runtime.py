@@ -1,4 +1,4 @@
-"""Where and how a run executes, and what it tells while it does."""
+"""Device, threads and checkpoints of a run, and its progress."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 
 CONTEXT_BYTES = 640 * 2**20
-"""What CUDA keeps of a GPU for each process beside its tensors, at most about this."""
+"""GPU memory that CUDA takes for each process beside its tensors, about, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """Where and how a run executes: nothing here can change its numbers on one machine type.
+    """Device, threads and checkpoints of a run. They change no number on one machine type.
 
     The number of threads can change the last bits (sums are split differently), so runs to be compared
     bit for bit use the same number.
@@ -43,7 +43,7 @@ class Runtime:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a run has come."""
+    """Progress of a run."""
 
     phase: Literal["train", "evaluate", "done"]
     epoch: int

@@ -30,7 +30,7 @@ _log = logging.getLogger("lvae.run_folder")
 
 @dataclass
 class TrainState:
-    """Where a run stands between two gradient steps.
+    """Training state between two gradient steps.
 
     There is no random state in it: every stream is a function of the seed and of these counters.
     """
@@ -44,7 +44,7 @@ class TrainState:
     vocabulary: list[str]
     """The words in class order: what makes sentences of a checkpoint without its corpus."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """What training computes in. Chosen once: a run that moves to another machine must not change it."""
+    """Precision of training. It is chosen once: a run that moves to another machine keeps it."""
     epoch: int = 0
     """Epochs finished, validation included."""
     batch: int = 0
@@ -57,9 +57,9 @@ class TrainState:
     evaluation: EvaluationState = field(default_factory=EvaluationState)
     """Of the split that is being scored, validation or test."""
     optimiser: OptimiserState = field(default_factory=dict)
-    """What the optimiser keeps between steps; plain SGD keeps nothing."""
+    """State of the optimiser; plain SGD has none."""
     memory: Memory = field(default_factory=dict)
-    """What the step remembers between steps."""
+    """Memory of the step."""
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
 
@@ -107,7 +107,7 @@ def save_checkpoint(folder: RunFolder, state: TrainState) -> None:
 
 
 def load_checkpoint(folder: RunFolder, fingerprint: str | None = None) -> TrainState | None:
-    """The folder's latest training state that can be used; None where there is none.
+    """The folder's latest training state that can be used; None if there is none.
 
     A checkpoint that is damaged, is of a run of another ``fingerprint`` (None: any will do), or holds
     anything but tensors and plain values, is renamed and reported as a warning, and the previous one

@@ -14,12 +14,12 @@ from lvae_core.training.objective import Objective, objective
 from lvae_core.training.optimiser import Optimiser
 
 Memory = dict[str, Any]
-"""What a step remembers: plain values (numbers, text, lists of them), saved in every checkpoint."""
+"""Memory of a step: plain values (numbers, text, lists of them), saved in every checkpoint."""
 
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """What a step works on: a model on its device, the optimiser of its parameters, config and data."""
+    """The objects that a step changes or reads: the model, its optimiser, config and data."""
 
     model: TextModel
     optimiser: Optimiser
@@ -35,7 +35,7 @@ class Learner:
 
 @dataclass(frozen=True)
 class Moment:
-    """Where training stands, as a step reads it."""
+    """Progress of training, as a step reads it."""
 
     step: int
     """Number of the step in the run, from 0."""

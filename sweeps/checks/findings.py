@@ -86,7 +86,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """What a launch needs of every node, and of the storage."""
+    """Requirements of a launch on every node and on the storage."""
 
     cpus: int = 1
     gpus: float = 0.0

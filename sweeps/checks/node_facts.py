@@ -96,7 +96,7 @@ def versions() -> dict[str, str]:
 
 
 def project() -> dict[str, str]:
-    """Where the project is imported from, and a digest of its source."""
+    """Folder that the project is imported from, and a digest of its source."""
     digest, places = hashlib.sha256(), []
     for package in PROJECT:
         spec = importlib.util.find_spec(package)

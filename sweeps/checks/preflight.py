@@ -120,7 +120,7 @@ class _StorageProbe:
         self._delete(self._name)
 
     def request(self, node: Node) -> _Request:
-        """What ``node`` is asked to read and to write."""
+        """Files that ``node`` is asked to read and to write."""
         return _Request(self._store.url, self._name, self._content, f"{self._name}-{node.id}")
 
     def is_returned(self, node: Node) -> bool:

@@ -28,7 +28,7 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
         address: of a running cluster (``auto``: the one of this machine); None: start a Ray of our own,
             reachable from this machine and with its token only, without a dashboard, and end it with the
             block.
-        object_bytes: about how much the launch will keep in the object store of a Ray of its own.
+        object_bytes: about how much the launch will keep in the object store of a Ray that it starts.
 
     A process that is connected already stays so, before and after.
 
@@ -103,7 +103,7 @@ OWN_RAY = {
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
-"""Environment of a process that starts a Ray of its own."""
+"""Environment of a process that starts Ray."""
 
 
 @contextlib.contextmanager

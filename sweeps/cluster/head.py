@@ -20,7 +20,7 @@ TOKEN = (
     "if it asks for a token, set RAY_AUTH_MODE=token and have the token in RAY_AUTH_TOKEN or "
     "~/.ray/auth_token"
 )
-"""What to do about a head that does not let one in."""
+"""Advice if the head refuses a connection."""
 
 SILENCE = 45.0
 """Seconds without an answer after which a head counts as lost: somewhat less than Ray waits."""
@@ -94,7 +94,7 @@ def _watch(address: str, place: str, silence: float, over: threading.Event) -> N
         elif time.monotonic() - heard > silence and not over.is_set():
             print(
                 f"error: --address {address}: its head has not answered for {silence:g} s; once the "
-                "cluster is back, the same command goes on from the last checkpoints",
+                "cluster is back, run the same command again to resume from the last checkpoints",
                 file=sys.stderr,
                 flush=True,
             )
@@ -127,7 +127,7 @@ def _question(place: str) -> str:
 
 
 def _found() -> str | None:
-    """Where Ray would find the cluster of this machine."""
+    """Return the address at which Ray would find the cluster of this machine."""
     try:
         place: str | None = ray._private.services.canonicalize_bootstrap_address("auto")
     except (ConnectionError, ValueError):

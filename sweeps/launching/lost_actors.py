@@ -14,13 +14,13 @@ from lvae_core.training.failures import Failure, one_line
 from sweeps.launching.tune_patches import LowMemoryError, latest_error
 
 MAX_LOSSES = 20
-"""How often the process, node or storage of one run may be lost before the run counts as failed."""
+"""Number of times that the process, node or storage of a run may be lost before the run fails."""
 
 _MAX_MEMORY_LOSSES = 4
-"""How often Ray may end a run to free memory: another run may be to blame, but not every time."""
+"""Number of times that Ray may end a run to free memory: another run may be the cause."""
 
 _MAX_CODE_LOSSES = 1
-"""How often an actor may fail to start because of an error in code, which is likely to repeat."""
+"""Number of times that an actor may fail to start because of an error in code, which often repeats."""
 
 _TAIL_LINES = 40
 

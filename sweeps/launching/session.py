@@ -44,7 +44,7 @@ def connected(options: LaunchOptions, workload: Workload, say: Callable[[str], N
 
 
 def demand_of(workload: Workload) -> Demand:
-    """What a workload needs of the nodes."""
+    """Return the requirements of a workload on the nodes."""
     new_runs = [
         # A run that has begun already has its checkpoints.
         (run.config, len(workload.corpus_of(run).vocabulary))

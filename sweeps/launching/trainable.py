@@ -32,7 +32,7 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What the actors of a launch need, sent once to each node through the object store."""
+    """Values that the actors of a launch share, sent once to each node through the object store."""
 
     study: str
     """Address of the study's storage, the same from every node."""

@@ -23,7 +23,7 @@ SECONDS = 2.0
 MOST_ON_A_GPU = 16
 
 _WAIT_SECONDS, _TELL_SECONDS = 1800.0, 30.0
-"""How long to wait for a free device or for a node that has one, and how often to say so."""
+"""Seconds to wait for a free device or for a node that has one, and between two messages about it."""
 
 
 @dataclass(frozen=True)

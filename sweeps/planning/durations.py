@@ -1,4 +1,4 @@
-"""How long runs take: arithmetic over measured seconds."""
+"""Expected durations of runs: arithmetic over measured seconds."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Speed:
         return (train + evaluate) / runs if runs else None
 
     def basis(self, cell: str) -> Basis | None:
-        """What :meth:`expected_seconds` rests on: the first basis that is available."""
+        """Return the basis of :meth:`expected_seconds`: the first that is available."""
         if cell in self._sums:
             return "runs"
         if cell in self._probed:

@@ -1,4 +1,4 @@
-"""What is read before a launch: the corpora of a grid, and its plan with the expected times."""
+"""Load what a launch needs beforehand: the corpora of a grid, and its plan with the expected times."""
 
 from __future__ import annotations
 

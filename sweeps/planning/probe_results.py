@@ -18,7 +18,7 @@ FILE = ".probes.json"
 
 
 def key(config: RunConfig, data_sha256: str) -> str:
-    """What a result holds for: a cell with all fields but the seed, and the content of its data."""
+    """Scope of a result: a cell with all fields but the seed, and the content of its data."""
     return f"{CellName.of(config)} {fingerprint(replace(config, seed=0), data_sha256)[:16]}"
 
 
@@ -67,7 +67,7 @@ class ProbeResults:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """How runs of a cell share a kind of device, and how fast each of them is there."""
+    """Number of runs of a cell that share a kind of device, and the speed of each."""
 
     processes: int
     """The number of runs that share one device."""

@@ -1,4 +1,4 @@
-"""How much storage and memory a grid needs, computed before anything runs."""
+"""Compute the storage and memory that a grid needs, before anything runs."""
 
 from __future__ import annotations
 

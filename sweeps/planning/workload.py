@@ -1,4 +1,4 @@
-"""Everything that doing a set of runs takes, as one value."""
+"""A workload: all that a launch needs to execute a set of runs, as one value."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sweeps.planning.resources import Resources
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """Planned runs, the corpora that they read, the study that keeps them, and what each is given."""
+    """Planned runs, the corpora that they read, the study that keeps them, and the resources of each."""
 
     plan: Plan
     corpora: Mapping[str, Corpus]
     """Dataset, as the configs name it -> its corpus."""
     study: Study
     resources: Resources = field(default_factory=Resources)
-    """What a run is given ..."""
+    """Resources of a run that ``per_run`` does not name."""
     per_run: Mapping[str, Resources] = field(default_factory=dict)
-    """... unless its name is here."""
+    """Name of a run -> its resources."""
 
     @property
     def runs(self) -> Sequence[PlannedRun]:
@@ -34,7 +34,7 @@ class Workload:
         return self.corpora[run.config.dataset]
 
     def resources_of(self, name: str) -> Resources:
-        """What the run of this name is given."""
+        """Return the resources of the run of this name."""
         return self.per_run.get(name, self.resources)
 
     def only(self, runs: Sequence[PlannedRun]) -> Workload:

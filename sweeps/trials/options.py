@@ -75,13 +75,13 @@ class Options:
         arg(metavar="FIELD=SPEC", help_behavior_hint="(repeatable; default: the preset's)"),
         tyro.conf.UseAppendAction,
     ] = ()
-    """What may vary: FIELD=LOW..HIGH, FIELD=LOW..HIGH:log or FIELD=A,B,C."""
+    """The search space: FIELD=LOW..HIGH, FIELD=LOW..HIGH:log or FIELD=A,B,C."""
     trials: Annotated[int | None, preset(metavar="N")] = None
     """The number of points to try; the recipe's point is the first."""
     at_once: Annotated[int | None, preset(metavar="N")] = None
     """The number of points in a round. What a round proposes depends on the earlier rounds alone."""
     sampler: Sampler = "tpe"
-    """What proposes points: the tree-structured Parzen estimator, or chance."""
+    """The sampler of points: the tree-structured Parzen estimator, or random."""
     rungs: Annotated[tuple[int, ...], arg(metavar="EPOCH", help_behavior_hint="(default: none)")] = ()
     """Epochs after which only the better trials of a round continue."""
     keep: Annotated[int, arg(metavar="N")] = 3

@@ -11,7 +11,7 @@ from sweeps.trials.space import MAX_WHOLE
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How a search proceeds."""
+    """The rules of a search."""
 
     trials: int
     """The number of trials in all."""

@@ -29,7 +29,7 @@ class BusyError(Exception):
 
 @dataclass(frozen=True)
 class Cursor:
-    """What one place has of one run."""
+    """The part of one run that one place has received."""
 
     rows: int = 0
     """The number of rows of metrics.jsonl that the place has,"""

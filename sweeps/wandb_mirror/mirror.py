@@ -17,7 +17,7 @@ RETRY_SECONDS = (5.0, 120.0)
 
 @dataclass
 class Tally:
-    """How many runs have been sent, and what went wrong."""
+    """Number of runs that have been sent, and the errors."""
 
     sent: int = 0
     """Runs of which W&B has everything."""

@@ -78,7 +78,7 @@ def test_ctrl_c_once_saves_everything_and_stops(tmp_path, scratch, undisturbed_t
         rows = {name: runs.rows(name) for name in runs.claims()}
         first.press_ctrl_c()
         assert first.wait(STOPS_WITHIN) == 130, first.output
-        assert "interrupted; this goes on from here" in first.output
+        assert "interrupted; resume with:" in first.output
         assert "Traceback" not in first.output
         assert_nothing_is_left(scratch)
         assert runs.claims() == {}

@@ -115,14 +115,14 @@ def test_every_failure_is_recorded_with_its_class_and_stops_no_other_run(tmp_pat
 
     # With the original code exactly the failed runs are retried; those that failed by the damage succeed.
     before = modification_times(tmp_path / "s", [done])
-    mended = Launch(tmp_path, scratch, "--retry-failed", grid=MIXED)
-    with closing(mended):
-        assert mended.wait() == 1, mended.output
-        assert "5 of 6 runs to do" in mended.output
+    retried = Launch(tmp_path, scratch, "--retry-failed", grid=MIXED)
+    with closing(retried):
+        assert retried.wait() == 1, retried.output
+        assert "5 of 6 runs to do" in retried.output
     twice = {k: None if c in (None, "code") else (c, 2) for k, c in EXPECTED.items()}
     # With the original code, too, lstm-vae diverges at this learning rate.
     twice["lstm-vae__inputless__L2"] = ("diverged", 2)
-    assert recorded_failures(runs) == twice, mended.output
+    assert recorded_failures(runs) == twice, retried.output
     assert sorted(map(cell_without_dataset, runs.done())) == [
         "lstm-lm__inputless__L0",
         "lstm-lm__standard__L0",
@@ -155,9 +155,9 @@ def test_runs_fail_as_code_if_their_processes_can_no_longer_start(tmp_path, scra
         assert "raise OSError(" in failure["traceback"]
 
     module.write_text(sound)
-    mended = Launch(tmp_path, scratch, "--retry-failed", **given)
-    with closing(mended):
-        assert mended.wait() == 0, mended.output
+    retried = Launch(tmp_path, scratch, "--retry-failed", **given)
+    with closing(retried):
+        assert retried.wait() == 0, retried.output
     assert runs.table() == undisturbed_table
 
 

@@ -140,4 +140,4 @@ def test_a_job_near_its_time_limit_saves_and_queues_again(slurm, tmp_path):
     job.send_signal(signal.SIGTERM)
     assert job.wait(timeout=100) == 130, (tmp_path / "log").read_text()
     assert (tmp_path / "requeued").read_text() == f"requeue {os.getpid()}\n"
-    assert "this goes on from here" in (tmp_path / "log").read_text()
+    assert "resume with:" in (tmp_path / "log").read_text()

@@ -211,7 +211,7 @@ def test_a_sweep_that_is_stopped_by_ray_job_stop_saves(up):
     assert up.on_laptop(f"{command} --set max_epochs=1000").returncode == 0
     assert wait_until(lambda: list((up.shared / "stopped").glob("*/checkpoint.pt")), seconds=200)
     assert up.on_laptop("ray job stop stopped").returncode == 0
-    assert "this goes on from here: " in up.on_laptop("ray job logs stopped").stdout
+    assert "resume with: " in up.on_laptop("ray job logs stopped").stdout
 
 
 def test_the_token_is_only_in_its_file(up):

@@ -124,7 +124,7 @@ def test_an_interrupted_search_ends_with_the_same_results(undisturbed, tmp_path)
         process.send_signal(signal.SIGINT)
         seen = process.stdout.readlines()
         assert process.wait(timeout=120) == 130
-    again = f"interrupted; this goes on from here: python sweeps/search.py {shlex.join(COMMAND)}"
+    again = f"interrupted; resume with: python sweeps/search.py {shlex.join(COMMAND)}"
     assert seen[-1].strip() == again
     assert not (tmp_path / "runs/search-best").exists()
     done = run_search(tmp_path)

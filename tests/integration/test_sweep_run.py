@@ -239,7 +239,7 @@ def test_an_interrupted_sweep_saves_and_the_next_launch_resumes_it(number, tmp_p
         first.send_signal(number)
         out, err = first.communicate(timeout=60)
     assert (first.returncode, err) == (130, "")
-    again = f"interrupted; this goes on from here: python sweeps/paper_grid.py {shlex.join(LONG_COMMAND)}"
+    again = f"interrupted; resume with: python sweeps/paper_grid.py {shlex.join(LONG_COMMAND)}"
     assert again in out
     assert wait_until(lambda: not any(map(is_alive, inside)), seconds=20)
     (folder,) = (tmp_path / "runs" / "paper").iterdir()

@@ -122,7 +122,7 @@ def test_what_is_no_ray_is_refused_in_seconds_and_one_line():
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"127.0.0.1:{server.server_port}"
-        # In a process of its own: Ray writes past what Python knows of the standard error.
+        # In a separate process, because Ray writes past what Python knows of the standard error.
         done = script(*TOY, "--address", address)
         server.shutdown()
     assert done.returncode == 2

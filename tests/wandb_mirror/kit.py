@@ -39,7 +39,7 @@ def environment(home: Path, url: str, key: str | None = KEY) -> dict[str, str]:
 
 
 def rows(epochs: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Rows as the trainer writes them, each with numbers of its own."""
+    """Rows as the trainer writes them, each with different numbers."""
     return [
         {
             "epoch": epoch,

@@ -45,7 +45,7 @@ def test_directories_of_an_interrupted_and_resumed_study_make_whole_runs(
         assert len(directories(home)) == 3
         assert all(path.name.startswith("offline-run-") for path in directories(home))
 
-        # The second launch finds the failed run as it was, and the others gone on.
+        # The second launch finds the failed run unchanged and the others further on.
         time.sleep(1.1)  # directories are named by the second, and sent in that order
         folder.write_metrics(rows(4))
         complete(folder)

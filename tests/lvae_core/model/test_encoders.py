@@ -1,4 +1,4 @@
-"""What every encoder promises, whatever is inside; a new one is tested by being registered."""
+"""The contract of encoders, tested on every registered one."""
 
 from typing import get_args
 

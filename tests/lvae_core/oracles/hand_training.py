@@ -18,7 +18,7 @@ Sentences = Sequence[Sequence[int]]
 
 @dataclass
 class Outcome:
-    """What the run would have written, and which branches it took."""
+    """The output that the run would have written, and the branches that it took."""
 
     rows: list[dict[str, float]] = field(default_factory=list)
     estimates: dict[str, float] = field(default_factory=dict)

@@ -45,7 +45,7 @@ def log_normal(z: Tensor, mean: float = 0.0, log_variance: float = 0.0) -> Tenso
 
 @dataclass(frozen=True)
 class Exact:
-    """What the estimates of one sentence converge to, in nats."""
+    """Limits of the estimates of one sentence, in nats."""
 
     nll: float
     """−log p(x) of the model that is evaluated."""

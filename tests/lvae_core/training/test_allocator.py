@@ -1,4 +1,4 @@
-"""What a process keeps of the memory that it has freed, as the system sees it."""
+"""The memory that a process keeps after it has freed it, as the system sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run writes into its folder, refuses, mends and records."""
+"""The files of a run folder: written, refused, repaired and recorded."""
 
 import hashlib
 import json

@@ -48,7 +48,7 @@ def short(system: str = "lstm-vae", **fields) -> RunConfig:
 
 
 def outcome(folder: RunFolder) -> tuple[bytes, str]:
-    """What must be the same to the last bit."""
+    """Return the values that must be the same to the last bit."""
     result = folder.read_json("result.json")
     assert result is not None
     return folder.store.read(f"{folder.name}/metrics.jsonl"), json.dumps(reproducible(result))

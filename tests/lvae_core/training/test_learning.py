@@ -53,7 +53,7 @@ def test_it_learns_the_toy_language_and_never_beats_the_truth(system, estimate, 
     # bound adds: never below 0. The mean over these hundred falls below it by chance alone.
     error = float(gaps.std()) / math.sqrt(len(gaps))
     assert float(gaps.mean()) > -4 * error
-    # Learnt: uniform guessing lies 8 nats a sentence above the truth.
+    # Learnt: uniform guessing lies 8 nats per sentence above the truth.
     uniform = corpus.test.num_tokens * math.log(len(words)) / len(truth)
     assert uniform - sum(truth) / len(truth) > 8
     assert float(gaps.mean()) < 1.6

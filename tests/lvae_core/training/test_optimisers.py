@@ -1,4 +1,4 @@
-"""What every optimiser promises, whatever its rule; a new one is tested by being registered."""
+"""The contract of optimisers, tested on every registered one."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What every training step promises, with every optimiser; a new one is tested by being registered."""
+"""The contract of training steps, tested on every registered one with every optimiser."""
 
 import io
 import json

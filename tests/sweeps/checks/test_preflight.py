@@ -1,4 +1,4 @@
-"""What a preflight says of the facts it has, and the facts that a node finds out about itself."""
+"""Findings of a preflight from given facts, and the facts that a node reports."""
 
 from __future__ import annotations
 

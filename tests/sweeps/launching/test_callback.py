@@ -1,4 +1,4 @@
-"""What is told while nothing happens that a user could see."""
+"""Messages while nothing happens that a user could see."""
 
 from types import SimpleNamespace
 

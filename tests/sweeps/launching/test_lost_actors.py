@@ -1,4 +1,4 @@
-"""How often a run may be lost, and for what reasons, counted by hand."""
+"""Numbers of losses that a run may have, by cause, counted by hand."""
 
 from lvae_core.training.failures import Failure
 from sweeps.launching.lost_actors import Loss, LostActors

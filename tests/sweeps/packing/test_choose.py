@@ -1,4 +1,4 @@
-"""How many share a device, on simulated ones whose best is known by construction."""
+"""Number of runs per device, on simulated devices whose best number is known by construction."""
 
 from __future__ import annotations
 
