@@ -1,6 +1,6 @@
 """The estimates: likelihood bounds by sampling, with their Monte Carlo standard errors.
 
-One pass of S draws per sentence serves every likelihood estimate: each draw is one z (averaging = loss) or a
+One pass of S draws per sentence serves every estimate: each draw is one z (averaging = loss) or a
 group of L (averaging = hidden), with log-likelihood ℓ_s and log-ratios r_sl = log p(z_sl) − log q(z_sl|x):
 
     nll_elbo      −(mean_s ℓ_s − KL)                     nll_iw        −log mean_s exp(ℓ_s + 1/L Σ_l r_sl)

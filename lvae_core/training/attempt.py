@@ -1,8 +1,8 @@
 """One attempt at a run: the folder it writes, the claim it holds, its identity and its clock.
 
-Only the process that holds the claim on a run may repair its folder. A damaged file is set aside, reported in
-one line as a warning to the logger ``lvae.run_folder``, and written anew if something else tells what it
-held.
+Only the process that holds the claim on a run may repair its folder. A damaged file is set aside, reported
+in one line as a warning to the logger ``lvae.run_folder``, and written again if its content is known from
+another source.
 """
 
 from __future__ import annotations
