@@ -131,7 +131,9 @@ def _index() -> dict[tuple[str, str, str, int, str, str], Fact]:
 
 @functools.cache
 def _names() -> dict[str, str]:
-    return {fact.system: fact.name for fact in load()}
+    printed = {fact.system: fact.name for fact in load()}
+    # A system's name has no "+": cnn-vae-init is printed as CNN-VAE+init.
+    return {system.replace("+", "-"): name for system, name in printed.items()} | printed
 
 
 def _fact(row: dict[str, str]) -> Fact:

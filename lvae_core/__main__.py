@@ -75,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("config", help="JSON file as printed by `recipe`; - for standard input")
     sub.add_argument("--out", required=True, help="the run folder, a path or URL")
     sub.add_argument(
+        "--parent",
+        action="store_true",
+        help="train the run that this one's encoder starts from instead, in a folder beside --out",
+    )
+    sub.add_argument(
         "--checkpoint-epochs",
         type=int,
         default=1,

@@ -38,6 +38,9 @@ EvalPrecision = Literal["float32", "bfloat16"]
 FEWEST_EXACT = 6
 """The least iw_exact_samples above 0: three estimates share them, and each needs two for a variance."""
 
+ENCODER_SOURCES = ("lstm-lm", "autoencoder")
+"""The runs that an encoder can start from by name; see ``parents.py``."""
+
 MAX_KAPPA = 1e4
 """The largest vmf_kappa: beyond it the table of angles becomes too coarse for its 1e-8."""
 
@@ -151,6 +154,13 @@ class RunConfig:
     )
     share_embeddings: bool = _option(
         False, "encoder and decoder read one embedding table", "model", "encoder's and decoder's words"
+    )
+    init_encoder_from: str = _option(
+        "none",
+        "trained run that the encoder starts from: lstm-lm, autoencoder, or a run folder of the same study",
+        "model",
+        "latent variable",
+        added=True,
     )
     linear_bias: bool = _option(False, "add a bias to M1..M4 (the paper's equations have none)", "model")
     init_scale: float = _option(0.1, "every parameter starts as U(-a, a)", "model")
@@ -290,6 +300,14 @@ class RunConfig:
         16384, "decoder positions at once in validation and evaluation", "validation", stage="both"
     )
 
+    valid_kl_weight: float = _option(
+        1.0,
+        "beta of the validation score that the learning rate and the best epoch follow",
+        "validation",
+        "latent variable",
+        added=True,
+    )
+
     # Evaluation of the best epoch on the test split
     iw_samples: int = _option(
         500,
@@ -337,7 +355,7 @@ class RunConfig:
             _require(self, name, getattr(self, name) >= 2, "at least 2, or it has no standard error")
         for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
                      "kl_anneal_epochs", "kl_anneal_steps", "iw_exact_samples", "free_bits",
-                     "lr_smallest"):  # fmt: skip
+                     "lr_smallest", "valid_kl_weight"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("init_scale", "learning_rate", "adam_epsilon"):
             _require(self, name, getattr(self, name) > 0, "above 0")
@@ -353,6 +371,13 @@ class RunConfig:
             _require(self, "cnn_external", inside, f"above embedding_size, {self.embedding_size}")
         _require(self, "dropout", 0 <= self.dropout < 1, "in [0, 1)")
         _require(self, "word_dropout", 0 <= self.word_dropout <= 1, "in [0, 1]")
+        source = self.init_encoder_from
+        is_folder = re.fullmatch(r"[\w.-]+__seed[0-9]+__[0-9a-f]{8}", source) is not None
+        if not is_folder and source not in ("none", *ENCODER_SOURCES):
+            raise InputError(
+                f"init_encoder_from = {source!r}: give {', '.join(ENCODER_SOURCES)}, or the name (not the "
+                "path) of a finished run's folder in the same study; copy a run of another study there"
+            )
         if self.objective == "importance_weighted" and self.averaging == "hidden":
             raise InputError(
                 "objective = 'importance_weighted' with averaging = 'hidden': the L samples are weighted "

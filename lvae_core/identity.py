@@ -14,6 +14,7 @@ import json
 from typing import Any, Literal
 
 from lvae_core.config import FEWEST_EXACT, PARTS, RunConfig, dataset_label
+from lvae_core.parents import parent_of
 
 NUMERICS_VERSION = 6
 """Raised by every change of the core that changes the numbers of a run's training."""
@@ -84,6 +85,7 @@ def training_fields(config: RunConfig) -> list[str]:
 def fingerprint(config: RunConfig, data_sha256: str) -> str:
     """SHA-256 (64 hex digits) of all that a run's training depends on.
 
+    A run that starts from another covers that run's fingerprint: its parent's training is part of its own.
     A folder's path counts by its last name and its content, not by where it lies.
     """
     payload: dict[str, Any] = {
@@ -98,6 +100,8 @@ def fingerprint(config: RunConfig, data_sha256: str) -> str:
     }
     if versions:
         payload["parts"] = versions
+    if (parent := parent_of(config)) is not None:
+        payload["parent"] = fingerprint(parent, data_sha256)
     return hashlib.sha256(canonical_json(payload).encode()).hexdigest()
 
 

@@ -64,6 +64,34 @@ def cnn_vae(base: RunConfig) -> RunConfig:
     return replace(_with_cnn(lstm_vae(base)), system="cnn-vae")
 
 
+def cnn_vae_init(base: RunConfig) -> RunConfig:
+    """Yang et al. (2017), "+ init": CNN-VAE whose encoder starts from a trained LSTM-LM."""
+    return replace(cnn_vae(base), system="cnn-vae-init", init_encoder_from="lstm-lm")
+
+
+def lstm_vae_fb(base: RunConfig) -> RunConfig:
+    """Kingma et al. (2016): LSTM-VAE with free bits, 8 nats as in Li et al. (2019)."""
+    return replace(lstm_vae(base), system="lstm-vae-fb", free_bits=8.0)
+
+
+def lstm_vae_ae_fb(base: RunConfig) -> RunConfig:
+    """Li et al. (2019): free bits, and an encoder that starts from a trained autoencoder's."""
+    return replace(lstm_vae_fb(base), system="lstm-vae-ae-fb", init_encoder_from="autoencoder")
+
+
+def lstm_vae_cyclical(base: RunConfig) -> RunConfig:
+    """Fu et al. (2019): LSTM-VAE with β rising anew in each of four cycles."""
+    return replace(lstm_vae(base), system="lstm-vae-cyclical", kl_schedule="cyclical")
+
+
+def lstm_beta_vae(base: RunConfig) -> RunConfig:
+    """Higgins et al. (2017): LSTM-VAE with β = 0.4 after annealing.
+
+    In He et al. (2019) it is the largest of four weights at which z stays in use on Yahoo.
+    """
+    return replace(lstm_vae(base), system="lstm-beta-vae", kl_weight=0.4)
+
+
 def _with_cnn(base: RunConfig) -> RunConfig:
     """The LCNN of Yang et al. for Yahoo's sizes (D 512, C 512, E 1024), smaller in proportion to D."""
     D = base.embedding_size
@@ -86,7 +114,12 @@ SYSTEMS: dict[str, Recipe] = {
     "lstm-vmf-vae": lstm_vmf_vae,
     "cnn-lm": cnn_lm,
     "cnn-vae": cnn_vae,
+    "cnn-vae-init": cnn_vae_init,
     "lstm-iwae": lstm_iwae,
+    "lstm-vae-fb": lstm_vae_fb,
+    "lstm-vae-ae-fb": lstm_vae_ae_fb,
+    "lstm-vae-cyclical": lstm_vae_cyclical,
+    "lstm-beta-vae": lstm_beta_vae,
 }
 """Every system by its name, in the order of the paper's tables, then the others."""
 
@@ -95,6 +128,8 @@ BASELINES: dict[str, tuple[str, ...]] = {
     "lstm-vae": ("lstm-lm",),
     "cnn-lm": (),
     "cnn-vae": ("cnn-lm", "lstm-vae"),
+    "cnn-vae-init": ("cnn-lm", "cnn-vae"),
+    "lstm-vae-ae-fb": ("lstm-lm", "lstm-vae-fb"),
 }
 """System -> the systems it is compared with: its language model first, then the model that it extends. A
 system that is not listed is compared with LSTM-LM and LSTM-VAE."""

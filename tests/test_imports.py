@@ -18,7 +18,9 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
     "lvae_core": (
         {"", "errors"},
         {"config", "messages", "rng", "storage"},
-        {"identity", "systems"},
+        {"systems"},
+        {"parents"},
+        {"identity"},
         {"run_folder", "settings"},
         {"command"},
         {"data"},
@@ -50,7 +52,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
     ),
 }
 CORE_MAY_IMPORT = {"torch", "numpy", "lvae_core"} | sys.stdlib_module_names
-TORCH_FREE = {"", "errors", "config", "identity", "messages", "settings", "systems", "command"}
+TORCH_FREE = {"", "errors", "config", "parents", "identity", "messages", "settings", "systems", "command"}
 TORCH_FREE |= {"run_folder", "storage"}
 """Parts of the core that need neither torch nor numpy, and that analysis may import."""
 

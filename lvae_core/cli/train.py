@@ -17,12 +17,15 @@ from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.identity import evaluation_id, evaluation_values
 from lvae_core.messages import notice
+from lvae_core.parents import parent_of
 from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, acquire_patiently
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
-from lvae_core.run_folder.folder import FAILURE, DamagedError, RunFolder, open_study
+from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder, open_study
+from lvae_core.run_folder.lookup import find_run
 from lvae_core.settings import apply_settings, parse_settings
 from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.failures import failure_of
+from lvae_core.training.initial_encoder import read_parent
 from lvae_core.training.runtime import Progress, Runtime, check_device
 from lvae_core.training.trainer import execute
 
@@ -37,11 +40,18 @@ def run(options: argparse.Namespace) -> int:
     corpus = load_for(config, options.data_dir)
     for warning in corpus.warnings:
         _log.warning(warning)
+    if options.parent:
+        if (parent := parent_of(config)) is None:
+            raise InputError(f"--parent: {config.system} trains no other run first; leave it out")
+        config, folder = parent, find_run(folder.store, parent, corpus.data_sha256)
+    elif not folder.has(CHECKPOINT):
+        read_parent(config, corpus, folder)  # or it would be refused only after its folder is made
     status = _carry_out(folder, runtime, lambda claim: execute(config, corpus, folder, runtime, claim))
     if status == 0:
         print(summary(folder.read_json("result.json") or {}))
+        following = f"run {options.config} --out" if options.parent else "generate"
         data_dir_option = f" --data-dir {options.data_dir}" if options.data_dir else ""
-        notice(f"next: python -m lvae_core generate {options.out}{data_dir_option}")
+        notice(f"next: python -m lvae_core {following} {options.out}{data_dir_option}")
     return status
 
 

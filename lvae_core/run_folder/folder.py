@@ -2,7 +2,7 @@
 
     <study>/<dataset>__<system>__<setting>__L<n>__seed<k>__<fingerprint[:8]>/
         config.json             fingerprint and complete config
-        provenance.json         commit, versions and host of each attempt
+        provenance.json         commit, versions and host of each attempt; the run it starts from, if any
         metrics.jsonl           one line per epoch
         checkpoint.pt           the latest complete training state
         checkpoint.previous.pt  the checkpoint before it

@@ -22,6 +22,7 @@ from lvae_core.identity import EVALUATION_VERSION, evaluation_id, fingerprint, i
 from lvae_core.run_folder.claims import Claim, acquire
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from lvae_core.training.failures import DivergedError
+from lvae_core.training.initial_encoder import Parent, read_parent
 from lvae_core.training.provenance import describe_attempt
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.state import TrainState, load_checkpoint, save_checkpoint
@@ -68,6 +69,7 @@ class Attempt:
         """Of the run, once it has one."""
         self._folder, self._claim = folder, claim
         self._begun_as = config
+        self._parent: dict[str, Any] = {}
         self._saved = self._clocked = time.monotonic()
 
     # --- opening ---
@@ -105,6 +107,12 @@ class Attempt:
             state.evaluation.id = evaluation_id(self._begun_as)
         return state
 
+    def read_parent(self) -> Parent | None:
+        """Read the run that the encoder starts from, if the config names one; see :func:`read_parent`."""
+        parent = read_parent(self.config, self.corpus, self._folder)
+        self._parent = {"parent": parent.provenance} if parent else {}
+        return parent
+
     def begin(self, state: TrainState) -> None:
         """Take back the metrics that ``state`` does not know yet, and record where this attempt starts."""
         folder, known = self._folder, state.metrics
@@ -114,7 +122,7 @@ class Attempt:
             self._set_aside("metrics.jsonl", damage)
         folder.write_metrics(known)
         provenance = self._intact("provenance.json", lambda: folder.read_json("provenance.json"))
-        earlier = (provenance or {}).get("attempts", [])
+        provenance = (provenance or {}) | self._parent
         attempt = describe_attempt(
             from_step=state.step,
             device=self.runtime.device,
@@ -122,7 +130,8 @@ class Attempt:
             precision=state.precision,
             data_sha256=self.corpus.data_sha256,
         )
-        folder.write_json("provenance.json", {"attempts": [*earlier, attempt]})
+        attempts = [*provenance.get("attempts", []), attempt]
+        folder.write_json("provenance.json", provenance | {"attempts": attempts})
 
     # --- while it runs ---
 

@@ -127,13 +127,25 @@ def load_checkpoint(folder: RunFolder, fingerprint: str | None = None) -> TrainS
 
 def _read_checkpoint(folder: RunFolder, file: str, fingerprint: str | None) -> TrainState | None:
     payload = folder.read_checkpoint(file)
-    if payload is None:
-        return None
+    return None if payload is None else parse_state(payload, f"{folder}/{file}", fingerprint)
+
+
+def parse_state(payload: bytes, place: str, fingerprint: str | None) -> TrainState:
+    """The training state in a checkpoint's bytes; only tensors and plain values are read from them.
+
+    Args:
+        payload: what :meth:`RunFolder.read_checkpoint` returns.
+        place: where it was read, for messages.
+        fingerprint: of the run; None: any will do.
+
+    Raises:
+        DamagedError: they are no training state, or that of another run.
+    """
     try:
         state = TrainState.from_dict(torch.load(io.BytesIO(payload), weights_only=True))
     except Exception as error:  # of what is not its own, torch.load raises almost anything
         reason = str(error).partition("\n")[0]
-        raise DamagedError(f"{folder}/{file}: not a training state ({reason})") from None
+        raise DamagedError(f"{place}: not a training state ({reason})") from None
     if fingerprint not in (None, state.fingerprint):
-        raise DamagedError(f"{folder}/{file}: of another run")
+        raise DamagedError(f"{place}: of another run")
     return state

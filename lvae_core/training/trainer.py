@@ -21,6 +21,7 @@ from lvae_core.run_folder.claims import Claim
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.training.attempt import Attempt, Phase, open_attempt
 from lvae_core.training.failures import DivergedError
+from lvae_core.training.initial_encoder import copy_encoder
 from lvae_core.training.learning_rate import RateState, after_epoch
 from lvae_core.training.parts import STEPS, make_learner, make_optimiser
 from lvae_core.training.runtime import Progress, Runtime, give_back_spare_memory, set_arithmetic
@@ -86,19 +87,24 @@ class _Run:
         self.model = self.learner.model
         self.step = STEPS[self.config.step]()
         self.batches_per_epoch = math.ceil(len(self.corpus.train) / self.config.batch_size)
-        self.state = attempt.load() or TrainState(
-            fingerprint=attempt.identity,
+        self.state = attempt.load() or self._initial_state()
+        self.model.load_state_dict(self.state.parameters)
+        self.learner.optimiser.load(self.state.optimiser)
+        self._phase: Phase = "train"
+        self._reported = time.monotonic()
+        attempt.begin(self.state)
+
+    def _initial_state(self) -> TrainState:
+        if parent := self.attempt.read_parent():
+            copy_encoder(parent, self.model)
+        return TrainState(
+            fingerprint=self.attempt.identity,
             precision=resolve(self.config.precision, self.runtime.device),
             parameters=copy_parameters(self.model),
             best_parameters=copy_parameters(self.model),
             rate=RateState(self.config.learning_rate),
             vocabulary=list(self.corpus.vocabulary.words),
         )
-        self.model.load_state_dict(self.state.parameters)
-        self.learner.optimiser.load(self.state.optimiser)
-        self._phase: Phase = "train"
-        self._reported = time.monotonic()
-        attempt.begin(self.state)
 
     def train(self) -> Iterator[Progress]:
         """Train epoch by epoch; each ends with a validation and a row of metrics."""
@@ -154,7 +160,8 @@ class _Run:
         if not math.isfinite(row["valid_ppl"]):
             raise DivergedError(f"validation perplexity is {row['valid_ppl']} in epoch {row['epoch']}")
         annealing = config.encoder != "none" and beta < config.kl_weight
-        state.rate = after_epoch(state.rate, row["epoch"], row["valid_ppl"], config, annealing=annealing)
+        score = self._validation_score(row)
+        state.rate = after_epoch(state.rate, row["epoch"], score, config, annealing=annealing)
         row["best_ppl"] = state.rate.best
         if state.rate.best_epoch == row["epoch"]:
             state.best_parameters = copy_parameters(self.model)
@@ -170,6 +177,14 @@ class _Run:
         """Continue training from the best parameters, with the optimiser as at the beginning."""
         self.model.load_state_dict(self.state.best_parameters)
         self.learner = replace(self.learner, optimiser=make_optimiser(self.model, self.config))
+
+    def _validation_score(self, row: dict[str, Any]) -> float:
+        """The validation perplexity, with the KL weighted as the config asks for."""
+        weight, valid = self.config.valid_kl_weight, self.corpus.valid
+        if weight == 1 or self.config.encoder == "none":
+            return float(row["valid_ppl"])
+        nats = row["valid_nll"] + (weight - 1) * row["valid_kl"]
+        return math.exp(nats * len(valid) / valid.num_tokens)
 
     def _metrics_row(self, scores: Estimates, beta: float) -> dict[str, Any]:
         config, state = self.config, self.state

@@ -57,6 +57,7 @@ def test_find_returns_only_what_kruengkrai_reports() -> None:
 
 def test_names_are_printed_as_in_the_paper() -> None:
     assert display_name("lstm-vmf-vae") == "LSTM-vMF-VAE"
+    assert display_name("cnn-vae-init") == display_name("cnn-vae+init") == "CNN-VAE+init"
     assert display_name("lstm-iwae") == "LSTM-IWAE"
     assert display_name("my-own") == "my-own"
 

@@ -50,6 +50,26 @@ def test_recipe_prints_a_complete_config(capsys: pytest.CaptureFixture[str]) -> 
     assert (config.setting, config.seed, config.hidden_size) == ("inputless", 3, 400)
 
 
+def test_the_run_that_an_encoder_starts_from_is_trained_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_recipe(tmp_path / "run.json", capsys, "cnn-vae-init", "--set", "cnn_external=9")
+    plain = write_recipe(tmp_path / "plain.json", capsys, "cnn-vae", "--set", "cnn_external=9")
+    out = str(tmp_path / "study" / "child")
+    assert main(["run", str(config), "--out", out]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"train it first with `python -m lvae_core run CONFIG --parent --out {out}`" in line
+    assert not Path(out).exists()
+    assert main(["run", str(config), "--parent", "--out", out]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"next: python -m lvae_core run {config} --out {out}"
+    assert main(["run", str(config), "--out", out]) == 0
+    parent = json.loads((Path(out) / "provenance.json").read_text())["parent"]["run"]
+    assert sorted(path.name for path in (tmp_path / "study").iterdir()) == ["child", parent]
+    assert parent.startswith("toy__lstm-lm__standard__L0__seed0__")
+    assert main(["run", str(plain), "--parent", "--out", out]) == 2
+    assert "--parent: cnn-vae trains no other run first" in capsys.readouterr().err
+
+
 def test_a_run_can_be_repeated_and_then_generates_sentences(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

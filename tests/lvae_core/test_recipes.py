@@ -1,6 +1,7 @@
 """Recipes: the sizes and protocol of Kruengkrai (2019), Section 5, typed from the paper."""
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 
@@ -48,8 +49,15 @@ def test_systems_differ_in_what_their_names_say():
     assert recipe("lstm-iwae").objective == "importance_weighted"
     assert (what("cnn-lm"), what("cnn-vae")) == (("none", "none", 0), ("lstm", "loss", 5))
     assert recipe("cnn-lm").decoder == recipe("cnn-vae").decoder == "cnn"
-    paper = {"lstm-lm", "lstm-vae", "lstm-vae-avg", "lstm-vmf-vae", "cnn-lm", "cnn-vae"}
-    assert set(SYSTEMS) == paper | {"lstm-iwae"}
+    init, ae = recipe("cnn-vae-init"), recipe("lstm-vae-ae-fb")
+    assert init == replace(recipe("cnn-vae"), system="cnn-vae-init", init_encoder_from="lstm-lm")
+    assert (ae.init_encoder_from, ae.free_bits, ae.kl_anneal_epochs) == ("autoencoder", 8.0, 10.0)
+    assert recipe("lstm-vae-fb") == replace(ae, system="lstm-vae-fb", init_encoder_from="none")
+    assert recipe("lstm-vae-cyclical").kl_schedule == "cyclical"
+    assert recipe("lstm-beta-vae").kl_weight == 0.4
+    paper = {"lstm-lm", "lstm-vae", "lstm-vae-avg", "lstm-vmf-vae", "cnn-lm", "cnn-vae", "cnn-vae-init"}
+    others = {"lstm-iwae", "lstm-vae-fb", "lstm-vae-ae-fb", "lstm-vae-cyclical", "lstm-beta-vae"}
+    assert set(SYSTEMS) == paper | others
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

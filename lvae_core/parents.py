@@ -1,0 +1,83 @@
+"""The run that another run's encoder starts from: its parent.
+
+``init_encoder_from`` names a recipe of the parent or the folder of a trained run. From a recipe follows the
+parent's complete config, and from that its fingerprint, which is part of the child's. A folder's name ends
+with the fingerprint of its run, so that the name itself identifies the parent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from lvae_core.config import ENCODER_SOURCES, RunConfig
+from lvae_core.systems import lstm_lm
+
+_FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
+_GROUPS = ("data", "budget", "validation", "evaluation", "arithmetic")
+_SHARED = [
+    *("dataset", "seed", "embedding_size", "hidden_size"),
+    *(name for name, f in _FIELDS.items() if f.metadata["group"] in _GROUPS),
+]
+"""The fields that a language model takes from the child; the child's decoder and optimiser are its own."""
+_OBJECTIVE: dict[str, Any] = {
+    name: f.default for name, f in _FIELDS.items() if f.metadata["group"] == "objective"
+}
+
+
+def parent_of(config: RunConfig) -> RunConfig | None:
+    """The config of the run that this run's encoder starts from.
+
+    Returns:
+        None if the encoder starts at random or from a folder that the config names, see
+        :func:`parent_folder`. A parent has no parent.
+    """
+    recipe = _RECIPES.get(config.init_encoder_from)
+    return recipe(config) if recipe is not None and config.encoder != "none" else None
+
+
+def parent_folder(config: RunConfig) -> str | None:
+    """The name of the run folder that this run's encoder starts from; None if the config names none."""
+    named = config.encoder != "none" and config.init_encoder_from not in ("none", *ENCODER_SOURCES)
+    return config.init_encoder_from if named else None
+
+
+def language_model(child: RunConfig) -> RunConfig:
+    """LSTM-LM over the same data with the encoder's sizes (Yang et al. 2017: "+ init").
+
+    It is trained by its own recipe, with the child's seed and budget of epochs: the very LSTM-LM of a grid.
+    """
+    return lstm_lm(RunConfig(**{name: getattr(child, name) for name in _SHARED}))
+
+
+def autoencoder(child: RunConfig) -> RunConfig:
+    """The child's model with one latent sample, trained and selected without the KL (Li et al. 2019).
+
+    Its estimates are of no interest, so they get the least draws.
+    """
+    objective: dict[str, Any] = {
+        **_OBJECTIVE,
+        "kl_weight": 0.0,
+        "kl_anneal_epochs": 0.0,
+        "valid_kl_weight": 0.0,
+    }
+    return dataclasses.replace(
+        child,
+        system=f"{child.decoder}-ae",
+        init_encoder_from="none",
+        averaging="loss",
+        num_samples=1,
+        objective="elbo",
+        step="joint",
+        inference="amortised",
+        iw_samples=2,
+        iw_exact_samples=0,
+        mi_samples=2,
+        **objective,
+    )
+
+
+_RECIPES: dict[str, Callable[[RunConfig], RunConfig]] = dict(
+    zip(ENCODER_SOURCES, (language_model, autoencoder), strict=True)
+)
