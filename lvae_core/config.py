@@ -24,7 +24,8 @@ Encoder = Literal["none", "lstm"]
 Posterior = Literal["gaussian", "von_mises_fisher"]
 Decoder = Literal["lstm", "cnn"]
 Inference = Literal["amortised"]
-Step = Literal["joint"]
+Step = Literal["joint", "aggressive"]
+AggressiveMI = Literal["mi_batch32", "mi"]
 ObjectiveName = Literal["elbo", "importance_weighted"]
 EncoderGradient = Literal["doubly_reparameterised", "reparameterised"]
 KLSchedule = Literal["linear", "cyclical"]
@@ -70,6 +71,7 @@ PARTS: dict[str, Callable[[RunConfig], bool]] = {
     "linear annealing": lambda config: config.encoder != "none" and config.kl_schedule == "linear",
     "LSTM state": lambda config: config.encoder != "none" or config.decoder == "lstm",
     "CNN decoder": lambda config: config.decoder == "cnn",
+    "aggressive step": lambda config: config.encoder != "none" and config.step == "aggressive",
     "Adam": lambda config: config.optimiser == "adam",
     "plateau schedule": lambda config: config.lr_schedule == "plateau",
     "plateau while annealing": lambda config: config.encoder != "none" and config.lr_schedule == "plateau",
@@ -286,6 +288,18 @@ class RunConfig:
     max_epochs: int = _option(30, "epochs at most", "budget")
     max_steps: int = _option(0, "gradient steps at most (a smoke test); 0: no limit", "budget")
 
+    # The phase of aggressive steps (He et al. 2019)
+    aggressive_mi: AggressiveMI = _option(
+        "mi_batch32",
+        "validation mutual information whose fall ends the phase: within batches of 32, or over all",
+        "optimiser",
+        "aggressive step",
+        added=True,
+    )
+    aggressive_max_epochs: int = _option(
+        0, "epochs of the phase at most; 0: no limit", "optimiser", "aggressive step", added=True
+    )
+
     # Validation, after each epoch
     valid_samples: int = _option(
         1, "draws per sentence for the validation ELBO of each epoch", "validation", "latent variable"
@@ -355,7 +369,7 @@ class RunConfig:
             _require(self, name, getattr(self, name) >= 2, "at least 2, or it has no standard error")
         for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
                      "kl_anneal_epochs", "kl_anneal_steps", "iw_exact_samples", "free_bits",
-                     "lr_smallest", "valid_kl_weight"):  # fmt: skip
+                     "lr_smallest", "valid_kl_weight", "aggressive_max_epochs"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("init_scale", "learning_rate", "adam_epsilon"):
             _require(self, name, getattr(self, name) > 0, "above 0")

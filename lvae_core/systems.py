@@ -54,6 +54,11 @@ def lstm_iwae(base: RunConfig) -> RunConfig:
     return replace(lstm_vae(base), system="lstm-iwae", objective="importance_weighted")
 
 
+def lstm_vae_ain(base: RunConfig) -> RunConfig:
+    """He et al. (2019): aggressive training of the encoder, under the protocol of Kruengkrai (2019)."""
+    return replace(lstm_vae(base), system="lstm-vae-ain", step="aggressive")
+
+
 def cnn_lm(base: RunConfig) -> RunConfig:
     """Yang et al. (2017): the dilated CNN decoder alone. Adam and dropout are theirs."""
     return replace(_with_cnn(lstm_lm(base)), system="cnn-lm")
@@ -115,6 +120,7 @@ SYSTEMS: dict[str, Recipe] = {
     "cnn-lm": cnn_lm,
     "cnn-vae": cnn_vae,
     "cnn-vae-init": cnn_vae_init,
+    "lstm-vae-ain": lstm_vae_ain,
     "lstm-iwae": lstm_iwae,
     "lstm-vae-fb": lstm_vae_fb,
     "lstm-vae-ae-fb": lstm_vae_ae_fb,

@@ -78,6 +78,11 @@ def epoch_order(
     return [batches[i] for i in rng.permutation(seed, "order", epoch, "batches", size=len(batches))]
 
 
+def batches_per_epoch(lengths: np.ndarray, batch_size: int, batching: Batching) -> int:
+    """Number of batches in every :func:`epoch_order` of these arguments."""
+    return -(-len(lengths) // batch_size)
+
+
 def eval_order(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """The batches of an evaluation: always the same, by ascending length to keep padding small."""
     return list(_into_batches(np.argsort(lengths, kind="stable"), batch_size))

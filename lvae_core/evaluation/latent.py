@@ -6,16 +6,21 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import collate, eval_order
 from lvae_core.data.corpus import Split
 from lvae_core.evaluation.likelihood import sentence_noise
+from lvae_core.model.contracts import Posterior
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.text_model import TextModel
 
 ACTIVE_VARIANCE = 0.01
 """A latent dimension is active if its posterior mean varies more than this (Burda et al. 2016)."""
+
+MI_BATCH = 32
+"""Sentences among which He et al. (2019) compute the mutual information that they print."""
 
 
 def latent_estimates(
@@ -40,27 +45,63 @@ def latent_estimates(
     """
     if model.encoder is None:
         return {}
+    q, drawn = infer_split(
+        model,
+        split,
+        config,
+        samples=samples or config.mi_samples,
+        precision=precision or config.eval_precision,
+    )
+    N = len(q.mean)
+    # One sentence alone does not vary.
+    active = int((q.mean.var(0, correction=min(1, N - 1)) > ACTIVE_VARIANCE).sum())
+    return {"mi": mutual_information(q, drawn), "au": {"value": active}}
+
+
+def infer_split(
+    model: TextModel, split: Split, config: RunConfig, *, samples: int, precision: Arithmetic
+) -> tuple[Posterior, Tensor]:
+    """Infer the posteriors of N sentences by ascending length, float64, and M draws of noise, (M, N, n).
+
+    The arguments are those of :func:`latent_estimates`.
+    """
     device = next(model.parameters()).device
-    M = samples or config.mi_samples
     parts, noises = [], []
     with torch.no_grad():  # inference may need gradients, for itself
-        compute_in(model, precision or config.eval_precision)
+        compute_in(model, precision)
         for indices in eval_order(split.lengths, config.eval_batch_size):
             noise = sentence_noise(model, config, [("mi", int(index)) for index in indices])
             parts.append(model.infer(collate(split, indices).to(device), noise=noise))
-            noises.append(noise(size=(M,)))
-    with torch.inference_mode():
+            noises.append(noise(size=(samples,)))
         q = model.posterior.join(parts).double()
-        drawn = torch.cat(noises, dim=1).to(q.mean)  # (M, N, n)
-        z = q.sample(drawn).flatten(0, 1)  # (M N, Z)
-        N = len(q.mean)
-        rows = max(1, 2**22 // N)
-        log_q = torch.cat([q.log_prob(part).logsumexp(-1) for part in torch.split(z, rows)])
-        marginal = log_q.view(M, N) - math.log(N)
-        # Both terms at the same z: their noise cancels, which an entropy in closed form would not do.
-        gain = q.log_density(drawn) - marginal  # (M, N)
-        mi = float(gain.mean())
-        stderr = math.sqrt(float((gain.var(0) / M).sum())) / N
-        # One sentence alone does not vary.
-        active = int((q.mean.var(0, correction=min(1, N - 1)) > ACTIVE_VARIANCE).sum())
-    return {"mi": {"value": mi, "stderr": stderr}, "au": {"value": active}}
+    return q, torch.cat(noises, dim=1).to(q.mean)
+
+
+@torch.inference_mode()
+def mutual_information(q: Posterior, drawn: Tensor, group: int = 0) -> dict[str, Any]:
+    """I_q(x; z) of N sentences in nats, with its standard error.
+
+    Args:
+        q: their posteriors, float64.
+        drawn: noise of M draws per sentence, (M, N, n).
+        group: the aggregated posterior of a sentence is that of so many neighbours, so that the value is at
+            most log ``group``: with 32, what He et al. (2019) report. 0: that of all N.
+    """
+    M, N = drawn.shape[:2]
+    size = group or N
+    gain = torch.cat(
+        [_gain(q.rows(slice(k, k + size)), drawn[:, k : k + size]) for k in range(0, N, size)], dim=1
+    )
+    stderr = math.sqrt(float((gain.var(0) / M).sum())) / N
+    return {"value": float(gain.mean()), "stderr": stderr}
+
+
+def _gain(q: Posterior, drawn: Tensor) -> Tensor:
+    """log q(z|x) − log q(z) of each draw, (M, N)."""
+    M, N = drawn.shape[:2]
+    z = q.sample(drawn).flatten(0, 1)  # (M N, Z)
+    rows = max(1, 2**22 // N)
+    log_q = torch.cat([q.log_prob(part).logsumexp(-1) for part in torch.split(z, rows)])
+    marginal = log_q.view(M, N) - math.log(N)
+    # Both terms at the same z: their noise cancels, which an entropy in closed form would not do.
+    return q.log_density(drawn) - marginal

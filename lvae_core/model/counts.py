@@ -15,6 +15,14 @@ _TRAINING = 3
 """A training step costs so many forward passes: one, and a gradient for both factors of each product."""
 
 
+_AGGRESSIVE_EPOCHS = 5
+"""Epochs of aggressive steps if the config sets no limit: "usually within 5 epochs" (He et al. 2019)."""
+
+_ENCODER_UPDATES = 45
+"""Encoder updates in an aggressive step: a guess from 30 to 99, as the losses decide. Finished runs replace
+it."""
+
+
 class Counts(NamedTuple):
     """Operations and storage of a part of the model."""
 
@@ -77,7 +85,7 @@ class Amount(NamedTuple):
     """Upper limits of the text that a run reads, in predicted tokens."""
 
     train: float
-    """A validation counts as what its forward passes cost."""
+    """Each token once for every update of parameters; a validation counts as what its passes cost."""
     evaluate: float
 
 
@@ -89,7 +97,11 @@ def amount(config: RunConfig, corpus: Corpus) -> Amount:
         epochs = min(epochs, config.max_steps / steps)
     draws = config.valid_samples / max(1, config.num_samples)
     scored = corpus.valid.num_tokens * draws / _TRAINING
-    return Amount(epochs * corpus.train.num_tokens + max(epochs, 1.0) * scored, corpus.test.num_tokens)
+    updates = epochs
+    if config.encoder != "none" and config.step == "aggressive":
+        phase = min(epochs, _AGGRESSIVE_EPOCHS, config.aggressive_max_epochs or _AGGRESSIVE_EPOCHS)
+        updates += phase * _ENCODER_UPDATES
+    return Amount(updates * corpus.train.num_tokens + max(epochs, 1.0) * scored, corpus.test.num_tokens)
 
 
 def operations(config: RunConfig, corpus: Corpus) -> float:

@@ -10,11 +10,12 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.model.text_model import TextModel
 from lvae_core.training.adam import Adam
+from lvae_core.training.aggressive import AggressiveStep
 from lvae_core.training.optimiser import SGD, Optimiser
 from lvae_core.training.step import JointStep, Learner, Step
 
 OPTIMISERS: dict[str, type[Optimiser]] = {"sgd": SGD, "adam": Adam}
-STEPS: dict[str, type[Step]] = {"joint": JointStep}
+STEPS: dict[str, type[Step]] = {"joint": JointStep, "aggressive": AggressiveStep}
 
 
 def make_learner(config: RunConfig, corpus: Corpus, device: str) -> Learner:

@@ -68,6 +68,11 @@ class Step(ABC):
         """
         return {}
 
+    @staticmethod
+    def late(config: RunConfig) -> Memory:
+        """Return the memory of a step late in training, which a probe of its speed begins with."""
+        return {}
+
 
 class JointStep(Step):
     """One gradient step of all parameters together."""

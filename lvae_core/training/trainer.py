@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lvae_core.config import RunConfig
-from lvae_core.data.batches import collate, epoch_order
+from lvae_core.data.batches import batches_per_epoch, collate, epoch_order
 from lvae_core.data.corpus import Corpus
 from lvae_core.evaluation.evaluate import Estimates, Evaluation, EvaluationState
 from lvae_core.evaluation.latent import latent_estimates
@@ -86,7 +86,9 @@ class _Run:
         self.learner = make_learner(self.config, self.corpus, self.runtime.device)
         self.model = self.learner.model
         self.step = STEPS[self.config.step]()
-        self.batches_per_epoch = math.ceil(len(self.corpus.train) / self.config.batch_size)
+        self.batches_per_epoch = batches_per_epoch(
+            self.corpus.train.lengths, self.config.batch_size, self.config.batching
+        )
         self.state = attempt.load() or self._initial_state()
         self.model.load_state_dict(self.state.parameters)
         self.learner.optimiser.load(self.state.optimiser)

@@ -38,7 +38,8 @@ class Probe:
         self._learner = make_learner(config, corpus, device)
         self._model = self._learner.model
         self._training_step = STEPS[config.step]()
-        self._remembered: Memory = {}
+        # Most epochs of a run are late ones.
+        self._remembered: Memory = self._training_step.late(config)
         self._precision = resolve(config.precision, device)
         self._step = 0
         self._before = self._outside()

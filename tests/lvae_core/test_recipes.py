@@ -49,6 +49,8 @@ def test_systems_differ_in_what_their_names_say():
     assert recipe("lstm-iwae").objective == "importance_weighted"
     assert (what("cnn-lm"), what("cnn-vae")) == (("none", "none", 0), ("lstm", "loss", 5))
     assert recipe("cnn-lm").decoder == recipe("cnn-vae").decoder == "cnn"
+    assert what("lstm-vae-ain") == ("lstm", "loss", 5)
+    assert recipe("lstm-vae-ain").step == "aggressive"
     init, ae = recipe("cnn-vae-init"), recipe("lstm-vae-ae-fb")
     assert init == replace(recipe("cnn-vae"), system="cnn-vae-init", init_encoder_from="lstm-lm")
     assert (ae.init_encoder_from, ae.free_bits, ae.kl_anneal_epochs) == ("autoencoder", 8.0, 10.0)
@@ -56,6 +58,7 @@ def test_systems_differ_in_what_their_names_say():
     assert recipe("lstm-vae-cyclical").kl_schedule == "cyclical"
     assert recipe("lstm-beta-vae").kl_weight == 0.4
     paper = {"lstm-lm", "lstm-vae", "lstm-vae-avg", "lstm-vmf-vae", "cnn-lm", "cnn-vae", "cnn-vae-init"}
+    paper |= {"lstm-vae-ain"}
     others = {"lstm-iwae", "lstm-vae-fb", "lstm-vae-ae-fb", "lstm-vae-cyclical", "lstm-beta-vae"}
     assert set(SYSTEMS) == paper | others
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lvae_core.evaluation.latent import latent_estimates
+from lvae_core.evaluation.latent import infer_split, latent_estimates, mutual_information
 
 from .. import tiny
 from ..oracles import hand_model, quadrature
@@ -50,6 +50,31 @@ def test_mutual_information_equals_integration(gain):
     found = latent_estimates(model, tiny.split(SENTENCES), replace(config, mi_samples=3000))["mi"]
     assert_within(found, expected)
     assert expected > 20 * found["stderr"]
+
+
+def test_mutual_information_within_groups_is_the_mean_of_that_of_each_group():
+    model, config, _ = spread_out(5.0)
+    config = replace(config, eval_batch_size=3)
+    by_length = sorted(SENTENCES, key=len)  # stable, as the groups are
+    p = frozen(model)
+    posteriors = [tuple(float(v) for v in hand_model.posterior(p, words)) for words in by_length]
+    sizes = [len(posteriors[k : k + 2]) for k in range(0, len(posteriors), 2)]
+    assert len(sizes) > 2
+    expected = sum(
+        size * information_by_integration(*zip(*posteriors[2 * k : 2 * k + size], strict=True))
+        for k, size in enumerate(sizes)
+    ) / len(posteriors)
+    q, drawn = infer_split(model, tiny.split(SENTENCES), config, samples=3000, precision="float32")
+    found = mutual_information(q, drawn, 2)
+    assert_within(found, expected)
+    assert expected > 20 * found["stderr"]
+    assert 1.2 * found["value"] < mutual_information(q, drawn)["value"]
+
+
+def test_a_group_that_holds_all_sentences_is_the_whole():
+    model, config, _ = spread_out(5.0)
+    q, drawn = infer_split(model, tiny.split(SENTENCES), config, samples=20, precision="float32")
+    assert mutual_information(q, drawn, 32) == mutual_information(q, drawn)
 
 
 def test_mutual_information_of_posteriors_far_apart_is_log_n_and_never_more():

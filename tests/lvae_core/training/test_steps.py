@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lvae_core.data.batches import collate, epoch_order
+from lvae_core.training import aggressive
 from lvae_core.training.objective import objective
 from lvae_core.training.parts import OPTIMISERS, STEPS, make_learner
 from lvae_core.training.runtime import Runtime
@@ -25,7 +26,8 @@ def config_of(step: str, optimiser: str = "sgd", **fields):
 
 
 @pytest.fixture(params=STEPS)
-def name(request) -> str:
+def name(request, monkeypatch) -> str:
+    monkeypatch.setattr(aggressive, "MAX_UPDATES", 20)  # for the tests' speed
     return request.param
 
 
