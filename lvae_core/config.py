@@ -23,7 +23,8 @@ Averaging = Literal["none", "loss", "hidden"]
 Encoder = Literal["none", "lstm"]
 Posterior = Literal["gaussian", "von_mises_fisher"]
 Decoder = Literal["lstm", "cnn"]
-Inference = Literal["amortised"]
+Inference = Literal["amortised", "semi_amortised"]
+ReverseClipping = Literal["consistent", "none"]
 Step = Literal["joint", "aggressive"]
 AggressiveMI = Literal["mi_batch32", "mi"]
 ObjectiveName = Literal["elbo", "importance_weighted"]
@@ -66,6 +67,12 @@ PARTS: dict[str, Callable[[RunConfig], bool]] = {
     "ELBO objective": lambda config: config.encoder != "none" and config.objective == "elbo",
     "importance-weighted objective": lambda config: (
         config.encoder != "none" and config.objective == "importance_weighted"
+    ),
+    "semi-amortised inference": lambda config: (
+        config.encoder != "none" and config.inference == "semi_amortised"
+    ),
+    "clipped reverse pass": lambda config: (
+        config.encoder != "none" and config.inference == "semi_amortised" and config.sa_clip == "consistent"
     ),
     "cyclical annealing": lambda config: config.encoder != "none" and config.kl_schedule == "cyclical",
     "linear annealing": lambda config: config.encoder != "none" and config.kl_schedule == "linear",
@@ -230,6 +237,41 @@ class RunConfig:
         added=True,
     )
 
+    # Semi-amortised inference
+    svi_steps: int = _option(
+        20,
+        "K, gradient steps from the encoder's posterior; 0: the encoder's posterior itself",
+        "objective",
+        "semi-amortised inference",
+        stage="both",
+        added=True,
+    )
+    svi_step_size: float = _option(
+        1.0,
+        "alpha; a step moves a sentence by alpha/32 of its own gradient, whatever the batch",
+        "objective",
+        "semi-amortised inference",
+        stage="both",
+        added=True,
+    )
+    svi_momentum: float = _option(
+        0.5, "gamma of the K steps", "objective", "semi-amortised inference", stage="both", added=True
+    )
+    sa_clip: ReverseClipping = _option(
+        "consistent",
+        "consistent: clip every product of the reverse pass at svi_max_grad_norm",
+        "objective",
+        "semi-amortised inference",
+        added=True,
+    )
+    svi_max_grad_norm: float = _option(
+        5.0,
+        "2-norm at which products of the reverse pass are clipped",
+        "objective",
+        "clipped reverse pass",
+        added=True,
+    )
+
     # Optimiser and schedule
     batch_size: int = _option(32, "sentences per gradient step", "optimiser")
     batching: Batching = _option(
@@ -369,9 +411,9 @@ class RunConfig:
             _require(self, name, getattr(self, name) >= 2, "at least 2, or it has no standard error")
         for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
                      "kl_anneal_epochs", "kl_anneal_steps", "iw_exact_samples", "free_bits",
-                     "lr_smallest", "valid_kl_weight", "aggressive_max_epochs"):  # fmt: skip
+                     "lr_smallest", "valid_kl_weight", "aggressive_max_epochs", "svi_steps"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 0, "0 or more")
-        for name in ("init_scale", "learning_rate", "adam_epsilon"):
+        for name in ("init_scale", "learning_rate", "adam_epsilon", "svi_step_size", "svi_max_grad_norm"):
             _require(self, name, getattr(self, name) > 0, "above 0")
         _require(self, "seed", self.seed < 10**18, "below 10**18")
         exact = self.iw_exact_samples
@@ -400,12 +442,14 @@ class RunConfig:
         _require(self, "vmf_kappa", 0 < self.vmf_kappa <= MAX_KAPPA, f"above 0 and at most {MAX_KAPPA:g}")
         if self.posterior == "von_mises_fisher":
             _require(self, "latent_size", self.latent_size >= 2, "at least 2 for a sphere")
-        for name in ("adam_beta1", "adam_beta2"):
+        for name in ("adam_beta1", "adam_beta2", "svi_momentum"):
             _require(self, name, 0 <= getattr(self, name) < 1, "in [0, 1)")
         _require(self, "kl_start", 0 <= self.kl_start <= 1, "in [0, 1]")
         if self.lr_schedule == "after_plateau":
             enough = self.learning_rate >= self.lr_smallest
             _require(self, "lr_smallest", enough, f"at most learning_rate, {self.learning_rate:g}")
+        if self.inference == "semi_amortised":
+            self._check_semi_amortised()
         _require(self, "lr_decay", 0 < self.lr_decay <= 1, "in (0, 1]")
         _require(self, "max_vocabulary", self.max_vocabulary != 1, "0 (all) or at least 2")
         dataset_label(self.dataset)
@@ -424,6 +468,18 @@ class RunConfig:
             raise InputError(
                 f"word_dropout = {self.word_dropout} with setting = 'inputless': the decoder reads "
                 "no word there; leave word_dropout at 0"
+            )
+
+    def _check_semi_amortised(self) -> None:
+        if self.posterior == "von_mises_fisher":
+            raise InputError(
+                "inference = 'semi_amortised' with posterior = 'von_mises_fisher': its gradient steps "
+                "would leave the sphere; use posterior = 'gaussian'"
+            )
+        if self.precision != "float32":
+            raise InputError(
+                f"precision = {self.precision!r} with inference = 'semi_amortised': its reverse pass takes "
+                "differences of gradients, which bfloat16 would round away; use precision = 'float32'"
             )
 
     @property

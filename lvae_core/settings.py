@@ -59,10 +59,12 @@ def apply_where_read(config: RunConfig, changes: Mapping[str, Any]) -> tuple[Run
     Raises:
         InputError: a value lies outside its field's range, or two fields contradict each other.
     """
-    choices = {name: value for name, value in changes.items() if _GROUPS[name] == "run"}
-    chosen = dataclasses.replace(config, **choices)
-    read = fields_read(chosen, "training") | fields_read(chosen, "evaluation")
-    kept = {name: value for name, value in changes.items() if name in read}
+    kept = {name: value for name, value in changes.items() if _GROUPS[name] == "run"}
+    before: dict[str, Any] | None = None
+    while kept != before:  # a change that is read may choose the part that reads another
+        before, chosen = kept, dataclasses.replace(config, **kept)
+        read = fields_read(chosen, "training") | fields_read(chosen, "evaluation")
+        kept = {name: value for name, value in changes.items() if name in read}
     return dataclasses.replace(config, **kept), [name for name in changes if name not in read]
 
 

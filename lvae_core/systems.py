@@ -49,6 +49,15 @@ def lstm_vmf_vae(base: RunConfig) -> RunConfig:
     return replace(lstm_vae(base), system="lstm-vmf-vae", posterior="von_mises_fisher", vmf_kappa=kappa)
 
 
+def sa_vae(base: RunConfig) -> RunConfig:
+    """Kim et al. (2018): K = 20 gradient steps from the encoder's posterior, differentiated through.
+
+    The protocol is that of Kruengkrai (2019), so that it differs from LSTM-VAE in the inference alone. Each
+    of the K steps takes one draw; the L samples come from the posterior that the last step has reached.
+    """
+    return replace(lstm_vae(base), system="sa-vae", inference="semi_amortised")
+
+
 def lstm_iwae(base: RunConfig) -> RunConfig:
     """The importance-weighted bound of L samples: what averaging spends, spent on a valid bound."""
     return replace(lstm_vae(base), system="lstm-iwae", objective="importance_weighted")
@@ -120,6 +129,7 @@ SYSTEMS: dict[str, Recipe] = {
     "cnn-lm": cnn_lm,
     "cnn-vae": cnn_vae,
     "cnn-vae-init": cnn_vae_init,
+    "sa-vae": sa_vae,
     "lstm-vae-ain": lstm_vae_ain,
     "lstm-iwae": lstm_iwae,
     "lstm-vae-fb": lstm_vae_fb,

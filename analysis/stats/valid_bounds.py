@@ -34,9 +34,11 @@ PAPER_ELBO = Convention("ELBO, paper's", "_elbo")
 JOINT_ELBO = Convention("ELBO, joint", "_joint")
 
 _EXACT = (Convention("exact", ""),)
-_ONE_LATENT = (Convention("ELBO", "_elbo"), Convention("IW", "_iw"))
+_AMORTISED = Convention("ELBO, amortised", "_elbo_amortised")  # of semi-amortised inference alone
+_ONE_LATENT = (Convention("ELBO", "_elbo"), _AMORTISED, Convention("IW", "_iw"))
 _JOINT_LATENT = (
     PAPER_ELBO,
+    _AMORTISED,
     JOINT_ELBO,
     Convention("IW, paper's", "_iw"),
     Convention("IW, joint", "_iw_joint"),

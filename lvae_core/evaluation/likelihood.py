@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -40,6 +41,9 @@ from lvae_core.model.text_model import TextModel
 COLUMNS = ("nll_elbo", "elbo_var", "nll_iw", "iw_var", "nll_iw_joint", "iw_joint_var", "kl")
 """Statistics of one sentence: estimates in nats, and the Monte Carlo variance of each."""
 
+AMORTISED_COLUMNS = ("nll_elbo_amortised", "elbo_amortised_var")
+"""Further ones of the test split if inference goes on from the encoder's posterior: the ELBO there."""
+
 
 def sentence_statistics(
     model: TextModel,
@@ -63,8 +67,8 @@ def sentence_statistics(
         rough: arithmetic of the rough scores, where some draws are not scored in full.
 
     Yields:
-        (B, len(COLUMNS)) in float64 on the CPU. A language model's has its exact nll in the first
-        column and zeros elsewhere.
+        (B, len(COLUMNS)) in float64 on the CPU, with the AMORTISED_COLUMNS to the right if there are any.
+        A language model's has its exact nll in the first column and zeros elsewhere.
     """
     order = eval_order(split.lengths, config.eval_batch_size)
     device = next(model.parameters()).device
@@ -85,6 +89,8 @@ def sentence_statistics(
                 drawn = noise(size=(samples, config.group))  # (S, G, B, n)
                 draws = Draws(model, batch, q, drawn, config.eval_chunk_tokens)
                 rows = _latent_statistics(draws, config, keys, rough)
+                if config.inference != "amortised" and split_name != "valid":
+                    rows = torch.cat([rows, _amortised_statistics(draws, config)], dim=1)
             rows = rows.cpu()
         yield rows
 
@@ -118,6 +124,17 @@ def _latent_statistics(
     kl = draws.q.double().kl()  # (B,)
     columns = [kl - log_p_mean, elbo_variance, -iw, iw_variance, -joint, joint_variance, kl]
     return torch.stack(columns, dim=1)
+
+
+def _amortised_statistics(draws: Draws, config: RunConfig) -> Tensor:
+    """The AMORTISED_COLUMNS, from as many of the draws as are scored in full: (B, 2)."""
+    assert draws.model.encoder is not None
+    S, exact = len(draws.noise), config.iw_exact_samples
+    few = replace(
+        draws, q=draws.model.encoder(draws.batch), noise=draws.noise[: exact if 0 < exact < S else S]
+    )
+    log_p, variance = _mean(few.scores())
+    return torch.stack([few.q.double().kl() - log_p, variance], dim=1)
 
 
 def _two_phase(
@@ -167,7 +184,7 @@ def likelihood_estimates(rows: Tensor, tokens: int, config: RunConfig) -> dict[s
     """Estimates over a whole split from the statistics of all its sentences.
 
     Args:
-        rows: (N, len(COLUMNS)).
+        rows: (N, len(COLUMNS)), or with the AMORTISED_COLUMNS.
         tokens: predicted tokens of the split, for perplexities.
         config: which estimates the system has.
 
@@ -175,12 +192,16 @@ def likelihood_estimates(rows: Tensor, tokens: int, config: RunConfig) -> dict[s
         name -> {"value", "stderr"}; a value that needs no sampling has no stderr.
     """
     N = len(rows)
-    column = dict(zip(COLUMNS, rows.unbind(1), strict=True))
+    names = (*COLUMNS, *AMORTISED_COLUMNS)[: rows.shape[1]]
+    column = dict(zip(names, rows.unbind(1), strict=True))
     if config.encoder == "none":
         return _with_perplexity("nll", column["nll_elbo"], None, tokens)
     hidden = config.averaging == "hidden"
     kl = column["kl"]
     estimates = _with_perplexity("nll_elbo", column["nll_elbo"], column["elbo_var"], tokens)
+    if len(names) > len(COLUMNS):
+        nll, variance = (column[name] for name in AMORTISED_COLUMNS)
+        estimates |= _with_perplexity("nll_elbo_amortised", nll, variance, tokens)
     if hidden:
         joint = column["nll_elbo"] + (config.num_samples - 1) * kl
         estimates |= _with_perplexity("nll_joint", joint, column["elbo_var"], tokens)

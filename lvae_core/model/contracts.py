@@ -271,6 +271,10 @@ class Model(Protocol):
     """The part of a model that inference may use."""
 
     @property
+    def config(self) -> RunConfig:
+        """Of the run: the inference's own fields, and the samples of a group."""
+
+    @property
     def encoder(self) -> Encoder | None:
         """None: a language model."""
 

@@ -14,6 +14,15 @@ from lvae_core.data.corpus import Corpus
 _TRAINING = 3
 """A training step costs so many forward passes: one, and a gradient for both factors of each product."""
 
+_WEIGHTING = 1
+"""The importance-weighted objective costs one more: it finds the weights first, without gradients."""
+
+_DESCENT = 2
+"""A step of semi-amortised inference: a forward pass, and a gradient for one factor of each product."""
+
+_RETURN = 2 * _TRAINING
+"""The way back through such a step: two gradients of λ and of the parameters."""
+
 
 _AGGRESSIVE_EPOCHS = 5
 """Epochs of aggressive steps if the config sets no limit: "usually within 5 epochs" (He et al. 2019)."""
@@ -96,7 +105,9 @@ def amount(config: RunConfig, corpus: Corpus) -> Amount:
         steps = -(-len(corpus.train) // config.batch_size)
         epochs = min(epochs, config.max_steps / steps)
     draws = config.valid_samples / max(1, config.num_samples)
-    scored = corpus.valid.num_tokens * draws / _TRAINING
+    svi = _svi_steps(config) / config.draws  # for each draw of a gradient step
+    validation = draws + _DESCENT * svi
+    scored = corpus.valid.num_tokens * validation / (_passes(config) + (_DESCENT + _RETURN) * svi)
     updates = epochs
     if config.encoder != "none" and config.step == "aggressive":
         phase = min(epochs, _AGGRESSIVE_EPOCHS, config.aggressive_max_epochs or _AGGRESSIVE_EPOCHS)
@@ -113,12 +124,29 @@ def operations(config: RunConfig, corpus: Corpus) -> float:
     encoder = ENCODERS[config.encoder](config).operations if latent else 0
     decoder, _, H = DECODERS[config.decoder](config)
     logits = 2 * H * len(corpus.vocabulary)
-    train = _TRAINING * (encoder + config.draws * (config.group * decoder + logits))
+    svi = _svi_steps(config)
+    draw = config.group * decoder + logits
+    train = _TRAINING * encoder + (_passes(config) * config.draws + (_DESCENT + _RETURN) * svi) * draw
     S = config.iw_samples if latent else 1
     full = config.iw_exact_samples if latent and 0 < config.iw_exact_samples < S else S
     evaluate = encoder + S * config.group * decoder + full * logits
+    if latent and config.inference == "semi_amortised":
+        # Inference once for the likelihoods and once for the mutual information; the amortised ELBO.
+        evaluate += encoder + (2 * _DESCENT * svi + full) * draw
     tokens = amount(config, corpus)
     return tokens.train * train + tokens.evaluate * evaluate
+
+
+def _passes(config: RunConfig) -> int:
+    """Forward passes that one draw of a gradient step costs."""
+    weighted = config.encoder != "none" and config.objective == "importance_weighted"
+    return _TRAINING + (_WEIGHTING if weighted else 0)
+
+
+def _svi_steps(config: RunConfig) -> int:
+    """K, each step with one draw; 0 without semi-amortised inference."""
+    semi_amortised = config.encoder != "none" and config.inference == "semi_amortised"
+    return config.svi_steps if semi_amortised else 0
 
 
 def parameter_count(config: RunConfig, classes: int) -> int:

@@ -14,6 +14,7 @@ from lvae_core.model.contracts import Encoder, Inference, MakeDecoder, Model, No
 from lvae_core.model.gaussian import Gaussian
 from lvae_core.model.lstm_decoder import LSTMDecoder
 from lvae_core.model.lstm_encoder import LSTMEncoder
+from lvae_core.model.semi_amortised import semi_amortised
 from lvae_core.model.von_mises_fisher import VonMisesFisher
 
 
@@ -28,4 +29,4 @@ def amortised(
 POSTERIORS: dict[str, type[Posterior]] = {"gaussian": Gaussian, "von_mises_fisher": VonMisesFisher}
 ENCODERS: dict[str, type[Encoder]] = {"lstm": LSTMEncoder}
 DECODERS: dict[str, MakeDecoder] = {"lstm": LSTMDecoder, "cnn": CNNDecoder}
-INFERENCES: dict[str, Inference] = {"amortised": amortised}
+INFERENCES: dict[str, Inference] = {"amortised": amortised, "semi_amortised": semi_amortised}

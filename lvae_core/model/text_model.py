@@ -30,6 +30,7 @@ class TextModel(nn.Module):
     def __init__(self, config: RunConfig, num_classes: int) -> None:
         super().__init__()
         D = config.embedding_size
+        self.config = config
         self.start_id = num_classes
         self.latent_size = config.latent_size
         self.posterior: type[Posterior] = POSTERIORS[config.posterior]

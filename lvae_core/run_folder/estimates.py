@@ -26,6 +26,10 @@ ESTIMATES: dict[str, Estimate] = {
     "ppl": Estimate(_PPL, "perplexity from nll"),
     "nll_elbo": Estimate(_NATS, "-(E_q log p(x|z) - KL), the KL counted once"),
     "ppl_elbo": Estimate(_PPL, "perplexity from nll_elbo"),
+    "nll_elbo_amortised": Estimate(
+        _NATS, "nll_elbo under the encoder's posterior, before inference takes steps"
+    ),
+    "ppl_elbo_amortised": Estimate(_PPL, "perplexity from nll_elbo_amortised"),
     "nll_joint": Estimate(_NATS, "-(E_q log p(x|z^(1..L)) - L KL)"),
     "ppl_joint": Estimate(_PPL, "perplexity from nll_joint"),
     "nll_iw": Estimate(_NATS, "-log mean_s w_s, log w = log p(x|z^(1..L)) + 1/L sum_l log p/q"),

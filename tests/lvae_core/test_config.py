@@ -35,6 +35,8 @@ OTHER: dict[str, Any] = {
     "step": "aggressive", "aggressive_mi": "mi", "aggressive_max_epochs": 2,
     "optimiser": "adam", "adam_beta1": 0.5, "adam_beta2": 0.9, "adam_epsilon": 1e-6,
     "init_encoder_from": "lstm-lm", "valid_kl_weight": 0.0,
+    "inference": "semi_amortised", "svi_steps": 10, "svi_step_size": 0.5, "svi_momentum": 0.0,
+    "sa_clip": "none", "svi_max_grad_norm": 1.0,
 }  # fmt: skip
 
 
@@ -113,6 +115,15 @@ def test_a_config_is_immutable():
         ({"dataset": "b_"}, "dataset 'b_': rename the folder"),
         ({"dataset": "x/.hidden"}, "dataset 'x/.hidden': rename the folder"),
         ({"dataset": ".."}, "dataset '..': rename the folder"),
+        ({"svi_steps": -1}, "svi_steps = -1: must be 0 or more"),
+        ({"svi_step_size": 0.0}, "svi_step_size = 0.0: must be above 0"),
+        ({"svi_step_size": -1.0}, "svi_step_size = -1.0: must be above 0"),
+        ({"svi_momentum": 1.0}, "svi_momentum = 1.0: must be in [0, 1)"),
+        ({"svi_max_grad_norm": 0.0}, "svi_max_grad_norm = 0.0: must be above 0"),
+        ({"sa_clip": "released"}, "unknown sa_clip 'released': choose from consistent, none"),
+        ({"inference": "semi_amortised", "precision": "auto"}, "use precision = 'float32'"),
+        ({"inference": "semi_amortised", "precision": "bfloat16"}, "use precision = 'float32'"),
+        ({"inference": "semi_amortised", "posterior": "von_mises_fisher"}, "use posterior = 'gaussian'"),
         ({"lerning_rate": 0.5}, "unknown config field 'lerning_rate': did you mean 'learning_rate'?"),
         ({"zzzz": 1}, "unknown config field 'zzzz': choose from dataset, system"),
     ],
@@ -147,6 +158,15 @@ def test_settings_are_parsed_by_the_type_of_their_field(setting, name, value):
     assert getattr(changed, name) == value
     assert type(getattr(changed, name)) is type(value)
     assert dataclasses.replace(changed, **{name: getattr(RunConfig(), name)}) == RunConfig()
+
+
+def test_a_setting_may_choose_the_part_that_reads_another():
+    settings = ["inference=semi_amortised", "sa_clip=none", "kl_cycles=2", "kl_schedule=cyclical"]
+    changed = apply_settings(RunConfig(), settings)
+    assert (changed.inference, changed.sa_clip, changed.kl_cycles) == ("semi_amortised", "none", 2)
+    message = error_of(apply_settings, RunConfig(), [*settings, "svi_max_grad_norm=1"])
+    assert "has no svi_max_grad_norm; leave it out" in message
+    assert "has no svi_steps; leave it out" in error_of(apply_settings, RunConfig(), ["svi_steps=5"])
 
 
 def test_settings_that_need_each_other_are_applied_together():

@@ -77,6 +77,11 @@ PARTS = {
     "lr_smallest": {"lr_schedule": "after_plateau"},
     "lr_max_decays": {"lr_schedule": "reload_best"},
     "reload_after": {"lr_schedule": "reload_best"},
+    "svi_steps": {"inference": "semi_amortised"},
+    "svi_step_size": {"inference": "semi_amortised"},
+    "svi_momentum": {"inference": "semi_amortised"},
+    "sa_clip": {"inference": "semi_amortised"},
+    "svi_max_grad_norm": {"inference": "semi_amortised"},
 }
 """Field -> the choice without which nothing reads it."""
 LSTM_LM = recipe("lstm-lm")

@@ -33,6 +33,12 @@ def test_defaults_are_the_papers(dataset, system):
     assert (config.embedding_size, config.hidden_size, config.latent_size) == SIZES[dataset]
 
 
+def test_the_steps_of_sa_vae_are_those_of_kim_et_al():
+    config = recipe("sa-vae")
+    assert (config.svi_steps, config.svi_step_size, config.svi_momentum) == (20, 1.0, 0.5)
+    assert (config.sa_clip, config.svi_max_grad_norm) == ("consistent", 5.0)
+
+
 def test_systems_differ_in_what_their_names_say():
     def what(system: str) -> tuple[str, str, int]:
         config = recipe(system, num_samples=5)
@@ -57,8 +63,10 @@ def test_systems_differ_in_what_their_names_say():
     assert recipe("lstm-vae-fb") == replace(ae, system="lstm-vae-fb", init_encoder_from="none")
     assert recipe("lstm-vae-cyclical").kl_schedule == "cyclical"
     assert recipe("lstm-beta-vae").kl_weight == 0.4
-    paper = {"lstm-lm", "lstm-vae", "lstm-vae-avg", "lstm-vmf-vae", "cnn-lm", "cnn-vae", "cnn-vae-init"}
-    paper |= {"lstm-vae-ain"}
+    sa = replace(recipe("lstm-vae"), system="sa-vae", inference="semi_amortised")
+    assert recipe("sa-vae") == sa
+    paper = {"lstm-lm", "lstm-vae", "lstm-vae-avg", "lstm-vmf-vae", "sa-vae", "lstm-vae-ain"}
+    paper |= {"cnn-lm", "cnn-vae", "cnn-vae-init"}
     others = {"lstm-iwae", "lstm-vae-fb", "lstm-vae-ae-fb", "lstm-vae-cyclical", "lstm-beta-vae"}
     assert set(SYSTEMS) == paper | others
 

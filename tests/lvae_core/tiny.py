@@ -20,6 +20,7 @@ from lvae_core.systems import recipe
 SYSTEMS = ("lstm-lm", "lstm-vae", "lstm-vae-avg")
 SETTINGS = ("standard", "inputless")
 SIZES = {"embedding_size": 3, "hidden_size": 5, "latent_size": 2}
+SVI_STEPS = 3
 
 
 def config(system: str = "lstm-vae", **fields: Any) -> RunConfig:
@@ -27,7 +28,7 @@ def config(system: str = "lstm-vae", **fields: Any) -> RunConfig:
     samples = fields.pop("num_samples", 2)
     setting = fields.pop("setting", "standard")
     base = recipe(system, dataset="toy", setting=setting, num_samples=samples)
-    return replace(base, **{**SIZES, **fields})
+    return replace(base, **{**SIZES, "svi_steps": SVI_STEPS, **fields})
 
 
 def split(sentences: Sequence[Sequence[int]]) -> Split:

@@ -6,7 +6,12 @@ from functools import cache
 
 import torch
 
-from lvae_core.evaluation.likelihood import COLUMNS, likelihood_estimates, sentence_statistics
+from lvae_core.evaluation.likelihood import (
+    AMORTISED_COLUMNS,
+    COLUMNS,
+    likelihood_estimates,
+    sentence_statistics,
+)
 
 from .. import tiny
 from ..oracles import quadrature
@@ -61,7 +66,8 @@ def statistics(model, config, samples, *, sentences=SENTENCES, seed=0, split_nam
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))  # shorter ones come first
     unsorted = torch.empty_like(rows)
     unsorted[order] = rows
-    return dict(zip(COLUMNS, unsorted.unbind(1), strict=True)), rows
+    names = (*COLUMNS, *AMORTISED_COLUMNS)[: rows.shape[1]]
+    return dict(zip(names, unsorted.unbind(1), strict=True)), rows
 
 
 def estimates(model, config, samples, *, sentences=SENTENCES, seed=0):

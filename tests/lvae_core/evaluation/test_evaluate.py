@@ -19,7 +19,7 @@ def evaluation_of(model, config, state: EvaluationState) -> Evaluation:
     )
 
 
-@pytest.mark.parametrize("system", tiny.SYSTEMS)
+@pytest.mark.parametrize("system", [*tiny.SYSTEMS, "sa-vae"])
 def test_stopped_anywhere_saved_and_resumed_it_gives_the_same_estimates(system):
     config = tiny.config(system, eval_batch_size=2, iw_samples=5)
     model = tiny.double_model(config, 6)

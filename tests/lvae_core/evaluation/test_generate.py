@@ -27,6 +27,7 @@ BASE = RunConfig(
 SYSTEMS = {
     "lm": replace(BASE, encoder="none", averaging="none", num_samples=0),
     "loss": replace(BASE, num_samples=3),
+    "semi": replace(BASE, inference="semi_amortised", svi_steps=3, svi_step_size=8.0),
     "hidden": replace(BASE, averaging="hidden", num_samples=3),
     "inputless": replace(BASE, averaging="hidden", num_samples=2, setting="inputless"),
 }

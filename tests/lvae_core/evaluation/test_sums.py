@@ -36,7 +36,7 @@ def test_perplexity_is_of_sums_over_very_unequal_batches():
     assert abs(wrong / found["ppl"]["value"] - 1) > 0.01, "a mean of means would have been noticed"
 
 
-@pytest.mark.parametrize("system", ["lstm-vae", "lstm-vae-avg"])
+@pytest.mark.parametrize("system", ["lstm-vae", "lstm-vae-avg", "sa-vae"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_batches_and_chunks_do_not_choose_the_draws(system, dtype):
     config = tiny.config(system, init_scale=0.8, dropout=0.5)
@@ -52,7 +52,7 @@ def test_batches_and_chunks_do_not_choose_the_draws(system, dtype):
         assert other == pytest.approx(results[0], rel=1e-10 if dtype is torch.float64 else 2e-5)
 
 
-@pytest.mark.parametrize("system", tiny.SYSTEMS)
+@pytest.mark.parametrize("system", [*tiny.SYSTEMS, "sa-vae"])
 def test_evaluation_goes_on_where_it_stopped(system):
     config = tiny.config(system, eval_batch_size=2)
     model = tiny.double_model(config, 6)

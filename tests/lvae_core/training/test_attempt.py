@@ -32,13 +32,14 @@ OF_LATENT = {"nll_elbo", "ppl_elbo", "nll_iw", "ppl_iw", "kl", "mi", "au"}
 ESTIMATES_OF = {
     "lstm-lm": {"nll", "ppl"},
     "lstm-vae": OF_LATENT,
+    "sa-vae": OF_LATENT | {"nll_elbo_amortised", "ppl_elbo_amortised"},
     "lstm-vae-avg": OF_LATENT | {"nll_joint", "ppl_joint", "nll_iw_joint", "ppl_iw_joint"},
 }
 ROW = {"epoch", "step", "learning_rate", "train_loss", "train_nll", "valid_nll", "valid_ppl", "best_ppl"}
 
 
 @pytest.mark.parametrize("setting", tiny.SETTINGS)
-@pytest.mark.parametrize("system", tiny.SYSTEMS)
+@pytest.mark.parametrize("system", [*tiny.SYSTEMS, "sa-vae"])
 def test_result_and_metrics_have_the_documented_fields(system, setting, tmp_path):
     config, folder = short(system, setting=setting), tiny.folder(tmp_path)
     run(config, folder)

@@ -26,8 +26,8 @@ SMALL = {"max_epochs": 2, "eval_batch_size": 2, "iw_samples": 6, "iw_exact_sampl
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "study_of_version_6"
 
 
-def trained(tmp_path: Path, name: str = "study", **fields) -> tuple:
-    config = tiny.config("lstm-vae-avg", **{**SMALL, **fields})
+def trained(tmp_path: Path, name: str = "study", system: str = "lstm-vae-avg", **fields) -> tuple:
+    config = tiny.config(system, **{**SMALL, **fields})
     folder = Study(str(tmp_path / name)).run(run_name(config, fingerprint(config, CORPUS.data_sha256)))
     for _ in execute(config, CORPUS, folder, Runtime()):
         pass
@@ -48,20 +48,22 @@ def estimates(folder: RunFolder, config) -> dict:
     return read_evaluations(folder)[evaluation_id(config)]["estimates"]
 
 
-def test_the_numbers_are_those_that_training_would_have_written(tmp_path):
-    config, folder = trained(tmp_path)
+@pytest.mark.parametrize("system", ["lstm-vae-avg", "sa-vae"])
+def test_the_numbers_are_those_that_training_would_have_written(tmp_path, system):
+    config, folder = trained(tmp_path, system=system)
     other = dataclasses.replace(config, iw_samples=11, mi_samples=5)
     run(other, folder)
-    _, direct = trained(tmp_path, "direct", iw_samples=11, mi_samples=5)
+    _, direct = trained(tmp_path, "direct", system, iw_samples=11, mi_samples=5)
     assert direct.name == folder.name, "fields of evaluation make no other run"
     assert estimates(folder, other) == direct.read_json("result.json")["estimates"]
     assert estimates(folder, config) == folder.read_json("result.json")["estimates"]
     assert len(read_evaluations(folder)) == 2
 
 
+@pytest.mark.parametrize("system", ["lstm-vae-avg", "sa-vae"])
 @pytest.mark.parametrize("stops", [(1,), (2, 1), (3, 1)])
-def test_a_stopped_evaluation_resumes_to_the_last_bit(tmp_path, stops):
-    config, folder = trained(tmp_path)
+def test_a_stopped_evaluation_resumes_to_the_last_bit(tmp_path, stops, system):
+    config, folder = trained(tmp_path, system=system)
     other = dataclasses.replace(config, iw_samples=11)
     copy = Study(str(tmp_path / "copy")).run(folder.name)
     shutil.copytree(tmp_path / "study", tmp_path / "copy", dirs_exist_ok=True)

@@ -116,6 +116,36 @@ def test_the_operations_of_a_run_as_counted_by_hand():
     assert amount(short, TOY).train == pytest.approx(M * (steps // 2) / steps + TOY.valid.num_tokens / 3)
 
 
+def test_the_extra_passes_of_a_system_as_counted_by_hand():
+    sizes = {"embedding_size": 5, "hidden_size": 7, "latent_size": 2, "max_epochs": 4}
+    sizes |= {"iw_samples": 10, "iw_exact_samples": 6}
+    V, N, M = len(TOY.vocabulary), TOY.test.num_tokens, TOY.train.num_tokens
+    encoder, decoder, logits = 8 * 7 * (5 + 7), 8 * 7 * (5 + 2 + 7), 2 * 7 * V
+    draw = decoder + logits
+    # Of every draw the weight, then the gradient.
+    iwae = dataclasses.replace(recipe("lstm-iwae", dataset="toy", num_samples=3), **sizes)
+    train = 3 * encoder + 3 * 4 * draw
+    tokens = 4 * M + 4 * TOY.valid.num_tokens * 1 / (3 * 4)
+    evaluate = encoder + 10 * decoder + 6 * logits
+    assert amount(iwae, TOY) == pytest.approx(Amount(tokens, N))
+    assert operations(iwae, TOY) == pytest.approx(tokens * train + N * evaluate)
+    # Each of 5 steps: forward and by λ; twice forward, by λ and by the parameters. Then 2 draws.
+    sa = dataclasses.replace(recipe("sa-vae", dataset="toy", num_samples=2), svi_steps=5, **sizes)
+    passes = 5 * (2 + 2 * 3) + 2 * 3
+    train = 3 * encoder + passes * draw
+    tokens = 4 * M + 4 * TOY.valid.num_tokens * (5 * 2 + 1) / passes
+    evaluate += (
+        5 * 2 * draw + (encoder + 5 * 2 * draw) + 6 * draw
+    )  # also for the MI, and the amortised ELBO
+    assert amount(sa, TOY) == pytest.approx(Amount(tokens, N))
+    assert operations(sa, TOY) == pytest.approx(tokens * train + N * evaluate)
+    # Without a step it is an LSTM-VAE whose inference is asked for twice more.
+    none = dataclasses.replace(sa, svi_steps=0)
+    vae = dataclasses.replace(recipe("lstm-vae", dataset="toy", num_samples=2), **sizes)
+    assert amount(none, TOY) == amount(vae, TOY)
+    assert operations(none, TOY) - operations(vae, TOY) == pytest.approx(N * (encoder + 6 * draw))
+
+
 def test_probes_are_remembered_by_device_and_by_all_that_shapes_a_cell(tmp_path):
     study = Study(str(tmp_path))
     config = recipe("lstm-vae", dataset="toy")
