@@ -30,6 +30,7 @@ AggressiveMI = Literal["mi_batch32", "mi"]
 ObjectiveName = Literal["elbo", "importance_weighted"]
 EncoderGradient = Literal["doubly_reparameterised", "reparameterised"]
 KLSchedule = Literal["linear", "cyclical"]
+DecoderStart = Literal["h0_linear_c0_zero", "c0_linear_h0_tanh"]
 LRSchedule = Literal["plateau", "after_plateau", "every", "reload_best"]
 PatienceRule = Literal["in_all", "in_a_row"]
 Optimiser = Literal["sgd", "adam"]
@@ -77,6 +78,7 @@ PARTS: dict[str, Callable[[RunConfig], bool]] = {
     "cyclical annealing": lambda config: config.encoder != "none" and config.kl_schedule == "cyclical",
     "linear annealing": lambda config: config.encoder != "none" and config.kl_schedule == "linear",
     "LSTM state": lambda config: config.encoder != "none" or config.decoder == "lstm",
+    "LSTM decoder's start": lambda config: config.encoder != "none" and config.decoder == "lstm",
     "CNN decoder": lambda config: config.decoder == "cnn",
     "aggressive step": lambda config: config.encoder != "none" and config.step == "aggressive",
     "Adam": lambda config: config.optimiser == "adam",
@@ -173,6 +175,16 @@ class RunConfig:
     )
     linear_bias: bool = _option(False, "add a bias to M1..M4 (the paper's equations have none)", "model")
     init_scale: float = _option(0.1, "every parameter starts as U(-a, a)", "model")
+    embedding_init_scale: float = _option(
+        0.0, "a of the word embeddings; 0: the same as init_scale", "model", added=True
+    )
+    decoder_start: DecoderStart = _option(
+        "h0_linear_c0_zero",
+        "the LSTM decoder's first state: h = M2 z and c = 0, or c = M2 z and h = tanh(c)",
+        "model",
+        "LSTM decoder's start",
+        added=True,
+    )
     dropout: float = _option(0.5, "on the decoder's input embedding and on the softmax's input", "model")
     dropout_latent_input: bool = _option(
         False, "the same dropout on z where it enters as input", "model", "latent variable"
@@ -411,7 +423,8 @@ class RunConfig:
             _require(self, name, getattr(self, name) >= 2, "at least 2, or it has no standard error")
         for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
                      "kl_anneal_epochs", "kl_anneal_steps", "iw_exact_samples", "free_bits",
-                     "lr_smallest", "valid_kl_weight", "aggressive_max_epochs", "svi_steps"):  # fmt: skip
+                     "lr_smallest", "valid_kl_weight", "aggressive_max_epochs", "svi_steps",
+                     "embedding_init_scale"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("init_scale", "learning_rate", "adam_epsilon", "svi_step_size", "svi_max_grad_norm"):
             _require(self, name, getattr(self, name) > 0, "above 0")

@@ -15,6 +15,8 @@ from lvae_core.model.layers.lstm import LSTM, State
 class LSTMDecoder(Decoder):
     """h_0 = M2 z, c_0 = 0, input [embedding(w_{t-1}); z] at every step.
 
+    With ``decoder_start = "c0_linear_h0_tanh"`` c_0 = M2 z and h_0 = tanh(c_0), as in He et al. (2019).
+
     Where a word is hidden from the decoder (every word in the inputless setting, a random few under
     word dropout) one learned vector stands in for its embedding. Without a latent variable the input is
     the embedding and h_0 = 0.
@@ -32,6 +34,7 @@ class LSTMDecoder(Decoder):
         self.lstm = LSTM(config.embedding_size + latent, config.hidden_size)
         if latent:
             self.initial = nn.Linear(latent, config.hidden_size, bias=config.linear_bias)  # M2
+        self.starts_from_cell = config.decoder_start == "c0_linear_h0_tanh"
         if embedding is None or config.word_dropout > 0:
             self.hidden_word = nn.Parameter(torch.empty(config.embedding_size))
         self.dropout = config.dropout
@@ -53,12 +56,14 @@ class LSTMDecoder(Decoder):
         return states.view(N, B, T, -1)
 
     def start(self, z: Tensor | None, rows: int) -> State:
-        """Return (h_0, c_0): M2 z, or 0 without a latent variable, and 0."""
+        """Return (h_0, c_0), which are 0 without a latent variable."""
         if z is None:
             zeros = self.lstm.get_parameter("weight_hh_l0").new_zeros(1, rows, self.output_size)
             return zeros, zeros
-        h = self.initial(z).unsqueeze(0)
-        return h, torch.zeros_like(h)
+        first = self.initial(z).unsqueeze(0)
+        if self.starts_from_cell:
+            return torch.tanh(first), first
+        return first, torch.zeros_like(first)
 
     def step(self, words: Tensor, z: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Read one word a row: words (rows,), z (rows, Z) -> hidden (rows, H) and the next state."""

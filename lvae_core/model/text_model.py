@@ -55,7 +55,9 @@ class TextModel(nn.Module):
         # memory starts from the same numbers.
         scales = {f"decoder.{name}": a for name, a in self.decoder.initial_scales().items()}
         for name, parameter in self.named_parameters():
-            a = scales.get(name, config.init_scale)
+            embeds = name.endswith(("embedding.weight", "hidden_word"))
+            scale = config.embedding_init_scale if embeds else 0.0
+            a = scales.get(name, scale or config.init_scale)
             generator = rng.torch_generator(config.seed, "init", name)
             with torch.no_grad():
                 parameter.copy_(torch.empty(parameter.shape).uniform_(-a, a, generator=generator))

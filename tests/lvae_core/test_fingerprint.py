@@ -117,6 +117,12 @@ def test_a_language_model_does_not_read_fields_of_the_latent_variable(name):
     assert evaluation_id(changed) == evaluation_id(LSTM_LM)
 
 
+def test_only_an_lstm_decoder_with_a_latent_variable_has_a_start_to_choose():
+    for config in (LSTM_LM, recipe("cnn-vae")):
+        changed = replace(config, decoder_start="c0_linear_h0_tanh")
+        assert fingerprint(changed, DATA) == fingerprint(config, DATA)
+
+
 def test_an_inputless_decoder_reads_no_word_vectors():
     assert fields_read(INPUTLESS, "training").isdisjoint({"share_embeddings", "word_dropout"})
     shared = replace(INPUTLESS, share_embeddings=True)

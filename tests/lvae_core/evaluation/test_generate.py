@@ -29,6 +29,7 @@ SYSTEMS = {
     "loss": replace(BASE, num_samples=3),
     "semi": replace(BASE, inference="semi_amortised", svi_steps=3, svi_step_size=8.0),
     "hidden": replace(BASE, averaging="hidden", num_samples=3),
+    "from the cell": replace(BASE, averaging="hidden", num_samples=2, decoder_start="c0_linear_h0_tanh"),
     "inputless": replace(BASE, averaging="hidden", num_samples=2, setting="inputless"),
 }
 

@@ -67,6 +67,19 @@ def test_the_likelihood_of_a_language_model_equals_the_hand_written_loop(setting
         assert_same(actual[0, b], hand_model.log_p(p, hand_model.states(p, words, None, hide=hide), words))
 
 
+@pytest.mark.parametrize("setting", tiny.SETTINGS)
+def test_a_decoder_that_starts_from_its_cell_equals_the_loop(setting):
+    config = tiny.config(setting=setting, init_scale=0.9, decoder_start="c0_linear_h0_tanh")
+    model = tiny.double_model(config, CLASSES)
+    p = tiny.parameters(model)
+    z = torch.randn(2, 1, len(SENTENCES), 2, dtype=torch.float64, generator=torch.manual_seed(2))
+    actual = model.log_likelihood(tiny.batch(SENTENCES), z)
+    for b, words in enumerate(SENTENCES):
+        for s in range(2):
+            hidden = hand_model.states(p, words, z[s, 0, b], hide=setting == "inputless", from_cell=True)
+            assert_same(actual[s, b], hand_model.log_p(p, hidden, words))
+
+
 @pytest.mark.parametrize("system", tiny.SYSTEMS)
 def test_padding_changes_no_likelihood_and_no_posterior(system):
     model = tiny.double_model(tiny.config(system, init_scale=0.9), CLASSES)
@@ -169,6 +182,21 @@ def test_initial_parameters_are_uniform_and_depend_on_the_seed_only():
     # Every parameter has its own stream: no two start with the same numbers.
     starts = [tuple(value.flatten()[:4].tolist()) for value in states[0].values()]
     assert len(set(starts)) == len(starts)
+
+
+@pytest.mark.parametrize("setting", tiny.SETTINGS)
+def test_word_embeddings_may_start_with_a_scale_of_their_own(setting):
+    sizes = {"embedding_size": 40, "hidden_size": 60, "latent_size": 8, "setting": setting}
+    config = tiny.config(init_scale=0.01, embedding_init_scale=0.1, **sizes)
+    largest = {name: float(p.abs().max()) for name, p in tiny.double_model(config, 50).named_parameters()}
+    embeddings = {"encoder.embedding.weight"}
+    embeddings |= {"decoder.hidden_word" if setting == "inputless" else "decoder.embedding.weight"}
+    for name, value in largest.items():
+        scale = 0.1 if name in embeddings else 0.01
+        assert 0.8 * scale < value <= scale, name
+    same = tiny.double_model(tiny.config(embedding_init_scale=0.1, **sizes), 50).state_dict()
+    for name, value in tiny.double_model(tiny.config(**sizes), 50).state_dict().items():
+        assert torch.equal(same[name], value)
 
 
 def test_building_a_model_does_not_change_global_random_state():

@@ -22,10 +22,13 @@ def posterior(p: Parameters, words: Sequence[int], *, share: bool = False) -> tu
     return _linear(p, "encoder.to_mean", last), _linear(p, "encoder.to_log_variance", last)
 
 
-def states(p: Parameters, words: Sequence[int], z: Tensor | None, *, hide: bool) -> list[Tensor]:
+def states(
+    p: Parameters, words: Sequence[int], z: Tensor | None, *, hide: bool, from_cell: bool = False
+) -> list[Tensor]:
     """Decoder states before each of the T predictions, each (..., H).
 
-    ``hide`` puts the one learned vector in place of every word's embedding.
+    ``hide`` puts the one learned vector in place of every word's embedding. With ``from_cell`` c_0 = M2 z
+    and h_0 = tanh(c_0) (He et al. 2019).
     """
     V = p["output.weight"].shape[0]
     H = p["decoder.lstm.weight_hh_l0"].shape[1]
@@ -40,6 +43,8 @@ def states(p: Parameters, words: Sequence[int], z: Tensor | None, *, hide: bool)
     leading = z.shape[:-1]
     joined = [torch.cat([x.expand(*leading, len(x)), z], dim=-1) for x in inputs]
     h = _linear(p, "decoder.initial", z)
+    if from_cell:
+        return lstm(p, "decoder.lstm", joined, torch.tanh(h), h)
     return lstm(p, "decoder.lstm", joined, h, torch.zeros_like(h))
 
 
