@@ -356,7 +356,10 @@ class RunConfig:
 
     # Validation, after each epoch
     valid_samples: int = _option(
-        1, "draws per sentence for the validation ELBO of each epoch", "validation", "latent variable"
+        1,
+        "draws (or, importance-weighted, sets of L) per sentence in validation",
+        "validation",
+        "latent variable",
     )
     valid_precision: EvalPrecision = _option(
         "float32", "of validation's matrix products", "validation", added=True

@@ -22,7 +22,9 @@ NUMERICS_VERSION = 6
 EVALUATION_VERSION = 1
 """Raised by every change of the core that changes the estimates of a trained model."""
 
-PART_VERSIONS: dict[tuple[str, str], int] = {}
+PART_VERSIONS: dict[tuple[str, str], int] = {
+    ("objective", "importance_weighted"): 2,  # validation takes the bound of L samples; it was the ELBO
+}
 """(selector field, its value) -> numerics version of a part that came after version 6, for example
 ``("posterior", "von_mises_fisher"): 1``. Raising one renames only the runs that have chosen the part."""
 

@@ -21,6 +21,10 @@ _DATASETS: dict[str, dict[str, Any]] = {
     "yahoo": {"embedding_size": 512, "hidden_size": 1024, "latent_size": 32},
     "pydocs": {"embedding_size": 64, "hidden_size": 128, "latent_size": 16, "min_count": 2},
     "toy": {"embedding_size": 8, "hidden_size": 16, "latent_size": 2},
+    "topics": {
+        **{"embedding_size": 8, "hidden_size": 32, "latent_size": 4, "dropout": 0.0},
+        **{"kl_anneal_epochs": 5.0, "max_epochs": 20},
+    },
 }
 
 

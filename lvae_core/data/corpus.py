@@ -53,7 +53,8 @@ class Corpus:
     """The three splits of a dataset, encoded.
 
     A corpus can be pickled, and its arrays are contiguous, so an object store can share them without a
-    copy. ``warnings`` are lines for the user about data that looks wrong but can be used.
+    copy. ``warnings`` are lines for the user about data that looks wrong but can be used. ``exact_nll`` is
+    the mean of -log p(x) over the test split, in nats per sentence, if the data come from a known model.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Corpus:
     test: Split
     data_sha256: str
     warnings: tuple[str, ...]
+    exact_nll: float | None = None
 
 
 def load(
@@ -97,6 +99,8 @@ def load(
         )
     except InputError as error:
         raise InputError(f"{texts['train'].source}: {error}") from None
+    # A word that becomes the unknown word makes it another, coarser problem.
+    whole = vocabulary.unknown_id is None
     return Corpus(
         name=name,
         vocabulary=vocabulary,
@@ -105,6 +109,7 @@ def load(
         test=encode_text(texts["test"], vocabulary),
         data_sha256=combined_sha256(texts),
         warnings=datasets.warnings(dataset, texts),
+        exact_nll=datasets.exact_nll(dataset, texts["test"]) if whole else None,
     )
 
 

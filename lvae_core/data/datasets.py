@@ -1,24 +1,35 @@
 """Datasets by name or by path, as checked text.
 
-``ptb`` and ``yahoo`` are read from the user's files. ``pydocs`` and ``toy`` come with the package. A folder
-with ``train.txt``, ``valid.txt`` and ``test.txt`` is a dataset too, named by its path.
+``ptb`` and ``yahoo`` are read from the user's files. ``pydocs``, ``toy`` and ``topics`` come with the
+package. A folder with ``train.txt``, ``valid.txt`` and ``test.txt`` is a dataset too, named by its path.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lvae_core.data import pydocs, toy
+from lvae_core.data import pydocs, topics, toy
 from lvae_core.data.public import PUBLIC, Hashes, MissingError, locate
 from lvae_core.data.text_files import SPLITS, Text, read_file
 from lvae_core.errors import check_name
 from lvae_core.storage.local import local_path
 
-SHIPPED: Mapping[str, Callable[[str], Text]] = {"pydocs": pydocs.read, "toy": toy.read}
+SHIPPED: Mapping[str, Callable[[str], Text]] = {
+    "pydocs": pydocs.read,
+    "toy": toy.read,
+    "topics": topics.read,
+}
 """Name of a dataset that comes with the package -> what reads one of its splits."""
+
+LOG_LIKELIHOODS: Mapping[str, Callable[[Sequence[str]], float]] = {
+    "toy": toy.log_likelihood,
+    "topics": topics.log_likelihood,
+}
+"""Name of a dataset that is drawn from a known model -> log p(x) of a sentence, in nats."""
 
 NAMES = (*PUBLIC, *SHIPPED)
 
@@ -61,6 +72,14 @@ def is_path(dataset: str) -> bool:
     return dataset not in NAMES and ("/" in dataset or os.sep in dataset or Path(dataset).is_dir())
 
 
+def exact_nll(dataset: str, text: Text) -> float | None:
+    """Mean of the exact -log p(x) over a split, in nats per sentence; None if it is unknown."""
+    log_likelihood = LOG_LIKELIHOODS.get(dataset)
+    if log_likelihood is None:
+        return None
+    return -math.fsum(map(log_likelihood, text.sentences())) / len(text.lines)
+
+
 def warnings(dataset: str, texts: Mapping[str, Text]) -> tuple[str, ...]:
     """Warnings about data that looks wrong but can be used, one line each."""
     found = [warning for text in texts.values() for warning in text.warnings]
@@ -85,8 +104,8 @@ def warnings(dataset: str, texts: Mapping[str, Text]) -> tuple[str, ...]:
                 f"{text.source}; are the two swapped?"
             )
         share = sum(line in train_lines for line in text.lines) / len(text.lines)
-        # The toy model draws short sentences, so its splits share some by chance.
-        if share > _OVERLAP and dataset != "toy":
+        # A known model draws short sentences, so its splits share some by chance.
+        if share > _OVERLAP and dataset not in LOG_LIKELIHOODS:
             found.append(
                 f"{text.source}: {share:.0%} of its sentences are also in {train.source}; "
                 "the estimates on it will be too optimistic"

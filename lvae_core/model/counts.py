@@ -105,6 +105,8 @@ def amount(config: RunConfig, corpus: Corpus) -> Amount:
         steps = -(-len(corpus.train) // config.batch_size)
         epochs = min(epochs, config.max_steps / steps)
     draws = config.valid_samples / max(1, config.num_samples)
+    if config.encoder != "none" and config.objective == "importance_weighted":
+        draws = config.valid_samples  # sets of L
     svi = _svi_steps(config) / config.draws  # for each draw of a gradient step
     validation = draws + _DESCENT * svi
     scored = corpus.valid.num_tokens * validation / (_passes(config) + (_DESCENT + _RETURN) * svi)

@@ -150,10 +150,11 @@ class _Run:
         evaluation = Evaluation(
             self.model,
             self.corpus.valid,
-            config,
+            # All draws in full: a bound of L samples must not depend on how estimates save time.
+            replace(config, iw_exact_samples=0) if self._importance_weighted else config,
             state.evaluation,
             split_name="valid",
-            samples=config.valid_samples,
+            samples=config.valid_samples * (config.num_samples if self._importance_weighted else 1),
             rough=state.precision,
         )
         scores = yield from self._score(evaluation)
@@ -175,6 +176,11 @@ class _Run:
         state.epoch, state.batch, state.sums = row["epoch"], 0, torch.zeros_like(state.sums)
         return row
 
+    @property
+    def _importance_weighted(self) -> bool:
+        """Whether validation takes the bound of L samples, which such a run trains, and not the ELBO."""
+        return self.config.encoder != "none" and self.config.objective == "importance_weighted"
+
     def _reload_best(self) -> None:
         """Continue training from the best parameters, with the optimiser as at the beginning."""
         self.model.load_state_dict(self.state.best_parameters)
@@ -192,6 +198,8 @@ class _Run:
         config, state = self.config, self.state
         loss, nll, kl = (state.sums[:3] / state.sums[3]).tolist()
         name = "nll" if config.encoder == "none" else "nll_elbo"
+        if self._importance_weighted:
+            name = "nll_iw"
         row = {
             "epoch": state.epoch + 1,
             "step": state.step,

@@ -41,7 +41,7 @@ def test_a_missing_training_split_leaves_the_other_splits_described(tmp_path: Pa
     result = describe("yahoo", tmp_path)
     assert "vocabulary" not in result
     assert "data_sha256" not in result
-    assert f"put it at {tmp_path}/yahoo/train.txt" in result["splits"]["train"]["missing"]
+    assert f"looked for {tmp_path}/yahoo/train.txt" in result["splits"]["train"]["missing"]
     assert result["splits"]["test"]["unknown_rate"] == 1 / 4
 
 

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from lvae_core.errors import InputError
+from lvae_core.training import trained
 from lvae_core.training.objective import objective
 
 from .. import tiny
 from ..oracles import hand_model, noise
+from .runs import CORPUS, run, sentences_of, short
 
 CLASSES = 7
 SENTENCES = [[3, 1, 5, 0], [0], [2, 2, 6, 4, 1, 3, 0], [6, 0]]
@@ -161,3 +163,23 @@ def test_dropout_has_the_same_masks_in_both_passes():
 def test_averaged_states_are_not_weighted():
     with pytest.raises(InputError, match="weighted there, not averaged"):
         config_of(2, averaging="hidden")
+
+
+def test_validation_takes_the_bound_of_l_samples(tmp_path):
+    """A hand loop over the validation split in float64, with the noise that the rule of streams gives."""
+    folder = tiny.folder(tmp_path)
+    config = short("lstm-iwae", num_samples=3, valid_samples=2, max_epochs=1, kl_anneal_epochs=0.0)
+    row = next(progress.metrics for progress in run(config, folder) if progress.metrics)
+    p = {name: value.double() for name, value in tiny.parameters(trained.load(folder).model).items()}
+    nll = 0.0
+    for i, words in enumerate(sentences_of(CORPUS.valid)):
+        mean, log_variance = hand_model.posterior(p, words)
+        shape = (6, 1, config.latent_size)
+        epsilon = noise.normal(config.seed, "evaluation", "valid", i, size=shape)[:, 0]
+        z = mean + torch.exp(0.5 * log_variance) * epsilon
+        log_w = hand_model.log_p(p, hand_model.states(p, words, z, hide=False), words)
+        log_w = log_w + log_prior(z) - log_q(z, mean, log_variance)
+        nll -= torch.log(torch.exp(log_w).mean()).item()
+    assert row["valid_nll"] == pytest.approx(nll / len(CORPUS.valid), rel=1e-5)
+    tokens = sum(map(len, sentences_of(CORPUS.valid)))
+    assert row["valid_ppl"] == pytest.approx(math.exp(nll / tokens), rel=1e-5)
