@@ -5,7 +5,8 @@
     python sweeps/paper_grid.py --datasets ptb --seeds 3 --gpus-per-run 0.25
 
 Finished runs are never repeated: after an interruption, or with a longer list, the same command does what
-is missing. Exit status: 0 all runs are done, 1 some run has failed, 2 the input cannot be used,
+is missing. With other fields of evaluation, such as --set iw_samples=5000, trained runs are only evaluated
+again. Exit status: 0 all runs are done, 1 some run has failed, 2 the input cannot be used,
 130 interrupted.
 """
 
@@ -39,7 +40,7 @@ from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.grid import PRESETS, Grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
 from sweeps.planning.workload import Workload
-from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages
+from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +160,8 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
             add_expected_times(plan, workload.corpora, workload.study)
     shares = {run.cell: workload.resources_of(run.name).share for run in plan.runs}
     print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)
+    if plan.with_status("evaluate"):
+        out.print(work_text(plan, todo))
     out.print("a dry run: no run was started" if probes else "a dry run: nothing was started")
 
 

@@ -21,9 +21,9 @@ from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
 from sweeps.planning.durations import format_duration
 from sweeps.planning.loading import look_up
-from sweeps.planning.plan import Plan, PlannedRun
+from sweeps.planning.plan import Plan, PlannedRun, Status, evaluation_settings
 from sweeps.planning.workload import Workload
-from sweeps.wandb_mirror.live import mirrored
+from sweeps.wandb_mirror.live import count, mirrored
 
 _log = logging.getLogger("lvae.run_folder")
 
@@ -70,11 +70,12 @@ def sweep(
             out.print(f"nothing to start: {done} of {len(plan.runs)} runs are done")
             return Swept(plan, print_closing(out, plan, {}), interrupted=False)
         study.check_writable()
-        notes.print(f"{folder}: {len(todo)} of {len(plan.runs)} runs to do", markup=False)
+        notes.print(f"{folder}: {work_text(plan, todo)}", markup=False)
         display = Display(board, notes)
         with on_ray(options, workload.only(todo), display.say) as launch:
             completed = launch(todo, display)
         plan = look_up([run.config for run in plan.runs], workload.corpora, study)
+        print_evaluated(out, plan, todo)
         return Swept(plan, print_closing(out, plan, board.failures), not completed)
 
 
@@ -86,7 +87,27 @@ def on_wandb(options: LaunchOptions, folder: str, out: Console) -> contextlib.Ab
 
 def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:
     """The runs that a launch with these options starts."""
-    return plan.with_status("left", "failed") if options.retry_failed else plan.with_status("left")
+    statuses: tuple[Status, ...] = ("left", "evaluate")
+    return plan.with_status(*statuses, *(("failed",) if options.retry_failed else ()))
+
+
+def work_text(plan: Plan, todo: Sequence[PlannedRun]) -> str:
+    """What there is to do: ``3 of 24 runs to do, 12 runs to evaluate again (iw_samples=5000)``."""
+    again = [run for run in todo if run.evaluation]
+    train = len(todo) - len(again)
+    parts = [f"{train} of {len(plan.runs)} runs to do"] if train else []
+    if again:
+        settings = ", ".join(evaluation_settings(again)) or "by newer code"
+        parts.append(f"{count(len(again))} to evaluate again ({settings})")
+    return ", ".join(parts)
+
+
+def print_evaluated(console: Console, plan: Plan, todo: Sequence[PlannedRun]) -> None:
+    """Print how many of the runs to evaluate again have been, if there were any in ``todo``."""
+    again = {run.name for run in todo if run.evaluation}
+    made = sum(run.name in again and run.status == "done" for run in plan.runs)
+    if again:
+        console.print(f"evaluated again: {made} of {count(len(again))}")
 
 
 def warn_of_damages(plan: Plan) -> None:
@@ -97,16 +118,19 @@ def warn_of_damages(plan: Plan) -> None:
         _log.warning("%s; launching repairs it", damage)
 
 
-RETRY_HINT = "--retry-failed retries them; each run's failure.json has the traceback"
+RETRY_HINT = "--retry-failed retries them; the traceback is in the run's folder, in *failure.json"
 
 
 def closing_table(plan: Plan) -> Table:
     """The runs of each cell after a launch."""
     table = Table("cell", title="runs")
-    for heading in ("done", "failed", "left", "time a run"):
+    columns: dict[Status, str] = {"done": "done", "failed": "failed", "left": "left"}
+    if plan.with_status("evaluate"):
+        columns["evaluate"] = "to evaluate"
+    for heading in (*columns.values(), "time a run"):
         table.add_column(heading, justify="right")
     for cell, runs in plan.cells().items():
-        counts = [str(_count(runs, status)) for status in ("done", "failed", "left")]
+        counts = [str(_count(runs, status)) for status in columns]
         table.add_row(
             cell,
             *counts,
@@ -140,7 +164,7 @@ def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping
     failures = {
         run.name: run.failure or unrecorded[run.name]
         for run in plan.runs
-        if run.status == "failed" or (run.status == "left" and run.name in unrecorded)
+        if run.status == "failed" or (run.status != "done" and run.name in unrecorded)
     }
     console.print(closing_table(plan))
     if failures:
@@ -150,9 +174,14 @@ def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping
 
 
 def print_next(console: Console, plan: Plan, folder: str) -> None:
-    """Print the command that summarizes the finished runs, if any; ``folder``: the study, as given."""
-    if plan.with_status("done"):
-        command = f"python analysis/summarize.py {shlex.quote(folder)}"
+    """Print the command that summarizes the finished runs, if any; ``folder``: the study, as given.
+
+    If runs also have other estimates, it chooses those that the grid asks for.
+    """
+    if done := plan.with_status("done"):
+        settings = evaluation_settings(run for run in done if not run.evaluation)
+        chosen = f" --evaluation {' '.join(settings)}" if settings else ""
+        command = f"python analysis/summarize.py {shlex.quote(folder)}{chosen}"
         console.print(f"next: {command}", markup=False, soft_wrap=True)
 
 

@@ -120,23 +120,39 @@ def amount(config: RunConfig, corpus: Corpus) -> Amount:
 def operations(config: RunConfig, corpus: Corpus) -> float:
     """Multiplications and additions in the matrix products of a whole run.
 
-    Evaluation counts as if all draws were scored in full where they are, else those that are.
+    Evaluation counts as :func:`evaluation_operations` says.
     """
-    latent = config.encoder != "none"
-    encoder = ENCODERS[config.encoder](config).operations if latent else 0
-    decoder, _, H = DECODERS[config.decoder](config)
-    logits = 2 * H * len(corpus.vocabulary)
+    classes = len(corpus.vocabulary)
+    encoder, decoder, logits = _part_operations(config, classes)
     svi = _svi_steps(config)
     draw = config.group * decoder + logits
     train = _TRAINING * encoder + (_passes(config) * config.draws + (_DESCENT + _RETURN) * svi) * draw
+    tokens = amount(config, corpus)
+    return tokens.train * train + tokens.evaluate * evaluation_operations(config, classes)
+
+
+def evaluation_operations(config: RunConfig, classes: int) -> int:
+    """Multiplications and additions of the final evaluation, over V = ``classes`` words, per test token.
+
+    The softmax counts for all draws if all are scored in full, else for those that are.
+    """
+    encoder, decoder, logits = _part_operations(config, classes)
+    latent = config.encoder != "none"
     S = config.iw_samples if latent else 1
     full = config.iw_exact_samples if latent and 0 < config.iw_exact_samples < S else S
     evaluate = encoder + S * config.group * decoder + full * logits
     if latent and config.inference == "semi_amortised":
         # Inference once for the likelihoods and once for the mutual information; the amortised ELBO.
-        evaluate += encoder + (2 * _DESCENT * svi + full) * draw
-    tokens = amount(config, corpus)
-    return tokens.train * train + tokens.evaluate * evaluate
+        draw = config.group * decoder + logits
+        evaluate += encoder + (2 * _DESCENT * _svi_steps(config) + full) * draw
+    return evaluate
+
+
+def _part_operations(config: RunConfig, classes: int) -> tuple[int, int, int]:
+    """Operations of the encoder, the decoder and the softmax for each token and draw, forward."""
+    encoder = ENCODERS[config.encoder](config).operations if config.encoder != "none" else 0
+    decoder, _, H = DECODERS[config.decoder](config)
+    return encoder, decoder, 2 * H * classes
 
 
 def _passes(config: RunConfig) -> int:

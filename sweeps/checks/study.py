@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from lvae_core.run_folder.evaluations import is_evaluation
 from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, RunFolder, Study
 from lvae_core.storage.parallel import read_each
 from sweeps.checks.findings import Finding
@@ -73,6 +74,8 @@ def _read_state(folder: RunFolder) -> _FolderState:
     intact(folder.read_metrics)
     for file in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         intact(partial(folder.read_checkpoint, file))
+    for file in filter(is_evaluation, files):
+        intact(partial(folder.read_json, file))
     failed = intact(partial(folder.read_json, "failure.json"))
     done = intact(partial(folder.read_json, "result.json"))
     return _FolderState(

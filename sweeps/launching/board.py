@@ -56,6 +56,8 @@ class Board:
     """Cells of runs that will follow, but are not chosen yet."""
     more: bool = False
     """Whether more work follows these runs; an interrupt then leaves it undone."""
+    again: frozenset[str] = frozenset()
+    """Names of the runs that are trained and are only evaluated again."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Name -> label of the run, if its own name says too little."""
     hide_test_scores: bool = False
@@ -66,9 +68,11 @@ class Board:
     @classmethod
     def of(cls, plan: Plan, runs: Iterable[PlannedRun]) -> Self:
         """The board of a launch that will do ``runs``."""
+        runs = list(runs)
         waiting = {run.name: run.cell for run in runs}
         failed = sum(run.name not in waiting for run in plan.with_status("failed"))
-        return cls(plan.speed, len(plan.with_status("done")), failed, waiting)
+        again = frozenset(run.name for run in runs if run.evaluation)
+        return cls(plan.speed, len(plan.with_status("done")), failed, waiting, again=again)
 
     def label(self, name: str) -> str:
         """The label of a run in lines for people."""
@@ -84,8 +88,7 @@ class Board:
         run = self.running[name]
         run.phase = report["phase"]
         if run.phase == "done":
-            self.done += 1
-            self.speed.add(run.cell, report["train_seconds"], report["evaluate_seconds"])
+            self._add_done(name, run.cell, report)
         elif run.phase == "failed":
             self.failed += 1
             self.failures[name] = report["failure"]
@@ -97,7 +100,9 @@ class Board:
             self.held[name] = run.cell
         else:
             run.epoch = report["epoch"]
-            share = self.speed.done_share(run.cell, run.phase, report["fraction"])
+            share = report["fraction"]
+            if name not in self.again:
+                share = self.speed.done_share(run.cell, run.phase, share)
             if run.share is None:
                 run.start_share, run.since = share, self.now()
             run.share = share
@@ -120,12 +125,11 @@ class Board:
         self.waiting[name] = self.held.pop(name)
 
     def done_by_other(self, name: str, result: Mapping[str, Any]) -> None:
-        """Another launch has finished a run; ``result`` is its result.json."""
-        self.speed.add(self.held.pop(name), result["train_seconds"], result["evaluate_seconds"])
-        self.done += 1
+        """Another launch has finished a run; ``result`` is its result file."""
+        self._add_done(name, self.held.pop(name), result)
 
     def failed_in_other(self, name: str, failure: Mapping[str, Any]) -> None:
-        """A run has failed in another launch; ``failure`` is its failure.json."""
+        """A run has failed in another launch; ``failure`` is its failure file."""
         del self.held[name]
         self.failed += 1
         self.failures[name] = failure
@@ -136,6 +140,24 @@ class Board:
         self.failed += 1
         self.failures[name] = failure
 
+    def _add_done(self, name: str, cell: str, times: Mapping[str, Any]) -> None:
+        self.done += 1
+        if name in self.again:
+            self.speed.add_evaluation(cell, times["evaluate_seconds"])
+        else:
+            self.speed.add(cell, times["train_seconds"], times["evaluate_seconds"])
+
+    def rank(self, name: str) -> float | None:
+        """A number that grows with the time of a waiting run."""
+        cell = self.waiting[name]
+        return self.speed.evaluation_seconds(cell) if name in self.again else self.speed.rank(cell)
+
+    def measured_seconds(self, name: str) -> float | None:
+        """The expected seconds of a waiting run if they rest on its own cell."""
+        cell = self.waiting[name]
+        known = self.speed.evaluation_seconds if name in self.again else self.speed.measured_seconds
+        return known(cell)
+
     def share(self) -> float:
         """The share of the grid, 0 to 1, that is done; every run counts the same."""
         ended = self.done + self.failed + self.paused + self.dropped
@@ -145,13 +167,18 @@ class Board:
 
     def eta(self) -> float | None:
         """Seconds until the last run has ended; None if nothing has been measured yet."""
-        running = [self._remaining(run) for run in self.running.values()]
-        waiting = [self.speed.expected_seconds(cell) for cell in (*self.waiting.values(), *self.later)]
-        return remaining_seconds(waiting, running, self.slots)
+        running = [self._remaining(name, run) for name, run in self.running.items()]
+        waiting = [self._expected_seconds(name, cell) for name, cell in self.waiting.items()]
+        later = [self.speed.expected_seconds(cell) for cell in self.later]
+        return remaining_seconds([*waiting, *later], running, self.slots)
 
-    def _remaining(self, run: Running) -> float | None:
+    def _expected_seconds(self, name: str, cell: str) -> float | None:
+        speed = self.speed
+        return speed.evaluation_seconds(cell) if name in self.again else speed.expected_seconds(cell)
+
+    def _remaining(self, name: str, run: Running) -> float | None:
         share = run.share or 0.0
-        expected = self.speed.expected_seconds(run.cell)
+        expected = self._expected_seconds(name, run.cell)
         if expected is not None and share - run.start_share < OWN_PACE:
             return expected * (1.0 - share)
         return projected_seconds(self.now() - run.since, run.start_share, share)

@@ -144,8 +144,12 @@ def _lines(report: Mapping[str, Any], *, hide_test_scores: bool) -> list[str]:
     if report["phase"] == "paused":
         return [f"paused after epoch {report['epoch']}{best}"]
     if report["phase"] == "done":
-        estimates, seconds = report["estimates"], report["train_seconds"] + report["evaluate_seconds"]
+        trains = "train_seconds" in report
+        estimates, seconds = (
+            report["estimates"],
+            report.get("train_seconds", 0.0) + report["evaluate_seconds"],
+        )
         name = "ppl" if "ppl" in estimates else "ppl_elbo"
         score = best if hide_test_scores else f", test {name} {estimates[name]['value']:.2f}"
-        return [f"done in {format_duration(seconds)}{score}"]
+        return [f"{'done' if trains else 'evaluated again'} in {format_duration(seconds)}{score}"]
     return []

@@ -12,7 +12,7 @@ import ray
 from ray import tune
 
 from lvae_core.command import Interrupt
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.folder import RunFolder
 from lvae_core.training.failures import Failure
 from lvae_core.training.runtime import Runtime
 from sweeps.cluster.connect import environment
@@ -45,6 +45,7 @@ def launch(
 ) -> bool:
     """Do the runs of a workload; their folders hold the outcome. Ray must be connected.
 
+    A run that is trained, but lacks the wanted estimates, is evaluated again from its checkpoint.
     A run that fails does not stop the others. A run whose process, node or storage is lost is resumed from
     its checkpoint, at most ``max_losses`` times. A run that runs out of memory in a share of a GPU is
     retried once in a larger share. Runs that another launch works on are waited for, and taken over if
@@ -65,6 +66,7 @@ def launch(
     board = display.board
     lost = LostActors(max_losses)
     out_of_memory: set[str] = set()
+    failure_files = {run.name: run.failure_file for run in workload.runs}
     granted = {run.name: workload.resources_of(run.name) for run in workload.runs}
     others = OtherLaunches(workload.study, board, workload.runs, display.say)
     with Interrupt() as interrupt, environment(TUNE_ENVIRONMENT), silent_tune():
@@ -82,9 +84,9 @@ def launch(
                 display.refresh()
                 time.sleep(_WAIT_SECONDS)
                 continue
-            names = longest_first(names, lambda name: board.speed.rank(board.waiting[name]))
+            names = longest_first(names, board.rank)
             limit = workload.resources.max_concurrent
-            at_once = concurrency(names, board.waiting, board.speed, limit)
+            at_once = concurrency([board.measured_seconds(name) for name in names], limit)
             callback = LaunchCallback(display, interrupt, others, lost, out_of_memory, resources)
             try:
                 tuner.run(names, resources, at_once, callback, others)
@@ -98,16 +100,16 @@ def launch(
                     board.lose(name)
             for name in list(board.waiting):
                 if failure := lost.failure(name):
-                    _give_up(name, failure, workload.study, display)
+                    _give_up(workload.study.run(name), failure, failure_files[name], display)
     return not (interrupt.requested and (board.waiting or board.held or board.more))
 
 
-def _give_up(name: str, failure: Failure, study: Study, display: Display) -> None:
-    display.board.give_up(name, {"class": failure.kind, "message": failure.message})
-    display.say(f"{display.board.label(name)}: failed, {failure.kind}: {failure.message}")
+def _give_up(folder: RunFolder, failure: Failure, file: str, display: Display) -> None:
+    display.board.give_up(folder.name, {"class": failure.kind, "message": failure.message})
+    display.say(f"{display.board.label(folder.name)}: failed, {failure.kind}: {failure.message}")
     # If the storage is what has failed, the board still knows, and the other runs continue.
     with contextlib.suppress(OSError):
-        study.run(name).write_failure(*failure)
+        folder.write_failure(*failure, file=file)
 
 
 class _TunerRunner:
@@ -117,6 +119,7 @@ class _TunerRunner:
         self, workload: Workload, runtime: Runtime, max_losses: int, pause_after: Mapping[str, int]
     ) -> None:
         self._configs = {run.name: run.config for run in workload.runs}
+        self._evaluations = {run.name: run.evaluation for run in workload.runs if run.evaluation}
         self._corpora = {name: ray.put(corpus) for name, corpus in workload.corpora.items()}
         self._study, self._max_losses, self._pause_after = workload.study, max_losses, pause_after
         self._runtime = replace(runtime, launch=uuid.uuid4().hex)
@@ -132,6 +135,7 @@ class _TunerRunner:
         job = Job(
             study=self._study.url,
             configs=self._configs,
+            evaluations=self._evaluations,
             corpora=self._corpora,
             runtime=self._runtime,
             resources=resources,

@@ -20,7 +20,7 @@ LOOK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class _RunState:
-    """A run as its folder shows it: its claim or, without one, its result or failure."""
+    """A run as its folder shows it: its claim or, without one, its result file or failure file."""
 
     claim: ClaimState | None
     result: Mapping[str, Any] | None = None
@@ -42,7 +42,7 @@ class OtherLaunches:
         # Without retries: while runs are under way, nothing may wait for a store that fails. The next
         # look asks again.
         self._impatient_study = Study(study.url, create=False)
-        self._known_failures = {run.name: run.failure for run in runs if run.begun}
+        self._runs = {run.name: run for run in runs}
         self._staleness = StaleClaims(now)
         self._looked_at = -LOOK_SECONDS
         self.stale_claims: dict[str, ClaimState] = {}
@@ -55,7 +55,8 @@ class OtherLaunches:
             InputError: the storage cannot be read.
         """
         try:
-            states = _read_states(self._study, self._known_failures)
+            begun = [name for name, run in self._runs.items() if run.begun]
+            states = self._read_states(self._study, begun)
         except OSError as error:
             raise InputError(
                 f"storage {self._study.url}: cannot be read ({error.strerror or error})"
@@ -71,7 +72,7 @@ class OtherLaunches:
         if not self._board.held or self._now() - self._looked_at < LOOK_SECONDS:
             return
         try:
-            states = _read_states(self._impatient_study, self._board.held)
+            states = self._read_states(self._impatient_study, self._board.held)
         except OSError:
             return
         finally:
@@ -85,7 +86,7 @@ class OtherLaunches:
             elif state.result is not None:
                 self._board.done_by_other(name, state.result)
                 self._say(f"{label}: done by another launch")
-            elif state.failure is not None and state.failure != self._known_failures.get(name):
+            elif state.failure is not None and state.failure != self._runs[name].failure:
                 self._board.failed_in_other(name, state.failure)
                 self._say(f"{label}: failed in another launch")
             else:
@@ -97,18 +98,17 @@ class OtherLaunches:
             return True
         return False
 
+    def _read_states(self, study: Study, names: Iterable[str]) -> dict[str, _RunState]:
+        listed = list(names)
+        states = read_each(study.url, lambda name: _read_state(study.run(name), self._runs[name]), listed)
+        return dict(zip(listed, states, strict=True))
 
-def _read_states(study: Study, names: Iterable[str]) -> dict[str, _RunState]:
-    listed = list(names)
-    states = read_each(study.url, lambda name: _read_state(study.run(name)), listed)
-    return dict(zip(listed, states, strict=True))
 
-
-def _read_state(folder: RunFolder) -> _RunState:
+def _read_state(folder: RunFolder, run: PlannedRun) -> _RunState:
     claim = read_claim(folder)
     if claim is not None:
         return _RunState(claim)
     try:
-        return _RunState(None, folder.read_json("result.json"), folder.read_json("failure.json"))
+        return _RunState(None, folder.read_json(run.result_file), folder.read_json(run.failure_file))
     except DamagedError:
         return _RunState(None)

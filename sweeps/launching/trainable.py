@@ -1,4 +1,8 @@
-"""One run inside a Ray actor: the bridge from Tune to :func:`lvae_core.training.trainer.execute`."""
+"""One run inside a Ray actor: the bridge from Tune to :func:`lvae_core.training.trainer.execute`.
+
+A run that is trained and is only to be evaluated again goes to
+:func:`lvae_core.training.evaluate_again.evaluate_again` instead.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,10 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.messages import Collector
 from lvae_core.run_folder.claims import ClaimLostError, ClaimState, HeldError, acquire
-from lvae_core.run_folder.folder import DamagedError, open_study
+from lvae_core.run_folder.evaluations import evaluation_file, failure_file
+from lvae_core.run_folder.folder import FAILURE, DamagedError, open_study
 from lvae_core.storage.retrying import is_transient
+from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.failures import failure_of, one_line
 from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.trainer import execute
@@ -38,6 +44,8 @@ class Job:
     """Address of the study's storage, the same from every node."""
     configs: Mapping[str, RunConfig]
     """Run name -> config."""
+    evaluations: Mapping[str, str]
+    """Run name -> id of the evaluation to make, for runs that are trained."""
     corpora: Mapping[str, ray.ObjectRef[Corpus]]
     """Dataset, as the configs name it -> its encoded corpus."""
     runtime: Runtime
@@ -58,7 +66,8 @@ class RunTrainable(tune.Trainable):
     ``metrics.jsonl`` or None, ``warnings``: lines for the user, and ``done``. In the last report
     of a run ``phase`` is
 
-    - ``done``, with ``estimates`` and the two timing fields of its result;
+    - ``done``, with ``estimates`` and the two timing fields of its result; if it was evaluated again,
+      with those of the evaluation, which has no ``train_seconds``;
     - ``failed``, with ``failure``: class and message, as ``failure.json`` has them;
     - ``stopped``: saved on request; another launch can resume it;
     - ``paused``: saved after the epoch after which it was to pause;
@@ -88,6 +97,7 @@ class RunTrainable(tune.Trainable):
         # If retries do not help, Tune restarts the run, perhaps on another node.
         self._folder = open_study(self._job.study, create=False).run(name)
         self._config = self._job.configs[name]
+        self._evaluation = self._job.evaluations.get(name, "")
         given = self._job.resources[name]
         self._runtime = replace(
             self._job.runtime, device=given.device, threads=given.cpus, device_share=given.memory_share
@@ -143,7 +153,8 @@ class RunTrainable(tune.Trainable):
         gc.collect()
         message = failure.message
         try:
-            self._folder.write_failure(*failure)
+            file = failure_file(self._evaluation) if self._evaluation else FAILURE
+            self._folder.write_failure(*failure, file=file)
         except OSError as error:
             message += f" (and failure.json could not be written: {error})"
         return {"phase": "failed", "done": True, "failure": {"class": failure.kind, "message": message}}
@@ -157,8 +168,10 @@ class RunTrainable(tune.Trainable):
             self._folder.clear_failure()  # it has passed the point where an earlier attempt failed
         report = {"phase": phase, "epoch": progress.epoch, "fraction": progress.fraction}
         if phase == "done":
-            result = self._folder.read_json("result.json") or {}
-            report |= {key: result[key] for key in ("estimates", "train_seconds", "evaluate_seconds")}
+            file = evaluation_file(self._evaluation) if self._evaluation else "result.json"
+            result = self._folder.read_json(file) or {}
+            fields = ("estimates", "train_seconds", "evaluate_seconds")
+            report |= {key: result[key] for key in fields if key in result}
         return report | {"metrics": self._metrics, "done": phase in ("done", "paused")}
 
     def _consume(self) -> Progress:
@@ -166,7 +179,8 @@ class RunTrainable(tune.Trainable):
             corpus, runtime = self._get_corpus(), self._runtime
             stale = self._job.stale_claims.get(self._folder.name)
             claim = acquire(self._folder, runtime.launch, stale=stale)
-            self._iterator = execute(self._config, corpus, self._folder, runtime, claim)
+            work = evaluate_again if self._evaluation else execute
+            self._iterator = work(self._config, corpus, self._folder, runtime, claim)
         until = time.monotonic() + STEP_SECONDS
         for progress in self._iterator:
             self._metrics = progress.metrics or self._metrics

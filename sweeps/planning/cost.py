@@ -17,13 +17,15 @@ _MEANING: Mapping[Basis | None, str] = {
     "probe": "probe, to the last epoch",
     "operations": "others' times, by operations",
     "dataset": "mean of the dataset's runs",
+    "evaluations": "mean of such evaluations",
+    "estimates": "earlier evaluations, by operations",
     None: "",
 }
 
 
 @dataclass(frozen=True)
 class CellCost:
-    """The runs of a cell that are left to do, and what they cost."""
+    """The runs of a cell that are left to do, or to evaluate again, and what they cost."""
 
     cell: str
     todo: int
@@ -32,6 +34,8 @@ class CellCost:
     basis: Basis | None
     share: float
     """Devices that one run takes up."""
+    again: bool = False
+    """Whether the runs are trained and are only evaluated again."""
 
     @property
     def hours(self) -> float | None:
@@ -42,17 +46,18 @@ class CellCost:
 
 
 def cell_costs(plan: Plan, share: Callable[[str], float]) -> list[CellCost]:
-    """The cost of every cell, in the order of the grid. ``share``: cell -> devices that a run takes up."""
-    return [
-        CellCost(
-            cell=cell,
-            todo=sum(run.status == "left" for run in runs),
-            seconds=plan.speed.expected_seconds(cell),
-            basis=plan.speed.basis(cell),
-            share=share(cell),
-        )
-        for cell, runs in plan.cells().items()
-    ]
+    """The cost of every cell, in the order of the grid. ``share``: cell -> devices that a run takes up.
+
+    A cell whose runs are to be evaluated again has a second entry for these.
+    """
+    costs, speed = [], plan.speed
+    for cell, runs in plan.cells().items():
+        left, again = (sum(run.status == status for run in runs) for status in ("left", "evaluate"))
+        costs.append(CellCost(cell, left, speed.expected_seconds(cell), speed.basis(cell), share(cell)))
+        if again:
+            seconds, basis = speed.evaluation_seconds(cell), speed.evaluation_basis(cell)
+            costs.append(CellCost(cell, again, seconds, basis, share(cell), again=True))
+    return costs
 
 
 def print_costs(
@@ -86,16 +91,17 @@ def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Ta
     cells = plan.cells()
     for cost in costs:
         done, failed = (str(sum(r.status == s for r in cells[cost.cell])) for s in ("done", "failed"))
-        counts = [str(cost.todo), done, failed]
+        counts = [str(cost.todo), *(["", ""] if cost.again else [done, failed])]
         table.add_row(
-            cost.cell,
+            "  evaluate again" if cost.again else cost.cell,
             *counts,
             format_duration(cost.seconds),
             *_money(cost.hours, price),
             _MEANING[cost.basis],
         )
     table.add_section()
-    counts = [str(len(plan.with_status(status))) for status in ("left", "done", "failed")]
+    todo = plan.with_status("left", "evaluate")
+    counts = [str(len(runs)) for runs in (todo, plan.with_status("done"), plan.with_status("failed"))]
     total = sum(cost.hours or 0.0 for cost in costs)
     more = any(cost.hours is None for cost in costs)
     table.add_row("all", *counts, "", *_money(total, price), "and what is unknown" if more else "")

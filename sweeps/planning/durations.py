@@ -12,9 +12,10 @@ TRAIN_SHARE = 0.8
 """The share of training in a run's time, as long as no like run has been measured."""
 
 
-Basis = Literal["runs", "probe", "operations", "dataset"]
+Basis = Literal["runs", "probe", "operations", "dataset", "evaluations", "estimates"]
 """What an expected time rests on: runs of the cell; a probe of the cell; runs and probes of other cells,
-scaled by the counted operations; the mean over the runs of its dataset."""
+scaled by the counted operations; the mean over the runs of its dataset. Of an evaluation of trained runs:
+such evaluations in the cell; other evaluations in the cell, scaled by the counted operations."""
 
 _Seconds = tuple[int, float, float]
 """A number of runs, and the sums of their seconds of training and of evaluation."""
@@ -28,6 +29,9 @@ class Speed:
         self._sums: dict[str, _Seconds] = {}
         self._probed: dict[str, _Seconds] = {}
         self._operations: Mapping[str, float] = {}
+        # Seconds of each, by cell.
+        self._evaluations: dict[str, list[float]] = {}
+        self._scaled: dict[str, list[float]] = {}
 
     def add(self, cell: str, train_seconds: float, evaluate_seconds: float) -> None:
         """Add a finished run of ``cell``."""
@@ -39,6 +43,14 @@ class Speed:
         """Add what a probe says of a whole run of ``cell``; finished runs take precedence."""
         self._probed[cell] = 1, train_seconds, evaluate_seconds
 
+    def add_evaluation(self, cell: str, seconds: float) -> None:
+        """Add an evaluation of a trained run of ``cell``."""
+        self._evaluations.setdefault(cell, []).append(seconds)
+
+    def expect_evaluation(self, cell: str, seconds: float) -> None:
+        """Add what another evaluation says of one of ``cell``; measured ones take precedence."""
+        self._scaled.setdefault(cell, []).append(seconds)
+
     def set_operations(self, operations: Mapping[str, float]) -> None:
         """Set the counted operations of a run, by cell: they scale the times of other cells."""
         self._operations = operations
@@ -49,6 +61,21 @@ class Speed:
             return self._operations[cell] * self._seconds_per_operation(_dataset(cell))
         runs, train, evaluate = self._nearest(cell)
         return (train + evaluate) / runs if runs else None
+
+    def evaluation_seconds(self, cell: str) -> float | None:
+        """Seconds that evaluating a trained run of ``cell`` is expected to take; None if unknown."""
+        seconds = self._evaluations.get(cell) or self._scaled.get(cell)
+        return fmean(seconds) if seconds else None
+
+    def evaluation_basis(self, cell: str) -> Basis | None:
+        """What :meth:`evaluation_seconds` rests on."""
+        if cell in self._evaluations:
+            return "evaluations"
+        return "estimates" if cell in self._scaled else None
+
+    def measured_seconds(self, cell: str) -> float | None:
+        """The expected seconds of a run if they rest on ``cell`` itself, on its runs or a probe."""
+        return self.expected_seconds(cell) if self.basis(cell) in ("runs", "probe") else None
 
     def basis(self, cell: str) -> Basis | None:
         """Return the basis of :meth:`expected_seconds`: the first that is available."""

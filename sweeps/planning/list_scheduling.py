@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
-
-from sweeps.planning.durations import Speed
 
 T = TypeVar("T")
 
@@ -122,23 +120,17 @@ def makespan(runs: Sequence[Work], slots: int) -> float:
     return max(free)
 
 
-def concurrency(names: Sequence[str], cells: Mapping[str, str], speed: Speed, limit: int) -> int:
+def concurrency(seconds: Sequence[float | None], limit: int) -> int:
     """The number of runs to have under way or requested at once; 0: all.
 
     An autoscaler starts a node for each run that waits. If a few long runs decide when the last one ends,
     many nodes end it no sooner than a few.
 
     Args:
-        names: run names, longest run first.
-        cells: run name -> cell.
-        speed: expected times; only those from runs and probes of the same cell are relied on.
+        seconds: of each run, longest first; None: not known from like runs.
         limit: the user's limit; 0: none.
     """
-    seconds = [
-        speed.expected_seconds(cell) if speed.basis(cell) in ("runs", "probe") else None
-        for cell in (cells[name] for name in names)
-    ]
     works = [Work(value) for value in seconds if value is not None]
-    if len(works) < len(names) or (wanted := useful_slots(works)) >= len(names):
+    if len(works) < len(seconds) or (wanted := useful_slots(works)) >= len(seconds):
         return limit
     return min(wanted, limit) if limit else wanted

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from lvae_core.config import RunConfig
+from lvae_core.config import RunConfig, from_dict
 from lvae_core.data.corpus import Corpus, load_for
 from lvae_core.data.public import MissingError
 from lvae_core.errors import InputError
-from lvae_core.model.counts import amount, operations
+from lvae_core.model.counts import amount, evaluation_operations, operations
 from lvae_core.run_folder.folder import Study
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.probe_results import ProbeResults, key
@@ -41,10 +41,16 @@ def load_corpora(
     return corpora
 
 
-def look_up(configs: Sequence[RunConfig], corpora: Mapping[str, Corpus], study: Study) -> Plan:
-    """Read the plan of ``configs`` from the study's folders. Raises InputError if they cannot be used."""
+def look_up(
+    configs: Sequence[RunConfig], corpora: Mapping[str, Corpus], study: Study, *, evaluate: bool = True
+) -> Plan:
+    """Read the plan of ``configs`` from the study's folders. Raises InputError if they cannot be used.
+
+    For ``evaluate`` see :func:`sweeps.planning.plan.make_plan`.
+    """
     try:
-        plan = make_plan(configs, {name: c.data_sha256 for name, c in corpora.items()}, study)
+        data = {name: corpus.data_sha256 for name, corpus in corpora.items()}
+        plan = make_plan(configs, data, study, evaluate=evaluate)
         add_expected_times(plan, corpora, study)
         return plan
     except OSError as error:
@@ -69,3 +75,9 @@ def add_expected_times(plan: Plan, corpora: Mapping[str, Corpus], study: Study) 
                 cell, tokens.train / result.train_rate, tokens.evaluate / result.evaluate_rate
             )
     plan.speed.set_operations(counted)
+    for run in plan.runs:
+        if run.evaluation and run.result:
+            classes = len(corpora[run.config.dataset].vocabulary)
+            earlier = evaluation_operations(from_dict(run.result["config"]), classes)
+            factor = evaluation_operations(run.config, classes) / earlier
+            plan.speed.expect_evaluation(run.cell, factor * run.result["evaluate_seconds"])

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
-from lvae_core.identity import evaluation_values, fingerprint, is_same_training
-from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, Study
+from lvae_core.identity import fingerprint, is_same_training
+from lvae_core.run_folder.evaluations import evaluation_file, failure_file
+from lvae_core.run_folder.folder import FAILURE, TIMING_FIELDS, DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import CellName, RunName, run_name, without_fingerprint
 from lvae_core.storage.parallel import read_each
 from sweeps.planning.durations import Speed
+from sweeps.planning.evaluations import differing_settings, look_up_further
 
-Status = Literal["done", "failed", "left"]
+Status = Literal["done", "evaluate", "failed", "left"]
+"""evaluate: trained, but without the estimates that its config asks for, which its checkpoint can give."""
 
 T = TypeVar("T")
 
@@ -31,9 +34,13 @@ class PlannedRun:
     key: str = ""
     """The run's fingerprint."""
     result: Mapping[str, Any] | None = None
-    """``result.json``, if the run is done."""
+    """``result.json``, if the run is trained; with the estimates and the time of the further evaluation
+    that its config asks for, if the folder holds one."""
+    evaluation: str = ""
+    """The id of the evaluation that its config asks for, if the run is trained and lacks it. A run that is
+    done lacks it only if there is no checkpoint to evaluate."""
     failure: Mapping[str, Any] | None = None
-    """``failure.json``, if the run has failed."""
+    """Its failure file, if the run has failed."""
     damages: tuple[str, ...] = ()
     """A line for each damaged file. Such a run is left to do: executing it repairs the folder."""
     begun: bool = False
@@ -43,6 +50,16 @@ class PlannedRun:
     def cell(self) -> str:
         """The name of its cell."""
         return str(CellName.of(self.config))
+
+    @property
+    def result_file(self) -> str:
+        """The file that is written when nothing is left to do."""
+        return evaluation_file(self.evaluation) if self.evaluation else "result.json"
+
+    @property
+    def failure_file(self) -> str:
+        """The file that records why doing it failed."""
+        return failure_file(self.evaluation) if self.evaluation else FAILURE
 
 
 @dataclass(frozen=True)
@@ -66,13 +83,22 @@ class Plan:
         return cells
 
 
-def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], study: Study) -> Plan:
+def evaluation_settings(runs: Iterable[PlannedRun]) -> tuple[str, ...]:
+    """The ``FIELD=VALUE`` by which the wanted estimates of runs differ from those in their result.json."""
+    return differing_settings((run.config, run.result["config"]) for run in runs if run.result)
+
+
+def make_plan(
+    configs: Iterable[RunConfig], data_sha256: Mapping[str, str], study: Study, *, evaluate: bool = True
+) -> Plan:
     """Look up every run of a grid in the study.
 
     Args:
         configs: the grid; two configs of one fingerprint are one run.
         data_sha256: dataset, as the configs name it -> content hash.
         study: keeps the runs; it is listed once, and need not exist.
+        evaluate: whether trained runs that lack the estimates that the grid asks for are to be evaluated
+            again; if not, they are done.
 
     Raises:
         InputError: a run folder holds an intact file of another run. The message names the file.
@@ -81,7 +107,7 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
     for config in configs:
         data = data_sha256[config.dataset]
         key = fingerprint(config, data)
-        planned.setdefault(run_name(config, key), _Wanted(config, key, data))
+        planned.setdefault(run_name(config, key), _Wanted(config, key, data, evaluate))
     present = set(study.run_names())
 
     def look_up(name: str) -> PlannedRun:
@@ -91,7 +117,9 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
         return _read_run(study.run(name), wanted, wanted.key)
 
     found = dict(zip(planned, read_each(study.url, look_up, planned), strict=True))
-    unsettled = {name: planned[name] for name, run in found.items() if run.status != "done"}
+    unsettled = {
+        name: planned[name] for name, run in found.items() if run.status != "done" or run.evaluation
+    }
     earlier = _earlier_folders(study, unsettled, present - planned.keys())
     for name, folders in earlier.items():
         found[name] = min([found[name], *folders], key=_preference)
@@ -100,6 +128,8 @@ def make_plan(configs: Iterable[RunConfig], data_sha256: Mapping[str, str], stud
     for run in runs:
         if run.result is not None and (seconds := _seconds(run.result)) is not None:
             speed.add(run.cell, *seconds)
+            if not run.evaluation:
+                speed.add_evaluation(run.cell, seconds[1])
     unknown = {run.cell for run in runs if speed.expected_seconds(run.cell) is None}
     others = _comparable(present - planned.keys() - {run.name for run in runs}, unknown)
     for cell, seconds in read_each(study.url, lambda name: _timing(study, name), others):
@@ -115,6 +145,7 @@ class _Wanted(NamedTuple):
     config: RunConfig
     key: str
     data_sha256: str
+    evaluate: bool
 
 
 def _earlier_folders(
@@ -157,41 +188,34 @@ def _earlier_folders(
     return found
 
 
-def _preference(run: PlannedRun) -> tuple[int, bool]:
-    """Sort the folders of one run: a finished one first, then one that has been begun."""
-    return ("done", "failed", "left").index(run.status), not run.begun
+def _preference(run: PlannedRun) -> tuple[bool, ...]:
+    """Sort the folders of one run: with nothing left to do first, then trained, then begun."""
+    settled = run.status == "done" and not run.evaluation
+    return not settled, run.status != "evaluate", run.result is None, run.status != "failed", not run.begun
 
 
 def _notes_on_evaluations(runs: Sequence[PlannedRun]) -> tuple[str, ...]:
-    """A line if runs are trained, but have estimates by other fields than the grid asks for."""
-    others = [
-        run for run in runs if run.result is not None and _other_fields(run.config, run.result["config"])
-    ]
+    """A line if trained runs have other estimates than the grid asks for, and cannot be evaluated again."""
+    others = [run for run in runs if run.status == "done" and run.evaluation]
     if not others:
         return ()
-    wanted = _other_fields(others[0].config, (others[0].result or {})["config"])
-    settings = " ".join(f"--set {name}={value}" for name, value in wanted.items())
+    subject = "1 run has" if len(others) == 1 else f"{len(others)} runs have"
     return (
-        f"{len(others)} of {len(runs)} runs are trained and have other estimates than these settings ask "
-        f"for; evaluate each without training by `python -m lvae_core evaluate RUN {settings}`",
+        f"{subject} other estimates than these settings ask for, and no checkpoint.pt to evaluate again: "
+        f"{_names(others)}; they count as done with the estimates they have. Put the checkpoints back, or "
+        "train anew with another --study",
     )
-
-
-def _other_fields(config: RunConfig, evaluated: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of evaluation in which ``config`` differs from the config of a result."""
-    return {
-        name: value
-        for name, value in evaluation_values(config).items()
-        if evaluated.get(name, value) != value
-    }
 
 
 def _notes_on_twice(runs: Sequence[PlannedRun]) -> tuple[str, ...]:
     if not runs:
         return ()
-    names = ", ".join(run.name for run in runs[:3]) + (", …" if len(runs) > 3 else "")
     subject = "1 run has" if len(runs) == 1 else f"{len(runs)} runs have"
-    return (f"{subject} more than one folder in this study; used: {names}",)
+    return (f"{subject} more than one folder in this study; used: {_names(runs)}",)
+
+
+def _names(runs: Sequence[PlannedRun]) -> str:
+    return ", ".join(run.name for run in runs[:3]) + (", …" if len(runs) > 3 else "")
 
 
 def _read_run(folder: RunFolder, wanted: _Wanted, recorded: str) -> PlannedRun:
@@ -210,7 +234,7 @@ def _read_run(folder: RunFolder, wanted: _Wanted, recorded: str) -> PlannedRun:
             raise InputError(f"{folder}/result.json: it lacks estimates or times; {_REMEDY}")
         _intact(lambda: folder.check_metrics(str(result.get("metrics_sha256"))), damages)
     status, failure = _status(folder, result, damages)
-    return PlannedRun(
+    run = PlannedRun(
         config=wanted.config,
         name=folder.name,
         status=status,
@@ -220,6 +244,23 @@ def _read_run(folder: RunFolder, wanted: _Wanted, recorded: str) -> PlannedRun:
         damages=tuple(damages),
         begun=True,
     )
+    return _with_estimates(folder, run) if wanted.evaluate else run
+
+
+def _with_estimates(folder: RunFolder, run: PlannedRun) -> PlannedRun:
+    """The run as its further evaluations show it, if its result.json lacks the wanted estimates."""
+    further = look_up_further(folder, run.config, run.result) if run.result else None
+    if further is None:
+        return run
+    if further.record is not None:
+        assert run.result is not None
+        made = {name: further.record[name] for name in ("estimates", "evaluate_seconds")}
+        return replace(run, result={**run.result, **made})
+    lacking = replace(run, evaluation=further.id, damages=further.damages)
+    if not further.can_be_made:
+        return lacking
+    status: Status = "evaluate" if further.failure is None else "failed"
+    return replace(lacking, status=status, failure=further.failure)
 
 
 _REMEDY = "move this folder out of the study and launch again"

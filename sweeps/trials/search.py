@@ -223,7 +223,9 @@ class Search:
         return runs
 
     def _find(self, points: Iterable[Values]) -> Plan:
-        plan = look_up([self.config(values) for values in points], self.corpora, self.study)
+        # Trials are compared by validation scores: their estimates are never made again.
+        configs = [self.config(values) for values in points]
+        plan = look_up(configs, self.corpora, self.study, evaluate=False)
         self._folders.update({run.key: run.name for run in plan.runs})
         return plan
 

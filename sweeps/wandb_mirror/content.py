@@ -101,9 +101,14 @@ def read_content(folder: RunFolder) -> Content | None:
 
 
 def is_under_way(folder: RunFolder) -> bool:
-    """Whether a process works on the run, or may."""
+    """Whether a process trains the run, or may.
+
+    A process that evaluates a finished run again adds nothing that W&B is to hold.
+    """
     claim = read_claim(folder)
-    return claim is not None and (claim.holder is None or not claim.holder.is_gone())
+    if claim is None or (claim.holder is not None and claim.holder.is_gone()):
+        return False
+    return not folder.has("result.json")
 
 
 def _last_attempt(folder: RunFolder) -> Mapping[str, Any]:

@@ -87,7 +87,10 @@ class Follower:
             running = {
                 name
                 for name, claim in zip(names, claims, strict=True)
-                if claim is not None and not self._stale_claims.is_stale(name, claim)
+                if claim is not None
+                and not self._stale_claims.is_stale(name, claim)
+                # A claim on a finished run is of a process that evaluates it again.
+                and not self._study.run(name).has("result.json")
             }
             self._look_seconds = self._now() - began
         except OSError as error:

@@ -10,6 +10,7 @@ import pytest
 
 from lvae_core.run_folder.claims import STALE_SECONDS
 from lvae_core.run_folder.folder import Study
+from sweeps.wandb_mirror.content import is_under_way, read_content
 from sweeps.wandb_mirror.follow import RECHECK_SECONDS, Follower
 from sweeps.wandb_mirror.mirror import Tally
 
@@ -98,6 +99,23 @@ def test_claims_tell_what_runs_and_what_has_ended(tmp_path: Path, work: Work) ->
     assert mirror.news() == (set(), sorted([earlier.name, a.name]))
     follower.finish()
     assert mirror.news() == (set(), sorted([earlier.name, a.name]))
+
+
+def test_a_finished_run_that_is_evaluated_again_is_not_under_way(tmp_path: Path, work: Work) -> None:
+    folder = begin(tmp_path / "study", epochs=2)
+    complete(folder)
+    work.begin(folder)
+    before = read_content(folder)
+    follower, mirror = follower_of(tmp_path / "study", Clock())
+    follower.step()
+    assert mirror.news() == (set(), [folder.name])
+    assert not is_under_way(folder)
+    folder.write_json("evaluation-0badcafe.json", {"estimates": {"nll_iw": {"value": 1.0}}})
+    folder.write_failure("code", "no", "Traceback", "evaluation-0badcafe.failure.json")
+    assert read_content(folder) == before
+    follower.step()
+    assert mirror.news() == (set(), [])
+    follower.finish()
 
 
 def test_a_run_on_another_machine_has_ended_once_its_claim_is_stale(tmp_path: Path) -> None:

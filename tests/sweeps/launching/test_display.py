@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from sweeps.launching.board import Board
-from sweeps.launching.display import Display, draw
+from sweeps.launching.display import Display, describe, draw
 from sweeps.planning.durations import TRAIN_SHARE, Speed
 
 CELL = "toy__lstm-lm__standard__L0"
@@ -113,6 +113,31 @@ def test_the_best_perplexity_of_a_cell_is_kept(board):
     board.report(NAMES[0], train(0.1, valid_ppl=90.0, best_ppl=80.0))
     board.report(NAMES[1], train(0.1, valid_ppl=95.0, best_ppl=95.0))
     assert board.best == {CELL: 80.0}
+
+
+def test_evaluating_again_is_timed_by_evaluations_and_not_by_runs(board, clock):
+    board.again = frozenset(NAMES[:2])
+    board.speed.add(CELL, 30.0, 10.0)
+    board.speed.expect_evaluation(CELL, 100.0)
+    assert [board.rank(name) for name in NAMES] == [100.0, 100.0, 40.0, 40.0]
+    assert [board.measured_seconds(name) for name in NAMES] == [100.0, 100.0, 40.0, 40.0]
+    board.start(NAMES[0])
+    assert board.eta() == pytest.approx(100.0 + 100.0 + 40.0 + 40.0)
+    board.report(NAMES[0], {"phase": "evaluate", "epoch": 9, "fraction": 0.0})
+    clock.time += 10
+    board.report(NAMES[0], {"phase": "evaluate", "epoch": 9, "fraction": 0.25})
+    running = board.running[NAMES[0]]
+    assert (running.share, describe(running)) == (0.25, "evaluating")
+    assert board.eta() == pytest.approx(30.0 + 100.0 + 40.0 + 40.0)
+    board.report(NAMES[0], {"phase": "done", "epoch": 9, "fraction": 1.0, "evaluate_seconds": 50.0})
+    board.start(NAMES[1])
+    assert board.eta() == pytest.approx(50.0 + 40.0 + 40.0)
+    assert board.speed.expected_seconds(CELL) == pytest.approx(40.0)
+    board.running.clear()
+    board.held = {NAMES[1]: CELL}
+    board.done_by_other(NAMES[1], {"evaluate_seconds": 70.0})
+    assert board.speed.evaluation_seconds(CELL) == pytest.approx(60.0)
+    assert board.done == 3
 
 
 def test_without_a_terminal_there_are_plain_lines(board):

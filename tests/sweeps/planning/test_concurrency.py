@@ -32,11 +32,12 @@ def speed(**seconds: float) -> Speed:
     ],
 )
 def test_few_long_runs_need_few_slots(known, limit, at_once):
-    assert concurrency(list(CELLS), CELLS, known, limit) == at_once
+    assert concurrency([known.measured_seconds(cell) for cell in CELLS.values()], limit) == at_once
 
 
 def test_what_operations_alone_tell_is_not_relied_on():
     known = speed(a=100.0)
     known.set_operations({A: 100.0, B: 1.0})
     assert known.basis(B) == "operations"
-    assert concurrency(list(CELLS), CELLS, known, 0) == 0
+    assert known.expected_seconds(B) == pytest.approx(1.0)
+    assert concurrency([known.measured_seconds(cell) for cell in CELLS.values()], 0) == 0

@@ -125,11 +125,15 @@ def test_only_configs_of_a_planned_cell_and_seed_are_read(study, corpus, monkeyp
     assert {path for path in read if path.endswith("config.json")} == {f"{AVG}/config.json"}
 
 
-def test_trained_runs_with_other_estimates_are_named_with_the_command(study, corpus):
+def test_trained_runs_with_other_estimates_are_evaluated_again_from_their_checkpoints(study, corpus):
     shutil.rmtree(study / VAE_12)
+    found = plan(study, corpus, replace(config_of(VAE_8), iw_samples=77))
+    assert [(run.name, run.status) for run in found.runs] == [(VAE_8, "evaluate")]
+    assert found.notes == ()
+    assert plan(study, corpus, config_of(VAE_8)).notes == ()
+    (study / VAE_8 / "checkpoint.pt").unlink()
     found = plan(study, corpus, replace(config_of(VAE_8), iw_samples=77))
     assert found.runs[0].status == "done"
     (note,) = found.notes
-    assert note.startswith("1 of 1 runs are trained and have other estimates")
-    assert note.endswith("`python -m lvae_core evaluate RUN --set iw_samples=77`")
+    assert note.startswith("1 run has other estimates than these settings ask for, and no checkpoint.pt")
     assert plan(study, corpus, config_of(VAE_8)).notes == ()

@@ -1,0 +1,63 @@
+"""What a study holds of the estimates that a grid asks for, if a run's result.json has others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from lvae_core.config import RunConfig
+from lvae_core.identity import evaluation_id, evaluation_values
+from lvae_core.run_folder.evaluations import (
+    evaluation_file,
+    evaluation_of,
+    failure_file,
+    read_evaluation,
+)
+from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, RunFolder
+
+
+class Further(NamedTuple):
+    """What the folder of a trained run holds of an evaluation that is not that of its result.json."""
+
+    id: str
+    record: Mapping[str, Any] | None = None
+    """The evaluation, if it is there."""
+    failure: Mapping[str, Any] | None = None
+    """Why the last attempt at it failed."""
+    can_be_made: bool = False
+    """Whether the folder has a checkpoint to evaluate."""
+    damages: tuple[str, ...] = ()
+
+
+def look_up_further(folder: RunFolder, config: RunConfig, result: Mapping[str, Any]) -> Further | None:
+    """Look up the estimates that ``config`` asks for; None if ``result``, the result.json, has them."""
+    wanted = evaluation_id(config)
+    if evaluation_of(result) == wanted:
+        return None
+    files = set(folder.store.names(folder.name))
+    can_be_made = not files.isdisjoint({CHECKPOINT, PREVIOUS_CHECKPOINT})
+    try:
+        record = failure = None
+        if evaluation_file(wanted) in files:
+            record = read_evaluation(folder, evaluation_file(wanted), str(result.get("fingerprint")))
+        elif failure_file(wanted) in files:
+            failure = folder.read_json(failure_file(wanted))
+    except DamagedError as damage:
+        return Further(wanted, can_be_made=can_be_made, damages=(str(damage),))
+    return Further(wanted, record, failure, can_be_made)
+
+
+def differing_settings(pairs: Iterable[tuple[RunConfig, Mapping[str, Any]]]) -> tuple[str, ...]:
+    """The ``FIELD=VALUE`` of evaluation by which configs differ from what results were evaluated with.
+
+    A field for which the configs ask different values is left out.
+
+    Args:
+        pairs: config of a run and the config in its result.json.
+    """
+    found: dict[str, set[Any]] = {}
+    for config, evaluated in pairs:
+        for name, value in evaluation_values(config).items():
+            if evaluated.get(name, value) != value:
+                found.setdefault(name, set()).add(value)
+    return tuple(f"{name}={value}" for name, (value, *others) in found.items() if not others)
