@@ -34,7 +34,7 @@ DecoderStart = Literal["h0_linear_c0_zero", "c0_linear_h0_tanh"]
 LRSchedule = Literal["plateau", "after_plateau", "every", "reload_best"]
 PatienceRule = Literal["in_all", "in_a_row"]
 Optimiser = Literal["sgd", "adam"]
-Batching = Literal["bucketed", "shuffled"]
+Batching = Literal["bucketed", "shuffled", "equal_length"]
 Precision = Literal["float32", "bfloat16", "auto"]
 EvalPrecision = Literal["float32", "bfloat16"]
 
@@ -287,7 +287,7 @@ class RunConfig:
     # Optimiser and schedule
     batch_size: int = _option(32, "sentences per gradient step", "optimiser")
     batching: Batching = _option(
-        "bucketed", "bucketed: sentences of similar length share a batch", "optimiser"
+        "bucketed", "which sentences share a batch: of similar, any or equal length", "optimiser"
     )
     learning_rate: float = _option(1.0, "before any decay", "optimiser")
     max_grad_norm: float = _option(

@@ -61,26 +61,28 @@ def epoch_order(
     """The batches of one training epoch, each an int64 array of sentence indices.
 
     The order is a pure function of the arguments, so the training loop needs no loader state. Every
-    sentence is in exactly one batch. One batch is smaller if ``batch_size`` does not divide N.
+    sentence is in exactly one batch. One batch, or one of each length, is smaller if ``batch_size`` does
+    not divide the number of sentences. There are ``Split.num_batches`` batches.
 
     Args:
         lengths: number of predicted tokens of each sentence, [N].
         batch_size: B, sentences per batch.
         batching: ``shuffled`` cuts a random permutation into batches. ``bucketed`` first sorts the
             permutation by length (a stable sort), and shuffles the batches after the cut.
+            ``equal_length`` does the same with a cut wherever the length changes, too, as Kim et al. (2018)
+            and He et al. (2019) do.
         seed: seed of the run.
         epoch: number of the epoch.
     """
     order = rng.permutation(seed, "order", epoch, "sentences", size=len(lengths))
     if batching == "shuffled":
         return list(_into_batches(order, batch_size))
-    batches = list(_into_batches(order[np.argsort(lengths[order], kind="stable")], batch_size))
+    order = order[np.argsort(lengths[order], kind="stable")]
+    groups = [order]
+    if batching == "equal_length":
+        groups = np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1)
+    batches = [batch for group in groups for batch in _into_batches(group, batch_size)]
     return [batches[i] for i in rng.permutation(seed, "order", epoch, "batches", size=len(batches))]
-
-
-def batches_per_epoch(lengths: np.ndarray, batch_size: int, batching: Batching) -> int:
-    """Number of batches in every :func:`epoch_order` of these arguments."""
-    return -(-len(lengths) // batch_size)
 
 
 def eval_order(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

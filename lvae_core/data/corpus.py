@@ -42,6 +42,12 @@ class Split:
         """Class numbers of sentence ``i``: a view, int32 [T]."""
         return self.tokens[self.offsets[i] : self.offsets[i + 1]]
 
+    def num_batches(self, config: RunConfig) -> int:
+        """Number of batches in an epoch of training; see :func:`lvae_core.data.batches.epoch_order`."""
+        _, counts = np.unique(self.lengths, return_counts=True)
+        sizes = counts if config.batching == "equal_length" else np.array([len(self)])
+        return int((-(-sizes // config.batch_size)).sum())
+
     @property
     def num_tokens(self) -> int:
         """Number of predicted tokens, with one ``</s>`` per sentence: the denominator of perplexity."""

@@ -102,8 +102,7 @@ def amount(config: RunConfig, corpus: Corpus) -> Amount:
     """Count the tokens of a run that reaches the last epoch its config allows."""
     epochs = float(config.max_epochs)
     if config.max_steps:
-        steps = -(-len(corpus.train) // config.batch_size)
-        epochs = min(epochs, config.max_steps / steps)
+        epochs = min(epochs, config.max_steps / corpus.train.num_batches(config))
     draws = config.valid_samples / max(1, config.num_samples)
     if config.encoder != "none" and config.objective == "importance_weighted":
         draws = config.valid_samples  # sets of L

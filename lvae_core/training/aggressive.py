@@ -9,7 +9,7 @@ import numpy as np
 
 from lvae_core import rng
 from lvae_core.config import RunConfig
-from lvae_core.data.batches import Batch, batches_per_epoch, collate, epoch_order
+from lvae_core.data.batches import Batch, collate, epoch_order
 from lvae_core.evaluation.latent import MI_BATCH, infer_split, mutual_information
 from lvae_core.training.objective import Objective
 from lvae_core.training.step import JointStep, Learner, Memory, Moment
@@ -96,10 +96,10 @@ class AggressiveStep(JointStep):
 
     def _order_at(self, learner: Learner, step: int) -> list[np.ndarray]:
         """Return the batches of the epoch that a step lies in; kept, as a step asks for them many times."""
-        config, lengths = learner.config, learner.corpus.train.lengths
-        epoch = step // batches_per_epoch(lengths, config.batch_size, config.batching)
+        config, split = learner.config, learner.corpus.train
+        epoch = step // learner.batches_per_epoch
         if self._order[0] != epoch:
-            order = epoch_order(lengths, config.batch_size, config.batching, config.seed, epoch)
+            order = epoch_order(split.lengths, config.batch_size, config.batching, config.seed, epoch)
             self._order = epoch, order
         return self._order[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from lvae_core.config import RunConfig
@@ -25,6 +26,11 @@ class Learner:
     optimiser: Optimiser
     config: RunConfig
     corpus: Corpus
+
+    @cached_property
+    def batches_per_epoch(self) -> int:
+        """Number of steps in an epoch."""
+        return self.corpus.train.num_batches(self.config)
 
     def differentiate(self, batch: Batch, *, kl_weight: float, step: int, inner: int = 0) -> Objective:
         """Compute the objective on a batch and add its gradients to those of the parameters."""

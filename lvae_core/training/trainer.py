@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lvae_core.config import RunConfig
-from lvae_core.data.batches import batches_per_epoch, collate, epoch_order
+from lvae_core.data.batches import collate, epoch_order
 from lvae_core.data.corpus import Corpus
 from lvae_core.evaluation.evaluate import Estimates, Evaluation, EvaluationState
 from lvae_core.evaluation.latent import latent_estimates
@@ -86,9 +86,6 @@ class _Run:
         self.learner = make_learner(self.config, self.corpus, self.runtime.device)
         self.model = self.learner.model
         self.step = STEPS[self.config.step]()
-        self.batches_per_epoch = batches_per_epoch(
-            self.corpus.train.lengths, self.config.batch_size, self.config.batching
-        )
         self.state = attempt.load() or self._initial_state()
         self.model.load_state_dict(self.state.parameters)
         self.learner.optimiser.load(self.state.optimiser)
@@ -136,7 +133,7 @@ class _Run:
     def _take_step(self, indices: Any) -> None:
         config, state = self.config, self.state
         batch = collate(self.corpus.train, indices).to(self.runtime.device)
-        beta = kl_weight(config, state.step, self.batches_per_epoch)
+        beta = kl_weight(config, state.step, self.learner.batches_per_epoch)
         moment = Moment(state.step, beta, state.rate.learning_rate)
         terms = self.step.take(self.learner, batch, moment, state.memory)
         means = torch.stack([terms.loss, terms.nll, terms.kl, torch.ones_like(terms.kl)])
@@ -158,7 +155,7 @@ class _Run:
             rough=state.precision,
         )
         scores = yield from self._score(evaluation)
-        beta = kl_weight(config, state.step, self.batches_per_epoch)
+        beta = kl_weight(config, state.step, self.learner.batches_per_epoch)
         row = self._metrics_row(scores, beta)
         if not math.isfinite(row["valid_ppl"]):
             raise DivergedError(f"validation perplexity is {row['valid_ppl']} in epoch {row['epoch']}")
@@ -286,7 +283,7 @@ class _Run:
         if self.attempt.save_is_due():
             self.save()
         if fraction is None:
-            steps = config.max_epochs * self.batches_per_epoch
+            steps = config.max_epochs * self.learner.batches_per_epoch
             fraction = min(1.0, state.step / min(steps, config.max_steps or steps))
         self.attempt.clock(state, self._phase)
         yield Progress(

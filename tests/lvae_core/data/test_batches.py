@@ -4,17 +4,18 @@ import os
 import subprocess
 import sys
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from lvae_core.config import Batching
+from lvae_core.config import Batching, RunConfig
 from lvae_core.data.batches import collate, epoch_order, eval_order
 from lvae_core.data.corpus import Split
 
 LENGTHS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6, 2, 6])
-BATCHINGS: tuple[Batching, ...] = ("bucketed", "shuffled")
+BATCHINGS: tuple[Batching, ...] = get_args(Batching)
 
 
 def as_lists(batches: list[np.ndarray]) -> list[list[int]]:
@@ -27,8 +28,14 @@ def test_every_sentence_is_in_exactly_one_batch(batching: Batching, batch_size: 
     batches = epoch_order(LENGTHS, batch_size, batching, seed=0, epoch=1)
     assert sorted(i for batch in as_lists(batches) for i in batch) == list(range(len(LENGTHS)))
     sizes = sorted((len(batch) for batch in batches), reverse=True)
-    full, rest = divmod(len(LENGTHS), batch_size)
-    assert sizes == [batch_size] * full + [rest] * (rest > 0)
+    of_a_length = [LENGTHS.tolist().count(length) for length in set(LENGTHS.tolist())]
+    groups = of_a_length if batching == "equal_length" else [len(LENGTHS)]
+    expected = []
+    for full, rest in (divmod(group, batch_size) for group in groups):
+        expected += [batch_size] * full + [rest] * (rest > 0)
+    assert sizes == sorted(expected, reverse=True)
+    split = Split(np.zeros(LENGTHS.sum(), np.int32), np.cumsum([0, *LENGTHS]))
+    assert split.num_batches(RunConfig(batching=batching, batch_size=batch_size)) == len(batches)
 
 
 @pytest.mark.parametrize("batching", BATCHINGS)
@@ -45,6 +52,19 @@ def test_bucketed_batches_hold_neighbouring_lengths_in_shuffled_order() -> None:
     by_length = sorted(ranges)
     assert all(low[1] <= high[0] for low, high in pairwise(by_length))
     assert ranges != by_length
+
+
+def test_batches_of_equal_length_have_one_length_each_and_come_mixed() -> None:
+    batches = epoch_order(LENGTHS, 2, "equal_length", seed=0, epoch=0)
+    lengths = [set(LENGTHS[batch].tolist()) for batch in batches]
+    assert all(len(found) == 1 for found in lengths)
+    in_order = [found.pop() for found in lengths]
+    assert in_order != sorted(in_order)
+    partitions = [
+        {frozenset(b.tolist()) for b in epoch_order(np.full(64, 7), 8, "equal_length", 0, e)}
+        for e in (0, 1)
+    ]
+    assert partitions[0] != partitions[1]
 
 
 def test_bucketed_batches_mix_equal_lengths_anew_each_epoch() -> None:
@@ -71,7 +91,7 @@ def test_another_process_computes_the_same_order() -> None:
         "import numpy as np; from lvae_core.data.batches import epoch_order;"
         f"n = np.array({LENGTHS.tolist()});"
         "np.random.seed(5); np.random.rand(3);"
-        "print([[b.tolist() for b in epoch_order(n, 4, k, 7, 2)] for k in ('bucketed', 'shuffled')])"
+        f"print([[b.tolist() for b in epoch_order(n, 4, k, 7, 2)] for k in {BATCHINGS}])"
     )
     environment = os.environ | {"PYTHONHASHSEED": "123"}
     done = subprocess.run(

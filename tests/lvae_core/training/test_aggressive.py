@@ -116,6 +116,7 @@ class Scripted:
         config = config_of()
         self.model = make_learner(config, CORPUS, "cpu").model
         self.config, self.corpus, self.optimiser = config, CORPUS, self
+        self.batches_per_epoch = 3
         self._loss, self.updates = loss, 0
 
     def differentiate(self, batch, *, kl_weight, step, inner=0):

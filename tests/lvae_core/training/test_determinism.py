@@ -206,7 +206,7 @@ def test_global_randomness_is_neither_used_nor_changed(tmp_path):
     assert outcomes[0] == outcomes[1]
 
 
-@pytest.mark.parametrize("batching", ["bucketed", "shuffled"])
+@pytest.mark.parametrize("batching", ["bucketed", "shuffled", "equal_length"])
 def test_batch_order_is_a_function_of_seed_and_epoch(batching):
     lengths = CORPUS.train.lengths
 

@@ -24,6 +24,7 @@ from .runs import CORPUS, OFTEN, run, sentences_of, short
         ("lstm-lm", "standard", {}),
         ("lstm-vae", "standard", {}),
         ("lstm-vae", "inputless", {"num_samples": 3, "batching": "shuffled"}),
+        ("lstm-vae", "standard", {"num_samples": 1, "batching": "equal_length"}),
         ("lstm-vae-avg", "standard", {"valid_samples": 2}),
         ("lstm-vae-avg", "inputless", {"num_samples": 3}),
     ],
