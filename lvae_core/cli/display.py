@@ -56,9 +56,9 @@ def summary(result: dict[str, Any]) -> str:
 
 def estimate_lines(estimates: dict[str, Any]) -> list[str]:
     """Format estimates, one per line."""
-    lines = []
+    lines, width = [], max(13, *map(len, estimates))
     for name, estimate in estimates.items():
         error = f" ± {estimate['stderr']:.4f}" if "stderr" in estimate else ""
         value = estimate["value"]
-        lines.append(f"  {name:<13} {value if isinstance(value, int) else f'{value:.4f}'}{error}")
+        lines.append(f"  {name:<{width}} {value if isinstance(value, int) else f'{value:.4f}'}{error}")
     return lines

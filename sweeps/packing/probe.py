@@ -121,7 +121,10 @@ class Probe:
     def _score_forever(self) -> Iterator[int]:
         middle = self._middle()
         while True:
-            yield self._score(self._corpus.test, middle, self._config)
+            tokens = self._score(self._corpus.test, middle, self._config)
+            # Infers once more, which takes time if inference takes steps.
+            latent_estimates(self._model, _part(self._corpus.test, middle), self._config)
+            yield tokens
 
     def _wait(self) -> None:
         if self._device.startswith("cuda"):

@@ -54,7 +54,10 @@ def step(model: TextModel, config, batch: Batch, number: int = 0) -> torch.Tenso
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("system", "setting"), [("lstm-lm", "standard"), ("lstm-vae-avg", "inputless")])
+@pytest.mark.parametrize(
+    ("system", "setting"),
+    [("lstm-lm", "standard"), ("lstm-vae-avg", "inputless"), ("sa-vae", "inputless")],
+)
 def test_a_step_waits_for_nothing(device, precision, system, setting, monkeypatch):
     config = tiny.config(system, setting=setting, word_dropout=0.0)
     monkeypatch.setattr("lvae_core.model.layers.softmax.READING_SYNCS", {"cpu": True, "cuda": True})
