@@ -39,6 +39,7 @@ from sweeps.options import (
 from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.grid import PRESETS, Grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
+from sweeps.planning.parents import parents_notes
 from sweeps.planning.workload import Workload
 from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work_text
 
@@ -158,10 +159,12 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         with connected(options.launch, workload.only(todo), say) as probed:
             workload = replace(workload, per_run=probed.per_run)
             add_expected_times(plan, workload.corpora, workload.study)
-    shares = {run.cell: workload.resources_of(run.name).share for run in plan.runs}
+    shares = {run.cell: workload.resources_of(run.name).share for run in plan.all_runs}
     print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)
     if plan.with_status("evaluate"):
         out.print(work_text(plan, todo))
+    for note in parents_notes(plan, todo):
+        out.print(note, markup=False, soft_wrap=True)
     out.print("a dry run: no run was started" if probes else "a dry run: nothing was started")
 
 

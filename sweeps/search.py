@@ -29,6 +29,7 @@ from analysis.report.search_points import compare_points
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
+from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import open_study
 from lvae_core.settings import apply_where_read, parse_settings
 from sweeps.launching.display import Display, console, unless_quiet
@@ -69,6 +70,11 @@ def run(options: Options, *, again: str) -> int:
     """
     options.check()
     out, base, rules = console(), options.base(), options.rules()
+    if base.encoder != "none" and base.init_encoder_from != "none":
+        raise InputError(
+            f"--system {base.system}: its encoder starts from another run, which a search does not train; "
+            "add --set init_encoder_from=none"
+        )
     space = parse_space(options.texts(), base)
     rules.check(base.max_epochs)
     replace(base, seed=base.seed + options.fresh_seeds)  # fails now if the last seed is out of range

@@ -21,6 +21,7 @@ from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
 from sweeps.planning.durations import format_duration
 from sweeps.planning.loading import look_up
+from sweeps.planning.parents import parents_notes, startable
 from sweeps.planning.plan import Plan, PlannedRun, Status, evaluation_settings
 from sweeps.planning.workload import Workload
 from sweeps.wandb_mirror.live import count, mirrored
@@ -62,8 +63,10 @@ def sweep(
     todo = runs_to_start(plan, options)
     board = Board.of(plan, todo)
     if label:
-        board.labels = {run.name: label(run.config) for run in plan.runs}
+        board.labels = {run.name: label(run.config) for run in plan.runs}  # parents keep their names
     notes = unless_quiet(out)
+    for note in parents_notes(plan, todo):
+        notes.print(note, markup=False, soft_wrap=True)
     with on_wandb(options, folder, out):
         if not todo:
             done = len(plan.with_status("done"))
@@ -86,15 +89,16 @@ def on_wandb(options: LaunchOptions, folder: str, out: Console) -> contextlib.Ab
 
 
 def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:
-    """The runs that a launch with these options starts."""
+    """The runs that a launch with these options starts; parents come first."""
     statuses: tuple[Status, ...] = ("left", "evaluate")
-    return plan.with_status(*statuses, *(("failed",) if options.retry_failed else ()))
+    return startable(plan.with_status(*statuses, *(("failed",) if options.retry_failed else ())))
 
 
 def work_text(plan: Plan, todo: Sequence[PlannedRun]) -> str:
     """What there is to do: ``3 of 24 runs to do, 12 runs to evaluate again (iw_samples=5000)``."""
     again = [run for run in todo if run.evaluation]
-    train = len(todo) - len(again)
+    parents = {run.name for run in plan.parents}
+    train = sum(not run.evaluation and run.name not in parents for run in todo)
     parts = [f"{train} of {len(plan.runs)} runs to do"] if train else []
     if again:
         settings = ", ".join(evaluation_settings(again)) or "by newer code"
@@ -114,7 +118,7 @@ def warn_of_damages(plan: Plan) -> None:
     """Print the notes of a plan, and a warning for each file that is not what was written."""
     for note in plan.notes:
         notice(f"note: {note}")
-    for damage in (line for run in plan.runs for line in run.damages):
+    for damage in (line for run in plan.all_runs for line in run.damages):
         _log.warning("%s; launching repairs it", damage)
 
 
@@ -163,7 +167,7 @@ def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping
     """
     failures = {
         run.name: run.failure or unrecorded[run.name]
-        for run in plan.runs
+        for run in plan.all_runs
         if run.status == "failed" or (run.status != "done" and run.name in unrecorded)
     }
     console.print(closing_table(plan))

@@ -1,16 +1,28 @@
-"""Find the folder of a run in a study, whatever version of the fingerprint its name carries."""
+"""Find the run that an encoder starts from, and check that it can be used; see ``parents.py``."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from lvae_core.config import RunConfig
+from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint, is_same_training
-from lvae_core.run_folder.folder import RunFolder
-from lvae_core.run_folder.names import run_name, without_fingerprint
+from lvae_core.run_folder.folder import CHECKPOINT, RunFolder
+from lvae_core.run_folder.names import RunName, run_name, without_fingerprint
 from lvae_core.storage.store import Store
+
+_SAME = ("embedding_size", "hidden_size", "min_count", "max_vocabulary")
+"""The fields that both runs must share: they fix the sizes and, with the data, the vocabulary."""
+
+_SAME_ENCODER = ("encoder", "posterior", "latent_size", "linear_bias")
+"""Those that two encoders must share, too."""
 
 
 def find_run(store: Store, config: RunConfig, data_sha256: str) -> RunFolder:
-    """The folder that holds a run, finished if there is one; the folder that it would get if none does.
+    """The folder that holds a run, whatever version of the fingerprint its name carries.
+
+    Returns:
+        The folder that the run would get if none holds it.
 
     Raises:
         DamagedError: a folder that could be the run's does not say which run it holds.
@@ -27,3 +39,53 @@ def find_run(store: Store, config: RunConfig, data_sha256: str) -> RunFolder:
             if present is not None and is_same_training(present[1], present[0], key, data_sha256):
                 return folder
     return expected
+
+
+def check_parent(
+    folder: RunFolder, child: RunConfig, data_sha256: str, remedy: str = "give a finished run"
+) -> dict[str, Any]:
+    """Check that the encoder of ``child`` can start from the run in ``folder``; return its result.
+
+    Args:
+        folder: of the parent.
+        child: the run that starts from it.
+        data_sha256: content hash of the child's data.
+        remedy: what to do if there is no such run, or it is not finished.
+
+    Raises:
+        InputError: the parent is missing, not finished, without its checkpoint, or of other sizes, another
+            decoder or another vocabulary. The message is one line.
+        DamagedError: one of its files is not what was written; nothing of it is renamed.
+        OSError: the storage cannot be read.
+    """
+    uses = f"{child.system} starts its encoder from it"
+    present = folder.read_identity()
+    if present is None:
+        raise InputError(f"{folder}: no run folder, and {uses}; {remedy}")
+    result = folder.read_json("result.json")
+    if result is None:
+        raise InputError(f"{folder}: not finished, and {uses}; {remedy}")
+    config, recorded = present
+    name = RunName.parse(folder.name)
+    if name is not None and not recorded.startswith(name.fingerprint):
+        raise InputError(f"{folder}: holds another run than its name says, and {uses}; move it away")
+    if config.encoder == "none" and (config.decoder != "lstm" or config.setting != "standard"):
+        raise InputError(
+            f"{folder}: neither an LSTM language model over words nor a model with an encoder, and {uses}; "
+            "give one of these"
+        )
+    for field in (*_SAME, *(_SAME_ENCODER if config.encoder != "none" else ())):
+        there, here = getattr(config, field), getattr(child, field)
+        if there != here:
+            raise InputError(
+                f"{folder}: its {field} is {there}, and that of {child.system}, whose encoder starts from "
+                f"it, is {here}; give both the same"
+            )
+    if result.get("data_sha256") != data_sha256:
+        raise InputError(f"{folder}: trained on other data, and {uses}; give a run on the same data")
+    if not folder.has(CHECKPOINT):
+        raise InputError(
+            f"{folder}: finished, but has no {CHECKPOINT}, and {uses}; restore that file, or move the "
+            "folder away to train the run again"
+        )
+    return result

@@ -51,7 +51,7 @@ class Board:
     paused: int = 0
     """Runs that have reached the epoch after which they pause."""
     dropped: int = 0
-    """Runs that a search has dropped."""
+    """Runs that a search has dropped, or whose parent has failed."""
     later: Sequence[str] = ()
     """Cells of runs that will follow, but are not chosen yet."""
     more: bool = False
@@ -157,6 +157,11 @@ class Board:
         cell = self.waiting[name]
         known = self.speed.evaluation_seconds if name in self.again else self.speed.measured_seconds
         return known(cell)
+
+    def drop(self, name: str) -> None:
+        """A waiting run will not be started."""
+        del self.waiting[name]
+        self.dropped += 1
 
     def share(self) -> float:
         """The share of the grid, 0 to 1, that is done; every run counts the same."""

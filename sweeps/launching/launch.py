@@ -19,6 +19,7 @@ from sweeps.cluster.connect import environment
 from sweeps.cluster.scratch_folder import own_folder
 from sweeps.launching.callback import LaunchCallback
 from sweeps.launching.display import Display
+from sweeps.launching.families import Families
 from sweeps.launching.lost_actors import MAX_LOSSES, Loss, LostActors, last_line
 from sweeps.launching.other_launches import OtherLaunches
 from sweeps.launching.trainable import Job, RunTrainable
@@ -48,8 +49,9 @@ def launch(
     A run that is trained, but lacks the wanted estimates, is evaluated again from its checkpoint.
     A run that fails does not stop the others. A run whose process, node or storage is lost is resumed from
     its checkpoint, at most ``max_losses`` times. A run that runs out of memory in a share of a GPU is
-    retried once in a larger share. Runs that another launch works on are waited for, and taken over if
-    that launch dies.
+    retried once in a larger share. A run whose encoder starts from another run of the workload begins when
+    that is trained and all runs that need not wait have ended, and not at all if it fails. Runs that
+    another launch works on are waited for, and taken over if that launch dies.
 
     Args:
         workload: the runs; the folder of its study exists.
@@ -68,6 +70,7 @@ def launch(
     out_of_memory: set[str] = set()
     failure_files = {run.name: run.failure_file for run in workload.runs}
     granted = {run.name: workload.resources_of(run.name) for run in workload.runs}
+    families = Families(workload.runs, display)
     others = OtherLaunches(workload.study, board, workload.runs, display.say)
     with Interrupt() as interrupt, environment(TUNE_ENVIRONMENT), silent_tune():
         others.begin()
@@ -75,16 +78,18 @@ def launch(
         # during a reset, and everything that waits when Tune itself fails.
         while (board.waiting or board.held) and not interrupt.requested:
             others.look()
-            names = [name for name in board.waiting if name not in out_of_memory]
+            ready = families.ready()
+            names = [name for name in ready if name not in out_of_memory]
             resources = granted
             if not names:
-                names = list(board.waiting)
+                names = ready
                 resources = {name: granted[name].enlarged() for name in names}
             if not names:
                 display.refresh()
                 time.sleep(_WAIT_SECONDS)
                 continue
             names = longest_first(names, board.rank)
+            names.sort(key=families.is_parent, reverse=True)
             limit = workload.resources.max_concurrent
             at_once = concurrency([board.measured_seconds(name) for name in names], limit)
             callback = LaunchCallback(display, interrupt, others, lost, out_of_memory, resources)

@@ -11,6 +11,7 @@ from lvae_core.data.public import MissingError
 from lvae_core.errors import InputError
 from lvae_core.model.counts import amount, evaluation_operations, operations
 from lvae_core.run_folder.folder import Study
+from sweeps.planning.parents import with_parents
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.probe_results import ProbeResults, key
 
@@ -50,7 +51,7 @@ def look_up(
     """
     try:
         data = {name: corpus.data_sha256 for name, corpus in corpora.items()}
-        plan = make_plan(configs, data, study, evaluate=evaluate)
+        plan = with_parents(make_plan(configs, data, study, evaluate=evaluate), data, study)
         add_expected_times(plan, corpora, study)
         return plan
     except OSError as error:

@@ -45,6 +45,8 @@ class PlannedRun:
     """A line for each damaged file. Such a run is left to do: executing it repairs the folder."""
     begun: bool = False
     """Whether it has a folder."""
+    waits_for: str = ""
+    """The name of the run that its encoder starts from, if that one must be trained first."""
 
     @property
     def cell(self) -> str:
@@ -70,15 +72,22 @@ class Plan:
     speed: Speed
     notes: tuple[str, ...] = ()
     """Lines for the user about how runs and folders were matched."""
+    parents: Sequence[PlannedRun] = ()
+    """Runs that are not of the grid, and must be trained before runs whose encoder starts from them."""
+
+    @property
+    def all_runs(self) -> Sequence[PlannedRun]:
+        """The parents, then the runs of the grid."""
+        return [*self.parents, *self.runs]
 
     def with_status(self, *statuses: Status) -> list[PlannedRun]:
-        """The runs with one of these statuses, in the order of the grid."""
-        return [run for run in self.runs if run.status in statuses]
+        """The runs with one of these statuses: parents, then the others in the order of the grid."""
+        return [run for run in self.all_runs if run.status in statuses]
 
     def cells(self) -> dict[str, list[PlannedRun]]:
-        """Cell -> its runs."""
+        """Cell -> its runs, parents included."""
         cells: dict[str, list[PlannedRun]] = {}
-        for run in self.runs:
+        for run in self.all_runs:
             cells.setdefault(run.cell, []).append(run)
         return cells
 

@@ -77,6 +77,7 @@ def test_what_the_command_line_does_not_know(arguments, capsys):
         ),
         ([*TOY, "--space", "dropout=0.5..0.1"], "0.5 is not below 0.1"),
         ([*TOY, "--set", "num_samples=5"], "use --num-samples"),
+        ([*TOY, "--system", "cnn-vae-init"], "its encoder starts from another run"),
         ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),
         ([*TOY, "--cpus-per-run", "auto"], "give --cpus-per-run, --gpus-per-run as numbers"),
         ([*TOY, "--gpus-per-run", "nan"], "--gpus-per-run nan"),

@@ -185,11 +185,11 @@ def test_a_parent_that_cannot_be_used_is_refused_in_one_line(tmp_path):
     run(parent, folder)
     named = dataclasses.replace(config, init_encoder_from=folder.name)
     run(named, RunFolder(open_store(str(tmp_path)), "named"))
-    assert "another vocabulary" in message(named, tmp_path, tiny.corpus(classes=7))
-    sizes = message(dataclasses.replace(named, hidden_size=6), tmp_path)
-    assert (
-        "decoder.lstm.weight_ih_l0 has the size (20, 3), and encoder.lstm.weight_ih_l0 has (24, 3)" in sizes
-    )
+    assert "trained on other data, and cnn-vae" in message(named, tmp_path, tiny.corpus(classes=7))
+    for field, value in {"hidden_size": 6, "embedding_size": 4, "max_vocabulary": 9}.items():
+        said = message(dataclasses.replace(named, **{field: value}), tmp_path)
+        assert f"{folder}: its {field} is " in said
+        assert f"whose encoder starts from it, is {value}; give both the same" in said
     missing = dataclasses.replace(config, init_encoder_from="toy__lstm-lm__standard__L0__seed9__0123abcd")
     assert message(missing, tmp_path).endswith("no run folder, and cnn-vae starts its encoder from it; "
                                                "give a finished run")  # fmt: skip
@@ -205,7 +205,7 @@ def test_a_decoder_that_is_no_lstm_over_words_gives_no_encoder(tmp_path):
         source = short(system, setting=setting, cnn_channels=4, cnn_external=7, cnn_dilations="1")
         run(source, folder_of(source, tmp_path))
         said = message(child(folder_of(source, tmp_path).name), tmp_path)
-        assert "give an LSTM language model in the standard setting" in said
+        assert "neither an LSTM language model over words nor a model with an encoder" in said
 
 
 @pytest.mark.parametrize(

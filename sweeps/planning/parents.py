@@ -1,0 +1,98 @@
+"""The runs that must be trained first, because the encoders of others start from them.
+
+A run waits for its parent (see ``lvae_core/parents.py``) until that is trained, in this launch or another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from lvae_core.errors import InputError
+from lvae_core.identity import fingerprint
+from lvae_core.parents import parent_folder, parent_of
+from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.lookup import check_parent
+from sweeps.planning.plan import Plan, PlannedRun, make_plan
+
+
+def _is_trained(run: PlannedRun) -> bool:
+    return run.result is not None
+
+
+def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Plan:
+    """Add the runs that have to be trained before runs of a plan, and make these wait for them.
+
+    A run that is trained, or whose parent is, waits for nothing.
+
+    Args:
+        plan: of a grid, without parents.
+        data_sha256: dataset, as the configs name it -> content hash.
+        study: keeps the runs.
+
+    Raises:
+        InputError: a parent that is named by its folder, or one that is trained, cannot be used.
+        OSError: the storage cannot be read.
+    """
+    children = [
+        run
+        for run in plan.runs
+        if not _is_trained(run) and (parent_of(run.config) or parent_folder(run.config))
+    ]
+    if not children:
+        return plan
+    configs = {run.name: config for run in children if (config := parent_of(run.config)) is not None}
+    of_grid = {run.key: run for run in plan.runs}
+    found = {run.key: run for run in make_plan(configs.values(), data_sha256, study, evaluate=False).runs}
+    found |= {key: of_grid[key] for key in found.keys() & of_grid.keys()}
+    waits_for: dict[str, str] = {}
+    needed: dict[str, PlannedRun] = {}
+    checked: set[tuple[str, str]] = set()
+    for child in children:
+        data = data_sha256[child.config.dataset]
+        if config := configs.get(child.name):
+            parent = found[fingerprint(config, data)]
+        else:
+            name = child.config.init_encoder_from
+            unknown = PlannedRun(config=child.config, name=name, status="done", result={})
+            parent = next((run for run in plan.runs if run.name == name), unknown)
+        if not _is_trained(parent):
+            waits_for[child.name] = parent.name
+            needed[parent.name] = parent
+        elif not child.begun and (parent.name, child.cell) not in checked:
+            checked.add((parent.name, child.cell))
+            try:
+                check_parent(study.run(parent.name), child.config, data)
+            except DamagedError as damage:
+                raise InputError(f"{damage}; {child.name} starts its encoder from that run") from None
+    grid = {run.name for run in plan.runs}
+    return replace(
+        plan,
+        runs=[replace(run, waits_for=waits_for.get(run.name, "")) for run in plan.runs],
+        parents=[run for name, run in needed.items() if name not in grid],
+    )
+
+
+def startable(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Those of the runs to start whose parent is trained or can be started, too."""
+    names = {"", *(run.name for run in runs)}
+    kept = [run for run in runs if run.waits_for in names]
+    return kept if len(kept) == len(runs) else startable(kept)
+
+
+def parents_notes(plan: Plan, started: Collection[PlannedRun]) -> list[str]:
+    """Lines for the user about the parents of a plan of which these runs are started."""
+    lines = []
+    names = {run.name for run in started}
+    if first := sum(run.name in names for run in plan.parents):
+        parents = "1 parent is" if first == 1 else f"{first} parents are"
+        lines.append(f"{parents} trained first: runs of this grid start their encoders from them")
+    lacking = [run for run in plan.runs if run.waits_for and run.name not in names]
+    if lacking:
+        runs = "1 run is" if len(lacking) == 1 else f"{len(lacking)} runs are"
+        failed = ", ".join(sorted({run.waits_for for run in lacking})[:3])
+        lines.append(
+            f"{runs} not started, because the run that the encoder starts from has failed ({failed}); "
+            "--retry-failed retries it"
+        )
+    return lines

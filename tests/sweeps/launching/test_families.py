@@ -1,0 +1,51 @@
+"""Runs of one launch that start from others: when they may begin."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from lvae_core.config import RunConfig
+from sweeps.launching.board import Board
+from sweeps.launching.display import Display
+from sweeps.launching.families import Families
+from sweeps.planning.durations import Speed
+from sweeps.planning.plan import PlannedRun
+
+CELL = "toy__lstm-lm__standard__L0"
+NAMES = [f"{CELL}__seed{k}__0000000{k}" for k in range(4)]
+
+
+def families() -> tuple[Families, Board, io.StringIO]:
+    """Run 0 is the parent of 1; run 2 waits for nothing; run 3 waits for a run that is trained."""
+    waits_for = ["", NAMES[0], "", "trained"]
+    runs = [
+        PlannedRun(config=RunConfig(), name=name, status="left", waits_for=parent)
+        for name, parent in zip(NAMES, waits_for, strict=True)
+    ]
+    board, text = Board(Speed(), 0, 0, dict.fromkeys(NAMES, CELL)), io.StringIO()
+    return Families(runs, Display(board, Console(file=text, width=200))), board, text
+
+
+def test_a_run_begins_when_its_parent_is_neither_waiting_nor_running_nor_held():
+    order, board, _ = families()
+    assert order.ready() == [NAMES[0], *NAMES[2:]]
+    assert [name for name in NAMES if order.is_parent(name)] == NAMES[:1]
+    board.start(NAMES[0])
+    assert NAMES[1] not in order.ready()
+    board.lose(NAMES[0])
+    board.hold(NAMES[0])
+    assert NAMES[1] not in order.ready()
+    board.done_by_other(NAMES[0], {"train_seconds": 1.0, "evaluate_seconds": 1.0})
+    assert NAMES[1] in order.ready()
+
+
+def test_a_run_whose_parent_has_failed_is_dropped_with_a_line():
+    order, board, text = families()
+    board.give_up(NAMES[0], {"class": "code", "message": "no"})
+    assert order.ready() == NAMES[2:]
+    assert NAMES[1] not in board.waiting
+    assert board.dropped == 1
+    (line,) = text.getvalue().splitlines()
+    assert "__seed1: not started, because " in line
