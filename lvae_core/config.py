@@ -62,6 +62,7 @@ PARTS: dict[str, Callable[[RunConfig], bool]] = {
     "encoder's and decoder's words": lambda config: (
         config.encoder != "none" and config.setting == "standard"
     ),
+    "Gaussian posterior": lambda config: config.encoder != "none" and config.posterior == "gaussian",
     "von Mises-Fisher posterior": lambda config: (
         config.encoder != "none" and config.posterior == "von_mises_fisher"
     ),
@@ -161,6 +162,13 @@ class RunConfig:
         "concentration of the von Mises-Fisher posterior, one for all sentences",
         "model",
         "von Mises-Fisher posterior",
+        added=True,
+    )
+    mu_batch_norm: float = _option(
+        0.0,
+        "scale of a batch normalisation of the posterior's mean, which keeps the KL up; 0: none",
+        "model",
+        "Gaussian posterior",
         added=True,
     )
     share_embeddings: bool = _option(
@@ -427,7 +435,7 @@ class RunConfig:
         for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
                      "kl_anneal_epochs", "kl_anneal_steps", "iw_exact_samples", "free_bits",
                      "lr_smallest", "valid_kl_weight", "aggressive_max_epochs", "svi_steps",
-                     "embedding_init_scale"):  # fmt: skip
+                     "embedding_init_scale", "mu_batch_norm"):  # fmt: skip
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("init_scale", "learning_rate", "adam_epsilon", "svi_step_size", "svi_max_grad_norm"):
             _require(self, name, getattr(self, name) > 0, "above 0")

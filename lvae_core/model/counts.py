@@ -73,7 +73,9 @@ def _cnn_decoder(config: RunConfig) -> Counts:
 
 
 def _gaussian(config: RunConfig) -> Counts:
-    return Counts(0, 2 * (config.hidden_size + int(config.linear_bias)) * config.latent_size)  # M3 and M4
+    Z = config.latent_size
+    bias = Z if config.mu_batch_norm else 0
+    return Counts(0, 2 * (config.hidden_size + int(config.linear_bias)) * Z + bias)  # M3 and M4
 
 
 def _von_mises_fisher(config: RunConfig) -> Counts:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lvae_core import rng
 from lvae_core.config import RunConfig
 from lvae_core.model.contracts import Head, Posterior
+from lvae_core.model.layers.batch_norm import BatchNorm
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +70,22 @@ class Gaussian(Posterior):
 
 
 class GaussianHead(Head):
-    """μ = M3 s_T and log σ² = M4 s_T (Kruengkrai 2019, §4)."""
+    """μ = M3 s_T and log σ² = M4 s_T (Kruengkrai 2019, §4).
+
+    With ``mu_batch_norm`` γ, μ is normalised over the batch: E KL ≥ Z γ²/2 in training (Zhu et al. 2020).
+    """
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
         self.to_mean = nn.Linear(config.hidden_size, config.latent_size, bias=config.linear_bias)
         self.to_log_variance = nn.Linear(config.hidden_size, config.latent_size, bias=config.linear_bias)
+        self.mean_norm: BatchNorm | None = None
+        if config.mu_batch_norm:
+            self.mean_norm = BatchNorm(config.latent_size, config.mu_batch_norm)
 
     def forward(self, state: Tensor, masks: torch.Generator | None) -> Gaussian:
         """Return q(z|x) from s_T, (B, H)."""
-        return Gaussian(self.to_mean(state), self.to_log_variance(state))
+        mean = self.to_mean(state)
+        if self.mean_norm is not None:
+            mean = self.mean_norm(mean, training=masks is not None)
+        return Gaussian(mean, self.to_log_variance(state))

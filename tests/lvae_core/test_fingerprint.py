@@ -117,6 +117,11 @@ def test_a_language_model_does_not_read_fields_of_the_latent_variable(name):
     assert evaluation_id(changed) == evaluation_id(LSTM_LM)
 
 
+def test_only_a_gaussian_posterior_has_a_mean_to_normalise():
+    for config in (LSTM_LM, recipe("lstm-vmf-vae")):
+        assert fingerprint(replace(config, mu_batch_norm=0.6), DATA) == fingerprint(config, DATA)
+
+
 def test_only_an_lstm_decoder_with_a_latent_variable_has_a_start_to_choose():
     for config in (LSTM_LM, recipe("cnn-vae")):
         changed = replace(config, decoder_start="c0_linear_h0_tanh")

@@ -36,6 +36,7 @@ CASES = [
     ("lstm-vae", "standard", {"word_dropout": 0.2}),
     ("lstm-vae-avg", "inputless", {"batching": "shuffled"}),
     ("lstm-vae", "standard", {"optimiser": "adam", "learning_rate": 0.03}),
+    ("lstm-vae", "standard", {"mu_batch_norm": 0.6}),
     ("lstm-vae", "standard", {"optimiser": "adam", "lr_schedule": "reload_best", **RELOADING}),
     ("sa-vae", "standard", {"svi_step_size": 8.0}),
 ]
