@@ -87,13 +87,31 @@ class Options:
 
     def grid(self) -> Grid:
         """The preset with the changes that the options ask for."""
-        base = PRESETS[self.preset]
+        first = replace(PRESETS[self.preset], also=())
+        grids = [first, *PRESETS[self.preset].also]
+        if self.datasets is not None:
+            grids = self._of_datasets(grids, self.datasets)
+        first, *also = map(self._changed, grids)
+        return replace(first, also=tuple(also))
+
+    @staticmethod
+    def _of_datasets(grids: Sequence[Grid], datasets: Sequence[str]) -> list[Grid]:
+        """Restrict grids to some datasets. One that none of them has becomes a dataset of the first."""
+        known = {dataset for grid in grids for dataset in grid.datasets}
+        first, *others = grids
+        wanted = [tuple(d for d in datasets if d in first.datasets or d not in known)]
+        wanted += [tuple(d for d in datasets if d in grid.datasets) for grid in others]
+        kept = [replace(g, datasets=chosen) for g, chosen in zip(grids, wanted, strict=True) if chosen]
+        return kept or [replace(first, datasets=())]  # which says what is missing
+
+    def _changed(self, base: Grid) -> Grid:
+        """A grid of the preset with the other changes that the options ask for."""
         names = base.systems if self.systems is None else dict.fromkeys(self.systems, (1,))
         systems = {name: base.systems.get(name, samples) for name, samples in names.items()}
         if self.num_samples is not None:
             systems = dict.fromkeys(systems, self.num_samples)
-        return Grid(
-            datasets=base.datasets if self.datasets is None else self.datasets,
+        return replace(
+            base,
             systems=systems,
             settings=base.settings if self.settings is None else self.settings,
             seeds=base.seeds if self.seeds is None else self.seeds,

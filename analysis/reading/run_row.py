@@ -120,7 +120,7 @@ def _result(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -
     }
     if "metrics_sha256" in result:
         row["metrics_sha256"] = _digest(folder, result, "metrics_sha256")
-    for key in (*COUNTS, *TIMES):
+    for key in (*COUNTS, *TIMES, "true_nll"):
         if key in result or key in ("tokens", "sentences"):
             row[key] = _number(folder, "result.json", result, key, whole=key in COUNTS)
     version = result.get("evaluation_version", 1)

@@ -113,6 +113,8 @@ class Cell:
     """Estimate -> average over the finished runs."""
     hours: Average | None = field(default=None, compare=False)
     """Device-hours per finished run: training and evaluation, over all attempts."""
+    true_nll: float | None = field(default=None, compare=False)
+    """-log p(x) of the test split under the model that the data were drawn from, if it is known."""
     shown: bool = field(default=True, compare=False)
     """Whether tables for reading show it; see analysis/tables/shown_variants.py."""
 
@@ -179,6 +181,7 @@ class _Numbers:
         self.done = (runs["status"] == "done").to_numpy()
         self.seeds = runs["seed"].to_numpy(np.int64, na_value=-1)
         self.names = runs["run"].to_numpy(object)
+        self._true_nll = _floats(runs["true_nll"])
         self.hours = sum((_floats(runs[name]) for name in TIMES), np.zeros(len(runs))) / 3600
         self._columns = {
             name: (_floats(runs[name]), _floats(runs[f"{name}_stderr"]))
@@ -194,6 +197,12 @@ class _Numbers:
     def cost(self, positions: Sequence[int]) -> Average | None:
         """Device-hours per finished run among ``positions``."""
         return self._average(positions, self.hours, np.full(len(self.hours), np.nan))
+
+    def true_nll(self, positions: Sequence[int]) -> float | None:
+        """The data's own -log p(x) on the test split, which is the same for all runs of a cell."""
+        known = self._true_nll[list(positions)]
+        known = known[~np.isnan(known)]
+        return float(known[0]) if len(known) else None
 
     def _average(
         self, positions: Sequence[int], values: NDArray[np.float64], errors: NDArray[np.float64]
@@ -246,6 +255,7 @@ def _cell(
         counts=Counts(**{status: counts[status] for status in STATUSES}),
         averages=numbers.averages(positions),
         hours=numbers.cost(positions),
+        true_nll=numbers.true_nll(positions),
     )
 
 

@@ -54,7 +54,7 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
         f"Bounds, {dataset_title(dataset)}: what each number is",
         tuple(columns),
         tuple(lines),
-        (*legend(lines), *_notes(lines)),
+        (*legend(lines), *_notes(lines), *_truth(of_dataset)),
         lambda: (row for s in SETTINGS for c in of_dataset if c.setting == s for row in _csv_rows(c)),
     )
 
@@ -136,6 +136,14 @@ def _notes(lines: Sequence[Line]) -> list[str]:
     if any(isinstance(value, Derived) for value in values):
         notes.append("†: not printed in the paper, but follows from its numbers: NLL + (L - 1) KL")
     return notes
+
+
+def _truth(cells: Sequence[Cell]) -> list[str]:
+    known = {cell.true_nll for cell in cells if cell.true_nll is not None}
+    return [
+        f"the data's own -log p(x) is known, {nll:.2f} nats; a lower number is no bound"
+        for nll in sorted(known)
+    ]
 
 
 def _csv_rows(cell: Cell) -> Iterator[Row]:

@@ -59,7 +59,7 @@ class Corpus:
     """The three splits of a dataset, encoded.
 
     A corpus can be pickled, and its arrays are contiguous, so an object store can share them without a
-    copy. ``warnings`` are lines for the user about data that looks wrong but can be used. ``exact_nll`` is
+    copy. ``warnings`` are lines for the user about data that looks wrong but can be used. ``true_nll`` is
     the mean of -log p(x) over the test split, in nats per sentence, if the data come from a known model.
     """
 
@@ -70,7 +70,7 @@ class Corpus:
     test: Split
     data_sha256: str
     warnings: tuple[str, ...]
-    exact_nll: float | None = None
+    true_nll: float | None = None
 
 
 def load(
@@ -115,7 +115,7 @@ def load(
         test=encode_text(texts["test"], vocabulary),
         data_sha256=combined_sha256(texts),
         warnings=datasets.warnings(dataset, texts),
-        exact_nll=datasets.exact_nll(dataset, texts["test"]) if whole else None,
+        true_nll=datasets.true_nll(dataset, texts["test"]) if whole else None,
     )
 
 

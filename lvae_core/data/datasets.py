@@ -72,7 +72,7 @@ def is_path(dataset: str) -> bool:
     return dataset not in NAMES and ("/" in dataset or os.sep in dataset or Path(dataset).is_dir())
 
 
-def exact_nll(dataset: str, text: Text) -> float | None:
+def true_nll(dataset: str, text: Text) -> float | None:
     """Mean of the exact -log p(x) over a split, in nats per sentence; None if it is unknown."""
     log_likelihood = LOG_LIKELIHOODS.get(dataset)
     if log_likelihood is None:

@@ -22,7 +22,7 @@ never deleted but renamed to ``<file>.damaged-<k>``. A half-written file of a ki
     metrics_sha256     SHA-256 of the bytes of metrics.jsonl
     estimates          name -> {"value": v, "stderr": s}, see ESTIMATES; no stderr if nothing was sampled
     tokens, sentences  predicted tokens (with </s>) and sentences of the test split
-    exact_nll          mean of -log p(x) over the test split under the model that the dataset was drawn
+    true_nll          mean of -log p(x) over the test split under the model that the dataset was drawn
                        from, nats per sentence, if that model is known
     parameters         number of trained parameters
     best_epoch         epoch whose parameters were evaluated: that of the lowest validation perplexity

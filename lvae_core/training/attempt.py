@@ -189,8 +189,8 @@ class Attempt:
             "train_seconds": round(state.train_seconds, 3),
             "evaluate_seconds": round(state.evaluate_seconds, 3),
         }
-        if self.corpus.exact_nll is not None:
-            self.result["exact_nll"] = self.corpus.exact_nll
+        if self.corpus.true_nll is not None:
+            self.result["true_nll"] = self.corpus.true_nll
         if EVALUATION_VERSION > 1:  # results from before the field are of version 1
             self.result["evaluation_version"] = EVALUATION_VERSION
         self._claim.check()

@@ -7,8 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import tyro
 
-from sweeps.paper_grid import main
+from sweeps.paper_grid import Options, main
 
 from ..told import tells
 
@@ -40,7 +41,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     done = script("--preset", "demo", "--seeds", "3", "--dry-run")
     assert (done.returncode, done.stderr) == (0, "")
     (total,) = [line for line in done.stdout.splitlines() if "│ all" in line]
-    assert total.replace("│", "").split()[:4] == ["all", "24", "0", "0"]
+    assert total.replace("│", "").split()[:4] == ["all", "39", "0", "0"]
     assert "unknown until one run has finished" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -177,3 +178,18 @@ def test_a_quiet_command_prints_its_result_alone_and_a_verbose_one_what_it_reads
     assert any(line.startswith(f"warning: {words}/train.txt:2: 1 blank line skipped") for line in lines)
     assert main([*command, "--verbose", "--quiet"]) == 2
     assert capsys.readouterr().err == "error: --verbose and --quiet: give one of them\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], {("pydocs", 6), ("topics", 20)}),
+        (["--datasets", "topics"], {("topics", 20)}),
+        (["--datasets", "toy", "topics"], {("toy", 6), ("topics", 20)}),
+        (["--datasets", "pydocs", "--max-epochs", "3"], {("pydocs", 3)}),
+        (["--max-epochs", "8"], {("pydocs", 8), ("topics", 8)}),
+    ],
+)
+def test_datasets_choose_among_the_grids_of_a_preset(given, expected):
+    grid = tyro.cli(Options, args=["--preset", "demo", *given]).grid()
+    assert {(config.dataset, config.max_epochs) for config in grid.configs()} == expected

@@ -40,9 +40,9 @@ def test_the_splits_have_fixed_sentences(split: str) -> None:
     assert len(text.lines) == {"train": 8000, "valid": 1000, "test": 1000}[split]
 
 
-def test_a_corpus_knows_the_exact_nll_of_its_test_split() -> None:
-    assert load("topics").exact_nll == pytest.approx(math.log(8) + 3 * math.log(4), rel=1e-14)
-    assert load("pydocs").exact_nll is None
+def test_a_corpus_knows_the_true_nll_of_its_test_split() -> None:
+    assert load("topics").true_nll == pytest.approx(math.log(8) + 3 * math.log(4), rel=1e-14)
+    assert load("pydocs").true_nll is None
     # With an unknown word the sentences are other ones, of another probability.
-    assert load("toy").exact_nll is not None
-    assert load("toy", max_vocabulary=6).exact_nll is None
+    assert load("toy").true_nll is not None
+    assert load("toy", max_vocabulary=6).true_nll is None

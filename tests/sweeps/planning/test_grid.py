@@ -37,17 +37,46 @@ def test_the_paper_changes_no_field_of_a_recipe():
     }
 
 
-def test_the_demo_compares_all_systems_on_the_text_that_comes_with_python():
+def test_the_demo_has_real_text_and_a_corpus_whose_likelihood_is_known():
     configs = PRESETS["demo"].configs()
-    assert {c.dataset for c in configs} == {"pydocs"}
-    assert {(c.system, c.num_samples) for c in configs} == {
-        ("lstm-lm", 0),
-        ("lstm-vae", 1),
-        ("lstm-vae", 5),
-        ("lstm-vae-avg", 5),
+    rows = {d: {(c.system, c.num_samples) for c in configs if c.dataset == d} for d in ("pydocs", "topics")}
+    assert rows == {
+        "pydocs": {("lstm-lm", 0), ("lstm-vae", 1), ("lstm-vae", 5), ("lstm-vae-avg", 5)},
+        "topics": {
+            *(("lstm-lm", 0), ("lstm-vae", 1), ("lstm-vae-avg", 5), ("lstm-vae-avg", 10), ("lstm-iwae", 10))
+        },
     }
-    assert len(configs) == 4 * 2 * 2
+    assert len(configs) == 4 * 2 * 2 + 5 * 2
+    assert {c.setting for c in configs if c.dataset == "topics"} == {"inputless"}
     assert all(c.kl_anneal_epochs < c.max_epochs for c in configs if c.encoder != "none")
+
+
+def test_grids_together_run_seed_by_seed_each_with_its_own_changes():
+    other = replace(
+        TOY, datasets=("pydocs",), systems={"lstm-lm": (1,)}, seeds=1, changes=("max_epochs=7",)
+    )
+    configs = replace(TOY, settings=("standard",), also=(other,)).configs()
+    assert [(c.dataset, c.seed, c.max_epochs) for c in configs] == [
+        *[("toy", 0, 30)] * 3,
+        *[("pydocs", 0, 7)] * 2,
+        *[("toy", 1, 30)] * 3,
+    ]
+
+
+def test_a_run_of_two_grids_is_one_run():
+    assert replace(TOY, also=(TOY,)).configs() == TOY.configs()
+
+
+def test_grids_together_need_datasets_of_different_names():
+    with pytest.raises(InputError, match="both would be called 'toy'"):
+        replace(TOY, also=(replace(TOY, datasets=("/data/toy",)),))
+
+
+def test_a_change_must_be_read_by_a_run_of_some_grid():
+    other = replace(TOY, systems={"lstm-lm": (1,)}, changes=("kl_weight=0.5",))
+    with pytest.raises(InputError, match="--set kl_weight: no run of the grid has kl_weight"):
+        replace(TOY, also=(other,)).configs()
+    assert replace(TOY, changes=("kl_weight=0.5",), also=(other,)).configs()
 
 
 def test_a_language_model_has_one_cell_whatever_the_samples():
