@@ -24,6 +24,7 @@ from speed.cases import cases
 from speed.measure import synthetic_text
 from speed.present import machine
 
+from lvae_core.command import print_error
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.model.layers.precision import resolve
@@ -67,7 +68,7 @@ def main(options: Options) -> int:
             for name in CASES:
                 shown.add_row(*measure_case(name, study, options))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     Console(width=110).print(shown)
     print(machine("", torch.__version__))

@@ -27,6 +27,7 @@ from speed.launch import FailedError, measure
 from speed.limit import flops_per_token
 from speed.present import Results, machine, records, table
 
+from lvae_core.command import print_error
 from lvae_core.errors import InputError
 
 QUICK_SECONDS, QUICK_LIMIT = 160.0, 175.0
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         selected = options.selected()
         status = measure_all(selected, options, results)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     out = Console() if sys.stdout.isatty() else Console(width=120)
     out.print(table(selected, results))

@@ -26,6 +26,7 @@ from speed.measure import synthetic_text
 from speed.present import machine
 from torch import Tensor
 
+from lvae_core.command import print_error
 from lvae_core.config import Setting
 from lvae_core.data.batches import Batch, collate
 from lvae_core.errors import InputError, check_name
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         selected = options.selected()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     runtime = Runtime(device=options.device, threads=options.threads)
     out = Console() if sys.stdout.isatty() else Console(width=120)

@@ -23,6 +23,7 @@ from rich.progress import track
 from rich.table import Table
 from speed.present import machine
 
+from lvae_core.command import print_error
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import Study, metrics_sha256
@@ -49,7 +50,7 @@ class Options:
 def main(options: Options) -> int:
     """Measure and print one table; return the exit status."""
     if min(options.runs, default=0) < 1:
-        print("error: --runs: give at least one number, each at least 1", file=sys.stderr)
+        print_error("--runs: give at least one number, each at least 1")
         return 2
     shown = Table(title="planning a study whose runs are all finished")
     for head in ("runs", "plan, wall", "plan, CPU", "per run", "reading only", "ratio"):

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
+from lvae_core.command import print_error
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
@@ -61,7 +62,7 @@ class Options:
 def main(options: Options) -> int:
     """Train the runs that are not finished and print one table; return the exit status."""
     if options.seeds < 2:
-        print(f"error: --seeds {options.seeds}: must be at least 2 for an interval", file=sys.stderr)
+        print_error(f"--seeds {options.seeds}: must be at least 2 for an interval")
         return 2
     try:
         configs = [[config(options, p, seed) for seed in range(options.seeds)] for p in PRECISIONS]
@@ -69,7 +70,7 @@ def main(options: Options) -> int:
             jobs = [[pool.submit(train, c, options.out, options.data_dir) for c in row] for row in configs]
             done = [[job.result() for job in row] for row in jobs]
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     Console(width=110).print(table(options, done))
     return 0

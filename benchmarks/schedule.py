@@ -28,6 +28,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from lvae_core.command import print_error
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus, Split
 from lvae_core.data.vocabulary import Vocabulary
@@ -227,5 +228,5 @@ if __name__ == "__main__":
     try:
         sys.exit(tyro.cli(main, description=__doc__))
     except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
+        print_error(problem)
         sys.exit(2)

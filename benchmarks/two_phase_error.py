@@ -23,6 +23,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from torch import Tensor
 
+from lvae_core.command import print_error
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Split, load_for
 from lvae_core.errors import InputError
@@ -55,7 +56,7 @@ class Options:
 def main(options: Options) -> int:
     """Evaluate with every method and print one table; return the exit status."""
     if options.sentences < 2:
-        print(f"error: --sentences {options.sentences}: must be at least 2", file=sys.stderr)
+        print_error(f"--sentences {options.sentences}: must be at least 2")
         return 2
     try:
         parent, _, name = options.run.rstrip("/").rpartition("/")
@@ -66,7 +67,7 @@ def main(options: Options) -> int:
         split = random_sentences(load_for(config, options.data_dir).test, options.sentences)
         variants = list(methods(config, options.exact))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     set_arithmetic(config, Runtime())
 

@@ -82,7 +82,7 @@ def push(options: Options) -> int:
     Raises:
         InputError: a study or W&B cannot be used.
     """
-    studies = [open_study(path) for path in options.studies]
+    studies = [open_with_runs(path) for path in options.studies]
     target = _target(options)
     from sweeps.wandb_mirror.client import reachable
     from sweeps.wandb_mirror.mirror import Mirror
@@ -134,8 +134,8 @@ def follow(options: Options) -> int:
     return 1 if tally.trouble else 0
 
 
-def open_study(path: str) -> Study:
-    """Open the study at ``path``; raises InputError if there is none."""
+def open_with_runs(path: str) -> Study:
+    """Open the study at ``path``; raises InputError if it holds no run."""
     study = Study(path, create=False)
     try:
         names = study.run_names()

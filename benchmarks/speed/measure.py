@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from lvae_core import rng
+from lvae_core.command import print_error
 from lvae_core.data.batches import collate
 from lvae_core.data.corpus import Split
 from lvae_core.errors import InputError, check_name
@@ -70,7 +71,7 @@ def main() -> int:
         check_name(options.variant, case.variants, "variant")
         check_device(options.device)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
 
     run = make_pass(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from lvae_core import identity
 from lvae_core.config import RunConfig
 from lvae_core.identity import evaluation_id, evaluation_values
 from lvae_core.run_folder.evaluations import (
@@ -31,6 +32,10 @@ class Further(NamedTuple):
 
 def look_up_further(folder: RunFolder, config: RunConfig, result: Mapping[str, Any]) -> Further | None:
     """Look up the estimates that ``config`` asks for; None if ``result``, the result.json, has them."""
+    # Equal values, the usual case, need no hash.
+    same = {**result["config"], "dataset": config.dataset} == config.to_dict()
+    if same and result.get("evaluation_version", 1) == identity.EVALUATION_VERSION:
+        return None
     wanted = evaluation_id(config)
     if evaluation_of(result) == wanted:
         return None
