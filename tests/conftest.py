@@ -1,4 +1,4 @@
-"""Settings and fixtures of every test: one thread, repeatable examples, storage that fails on demand."""
+"""Settings and fixtures for all tests: one thread, repeatable examples, storage that fails on demand."""
 
 import os
 
@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 
 from .chaos.faults import disk, eio, eio_library, s3, s3_server  # noqa: F401 (fixtures for all)
-from .told import nothing_unexpected
+from .logs import no_unexpected_warnings
 
 # torch reads these variables at its first import, so this file must not import it. One thread, also in the
 # processes that tests start, because the way a sum is split over threads changes its last bits.
@@ -19,7 +19,7 @@ hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)
-def told():
-    """Fail on log messages that the test does not expect, as pytest fails on Python warnings."""
-    with nothing_unexpected():
+def fail_on_unexpected_log_warnings():
+    """Fail on log warnings that the test does not expect, as pytest fails on Python warnings."""
+    with no_unexpected_warnings():
         yield

@@ -15,7 +15,7 @@ import pytest
 from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import open_store
 
-from ..told import tells
+from ..logs import expect_log
 
 OLD, NEW = b"old" * 1000, b"new" * 100_000
 
@@ -60,7 +60,7 @@ def test_a_write_to_a_disk_that_is_full_for_a_while_is_retried(disk, operation):
     patient.write("run/a", OLD)
     ballast = fill(disk.folder)
     path = "run/a" if operation == "write" else "run/b"
-    with tells("lvae.storage") as messages, meanwhile(ballast.unlink):
+    with expect_log("lvae.storage") as messages, meanwhile(ballast.unlink):
         getattr(patient, operation)(path, NEW)
     assert [record.getMessage() for record in messages] == [
         f"{patient.url}/{path}: No space left on device; trying again for up to 60 s"
@@ -73,7 +73,7 @@ def test_a_disk_that_stays_full_keeps_its_files(disk):
     store = open_store(disk.folder / "study")
     store.write("run/a", OLD)
     fill(disk.folder)
-    with tells("lvae.storage"):
+    with expect_log("lvae.storage"):
         error = error_of(lambda: RetryingStore(store, 0.3).write("run/a", NEW))
     assert error.errno == errno.ENOSPC
     assert "No space left on device; tried again for 0." in str(error)
@@ -113,7 +113,7 @@ def test_operations_on_an_unmounted_disk_are_retried_until_it_is_mounted_again(d
         lambda: patient.create("run/b", NEW): True,
         lambda: patient.write("run/a", NEW): None,
     }.items():
-        with tells("lvae.storage", "study is gone; trying again"), meanwhile(disk.plug):
+        with expect_log("lvae.storage", "study is gone; trying again"), meanwhile(disk.plug):
             assert operation() == answer
         disk.pull()
     assert os.listdir(disk.folder) == [], "nothing was written to the empty mount point"
@@ -125,7 +125,7 @@ def test_a_disk_that_stays_unmounted_is_reported(disk):
     store = open_store(disk.folder / "study")
     store.write("run/a", OLD)
     disk.pull()
-    with tells("lvae.storage"):
+    with expect_log("lvae.storage"):
         error = error_of(lambda: RetryingStore(store, 0.3).write("run/a", NEW))
     assert str(error).startswith(f"storage folder {disk.folder}/study is gone; tried again for 0.")
     assert os.listdir(disk.folder) == []
@@ -149,7 +149,7 @@ def test_a_folder_that_disappears_repeatedly_loses_nothing(tmp_path):
             moves += 1
 
     mover = threading.Thread(target=move)
-    with tells("lvae.storage") as messages:
+    with expect_log("lvae.storage") as messages:
         mover.start()
         try:
             for k in range(1, 81):

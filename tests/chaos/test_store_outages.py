@@ -16,7 +16,7 @@ import pytest
 from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import open_store
 
-from ..told import tells
+from ..logs import expect_log
 
 SEED = 2019
 
@@ -75,7 +75,7 @@ def check_random_faults(patient: RetryingStore, s3, seed: int, operations: int) 
         s3.proxy.fault("lose", share=share, seed=seed + 3),
         s3.proxy.fault("cut", "GET", "LIST", share=2 * share, seed=seed + 4),
     ]
-    with tells("lvae.storage", perhaps=True) as messages:
+    with expect_log("lvae.storage", optional=True) as messages:
         truth = random_operations(patient, random.Random(seed), operations)
     s3.proxy.calm()
     assert all(fault.hits for fault in faults)
@@ -98,16 +98,16 @@ def test_a_server_that_fails_at_random_loses_nothing_in_many_trials(patient, s3,
 def test_a_request_without_an_answer_is_retried(patient, s3):
     for kind in ("PUT", "GET"):
         s3.proxy.fault("delay", kind, times=1, seconds=4)
-    with tells("lvae.storage", "Read timeout on endpoint"):
+    with expect_log("lvae.storage", "Read timeout on endpoint"):
         patient.write("run/a", b"new")
-    with tells("lvae.storage", "Read timeout on endpoint"):
+    with expect_log("lvae.storage", "Read timeout on endpoint"):
         assert patient.read("run/a") == b"new"
 
 
 def test_an_outage_is_retried_and_reported_once(patient, s3):
     patient.write("run/a", b"old")
     fault = s3.proxy.fault("drop", times=12)
-    with tells("lvae.storage") as messages:
+    with expect_log("lvae.storage") as messages:
         assert patient.create("run/b", b"new") is True
     assert fault.hits == 12
     assert len(messages) == 1
@@ -118,7 +118,7 @@ def test_an_outage_is_retried_and_reported_once(patient, s3):
 def test_a_creation_whose_answers_are_lost_succeeds_once(patient, s3):
     patient.exists("run/b")
     s3.proxy.fault("lose", "PUT", times=3)
-    with tells("lvae.storage"):
+    with expect_log("lvae.storage"):
         assert patient.create("run/b", b"mine") is True
     assert patient.read("run/b") == b"mine"
     assert patient.create("run/b", b"mine") is False
@@ -128,7 +128,7 @@ def test_an_outage_that_does_not_end_is_reported(patient, s3):
     patient.write("run/a", b"old")
     with (
         s3.proxy.down(),
-        tells("lvae.storage"),
+        expect_log("lvae.storage"),
         pytest.raises(OSError, match="; tried again for ") as caught,
     ):
         RetryingStore(patient.store, 1.0).write("run/a", b"new")
@@ -205,7 +205,7 @@ def test_many_writers_during_faults_leave_whole_objects(patient, s3):
         for k in range(10):
             patient.write("run/a", bytes([me]) * (50_000 + me * 1000 + k))
 
-    with tells("lvae.storage", perhaps=True), ThreadPoolExecutor(4) as pool:
+    with expect_log("lvae.storage", optional=True), ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(4)))
     s3.proxy.calm()
     data = patient.read("run/a")

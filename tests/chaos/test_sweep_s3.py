@@ -22,7 +22,7 @@ from lvae_core.training.trainer import execute
 from sweeps.planning.plan import make_plan
 
 from ..integration.nodes import ROOT
-from ..told import tells
+from ..logs import expect_log
 from .faults import S3
 from .short_grid import ARGUMENTS, SHORT
 from .sweep_command import Launch, Runs, closing, wait_until
@@ -138,13 +138,13 @@ def test_a_study_is_read_from_a_server_that_fails_and_an_unreachable_server_is_n
         for file in ("config.json", "provenance.json", "metrics.jsonl", "result.json"):
             there.store.write(f"{name}/{file}", here.store.read(f"{name}/{file}"))
     s3.proxy.fault("refuse", status=500, code="InternalError", share=0.5, seed=SEED)
-    with tells("lvae.storage", perhaps=True):
+    with expect_log("lvae.storage", optional=True):
         found = collect([open_source(there.url)])
     assert (list(found.frame["status"]), found.problems) == (["done"] * 4, ())
     s3.proxy.calm()
 
     monkeypatch.setattr("lvae_core.storage.retrying.RETRY_SECONDS", 0.5)
     source = open_source(there.url)
-    with s3.proxy.down(), tells("lvae.storage"), pytest.raises(InputError) as caught:
+    with s3.proxy.down(), expect_log("lvae.storage"), pytest.raises(InputError) as caught:
         collect([source])
     assert re.fullmatch(rf"{there.url}/toy__\S+: cannot be read \(.*\)", str(caught.value))

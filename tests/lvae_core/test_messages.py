@@ -15,7 +15,7 @@ from lvae_core.__main__ import main
 from lvae_core.errors import InputError
 from lvae_core.messages import Collector, Verbosity, is_quiet, notice, printed
 
-from ..told import tells
+from ..logs import expect_log
 
 LOG = logging.getLogger("lvae.some.part")
 
@@ -24,7 +24,7 @@ def log_at_every_level() -> None:
     LOG.debug("read %d bytes", 3)
     LOG.info("claimed")
     notice("next: 100% of it")
-    with tells("lvae.some.part", perhaps=True):
+    with expect_log("lvae.some.part", optional=True):
         LOG.warning("damaged;\nset aside")
 
 
@@ -89,7 +89,7 @@ log.debug("a"), log.info("b"), notice("c"), log.warning("config.json: damaged")
 
 def test_a_collector_receives_the_warnings_of_every_thread_once():
     collector = Collector()
-    with tells("lvae.some.part"):
+    with expect_log("lvae.some.part"):
         with ThreadPoolExecutor(4) as pool:
             for k in range(100):
                 pool.submit(LOG.warning, "%d", k)
@@ -100,14 +100,14 @@ def test_a_collector_receives_the_warnings_of_every_thread_once():
     assert sorted(collector.take()) == sorted([*map(str, range(100)), "last"])
     assert collector.take() == []
     collector.close()
-    with tells("lvae.some.part"):
+    with expect_log("lvae.some.part"):
         LOG.warning("too late")
     assert collector.take() == []
 
 
 def test_collectors_can_be_closed_in_any_order():
     collectors = [Collector(), Collector()]
-    with tells("lvae.some.part"):
+    with expect_log("lvae.some.part"):
         LOG.warning("both")
         collectors[0].close()
         LOG.warning("one")

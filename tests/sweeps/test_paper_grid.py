@@ -11,7 +11,7 @@ import tyro
 
 from sweeps.paper_grid import Options, main
 
-from ..told import tells
+from ..logs import expect_log
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
 TOY = ["--datasets", "toy", "--seeds", "1"]
@@ -152,7 +152,7 @@ def test_a_dry_run_names_a_damaged_file_and_leaves_it(tmp_path, capsys):
     folder = tmp_path / "runs" / "paper" / name
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{")
-    with tells("lvae.run_folder"):
+    with expect_log("lvae.run_folder"):
         assert main([*TOY, "--systems", "lstm-lm", "--settings", "standard", "--dry-run"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: {folder}/config.json: damaged")
@@ -168,7 +168,7 @@ def test_a_quiet_command_prints_its_result_alone_and_a_verbose_one_what_it_reads
     command = ["--datasets", str(words), "--seeds", "1", "--storage", str(tmp_path / "runs"), "--dry-run"]
     printed = {}
     for option in ("--quiet", "--verbose"):
-        with tells("lvae.data", "blank line", perhaps=option == "--quiet"):
+        with expect_log("lvae.data", "blank line", optional=option == "--quiet"):
             assert main([*command, option]) == 0
         printed[option] = capsys.readouterr()
     assert printed["--quiet"].err == ""

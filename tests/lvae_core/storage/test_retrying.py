@@ -16,7 +16,7 @@ from lvae_core.storage.local import LocalStore
 from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import Store
 
-from ...told import tells
+from ...logs import expect_log
 
 
 class Clock:
@@ -111,21 +111,21 @@ ANSWERS = {"read": b"content", "create": True, "exists": True, "names": ["a"], "
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_operation_succeeds_after_a_temporary_failure(patient, flaky, clock, operation):
     flaky.before = failing(os_error(errno.ENOSPC), 9)
-    with tells("lvae.storage") as told:
+    with expect_log("lvae.storage") as warnings:
         assert OPERATIONS[operation](patient) == ANSWERS.get(operation)
     assert flaky.calls == [operation] * 10
     assert clock.pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0])
     path = "run" if operation in ("names", "leftovers") else "run/b" if operation == "create" else "run/a"
-    assert [record.getMessage() for record in told] == [
+    assert [record.getMessage() for record in warnings] == [
         f"{flaky.url}/{path}: No space left on device; trying again for up to 60 s"
     ], "an outage is reported once"
-    assert told[0].pathname == __file__, "the warning points to the line that called the store"
+    assert warnings[0].pathname == __file__, "the warning points to the line that called the store"
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_lasting_failure_is_raised_after_a_minute(patient, flaky, clock, operation):
     flaky.before = failing(os_error(errno.EIO), 1000)
-    with tells("lvae.storage"):
+    with expect_log("lvae.storage"):
         error = error_of(lambda: OPERATIONS[operation](patient))
     assert str(error) == "[Errno 5] Input/output error; tried again for 60 s: 'somewhere'"
     assert error.errno == errno.EIO
@@ -136,16 +136,16 @@ def test_a_lasting_failure_is_raised_after_a_minute(patient, flaky, clock, opera
 
 def test_an_error_without_an_errno_keeps_its_message(patient, flaky, clock):
     flaky.before = failing(OSError("storage folder x is gone"), 1000)
-    with tells("lvae.storage", ": storage folder x is gone; trying again for up to 60 s$"):
+    with expect_log("lvae.storage", ": storage folder x is gone; trying again for up to 60 s$"):
         error = error_of(lambda: patient.read("run/a"))
     assert str(error) == "storage folder x is gone; tried again for 60 s"
 
 
 def test_a_warning_about_the_root_names_the_address_of_the_store(patient, flaky):
     flaky.before = failing(OSError("away"), 1)
-    with tells("lvae.storage") as told:
+    with expect_log("lvae.storage") as warnings:
         patient.names()
-    assert told[0].getMessage() == f"{flaky.url}: away; trying again for up to 60 s"
+    assert warnings[0].getMessage() == f"{flaky.url}: away; trying again for up to 60 s"
 
 
 FINAL = ["ENOENT", "EEXIST", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EROFS", "EINVAL", "EFBIG", "ELOOP"]
@@ -166,7 +166,7 @@ def test_permanent_errors_are_raised_at_once(patient, flaky, clock, name):
 def test_transient_errors_are_retried(patient, flaky, clock, name):
     code = getattr(errno, name)
     flaky.before = failing(os_error(code), 1)
-    with tells("lvae.storage", os.strerror(code)):
+    with expect_log("lvae.storage", os.strerror(code)):
         assert patient.read("run/a") == b"content"
     assert clock.pauses == [0.1]
 
@@ -188,7 +188,7 @@ def test_a_permanent_error_ends_the_retries(patient, flaky, clock):
         raise errors[len(flaky.calls) - 1]
 
     flaky.before = fail
-    with tells("lvae.storage"), pytest.raises(OSError, match="Read-only"):
+    with expect_log("lvae.storage"), pytest.raises(OSError, match="Read-only"):
         patient.write("run/a", b"new")
     assert clock.pauses == [0.1, 0.2]
 
@@ -209,7 +209,7 @@ def test_the_duration_of_attempts_counts_towards_the_limit(flaky, clock):
 
     flaky.before = slow
     patient = RetryingStore(flaky, clock=clock, sleep=clock.sleep)
-    with tells("lvae.storage"):
+    with expect_log("lvae.storage"):
         assert str(error_of(lambda: patient.read("run/a"))) == "no answer; tried again for 80.3 s"
     # Attempts fail at 40, 80.1 and 120.3 seconds; only after the last have 60 seconds of retries passed.
     assert len(flaky.calls) == 3
@@ -217,7 +217,7 @@ def test_the_duration_of_attempts_counts_towards_the_limit(flaky, clock):
 
 def test_a_creation_whose_response_was_lost_counts_as_created(patient, flaky):
     flaky.after = failing(os_error(errno.ETIMEDOUT), 1)
-    with tells("lvae.storage"):
+    with expect_log("lvae.storage"):
         assert patient.create("run/b", b"mine") is True
     assert flaky.store.read("run/b") == b"mine"
     assert patient.create("run/b", b"mine") is False, "this time no response was lost: the file existed"
@@ -230,7 +230,7 @@ def test_a_file_created_by_another_during_the_outage_is_not_ours(patient, flaky)
         raise os_error(errno.ETIMEDOUT)
 
     flaky.before = fail
-    with tells("lvae.storage"):
+    with expect_log("lvae.storage"):
         assert patient.create("run/b", b"mine") is False
     assert flaky.store.read("run/b") == b"theirs"
 
@@ -248,7 +248,7 @@ def test_a_file_created_and_deleted_by_another_during_the_outage_is_not_ours(pat
         raise os_error(errno.ETIMEDOUT)
 
     flaky.before = fail
-    with tells("lvae.storage"):
+    with expect_log("lvae.storage"):
         assert patient.create("run/b", b"mine") is False
 
 
@@ -256,15 +256,15 @@ def test_errors_while_comparing_the_content_are_retried(patient, flaky):
     flaky.after = failing(os_error(errno.ETIMEDOUT), 1)
     fail_read = failing(os_error(errno.ETIMEDOUT), 2)
     flaky.before = lambda: fail_read() if flaky.calls[-1] == "read" else None
-    with tells("lvae.storage") as told:
+    with expect_log("lvae.storage") as warnings:
         assert patient.create("run/b", b"mine") is True
     assert flaky.calls == ["create", "create", "read", "create", "read", "create", "read"]
-    assert len(told) == 1
+    assert len(warnings) == 1
 
 
 def test_a_rename_whose_response_was_lost_counts_as_done(patient, flaky):
     flaky.after = failing(os_error(errno.ETIMEDOUT), 1)
-    with tells("lvae.storage"):
+    with expect_log("lvae.storage"):
         patient.rename("run/a", "run/c")
     assert flaky.store.names("run") == ["c"]
     with pytest.raises(FileNotFoundError):
@@ -273,14 +273,14 @@ def test_a_rename_whose_response_was_lost_counts_as_done(patient, flaky):
 
 def test_renaming_a_missing_file_is_an_error_even_after_a_retry(patient, flaky):
     flaky.before = failing(os_error(errno.ETIMEDOUT), 1)
-    with tells("lvae.storage"), pytest.raises(FileNotFoundError):
+    with expect_log("lvae.storage"), pytest.raises(FileNotFoundError):
         patient.rename("run/none", "run/c")
 
 
 def test_retries_wait_in_real_time_by_default(flaky):
     flaky.before = failing(os_error(errno.EIO), 1000)
     before = time.monotonic()
-    with tells("lvae.storage", "trying again for up to 0.3 s"):
+    with expect_log("lvae.storage", "trying again for up to 0.3 s"):
         error = error_of(lambda: RetryingStore(flaky, 0.3).read("run/a"))
     assert "; tried again for " in str(error)
     assert time.monotonic() - before >= 0.3
@@ -299,7 +299,7 @@ def test_programs_can_silence_the_warning(patient, flaky):
 
 def test_after_a_timeout_the_store_is_tried_once_per_call(patient, flaky, clock):
     flaky.before = failing(os_error(errno.EIO), 1000)
-    with tells("lvae.storage"):
+    with expect_log("lvae.storage"):
         error_of(lambda: patient.read("run/a"))
     waited, asked = sum(clock.pauses), len(flaky.calls)
     for operation in OPERATIONS.values():  # and without a warning
@@ -308,7 +308,7 @@ def test_after_a_timeout_the_store_is_tried_once_per_call(patient, flaky, clock)
     flaky.before = failing(FileNotFoundError(), 1)  # this is an answer of the store
     error_of(lambda: patient.read("run/a"))
     flaky.before = failing(os_error(errno.EIO), 3)
-    with tells("lvae.storage"):
+    with expect_log("lvae.storage"):
         assert patient.read("run/a") == b"content"
 
 
@@ -333,13 +333,13 @@ def test_only_one_of_several_threads_reports_an_outage(flaky):
             assert [future.result() for future in found] == [b"content"] * 8
 
     flaky.before = fail
-    with tells("lvae.storage") as told:
+    with expect_log("lvae.storage") as warnings:
         read_by_all()
-    assert len(told) == 1
+    assert len(warnings) == 1
 
 
 def test_every_outage_is_printed_as_one_line(patient, flaky, capsys):
-    with printed(), tells("lvae.storage"):
+    with printed(), expect_log("lvae.storage"):
         for _ in range(2):
             flaky.before = failing(os_error(errno.ENOSPC), 1)
             patient.read("run/a")

@@ -18,7 +18,7 @@ from lvae_core.training.runtime import Runtime, check_device
 from lvae_core.training.state import load_checkpoint
 from lvae_core.training.trainer import execute
 
-from ...told import tells
+from ...logs import expect_log
 from .. import tiny
 from .runs import CORPUS, OFTEN, run, sentences_of, short
 
@@ -94,7 +94,7 @@ def test_provenance_lists_every_attempt(tmp_path):
 def test_damaged_provenance_is_reported_and_does_not_stop_the_run(tmp_path):
     folder = tiny.folder(tmp_path)
     folder.store.write("run/provenance.json", b"{")
-    with tells("lvae.run_folder", r"provenance.json: damaged.*provenance.json.damaged-1"):
+    with expect_log("lvae.run_folder", r"provenance.json: damaged.*provenance.json.damaged-1"):
         run(short(), folder)
     assert len(folder.read_json("provenance.json")["attempts"]) == 1
     assert folder.has("result.json")
@@ -154,7 +154,7 @@ def test_damaged_files_are_named_set_aside_and_made_again(file, data, tmp_path):
     if file == "provenance.json":  # it is read where there is something to do
         folder.store.delete("run/result.json")
     folder.store.write(f"run/{file}", data)
-    with tells("lvae.run_folder", f"run/{file}: damaged, .*; set aside as {file}.damaged-1"):
+    with expect_log("lvae.run_folder", f"run/{file}: damaged, .*; set aside as {file}.damaged-1"):
         run(short(max_epochs=1), folder)
     assert folder.store.read(f"run/{file}.damaged-1") == data
     result = folder.read_json("result.json")
@@ -171,7 +171,7 @@ def test_a_result_outlives_the_metrics_that_nothing_can_restore(tmp_path):
     for name in ("checkpoint.pt", "checkpoint.previous.pt"):
         folder.store.delete(f"run/{name}")
     folder.store.write("run/metrics.jsonl", b"{")
-    with tells("lvae.run_folder") as caught:
+    with expect_log("lvae.run_folder") as caught:
         run(short(max_epochs=1), folder)
     assert "set aside as metrics.jsonl.damaged-1" in caught[0].getMessage()
     assert "no checkpoint tells what was in it. The result stands" in caught[1].getMessage()
@@ -182,7 +182,7 @@ def test_what_a_killed_process_left_half_written_is_set_aside(tmp_path):
     folder = tiny.folder(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".checkpoint.pt.0123456789abcdef").write_bytes(b"half")
-    with tells("lvae.run_folder", r"run/\.checkpoint\.pt\.0123456789abcdef: left half-written"):
+    with expect_log("lvae.run_folder", r"run/\.checkpoint\.pt\.0123456789abcdef: left half-written"):
         run(short(max_epochs=1), folder)
     assert folder.store.read("run/checkpoint.pt.partial-1") == b"half"
     assert folder.has("result.json")
@@ -193,7 +193,7 @@ def test_rows_that_contradict_the_checkpoint_are_damage(tmp_path):
     stop_after_an_epoch(folder)
     rows = folder.read_metrics()
     folder.write_metrics([{**rows[0], "valid_nll": 0.5}, *rows[1:]])
-    with tells("lvae.run_folder", "metrics.jsonl: damaged, not the rows of the checkpoint"):
+    with expect_log("lvae.run_folder", "metrics.jsonl: damaged, not the rows of the checkpoint"):
         run(short(), folder)
     assert folder.read_metrics()[: len(rows)] == rows
 

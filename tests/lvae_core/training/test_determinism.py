@@ -22,7 +22,7 @@ from lvae_core.run_folder.folder import RunFolder, reproducible
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 
-from ...told import tells
+from ...logs import expect_log
 from .. import tiny
 
 CORPUS = tiny.corpus()
@@ -142,7 +142,7 @@ def test_damaged_checkpoint_costs_time_and_no_digit(tmp_path):
     data = bytearray(damaged.store.read("damaged/checkpoint.pt"))
     data[len(data) // 3] ^= 4
     damaged.store.write("damaged/checkpoint.pt", bytes(data))
-    with tells("lvae.run_folder", r"set aside as checkpoint.pt.damaged-1"):
+    with expect_log("lvae.run_folder", r"set aside as checkpoint.pt.damaged-1"):
         finish(config, damaged)
     assert outcome(damaged) == outcome(whole)
     assert damaged.store.read("damaged/checkpoint.pt.damaged-1") == bytes(data)

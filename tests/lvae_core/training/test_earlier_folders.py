@@ -14,7 +14,7 @@ from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import RunFolder, reproducible
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from tests.told import tells
+from tests.logs import expect_log
 
 from .. import tiny
 
@@ -89,7 +89,7 @@ def test_a_damaged_config_of_a_finished_run_is_made_anew_from_its_result(tmp_pat
     folder = copy(FINISHED, tmp_path)
     before = folder.read_config()
     (tmp_path / FINISHED / "config.json").write_text("{")
-    with tells("lvae.run_folder", "config.json: damaged"):
+    with expect_log("lvae.run_folder", "config.json: damaged"):
         finish(config_of(FINISHED), corpus, folder)
     assert folder.read_config() == before
 

@@ -18,7 +18,7 @@ from lvae_core.training.runtime import Runtime
 from lvae_core.training.state import load_checkpoint, save_checkpoint
 from lvae_core.training.trainer import execute
 
-from ...told import tells
+from ...logs import expect_log
 from .. import tiny
 
 CORPUS = tiny.corpus(test=9)
@@ -85,7 +85,7 @@ def test_damaged_progress_is_set_aside_and_the_evaluation_begins_anew(tmp_path):
     file = progress_file(evaluation_id(other))
     path = tmp_path / "study" / folder.name / file
     path.write_bytes(path.read_bytes()[:-3])
-    with tells("lvae.run_folder", "cannot be used; set aside as"):
+    with expect_log("lvae.run_folder", "cannot be used; set aside as"):
         run(other, folder)
     assert folder.has(f"{file}.damaged-1")
     _, direct = trained(tmp_path, "direct", iw_samples=11)
@@ -100,7 +100,7 @@ def test_a_damaged_evaluation_is_set_aside_and_written_anew(tmp_path):
     path = tmp_path / "study" / folder.name / file
     for content in (path.read_bytes()[:-9], b"{}", b""):
         path.write_bytes(content)
-        with tells("lvae.run_folder", f"{file}: damaged"):
+        with expect_log("lvae.run_folder", f"{file}: damaged"):
             run(other, folder)
         assert estimates(folder, other) == wanted
     assert folder.has(f"{file}.damaged-3")
@@ -111,7 +111,7 @@ def test_half_written_files_of_a_killed_evaluation_are_set_aside(tmp_path):
     (tmp_path / "study" / folder.name / ".evaluation-00000000.json.0123456789abcdef").write_bytes(
         b'{"finger'
     )
-    with tells("lvae.run_folder", "left half-written"):
+    with expect_log("lvae.run_folder", "left half-written"):
         run(dataclasses.replace(config, iw_samples=11), folder)
     assert folder.has("evaluation-00000000.json.partial-1")
 

@@ -13,7 +13,7 @@ from lvae_core.evaluation.evaluate import EvaluationState
 from lvae_core.training.learning_rate import RateState
 from lvae_core.training.state import TrainState, copy_parameters, load_checkpoint, save_checkpoint
 
-from ...told import tells
+from ...logs import expect_log
 from .. import tiny
 
 
@@ -129,7 +129,7 @@ def test_damage_is_reported_and_set_aside(how, tmp_path):
     save_checkpoint(folder, some_state())
     damaged = damage(folder.store.read("run/checkpoint.pt"))[how]
     folder.store.write("run/checkpoint.pt", damaged)
-    with tells("lvae.run_folder") as caught:
+    with expect_log("lvae.run_folder") as caught:
         assert load_checkpoint(folder) is None
     assert caught[0].getMessage() == (
         f"{folder}/checkpoint.pt: damaged, its SHA-256 does not match; set aside as checkpoint.pt.damaged-1"
@@ -166,7 +166,7 @@ def test_code_in_a_checkpoint_is_refused_and_never_run(how, tmp_path):
     sprung.unlink()
 
     folder.write_checkpoint(buffer.getvalue())  # with a digest in order
-    with tells("lvae.run_folder", "not a training state"):
+    with expect_log("lvae.run_folder", "not a training state"):
         assert load_checkpoint(folder) is None
     assert not sprung.exists()
     assert folder.store.names("run") == ["checkpoint.pt.damaged-1"]
@@ -191,7 +191,7 @@ def test_nothing_with_a_digest_in_order_can_crash_the_load(tmp_path):
     payloads += [payloads[0][:n] for n in range(0, len(payloads[0]), 37)]
     for number, payload in enumerate(payloads, start=1):
         folder.write_checkpoint(payload)
-        with tells("lvae.run_folder", "not a training state") as caught:
+        with expect_log("lvae.run_folder", "not a training state") as caught:
             assert load_checkpoint(folder) is None, payload
         message = caught[-1].getMessage()
         assert "\n" not in message
@@ -243,7 +243,7 @@ def test_copied_parameters_stay_as_they_were():
 def test_a_checkpoint_of_another_run_is_set_aside(tmp_path):
     folder = tiny.folder(tmp_path)
     save_checkpoint(folder, some_state())
-    with tells("lvae.run_folder", "of another run"):
+    with expect_log("lvae.run_folder", "of another run"):
         assert load_checkpoint(folder, "e" * 64) is None
     assert folder.has("checkpoint.pt.damaged-1")
     save_checkpoint(folder, some_state())

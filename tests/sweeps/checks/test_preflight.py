@@ -20,7 +20,7 @@ from sweeps.checks import findings, node_facts, security
 from sweeps.checks.findings import Demand, Facts, Finding, Node
 from sweeps.checks.preflight import require
 
-from ...told import tells
+from ...logs import expect_log
 
 VERSIONS = {"Python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6", "ray": "2.60.0", "numerics": "3"}
 GIB = 2**30
@@ -238,12 +238,12 @@ def test_every_failure_is_told_and_warnings_stop_nothing(capsys):
         for k, state in enumerate(("warning", "failure"))
     )
     fine = Finding(check="x", where="node 9", state="ok", detail="fine")
-    with printed(), tells("lvae.checks"):
+    with printed(), expect_log("lvae.checks"):
         require([fine, warning])
     out, err = capsys.readouterr()
     assert (out, err) == ("", "warning: node 0: is warning; mend it\n")
     other = dataclasses.replace(failure, where="node 2")
-    with tells("lvae.checks"), pytest.raises(InputError) as caught:
+    with expect_log("lvae.checks"), pytest.raises(InputError) as caught:
         require([fine, failure, warning, other])
     assert str(caught.value).splitlines() == [
         "node 1: is failure; mend it",

@@ -21,7 +21,7 @@ from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.search import main
 
-from ...told import tells
+from ...logs import expect_log
 
 COMMAND = [
     *("--dataset", "text", "--space", "learning_rate=0.2..2:log", "--trials", "4", "--at-once", "4"),
@@ -204,7 +204,7 @@ def test_a_fresh_run_that_fails_is_an_exit_status(text, capsys):
 
 def test_a_picture_that_cannot_be_written_loses_nothing(text, capsys):
     (text / "file").write_text("in the way")
-    with tells("lvae.trials"):
+    with expect_log("lvae.trials"):
         assert main([*COMMAND, "--out", "file"]) == 0
     assert "warning: --out file: cannot be written" in capsys.readouterr().err
     assert len(results(text / "runs/search-best")) >= 6
