@@ -1,4 +1,4 @@
-"""Summarize finished runs: tables, figures and a report, beside the numbers of Kruengkrai (2019).
+"""Summarize finished runs: tables, figures and a report, beside published numbers.
 
 python analysis/summarize.py STUDY_DIR… [--out DIR] [--watch] | --compare STUDY_A STUDY_B
 """
@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from analysis.formats.summary import Wanted, write_comparison, write_page, write_tables
 from analysis.formats.terminal import print_comparison, print_report
+from analysis.published.catalogue import use
 from analysis.reading.cache import Cache, user_cache
 from analysis.reading.collect import Runs, collect
 from analysis.reading.evaluations import parse_evaluation
@@ -34,6 +35,16 @@ from analysis.report.two_studies import compare_studies
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, is_quiet, notice
+
+Published = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(
+        metavar="FILE",
+        help="CSV file of published numbers to show as well (docs/published.md); can be given again.",
+        help_behavior_hint="(default: none)",
+    ),
+]
 
 Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
 
@@ -88,12 +99,13 @@ def summarize(
             help_behavior_hint="(default: in each cell the one that most runs have)",
         ),
     ] = (),
+    published: Published = (),
     cache: Annotated[
         bool, tyro.conf.arg(help="Read only runs that have changed since the last summary.")
     ] = True,
     messages: Messages = Verbosity(),  # noqa: B008 (it is frozen)
 ) -> None:
-    """Tables, figures and a report from finished runs, beside the numbers of Kruengkrai (2019).
+    """Tables, figures and a report from finished runs, beside published numbers.
 
     Several studies are merged. A run in more than one of them counts once; it is an error if its numbers
     differ.
@@ -101,6 +113,7 @@ def summarize(
     messages.apply()
     if compare and studies:
         raise InputError(f"--compare takes two studies and no others; leave out {studies[0]}")
+    use(published)
     if not 1 <= every < 1e6:
         raise InputError(f"--every {every:g}: must be at least 1 second")
     wanted = Wanted(out, _command(), figures, samples, data_dir, user_cache() if cache else None)

@@ -23,6 +23,7 @@ if not __package__:
 
 import tyro
 
+from analysis.published.catalogue import use
 from analysis.reading.cache import user_cache
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
@@ -35,6 +36,16 @@ if TYPE_CHECKING:
     from analysis.formats.wandb import Place
 
 _arg = tyro.conf.arg
+
+Published = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    _arg(
+        metavar="FILE",
+        help="CSV file of published numbers to show as well (docs/published.md); can be given again.",
+        help_behavior_hint="(default: none)",
+    ),
+]
 
 Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
 
@@ -61,10 +72,12 @@ def wandb_report(
             help_behavior_hint="(default: the studies' names)",
         ),
     ] = None,
+    published: Published = (),
     messages: Messages = Verbosity(),  # noqa: B008 (it is frozen)
 ) -> None:
     """Write a W&B report on studies, or replace the one that is there."""
     messages.apply()
+    use(published)
     if not studies:
         raise InputError("wandb_report.py: give a study, such as runs/paper")
     if importlib.util.find_spec("wandb_workspaces") is None:

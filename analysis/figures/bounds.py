@@ -1,4 +1,4 @@
-"""Draw the paper's convention against valid bounds: the gap grows with L."""
+"""Draw the published convention against valid bounds: the gap grows with L."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from matplotlib.patches import Patch
 
 from analysis.figures import marks, series, style
 from analysis.figures.series import Row
-from analysis.published import display_name
+from analysis.published.catalogue import display_name
 from analysis.stats.cells import Average, Cell
 from analysis.tables.table import dataset_title
 
 CAPTION = (
-    "One model, two conventions. For a decoder that reads L samples, the paper's convention counts the KL "
-    "of one sample (hollow, dashed: no bound), and its number falls with L. The bounds that count the KL "
-    "of all L samples (filled) rise. The shaded gap is KL that the paper's convention does not count. "
+    "One model, two conventions. For a decoder that reads L samples, the published convention counts the "
+    "KL of one sample (hollow, dashed: no bound), and its number falls with L. The bounds that count the "
+    "KL of all L samples (filled) rise. The shaded gap is KL that the published convention does not count. "
     "Compare with LSTM-LM by filled marks only. A black line is the data's own -log p(x), if known: no "
     "bound can lie below it."
 )
@@ -50,8 +50,8 @@ class _Curve:
 _CURVES = (
     _Curve("nll_joint", "nll_elbo", "ELBO, KL of all L: valid bound", "D", True, 0.0),
     _Curve("nll_iw_joint", "nll_iw", "IW, KL of all L: valid in expectation", "^", True, 0.22),
-    _Curve("nll_elbo", "nll_elbo", "ELBO, KL of one: the paper's, no bound", "D", False, 0.0),
-    _Curve("nll_iw", "nll_iw", "IW, KL of one: the paper's, no bound", "^", False, 0.22),
+    _Curve("nll_elbo", "nll_elbo", "ELBO, KL of one: as published, no bound", "D", False, 0.0),
+    _Curve("nll_iw", "nll_iw", "IW, KL of one: as published, no bound", "^", False, 0.22),
 )
 
 
@@ -81,7 +81,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         ax.set_title(setting)
         ax.set_xlabel("samples per sentence, L")
     axes[0][0].set_ylabel("test NLL, nats per sentence")
-    style.title(figure, f"{dataset_title(dataset)}: the paper's convention against valid bounds")
+    style.title(figure, f"{dataset_title(dataset)}: the published convention against valid bounds")
     common = marks.common_keys(drawn=True, cited=legend.cited)
     if legend.cited:
         common.append(marks.key("derived from it: NLL + (L - 1) KL", style.INK, line=(0, (1, 1))))

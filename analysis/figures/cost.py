@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis.figures import marks, series, style
 from analysis.figures.series import Row
-from analysis.published import display_name
+from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.table import dataset_title

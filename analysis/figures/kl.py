@@ -10,12 +10,12 @@ from matplotlib.lines import Line2D
 
 from analysis.figures import marks, series, style
 from analysis.figures.series import Row
-from analysis.published import display_name
+from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
 from analysis.tables.table import dataset_title
 
 CAPTION = (
-    "KL of one sample against NLL by the paper's convention: one dot per seed, the mean with both "
+    "KL of one sample against NLL by the published convention: one dot per seed, the mean with both "
     "intervals, and crosses for published means ± std. Along a grey line the reconstruction term is "
     "constant: a system further right on the same line has more KL and gains nothing from it."
 )

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis.figures.style import INK, MUTED, PAPER
-from analysis.published import Derived, Fact
+from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average
 
 Along = Literal["x", "y"]

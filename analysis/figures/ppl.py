@@ -10,12 +10,12 @@ from matplotlib.lines import Line2D
 
 from analysis.figures import marks, series, style
 from analysis.figures.series import Row
-from analysis.published import display_name
+from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
 from analysis.tables.table import dataset_title
 
 CAPTION = (
-    "PPL by the paper's convention against the number of samples L, by averaging mode. If hidden states "
+    "PPL by the published convention against the number of samples L, by averaging mode. If hidden states "
     "are averaged (‡) and L > 1, it is no bound: it falls because the convention does not count the KL of "
     "all L."
 )
@@ -36,7 +36,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         cited |= _panel(ax, rows, names, keys)
         ax.set_title(setting)
         ax.set_xlabel("samples per sentence, L")
-    axes[0][0].set_ylabel("test PPL (paper's convention)")
+    axes[0][0].set_ylabel("test PPL (published convention)")
     style.title(figure, f"{dataset_title(dataset)}: PPL against L")
     style.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=cited)])
     return figure

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.published import Derived, Fact, find
+from analysis.published.catalogue import find
+from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell
 from analysis.stats.valid_bounds import JOINT_ELBO
-from analysis.tables.bounds import published_nll, with_cells_of_paper
+from analysis.tables.bounds import published_nll, with_published_cells
 from analysis.tables.shown_variants import MOST_VARIANTS, shown_variants
 from analysis.tables.table import SETTINGS, cell_label
 
@@ -26,13 +27,13 @@ class Row:
     label: str
 
     def fact(self, metric: str) -> Fact | None:
-        """The paper's number for the cell, which all its variants share."""
+        """The published number for the cell, which all its variants share."""
         c = self.cell
         table = "3" if metric == "nll_iw" else "2"
         return find(table, c.dataset, c.system, c.num_samples, c.setting, metric)
 
     def average(self, metric: str) -> Average | None:
-        """Our average by the paper's convention."""
+        """Our average by the published convention."""
         return self.cell.averages.get(self.cell.estimate(metric))
 
 
@@ -58,17 +59,17 @@ def fitting(cells: Sequence[Cell], dataset: str, most: int) -> tuple[list[Cell],
 
 
 def settings_of(cells: Sequence[Cell]) -> list[str]:
-    """The settings with a finished run, in the paper's order."""
+    """The settings with a finished run, in the order of tables."""
     return [s for s in SETTINGS if any(c.setting == s and c.averages for c in cells)]
 
 
 def rows(cells: Sequence[Cell], dataset: str, setting: str) -> list[Row]:
-    """The cells of a dataset and setting, and the paper's cells without a run, in the paper's order.
+    """The cells of a dataset and setting, and the published cells without a run, in the systems' order.
 
     Raises:
         TooManyError: there are more than MOST_ROWS.
     """
-    chosen = [c for c in with_cells_of_paper(cells, dataset) if c.setting == setting]
+    chosen = [c for c in with_published_cells(cells, dataset) if c.setting == setting]
     if len(chosen) > MOST_ROWS:
         raise TooManyError(
             f"{len(chosen)} cells and variants in one setting, of which {MOST_ROWS} can be shown"
@@ -96,7 +97,7 @@ def derived_joint(row: Row) -> Derived | None:
 
 
 def gap(row: Row) -> float | None:
-    """Nats between the paper's ELBO and the valid one: ours, or the published if there is no run."""
+    """Nats between the ELBO as published and the valid one: ours, or the published if there is no run."""
     ours = [row.cell.averages.get(name) for name in ("nll_joint", "nll_elbo")]
     if ours[0] and ours[1]:
         return ours[0].mean - ours[1].mean

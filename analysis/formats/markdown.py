@@ -18,6 +18,7 @@ def markdown(report: Report) -> str:
     parts.append(bullets(facts))
     parts += ["## Table 2\n", *map(section, report.table2)]
     parts += ["## Table 3\n", *map(section, report.table3)] if report.table3 else []
+    parts += ["## Published elsewhere\n", *map(section, report.further)] if report.further else []
     parts += ["## Which numbers are bounds\n", bullets(map(markdown_escape, EXPLANATION))]
     if report.examples:
         parts += ["In numbers:\n", bullets(map(markdown_escape, report.examples))]

@@ -53,6 +53,7 @@ def write_tables(report: Report, out: str) -> str:
     write_files({"runs.csv": str(report.frame.to_csv(index=False, lineterminator="\n"))}, out)
     write_files(table_files("table2", CELL_COLUMNS, report.table2), out)
     write_files(table_files("table3", CELL_COLUMNS, report.table3), out)
+    write_files(table_files("further", CELL_COLUMNS, report.further), out)
     write_files(table_files("bounds", CELL_COLUMNS, report.bounds), out)
     compared = (*report.reproductions, *report.comparisons)
     write_files(table_files("comparisons", COMPARISON_COLUMNS, compared), out)

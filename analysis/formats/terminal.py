@@ -35,7 +35,7 @@ def print_report(report: Report, console: Console) -> None:
         line(console, f"study {study}")
     for fact in report.facts:
         line(console, fact)
-    for table in (*report.table2, *report.table3):
+    for table in (*report.table2, *report.table3, *report.further):
         print_table(console, table)
     console.print()
     heading(console, "Which numbers are bounds")

@@ -1,14 +1,14 @@
 """Turn table values into text, for the terminal, Markdown, LaTeX and the web page.
 
-Numbers look as in the paper: NLL, KL and PPL with one decimal, mean±std, KL in parentheses, differences
-with their sign. Published numbers keep the digits that they were printed with.
+Numbers look as in Kruengkrai (2019): NLL, KL and PPL with one decimal, mean±std, KL in parentheses,
+differences with their sign. Published numbers keep the digits that they were printed with.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from analysis.published import Derived, Fact
+from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Counts
 from analysis.stats.intervals import Interval
 from analysis.tables.table import Column, Difference, Value
@@ -33,6 +33,8 @@ def value_text(value: Value, column: Column) -> str:
         text = f"{value.mean:.{decimals}f}"
         if value.std is not None:
             text += f"±{value.std:.{decimals}f}"
+        if isinstance(value, Fact):
+            text += ("†" if value.formula else "") + ("‡" if value.marked else "")
     return f"({text})" if column.parenthesised else text
 
 

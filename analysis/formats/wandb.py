@@ -45,7 +45,7 @@ _CURVES = (
 )
 
 _BARS = (
-    ("test perplexity (ELBO, the paper's convention)", "test/ppl_elbo"),
+    ("test perplexity (ELBO, the published convention)", "test/ppl_elbo"),
     ("test perplexity (language model, exact)", "test/ppl"),
     ("test NLL, importance-weighted", "test/nll_iw"),
 )
@@ -88,7 +88,7 @@ def blocks_of(report: Report, place: Place) -> list[Any]:
     for dataset, cells in _cells(report).items():
         blocks += [wr.H1(f"{dataset_title(dataset)}: runs by cell"), _panels(place, report, cells)]
     for heading, tables in (
-        ("The paper's tables", (*report.table2, *report.table3)),
+        ("Beside the published numbers", (*report.table2, *report.table3, *report.further)),
         ("Which numbers are bounds", report.bounds),
     ):
         blocks.append(wr.H1(heading))

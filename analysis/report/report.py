@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.published import TITLES
+from analysis.published.catalogue import compared_datasets
 from analysis.reading.collect import Runs
 from analysis.report.provenance import facts
 from analysis.stats.cells import Cell, average_cells, with_bootstrap
@@ -24,7 +24,7 @@ from analysis.tables.comparisons import comparison_table, reproduction_table
 from analysis.tables.costs import cost_table
 from analysis.tables.latent import latent_table
 from analysis.tables.notes import dataset_notes
-from analysis.tables.paper import table2, table3
+from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.shown_variants import hidden_variant_notes, mark_shown
 from analysis.tables.table import Table, dataset_title, row_label
 
@@ -42,6 +42,8 @@ class Report:
     facts: tuple[str, ...]
     table2: tuple[Table, ...]
     table3: tuple[Table, ...]
+    further: tuple[Table, ...]
+    """What others published on the same test splits."""
     bounds: tuple[Table, ...]
     examples: tuple[str, ...]
     comparisons: tuple[Table, ...]
@@ -56,7 +58,7 @@ class Report:
     """The runs, missing ones included."""
     cells: tuple[Cell, ...]
     datasets: tuple[str, ...]
-    """The paper's datasets come first."""
+    """Those with published numbers come first."""
 
 
 def compose(runs: Runs) -> Report:
@@ -67,22 +69,24 @@ def compose(runs: Runs) -> Report:
     cells = with_bootstrap(mark_shown(average_cells(frame)), rng)
     compared = compare_all(cells, rng)
     present = set(frame["dataset"].dropna())
-    paper = [dataset for dataset in TITLES if dataset in present]
-    datasets = [*paper, *sorted(present - set(paper))]
+    compared_with = compared_datasets()
+    published = [dataset for dataset in compared_with if dataset in present]
+    datasets = [*published, *sorted(present - set(published))]
     tables2 = [
         dataclasses.replace(table, notes=(*table.notes, *dataset_notes(frame, cells, dataset)))
         for dataset in datasets
         for table in [table2(cells, dataset)]
     ]
-    # The paper's Table 3 has its datasets side by side.
-    groups = [list(TITLES)] if paper else []
-    groups += [[dataset] for dataset in datasets if dataset not in TITLES]
+    # Table 3 has the published datasets side by side.
+    groups = [list(compared_with)] if published else []
+    groups += [[dataset] for dataset in datasets if dataset not in compared_with]
     sentences = [sentence for dataset in datasets for sentence in examples(cells, dataset)]
     return Report(
         studies=runs.studies,
         facts=tuple(facts(runs, frame)),
         table2=tuple(tables2),
         table3=_with_lines(table3(cells, group) for group in groups),
+        further=_with_lines(further_table(dataset) for dataset in datasets),
         bounds=tuple(bounds_table(cells, dataset) for dataset in datasets),
         examples=(*sentences, CAUTION) if sentences else (),
         comparisons=_with_lines(
@@ -90,12 +94,12 @@ def compose(runs: Runs) -> Report:
             for dataset in datasets
             for table in [comparison_table(compared, dataset)]
         ),
-        reproductions=_with_lines(reproduction_table(cells, dataset) for dataset in paper),
+        reproductions=_with_lines(reproduction_table(cells, dataset) for dataset in published),
         latent=_with_lines(latent_table(cells, dataset) for dataset in datasets),
         costs=_with_lines(cost_table(cells, dataset) for dataset in datasets),
         problems=runs.problems,
         failures=tuple(_failures(frame)),
-        missing=tuple(_missing(cells, paper)),
+        missing=tuple(_missing(cells, published)),
         frame=frame,
         cells=tuple(cells),
         datasets=tuple(datasets),
@@ -112,13 +116,13 @@ def _failures(frame: pd.DataFrame) -> Iterable[tuple[str, str]]:
         yield str(run.run), f"{run.failure_class}, attempt {run.failure_attempt}: {run.message}"
 
 
-def _missing(cells: Sequence[Cell], paper: Sequence[str]) -> Iterable[str]:
-    for dataset in paper:
+def _missing(cells: Sequence[Cell], published: Sequence[str]) -> Iterable[str]:
+    for dataset in published:
         missing = cells_without_runs(cells, dataset)
         if missing:
             names = [f"{row_label(c.system, c.num_samples)} {c.setting}" for c in missing]
             yield f"{dataset_title(dataset)}: no run of {', '.join(names)}"
-    # A study of other datasets alone is not asked for the datasets of the paper.
-    absent = [title for name, title in TITLES.items() if name not in paper]
-    if absent and paper:
+    # A study of other datasets alone is not asked for the published ones.
+    absent = [dataset_title(name) for name in compared_datasets() if name not in published]
+    if absent and published:
         yield f"{' and '.join(absent)}: no run at all (python sweeps/paper_grid.py)"

@@ -25,9 +25,9 @@ from lvae_core.run_folder.estimates import LATENT_USE
 HOURS = "device_hours"
 
 METRICS = {
-    "nll": "NLL (paper's)",
+    "nll": "NLL (as published)",
     "nll_valid": "NLL (tightest valid)",
-    "ppl": "PPL (paper's)",
+    "ppl": "PPL (as published)",
     **{name: estimate.title for name, estimate in LATENT_USE.items()},
     HOURS: "device-hours per run",
 }

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.published import AVERAGING
+from analysis.published.catalogue import AVERAGING
 from analysis.reading.frame import STATUSES, TIMES
 from analysis.stats.intervals import Interval, bca_intervals, t_interval
 from analysis.stats.variants import Variant, variant_labels
@@ -25,7 +25,7 @@ from lvae_core.run_folder.estimates import ESTIMATES, Bound, bound
 from lvae_core.systems import SYSTEMS
 
 SYSTEM_ORDER = tuple(SYSTEMS)
-"""The order of the paper's rows."""
+"""The order of the rows of tables."""
 
 _OF_A_CELL = ("dataset", "system", "num_samples", "setting", "averaging", "status")
 
@@ -107,7 +107,7 @@ class Cell:
     variant: str
     """The fields in which the variants of the system differ, ``max_epochs=3``; empty for a single one."""
     averaging: str
-    """none, loss or hidden; empty if neither a config nor the paper says it."""
+    """none, loss or hidden; empty if neither a config nor a recipe says it."""
     counts: Counts
     averages: Mapping[str, Average]
     """Estimate -> average over the finished runs."""
@@ -124,7 +124,7 @@ class Cell:
         return self.averaging == "hidden" and self.num_samples > 1
 
     def estimate(self, metric: str) -> str:
-        """The name of the estimate that ``metric`` stands for by the paper's convention.
+        """The name of the estimate that ``metric`` stands for by the published convention.
 
         For ``nll`` and ``ppl`` it is the ELBO with the KL counted once, or the exact value of a model
         without a latent variable; any other metric is an estimate's name already.
@@ -137,7 +137,7 @@ class Cell:
 
 
 def average_cells(frame: pd.DataFrame) -> list[Cell]:
-    """Average a frame of runs; the cells come in the order of the paper's tables."""
+    """Average a frame of runs; the cells come in the order of the tables."""
     cells: list[Cell] = []
     for _, runs in frame.groupby(["dataset", "system", "num_samples"], sort=False):
         runs = runs.reset_index(drop=True)
@@ -151,7 +151,7 @@ def average_cells(frame: pd.DataFrame) -> list[Cell]:
         for variant, setting in sorted(members, key=lambda key: key[0].rank):
             positions = members[variant, setting]
             cells.append(_cell(columns, numbers, positions, variant.label))
-    return sorted(cells, key=paper_order)
+    return sorted(cells, key=table_order)
 
 
 def with_bootstrap(cells: Sequence[Cell], rng: np.random.Generator) -> list[Cell]:
@@ -241,7 +241,7 @@ def _cell(
     columns: Mapping[str, NDArray[np.object_]], numbers: _Numbers, positions: Sequence[int], variant: str
 ) -> Cell:
     first = {name: column[positions[0]] for name, column in columns.items()}
-    # A damaged or missing run has no config; any other run of the cell, or the paper, says it instead.
+    # A damaged or missing run has no config; any other run of the cell, or the recipe, says it instead.
     known = (columns["averaging"][position] for position in positions)
     averagings = [*(value for value in known if not pd.isna(value)), AVERAGING.get(first["system"], "")]
     counts = Counter(columns["status"][position] for position in positions)
@@ -259,8 +259,8 @@ def _cell(
     )
 
 
-def paper_order(cell: Cell) -> tuple[Any, ...]:
-    """Sorting key: the order of the paper's rows, other systems after them."""
+def table_order(cell: Cell) -> tuple[Any, ...]:
+    """Sorting key: the order of the recipes, other systems after them."""
     known = cell.system in SYSTEM_ORDER
     place = SYSTEM_ORDER.index(cell.system) if known else len(SYSTEM_ORDER)
     # Variants are not part of the key: the sort is stable and keeps their order.

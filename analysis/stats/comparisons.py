@@ -19,8 +19,8 @@ ALPHA = 0.05
 Verdict = Literal["significant at 5% after Holm", "not significant", "too few seeds"]
 
 METRICS = ("nll", "nll_valid", "ppl", "ppl_valid", *LATENT_USE)
-"""The metrics by which cells are compared. nll and ppl follow the paper's convention, which gives no bound
-for some systems. nll_valid and ppl_valid take each cell's tightest valid bound: only they compare
+"""The metrics by which cells are compared. nll and ppl follow the published convention, which gives no
+bound for some systems. nll_valid and ppl_valid take each cell's tightest valid bound: only they compare
 models."""
 
 FAMILY = (

@@ -1,4 +1,4 @@
-"""Find what is missing: runs that a study's grid should have, and cells of the paper without any run.
+"""Find what is missing: runs that a study's grid should have, and published cells without any run.
 
 A study does not record how large its grid was meant to be, so the grid is inferred from the runs. A seed
 belongs to the grid of a study if at least half of the study's cells have a run with that seed, begun,
@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.published import AVERAGING, OURS, load
+from analysis.published.catalogue import averaging_of, catalogue
 from analysis.reading.frame import frame_of, in_order, table_of
-from analysis.stats.cells import Cell, Counts
+from analysis.stats.cells import Cell, Counts, table_order
 from analysis.stats.variants import VARIANT_FIELDS, Variant, variant_labels
 from lvae_core.run_folder.names import CellName
 
@@ -74,15 +74,16 @@ def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells_without_runs(cells: Sequence[Cell], dataset: str) -> list[Cell]:
-    """An empty cell for each of the paper's cells of a dataset that has no run."""
+    """An empty cell for each cell of a dataset that ours would stand beside, and that has no run."""
     present = {(c.system, c.num_samples, c.setting) for c in cells if c.dataset == dataset}
-    facts = [f for f in load() if f.table[0] == "2" and f.source == OURS and f.dataset == dataset]
-    of_paper = dict.fromkeys((f.system, f.num_samples, f.setting) for f in facts)
-    return [
-        Cell(dataset, system, num_samples, setting, "", AVERAGING[system], Counts(), {})
-        for system, num_samples, setting in of_paper
+    facts = [fact for fact in catalogue().facts if fact.beside and fact.dataset == dataset]
+    published = dict.fromkeys((f.system, f.num_samples, f.setting) for f in facts)
+    absent = [
+        Cell(dataset, system, num_samples, setting, "", averaging_of(system, num_samples), Counts(), {})
+        for system, num_samples, setting in published
         if (system, num_samples, setting) not in present
     ]
+    return sorted(absent, key=table_order)
 
 
 def _runs(frame: pd.DataFrame) -> Iterator[_Run]:

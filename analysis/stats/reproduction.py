@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.published import OURS, SEEDS, Fact
+from analysis.published.facts import Fact
 from analysis.stats.cells import Average
 from analysis.stats.intervals import Interval, Moments, welch
 
@@ -14,11 +14,12 @@ Word = Literal["reproduced", "better", "worse", "higher", "lower", "cannot tell"
 LOWER_IS_BETTER = ("nll", "ppl", "nll_iw")
 
 RULE = (
-    "The verdict on a published mean ± std over 5 seeds compares the 95% interval of ours - published "
-    "(Welch's, from means, standard deviations and numbers of seeds) with a margin of two published "
-    "standard deviations, within which nearly all of the paper's own runs lie. reproduced: the whole "
+    "The verdict on a published mean ± std compares the 95% interval of ours - published (Welch's, from "
+    "means, standard deviations and numbers of seeds) with a margin of two published standard deviations, "
+    "within which nearly all of the published runs lie. reproduced: the whole "
     "interval lies within the margin. better or worse (for the KL: lower or higher): it does not, and 0 "
-    "lies outside the interval. cannot tell: neither, or we have one seed, or no std was published. "
+    "lies outside the interval. cannot tell: neither, or we have one seed, or no std or number of runs was "
+    "published. "
     "Rounding is allowed for: the published std is taken at the largest value that is printed so, and the "
     "interval is widened by half a unit of the published mean's last digit. The margin does not depend on "
     "our runs, so noisy runs make a reproduction harder to show, never easier. Verdicts are not corrected "
@@ -35,7 +36,7 @@ class Verdict:
     difference: float
     """Ours - published."""
     interval: Interval | None
-    """95%, rounding included; None if we have one seed or no std was published."""
+    """95%, rounding included; None if we have one seed, or no std or number of runs was published."""
     margin: float | None
     p: float | None
     """Welch's two-sided p that both means are equal, the printed digits taken as exact."""
@@ -56,17 +57,17 @@ def judge(ours: Average, fact: Fact) -> Verdict:
     also say it more often when it is false.
     """
     difference = ours.mean - fact.mean
-    # The interval needs a std on both sides, the published one over SEEDS seeds.
-    if ours.std is None or fact.std is None or fact.source != OURS:
+    # The interval needs a std and its number of seeds on both sides.
+    if ours.std is None or fact.std is None or fact.runs is None:
         return Verdict("cannot tell", difference, None, None, None)
     # The digits that printing cut off could all speak against a reproduction: assume the worst of them.
     half_unit = 0.5 * 10.0**-fact.decimals
     std = fact.std + half_unit
     margin = 2 * std
     sample = Moments(ours.n, ours.mean, ours.std)
-    interval = welch(sample, Moments(SEEDS, fact.mean, std))[0].widened(half_unit)
+    interval = welch(sample, Moments(fact.runs, fact.mean, std))[0].widened(half_unit)
     # The p-value is for the CSV file; the verdict does not use it.
-    _, p = welch(sample, Moments(SEEDS, fact.mean, fact.std))
+    _, p = welch(sample, Moments(fact.runs, fact.mean, fact.std))
     return Verdict(_word(interval, margin, fact.metric), difference, interval, margin, p)
 
 

@@ -30,17 +30,17 @@ class Convention:
         return f"ppl{self.suffix}"
 
 
-PAPER_ELBO = Convention("ELBO, paper's", "_elbo")
+PUBLISHED_ELBO = Convention("ELBO, as published", "_elbo")
 JOINT_ELBO = Convention("ELBO, joint", "_joint")
 
 _EXACT = (Convention("exact", ""),)
 _AMORTISED = Convention("ELBO, amortised", "_elbo_amortised")  # of semi-amortised inference alone
 _ONE_LATENT = (Convention("ELBO", "_elbo"), _AMORTISED, Convention("IW", "_iw"))
 _JOINT_LATENT = (
-    PAPER_ELBO,
+    PUBLISHED_ELBO,
     _AMORTISED,
     JOINT_ELBO,
-    Convention("IW, paper's", "_iw"),
+    Convention("IW, as published", "_iw"),
     Convention("IW, joint", "_iw_joint"),
 )
 

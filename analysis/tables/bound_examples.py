@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.published import SEEDS, Fact, display_name, find
+from analysis.published.catalogue import display_name, find
+from analysis.published.facts import Fact
 from analysis.stats.cells import Average, Cell
 from analysis.stats.intervals import Moments, welch
-from analysis.stats.valid_bounds import JOINT_ELBO, PAPER_ELBO, Convention, tightest
-from analysis.tables.bounds import exact_nll, published_nll, with_cells_of_paper
+from analysis.stats.valid_bounds import JOINT_ELBO, PUBLISHED_ELBO, Convention, tightest
+from analysis.tables.bounds import exact_nll, published_nll, with_published_cells
 from analysis.tables.table import SETTINGS, dataset_title, row_label
 from lvae_core.systems import language_model_of
 
@@ -17,9 +18,9 @@ EXPLANATION = (
     "A number can be compared with another model's only if it is the true -log p(x) or an upper bound on "
     "it. LSTM-LM's number is exact. The ELBO of LSTM-VAE is an upper bound: its decoder reads one sample "
     "z, and the ELBO counts what z tells about the sentence, the KL.",
-    "The decoder of LSTM-VAE-AVG reads L samples at once, and each tells it something. The paper's "
-    "convention counts the KL of only one sample, so what the others tell is free. The number can fall "
-    "below the truth and is not a bound of the evaluated model.",
+    "The decoder of LSTM-VAE-AVG reads L samples at once, and each tells it something. The "
+    "published convention counts the KL of only one sample, so what the others tell is free. The number "
+    "can fall below the truth and is not a bound of the evaluated model.",
     "The joint numbers count the KL of all L samples (for the ELBO: NLL + (L - 1) KL) and are upper "
     "bounds.",
     "Importance weighting (IW) averages many draws inside the logarithm and so comes nearer to the truth "
@@ -40,10 +41,10 @@ _NO_GAIN = 0.05
 def examples(cells: Sequence[Cell], dataset: str) -> list[str]:
     """Show what the choice of convention changes, in one sentence per setting.
 
-    The example is the joint-latent system with the lowest NLL by the paper's convention: of our runs if
+    The example is the joint-latent system with the lowest NLL by the published convention: of our runs if
     there are any, else of the published numbers.
     """
-    of_dataset = with_cells_of_paper(cells, dataset)
+    of_dataset = with_published_cells(cells, dataset)
     sentences = _below_the_truth(of_dataset)
     for setting in SETTINGS:
         joint = [c for c in of_dataset if c.setting == setting and c.shown and c.joint_latent]
@@ -51,7 +52,7 @@ def examples(cells: Sequence[Cell], dataset: str) -> list[str]:
         published = [_compare_published(cell) for cell in joint]
         for candidates in (ours, published):
             if found := [c for c in candidates if c is not None]:
-                sentences.append(min(found, key=lambda comparison: comparison.paper.mean).sentence())
+                sentences.append(min(found, key=lambda comparison: comparison.published.mean).sentence())
                 break
     return sentences
 
@@ -60,17 +61,17 @@ def _below_the_truth(cells: Sequence[Cell]) -> list[str]:
     """Name the number furthest below the known -log p(x) of the data, and the best valid bound."""
     found = []
     for cell in cells:
-        paper, valid = cell.averages.get(PAPER_ELBO.nll), tightest(cell)
-        if cell.shown and cell.joint_latent and cell.true_nll is not None and paper and valid:
-            found.append((paper.mean - cell.true_nll, cell, paper, cell.averages[valid.nll]))
+        published, valid = cell.averages.get(PUBLISHED_ELBO.nll), tightest(cell)
+        if cell.shown and cell.joint_latent and cell.true_nll is not None and published and valid:
+            found.append((published.mean - cell.true_nll, cell, published, cell.averages[valid.nll]))
     if not found or min(below for below, *_ in found) >= -_NO_GAIN:
         return []
-    below, cell, paper, valid_nll = min(found, key=lambda candidate: candidate[0])
+    below, cell, published, valid_nll = min(found, key=lambda candidate: candidate[0])
     where = f"{dataset_title(cell.dataset)} {cell.setting}"
     system = row_label(cell.system, cell.num_samples)
     sentence = (
         f"{where}: the data's own -log p(x) is {cell.true_nll:.2f} nats, which no bound can undercut. "
-        f"{system} has {paper.mean:.2f} by the paper's convention, {-below:.2f} below the truth; its "
+        f"{system} has {published.mean:.2f} by the published convention, {-below:.2f} below the truth; its "
         f"tightest valid bound is {valid_nll.mean:.2f}."
     )
     lowest, best = min(
@@ -93,8 +94,8 @@ class _Comparison:
 
     cell: Cell
     source: str
-    paper: Average
-    """NLL by the paper's convention."""
+    published: Average
+    """NLL by the published convention."""
     valid: Average
     """NLL by the tightest valid convention."""
     convention: Convention
@@ -103,13 +104,14 @@ class _Comparison:
     """The language model's NLL."""
 
     def sentence(self) -> str:
-        """State the gain by the paper's convention and by the tightest valid bound."""
+        """State the gain by the published convention and by the tightest valid bound."""
         where = f"{dataset_title(self.cell.dataset)} {self.cell.setting}, from {self.source}"
         system = row_label(self.cell.system, self.cell.num_samples)
         language_model = display_name(language_model_of(self.cell.system))
+        gain = _gain(self.published, self.exact)
         return (
-            f"{where}: {language_model} has {self.exact.mean:.1f} nats. {system} has {self.paper.mean:.1f} "
-            f"by the paper's convention, {_gain(self.paper, self.exact)}; by its tightest valid bound "
+            f"{where}: {language_model} has {self.exact.mean:.1f} nats. {system} has "
+            f"{self.published.mean:.1f} by the published convention, {gain}; by its tightest valid bound "
             f"({self.convention.name}) it has at most {self.valid.mean:.1f}, "
             f"{_gain(self.valid, self.exact)}."
         )
@@ -131,20 +133,25 @@ def _gain(nll: Average, exact: Average) -> str:
 
 
 def _compare_ours(cell: Cell, exact: Average | None) -> _Comparison | None:
-    best, paper = tightest(cell), cell.averages.get(PAPER_ELBO.nll)
-    if not best or not paper or exact is None:
+    best, published = tightest(cell), cell.averages.get(PUBLISHED_ELBO.nll)
+    if not best or not published or exact is None:
         return None
-    return _Comparison(cell, "these runs", paper, cell.averages[best.nll], best, exact)
+    return _Comparison(cell, "these runs", published, cell.averages[best.nll], best, exact)
 
 
 def _compare_published(cell: Cell) -> _Comparison | None:
-    paper, valid = published_nll(cell, PAPER_ELBO), published_nll(cell, JOINT_ELBO)
+    elbo, valid = published_nll(cell, PUBLISHED_ELBO), published_nll(cell, JOINT_ELBO)
     exact = find("2", cell.dataset, language_model_of(cell.system), 0, cell.setting, "nll")
-    if not paper or not valid or not exact:
+    if not elbo or not valid or not exact:
         return None
     averages = (
-        Average(SEEDS, fact.mean, fact.std if isinstance(fact, Fact) else None, None)
-        for fact in (paper, valid, exact)
+        Average(
+            (isinstance(fact, Fact) and fact.runs) or 1,
+            fact.mean,
+            fact.std if isinstance(fact, Fact) else None,
+            None,
+        )
+        for fact in (elbo, valid, exact)
     )
-    of_paper, of_valid, of_exact = averages
-    return _Comparison(cell, "the published numbers", of_paper, of_valid, JOINT_ELBO, of_exact)
+    of_elbo, of_valid, of_exact = averages
+    return _Comparison(cell, "the published numbers", of_elbo, of_valid, JOINT_ELBO, of_exact)

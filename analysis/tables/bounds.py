@@ -1,18 +1,20 @@
 """The table of bounds: every estimate of every cell, and whether it is a bound on -log p(x).
 
-The paper counts the KL of one sample for a decoder that reads L samples. This table also shows the numbers
-that count the KL of all L: for our runs and, if the paper printed the KL, for the published numbers.
+Kruengkrai (2019) counts the KL of one sample for a decoder that reads L samples. This table also shows the
+numbers that count the KL of all L: for our runs and, if a KL was published, for the published numbers.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
-from analysis.published import TITLES, Derived, Fact, find
-from analysis.stats.cells import Average, Cell, paper_order
+from analysis.published.catalogue import compared_datasets, find
+from analysis.published.facts import Derived, Fact
+from analysis.stats.cells import Average, Cell, table_order
 from analysis.stats.intervals import Moments, welch
 from analysis.stats.missing_runs import cells_without_runs
-from analysis.stats.valid_bounds import Convention, conventions, tightest
+from analysis.stats.valid_bounds import VALID, Convention, conventions, tightest
 from analysis.tables.csv_rows import Row, cell_row
 from analysis.tables.table import (
     SETTINGS,
@@ -23,6 +25,7 @@ from analysis.tables.table import (
     Value,
     cell_label,
     dataset_title,
+    formula_notes,
     legend,
     runs_text,
 )
@@ -32,8 +35,8 @@ from lvae_core.systems import language_model_of
 
 def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
     """Show each estimate of a dataset's cells, its kind of bound, and its distance to a language model."""
-    of_dataset = with_cells_of_paper(cells, dataset)
-    published = dataset in TITLES
+    of_dataset = with_published_cells(cells, dataset)
+    published = dataset in compared_datasets()
     lines: list[Line] = []
     for setting in SETTINGS:
         of_setting = [cell for cell in of_dataset if cell.setting == setting]
@@ -47,7 +50,7 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
         Column("vs LM"),
         Column("PPL"),
         Column("n"),
-        *([Column("paper")] if published else []),
+        *([Column("published")] if published else []),
         Column("bound on -log p(x)", text=True),
     ]
     return Table(
@@ -59,10 +62,10 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
     )
 
 
-def with_cells_of_paper(cells: Sequence[Cell], dataset: str) -> list[Cell]:
-    """The cells of a dataset and the paper's cells without a run, in the order of the paper's tables."""
+def with_published_cells(cells: Sequence[Cell], dataset: str) -> list[Cell]:
+    """The cells of a dataset and the published cells without a run, in the order of the systems."""
     of_dataset = [cell for cell in cells if cell.dataset == dataset]
-    return sorted(of_dataset + cells_without_runs(of_dataset, dataset), key=paper_order)
+    return sorted(of_dataset + cells_without_runs(of_dataset, dataset), key=table_order)
 
 
 def exact_nll(cells: Sequence[Cell], cell: Cell) -> Average | None:
@@ -80,13 +83,15 @@ def exact_nll(cells: Sequence[Cell], cell: Cell) -> Average | None:
 
 
 def published_nll(cell: Cell, convention: Convention) -> Fact | Derived | None:
-    """The paper's NLL of a cell by a convention: printed, or derived from its printed ELBO and KL."""
+    """The published NLL of a cell by a convention: printed, or derived from its printed ELBO and KL."""
     key = (cell.dataset, cell.system, cell.num_samples, cell.setting)
     if convention.suffix == "_iw":
         return find("3", *key, "nll_iw")
     nll, kl = find("2", *key, "nll"), find("2", *key, "kl")
     if convention.suffix == "_joint":
-        return Derived(nll.mean + (cell.num_samples - 1) * kl.mean) if nll and kl else None
+        if not nll or not kl:
+            return None
+        return Derived(nll.mean + (cell.num_samples - 1) * kl.mean, nll.source, "NLL + (L - 1) KL")
     return nll if convention.suffix in ("", "_elbo") else None
 
 
@@ -95,11 +100,13 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool) -> list[Line
     lines: list[Line] = []
     for convention in conventions(cell):
         nll, ppl = cell.averages.get(convention.nll), cell.averages.get(convention.ppl)
+        word = cell.bound(convention.nll) or ""
         fact = published_nll(cell, convention)
+        if isinstance(fact, Fact) and fact.bound and word in VALID:
+            fact = dataclasses.replace(fact, marked=True)
         first = not lines
         if nll is None and fact is None and not first:
             continue
-        word = cell.bound(convention.nll) or ""
         values: list[Value] = [
             # The status of a cell without numbers is shown once, not for each convention.
             nll or (cell.counts if first or not cell.counts.total else None),
@@ -133,9 +140,7 @@ def _notes(lines: Sequence[Line]) -> list[str]:
         notes.append(
             "vs LM: NLL minus the language model's exact NLL; a gain if it is negative and the number valid"
         )
-    if any(isinstance(value, Derived) for value in values):
-        notes.append("†: not printed in the paper, but follows from its numbers: NLL + (L - 1) KL")
-    return notes
+    return [*notes, *formula_notes(lines)]
 
 
 def _truth(cells: Sequence[Cell]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from analysis.published import Fact, find
+from analysis.published.catalogue import find
+from analysis.published.facts import Fact
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import FAMILY, Comparison
 from analysis.stats.paired import seeds_needed
@@ -19,13 +20,14 @@ from analysis.tables.table import (
     Value,
     cell_label,
     dataset_title,
+    formula_notes,
 )
 
-SHOWN = {"nll": "NLL (paper's)", "nll_valid": "NLL (tightest valid)"}
+SHOWN = {"nll": "NLL (as published)", "nll_valid": "NLL (tightest valid)"}
 """The metrics that a table for reading shows; the CSV file has all of ``analysis.stats.comparisons``."""
 
 _PUBLISHED = (("2", "nll", "NLL"), ("2", "kl", "KL"), ("2", "ppl", "PPL"), ("3", "nll_iw", "IW"))
-"""Table of the paper, metric, and the metric's name in a line."""
+"""Number of the table, metric, and the metric's name in a line."""
 
 
 def comparison_table(comparisons: Sequence[Comparison], dataset: str) -> Table:
@@ -57,7 +59,7 @@ def comparison_table(comparisons: Sequence[Comparison], dataset: str) -> Table:
 
 
 def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
-    """Lay a dataset's cells beside the numbers of Kruengkrai (2019), with a verdict on each."""
+    """Lay a dataset's cells beside the published numbers, with a verdict on each."""
     lines: list[Line] = []
     pairs: list[tuple[Cell, Fact]] = []
     of_dataset = [cell for cell in cells if cell.dataset == dataset and cell.shown]
@@ -81,7 +83,7 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
         Column("verdict", text=True),
     )
     title = f"Reproduction, {dataset_title(dataset)}"
-    notes = (RULE,) if lines else ()
+    notes = (RULE, *formula_notes(lines)) if lines else ()
     return Table(title, columns, tuple(lines), notes, lambda: (reproduction_row(*pair) for pair in pairs))
 
 
@@ -160,6 +162,6 @@ def _notes(shown: Sequence[Comparison]) -> Iterable[str]:
     yield from reach_notes(shown)
     if any(cell.joint_latent for comparison in shown for cell in (comparison.a, comparison.b)):
         yield (
-            f"{NOT_A_BOUND}: by the paper's convention not a bound, so this comparison does not show which "
-            "model is better; the comparison by valid bounds does"
+            f"{NOT_A_BOUND}: by the published convention not a bound, so this comparison does not show "
+            "which model is better; the comparison by valid bounds does"
         )

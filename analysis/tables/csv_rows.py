@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from analysis.published import AVERAGING, OURS, SEEDS, Derived, Fact
+from analysis.published.catalogue import averaging_of
+from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell, Counts
 from analysis.stats.comparisons import Comparison
 from analysis.stats.intervals import Interval
@@ -24,15 +25,16 @@ Row = dict[str, Any]
 CELL_COLUMNS = (
     "table", "dataset", "system", "num_samples", "setting", "variant", "source", "metric", "estimate",
     "n", "mean", "std", "stderr", "t_low", "t_high", "bca_low", "bca_high", "minimum", "maximum",
-    "mc_stderr", "published_mean", "published_std", "difference", "difference_low", "difference_high",
-    "welch_p", "margin", "verdict", "bound", "done", "running", "failed", "unfinished", "damaged",
-    "missing", "seeds", "values", "mc_stderrs",
+    "mc_stderr", "published_mean", "published_std", "comparable_mean", "difference", "difference_low",
+    "difference_high", "welch_p", "margin", "verdict", "bound", "done", "running", "failed", "unfinished",
+    "damaged", "missing", "seeds", "values", "mc_stderrs",
 )  # fmt: skip
 """Columns of table2.csv, table3.csv and bounds.csv, which have a row per cell and metric.
 
-metric is the paper's name of the number (nll, kl, ppl, nll_iw) and estimate its name in result.json. t_low
-to bca_high are 95% intervals of the mean. mc_stderr is the mean's Monte Carlo standard error; stderr
-contains it. difference_low and difference_high are a 95% interval that allows for the rounding of what is
+metric is the published name of the number (nll, kl, ppl, nll_iw), estimate its name in result.json. t_low
+to bca_high are 95% intervals of the mean. comparable_mean is what ours is compared with: published_mean,
+on our count of tokens per sentence. mc_stderr is the mean's Monte Carlo standard error; stderr contains
+it. difference_low and difference_high are a 95% interval that allows for the rounding of what is
 published. seeds, values and mc_stderrs hold one entry per seed, with spaces between them.
 """
 
@@ -65,21 +67,19 @@ def csv_frame(rows: Iterable[Row], columns: Sequence[str]) -> pd.DataFrame:
 def cell_row(table: str, cell: Cell, metric: str, estimate: str, fact: Fact | Derived | None) -> Row:
     """The row of one estimate of one of our cells, with the published number beside it."""
     average = cell.averages.get(estimate)
-    # A derived number is marked, because nobody printed it.
-    sources = {Fact: OURS, Derived: f"derived from {OURS}"}
     return {
         "table": table,
         **_identity(cell),
         "dataset": cell.dataset,
         "setting": cell.setting,
-        "source": sources.get(type(fact), ""),
+        "source": _printed_source(fact) if fact else "",
         "metric": metric,
         "estimate": estimate,
         "n": 0,
         "bound": cell.bound(estimate),
         **vars(cell.counts),
         **(_average(average) if average else {}),
-        **({"published": _moments(fact)} if fact else {}),
+        **(_published(fact) if fact else {}),
         **(_against_published(average, fact) if average and fact else {}),
     }
 
@@ -88,10 +88,11 @@ def published_row(table: str, fact: Fact) -> Row:
     """The row of a published number for which we have no run."""
     return {
         "table": table,
-        **{name: getattr(fact, name) for name in ("dataset", "system", "num_samples", "setting", "source")},
+        **{name: getattr(fact, name) for name in ("dataset", "system", "num_samples", "setting")},
+        "source": fact.source,
         "metric": fact.metric,
         **dict.fromkeys(("n", "done", "running", "failed", "unfinished", "damaged", "missing"), 0),
-        "published": _moments(fact),
+        **_published(fact),
     }
 
 
@@ -130,13 +131,34 @@ def reproduction_row(cell: Cell, fact: Fact) -> Row:
         "b": {
             "system": fact.system,
             "num_samples": fact.num_samples,
-            "source": fact.source,
-            "bound": bound(estimate, AVERAGING[fact.system], fact.num_samples),
-            "n": SEEDS,
+            "source": _source(fact),
+            "bound": _published_bound(fact, estimate),
+            "n": fact.runs,
             **_moments(fact),
         },
         **_against_published(cell.averages[estimate], fact),
     }
+
+
+def _source(fact: Fact | Derived) -> str:
+    # A number that follows from published ones is marked, because nobody printed it.
+    return f"derived from {fact.source}" if fact.formula else fact.source
+
+
+def _printed_source(fact: Fact | Derived) -> str:
+    return fact.source if isinstance(fact, Fact) else _source(fact)
+
+
+def _published(fact: Fact | Derived) -> Row:
+    """The number as it was printed, and the one that ours is compared with."""
+    printed = fact.printed if isinstance(fact, Fact) else None
+    moments = _moments(fact) if printed is None else {"mean": printed, "std": None}
+    return {"published": moments, "comparable_mean": fact.mean}
+
+
+def _published_bound(fact: Fact, estimate: str) -> str | None:
+    kind = bound(estimate, averaging_of(fact.system, fact.num_samples), fact.num_samples)
+    return {"no": "not a bound", "doubtful": "doubtful"}.get(fact.bound, kind)
 
 
 def _identity(cell: Cell) -> Row:

@@ -1,19 +1,19 @@
-"""Notes on a dataset: what a reader must know before comparing its numbers with others or the paper's."""
+"""Notes on a dataset: what a reader must know before comparing its numbers with any others."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import pandas as pd
 
-from analysis.published import PROTOCOL, TEST_SPLITS, TITLES
+from analysis.published.catalogue import compared_datasets, published_splits
 from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
 from analysis.stats.cells import Cell
 from analysis.stats.variants import setting_text
 from analysis.tables.table import row_label
-from lvae_core.config import RunConfig
+from lvae_core.systems import SYSTEMS, recipe
 
 COLLAPSED = 0.1
 """Nats of mutual information below which a latent variable counts as unused."""
@@ -30,7 +30,7 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
     done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
     of_dataset = [cell for cell in cells if cell.dataset == dataset]
     notes = [*_variants(of_dataset), *_training_data(done), *_test_splits(done)]
-    if dataset in TITLES and len(done):
+    if dataset in compared_datasets() and len(done):
         notes += [*_published_test_split(done, dataset), *_protocol(done, dataset)]
     else:
         # Without a published protocol there is only one another to be compared with.
@@ -101,7 +101,9 @@ def _test_splits(done: pd.DataFrame) -> Iterable[str]:
 
 
 def _published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
-    sentences, tokens = TEST_SPLITS[dataset]
+    if dataset not in published_splits():
+        return
+    sentences, tokens = published_splits()[dataset]
     other = int(((done["sentences"] != sentences) | (done["tokens"] != tokens)).sum())
     if other:
         yield (
@@ -111,18 +113,26 @@ def _published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
 
 
 def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
-    # RunConfig's defaults are the paper's protocol for PTB.
-    paper = {f.name: f.default for f in dataclasses.fields(RunConfig)} | PROTOCOL[dataset]
-    changes = [
-        f"{name}={setting_text(value)} instead of {setting_text(paper[name])} ({count} of {len(done)} runs)"
-        for name in CONFIG_FIELDS
-        if name not in _OF_SYSTEM
-        for value, count in done[name].astype(object).value_counts().items()
-        if value != paper[name]
+    changes: Counter[tuple[str, str, str]] = Counter()
+    for (system, setting), runs in done.groupby(["system", "setting"], sort=False):
+        # A system without a recipe is held to that of the ordinary model.
+        planned = recipe(
+            system if system in SYSTEMS else "lstm-vae", dataset=dataset, setting=cast(Any, setting)
+        )
+        for name in CONFIG_FIELDS:
+            if name not in _OF_SYSTEM:
+                expected = getattr(planned, name)
+                for value, count in runs[name].astype(object).value_counts().items():
+                    if value != expected:
+                        changes[name, setting_text(value), setting_text(expected)] += count
+    order = sorted(changes, key=lambda change: CONFIG_FIELDS.index(change[0]))
+    listed = [
+        f"{name}={value} instead of {expected} ({changes[name, value, expected]} of {len(done)} runs)"
+        for name, value, expected in order
     ]
-    if changes:
+    if listed:
         yield (
-            f"not run as in the paper: {_listed(changes)}; "
+            f"not run by the recipes of the systems: {_listed(listed)}; "
             "the differences from the published numbers include this"
         )
 

@@ -1,11 +1,14 @@
-"""Tables 2 and 3 in the paper's shape, our numbers under the published ones."""
+"""Tables 2 and 3 in their published shape, with our numbers, and a table of further published numbers."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.published import AVERAGING, OURS, SOURCES, Fact, load
+from analysis.published.catalogue import catalogue, display_name
+from analysis.published.facts import Fact
+from analysis.published.parse import METRICS
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.reproduction import judge
 from analysis.tables.csv_rows import Row, cell_row, published_row
@@ -19,7 +22,7 @@ from analysis.tables.table import (
     Value,
     dataset_title,
     legend,
-    row_label,
+    name_label,
     runs_text,
 )
 from lvae_core.run_folder.estimates import LATENT_USE
@@ -34,23 +37,32 @@ class _Block:
     setting: str
 
 
-_COLUMN_NAMES = {"nll": "NLL", "kl": "(KL)", "ppl": "PPL", "nll_iw": "IW"}
+_COLUMN_NAMES = {"nll": "NLL", "kl": "(KL)", "ppl": "PPL", "nll_iw": "IW", "mi": "MI", "au": "AU"}
+
+_CONVERTED = "converted"
+"""The column of NLLs on our count of tokens, for published rows that have another."""
+
+_CLOSE = 0.25
+"""Tokens per sentence within which two counts are taken for the same."""
+
+_RowKey = tuple[str, str, int, str]
+"""Source ("" for a row of ours alone), system, L and printed name of a row."""
 
 _Facts = Mapping[tuple[str, str, str], Fact | None]
-"""Dataset, setting and metric -> the published number of one row of the paper."""
+"""Dataset, setting and metric -> the published number of one row."""
 
 
 def table2(cells: Sequence[Cell], dataset: str) -> Table:
     """NLL, KL and PPL of a dataset in both settings, beside the published numbers if there are any."""
-    facts = [fact for fact in load() if fact.table[0] == "2" and fact.dataset == dataset]
+    facts = [f for f in catalogue().facts if f.table[:1] == "2" and f.dataset == dataset]
     present = {cell.setting for cell in cells if cell.dataset == dataset}
-    settings = [setting for setting in SETTINGS if facts or setting in present]
+    present |= {fact.setting for fact in facts}
     number = facts[0].table if facts else "2"
     return _compare(
         f"Table {number}. {dataset_title(dataset)}: NLL (KL) in nats per sentence, and PPL",
         number,
-        [_Block(setting, dataset, setting) for setting in settings],
-        ("nll", "kl", "ppl"),
+        [_Block(setting, dataset, setting) for setting in SETTINGS if setting in present],
+        METRICS["2"],
         [cell for cell in cells if cell.dataset == dataset],
         facts,
     )
@@ -63,14 +75,42 @@ def table3(cells: Sequence[Cell], datasets: Sequence[str]) -> Table:
         f"Table 3. {', '.join(titles)}: NLL (the ELBO) and importance-weighted NLL (IW), standard",
         "3",
         [_Block(title, name, "standard") for title, name in zip(titles, datasets, strict=True)],
-        ("nll", "nll_iw"),
+        METRICS["3"],
         [
             cell
             for cell in cells
             if cell.dataset in datasets and cell.setting == "standard" and cell.num_samples
         ],
-        [fact for fact in load() if fact.table == "3" and fact.dataset in datasets],
+        [
+            f
+            for f in catalogue().facts
+            if f.table[:1] == "3" and f.dataset in datasets and f.setting == "standard"
+        ],
     )
+
+
+def further_table(dataset: str) -> Table:
+    """Numbers that others published on the same test split; the table has no lines if there are none."""
+    facts = [f for f in catalogue().facts if not f.table and f.dataset == dataset]
+    settings = [s for s in SETTINGS if any(f.setting == s for f in facts)]
+    table = _compare(
+        f"Published elsewhere on the same test split, {dataset_title(dataset)}",
+        "",
+        [_Block(setting, dataset, setting) for setting in settings],
+        [metric for metric in METRICS[""] if any(f.metric == metric for f in facts)],
+        (),
+        facts,
+    )
+    # There are no runs to count.
+    kept = [position for position, column in enumerate(table.columns) if column.name != "n"]
+    lines = [
+        dataclasses.replace(line, values=tuple(line.values[k] for k in kept)) if line.values else line
+        for line in table.lines
+    ]
+    read = dict.fromkeys(f"{f.cited}: {f.read_in}" for f in facts if f.read_in)
+    notes = [f"read in: {'; '.join(read)}"] if read else []
+    columns = tuple(table.columns[k] for k in kept)
+    return dataclasses.replace(table, columns=columns, lines=tuple(lines), notes=(*table.notes, *notes))
 
 
 def _compare(
@@ -81,50 +121,77 @@ def _compare(
     cells: Sequence[Cell],
     facts: Sequence[Fact],
 ) -> Table:
-    """Show the paper's rows in its order, our rows under those of OURS, then our rows without a fact."""
+    """Show the published rows in their order, our rows under theirs, then our rows that have no other."""
+    counted = [f for f in facts if f.metric == "nll" and catalogue().implied_tokens(f)]
+    shown = [*metrics, *([_CONVERTED] if counted else [])]
+    names = {**_COLUMN_NAMES, _CONVERTED: f"NLL at {_tokens(counted[0]):.1f}" if counted else ""}
     columns = [
         Column(name, block.title, parenthesised=metric == "kl")
         for block in blocks
-        for metric, name in [*((m, _COLUMN_NAMES[m]) for m in metrics), ("", "n")]
+        for metric, name in [*((metric, names[metric]) for metric in shown), ("", "n")]
     ]
-    printed = {
-        (f.source, f.system, f.num_samples, f.dataset, f.setting, f.metric): f for f in facts
-    }  # fmt: skip
-    # A dict keeps the order of first appearance, which is the order of the paper.
-    rows = dict.fromkeys((f.source, f.system, f.num_samples) for f in facts)
-    ours = dict.fromkeys(("", c.system, c.num_samples) for c in cells)
+    printed: dict[_RowKey, dict[tuple[str, str, str], Fact]] = {}
+    for f in facts:
+        printed.setdefault((f.source, f.system, f.num_samples, f.name), {})[
+            f.dataset, f.setting, f.metric
+        ] = f
+    beside = {(f.source, f.system, f.num_samples, f.name) for f in facts if f.beside}
+    matched = {key[1:3] for key in beside}
+    titles = {f.source: f.cited for f in facts}
+    ours = dict.fromkeys(("", c.system, c.num_samples, display_name(c.system)) for c in cells)
     lines: list[Line] = []
     sources: list[tuple[_Facts, list[Cell]]] = []
     heading = None
-    for source, system, num_samples in [*rows, *(row for row in ours if (OURS, *row[1:]) not in rows)]:
+    # A dict keeps the order of first appearance, which is the published order.
+    for key in [*printed, *(key for key in ours if key[1:3] not in matched)]:
+        source, system, num_samples, name = key
         if facts and source != heading:
             heading = source
-            lines.append(Line("heading", SOURCES.get(source, "not in the paper's table")))
+            lines.append(Line("heading", titles.get(source, "without a published number")))
+        found = printed.get(key, {})
         row = {
-            (block.dataset, block.setting, metric): printed.get(
-                (source, system, num_samples, block.dataset, block.setting, metric)
-            )
-            for block in blocks
-            for metric in metrics
+            (b.dataset, b.setting, m): found.get((b.dataset, b.setting, m)) for b in blocks for m in metrics
         }
-        chosen = [
-            c for c in cells if source in (OURS, "") and (c.system, c.num_samples) == (system, num_samples)
-        ]
-        label = row_label(system, num_samples)
-        if (source == OURS and AVERAGING[system] == "hidden" and num_samples > 1) or any(
-            cell.joint_latent for cell in chosen
-        ):
+        with_ours = key in beside or not source
+        chosen = [c for c in cells if with_ours and (c.system, c.num_samples) == (system, num_samples)]
+        label = name_label(name, num_samples)
+        if any(fact.bound for fact in found.values()) or any(c.joint_latent for c in chosen):
             label += NOT_A_BOUND
-        lines += _row_lines(label, source, blocks, metrics, row, [c for c in chosen if c.shown])
+        lines += _row_lines(label, source, blocks, shown, row, with_ours, [c for c in chosen if c.shown])
         sources.append((row, chosen))
     return Table(
         title,
         tuple(columns),
         tuple(lines),
-        tuple(legend(lines)),
+        (*legend(lines), *_conversion_note(counted)),
         lambda: (
             csv_row for facts, cells in sources for csv_row in _csv_rows(number, metrics, facts, cells)
         ),
+    )
+
+
+def _tokens(fact: Fact) -> float:
+    sentences, tokens = catalogue().test_splits[fact.dataset]
+    return tokens / sentences
+
+
+def _conversion_note(counted: Sequence[Fact]) -> Iterator[str]:
+    if not counted:
+        return
+    sentences, tokens = catalogue().test_splits[counted[0].dataset]
+    implied: dict[str, list[float]] = {}
+    for fact in counted:
+        implied.setdefault(fact.cited, []).append(catalogue().implied_tokens(fact) or 0.0)
+    listed = ", ".join(f"{source} {sum(n) / len(n):.1f}" for source, n in implied.items())
+    counts = [count for n in implied.values() for count in n]
+    without_end = abs(sum(counts) / len(counts) + 1 - tokens / sentences) < _CLOSE
+    why = ", as without </s>" if without_end else ""
+    ours = tokens / sentences
+    yield (
+        f"NLL at {ours:.1f}: not printed, but NLL from PPL on {ours:.3f} tokens per sentence, as ours "
+        f"({tokens:,} tokens with </s> in {sentences:,} sentences). The printed NLL and KL of these rows "
+        f"are on another count ({listed}{why}): compare this NLL or the PPL. Our differences of NLL and KL "
+        "are from converted numbers"
     )
 
 
@@ -134,14 +201,15 @@ def _row_lines(
     blocks: Sequence[_Block],
     metrics: Sequence[str],
     row: _Facts,
+    with_ours: bool,
     cells: Sequence[Cell],
 ) -> list[Line]:
     """The published line of a row (if ``source`` is not ""), and two lines for each of our variants."""
     lines = []
     if source:
-        values = [v for b in blocks for v in [*(row[b.dataset, b.setting, m] for m in metrics), None]]
+        values = [v for b in blocks for v in [*(_printed(row, b, m) for m in metrics), None]]
         lines.append(Line("published", label, tuple(values)))
-        if source != OURS:
+        if not with_ours:
             return lines
     variants = list(dict.fromkeys(cell.variant for cell in cells)) or [""]
     # A row that was not published has its variants under a line of its name alone.
@@ -153,7 +221,7 @@ def _row_lines(
             name = f"  ours, {variant}" if variant else "  ours"
         else:
             name = f"  {variant}" if variant else label
-        halves = [_cell_values(at.get((b.dataset, b.setting)), metrics) for b in blocks]
+        halves = [_cell_values(at.get((b.dataset, b.setting)), metrics, row, b) for b in blocks]
         lines.append(Line("ours", name, tuple(value for half in halves for value in half)))
         differences = [
             value
@@ -168,9 +236,22 @@ def _row_lines(
     return lines
 
 
-def _cell_values(cell: Cell | None, metrics: Sequence[str]) -> list[Value]:
+def _printed(row: _Facts, block: _Block, metric: str) -> Fact | None:
+    """A number of a published line; in the converted column only if its row counts other tokens."""
+    if metric != _CONVERTED:
+        return row[block.dataset, block.setting, metric]
+    nll = row[block.dataset, block.setting, "nll"]
+    converted = nll and catalogue().comparable(nll)
+    return converted if converted and converted.formula else None
+
+
+def _cell_values(cell: Cell | None, metrics: Sequence[str], row: _Facts, block: _Block) -> list[Value]:
     if cell is None:
-        return [*(None if metric == "kl" else Counts() for metric in metrics), None]
+        # Nothing is missing where others have numbers in the other setting or dataset only.
+        facts = [row[block.dataset, block.setting, metric] for metric in metrics if metric != _CONVERTED]
+        if any(row.values()) and not any(facts):
+            return [None] * (len(metrics) + 1)
+        return [*(None if metric in ("kl", _CONVERTED) else Counts() for metric in metrics), None]
     if not cell.counts.done:
         return [cell.counts, *[None] * (len(metrics) - 1), runs_text(cell.counts)]
     averages = [cell.averages.get(cell.estimate(metric)) for metric in metrics]
@@ -178,21 +259,23 @@ def _cell_values(cell: Cell | None, metrics: Sequence[str]) -> list[Value]:
 
 
 def _difference(cell: Cell | None, metric: str, row: _Facts) -> Difference | None:
-    if cell is None:
+    if cell is None or metric == _CONVERTED:
         return None
     average = cell.averages.get(cell.estimate(metric))
     fact = row[cell.dataset, cell.setting, metric]
     if not average or not fact:
         return None
+    fact = catalogue().comparable(fact)
     return Difference(average.mean - fact.mean, judge(average, fact).interval, average, fact)
 
 
 def _csv_rows(number: str, metrics: Sequence[str], row: _Facts, cells: Sequence[Cell]) -> Iterator[Row]:
     # Table 2's file has all measures of the latent variable's use; the table shows the KL alone.
-    wanted = dict.fromkeys([*metrics, *(LATENT_USE if number[0] == "2" else ())])
+    wanted = dict.fromkeys([*metrics, *(LATENT_USE if number[:1] == "2" else ())])
     for cell in cells:
         for metric in wanted:
             fact = row.get((cell.dataset, cell.setting, metric))
+            fact = fact and catalogue().comparable(fact)
             # A model without a latent variable has no such measures.
             if fact or metric == "nll" or cell.estimate(metric) in cell.averages:
                 yield cell_row(number, cell, metric, cell.estimate(metric), fact)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from analysis.published import TITLES, Derived, Fact, display_name
+from analysis.published.catalogue import TITLES, display_name
+from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell, Counts
 from analysis.stats.intervals import Interval
 from analysis.tables.csv_rows import Row
@@ -79,7 +80,12 @@ def dataset_title(dataset: str) -> str:
 
 def row_label(system: str, num_samples: int) -> str:
     """The name of a system with its L, as tables print it."""
-    return display_name(system) + (f" L={num_samples}" if num_samples else "")
+    return name_label(display_name(system), num_samples)
+
+
+def name_label(name: str, num_samples: int) -> str:
+    """A printed name with its L, if the model has a latent variable."""
+    return name + (f" L={num_samples}" if num_samples else "")
 
 
 def cell_label(cell: Cell, variant: str = ", {}", *, marked: bool = False) -> str:
@@ -88,7 +94,7 @@ def cell_label(cell: Cell, variant: str = ", {}", *, marked: bool = False) -> st
     Args:
         cell: the cell.
         variant: how its variant is appended, if it has one.
-        marked: append NOT_A_BOUND to the L if the paper's convention gives this cell no bound.
+        marked: append NOT_A_BOUND to the L if the published convention gives this cell no bound.
     """
     label = row_label(cell.system, cell.num_samples)
     label += NOT_A_BOUND if marked and cell.joint_latent else ""
@@ -103,12 +109,17 @@ def runs_text(counts: Counts) -> str | None:
 
 
 def legend(lines: Sequence[Line]) -> list[str]:
-    """Explain the marks that occur in ``lines``."""
+    """Explain the marks that occur in ``lines``, and give the notes on the published numbers in them."""
     values = [value for line in lines for value in line.values]
+    facts = [value for value in values if isinstance(value, Fact)]
     statuses = [value for value in values if isinstance(value, Counts)]
     marks = []
     if any(isinstance(value, Average | Fact) and value.std is not None for value in values):
-        marks.append("±: standard deviation over seeds (ours: sample std of n seeds; published: of five)")
+        runs = {fact.runs for fact in facts if fact.std is not None}
+        stated = " or ".join(str(number) for number in sorted(number for number in runs if number))
+        cited = f"; published: of {stated} runs" if stated else ""
+        cited += " where stated" if stated and None in runs else ""
+        marks.append(f"±: standard deviation over seeds (ours: sample std of n seeds{cited})")
     if any(isinstance(value, str) and "/" in value for value in values):
         marks.append("n = 3/5: 3 of 5 runs are done")
     if any(not status.total for status in statuses):
@@ -116,9 +127,31 @@ def legend(lines: Sequence[Line]) -> list[str]:
     if any(status.failed for status in statuses):
         marks.append("failed (2 of 5): none of 5 runs is done, 2 failed")
     notes = ["; ".join(marks)] if marks else []
-    if any(line.label.endswith(NOT_A_BOUND) for line in lines):
+    if any(line.label.endswith(NOT_A_BOUND) for line in lines) or any(fact.marked for fact in facts):
         notes.append(
-            f"{NOT_A_BOUND}: NLL and PPL count one KL for L samples (the paper's convention), so they are "
-            "not bounds of the evaluated model; the table of bounds has valid ones"
+            f"{NOT_A_BOUND}: NLL and PPL count one KL for several samples of z, so they are not bounds of "
+            "the evaluated model; the table of bounds has valid ones"
         )
-    return notes
+    return [*notes, *_remarks(facts)]
+
+
+def formula_notes(lines: Sequence[Line]) -> list[str]:
+    """Say how the numbers in ``lines`` that were not printed follow from those that were."""
+    values = [value for line in lines for value in line.values]
+    formulas = dict.fromkeys(v.formula for v in values if isinstance(v, Fact | Derived) and v.formula)
+    if not formulas:
+        return []
+    return [f"†: not printed, but follows from printed numbers: {'; '.join(formulas)}"]
+
+
+def _remarks(facts: Sequence[Fact]) -> Iterable[str]:
+    """Each note on published numbers once, with the systems that it is about unless it is about all."""
+    about: dict[tuple[str, str], list[Fact]] = {}
+    for fact in facts:
+        if fact.note:
+            about.setdefault((fact.cited, fact.note), []).append(fact)
+    for (source, note), those in about.items():
+        metrics = {fact.metric for fact in those}
+        names = dict.fromkeys(fact.name for fact in those)
+        others = {f.name for f in facts if f.cited == source and f.metric in metrics} - names.keys()
+        yield f"{source}, {' and '.join(names)}: {note}" if others else f"{source}: {note}"

@@ -1,25 +1,65 @@
+import csv
+import hashlib
 import math
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from analysis.published import TEST_SPLITS, Fact, display_name, find, load, parse
+from analysis.published import catalogue as module
+from analysis.published.catalogue import Catalogue, catalogue, display_name, find, published_splits, use
+from analysis.published.facts import Fact
+from analysis.published.parse import OPTIONAL, REQUIRED, parse, read_facts
+from lvae_core.errors import InputError
+
+FILES = Path(module.__file__).parent
 
 HEADER = "table,dataset,source,system,num_samples,setting,metric,mean,std"
+ROW = "2a,ptb,kim2018,LSTM-LM,,standard,nll,1,"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Path]:
+    """The place of a user's file; the process's numbers are those of the package again afterwards."""
+    yield tmp_path / "own.csv"
+    use()
+
+
+def of_paper() -> list[Fact]:
+    return [fact for fact in catalogue().facts if fact.table]
 
 
 def printed(table: str, source: str, dataset: str, system: str, L: int, setting: str) -> dict[str, Fact]:
     return {
         fact.metric: fact
-        for fact in load()
+        for fact in of_paper()
         if (fact.table, fact.source, fact.dataset, fact.system, fact.num_samples, fact.setting)
         == (table, source, dataset, system, L, setting)
     }
 
 
 def test_there_are_118_facts_of_three_tables() -> None:
-    by_table = {table: sum(fact.table == table for fact in load()) for table in ("2a", "2b", "3")}
+    by_table = {table: sum(fact.table == table for fact in of_paper()) for table in ("2a", "2b", "3")}
     assert by_table == {"2a": 60, "2b": 44, "3": 14}
-    assert len(load()) == 118
+    assert len(of_paper()) == 118
+
+
+def test_the_facts_have_not_changed_by_a_digit() -> None:
+    with (FILES / "published.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    facts = "".join(",".join(row[:9]) + "\n" for row in rows)
+    assert facts.startswith(HEADER + "\n")
+    # The hash of the facts as they were typed from the paper.
+    assert (
+        hashlib.sha256(facts.encode()).hexdigest()
+        == "9001f45e9b16dbcad9e060d2cf09bbe3603fb2af791a0ee4314df5cabbd6aad9"
+    )
+
+
+def test_the_documentation_lists_every_column() -> None:
+    page = (FILES.parent.parent / "docs" / "published.md").read_text()
+    for column in (*REQUIRED, *OPTIONAL):
+        assert f"| `{column}` |" in page
 
 
 def test_numbers_are_those_of_the_paper() -> None:
@@ -41,34 +81,47 @@ def test_numbers_are_those_of_the_paper() -> None:
         "ppl": (600.0, None, 0),
     }
     assert printed("2a", "xu2018", "ptb", "lstm-vmf-vae", 1, "inputless")["kl"].mean == 18.6
-    assert printed("2b", "yang2017", "yahoo", "cnn-vae+init", 1, "standard")["kl"].decimals == 1
+    assert printed("2b", "yang2017", "yahoo", "cnn-vae-init", 1, "standard")["kl"].decimals == 1
     assert printed("2b", "kim2018", "yahoo", "sa-vae", 1, "standard")["ppl"].mean == 60.4
-    assert printed("3", "he2019", "yahoo", "lstm-vae-ain+anneal", 1, "standard")["nll_iw"].mean == 326.7
+    assert printed("3", "he2019", "yahoo", "lstm-vae-ain", 1, "standard")["nll_iw"].mean == 326.7
 
 
-def test_find_returns_only_what_kruengkrai_reports() -> None:
+def test_find_returns_the_number_that_ours_stand_beside() -> None:
     fact = find("3", "ptb", "lstm-vae-avg", 5, "standard", "nll_iw")
     assert fact
-    assert (fact.mean, fact.std) == (95.1, 0.8)
-    assert find("2", "ptb", "lstm-vmf-vae", 1, "standard", "nll") is None
+    assert (fact.mean, fact.std, fact.source) == (95.1, 0.8, "kruengkrai2019")
+    # Systems that Kruengkrai (2019) only cites are compared with the source.
+    for dataset, system, L, source in (
+        ("ptb", "lstm-vmf-vae", 1, "xu2018"),
+        ("yahoo", "cnn-lm", 0, "yang2017"),
+        ("yahoo", "cnn-vae-init", 1, "yang2017"),
+        ("yahoo", "sa-vae", 1, "kim2018"),
+        ("yahoo", "lstm-lm", 0, "kruengkrai2019"),
+    ):
+        fact = find("2", dataset, system, L, "standard", "nll")
+        assert fact is not None
+        assert fact.source == source
+    assert (find("3", "yahoo", "lstm-vae-ain", 1, "standard", "nll_iw") or fact).mean == 326.7
     assert find("2", "pydocs", "lstm-lm", 0, "standard", "nll") is None
     assert find("2", "ptb", "lstm-vae", 2, "standard", "nll") is None
 
 
 def test_names_are_printed_as_in_the_paper() -> None:
     assert display_name("lstm-vmf-vae") == "LSTM-vMF-VAE"
-    assert display_name("cnn-vae-init") == display_name("cnn-vae+init") == "CNN-VAE+init"
+    assert display_name("cnn-vae-init") == "CNN-VAE+init"
+    assert display_name("lstm-vae-ain") == "LSTM-VAE-AIN+anneal"
     assert display_name("lstm-iwae") == "LSTM-IWAE"
     assert display_name("my-own") == "my-own"
 
 
 def test_token_counts_convert_each_published_nll_into_its_ppl() -> None:
+    assert published_splits() == {"ptb": (3_761, 82_430), "yahoo": (10_000, 798_673)}
     pairs = 0
-    for nll in load():
+    for nll in of_paper():
         ppl = find("2", nll.dataset, nll.system, nll.num_samples, nll.setting, "ppl")
         if nll.metric != "nll" or nll.table == "3" or nll.source != "kruengkrai2019":
             continue
-        sentences, tokens = TEST_SPLITS[nll.dataset]
+        sentences, tokens = published_splits()[nll.dataset]
         low, high = (math.exp((nll.mean + e) * sentences / tokens) for e in (-0.05, 0.05))
         assert ppl is not None
         assert ppl.std is not None
@@ -79,21 +132,120 @@ def test_token_counts_convert_each_published_nll_into_its_ppl() -> None:
     assert pairs == 24
 
 
+def test_only_rows_on_another_count_of_tokens_are_converted() -> None:
+    nlls = [f for f in catalogue().facts if f.metric == "nll"]
+    converted = {(f.dataset, f.source) for f in nlls if catalogue().implied_tokens(f)}
+    assert converted == {("ptb", "bowman2016"), ("ptb", "xu2018")}
+    # ln PPL times 82,430 / 3,761, by hand.
+    expected = {
+        ("bowman2016", "LSTM-LM", "standard"): 104.2, ("bowman2016", "LSTM-VAE", "standard"): 104.7,
+        ("bowman2016", "LSTM-LM", "inputless"): 140.2, ("bowman2016", "LSTM-VAE", "inputless"): 130.2,
+        ("xu2018", "LSTM-LM", "standard"): 103.8, ("xu2018", "LSTM-VAE", "standard"): 102.8,
+        ("xu2018", "LSTM-vMF-VAE", "standard"): 100.5, ("xu2018", "LSTM-LM", "inputless"): 140.1,
+        ("xu2018", "LSTM-VAE", "inputless"): 130.1, ("xu2018", "LSTM-vMF-VAE", "inputless"): 122.0,
+    }  # fmt: skip
+    found = {
+        (f.source, f.name, f.setting): round(catalogue().comparable(f).mean, 1)
+        for f in nlls
+        if catalogue().implied_tokens(f)
+    }
+    assert found == expected
+    kl = catalogue().comparable(printed("2a", "xu2018", "ptb", "lstm-vmf-vae", 1, "inputless")["kl"])
+    assert (round(kl.mean, 1), kl.printed) == (19.4, 18.6)
+
+
+def test_a_file_of_a_user_adds_numbers_and_a_dataset(own: Path) -> None:
+    own.write_text(
+        "\ufeffdataset,source,system,setting,metric,mean,table,beside,cited_as\n"
+        'wiki,me2026,LSTM-LM,standard,nll,88.5,2,yes,"Me, 2026"\n'
+        "ptb,me2026,My-VAE,standard,ppl,77.7,,,\n"
+    )
+    use([str(own), str(own)])
+    assert len(catalogue().facts) == 118 + 47 + 2
+    fact = find("2", "wiki", "lstm-lm", 0, "standard", "nll")
+    assert fact is not None
+    assert (fact.mean, fact.decimals, fact.cited, fact.runs) == (88.5, 1, "Me, 2026", None)
+    assert display_name("my-vae") == "My-VAE"
+    use()
+    assert find("2", "wiki", "lstm-lm", 0, "standard", "nll") is None
+
+
 @pytest.mark.parametrize(
     ("lines", "complaint"),
     [
-        ([HEADER.replace("metric", "measure")], "columns are"),
-        ([HEADER, "2a,ptb,bowman2016,LSTM-LM,,standard,nll,a hundred,"], "line 2"),
-        ([HEADER, "2a,ptb,bowman2016,LSTM-LM,,standard,nll,nan,"], "not finite"),
-        ([HEADER, "2a,ptb,bowman2016,LSTM-LM,,standard,nll_iw,1,"], "no metric 'nll_iw'"),
-        ([HEADER, "2a,ptb,nobody,LSTM-LM,,standard,nll,1,"], "unknown source 'nobody'"),
-        ([HEADER, "2a,wiki,kim2018,LSTM-LM,,standard,nll,1,"], "unknown dataset 'wiki'"),
-        ([HEADER, "2a,ptb,kim2018,LSTM-LM,,upside,nll,1,"], "unknown setting 'upside'"),
-        ([HEADER, "9,ptb,kim2018,LSTM-LM,,standard,nll,1,"], "line 2"),
-        ([HEADER, "2a,ptb,kim2018,LSTM-LM"], "line 2"),
-        ([HEADER] + ["2a,ptb,kim2018,LSTM-LM,,standard,nll,1,"] * 2, "line 3: this fact occurs twice"),
+        ([HEADER.replace("metric", "measure"), ROW], "f.csv:1: has no column metric; the first line names"),
+        (
+            [HEADER + ",colour", ROW + ","],
+            "f.csv:1: unknown column 'colour'; the optional ones are table, ",
+        ),
+        ([HEADER + ",std", ROW + ","], "f.csv:1: names a column twice"),
+        ([HEADER.replace(",", ";"), ROW], "f.csv:1: has no column dataset, source"),
+        ([], "f.csv:1: has no column dataset"),
+        ([HEADER, ROW.replace("nll,1", "nll,a hundred")], "f.csv:2: mean 'a hundred': is not a number"),
+        ([HEADER, ROW.replace("nll,1", "nll,nan")], "f.csv:2: mean 'nan': is not a number"),
+        ([HEADER, ROW.replace("nll,1", "nll," + "9" * 400)], "is too large"),
+        ([HEADER, ROW.replace("nll,1", "ppl,1")], "f.csv:2: mean '1': a perplexity is greater than 1"),
+        ([HEADER, ROW + "-1"], "f.csv:2: std '-1': must not be negative"),
+        (
+            [HEADER, ROW.replace("nll,1", "nll_iw,1")],
+            "f.csv:2: unknown metric 'nll_iw'; choose from nll, kl",
+        ),
+        ([HEADER, ROW.replace("kim2018", "")], "f.csv:2: source: is empty; every number needs one"),
+        ([HEADER, ROW.replace("standard", "upside")], "f.csv:2: unknown setting 'upside'; choose from"),
+        ([HEADER, ROW.replace("2a", "9")], "f.csv:2: table '9': must be 2 or 3"),
+        ([HEADER, ROW.replace("LM,,", "LM,0,")], "f.csv:2: num_samples '0': must be a whole number of at"),
+        ([HEADER, "2a,ptb,kim2018,LSTM-LM"], "f.csv:2: has not 9 fields; write one per column"),
+        ([HEADER, ROW + ",,more"], "f.csv:2: has not 9 fields; write one per column"),
+        ([HEADER, ROW, ROW], "f.csv:3: repeats the number of line 2; remove one of them"),
+        ([HEADER, ROW.replace("LSTM-LM", '"LSTM\x1b[1m"')], "f.csv:2: system: has a line break or control"),
+        ([HEADER, ROW + '"'], "is not CSV .*; check its quotes"),
+        ([HEADER + ",beside", ROW[2:] + ",yes"], "our numbers stand in Tables 2 and 3 only; fill in table"),
+        ([HEADER + ",bound", ROW + ",perhaps"], "f.csv:2: unknown bound 'perhaps'; choose from"),
+        ([HEADER + ",tokens", ROW + ",5"], "f.csv:2: sentences and tokens: give both counts"),
+        ([HEADER + ",runs", ROW + ",1"], "f.csv:2: runs '1': must be a whole number of at least 2"),
     ],
 )
-def test_a_damaged_file_is_refused(lines: list[str], complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        parse(lines)
+def test_a_damaged_file_is_refused_in_one_line(lines: list[str], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint) as caught:
+        parse(lines, "f.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_refused(own: Path) -> None:
+    with pytest.raises(InputError, match=r"own.csv: cannot be read \(No such file"):
+        read_facts(own)
+    own.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"own.csv: is not UTF-8; save it"):
+        read_facts(own)
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        (
+            "2a,ptb,kruengkrai2019,LSTM-LM,,standard,nll,100.0,,,,",
+            "own.csv: the nll of LSTM-LM from kru.* also",
+        ),
+        (
+            "2,ptb,me,LSTM-LM,,standard,nll,100.0,,yes,,",
+            "own.csv: .* beside our runs for kruengkrai2019 already",
+        ),
+        (
+            "2,ptb,me,LSTM-LM,,standard,nll,100.0,,,9,99",
+            "own.csv: me: gives ptb a test split of 9 sentences",
+        ),
+    ],
+)
+def test_a_file_that_contradicts_the_package_is_refused(own: Path, row: str, complaint: str) -> None:
+    before = catalogue()
+    own.write_text(f"{HEADER},beside,sentences,tokens\n{row}\n")
+    with pytest.raises(InputError, match=complaint):
+        use([str(own)])
+    assert catalogue() is before
+
+
+def test_without_counts_of_the_test_split_nothing_is_converted() -> None:
+    facts = parse(
+        [HEADER, "2,wiki,me,LSTM-LM,,standard,nll,100,", "2,wiki,me,LSTM-LM,,standard,ppl,116,"], "f.csv"
+    )
+    assert Catalogue(facts).comparable(facts[0]) is facts[0]

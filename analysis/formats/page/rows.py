@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from analysis.formats.page.tips import tips
 from analysis.formats.text import value_text
-from analysis.published import Derived, Fact
+from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average
 from analysis.stats.intervals import Interval
 from analysis.tables.table import Column, Difference, Kind, Table, Value
@@ -62,7 +62,7 @@ def page_rows(table: Table) -> list[PageRow]:
             section, parent = label, ""
         elif not indented:
             parent = label
-        # An indented line is named by the line above it, its row in the paper.
+        # An indented line is named by the line above it, its published row.
         context = " · ".join(filter(None, [section, parent if indented else ""]))
         line_tips = tips(line, table.columns)
         cells = tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.formats.text import status_text
-from analysis.published import SEEDS, SOURCES, Derived, Fact
+from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Counts
 from analysis.stats.intervals import Interval
 from analysis.tables.table import Column, Difference, Line, Value
@@ -38,16 +38,32 @@ def tip(value: Value) -> str:
     if isinstance(value, Average):
         return "\n".join(_average(value))
     if isinstance(value, Fact):
-        std = f" ± {value.std:.{value.decimals}f} (std over {SEEDS} seeds)" if value.std is not None else ""
-        source = f"published: {SOURCES[value.source]}, as in Table {value.table} of Kruengkrai 2019"
-        return f"{source}\n{value.mean:.{value.decimals}f}{std}"
+        return "\n".join(_published(value))
     if isinstance(value, Derived):
-        return "not printed in the paper, but follows from its numbers: NLL + (L - 1) KL"
+        return f"not printed, but follows from printed numbers: {value.formula}"
     if isinstance(value, Difference):
         return "\n".join(_difference(value))
     if isinstance(value, Counts):
         return f"no finished run: {status_text(value)}" if value.total else "no run"
     return ""
+
+
+def _published(fact: Fact) -> list[str]:
+    where = [f"Table {fact.table}"] if fact.table else []
+    where += [fact.read_in] if fact.read_in else []
+    source = fact.cited + (f", as in {' of '.join(where)}" if where else "")
+    if fact.formula:
+        return [
+            f"not printed, but follows from numbers of {source}: {fact.formula}",
+            f"{fact.mean:.{fact.decimals}f}",
+        ]
+    text = f"{fact.mean:.{fact.decimals}f}"
+    if fact.std is not None:
+        text += f" ± {fact.std:.{fact.decimals}f}"
+        text += f" (std over {fact.runs} seeds)" if fact.runs else ""
+    lines = [f"published: {source}", text]
+    lines += ["not a bound"] if fact.bound == "no" else []
+    return [*lines, *([fact.note] if fact.note else [])]
 
 
 def _average(average: Average) -> list[str]:
@@ -79,7 +95,9 @@ def _difference(difference: Difference) -> list[str]:
             more = [f"    and {len(side.runs) - _MOST_RUNS} more"] if len(side.runs) > _MOST_RUNS else []
             lines += [f"{word} {side.mean:.6g} (n = {side.n})", *names, *more]
         elif isinstance(side, Fact):
-            lines.append(f"{word} {side.mean:.{side.decimals}f} (n = {SEEDS}, published)")
+            n = f"n = {side.runs}, " if side.runs else ""
+            how = f"from published numbers: {side.formula}" if side.formula else "published"
+            lines.append(f"{word} {side.mean:.{side.decimals}f} ({n}{how})")
     return lines
 
 

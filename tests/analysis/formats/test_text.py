@@ -11,7 +11,7 @@ from analysis.formats.latex import latex_escape, latex_table
 from analysis.formats.markdown import markdown_code, markdown_table
 from analysis.formats.terminal import print_grid
 from analysis.formats.text import value_text
-from analysis.published import Derived, Fact
+from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Counts
 from analysis.stats.intervals import Interval
 from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS
@@ -168,8 +168,8 @@ def test_the_columns_of_csv_files_are_those_that_users_read() -> None:
     assert rows == []
     assert head == (
         "table,dataset,system,num_samples,setting,variant,source,metric,estimate,n,mean,std,stderr,t_low,"
-        "t_high,bca_low,bca_high,minimum,maximum,mc_stderr,published_mean,published_std,difference,"
-        "difference_low,difference_high,welch_p,margin,verdict,bound,done,running,failed,unfinished,damaged,"
+        "t_high,bca_low,bca_high,minimum,maximum,mc_stderr,published_mean,published_std,comparable_mean,"
+        "difference,difference_low,difference_high,welch_p,margin,verdict,bound,done,running,failed,unfinished,damaged,"
         "missing,seeds,values,mc_stderrs"
     )
     assert csv_text([], COMPARISON_COLUMNS) == (

@@ -117,7 +117,7 @@ def test_writing_the_same_report_twice_gives_the_same_files(tmp_path: Path, writ
     names = sorted(path.name for path in out.iterdir())
     tables = [
         f"{name}.{end}"
-        for name in ("bounds", "comparisons", "table2", "table3")
+        for name in ("bounds", "comparisons", "further", "table2", "table3")
         for end in ("csv", "md", "tex")
     ]
     assert names == sorted([*tables, "runs.csv", "report.md"])

@@ -39,7 +39,7 @@ def test_the_difference_is_over_common_seeds_of_runs_with_equal_names(
             write_run(seed=seed, study=study, estimates={"nll_elbo": value, "ppl_elbo": 50.0})
     compared_studies = compared(tmp_path)
     a, b, difference, interval, n, flip, _, below, words = lines(
-        compared_studies, "standard, NLL (paper's)"
+        compared_studies, "standard, NLL (as published)"
     )["LSTM-VAE L=1"]
     assert (a.mean, round(b.mean, 6), n) == (101.0, 96.666667, "2")
     # Seeds 1 and 2: -1 and -2.
@@ -77,7 +77,7 @@ def test_changes_are_noted_and_cells_with_different_configs_are_matched(
             folder.write_json("provenance.json", {"attempts": [{"commit": study * 40}]})
     write_run("lstm-lm", study="b")
     compared_studies = compared(tmp_path)
-    assert lines(compared_studies, "standard, NLL (paper's)")["LSTM-VAE L=1"][2] == Difference(-50.0)
+    assert lines(compared_studies, "standard, NLL (as published)")["LSTM-VAE L=1"][2] == Difference(-50.0)
     assert "learning_rate: 1 in A, 0.5, 1 in B" in compared_studies.notes
     assert f"commit: {'a' * 10} in A; {'b' * 10} in B" in compared_studies.notes
     assert "only study B has LSTM-LM on PTB, standard" in compared_studies.notes
@@ -89,7 +89,9 @@ def test_variants_are_matched_by_name(tmp_path: Path, write_run: WriteRun) -> No
             for seed in range(2):
                 write_run(seed=seed, study=study, learning_rate=rate)
     compared_studies = compared(tmp_path)
-    assert list(lines(compared_studies, "standard, NLL (paper's)")) == ["LSTM-VAE L=1 (learning_rate=0.5)"]
+    assert list(lines(compared_studies, "standard, NLL (as published)")) == [
+        "LSTM-VAE L=1 (learning_rate=0.5)"
+    ]
     assert "only study A has LSTM-VAE L=1 (learning_rate=1) on PTB, standard" in compared_studies.notes
 
 

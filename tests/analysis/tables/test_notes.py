@@ -57,7 +57,7 @@ def test_seeds_without_the_evaluation_shown_are_counted(tmp_path: Path, write_ru
     )
 
 
-def test_runs_with_the_papers_protocol_have_no_notes(tmp_path: Path, write_run: WriteRun) -> None:
+def test_runs_by_the_recipes_have_no_notes(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm")
     write_run("lstm-vae-avg", 5)
     write_run("lstm-vae-avg", 5, dataset="yahoo", result=YAHOO_TEST, **YAHOO)
@@ -84,13 +84,13 @@ def test_posterior_collapse_is_noted(tmp_path: Path, write_run: WriteRun) -> Non
     ]
 
 
-def test_a_protocol_that_differs_from_the_papers_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_config_that_differs_from_the_recipe_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", max_epochs=3)
     write_run("lstm-vae", seed=0, max_epochs=3)
     write_run("lstm-vae", seed=1, max_epochs=3, status="failed")
     write_run("lstm-vae", dataset="yahoo", result=YAHOO_TEST, **YAHOO | {"hidden_size": 256})
     assert notes(tmp_path) == [
-        "not run as in the paper: max_epochs=3 instead of 30 (2 of 2 runs); "
+        "not run by the recipes of the systems: max_epochs=3 instead of 30 (2 of 2 runs); "
         "the differences from the published numbers include this"
     ]
     assert "hidden_size=256 instead of 1024 (1 of 1 runs);" in notes(tmp_path, "yahoo")[0]

@@ -4,12 +4,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.published import Fact
+from analysis.published.facts import Fact
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.cells import Average, Cell, Counts, average_cells
 from analysis.tables.csv_rows import CELL_COLUMNS, csv_frame
-from analysis.tables.paper import table2, table3
+from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.table import Difference, Line, Table
 from lvae_core.run_folder.folder import RunFolder
 
@@ -48,11 +48,12 @@ def test_table_2_has_our_numbers_and_the_difference_under_the_published_ones(
         write_run("lstm-vae-avg", 5, seed=seed, estimates={"nll_elbo": nll, "kl": 8.0, "ppl_elbo": 80.0})
     table = table2(cells(tmp_path), "ptb")
     published, ours, difference = after(table, "LSTM-VAE-AVG L=5‡")
-    assert means(published) == [97.3, 7.6, 84.6, None, 118.8, 10.6, 225.8, None]
+    # The fourth column of a setting is for published rows on another count of tokens.
+    assert means(published) == [97.3, 7.6, 84.6, None, None, 118.8, 10.6, 225.8, None, None]
     assert (ours.kind, ours.label) == ("ours", "  ours")
-    assert means(ours) == [96.0, 8.0, 80.0, "2", Counts(), None, Counts(), None]
+    assert means(ours) == [96.0, 8.0, 80.0, None, "2", Counts(), None, Counts(), None, None]
     # By hand: 96 - 97.3, 8 - 7.6, 80 - 84.6.
-    assert means(difference) == [-1.3, 0.4, -4.6, None, None, None, None, None]
+    assert means(difference) == [-1.3, 0.4, -4.6, *[None] * 7]
 
 
 def test_table_2_follows_the_paper_row_by_row(tmp_path: Path, write_run: WriteRun) -> None:
@@ -65,25 +66,95 @@ def test_table_2_follows_the_paper_row_by_row(tmp_path: Path, write_run: WriteRu
     rows = [line.label for line in ptb.lines if line.kind in ("heading", "published")]
     assert rows == [
         "Bowman et al. 2016", "LSTM-LM", "LSTM-VAE L=1",
-        "Xu & Durrett 2018", "LSTM-LM", "LSTM-VAE L=1", "LSTM-vMF-VAE L=1",
+        "Xu & Durrett 2018", "LSTM-LM", "LSTM-VAE L=1‡", "LSTM-vMF-VAE L=1‡",
         "Kruengkrai 2019", "LSTM-LM", "LSTM-VAE L=1", "LSTM-VAE L=5", "LSTM-VAE L=10",
         "LSTM-VAE-AVG L=5‡", "LSTM-VAE-AVG L=10‡",
     ]  # fmt: skip
     headings = [line.label for line in yahoo.lines if line.kind == "heading"]
     assert headings == ["Yang et al. 2017", "Kim et al. 2018", "Kruengkrai 2019"]
     assert [(c.group, c.name) for c in ptb.columns] == [
-        (setting, name) for setting in ("standard", "inputless") for name in ("NLL", "(KL)", "PPL", "n")
+        (setting, name)
+        for setting in ("standard", "inputless")
+        for name in ("NLL", "(KL)", "PPL", "NLL at 21.9", "n")
     ]
-    # Our numbers are not laid beside cited rows.
+    # Yahoo's rows all count the same tokens.
+    assert {c.name for c in yahoo.columns} == {"NLL", "(KL)", "PPL", "n"}
+    # Our numbers stand below one row of each system: not below LSTM-LM and LSTM-VAE as others ran them.
     assert [line.kind for line in ptb.lines[:7]].count("ours") == 0
+
+
+def test_every_published_system_has_ours_below_it_or_shows_it_as_missing(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run()
+    write_run(dataset="yahoo")
+    found = cells(tmp_path)
+    for table, heading, label in (
+        (table2(found, "ptb"), "Xu & Durrett 2018", "LSTM-vMF-VAE L=1‡"),
+        (table2(found, "yahoo"), "Yang et al. 2017", "CNN-LM"),
+        (table2(found, "yahoo"), "Yang et al. 2017", "CNN-VAE+init L=1"),
+        (table2(found, "yahoo"), "Kim et al. 2018", "SA-VAE L=1"),
+        (table3(found, ["yahoo"]), "He et al. 2019", "LSTM-VAE-AIN+anneal L=1"),
+    ):
+        _, ours = after(table, label, heading)
+        assert ours.values[0] == Counts()
+    # Yang et al. have no inputless numbers, so none of ours is missing there.
+    _, ours = after(table2(found, "yahoo"), "CNN-LM", "Yang et al. 2017")
+    assert set(ours.values[4:]) == {None}
+
+
+def test_differences_are_from_numbers_on_our_count_of_tokens(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-vmf-vae", 1, estimates={"nll_elbo": 101.0, "ppl_elbo": 99.0, "kl": 6.0})
+    table = table2(cells(tmp_path), "ptb")
+    published, ours, difference = after(table, "LSTM-vMF-VAE L=1‡", "Xu & Durrett 2018")
+    # By hand: ln 98 = 4.584967 and 82,430 tokens in 3,761 sentences give 100.4889 instead of 96; the KL has
+    # the same factor, 5.7 * 100.4889 / 96 = 5.9665.
+    assert means(published)[:3] == [96.0, 5.7, 98.0]
+    converted = published.values[3]
+    assert isinstance(converted, Fact)
+    assert converted.mean == pytest.approx(100.4889, abs=1e-3)
+    assert means(ours)[:5] == [101.0, 6.0, 99.0, None, "1"]
+    assert means(difference)[:3] == pytest.approx([0.5111, 0.0335, 1.0], abs=1e-3)
+    (note,) = [note for note in table.notes if note.startswith("NLL at 21.9: ")]
+    assert "21.917 tokens per sentence, as ours (82,430 tokens with </s> in 3,761 sentences)" in note
+    assert "(Bowman et al. 2016 21.1, Xu & Durrett 2018 21.0, as without </s>)" in note
+    rows = csv_frame(table.csv_rows(), CELL_COLUMNS)
+    row = rows[(rows["system"] == "lstm-vmf-vae") & (rows["metric"] == "nll") & (rows["n"] > 0)].iloc[0]
+    assert (row.published_mean, row.source) == (96.0, "xu2018")
+    assert row.comparable_mean == pytest.approx(100.4889, abs=1e-3)
+    assert row.difference == pytest.approx(0.5111, abs=1e-3)
+
+
+def test_published_rows_that_may_be_no_bounds_say_under_which_condition(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run()
+    notes = table2(cells(tmp_path), "ptb").notes
+    assert (
+        "Xu & Durrett 2018, LSTM-VAE and LSTM-vMF-VAE: if run with the default of the released code, which "
+        "averages 3 samples of z and counts one KL, NLL and PPL are not bounds either"
+    ) in notes
+
+
+def test_numbers_published_elsewhere_have_a_table_of_their_own() -> None:
+    table = further_table("yahoo")
+    assert [c.name for c in table.columns] == ["NLL", "IW", "(KL)", "PPL", "MI"]
+    assert [line.label for line in table.lines if line.kind == "heading"] == [
+        "Texar", "Texar-PyTorch", "He et al. 2019 (submitted version)",
+    ]  # fmt: skip
+    (_, transformer) = [line for line in table.lines if line.label == "Transformer-VAE L=1"]
+    assert means(transformer) == [328.03, None, None, 60.78, None]
+    assert means(table.lines[-1]) == [None, 326.6, 6.7, None, 3.2]
+    assert table.lines[-1].label == "LSTM-VAE-AIN+anneal L=1"
+    assert further_table("pydocs").lines == ()
 
 
 def test_the_language_model_is_compared_by_its_exact_numbers(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", estimates={"nll": 101.0, "ppl": 100.0})
     published, ours, difference = after(table2(cells(tmp_path), "ptb"), "LSTM-LM")
-    assert means(published)[:4] == [100.8, None, 99.4, None]
-    assert means(ours)[:4] == [101.0, None, 100.0, "1"]
-    assert means(difference)[:4] == [0.2, None, 0.6, None]
+    assert means(published)[:5] == [100.8, None, 99.4, None, None]
+    assert means(ours)[:5] == [101.0, None, 100.0, None, "1"]
+    assert means(difference)[:5] == [0.2, None, 0.6, None, None]
 
 
 def test_missing_failed_and_unfinished_cells(tmp_path: Path, write_run: WriteRun) -> None:
@@ -92,11 +163,11 @@ def test_missing_failed_and_unfinished_cells(tmp_path: Path, write_run: WriteRun
         write_run("lstm-vae", 10, seed=seed, status="done" if seed < 3 else "failed")
     table = table2(cells(tmp_path), "ptb")
     _, nothing = after(table, "LSTM-VAE L=1")
-    assert nothing.values == (Counts(), None, Counts(), None) * 2
+    assert nothing.values == (Counts(), None, Counts(), None, None) * 2
     _, failed = after(table, "LSTM-VAE L=5")
-    assert failed.values[:4] == (Counts(failed=2, unfinished=3), None, None, "0/5")
+    assert failed.values[:5] == (Counts(failed=2, unfinished=3), None, None, None, "0/5")
     _, partly, _ = after(table, "LSTM-VAE L=10")
-    assert partly.values[3] == "3/5"
+    assert partly.values[4] == "3/5"
     (note,) = [note for note in table.notes if "missing" in note]
     assert "failed (2 of 5)" in note
 
@@ -128,11 +199,11 @@ def test_a_dataset_without_published_numbers_has_only_our_rows(tmp_path: Path, w
     assert {column.group for column in table.columns} == {"standard"}
 
 
-def test_a_system_outside_the_paper_comes_last(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_system_without_a_published_number_comes_last(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-vae", 2)
     write_run("my-vae", 3)
     labels = [line.label for line in table2(cells(tmp_path), "ptb").lines]
-    assert labels[-3:] == ["not in the paper's table", "LSTM-VAE L=2", "my-vae L=3"]
+    assert labels[-3:] == ["without a published number", "LSTM-VAE L=2", "my-vae L=3"]
 
 
 def test_table_3_has_the_datasets_side_by_side(tmp_path: Path, write_run: WriteRun) -> None:

@@ -1,0 +1,1 @@
+"""Published numbers, read from CSV files: docs/published.md describes their columns."""
