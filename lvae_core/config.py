@@ -409,6 +409,14 @@ class RunConfig:
         "latent variable",
         stage="evaluation",
     )
+    mi_batch: int = _option(
+        0,
+        "also the mutual information within batches of so many test sentences of similar length; 0: no",
+        "evaluation",
+        "latent variable",
+        stage="evaluation",
+        added=True,
+    )
     eval_precision: EvalPrecision = _option(
         "float32", "of the estimates' matrix products", "evaluation", stage="evaluation"
     )
@@ -439,6 +447,7 @@ class RunConfig:
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("init_scale", "learning_rate", "adam_epsilon", "svi_step_size", "svi_max_grad_norm"):
             _require(self, name, getattr(self, name) > 0, "above 0")
+        _require(self, "mi_batch", self.mi_batch not in (1,) and self.mi_batch >= 0, "0 or at least 2")
         _require(self, "seed", self.seed < 10**18, "below 10**18")
         exact = self.iw_exact_samples
         _require(self, "iw_exact_samples", exact not in range(1, FEWEST_EXACT), "0 or at least 6")

@@ -136,8 +136,15 @@ def evaluation_id(config: RunConfig, version: int | None = None) -> str:
         config: of the run.
         version: of the estimates; None: the present one.
     """
+    # A field that came later is hashed only where it differs from its default, as in training.
+    added = {
+        f.name: f.default
+        for f in dataclasses.fields(RunConfig)
+        if f.metadata["added"] and f.metadata["stage"] == "evaluation"
+    }
+    values = evaluation_values(config)
     payload = {
-        "config": evaluation_values(config),
+        "config": {n: v for n, v in values.items() if n not in added or v != added[n]},
         "version": EVALUATION_VERSION if version is None else version,
     }
     return hashlib.sha256(canonical_json(payload).encode()).hexdigest()

@@ -38,6 +38,7 @@ ESTIMATES: dict[str, Estimate] = {
     "ppl_iw_joint": Estimate(_PPL, "perplexity from nll_iw_joint"),
     "kl": Estimate(_NATS, "KL(q(z|x) || p(z)) of one z", "KL divergence"),
     "mi": Estimate("nats", "I_q(x; z) of one z, He et al. (2019)", "mutual information"),
+    "mi_batch": Estimate("nats", "mi within batches of mi_batch sentences; He et al. (2019): of 32"),
     "au": Estimate("dimensions", "those whose posterior mean has a variance over x > 0.01", "active units"),
 }
 
@@ -46,7 +47,7 @@ LATENT_USE = {name: estimate for name, estimate in ESTIMATES.items() if estimate
 
 
 def bound(estimate: str, averaging: str, num_samples: int) -> Bound | None:
-    """Say how ``estimate`` bounds -log p(x), or the perplexity; None for kl, mi and au.
+    """Say how ``estimate`` bounds -log p(x), or the perplexity; None for what is no likelihood.
 
     With averaging = hidden and L > 1 the decoder conditions on all L samples, so together they are the
     latent variable. An estimate that counts the KL of only one of them is not a bound of that model.

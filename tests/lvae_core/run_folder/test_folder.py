@@ -124,14 +124,14 @@ def test_estimates_are_bounds_as_their_definitions_say():
     # With L = 1 averaging changes nothing, so the bounds are those of the ordinary model.
     for name, word in single.items():
         assert bound(name, "hidden", 1) == word
-    assert {bound(name, "hidden", 5) for name in ("kl", "mi", "au")} == {None}
+    assert {bound(name, "hidden", 5) for name in ("kl", "mi", "mi_batch", "au")} == {None}
 
 
 def test_every_estimate_has_a_unit_and_a_meaning():
     assert set(ESTIMATES) == {
         *(f"{k}{s}" for k in ("nll", "ppl") for s in ("", "_elbo", "_joint", "_iw", "_iw_joint")),
         *("nll_elbo_amortised", "ppl_elbo_amortised"),
-        *("kl", "mi", "au"),
+        *("kl", "mi", "mi_batch", "au"),
     }
     assert all(e.unit and e.meaning for e in ESTIMATES.values())
 
