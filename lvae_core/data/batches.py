@@ -46,6 +46,15 @@ class Batch:
             self.indices[row : row + 1],
         )
 
+    def rows(self, rows: slice) -> Batch:
+        """Neighbouring sentences as a batch of the same T."""
+        T = self.words.shape[1]
+        start, stop, _ = rows.indices(len(self.words))
+        within = (self.positions >= start * T) & (self.positions < stop * T)
+        return Batch(
+            self.words[rows], self.lengths[rows], self.positions[within] - start * T, self.indices[rows]
+        )
+
 
 def send(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
     """Copy a CPU tensor to ``device``; the copy may still be under way on return."""

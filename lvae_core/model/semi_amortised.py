@@ -83,7 +83,30 @@ def semi_amortised(
     """
     assert model.encoder is not None, "a language model has nothing to infer"
     q = model.encoder(batch, masks)
-    return Descent(model, batch, noise, kl_weight, Rule.of(model.config)).run(q, masks)
+    rule, B = Rule.of(model.config), len(batch.words)
+    size = B  # sentences at once; in evaluation their memory has a bound
+    if masks is None and not torch.is_grad_enabled():
+        size = max(1, model.config.eval_chunk_tokens // (model.config.group * batch.words.shape[1]))
+    if size >= B:
+        return Descent(model, batch, noise, kl_weight, rule).run(q, masks)
+    parts = []
+    for start in range(0, B, size):
+        rows = slice(start, start + size)
+        descent = Descent(model, batch.rows(rows), _NoiseOfRows(noise, rows), kl_weight, rule)
+        parts.append(descent.run(q.rows(rows), None))
+    return q.join(parts)
+
+
+@dataclass(frozen=True)
+class _NoiseOfRows:
+    """The noise of some sentences of a batch."""
+
+    noise: Noise
+    rows: slice
+
+    def __call__(self, *purpose: int | str, size: tuple[int, ...]) -> Tensor:
+        """Draw (*size, rows, n)."""
+        return self.noise(*purpose, size=size)[..., self.rows, :]
 
 
 @dataclass(frozen=True, eq=False)

@@ -132,6 +132,17 @@ def test_a_batch_is_copied_to_a_device_with_its_indices_on_the_cpu(split: Split)
     assert moved.indices.tolist() == [0, 1]
 
 
+def test_rows_of_a_batch_are_its_sentences_with_their_positions(split: Split) -> None:
+    batch = collate(split, np.arange(len(split)))
+    for rows in (slice(0, 1), slice(1, None), slice(0, 99)):
+        part = batch.rows(rows)
+        assert torch.equal(part.words, batch.words[rows])
+        assert part.indices.tolist() == batch.indices[rows].tolist()
+        lengths = part.lengths.tolist()
+        expected = [row * part.words.shape[1] + t for row, n in enumerate(lengths) for t in range(n)]
+        assert part.positions.tolist() == expected
+
+
 def test_writing_into_a_batch_does_not_change_the_split(split: Split) -> None:
     collate(split, np.array([0])).words.fill_(5)
     assert split.sentence(0).tolist() == [7, 8, 0]

@@ -72,3 +72,16 @@ def test_peak_memory_does_not_grow_with_the_number_of_steps(tmp_path):
     few, many = peak(2), peak(12)
     path_and_masks = 10 * (16 * 2 * 2 * 4 + 5056)
     assert many - few < path_and_masks + 0.05 * few
+
+
+def test_evaluation_decodes_as_many_positions_at_once_as_the_config_allows():
+    config = tiny.config("sa-vae", eval_chunk_tokens=20)
+    model, batch = TextModel(config, CLASSES), tiny.batch(SENTENCES)  # 4 sentences, of 7 words at most
+    decoded = []
+    model.decoder.register_forward_hook(lambda module, inputs, states: decoded.append(states.shape[:3]))
+    places = SentenceNoise(
+        model.posterior, model.latent_size, [Key(0, "evaluation", (k,)) for k in range(4)]
+    )
+    with torch.no_grad():
+        model.infer(batch, noise=places)
+    assert decoded == [(1, 2, 7)] * 6  # 3 steps of each half
