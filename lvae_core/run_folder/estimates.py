@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Bound = Literal["exact", "upper bound", "upper bound in expectation", "not a bound"]
 
@@ -44,6 +45,16 @@ ESTIMATES: dict[str, Estimate] = {
 
 LATENT_USE = {name: estimate for name, estimate in ESTIMATES.items() if estimate.title}
 """The estimates that measure the use of the latent variable."""
+
+
+def tightest_perplexity(estimates: Mapping[str, Any]) -> str:
+    """Name the lowest perplexity of a run that bounds its model's, from the ``estimates`` of a result.
+
+    A model with joint latent samples is known by its joint estimates; its other ones are no bounds.
+    """
+    joint = "ppl_joint" in estimates
+    names = ("ppl_joint", "ppl_iw_joint") if joint else ("ppl", "ppl_elbo", "ppl_iw")
+    return min((n for n in names if n in estimates), key=lambda name: float(estimates[name]["value"]))
 
 
 def bound(estimate: str, averaging: str, num_samples: int) -> Bound | None:

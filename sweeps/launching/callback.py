@@ -10,6 +10,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from lvae_core.command import Interrupt
+from lvae_core.run_folder.estimates import tightest_perplexity
 from sweeps.launching.display import Display
 from sweeps.launching.lost_actors import LostActors, why_lost
 from sweeps.launching.other_launches import OtherLaunches
@@ -149,7 +150,7 @@ def _lines(report: Mapping[str, Any], *, hide_test_scores: bool) -> list[str]:
             report["estimates"],
             report.get("train_seconds", 0.0) + report["evaluate_seconds"],
         )
-        name = "ppl" if "ppl" in estimates else "ppl_elbo"
+        name = tightest_perplexity(estimates)
         score = best if hide_test_scores else f", test {name} {estimates[name]['value']:.2f}"
         return [f"{'done' if trains else 'evaluated again'} in {format_duration(seconds)}{score}"]
     return []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.estimates import ESTIMATES, bound
+from lvae_core.run_folder.estimates import ESTIMATES, bound, tightest_perplexity
 from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, Study, reproducible
 from lvae_core.run_folder.names import CellName, RunName, run_name
 from lvae_core.storage.store import open_store
@@ -101,6 +101,20 @@ def test_a_study_lists_its_runs_and_ignores_other_files(tmp_path):
 
 
 # --- estimates ---
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"ppl": 9.0, "nll": 1.0}, "ppl"),
+        ({"ppl_elbo": 9.0, "ppl_iw": 8.5, "kl": 0.1}, "ppl_iw"),
+        ({"ppl_elbo": 9.0, "ppl_iw": 9.5}, "ppl_elbo"),
+        # Of joint latent samples the KL of all must count, however low the other numbers are.
+        ({"ppl_elbo": 3.0, "ppl_iw": 2.0, "ppl_joint": 9.0, "ppl_iw_joint": 8.0}, "ppl_iw_joint"),
+    ],
+)
+def test_the_tightest_perplexity_of_a_run_is_a_bound(values, name):
+    assert tightest_perplexity({key: {"value": value} for key, value in values.items()}) == name
 
 
 def test_estimates_are_bounds_as_their_definitions_say():
