@@ -25,6 +25,9 @@ _OBJECTIVE: dict[str, Any] = {
     name: f.default for name, f in _FIELDS.items() if f.metadata["group"] == "objective"
 }
 
+AUTOENCODERS = ("lstm-ae", "cnn-ae")
+"""The systems of parents that are a stage of another run's training and no rows of a table."""
+
 
 def parent_of(config: RunConfig) -> RunConfig | None:
     """The config of the run that this run's encoder starts from.

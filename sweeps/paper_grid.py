@@ -48,8 +48,9 @@ from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work
 class Options:
     """The command line. The preset supplies what is not given."""
 
-    preset: Literal["paper", "demo"] = "paper"
-    """paper: the published grid of 120 runs. demo: a small one on pydocs, minutes on two cores."""
+    preset: Literal["paper", "all", "demo"] = "paper"
+    """paper: the published grid of 120 runs. all: 150 runs, with the systems that its tables cite, in the
+    same study. demo: a small one on pydocs, minutes on two cores."""
     datasets: Annotated[tuple[str, ...] | None, preset(metavar="NAME", help=DATASETS_HELP)] = None
     systems: Annotated[tuple[str, ...] | None, preset(metavar="NAME", help=SYSTEMS_HELP)] = None
     settings: Annotated[tuple[str, ...] | None, preset(metavar="NAME")] = None
@@ -83,7 +84,7 @@ class Options:
     @property
     def folder(self) -> str:
         """Return the place of the study as the user would write it."""
-        return self.launch.folder(self.preset)
+        return self.launch.folder("paper" if self.preset == "all" else self.preset)
 
     def grid(self) -> Grid:
         """The preset with the changes that the options ask for."""
@@ -116,6 +117,7 @@ class Options:
             settings=base.settings if self.settings is None else self.settings,
             seeds=base.seeds if self.seeds is None else self.seeds,
             changes=base.changes + self.given_changes(),
+            limits=base.limits if self.systems is None else {},
         )
 
     def given_changes(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from analysis.tables.notes import dataset_notes
 from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.shown_variants import hidden_variant_notes, mark_shown
 from analysis.tables.table import Table, dataset_title, row_label
+from lvae_core.parents import AUTOENCODERS
 
 RESAMPLING_SEED = 20190728
 """Seed of bootstrap and sign flips: the same runs give the same report."""
@@ -66,14 +67,18 @@ def compose(runs: Runs) -> Report:
     frame = with_missing(runs.frame)
     # Drawn from in a fixed order: bootstrap first, then sign flips.
     rng = np.random.default_rng(RESAMPLING_SEED)
-    cells = with_bootstrap(mark_shown(average_cells(frame)), rng)
+    rows = frame[~frame["system"].isin(AUTOENCODERS)].reset_index(drop=True)
+    cells = with_bootstrap(mark_shown(average_cells(rows)), rng)
     compared = compare_all(cells, rng)
     present = set(frame["dataset"].dropna())
     compared_with = compared_datasets()
     published = [dataset for dataset in compared_with if dataset in present]
     datasets = [*published, *sorted(present - set(published))]
     tables2 = [
-        dataclasses.replace(table, notes=(*table.notes, *dataset_notes(frame, cells, dataset)))
+        dataclasses.replace(
+            table,
+            notes=(*table.notes, *dataset_notes(rows, cells, dataset), *_stages(frame, dataset)),
+        )
         for dataset in datasets
         for table in [table2(cells, dataset)]
     ]
@@ -104,6 +109,12 @@ def compose(runs: Runs) -> Report:
         cells=tuple(cells),
         datasets=tuple(datasets),
     )
+
+
+def _stages(frame: pd.DataFrame, dataset: str) -> Iterable[str]:
+    count = int((frame["system"].isin(AUTOENCODERS) & (frame["dataset"] == dataset)).sum())
+    if count:
+        yield f"not shown: {count} autoencoders, from which encoders of other runs start"
 
 
 def _with_lines(tables: Iterable[Table]) -> tuple[Table, ...]:

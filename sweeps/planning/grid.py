@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import cast
+from typing import NamedTuple, cast
 
 from lvae_core.config import RunConfig, Setting, dataset_label
 from lvae_core.errors import InputError
@@ -19,6 +20,14 @@ _OWN_OPTIONS = {
     "seed": "--seeds",
     "num_samples": "--num-samples",
 }
+
+
+class Limit(NamedTuple):
+    """Where a grid has a system, if not everywhere."""
+
+    settings: tuple[str, ...]
+    not_on: tuple[str, ...] = ()
+    """Labels of datasets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +48,8 @@ class Grid:
     """Seeds 0 to ``seeds`` - 1."""
     changes: tuple[str, ...] = ()
     """``FIELD=VALUE`` for every run, applied over the recipe in this order."""
+    limits: Mapping[str, Limit] = dataclasses.field(default_factory=dict)
+    """System -> where the grid has it; a system that is not listed is everywhere."""
     also: tuple[Grid, ...] = ()
     """Further grids whose runs belong to this one. The axes and changes above are not theirs."""
 
@@ -113,6 +124,9 @@ class Grid:
         for dataset, (system, samples), setting in product(
             self.datasets, self.systems.items(), self.settings
         ):
+            limit = self.limits.get(system)
+            if limit and (setting not in limit.settings or dataset_label(dataset) in limit.not_on):
+                continue
             for num_samples in samples:
                 base = recipe(
                     system, dataset=dataset, setting=cast(Setting, setting), num_samples=num_samples
@@ -127,6 +141,26 @@ PRESETS: Mapping[str, Grid] = {
     "paper": Grid(
         datasets=("ptb", "yahoo"),
         systems={"lstm-lm": (1,), "lstm-vae": (1, 5, 10), "lstm-vae-avg": (5, 10)},
+    ),
+    # Every row of these tables, also those that the paper cites, where they are published.
+    "all": Grid(
+        datasets=("ptb", "yahoo"),
+        systems={
+            "lstm-lm": (1,),
+            "lstm-vae": (1, 5, 10),
+            "lstm-vae-avg": (5, 10),
+            "lstm-vmf-vae": (1,),
+            "cnn-lm": (1,),
+            "cnn-vae-init": (1,),
+            "sa-vae": (1,),
+            "lstm-vae-ain": (1,),
+        },
+        limits={
+            "lstm-vmf-vae": Limit(("standard", "inputless"), not_on=("yahoo",)),
+            **dict.fromkeys(
+                ("cnn-lm", "cnn-vae-init", "sa-vae", "lstm-vae-ain"), Limit(("standard",), not_on=("ptb",))
+            ),
+        },
     ),
     # The same comparison in a few minutes on two cores, on text that every Python carries: half the
     # sizes of the recipe and few epochs, so smaller batches for more steps in them. Beside it a corpus

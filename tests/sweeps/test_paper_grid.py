@@ -46,6 +46,22 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_preset_of_all_systems_plans_into_the_study_of_the_paper(tmp_path, capsys):
+    assert main(["--preset", "all", "--datasets", "toy", "--seeds", "1", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "toy__cnn-vae-init__standard__L1" in out
+    assert "toy__cnn-vae-init__inputless__L1" not in out
+    assert "parent" not in out  # the language model is a cell of the grid
+    (total,) = [line for line in out.splitlines() if "│ all" in line]
+    assert total.replace("│", "").split()[:4] == ["all", "18", "0", "0"]
+    systems = ["--systems", "cnn-vae-init", "--settings", "inputless"]
+    assert main(["--preset", "all", "--datasets", "toy", "--seeds", "1", "--dry-run", *systems]) == 0
+    out = capsys.readouterr().out
+    assert "toy__cnn-vae-init__inputless__L1" in out
+    assert "1 parent is trained first" in out
+    assert Options(preset="all").folder == Options().folder
+
+
 @pytest.mark.parametrize("arguments", [["--sedes", "3"], ["--seeds", "three"], ["--preset", "dmo"]])
 def test_what_the_command_line_does_not_know(arguments, capsys):
     with pytest.raises(SystemExit) as caught:

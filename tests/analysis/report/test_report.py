@@ -48,6 +48,15 @@ def test_the_cost_of_a_short_study_is_in_minutes(tmp_path: Path, write_run: Writ
     assert "cost: 1.5 device-minutes in 1 finished runs (toy 1.5)" in report(tmp_path).facts
 
 
+def test_autoencoders_are_no_rows_but_are_counted(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", dataset="toy")
+    write_run("lstm-ae", dataset="toy")
+    composed = report(tmp_path)
+    assert {cell.system for cell in composed.cells} == {"lstm-lm"}
+    assert set(composed.frame["system"]) == {"lstm-lm", "lstm-ae"}
+    assert "not shown: 1 autoencoders, from which encoders of other runs start" in markdown(composed)
+
+
 def test_failed_damaged_and_missing_are_listed(tmp_path: Path, write_run: WriteRun) -> None:
     failed = write_run(seed=1, status="failed")
     broken = write_run(seed=2)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,36 @@ def test_the_paper_has_120_runs():
     assert set(cells.values()) == {5}
     assert len(configs) == 120
     assert {c.seed for c in configs} == {0, 1, 2, 3, 4}
+
+
+# Systems by the names that the paper prints, where they are not the same in lower case.
+NAMES = {"cnn-vae+init": "cnn-vae-init", "lstm-vae-ain+anneal": "lstm-vae-ain"}
+
+
+def test_all_has_every_row_of_both_tables_where_it_is_published():
+    """The paper's tables are in a file of their own, which knows nothing of grids."""
+    configs = PRESETS["all"].configs()
+    cells = Counter((c.dataset, c.system, c.num_samples, c.setting) for c in configs)
+    assert set(cells.values()) == {5}
+    with (Path(__file__).parents[3] / "analysis" / "published" / "published.csv").open(
+        encoding="utf-8"
+    ) as file:
+        rows = list(csv.DictReader(file))
+    published = {
+        (row["dataset"], row["system"].lower(), int(row["num_samples"] or 0), row["setting"])
+        for row in rows
+        if row["table"] in ("2a", "2b", "3")
+    }
+    assert set(cells) == {(dataset, NAMES.get(name, name), L, s) for dataset, name, L, s in published}
+    assert len(configs) == 150
+    assert set(PRESETS["paper"].configs()) <= set(configs)
+
+
+def test_a_dataset_of_ones_own_gets_all_systems_in_the_published_settings():
+    grid = replace(PRESETS["all"], datasets=("pydocs",), seeds=1)
+    by_setting = Counter(c.setting for c in grid.configs())
+    assert by_setting == {"standard": 11, "inputless": 7}
+    assert len(grid.configs()) == 18
 
 
 def test_the_paper_changes_no_field_of_a_recipe():
