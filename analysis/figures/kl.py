@@ -62,7 +62,10 @@ def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> bool:
         return False
     x, y = row.fact("kl"), row.fact("nll")
     if x and y:
-        ax.errorbar(x.mean, y.mean, y.std, x.std, fmt="none", ecolor=style.INK, elinewidth=0.9, zorder=2.6)
+        # A number without a std would not be visible as error bars alone.
+        shape = "none" if x.std and y.std else "+"
+        ink = style.INK
+        ax.errorbar(x.mean, y.mean, y.std, x.std, fmt=shape, c=ink, ecolor=ink, elinewidth=0.9, zorder=2.6)
     if nll and kl:
         ax.plot(kl.values, nll.values, marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)
         marks.bar(ax, kl.mean, nll.mean, nll, colour, "y")

@@ -117,9 +117,12 @@ def legend(lines: Sequence[Line]) -> list[str]:
     if any(isinstance(value, Average | Fact) and value.std is not None for value in values):
         runs = {fact.runs for fact in facts if fact.std is not None}
         stated = " or ".join(str(number) for number in sorted(number for number in runs if number))
-        cited = f"; published: of {stated} runs" if stated else ""
-        cited += " where stated" if stated and None in runs else ""
-        marks.append(f"±: standard deviation over seeds (ours: sample std of n seeds{cited})")
+        sides = (
+            ["ours: sample std of n seeds"] if any(isinstance(v, Average | Counts) for v in values) else []
+        )
+        if stated:
+            sides.append(f"published: of {stated} runs{' where stated' if None in runs else ''}")
+        marks.append(f"±: standard deviation over seeds ({'; '.join(sides) or 'number not stated'})")
     if any(isinstance(value, str) and "/" in value for value in values):
         marks.append("n = 3/5: 3 of 5 runs are done")
     if any(not status.total for status in statuses):

@@ -249,3 +249,9 @@ def test_without_counts_of_the_test_split_nothing_is_converted() -> None:
         [HEADER, "2,wiki,me,LSTM-LM,,standard,nll,100,", "2,wiki,me,LSTM-LM,,standard,ppl,116,"], "f.csv"
     )
     assert Catalogue(facts).comparable(facts[0]) is facts[0]
+
+
+def test_a_system_of_table_3_alone_is_compared_with_its_elbo_there() -> None:
+    fact = find("2", "yahoo", "lstm-vae-ain", 1, "standard", "nll")
+    assert fact is not None
+    assert (fact.table, fact.mean) == ("3", 328.4)
