@@ -409,7 +409,7 @@ class RunConfig:
         "latent variable",
         stage="evaluation",
     )
-    mi_batch: int = _option(
+    mi_batch_size: int = _option(
         0,
         "also the mutual information within batches of so many test sentences of similar length; 0: no",
         "evaluation",
@@ -447,7 +447,9 @@ class RunConfig:
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("init_scale", "learning_rate", "adam_epsilon", "svi_step_size", "svi_max_grad_norm"):
             _require(self, name, getattr(self, name) > 0, "above 0")
-        _require(self, "mi_batch", self.mi_batch not in (1,) and self.mi_batch >= 0, "0 or at least 2")
+        _require(
+            self, "mi_batch_size", self.mi_batch_size == 0 or self.mi_batch_size >= 2, "0 or at least 2"
+        )
         _require(self, "seed", self.seed < 10**18, "below 10**18")
         exact = self.iw_exact_samples
         _require(self, "iw_exact_samples", exact not in range(1, FEWEST_EXACT), "0 or at least 6")

@@ -34,8 +34,8 @@ def latent_estimates(
     """Mutual information (He et al. 2019, §2) and active units over a split; {} without a latent.
 
     I_q(x; z) = E_x KL(q(z|x) || q(z)) with the aggregated posterior q(z) = 1/N Σ_n q(z|x_n) over all N
-    sentences of the split, so that it is at most log N. With config.mi_batch it is also computed within
-    batches of so many sentences, where it is at most log of their number.
+    sentences of the split, so that it is at most log N. With config.mi_batch_size it is also computed
+    within batches of so many sentences, where it is at most log of their number.
 
     Args:
         model: evaluated without dropout.
@@ -57,8 +57,8 @@ def latent_estimates(
     # One sentence alone does not vary.
     active = int((q.mean.var(0, correction=min(1, N - 1)) > ACTIVE_VARIANCE).sum())
     estimates = {"mi": mutual_information(q, drawn), "au": {"value": active}}
-    if config.mi_batch:
-        estimates["mi_batch"] = mutual_information(q, drawn, config.mi_batch)
+    if config.mi_batch_size:
+        estimates["mi_batch"] = mutual_information(q, drawn, config.mi_batch_size)
     return estimates
 
 

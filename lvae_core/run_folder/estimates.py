@@ -39,7 +39,7 @@ ESTIMATES: dict[str, Estimate] = {
     "ppl_iw_joint": Estimate(_PPL, "perplexity from nll_iw_joint"),
     "kl": Estimate(_NATS, "KL(q(z|x) || p(z)) of one z", "KL divergence"),
     "mi": Estimate("nats", "I_q(x; z) of one z, He et al. (2019)", "mutual information"),
-    "mi_batch": Estimate("nats", "mi within batches of mi_batch sentences; He et al. (2019): of 32"),
+    "mi_batch": Estimate("nats", "mi within batches of mi_batch_size sentences; He et al. (2019): of 32"),
     "au": Estimate("dimensions", "those whose posterior mean has a variance over x > 0.01", "active units"),
 }
 

@@ -50,7 +50,7 @@ def test_the_fingerprint_of_a_folder_is_the_golden_one():
     assert fingerprint(config, "1" * 64) == GOLDEN["folder"]
 
 
-EVALUATION = {"iw_samples", "iw_exact_samples", "mi_samples", "mi_batch", "eval_precision"}
+EVALUATION = {"iw_samples", "iw_exact_samples", "mi_samples", "mi_batch_size", "eval_precision"}
 """Fields that only the estimates read."""
 
 LATENT = {
@@ -143,10 +143,10 @@ def test_an_evaluation_does_not_depend_on_how_the_run_was_trained():
 
 
 def test_a_field_of_evaluation_that_came_later_changes_no_identity_at_its_default():
-    # Written before there was mi_batch.
+    # Written before there was mi_batch_size.
     golden = "b6c6e7b56ec45c6906db6d3315dbc2eed66b872d9b3882e09888f2cc13445855"
     assert evaluation_id(RunConfig()) == golden
-    assert evaluation_values(RunConfig())["mi_batch"] == 0
+    assert evaluation_values(RunConfig())["mi_batch_size"] == 0
 
 
 def test_a_new_version_of_the_estimates_changes_only_the_evaluation(monkeypatch):

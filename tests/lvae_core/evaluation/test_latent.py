@@ -74,7 +74,7 @@ def test_mutual_information_within_groups_is_the_mean_of_that_of_each_group():
 def test_the_config_asks_for_the_mutual_information_within_batches():
     model, config, _ = spread_out(5.0)
     split = tiny.split(SENTENCES)
-    plain, both = (latent_estimates(model, split, replace(config, mi_batch=batch)) for batch in (0, 2))
+    plain, both = (latent_estimates(model, split, replace(config, mi_batch_size=batch)) for batch in (0, 2))
     q, drawn = infer_split(model, split, config, samples=config.mi_samples, precision="float32")
     assert both == plain | {"mi_batch": mutual_information(q, drawn, 2)}
 

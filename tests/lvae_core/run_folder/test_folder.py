@@ -150,6 +150,10 @@ def test_every_estimate_has_a_unit_and_a_meaning():
     assert all(e.unit and e.meaning for e in ESTIMATES.values())
 
 
+def test_no_estimate_has_the_name_of_a_config_field_as_both_are_columns_of_one_frame():
+    assert set(ESTIMATES).isdisjoint(RunConfig().to_dict())
+
+
 def test_only_the_timing_fields_are_not_reproducible():
     result = {"estimates": {"nll": 1.0}, "train_seconds": 1.0, "evaluate_seconds": 2.0, "steps": 3}
     assert reproducible(result) == {"estimates": {"nll": 1.0}, "steps": 3}

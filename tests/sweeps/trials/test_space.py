@@ -106,7 +106,7 @@ def test_a_search_varies_all_but_the_cell_the_parts_the_data_the_budget_and_the_
         *("cnn_dilations", "min_count", "max_vocabulary", "max_length", "max_epochs", "max_steps"),
         *("init_encoder_from", "valid_kl_weight"),
         *("valid_samples", "valid_precision", "eval_batch_size", "eval_chunk_tokens", "eval_precision"),
-        *("iw_samples", "iw_exact_samples", "mi_samples", "mi_batch", "deterministic"),
+        *("iw_samples", "iw_exact_samples", "mi_samples", "mi_batch_size", "deterministic"),
     }
 
 
