@@ -68,6 +68,18 @@ def test_every_convention_is_shown_with_its_kind_of_bound(tmp_path: Path, write_
     assert block(table, "LSTM-LM") == {"LSTM-LM": [101.0, None, None, 100.0, "1", 100.8, "exact *"]}
 
 
+def test_semi_amortised_inference_has_a_line_for_the_encoders_posterior(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-lm", estimates=LM)
+    write_run("sa-vae", 1, estimates=VAE | {"nll_elbo_amortised": 103.0, "ppl_elbo_amortised": 108.0})
+    assert block(bounds_table(cells(tmp_path), "ptb"), "SA-VAE L=1") == {
+        "ELBO": [102.0, None, 1.0, 105.0, "1", None, "upper bound"],
+        "ELBO, amortised": [103.0, None, 2.0, 108.0, "1", None, "upper bound"],
+        "IW": [101.5, None, 0.5, 102.0, "1", None, "upper bound in expectation *"],
+    }
+
+
 def test_the_tightest_valid_bound_is_marked(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-vae-avg", 5, estimates=AVG | {"nll_joint": 110.0})
     ways = block(bounds_table(cells(tmp_path), "ptb"), "LSTM-VAE-AVG L=5")
