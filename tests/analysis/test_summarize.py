@@ -73,6 +73,17 @@ def test_bad_input_ends_in_one_line_and_status_2(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "study"]
 
 
+def test_published_numbers_of_a_user_that_cannot_be_used_end_in_one_line_and_status_2(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.csv").write_text(
+        "dataset,source,system,setting,metric,mean\nptb,me,VAE,standard,nll,?\n"
+    )
+    done = summarize(tmp_path, "--published", "mine.csv", "runs/none")
+    assert done.returncode == 2
+    assert done.stderr == "error: mine.csv:2: mean '?': is not a number such as 97.3\n"
+
+
 def test_a_run_with_different_numbers_in_two_studies_ends_in_one_line_and_status_2(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
