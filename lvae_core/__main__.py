@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("download", _download, "fetch a public dataset and verify its hash", data_dir)
     sub.add_argument("dataset", help=", ".join(PUBLIC))
 
-    sub = command("recipe", _recipe, "print a system's complete config, to start from", settings)
+    sub = command("recipe", _recipe, "print a system's complete config as a starting point", settings)
     sub.add_argument("system", help=f"one of {', '.join(SYSTEMS)}")
     sub.add_argument("--dataset", default="ptb", help=f"{', '.join(NAMES)} or a folder (default: ptb)")
     sub.add_argument("--setting", default="standard", help="standard (default) or inputless")
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--parent",
         action="store_true",
-        help="train the run that this one's encoder starts from instead, in a folder beside --out",
+        help="instead train the run that this one's encoder starts from, in a folder next to --out",
     )
     sub.add_argument(
         "--checkpoint-epochs",
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(
         "evaluate",
         _evaluate,
-        "evaluate a trained run again, with other fields of evaluation and without training",
+        "evaluate a trained run again with other evaluation fields, without training it",
         *(data_dir, settings, execution),
     )
     sub.add_argument("run", help="the run folder, a path or URL")

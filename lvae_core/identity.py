@@ -17,19 +17,19 @@ from lvae_core.config import FEWEST_EXACT, PARTS, RunConfig, dataset_label
 from lvae_core.parents import parent_of
 
 NUMERICS_VERSION = 6
-"""Raised by every change of the core that changes the numbers of a run's training."""
+"""Incremented by every change to the core that changes the numbers of a run's training."""
 
 EVALUATION_VERSION = 1
-"""Raised by every change of the core that changes the estimates of a trained model."""
+"""Incremented by every change to the core that changes the estimates of a trained model."""
 
 PART_VERSIONS: dict[tuple[str, str], int] = {
     ("objective", "importance_weighted"): 2,  # validation takes the bound of L samples; it was the ELBO
 }
-"""(selector field, its value) -> numerics version of a part that came after version 6, for example
-``("posterior", "von_mises_fisher"): 1``. Raising one renames only the runs that have chosen the part."""
+"""(selector field, its value) -> numerics version of a part that was added after version 6, for example
+``("posterior", "von_mises_fisher"): 1``. Incrementing one renames only the runs that use the part."""
 
 # Version 6 hashed every field, read or not. A field that is not read is hashed with the value that the
-# recipes gave it then, so that those fingerprints stand.
+# recipes gave it then, so that those fingerprints stay valid.
 _STAND_INS: dict[str, Any] = {
     "hidden_size": 400,
     "share_embeddings": False,
@@ -73,8 +73,8 @@ def fields_read(config: RunConfig, stage: Literal["training", "evaluation"]) -> 
 def training_fields(config: RunConfig) -> list[str]:
     """The fields that set this run's training apart from other runs', in declaration order.
 
-    A field that came after version 6 is among them only where it differs from its default, as before it was
-    there every run trained so.
+    A field that was added after version 6 is among them only if it differs from its default, because every
+    run before it trained as the default does.
     """
     read = fields_read(config, "training")
     return [
@@ -87,8 +87,8 @@ def training_fields(config: RunConfig) -> list[str]:
 def fingerprint(config: RunConfig, data_sha256: str) -> str:
     """SHA-256 (64 hex digits) of all that a run's training depends on.
 
-    A run that starts from another covers that run's fingerprint: its parent's training is part of its own.
-    A folder's path counts by its last name and its content, not by where it lies.
+    If the run starts from a parent, the parent's fingerprint is included. Of a dataset's folder, the last
+    part of the path and the content are included, but not its location.
     """
     payload: dict[str, Any] = {
         "config": _training_values(config),
@@ -130,11 +130,11 @@ def is_same_training(recorded: str, present: RunConfig, key: str, data_sha256: s
 
 
 def evaluation_id(config: RunConfig, version: int | None = None) -> str:
-    """SHA-256 (64 hex digits) of all that the estimates of a trained run depend on, beside the run.
+    """SHA-256 (64 hex digits) of all that the estimates depend on, apart from the trained run itself.
 
     Args:
-        config: of the run.
-        version: of the estimates; None: the present one.
+        config: the run's config.
+        version: the version of the estimates; None: the current one.
     """
     # A field that came later is hashed only where it differs from its default, as in training.
     added = {
@@ -161,7 +161,7 @@ def evaluation_values(config: RunConfig) -> dict[str, Any]:
 
 
 def _fingerprint_of_version_6(config: RunConfig, data_sha256: str) -> str | None:
-    """The fingerprint by the rule of version 6; None if there was no such training then."""
+    """The fingerprint by the rule of version 6; None if version 6 had no such training."""
     added = {f.name for f in dataclasses.fields(RunConfig) if f.metadata["added"]}
     if config.valid_precision != config.eval_precision or added.intersection(training_fields(config)) - {
         "valid_precision"

@@ -1,8 +1,8 @@
 """The run that another run's encoder starts from: its parent.
 
-``init_encoder_from`` names a recipe of the parent or the folder of a trained run. From a recipe follows the
-parent's complete config, and from that its fingerprint, which is part of the child's. A folder's name ends
-with the fingerprint of its run, so that the name itself identifies the parent.
+``init_encoder_from`` names a recipe of the parent or the folder of a trained run. A recipe determines
+the parent's complete config and so its fingerprint, which is part of the child's. A folder's name ends with
+the fingerprint of its run, so the name itself identifies the parent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SHARED = [
     *("dataset", "seed", "embedding_size", "hidden_size"),
     *(name for name, f in _FIELDS.items() if f.metadata["group"] in _GROUPS),
 ]
-"""The fields that a language model takes from the child; the child's decoder and optimiser are its own."""
+"""The fields that a language model takes from the child; it does not take the decoder and the optimiser."""
 _OBJECTIVE: dict[str, Any] = {
     name: f.default for name, f in _FIELDS.items() if f.metadata["group"] == "objective"
 }
@@ -49,7 +49,8 @@ def parent_folder(config: RunConfig) -> str | None:
 def language_model(child: RunConfig) -> RunConfig:
     """LSTM-LM over the same data with the encoder's sizes (Yang et al. 2017: "+ init").
 
-    It is trained by its own recipe, with the child's seed and budget of epochs: the very LSTM-LM of a grid.
+    Its config is that of the LSTM-LM recipe with the child's seed and number of epochs, so a grid's run of
+    LSTM-LM is the same run.
     """
     return lstm_lm(RunConfig(**{name: getattr(child, name) for name in _SHARED}))
 
@@ -57,7 +58,7 @@ def language_model(child: RunConfig) -> RunConfig:
 def autoencoder(child: RunConfig) -> RunConfig:
     """The child's model with one latent sample, trained and selected without the KL (Li et al. 2019).
 
-    Its estimates are of no interest, so they get the least draws.
+    Its estimates are not used, so they get as few draws as possible.
     """
     objective: dict[str, Any] = {
         **_OBJECTIVE,

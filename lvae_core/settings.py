@@ -1,4 +1,4 @@
-"""``FIELD=VALUE`` settings: parsed, checked and applied to a config."""
+"""Parse and check ``FIELD=VALUE`` settings, and apply them to a config."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def apply_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
 def apply_where_read(config: RunConfig, changes: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
     """Apply the changes of fields that the changed config reads.
 
-    A field that no chosen part reads keeps its value, so that it makes no second run of the same numbers.
+    A field that no chosen part reads keeps its value, so that it does not create a second run with the
+    same numbers.
 
     Returns:
         The changed config, and the fields that were left alone.

@@ -34,7 +34,7 @@ def lstm_lm(base: RunConfig) -> RunConfig:
 
 
 def lstm_vae(base: RunConfig) -> RunConfig:
-    """Bowman et al. (2016) with L samples a gradient step, their log-likelihoods averaged (Eq. 3)."""
+    """Bowman et al. (2016) with L samples per gradient step and averaged log-likelihoods (Eq. 3)."""
     return replace(base, system="lstm-vae", encoder="lstm", averaging="loss")
 
 
@@ -46,7 +46,7 @@ def lstm_vae_avg(base: RunConfig) -> RunConfig:
 def lstm_vmf_vae(base: RunConfig) -> RunConfig:
     """Xu & Durrett (2018): a von Mises-Fisher posterior, under the protocol of Kruengkrai (2019).
 
-    κ is constant, so the KL is: at Z = 32, 5.8 nats (κ = 25) in the standard and 18.6 (κ = 85) in the
+    κ is constant, and so is the KL: at Z = 32, 5.8 nats (κ = 25) in the standard and 18.6 (κ = 85) in the
     inputless setting, close to the KLs of their table. The choice is ours; theirs is not documented.
     """
     kappa = 85.0 if base.setting == "inputless" else 25.0
@@ -57,13 +57,13 @@ def sa_vae(base: RunConfig) -> RunConfig:
     """Kim et al. (2018): K = 20 gradient steps from the encoder's posterior, differentiated through.
 
     The protocol is that of Kruengkrai (2019), so that it differs from LSTM-VAE in the inference alone. Each
-    of the K steps takes one draw; the L samples come from the posterior that the last step has reached.
+    of the K steps takes one draw; the L samples come from the posterior after the last step.
     """
     return replace(lstm_vae(base), system="sa-vae", inference="semi_amortised")
 
 
 def lstm_iwae(base: RunConfig) -> RunConfig:
-    """The importance-weighted bound of L samples: what averaging spends, spent on a valid bound."""
+    """The importance-weighted bound of L samples: as costly as averaging, but a valid bound."""
     return replace(lstm_vae(base), system="lstm-iwae", objective="importance_weighted")
 
 

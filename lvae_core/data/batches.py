@@ -78,7 +78,7 @@ def epoch_order(
         batch_size: B, sentences per batch.
         batching: ``shuffled`` cuts a random permutation into batches. ``bucketed`` first sorts the
             permutation by length (a stable sort), and shuffles the batches after the cut.
-            ``equal_length`` does the same with a cut wherever the length changes, too, as Kim et al. (2018)
+            ``equal_length`` does the same but also cuts wherever the length changes, as Kim et al. (2018)
             and He et al. (2019) do.
         seed: seed of the run.
         epoch: number of the epoch.

@@ -23,7 +23,7 @@ SHIPPED: Mapping[str, Callable[[str], Text]] = {
     "toy": toy.read,
     "topics": topics.read,
 }
-"""Name of a dataset that comes with the package -> what reads one of its splits."""
+"""Name of a dataset that comes with the package -> function that reads one of its splits."""
 
 LOG_LIKELIHOODS: Mapping[str, Callable[[Sequence[str]], float]] = {
     "toy": toy.log_likelihood,
@@ -88,7 +88,7 @@ def warnings(dataset: str, texts: Mapping[str, Text]) -> tuple[str, ...]:
         if split in known and not _is_usual(text, known[split]):
             found.append(
                 f"{text.source}: SHA-256 {text.sha256[:8]}…: not the usual {dataset} {split} file "
-                f"({known[split]}); results will not compare with published ones"
+                f"({known[split]}); results are not comparable with published ones"
             )
     train = texts.get("train")
     if train is None:
@@ -116,7 +116,7 @@ def warnings(dataset: str, texts: Mapping[str, Text]) -> tuple[str, ...]:
 def _is_usual(text: Text, known: Hashes) -> bool:
     if known.sha256:
         return text.sha256 == known.sha256
-    # Only a file that can no longer be read gets no verdict.
+    # A file that can no longer be read counts as usual: it gets no warning.
     with contextlib.suppress(OSError):
         return known.matches(Path(text.source).read_bytes())
     return True

@@ -22,7 +22,7 @@ from lvae_core.messages import is_quiet
 from lvae_core.storage.local import replacing
 
 TIMEOUT_SECONDS = 30.0
-"""A download is given up after this long without a connection or another byte."""
+"""Seconds without a connection or a further byte after which a download is abandoned."""
 
 MAX_BYTES = 64 * 2**20
 """Size limit of a download, and of a file in an archive. Every corpus file is smaller, so a larger one is
@@ -32,11 +32,11 @@ _CHUNK = 2**16
 
 
 class PlaceError(InputError):
-    """A place cannot be reached, or breaks off. Another place may have the files."""
+    """A place cannot be reached or breaks off the transfer. Another place may have the files."""
 
 
 class WrongFileError(PlaceError):
-    """A place lacks one of the files, or has another one of this name. It may have the others."""
+    """A place lacks one of the files or has a different file of that name. It may have the others."""
 
 
 def download(
@@ -44,8 +44,8 @@ def download(
 ) -> list[Path]:
     """Download the three files of a public corpus to ``<data_dir>/<dataset>/{train,valid,test}.txt``.
 
-    An existing file with a known hash is kept; one with another hash is an error, never replaced. What is
-    downloaded is verified before it gets a name. A later place is tried if the ones before it fail, and the
+    An existing file with a known hash is kept; one with another hash is an error, never replaced. A
+    download is verified before it gets its name. A later place is tried if the ones before it fail, and the
     files that arrived before a failure stay, so that the next call fetches only the others.
 
     Args:
@@ -149,14 +149,14 @@ def _address(url: str, base_url: str | None) -> str:
 
 def _usual(content: bytes, known: Hashes, source: str) -> bytes:
     if not known.matches(content):
-        raise WrongFileError(f"{source}: has not the {known}: not the usual file, so not kept")
+        raise WrongFileError(f"{source}: does not have the {known}: not the usual file, so not kept")
     return content
 
 
 def _member(archive: bytes, name: str, url: str, known: Hashes) -> bytes:
     """Read and verify the only regular file called ``name`` of a tar archive.
 
-    Nothing is extracted by the archive's own paths, so that none can lead out of a folder; links and
+    Nothing is extracted to the paths that the archive names, so none can lead outside a folder. Links and
     special files are ignored.
     """
     try:
@@ -169,7 +169,7 @@ def _member(archive: bytes, name: str, url: str, known: Hashes) -> bytes:
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise PlaceError(f"{url}: cannot be unpacked ({error})") from None
     if len(content) > MAX_BYTES:
-        raise WrongFileError(f"{name} in {url}: has over {MAX_BYTES} bytes: not the usual file")
+        raise WrongFileError(f"{name} in {url}: has more than {MAX_BYTES} bytes: not the usual file")
     return _usual(content, known, f"{name} in {url}")
 
 
@@ -180,8 +180,8 @@ def _read(url: str, known: Hashes) -> bytes:
         WrongFileError: the server has no such file, or another one.
         PlaceError: it cannot be reached, or breaks off.
     """
-    # torch.hub.download_url_to_file knows neither a time-out nor a limit of size, and takes a file that is
-    # cut short for one with a wrong hash.
+    # torch.hub.download_url_to_file has neither a time-out nor a size limit, and reports a truncated file
+    # as one with a wrong hash.
     is_live = sys.stderr.isatty() and not is_quiet()
     content = bytearray()
     try:
@@ -192,7 +192,7 @@ def _read(url: str, known: Hashes) -> bytes:
                 content += chunk
                 if len(content) > MAX_BYTES:
                     raise WrongFileError(
-                        f"{url}: sends over {MAX_BYTES} bytes: not the usual file, so not kept"
+                        f"{url}: sends more than {MAX_BYTES} bytes: not the usual file, so not kept"
                     )
                 if is_live:
                     line = _progress(url, len(content), expected, start)

@@ -1,4 +1,4 @@
-"""The public corpora: where their files are searched, their known hashes, and their addresses."""
+"""The public corpora: where their files are looked for, their known hashes, and their addresses."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class MissingError(InputError):
 class Hashes:
     """Known hashes of a file's content, in lower-case hex digits; "" is unknown.
 
-    A file is the usual one if any known hash is its own. They come from different publications: a corpus
-    is often published with one kind only.
+    A file is the usual one if any known hash matches. The hashes come from different publications, because
+    a corpus is often published with only one kind.
     """
 
     sha256: str = ""
@@ -54,7 +54,7 @@ def hashes_of(content: bytes) -> Hashes:
 
 @dataclass(frozen=True)
 class Archive:
-    """A tar archive with all splits; members are found by file name, in whatever folder they are."""
+    """A tar archive with all splits; members are found by file name, in any folder."""
 
     url: str
     hashes: Hashes
@@ -71,12 +71,12 @@ class Files:
 
 @dataclass(frozen=True)
 class Public:
-    """A corpus that is not part of the package."""
+    """A public corpus, which is not part of the package."""
 
     hashes: Mapping[str, Hashes]
     """Split -> the known hashes of its file."""
     places: tuple[Archive | Files, ...]
-    """Addresses to download it from; a later one is tried if the ones before fail."""
+    """Addresses to download it from; a later one is tried if the earlier ones fail."""
     by_hand: str
     """Advice if no address can be reached."""
 
@@ -98,7 +98,7 @@ PUBLIC: Mapping[str, Public] = {
         by_hand="get the file by hand and give --data-dir",
     ),
     # 100k / 10k / 10k documents of Yahoo Answers, Yang et al. (2017). The MD5s are those of PaddleNLP's
-    # dataset YahooAnswer100K. Four repositories have a training file of one git blob SHA-1. Their
+    # dataset YahooAnswer100K. Four repositories have the same training file, by its git blob SHA-1. Their
     # held-out files are listed only if they are the usual ones.
     "yahoo": Public(
         hashes={

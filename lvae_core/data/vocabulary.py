@@ -12,7 +12,7 @@ from lvae_core.errors import InputError
 END = "</s>"
 START = "<s>"
 UNKNOWN_SYMBOLS = ("<unk>", "_UNK")
-"""Symbols of corpora for a word outside the vocabulary; in a text with both, the first one counts."""
+"""Symbols that corpora use for an unknown word; in a text with both, the first one counts."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Vocabulary:
     """The V classes of the softmax and their numbers.
 
     ``words[i]`` has number i: 0 is ``</s>``, then words by descending count in the training text, ties in
-    alphabetical order. ``unknown_id`` is the class of all words not listed, None if every word of every
+    alphabetical order. ``unknown_id`` is the class of all words not listed; None if every word of every
     split is listed. ``<s>`` has number V: an input, never a class, so an embedding has V + 1 rows.
     """
 

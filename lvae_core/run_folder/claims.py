@@ -79,7 +79,7 @@ class Holder:
 
 @dataclass(frozen=True)
 class ClaimState:
-    """A claim as read at one moment. Two equal states some time apart mean that it is not renewed."""
+    """A claim at one moment. If two readings some time apart are equal, it was not renewed."""
 
     number: int
     beat: int
@@ -160,12 +160,12 @@ def acquire(folder: RunFolder, launch: str, *, stale: ClaimState | None = None) 
     """Claim a run.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
         launch: the sweep, or the one command, that this process works for.
-        stale: a claim whose holder is known to be gone, if it is still there as it was seen.
+        stale: a claim whose holder is known to have ended; it is taken over if it has not changed since.
 
     Raises:
-        HeldError: somebody else is at work on it, or may be.
+        HeldError: another process holds the claim, and may be alive.
     """
     holder = Holder.current(launch)
     while True:
@@ -218,12 +218,12 @@ class StaleClaims:
 
 
 def is_claim(file: str) -> bool:
-    """Whether a file name in a run folder is that of a claim."""
+    """Whether ``file``, a name in a run folder, names a claim."""
     return _FILE.fullmatch(file) is not None
 
 
 _held: set[tuple[str, int]] = set()
-"""Claims that this process holds. A claim in its name that is not here was copied or left behind."""
+"""Claims that this process holds. One that names this process but is missing here was left behind."""
 
 
 def _may_take_over(folder: RunFolder, seen: ClaimState, holder: Holder) -> bool:

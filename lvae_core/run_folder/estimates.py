@@ -17,7 +17,7 @@ class Estimate:
     unit: str
     meaning: str
     title: str = ""
-    """Set if it measures the use of the latent variable: its name in tables, comparisons and figures."""
+    """Name in tables, comparisons and figures; set only if it measures the use of the latent variable."""
 
 
 _NATS = "nats per sentence"
@@ -28,7 +28,7 @@ ESTIMATES: dict[str, Estimate] = {
     "nll_elbo": Estimate(_NATS, "-(E_q log p(x|z) - KL), the KL counted once"),
     "ppl_elbo": Estimate(_PPL, "perplexity from nll_elbo"),
     "nll_elbo_amortised": Estimate(
-        _NATS, "nll_elbo under the encoder's posterior, before inference takes steps"
+        _NATS, "nll_elbo under the encoder's posterior, before the refinement steps"
     ),
     "ppl_elbo_amortised": Estimate(_PPL, "perplexity from nll_elbo_amortised"),
     "nll_joint": Estimate(_NATS, "-(E_q log p(x|z^(1..L)) - L KL)"),
@@ -40,7 +40,7 @@ ESTIMATES: dict[str, Estimate] = {
     "kl": Estimate(_NATS, "KL(q(z|x) || p(z)) of one z", "KL divergence"),
     "mi": Estimate("nats", "I_q(x; z) of one z, He et al. (2019)", "mutual information"),
     "mi_batch": Estimate("nats", "mi within batches of mi_batch_size sentences; He et al. (2019): of 32"),
-    "au": Estimate("dimensions", "those whose posterior mean has a variance over x > 0.01", "active units"),
+    "au": Estimate("dimensions", "those whose posterior mean has a variance > 0.01 over x", "active units"),
 }
 
 LATENT_USE = {name: estimate for name, estimate in ESTIMATES.items() if estimate.title}

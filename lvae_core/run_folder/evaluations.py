@@ -1,6 +1,6 @@
-"""The evaluations of a trained run: the one in result.json, and further ones beside it.
+"""The evaluations of a trained run: the first one in result.json, further ones in files next to it.
 
-``evaluation-<first 8 digits of its id>.json`` is one object of these fields:
+``evaluation-<first 8 digits of its id>.json`` is one object with these fields:
 
     fingerprint        of the run, as in result.json
     evaluation         64 hex digits over the fields below and the version; see lvae_core.identity
@@ -10,8 +10,8 @@
     evaluate_seconds   time on the device over all attempts
     attempt            commit, versions, host, device and threads of the last attempt
 
-If the last attempt at it failed, ``evaluation-<8 digits>.failure.json`` says why, as failure.json does for
-the run itself.
+If the last attempt at an evaluation failed, ``evaluation-<8 digits>.failure.json`` says why, as
+failure.json does for the run itself.
 """
 
 from __future__ import annotations
@@ -82,5 +82,5 @@ def read_evaluation(folder: RunFolder, file: str, fingerprint: str) -> dict[str,
     if record.get("fingerprint") != fingerprint or not isinstance(evaluation, str):
         raise DamagedError(f"{folder}/{file}: an evaluation of another run; move it away")
     if evaluation_file(evaluation) != file or not isinstance(record.get("config"), dict):
-        raise DamagedError(f"{folder}/{file}: damaged, not the evaluation that its name stands for")
+        raise DamagedError(f"{folder}/{file}: damaged, its content does not match its name")
     return record

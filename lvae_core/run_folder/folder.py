@@ -1,4 +1,4 @@
-"""The run folder: all that training, sweeps and analysis share about a run.
+"""The run folder: everything that training, sweeps and analysis share about a run.
 
     <study>/<dataset>__<system>__<setting>__L<n>__seed<k>__<fingerprint[:8]>/
         config.json             fingerprint and complete config
@@ -10,9 +10,9 @@
         failure.json            why the last attempt failed
         result.json             final estimates; written last
 
-Every file carries its own digest (see lvae_core/run_folder/digests.py). A damaged file is never used and
-never deleted but renamed to ``<file>.damaged-<k>``. A half-written file of a killed process is renamed to
-``<file>.partial-<k>``.
+Every file carries its own digest (see lvae_core/run_folder/digests.py). A damaged file is neither
+used nor deleted; it is renamed to ``<file>.damaged-<k>``. A half-written file of a killed process is
+renamed to ``<file>.partial-<k>``.
 
 ``result.json`` is one object with these fields; a field that does not apply to a system is absent:
 
@@ -22,10 +22,10 @@ never deleted but renamed to ``<file>.damaged-<k>``. A half-written file of a ki
     metrics_sha256     SHA-256 of the bytes of metrics.jsonl
     estimates          name -> {"value": v, "stderr": s}, see ESTIMATES; no stderr if nothing was sampled
     tokens, sentences  predicted tokens (with </s>) and sentences of the test split
-    true_nll          mean of -log p(x) over the test split under the model that the dataset was drawn
+    true_nll           mean of -log p(x) over the test split under the model that the dataset was drawn
                        from, nats per sentence, if that model is known
     parameters         number of trained parameters
-    best_epoch         epoch whose parameters were evaluated: that of the lowest validation perplexity
+    best_epoch         epoch whose parameters were evaluated: the one with the lowest validation perplexity
     epochs, steps      epochs and gradient steps trained
     train_seconds, evaluate_seconds   time on the device over all attempts: the only fields that are
                        not reproducible to the last bit
@@ -166,9 +166,9 @@ class RunFolder:
         try:
             data = self._read("metrics.jsonl")
         except FileNotFoundError:
-            raise DamagedError(f"{self}/metrics.jsonl: missing beside a result") from None
+            raise DamagedError(f"{self}/metrics.jsonl: missing, although the run has a result") from None
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise DamagedError(f"{self}/metrics.jsonl: damaged, not those of result.json")
+            raise DamagedError(f"{self}/metrics.jsonl: damaged, its SHA-256 is not the one in result.json")
         return data
 
     def read_checkpoint(self, file: str = CHECKPOINT) -> bytes | None:
@@ -214,7 +214,7 @@ class RunFolder:
         return aside
 
     def set_leftovers_aside(self) -> None:
-        """Rename the half-written files of killed processes; a line for each goes to the logger."""
+        """Rename the half-written files of killed processes and log a warning for each."""
         for name in self.store.leftovers(self.name):
             aside = self.set_aside(name, "partial")
             _log.warning("%s/%s: left half-written; set aside as %s", self, name, aside)
@@ -249,14 +249,14 @@ class RunFolder:
 
 
 class Study:
-    """A named set of runs in one storage place. Commands open it by :func:`open_study`."""
+    """A named set of runs in one storage location. Commands open it with :func:`open_study`."""
 
     def __init__(self, url: str, *, create: bool = True, retry_seconds: float = 0.0) -> None:
         """Open the study at ``url``.
 
         Args:
             url: a path, or an address such as ``s3://bucket/prefix``.
-            create: whether its folder may be made; if not, a missing folder is an OSError.
+            create: whether a missing folder may be created; if not, it causes an OSError.
             retry_seconds: seconds for which operations on the store are retried.
         """
         store = open_store(url, create=create)
@@ -275,7 +275,7 @@ class Study:
         """Write a probe, read it back and remove it.
 
         Raises:
-            InputError: the storage cannot be written, or returns other content than was written.
+            InputError: the storage cannot be written, or does not return what was written.
         """
         probe = f".probe-{uuid.uuid4().hex}"  # several launches may probe at the same time
         try:
@@ -288,7 +288,9 @@ class Study:
                 f"storage {self.url}: cannot be written ({reason}); give another --storage"
             ) from None
         if back != b"probe":
-            raise InputError(f"storage {self.url}: does not give back what was written")
+            raise InputError(
+                f"storage {self.url}: does not return what was written; give another --storage"
+            )
 
 
 def open_study(url: str, *, create: bool = True) -> Study:

@@ -15,11 +15,11 @@ _SAME = ("embedding_size", "hidden_size", "min_count", "max_vocabulary")
 """The fields that both runs must share: they fix the sizes and, with the data, the vocabulary."""
 
 _SAME_ENCODER = ("encoder", "posterior", "latent_size", "linear_bias")
-"""Those that two encoders must share, too."""
+"""Further fields that two encoders must share."""
 
 
 def find_run(store: Store, config: RunConfig, data_sha256: str) -> RunFolder:
-    """The folder that holds a run, whatever version of the fingerprint its name carries.
+    """Find the folder that holds a run, even if its name carries a fingerprint of an earlier version.
 
     Returns:
         The folder that the run would get if none holds it.
@@ -47,15 +47,15 @@ def check_parent(
     """Check that the encoder of ``child`` can start from the run in ``folder``; return its result.
 
     Args:
-        folder: of the parent.
-        child: the run that starts from it.
+        folder: the parent's run folder.
+        child: the run whose encoder starts from the parent.
         data_sha256: content hash of the child's data.
-        remedy: what to do if there is no such run, or it is not finished.
+        remedy: the advice in the message if there is no such run, or it is not finished.
 
     Raises:
-        InputError: the parent is missing, not finished, without its checkpoint, or of other sizes, another
-            decoder or another vocabulary. The message is one line.
-        DamagedError: one of its files is not what was written; nothing of it is renamed.
+        InputError: the parent is missing, is not finished, has no checkpoint, or differs in its sizes, its
+            decoder or its vocabulary. The message is one line.
+        DamagedError: one of its files is not what was written. The file is not renamed.
         OSError: the storage cannot be read.
     """
     uses = f"{child.system} starts its encoder from it"
@@ -68,7 +68,7 @@ def check_parent(
     config, recorded = present
     name = RunName.parse(folder.name)
     if name is not None and not recorded.startswith(name.fingerprint):
-        raise InputError(f"{folder}: holds another run than its name says, and {uses}; move it away")
+        raise InputError(f"{folder}: holds a different run than its name says, and {uses}; move it away")
     if config.encoder == "none" and (config.decoder != "lstm" or config.setting != "standard"):
         raise InputError(
             f"{folder}: neither an LSTM language model over words nor a model with an encoder, and {uses}; "

@@ -29,7 +29,7 @@ class CellName:
 
     @property
     def words(self) -> str:
-        """The name as readers see it: ``ptb, lstm-vae, standard, L1``."""
+        """The name as shown to readers: ``ptb, lstm-vae, standard, L1``."""
         return f"{self.dataset}, {self.system}, {self.setting}, L{self.num_samples}"
 
     @staticmethod
@@ -61,7 +61,7 @@ class RunName:
 
     @staticmethod
     def parse(name: str) -> RunName | None:
-        """Parse a folder's name; None if it is not that of a run folder."""
+        """Parse a folder's name; None if it does not name a run folder."""
         match = re.fullmatch(_RUN, name)
         if not match:
             return None
@@ -70,7 +70,7 @@ class RunName:
 
 
 def without_fingerprint(name: str) -> str:
-    """The cell and the seed in a run folder's name; without parsing, as plans ask for thousands."""
+    """The cell and the seed in a run folder's name. It does not parse: plans need thousands of these."""
     return name.rpartition("__")[0]
 
 

@@ -50,7 +50,7 @@ _memory_lock = threading.Lock()
 
 
 class FsspecStore:
-    """Any file system that fsspec knows by URL, such as ``s3://bucket/prefix``.
+    """A store in any file system that fsspec reaches by URL, such as ``s3://bucket/prefix``.
 
     An object store writes objects atomically, so no temporary names are needed here.
 
@@ -133,7 +133,7 @@ class FsspecStore:
             except (FileNotFoundError, NotADirectoryError) as error:
                 _assert_bucket(error)
                 return []
-        # Asked to list a file, some file systems return the file itself.
+        # Some file systems list a file as if it were a folder that contains itself.
         inside = {str(p).rstrip("/") for p in found} - {folder}
         return sorted(p.rpartition("/")[2] for p in inside)
 

@@ -152,7 +152,7 @@ def local_path(path: str | Path) -> Path:
 
 
 def _content(place: str) -> bytes:
-    # Half the time of Path.read_bytes, which matters for tens of thousands of small files.
+    # Takes half the time of Path.read_bytes, which matters for tens of thousands of small files.
     with open(place, "rb", buffering=0) as file:
         return file.read()
 
@@ -169,7 +169,7 @@ def _put(target: Path, data: bytes, publish: Callable[[Path, Path], bool]) -> bo
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
-    """Open a file that replaces ``target``, whole, if the ``with`` block ends without an error."""
+    """Open a file that atomically replaces ``target`` if the ``with`` block ends without an error."""
     with _temporary_beside(target) as temporary:
         with _created(temporary) as file:
             yield file
@@ -179,7 +179,7 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _temporary_beside(target: Path) -> Iterator[Path]:
-    """A new name in the folder of ``target``; after an error, the file of that name is removed."""
+    """Yield a new name in the folder of ``target``; after an error, delete the file of that name."""
     temporary = target.parent / f".{target.name}.{secrets.token_hex(8)}"
     try:
         yield temporary

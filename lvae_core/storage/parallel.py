@@ -1,4 +1,4 @@
-"""Reading from thousands of run folders: concurrently if that is faster."""
+"""Read from thousands of run folders, concurrently if that is faster."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ class RetryingStore:
 
 
 def is_transient(error: OSError) -> bool:
-    """Whether an operation that failed with ``error`` may succeed if it is only repeated."""
+    """Whether an operation that failed with ``error`` may succeed when repeated."""
     return not isinstance(error, _FINAL_CLASSES) and error.errno not in _FINAL_CODES
 
 

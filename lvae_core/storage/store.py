@@ -24,7 +24,7 @@ class Store(Protocol):
         """Return the content of ``path``. Raises FileNotFoundError if it does not exist."""
 
     def write(self, path: str, data: bytes) -> None:
-        """Replace the content of ``path`` by ``data``, atomically. Raises OSError on failure."""
+        """Replace the content of ``path`` with ``data``, atomically. Raises OSError on failure."""
 
     def create(self, path: str, data: bytes) -> bool:
         """Write ``path`` atomically if it does not exist; return whether this call wrote it.
@@ -69,5 +69,5 @@ def open_store(url: str | Path, create: bool = True) -> Store:
     scheme, separator, path = str(url).partition("://")
     if not separator:
         return LocalStore(url, create)
-    # Not through fsspec, which writes local files in place: a reader could see half a file.
+    # Local files bypass fsspec, which writes them in place: a reader could see half a file.
     return LocalStore(path, create) if scheme in ("file", "local") else FsspecStore(str(url))

@@ -125,7 +125,7 @@ def test_a_different_file_with_the_same_name_is_not_replaced(server: Server, tmp
         ("missing", "ptb.test.txt: cannot be downloaded (Not Found)"),
         ("wrong", "not the usual file, so not kept"),
         ("cut", "ptb.test.txt: cut short at 1000 of"),
-        ("endless", "ptb.test.txt: sends over 600000 bytes"),
+        ("endless", "ptb.test.txt: sends more than 600000 bytes"),
         ("silent", "ptb.test.txt: cannot be downloaded (timed out)"),
     ],
 )

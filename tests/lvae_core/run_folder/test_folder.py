@@ -213,10 +213,12 @@ def test_metrics_must_match_the_digest_in_the_result(folder):
     sha256 = hashlib.sha256(folder.store.read("run/metrics.jsonl")).hexdigest()
     assert folder.read_metrics(sha256) == folder.read_metrics() == rows
     folder.write_metrics(rows[:2])  # valid by its own digests, but not the file named by the result
-    with pytest.raises(DamagedError, match=r"run/metrics.jsonl: damaged, not those of result.json"):
+    with pytest.raises(
+        DamagedError, match=r"metrics.jsonl: damaged, its SHA-256 is not the one in result.json"
+    ):
         folder.read_metrics(sha256)
     folder.store.delete("run/metrics.jsonl")
-    with pytest.raises(DamagedError, match=r"run/metrics.jsonl: missing beside a result"):
+    with pytest.raises(DamagedError, match=r"run/metrics.jsonl: missing, although the run has a result"):
         folder.read_metrics(sha256)
     folder.store.write("run/metrics.jsonl", b"")
     assert folder.read_metrics(hashlib.sha256(b"").hexdigest()) == []

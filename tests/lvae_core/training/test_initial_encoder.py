@@ -197,7 +197,7 @@ def test_a_parent_that_cannot_be_used_is_refused_in_one_line(tmp_path):
     assert f"{folder}: finished, but has no checkpoint.pt" in message(config, tmp_path)
     renamed = missing.init_encoder_from
     (tmp_path / folder.name).rename(tmp_path / renamed)
-    assert "holds another run than its name says" in message(missing, tmp_path)
+    assert "holds a different run than its name says" in message(missing, tmp_path)
 
 
 def test_a_decoder_that_is_no_lstm_over_words_gives_no_encoder(tmp_path):

@@ -126,7 +126,7 @@ def test_a_result_whose_metrics_are_gone_is_to_be_mended(tmp_path):
     (folder / "metrics.jsonl").unlink()
     run = make_plan(GRID.configs(), DATA, Study(str(tmp_path))).runs[1]
     assert run.status == "left"
-    assert run.damages == (f"{folder}/metrics.jsonl: missing beside a result",)
+    assert run.damages == (f"{folder}/metrics.jsonl: missing, although the run has a result",)
 
 
 def test_a_foreign_config_is_named(tmp_path):
