@@ -1,4 +1,4 @@
-"""The options that all commands that start runs share."""
+"""Options shared by all commands that start runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ arg = tyro.conf.arg
 preset = partial(arg, help_behavior_hint="(default: the preset's)")
 Mode = Literal["disabled", "offline", "online"]
 SYSTEMS_HELP = f"{', '.join(SYSTEMS)}."
-DATASETS_HELP = f"{', '.join(NAMES)}, or the path of a folder of train.txt, valid.txt and test.txt."
+DATASETS_HELP = f"{', '.join(NAMES)}, or the path of a folder with train.txt, valid.txt and test.txt."
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
 
@@ -31,14 +31,14 @@ _JOBS = "working_dir_files"
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOptions:
-    """Storage of runs and the resources of each."""
+    """The storage of the runs and the resources of each run."""
 
     storage: str = "runs"
     """A folder, or an address such as s3://bucket/prefix."""
     study: Annotated[
         str | None, arg(metavar="NAME", help_behavior_hint="(default: named after the preset)")
     ] = None
-    """The name of the study: the set of runs, below the storage, that these belong to."""
+    """The name of the study: a named set of runs in one folder of the storage."""
     data_dir: Annotated[
         str | None, arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
     ] = None
@@ -54,17 +54,17 @@ class LaunchOptions:
     max_concurrent: Annotated[
         int | None, arg(metavar="N", help_behavior_hint="(default: as many as fit)")
     ] = None
-    """The most runs at once."""
+    """The largest number of runs at once."""
     checkpoint_epochs: Annotated[int, arg(metavar="N")] = 1
     """Save the whole training state at the end of every N epochs."""
     checkpoint_minutes: Annotated[float, arg(metavar="M")] = 10.0
-    """Also save it whenever M minutes have passed since, within an epoch or an evaluation."""
+    """Also save it M minutes after the last checkpoint, within an epoch or an evaluation."""
     wandb: Mode = "disabled"
     """Mirror the study to W&B; the run folders remain the record."""
     wandb_project: str = "lvae"
     """The W&B project of the mirror."""
     wandb_entity: str | None = None
-    """The user or team that owns the project; by default that of the API key."""
+    """The user or team that owns the project; by default the owner of the API key."""
     retry_failed: Flag = False
     """Retry failed runs, too."""
     messages: Messages = field(default_factory=Verbosity)
@@ -74,7 +74,7 @@ class LaunchOptions:
         gpus = 1.0 if self.gpus_per_run == "auto" else self.gpus_per_run
         if self.cpus_per_run == "auto" and gpus:
             raise InputError(
-                "--cpus-per-run auto: for runs without GPUs; give a number beside --gpus-per-run"
+                "--cpus-per-run auto: only for runs without GPUs; with --gpus-per-run, give a number"
             )
         if not (math.isfinite(gpus) and gpus >= 0 and (gpus <= 1 or gpus == int(gpus))):
             raise InputError(f"--gpus-per-run {gpus:g}: give a number from 0 to 1, or a whole number")
@@ -100,7 +100,7 @@ class LaunchOptions:
         return "auto" in (self.cpus_per_run, self.gpus_per_run)
 
     def resources(self) -> Resources:
-        """The resources of a run, or those that its probes divide."""
+        """The resources of a run; with auto, the resources that its probes divide."""
         return Resources(
             cpus=1 if self.cpus_per_run == "auto" else self.cpus_per_run,
             gpus=1.0 if self.gpus_per_run == "auto" else self.gpus_per_run,

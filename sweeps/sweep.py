@@ -1,4 +1,4 @@
-"""One sweep: do what is left of a planned workload, and print the outcome."""
+"""Run what is left of a planned workload, and print the outcome."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def sweep(
     """Do the runs of a workload that are not done.
 
     Args:
-        options: where and how.
-        folder: the study's, as the user would write it.
+        options: storage, cluster and resources.
+        folder: the folder of the study, as the user would write it.
         workload: the whole grid.
-        out: gets every line.
+        out: receives every line.
         label: the name of a run in these lines; None: the run's own name.
 
     Raises:
@@ -95,7 +95,7 @@ def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:
 
 
 def work_text(plan: Plan, todo: Sequence[PlannedRun]) -> str:
-    """What there is to do: ``3 of 24 runs to do, 12 runs to evaluate again (iw_samples=5000)``."""
+    """Describe the work: ``3 of 24 runs to do, 12 runs to evaluate again (iw_samples=5000)``."""
     again = [run for run in todo if run.evaluation]
     parents = {run.name for run in plan.parents}
     train = sum(not run.evaluation and run.name not in parents for run in todo)
@@ -107,7 +107,7 @@ def work_text(plan: Plan, todo: Sequence[PlannedRun]) -> str:
 
 
 def print_evaluated(console: Console, plan: Plan, todo: Sequence[PlannedRun]) -> None:
-    """Print how many of the runs to evaluate again have been, if there were any in ``todo``."""
+    """Print how many runs of ``todo`` have been evaluated again, if any were to be."""
     again = {run.name for run in todo if run.evaluation}
     made = sum(run.name in again and run.status == "done" for run in plan.runs)
     if again:
@@ -115,7 +115,7 @@ def print_evaluated(console: Console, plan: Plan, todo: Sequence[PlannedRun]) ->
 
 
 def warn_of_damages(plan: Plan) -> None:
-    """Print the notes of a plan, and a warning for each file that is not what was written."""
+    """Print the notes of a plan, and a warning for each damaged file."""
     for note in plan.notes:
         notice(f"note: {note}")
     for damage in (line for run in plan.all_runs for line in run.damages):
@@ -131,7 +131,7 @@ def closing_table(plan: Plan) -> Table:
     columns: dict[Status, str] = {"done": "done", "failed": "failed", "left": "left"}
     if plan.with_status("evaluate"):
         columns["evaluate"] = "to evaluate"
-    for heading in (*columns.values(), "time a run"):
+    for heading in (*columns.values(), "time per run"):
         table.add_column(heading, justify="right")
     for cell, runs in plan.cells().items():
         counts = [str(_count(runs, status)) for status in columns]
@@ -144,7 +144,7 @@ def closing_table(plan: Plan) -> Table:
 
 
 def failure_table(failures: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A table of failures. ``failures``: run name -> what failure.json says."""
+    """A table of failures. ``failures``: run name -> content of failure.json."""
     table = Table("run", "class", "attempt", "message", title="failed runs")
     for name, failure in failures.items():
         # As Text, so that nothing in a file is read as markup.
@@ -159,8 +159,8 @@ def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping
     Args:
         console: where to print.
         plan: the grid, as its folders are now.
-        unrecorded: run name -> failure, of runs that failed in this launch; used for a run whose failure
-            the storage does not hold.
+        unrecorded: run name -> failure, of runs that failed in this launch; used if the storage has no
+            record of the failure.
 
     Returns:
         Whether any run of the grid has failed.
@@ -180,7 +180,7 @@ def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping
 def print_next(console: Console, plan: Plan, folder: str) -> None:
     """Print the command that summarizes the finished runs, if any; ``folder``: the study, as given.
 
-    If runs also have other estimates, it chooses those that the grid asks for.
+    If runs also have other estimates, the command selects those that the grid asks for.
     """
     if done := plan.with_status("done"):
         settings = evaluation_settings(run for run in done if not run.evaluation)

@@ -1,4 +1,4 @@
-"""Send the runs of studies to W&B: those that it lacks, in whole or in part.
+"""Send to W&B the runs, and parts of runs, of studies that it does not have yet.
 
     python sweeps/wandb_push.py runs/paper            send what is missing, of finished and partial runs
     python sweeps/wandb_push.py runs/paper --follow   keep sending what is new, until Ctrl-C
@@ -8,8 +8,8 @@ Run it at any time and as often as you like: W&B gets what it lacks and nothing 
 runs under way are skipped. With it, they are sent epoch by epoch, also while a sweep on another machine
 writes to a shared folder or bucket; the study need not exist yet. Ctrl-C, SIGTERM or the end of a pipe on
 standard input ends it after a last push of at most 30 seconds; runs still under way then show as preempted,
-and the next push continues them. The key is WANDB_API_KEY or that of `wandb login`. Exit status: 0
-everything is sent, 1 something is not, 2 the input cannot be used.
+and the next push continues them. The key is WANDB_API_KEY or the one that `wandb login` saved. Exit status:
+0 everything is sent, 1 something is not, 2 the input cannot be used.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Options:
     offline: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write directories for `wandb sync` below $WANDB_DIR, or here, instead of sending anything."""
     again: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Check also the runs that are known to be sent, such as after somebody has deleted them from W&B."""
+    """Also check runs that were already sent, for example after somebody has deleted them from W&B."""
     messages: Messages = field(default_factory=Verbosity)
 
 
@@ -88,7 +88,7 @@ def push(options: Options) -> int:
     from sweeps.wandb_mirror.mirror import Mirror
 
     if not (options.offline or reachable()):
-        raise InputError("W&B cannot be reached; try again when it can, the run folders keep everything")
+        raise InputError("W&B cannot be reached; the run folders keep everything, so try again later")
     complete = True
     for path, study in zip(options.studies, studies, strict=True):
         tally, skipped = _push(study, Mirror(study, target, again=options.again))
@@ -163,7 +163,7 @@ def _target(options: Options) -> Target:
 
 
 def _push(study: Study, mirror: Mirror) -> tuple[Tally, int]:
-    """Send the runs that nobody works on; returns how that went and how many others there are."""
+    """Send the runs that no process works on; returns the tally and the number of other runs."""
     names = study.run_names()
     idle = [name for name in names if not is_under_way(study.run(name))]
     console = Console(stderr=True)
@@ -180,7 +180,7 @@ def _push(study: Study, mirror: Mirror) -> tuple[Tally, int]:
 
 
 def _closing(path: str, tally: Tally, options: Options, target: Target) -> Iterator[str]:
-    """Lines on what W&B has, what it lacks, and the next command."""
+    """Lines that say what W&B has and lacks, and the next command."""
     if tally.sent and options.offline:
         folder = shlex.quote(os.path.join(target.folder, "wandb"))
         yield f"W&B: {count(tally.sent)} written; next: wandb sync {folder}"
@@ -188,8 +188,8 @@ def _closing(path: str, tally: Tally, options: Options, target: Target) -> Itera
         yield f"W&B has {count(tally.sent)} at {tally.url or options.project}"
     if tally.disagreeing:
         yield (
-            f"W&B: {count(tally.disagreeing)} trained again from a checkpoint with other numbers than it "
-            "had been sent; it keeps the former rows"
+            f"W&B: {count(tally.disagreeing)} trained again from a checkpoint with other numbers than "
+            "those already sent; it keeps the former rows"
         )
     if tally.left or tally.trouble:
         runs = count(tally.left) if tally.left else "some runs"

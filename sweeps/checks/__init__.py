@@ -1,1 +1,1 @@
-"""Checks: what could stop a sweep is found before anything is scheduled."""
+"""Checks that find what could stop a sweep, before anything is scheduled."""

@@ -1,4 +1,4 @@
-"""Check a file for `ray up`, because Ray reports mistakes in it by tracebacks."""
+"""Check a file for `ray up`, because Ray reports mistakes in it with tracebacks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TOKEN = "~/.ray/auth_token"
 
 
 def examine(name: str) -> list[Finding]:
-    """Find what would make `ray up` fail: one finding for each problem, or one that all is fine.
+    """Find what would make `ray up` fail: one finding for each problem, or one that says all is fine.
 
     Args:
         name: the file, relative to the folder in which `ray up` will be called.
@@ -42,7 +42,7 @@ def examine(name: str) -> list[Finding]:
         Finding(check="cluster file", where=name, state="failure", detail=detail, remedy=remedy)
         for detail, remedy in problems
     ]
-    fine = "has all that `ray up` needs of it"
+    fine = "has everything that `ray up` needs"
     return found or [Finding(check="cluster file", where=name, state="ok", detail=fine)]
 
 
@@ -89,7 +89,7 @@ def _schema(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         place = ".".join(map(str, error.absolute_path)) or "at its top"
         yield f"{place}: {error.message.partition(chr(10))[0]}", "see Ray's cluster YAML reference"
     except Exception as error:  # a file that fits the schema may still lack something
-        yield f"Ray does not take it ({one_line(error)})", "see Ray's cluster YAML reference"
+        yield f"Ray rejects it ({one_line(error)})", "see Ray's cluster YAML reference"
 
 
 def _unchanged(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -97,11 +97,14 @@ def _unchanged(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     addresses = [_get(config, "provider.head_ip"), *(_get(config, "provider.worker_ips") or [])]
     if taken := [str(a) for a in addresses if str(a).startswith("192.0.2.")]:
         yield (
-            f"{', '.join(taken)}: addresses of no machine",
+            f"{', '.join(taken)}: example addresses, not machines",
             "give yours, as provider.head_ip and worker_ips",
         )
     if "ami-00000000000000000" in str(config):
-        yield "metadata.image: an image that does not exist", "give one of your region; the file says how"
+        yield (
+            "metadata.image: an image that does not exist",
+            "use an image of your region; see the file",
+        )
 
 
 def _absent(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ SCRATCH_BYTES = 2**30
 CLOCK_SECONDS = 5.0
 
 _NAMED = 8
-"""The most nodes that one line names."""
+"""The largest number of nodes that one line names."""
 
 _SHARED = "give a --storage that all nodes share, such as s3://bucket/prefix or a mounted folder"
 _SAME_PACKAGES = "install the same versions on every node: pip install -c constraints.txt"
@@ -127,7 +127,7 @@ def room(everything: Sequence[Mapping[str, float]], demand: Demand, may_grow: bo
     largest = {name: max((r.get(name, 0) for r in everything), default=0) for name in ("CPU", "GPU")}
     detail = (
         f"no node can take a run of {wanted} "
-        f"(of one node, the most are {largest['CPU']:g} CPUs, {largest['GPU']:g} GPUs)"
+        f"(the most on any node: {largest['CPU']:g} CPUs, {largest['GPU']:g} GPUs)"
     )
     if may_grow:
         remedy = "runs will wait until Ray's autoscaler has added a node that can"
@@ -149,7 +149,7 @@ def versions(nodes: Sequence[Node], driver: Mapping[str, str], digest: str) -> l
     """Whether every node runs the same code.
 
     Args:
-        nodes: with their facts.
+        nodes: the nodes, with their facts.
         driver: the versions on the driver. It computes nothing, so torch must only agree among the nodes.
         digest: the digest of the driver's project source.
     """
@@ -168,7 +168,7 @@ def versions(nodes: Sequence[Node], driver: Mapping[str, str], digest: str) -> l
         theirs, place = node.facts.project.get("digest", ""), node.facts.project.get("place", "")
         if theirs != digest:
             what = f"source digest {theirs[:8]} in {place}" if theirs else place
-            detail = f"not the lvae_core and sweeps of here ({what}; here {digest[:8]})"
+            detail = f"its lvae_core and sweeps differ from those here ({what}; here {digest[:8]})"
             found.append(("failure", node.where, detail, "bring its checkout to the same commit"))
     fine = ", ".join(f"{name} {version}" for name, version in expected.items())
     return listed("versions", found) or all_ok("versions", nodes, f"{fine}, source {digest[:8]}")
@@ -191,7 +191,7 @@ def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
         memory = node.facts.memory if node.facts else None
         if memory is not None and total > memory:
             detail = f"{format_bytes(memory)} of memory are left for corpora of {format_bytes(total)}"
-            return "failure", detail, "end what else runs there, or launch fewer datasets at once"
+            return "failure", detail, "stop other processes there, or launch fewer datasets at once"
         if total > store:
             detail = (
                 f"its object store of {format_bytes(store)} cannot hold all corpora, {format_bytes(total)}"
@@ -205,12 +205,12 @@ def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
 
 def disk(nodes: Sequence[Node], demand: Demand, url: str) -> list[Finding]:
     """Whether the disks have room for checkpoints and for Ray's files."""
-    remedy = "free some, or give another --storage"
+    remedy = "free some space, or give another --storage"
 
     def judge(facts: Facts) -> _Verdict | None:
         if facts.storage_free is not None and facts.storage_free < demand.storage:
             left, need = format_bytes(facts.storage_free), format_bytes(demand.storage)
-            return "failure", f"{left} free in {url}, where up to {need} are needed", remedy
+            return "failure", f"{left} free in {url}, but up to {need} are needed", remedy
         if facts.scratch_free is not None and facts.scratch_free < SCRATCH_BYTES:
             detail = f"{format_bytes(facts.scratch_free)} free in {facts.scratch}, where Ray writes"
             return "warning", detail, f"have {format_bytes(SCRATCH_BYTES)}, or start Ray with --temp-dir"

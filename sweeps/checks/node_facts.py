@@ -61,7 +61,7 @@ def storage_trouble(url: str, probe: str, content: bytes, own: str) -> str | Non
         except FileNotFoundError:
             return f"does not see {url}"
         if found != content:
-            return f"does not read in {url} what was written"
+            return f"reads in {url} something else than was written"
     except Exception as error:  # object stores raise errors of many classes
         return f"cannot read {url} ({reason(error)})"
     try:

@@ -1,4 +1,4 @@
-"""Check every node before anything is scheduled, so that errors appear now and not after hours.
+"""Check every node before anything is scheduled, so that errors appear now instead of hours later.
 
 A small task on each node that could take a run collects facts (:mod:`sweeps.checks.node_facts`), on all
 nodes at once; :mod:`sweeps.checks.findings` judges them. Nodes that join later are not checked.
@@ -44,7 +44,7 @@ def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list
     Args:
         study: will keep the runs. Probe files are written there and removed.
         demand: what the launch needs.
-        timeout: seconds that a node may take to answer; a node that does not is a failure.
+        timeout: seconds that a node may take to answer; a node that takes longer counts as a failure.
 
     Returns:
         All findings, good and bad, in the order of a launch.
@@ -181,7 +181,7 @@ def _answer(node: Node, task: Any, probe: _StorageProbe, start: float) -> Node:
     if facts.storage is None and not probe.is_returned(node):
         _remove_from(node, probe)
         place = probe.request(node).url
-        facts = replace(facts, storage=f"writes to {place} what this machine does not see there")
+        facts = replace(facts, storage=f"writes to {place}, but this machine does not see the file")
     return replace(node, facts=facts)
 
 

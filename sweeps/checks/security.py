@@ -16,7 +16,7 @@ def security(
     """Whether others can get into the cluster or read secrets.
 
     Args:
-        nodes: with their facts.
+        nodes: the nodes, with their facts.
         dashboard: HOST:PORT of Ray's dashboard, if there is one.
         arguments: the command line of this process.
         environ: the environment of this process.
@@ -31,8 +31,8 @@ def security(
         found.append(("warning", "cluster", detail, "start the head with --dashboard-host 127.0.0.1"))
     for name in exposed_secrets(arguments, environ):
         detail = f"the value of {name} is on the command line, which others can read"
-        found.append(("failure", "this machine", detail, "leave it in the environment; change it, too"))
-    fine = "tokens asked for, no dashboard open to the network, no secret on the command line"
+        found.append(("failure", "this machine", detail, "pass it in the environment only, and replace it"))
+    fine = "tokens required, no dashboard open to the network, no secret on the command line"
     return listed("security", found) or all_ok("security", nodes, fine)
 
 

@@ -49,11 +49,11 @@ def check_run_folders(study: Study) -> list[Finding]:
         for damage in state.damages
     ]
     if half := sum(state.half_written for state in states):
-        detail = f"half-written files: {half}, of processes at work or killed"
+        detail = f"half-written files: {half}, of running or killed processes"
         found.append(finding(state="ok", detail=detail, remedy="the next launch sets them aside"))
     if aside := sum(state.aside for state in states):
         detail = f"files set aside earlier ({', '.join(f'*{mark}*' for mark in _ASIDE)}): {aside}"
-        found.append(finding(state="ok", detail=detail, remedy="nothing reads them; yours to delete"))
+        found.append(finding(state="ok", detail=detail, remedy="nothing reads them; you may delete them"))
     return found
 
 

@@ -1,1 +1,1 @@
-"""A Ray cluster: one of this machine, or one that runs already."""
+"""A Ray cluster: one that is started on this machine, or one that is already running."""

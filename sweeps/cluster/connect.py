@@ -1,4 +1,4 @@
-"""A Ray to run on: one of this launch's own on this machine, or one that is already there."""
+"""Connect to Ray: start one on this machine for a launch, or use a running cluster."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _MIN_OBJECT_STORE = 128 * 2**20
 
 @contextlib.contextmanager
 def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
-    """Be connected to Ray inside the ``with`` block.
+    """Connect to Ray for the ``with`` block.
+
+    If the process is already connected, its connection is used and left open.
 
     Args:
-        address: of a running cluster (``auto``: the one of this machine); None: start a Ray of our own,
-            reachable from this machine and with its token only, without a dashboard, and end it with the
-            block.
-        object_bytes: about how much the launch will keep in the object store of a Ray that it starts.
-
-    A process that is connected already stays so, before and after.
+        address: address of a running cluster (``auto``: the one of this machine). None: start a private
+            Ray, which has no dashboard and accepts only connections from this machine with its token, and
+            stop it at the end of the block.
+        object_bytes: approximate size of what the launch keeps in the object store of a private Ray.
 
     Raises:
-        InputError: there is no cluster at the address, or it does not let us in; a Ray of our own does not
+        InputError: there is no cluster at the address, it refuses the connection, or a private Ray does not
             start.
     """
     if ray.is_initialized():
@@ -52,7 +52,7 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
 
 
 def _start(folder: Path, object_store_bytes: int) -> None:
-    """Start a Ray of our own and connect to it; once more if it takes the 30 seconds that Ray waits for."""
+    """Start a private Ray and connect to it; retry once if Ray's start-up limit of 30 seconds passes."""
     for attempt in (1, 2):
         try:
             with _loopback():
@@ -62,17 +62,17 @@ def _start(folder: Path, object_store_bytes: int) -> None:
                     object_store_memory=object_store_bytes,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
-                    # Ray opens it to every user; the folder around it is closed to all but this one.
+                    # Ray makes it readable for every user; the folder around it is closed to all others.
                     _temp_dir=str(folder / f"r{attempt}"),
                 )
             return
         except Exception as error:
             ray.shutdown()
-            if "timed out during startup" not in str(error):  # Ray has no class for it
+            if "timed out during startup" not in str(error):  # Ray has no class for this error
                 raise
     raise InputError(
-        "Ray: did not start within 30 s, twice; this machine has too much to do or too little memory: stop "
-        "something else and launch again"
+        "Ray: did not start within 30 s, twice; this machine is overloaded or low on memory: stop other "
+        "programs and launch again"
     )
 
 
@@ -95,9 +95,9 @@ def _set(variables: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
-# Ray's processes inherit the token from the environment, which other users cannot read: it stands in no
-# command line and no file. Ray remembers the first token it sees, so a process keeps to one. Ray asks for
-# tokens where no mode is set; it reads one that is set when it is imported, which is too early for us.
+# Ray's processes inherit the token from the environment, which other users cannot read; no command line
+# and no file contains it. Ray remembers the first token it sees, so a process uses only one. The mode is
+# unset because Ray then requires tokens; a mode that is set is read at the import of ray, too early for us.
 OWN_RAY = {
     "RAY_AUTH_MODE": None,
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -108,10 +108,10 @@ OWN_RAY = {
 
 @contextlib.contextmanager
 def _loopback() -> Iterator[None]:
-    """Have a Ray that is started in the ``with`` block listen on 127.0.0.1 and nowhere else.
+    """Make a Ray that is started in the ``with`` block listen on 127.0.0.1 only.
 
-    Ray offers that for systems on which it supports no clusters; elsewhere it replaces 127.0.0.1, if it is
-    given as the node's address, by one that others can reach.
+    Ray does so only on systems for which it does not support clusters. On others it replaces a node address
+    of 127.0.0.1 with one that other machines can reach.
     """
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False

@@ -1,4 +1,4 @@
-"""The head of a cluster that runs already: whether it is there, lets us in, and stays."""
+"""The head of a running cluster: check that it answers and accepts us, and watch that it stays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BETWEEN_SECONDS = 5.0
 
 
 def check_address(address: str) -> None:
-    """Find out in seconds what Ray takes minutes to give up on."""
+    """Check within seconds that something listens at the address; Ray itself would try for minutes."""
     if address == "auto":
         return
     if address.startswith("ray://"):
@@ -48,21 +48,21 @@ def check_address(address: str) -> None:
 
 
 def ask(address: str) -> None:
-    """Find out whether a Ray answers and lets us in: Ray itself asks for minutes, and prints each attempt.
+    """Check that a Ray answers and accepts us; Ray itself would try for minutes and print each attempt.
 
     Raises:
-        InputError: it is not so.
+        InputError: no Ray answers, or it refuses the connection.
     """
     place = _found() if address == "auto" else address
     if place is None:
-        return  # Ray says so
+        return  # ray.init reports this
     problem = _question(place)
     if problem == "UNAUTHENTICATED":
-        raise InputError(f"--address {address}: does not let us in; {TOKEN}")
+        raise InputError(f"--address {address}: Ray refuses the connection; {TOKEN}")
     if problem:
         raise InputError(
             f"--address {address}: no Ray answers at {place} ({problem}); give HOST:PORT of the cluster's "
-            "head, whose port is 6379 unless told otherwise"
+            "head, whose default port is 6379"
         )
 
 
@@ -70,12 +70,12 @@ def ask(address: str) -> None:
 def watched(address: str, place: str, *, silence: float = SILENCE) -> Iterator[None]:
     """End this process, with one line and status 2, if the head falls silent in the ``with`` block.
 
-    Ray would do so as well, after a minute and in its own words; until then all calls into it hang, so that
-    nothing but an end is left.
+    Ray would do so as well, a minute later and with its own message. Until then all calls into Ray hang, so
+    ending the process is all that can be done.
 
     Args:
-        address: of the cluster, as the user gave it.
-        place: its head's HOST:PORT.
+        address: address of the cluster, as the user gave it.
+        place: HOST:PORT of its head.
         silence: seconds that a head may be silent.
     """
     over = threading.Event()
@@ -102,9 +102,9 @@ def _watch(address: str, place: str, silence: float, over: threading.Event) -> N
 
 
 def _question(place: str) -> str:
-    """Why a head does not answer a small question; empty where it does.
+    """Why the head does not answer a small request; empty if it answers.
 
-    It is taken to answer where gRPC's own package is missing, which comes with ``ray[default]``.
+    Also empty if the package grpcio, which comes with ``ray[default]``, is missing.
     """
     try:
         import grpc
@@ -117,7 +117,7 @@ def _question(place: str) -> str:
     try:
         service: Any = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)  # type: ignore[no-untyped-call]
         service.GetClusterId(messages.GetClusterIdRequest(), timeout=_ANSWER_SECONDS)
-    except ray.exceptions.AuthenticationError:  # there is no token to show
+    except ray.exceptions.AuthenticationError:  # this process has no token
         return "UNAUTHENTICATED"
     except grpc.RpcError as error:
         return str(error.code().name)
@@ -136,7 +136,7 @@ def _found() -> str | None:
 
 
 def is_on_loopback_alone(address: str) -> bool:
-    """Whether Ray would not find it: it takes 127.0.0.1 for the address at which others reach us."""
+    """Whether a head at 127.0.0.1 is out of Ray's reach: Ray replaces 127.0.0.1 with an outside address."""
     host, _, port = address.rpartition(":")
     if host not in ("127.0.0.1", "localhost"):
         return False
@@ -148,7 +148,7 @@ def is_on_loopback_alone(address: str) -> bool:
 
 
 def _knock(host: str, port: str) -> None:
-    """Raise OSError where nothing listens."""
+    """Raise OSError if nothing listens."""
     try:
         socket.create_connection((host, int(port)), timeout=5.0).close()
     except OverflowError as error:

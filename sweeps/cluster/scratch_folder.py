@@ -1,4 +1,4 @@
-"""Folders of a launch's own: removed at its end or, if it dies, by the next launch on this machine."""
+"""Temporary folders of a launch, removed at its end or, if it dies, by the next launch on this machine."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _MARK = "LVAE_LAUNCH"
 """Environment variable that marks the processes of a launch; each inherits it from its parent."""
 
 _LAUNCH = secrets.token_hex(16)
-"""Its value for what this process starts."""
+"""Its value for the processes that this process starts."""
 
 
 @contextlib.contextmanager
 def own_folder(kind: str) -> Iterator[Path]:
-    """A fresh folder for the ``with`` block, below ``$RAY_TMPDIR`` or ``/tmp``.
+    """Make a fresh folder for the ``with`` block, below ``$RAY_TMPDIR`` or ``/tmp``.
 
     At the end it is removed, and processes of this launch that still write into it are ended. Its file
     ``owner`` is locked until the folder is gone or this process has ended, however it ends: folders of this
-    user whose owner is gone are cleared away first, in the same manner.
+    user whose owner has ended are removed first, in the same way.
 
     Args:
-        kind: part of its name; short, as the paths of Ray's sockets may have 107 characters at most.
+        kind: part of its name; short, because the paths of Ray's sockets may have 107 characters at most.
     """
     root = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
     remove_abandoned(root)
@@ -45,7 +45,7 @@ def own_folder(kind: str) -> Iterator[Path]:
     unnamed = folder / f".{_OWNER}"
     with _lock(unnamed), _marking_children():
         unnamed.write_text(f"{_LAUNCH} {psutil.Process().create_time()}")
-        # Named when it is locked: an unlocked file of that name is a dead process's.
+        # It gets its name once it is locked, so an unlocked file of that name belongs to a dead process.
         unnamed.rename(folder / _OWNER)
         try:
             yield folder
@@ -55,7 +55,7 @@ def own_folder(kind: str) -> Iterator[Path]:
 
 
 def remove_abandoned(root: Path) -> None:
-    """Remove what launches of this user that are gone have left below ``root``."""
+    """Remove the folders that dead launches of this user have left below ``root``."""
     for folder in root.glob(f"{_PREFIX}*"):
         # Held by its owner, gone by now, or locked by another launch that removes it.
         with contextlib.suppress(OSError, Timeout):
@@ -66,14 +66,14 @@ def remove_abandoned(root: Path) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether this user has made it and an owner has taken it; the lock would make the file otherwise."""
+    """Whether this user made the folder, and it has an owner's file, which locking would create."""
     status = folder.lstat()
     is_taken = (folder / _OWNER).is_file()
     return is_taken and stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
 
 
 def _lock(path: Path) -> BaseFileLock:
-    """A lock that is had at once or raises Timeout, and that the end of its process ends."""
+    """A lock that is acquired at once or raises Timeout, and is released when its process ends."""
     return FileLock(path, timeout=0, fallback_to_soft=False)
 
 
@@ -91,7 +91,7 @@ def _marking_children() -> Iterator[None]:
 
 
 def _clear(folder: Path) -> None:
-    """End what writes there and remove it, the owner's file last: what is left is known for abandoned."""
+    """Kill the writers and remove the folder, its owner's file last, so that a rest counts as abandoned."""
     _end_writers(folder)
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
@@ -102,10 +102,11 @@ def _clear(folder: Path) -> None:
 
 
 def _end_writers(folder: Path) -> None:
-    """Kill the processes of the folder's launch that have a file there open for writing; see them end.
+    """Kill the processes of the folder's launch that have a file there open for writing, and wait for them.
 
-    Ray's processes are known by their logs: the command line of many is just a title. An open file alone
-    is no reason: another launch has one for a moment when it looks whether the owner lives.
+    Ray's processes are recognised by their open log files, because the command line of many is just a
+    title. An open file alone is not enough: another launch opens one briefly to check whether the owner is
+    alive.
     """
     launch, _, began = (folder / _OWNER).read_text().partition(" ")
     if not launch:
@@ -119,7 +120,7 @@ def _end_writers(folder: Path) -> None:
     for process in writers:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-            _log.info("%s: ended process %d, which still wrote there", folder, process.pid)
+            _log.info("%s: ended process %d, which was still writing there", folder, process.pid)
     psutil.wait_procs(writers, timeout=_END_SECONDS)
 
 
@@ -129,10 +130,10 @@ def _writes_below(process: psutil.Process, folder: Path) -> bool:
 
 
 def _is_of(process: psutil.Process, launch: str, began: float) -> bool:
-    """Whether a process was started by a launch, by way of others perhaps.
+    """Whether a launch started a process, directly or through other processes.
 
     A worker of Ray overwrites its environment with a title; its parent, if that still lives, has the mark.
-    One that has lost its parent is of the launch unless it is older.
+    A process without a parent counts as the launch's unless it is older.
     """
     for relative in (process, *process.parents()):
         if relative.pid == 1:

@@ -64,7 +64,7 @@ class LaunchCallback(tune.Callback):
             self._out_of_memory.add(name)
             self._board.lose(name)
             gpus = self._resources[name].enlarged().gpus
-            lines = [f"out of memory; to be tried once more on {gpus:g} GPUs"]
+            lines = [f"out of memory; to be retried once on {gpus:g} GPUs"]
         else:
             self._board.report(name, result)
         for line in (*result["warnings"], *lines):
@@ -82,7 +82,7 @@ class LaunchCallback(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         if self._interrupt.requested and not self._has_announced_stop:
-            self._display.say("stopping: every run saves its state (once more: stop at once)")
+            self._display.say("stopping: every run saves its state (Ctrl-C again: stop at once)")
             for trial in trials:
                 if trial.status == Trial.RUNNING:
                     self._finish(trial)
@@ -117,7 +117,7 @@ class LaunchCallback(tune.Callback):
         loss = why_lost(trial)
         times = self._lost.add(name, loss)
         if self._lost.is_next_too_many(name):
-            trial.max_failures = 0  # Tune counts failures of every kind together, and so more
+            trial.max_failures = 0  # Tune counts failures of all kinds together
         self._display.say(f"{self._board.label(name)}: {loss.message} ({times})")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class _Stopper(tune.Stopper):
 
 
 def _lines(report: Mapping[str, Any], *, hide_test_scores: bool) -> list[str]:
-    """The lines that a report is worth."""
+    """The lines to print for a report."""
     if report["phase"] == "failed":
         return ["failed, {class}: {message}".format(**report["failure"])]
     if report["phase"] == "held":

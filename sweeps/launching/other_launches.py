@@ -15,7 +15,7 @@ from sweeps.launching.board import Board
 from sweeps.planning.plan import PlannedRun
 
 LOOK_SECONDS = 5.0
-"""Between two looks at the claims of other launches."""
+"""Seconds between two looks at the claims of other launches."""
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,8 @@ def on_ray(options: LaunchOptions, workload: Workload, say: Callable[[str], None
     """Connect to Ray for the ``with`` block, and yield a function that launches runs there.
 
     Args:
-        options: where and how.
-        workload: the runs to launch, or as many others that need as much room; the folder of its study
+        options: storage, cluster and resources.
+        workload: the runs to launch, or as many others that need as much space; the folder of its study
             exists.
         say: prints a line about each probe.
 

@@ -21,7 +21,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 PENDING = 200
-"""Requests for resources that Tune keeps open at most, which is also its own default."""
+"""The largest number of resource requests that Tune keeps open; the same as its default."""
 
 TUNE_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -65,7 +65,7 @@ class PlanOrder(FIFOScheduler):
 
 
 def actor_of(trial: Trial) -> Any:
-    """The handle of the actor that a running trial has."""
+    """The handle of a running trial's actor."""
     return trial.temporary_state.ray_actor
 
 
@@ -87,7 +87,7 @@ def without_aws_keys() -> Iterator[None]:
     """Keep Tune from sending AWS keys to the processes that it starts inside the ``with`` block.
 
     It would send them in the description of each process's environment, which Ray's agent on the node
-    writes to its log. Nodes of a cluster have keys of their own (a role, or the environment in which Ray
+    writes to its log. Nodes of a cluster have their own keys (a role, or the environment in which Ray
     was started); a Ray that this launch starts inherits the environment.
     """
     before = class_cache.ENV_VARS_TO_PROPAGATE

@@ -1,4 +1,4 @@
-"""``--gpus-per-run auto`` and ``--cpus-per-run auto``: choose what each run is given by short probes."""
+"""``--gpus-per-run auto`` and ``--cpus-per-run auto``: choose the resources of each run by short probes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _probe(held: HeldDevice, run: PlannedRun, shared: ray.ObjectRef[Corpus], cor
         return choose(device, amount(run.config, corpus))
     except TooLargeError as error:
         raise InputError(
-            f"{run.cell}: one run does not fit {held.name} with {format_bytes(held.memory)} "
+            f"{run.cell}: one run does not fit on {held.name} with {format_bytes(held.memory)} "
             f"({error}); use larger nodes, or --set a smaller batch_size or eval_chunk_tokens"
         ) from None
     except ray.exceptions.RayTaskError as error:
@@ -105,7 +105,7 @@ def _gpu_share(found: Sequence[tuple[HeldDevice, ProbeResult]], resources: Resou
 
 
 def _threads(found: Sequence[tuple[HeldDevice, ProbeResult]], resources: Resources) -> Resources:
-    """The same number of threads everywhere, since a run's last bits depend on it."""
+    """Choose the same number of threads everywhere, because a run's last bits depend on it."""
     wanted = max(device.slots // result.processes for device, result in found)
     return replace(resources, cpus=min(wanted, *(device.slots for device, _ in found)))
 
@@ -124,6 +124,6 @@ def _as_begun(run: PlannedRun, study: Study, resources: Resources) -> Resources:
 
 def _outcome(cell: str, device: HeldDevice, result: ProbeResult) -> str:
     many = f"{result.processes} at once" if result.processes > 1 else "alone"
-    gain = f", together {result.alone:.2f} times one alone" if result.processes > 1 else ""
+    gain = f", together {result.alone:.2f} times as fast as one alone" if result.processes > 1 else ""
     per_run = f"{format_bytes(result.memory)} and {result.train_rate:,.0f} tokens/s each"
     return f"{cell}: {many} on {device.name}{gain}, {per_run}"

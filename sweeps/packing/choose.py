@@ -1,7 +1,7 @@
 """Choose how many runs of a cell share a device: as many as fit its memory and raise the throughput.
 
-This holds for a GPU, of which each of n runs gets 1/n, and for the CPUs of a node, of which each gets 1/n
-of the cores. The measurements come from a :class:`Device`.
+The device is a GPU, of which each of n runs gets 1/n, or the CPUs of a node, of which each run gets 1/n of
+the cores. The measurements come from a :class:`Device`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from lvae_core.model.counts import Amount
 from sweeps.planning.probe_results import ProbeResult
 
 MARGIN = 1.15
-"""Memory of a run relative to its probe's: a run has other orders of batches, and other fragments."""
+"""Memory of a run relative to that of its probe: batch order and fragmentation differ."""
 
 FULL = 0.95
-"""The share of a device's memory that runs may have together."""
+"""The share of a device's memory that all its runs may use together."""
 
 WORTH = 1.03
-"""The least gain in throughput by which more runs on a device are worth it."""
+"""The smallest gain in throughput that justifies more runs on a device."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The measurements of one process while the others run beside it."""
+    """The measurements of one process while the others run."""
 
     memory: int
     """Peak memory in bytes, including what the driver keeps for a process."""
@@ -35,7 +35,7 @@ class Sample:
     """Test tokens predicted per second, each scored under all its draws."""
 
     def seconds(self, tokens: Amount) -> float:
-        """Seconds of a run of so many tokens."""
+        """Seconds that a run of so many tokens takes."""
         return tokens.train / self.train_rate + tokens.evaluate / self.evaluate_rate
 
 
@@ -67,7 +67,7 @@ def choose(device: Device, tokens: Amount) -> ProbeResult:
 
     Args:
         device: the device to share.
-        tokens: the tokens of a run; they weigh training against evaluation.
+        tokens: the numbers of tokens of a run, which weight training against evaluation.
 
     Raises:
         TooLargeError: not even one run fits.

@@ -56,7 +56,7 @@ def hold_devices(*, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) ->
 
     Args:
         gpu: hold GPUs; if false, the CPUs of whole nodes.
-        cpus_per_run: the CPUs that each run needs beside its share of a GPU.
+        cpus_per_run: the CPUs that each run needs in addition to its share of a GPU.
         say: prints a line while waiting.
 
     Raises:
@@ -87,7 +87,7 @@ class RayDevice(Device):
         self._actors: list[Any] = []
 
     def counts(self) -> Iterator[int]:
-        """1, 2, 3, 4, 6, 8, … on a GPU; on CPUs, numbers that give each process 2^k cores, or all."""
+        """Yield 1, 2, 3, 4, 6, 8, … on a GPU; on CPUs, numbers that give each process 2^k cores, or all."""
         slots = self._held.slots
         if self._held.gpu:
             yield from (n for n in (1, 2, 3, 4, 6, 8, 10, 12, MOST_ON_A_GPU) if n <= slots)
@@ -121,7 +121,7 @@ class RayDevice(Device):
 
 
 class _Actor:
-    """One process that probes."""
+    """A process that runs probes."""
 
     def load(self, config: RunConfig, corpus: Corpus, device: str, threads: int) -> None:
         from sweeps.packing.probe import Probe

@@ -45,7 +45,7 @@ class Probe:
         self._before = self._outside()
 
     def warm_up(self) -> None:
-        """Do what takes most memory; this also builds all that is built once."""
+        """Do the work that takes the most memory; this also builds everything that is built only once."""
         config, train, test = self._config, self._corpus.train, self._corpus.test
         for _ in range(2):
             self._train(_longest(train, config.batch_size))
@@ -80,7 +80,7 @@ class Probe:
         return Sample(self._memory(), train, evaluate)
 
     def _middle(self) -> np.ndarray:
-        """Test sentences of middling length, enough of them to compute as much at once as a run does."""
+        """Test sentences of medium length, enough of them to compute as much at once as a run does."""
         config, lengths = self._config, self._corpus.test.lengths
         order = np.argsort(lengths, kind="stable")
         start = len(order) // 2
@@ -122,7 +122,7 @@ class Probe:
         middle = self._middle()
         while True:
             tokens = self._score(self._corpus.test, middle, self._config)
-            # Infers once more, which takes time if inference takes steps.
+            # This infers once more, which takes time if inference takes steps.
             latent_estimates(self._model, _part(self._corpus.test, middle), self._config)
             yield tokens
 
@@ -131,7 +131,7 @@ class Probe:
             torch.cuda.synchronize()
 
     def _outside(self) -> int:
-        """Bytes of the GPU that this process, if it is alone there, has taken beside torch's tensors."""
+        """Bytes of the GPU that this process, alone there, has taken in addition to torch's tensors."""
         if not self._device.startswith("cuda"):
             return 0
         free, total = torch.cuda.mem_get_info()
@@ -147,7 +147,7 @@ class Probe:
 def _rate(
     work: Iterator[int], seconds: float, pieces: int, now: Callable[[], float], wait: Callable[[], None]
 ) -> float:
-    """Tokens a second of ``work``, which yields those of each piece."""
+    """Tokens per second of ``work``, which yields the tokens of each piece."""
     since, tokens = now(), 0
     for number, done in enumerate(work, start=1):
         tokens += done
@@ -158,7 +158,7 @@ def _rate(
 
 
 def _longest(split: Split, number: int) -> np.ndarray:
-    """So many of the longest sentences: no batch of a run is larger."""
+    """The ``number`` longest sentences: no batch of a run is larger."""
     return np.argsort(split.lengths, kind="stable")[-number:]
 
 

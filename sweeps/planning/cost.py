@@ -85,7 +85,7 @@ def print_costs(
 def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Table:
     """Runs by cell, and what the rest costs."""
     table = Table("cell", title="plan")
-    for heading in ("to do", "done", "failed", "time a run", "device-hours", *(["$"] if price else [])):
+    for heading in ("to do", "done", "failed", "time per run", "device-hours", *(["$"] if price else [])):
         table.add_column(heading, justify="right")
     table.add_column("time from")
     cells = plan.cells()
@@ -104,7 +104,7 @@ def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Ta
     counts = [str(len(runs)) for runs in (todo, plan.with_status("done"), plan.with_status("failed"))]
     total = sum(cost.hours or 0.0 for cost in costs)
     more = any(cost.hours is None for cost in costs)
-    table.add_row("all", *counts, "", *_money(total, price), "and what is unknown" if more else "")
+    table.add_row("all", *counts, "", *_money(total, price), "plus unknown times" if more else "")
     return table
 
 
@@ -119,7 +119,7 @@ def devices_table(costs: Sequence[CellCost], devices: Sequence[int], price: floa
     most = max(work.share for work in works)
     for number in devices:
         if number < most:
-            table.add_row(str(number), "a run needs more")
+            table.add_row(str(number), "too few for one run")
             continue
         found = schedule(works, number)
         money = [found.released, number * found.makespan] if price else []

@@ -9,11 +9,11 @@ from typing import Literal
 from lvae_core.run_folder.names import CellName
 
 TRAIN_SHARE = 0.8
-"""The share of training in a run's time, as long as no like run has been measured."""
+"""The share of training in a run's time, until a similar run has been measured."""
 
 
 Basis = Literal["runs", "probe", "operations", "dataset", "evaluations", "estimates"]
-"""What an expected time rests on: runs of the cell; a probe of the cell; runs and probes of other cells,
+"""The basis of an expected time: runs of the cell; a probe of the cell; runs and probes of other cells,
 scaled by the counted operations; the mean over the runs of its dataset. Of an evaluation of trained runs:
 such evaluations in the cell; other evaluations in the cell, scaled by the counted operations."""
 
@@ -40,7 +40,7 @@ class Speed:
             self._sums[key] = runs + 1, train + train_seconds, evaluate + evaluate_seconds
 
     def add_probe(self, cell: str, train_seconds: float, evaluate_seconds: float) -> None:
-        """Add what a probe says of a whole run of ``cell``; finished runs take precedence."""
+        """Add a probe's prediction for a whole run of ``cell``; finished runs take precedence."""
         self._probed[cell] = 1, train_seconds, evaluate_seconds
 
     def add_evaluation(self, cell: str, seconds: float) -> None:
@@ -48,7 +48,7 @@ class Speed:
         self._evaluations.setdefault(cell, []).append(seconds)
 
     def expect_evaluation(self, cell: str, seconds: float) -> None:
-        """Add what another evaluation says of one of ``cell``; measured ones take precedence."""
+        """Add a prediction for an evaluation in ``cell``; measured evaluations take precedence."""
         self._scaled.setdefault(cell, []).append(seconds)
 
     def set_operations(self, operations: Mapping[str, float]) -> None:
@@ -68,7 +68,7 @@ class Speed:
         return fmean(seconds) if seconds else None
 
     def evaluation_basis(self, cell: str) -> Basis | None:
-        """What :meth:`evaluation_seconds` rests on."""
+        """Return the basis of :meth:`evaluation_seconds`."""
         if cell in self._evaluations:
             return "evaluations"
         return "estimates" if cell in self._scaled else None
@@ -107,7 +107,7 @@ class Speed:
         )
 
     def _timed_cells(self) -> list[str]:
-        """The cells of which both the time and the operations are known."""
+        """The cells for which both the time and the operations are known."""
         return [cell for cell in self._operations if cell in self._sums or cell in self._probed]
 
     def _seconds_per_operation(self, dataset: str) -> float:
@@ -162,7 +162,7 @@ def remaining_seconds(
 
 
 def format_duration(seconds: float | None) -> str:
-    """A duration for people: ``41 s``, ``3 min``, ``2 h 05 min``, ``3 d 04 h``; ``?`` for None."""
+    """Format a duration for people: ``41 s``, ``3 min``, ``2 h 05 min``, ``3 d 04 h``; ``?`` for None."""
     if seconds is None:
         return "?"
     if seconds < 99.5:

@@ -1,4 +1,4 @@
-"""What a study holds of the estimates that a grid asks for, if a run's result.json has others."""
+"""Look up the estimates that a grid asks for, if a run's result.json holds others."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, Damaged
 
 
 class Further(NamedTuple):
-    """What the folder of a trained run holds of an evaluation that is not that of its result.json."""
+    """The state of an evaluation of a trained run other than the one in its result.json."""
 
     id: str
     record: Mapping[str, Any] | None = None
-    """The evaluation, if it is there."""
+    """The evaluation, if its file exists."""
     failure: Mapping[str, Any] | None = None
-    """Why the last attempt at it failed."""
+    """The reason why the last attempt at it failed."""
     can_be_made: bool = False
     """Whether the folder has a checkpoint to evaluate."""
     damages: tuple[str, ...] = ()
@@ -53,9 +53,9 @@ def look_up_further(folder: RunFolder, config: RunConfig, result: Mapping[str, A
 
 
 def differing_settings(pairs: Iterable[tuple[RunConfig, Mapping[str, Any]]]) -> tuple[str, ...]:
-    """The ``FIELD=VALUE`` of evaluation by which configs differ from what results were evaluated with.
+    """The evaluation fields, as ``FIELD=VALUE``, in which configs differ from those of the results.
 
-    A field for which the configs ask different values is left out.
+    A field for which the configs have different values is left out.
 
     Args:
         pairs: config of a run and the config in its result.json.

@@ -51,7 +51,7 @@ class Grid:
     limits: Mapping[str, Limit] = dataclasses.field(default_factory=dict)
     """System -> where the grid has it; a system that is not listed is everywhere."""
     also: tuple[Grid, ...] = ()
-    """Further grids whose runs belong to this one. The axes and changes above are not theirs."""
+    """Further grids whose runs belong to this one. The axes and changes above do not apply to them."""
 
     def __post_init__(self) -> None:
         for values, option in (
@@ -94,7 +94,7 @@ class Grid:
         return list(dict.fromkeys(configs))
 
     def notes(self, changes: Iterable[str]) -> list[str]:
-        """A line for each field of ``changes``, a part of the grid's, that some systems do not have."""
+        """A line for each field of ``changes`` (some of the grid's) that some systems do not have."""
         lines = []
         cells = self._cells()
         for field in parse_settings(changes):
@@ -163,7 +163,7 @@ PRESETS: Mapping[str, Grid] = {
         },
     ),
     # The same comparison in a few minutes on two cores, on text that every Python carries: half the
-    # sizes of the recipe and few epochs, so smaller batches for more steps in them. Beside it a corpus
+    # sizes of the recipe and few epochs, so smaller batches for more steps in them. It also has a corpus
     # whose -log p(x) is known, on which the paper's number falls below the truth.
     "demo": Grid(
         datasets=("pydocs",),

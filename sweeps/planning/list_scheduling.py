@@ -9,14 +9,14 @@ from typing import NamedTuple, TypeVar
 T = TypeVar("T")
 
 _WHOLE = 1.0 - 1e-9
-"""A device is full where shares such as 1/3 add up to this."""
+"""A device is full when shares such as 1/3 add up to this."""
 
 WASTE = 1.05
 """A plan that takes more than this factor of its shortest possible time is worth more devices."""
 
 
 class Work(NamedTuple):
-    """A run as a schedule sees it."""
+    """A run in a schedule."""
 
     seconds: float
     share: float = 1.0
@@ -29,7 +29,7 @@ class Work(NamedTuple):
 
 
 def longest_first(runs: Iterable[T], expected: Callable[[T], float | None]) -> list[T]:
-    """Sort runs by falling expected time: unknown ones first, equal ones in their order.
+    """Sort runs by descending expected time: unknown ones first, equal ones in their order.
 
     The last runs to start should be short: a long one leaves the other devices idle while it ends.
     """
@@ -127,7 +127,7 @@ def concurrency(seconds: Sequence[float | None], limit: int) -> int:
     many nodes end it no sooner than a few.
 
     Args:
-        seconds: of each run, longest first; None: not known from like runs.
+        seconds: of each run, longest first; None: not known from similar runs.
         limit: the user's limit; 0: none.
     """
     works = [Work(value) for value in seconds if value is not None]

@@ -1,4 +1,4 @@
-"""Load what a launch needs beforehand: the corpora of a grid, and its plan with the expected times."""
+"""Load what a launch needs before it starts: the corpora of a grid, and its plan with expected times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = logging.getLogger("lvae.data")
 def load_corpora(
     configs: Sequence[RunConfig], data_dir: str | None, command: str = "sweeps/paper_grid.py"
 ) -> dict[str, Corpus]:
-    """Load the corpus of every dataset that the configs name; print a warning for what looks wrong.
+    """Load the corpus of every dataset that the configs name; print a warning if data looks wrong.
 
     Returns:
         Dataset, as the configs name it -> its corpus.

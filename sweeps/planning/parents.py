@@ -21,12 +21,12 @@ def _is_trained(run: PlannedRun) -> bool:
 
 
 def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Plan:
-    """Add the runs that have to be trained before runs of a plan, and make these wait for them.
+    """Add the runs that have to be trained before runs of a plan, and make the latter wait for them.
 
     A run that is trained, or whose parent is, waits for nothing.
 
     Args:
-        plan: of a grid, without parents.
+        plan: the plan of a grid, without parents.
         data_sha256: dataset, as the configs name it -> content hash.
         study: keeps the runs.
 
@@ -74,7 +74,7 @@ def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Pl
 
 
 def startable(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Those of the runs to start whose parent is trained or can be started, too."""
+    """The runs to start whose parent is trained or can be started as well."""
     names = {"", *(run.name for run in runs)}
     kept = [run for run in runs if run.waits_for in names]
     return kept if len(kept) == len(runs) else startable(kept)

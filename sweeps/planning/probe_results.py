@@ -1,4 +1,4 @@
-"""Results of probes, kept beside the runs of a study: by device, and by cell with all its settings."""
+"""Results of probes, stored with the runs of a study: by device, and by cell with all its settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName
 
 FILE = ".probes.json"
-"""In the study's folder; readers of runs ignore it."""
+"""File in the study's folder; readers of runs ignore it."""
 
 
 def key(config: RunConfig, data_sha256: str) -> str:
@@ -42,7 +42,7 @@ class ProbeResults:
                     name: ProbeResult.from_dict(values) for name, values in found.items()
                 }
         except (FileNotFoundError, NotADirectoryError):
-            pass  # if nothing can be written there, writing will say so
+            pass  # if the storage cannot be written, writing will report it
         except (UnsealedError, AttributeError, TypeError, ValueError) as error:
             self._known, self.damage = {}, f"{study.url}/{FILE}: damaged, {error}; cells are probed again"
 
@@ -74,13 +74,13 @@ class ProbeResult:
     memory: int
     """Bytes that each run may take."""
     train_rate: float
-    """Tokens per second of each run, with the others beside it."""
+    """Tokens per second of each run, while the others run."""
     evaluate_rate: float
     alone: float
     """The work of all of them together, relative to one run that has the device alone."""
 
     def seconds(self, tokens: Amount) -> float:
-        """Seconds of a run of so many tokens."""
+        """Seconds that a run of so many tokens takes."""
         return tokens.train / self.train_rate + tokens.evaluate / self.evaluate_rate
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class ProbeResult:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> ProbeResult:
-        """The inverse of :meth:`to_dict`. Raises TypeError or ValueError for values of no result."""
+        """The inverse of :meth:`to_dict`. Raises TypeError or ValueError if they are no result."""
         result = ProbeResult(**values)
         if not (result.processes >= 1 and result.train_rate > 0 and result.evaluate_rate > 0):
             raise ValueError("not the result of a probe")

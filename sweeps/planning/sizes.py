@@ -9,14 +9,14 @@ from lvae_core.data.corpus import Corpus
 from lvae_core.model.counts import parameter_count
 
 _CHECKPOINT = 2.2
-"""Bytes of a checkpoint for each byte of parameters: the present ones, the best ones, and the rest."""
+"""Bytes of a checkpoint for each byte of parameters: the current ones, the best ones, and the rest."""
 
 _KEPT = 2
 """Checkpoints in a run folder: the latest, and the one before it or the one being written."""
 
 
 def storage_bytes(runs: Iterable[tuple[RunConfig, int]]) -> int:
-    """About the most bytes that the folders of ``runs`` (config and V of each) will hold."""
+    """Approximate upper limit of the bytes in the folders of ``runs`` (config and V of each)."""
     parameters = sum(parameter_count(config, classes) for config, classes in runs)
     return round(parameters * 4 * _CHECKPOINT * _KEPT)
 
@@ -28,7 +28,7 @@ def corpus_bytes(corpus: Corpus) -> int:
 
 
 def format_bytes(size: float) -> str:
-    """A number of bytes for people: ``812 MiB``, ``3.2 GiB``."""
+    """Format a number of bytes for people: ``812 MiB``, ``3.2 GiB``."""
     for unit in ("bytes", "KiB", "MiB"):
         if size < 1000:
             return f"{size:.0f} {unit}"

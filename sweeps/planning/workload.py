@@ -1,4 +1,4 @@
-"""A workload: all that a launch needs to execute a set of runs, as one value."""
+"""A workload: everything that a launch needs to execute a set of runs, as one value."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ class Workload:
         return self.per_run.get(name, self.resources)
 
     def only(self, runs: Sequence[PlannedRun]) -> Workload:
-        """The same with other runs, such as those left to do."""
+        """A copy with other runs, such as those left to do."""
         return replace(self, plan=Plan(runs, self.plan.speed))

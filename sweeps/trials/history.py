@@ -1,7 +1,7 @@
-"""The record of a search's proposals, kept beside its runs.
+"""The record of a search's proposals, stored with its runs.
 
-Under the same conditions a search would propose the same points again. The record keeps a search on its
-course even if failed runs are retried, the rounds have another size, or the sampler has another version.
+Without the record, a search would propose the same points again only under the same conditions. With it,
+the proposals stay the same even if failed runs are retried or the round size or the sampler changes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from lvae_core.run_folder.folder import Study
 from sweeps.trials.space import Values, text_of
 
 FILE = ".search.json"
-"""In the study's folder; readers of runs ignore it."""
+"""File in the study's folder; readers of runs ignore it."""
 
 
 def describe(base: RunConfig, space: Mapping[str, str], data: str, **rules: str) -> dict[str, str]:
     """The identity of a search: the config that it starts from, its space and its rules.
 
     Args:
-        base: the config.
+        base: the config that the search starts from.
         space: field -> its range or choices, as text.
         data: the content hash of the dataset.
         rules: option -> value.
@@ -82,7 +82,7 @@ class History:
             before = dict(found["search"])
             rounds: list[list[Values]] = [[dict(values) for values in round_] for round_ in found["rounds"]]
         except (FileNotFoundError, NotADirectoryError):
-            return []  # if nothing can be written there, writing will say so
+            return []  # if the storage cannot be written, writing will report it
         except (UnsealedError, KeyError, TypeError, ValueError) as error:
             self.damage = f"{self._place}: damaged ({error}); the proposals are made again"
             return []

@@ -91,7 +91,7 @@ class Options:
     best: Annotated[int, arg(metavar="N")] = 1
     """Retrain the best N points, and the recipe, on fresh seeds."""
     seeds: Annotated[int | None, preset(metavar="N")] = None
-    """Retrain them on the N seeds after --seed; 0: do not."""
+    """Retrain them on the N seeds after --seed; 0: skip this."""
     max_epochs: Annotated[int | None, preset(metavar="N")] = None
     """Short for --set max_epochs=N."""
     changes: Annotated[
@@ -108,7 +108,7 @@ class Options:
         """Raise InputError if a number or a name cannot be used."""
         self.launch.check()
         if self.launch.auto:
-            raise InputError("auto: trials differ in size; give --cpus-per-run, --gpus-per-run as numbers")
+            raise InputError("auto: trials differ in size; give --cpus-per-run and --gpus-per-run numbers")
         at_least_one("--best", self.best)
         if self.fresh_seeds < 0:
             raise InputError(f"--seeds {self.fresh_seeds}: must be 0 or more")
@@ -130,7 +130,7 @@ class Options:
 
     @property
     def best_folder(self) -> str:
-        """The study of the runs on fresh seeds; the selected trials, whose luck counts, stay out of it."""
+        """The study of the runs on fresh seeds, without the selected trials, whose scores are biased."""
         return f"{self.folder}-best"
 
     def base(self) -> RunConfig:

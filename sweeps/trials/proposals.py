@@ -1,7 +1,7 @@
 """The next points of a search: a function of the space, the seed and the trials so far.
 
-Optuna's samplers propose. Neither its storages nor the order in which trials end play a part, so a search
-that was killed proposes the same points again, on any number of machines.
+Optuna's samplers make the proposals. They depend neither on Optuna's storages nor on the order in which
+trials end, so a killed search proposes the same points again, on any number of machines.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Search:
         """Read the study's search, if it has one.
 
         Args:
-            base: the config of every trial but for the fields of the space; its seed is the search's.
+            base: the config of every trial except for the fields of the space; its seed is the search's.
             space: field -> its range or choices.
             rules: how the search proceeds.
             corpora: the corpus that ``base`` names, by dataset.
@@ -102,7 +102,7 @@ class Search:
         return self._folders.get(key) or run_name(config, key)
 
     def expected_workload(self, resources: Resources) -> Workload:
-        """As many runs as may still come, each of the largest size: what to check for room for."""
+        """As many runs as may still come, each of the largest size, to check that there is room."""
         run = PlannedRun(config=largest(self.space, self.base), name="", status="left")
         runs = [run] * max(1, self.rules.trials - len(self.known))
         plan = Plan(runs, self.plan.speed)
@@ -122,7 +122,7 @@ class Search:
                 break
             if not (proposals := self._recorded(number)):
                 if not (points := self._propose(number)):
-                    display.say("no untried point is found: the search ends here")
+                    display.say("no untried point was found: the search ends here")
                     break
                 launch()  # if it refuses, nothing has been recorded
                 self.history.add(points)
@@ -223,7 +223,7 @@ class Search:
         return runs
 
     def _find(self, points: Iterable[Values]) -> Plan:
-        # Trials are compared by validation scores: their estimates are never made again.
+        # Trials are compared by validation scores: their estimates are never computed again.
         configs = [self.config(values) for values in points]
         plan = look_up(configs, self.corpora, self.study, evaluate=False)
         self._folders.update({run.key: run.name for run in plan.runs})
@@ -285,5 +285,5 @@ class Search:
     def _progress(self) -> str:
         done = f"{len(self.known)} of {self.rules.trials} trials"
         if (best := self.best(1)) == []:
-            return f"{done}; none has been trained to its end"
+            return f"{done}; no trial has been trained to the end"
         return f"{done}; the best so far: trial {best[0].number}, valid ppl {best[0].scores[-1]:.2f}"

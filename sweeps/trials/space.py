@@ -1,7 +1,7 @@
 """The space of a search: fields of the config with their ranges or choices.
 
-learning_rate=0.3..3:log     a number between two, evenly on a log scale
-dropout=0.2..0.7             evenly
+learning_rate=0.3..3:log     a number in a range, uniform on a log scale
+dropout=0.2..0.7             uniform
 latent_size=16,32,64         one of a list
 """
 
@@ -28,14 +28,14 @@ Values = Mapping[str, Any]
 """Field -> value."""
 
 GROUPS = ("model", "objective", "optimiser")
-"""Groups of fields that can be searched: they shape the model or its training, and not what is compared."""
+"""Groups of fields that can be searched: they shape the model or its training, not the comparison."""
 
 MAX_WHOLE = 10**6
 """The largest whole number in a range."""
 
 _WHY_NOT = (
-    "a search keeps the cell, the seed, the data and the estimates as they are, or its perplexities could "
-    "not be compared; for another value of it give --set"
+    "a search keeps the cell, the seed, the data and the estimates fixed, because otherwise perplexities "
+    "could not be compared; use --set to change it"
 )
 
 
@@ -86,13 +86,13 @@ def _range(field: str, spec: str, base: RunConfig) -> BaseDistribution:
         raise InputError("write two dots between the ends")
     low, high = (_value(field, end, base) for end in bounds.split("..", 1))
     if scale not in ("", "log"):
-        raise InputError(f"unknown scale {scale!r}: log, or none")
+        raise InputError(f"unknown scale {scale!r}: give log, or no scale")
     if type(low) not in (int, float):
-        raise InputError(f"{field} is no number; list what it may be, such as {field}={low},{high}")
+        raise InputError(f"{field} is not a number; list what it may be, such as {field}={low},{high}")
     if not low < high:
         raise InputError(f"{low:g} is not below {high:g}")
     if scale and low <= 0:
-        raise InputError("a log scale begins above 0")
+        raise InputError("a log scale needs a lower end above 0")
     if type(low) is int and high > MAX_WHOLE:
         raise InputError(f"{high} is above {MAX_WHOLE}")
     if type(low) is int:
@@ -103,7 +103,7 @@ def _range(field: str, spec: str, base: RunConfig) -> BaseDistribution:
 def _choices(field: str, spec: str, base: RunConfig) -> BaseDistribution:
     values = [_value(field, text, base) for text in spec.split(",")]
     if len(set(values)) < max(2, len(values)):
-        raise InputError("give at least two values, each once; for one, --set")
+        raise InputError("give at least two values, each once; for a single value use --set")
     return CategoricalDistribution(values)
 
 
@@ -112,7 +112,7 @@ def _value(field: str, text: str, base: RunConfig) -> Any:
 
 
 def spec_of(distribution: BaseDistribution) -> str:
-    """A range or list as text, in one normal form, by which searches are compared."""
+    """A range or list as text, in a normal form that is used to compare searches."""
     if choices := choices_of(distribution):
         return ",".join(map(text_of, choices))
     assert isinstance(distribution, IntDistribution | FloatDistribution)

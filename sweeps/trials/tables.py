@@ -16,7 +16,7 @@ from sweeps.trials.search import Search
 from sweeps.trials.space import Values, contains, spec_of, text_of
 
 SHOWN = 12
-"""The most trials that a table shows, the best first."""
+"""The largest number of trials that a table shows, the best first."""
 
 _DIGITS = 4
 """Significant digits of numbers from a range, for reading."""
@@ -42,10 +42,10 @@ def rules_text(search: Search) -> str:
     epochs = f"{search.base.max_epochs} epochs at most"
     if rules.rungs:
         rungs = " and ".join(map(str, rules.rungs))
-        epochs += f"; after {rungs} of them one in {rules.keep} goes on"
+        epochs += f"; after {rungs} of them one in {rules.keep} continues"
     counts = Counter(trial.state for trial in search.known)
-    over = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state]) or "none over yet"
-    trials = f"{rules.trials} trials ({over}), {rules.at_once} a round, of {epochs}"
+    over = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state]) or "none ended yet"
+    trials = f"{rules.trials} trials ({over}), {rules.at_once} per round, of {epochs}"
     return f"{CellName.of(search.base).words}: {trials}"
 
 
@@ -85,12 +85,12 @@ def is_recipe(search: Search, values: Values) -> bool:
 
 
 def short_text(value: object) -> str:
-    """A value for reading."""
+    """Format a value for reading."""
     return f"{value:.{_DIGITS}g}" if isinstance(value, float) else text_of(value)
 
 
 def values_text(values: Values) -> str:
-    """A point for reading: ``learning_rate=0.8124 dropout=0.31``."""
+    """Format a point for reading: ``learning_rate=0.8124 dropout=0.31``."""
     return " ".join(f"{field}={short_text(value)}" for field, value in values.items())
 
 

@@ -1,6 +1,6 @@
-"""W&B as a mirror of run folders that is never in a run's way.
+"""Mirror run folders to W&B without ever blocking a run.
 
-    content   what W&B is to hold of a run, read from its folder alone
+    content   what W&B stores about a run, read from its folder alone
     cursor    what has been sent of a run and where to, kept in its folder, so that nothing is sent twice
     client    the wandb library: one W&B run per run
     mirror    sends what is new of the runs of a study; retries later what cannot be sent now
@@ -8,6 +8,6 @@
     live      a sweep's side: starts `wandb_push.py STUDY --follow` and ends it
 
 Only ``client`` imports wandb, and only ``wandb_push.py`` imports ``client``, so a sweep's own process never
-loads the library. A sweep reports W&B's troubles in one line at its end: the run folders have everything,
+loads the library. A sweep reports W&B's problems in one line at its end: the run folders have everything,
 and ``python sweeps/wandb_push.py STUDY`` sends what is missing.
 """

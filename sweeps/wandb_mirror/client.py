@@ -34,7 +34,7 @@ RETRIES = 10**6
 
 
 class UnreachableError(Exception):
-    """W&B cannot be reached, or does not accept what it is sent, for now."""
+    """W&B cannot be reached or rejects what it is sent, for now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ class Sender:
         self.url = str(self._run.project_url or "")
         self._next = self._cursor.rows if target.mode == "offline" else int(self._run.starting_step)
         self.disagrees = not self._cursor.agrees(content)
-        """Whether rows that were sent differ from the run's rows now; W&B keeps those sent."""
+        """Whether the rows already sent differ from the run's current rows; W&B keeps those sent."""
 
     def _open(self, content: Content) -> wandb.Run:
         online = self._target.mode == "online"
@@ -200,7 +200,7 @@ class Sender:
 
 
 def forget_all() -> None:
-    """Restart the library: otherwise it takes a run that it failed to open for one still open."""
+    """Restart the library: otherwise it treats a run that it failed to open as still open."""
     with contextlib.suppress(Exception):
         wandb.teardown(exit_code=1)
 

@@ -37,7 +37,7 @@ _ATTEMPT_FIELDS = ("commit", "dirty", "versions", "processor", "device", "thread
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """Everything that W&B is to hold of a run."""
+    """Everything that W&B stores about a run."""
 
     id: str
     """The run's fingerprint."""
@@ -51,12 +51,12 @@ class Content:
     rows: Sequence[Mapping[str, Any]]
     """``metrics.jsonl``, one row per epoch. Row k is W&B's step k; ``epoch`` is the axis of all charts."""
     summary: Mapping[str, Any]
-    """The last row; of a finished run also ``test/<estimate>`` and ``_stderr``, of a failed one why."""
+    """The last row; if finished, also ``test/<estimate>`` and ``_stderr``; if failed, the reason."""
     state: State
 
     @property
     def digest(self) -> str:
-        """A digest of everything, by which unchanged content is not sent again."""
+        """A digest of everything; content with an unchanged digest is not sent again."""
         parts = {**vars(self), "rows": metrics_sha256(self.rows)}
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
@@ -67,7 +67,7 @@ class Content:
 
 
 def read_content(folder: RunFolder) -> Content | None:
-    """Read what W&B is to hold of a run; None if the run has no config yet.
+    """Read what W&B stores about a run; None if the run has no config yet.
 
     Raises:
         DamagedError: a file is not what was written.
@@ -101,9 +101,9 @@ def read_content(folder: RunFolder) -> Content | None:
 
 
 def is_under_way(folder: RunFolder) -> bool:
-    """Whether a process trains the run, or may.
+    """Whether a process trains the run, or may do so.
 
-    A process that evaluates a finished run again adds nothing that W&B is to hold.
+    A process that evaluates a finished run again adds nothing to what W&B stores.
     """
     claim = read_claim(folder)
     if claim is None or (claim.holder is not None and claim.holder.is_gone()):

@@ -29,12 +29,12 @@ class BusyError(Exception):
 
 @dataclass(frozen=True)
 class Cursor:
-    """The part of one run that one place has received."""
+    """The part of a run that one target has received."""
 
     rows: int = 0
-    """The number of rows of metrics.jsonl that the place has,"""
+    """The number of rows of metrics.jsonl that the target has."""
     rows_sha256: str = ""
-    """and the digest of these rows."""
+    """The digest of these rows."""
     digest: str = ""
     """:attr:`Content.digest` of what was sent last."""
     finished: bool = False
@@ -42,7 +42,7 @@ class Cursor:
 
     @staticmethod
     def after(content: Content) -> Cursor:
-        """The cursor of a place that has all of ``content``."""
+        """The cursor of a target that has all of ``content``."""
         return Cursor(
             len(content.rows), metrics_sha256(content.rows), content.digest, content.state == "finished"
         )

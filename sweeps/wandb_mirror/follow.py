@@ -1,6 +1,6 @@
 """Follow a study: look at its run folders every few seconds and send what is new to W&B.
 
-Claims in the folders show which runs are under way, so this works beside any launch on any machine that
+Claims in the folders show which runs are under way, so this works alongside any launch on any machine that
 shares the study. One process at a time follows a study to the same W&B project: it holds a lease in the
 study's folder, and others stand by until it ends.
 """
@@ -22,16 +22,16 @@ if TYPE_CHECKING:  # a sweep reads FLUSH_SECONDS without loading the wandb libra
     from sweeps.wandb_mirror.mirror import Mirror, Tally
 
 POLL_SECONDS = 5.0
-"""Time between two looks at the study."""
+"""Seconds between two looks at the study."""
 
 REST = 4
 """A pause lasts at least this many times as long as reading all claims took."""
 
 RECHECK_SECONDS = 60.0
-"""Time after which an unfinished run that nobody works on is compared again with what was sent."""
+"""Seconds after which an unfinished run that nobody works on is compared again with what was sent."""
 
 FLUSH_SECONDS = 30.0
-"""Longest time of the last push."""
+"""Longest time of the last push, in seconds."""
 
 LAST_TRIES = 3
 """Attempts at the last push if W&B does not answer."""
@@ -40,10 +40,10 @@ _WAKE_SECONDS = 0.2
 
 
 class Follower:
-    """Drive a mirror by what the folders of its study show. Not thread-safe."""
+    """Drive a mirror from the state of the folders of its study. Not thread-safe."""
 
     def __init__(self, study: Study, mirror: Mirror, now: Callable[[], float] = time.monotonic) -> None:
-        """Start with nothing known.
+        """Start without any knowledge of the study.
 
         Args:
             study: the study to look at; it need not exist yet.
@@ -152,7 +152,7 @@ class Follower:
             self._trouble = f"{error.state.holder or 'another process'} is sending them"
             return False
         except ClaimLostError:
-            # This process stood still, in a suspended laptop for example, and another one has taken over.
+            # This process was suspended, on a laptop for example, and another one has taken over.
             assert self._lease is not None
             self._lease.release()
             self._lease = None

@@ -111,7 +111,7 @@ def _wait_for_start(child: subprocess.Popen[bytes], out: IO[bytes], errors: IO[b
 
 
 def _end(child: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
-    """Have the child push what is left and end, for a bounded time."""
+    """Let the child push what is left and end, within a bounded time."""
     _close_input(child)
     try:
         child.wait(_SILENT_SECONDS)

@@ -1,4 +1,4 @@
-"""Send what is new of the runs of a study. What cannot be sent now is sent later; nothing waits for it."""
+"""Send what is new in the runs of a study. What cannot be sent now is sent later; nothing waits for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Tally:
     url: str = ""
     """Address of the W&B project, if known."""
     disagreeing: int = 0
-    """Runs that were trained again with other numbers than W&B was sent, and keeps."""
+    """Runs that were trained again with numbers other than those that W&B received and keeps."""
 
 
 class Mirror:
@@ -44,7 +44,7 @@ class Mirror:
         again: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start with nothing known.
+        """Start without any knowledge of the study.
 
         Args:
             study: the runs to send.
@@ -53,9 +53,9 @@ class Mirror:
             now: a clock.
         """
         self.sent: set[str] = set()
-        """Names of the runs of which W&B has everything,"""
+        """Names of the runs of which W&B has everything."""
         self.finished: set[str] = set()
-        """and of those among them that are done, so that nothing changes any more."""
+        """Names of those among them that are done, so that nothing changes any more."""
         self._again = again
         self._study, self._target, self._now = study, target, now
         self._running: set[str] = set()

@@ -228,7 +228,7 @@ def test_out_of_memory_in_a_share_of_a_gpu_is_retried_once_with_a_larger_share(s
         assert failure is not None
         assert (failure["class"], failure["attempt"]) == ("out_of_memory", 1)
         return
-    assert "out of memory; to be tried once more on 0.5 GPUs" in output
+    assert "out of memory; to be retried once on 0.5 GPUs" in output
     assert study.run(todo.name).has("result.json")
     assert not study.run(todo.name).has("failure.json")
 

@@ -84,7 +84,7 @@ def test_the_doctor_examines_every_node_and_finds_no_problem(up):
     for host in (up.head, up.workers[0]):
         assert host.address in done.stdout
     assert "answered: 2" in done.stdout
-    assert "tokens asked for" in done.stdout
+    assert "tokens required" in done.stdout
 
 
 @pytest.mark.parametrize("token", ["wrong", "none"])
@@ -102,7 +102,7 @@ def test_a_client_without_the_token_is_refused(up, token):
     )
     assert launched.returncode == 2, launched.stdout + launched.stderr
     (line,) = launched.stderr.splitlines()
-    assert line.startswith("error: --address auto: does not let us in; ")
+    assert line.startswith("error: --address auto: Ray refuses the connection; ")
     assert results(up.shared / "refused") == []
 
 

@@ -79,7 +79,7 @@ def test_a_launch_without_the_right_token_is_refused_in_one_line(two_nodes, toke
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: --address {nodes.address}: does not let us in; ")
+    assert line.startswith(f"error: --address {nodes.address}: Ray refuses the connection; ")
     assert not list(tmp_path.rglob("config.json"))
 
 
@@ -88,7 +88,9 @@ def test_a_node_with_another_checkout_stops_the_launch(two_nodes, tmp_path):
     done = nodes.run(GRID, *TOY, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     (line,) = errors(done)
-    assert re.match(r"error: node \S+ \([0-9a-f]{8}\): not the lvae_core and sweeps of here \(source", line)
+    assert re.match(
+        r"error: node \S+ \([0-9a-f]{8}\): its lvae_core and sweeps differ from those here \(source", line
+    )
     assert line.endswith("; bring its checkout to the same commit")
     assert "Traceback" not in done.stdout + done.stderr
     # Nothing was scheduled, and the probe files were removed.
@@ -120,7 +122,7 @@ def test_a_silent_node_is_named_and_the_others_are_examined(two_nodes, tmp_path)
     assert table_has(done, "nodes", "did not answer within 5 s; see `ray status`")
     for check in ("storage", "versions", "disk", "clock", "security"):
         assert is_fine(done, check), check
-    assert table_has(done, "security", "tokens asked for")
+    assert table_has(done, "security", "tokens required")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -131,7 +133,7 @@ def test_a_run_that_is_too_large_for_every_node_is_a_failure(two_nodes, tmp_path
     assert done.returncode == 2
     assert table_text(done, "devices", 2) == "failure"
     assert table_has(done, "devices", "no node can take a run of 3 CPUs and 0 GPUs")
-    assert table_has(done, "devices", "the most are 2 CPUs, 0 GPUs")
+    assert table_has(done, "devices", "the most on any node: 2 CPUs, 0 GPUs")
 
 
 def test_the_doctors_local_ray_leaves_nothing_behind(tmp_path):
@@ -218,7 +220,7 @@ def test_a_node_whose_files_stay_on_the_node_is_named(tmp_path):
         raylet = nodes.add(inside=inside)
         done = nodes.run(DOCTOR, "--storage", str(share), cwd=tmp_path)
         assert done.returncode == 2
-        assert table_has(done, "storage", f"writes to {share} what this machine does not see there")
+        assert table_has(done, "storage", f"writes to {share}, but this machine does not see the file")
         assert list(as_seen_by(raylet, share).iterdir()) == []
 
 

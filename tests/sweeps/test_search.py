@@ -40,10 +40,8 @@ def test_a_dry_run_shows_the_space_and_writes_nothing(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     rows = [line.strip("│").split() for line in done.stdout.splitlines() if line.startswith("│")]
     assert ["learning_rate", "│", "1.0", "│", "0.3..3.0:log"] in rows
-    told = (
-        "runs/search-demo: pydocs, lstm-vae, standard, L1: 5 trials (none over yet), 4 a round, of 6 epochs"
-    )
-    assert told in done.stdout
+    summary = "5 trials (none ended yet), 4 per round, of 6 epochs"
+    assert f"runs/search-demo: pydocs, lstm-vae, standard, L1: {summary}" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -79,7 +77,7 @@ def test_what_the_command_line_does_not_know(arguments, capsys):
         ([*TOY, "--set", "num_samples=5"], "use --num-samples"),
         ([*TOY, "--system", "cnn-vae-init"], "its encoder starts from another run"),
         ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),
-        ([*TOY, "--cpus-per-run", "auto"], "give --cpus-per-run, --gpus-per-run as numbers"),
+        ([*TOY, "--cpus-per-run", "auto"], "give --cpus-per-run and --gpus-per-run numbers"),
         ([*TOY, "--gpus-per-run", "nan"], "--gpus-per-run nan"),
         ([*TOY, "--study", "a/b"], "--study 'a/b'"),
         ([*TOY, "--storage", "file"], "cannot be written"),

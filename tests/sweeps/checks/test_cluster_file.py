@@ -68,7 +68,7 @@ def test_what_has_to_be_changed_or_made_is_named(rack, tmp_path, capsys):
     rack["provider"]["head_ip"] = "192.0.2.10"
     found = examine(write(rack))
     assert sorted(finding.detail for finding in found) == [
-        "192.0.2.10: addresses of no machine",
+        "192.0.2.10: example addresses, not machines",
         "the folder data is not there",
         "~/.ray/auth_token is not there",
         "~/.ssh/id_ed25519 is not there",

@@ -134,7 +134,7 @@ def test_room_for_the_corpora(corpora, memory, state, words):
     ("free", "scratch", "state", "words"),
     [
         (50 * GIB, GIB, "ok", "50.0 GiB free, at most 40.0 GiB needed"),
-        (40 * GIB - 1, 20 * GIB, "failure", "40.0 GiB free in /x, where up to 40.0 GiB are needed"),
+        (40 * GIB - 1, 20 * GIB, "failure", "40.0 GiB free in /x, but up to 40.0 GiB are needed"),
         (None, 20 * GIB, "ok", "free space not known"),
         (50 * GIB, GIB - 1, "warning", "free in /tmp/ray/session, where Ray writes"),
         (50 * GIB, None, "ok", "50.0 GiB free"),
@@ -261,7 +261,7 @@ def test_a_storage_that_is_elsewhere_is_not_made(tmp_path):
     assert trouble == f"does not see {elsewhere}"
     assert not elsewhere.exists()
     other = node_facts.storage_trouble(str(here), ".probe", b"another", ".own2")
-    assert other == f"does not read in {here} what was written"
+    assert other == f"reads in {here} something else than was written"
     assert not (here / ".own2").exists()
 
 

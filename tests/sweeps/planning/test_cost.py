@@ -64,7 +64,7 @@ def test_time_and_money_on_devices():
     # A hundred: what is idle from the start costs nothing if it is given back.
     assert row(printed, "100")[-2:] == ["$9.00", "$300.00"]
     whole = text(devices_table([CellCost("wide", 1, 60.0, "runs", 4.0)], (2,), None))
-    assert row(whole, "2") == ["a", "run", "needs", "more"]
+    assert row(whole, "2") == ["too", "few", "for", "one", "run"]
 
 
 def test_what_is_unknown_is_said(tmp_path):
