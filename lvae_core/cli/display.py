@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from lvae_core.messages import is_quiet
+from lvae_core.run_folder.estimates import UNRELIABLE_SHARE
 from lvae_core.training.runtime import Progress
 
 
@@ -58,7 +59,10 @@ def estimate_lines(estimates: dict[str, Any]) -> list[str]:
     """Format estimates, one per line."""
     lines, width = [], max(13, *map(len, estimates))
     for name, estimate in estimates.items():
-        error = f" ± {estimate['stderr']:.4f}" if "stderr" in estimate else ""
+        stderr = estimate.get("jackknife", estimate.get("stderr"))
+        error = "" if stderr is None else f" ± {stderr:.4f}"
+        if estimate.get("khat_above", 0.0) > UNRELIABLE_SHARE:
+            error += f", unreliable: Pareto shape above 0.7 in {estimate['khat_above']:.0%} of sentences"
         value = estimate["value"]
         lines.append(f"  {name:<{width}} {value if isinstance(value, int) else f'{value:.4f}'}{error}")
     return lines

@@ -12,12 +12,12 @@ from torch import Tensor
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import eval_order
 from lvae_core.data.corpus import Split
-from lvae_core.evaluation.likelihood import likelihood_estimates, sentence_statistics
+from lvae_core.evaluation.likelihood import column_count, likelihood_estimates, sentence_statistics
 from lvae_core.model.layers.precision import Arithmetic
 from lvae_core.model.text_model import TextModel
 
 Estimates = dict[str, dict[str, Any]]
-"""Name -> {"value", "stderr"}; see :mod:`lvae_core.run_folder.estimates`."""
+"""Name -> {"value", "stderr", …}; see :mod:`lvae_core.run_folder.estimates`."""
 
 
 @dataclass
@@ -27,7 +27,7 @@ class EvaluationState:
     batches: int = 0
     """Batches done, in the order of :func:`lvae_core.data.batches.eval_order`."""
     statistics: Tensor | None = None
-    """Statistics of their sentences, (sentences, len(COLUMNS)); None before the first batch."""
+    """Statistics of their sentences, (sentences, n); None before the first batch."""
     id: str = ""
     """Which evaluation of the test split it is, see :func:`lvae_core.identity.evaluation_id`; "" in
     validation, which belongs to training."""
@@ -59,6 +59,9 @@ class Evaluation:
     ) -> None:
         self.state = state
         self._split, self._config = split, config
+        if state.statistics is not None and state.statistics.shape[1] != column_count(split_name, config):
+            # An earlier version of the code computed less of each sentence.
+            state.batches, state.statistics = 0, None
         self._rows = sentence_statistics(
             model,
             split,

@@ -5,6 +5,7 @@ group of L (averaging = hidden), with log-likelihood ℓ_s and log-ratios r_sl =
 
     nll_elbo      −(mean_s ℓ_s − KL)                     nll_iw        −log mean_s exp(ℓ_s + 1/L Σ_l r_sl)
     nll_joint     −(mean_s ℓ_s − L KL)                   nll_iw_joint  −log mean_s exp(ℓ_s + Σ_l r_sl)
+                                                         nll_iw_one    −log mean_s exp(ℓ_s + r_s1)
 
 Which of them are bounds on −log p(x) is in :func:`lvae_core.run_folder.estimates.bound`. The noise of a
 sentence is a function of (seed, split, sentence): batches and chunks bound the memory and do not choose
@@ -28,21 +29,45 @@ from lvae_core.data.batches import collate, eval_order
 from lvae_core.data.corpus import Split
 from lvae_core.evaluation.draws import Draws
 from lvae_core.evaluation.two_phase import (
+    corrected_log_mean_weight,
     corrected_mean,
     inclusion_probabilities,
     log_mean_weight,
     systematic_sample,
 )
+from lvae_core.evaluation.weights import (
+    Reading,
+    in_full,
+    log_mean_exp,
+)
 from lvae_core.model.layers import shortlist
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.text_model import TextModel
+from lvae_core.run_folder.estimates import UNRELIABLE_SHAPE
 
 COLUMNS = ("nll_elbo", "elbo_var", "nll_iw", "iw_var", "nll_iw_joint", "iw_joint_var", "kl")
 """Statistics of one sentence: estimates in nats, and the Monte Carlo variance of each."""
 
+READING_COLUMNS = (
+    *("nll_iw_one", "iw_one_var"),
+    *(f"{r}_{d}" for r in ("iw", "iw_joint", "iw_one") for d in ("jackknife", "ess", "khat")),
+)
+"""Further ones of the test split: one more reading of the weight under averaging = hidden, and of each
+reading the variance by the jackknife, the effective sample size and the Pareto shape."""
+
 AMORTISED_COLUMNS = ("nll_elbo_amortised", "elbo_amortised_var")
 """Further ones of the test split if inference goes on from the encoder's posterior: the ELBO there."""
+
+ALL_COLUMNS = (*COLUMNS, *READING_COLUMNS, *AMORTISED_COLUMNS)
+"""Their order; a split has the first so many of them, see :func:`column_count`."""
+
+
+def column_count(split_name: str, config: RunConfig) -> int:
+    """The number of ALL_COLUMNS that a split of a run has: validation takes no longer than it must."""
+    if config.encoder == "none" or split_name == "valid":
+        return len(COLUMNS)
+    return len(ALL_COLUMNS) - (len(AMORTISED_COLUMNS) if config.inference == "amortised" else 0)
 
 
 def sentence_statistics(
@@ -67,7 +92,7 @@ def sentence_statistics(
         rough: arithmetic of the rough scores, where some draws are not scored in full.
 
     Yields:
-        (B, len(COLUMNS)) in float64 on the CPU, with the AMORTISED_COLUMNS to the right if there are any.
+        (B, :func:`column_count`) in float64 on the CPU.
         A language model's has its exact nll in the first column and zeros elsewhere.
     """
     order = eval_order(split.lengths, config.eval_batch_size)
@@ -88,8 +113,9 @@ def sentence_statistics(
             else:
                 drawn = noise(size=(samples, config.group))  # (S, G, B, n)
                 draws = Draws(model, batch, q, drawn, config.eval_chunk_tokens)
-                rows = _latent_statistics(draws, config, keys, rough)
-                if config.inference != "amortised" and split_name != "valid":
+                wanted = column_count(split_name, config)
+                rows = _latent_statistics(draws, config, keys, rough, extended=wanted > len(COLUMNS))
+                if wanted == len(ALL_COLUMNS):
                     rows = torch.cat([rows, _amortised_statistics(draws, config)], dim=1)
             rows = rows.cpu()
         yield rows
@@ -108,21 +134,27 @@ def sentence_noise(model: TextModel, config: RunConfig, keys: list[tuple[str, in
 
 
 def _latent_statistics(
-    draws: Draws, config: RunConfig, keys: list[tuple[str, int]], rough: Arithmetic
+    draws: Draws, config: RunConfig, keys: list[tuple[str, int]], rough: Arithmetic, *, extended: bool
 ) -> Tensor:
+    """The COLUMNS of the sentences, (B, n), with the READING_COLUMNS to the right if ``extended``."""
     ratio = draws.log_ratios()  # (S, G, B)
     S, G = ratio.shape[:2]
     # A group's counts once by the paper's convention, and for each of its samples in the joint bound.
     ratios = [ratio.mean(1)] if G == 1 else [ratio.mean(1), ratio.sum(1)]  # each (S, B)
+    one = ratio[:, 0] if extended and G > 1 else None
     if 0 < config.iw_exact_samples < S and draws.model.output.out_features > 2 * shortlist.SIZE:
-        values = _two_phase(draws, ratios, config, keys, rough)
+        mean, readings = _two_phase(draws, ratios, one, config, keys, rough)
     else:
         log_p = draws.scores()  # (S, B)
-        values = [_mean(log_p), *(_log_mean_exp(log_p + ratio) for ratio in ratios)]
-    (log_p_mean, elbo_variance), (iw, iw_variance) = values[:2]
-    joint, joint_variance = values[-1]
+        mean = _mean(log_p)
+        readings = [in_full(log_p + r) for r in (*ratios, *([] if one is None else [one]))]
+    paper, joint = readings[0], readings[len(ratios) - 1]
     kl = draws.q.double().kl()  # (B,)
-    columns = [kl - log_p_mean, elbo_variance, -iw, iw_variance, -joint, joint_variance, kl]
+    columns = [kl - mean[0], mean[1], -paper.value, paper.variance, -joint.value, joint.variance, kl]
+    if extended:
+        single = paper if one is None else readings[-1]
+        columns += [-single.value, single.variance]
+        columns += [value for reading in (paper, joint, single) for value in reading.diagnostics()]
     return torch.stack(columns, dim=1)
 
 
@@ -138,12 +170,18 @@ def _amortised_statistics(draws: Draws, config: RunConfig) -> Tensor:
 
 
 def _two_phase(
-    draws: Draws, ratios: list[Tensor], config: RunConfig, keys: list[tuple[str, int]], rough: Arithmetic
-) -> list[tuple[Tensor, Tensor]]:
+    draws: Draws,
+    ratios: list[Tensor],
+    one: Tensor | None,
+    config: RunConfig,
+    keys: list[tuple[str, int]],
+    rough: Arithmetic,
+) -> tuple[tuple[Tensor, Tensor], list[Reading]]:
     """The values that all full scores would give, from rough scores and a few full ones.
 
     Returns:
-        Value and variance (B,) of: the mean of log p(x|z); for each of ``ratios`` the log-mean weight.
+        Value and variance (B,) of the mean of log p(x|z); the log-mean weight for each of ``ratios``, and
+        for ``one`` if it is given, which is estimated from the draws that were chosen for the others.
     """
     about = draws.rough_scores(rough)  # (S, B)
     compute_in(draws.model, precision_of(keys[0][0], config))
@@ -151,18 +189,25 @@ def _two_phase(
     each = config.iw_exact_samples // (1 + len(ratios))
     orders = [rng.permutation(config.seed, "evaluation", *key, "mean", size=S) for key in keys]
     chosen = [torch.from_numpy(np.stack(orders, axis=1)[:each]).to(device)]  # each (each, B)
-    chances = []
+    plans = [torch.full_like(about, each / S)]  # the chance of every draw to be chosen, (S, B)
     for number, ratio in enumerate(ratios):
         starts = [rng.uniform(config.seed, "evaluation", *key, "weight", number) for key in keys]
-        pi = inclusion_probabilities(about + ratio, each)
-        chosen.append(systematic_sample(pi, pi.new_tensor(starts)))
-        chances.append(pi.gather(0, chosen[-1]))
-    scores, *weighted = torch.split(draws.select(torch.cat(chosen)).scores(), each)
-    found = [(*corrected_mean(about, chosen[0], scores), _mean(about)[1])]
-    for ratio, choice, chance, exact in zip(ratios, chosen[1:], chances, weighted, strict=True):
+        plans.append(inclusion_probabilities(about + ratio, each))
+        chosen.append(systematic_sample(plans[-1], plans[-1].new_tensor(starts)))
+    every = torch.cat(chosen)
+    scores = draws.select(every).scores()
+    first, *weighted = torch.split(scores, each)
+    value, of_choice = corrected_mean(about, chosen[0], first)
+    readings = []
+    for ratio, choice, pi, exact in zip(ratios, chosen[1:], plans[1:], weighted, strict=True):
         log_weights = exact + ratio.gather(0, choice)
-        found.append((*log_mean_weight(log_weights, chance, S), _log_mean_exp(about + ratio)[1]))
-    return [(value, of_choice + of_draws) for value, of_choice, of_draws in found]
+        found = log_mean_weight(log_weights, pi.gather(0, choice), S)
+        readings.append(Reading(*found, log_mean_exp(about + ratio)[1], about + ratio))
+    if one is not None:
+        often = torch.stack(plans).sum(0).gather(0, every)
+        found = corrected_log_mean_weight(about + one, every, often, scores - about.gather(0, every))
+        readings.append(Reading(*found, log_mean_exp(about + one)[1], about + one))
+    return (value, of_choice + _mean(about)[1]), readings
 
 
 def _mean(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,46 +216,53 @@ def _mean(values: Tensor) -> tuple[Tensor, Tensor]:
     return values.mean(0), values.var(0) / S if S > 1 else torch.full_like(values[0], math.nan)
 
 
-def _log_mean_exp(log_w: Tensor) -> tuple[Tensor, Tensor]:
-    """log mean_s w_s of (S, B) and its Monte Carlo variance by the delta method, each (B,)."""
-    S = len(log_w)
-    value = log_w.logsumexp(0) - math.log(S)
-    relative = torch.exp(log_w - value)  # w_s over their mean
-    variance = relative.var(0) / S if S > 1 else torch.full_like(value, math.nan)
-    return value, variance
-
-
 def likelihood_estimates(rows: Tensor, tokens: int, config: RunConfig) -> dict[str, dict[str, float]]:
     """Estimates over a whole split from the statistics of all its sentences.
 
     Args:
-        rows: (N, len(COLUMNS)), or with the AMORTISED_COLUMNS.
+        rows: (N, n), the first n of ALL_COLUMNS.
         tokens: predicted tokens of the split, for perplexities.
         config: which estimates the system has.
 
     Returns:
-        name -> {"value", "stderr"}; a value that needs no sampling has no stderr.
+        name -> {"value", "stderr"}; a value that needs no sampling has no stderr. The importance-weighted
+        ones of the test split have more, see :data:`lvae_core.run_folder.estimates.DIAGNOSTICS`.
     """
     N = len(rows)
-    names = (*COLUMNS, *AMORTISED_COLUMNS)[: rows.shape[1]]
-    column = dict(zip(names, rows.unbind(1), strict=True))
+    column = dict(zip(ALL_COLUMNS, rows.unbind(1), strict=False))
     if config.encoder == "none":
         return _with_perplexity("nll", column["nll_elbo"], None, tokens)
     hidden = config.averaging == "hidden"
     kl = column["kl"]
     estimates = _with_perplexity("nll_elbo", column["nll_elbo"], column["elbo_var"], tokens)
-    if len(names) > len(COLUMNS):
+    if "nll_elbo_amortised" in column:
         nll, variance = (column[name] for name in AMORTISED_COLUMNS)
         estimates |= _with_perplexity("nll_elbo_amortised", nll, variance, tokens)
     if hidden:
         joint = column["nll_elbo"] + (config.num_samples - 1) * kl
         estimates |= _with_perplexity("nll_joint", joint, column["elbo_var"], tokens)
-    estimates |= _with_perplexity("nll_iw", column["nll_iw"], column["iw_var"], tokens)
-    if hidden:
-        estimates |= _with_perplexity(
-            "nll_iw_joint", column["nll_iw_joint"], column["iw_joint_var"], tokens
-        )
+    for reading in ("iw", "iw_one", "iw_joint") if hidden else ("iw",):
+        if f"nll_{reading}" in column:
+            estimates |= _importance_weighted(reading, column, tokens)
     return estimates | {"kl": {"value": float(kl.sum()) / N}}
+
+
+def _importance_weighted(
+    reading: str, column: dict[str, Tensor], tokens: int
+) -> dict[str, dict[str, float]]:
+    """The NLL and perplexity by a reading of the weight, with their DIAGNOSTICS if those were computed."""
+    name, nll = f"nll_{reading}", column[f"nll_{reading}"]
+    estimates = _with_perplexity(name, nll, column[f"{reading}_var"], tokens)
+    if f"{reading}_ess" not in column:
+        return estimates
+    jackknife = _with_perplexity(name, nll, column[f"{reading}_jackknife"], tokens)
+    for key, entry in estimates.items():
+        entry["jackknife"] = jackknife[key]["stderr"]
+    estimates[name]["ess"] = float(column[f"{reading}_ess"].sum()) / len(nll)
+    shape = column[f"{reading}_khat"]
+    if not bool(shape.isposinf().any()):  # so of too few draws, which have no tail
+        estimates[name]["khat_above"] = float((shape > UNRELIABLE_SHAPE).double().sum()) / len(nll)
+    return estimates
 
 
 def _with_perplexity(

@@ -1,14 +1,17 @@
 """Means over many draws, of which all are known roughly and a random few exactly (two-phase sampling).
 
 Rough values choose which draws are worth an exact value, and how surely; every exact value then stands for
-the draws that could have been chosen in its place. The results are unbiased for what all exact values would
-give, however rough the rough ones are: those decide the variance alone.
+the draws that could have been chosen in its place. The first two results are unbiased for what all exact
+values would give, however rough the rough ones are: those decide the variance alone.
 
     of a mean       the rough mean + the mean error of a simple random sample (difference estimator)
     of Σ_s w_s      Σ_{s chosen} w_s / π_s, draw s being chosen with probability π_s ∝ its rough weight
                     (Horvitz & Thompson 1952), systematically (Madow 1949)
+    of Σ_s w_s      the rough sum × the mean of exact / rough weight over draws that were chosen for other
+                    means (ratio estimator), for weights that are no bound and get no draws of their own
 
 The second is positive and E[Ŵ] = W, so that −log Ŵ lies above −log W in expectation: a bound stays a bound.
+The third has a bias that vanishes with many chosen draws, and with the spread of exact over rough weights.
 """
 
 from __future__ import annotations
@@ -69,6 +72,29 @@ def log_mean_weight(log_weights: Tensor, pi: Tensor, draws: int) -> tuple[Tensor
     middle = (unsure * parts).sum(0) / unsure.sum(0).clamp(min=1e-12)
     variance = count / (count - 1) * (unsure * (parts - middle).square()).sum(0)
     return total - math.log(draws), variance
+
+
+def corrected_log_mean_weight(
+    rough: Tensor, chosen: Tensor, often: Tensor, errors: Tensor
+) -> tuple[Tensor, Tensor]:
+    """log of the estimated mean weight by draws chosen for other means, and the variance this adds.
+
+    Args:
+        rough: rough log-weights of all draws, (S, B).
+        chosen: indices of n draws in each column, (n, B), by one or several plans; a draw may come twice.
+        often: the expected number of times that each of them is chosen, over all plans, (n, B).
+        errors: exact minus rough log-weight of the chosen, (n, B).
+
+    Returns:
+        (B,) and (B,): nats, and nats² by linearisation. The variance is that of independent choices, which
+        is rather too large, as plans seldom choose a draw twice.
+    """
+    n = len(chosen)
+    log_parts = (rough.gather(0, chosen) - often.log()).log_softmax(0)  # (n, B)
+    ratio = (log_parts + errors).logsumexp(0)
+    residual = log_parts.exp() * torch.expm1(errors - ratio)
+    variance = n / (n - 1) * residual.square().sum(0)
+    return rough.logsumexp(0) - math.log(len(rough)) + ratio, variance
 
 
 def corrected_mean(rough: Tensor, chosen: Tensor, exact: Tensor) -> tuple[Tensor, Tensor]:

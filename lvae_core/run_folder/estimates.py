@@ -35,6 +35,8 @@ ESTIMATES: dict[str, Estimate] = {
     "ppl_joint": Estimate(_PPL, "perplexity from nll_joint"),
     "nll_iw": Estimate(_NATS, "-log mean_s w_s, log w = log p(x|z^(1..L)) + 1/L sum_l log p/q"),
     "ppl_iw": Estimate(_PPL, "perplexity from nll_iw"),
+    "nll_iw_one": Estimate(_NATS, "-log mean_s w_s, log w = log p(x|z^(1..L)) + log p/q of z^(1) alone"),
+    "ppl_iw_one": Estimate(_PPL, "perplexity from nll_iw_one"),
     "nll_iw_joint": Estimate(_NATS, "-log mean_s w_s, log w = log p(x|z^(1..L)) + sum_l log p/q"),
     "ppl_iw_joint": Estimate(_PPL, "perplexity from nll_iw_joint"),
     "kl": Estimate(_NATS, "KL(q(z|x) || p(z)) of one z", "KL divergence"),
@@ -42,6 +44,20 @@ ESTIMATES: dict[str, Estimate] = {
     "mi_batch": Estimate("nats", "mi within batches of mi_batch_size sentences; He et al. (2019): of 32"),
     "au": Estimate("dimensions", "those whose posterior mean has a variance > 0.01 over x", "active units"),
 }
+
+DIAGNOSTICS = {
+    "jackknife": "standard error of the value by the jackknife over draws; it holds under heavy tails, too",
+    "ess": "effective sample size (sum w)^2 / sum w^2 out of S draws, mean over sentences",
+    "khat_above": "share of sentences whose weights have a Pareto shape above 0.7; absent if S < 21",
+}
+"""Further entries of an importance-weighted estimate (ppl: the jackknife alone), and their meaning. Results
+from before them have none. With iw_exact_samples they are those of the rough weights of all S draws."""
+
+UNRELIABLE_SHAPE = 0.7
+"""Above this Pareto shape, no practical S gives a reliable mean weight (Vehtari et al. 2024)."""
+
+UNRELIABLE_SHARE = 0.05
+"""An estimate is unreliable if ``khat_above`` is larger."""
 
 LATENT_USE = {name: estimate for name, estimate in ESTIMATES.items() if estimate.title}
 """The estimates that measure the use of the latent variable."""

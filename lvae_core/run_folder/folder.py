@@ -20,7 +20,8 @@ renamed to ``<file>.partial-<k>``.
     config             every field of lvae_core.config.RunConfig
     data_sha256        content hash of the three splits
     metrics_sha256     SHA-256 of the bytes of metrics.jsonl
-    estimates          name -> {"value": v, "stderr": s}, see ESTIMATES; no stderr if nothing was sampled
+    estimates          name -> {"value": v, "stderr": s}, see ESTIMATES; no stderr if nothing was sampled,
+                       and DIAGNOSTICS if it is importance-weighted
     tokens, sentences  predicted tokens (with </s>) and sentences of the test split
     true_nll           mean of -log p(x) over the test split under the model that the dataset was drawn
                        from, nats per sentence, if that model is known

@@ -7,8 +7,7 @@ from functools import cache
 import torch
 
 from lvae_core.evaluation.likelihood import (
-    AMORTISED_COLUMNS,
-    COLUMNS,
+    ALL_COLUMNS,
     likelihood_estimates,
     sentence_statistics,
 )
@@ -66,8 +65,7 @@ def statistics(model, config, samples, *, sentences=SENTENCES, seed=0, split_nam
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))  # shorter ones come first
     unsorted = torch.empty_like(rows)
     unsorted[order] = rows
-    names = (*COLUMNS, *AMORTISED_COLUMNS)[: rows.shape[1]]
-    return dict(zip(names, unsorted.unbind(1), strict=True)), rows
+    return dict(zip(ALL_COLUMNS[: rows.shape[1]], unsorted.unbind(1), strict=True)), rows
 
 
 def estimates(model, config, samples, *, sentences=SENTENCES, seed=0):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lvae_core.evaluation.evaluate import Evaluation, EvaluationState
-from lvae_core.evaluation.likelihood import likelihood_estimates, sentence_statistics
+from lvae_core.evaluation.likelihood import COLUMNS, likelihood_estimates, sentence_statistics
 
 from .. import tiny
 
@@ -21,12 +21,13 @@ def evaluation_of(model, config, state: EvaluationState) -> Evaluation:
 
 @pytest.mark.parametrize("system", [*tiny.SYSTEMS, "sa-vae"])
 def test_stopped_anywhere_saved_and_resumed_it_gives_the_same_estimates(system):
-    config = tiny.config(system, eval_batch_size=2, iw_samples=5)
+    config = tiny.config(system, eval_batch_size=2, iw_samples=22)
     model = tiny.double_model(config, 6)
     whole = evaluation_of(model, config, EvaluationState())
     assert list(whole.score()) == pytest.approx([1 / 5, 2 / 5, 3 / 5, 4 / 5, 1.0])
     expected = whole.estimates()
-    rows = torch.cat(list(sentence_statistics(model, SPLIT, config, split_name="test", samples=5)))
+    assert ("khat_above" in expected.get("nll_iw", {})) == (system != "lstm-lm")
+    rows = torch.cat(list(sentence_statistics(model, SPLIT, config, split_name="test", samples=22)))
     assert expected == likelihood_estimates(rows, SPLIT.num_tokens, config)
     for stop in range(1, 6):
         stopped = evaluation_of(model, config, EvaluationState())
@@ -48,3 +49,19 @@ def test_there_are_no_estimates_of_half_a_split():
     next(half.score())
     with pytest.raises(AssertionError, match="score every batch"):
         half.estimates()
+
+
+def test_rows_with_fewer_columns_from_an_earlier_version_are_scored_again():
+    config = tiny.config("lstm-vae-avg", eval_batch_size=2, iw_samples=5)
+    model = tiny.double_model(config, 6)
+    whole = evaluation_of(model, config, EvaluationState())
+    list(whole.score())
+    stopped = evaluation_of(model, config, EvaluationState())
+    batches = stopped.score()
+    next(batches)
+    next(batches)
+    batches.close()
+    old = EvaluationState(stopped.state.batches, stopped.state.statistics[:, : len(COLUMNS)])
+    resumed = evaluation_of(model, config, old)
+    assert len(list(resumed.score())) == 5
+    assert resumed.estimates() == whole.estimates()

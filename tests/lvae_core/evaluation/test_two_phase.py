@@ -15,8 +15,9 @@ import torch
 
 from lvae_core import rng
 from lvae_core.evaluation import likelihood as evaluate
-from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
+from lvae_core.evaluation.likelihood import ALL_COLUMNS, sentence_statistics
 from lvae_core.evaluation.two_phase import (
+    corrected_log_mean_weight,
     corrected_mean,
     inclusion_probabilities,
     log_mean_weight,
@@ -152,6 +153,45 @@ def test_the_corrected_mean_and_its_variance_are_unbiased_over_all_subsets():
     np.testing.assert_allclose(variances.mean(0), means.var(0), rtol=1e-11)
 
 
+def chosen_by_three_plans(rough, other, exact, generator):
+    """Draws chosen at random, by ``rough`` and by ``other``, for weights ``exact``: (value, variance)."""
+    n = len(rough)
+    plans = [torch.full((n, 1), COUNT / n, dtype=torch.float64)]
+    plans += [inclusion_probabilities(column(log_w), COUNT) for log_w in (rough, other)]
+    starts = torch.from_numpy(generator.uniform(size=(2, 1)))
+    chosen = [torch.from_numpy(generator.permutation(n)[:COUNT]).unsqueeze(1)]
+    chosen += [systematic_sample(pi, start) for pi, start in zip(plans[1:], starts, strict=True)]
+    every = torch.cat(chosen)
+    often = sum(plans).gather(0, every)
+    return corrected_log_mean_weight(column(rough), every, often, column(exact - rough).gather(0, every))
+
+
+def test_the_mean_weight_by_draws_of_other_plans_has_the_error_that_is_said():
+    generator = np.random.default_rng(7)
+    errors, said = [], []
+    for _ in range(2000):
+        log_p, r = generator.normal(-90, 1, 60), generator.normal(0, 1, (2, 60))
+        exact = log_p + generator.normal(0, 0.1, 60)  # of log p(x|z); the ratio is known
+        value, variance = chosen_by_three_plans(log_p + r[0], log_p + r.sum(0), exact + r[0], generator)
+        true = np.log(np.mean(np.exp(exact + r[0])))
+        errors.append(float(value) - true)
+        said.append(float(variance))
+    assert abs(np.mean(errors)) < 4 * np.std(errors) / math.sqrt(2000) + 0.001
+    # Three plans choose 15 of 60 and seldom the same draw: as if independent, the error is overstated.
+    assert 1 < np.mean(said) / np.mean(np.square(errors)) < 2
+
+
+def test_the_mean_weight_by_draws_of_other_plans_is_exact_for_exact_rough_weights():
+    generator = np.random.default_rng(8)
+    for log_weights in (w for w in LOG_WEIGHTS.values() if np.isfinite(w).all()):
+        other = generator.normal(-90, 2, S)
+        value, variance = chosen_by_three_plans(log_weights, other, log_weights, generator)
+        top = log_weights.max()
+        expected = math.log(math.fsum(np.exp(log_weights - top)) / S) + top
+        assert float(value) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+        assert float(variance) == pytest.approx(0, abs=1e-20)
+
+
 # --- through the model ---
 
 V, DRAWS = 13, 10
@@ -171,7 +211,7 @@ def statistics(system: str, exact: int, draws: int = DRAWS, seed: int = 0) -> di
     )  # fmt: skip
     model = tiny.double_model(config, V)
     rows = list(sentence_statistics(model, SENTENCES, config, split_name="test", samples=draws))
-    return dict(zip(COLUMNS, torch.cat(rows).T.numpy()[: len(COLUMNS)], strict=True))
+    return dict(zip(ALL_COLUMNS, torch.cat(rows).T.numpy(), strict=False))
 
 
 CASES = [("lstm-vae", 6, 3), ("lstm-vae-avg", 9, 3), ("sa-vae", 6, 3)]
@@ -254,6 +294,23 @@ def test_errors_are_as_large_as_is_said(monkeypatch):
             assert (few["kl"] == full["kl"]).all()
     for name in said:
         assert 0.5 < found[name] / said[name] < 2
+
+
+@pytest.mark.usefixtures("_few_words")
+def test_one_more_reading_and_the_diagnostics_are_near_those_of_full_scores():
+    """The third reading is from draws chosen for the other two; the diagnostics are of rough weights."""
+    score, differences = [], []
+    for seed in range(20):
+        few, full = (statistics("lstm-vae-avg", exact, 60, seed) for exact in (24, 0))
+        score.append((few["nll_iw_one"] - full["nll_iw_one"]) ** 2 / few["iw_one_var"])
+        for name in ("iw", "iw_joint", "iw_one"):
+            assert (few[f"{name}_jackknife"] >= few[f"{name}_var"] * 0.99).all()
+            np.testing.assert_allclose(few[f"{name}_ess"], full[f"{name}_ess"], rtol=0.5)
+            differences.append(few[f"{name}_khat"] - full[f"{name}_khat"])
+    assert np.mean(score) < 1
+    # Rough scores from 4 of 13 words; in use they are from 256 of 10,000 and nearer.
+    assert np.mean(np.abs(differences)) < 0.1
+    assert abs(np.mean(differences)) < 0.03
 
 
 @pytest.mark.usefixtures("_few_words")

@@ -56,6 +56,8 @@ class Exact:
     """−E_q log p(x|z^(1..G)) + G KL."""
     nll_iw: float
     """−log E_q[p(x|z^(1..G)) Π (p/q)^(1/G)]: with G = 1 the truth, else the paper's convention."""
+    nll_iw_one: float
+    """−log E_q[p(x|z^(1..G)) p/q(z^(1))]: the first sample from the prior, the others from q."""
 
 
 def exact(p: Parameters, words: list[int], *, group: int, hide: bool, rule: Rule) -> Exact:
@@ -88,12 +90,17 @@ def exact_from_table(table: Tensor, mean: float, log_variance: float, rule: Rule
         nll_elbo=-expected + kl,
         nll_joint=-expected + G * kl,
         nll_iw=-_log_integral(table, tempered + rule.log_weight),
+        nll_iw_one=-_log_integral(table, log_prior + rule.log_weight, log_q + rule.log_weight),
     )
 
 
-def _log_integral(table: Tensor, log_weight: Tensor) -> float:
-    return float((table + _outer(log_weight, table.dim())).logsumexp(dim=tuple(range(table.dim()))))
+def _log_integral(table: Tensor, log_weight: Tensor, second: Tensor | None = None) -> float:
+    """``log_weight`` is of the first latent variable; of a second one it is ``second``, or the same."""
+    weights = _outer(log_weight, table.dim(), second)
+    return float((table + weights).logsumexp(dim=tuple(range(table.dim()))))
 
 
-def _outer(log_weight: Tensor, dimensions: int) -> Tensor:
-    return log_weight if dimensions == 1 else log_weight.unsqueeze(0) + log_weight.unsqueeze(1)
+def _outer(log_weight: Tensor, dimensions: int, second: Tensor | None = None) -> Tensor:
+    if dimensions == 1:
+        return log_weight
+    return log_weight.unsqueeze(1) + (log_weight if second is None else second).unsqueeze(0)

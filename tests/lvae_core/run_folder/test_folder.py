@@ -129,6 +129,7 @@ def test_estimates_are_bounds_as_their_definitions_say():
         "nll_elbo_amortised": "not a bound",
         "nll_joint": "upper bound",
         "nll_iw": "not a bound",
+        "nll_iw_one": "not a bound",
         "nll_iw_joint": "upper bound in expectation",
     }
     for table, averaging in ((single, "loss"), (hidden, "hidden"), ({"nll": "exact"}, "none")):
@@ -143,7 +144,11 @@ def test_estimates_are_bounds_as_their_definitions_say():
 
 def test_every_estimate_has_a_unit_and_a_meaning():
     assert set(ESTIMATES) == {
-        *(f"{k}{s}" for k in ("nll", "ppl") for s in ("", "_elbo", "_joint", "_iw", "_iw_joint")),
+        *(
+            f"{k}{s}"
+            for k in ("nll", "ppl")
+            for s in ("", "_elbo", "_joint", "_iw", "_iw_one", "_iw_joint")
+        ),
         *("nll_elbo_amortised", "ppl_elbo_amortised"),
         *("kl", "mi", "mi_batch", "au"),
     }
