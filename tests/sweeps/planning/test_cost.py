@@ -125,7 +125,7 @@ def test_the_extra_passes_of_a_system_as_counted_by_hand():
     # Of every draw the weight, then the gradient.
     iwae = dataclasses.replace(recipe("lstm-iwae", dataset="toy", num_samples=3), **sizes)
     train = 3 * encoder + 3 * 4 * draw
-    tokens = 4 * M + 4 * TOY.valid.num_tokens * 1 / (3 * 4)
+    tokens = 4 * M + 4 * TOY.valid.num_tokens * 3 / (3 * 4)  # a validation scores one set of L
     evaluate = encoder + 10 * decoder + 6 * logits
     assert amount(iwae, TOY) == pytest.approx(Amount(tokens, N))
     assert operations(iwae, TOY) == pytest.approx(tokens * train + N * evaluate)
@@ -134,9 +134,8 @@ def test_the_extra_passes_of_a_system_as_counted_by_hand():
     passes = 5 * (2 + 2 * 3) + 2 * 3
     train = 3 * encoder + passes * draw
     tokens = 4 * M + 4 * TOY.valid.num_tokens * (5 * 2 + 1) / passes
-    evaluate += (
-        5 * 2 * draw + (encoder + 5 * 2 * draw) + 6 * draw
-    )  # also for the MI, and the amortised ELBO
+    # The steps for the likelihoods and for the MI, and the amortised ELBO.
+    evaluate += 5 * 2 * draw + (encoder + 5 * 2 * draw) + 6 * draw
     assert amount(sa, TOY) == pytest.approx(Amount(tokens, N))
     assert operations(sa, TOY) == pytest.approx(tokens * train + N * evaluate)
     # Without a step it is an LSTM-VAE whose inference is asked for twice more.
