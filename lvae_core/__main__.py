@@ -11,6 +11,7 @@ from lvae_core.command import exit_status
 from lvae_core.data.datasets import NAMES
 from lvae_core.data.public import PUBLIC
 from lvae_core.messages import Verbosity, notice
+from lvae_core.protocols import PROTOCOLS, with_protocol
 from lvae_core.settings import apply_settings, fields_help
 from lvae_core.systems import SYSTEMS, recipe
 
@@ -64,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
         "--num-samples", type=int, default=1, metavar="L", help="samples per sentence (default: 1)"
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of the run (default: 0)")
+    sub.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        default="matched",
+        help="train as in Kruengkrai (2019), or as the system's authors (default: matched)",
+    )
 
     execution = _execution_parser()
     sub = command(
@@ -175,6 +182,7 @@ def _recipe(options: argparse.Namespace) -> int:
         num_samples=options.num_samples,
         seed=options.seed,
     )
+    config = with_protocol(config, options.protocol)
     print(json.dumps(apply_settings(config, options.set).to_dict(), indent=2))
     return 0
 

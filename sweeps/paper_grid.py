@@ -24,7 +24,9 @@ import tyro
 from rich.console import Console
 
 from lvae_core.command import exit_status
+from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
+from lvae_core.protocols import ORIGINALS, Protocol
 from lvae_core.run_folder.folder import open_study
 from sweeps.launching.display import console, unless_quiet
 from sweeps.options import (
@@ -59,6 +61,8 @@ class Options:
     """Latent samples per sentence, for every system that has a latent variable."""
     seeds: Annotated[int | None, preset(metavar="N")] = None
     """Seeds 0 to N - 1."""
+    protocol: Protocol = "matched"
+    """matched: every system as in Kruengkrai (2019). original: each as its authors trained it."""
     max_epochs: Annotated[int | None, preset(metavar="N")] = None
     """Short for --set max_epochs=N."""
     changes: Annotated[
@@ -117,6 +121,7 @@ class Options:
             settings=base.settings if self.settings is None else self.settings,
             seeds=base.seeds if self.seeds is None else self.seeds,
             changes=base.changes + self.given_changes(),
+            protocol=self.protocol,
             limits=base.limits if self.systems is None else {},
         )
 
@@ -148,7 +153,8 @@ def run(options: Options, *, again: str) -> int:
     out, folder = console(), options.folder
     grid = options.grid()
     configs = grid.configs()
-    for note in grid.notes(options.given_changes()):
+    notes = [protocol_note(configs)] if options.protocol == "original" else []
+    for note in (*notes, *grid.notes(options.given_changes())):
         unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
     corpora = load_corpora(configs, options.launch.data_dir)
     study = open_study(folder)
@@ -163,6 +169,15 @@ def run(options: Options, *, again: str) -> int:
         out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
         return 130
     return int(swept.failed)
+
+
+def protocol_note(configs: Sequence[RunConfig]) -> str:
+    """Say which systems have a protocol of their authors."""
+    systems = list(dict.fromkeys(config.system for config in configs))
+    original, matched = (
+        ", ".join(name for name in systems if (name in ORIGINALS) == has) or "none" for has in (True, False)
+    )
+    return f"by their authors' protocols: {original}; as in Kruengkrai (2019): {matched}"
 
 
 def dry_run(options: Options, workload: Workload, out: Console) -> None:

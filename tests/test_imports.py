@@ -19,7 +19,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
         {"", "errors"},
         {"config", "messages", "rng", "storage"},
         {"systems"},
-        {"parents"},
+        {"parents", "protocols"},
         {"identity"},
         {"run_folder", "settings"},
         {"command"},
@@ -52,7 +52,18 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
     ),
 }
 CORE_MAY_IMPORT = {"torch", "numpy", "lvae_core"} | sys.stdlib_module_names
-TORCH_FREE = {"", "errors", "config", "parents", "identity", "messages", "settings", "systems", "command"}
+TORCH_FREE = {
+    "",
+    "errors",
+    "config",
+    "parents",
+    "protocols",
+    "identity",
+    "messages",
+    "settings",
+    "systems",
+    "command",
+}
 TORCH_FREE |= {"run_folder", "storage"}
 """Parts of the core that need neither torch nor numpy, and that analysis may import."""
 

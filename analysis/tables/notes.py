@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from analysis.published.catalogue import compared_datasets, published_splits
@@ -13,6 +14,7 @@ from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
 from analysis.stats.cells import Cell
 from analysis.stats.variants import setting_text
 from analysis.tables.table import row_label
+from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
 from lvae_core.systems import SYSTEMS, recipe
 
 COLLAPSED = 0.1
@@ -35,7 +37,7 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
     else:
         # Without a published protocol there is only one another to be compared with.
         notes += _mixed(done)
-    notes += [*_collapsed(of_dataset), *_repeated_seeds(done), *_monte_carlo(of_dataset)]
+    notes += [*_protocols(done), *_collapsed(of_dataset), *_repeated_seeds(done), *_monte_carlo(of_dataset)]
     return [*notes, *_evaluations(done), *_without_evaluation(done)]
 
 
@@ -114,11 +116,12 @@ def _published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
 
 def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     changes: Counter[tuple[str, str, str]] = Counter()
-    for (system, setting), runs in done.groupby(["system", "setting"], sort=False):
+    for system, setting, protocol, runs in _by_protocol(done):
         # A system without a recipe is held to that of the ordinary model.
-        planned = recipe(
+        matched = recipe(
             system if system in SYSTEMS else "lstm-vae", dataset=dataset, setting=cast(Any, setting)
         )
+        planned = with_protocol(matched, protocol)
         for name in CONFIG_FIELDS:
             if name not in _OF_SYSTEM:
                 expected = getattr(planned, name)
@@ -135,6 +138,42 @@ def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
             f"not run by the recipes of the systems: {_listed(listed)}; "
             "the differences from the published numbers include this"
         )
+
+
+def _protocols(done: pd.DataFrame) -> Iterable[str]:
+    """Which rows were trained as their authors did, if there are systems that can be."""
+    rows: dict[Protocol, dict[str, None]] = {"original": {}, "matched": {}}
+    for system, _, protocol, runs in _by_protocol(done):
+        if system in ORIGINALS:
+            rows[protocol] |= dict.fromkeys(row_label(system, L) for L in runs["num_samples"])
+    said = [
+        f"{_listed(list(names), ', ')} {how}"
+        for names, how in (
+            (rows["original"], "as trained by its authors (--protocol original)"),
+            (rows["matched"], "as all other systems, by Kruengkrai (2019) (--protocol matched)"),
+        )
+        if names
+    ]
+    if said:
+        yield f"protocols: {'; '.join(said)}"
+
+
+def _by_protocol(done: pd.DataFrame) -> Iterable[tuple[str, str, Protocol, pd.DataFrame]]:
+    """The runs of each system and setting, apart by the protocol that their fields are nearer to."""
+    for (system, setting), runs in cast(Any, done.groupby(["system", "setting"], sort=False)):
+        votes = np.zeros(len(runs), np.int64)  # for the original
+        if system in ORIGINALS:
+            matched = recipe(system, dataset=runs["dataset"].iloc[0], setting=setting)
+            original = with_protocol(matched, "original")
+            for name in CONFIG_FIELDS:
+                here, there = getattr(matched, name), getattr(original, name)
+                if here != there:
+                    votes += (runs[name] == there).fillna(False).to_numpy(np.int64)
+                    votes -= (runs[name] == here).fillna(False).to_numpy(np.int64)
+        protocols: tuple[tuple[Protocol, Any], ...] = (("matched", votes <= 0), ("original", votes > 0))
+        for protocol, chosen in protocols:
+            if chosen.any():
+                yield system, setting, protocol, runs[chosen]
 
 
 def _repeated_seeds(done: pd.DataFrame) -> Iterable[str]:

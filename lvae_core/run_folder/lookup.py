@@ -14,7 +14,7 @@ from lvae_core.storage.store import Store
 _SAME = ("embedding_size", "hidden_size", "min_count", "max_vocabulary")
 """The fields that both runs must share: they fix the sizes and, with the data, the vocabulary."""
 
-_SAME_ENCODER = ("encoder", "posterior", "latent_size", "linear_bias")
+_SAME_ENCODER = ("encoder", "posterior", "latent_size", "linear_bias", "mu_batch_norm")
 """Further fields that two encoders must share."""
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 
 from lvae_core.config import RunConfig, Setting, dataset_label
 from lvae_core.errors import InputError
+from lvae_core.protocols import Protocol, with_protocol
 from lvae_core.settings import apply_where_read, parse_settings, system_name
 from lvae_core.systems import recipe
 
@@ -48,6 +49,8 @@ class Grid:
     """Seeds 0 to ``seeds`` - 1."""
     changes: tuple[str, ...] = ()
     """``FIELD=VALUE`` for every run, applied over the recipe in this order."""
+    protocol: Protocol = "matched"
+    """How the systems are trained; see ``lvae_core/protocols.py``."""
     limits: Mapping[str, Limit] = dataclasses.field(default_factory=dict)
     """System -> where the grid has it; a system that is not listed is everywhere."""
     also: tuple[Grid, ...] = ()
@@ -131,6 +134,7 @@ class Grid:
                 base = recipe(
                     system, dataset=dataset, setting=cast(Setting, setting), num_samples=num_samples
                 )
+                base = with_protocol(base, self.protocol)
                 config, ignored = apply_where_read(base, changes)
                 cells[config] = ignored
         return list(cells.items())

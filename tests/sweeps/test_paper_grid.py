@@ -62,6 +62,17 @@ def test_the_preset_of_all_systems_plans_into_the_study_of_the_paper(tmp_path, c
     assert Options(preset="all").folder == Options().folder
 
 
+def test_the_original_protocol_names_the_systems_that_have_one(tmp_path, capsys):
+    arguments = ["--preset", "all", "--datasets", "toy", "--seeds", "1", "--protocol", "original"]
+    assert main([*arguments, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "by their authors' protocols: lstm-vmf-vae, cnn-lm, cnn-vae-init, sa-vae, lstm-vae-ain; as in "
+        "Kruengkrai (2019): lstm-lm, lstm-vae, lstm-vae-avg"
+    ) in out
+    assert "1 parent is trained first" in out  # for as many epochs as its child
+
+
 @pytest.mark.parametrize("arguments", [["--sedes", "3"], ["--seeds", "three"], ["--preset", "dmo"]])
 def test_what_the_command_line_does_not_know(arguments, capsys):
     with pytest.raises(SystemExit) as caught:

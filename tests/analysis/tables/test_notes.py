@@ -8,7 +8,9 @@ from analysis.stats.cells import average_cells
 from analysis.tables.notes import dataset_notes
 from lvae_core.config import RunConfig
 from lvae_core.identity import evaluation_id
+from lvae_core.protocols import he2019
 from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.systems import recipe
 
 from ..reading.test_evaluations import evaluate
 
@@ -94,6 +96,27 @@ def test_a_config_that_differs_from_the_recipe_is_noted(tmp_path: Path, write_ru
         "the differences from the published numbers include this"
     ]
     assert "hidden_size=256 instead of 1024 (1 of 1 runs);" in notes(tmp_path, "yahoo")[0]
+
+
+def test_the_protocol_of_systems_with_two_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+    """An original is no deviation from a recipe; a field that differs from it is."""
+    matched = recipe("lstm-vae-ain")
+    original = he2019(matched)
+    fields = original.to_dict()
+    changed = {name: value for name, value in fields.items() if value != getattr(matched, name)}
+    write_run("lstm-vae-ain", step="aggressive", seed=0)
+    write_run("lstm-lm")
+    (line,) = notes(tmp_path)
+    assert line == (
+        "protocols: LSTM-VAE-AIN+anneal L=1 as all other systems, by Kruengkrai (2019) (--protocol matched)"
+    )
+    write_run("lstm-vae-ain", step="aggressive", seed=1, **(changed | {"dropout": 0.3}))
+    deviations, line = (note for note in notes(tmp_path) if "variants" not in note)
+    assert deviations.startswith(
+        "not run by the recipes of the systems: dropout=0.3 instead of 0.5 (1 of 3"
+    )
+    assert line.startswith("protocols: LSTM-VAE-AIN+anneal L=1 as trained by its authors (--protocol orig")
+    assert line.endswith("(--protocol matched)")
 
 
 def test_a_test_split_other_than_the_published_is_noted(tmp_path: Path, write_run: WriteRun) -> None:

@@ -70,8 +70,9 @@ def test_an_encoder_starts_from_the_language_models_lstm_and_word_vectors(tmp_pa
     assert all(torch.equal(here[name], random[name]) for name in others)
 
 
-def test_an_autoencoders_encoder_is_taken_with_its_head_and_not_its_decoder(tmp_path):
-    config = child("autoencoder", "lstm-vae", free_bits=1.0)
+@pytest.mark.parametrize("fields", [{"free_bits": 1.0}, {"linear_bias": True}])
+def test_an_autoencoders_encoder_is_taken_with_its_head_and_not_its_decoder(fields, tmp_path):
+    config = child("autoencoder", "lstm-vae", **fields)
     there = trained_parent(config, tmp_path)
     here = first_parameters(config, folder_of(config, tmp_path))
     random = TextModel(dataclasses.replace(config, init_encoder_from="none"), 6).state_dict()
@@ -94,6 +95,15 @@ def test_an_autoencoder_is_selected_by_its_reconstruction(tmp_path):
     )
     # train_nll is the bound, KL included; what is minimised leaves the KL out.
     assert all(row["train_loss"] == pytest.approx(row["train_nll"] - row["train_kl"]) for row in rows)
+
+
+def test_running_statistics_of_a_normalised_mean_are_taken_along(tmp_path):
+    config = child("autoencoder", "lstm-vae", mu_batch_norm=0.5)
+    there = trained_parent(config, tmp_path)
+    here = first_parameters(config, folder_of(config, tmp_path))
+    statistics = [name for name in there if name.startswith("encoder.mean_norm.")]
+    assert len(statistics) > 1
+    assert all(torch.equal(here[name], there[name]) for name in statistics)
 
 
 def test_a_shared_table_starts_from_the_language_models(tmp_path):
