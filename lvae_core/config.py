@@ -27,6 +27,7 @@ Inference = Literal["amortised", "semi_amortised"]
 ReverseClipping = Literal["consistent", "none"]
 Step = Literal["joint", "aggressive"]
 AggressiveMI = Literal["mi_batch32", "mi"]
+AggressiveClip = Literal["joint", "separate"]
 ObjectiveName = Literal["elbo", "importance_weighted"]
 EncoderGradient = Literal["doubly_reparameterised", "reparameterised"]
 KLSchedule = Literal["linear", "cyclical"]
@@ -354,6 +355,13 @@ class RunConfig:
     aggressive_mi: AggressiveMI = _option(
         "mi_batch32",
         "validation mutual information whose fall ends the phase: within batches of 32, or over all",
+        "optimiser",
+        "aggressive step",
+        added=True,
+    )
+    aggressive_clip: AggressiveClip = _option(
+        "joint",
+        "whose gradients' norm is clipped when one side is updated: of both, or of that side",
         "optimiser",
         "aggressive step",
         added=True,

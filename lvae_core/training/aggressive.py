@@ -30,7 +30,8 @@ class AggressiveStep(JointStep):
     The encoder is updated on the batch and then on random batches of the epoch, until the mean loss per
     word over 15 updates exceeds that over the 15 before, 99 times at most. The phase ends for good once the
     mutual information of the validation split is lower than after the epoch before. As in the original,
-    the norm of all gradients together is clipped, also when only one side is updated.
+    the norm of all gradients together is clipped, also when only one side is updated, unless
+    ``aggressive_clip = "separate"``.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class AggressiveStep(JointStep):
         encoder = {name for name in names if name.startswith("encoder.")}
         updates = self._train_encoder(learner, batch, moment, encoder)
         terms = learner.differentiate(batch, kl_weight=moment.kl_weight, step=moment.step)
-        learner.optimiser.step(moment.learning_rate, only=set(names) - encoder)
+        _move(learner, moment, set(names) - encoder)
         memory["steps"] = memory.get("steps", 0) + 1
         memory["updates"] = memory.get("updates", 0) + updates
         return terms
@@ -75,7 +76,7 @@ class AggressiveStep(JointStep):
         words = 0
         for update, inner in enumerate(self._batches(learner, batch, moment.step), start=1):
             terms = learner.differentiate(inner, kl_weight=moment.kl_weight, step=moment.step, inner=update)
-            learner.optimiser.step(moment.learning_rate, only=encoder)
+            _move(learner, moment, encoder)
             total = total + terms.loss.double() * len(inner.words)
             words += inner.positions.numel()
             if update % CHECK_EVERY == 0:
@@ -107,6 +108,12 @@ class AggressiveStep(JointStep):
 def _is_aggressive(learner: Learner, memory: Memory) -> bool:
     """Whether the phase still lasts; a language model has no encoder to train."""
     return learner.model.encoder is not None and memory.get("aggressive", True)
+
+
+def _move(learner: Learner, moment: Moment, names: set[str]) -> None:
+    """Update one side, with its gradients clipped as the config says."""
+    apart = learner.config.aggressive_clip == "separate"
+    learner.optimiser.step(moment.learning_rate, only=names, clip_apart=apart)
 
 
 def _information(learner: Learner) -> dict[str, float]:

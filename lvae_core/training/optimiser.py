@@ -26,7 +26,8 @@ class Optimiser(ABC):
     The contract:
 
     - Every step uses up the gradients of all parameters, including those that it does not move.
-    - The 2-norm of all gradients together is clipped, whichever parameters are moved.
+    - The 2-norm of all gradients together is clipped, whichever parameters are moved, unless a step asks
+      for that of the moved ones.
     - A gradient may be sparse along the first dimension, or rounded to a smaller dtype than its parameter.
     - A step depends on the parameters, gradients and ``state()`` alone, and waits for no device.
     - ``load(state())`` continues bit for bit. What is not moved keeps its state.
@@ -40,19 +41,23 @@ class Optimiser(ABC):
         self._parameters = dict(parameters)
         self._max_grad_norm = config.max_grad_norm
 
-    def step(self, learning_rate: float, *, only: Collection[str] | None = None) -> None:
+    def step(
+        self, learning_rate: float, *, only: Collection[str] | None = None, clip_apart: bool = False
+    ) -> None:
         """Take one step and clear all gradients.
 
         Args:
             learning_rate: of this step.
             only: names of the parameters to move; None: all.
+            clip_apart: clip the norm of the gradients of ``only`` instead of that of all.
         """
         gradients = {name: _gradient(parameter) for name, parameter in self._parameters.items()}
         with torch.no_grad():
             some = next(iter(self._parameters.values()))
             scale = some.new_ones(())
             if self._max_grad_norm > 0:
-                norms = torch.cat([_norms(gradient) for gradient in gradients.values()])
+                counted = [g for n, g in gradients.items() if not clip_apart or only is None or n in only]
+                norms = torch.cat([_norms(gradient) for gradient in counted])
                 norm = torch.linalg.vector_norm(norms)
                 scale = (self._max_grad_norm / (norm + 1e-6)).clamp(max=1.0)  # as torch's clip_grad_norm_
             self._move(

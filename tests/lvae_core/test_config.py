@@ -33,7 +33,7 @@ OTHER: dict[str, Any] = {
     "lr_schedule": "after_plateau", "lr_decay_from": 16, "lr_decay_interval": 3, "lr_smallest": 0.1,
     "lr_max_decays": 4, "reload_after": 3, "patience_rule": "in_a_row",
     "embedding_init_scale": 0.2, "mu_batch_norm": 0.6, "decoder_start": "c0_linear_h0_tanh",
-    "step": "aggressive", "aggressive_mi": "mi", "aggressive_max_epochs": 2,
+    "step": "aggressive", "aggressive_mi": "mi", "aggressive_max_epochs": 2, "aggressive_clip": "separate",
     "optimiser": "adam", "adam_beta1": 0.5, "adam_beta2": 0.9, "adam_epsilon": 1e-6,
     "init_encoder_from": "lstm-lm", "valid_kl_weight": 0.0,
     "inference": "semi_amortised", "svi_steps": 10, "svi_step_size": 0.5, "svi_momentum": 0.0,

@@ -71,6 +71,7 @@ PARTS = {
     "kl_cycles": {"kl_schedule": "cyclical"},
     "encoder_gradient": {"objective": "importance_weighted"},
     "aggressive_mi": {"step": "aggressive"},
+    "aggressive_clip": {"step": "aggressive"},
     "aggressive_max_epochs": {"step": "aggressive"},
     "lr_decay_from": {"lr_schedule": "after_plateau"},
     "lr_decay_interval": {"lr_schedule": "every"},

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 import torch
@@ -96,6 +97,17 @@ def test_the_loop_ends_by_the_rule_of_fifteen_worked_out_from_the_recorded_losse
         assert [inner for inner, *_ in recording.seen] == [*range(1, updates + 1), 0]
 
 
+@pytest.mark.parametrize("clip", ["joint", "separate"])
+def test_the_norm_that_is_clipped_is_that_of_both_sides_or_of_the_one_that_moves(clip):
+    # A limit that every gradient exceeds: a step of the rate 0.5 is then 0.5 times the limit long, if the
+    # norm is that of what moves, and shorter if it is that of all.
+    recording = recorded(config_of(max_grad_norm=1e-3, aggressive_clip=clip, init_scale=0.8))
+    for (before, _), (after, _) in pairwise(recording.before):
+        squares = sum(float((after[name] - before[name]).double().square().sum()) for name in after)
+        share = math.sqrt(squares) / (0.5 * 1e-3)
+        assert share == pytest.approx(1, rel=1e-2) if clip == "separate" else share < 0.99
+
+
 def test_inner_batches_are_random_ones_of_the_epoch_and_the_first_and_last_are_the_steps_own():
     config = config_of()
     chosen = recorded(config).batches
@@ -125,7 +137,7 @@ class Scripted:
         words = len(batch.positions) / len(batch.words)
         return Objective(*[torch.tensor(self._loss(inner) * words, dtype=torch.float64)] * 3)
 
-    def step(self, learning_rate, *, only=None):
+    def step(self, learning_rate, *, only=None, clip_apart=False):
         pass
 
 

@@ -83,6 +83,20 @@ def test_all_gradients_are_clipped_together_whichever_parameter_moves(name):
         assert steps[1] <= steps[0] * 1.001
 
 
+def test_a_step_may_clip_the_gradients_of_what_it_moves_apart(name):
+    moved = []
+    for size in (1.0, 1000.0):
+        optimiser, parameters = make(name, max_grad_norm=1.0)
+        before = values(parameters)
+        differentiate(parameters, 0)
+        parameters["rounded"].grad = parameters["rounded"].grad * size
+        optimiser.step(0.1, only={"a"}, clip_apart=True)
+        moved.append(parameters["a"].detach() - before["a"])
+    assert torch.equal(*moved)
+    if name == "sgd":
+        assert float(moved[0].norm()) == pytest.approx(0.1, rel=1e-4)
+
+
 def test_a_step_is_in_proportion_to_the_learning_rate(name):
     moved = []
     for rate in (0.01, 0.02):

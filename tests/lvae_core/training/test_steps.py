@@ -65,6 +65,15 @@ def test_the_terms_are_means_over_the_batch_at_beta(name):
     assert loss.item() == pytest.approx(nll.item() - (1 - BETA) * kl.item(), rel=1e-5)
 
 
+def test_a_probe_may_begin_with_the_memory_of_a_late_step(name):
+    learner = make_learner(config_of(name), CORPUS, "cpu")
+    memory = STEPS[name].late(learner.config)
+    json.dumps(memory)  # plain values
+    kept = dict(memory)
+    STEPS[name]().take(learner, batches(learner)[0], Moment(0, BETA, RATE), memory)
+    assert memory == kept, "late steps change nothing in it"
+
+
 def test_training_lowers_the_loss(name):
     learner = make_learner(config_of(name, dropout=0.0), CORPUS, "cpu")
     losses = [terms[0] for terms in train(learner, {}, range(60), rate=1.0)]

@@ -105,12 +105,12 @@ def test_the_operations_of_a_run_as_counted_by_hand():
     encoder, decoder, logits = 8 * 7 * (5 + 7), 8 * 7 * (5 + 2 + 7), 2 * 7 * V
     counted = train * 3 * (encoder + 3 * decoder + logits) + N * (encoder + 30 * decoder + 6 * logits)
     assert operations(config, TOY) == pytest.approx(counted)
-    # Five epochs at most in which 45 updates of the encoder go before each step; here four.
+    # Five epochs at most in which 55 updates of the encoder go before each step; here four.
     aggressive = dataclasses.replace(config, step="aggressive")
-    assert amount(aggressive, TOY).train == pytest.approx(train + 4 * 45 * M)
+    assert amount(aggressive, TOY).train == pytest.approx(train + 4 * 55 * M)
     for limit, epochs in ((2, 2), (9, 5)):
         limited = dataclasses.replace(aggressive, max_epochs=10, aggressive_max_epochs=limit)
-        assert amount(limited, TOY).train == pytest.approx(2.5 * train + epochs * 45 * M)
+        assert amount(limited, TOY).train == pytest.approx(2.5 * train + epochs * 55 * M)
     steps = -(-len(TOY.train) // config.batch_size)
     short = dataclasses.replace(config, max_steps=steps // 2)
     assert amount(short, TOY).train == pytest.approx(M * (steps // 2) / steps + TOY.valid.num_tokens / 3)
