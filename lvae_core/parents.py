@@ -82,6 +82,7 @@ def autoencoder(child: RunConfig) -> RunConfig:
     )
 
 
-_RECIPES: dict[str, Callable[[RunConfig], RunConfig]] = dict(
-    zip(ENCODER_SOURCES, (language_model, autoencoder), strict=True)
-)
+_RECIPES: dict[str, Callable[[RunConfig], RunConfig]] = {
+    "lstm-lm": language_model,
+    "autoencoder": autoencoder,
+}
