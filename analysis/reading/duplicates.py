@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.reading.frame import COUNTS, ESTIMATE_COLUMNS
+from analysis.reading.frame import ADDED_COLUMNS, COUNTS, ESTIMATE_COLUMNS
 from lvae_core.errors import InputError
 
 _PREFERENCE = {"done": 0, "running": 1, "failed": 2, "unfinished": 3, "damaged": 4}
@@ -73,6 +73,8 @@ def _refuse_differences(kept: pd.DataFrame, copies: pd.DataFrame, names: Sequenc
         a, b = kept[name], copies[name]
         # Positions, not labels: several copies of one run have the same label.
         equal = (a.array == b.array).fillna(False) | (a.isna() & b.isna()).array
+        if name in ADDED_COLUMNS:
+            equal |= (a.isna() | b.isna()).array
         if equal.all():
             continue
         row = int((~equal).argmax())

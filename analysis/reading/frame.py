@@ -12,6 +12,7 @@ training           fingerprint of its training by today's rule, if numerics is "
 result_sha256      digest of result.json's content
 metrics_sha256     digest of metrics.jsonl, per result.json
 <estimate>, <estimate>_stderr                         nll, nll_elbo, kl, …
+<estimate>_jackknife, _ess, _khat_above               of importance-weighted ones; NA if not recorded
 failure_class, failure_attempt, message               from failure.json, or what is damaged
 evaluation         first 8 digits of the id of the evaluation shown, whose fields are among the config
                    fields; NA if the run lacks the one chosen for its cell
@@ -33,7 +34,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lvae_core.config import RunConfig
-from lvae_core.run_folder.estimates import ESTIMATES
+from lvae_core.run_folder.estimates import ADDED, ESTIMATES, diagnostics_of
 
 IDENTITY = ("dataset", "system", "setting", "num_samples", "seed")
 """The columns that follow from a run's name."""
@@ -44,7 +45,12 @@ CONFIG_FIELDS = tuple(f.name for f in fields(RunConfig) if f.name not in IDENTIT
 EVALUATION_FIELDS = tuple(f.name for f in fields(RunConfig) if f.metadata["stage"] == "evaluation")
 """The config fields that only the estimates read."""
 
-ESTIMATE_COLUMNS = tuple(column for name in ESTIMATES for column in (name, f"{name}_stderr"))
+_DIAGNOSTICS = tuple(f"{name}_{part}" for name in ESTIMATES for part in diagnostics_of(name))
+
+ESTIMATE_COLUMNS = (*(column for name in ESTIMATES for column in (name, f"{name}_stderr")), *_DIAGNOSTICS)
+
+ADDED_COLUMNS = frozenset((*_DIAGNOSTICS, *ADDED, *(f"{name}_stderr" for name in ADDED)))
+"""Columns of estimates that results of an earlier version of the code lack, of the same evaluation."""
 
 STATUSES = ("done", "running", "failed", "unfinished", "damaged", "missing")
 

@@ -14,7 +14,7 @@ from analysis.reading.frame import CONFIG_FIELDS, COUNTS, EVALUATION_FIELDS, IDE
 from lvae_core.config import RunConfig, dataset_label, from_dict
 from lvae_core.errors import InputError
 from lvae_core.identity import canonical_json, evaluation_id, fields_read, fingerprint, is_fingerprint
-from lvae_core.run_folder.estimates import ESTIMATES
+from lvae_core.run_folder.estimates import ESTIMATES, diagnostics_of
 from lvae_core.run_folder.evaluations import is_evaluation, read_evaluation
 from lvae_core.run_folder.folder import DamagedError, RunFolder
 from lvae_core.run_folder.names import RunName, run_name
@@ -170,6 +170,9 @@ def _estimates(folder: RunFolder, file: str, config: RunConfig, estimates: Any) 
         columns[name] = _number(folder, file, estimate, "value", of=name)
         if "stderr" in estimate:
             columns[f"{name}_stderr"] = _number(folder, file, estimate, "stderr", of=name)
+        for part in diagnostics_of(name):
+            if part in estimate:
+                columns[f"{name}_{part}"] = _number(folder, file, estimate, part, of=name)
     return columns
 
 

@@ -21,7 +21,7 @@ from analysis.published.catalogue import AVERAGING
 from analysis.reading.frame import STATUSES, TIMES
 from analysis.stats.intervals import Interval, bca_intervals, t_interval
 from analysis.stats.variants import Variant, variant_labels
-from lvae_core.run_folder.estimates import ESTIMATES, Bound, bound
+from lvae_core.run_folder.estimates import ESTIMATES, UNRELIABLE_SHARE, Bound, bound, diagnostics_of
 from lvae_core.systems import SYSTEMS
 
 SYSTEM_ORDER = tuple(SYSTEMS)
@@ -45,11 +45,22 @@ class Average:
     values: tuple[float, ...] = ()
     """One per seed."""
     mc_stderrs: tuple[float | None, ...] = ()
-    """Monte Carlo standard error of each seed's value."""
+    """Monte Carlo standard error of each seed's value: by the jackknife over draws if that is recorded,
+    which holds for heavy-tailed importance weights, too."""
     bca: Interval | None = None
     """95% bootstrap interval; None until :func:`with_bootstrap` adds it."""
     runs: tuple[str, ...] = field(default=(), compare=False)
     """Names of the runs, one per value."""
+    ess: float | None = None
+    """Effective sample size of the importance weights, mean over sentences and runs; None if no run
+    recorded it, or if there are no weights."""
+    khat_above: float | None = None
+    """Share of sentences whose weights have a Pareto shape above 0.7, mean over runs; None if unknown."""
+
+    @property
+    def unreliable(self) -> bool:
+        """Whether a few draws decide the estimate, so that it may be far from its expectation."""
+        return self.khat_above is not None and self.khat_above > UNRELIABLE_SHARE
 
     @property
     def stderr(self) -> float | None:
@@ -183,16 +194,39 @@ class _Numbers:
         self.names = runs["run"].to_numpy(object)
         self._true_nll = _floats(runs["true_nll"])
         self.hours = sum((_floats(runs[name]) for name in TIMES), np.zeros(len(runs))) / 3600
+        present = [name for name in ESTIMATES if runs[name].notna().any()]
+        self._diagnostics = {
+            name: {part: _floats(runs[f"{name}_{part}"]) for part in diagnostics_of(name)}
+            for name in present
+        }
         self._columns = {
-            name: (_floats(runs[name]), _floats(runs[f"{name}_stderr"]))
-            for name in ESTIMATES
-            if runs[name].notna().any()
+            name: (_floats(runs[name]), self._error(name, _floats(runs[f"{name}_stderr"])))
+            for name in present
         }
 
     def averages(self, positions: Sequence[int]) -> dict[str, Average]:
         """Estimate -> average over the finished runs among ``positions``."""
         found = {name: self._average(positions, *column) for name, column in self._columns.items()}
-        return {name: average for name, average in found.items() if average}
+        return {
+            name: dataclasses.replace(
+                average,
+                ess=self._known_mean(name, "ess", positions),
+                khat_above=self._known_mean(name, "khat_above", positions),
+            )
+            for name, average in found.items()
+            if average
+        }
+
+    def _error(self, name: str, stderr: NDArray[np.float64]) -> NDArray[np.float64]:
+        jackknife = self._diagnostics[name].get("jackknife")
+        return stderr if jackknife is None else np.where(np.isnan(jackknife), stderr, jackknife)
+
+    def _known_mean(self, name: str, part: str, positions: Sequence[int]) -> float | None:
+        values = self._diagnostics[name].get(part)
+        if values is None:
+            return None
+        known = [values[p] for p in positions if self.done[p] and not math.isnan(values[p])]
+        return float(np.mean(known)) if known else None
 
     def cost(self, positions: Sequence[int]) -> Average | None:
         """Device-hours per finished run among ``positions``."""

@@ -15,7 +15,7 @@ class Convention:
     """A convention for NLL and PPL: how the KL is counted, and whether draws are importance-weighted."""
 
     name: str
-    """As the table of bounds names it."""
+    """As the table of bounds names it. Ratios are p(z)/q(z|x) of the L samples of a draw."""
     suffix: str
     """Of the estimates' names in result.json, after ``nll`` or ``ppl``."""
 
@@ -40,7 +40,8 @@ _JOINT_LATENT = (
     PUBLISHED_ELBO,
     _AMORTISED,
     JOINT_ELBO,
-    Convention("IW, as published", "_iw"),
+    Convention("IW, mean of ratios", "_iw"),
+    Convention("IW, one ratio", "_iw_one"),
     Convention("IW, joint", "_iw_joint"),
 )
 

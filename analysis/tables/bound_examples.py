@@ -112,8 +112,8 @@ class _Comparison:
         return (
             f"{where}: {language_model} has {self.exact.mean:.1f} nats. {system} has "
             f"{self.published.mean:.1f} by the published convention, {gain}; by its tightest valid bound "
-            f"({self.convention.name}) it has at most {self.valid.mean:.1f}, "
-            f"{_gain(self.valid, self.exact)}."
+            f"({self.convention.name}{', unreliable' if self.valid.unreliable else ''}) it has at most "
+            f"{self.valid.mean:.1f}, {_gain(self.valid, self.exact)}."
         )
 
 

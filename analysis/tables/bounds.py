@@ -16,6 +16,7 @@ from analysis.stats.intervals import Moments, welch
 from analysis.stats.missing_runs import cells_without_runs
 from analysis.stats.valid_bounds import VALID, Convention, conventions, tightest
 from analysis.tables.csv_rows import Row, cell_row
+from analysis.tables.importance_weights import weight_notes, weight_values
 from analysis.tables.table import (
     SETTINGS,
     Column,
@@ -37,18 +38,20 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
     """Show each estimate of a dataset's cells, its kind of bound, and its distance to a language model."""
     of_dataset = with_published_cells(cells, dataset)
     published = dataset in compared_datasets()
+    weighed = any(average.ess is not None for c in of_dataset for average in c.averages.values())
     lines: list[Line] = []
     for setting in SETTINGS:
         of_setting = [cell for cell in of_dataset if cell.setting == setting]
         lines += [Line("heading", setting)] if of_setting else []
         for cell in of_setting:
             if cell.shown:
-                lines += _cell_lines(cell, exact_nll(of_dataset, cell), published)
+                lines += _cell_lines(cell, exact_nll(of_dataset, cell), published, weighed)
     columns = [
         Column("NLL"),
         Column("95%"),
         Column("vs LM"),
         Column("PPL"),
+        *([Column("ESS"), Column("k>0.7")] if weighed else []),
         Column("n"),
         *([Column("published")] if published else []),
         Column("bound on -log p(x)", text=True),
@@ -57,7 +60,7 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
         f"Bounds, {dataset_title(dataset)}: what each number is",
         tuple(columns),
         tuple(lines),
-        (*legend(lines), *_notes(lines), *_truth(of_dataset)),
+        (*legend(lines), *_notes(lines), *weight_notes(of_dataset), *_truth(of_dataset)),
         lambda: (row for s in SETTINGS for c in of_dataset if c.setting == s for row in _csv_rows(c)),
     )
 
@@ -95,14 +98,16 @@ def published_nll(cell: Cell, convention: Convention) -> Fact | Derived | None:
     return nll if convention.suffix in ("", "_elbo") else None
 
 
-def _cell_lines(cell: Cell, exact: Average | None, published: bool) -> list[Line]:
+def _cell_lines(cell: Cell, exact: Average | None, published: bool, weighed: bool) -> list[Line]:
     label, best = cell_label(cell), tightest(cell)
     lines: list[Line] = []
     for convention in conventions(cell):
         nll, ppl = cell.averages.get(convention.nll), cell.averages.get(convention.ppl)
-        word = cell.bound(convention.nll) or ""
+        word: str = cell.bound(convention.nll) or ""
+        if nll and nll.unreliable:
+            word += " only, unreliable" if word == "upper bound in expectation" else ", unreliable"
         fact = published_nll(cell, convention)
-        if isinstance(fact, Fact) and fact.bound and word in VALID:
+        if isinstance(fact, Fact) and fact.bound and cell.bound(convention.nll) in VALID:
             fact = dataclasses.replace(fact, marked=True)
         first = not lines
         if nll is None and fact is None and not first:
@@ -113,6 +118,7 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool) -> list[Line
             f"±{nll.interval.half_width:.1f}" if nll and nll.interval else None,
             _difference(nll, exact) if nll and exact is not None and convention.suffix else None,
             ppl,
+            *(weight_values(nll) if weighed else []),
             runs_text(cell.counts) if nll or first else None,
             *([fact] if published else []),
             f"{word} *" if convention == best else word,

@@ -11,6 +11,7 @@ from analysis.stats.comparisons import FAMILY, Comparison
 from analysis.stats.paired import seeds_needed
 from analysis.stats.reproduction import RULE, judge
 from analysis.tables.csv_rows import comparison_row, reproduction_row
+from analysis.tables.importance_weights import reading_notes
 from analysis.tables.table import (
     NOT_A_BOUND,
     Column,
@@ -83,7 +84,7 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
         Column("verdict", text=True),
     )
     title = f"Reproduction, {dataset_title(dataset)}"
-    notes = (RULE, *formula_notes(lines)) if lines else ()
+    notes = (RULE, *formula_notes(lines), *reading_notes(cells, [dataset])) if lines else ()
     return Table(title, columns, tuple(lines), notes, lambda: (reproduction_row(*pair) for pair in pairs))
 
 

@@ -27,7 +27,7 @@ CELL_COLUMNS = (
     "n", "mean", "std", "stderr", "t_low", "t_high", "bca_low", "bca_high", "minimum", "maximum",
     "mc_stderr", "published_mean", "published_std", "comparable_mean", "difference", "difference_low",
     "difference_high", "welch_p", "margin", "verdict", "bound", "done", "running", "failed", "unfinished",
-    "damaged", "missing", "seeds", "values", "mc_stderrs",
+    "damaged", "missing", "seeds", "values", "mc_stderrs", "ess", "khat_above",
 )  # fmt: skip
 """Columns of table2.csv, table3.csv and bounds.csv, which have a row per cell and metric.
 
@@ -35,7 +35,9 @@ metric is the published name of the number (nll, kl, ppl, nll_iw), estimate its 
 to bca_high are 95% intervals of the mean. comparable_mean is what ours is compared with: published_mean,
 on our count of tokens per sentence. mc_stderr is the mean's Monte Carlo standard error; stderr contains
 it. difference_low and difference_high are a 95% interval that allows for the rounding of what is
-published. seeds, values and mc_stderrs hold one entry per seed, with spaces between them.
+published. seeds, values and mc_stderrs hold one entry per seed, with spaces between them. ess is the
+effective sample size of the importance weights and khat_above the share of sentences whose weights have a
+Pareto shape above 0.7; both are empty if not recorded.
 """
 
 COMPARISON_COLUMNS = (
@@ -181,7 +183,7 @@ def _moments(value: Average | Fact | Derived) -> Row:
 
 
 def _average(average: Average) -> Row:
-    names = ("n", "mean", "std", "stderr", "minimum", "maximum", "mc_stderr")
+    names = ("n", "mean", "std", "stderr", "minimum", "maximum", "mc_stderr", "ess", "khat_above")
     return {
         **{name: getattr(average, name) for name in names},
         "t": _ends(average.interval),

@@ -12,6 +12,7 @@ from analysis.published.parse import METRICS
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.reproduction import judge
 from analysis.tables.csv_rows import Row, cell_row, published_row
+from analysis.tables.importance_weights import reading_notes
 from analysis.tables.table import (
     NOT_A_BOUND,
     SETTINGS,
@@ -71,7 +72,7 @@ def table2(cells: Sequence[Cell], dataset: str) -> Table:
 def table3(cells: Sequence[Cell], datasets: Sequence[str]) -> Table:
     """ELBO against importance-weighted NLL in the standard setting, datasets side by side."""
     titles = [dataset_title(dataset) for dataset in datasets]
-    return _compare(
+    table = _compare(
         f"Table 3. {', '.join(titles)}: NLL (the ELBO) and importance-weighted NLL (IW), standard",
         "3",
         [_Block(title, name, "standard") for title, name in zip(titles, datasets, strict=True)],
@@ -87,6 +88,7 @@ def table3(cells: Sequence[Cell], datasets: Sequence[str]) -> Table:
             if f.table[:1] == "3" and f.dataset in datasets and f.setting == "standard"
         ],
     )
+    return dataclasses.replace(table, notes=(*table.notes, *reading_notes(cells, datasets)))
 
 
 def further_table(dataset: str) -> Table:

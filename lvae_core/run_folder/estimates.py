@@ -59,6 +59,18 @@ UNRELIABLE_SHAPE = 0.7
 UNRELIABLE_SHARE = 0.05
 """An estimate is unreliable if ``khat_above`` is larger."""
 
+ADDED = ("nll_iw_one", "ppl_iw_one")
+"""Estimates that results from before them lack under averaging = hidden; no version tells, as all others
+have kept their numbers."""
+
+
+def diagnostics_of(estimate: str) -> tuple[str, ...]:
+    """Names of the DIAGNOSTICS that an estimate has; () unless it is importance-weighted."""
+    if estimate.startswith("nll_iw"):
+        return tuple(DIAGNOSTICS)
+    return ("jackknife",) if estimate.startswith("ppl_iw") else ()
+
+
 LATENT_USE = {name: estimate for name, estimate in ESTIMATES.items() if estimate.title}
 """The estimates that measure the use of the latent variable."""
 

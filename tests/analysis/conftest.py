@@ -27,7 +27,7 @@ def write_run(tmp_path: Path) -> WriteRun:
 def run_writer(place: Path) -> WriteRun:
     """Make a function that writes run folders under ``place``.
 
-    Its ``estimates`` are name -> value or (value, stderr).
+    Its ``estimates`` are name -> value, (value, stderr), or the whole entry.
     """
 
     def write(
@@ -40,7 +40,7 @@ def run_writer(place: Path) -> WriteRun:
         dataset: str = "ptb",
         status: str = "done",
         data: str = "d" * 64,
-        estimates: Mapping[str, float | tuple[float, float]] | None = None,
+        estimates: Mapping[str, float | tuple[float, float] | Mapping[str, float]] | None = None,
         result: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> RunFolder:
@@ -75,6 +75,8 @@ def run_writer(place: Path) -> WriteRun:
                     "estimates": {
                         name: {"value": value[0], "stderr": value[1]}
                         if isinstance(value, tuple)
+                        else dict(value)
+                        if isinstance(value, Mapping)
                         else {"value": value}
                         for name, value in (default if estimates is None else estimates).items()
                     },

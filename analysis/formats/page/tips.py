@@ -76,6 +76,10 @@ def _average(average: Average) -> list[str]:
         lines.append(f"95% BCa interval {_ends(average.bca)} (too narrow for few seeds)")
     if average.mc_stderr is not None:
         lines.append(f"Monte Carlo standard error {average.mc_stderr:.2g}, contained in the spread")
+    if average.ess is not None:
+        lines.append(f"effective sample size {average.ess:.0f} draws per sentence")
+    if average.khat_above is not None:
+        lines.append(f"Pareto shape above 0.7 in {average.khat_above:.1%} of sentences")
     if average.minimum is not None and average.n > 1:
         lines.append(f"from {average.minimum:.6g} to {average.maximum:.6g}")
     named = list(zip(average.values, average.runs, strict=False))

@@ -170,7 +170,7 @@ def test_the_columns_of_csv_files_are_those_that_users_read() -> None:
         "table,dataset,system,num_samples,setting,variant,source,metric,estimate,n,mean,std,stderr,t_low,"
         "t_high,bca_low,bca_high,minimum,maximum,mc_stderr,published_mean,published_std,comparable_mean,"
         "difference,difference_low,difference_high,welch_p,margin,verdict,bound,done,running,failed,unfinished,damaged,"
-        "missing,seeds,values,mc_stderrs"
+        "missing,seeds,values,mc_stderrs,ess,khat_above"
     )
     assert csv_text([], COMPARISON_COLUMNS) == (
         "kind,dataset,setting,metric,a_system,a_num_samples,a_variant,a_estimate,a_bound,a_n,a_mean,a_std,"

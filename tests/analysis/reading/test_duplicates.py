@@ -126,3 +126,16 @@ def test_numbers_of_different_runs_may_differ(tmp_path: Path, write_run: WriteRu
     write_run(seed=1, study="b", estimates={"nll_elbo": 101.0})
     write_run(seed=0, study="b", max_epochs=3, estimates={"nll_elbo": 102.0})
     assert read(tmp_path, "a", "b").duplicates == 0
+
+
+def test_a_copy_evaluated_before_diagnostics_were_recorded_is_the_same_run(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    old = {"nll_elbo": (100.0, 0.02), "nll_iw": (99.0, 0.1)}
+    new = old | {"nll_iw": {"value": 99.0, "stderr": 0.1, "jackknife": 0.2, "ess": 9.0, "khat_above": 0.0}}
+    write_run(study="a", estimates=old)
+    write_run(study="b", estimates=new | {"nll_iw_one": (98.0, 0.1)})
+    assert len(read(tmp_path, "a", "b").frame) == 1
+    write_run(study="c", estimates=new | {"nll_iw": {**new["nll_iw"], "ess": 8.0}})  # type: ignore[dict-item]
+    with pytest.raises(InputError, match=r"nll_iw_ess is 9.0 in .*, but 8.0 in .*"):
+        read(tmp_path, "b", "c")

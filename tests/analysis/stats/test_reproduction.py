@@ -88,5 +88,14 @@ def test_a_std_printed_as_zero_is_not_taken_as_zero() -> None:
 
 
 def test_the_rule_in_words_names_every_verdict() -> None:
-    for word in ("reproduced", "better", "worse", "higher", "lower", "cannot tell", "two published"):
+    for word in (
+        "reproduced",
+        "better",
+        "worse",
+        "higher",
+        "lower",
+        "cannot tell",
+        "no verdict",
+        "two published",
+    ):
         assert word in RULE

@@ -58,7 +58,7 @@ def test_every_convention_is_shown_with_its_kind_of_bound(tmp_path: Path, write_
     assert block(table, "LSTM-VAE-AVG L=5") == {
         "ELBO, as published": [97.0, None, -4.0, 84.0, "1", 97.3, "not a bound"],
         "ELBO, joint": [127.0, None, 26.0, 330.0, "1", 127.7, "upper bound"],
-        "IW, as published": [95.0, None, -6.0, 76.0, "1", 95.1, "not a bound"],
+        "IW, mean of ratios": [95.0, None, -6.0, 76.0, "1", 95.1, "not a bound"],
         "IW, joint": [119.0, None, 18.0, 228.0, "1", None, "upper bound in expectation *"],
     }
     assert block(table, "LSTM-VAE L=1") == {
@@ -78,6 +78,66 @@ def test_semi_amortised_inference_has_a_line_for_the_encoders_posterior(
         "ELBO, amortised": [103.0, None, 2.0, 108.0, "1", None, "upper bound"],
         "IW": [101.5, None, 0.5, 102.0, "1", None, "upper bound in expectation *"],
     }
+
+
+def weighted(value: float, khat_above: float) -> dict[str, float]:
+    return {"value": value, "stderr": 0.1, "jackknife": 0.2, "ess": 312.4, "khat_above": khat_above}
+
+
+def test_importance_weighted_numbers_say_how_far_to_rely_on_them(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    ratios = {
+        "nll_iw": weighted(95.0, 0.05),
+        "nll_iw_one": weighted(94.0, 0.06),
+        "nll_iw_joint": weighted(119.0, 0.4),
+    }
+    write_run("lstm-lm", estimates=LM)
+    write_run("lstm-vae-avg", 5, estimates=AVG | ratios)
+    table = bounds_table(cells(tmp_path), "ptb")
+    names = [column.name for column in table.columns]
+    assert names[3:7] == ["PPL", "ESS", "k>0.7", "n"]
+    shown = {name: (*values[4:6], values[-1]) for name, values in block(table, "LSTM-VAE-AVG L=5").items()}
+    assert shown == {
+        "ELBO, as published": (None, None, "not a bound"),
+        "ELBO, joint": (None, None, "upper bound"),
+        # 5% is not yet more than 5%.
+        "IW, mean of ratios": ("312", "5.0%", "not a bound"),
+        "IW, one ratio": ("312", "6.0%", "not a bound, unreliable"),
+        "IW, joint": ("312", "40.0%", "upper bound in expectation only, unreliable *"),
+    }
+    (note,) = [note for note in table.notes if note.startswith("unreliable:")]
+    assert "more than 5% of the sentences" in note
+    assert "upper bound in expectation only" in note
+    assert not [note for note in table.notes if "not recorded" in note]
+    frame = csv_frame(table.csv_rows(), CELL_COLUMNS)
+    frame = frame[frame["n"] > 0].set_index("metric")
+    assert frame.loc["nll_iw_joint", ["ess", "khat_above", "mc_stderr"]].tolist() == [312.4, 0.4, 0.2]
+    assert pd.isna(frame.loc["nll_joint", "ess"])
+    (sentence, _) = examples(cells(tmp_path), "ptb")
+    assert "(IW, joint, unreliable)" in sentence
+
+
+def test_diagnostics_of_several_runs_are_averaged_over_those_that_recorded_them(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed, above in enumerate([0.02, 0.12]):
+        write_run("lstm-vae", 1, seed=seed, estimates=VAE | {"nll_iw": weighted(101.0, above)})
+    write_run("lstm-vae", 1, seed=2, estimates=VAE | {"nll_iw": (101.0, 0.05)})
+    (cell,) = cells(tmp_path)
+    iw = cell.averages["nll_iw"]
+    assert (iw.khat_above, iw.ess, iw.unreliable) == (pytest.approx(0.07), 312.4, True)
+    assert iw.mc_stderrs == (0.2, 0.2, 0.05)
+
+
+def test_results_without_diagnostics_are_shown_as_before_with_a_note(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-vae", 1, estimates=VAE)
+    table = bounds_table(cells(tmp_path), "ptb")
+    assert "ESS" not in [column.name for column in table.columns]
+    assert "ESS and k>0.7 are not recorded in results of earlier versions" in table.notes
+    assert not any("unreliable" in str(value) for line in table.lines for value in line.values)
 
 
 def test_the_tightest_valid_bound_is_marked(tmp_path: Path, write_run: WriteRun) -> None:
