@@ -1,1 +1,1 @@
-"""Read finished runs from their folders and lay them beside the published numbers."""
+"""Read finished runs from their folders and compare them with the published numbers."""

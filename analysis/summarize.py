@@ -1,4 +1,4 @@
-"""Summarize finished runs: tables, figures and a report, beside published numbers.
+"""Summarize finished runs: tables, figures and a report, with published numbers for comparison.
 
 python analysis/summarize.py STUDY_DIR… [--out DIR] [--watch] | --compare STUDY_A STUDY_B
 """
@@ -76,7 +76,7 @@ def summarize(
         ),
     ] = None,
     watch: Annotated[
-        bool, tyro.conf.arg(help="Write everything again whenever a run has changed, until Ctrl-C.")
+        bool, tyro.conf.arg(help="Rewrite everything whenever a run has changed, until Ctrl-C.")
     ] = False,
     every: Annotated[
         float, tyro.conf.arg(metavar="SECONDS", help="Pause between two readings of --watch.")
@@ -105,7 +105,7 @@ def summarize(
     ] = True,
     messages: Messages = Verbosity(),  # noqa: B008 (it is frozen)
 ) -> None:
-    """Tables, figures and a report from finished runs, beside published numbers.
+    """Tables, figures and a report from finished runs, with published numbers for comparison.
 
     Several studies are merged. A run in more than one of them counts once; it is an error if its numbers
     differ.
@@ -131,7 +131,7 @@ def summarize(
 
 def main() -> None:
     """Run the command line; bad input ends it with one line and status 2."""
-    # Without a line about checkpoints: there are none.
+    # No line about checkpoints after an interrupt: this command writes none.
     sys.exit(exit_status(_run, interrupted=""))
 
 

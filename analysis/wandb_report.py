@@ -1,4 +1,4 @@
-"""Write a W&B report on studies, or replace the one that is there.
+"""Write a W&B report on studies, or replace the existing one.
 
     python analysis/wandb_report.py STUDY… [--project NAME] [--entity NAME] [--title TITLE]
 
@@ -133,7 +133,7 @@ def _existing(api: Any, place: Place, title: str) -> str | None:
 
 def main() -> None:
     """Run the command line; bad input ends it with one line and status 2."""
-    # Without a line about checkpoints: there are none.
+    # No line about checkpoints after an interrupt: this command writes none.
     sys.exit(exit_status(_run, interrupted=""))
 
 

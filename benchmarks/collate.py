@@ -1,4 +1,4 @@
-"""Measure the cost of reading a large study, beside Ray Tune's own reader of the same runs.
+"""Measure the cost of reading a large study, compared with Ray Tune's own reader of the same runs.
 
     python benchmarks/collate.py [--runs 10000] [--trials 1000]
 

@@ -1,4 +1,4 @@
-"""Measure the speed of training steps and evaluations, beside code written the usual way.
+"""Measure the speed of training steps and evaluations, compared with code written the usual way.
 
     python benchmarks/core_speed.py [--quick] [--cases 'ptb/lstm-vae/*'] [--device cuda] [--json FILE]
 

@@ -1,4 +1,4 @@
-"""Measure what the steps of semi-amortised inference cost, beside LSTM-VAE and LSTM-VAE-AVG.
+"""Measure the cost of the steps of semi-amortised inference, compared with LSTM-VAE and LSTM-VAE-AVG.
 
     python benchmarks/inference_cost.py [--dataset ptb] [--data-dir DIR] [--steps 10 20]
 

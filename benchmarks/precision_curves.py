@@ -34,7 +34,7 @@ from lvae_core.training.trainer import execute
 
 PRECISIONS = ("float32", "bfloat16")
 SHOWN_SEEDS = 5
-"""With more seeds the table shows only their mean."""
+"""Largest number of seeds that the table shows singly; with more, it shows only their mean."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,7 +111,7 @@ def sweep(mode: str, address: str, runs: int, epochs: int) -> Taken:
 
 
 def cpu_seconds(mark: bytes) -> dict[int, tuple[float, bool]]:
-    """Of all processes with ``mark``: id -> (CPU seconds so far, whether it belongs to the mirror)."""
+    """Processes with ``mark``: id -> (CPU seconds so far, whether it belongs to the mirror)."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -136,7 +136,7 @@ def evaluation_id(config: RunConfig, version: int | None = None) -> str:
         config: the run's config.
         version: the version of the estimates; None: the current one.
     """
-    # A field that came later is hashed only where it differs from its default, as in training.
+    # A field that came later is hashed only if it differs from its default, as in training.
     added = {
         f.name: f.default
         for f in dataclasses.fields(RunConfig)

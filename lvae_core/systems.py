@@ -98,7 +98,7 @@ def lstm_vae_ae_fb(base: RunConfig) -> RunConfig:
 
 
 def lstm_vae_cyclical(base: RunConfig) -> RunConfig:
-    """Fu et al. (2019): LSTM-VAE with β rising anew in each of four cycles."""
+    """Fu et al. (2019): LSTM-VAE with β rising again in each of four cycles."""
     return replace(lstm_vae(base), system="lstm-vae-cyclical", kl_schedule="cyclical")
 
 

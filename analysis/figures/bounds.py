@@ -18,8 +18,8 @@ from analysis.tables.table import dataset_title
 
 CAPTION = (
     "One model, two conventions. For a decoder that reads L samples, the published convention counts the "
-    "KL of one sample (hollow, dashed: no bound), and its number falls with L. The bounds that count the "
-    "KL of all L samples (filled) rise. The shaded gap is KL that the published convention does not count. "
+    "KL of one sample (hollow, dashed: not a bound), and its number falls with L. The bounds that count "
+    "the KL of all L samples (filled) rise. The shaded gap is KL that the published convention does not count. "
     "Compare with LSTM-LM by filled marks only. A black line is the data's own -log p(x), if known: no "
     "bound can lie below it."
 )
@@ -44,14 +44,14 @@ class _Curve:
     marker: str
     valid: bool
     shift: float
-    """To the right, so that curves do not hide each other."""
+    """Shift to the right, so that curves do not hide each other."""
 
 
 _CURVES = (
     _Curve("nll_joint", "nll_elbo", "ELBO, KL of all L: valid bound", "D", True, 0.0),
     _Curve("nll_iw_joint", "nll_iw", "IW, KL of all L: valid in expectation", "^", True, 0.22),
-    _Curve("nll_elbo", "nll_elbo", "ELBO, KL of one: as published, no bound", "D", False, 0.0),
-    _Curve("nll_iw", "nll_iw", "IW, mean of the ratios: no bound", "^", False, 0.22),
+    _Curve("nll_elbo", "nll_elbo", "ELBO, KL of one: as published, not a bound", "D", False, 0.0),
+    _Curve("nll_iw", "nll_iw", "IW, mean of the ratios: not a bound", "^", False, 0.22),
 )
 
 

@@ -12,7 +12,7 @@ from analysis.tables.latent import definitions
 from analysis.tables.table import NOT_A_BOUND, dataset_title
 from lvae_core.run_folder.estimates import LATENT_USE
 
-# The KL has a separate figure, beside the NLL.
+# The KL has a separate figure, with the NLL.
 _MEASURES = {name: estimate for name, estimate in LATENT_USE.items() if name != "kl"}
 
 CAPTION = (

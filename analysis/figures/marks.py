@@ -15,7 +15,7 @@ Along = Literal["x", "y"]
 """The axis of the values."""
 
 MOST_DOTS = 200
-"""The most seeds of a cell that are drawn as vectors in an SVG; more are drawn as pixels."""
+"""The largest number of seeds of a cell that are drawn as vectors in an SVG; more are drawn as pixels."""
 
 _SPREAD = 0.055
 """The largest distance between neighbouring seeds, in units of the axis of names."""

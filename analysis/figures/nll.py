@@ -12,7 +12,7 @@ from analysis.tables.table import NOT_A_BOUND, dataset_title
 
 CAPTION = (
     "NLL of each system by the published convention: every seed, the mean with its 95% interval, and the "
-    "published mean with a band of one published standard deviation. ‡: no bound, see the first figure."
+    "published mean with a band of one published standard deviation. ‡: not a bound; see the first figure."
 )
 
 

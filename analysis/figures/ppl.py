@@ -16,8 +16,8 @@ from analysis.tables.table import dataset_title
 
 CAPTION = (
     "PPL by the published convention against the number of samples L, by averaging mode. If hidden states "
-    "are averaged (‡) and L > 1, it is no bound: it falls because the convention does not count the KL of "
-    "all L."
+    "are averaged (‡) and L > 1, it is not a bound: it falls because the convention does not count the KL "
+    "of all L."
 )
 
 _AVERAGED = {"loss": "averaging = loss", "hidden": "averaging = hidden ‡"}

@@ -38,7 +38,7 @@ class Row:
 
 
 MOST_ROWS = 36
-"""The most cells that a panel can show."""
+"""The largest number of cells that a panel can show."""
 
 
 def fitting(cells: Sequence[Cell], dataset: str, most: int) -> tuple[list[Cell], str]:

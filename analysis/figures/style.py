@@ -1,4 +1,4 @@
-"""The style of all figures: colours and markers that can be told apart by the colour-blind and in print."""
+"""The style of all figures: colours and markers that remain distinct to the colour-blind and in print."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write files: tables as Markdown, LaTeX and CSV, and remove those of an earlier summary."""
+"""Write tables as Markdown, LaTeX and CSV files, and remove the files of an earlier summary."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROWS_AT_ONCE = 2_000
 
 
 def write_files(files: Mapping[str, str | bytes], out: str) -> None:
-    """Write each file whole or not at all: path in ``out`` -> content.
+    """Write each file atomically; ``files``: path in ``out`` -> content.
 
     Raises:
         OSError: ``out`` cannot be written.

@@ -9,7 +9,7 @@ from analysis.stats.cells import Counts
 from analysis.stats.intervals import Interval
 from analysis.tables.table import Column, Difference, Line, Table
 
-LATEX_HEADER = "% Needs \\usepackage{booktabs}; each tabular below stands alone.\n"
+LATEX_HEADER = "% Needs \\usepackage{booktabs}; each tabular below is independent.\n"
 
 
 _LATEX_SPECIAL = {
@@ -62,7 +62,7 @@ def _latex_cells(line: Line, columns: Sequence[Column]) -> list[str]:
         if isinstance(value, Difference | Interval):
             text = f"${value_text(value, column)}$"
         if isinstance(value, Counts) and value.total:
-            # Words are wider than numbers: let them span the empty columns beside them.
+            # Words are wider than numbers: let them span the empty columns next to them.
             width = 1
             while values and values[0][0] is None and values[0][1].group == column.group:
                 values.pop(0)

@@ -21,10 +21,10 @@ from analysis.tables.bound_examples import EXPLANATION
 from analysis.tables.table import Column, Line, Table
 
 _MOST_NAMED = 10
-"""The most failed runs, or damaged files, that are printed; report.md has them all."""
+"""The largest number of failed runs, or damaged files, that are printed; report.md has them all."""
 
 _MOST_LINES = 200
-"""The most lines of a table that are printed; report.md has them all."""
+"""The largest number of lines of a table that are printed; report.md has them all."""
 
 _TEXT_WIDTH = 100
 

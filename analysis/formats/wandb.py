@@ -66,7 +66,7 @@ def write(report: Report, place: Place, title: str, url: str | None) -> str:
         report: the content.
         place: the project.
         title: the report's title.
-        url: of the report to replace; None writes a new one.
+        url: URL of the report to replace; None: write a new one.
     """
     # Replacing the blocks of an existing report keeps what readers have added, such as comments.
     whole = (
@@ -88,7 +88,7 @@ def blocks_of(report: Report, place: Place) -> list[Any]:
     for dataset, cells in _cells(report).items():
         blocks += [wr.H1(f"{dataset_title(dataset)}: runs by cell"), _panels(place, report, cells)]
     for heading, tables in (
-        ("Beside the published numbers", (*report.table2, *report.table3, *report.further)),
+        ("Comparison with the published numbers", (*report.table2, *report.table3, *report.further)),
         ("Which numbers are bounds", report.bounds),
     ):
         blocks.append(wr.H1(heading))

@@ -43,7 +43,7 @@ _KEY = b"lvae"
 _SIGNATURE = "signature"
 _SCHEMA = pa.schema({**COLUMNS, _SIGNATURE: pa.string()})
 
-# The code that a row depends on, beside the files of its run.
+# The code that a row depends on, in addition to the files of its run.
 _CODE = {
     Path(__file__).parent: ("frame.py", "run_row.py", "signatures.py", "cache.py"),
     Path(lvae_core.config.__file__).parent: (

@@ -51,14 +51,14 @@ def one_copy_of_each(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pairs(kept: pd.DataFrame, copies: pd.DataFrame, key: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The row of ``kept`` beside each of ``copies`` that has the same key, both labelled by the run."""
+    """Pair each row of ``copies`` with the row of ``kept`` of the same key, both labelled by the run."""
     position = pd.Series(kept.index, index=key[kept.index].array)
     beside = kept.loc[position[key[copies.index].array]].set_index("run")
     return beside, copies.set_axis(beside.index)
 
 
 def identities(frame: pd.DataFrame) -> pd.Series:
-    """The training that each row belongs to; the run's name if no row of that name tells."""
+    """The training that each row belongs to; the run's name if no row of that name says it."""
     known = {
         run: training
         for run, training in zip(frame["run"], frame["training"], strict=True)

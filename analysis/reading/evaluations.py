@@ -29,7 +29,7 @@ from lvae_core.errors import InputError
 from lvae_core.settings import parse_settings
 
 _EVALUATION_COLUMNS = ("evaluation", "evaluation_version", *ESTIMATE_COLUMNS, *EVALUATION_FIELDS)
-"""The columns that tell of one evaluation and not of the run."""
+"""The columns that describe one evaluation, not the run."""
 
 _CELL = ("dataset", "system", "setting", "num_samples")
 _SETTINGS = (
@@ -37,7 +37,7 @@ _SETTINGS = (
     "data_sha256",
     "numerics",
 )
-"""Fields that make runs of one cell variants, beside iw_exact_samples if validation reads it."""
+"""Fields that make runs of one cell variants, apart from iw_exact_samples if validation reads it."""
 
 
 def parse_evaluation(settings: Sequence[str]) -> dict[str, Any]:

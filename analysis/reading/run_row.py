@@ -21,7 +21,7 @@ from lvae_core.run_folder.names import RunName, run_name
 from lvae_core.storage.retrying import is_transient
 
 FILES = ("result.json", "provenance.json", "failure.json", "config.json")
-"""The files that a row depends on, beside the presence of a claim."""
+"""The files that a row depends on, in addition to the presence of a claim."""
 
 _TOO_LARGE = 2**63
 """The first whole number that does not fit into a column."""
@@ -132,7 +132,7 @@ def _result(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -
             if (record := read_evaluation(folder, file, identity)) is not None:
                 others.append(_further(folder, file, config, record))
         except DamagedError as damage:
-            problems.append(one_line(str(damage)))  # the others stand without it
+            problems.append(one_line(str(damage)))  # the others are valid without it
     if others:
         row["other_evaluations"] = canonical_json(others)
     return row
@@ -177,7 +177,7 @@ def _estimates(folder: RunFolder, file: str, config: RunConfig, estimates: Any) 
 
 
 def _training(folder: RunFolder, config: RunConfig, identity: str, data: str) -> dict[str, Any]:
-    """The columns that tell whether this version would train the run alike, and as which run."""
+    """The columns that say whether this version would train the run in the same way, and as which run."""
     key = fingerprint(config, data)
     # If a run of an earlier version was finished with other fields of evaluation, only its config.json has
     # the fields behind its fingerprint.

@@ -109,7 +109,7 @@ def sentences(
 
 def _generate(folder: RunFolder, data_dir: str | None) -> tuple[dict[str, Any] | None, str]:
     if not any(map(folder.has, ("checkpoint.pt", "checkpoint.previous.pt"))):
-        return None, "there is no checkpoint beside its result"
+        return None, "its folder has a result but no checkpoint"
     command = [sys.executable, "-m", "lvae_core", "generate", str(folder), "--json", "--count", str(COUNT)]
     command += ["--data-dir", data_dir] if data_dir else []
     # The child imports lvae_core from the same place as this process, installed or not.

@@ -131,7 +131,7 @@ class Cell:
 
     @property
     def joint_latent(self) -> bool:
-        """Whether the decoder reads several samples at once: the KL of one then does not pay for all."""
+        """Whether the decoder reads several samples at once: then the KL of one does not cover all."""
         return self.averaging == "hidden" and self.num_samples > 1
 
     def estimate(self, metric: str) -> str:

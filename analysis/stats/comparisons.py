@@ -27,7 +27,7 @@ FAMILY = (
     "A family is all comparisons of one metric on one dataset in one setting. p-values are corrected over "
     "the family by Holm's method: if every corrected p below 5% is called significant, the chance of even "
     "one false call in the family is at most 5%. The verdict follows the sign-flip test, which makes no "
-    "assumption about the distribution; the paired t test is shown beside it."
+    "assumption about the distribution; the paired t test is also shown."
 )
 
 
@@ -63,7 +63,7 @@ class Comparison:
 
     @property
     def averages(self) -> tuple[Average, Average]:
-        """The averages of ``a`` and of ``b``, each over all of its own seeds."""
+        """The averages of ``a`` and of ``b``, each over all of its seeds."""
         return self.a.averages[self.estimates[0]], self.b.averages[self.estimates[1]]
 
 
@@ -113,8 +113,8 @@ def pairs_to_compare(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
     """The pairs worth comparing among cells of one dataset and setting.
 
     Each system is paired with its baselines (a latent-variable baseline of the same L), and each variant of
-    a system with the first. Other pairs are left out: every comparison more makes Holm's correction
-    harsher.
+    a system with the first. Other pairs are left out: each further comparison makes Holm's correction
+    stricter.
     """
     done = [cell for cell in cells if cell.counts.done]
     pairs: dict[tuple[int, int], tuple[Cell, Cell]] = {}

@@ -6,7 +6,7 @@ The share of intervals that contained the true mean of a normal distribution, in
     n = 3: t 95%, BCa 72%    n = 5: t 95%, BCa 84%    n = 10: t 95%, BCa 90%    n = 20: t 95%, BCa 93%
 
 So at five seeds BCa is far too narrow: a bootstrap can only resample values that were drawn. Quote the t
-interval; BCa is shown beside it for samples that are large and skewed.
+interval; BCa is also shown, for samples that are large and skewed.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
         seeds[run.cell].add(run.seed)
         if run.counts:
             seeds_by_study[run.study][run.cell].add(run.seed)
-            # The first run tells the config; the first finished one adds the hash of its data.
+            # The first run gives the config; the first finished one adds the hash of its data.
             found = examples.setdefault(run.cell, [])
             if not found or (run.status == "done" and found[-1].status != "done"):
                 found.append(run)
@@ -74,7 +74,7 @@ def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells_without_runs(cells: Sequence[Cell], dataset: str) -> list[Cell]:
-    """An empty cell for each cell of a dataset that ours would stand beside, and that has no run."""
+    """Make an empty cell for each published cell of a dataset to compare with ours that has no run."""
     present = {(c.system, c.num_samples, c.setting) for c in cells if c.dataset == dataset}
     facts = [fact for fact in catalogue().facts if fact.beside and fact.dataset == dataset]
     published = dict.fromkeys((f.system, f.num_samples, f.setting) for f in facts)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.stats.intervals import Interval, t_interval, t_p_value
 
 FLIPS = 99_999
-"""The most flips of signs that are tried: all 2^n if there are no more, else so many random ones."""
+"""Largest number of sign flips that are tried: all 2^n if there are no more, else this many random ones."""
 EXACT_UP_TO = int(math.log2(FLIPS))
 """Number of differences up to which all flips are tried."""
 

@@ -31,7 +31,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on one of our averages beside a published number, and the numbers behind it."""
+    """The verdict on one of our averages against a published number, and the numbers behind it."""
 
     word: Word
     difference: float
@@ -55,8 +55,8 @@ def judge(ours: Average, fact: Fact) -> Verdict:
         10 seeds: reproduced 68%, cannot tell 28%, better or worse 4%
         20 seeds: reproduced 78%, cannot tell 18%, better or worse 4%
 
-    Five seeds beside five published ones often cannot tell. A rule that says "reproduced" more often would
-    also say it more often when it is false.
+    Five seeds against five published ones often give "cannot tell". A rule that says "reproduced" more
+    often would also say it more often when it is false.
     """
     difference = ours.mean - fact.mean
     # The interval needs a std and its number of seeds on both sides.

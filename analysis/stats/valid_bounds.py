@@ -15,9 +15,9 @@ class Convention:
     """A convention for NLL and PPL: how the KL is counted, and whether draws are importance-weighted."""
 
     name: str
-    """As the table of bounds names it. Ratios are p(z)/q(z|x) of the L samples of a draw."""
+    """Its name in the table of bounds. Ratios are p(z)/q(z|x) of the L samples of a draw."""
     suffix: str
-    """Of the estimates' names in result.json, after ``nll`` or ``ppl``."""
+    """Suffix of its estimates' names in result.json, after ``nll`` or ``ppl``."""
 
     @property
     def nll(self) -> str:

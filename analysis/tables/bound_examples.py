@@ -90,7 +90,7 @@ def _below_the_truth(cells: Sequence[Cell]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """A system whose decoder reads L samples at once, beside its language model."""
+    """A system whose decoder reads L samples at once, compared with its language model."""
 
     cell: Cell
     source: str
@@ -128,7 +128,7 @@ def _gain(nll: Average, exact: Average) -> str:
         return f"a gain of {gain:.1f}"
     interval, _ = welch(Moments(nll.n, nll.mean, nll.std), Moments(exact.n, exact.mean, exact.std))
     if 0 in interval:
-        return f"{gain:.1f} less, no clear gain beside the noise of the seeds (±{interval.half_width:.1f})"
+        return f"{gain:.1f} less, no clear gain given the noise of the seeds (±{interval.half_width:.1f})"
     return f"a gain of {gain:.1f}±{interval.half_width:.1f}"
 
 

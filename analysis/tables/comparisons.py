@@ -60,7 +60,7 @@ def comparison_table(comparisons: Sequence[Comparison], dataset: str) -> Table:
 
 
 def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
-    """Lay a dataset's cells beside the published numbers, with a verdict on each."""
+    """Compare a dataset's cells with the published numbers, with a verdict on each."""
     lines: list[Line] = []
     pairs: list[tuple[Cell, Fact]] = []
     of_dataset = [cell for cell in cells if cell.dataset == dataset and cell.shown]

@@ -1,4 +1,4 @@
-"""The cost table: device-hours of each cell, per run and in total, beside the NLL that they bought."""
+"""The cost table: device-hours of each cell, per run and in total, with the NLL that they bought."""
 
 from __future__ import annotations
 

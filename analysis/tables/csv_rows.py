@@ -67,7 +67,7 @@ def csv_frame(rows: Iterable[Row], columns: Sequence[str]) -> pd.DataFrame:
 
 
 def cell_row(table: str, cell: Cell, metric: str, estimate: str, fact: Fact | Derived | None) -> Row:
-    """The row of one estimate of one of our cells, with the published number beside it."""
+    """The row of one estimate of one of our cells, with the published number."""
     average = cell.averages.get(estimate)
     return {
         "table": table,
@@ -122,7 +122,7 @@ def comparison_row(comparison: Comparison, kind: Literal["pair", "study"] = "pai
 
 
 def reproduction_row(cell: Cell, fact: Fact) -> Row:
-    """The row of one of our cells beside a published number."""
+    """The row that compares one of our cells with a published number."""
     estimate = cell.estimate(fact.metric)
     return {
         "kind": "published",

@@ -21,7 +21,7 @@ COLLAPSED = 0.1
 """Nats of mutual information below which a latent variable counts as unused."""
 
 _MOST = 12
-"""The most items of a list that a note names."""
+"""The largest number of items of a list that a note names."""
 
 _OF_SYSTEM = {"encoder", "averaging"}
 """Fields that say which system it is, not how it is trained."""
@@ -92,7 +92,7 @@ def _training_data(done: pd.DataFrame) -> Iterable[str]:
 
 
 def _test_splits(done: pd.DataFrame) -> Iterable[str]:
-    # The counts stand for the text: a result has no hash of the test split alone.
+    # The counts identify the text: a result has no hash of the test split alone.
     sizes = Counter(zip(done["sentences"], done["tokens"], strict=True))
     if len(sizes) > 1:
         listed = "; ".join(

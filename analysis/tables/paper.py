@@ -31,7 +31,7 @@ from lvae_core.run_folder.estimates import LATENT_USE
 
 @dataclass(frozen=True)
 class _Block:
-    """The columns of one dataset and setting, which stand side by side."""
+    """The adjacent columns of one dataset and setting."""
 
     title: str
     dataset: str
@@ -54,7 +54,7 @@ _Facts = Mapping[tuple[str, str, str], Fact | None]
 
 
 def table2(cells: Sequence[Cell], dataset: str) -> Table:
-    """NLL, KL and PPL of a dataset in both settings, beside the published numbers if there are any."""
+    """NLL, KL and PPL of a dataset in both settings, with the published numbers if there are any."""
     facts = [f for f in catalogue().facts if f.table[:1] == "2" and f.dataset == dataset]
     present = {cell.setting for cell in cells if cell.dataset == dataset}
     present |= {fact.setting for fact in facts}

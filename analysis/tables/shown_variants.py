@@ -13,7 +13,7 @@ from analysis.stats.valid_bounds import tightest
 from analysis.tables.table import row_label
 
 MOST_VARIANTS = 12
-"""The most variants that are shown of one system and L on one dataset; the CSV files have them all."""
+"""The largest number of variants shown of one system and L on one dataset; the CSV files have all."""
 
 
 def shown_variants(cells: Sequence[Cell], most: int) -> list[Cell]:

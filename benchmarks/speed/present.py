@@ -57,7 +57,7 @@ def rows(selected: Sequence[Case], results: Mapping[Job, Figures]) -> Iterator[R
 
 def table(selected: Sequence[Case], results: Mapping[Job, Figures]) -> Table:
     """Make the table: one section per case, one line per measurement."""
-    shown = Table(title="lvae_core beside plain code", caption=NOTES, caption_justify="left")
+    shown = Table(title="lvae_core and plain code", caption=NOTES, caption_justify="left")
     for name in ("variant", "run"):
         shown.add_column(name, no_wrap=True)
     for name in ("tokens/s", "quartiles", "ms/step", "ratio", "of limit", "peak MiB"):

@@ -24,14 +24,14 @@ from lvae_core.model.layers.embedding import Embedding
 from lvae_core.model.layers.linear import Linear
 
 Window = tuple[Tensor, ...]
-"""Of each block the last 2δ values of u, (rows, 2δ, C), oldest first."""
+"""For each block, the last 2δ values of u, (rows, 2δ, C), oldest first."""
 
 
 class CNNDecoder(Decoder):
     """Input [embedding(w_{t-1}); affine image of z] at every step, then one block per dilation.
 
     Without a latent variable the embedding is projected to the E channels. Where a word is hidden from the
-    decoder one learned vector stands in for its embedding, as in the LSTM decoder.
+    decoder one learned vector replaces its embedding, as in the LSTM decoder.
 
     Args:
         config: setting, sizes, dilations and dropout.

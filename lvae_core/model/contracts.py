@@ -23,7 +23,7 @@ from lvae_core.rng import Key
 
 @dataclass(frozen=True, eq=False)
 class Posterior(ABC):
-    """q(z|x) of B sentences beside the prior p(z).
+    """q(z|x) of B sentences, with the prior p(z).
 
     The contract:
 
@@ -202,7 +202,7 @@ class Decoder(nn.Module, ABC):
     """H, numbers in a state."""
     embedding: Embedding | None
     hidden_word: nn.Parameter
-    """The learned vector that stands in for a hidden word, (D,); only if words can be hidden."""
+    """The learned vector that replaces a hidden word, (D,); only if words can be hidden."""
     word_dropout: float
 
     def embed(self, words: Tensor, masks: torch.Generator | None) -> Tensor:
@@ -272,17 +272,17 @@ class Model(Protocol):
 
     @property
     def config(self) -> RunConfig:
-        """Of the run: the inference's own fields, and the samples of a group."""
+        """The run's config: the inference reads its own fields and the number of samples of a group."""
 
     @property
     def encoder(self) -> Encoder | None:
-        """None: a language model."""
+        """The encoder; None for a language model."""
 
     def mean_nll(self, batch: Batch, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
         """Mean over draws and sentences of −log p(x | z), z of shape (S, G, B, Z)."""
 
     def parameters(self) -> Any:
-        """All that is trained."""
+        """All trained parameters."""
 
 
 class Inference(Protocol):

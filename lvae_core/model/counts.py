@@ -53,7 +53,7 @@ def _lstm_decoder(config: RunConfig) -> Counts:
     D, H, Z = config.embedding_size, config.hidden_size, config.latent_size if latent else 0
     parameters = _lstm_parameters(D + Z, H)
     if config.setting == "inputless" or config.word_dropout > 0:
-        parameters += D  # what stands for a hidden word
+        parameters += D  # the vector that replaces a hidden word
     if latent:
         parameters += (Z + int(config.linear_bias)) * H  # M2
     return Counts(_lstm_operations(D + Z, H), parameters, H)
@@ -66,7 +66,7 @@ def _cnn_decoder(config: RunConfig) -> Counts:
     else:
         inputs, weights = D * E, (D + 1) * E
     if config.setting == "inputless" or config.word_dropout > 0:
-        weights += D  # what stands for a hidden word
+        weights += D  # the vector that replaces a hidden word
     products = E * C + 3 * C * C + C * E
     blocks = len(config.dilations)
     return Counts(2 * (inputs + blocks * products), weights + blocks * (products + 2 * C + E), E)
@@ -83,13 +83,13 @@ def _von_mises_fisher(config: RunConfig) -> Counts:
 
 
 ENCODERS: dict[str, Callable[[RunConfig], Counts]] = {"lstm": _lstm_encoder}
-"""Without the posterior's head."""
+"""Encoder -> its counts, without the posterior's head."""
 DECODERS: dict[str, Callable[[RunConfig], Counts]] = {"lstm": _lstm_decoder, "cnn": _cnn_decoder}
 POSTERIORS: dict[str, Callable[[RunConfig], Counts]] = {
     "gaussian": _gaussian,
     "von_mises_fisher": _von_mises_fisher,
 }
-"""Of the posterior's head."""
+"""Posterior -> the counts of its head."""
 
 
 class Amount(NamedTuple):

@@ -1,4 +1,4 @@
-"""The diagonal Gaussian posterior q(z|x) beside the standard normal prior p(z)."""
+"""The diagonal Gaussian posterior q(z|x), with the standard normal prior p(z)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class LSTMDecoder(Decoder):
     With ``decoder_start = "c0_linear_h0_tanh"`` c_0 = M2 z and h_0 = tanh(c_0), as in He et al. (2019).
 
     Where a word is hidden from the decoder (every word in the inputless setting, a random few under
-    word dropout) one learned vector stands in for its embedding. Without a latent variable the input is
+    word dropout) one learned vector replaces its embedding. Without a latent variable the input is
     the embedding and h_0 = 0.
 
     Args:

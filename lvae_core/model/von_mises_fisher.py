@@ -1,4 +1,4 @@
-"""The von Mises-Fisher posterior on the sphere beside the uniform prior (Xu & Durrett 2018).
+"""The von Mises-Fisher posterior on the sphere, with the uniform prior (Xu & Durrett 2018).
 
 q(z|x) ∝ exp(κ μ·z) for unit vectors z and μ of dimension d = Z, with one κ for all sentences that is not
 trained. Densities are taken relative to the uniform prior, so log p(z) = 0 and
@@ -148,7 +148,7 @@ def _log_terms(d: int, kappa: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _table(d: int, kappa: float) -> tuple[np.ndarray, np.ndarray]:
-    """Distribution function of w = cos θ and the angles where it has these values, θ from π down to 0.
+    """Distribution function of w = cos θ and the angles at which it has these values, θ from π down to 0.
 
     The density of θ is proportional to exp(κ (cos θ − 1)) sin^(d−2) θ, integrated in each cell by the
     Gauss-Legendre rule of 8 points.

@@ -78,7 +78,7 @@ LATENT_USE = {name: estimate for name, estimate in ESTIMATES.items() if estimate
 def tightest_perplexity(estimates: Mapping[str, Any]) -> str:
     """Name the lowest perplexity of a run that bounds its model's, from the ``estimates`` of a result.
 
-    A model with joint latent samples is known by its joint estimates; its other ones are no bounds.
+    A model with joint latent samples is represented by its joint estimates; its other ones are not bounds.
     """
     joint = "ppl_joint" in estimates
     names = ("ppl_joint", "ppl_iw_joint") if joint else ("ppl", "ppl_elbo", "ppl_iw")

@@ -189,7 +189,7 @@ class RunFolder:
         return payload
 
     def write_checkpoint(self, payload: bytes) -> None:
-        """Write a complete checkpoint with its digest, and keep the previous one beside it."""
+        """Write a complete checkpoint with its digest, and keep the previous one."""
         with contextlib.suppress(FileNotFoundError):
             self.store.rename(f"{self.name}/{CHECKPOINT}", f"{self.name}/{PREVIOUS_CHECKPOINT}")
         self.write_payload(CHECKPOINT, payload)

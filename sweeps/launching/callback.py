@@ -21,7 +21,7 @@ from sweeps.planning.resources import Resources
 _IDLE_SECONDS = 60.0
 
 MANY = 1000
-"""With so many runs, Tune takes some seconds to write its final records of them."""
+"""Number of runs from which Tune takes several seconds to write its final records."""
 
 
 class LaunchCallback(tune.Callback):

@@ -19,7 +19,7 @@ LIVE_SECONDS, LINE_SECONDS = 0.5, 10.0
 """Seconds between updates of a terminal, and between lines if there is no terminal."""
 
 MAX_ROWS = 12
-"""The most runs under way, and the most cells, that are shown."""
+"""The largest number of runs under way, and the most cells, that are shown."""
 
 
 def describe(run: Running) -> str:

@@ -109,7 +109,7 @@ def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Ta
 
 
 def devices_table(costs: Sequence[CellCost], devices: Sequence[int], price: float | None) -> Table:
-    """When the last run ends, and what is paid until then; all times must be known."""
+    """The time until the last run ends and the money paid until then; all times must be known."""
     works = [Work(cost.seconds or 0.0, cost.share) for cost in costs for _ in range(cost.todo)]
     works = longest_first(works, lambda work: work.seconds)
     table = Table("devices", title="longest runs first")

@@ -24,7 +24,7 @@ _OWN_OPTIONS = {
 
 
 class Limit(NamedTuple):
-    """Where a grid has a system, if not everywhere."""
+    """The part of a grid that has a system."""
 
     settings: tuple[str, ...]
     not_on: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Grid:
     protocol: Protocol = "matched"
     """How the systems are trained; see ``lvae_core/protocols.py``."""
     limits: Mapping[str, Limit] = dataclasses.field(default_factory=dict)
-    """System -> where the grid has it; a system that is not listed is everywhere."""
+    """System -> the part of the grid that has it; a system that is not listed is in all parts."""
     also: tuple[Grid, ...] = ()
     """Further grids whose runs belong to this one. The axes and changes above do not apply to them."""
 

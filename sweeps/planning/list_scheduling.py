@@ -1,4 +1,4 @@
-"""Which run starts first, and when the last one ends: a simulation of list scheduling as Ray does it."""
+"""Order the runs and simulate when the last one ends: list scheduling as Ray does it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Schedule(NamedTuple):
     """The result of running a list on some devices; all times in seconds."""
 
     makespan: float
-    """When the last run ends."""
+    """The end of the last run."""
     released: float
     """Device-seconds until each device has ended its last run: the cost if idle devices are released."""
 

@@ -31,7 +31,7 @@ def test_studies_under_runs_become_a_report(tmp_path: Path, write_run: WriteRun)
     assert (tmp_path / "summary" / "report.md").is_file()
     page = (tmp_path / "summary" / "report.html").read_text()
     # Nothing was trained, so there is no checkpoint to generate sentences from.
-    assert "none: there is no checkpoint beside its result" in page
+    assert "none: its folder has a result but no checkpoint" in page
     assert (tmp_path / "summary" / "figures" / "ptb-bounds.svg").is_file()
     assert "PTB, curves-standard: nothing to draw yet" in page
     assert max(map(len, lines)) <= 100

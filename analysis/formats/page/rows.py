@@ -13,7 +13,7 @@ from analysis.stats.intervals import Interval
 from analysis.tables.table import Column, Difference, Kind, Table, Value
 
 MOST_LINES = 500
-"""The most lines of a table on the page: with more it would be slow to open."""
+"""The largest number of lines of a table on the page: with more it would be slow to open."""
 
 
 @dataclass(frozen=True)

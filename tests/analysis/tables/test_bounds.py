@@ -265,7 +265,7 @@ def test_examples_do_not_claim_a_gain_within_the_noise_of_the_seeds(
         write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=AVG | {"nll_iw_joint": avg})
     (sentence,) = examples(cells(tmp_path), "toy")
     # Variances of 2 over two seeds each: an error of sqrt 2, 2 degrees of freedom, t = 4.303.
-    assert sentence.endswith("1.0 less, no clear gain beside the noise of the seeds (±6.1).")
+    assert sentence.endswith("1.0 less, no clear gain given the noise of the seeds (±6.1).")
 
 
 def test_a_gain_that_would_print_as_zero_is_called_no_gain(tmp_path: Path, write_run: WriteRun) -> None:
