@@ -19,9 +19,9 @@ from analysis.tables.table import dataset_title
 CAPTION = (
     "One model, two conventions. For a decoder that reads L samples, the published convention counts the "
     "KL of one sample (hollow, dashed: not a bound), and its number falls with L. The bounds that count "
-    "the KL of all L samples (filled) rise. The shaded gap is KL that the published convention does not count. "
-    "Compare with LSTM-LM by filled marks only. A black line is the data's own -log p(x), if known: no "
-    "bound can lie below it."
+    "the KL of all L samples (filled) rise. The shaded gap is KL that the published convention does not "
+    "count. Compare with LSTM-LM by filled marks only. A black line is the data's own -log p(x), if known: "
+    "no bound can lie below it."
 )
 
 LEAST_GAP = 0.05
