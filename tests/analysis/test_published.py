@@ -86,7 +86,7 @@ def test_numbers_are_those_of_the_paper() -> None:
     assert printed("3", "he2019", "yahoo", "lstm-vae-ain", 1, "standard")["nll_iw"].mean == 326.7
 
 
-def test_find_returns_the_number_that_ours_stand_beside() -> None:
+def test_find_returns_the_number_that_ours_is_compared_with() -> None:
     fact = find("3", "ptb", "lstm-vae-avg", 5, "standard", "nll_iw")
     assert fact
     assert (fact.mean, fact.std, fact.source) == (95.1, 0.8, "kruengkrai2019")

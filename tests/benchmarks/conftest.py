@@ -1,4 +1,4 @@
-"""Make the benchmarks' folder importable: they are scripts that import the modules beside them."""
+"""Make the benchmarks' folder importable: they are scripts that import modules of their folder."""
 
 import sys
 from pathlib import Path

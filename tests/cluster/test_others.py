@@ -73,7 +73,7 @@ STUBS = {
 
 @pytest.fixture
 def slurm(tmp_path):
-    """A function that starts the batch script with stand-ins for SLURM's commands."""
+    """A function that starts the batch script with fakes of SLURM's commands."""
     tools = tmp_path / "bin"
     tools.mkdir()
     for name, body in STUBS.items():

@@ -50,7 +50,7 @@ def test_recipe_prints_a_complete_config(capsys: pytest.CaptureFixture[str]) -> 
     assert (config.setting, config.seed, config.hidden_size) == ("inputless", 3, 400)
 
 
-def test_the_run_that_an_encoder_starts_from_is_trained_beside_it(
+def test_the_run_that_an_encoder_starts_from_is_trained_in_a_folder_next_to_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_recipe(tmp_path / "run.json", capsys, "cnn-vae-init", "--set", "cnn_external=9")

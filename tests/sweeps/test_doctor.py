@@ -1,4 +1,4 @@
-"""The doctor's own parts; tests/integration/test_preflight.py has it examine real clusters."""
+"""Parts of the doctor without Ray; tests/integration/test_preflight.py lets it examine real clusters."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_bad_input_is_one_line(arguments, message, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_it_does_not_know_or_is_asked_about():
+def test_an_unknown_option_has_status_2_and_help_lists_the_options():
     done = subprocess.run([sys.executable, str(SCRIPT), "--adress"], capture_output=True, check=False)
     assert done.returncode == 2
     help_text = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, check=True)
@@ -66,7 +66,7 @@ def test_the_next_command_is_that_of_a_launch():
     ]
 
 
-def test_each_dataset_is_loaded_and_what_is_wrong_told(tmp_path):
+def test_each_dataset_is_loaded_and_its_problems_are_reported(tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     for split, count in (("train", 1), ("valid", 1), ("test", 3)):
@@ -74,7 +74,7 @@ def test_each_dataset_is_loaded_and_what_is_wrong_told(tmp_path):
     found, sizes = load(["toy", "ptb", "mine"], None)
     states = [(finding.state, finding.detail) for finding in found]
     assert sizes.keys() == {"toy", "mine"}
-    # 4 bytes a token, 8 a sentence and one more: a train sentence has 5 words and its end.
+    # 4 bytes per token, 8 per offset (one more than sentences): each sentence has 5 words and its end.
     assert sizes["mine"] == 4 * 6 * 5 + 8 * (2 + 2 + 4)
     assert states[0][0] == "ok"
     assert states[0][1].startswith("toy: 400 sentences")
@@ -121,7 +121,7 @@ def test_run_folders_are_counted_and_damaged_files_named(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_folders_that_came_about_and_are_empty_go_again(tmp_path):
+def test_empty_folders_that_were_made_are_removed(tmp_path):
     with removing_new_folders(str(tmp_path / "a" / "b")):
         (tmp_path / "a" / "b").mkdir(parents=True)
     assert list(tmp_path.iterdir()) == []
@@ -143,7 +143,7 @@ def test_folders_that_came_about_and_are_empty_go_again(tmp_path):
     assert (tmp_path / "there").exists()
 
 
-def test_the_table_takes_nothing_for_markup():
+def test_the_table_prints_brackets_literally():
     out = Console(file=io.StringIO(), width=120)
     findings = [
         Finding(check="runs", where="[red]x", state="warning", detail="[bold]odd", remedy="[/] mend"),

@@ -74,7 +74,7 @@ def test_the_original_protocol_names_the_systems_that_have_one(tmp_path, capsys)
 
 
 @pytest.mark.parametrize("arguments", [["--sedes", "3"], ["--seeds", "three"], ["--preset", "dmo"]])
-def test_what_the_command_line_does_not_know(arguments, capsys):
+def test_unknown_options_and_values_have_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
@@ -145,7 +145,7 @@ def test_an_address_without_a_cluster_is_refused_at_once(address, message, capsy
     assert message in line
 
 
-def test_what_is_no_ray_is_refused_in_seconds_and_one_line():
+def test_an_address_without_ray_is_refused_in_seconds_and_one_line():
     """Left to itself, Ray goes on asking for minutes and prints each attempt."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -27,7 +27,7 @@ def script(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_without_its_data_it_says_how_to_go_on(tmp_path):
+def test_without_its_data_the_error_names_the_demo(tmp_path):
     done = script()
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
@@ -46,7 +46,7 @@ def test_a_dry_run_shows_the_space_and_writes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["--trails", "3"], ["--trials", "three"], ["--sampler", "grid"]])
-def test_what_the_command_line_does_not_know(arguments, capsys):
+def test_unknown_options_and_values_have_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2

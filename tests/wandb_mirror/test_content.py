@@ -1,4 +1,4 @@
-"""What is to be sent: facts of a run folder, and nothing else."""
+"""The content of a W&B run: facts of a run folder, and nothing else."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def test_the_state_is_what_the_files_say(tmp_path: Path) -> None:
     assert content_of(folder).digest == done.digest
 
 
-def test_a_folder_without_a_config_is_nothing_yet(tmp_path: Path) -> None:
+def test_a_folder_without_a_config_has_no_content_yet(tmp_path: Path) -> None:
     assert read_content(Study(str(tmp_path)).run("anything")) is None
 
 
-def test_damage_of_numbers_is_raised_that_of_provenance_passed_over(tmp_path: Path) -> None:
+def test_damaged_numbers_are_an_error_and_damaged_provenance_is_not(tmp_path: Path) -> None:
     folder = begin(tmp_path / "study", epochs=1)
     place = tmp_path / "study" / folder.name
     (place / "provenance.json").write_text("{}")
@@ -63,7 +63,7 @@ def test_damage_of_numbers_is_raised_that_of_provenance_passed_over(tmp_path: Pa
         read_content(folder)
 
 
-def test_tags_have_the_length_that_wandb_takes(tmp_path: Path) -> None:
+def test_tags_are_cut_to_the_length_that_wandb_accepts(tmp_path: Path) -> None:
     config = RunConfig(dataset=f"/data/{'x' * 80}", system="lstm-vae")
     folder = Study(str(tmp_path / "study")).run(run_name(config, fingerprint(config, "d" * 64)))
     folder.write_config(config, fingerprint(config, "d" * 64))
@@ -86,7 +86,7 @@ def test_a_run_is_under_way_while_its_holder_lives(tmp_path: Path) -> None:
     assert not is_under_way(folder)
 
 
-def test_a_cursor_is_one_places_own_and_nothing_where_it_is_damaged(tmp_path: Path) -> None:
+def test_a_cursor_belongs_to_one_target_and_is_empty_if_damaged(tmp_path: Path) -> None:
     folder = begin(tmp_path / "study", epochs=2)
     complete(folder)
     cursor = Cursor.after(content_of(folder))
@@ -103,7 +103,7 @@ def test_a_cursor_is_one_places_own_and_nothing_where_it_is_damaged(tmp_path: Pa
     assert read_cursor(folder, "here") == Cursor()
 
 
-def test_a_promise_counts_once_its_directory_is_there(tmp_path: Path) -> None:
+def test_a_pending_cursor_counts_once_its_directory_exists(tmp_path: Path) -> None:
     folder = begin(tmp_path / "study")
     coming = tmp_path / "coming"
     write_cursor(folder, "offline", Cursor(rows=1), (str(coming), Cursor(rows=3)))
@@ -112,7 +112,7 @@ def test_a_promise_counts_once_its_directory_is_there(tmp_path: Path) -> None:
     assert read_cursor(folder, "offline") == Cursor(rows=3)
 
 
-def test_a_cursor_tells_rows_that_came_out_otherwise(tmp_path: Path) -> None:
+def test_a_cursor_detects_rows_that_changed(tmp_path: Path) -> None:
     folder = begin(tmp_path / "study", epochs=3)
     cursor = Cursor.after(content_of(folder))
     for written, agrees in ((rows(5), True), (rows(2), True), (rows(3, seed=1), False)):

@@ -46,7 +46,7 @@ def user(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-def test_a_launch_is_mirrored_while_it_goes_on(
+def test_a_launch_is_mirrored_while_it_runs(
     server: Server, user: Path, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -69,7 +69,7 @@ def test_a_launch_is_mirrored_while_it_goes_on(
     assert sorted(run.states[-1] for run in server.runs.values()) == ["finished", "preempted"]
 
 
-def test_a_mirror_that_dies_harms_nothing(
+def test_a_mirror_that_dies_does_no_harm(
     server: Server, user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -107,7 +107,7 @@ def test_without_the_library_nothing_is_started(
     assert not (user / "runs").exists()
 
 
-def test_the_command_again_sends_what_earlier_ones_have_not(
+def test_repeating_the_command_sends_what_is_still_missing(
     server: Server, user: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--datasets", "toy", "--systems", "lstm-vae", "--num-samples", "1", "--seeds", "2"]

@@ -1,4 +1,4 @@
-"""What a follower finds in a study's folders: which runs are under way, ended or changed."""
+"""A follower of a study's folders finds which runs are under way, have ended or have changed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def follower_of(path: Path, clock: Any) -> tuple[Follower, Recorder]:
     return Follower(study, mirror, clock), mirror  # type: ignore[arg-type]
 
 
-def test_claims_tell_what_runs_and_what_has_ended(tmp_path: Path, work: Work) -> None:
+def test_claims_show_which_runs_are_under_way_and_which_have_ended(tmp_path: Path, work: Work) -> None:
     clock = Clock()
     follower, mirror = follower_of(tmp_path / "study", clock)
     follower.step()  # there is no study yet

@@ -65,7 +65,7 @@ def test_a_run_is_followed_row_by_row_and_ends_with_its_estimates(
     assert len(server.keys) == 1
 
 
-def test_a_killed_mirror_goes_on_where_the_server_is(
+def test_a_killed_mirror_continues_from_what_the_server_has(
     server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
 ) -> None:
     folder = begin(tmp_path / "study")
@@ -83,7 +83,7 @@ def test_a_killed_mirror_goes_on_where_the_server_is(
     assert_mirrored(server, folder)
 
 
-def test_a_run_that_failed_goes_on_in_the_same_wandb_run(
+def test_a_retried_run_continues_in_the_same_wandb_run(
     server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
 ) -> None:
     folder = begin(tmp_path / "study", epochs=2)
@@ -110,7 +110,7 @@ def test_a_run_that_failed_goes_on_in_the_same_wandb_run(
     assert not [key for key in run.summary if key.startswith("failure/") and run.summary[key] is not None]
 
 
-def test_rows_that_come_out_otherwise_are_kept_as_they_were_and_told(
+def test_rows_that_changed_are_kept_as_sent_and_reported(
     server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
 ) -> None:
     folder = begin(tmp_path / "study")
@@ -123,7 +123,7 @@ def test_rows_that_come_out_otherwise_are_kept_as_they_were_and_told(
     assert mirrored(server, folder).rows() == [*rows(2), rows(3, seed=5)[2]]
 
 
-def test_without_a_key_it_says_so_in_one_line(start: Callable[..., Mirror]) -> None:
+def test_a_missing_key_is_reported_in_one_line(start: Callable[..., Mirror]) -> None:
     mirror = start(key=None)
     assert not mirror.ready
     out, err, status = mirror.end()
@@ -137,7 +137,7 @@ def test_a_key_in_netrc_is_enough(server: Server, start: Callable[..., Mirror], 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_after_a_last_push(
+def test_a_signal_ends_the_mirror_after_a_last_push(
     server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path, number: signal.Signals
 ) -> None:
     folder = begin(tmp_path / "study", epochs=1)
@@ -151,7 +151,7 @@ def test_a_signal_ends_it_after_a_last_push(
     assert mirrored(server, folder).states == ["running", "preempted"]
 
 
-def test_of_two_mirrors_of_a_study_one_sends(
+def test_only_one_of_two_mirrors_of_a_study_sends(
     server: Server, start: Callable[..., Mirror], tmp_path: Path
 ) -> None:
     folder = begin(tmp_path / "study", epochs=2)

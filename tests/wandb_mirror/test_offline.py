@@ -15,7 +15,7 @@ from .kit import Mirror, Work, assert_mirrored, begin, complete, environment, mi
 
 
 def sync(server: Server, home: Path) -> str:
-    """What a user does afterwards; what it says."""
+    """Run `wandb sync` as a user does afterwards; return what it prints."""
     command = [str(Path(sys.executable).with_name("wandb")), "sync", "wandb"]
     env = environment(home, server.url)
     done = subprocess.run(

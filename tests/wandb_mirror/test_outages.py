@@ -83,7 +83,7 @@ def test_what_an_unreachable_server_missed_is_pushed_once(
     before = list(server.requests)
     assert push(str(study)).returncode == 0
     sent_anew = [request for request in server.requests[len(before) :] if request != "GET /healthz"]
-    # What had been under way has ended; nothing else is told again.
+    # What had been under way has ended; nothing else is sent again.
     assert sent_anew.count("UpsertBucket") >= 1
     assert len(server.runs) == 3
     assert mirrored(server, folder).states == ["running", "finished"]
@@ -122,7 +122,7 @@ def test_a_server_that_goes_and_comes_back_misses_nothing(
 
 
 @pytest.mark.slow
-def test_the_death_of_the_librarys_own_process_is_survived(
+def test_the_mirror_survives_the_death_of_the_librarys_process(
     server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
 ) -> None:
     folder = begin(tmp_path / "study", epochs=1)
@@ -161,7 +161,7 @@ def test_what_the_server_refuses_counts_as_not_sent(
         assert_mirrored(server, folder)
 
 
-def test_the_push_says_in_one_line_what_it_cannot_use(
+def test_unusable_input_to_the_push_is_one_line(
     push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = tmp_path / "nowhere"
@@ -169,6 +169,6 @@ def test_the_push_says_in_one_line_what_it_cannot_use(
         assert main([str(place)]) == 2
         out, err = capsys.readouterr()
         assert (out, err.count("\n"), err.startswith(line)) == ("", 1, True)
-    told = push(begin(tmp_path / "study").store.url, key=None)
-    assert (told.returncode, told.stdout, told.stderr.count("\n")) == (2, "", 1)
-    assert told.stderr.startswith("error: no API key for http://127.0.0.1")
+    done = push(begin(tmp_path / "study").store.url, key=None)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("error: no API key for http://127.0.0.1")

@@ -69,13 +69,13 @@ def test_one_report_is_written_and_rewritten_in_place(server: Server, home: Path
     assert "the loss is not finite" not in after
 
 
-def test_what_it_cannot_use_is_told_in_one_line(server: Server, home: Path, tmp_path: Path) -> None:
+def test_unusable_input_is_one_line(server: Server, home: Path, tmp_path: Path) -> None:
     complete(begin(tmp_path / "study", epochs=1))
     for study, key, beginning in (
         (tmp_path / "study", None, f"error: wandb_report.py: no API key for {server.url}"),
         (tmp_path / "nowhere", KEY, f"error: {tmp_path / 'nowhere'}: there is no such study"),
     ):
-        told = command(server, home, "analysis/wandb_report.py", str(study), key=key)
-        assert (told.returncode, told.stdout) == (2, "")
-        assert told.stderr.startswith(beginning)
-        assert told.stderr.count("\n") == 1
+        done = command(server, home, "analysis/wandb_report.py", str(study), key=key)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(beginning)
+        assert done.stderr.count("\n") == 1

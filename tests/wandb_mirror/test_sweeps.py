@@ -53,7 +53,7 @@ def mirrors() -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_sweep_and_what_it_leaves_behind(server: Server, home: Path) -> None:
+def test_a_mirrored_sweep_leaves_complete_wandb_runs(server: Server, home: Path) -> None:
     process = sweep(server, home, "--seeds", "2", "--max-epochs", "3", "--wandb", "online")
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
@@ -71,7 +71,7 @@ def test_a_sweep_and_what_it_leaves_behind(server: Server, home: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_sweep_goes_on_in_the_same_wandb_runs(
+def test_an_interrupted_sweep_continues_in_the_same_wandb_runs(
     server: Server, home: Path, number: signal.Signals
 ) -> None:
     long = ("--seeds", "2", "--max-epochs", "60", "--set", "patience=60", "--wandb", "online")

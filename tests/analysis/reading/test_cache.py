@@ -100,6 +100,6 @@ def test_damaged_runs_and_recent_changes_are_not_cached(
         assert len(runs.problems) == 1
 
 
-def test_a_place_that_cannot_be_written_is_no_error(study: Path, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_no_error(study: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     pd.testing.assert_frame_equal(frame(study, Cache(tmp_path / "file")), frame(study))

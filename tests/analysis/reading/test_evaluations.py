@@ -92,7 +92,7 @@ def test_runs_that_lack_the_wanted_evaluation_are_missing_and_never_mixed_in(
     assert not only_cell(read(tmp_path, iw_samples=9)).averages
 
 
-def test_a_system_that_does_not_read_the_wanted_field_is_shown_as_it_is(
+def test_a_system_that_does_not_read_the_wanted_field_is_shown_with_its_evaluation(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
     write_run("lstm-lm")
@@ -129,7 +129,7 @@ def test_two_folders_of_one_training_bring_their_evaluations_together(tmp_path: 
     assert set(read(tmp_path, iw_samples=8).frame["iw_samples"].dropna()) == {8}
 
 
-def test_a_damaged_evaluation_is_named_and_the_others_stand(tmp_path: Path, write_run: WriteRun) -> None:
+def test_a_damaged_evaluation_is_named_and_the_others_are_used(tmp_path: Path, write_run: WriteRun) -> None:
     folder = write_run()
     identity = evaluate(folder, 50.0, iw_samples=5000)
     folder.store.write(f"{folder.name}/evaluation-{identity}.json", b"{")

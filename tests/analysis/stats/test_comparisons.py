@@ -1,4 +1,4 @@
-"""Which cells are compared, by which estimates, and what may be concluded."""
+"""Comparisons of cells: the pairs, the estimates they are compared by, and the verdicts."""
 
 from collections.abc import Callable
 from pathlib import Path

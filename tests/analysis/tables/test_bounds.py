@@ -170,7 +170,7 @@ def test_published_numbers_without_a_run_have_their_kind_of_bound(
     assert any(note.startswith("†") for note in table.notes)
 
 
-def test_a_published_number_that_is_no_bound_is_marked_beside_our_valid_one(
+def test_a_published_number_that_is_no_bound_is_marked_next_to_our_valid_one(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
     write_run("lstm-vmf-vae", 1, estimates=VAE)

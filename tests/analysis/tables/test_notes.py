@@ -26,7 +26,7 @@ def all_notes(tmp_path: Path, dataset: str = "ptb", **evaluation: Any) -> list[s
 
 
 def notes(tmp_path: Path, dataset: str = "ptb") -> list[str]:
-    """All but the line that always says which evaluation is shown."""
+    """The notes without the line that always says which evaluation is shown."""
     return [note for note in all_notes(tmp_path, dataset) if not note.startswith("estimates shown: ")]
 
 

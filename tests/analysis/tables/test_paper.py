@@ -137,7 +137,7 @@ def test_published_rows_that_may_be_no_bounds_say_under_which_condition(
     ) in notes
 
 
-def test_numbers_published_elsewhere_have_a_table_of_their_own() -> None:
+def test_numbers_published_elsewhere_have_a_separate_table() -> None:
     table = further_table("yahoo")
     assert [c.name for c in table.columns] == ["NLL", "IW", "(KL)", "PPL", "MI"]
     assert [line.label for line in table.lines if line.kind == "heading"] == [

@@ -1,4 +1,4 @@
-"""If a row has too many variants, the best are shown and the CSV files have all."""
+"""Selection of variants: a row with too many shows the best, and the CSV files have all."""
 
 from __future__ import annotations
 

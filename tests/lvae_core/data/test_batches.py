@@ -67,7 +67,7 @@ def test_batches_of_equal_length_have_one_length_each_and_come_mixed() -> None:
     assert partitions[0] != partitions[1]
 
 
-def test_bucketed_batches_mix_equal_lengths_anew_each_epoch() -> None:
+def test_bucketed_batches_reshuffle_equal_lengths_each_epoch() -> None:
     equal = np.full(64, 7)
     partitions = [{frozenset(b.tolist()) for b in epoch_order(equal, 8, "bucketed", 0, e)} for e in (0, 1)]
     assert partitions[0] != partitions[1]

@@ -153,7 +153,7 @@ def test_unknown_words_become_the_unknown_word() -> None:
     )
 
 
-def test_refusals() -> None:
+def test_impossible_requests_are_refused() -> None:
     with pytest.raises(InputError, match="no latent variable"):
         generate.reconstruct(made("lm"), ["a"], Decoding())
     with pytest.raises(InputError, match="two ends"):

@@ -106,7 +106,7 @@ def test_mutual_information_has_a_calibrated_error():
     assert abs(sum(values) / len(values) - expected) < 4 * reported / math.sqrt(len(runs))
 
 
-def test_mutual_information_is_zero_where_the_posterior_does_not_look():
+def test_mutual_information_is_zero_if_the_posterior_ignores_the_sentence():
     model, config, _ = spread_out(0.0)
     with torch.no_grad():
         model.encoder.to_log_variance.weight.zero_()
@@ -130,7 +130,7 @@ def test_active_units_are_counted_by_hand():
     assert found["au"] == {"value": 2}
 
 
-def test_one_sentence_tells_nothing():
+def test_one_sentence_has_no_mutual_information_and_no_active_units():
     model, config = model_of("lstm-vae")
     found = latent_estimates(model, tiny.split(SENTENCES[:1]), config)
     assert found["au"] == {"value": 0}

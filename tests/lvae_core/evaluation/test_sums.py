@@ -53,7 +53,7 @@ def test_batches_and_chunks_do_not_choose_the_draws(system, dtype):
 
 
 @pytest.mark.parametrize("system", [*tiny.SYSTEMS, "sa-vae"])
-def test_evaluation_goes_on_where_it_stopped(system):
+def test_evaluation_resumes_where_it_stopped(system):
     config = tiny.config(system, eval_batch_size=2)
     model = tiny.double_model(config, 6)
     split = tiny.split(tiny.sentences(9, 6, seed=3))
@@ -87,7 +87,7 @@ def test_noise_depends_on_seed_split_and_sentence():
     assert torch.equal(first["nll_iw"], again["nll_iw"])
 
 
-def test_perplexity_beyond_any_float_is_infinite_and_no_crash():
+def test_a_perplexity_beyond_the_range_of_floats_is_infinite():
     rows = torch.zeros(1, len(COLUMNS), dtype=torch.float64)
     rows[0, 0] = 5000.0
     found = likelihood_estimates(rows, 2, tiny.config("lstm-lm"))

@@ -71,7 +71,7 @@ def test_inclusion_probabilities_are_proportional_to_the_weights_up_to_one(name)
     assert pi.sum() == pytest.approx(COUNT, rel=1e-14)
 
 
-def test_columns_have_nothing_to_do_with_each_other():
+def test_columns_are_chosen_independently():
     together = torch.from_numpy(np.stack(list(LOG_WEIGHTS.values()), axis=1))
     pi = inclusion_probabilities(together, COUNT)
     starts = torch.linspace(0, 0.99, pi.shape[1], dtype=torch.float64)
@@ -270,7 +270,7 @@ def test_the_elbo_is_unbiased(system, exact, each, monkeypatch):
 
 
 @pytest.mark.usefixtures("_few_words")
-def test_errors_are_as_large_as_is_said(monkeypatch):
+def test_standard_errors_are_calibrated(monkeypatch):
     """Against all draws in full: over many models the squares add up to the variances of choosing."""
     said = {"nll_elbo": 0.0, "nll_iw": 0.0}
 
@@ -314,7 +314,7 @@ def test_one_more_reading_and_the_diagnostics_are_near_those_of_full_scores():
 
 
 @pytest.mark.usefixtures("_few_words")
-def test_two_phases_are_for_vocabularies_that_a_list_is_short_beside(monkeypatch):
+def test_two_phases_are_used_only_if_the_list_is_short_for_the_vocabulary(monkeypatch):
     two, full = statistics("lstm-vae", 6), statistics("lstm-vae", 0)
     assert (two["nll_iw"] != full["nll_iw"]).all()
     monkeypatch.setattr(shortlist, "SIZE", 7)

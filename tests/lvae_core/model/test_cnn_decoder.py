@@ -86,7 +86,7 @@ def test_without_words_states_stop_changing_at_the_end_of_the_receptive_field():
     decoder = decoder_of("1,2,4", setting="inputless")
     z = torch.ones(1, 1, Z, dtype=torch.float64)
     states = decoder(words(20), z, None)[0, 0]
-    # The zeros before the first word are all that tells the place; after 15 inputs none is seen.
+    # The zeros before the first word alone show the position; after 15 inputs the state sees none.
     assert torch.equal(states[15:], states[14].expand(5, -1))
     assert not torch.equal(states[13], states[14])
 

@@ -185,7 +185,7 @@ def test_initial_parameters_are_uniform_and_depend_on_the_seed_only():
 
 
 @pytest.mark.parametrize("setting", tiny.SETTINGS)
-def test_word_embeddings_may_start_with_a_scale_of_their_own(setting):
+def test_word_embeddings_may_start_with_another_scale(setting):
     sizes = {"embedding_size": 40, "hidden_size": 60, "latent_size": 8, "setting": setting}
     config = tiny.config(init_scale=0.01, embedding_init_scale=0.1, **sizes)
     largest = {name: float(p.abs().max()) for name, p in tiny.double_model(config, 50).named_parameters()}

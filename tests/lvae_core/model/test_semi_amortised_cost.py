@@ -1,4 +1,4 @@
-"""What semi-amortised inference costs: passes through the model, gradients that are made, memory."""
+"""The cost of semi-amortised inference: passes through the model, computed gradients, memory."""
 
 import json
 

@@ -109,7 +109,7 @@ def _descend(p, names, loss, rate, config, out) -> tuple[int, int]:
 
 
 def _score(p, sentences, config) -> tuple[float, float]:
-    """Σ nll and Σ KL of the validation split, one draw a sentence."""
+    """Σ nll and Σ KL of the validation split, one draw per sentence."""
     hide = config.setting == "inputless"
     nll = divergence = 0.0
     with torch.no_grad():

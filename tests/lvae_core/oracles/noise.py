@@ -1,4 +1,4 @@
-"""The documented rule of the random streams, written anew: SHA-256 of the name, then numpy's PCG64."""
+"""The documented rule of the random streams, reimplemented: SHA-256 of the name, then numpy's PCG64."""
 
 import hashlib
 

@@ -33,7 +33,7 @@ print(json.dumps({
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is Linux's")
-def test_what_is_freed_is_kept_until_it_is_much_and_given_back_then():
+def test_freed_memory_is_kept_up_to_a_limit_and_then_returned():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     if not found["kept"]:

@@ -113,7 +113,7 @@ def test_time_suspended_is_not_counted(tmp_path, monkeypatch):
     assert result["train_seconds"] == result["evaluate_seconds"] == 0.0
 
 
-def test_a_checkpoint_made_in_evaluation_keeps_the_last_parameters_beside_the_best(tmp_path):
+def test_a_checkpoint_made_in_evaluation_keeps_the_last_and_the_best_parameters(tmp_path):
     config, folder = short(learning_rate=6.0, dropout=0.0, kl_anneal_epochs=0.0), tiny.folder(tmp_path)
     attempt = execute(config, CORPUS, folder, OFTEN)
     trained = None
@@ -150,11 +150,11 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
 
 @pytest.mark.parametrize("file", ["config.json", "result.json", "metrics.jsonl", "provenance.json"])
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff"])
-def test_damaged_files_are_named_set_aside_and_made_again(file, data, tmp_path):
+def test_damaged_files_are_named_set_aside_and_rewritten(file, data, tmp_path):
     folder = tiny.folder(tmp_path)
     run(short(max_epochs=1), folder)
     before = {name: folder.store.read(f"run/{name}") for name in folder.store.names("run")}
-    if file == "provenance.json":  # it is read where there is something to do
+    if file == "provenance.json":  # it is read only if there is something to do
         folder.store.delete("run/result.json")
     folder.store.write(f"run/{file}", data)
     with expect_log("lvae.run_folder", f"run/{file}: damaged, .*; set aside as {file}.damaged-1"):
@@ -181,7 +181,7 @@ def test_a_result_outlives_the_metrics_that_nothing_can_restore(tmp_path):
     assert folder.store.read("run/result.json") == result
 
 
-def test_what_a_killed_process_left_half_written_is_set_aside(tmp_path):
+def test_half_written_files_of_a_killed_process_are_set_aside(tmp_path):
     folder = tiny.folder(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".checkpoint.pt.0123456789abcdef").write_bytes(b"half")
@@ -211,7 +211,7 @@ def stop_after_an_epoch(folder: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("values", [{}, {"fingerprint": "another", "epochs": 3, "steps": 9}])
-def test_a_foreign_result_is_not_taken_for_this_runs(values, tmp_path):
+def test_a_result_of_another_run_is_not_used(values, tmp_path):
     folder = tiny.folder(tmp_path)
     folder.write_json("result.json", values)
     with pytest.raises(DamagedError, match=r"run/result.json: not the result of this run"):
@@ -222,14 +222,14 @@ def test_a_foreign_result_is_not_taken_for_this_runs(values, tmp_path):
     ("fields", "says"),
     [
         ({"learning_rate": 1e38, "max_grad_norm": 0.0}, "the loss is not finite in epoch 1"),
-        # The loss stays finite, and more than 709 nats a token are no float's perplexity.
+        # The loss stays finite, and at more than 709 nats per token the perplexity exceeds every float.
         (
             {"system": "lstm-lm", "learning_rate": 1e6, "max_grad_norm": 0.0, "max_steps": 1},
             "validation perplexity is inf in epoch 1",
         ),
     ],
 )
-def test_a_run_that_diverges_says_so_and_leaves_no_result(fields, says, tmp_path):
+def test_a_diverged_run_is_reported_and_leaves_no_result(fields, says, tmp_path):
     folder = tiny.folder(tmp_path)
     for _ in range(2):  # and again, from whatever it left
         with pytest.raises(DivergedError, match=says):

@@ -1,4 +1,4 @@
-"""Same run, same bits: repeated, suspended, killed, in another process, beside and after others."""
+"""Same run, same bits: repeated, suspended, killed, in another process, alongside and after others."""
 
 import hashlib
 import json
@@ -96,11 +96,11 @@ def test_closed_anywhere_and_resumed_is_the_same_run(system, setting, fields, me
 
 
 @pytest.mark.parametrize(("system", "setting", "fields"), CASES)
-def test_closed_again_and_again_all_the_way(system, setting, fields, memory):
+def test_a_run_closed_repeatedly_is_the_same_run(system, setting, fields, memory):
     config = short(system, setting=setting, **fields)
     whole, often = tiny.folder(memory, "whole"), tiny.folder(memory, "often")
     finish(config, whole)
-    # Shorter than a validation of three batches: an attempt that began one anew would never end it.
+    # Shorter than a validation of three batches: an attempt that restarted it would never end it.
     attempts = 1
     while not stop_after(2, config, often):
         attempts += 1
@@ -134,7 +134,7 @@ def test_killed_anywhere_and_resumed_is_the_same_run(runtime, memory):
         assert outcome(folder) == expected, folder.name
 
 
-def test_damaged_checkpoint_costs_time_and_no_digit(tmp_path):
+def test_a_damaged_checkpoint_changes_no_number(tmp_path):
     config = short()
     whole, damaged = tiny.folder(tmp_path, "whole"), tiny.folder(tmp_path, "damaged")
     finish(config, whole)
@@ -148,7 +148,7 @@ def test_damaged_checkpoint_costs_time_and_no_digit(tmp_path):
     assert damaged.store.read("damaged/checkpoint.pt.damaged-1") == bytes(data)
 
 
-def test_how_a_run_reports_and_saves_changes_nothing(tmp_path):
+def test_reporting_and_saving_intervals_change_no_number(tmp_path):
     config = short("lstm-vae-avg", deterministic=False)
     results = set()
     for k, runtime in enumerate(
@@ -180,7 +180,7 @@ def test_a_run_after_and_between_others_is_unaffected(tmp_path):
     assert outcome(tiny.folder(tmp_path, "beside")) == outcome(tiny.folder(tmp_path, "other-0"))
 
 
-def test_seeds_and_only_seeds_tell_runs_apart(tmp_path):
+def test_only_the_seed_changes_the_numbers(tmp_path):
     finish(short(seed=1), tiny.folder(tmp_path, "a"))
     finish(short(seed=1), tiny.folder(tmp_path, "b"))
     finish(short(seed=2), tiny.folder(tmp_path, "c"))
@@ -266,7 +266,7 @@ def start(config: RunConfig, place: Path, name: str, *, delay: float = 0.0) -> s
     return process
 
 
-def test_a_process_killed_by_sigkill_leaves_a_run_that_goes_on_to_the_same_bits(tmp_path):
+def test_a_run_killed_by_sigkill_resumes_to_the_same_bits(tmp_path):
     config = short("lstm-vae-avg", max_epochs=4)
     whole = tiny.folder(tmp_path, "whole")
     finish(config, whole)
@@ -288,6 +288,6 @@ def test_a_process_killed_by_sigkill_leaves_a_run_that_goes_on_to_the_same_bits(
         out = process.stdout.read()
     assert process.returncode == 0
     assert out.startswith("train ")
-    assert int(out.split()[1]) > 5, "it went on, and did not begin anew"
+    assert int(out.split()[1]) > 5, "it resumed instead of restarting"
     assert outcome(killed) == outcome(whole)
     assert len(killed.read_json("provenance.json")["attempts"]) == 2

@@ -62,8 +62,8 @@ def test_killed_anywhere_and_resumed_is_the_same_run(system, fields, real, tmp_p
 
 
 @pytest.mark.parametrize(("system", "fields", "real"), CASES)
-def test_each_computes_other_numbers(system, fields, real, tmp_path):
-    """Or the tests above would say no more than those in float32 with all draws in full."""
+def test_each_variant_computes_other_numbers(system, fields, real, tmp_path):
+    """Check the premise: otherwise the tests above would only repeat those in float32 with full draws."""
     found = {}
     for name in fields.keys() & {"precision", "eval_precision", "iw_exact_samples"}:
         without = {field: value for field, value in fields.items() if field != name}

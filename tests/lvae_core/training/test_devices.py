@@ -58,7 +58,7 @@ def step(model: TextModel, config, batch: Batch, number: int = 0) -> torch.Tenso
     ("system", "setting"),
     [("lstm-lm", "standard"), ("lstm-vae-avg", "inputless"), ("sa-vae", "inputless")],
 )
-def test_a_step_waits_for_nothing(device, precision, system, setting, monkeypatch):
+def test_a_step_never_waits_for_the_device(device, precision, system, setting, monkeypatch):
     config = tiny.config(system, setting=setting, word_dropout=0.0)
     monkeypatch.setattr("lvae_core.model.layers.softmax.READING_SYNCS", {"cpu": True, "cuda": True})
     set_arithmetic(config, Runtime(device=device))
@@ -77,7 +77,7 @@ def test_a_step_waits_for_nothing(device, precision, system, setting, monkeypatc
     assert waits.seen == []
 
 
-def test_the_detector_of_waiting_sees_it():
+def test_the_detector_reports_a_step_that_waits():
     with Waits() as waits:
         float(torch.ones(2).sum())
         torch.ones(3).nonzero()
@@ -109,7 +109,7 @@ def test_steps_and_estimates_are_those_of_the_plain_formulas_in_float64(device, 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_run_stopped_and_gone_on_with_is_the_same_on_every_device(device, precision, tmp_path):
+def test_a_run_stopped_and_resumed_is_the_same_on_every_device(device, precision, tmp_path):
     config = tiny.config("lstm-vae", batch_size=4, max_epochs=2, iw_samples=3, mi_samples=2)
     config = replace(config, precision=precision)
     runtime = Runtime(device=device, progress_seconds=0)

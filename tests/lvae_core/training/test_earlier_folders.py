@@ -1,4 +1,4 @@
-"""A folder of version 6 resumes under its own name and fingerprint, to the numbers it would have had."""
+"""A folder of version 6 keeps its name and fingerprint, and resumes to the numbers of an unbroken run."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def finish(config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtim
 
 
 def numbers(folder: RunFolder) -> dict:
-    """All that is promised to the last bit, but the folder's own fingerprint."""
+    """Everything that is promised to the last bit, except the folder's fingerprint."""
     result = reproducible(folder.read_json("result.json") or {})
     return {key: value for key, value in result.items() if key != "fingerprint"}
 
@@ -62,13 +62,13 @@ def test_an_interrupted_run_resumes_to_the_bits_of_an_uninterrupted_one(tmp_path
     assert attempts[-1]["from_step"] > 0
 
 
-def test_other_fields_of_evaluation_count_when_an_earlier_run_is_resumed(tmp_path, corpus):
+def test_other_fields_of_evaluation_apply_when_an_earlier_run_is_resumed(tmp_path, corpus):
     config = replace(config_of(INTERRUPTED), iw_samples=5)
     earlier, new = copy(INTERRUPTED, tmp_path), tiny.folder(tmp_path, "new")
     assert finish(config, corpus, earlier) == finish(config, corpus, new)
 
 
-def test_an_evaluation_begun_with_other_fields_is_begun_anew(tmp_path, corpus):
+def test_an_evaluation_begun_with_other_fields_restarts(tmp_path, corpus):
     config = replace(config_of(FINISHED), eval_batch_size=7)
     folder, new = (tiny.folder(tmp_path, name) for name in ("run", "new"))
     run = execute(config, corpus, folder, Runtime(progress_seconds=0))
@@ -78,14 +78,14 @@ def test_an_evaluation_begun_with_other_fields_is_begun_anew(tmp_path, corpus):
     assert finish(other, corpus, folder) == finish(other, corpus, new)
 
 
-def test_a_finished_run_of_an_earlier_version_stays_as_it_is(tmp_path, corpus):
+def test_a_finished_run_of_an_earlier_version_is_unchanged(tmp_path, corpus):
     folder = copy(FINISHED, tmp_path)
     before = folder.store.read(f"{FINISHED}/result.json")
     finish(config_of(FINISHED), corpus, folder)
     assert folder.store.read(f"{FINISHED}/result.json") == before
 
 
-def test_a_damaged_config_of_a_finished_run_is_made_anew_from_its_result(tmp_path, corpus):
+def test_a_damaged_config_of_a_finished_run_is_rewritten_from_its_result(tmp_path, corpus):
     folder = copy(FINISHED, tmp_path)
     before = folder.read_config()
     (tmp_path / FINISHED / "config.json").write_text("{")
@@ -100,7 +100,7 @@ def test_a_folder_of_other_training_is_refused(tmp_path, corpus):
         finish(replace(config_of(FINISHED), dropout=0.1), corpus, folder)
 
 
-def test_the_run_command_goes_on_in_a_folder_of_an_earlier_version(tmp_path, capsys):
+def test_the_run_command_resumes_in_a_folder_of_an_earlier_version(tmp_path, capsys):
     copy(INTERRUPTED, tmp_path)
     given = str(FIXTURE / INTERRUPTED / "config.json")
     assert main(["run", given, "--out", str(tmp_path / INTERRUPTED)]) == 0

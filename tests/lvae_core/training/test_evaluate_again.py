@@ -78,7 +78,7 @@ def test_a_stopped_evaluation_resumes_to_the_last_bit(tmp_path, stops, system):
     assert not copy.has(progress_file(evaluation_id(other)))
 
 
-def test_damaged_progress_is_set_aside_and_the_evaluation_begins_anew(tmp_path):
+def test_damaged_progress_is_set_aside_and_the_evaluation_restarts(tmp_path):
     config, folder = trained(tmp_path)
     other = dataclasses.replace(config, iw_samples=11)
     run(other, folder, stop_after=2)
@@ -92,7 +92,7 @@ def test_damaged_progress_is_set_aside_and_the_evaluation_begins_anew(tmp_path):
     assert estimates(folder, other) == direct.read_json("result.json")["estimates"]
 
 
-def test_a_damaged_evaluation_is_set_aside_and_written_anew(tmp_path):
+def test_a_damaged_evaluation_is_set_aside_and_rewritten(tmp_path):
     config, folder = trained(tmp_path)
     other = dataclasses.replace(config, iw_samples=11)
     run(other, folder)
@@ -127,7 +127,7 @@ def test_the_checkpoint_must_hold_the_parameters_that_the_result_is_of(tmp_path)
         run(dataclasses.replace(config, iw_samples=11), folder)
 
 
-def test_a_failure_is_recorded_beside_the_result_and_cleared_by_success(tmp_path, monkeypatch, capsys):
+def test_a_failure_is_recorded_next_to_the_result_and_cleared_by_success(tmp_path, monkeypatch, capsys):
     name = "toy__lstm-vae__standard__L2__seed0__05200eb8"
     place = Path(shutil.copytree(FIXTURE / name, tmp_path / name))
     command = ["evaluate", str(place), "--set", "iw_samples=12"]
@@ -144,7 +144,7 @@ def test_a_failure_is_recorded_beside_the_result_and_cleared_by_success(tmp_path
     assert not list(place.glob("*failure.json"))
 
 
-def test_an_evaluation_that_is_there_is_not_made_again(tmp_path):
+def test_an_existing_evaluation_is_not_repeated(tmp_path):
     config, folder = trained(tmp_path)
     assert run(config, folder) == 1
     assert set(read_evaluations(folder)) == {evaluation_id(config)}

@@ -1,4 +1,4 @@
-"""Why a run failed: its class, one line, and the end of its traceback."""
+"""The record of a failed run: the class of failure, one line, and the end of its traceback."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def raised(error: Exception, depth: int = 1) -> Exception:
         (KeyError("x"), "code"),
     ],
 )
-def test_classes(error: Exception, kind: str) -> None:
+def test_every_error_has_its_failure_class(error: Exception, kind: str) -> None:
     assert failure_of(raised(error)).kind == kind
 
 

@@ -4,7 +4,7 @@ The model is made float64 after its float32 beginning, and its noise is float32 
 relative 1e-9 and not bit equality: another processor or math library may sum a matrix product in another
 order, which costs some 1e-16 a step here; a change of the model, the noise, the order or the schedule costs
 far more than 1e-9. Within one machine, test_determinism.py holds equality to the last bit. Dropout is
-off: torch draws its masks by another algorithm where it is built without MKL.
+off: torch draws its masks by another algorithm if it is built without MKL.
 
 A change of the numbers that is wanted raises NUMERICS_VERSION; the failing test shows the new ones.
 """

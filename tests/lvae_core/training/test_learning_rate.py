@@ -42,7 +42,7 @@ def test_epochs_of_annealing_are_exempt():
     ]
 
 
-def test_unless_the_config_holds_them_to_it():
+def test_epochs_of_annealing_count_if_the_config_says_so():
     config = RunConfig(decay_while_annealing=True, lr_decay=0.1, learning_rate=2.0)
     rows = run([10, 11, 9, 9.5], annealing_epochs=4, config=config)
     assert [row[1:] for row in rows] == [(10, 1, 0), (10, 1, 1), (9, 3, 1), (9, 3, 2)]
@@ -67,7 +67,7 @@ def rates(perplexities, config, *, annealing_epochs=0):
     return found
 
 
-def test_in_all_ends_at_the_third_failure_and_in_a_row_at_the_third_on_end():
+def test_in_all_ends_at_the_third_failure_and_in_a_row_at_the_third_consecutive_one():
     perplexities = [10, 11, 9, 12, 9, 8, 8.5, 8.4, 8.3, 7]
     assert len(rates(perplexities, RunConfig())) == 5  # failures in epochs 2, 4, 5
     assert len(rates(perplexities, RunConfig(patience_rule="in_a_row"))) == 9  # 7, 8, 9
@@ -138,7 +138,7 @@ def test_reload_best_compares_with_a_reference_that_a_decay_raises():
     ]
 
 
-def test_reload_best_takes_an_equal_perplexity_for_no_failure():
+def test_reload_best_does_not_count_an_equal_perplexity_as_a_failure():
     config = RunConfig(lr_schedule="reload_best", lr_decay_from=1)
     rows = histories([10, 11, 10, 11, 10, 11, 11], config)
     assert [reload for _, reload, _, _ in rows] == [False] * 6 + [True]

@@ -194,7 +194,7 @@ def test_dropout_of_rounded_numbers_is_rounded_where_its_scale_is_exact(rate, dt
 
 
 @pytest.mark.parametrize("rate", [1e-9, 1 - 1e-9])
-def test_dropout_at_the_ends_of_its_range_is_the_nearest_there_is(rate):
+def test_dropout_at_the_ends_of_its_range_uses_the_nearest_possible_rate(rate):
     y = dropout(torch.ones(2**18), rate, torch.Generator().manual_seed(3))
     share = float((y != 0).double().mean())
     nearest = min(max(1 - rate, 2**-16), 1 - 2**-16)

@@ -97,7 +97,7 @@ def test_a_step_may_clip_the_gradients_of_what_it_moves_apart(name):
         assert float(moved[0].norm()) == pytest.approx(0.1, rel=1e-4)
 
 
-def test_a_step_is_in_proportion_to_the_learning_rate(name):
+def test_a_step_is_proportional_to_the_learning_rate(name):
     moved = []
     for rate in (0.01, 0.02):
         optimiser, parameters = make(name)
@@ -144,7 +144,7 @@ def test_a_state_is_a_copy(name):
     assert str(kept) == text
 
 
-def test_an_empty_state_is_that_of_the_beginning(name):
+def test_an_empty_state_is_the_initial_state(name):
     (one, first), (other, second) = make(name), make(name)
     other.load({})
     for optimiser, parameters in ((one, first), (other, second)):

@@ -8,7 +8,7 @@ from lvae_core.training.schedule import kl_weight
 
 def test_beta_rises_linearly_over_the_annealing_and_stays():
     config = RunConfig(kl_anneal_epochs=10.0)
-    # 5 steps an epoch: 50 steps of annealing.
+    # 5 steps per epoch: 50 steps of annealing.
     table = {0: 0.0, 1: 0.02, 5: 0.1, 24: 0.48, 25: 0.5, 49: 0.98, 50: 1.0, 51: 1.0, 1000: 1.0}
     assert {step: kl_weight(config, step, 5) for step in table} == pytest.approx(table, rel=1e-14)
     assert kl_weight(config, 50, 5) == 1.0

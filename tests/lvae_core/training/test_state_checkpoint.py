@@ -99,7 +99,7 @@ def test_a_checkpoint_from_before_there_were_schedules_loads(tmp_path):
     assert load_checkpoint(folder).rate == state.rate
 
 
-def test_states_do_not_share_their_beginnings():
+def test_initial_states_share_no_memory():
     a, b = (TrainState("f" * 64, {}, {}, RateState(1.0), []) for _ in range(2))
     a.sums += 1
     a.metrics.append({})
@@ -107,7 +107,7 @@ def test_states_do_not_share_their_beginnings():
     assert b.metrics == []
 
 
-def test_no_checkpoint_is_no_state(tmp_path):
+def test_without_a_checkpoint_there_is_no_state(tmp_path):
     assert load_checkpoint(tiny.folder(tmp_path)) is None
 
 
@@ -179,7 +179,7 @@ def saved(value) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
-def test_nothing_with_a_digest_in_order_can_crash_the_load(tmp_path):
+def test_no_content_with_a_valid_digest_can_crash_the_load(tmp_path):
     folder = tiny.folder(tmp_path)
     values = [[], {}, 3, "a", None, torch.zeros(3), {"plateau": {}}, {"rate": [1]}, [("rate", 1)]]
     values.append({**some_state().to_dict(), "from_the_future": 1})
@@ -229,7 +229,7 @@ def test_training_is_finished_by_steps_after_the_epoch_is_scored():
     assert state.finished_training(config)
 
 
-def test_copied_parameters_stay_as_they_were():
+def test_copied_parameters_do_not_change_with_the_originals():
     model = tiny.double_model(tiny.config(), 5)
     copy = copy_parameters(model)
     before = {name: value.clone() for name, value in copy.items()}

@@ -113,7 +113,7 @@ def test_nothing_depends_on_global_randomness(name):
 
 
 class Counting(JointStep):
-    """Remembers its steps and the ends of epochs, and tells the metrics."""
+    """A step that counts its steps and ends of epochs, and reports them in the metrics."""
 
     def take(self, learner, batch, moment, memory):
         memory["steps"] = [*memory.get("steps", []), moment.step]

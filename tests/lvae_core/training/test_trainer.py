@@ -156,13 +156,13 @@ def test_a_row_is_written_before_it_is_reported(tmp_path):
             assert folder.read_metrics()[-1] == progress.metrics
 
 
-def test_reports_are_as_rare_as_asked(tmp_path):
+def test_reports_respect_the_requested_interval(tmp_path):
     rare = run(short(), tiny.folder(tmp_path), runtime=Runtime(progress_seconds=1e9))
     # One for every epoch, and the last.
     assert [p.phase for p in rare] == ["train"] * 3 + ["done"]
 
 
-def test_a_finished_run_is_left_alone(tmp_path):
+def test_a_finished_run_is_not_trained_again(tmp_path):
     folder = tiny.folder(tmp_path)
     run(short(), folder)
     before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in (tmp_path / "run").iterdir()}

@@ -38,7 +38,7 @@ def write(config) -> str:
     return "file.yaml"
 
 
-def test_a_file_with_nothing_amiss_leads_on(rack, capsys):
+def test_a_valid_file_leads_to_the_next_command(rack, capsys):
     assert main(["--cluster", write(rack)]) == 0
     out, err = capsys.readouterr()
     assert "next: ray up -y file.yaml" in out
@@ -57,12 +57,12 @@ def test_a_missing_field_is_named(rack, field):
     assert f"{'provider.type' if field == 'provider' else field} is missing" in [f.detail for f in found]
 
 
-def test_what_is_in_no_schema_of_rays_is_named(rack):
+def test_a_field_outside_rays_schema_is_named(rack):
     (found,) = examine(write(rack | {"max_worker": 3}))
     assert "'max_worker' was unexpected" in found.detail
 
 
-def test_what_has_to_be_changed_or_made_is_named(rack, tmp_path, capsys):
+def test_placeholders_and_missing_files_are_named(rack, tmp_path, capsys):
     for path in (tmp_path / ".ray" / "auth_token", tmp_path / ".ssh" / "id_ed25519", Path("data")):
         path.unlink()
     rack["provider"]["head_ip"] = "192.0.2.10"
@@ -77,7 +77,7 @@ def test_what_has_to_be_changed_or_made_is_named(rack, tmp_path, capsys):
     assert "fix what has failed" in capsys.readouterr().out
 
 
-def test_the_file_for_aws_lacks_nothing_but_an_image_and_what_is_made_once(monkeypatch, tmp_path):
+def test_the_aws_file_lacks_only_an_image_and_one_time_files(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(ROOT)
     said = {finding.detail for finding in examine("cluster.yaml")}
@@ -97,7 +97,7 @@ def test_the_file_for_aws_lacks_nothing_but_an_image_and_what_is_made_once(monke
         ("", "error: --cluster file.yaml: no fields in it"),
     ],
 )
-def test_what_is_no_file_for_ray_is_one_line(text, line, tmp_path, monkeypatch, capsys):
+def test_an_unusable_cluster_file_is_one_line(text, line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     if text is not None:
         Path("file.yaml").write_text(text)

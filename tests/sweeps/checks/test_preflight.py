@@ -85,13 +85,13 @@ def test_a_node_that_does_not_answer_is_a_failure():
 
 
 @pytest.mark.parametrize("name", ["Python", "numpy", "ray", "numerics"])
-def test_a_version_that_is_not_the_drivers(name):
+def test_a_version_other_than_the_drivers_is_named(name):
     found = findings.versions([node(1), node(2, versions={**VERSIONS, name: "0.1"})], VERSIONS, "ab" * 32)
     line = only(found, "failure")
     assert line.startswith(f"node 10.0.0.2: {name} 0.1, but {VERSIONS[name]} here; ")
 
 
-def test_torch_is_to_be_the_same_where_runs_are_whatever_the_driver_has():
+def test_torch_must_agree_among_nodes_but_not_with_the_driver():
     cuda = {**VERSIONS, "torch": "2.13.0+cu130"}
     same = [node(1, versions=cuda), node(2, versions=cuda)]
     assert "torch 2.13.0+cu130" in only(findings.versions(same, VERSIONS, "ab" * 32), "ok")
@@ -100,7 +100,7 @@ def test_torch_is_to_be_the_same_where_runs_are_whatever_the_driver_has():
     assert line.startswith("node 10.0.0.3: torch 2.13.0, but 2.13.0+cu130 on other nodes; ")
 
 
-def test_another_checkout_or_none_is_named():
+def test_a_node_with_another_or_no_checkout_is_named():
     older = node(2, project={"digest": "cd" * 32, "place": "/old/lvae_core, /old/sweeps"})
     none = node(3, project={"digest": "", "place": "lvae_core is not installed"})
     found = findings.versions([node(1), older, none], VERSIONS, "ab" * 32)
@@ -174,11 +174,11 @@ def test_a_run_must_fit_on_one_node_not_on_all_together(cpus, gpus, state):
         (-7.0, "warning", "7 s behind"),
     ],
 )
-def test_clocks(off, state, words):
+def test_a_clock_that_differs_is_a_warning(off, state, words):
     assert words in only(findings.clocks([node(1), node(2, clock_off=off)]), state)
 
 
-def test_a_cluster_without_tokens_is_warned_of_once():
+def test_a_cluster_without_tokens_gives_one_warning():
     found = security.security([node(1, tokens=False), node(2, tokens=False)], None, [], {})
     line = only(found, "warning")
     assert "asks for no token" in line
@@ -199,7 +199,7 @@ def test_a_cluster_without_tokens_is_warned_of_once():
         ("127.example.org.evil:8265", "warning"),
     ],
 )
-def test_a_dashboard_is_for_this_machine_alone(dashboard, state):
+def test_a_dashboard_open_to_the_network_is_a_warning(dashboard, state):
     line = only(security.security([node(1)], dashboard, [], {}), state)
     assert state == "ok" or dashboard in line
 
@@ -224,7 +224,7 @@ def test_secrets_on_the_command_line():
     assert not any(secret in first + second for secret in environ.values() if len(secret) > 15)
 
 
-def test_what_is_the_matter_with_many_nodes_is_one_line():
+def test_a_problem_of_many_nodes_is_one_line():
     found = findings.storage([node(k, storage="does not see /x") for k in range(12)], "/x")
     (finding,) = findings.merged(found)
     assert finding.where == "nodes " + ", ".join(f"10.0.0.{k}" for k in range(8)) + " and 4 more"
@@ -232,7 +232,7 @@ def test_what_is_the_matter_with_many_nodes_is_one_line():
     assert len(findings.merged(findings.storage(different, "/x"))) == 2
 
 
-def test_every_failure_is_told_and_warnings_stop_nothing(capsys):
+def test_every_failure_is_listed_and_warnings_stop_nothing(capsys):
     warning, failure = (
         Finding(check="x", where=f"node {k}", state=state, detail=f"is {state}", remedy="mend it")
         for k, state in enumerate(("warning", "failure"))
@@ -251,7 +251,7 @@ def test_every_failure_is_told_and_warnings_stop_nothing(capsys):
     ]
 
 
-def test_a_storage_that_is_elsewhere_is_not_made(tmp_path):
+def test_a_missing_storage_folder_is_not_made(tmp_path):
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     here.mkdir()
     (here / ".probe").write_bytes(b"content")
@@ -265,7 +265,7 @@ def test_a_storage_that_is_elsewhere_is_not_made(tmp_path):
     assert not (here / ".own2").exists()
 
 
-def test_a_storage_that_cannot_be_written_or_read(tmp_path):
+def test_a_storage_that_cannot_be_written_or_read_is_named(tmp_path):
     (tmp_path / ".probe").write_bytes(b"content")
     trouble = node_facts.storage_trouble(str(tmp_path), ".probe", b"content", ".probe/own")
     assert trouble is not None
@@ -301,7 +301,7 @@ def test_the_projects_digest_changes_with_every_byte_and_name(tmp_path, monkeypa
     assert len(digests) == 4
 
 
-def test_versions_are_those_that_are_imported_and_nothing_heavy_is():
+def test_versions_match_the_imported_packages_without_importing_them():
     script = (
         "import sys; from sweeps.checks import node_facts; import json\n"
         "print(json.dumps(node_facts.versions())); node_facts.project()\n"
@@ -319,7 +319,7 @@ def test_versions_are_those_that_are_imported_and_nothing_heavy_is():
     assert f'"numerics": "{NUMERICS_VERSION}"' in versions
 
 
-def test_free_space_is_that_of_the_place_or_of_where_it_would_be(tmp_path):
+def test_free_space_is_measured_at_the_nearest_existing_folder(tmp_path):
     stat = os.statvfs(tmp_path)
     for path in (tmp_path, tmp_path / "not" / "yet"):
         free = node_facts.free_bytes(str(path))
@@ -329,6 +329,6 @@ def test_free_space_is_that_of_the_place_or_of_where_it_would_be(tmp_path):
     assert 0 < memory < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_the_project_is_looked_for_where_it_is_imported_from():
+def test_the_project_is_found_where_it_is_imported_from():
     root = Path(node_facts.__file__).parents[2]
     assert node_facts.project()["place"] == f"{root}/lvae_core, {root}/sweeps"

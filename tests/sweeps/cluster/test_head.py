@@ -26,7 +26,7 @@ def test_a_head_that_falls_silent_ends_the_launch_with_one_line():
     assert done.stdout == ""
 
 
-def test_a_block_that_is_over_ends_nothing():
+def test_a_finished_block_ends_no_process():
     quick = SCRIPT.replace("time.sleep(60)", "pass") + "time.sleep(4)"
     done = subprocess.run(
         [sys.executable, "-c", quick, "127.0.0.1:1"],

@@ -51,7 +51,7 @@ def moved(file: str, name: str) -> str:
 
 
 @pytest.mark.parametrize(("file", "module", "name"), NAMES, ids=lambda value: value)
-def test_a_name_is_where_it_was_read(file, module, name):
+def test_every_internal_name_exists(file, module, name):
     try:
         found = importlib.import_module(module)
         for part in name.split("."):
@@ -61,7 +61,7 @@ def test_a_name_is_where_it_was_read(file, module, name):
 
 
 @pytest.mark.parametrize(("file", "module", "owner", "name"), ATTRIBUTES, ids=lambda value: value)
-def test_an_attribute_is_set_where_it_was_read(file, module, owner, name):
+def test_every_internal_attribute_is_set(file, module, owner, name):
     source = inspect.getsource(getattr(importlib.import_module(module), owner).__init__)
     if f"self.{name} = " not in source and f"self.{name}: " not in source:
         pytest.fail(moved(file, f"{owner}.{name}"), pytrace=False)

@@ -84,7 +84,7 @@ def lives(process: psutil.Process) -> bool:
     return False
 
 
-def test_it_lives_as_long_as_the_block(root):
+def test_a_folder_exists_only_within_its_block(root):
     with own_folder("ray") as folder:
         assert folder.parent == root
         (folder / "session").mkdir()
@@ -93,7 +93,7 @@ def test_it_lives_as_long_as_the_block(root):
     assert scratch_folder._MARK not in os.environ
 
 
-def test_a_folder_in_use_stays_and_that_of_a_dead_owner_goes(root):
+def test_a_folder_in_use_stays_and_one_of_a_dead_owner_is_removed(root):
     alive, its_folder = start_owner()
     dead, abandoned = start_owner()
     (abandoned / "session").mkdir()
@@ -107,7 +107,7 @@ def test_a_folder_in_use_stays_and_that_of_a_dead_owner_goes(root):
 
 
 @pytest.mark.parametrize("dies", [True, False])
-def test_what_still_writes_there_is_ended_and_what_reads_is_not(dies, root):
+def test_processes_that_write_there_are_killed_and_readers_are_not(dies, root):
     owner, (name, *pids) = start(FAMILY)
     writer, shell, titled, reader = (psutil.Process(int(pid)) for pid in pids)
     (grandchild,) = shell.children()
@@ -130,7 +130,7 @@ def test_what_still_writes_there_is_ended_and_what_reads_is_not(dies, root):
 
 
 @pytest.mark.parametrize("environment", [os.environ, {}])
-def test_a_stranger_that_writes_there_lives_on(environment, root):
+def test_a_writer_of_another_launch_is_not_killed(environment, root):
     """An open file alone is no reason, nor is an empty environment in one that is older than the launch."""
     with (root / "file").open("w") as out:
         older = subprocess.Popen(SLEEP, stdout=out, text=True, env=dict(environment))
@@ -198,7 +198,7 @@ def test_a_folder_that_two_launches_find_abandoned_is_removed_once(root):
     assert list(root.iterdir()) == []
 
 
-def test_what_is_not_ours_is_left_alone(root):
+def test_folders_that_are_not_ours_are_left_alone(root):
     (root / "lvae-ray-being-made").mkdir()
     (root / "lvae-notes.txt").touch()
     elsewhere = root / "elsewhere"
@@ -217,7 +217,7 @@ def test_what_is_not_ours_is_left_alone(root):
     assert set(root.rglob("*")) == before
 
 
-def test_a_folder_whose_removal_broke_off_is_removed_by_the_next(root):
+def test_a_partly_removed_folder_is_removed_by_the_next_launch(root):
     dead, abandoned = start_owner()
     kill(dead)
     (abandoned / "owner").write_text("")  # as a version before wrote it

@@ -1,4 +1,4 @@
-"""Messages while nothing happens that a user could see."""
+"""Messages for phases in which a user sees nothing happen."""
 
 from types import SimpleNamespace
 
@@ -23,8 +23,8 @@ class Said(list):
         pass
 
 
-@pytest.mark.parametrize(("trials", "told"), [(MANY, 1), (MANY - 1, 0)])
-def test_the_long_close_of_a_long_sweep_is_told_once_and_not_before_its_end(trials, told):
+@pytest.mark.parametrize(("trials", "count"), [(MANY, 1), (MANY - 1, 0)])
+def test_the_message_about_final_records_is_printed_once_at_the_end_of_a_large_sweep(trials, count):
     board = Board(Speed(), done=0, failed=0, waiting={"a": "toy__lstm-vae__standard__L1"})
     display = Said(board)
     watch = LaunchCallback(display, Interrupt(), SimpleNamespace(look=lambda: None), {}, set(), {"a": None})
@@ -37,5 +37,5 @@ def test_the_long_close_of_a_long_sweep_is_told_once_and_not_before_its_end(tria
     board.start("a")
     assert step() == []
     board.report("a", {"phase": "done", "train_seconds": 1.0, "evaluate_seconds": 1.0})
-    assert len(step()) == told
-    assert len(step()) == told
+    assert len(step()) == count
+    assert len(step()) == count

@@ -52,7 +52,7 @@ def test_events_move_a_run_from_left_to_running_to_its_end(board):
     assert board.failures == {NAMES[1]: {"class": "code", "message": "no"}}
 
 
-def test_a_lost_run_waits_again_and_one_given_up_has_failed(board):
+def test_a_lost_run_waits_again_and_an_abandoned_one_has_failed(board):
     board.start(NAMES[0])
     board.lose(NAMES[0])
     assert (len(board.waiting), board.failed) == (4, 0)
@@ -81,7 +81,7 @@ def test_the_eta_follows_the_pace_of_the_runs(board, clock):
     assert board.running[NAMES[1]].share == pytest.approx(0.8 * 30 / 40)
 
 
-def test_a_resumed_run_is_not_taken_for_a_fast_one(board, clock):
+def test_the_eta_of_a_resumed_run_uses_its_pace_since_the_resume(board, clock):
     board.start(NAMES[0])
     board.report(NAMES[0], train(0.5))
     clock.time += 10
@@ -107,7 +107,7 @@ def test_a_run_that_has_hardly_begun_is_expected_to_be_like_the_others(board, cl
     assert board.eta() == pytest.approx(7 * (1 - 0.3) / 0.3)
 
 
-def test_the_best_perplexity_of_a_cell_is_kept(board):
+def test_the_board_keeps_the_best_perplexity_of_a_cell(board):
     board.start(NAMES[0])
     board.start(NAMES[1])
     board.report(NAMES[0], train(0.1, valid_ppl=90.0, best_ppl=80.0))

@@ -1,4 +1,4 @@
-"""Runs of one launch that start from others: when they may begin."""
+"""The order of runs of one launch whose encoders start from others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers of losses that a run may have, by cause, counted by hand."""
+"""The number of times that a run may be lost, by cause, counted by hand."""
 
 from lvae_core.training.failures import Failure
 from sweeps.launching.lost_actors import Loss, LostActors
@@ -8,14 +8,14 @@ MEMORY = Loss("out_of_memory", "Ray ended it because its node ran low on memory"
 CODE = Loss("code", "its process could not start: ImportError: no", "Traceback…")
 
 
-def test_a_run_may_be_lost_as_often_as_allowed_and_once_more_is_the_end():
+def test_a_run_fails_when_it_is_lost_once_more_than_allowed():
     losses = LostActors(2)
-    told = []
+    found = []
     for _ in range(3):
         times = losses.add("a", NODE)
-        told.append((times, losses.is_next_too_many("a"), losses.failure("a")))
+        found.append((times, losses.is_next_too_many("a"), losses.failure("a")))
     message = "its process or node was lost (lost 3 times)"
-    assert told == [
+    assert found == [
         (1, False, None),
         (2, True, None),
         (3, True, Failure("infrastructure", message, "")),
@@ -23,7 +23,7 @@ def test_a_run_may_be_lost_as_often_as_allowed_and_once_more_is_the_end():
     assert losses.failure("b") is None
 
 
-def test_the_classes_have_budgets_of_their_own():
+def test_each_class_of_loss_has_its_own_limit():
     losses = LostActors(1)
     losses.add("a", NODE)
     losses.add("a", CODE)
@@ -35,7 +35,7 @@ def test_the_classes_have_budgets_of_their_own():
     assert losses.failure("a") == Failure("code", f"{CODE.message} (lost 2 times)", "Traceback…")
 
 
-def test_a_run_is_lost_for_itself():
+def test_losses_are_counted_per_run():
     losses = LostActors(0)
     losses.add("a", NODE)
     assert losses.failure("a") is not None

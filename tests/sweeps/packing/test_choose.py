@@ -42,7 +42,7 @@ class Simulated:
         return [Sample(self.memory_each, rate, rate / 10)] * processes
 
 
-def test_as_many_as_keep_it_busy():
+def test_as_many_runs_as_keep_the_device_busy_share_it():
     device = Simulated(busy=0.25)
     choice = choose(device, TOKENS)
     assert (choice.processes, choice.alone) == (4, pytest.approx(4.0))
@@ -59,7 +59,7 @@ def test_a_busy_device_is_not_shared():
 @pytest.mark.parametrize(
     ("memory_each", "processes"), [(4, 8), (10, 6), (20, 3), (33, 2), (36, 1), (79, 1)]
 )
-def test_no_more_than_the_memory_holds_with_its_margin(memory_each, processes):
+def test_no_more_runs_than_fit_the_memory_with_its_margin(memory_each, processes):
     # 95% of 80 GiB, shared by runs that may each take 15% more than they did: 20 GiB -> 76 / 23 = 3.3
     device = Simulated(memory_each=memory_each * GIB, busy=0.125)
     choice = choose(device, TOKENS)
@@ -68,20 +68,20 @@ def test_no_more_than_the_memory_holds_with_its_margin(memory_each, processes):
     assert max(device.tried) == processes or (processes == 8 and device.tried[-1] == 16)
 
 
-def test_no_more_than_there_is_room_for():
+def test_no_more_runs_than_the_device_has_slots():
     assert choose(Simulated(busy=0.01, limit=3), TOKENS).processes == 3
 
 
-def test_what_runs_out_of_memory_all_the_same_is_left_at_less():
+def test_after_running_out_of_memory_the_last_smaller_number_is_kept():
     assert choose(Simulated(busy=0.05, refuses_from=4), TOKENS).processes == 3
 
 
-def test_one_that_does_not_fit_is_said():
+def test_a_run_that_does_not_fit_is_reported():
     with pytest.raises(TooLargeError):
         choose(Simulated(memory_each=81 * GIB), TOKENS)
 
 
-def test_a_choice_survives_its_file_and_nonsense_does_not():
+def test_a_result_is_restored_from_its_file_and_invalid_values_are_refused():
     choice = choose(Simulated(), TOKENS)
     assert ProbeResult.from_dict(choice.to_dict()) == choice
     for change in ({"processes": 0}, {"train_rate": -1.0}, {"train_rate": float("nan")}):
@@ -114,7 +114,7 @@ def place(slots: int) -> HeldDevice:
     return HeldDevice(group=None, name="", memory=0, gpu=False, slots=slots)  # type: ignore[arg-type]
 
 
-def test_where_kinds_differ_runs_get_what_suits_the_one_with_least_room():
+def test_if_kinds_differ_runs_get_what_suits_the_one_with_least_room():
     def choice(processes: int) -> ProbeResult:
         return ProbeResult(processes, 1, 1.0, 1.0, 1.0)
 

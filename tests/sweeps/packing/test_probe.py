@@ -1,4 +1,4 @@
-"""A real probe on this machine's CPU, and what a GPU's share leaves for tensors."""
+"""A real probe on this machine's CPU, and the memory for tensors in a share of a GPU."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_rates_are_tokens_over_the_time_that_the_clock_shows(system):
     assert 100 * 2**20 < sample.memory < 8 * GIB
 
 
-def test_a_probe_takes_as_much_as_the_longest_batches(monkeypatch):
+def test_a_probe_uses_as_much_memory_as_the_longest_batches(monkeypatch):
     taken = []
     config = dataclasses.replace(recipe("lstm-vae", dataset="toy"), iw_samples=12)
     probe = Probe(config, TOY, device="cpu", threads=1)
@@ -63,7 +63,7 @@ def test_a_share_of_a_gpu_holds_its_tensors_and_its_context(share):
     assert 0 < memory_fraction(0.01, 4 * GIB) < 0.01  # less than a context: it will say so itself
 
 
-def test_what_a_run_takes_up_and_may_fill():
+def test_a_share_of_a_gpu_is_also_the_share_of_its_memory():
     assert (Resources(cpus=3).share, Resources(cpus=3).memory_share) == (3, 1.0)
     quarter = Resources(cpus=3, gpus=0.25)
     assert (quarter.share, quarter.memory_share) == (0.25, 0.25)

@@ -1,4 +1,4 @@
-"""How many runs at once a plan is worth, by what is known of its cells."""
+"""The number of runs at once that a plan is worth, given the known times of its cells."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_few_long_runs_need_few_slots(known, limit, at_once):
     assert concurrency([known.measured_seconds(cell) for cell in CELLS.values()], limit) == at_once
 
 
-def test_what_operations_alone_tell_is_not_relied_on():
+def test_times_known_from_operations_alone_do_not_limit_concurrency():
     known = speed(a=100.0)
     known.set_operations({A: 100.0, B: 1.0})
     assert known.basis(B) == "operations"

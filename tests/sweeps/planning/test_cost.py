@@ -67,7 +67,7 @@ def test_time_and_money_on_devices():
     assert row(whole, "2") == ["too", "few", "for", "one", "run"]
 
 
-def test_what_is_unknown_is_said(tmp_path):
+def test_unknown_times_are_shown_as_unknown(tmp_path):
     grid = Grid(datasets=("toy",), systems={"lstm-lm": (1,)}, settings=("standard",), seeds=1)
     plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
     add_expected_times(plan, {"toy": TOY}, Study(str(tmp_path)))
@@ -77,7 +77,7 @@ def test_what_is_unknown_is_said(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_cells_are_scaled_by_what_there_is_to_compute():
+def test_times_of_other_cells_are_scaled_by_operations():
     A, B, C, Z, X = (f"{name}__standard__L1" for name in ("toy__a", "toy__b", "ptb__c", "ptb__z", "x__d"))
     speed = Speed()
     speed.set_operations({A: 10.0, B: 30.0, C: 500.0})
@@ -145,7 +145,7 @@ def test_the_extra_passes_of_a_system_as_counted_by_hand():
     assert operations(none, TOY) - operations(vae, TOY) == pytest.approx(N * (encoder + 6 * draw))
 
 
-def test_probes_are_remembered_by_device_and_by_all_that_shapes_a_cell(tmp_path):
+def test_probes_are_stored_by_device_and_by_everything_that_shapes_a_cell(tmp_path):
     study = Study(str(tmp_path))
     config = recipe("lstm-vae", dataset="toy")
     name = key(config, TOY.data_sha256)
@@ -180,7 +180,7 @@ def test_a_damaged_file_of_probes_costs_probes_and_nothing_else(tmp_path, conten
     assert ProbeResults(study).get("a GPU", "cell") == CHOICE
 
 
-def test_the_plan_takes_probes_for_times(tmp_path):
+def test_the_plan_estimates_times_from_probes(tmp_path):
     study = Study(str(tmp_path))
     grid = Grid(datasets=("toy",), systems={"lstm-vae": (1, 2)}, settings=("standard",), seeds=2)
     first, *_ = grid.configs()

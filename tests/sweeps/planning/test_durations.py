@@ -28,7 +28,7 @@ def test_a_share_weighs_the_phases_by_their_measured_time():
     assert speed.done_share(LM, "evaluate", 1.0) == 1.0
 
 
-def test_a_run_is_projected_by_its_own_pace_since_it_was_taken_up():
+def test_a_run_is_projected_by_its_own_pace_since_it_was_resumed():
     assert projected_seconds(30.0, 0.0, 0.25) == pytest.approx(90.0)
     # Resumed at a half: a quarter of the whole took 30 s, and a quarter is left.
     assert projected_seconds(30.0, 0.5, 0.75) == pytest.approx(30.0)
@@ -46,7 +46,7 @@ def test_a_run_is_projected_by_its_own_pace_since_it_was_taken_up():
         ([8.0], [], 0, 8.0),
     ],
 )
-def test_remaining(waiting, running, slots, seconds):
+def test_the_remaining_time_is_the_work_over_the_slots_or_the_longest_run(waiting, running, slots, seconds):
     left = remaining_seconds(waiting, running, slots)
     assert left is None if seconds is None else left == pytest.approx(seconds)
 
@@ -63,5 +63,5 @@ def test_remaining(waiting, running, slots, seconds):
         (76 * 3600, "3 d 04 h"),
     ],
 )
-def test_clock(seconds, text):
+def test_durations_are_formatted_for_reading(seconds, text):
     assert format_duration(seconds) == text

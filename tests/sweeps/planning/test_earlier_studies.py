@@ -1,4 +1,4 @@
-"""Studies made before the fingerprint left out what a system does not read: read, resumed, not repeated."""
+"""Studies of version 6, whose fingerprints cover unread fields, are read and resumed, not repeated."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Trained runs whose estimates are not those that the grid asks for: planned, costed and named."""
+"""Trained runs without the estimates that the grid asks for are planned, costed and named."""
 
 from __future__ import annotations
 

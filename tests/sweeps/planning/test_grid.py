@@ -36,7 +36,7 @@ NAMES = {"cnn-vae+init": "cnn-vae-init", "lstm-vae-ain+anneal": "lstm-vae-ain"}
 
 
 def test_all_has_every_row_of_both_tables_where_it_is_published():
-    """The paper's tables are in a file of their own, which knows nothing of grids."""
+    """Cells of the paper, from a separate file that is independent of grids."""
     configs = PRESETS["all"].configs()
     cells = Counter((c.dataset, c.system, c.num_samples, c.setting) for c in configs)
     assert set(cells.values()) == {5}
@@ -54,7 +54,7 @@ def test_all_has_every_row_of_both_tables_where_it_is_published():
     assert set(PRESETS["paper"].configs()) <= set(configs)
 
 
-def test_a_dataset_of_ones_own_gets_all_systems_in_the_published_settings():
+def test_a_users_dataset_gets_all_systems_in_the_published_settings():
     grid = replace(PRESETS["all"], datasets=("pydocs",), seeds=1)
     by_setting = Counter(c.setting for c in grid.configs())
     assert by_setting == {"standard": 11, "inputless": 7}
@@ -111,12 +111,12 @@ def test_a_change_must_be_read_by_a_run_of_some_grid():
     assert replace(TOY, changes=("kl_weight=0.5",), also=(other,)).configs()
 
 
-def test_a_language_model_has_one_cell_whatever_the_samples():
+def test_a_language_model_has_one_cell_for_all_numbers_of_samples():
     grid = replace(TOY, systems={"lstm-lm": (1, 5, 10)})
     assert Counter(c.setting for c in grid.configs()) == {"standard": 2, "inputless": 2}
 
 
-def test_what_is_listed_twice_is_one_run():
+def test_a_value_listed_twice_gives_one_run():
     twice = replace(TOY, datasets=("toy", "toy"), settings=("standard", "standard"))
     assert twice.configs() == replace(TOY, settings=("standard",)).configs()
 
@@ -147,7 +147,7 @@ def test_changes_reach_every_run_and_the_last_one_counts():
         ({"changes": (" dataset =ptb",)}, "use --datasets"),
     ],
 )
-def test_a_grid_that_cannot_be(changes, message):
+def test_an_invalid_grid_is_refused(changes, message):
     with pytest.raises(InputError) as caught:
         replace(TOY, **changes)
     assert message in str(caught.value)
@@ -166,7 +166,7 @@ def test_a_grid_that_cannot_be(changes, message):
         ({"changes": ("max_epochs=0",)}, "max_epochs = 0"),
     ],
 )
-def test_a_grid_whose_runs_cannot_be(changes, message):
+def test_a_grid_with_invalid_runs_is_refused(changes, message):
     with pytest.raises(InputError) as caught:
         replace(TOY, **changes).configs()
     assert message in str(caught.value)

@@ -65,7 +65,7 @@ def test_longest_first_is_within_four_thirds_of_the_best(seconds, devices):
     assert schedule(order, devices).makespan <= (4 / 3 - 1 / (3 * devices)) * min(loads) + 1e-9
 
 
-def test_the_unknown_go_first_and_equals_keep_their_order():
+def test_runs_of_unknown_time_go_first_and_equals_keep_their_order():
     times = {"a": 1.0, "b": 5.0, "c": None, "d": 5.0}
     assert longest_first(times, times.__getitem__) == ["c", "b", "d", "a"]
 
@@ -84,7 +84,7 @@ def test_no_more_slots_than_shorten_the_plan(seconds, slots):
     assert useful_slots([Work(s) for s in seconds]) == slots
 
 
-def test_ten_thousand_runs_are_planned_at_once():
+def test_ten_thousand_runs_are_scheduled_quickly():
     runs = [Work(1000.0 - k / 10) for k in range(10_000)]
     slots = useful_slots(runs)
     total, longest = sum(run.seconds for run in runs), 1000.0

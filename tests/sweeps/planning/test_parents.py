@@ -1,4 +1,4 @@
-"""Plans of runs whose encoders start from other runs: what is added, what waits, and what is refused."""
+"""Plans with runs whose encoders start from other runs: added parents, waiting children, refusals."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_parent_that_is_a_cell_of_the_grid_is_not_added(tmp_path):
     assert parents_notes(plan, plan.runs) == []
 
 
-def test_what_is_trained_waits_for_nothing(tmp_path):
+def test_a_trained_run_waits_for_nothing(tmp_path):
     first, other = CHILDREN.configs()[0], CHILDREN.configs()[2]
     assert (first.seed, other.seed) == (0, 1)
     finish(tmp_path, first)
@@ -107,7 +107,7 @@ def test_a_parent_without_its_weights_is_refused_before_anything_is_started(tmp_
     assert plan_of(CHILDREN, tmp_path).parents[0].config.seed == 1
 
 
-def test_a_parent_named_by_its_folder_must_be_there_finished_and_alike(tmp_path):
+def test_a_parent_named_by_its_folder_must_exist_be_finished_and_match(tmp_path):
     folder = finish_with_weights(tmp_path, parent(CHILDREN.configs()[0]))
 
     def named(name: str, *changes: str) -> Grid:

@@ -51,7 +51,7 @@ def statuses(grid: Grid, root: Path) -> list[str]:
     return [run.status for run in make_plan(grid.configs(), DATA, Study(str(root))).runs]
 
 
-def test_all_is_left_where_there_is_no_study(tmp_path):
+def test_without_a_study_every_run_is_left(tmp_path):
     assert statuses(GRID, tmp_path / "none") == ["left"] * 4
     assert not (tmp_path / "none").exists()
 
@@ -106,7 +106,7 @@ def test_a_folder_of_data_counts_by_name_and_content_not_by_place(tmp_path):
 
 @pytest.mark.parametrize("file", ["config.json", "result.json", "failure.json", "metrics.jsonl"])
 @pytest.mark.parametrize("damage", [b"", b'{"config": ', b"[1]", b"\xff\x00"])
-def test_a_run_with_a_damaged_file_is_left_and_the_file_named(tmp_path, file, damage):
+def test_a_run_with_a_damaged_file_is_to_do_and_the_file_is_named(tmp_path, file, damage):
     config = GRID.configs()[1]
     folder = finish(tmp_path, config)
     if file == "failure.json":
@@ -121,7 +121,7 @@ def test_a_run_with_a_damaged_file_is_left_and_the_file_named(tmp_path, file, da
     assert (folder / file).read_bytes() == damage, "planning reads and changes nothing"
 
 
-def test_a_result_whose_metrics_are_gone_is_to_be_mended(tmp_path):
+def test_a_result_without_its_metrics_is_to_be_repaired(tmp_path):
     folder = finish(tmp_path, GRID.configs()[1])
     (folder / "metrics.jsonl").unlink()
     run = make_plan(GRID.configs(), DATA, Study(str(tmp_path))).runs[1]
@@ -179,12 +179,12 @@ def test_the_study_is_listed_once_and_no_file_is_read_twice(tmp_path):
     assert sum(counting.calls.values()) == 1 + 3 * 3
 
 
-def test_the_cost_of_a_cell_comes_from_like_runs_of_the_study(tmp_path):
+def test_the_cost_of_a_cell_comes_from_similar_runs_of_the_study(tmp_path):
     lm, vae = GRID.configs()[:2]
     cells = [str(CellName.of(config)) for config in (lm, vae)]
     plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
     assert plan.speed.expected_seconds(cells[0]) is None
-    # A run with other epochs is not of this grid, but tells of its speed.
+    # A run with other epochs is not of this grid, but shows its speed.
     finish(tmp_path, dataclasses.replace(lm, max_epochs=7), seconds=11.0)
     plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
     assert list(map(plan.speed.expected_seconds, cells)) == pytest.approx([11.0, 11.0])
@@ -194,9 +194,7 @@ def test_the_cost_of_a_cell_comes_from_like_runs_of_the_study(tmp_path):
 
 
 @pytest.mark.parametrize("content", [{}, {"train_seconds": None}, {"train_seconds": -5.0}])
-def test_a_result_that_lacks_what_is_counted_on_is_refused(
-    content: dict[str, object], tmp_path: Path
-) -> None:
+def test_a_result_without_a_required_field_is_refused(content: dict[str, object], tmp_path: Path) -> None:
     config = GRID.configs()[0]
     folder = settle(tmp_path, config, "result.json", **content)
     with pytest.raises(InputError, match=r"result\.json: it lacks"):

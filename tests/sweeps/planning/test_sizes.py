@@ -1,4 +1,4 @@
-"""What a grid takes up, against real models and real checkpoints."""
+"""The estimated storage and memory of a grid, against real models and real checkpoints."""
 
 from __future__ import annotations
 
@@ -70,5 +70,5 @@ def test_a_corpus_is_its_arrays():
         (5 * 2**40, "5120.0 GiB"),
     ],
 )
-def test_bytes_in_words(size, words):
+def test_bytes_are_formatted_for_reading(size, words):
     assert format_bytes(size) == words

@@ -1,4 +1,4 @@
-"""The record of a search: one in each study, and no harm if it is lost."""
+"""The record of a search: one per study, and no harm if it is lost."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def searched(sampler: Sampler, trials: int, at_once: int, seed: int = 0) -> list
     return known
 
 
-def test_the_first_point_is_the_recipe_where_it_lies_in_the_space():
+def test_the_first_point_is_the_recipe_if_it_lies_in_the_space():
     values = [trial.values for trial in searched("tpe", 16, 8)]
     assert values[0] == FIRST
     assert all(contains(SPACE, point) for point in values)
@@ -41,7 +41,7 @@ def test_the_first_point_is_the_recipe_where_it_lies_in_the_space():
     assert outside not in points
 
 
-def test_proposals_are_a_function_of_what_is_known_and_of_the_seed():
+def test_proposals_depend_only_on_known_trials_and_the_seed():
     known = searched("tpe", 16, 8)
     assert searched("tpe", 16, 8) == known
     assert searched("tpe", 16, 8, seed=1)[1:] != known[1:]
@@ -56,7 +56,7 @@ def test_proposals_are_a_function_of_what_is_known_and_of_the_seed():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_learned_leads_towards_the_best_point(seed):
+def test_proposals_approach_the_best_point(seed):
     def late(sampler: Sampler) -> float:
         return sum(trial.scores[0] for trial in searched(sampler, 48, 8, seed)[24:]) / 24
 
@@ -66,7 +66,7 @@ def test_what_is_learned_leads_towards_the_best_point(seed):
 @pytest.mark.parametrize(
     ("state", "scores"), [("dropped", (1.0,)), ("diverged", ()), ("diverged", (1.0, 1.0))]
 )
-def test_what_was_left_behind_or_diverged_is_stayed_away_from(state, scores):
+def test_proposals_avoid_points_that_were_dropped_or_diverged(state, scores):
     """However low its perplexity was then."""
 
     def share_below(bad: float, good: float) -> float:
@@ -89,7 +89,7 @@ def test_what_was_left_behind_or_diverged_is_stayed_away_from(state, scores):
     assert share_below(bad=0.1, good=0.6) < 0.2
 
 
-def test_at_a_rung_the_better_ones_of_the_same_epoch_go_on():
+def test_at_a_rung_the_better_trials_at_the_same_epoch_continue():
     def trial(number, *scores, state="open"):
         return Trial(number=number, values={}, state=state, scores=scores)
 
@@ -97,6 +97,6 @@ def test_at_a_rung_the_better_ones_of_the_same_epoch_go_on():
     short = trial(1, 30.0, state="done")  # its training ended before the rung
     others = [trial(2, 60.0, 20.0), trial(3, 70.0, 20.0), trial(4, 70.0, 41.0), trial(5)]
     chosen = promoted([ahead, short, *others], 2, 2)
-    assert [t.number for t in chosen] == [2, 3, 1]  # ceil(5 / 2); equals as they stand
+    assert [t.number for t in chosen] == [2, 3, 1]  # ceil(5 / 2); equal scores keep their order
     assert [t.number for t in promoted([ahead], 2, 3)] == [0]
     assert promoted([trial(5)], 2, 3) == []

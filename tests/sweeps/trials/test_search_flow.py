@@ -1,4 +1,4 @@
-"""The whole command on a small text, its runs done in this process: what it writes, says and returns."""
+"""The whole search command on a small text, with its runs in this process: files, output, exit status."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ def results(folder: Path) -> dict[str, dict]:
     }
 
 
-def test_trials_are_cheap_and_what_is_run_anew_is_not(text):
+def test_trials_are_evaluated_cheaply_and_reruns_in_full(text):
     assert main(COMMAND) == 0
     trials, fresh = results(text / "runs/search"), results(text / "runs/search-best")
     assert {(r["config"]["iw_samples"], r["config"]["seed"]) for r in trials.values()} == {(2, 0)}
-    # The recipe and the best two, or one of them where the recipe is the other.
+    # The recipe and the best two, or one of them if the recipe is the other.
     points = {r["config"]["learning_rate"] for r in fresh.values()}
     assert len(points) in (2, 3)
     assert 1.0 in points
@@ -169,7 +169,7 @@ def test_fewer_seeds_than_before_are_fewer_in_the_table(text, capsys):
     assert "3 seeds" not in out
 
 
-def test_where_the_recipe_wins_nothing_is_run_anew(text, capsys):
+def test_if_the_recipe_wins_nothing_is_rerun(text, capsys):
     command = [*COMMAND, "--best", "1", "--space", "learning_rate=1,0.000001"]
     assert main(command) == 0
     assert "no trial is better than the recipe" in capsys.readouterr().out
@@ -202,7 +202,7 @@ def test_a_fresh_run_that_fails_is_an_exit_status(text, capsys):
     assert "On fresh seeds" in capsys.readouterr().out
 
 
-def test_a_picture_that_cannot_be_written_loses_nothing(text, capsys):
+def test_a_figure_that_cannot_be_written_loses_nothing(text, capsys):
     (text / "file").write_text("in the way")
     with expect_log("lvae.trials"):
         assert main([*COMMAND, "--out", "file"]) == 0
@@ -210,7 +210,7 @@ def test_a_picture_that_cannot_be_written_loses_nothing(text, capsys):
     assert len(results(text / "runs/search-best")) >= 6
 
 
-def test_fresh_seeds_that_are_none_are_refused_before_anything_is_done(text, capsys):
+def test_a_fresh_seed_beyond_the_limit_is_refused_before_anything_starts(text, capsys):
     assert main([*COMMAND, "--seed", "999999999999999999"]) == 2
     assert "below 10**18" in capsys.readouterr().err.splitlines()[-1]
     assert not (text / "runs").exists()

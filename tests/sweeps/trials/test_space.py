@@ -13,7 +13,7 @@ from sweeps.trials.space import contains, largest, parse_space, searchable_field
 BASE = recipe("lstm-vae", dataset="toy")
 
 
-def test_each_form_is_what_it_says():
+def test_each_form_of_range_is_parsed():
     space = parse_space(
         ["learning_rate=0.5..2:log", "dropout=0..0.5", "latent_size=2..8", "hidden_size=16,64",
          "linear_bias=true,false", "batching=bucketed,shuffled"],
@@ -80,7 +80,7 @@ def test_a_range_must_suit_the_rest_of_the_config():
         parse_space([], BASE)
 
 
-def test_a_space_is_told_apart_by_its_text_and_not_by_how_it_was_typed():
+def test_spaces_are_compared_in_normal_form():
     def text(spec: str) -> str:
         (distribution,) = parse_space([spec], BASE).values()
         return spec_of(distribution)
@@ -92,7 +92,7 @@ def test_a_space_is_told_apart_by_its_text_and_not_by_how_it_was_typed():
     assert parse_space(["dropout=0..0.1", "dropout=0..0.3"], BASE).keys() == {"dropout"}
 
 
-def test_whether_a_point_lies_in_it():
+def test_a_point_lies_in_the_space_or_not():
     space = parse_space(["learning_rate=0.3..3:log", "latent_size=2,4"], BASE)
     assert contains(space, {"learning_rate": 0.3, "latent_size": 4})
     assert not contains(space, {"learning_rate": math.nextafter(0.3, 0), "latent_size": 4})
