@@ -115,8 +115,11 @@ def _panel(ax: Axes, rows: Sequence[Row], legend: _Legend) -> None:
 
 def _draw_truth(ax: Axes, nll: float, legend: _Legend) -> None:
     ax.axhline(nll, color=style.INK, lw=1.6, zorder=2.1)
-    ax.axhspan(ax.get_ylim()[0], nll, color=style.INK, alpha=0.05, lw=0, zorder=0.5)
-    legend.keys["truth"] = marks.key("-log p(x) of the data: no bound lies below", style.INK, line="-")
+    low, high = ax.get_ylim()
+    bottom = min(low, nll - 0.1 * (high - nll))
+    ax.axhspan(bottom, nll, color=style.INK, alpha=0.05, lw=0, zorder=0.5)
+    ax.set_ylim(bottom, high)
+    legend.keys["truth"] = marks.key("-log p(x) of the data: no bound is below it", style.INK, line="-")
 
 
 def _valid_bound(

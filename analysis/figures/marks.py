@@ -17,6 +17,10 @@ Along = Literal["x", "y"]
 MOST_DOTS = 200
 """The largest number of seeds of a cell that are drawn as vectors in an SVG; more are drawn as pixels."""
 
+FEWEST_SEEDS = 3
+"""The fewest seeds whose interval is drawn. Of two it is 9 times as wide as their distance, which hides all
+else; the tables give it."""
+
 _SPREAD = 0.055
 """The largest distance between neighbouring seeds, in units of the axis of names."""
 
@@ -49,8 +53,8 @@ def mean(
 
 
 def bar(ax: Axes, x: float, y: float, average: Average, colour: str, along: Along) -> None:
-    """Draw the 95% t interval of a mean as a line with caps; nothing for one seed."""
-    if average.interval is None:
+    """Draw the 95% t interval of a mean as a line with caps, from FEWEST_SEEDS on."""
+    if average.interval is None or average.n < FEWEST_SEEDS:
         return
     ends = [[average.mean - average.interval.low], [average.interval.high - average.mean]]
     ax.errorbar(
@@ -82,7 +86,7 @@ def published(
 def level(ax: Axes, average: Average, colour: str) -> None:
     """Draw a mean as a horizontal line through the whole panel, its interval as a band."""
     ax.axhline(average.mean, color=colour, lw=1.1, zorder=1.8)
-    if average.interval:
+    if average.interval and average.n >= FEWEST_SEEDS:
         ax.axhspan(average.interval.low, average.interval.high, color=colour, alpha=0.12, lw=0, zorder=1.4)
 
 
@@ -115,7 +119,7 @@ def common_keys(*, drawn: bool, cited: bool) -> list[Line2D]:
     if drawn:
         keys += [
             key("one seed", MUTED, "o", size=3.2),
-            Line2D([], [], color=MUTED, marker="|", mew=1.3, ms=5, label="95% t interval of the mean"),
+            Line2D([], [], color=MUTED, marker="|", mew=1.3, ms=5, label="95% t interval, n ≥ 3"),
         ]
     if cited:
         keys.append(Line2D([], [], color=MUTED, ls=(0, (3, 1.2)), label="published mean, band ± std"))

@@ -18,7 +18,8 @@ from analysis.stats.cells import SYSTEM_ORDER
 
 INK, MUTED, GRID, PAPER = "#1c1c1f", "#6d6d72", "#e4e4e8", "#fefefe"
 
-# Okabe and Ito's colours, with a darker yellow that is visible on white; each has another marker.
+# Okabe and Ito's colours, with a darker yellow that is visible on white, then others for further systems.
+# Each has another marker.
 _LOOKS = (
     ("#4a4a4d", "o"),
     ("#0072b2", "s"),
@@ -28,6 +29,12 @@ _LOOKS = (
     ("#a87900", "P"),
     ("#56b4e9", "X"),
     ("#8b5a2b", "h"),
+    ("#cc3344", "*"),
+    ("#117755", "<"),
+    ("#443399", ">"),
+    ("#b8860b", "p"),
+    ("#888800", "d"),
+    ("#7744aa", "H"),
 )
 
 COLOURS = (INK, MUTED, GRID, PAPER, *(colour for colour, _ in _LOOKS))
@@ -130,8 +137,12 @@ def halo() -> list[Any]:
 
 
 def legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int = 3) -> None:
-    """Put a legend below all panels."""
-    figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, handlelength=2.4)
+    """Put a legend below all panels, in as many columns as fit, ``columns`` at most."""
+    for ncols in range(columns, 0, -1):
+        box = figure.legend(handles=list(handles), loc="outside lower left", ncols=ncols, handlelength=2.4)
+        if ncols == 1 or box.get_window_extent().width <= figure.bbox.width:
+            return
+        box.remove()
 
 
 def save(figure: Figure) -> tuple[str, bytes]:

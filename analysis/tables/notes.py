@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +16,7 @@ from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
 from analysis.stats.cells import Cell
 from analysis.stats.variants import setting_text
 from analysis.tables.table import row_label
+from lvae_core.config import RunConfig
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
 from lvae_core.systems import SYSTEMS, recipe
 
@@ -23,7 +26,7 @@ COLLAPSED = 0.1
 _MOST = 12
 """The largest number of items of a list that a note names."""
 
-_OF_SYSTEM = {"encoder", "averaging"}
+_OF_SYSTEM = frozenset(f.name for f in fields(RunConfig) if f.metadata["group"] == "run")
 """Fields that say which system it is, not how it is trained."""
 
 
@@ -71,17 +74,27 @@ def _collapsed(cells: Sequence[Cell]) -> Iterable[str]:
 
 def _mixed(done: pd.DataFrame) -> Iterable[str]:
     rows = [row_label(system, L) for system, L in zip(done["system"], done["num_samples"], strict=True)]
+    recipes = [_recipe(*run) for run in done[["system", "dataset", "setting"]].itertuples(index=False)]
     differences = []
     for name in CONFIG_FIELDS:
         values: dict[str, dict[str, None]] = {}
-        for row, value in zip(rows, done[name].astype(object), strict=True):
+        follows_recipes = True
+        for row, planned, value in zip(rows, recipes, done[name].astype(object), strict=True):
             if pd.isna(value):
                 continue  # the run does not read it
             values.setdefault(setting_text(value), {})[row] = None
-        if name not in (*_OF_SYSTEM, *EVALUATION_FIELDS) and len(values) > 1:
-            differences += [f"{name}={value} in {', '.join(those)}" for value, those in values.items()]
+            follows_recipes &= value == getattr(planned, name)
+        if follows_recipes or name in (*_OF_SYSTEM, *EVALUATION_FIELDS) or len(values) < 2:
+            continue
+        differences += [f"{name}={value} in {', '.join(those)}" for value, those in values.items()]
     if differences:
         yield f"not all rows were run with the same config: {_listed(differences)}"
+
+
+@functools.lru_cache
+def _recipe(system: str, dataset: str, setting: str) -> RunConfig:
+    """The recipe that a run is held to; for an unknown system that of the ordinary model."""
+    return recipe(system if system in SYSTEMS else "lstm-vae", dataset=dataset, setting=cast(Any, setting))
 
 
 def _training_data(done: pd.DataFrame) -> Iterable[str]:
@@ -117,11 +130,7 @@ def _published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
 def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     changes: Counter[tuple[str, str, str]] = Counter()
     for system, setting, protocol, runs in _by_protocol(done):
-        # A system without a recipe is held to that of the ordinary model.
-        matched = recipe(
-            system if system in SYSTEMS else "lstm-vae", dataset=dataset, setting=cast(Any, setting)
-        )
-        planned = with_protocol(matched, protocol)
+        planned = with_protocol(_recipe(system, dataset, setting), protocol)
         for name in CONFIG_FIELDS:
             if name not in _OF_SYSTEM:
                 expected = getattr(planned, name)
