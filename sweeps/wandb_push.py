@@ -142,7 +142,7 @@ def open_with_runs(path: str) -> Study:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     if not names:
-        raise InputError(f"{path}: not a study, it holds no run folder; give one that a sweep has written")
+        raise InputError(f"{path}: not a study: it holds no run folder; give one that a sweep has written")
     return study
 
 

@@ -1,1 +1,1 @@
-"""Read run folders of one or more studies into a tidy frame of runs, and one of their learning curves."""
+"""Read run folders of one or more studies into two tidy frames: of runs, and of learning curves."""

@@ -9,7 +9,7 @@ them, and a digest of that code is part of the key, including its defaults and t
 There is one cache file per study, in the user's cache folder (``$XDG_CACHE_HOME/lvae`` or
 ``~/.cache/lvae``), never in the study; it can be deleted at any time. It is Parquet after a line with its
 digest. A file that is damaged, or of another version, is ignored and replaced. It is replaced as a whole:
-of several processes at once the last one's file stays, and each of them is right.
+of several concurrent processes, the last one's file stays, and every such file is correct.
 """
 
 from __future__ import annotations

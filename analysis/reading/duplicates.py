@@ -11,7 +11,7 @@ from analysis.reading.frame import ADDED_COLUMNS, COUNTS, ESTIMATE_COLUMNS
 from lvae_core.errors import InputError
 
 _PREFERENCE = {"done": 0, "running": 1, "failed": 2, "unfinished": 3, "damaged": 4}
-"""The copy with the lowest number is kept: the one that knows most of the run."""
+"""The copy with the lowest number is kept: the one that knows the most about the run."""
 
 _OF_TRAINING = (*COUNTS, "metrics_sha256")
 _OF_EVALUATION = ESTIMATE_COLUMNS

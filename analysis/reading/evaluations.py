@@ -1,8 +1,8 @@
-"""Choose the evaluation that a cell is shown by: two evaluations never meet in one mean.
+"""Choose the evaluation that a cell is shown by: one mean never mixes two evaluations.
 
 A run can be evaluated again with other fields, such as more importance samples. Of the evaluations of a
-cell's runs the one that most runs have is shown; of equally many the one with the larger S, then the one of
-newer code. A run that lacks it keeps its row, without estimates.
+cell's runs, the one that most runs have is shown; in a tie the one with the larger S, then the one of newer
+code. A run that lacks it keeps its row, without estimates.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ run                its name; its path if its folder is not named as a run's and 
 dataset, system, setting, num_samples, seed           from its name
 status             one of STATUSES
 fingerprint, data_sha256                              from result.json
-numerics           "current" if this version of lvae_core would train it alike; else the version in
+numerics           "current" if this version of lvae_core would train it identically; else the version in
                    provenance.json, or "other"
 training           fingerprint of its training by today's rule, if numerics is "current"; folders of
                    earlier versions record others for the same training

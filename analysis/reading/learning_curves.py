@@ -27,8 +27,8 @@ class Curves:
     """The learning curves of several runs."""
 
     frame: pd.DataFrame
-    """One row per run and epoch. Columns: run, epoch, then all that any run recorded (step, learning_rate,
-    train_nll, valid_nll, valid_ppl, …); NA if a run did not record it."""
+    """One row per run and epoch. Columns: run, epoch, then everything that any run recorded (step,
+    learning_rate, train_nll, valid_nll, valid_ppl, …); NA if a run did not record it."""
     problems: tuple[str, ...]
     """One line for each damaged file; its run is left out."""
 

@@ -38,7 +38,7 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     """Read one row of the frame, and a line for each damaged file.
 
     Raises:
-        InputError: the storage is out of reach, so it is unknown whether the run is damaged.
+        InputError: the storage cannot be reached, so it is unknown whether the run is damaged.
     """
     name = RunName.parse(folder.name)
     row: dict[str, Any] = {"folder": one_line(folder.name), "run": one_line(str(folder))}
@@ -66,7 +66,7 @@ def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
 
 
 def _raise_if_unreachable(folder: RunFolder, error: DamagedError | OSError) -> None:
-    # EIO from a disk means damage; S3's client raises it for a server in trouble.
+    # EIO from a disk means damage; S3's client raises it if the server fails.
     on_disk = isinstance(error, OSError) and error.errno == errno.EIO and "://" not in folder.store.url
     if isinstance(error, OSError) and is_transient(error) and not on_disk:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None

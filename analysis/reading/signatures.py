@@ -1,4 +1,4 @@
-"""Tell whether a run folder has changed since it was read, without reading it again.
+"""Detect whether a run folder has changed since it was read, without reading it again.
 
 The signature of a run folder is made of what the storage itself records about the files that a row depends
 on (see analysis/reading/run_row.py). Nobody can change a file without changing these records:
@@ -68,7 +68,7 @@ def _local_signature(folder: str) -> Signature | None:
                 s = os.stat(f"{folder}/{file}")
             except FileNotFoundError:
                 continue
-            # ctime is the one time that a program cannot set.
+            # ctime is the only time that a program cannot set.
             parts.append(f"{file} {s.st_dev} {s.st_ino} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}")
             newest = max(newest, s.st_ctime_ns)
         if not (parts and parts[0].startswith("result.json")):

@@ -22,7 +22,7 @@ def open_source(path: str) -> Source:
     """Open a study or a single run folder at a path or URL.
 
     Raises:
-        InputError: there is no such place, or it holds no run folder.
+        InputError: the place does not exist, or it holds no run folder.
     """
     study = open_study(path)
     try:
@@ -43,7 +43,7 @@ def open_source(path: str) -> Source:
         raise InputError(f"{path}: holds studies, is not one itself; give {path.rstrip('/')}/{inside[0]}")
     if not exists:
         raise InputError(f"{path}: there is no such study; give a folder that a sweep has written")
-    raise InputError(f"{path}: not a study, it holds no run folder; give one that a sweep has written")
+    raise InputError(f"{path}: not a study: it holds no run folder; give one that a sweep has written")
 
 
 def find_sources(storage: str) -> list[Source]:

@@ -1,4 +1,4 @@
-"""Tables of comparisons: our systems with one another over common seeds, and with the published numbers."""
+"""Tables of comparisons: between our systems over common seeds, and with the published numbers."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
 
 
 def p_text(p: float | None) -> str | None:
-    """A p-value for reading."""
+    """Format a p-value for reading."""
     if p is None:
         return None
     return "<0.0001" if p < 0.0001 else f"{p:.2g}"

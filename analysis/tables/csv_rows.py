@@ -1,4 +1,4 @@
-"""The numbers of tables for computing with: the rows of the CSV files, with all digits.
+"""The numbers of tables for further computation: the rows of the CSV files, with all digits.
 
 A row is a dict that may hold dicts, ``{"t": {"low": 1.0, "high": 2.0}}``, which become the columns
 ``t_low`` and ``t_high``. A number that does not exist is left out or None, and its field in the CSV file is
@@ -32,12 +32,12 @@ CELL_COLUMNS = (
 """Columns of table2.csv, table3.csv and bounds.csv, which have a row per cell and metric.
 
 metric is the published name of the number (nll, kl, ppl, nll_iw), estimate its name in result.json. t_low
-to bca_high are 95% intervals of the mean. comparable_mean is what ours is compared with: published_mean,
-on our count of tokens per sentence. mc_stderr is the mean's Monte Carlo standard error; stderr contains
-it. difference_low and difference_high are a 95% interval that allows for the rounding of what is
-published. seeds, values and mc_stderrs hold one entry per seed, with spaces between them. ess is the
-effective sample size of the importance weights and khat_above the share of sentences whose weights have a
-Pareto shape above 0.7; both are empty if not recorded.
+to bca_high are 95% intervals of the mean. comparable_mean is the number that ours is compared with:
+published_mean on our count of tokens per sentence. mc_stderr is the mean's Monte Carlo standard error;
+stderr contains it. difference_low and difference_high are a 95% interval that allows for the rounding of
+the published number. seeds, values and mc_stderrs hold one entry per seed, with spaces between them. ess
+is the effective sample size of the importance weights and khat_above the share of sentences whose weights
+have a Pareto shape above 0.7; both are empty if not recorded.
 """
 
 COMPARISON_COLUMNS = (

@@ -48,8 +48,8 @@ def weight_notes(cells: Sequence[Cell]) -> list[str]:
 def reading_notes(cells: Sequence[Cell], datasets: Sequence[str]) -> list[str]:
     """Name the reading of our runs whose gap to the ELBO is nearest to the published gap, per cell.
 
-    The gap is NLL - IW of Table 3, with the NLL as published. A gap that agrees does not show that the
-    published number was computed so: there is no verdict.
+    The gap is NLL - IW of Table 3, with the NLL as published. A gap that agrees does not prove that the
+    published number was computed in this way: there is no verdict.
     """
     return [
         note

@@ -1,4 +1,4 @@
-"""Notes on a dataset: what a reader must know before comparing its numbers with any others."""
+"""Notes on a dataset: warnings for a reader who compares its numbers with others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST = 12
 """The largest number of items of a list that a note names."""
 
 _OF_SYSTEM = frozenset(f.name for f in fields(RunConfig) if f.metadata["group"] == "run")
-"""Fields that say which system it is, not how it is trained."""
+"""Fields that identify the system, not its training."""
 
 
 def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[str]:
@@ -38,7 +38,7 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
     if dataset in compared_datasets() and len(done):
         notes += [*_published_test_split(done, dataset), *_protocol(done, dataset)]
     else:
-        # Without a published protocol there is only one another to be compared with.
+        # Without a published protocol, rows can only be compared with each other.
         notes += _mixed(done)
     notes += [*_protocols(done), *_collapsed(of_dataset), *_repeated_seeds(done), *_monte_carlo(of_dataset)]
     return [*notes, *_evaluations(done), *_without_evaluation(done)]

@@ -44,7 +44,7 @@ _CONVERTED = "converted"
 """The column of NLLs on our count of tokens, for published rows that have another."""
 
 _CLOSE = 0.25
-"""Tokens per sentence within which two counts are taken for the same."""
+"""Difference in tokens per sentence up to which two counts are treated as equal."""
 
 _RowKey = tuple[str, str, int, str]
 """Source ("" for a row of ours alone), system, L and printed name of a row."""

@@ -1,7 +1,7 @@
 """A table: columns, lines and notes, independent of content and output format.
 
 Columns, lines and notes are for reading; the rows of analysis/tables/csv_rows.py are the same numbers for
-computing with. Nothing here draws.
+further computation. Nothing here draws.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Difference:
 
 
 Value = Average | Fact | Derived | Difference | Interval | Counts | str | None
-"""A value of a line. Counts stands in place of a number if the cell has no finished run."""
+"""A value of a line. A cell without a finished run has Counts instead of a number."""
 
 Kind = Literal["heading", "published", "ours", "difference"]
 
@@ -70,7 +70,7 @@ class Table:
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
     csv_rows: Callable[[], Iterable[Row]] = tuple
-    """Makes the rows for computing with; a function, as those of a large study would fill the memory."""
+    """Makes the CSV rows; a function, because those of a large study would fill the memory."""
 
 
 def dataset_title(dataset: str) -> str:

@@ -30,8 +30,8 @@ Window = tuple[Tensor, ...]
 class CNNDecoder(Decoder):
     """Input [embedding(w_{t-1}); affine image of z] at every step, then one block per dilation.
 
-    Without a latent variable the embedding is projected to the E channels. Where a word is hidden from the
-    decoder one learned vector replaces its embedding, as in the LSTM decoder.
+    Without a latent variable the embedding is projected to the E channels. If a word is hidden from the
+    decoder, one learned vector replaces its embedding, as in the LSTM decoder.
 
     Args:
         config: setting, sizes, dilations and dropout.
@@ -67,7 +67,7 @@ class CNNDecoder(Decoder):
             joined = [embedded.expand(N, B, T, -1), latent.unsqueeze(2).expand(N, B, T, -1)]
             x = torch.cat(joined, dim=-1).view(N * B, T, -1)
         for number, block in enumerate(self.blocks):
-            # The last block's output is what enters the softmax, which has its dropout.
+            # The last block's output enters the softmax, which applies its own dropout.
             x = dropout(x, self.dropout_block if number else 0.0, masks)
             x = block(x)
         return x.view(-1, B, T, self.output_size)
@@ -77,7 +77,7 @@ class CNNDecoder(Decoder):
         return tuple(block.empty(rows) for block in self.blocks if isinstance(block, Block))
 
     def step(self, words: Tensor, z: Tensor | None, state: Window) -> tuple[Tensor, Window]:
-        """Read one word a row: words (rows,), z (rows, Z) -> hidden (rows, E) and the next windows."""
+        """Read one word per row: words (rows,), z (rows, Z) -> hidden (rows, E) and the next windows."""
         embedded = self.embed(words, None)
         x = self.project(embedded) if z is None else torch.cat([embedded, self.from_latent(z)], dim=-1)
         windows = []

@@ -29,15 +29,15 @@ class Posterior(ABC):
 
     - A posterior is a frozen dataclass. Each of its tensor fields has the B sentences as its first axis;
       together these are its ``parameters``. Everything else it needs is a plain value.
-    - ``sample``, ``log_ratio`` and ``log_density`` take the same noise and speak of the same z. They are
-      differentiable in the parameters. The z of a sentence depends on its own noise and parameters alone.
+    - ``sample``, ``log_ratio`` and ``log_density`` take the same noise and refer to the same z. They are
+      differentiable in the parameters. The z of a sentence depends only on its own noise and parameters.
     - log p(z) and log q(z|x) are taken relative to one base measure, which the class chooses.
     - Noise and prior draws are float32 on the CPU, so that every device gets the same numbers. They are a
       function of their key.
     """
 
     mean: Tensor
-    """E z or another centre of z, (B, Z): what is decoded as "the mean", and what active units vary in."""
+    """E z or another centre of z, (B, Z): decoded as "the mean", and used to count active units."""
 
     @staticmethod
     @abstractmethod
@@ -131,7 +131,7 @@ class Head(nn.Module, ABC):
         """Return q(z|x) from s_T, (B, H). ``masks`` draws dropout in training; None: evaluation."""
 
     def __call__(self, state: Tensor, masks: torch.Generator | None) -> Posterior:
-        """Typed face of ``forward``."""
+        """Call ``forward``, with types."""
         result: Posterior = super().__call__(state, masks)
         return result
 
@@ -149,7 +149,7 @@ class Encoder(nn.Module, ABC):
     Args:
         config: sizes and dropout.
         embedding: table of the V words.
-        head: of the posterior.
+        head: the posterior's head.
     """
 
     def __init__(self, config: RunConfig, embedding: Embedding, head: Head) -> None:
@@ -176,7 +176,7 @@ class Encoder(nn.Module, ABC):
         return head(self.states(batch, masks), masks)
 
     def __call__(self, batch: Batch, masks: torch.Generator | None = None) -> Posterior:
-        """Typed face of ``forward``."""
+        """Call ``forward``, with types."""
         result: Posterior = super().__call__(batch, masks)
         return result
 
@@ -237,7 +237,7 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def step(self, words: Tensor, z: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Read one word a row: words (rows,), z (rows, Z) -> hidden (rows, H) and the next state."""
+        """Read one word per row: words (rows,), z (rows, Z) -> hidden (rows, H) and the next state."""
 
     def initial_scales(self) -> dict[str, float]:
         """Return parameter's name -> a, for those that do not start as U(-init_scale, init_scale)."""
@@ -248,7 +248,7 @@ class Decoder(nn.Module, ABC):
         """Return the state of some rows, in the order given; a row may be chosen several times."""
 
     def __call__(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
-        """Typed face of ``forward``."""
+        """Call ``forward``, with types."""
         result: Tensor = super().__call__(inputs, z, masks)
         return result
 
@@ -261,7 +261,7 @@ class MakeDecoder(Protocol):
 
 
 class Noise(Protocol):
-    """The noise of a batch's sentences; a function of what it is asked for."""
+    """The noise of a batch's sentences; a function of its arguments."""
 
     def __call__(self, *purpose: int | str, size: tuple[int, ...]) -> Tensor:
         """Draw (*size, B, n), float32 on the CPU. Another ``purpose`` gives other numbers."""
@@ -290,8 +290,8 @@ class Inference(Protocol):
 
     The contract:
 
-    - Training, evaluation and generation call it alike. It is differentiable if gradients are enabled; it
-      enables them for itself if it needs some.
+    - Training, evaluation and generation call it in the same way. It is differentiable if gradients are
+      enabled, and enables them for itself if it needs some.
     - In evaluation (without masks) a sentence's posterior does not depend on the others of its batch.
     - It draws all its noise from ``noise``, with purposes that begin with "inference".
     - It leaves the model and its gradients as they were.
@@ -303,9 +303,9 @@ class Inference(Protocol):
         """Return q(z|x) of B sentences.
 
         Args:
-            model: with an encoder.
+            model: a model with an encoder.
             batch: B sentences.
             masks: draws dropout; None: no dropout.
-            noise: of these sentences.
+            noise: the noise of these sentences.
             kl_weight: β of the objective that is optimised; 1 in evaluation.
         """

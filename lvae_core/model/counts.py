@@ -12,16 +12,16 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 
 _TRAINING = 3
-"""A training step costs so many forward passes: one, and a gradient for both factors of each product."""
+"""Forward passes that a training step costs: one, and a gradient for both factors of each product."""
 
 _WEIGHTING = 1
-"""The importance-weighted objective costs one more: it finds the weights first, without gradients."""
+"""Further passes of the importance-weighted objective: it finds the weights first, without gradients."""
 
 _DESCENT = 2
-"""A step of semi-amortised inference: a forward pass, and a gradient for one factor of each product."""
+"""Passes of a step of semi-amortised inference: one forward, and a gradient for one factor per product."""
 
 _RETURN = 2 * _TRAINING
-"""The way back through such a step: two gradients of λ and of the parameters."""
+"""Passes of the backward pass through such a step: two gradients of λ and of the parameters."""
 
 
 _AGGRESSIVE_EPOCHS = 5
@@ -29,7 +29,7 @@ _AGGRESSIVE_EPOCHS = 5
 
 _ENCODER_UPDATES = 55
 """Encoder updates in an aggressive step, from 30 to 99 as the losses decide; 62 and 53 in two epochs on
-pydocs. Finished runs replace the guess."""
+pydocs. Finished runs replace this estimate."""
 
 
 class Counts(NamedTuple):
@@ -38,7 +38,7 @@ class Counts(NamedTuple):
     operations: int
     """Multiplications and additions in its matrix products for each predicted token, forward."""
     parameters: int
-    """Trained parameters, word embeddings excepted."""
+    """Trained parameters, without word embeddings."""
     output_size: int = 0
     """H of a decoder: numbers in a state."""
 

@@ -16,7 +16,7 @@ from lvae_core.model.layers.batch_norm import BatchNorm
 
 @dataclass(frozen=True, eq=False)
 class Gaussian(Posterior):
-    """q(z|x) = N(μ, diag σ²) for B sentences, with ``mean`` μ; noise is one normal number a dimension."""
+    """q(z|x) = N(μ, diag σ²) for B sentences, with ``mean`` μ; noise is one normal number per dimension."""
 
     log_variance: Tensor
     """log σ², (B, Z)."""
@@ -61,7 +61,7 @@ class Gaussian(Posterior):
     def log_prob(self, z: Tensor) -> Tensor:
         """log q(z_n | x_b) of every z under every sentence's posterior: (N, Z) -> (N, B), nats.
 
-        Expanded into matrix products, which cancels digits where σ is small: call it in float64.
+        Expanded into matrix products, which cancels digits if σ is small: call it in float64.
         """
         precision = torch.exp(-self.log_variance)  # (B, Z)
         square = z.square() @ precision.T - 2 * z @ (self.mean * precision).T

@@ -17,8 +17,8 @@ class LSTMDecoder(Decoder):
 
     With ``decoder_start = "c0_linear_h0_tanh"`` c_0 = M2 z and h_0 = tanh(c_0), as in He et al. (2019).
 
-    Where a word is hidden from the decoder (every word in the inputless setting, a random few under
-    word dropout) one learned vector replaces its embedding. Without a latent variable the input is
+    If a word is hidden from the decoder (every word in the inputless setting, a random few under
+    word dropout), one learned vector replaces its embedding. Without a latent variable the input is
     the embedding and h_0 = 0.
 
     Args:
@@ -66,7 +66,7 @@ class LSTMDecoder(Decoder):
         return first, torch.zeros_like(first)
 
     def step(self, words: Tensor, z: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Read one word a row: words (rows,), z (rows, Z) -> hidden (rows, H) and the next state."""
+        """Read one word per row: words (rows,), z (rows, Z) -> hidden (rows, H) and the next state."""
         embedded = self.embed(words, None)
         joined = embedded if z is None else torch.cat([embedded, z], dim=-1)
         hidden, state = self.lstm(joined.unsqueeze(1), state)

@@ -28,7 +28,7 @@ class BatchNoise:
 
 @dataclass(frozen=True)
 class SentenceNoise:
-    """Noise of an evaluation: a function of each sentence's key, whatever batch the sentence is in."""
+    """Noise of an evaluation: a function of each sentence's key, independent of its batch."""
 
     posterior: type[Posterior]
     latent_size: int

@@ -1,4 +1,4 @@
-"""The one model class: an optional encoder, a decoder, a softmax, and where L states are averaged."""
+"""The one model class: an optional encoder, a decoder, the average of L states, and a softmax."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TextModel(nn.Module):
     """A text model with or without a latent variable, assembled from the parts that its config names.
 
     Latent samples come as z of shape (S, G, B, Z): S draws, each a group of G samples whose decoder
-    states are averaged before one softmax (Eq. 7). The two averaging modes differ in nothing else:
+    states are averaged before one softmax (Eq. 7). The two averaging modes differ only in this:
     averaging = loss is G = 1 and a mean over S, averaging = hidden is G = L.
 
     Args:
@@ -36,9 +36,9 @@ class TextModel(nn.Module):
         self.posterior: type[Posterior] = POSTERIORS[config.posterior]
         self.inference = INFERENCES[config.inference]
         self.encoder: Encoder | None = None
-        # torch fills what it makes with numbers from global randomness, which is left as it was.
+        # torch initialises layers from the global random state, which must not change.
         with torch.random.fork_rng(devices=[]):
-            # <s> is read by the decoder alone; a shared table has its row all the same.
+            # Only the decoder reads <s>, but a shared table has its row, too.
             words = None if config.setting == "inputless" else Embedding(num_classes + 1, D)
             self.decoder = DECODERS[config.decoder](config, words)
             self.output = Softmax(self.decoder.output_size, num_classes, bias=config.linear_bias)  # M1
@@ -128,7 +128,7 @@ class TextModel(nn.Module):
         return self._states(batch, z, masks).to(self.output.weight.dtype)
 
     def _states(self, batch: Batch, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
-        """The same as rounded as the decoder gives them, which is how the softmax's product takes them."""
+        """The same states in the decoder's rounding, which the product of the softmax expects."""
         dtype = self.output.weight.dtype
         start = batch.words.new_full((len(batch.words), 1), self.start_id)
         inputs = torch.cat([start, batch.words[:, :-1]], dim=1)  # <s>, w_1..w_{T-1}
@@ -139,7 +139,7 @@ class TextModel(nn.Module):
             states = self.decoder(inputs, z.reshape(S * G, B, Z), masks)  # (S G, B, T, H)
             if G > 1:
                 # Eq. 7: a sum divided, whose gradient is divided before it is spread over the group. An
-                # LSTM writes its states step by step: taken in that order nothing is moved on the way back.
+                # LSTM writes its states step by step: in that order, the backward pass moves no memory.
                 by_step = states.movedim(2, 0)  # (T, S G, B, H)
                 states = by_step.view(-1, S, G, *by_step.shape[2:]).sum(2, dtype=dtype) / G
                 states = states.movedim(0, 2)  # (S, B, T, H)

@@ -55,7 +55,7 @@ class Rack:
         return (self.laptop.home / ".ray" / "auth_token").read_text().strip()
 
     def edit_file(self, *, head_ip: str, worker_ips: list[str]) -> None:
-        """Edit ``rack.yaml`` as a user has to."""
+        """Edit ``rack.yaml`` as a user must."""
         place = self.laptop.home / "lvae" / FILE
         text = place.read_text()
         for old, new in (

@@ -32,7 +32,7 @@ def contents(root: Path) -> dict[Path, bytes]:
 
 
 def numbers(folder: Path) -> dict[str, Any]:
-    """The evaluation in a folder without what is not reproducible."""
+    """The reproducible fields of the evaluation in a folder."""
     (file,) = folder.glob("evaluation-*.json")
     record = json.loads(file.read_text())
     return {name: record[name] for name in record if name not in ("attempt", "evaluate_seconds", "sha256")}

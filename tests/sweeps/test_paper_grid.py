@@ -146,7 +146,7 @@ def test_an_address_without_a_cluster_is_refused_at_once(address, message, capsy
 
 
 def test_an_address_without_ray_is_refused_in_seconds_and_one_line():
-    """Left to itself, Ray goes on asking for minutes and prints each attempt."""
+    """Without our check, Ray retries for minutes and prints each attempt."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"127.0.0.1:{server.server_port}"

@@ -26,7 +26,7 @@ PROJECT = "mirrored"
 
 
 def environment(home: Path, url: str, key: str | None = KEY) -> dict[str, str]:
-    """That of a user whose W&B is at ``url``, with nothing else of this machine's."""
+    """The environment of a user whose W&B is at ``url``, without this machine's settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     added = {
         "HOME": str(home),
@@ -159,7 +159,7 @@ class Mirror:
 
 
 class Ended(NamedTuple):
-    """What a mirror has left."""
+    """The output and exit status of a mirror."""
 
     out: str
     """Its closing lines."""
@@ -180,7 +180,7 @@ class Ended(NamedTuple):
 
 
 class Work:
-    """Processes at work on runs: claims that are held until the run ends, or the test does."""
+    """Processes that work on runs: claims that are held until the run or the test ends."""
 
     def __init__(self) -> None:
         self._claims: dict[str, Claim] = {}

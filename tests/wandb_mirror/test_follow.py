@@ -21,7 +21,7 @@ ELSEWHERE = {"launch": "x", "host": "far", "machine": "another", "pid": 1, "star
 
 
 class Recorder:
-    """A mirror that sends at once whatever it is given, and remembers it."""
+    """A mirror that sends everything at once, and records it."""
 
     place = "somewhere"
     waiting = False

@@ -56,7 +56,7 @@ def test_a_run_is_followed_row_by_row_and_ends_with_its_estimates(
     epoch, everything = run.client["m"]
     assert (epoch["1"], everything["2"], everything["5"]) == ("epoch", "*", 1)
 
-    # Where the mirror runs is nobody's business, and the key is in no file.
+    # W&B does not learn where the mirror runs, and no file contains the key.
     assert not {"host", "repo", "commit"} & run.fields.keys()
     assert not re.search(f"secret-host|{tmp_path}|{ROOT}", json.dumps(run.fields))
     files = [path for place in (tmp_path, home) for path in place.rglob("*") if path.is_file()]
@@ -141,7 +141,7 @@ def test_a_signal_ends_the_mirror_after_a_last_push(
     server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path, number: signal.Signals
 ) -> None:
     folder = begin(tmp_path / "study", epochs=1)
-    work.begin(folder)  # by a sweep that goes on
+    work.begin(folder)  # by a sweep that continues
     mirror = start()
     train_on(server, folder, 2)
     folder.write_metrics(rows(3))

@@ -1,4 +1,4 @@
-"""W&B is away, comes back, answers nonsense: runs do not notice, and what is missing is sent later."""
+"""W&B is away, returns or answers nonsense: runs are not affected, and missing content is sent later."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_what_the_server_refuses_counts_as_not_sent(
     assert present is not None
     server.refuse = present[1]
     ended = start().end()
-    assert (ended.sent, ended.left) == (1, 1)  # it holds up nothing else
+    assert (ended.sent, ended.left) == (1, 1)  # it delays no other run
     assert_mirrored(server, other)
     assert "does not have all" in ended.out
     assert {"file_stream"} == {line.split("/")[-1].split()[0] for line in server.unknown}

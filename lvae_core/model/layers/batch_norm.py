@@ -15,9 +15,10 @@ _MOMENTUM = 0.1
 class BatchNorm(nn.Module):
     """x' = γ (x − mean) / sqrt(variance + ε) + b for each of n features, with γ fixed and b trained.
 
-    In training mean and variance are those of the batch, so that E x'² ≥ γ² up to ε, whatever the layers
-    below do. In evaluation they are the running ones, so that a row does not depend on its batch. A batch
-    of one row has no variance: it is treated as in evaluation and leaves the running statistics alone.
+    In training, mean and variance are those of the batch, so that E x'² ≥ γ² up to ε, independent of the
+    layers below. In evaluation they are the running ones, so that a row does not depend on its batch. A
+    batch of one row has no variance: it is treated as in evaluation and leaves the running
+    statistics alone.
     """
 
     running_mean: Tensor

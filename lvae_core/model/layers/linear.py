@@ -21,6 +21,6 @@ class Linear(nn.Linear):
         return product.to(input.dtype) + self.bias
 
     def __call__(self, input: Tensor) -> Tensor:
-        """Typed face of ``forward``."""
+        """Call ``forward``, with types."""
         result: Tensor = super().__call__(input)
         return result

@@ -2,7 +2,7 @@
 
 The logits of a batch (rows × V) are by far its largest tensor. No function here holds more than one chunk
 of them, so memory does not grow with L, the sentence length or S. Probabilities overwrite their logits,
-because the time here goes into touching memory.
+because memory traffic takes most of the time here.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from lvae_core.model.layers import reference
 from lvae_core.model.layers.precision import Arithmetic, cast, in_blocks
 
 CHUNK_LOGITS = {"cpu": 2**24, "cuda": 2**26}
-"""Largest number of logits in a chunk. On a CPU 64 MiB in float32: chunks so large that M1 is read, and its
-gradient added up, seldom. On a GPU 256 MiB, to keep it busy."""
+"""Largest number of logits in a chunk. On a CPU 64 MiB in float32: with large chunks M1 is seldom read and
+its gradient seldom added up. On a GPU 256 MiB, to keep it busy."""
 
 UNKEPT_LOGITS = {"cpu": 2**22, "cuda": 2**26}
-"""Largest number of logits in a chunk if rounded logits are not kept for gradients. On a CPU most of so few
-are still in the cache when the softmax reads them."""
+"""Largest number of logits in a chunk if rounded logits are not kept for gradients. On a CPU most logits
+of such a small chunk are still in the cache when the softmax reads them."""
 
 TILE_ROWS = 16
 """Rows are padded to a multiple of this number. Matrix units process that many at once anyway, and oneDNN,
@@ -85,7 +85,7 @@ class Softmax(nn.Linear):
             hidden: h, (rows, H), in the dtype of the weights or rounded as for the product; its gradient
                 has the same dtype.
             targets: target class of each row, (rows,).
-            factor: f. Given here it is free; multiplied onto the result it costs a pass over the gradient
+            factor: f. Given here, it is free; multiplied onto the result, it costs a pass over the gradient
                 of M1.
             weights: w, (rows,), constants; None: 1.
 

@@ -50,7 +50,7 @@ def test_the_page_follows_the_study_until_ctrl_c(tmp_path: Path, write_run: Writ
         assert 'http-equiv="refresh" content="1"' in page.read_text()
         write_run("lstm-lm", seed=1, estimates={"nll": 102.0, "ppl": 91.0})
         wait_for(lambda: "n = 2, mean 101" in page.read_text(), process)
-        # Watching goes on while the study is out of reach.
+        # Watching continues while the study cannot be reached.
         (tmp_path / "study").rename(tmp_path / "away")
         time.sleep(2.5)
         assert process.poll() is None

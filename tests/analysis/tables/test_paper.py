@@ -278,7 +278,7 @@ def test_csv_rows_have_all_digits_and_every_count(tmp_path: Path, write_run: Wri
     assert nll.difference == pytest.approx(-1.2105)
     assert (nll.done, nll.failed, nll.unfinished, nll.damaged) == (2, 1, 0, 0)
     assert pd.isna(ours["mi"].published_mean)
-    # Every published number is there once, beside ours or alone.
+    # Every published number is there once, with ours or alone.
     published = [row for row in rows if pd.notna(row.published_mean)]
     assert len(published) == 60
     assert sum(row.source == "bowman2016" for row in published) == 10

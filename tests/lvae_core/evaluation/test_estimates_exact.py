@@ -147,7 +147,7 @@ def test_bounds_hold_and_tighten_in_expectation(system, setting):
     name = "nll_iw_joint" if system == "lstm-vae-avg" else "nll_iw"
     means, errors = [], []
     for samples in (1, 4, 32):
-        # One draw has no standard error; over seeds there is one all the same.
+        # One draw has no standard error; but the spread over seeds gives one.
         values = []
         for seed in range(120):
             columns, _ = statistics(model, config, samples, seed=seed)

@@ -122,7 +122,7 @@ def test_active_units_are_counted_by_hand():
     p = frozen(model)
     means = [hand_model.posterior(p, words)[0] for words in sentences]
     now = [variance([float(m[k]) for m in means]) for k in range(3)]
-    # μ is linear in its weights, so each dimension's variance can be put where one wants it.
+    # μ is linear in its weights, so each dimension's variance can be set directly.
     with torch.no_grad():
         for k, wanted in enumerate((0.011, 0.009, 4.0)):
             model.encoder.to_mean.weight[k].mul_(math.sqrt(wanted / now[k]))

@@ -43,7 +43,7 @@ def pieces(pi: np.ndarray) -> Iterator[tuple[float, float]]:
     order = np.argsort(-pi, kind="stable")
     passed = sorted({0.0, 1.0, *(math.fsum(pi[order[: k + 1]]) % 1.0 for k in range(len(pi)))})
     for low, high in pairwise(passed):
-        if high - low > 1e-12:  # what is shorter is rounding
+        if high - low > 1e-12:  # shorter intervals are rounding
             yield (low + high) / 2, high - low
 
 

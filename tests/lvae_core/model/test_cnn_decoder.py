@@ -27,7 +27,7 @@ def decoder_of(dilations: str, *, latent: bool = True, setting: str = "standard"
     torch.manual_seed(1)
     decoder = CNNDecoder(config, None if setting == "inputless" else Embedding(V + 1, D))
     for parameter in decoder.parameters():
-        # Positive numbers keep every ReLU open, so that whatever can be seen is seen.
+        # Positive numbers keep every ReLU open, so that every visible input has an influence.
         torch.nn.init.uniform_(parameter, 0.05, 0.3)
     return decoder.requires_grad_(False).double()
 

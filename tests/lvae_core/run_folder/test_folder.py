@@ -155,7 +155,7 @@ def test_every_estimate_has_a_unit_and_a_meaning():
     assert all(e.unit and e.meaning for e in ESTIMATES.values())
 
 
-def test_no_estimate_has_the_name_of_a_config_field_as_both_are_columns_of_one_frame():
+def test_no_estimate_shares_a_name_with_a_config_field():
     assert set(ESTIMATES).isdisjoint(RunConfig().to_dict())
 
 

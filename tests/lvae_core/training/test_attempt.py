@@ -231,7 +231,7 @@ def test_a_result_of_another_run_is_not_used(values, tmp_path):
 )
 def test_a_diverged_run_is_reported_and_leaves_no_result(fields, says, tmp_path):
     folder = tiny.folder(tmp_path)
-    for _ in range(2):  # and again, from whatever it left
+    for _ in range(2):  # again, from the files of the first attempt
         with pytest.raises(DivergedError, match=says):
             run(short(**{"dropout": 0.0} | fields), folder)
     assert not folder.has("result.json")

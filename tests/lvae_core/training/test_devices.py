@@ -65,7 +65,7 @@ def test_a_step_never_waits_for_the_device(device, precision, system, setting, m
     model = TextModel(config, V).to(device)
     compute_in(model, precision)
     batch = collate(CORPUS.train, np.arange(4))  # on the CPU, where a count of positions costs nothing
-    step(model, config, batch.to(device))  # whatever is set up once may wait
+    step(model, config, batch.to(device))  # one-time set-up may wait
     if device == "cuda":
         torch.cuda.set_sync_debug_mode("error")
     try:

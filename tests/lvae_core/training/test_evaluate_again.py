@@ -35,7 +35,7 @@ def trained(tmp_path: Path, name: str = "study", system: str = "lstm-vae-avg", *
 
 
 def run(config, folder: RunFolder, stop_after: int | None = None) -> int:
-    """Evaluate; stop after so many reports. Returns their number."""
+    """Evaluate, stop after a number of reports, and return how many there were."""
     work = evaluate_again(config, CORPUS, folder, Runtime(progress_seconds=0))
     for count, progress in enumerate(work, start=1):
         if stop_after == count and progress.phase != "done":

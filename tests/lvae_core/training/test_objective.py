@@ -84,7 +84,7 @@ def test_several_chunks_of_logits_give_the_same_loss_and_gradients(monkeypatch):
 def test_a_loss_of_beta_zero_has_no_kl_in_its_gradient():
     config = tiny.config("lstm-vae", num_samples=1, dropout=0.0)
     model = tiny.double_model(config, CLASSES)
-    # A decoder that ignores z leaves nothing but the KL to pull at the encoder.
+    # A decoder that ignores z leaves only the KL to train the encoder.
     with torch.no_grad():
         model.decoder.initial.weight.zero_()
         model.decoder.lstm.weight_ih_l0[:, config.embedding_size :].zero_()

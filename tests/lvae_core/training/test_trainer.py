@@ -92,7 +92,7 @@ def test_patience_stops_a_run_and_the_best_epoch_is_evaluated(tmp_path):
     best = min(rows, key=lambda row: row["valid_ppl"])
     assert result["best_epoch"] == best["epoch"]
     assert best["epoch"] < len(rows)
-    # The validation score once more, from the test side: a run whose test split is the validation split.
+    # Compute the validation score again as a test score: a run whose test split is the validation split.
     mirrored = replace(CORPUS, test=CORPUS.valid, data_sha256="mirrored")
     again = tiny.folder(tmp_path, "mirrored")
     run(config, again, corpus=mirrored)

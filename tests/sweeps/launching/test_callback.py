@@ -11,7 +11,7 @@ from sweeps.planning.durations import Speed
 
 
 class Said(list):
-    """A display that keeps what it is to say."""
+    """A display that collects its lines."""
 
     def __init__(self, board: Board) -> None:
         self.board = board

@@ -72,7 +72,7 @@ def test_the_eta_follows_the_pace_of_the_runs(board, clock):
         board.report(name, train(0.5))
     share = 0.5 * TRAIN_SHARE
     each = 20 * (1 - share) / share
-    # Two go on, two wait, and what waits counts like what goes on.
+    # Two are running and two wait; waiting runs count like running ones.
     assert board.eta() == pytest.approx(4 * each / 2)
     board.report(NAMES[0], DONE)
     # Now a finished run of the cell says what a waiting one takes, and how its time is divided.

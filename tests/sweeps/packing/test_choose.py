@@ -47,7 +47,7 @@ def test_as_many_runs_as_keep_the_device_busy_share_it():
     choice = choose(device, TOKENS)
     assert (choice.processes, choice.alone) == (4, pytest.approx(4.0))
     assert choice.train_rate == 1000.0
-    # Six do no more together than four; nothing beyond was tried.
+    # Six have no higher throughput than four; larger numbers were not tried.
     assert device.tried == [1, 2, 3, 4, 6]
     assert choice.seconds(TOKENS) == pytest.approx(1e6 / 1000 + 1e4 / 100)
 

@@ -22,7 +22,7 @@ def speed(**seconds: float) -> Speed:
     ("known", "limit", "at_once"),
     [
         (speed(a=100.0, b=1.0), 0, 1),  # 103 s in one slot, 100 in two
-        (speed(a=100.0, b=30.0), 0, 2),  # beside the long one, the others take 90
+        (speed(a=100.0, b=30.0), 0, 2),  # alongside the long one, the others take 90
         (speed(a=100.0, b=30.0), 1, 1),  # the user allows less
         (speed(a=100.0, b=30.0), 9, 2),
         (speed(a=5.0, b=5.0), 0, 0),  # each slot counts

@@ -59,9 +59,9 @@ def test_time_and_money_on_devices():
     printed = text(devices_table(costs, (1, 3, 100), 3.0))
     # One device: 1 h, 1 h, then two waves of four short ones.
     assert row(printed, "1") == ["3", "h", "00", "min", "3", "h", "00", "min", "$9.00", "$9.00"]
-    # Three: two long, and beside them two waves on the third.
+    # Three: one long run on each of two, and two waves on the third.
     assert row(printed, "3") == ["1", "h", "00", "min", "1", "h", "00", "min", "$9.00", "$9.00"]
-    # A hundred: what is idle from the start costs nothing if it is given back.
+    # A hundred: devices that are idle from the start cost nothing if they are released.
     assert row(printed, "100")[-2:] == ["$9.00", "$300.00"]
     whole = text(devices_table([CellCost("wide", 1, 60.0, "runs", 4.0)], (2,), None))
     assert row(whole, "2") == ["too", "few", "for", "one", "run"]

@@ -205,7 +205,7 @@ def test_the_cost_of_evaluating_again_is_that_of_earlier_evaluations_by_operatio
         value["config"]["iw_exact_samples"] = 0
         write(path, value)
     vae = configs[1]
-    # Measured: 500 samples in one second. All of it but the encoder grows with S.
+    # Measured: 500 samples in one second. Everything except the encoder grows with S.
     V, D, H, Z = len(corpus.vocabulary), vae.embedding_size, vae.hidden_size, vae.latent_size
     encoder, draw = 8 * H * (D + H), 8 * H * (D + Z + H) + 2 * H * V
     expected = (encoder + 5000 * draw) / (encoder + 500 * draw)

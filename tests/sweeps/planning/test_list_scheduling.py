@@ -75,7 +75,7 @@ def test_runs_of_unknown_time_go_first_and_equals_keep_their_order():
     [
         ([], 0),
         ([7.0] * 12, 12),  # nothing but all at once ends at once
-        ([100.0, *[1.0] * 50], 2),  # the small ones fit beside the long one
+        ([100.0, *[1.0] * 50], 2),  # the small ones run alongside the long one
         ([60.0, 30.0, 30.0, 30.0, 30.0], 3),
         ([3.0], 1),
     ],
