@@ -4,8 +4,8 @@
 
 Passes through the decoder are counted by hooks in one training step and in one inference; theory says
 3K + 1 and K. Training steps and evaluations of the dataset's batches are timed: by default in CPU time, on
-which other programs have little influence. The column "operations" has the ratio of whole runs that plans
-use until they know times.
+which other programs have little influence. The column "operations" has the ratio of whole runs, which plans
+use until times are measured.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Options:
     samples: int = 5
     """L of LSTM-VAE-AVG."""
     seconds: float = 4.0
-    """Least time for the training steps of a case, and for its evaluation."""
+    """Minimum seconds for the training steps of a case, and for its evaluation."""
     threads: int = 1
     """CPU threads."""
     wall: bool = False
@@ -135,7 +135,7 @@ def passes(config: RunConfig, corpus: Corpus) -> tuple[int, int]:
 
 
 def table(found: dict[str, Measured], title: str) -> Table:
-    """One line a case, with its ratios to the first."""
+    """Make the table: one line per case, with its ratios to the first."""
     shown = Table(title=title)
     for head in (
         "case",

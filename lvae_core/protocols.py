@@ -1,9 +1,9 @@
-"""How a system is trained: under one protocol for all systems, or as its authors did.
+"""Training protocols: one for all systems, or the one of the system's authors.
 
 ``matched``, the recipes of ``systems.py``: everything is as in Kruengkrai (2019), so that two systems
-differ in the method alone. ``original``: optimiser, schedules and initialisation are those of the system's
-authors, as far as this project has them. Each function here says what it leaves out. The sizes are those of
-the dataset, and a run keeps its system's name under both.
+differ only in the method. ``original``: optimiser, schedules and initialisation follow the system's
+authors, as far as this project supports them. Each function here says what it leaves out. The sizes are
+those of the dataset, and a run keeps its system's name under both protocols.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ PROTOCOLS: tuple[Protocol, ...] = ("matched", "original")
 def xu2018(matched: RunConfig) -> RunConfig:
     """Xu & Durrett (2018), from their code: SGD at rate 10, no annealing, Z and κ by setting.
 
-    Z and κ are those whose KL fits their table: 25 and 25 in the standard, 50 and 80 in the inputless
-    setting; an author has also named Z = 50, κ = 35. Not reproduced: their decoder's c_0 is an affine image
-    of z, too; their encoder reads padding, and its head the last cell state, too; PyTorch's default
+    Z and κ are chosen so that the KL fits their table: 25 and 25 in the standard, 50 and 80 in the
+    inputless setting. An author named Z = 50, κ = 35, too. Not reproduced: their decoder's c_0 is an affine
+    image of z, too; their encoder reads padding, and its head the last cell state, too; PyTorch's default
     initialisation has a scale for each layer, here there is one for embeddings and one for all others;
     they decode the mean of three z and count the KL of one; they leave out sentences of one word.
     """
@@ -52,10 +52,10 @@ def xu2018(matched: RunConfig) -> RunConfig:
 def yang2017(matched: RunConfig) -> RunConfig:
     """Yang et al. (2017): Adam for 40 epochs, halved every 2 from epoch 30; β from 0.01 to 1.
 
-    β rises over 40,000 steps, the middle of the three lengths that they tried. There is no code of theirs.
+    β rises over 40,000 steps, the middle of the three lengths that they tried. Their code is not public.
     Not reproduced: dropout of 0.3 or 0.5 on the encoder; the search over rates and latent sizes; how the
-    language model behind "+ init" was trained, for which LSTM-LM's recipe stands in. Adam's constants and
-    the decoder are those of the matched recipe, which has them from the paper.
+    language model behind "+ init" was trained, for which LSTM-LM's recipe is used. Adam's constants and
+    the decoder are those of the matched recipe, which follows the paper.
     """
     annealing: dict[str, Any] = {"kl_start": 0.01, "kl_anneal_steps": 40_000}
     if matched.encoder == "none":
@@ -70,8 +70,8 @@ def kim2018(matched: RunConfig) -> RunConfig:
     """Kim et al. (2018), from their code: batches of one length, β from 0.1, halving after a plateau.
 
     Not reproduced: their encoder reads <s> first; a step of SVI is α/32 of a sentence's own gradient here,
-    and α/B in their smaller batches; the errors of their reverse pass, where a difference of gradients is
-    taken of clipped ones.
+    and α/B in their smaller batches; the errors of their reverse pass, which takes differences of clipped
+    gradients.
     """
     return replace(
         matched,
@@ -109,8 +109,8 @@ def he2019(matched: RunConfig) -> RunConfig:
 def li2019(matched: RunConfig) -> RunConfig:
     """Li et al. (2019), from their code: as He et al. (2019), at rate 0.5, β from 0, more patience.
 
-    An autoencoder that the encoder starts from is trained alike. Not reproduced: their encoder reads <s>
-    first; their sizes on PTB (D = H = 256).
+    An autoencoder that the encoder starts from is trained in the same way. Not reproduced: their encoder
+    reads <s> first; their sizes on PTB (D = H = 256).
     """
     return replace(he2019(matched), kl_start=0.0, learning_rate=0.5, reload_after=5)
 
@@ -126,14 +126,14 @@ ORIGINALS: dict[str, Callable[[RunConfig], RunConfig]] = {
     "lstm-vae-ae-fb": li2019,
 }
 """System -> its authors' protocol, applied to the matched recipe. A system that is not listed has only the
-matched one: it is Kruengkrai's or this project's, or nobody has looked its own up."""
+matched one: it is Kruengkrai's or this project's, or its authors' protocol has not been looked up."""
 
 
 def with_protocol(matched: RunConfig, protocol: Protocol) -> RunConfig:
     """A system's config under a protocol.
 
     Args:
-        matched: what :func:`lvae_core.systems.recipe` returns.
+        matched: the config that :func:`lvae_core.systems.recipe` returns.
         protocol: see the module.
     """
     original = ORIGINALS.get(matched.system) if protocol == "original" else None

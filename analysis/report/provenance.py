@@ -17,7 +17,7 @@ def facts(runs: Runs, frame: pd.DataFrame) -> Iterable[str]:
     by_status = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
     yield f"runs: {len(runs.frame)} ({by_status})"
     if "running" in counts:
-        yield "running: the run folder holds a claim, which a process that was killed leaves behind"
+        yield "running: the run folder holds a claim, of a running or a killed process"
     if "missing" in counts:
         yield "missing: no run with a seed that at least half of the study's cells have"
     if runs.duplicates:

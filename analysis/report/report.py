@@ -44,7 +44,7 @@ class Report:
     table2: tuple[Table, ...]
     table3: tuple[Table, ...]
     further: tuple[Table, ...]
-    """What others published on the same test splits."""
+    """Numbers that others published on the same test splits."""
     bounds: tuple[Table, ...]
     examples: tuple[str, ...]
     comparisons: tuple[Table, ...]
@@ -133,7 +133,7 @@ def _missing(cells: Sequence[Cell], published: Sequence[str]) -> Iterable[str]:
         if missing:
             names = [f"{row_label(c.system, c.num_samples)} {c.setting}" for c in missing]
             yield f"{dataset_title(dataset)}: no run of {', '.join(names)}"
-    # A study of other datasets alone is not asked for the published ones.
+    # A study of other datasets alone need not have the published ones.
     absent = [dataset_title(name) for name in compared_datasets() if name not in published]
     if absent and published:
         yield f"{' and '.join(absent)}: no run at all (python sweeps/paper_grid.py)"

@@ -51,9 +51,9 @@ class Sentences:
 
     best: Best
     prior: tuple[str, ...] = ()
-    """Decoded each from another z of the prior."""
+    """Sentences decoded from different draws of z from the prior."""
     reconstructions: tuple[tuple[str, str], ...] = ()
-    """Sentences of the test split as the encoder reads them, and as their posterior mean is decoded."""
+    """Sentences of the test split as the encoder reads them, and as decoded from their posterior mean."""
     note: str = ""
     """The reason, if there are no sentences."""
 
@@ -86,7 +86,7 @@ def sentences(
         best: the runs.
         frame: all runs.
         data_dir: the folder of the datasets.
-        cache: a folder in which generated sentences are kept, as those of a result never change.
+        cache: a folder in which generated sentences are kept, because those of a result never change.
         advance: called with ``(made, total)`` after each run.
     """
     rows = frame[frame["status"] == "done"].set_index("run")

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(f"--parent: {config.system} trains no other run first; leave it out")
         config, folder = parent, find_run(folder.store, parent, corpus.data_sha256)
     elif not folder.has(CHECKPOINT):
-        read_parent(config, corpus, folder)  # or it would be refused only after its folder is made
+        read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
     status = _carry_out(folder, runtime, lambda claim: execute(config, corpus, folder, runtime, claim))
     if status == 0:
         print(summary(folder.read_json("result.json") or {}))

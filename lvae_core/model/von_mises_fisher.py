@@ -135,7 +135,7 @@ def kl(d: int, kappa: float) -> float:
 
 @functools.lru_cache(maxsize=16)
 def _log_terms(d: int, kappa: float) -> np.ndarray:
-    """log t_j, j = 0, 1, … as far as float64 sees them."""
+    """log t_j, j = 0, 1, … as far as float64 resolves them."""
     count = math.ceil(kappa + 12 * math.sqrt(kappa + 1) + 60)
     half = d / 2
     return np.array(
@@ -160,7 +160,7 @@ def _table(d: int, kappa: float) -> tuple[np.ndarray, np.ndarray]:
     density = np.exp(kappa * (np.cos(theta) - 1)) * np.sin(theta) ** (d - 2)
     mass = np.concatenate([[0.0], np.cumsum(density @ weights)])
     probability = mass / mass[-1]
-    # Where nothing is added the inverse has no value.
+    # If a cell adds nothing, the inverse has no value there.
     kept = np.concatenate([[True], np.diff(probability) > 0])
     kept[np.flatnonzero(kept)[0]] = True
     return probability[kept].copy(), edges[kept].copy()
