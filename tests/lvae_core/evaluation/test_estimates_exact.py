@@ -1,12 +1,13 @@
 """The estimates against a model whose log p(x) is known by quadrature."""
 
+import copy
 import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from lvae_core.run_folder.estimates import bound
+from lvae_core.run_folder.estimates import UNRELIABLE_SHARE, bound
 
 from ..oracles import hand_model, noise, quadrature
 from .exact_model import (
@@ -210,3 +211,24 @@ def test_standard_errors_are_calibrated():
             spread = math.sqrt(variance([run[name]["value"] for run in runs]))
             reported = math.sqrt(sum(run[name]["stderr"] ** 2 for run in runs) / seeds)
             assert 1 / 1.25 < spread / reported < 1.25, (system, name, spread / reported)
+
+
+def test_the_jackknife_holds_under_a_posterior_that_is_too_narrow():
+    # Its variance is exp(-2.5): the weights' tail is so heavy that the delta method says far too little.
+    model, config = model_of("lstm-vae")
+    model, words, seeds = copy.deepcopy(model), SENTENCES[0], 200
+    _, log_variance = hand_model.posterior(frozen(model), words)
+    with torch.no_grad():
+        model.encoder.to_log_variance.weight.mul_(-2.5 / float(log_variance))
+    runs = [
+        estimates(model, config, samples=100, sentences=[words], seed=seed)["nll_iw"]
+        for seed in range(seeds)
+    ]
+    spread = math.sqrt(variance([run["value"] for run in runs]))
+    errors = {
+        name: math.sqrt(sum(run[name] ** 2 for run in runs) / seeds) for name in ("stderr", "jackknife")
+    }
+    assert spread / errors["stderr"] > 1.4
+    assert 0.8 < spread / errors["jackknife"] < 1.25
+    assert sum(run["khat_above"] for run in runs) / seeds > UNRELIABLE_SHARE
+    assert sum(run["ess"] for run in runs) / seeds < 30
