@@ -27,9 +27,9 @@ from speed.present import machine
 from torch import Tensor
 
 from lvae_core.command import print_error
-from lvae_core.config import Setting
 from lvae_core.data.batches import Batch, collate
 from lvae_core.errors import InputError, check_name
+from lvae_core.fields import Setting
 from lvae_core.model.layers import precision
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.text_model import TextModel

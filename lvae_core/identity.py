@@ -13,7 +13,8 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from lvae_core.config import FEWEST_EXACT, PARTS, RunConfig, dataset_label
+from lvae_core.config import RunConfig, dataset_label
+from lvae_core.fields import FEWEST_EXACT, PARTS
 from lvae_core.parents import parent_of
 
 NUMERICS_VERSION = 6

@@ -11,7 +11,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from lvae_core.config import ENCODER_SOURCES, RunConfig
+from lvae_core.config import RunConfig
+from lvae_core.fields import ENCODER_SOURCES
 from lvae_core.systems import lstm_lm
 
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lvae_core.config import FIELD_TYPES, RunConfig, Setting
+from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
+from lvae_core.fields import Setting
 from lvae_core.identity import fields_read
 
 

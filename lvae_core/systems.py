@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lvae_core.config import RunConfig, Setting, dataset_label
+from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError, check_name
+from lvae_core.fields import Setting
 
 Recipe = Callable[[RunConfig], RunConfig]
 
@@ -23,7 +24,7 @@ _DATASETS: dict[str, dict[str, Any]] = {
     "toy": {"embedding_size": 8, "hidden_size": 16, "latent_size": 2},
     "topics": {
         **{"embedding_size": 8, "hidden_size": 32, "latent_size": 4, "dropout": 0.0},
-        **{"kl_anneal_epochs": 5.0, "max_epochs": 20},
+        **{"kl_anneal_epochs": 15.0, "max_epochs": 20},
     },
 }
 

@@ -16,7 +16,8 @@ PACKAGES = ("lvae_core", "sweeps", "analysis")
 # imports from lower layers or from its own part. Add a new part here.
 LAYERS: dict[str, tuple[set[str], ...]] = {
     "lvae_core": (
-        {"", "errors"},
+        {"", "errors", "fields"},
+        {"ranges"},
         {"config", "messages", "rng", "storage"},
         {"systems"},
         {"parents", "protocols"},
@@ -55,6 +56,8 @@ CORE_MAY_IMPORT = {"torch", "numpy", "lvae_core"} | sys.stdlib_module_names
 TORCH_FREE = {
     "",
     "errors",
+    "fields",
+    "ranges",
     "config",
     "parents",
     "protocols",

@@ -24,8 +24,8 @@ from analysis.reading.frame import (
     frame_of,
     table_of,
 )
-from lvae_core.config import FEWEST_EXACT
 from lvae_core.errors import InputError
+from lvae_core.fields import FEWEST_EXACT
 from lvae_core.settings import parse_settings
 
 _EVALUATION_COLUMNS = ("evaluation", "evaluation_version", *ESTIMATE_COLUMNS, *EVALUATION_FIELDS)

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.reading.frame import CONFIG_FIELDS
-from lvae_core.config import FEWEST_EXACT, RunConfig
+from lvae_core.config import RunConfig
+from lvae_core.fields import FEWEST_EXACT
 
 _STAGES = {f.name: f.metadata["stage"] for f in fields(RunConfig)}
 

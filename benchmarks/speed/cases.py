@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-from lvae_core.config import RunConfig, Setting
+from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
+from lvae_core.fields import Setting
 from lvae_core.systems import recipe
 
 PTB_LENGTHS = (12, 21, 32)

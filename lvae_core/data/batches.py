@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from lvae_core import rng
-from lvae_core.config import Batching
 from lvae_core.data.corpus import Split
+from lvae_core.fields import Batching
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple, cast
 
-from lvae_core.config import RunConfig, Setting, dataset_label
+from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError
+from lvae_core.fields import Setting
 from lvae_core.protocols import Protocol, with_protocol
 from lvae_core.settings import apply_where_read, parse_settings, system_name
 from lvae_core.systems import recipe

@@ -8,8 +8,9 @@ from typing import Annotated, Literal, cast
 
 import tyro
 
-from lvae_core.config import RunConfig, Setting
+from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
+from lvae_core.fields import Setting
 from lvae_core.identity import fields_read
 from lvae_core.settings import apply_settings, apply_where_read, parse_settings
 from lvae_core.systems import recipe

@@ -1,0 +1,108 @@
+"""The ranges of config fields, and the fields that exclude each other."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lvae_core.errors import InputError
+from lvae_core.fields import ENCODER_SOURCES, FEWEST_EXACT, MAX_KAPPA
+
+
+def check_ranges(config: Any) -> None:
+    """Check the values of a config whose types are right.
+
+    Args:
+        config: a RunConfig; that class calls this function.
+
+    Raises:
+        InputError: a value lies outside its field's range, or two fields contradict each other.
+    """
+    for name in ("min_count", "max_length", "embedding_size", "hidden_size", "latent_size",
+                 "batch_size", "patience", "max_epochs", "valid_samples", "eval_batch_size",
+                 "eval_chunk_tokens", "cnn_channels", "cnn_external", "kl_cycles", "lr_decay_from",
+                 "lr_decay_interval", "lr_max_decays", "reload_after"):  # fmt: skip
+        _require(config, name, getattr(config, name) >= 1, "at least 1")
+    for name in ("iw_samples", "mi_samples"):
+        _require(config, name, getattr(config, name) >= 2, "at least 2, or it has no standard error")
+    for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
+                 "kl_anneal_epochs", "kl_anneal_steps", "iw_exact_samples", "free_bits",
+                 "lr_smallest", "valid_kl_weight", "aggressive_max_epochs", "svi_steps",
+                 "embedding_init_scale", "mu_batch_norm"):  # fmt: skip
+        _require(config, name, getattr(config, name) >= 0, "0 or more")
+    for name in ("init_scale", "learning_rate", "adam_epsilon", "svi_step_size", "svi_max_grad_norm"):
+        _require(config, name, getattr(config, name) > 0, "above 0")
+    _require(
+        config, "mi_batch_size", config.mi_batch_size == 0 or config.mi_batch_size >= 2, "0 or at least 2"
+    )
+    _require(config, "seed", config.seed < 10**18, "below 10**18")
+    exact = config.iw_exact_samples
+    _require(config, "iw_exact_samples", exact not in range(1, FEWEST_EXACT), "0 or at least 6")
+    _require(config, "num_samples", config.num_samples < 10**9, "below 10**9")
+    _require(config, "cnn_dropout", 0 <= config.cnn_dropout < 1, "in [0, 1)")
+    whole = all(re.fullmatch("[1-9][0-9]{0,5}", part) for part in config.cnn_dilations.split(","))
+    _require(config, "cnn_dilations", whole, "positive whole numbers with commas between, such as 1,2,4")
+    if config.decoder == "cnn":
+        inside = config.cnn_external > config.embedding_size
+        _require(config, "cnn_external", inside, f"above embedding_size, {config.embedding_size}")
+    _require(config, "dropout", 0 <= config.dropout < 1, "in [0, 1)")
+    _require(config, "word_dropout", 0 <= config.word_dropout <= 1, "in [0, 1]")
+    source = config.init_encoder_from
+    is_folder = re.fullmatch(r"[\w.-]+__seed[0-9]+__[0-9a-f]{8}", source) is not None
+    if not is_folder and source not in ("none", *ENCODER_SOURCES):
+        raise InputError(
+            f"init_encoder_from = {source!r}: give {', '.join(ENCODER_SOURCES)}, or the name (not the "
+            "path) of a finished run's folder in the same study; copy a run of another study there"
+        )
+    if config.objective == "importance_weighted" and config.averaging == "hidden":
+        raise InputError(
+            "objective = 'importance_weighted' with averaging = 'hidden': the L samples are weighted "
+            "there, not averaged; use averaging = 'loss'"
+        )
+    _require(config, "vmf_kappa", 0 < config.vmf_kappa <= MAX_KAPPA, f"above 0 and at most {MAX_KAPPA:g}")
+    if config.posterior == "von_mises_fisher":
+        _require(config, "latent_size", config.latent_size >= 2, "at least 2 for a sphere")
+    for name in ("adam_beta1", "adam_beta2", "svi_momentum"):
+        _require(config, name, 0 <= getattr(config, name) < 1, "in [0, 1)")
+    _require(config, "kl_start", 0 <= config.kl_start <= 1, "in [0, 1]")
+    if config.lr_schedule == "after_plateau":
+        enough = config.learning_rate >= config.lr_smallest
+        _require(config, "lr_smallest", enough, f"at most learning_rate, {config.learning_rate:g}")
+    if config.inference == "semi_amortised":
+        _check_semi_amortised(config)
+    _require(config, "lr_decay", 0 < config.lr_decay <= 1, "in (0, 1]")
+    _require(config, "max_vocabulary", config.max_vocabulary != 1, "0 (all) or at least 2")
+    if not re.fullmatch(r"[A-Za-z0-9.-]+", config.system):
+        raise InputError(f"system = {config.system!r}: use letters, digits, '.' and '-' only")
+    if (config.encoder == "none") != (config.averaging == "none"):
+        raise InputError(
+            f"encoder = {config.encoder!r} with averaging = {config.averaging!r}: both are 'none' "
+            "(a language model) or neither is"
+        )
+    if config.encoder == "none":
+        _require(config, "num_samples", config.num_samples == 0, "0 where encoder = 'none'")
+    else:
+        _require(config, "num_samples", config.num_samples >= 1, "at least 1 (the L of the paper)")
+    if config.setting == "inputless" and config.word_dropout > 0:
+        raise InputError(
+            f"word_dropout = {config.word_dropout} with setting = 'inputless': the decoder reads "
+            "no word there; leave word_dropout at 0"
+        )
+
+
+def _check_semi_amortised(config: Any) -> None:
+    if config.posterior == "von_mises_fisher":
+        raise InputError(
+            "inference = 'semi_amortised' with posterior = 'von_mises_fisher': its gradient steps "
+            "would leave the sphere; use posterior = 'gaussian'"
+        )
+    if config.precision != "float32":
+        raise InputError(
+            f"precision = {config.precision!r} with inference = 'semi_amortised': its reverse pass takes "
+            "differences of gradients, which bfloat16 would round away; use precision = 'float32'"
+        )
+
+
+def _require(config: Any, name: str, holds: bool, range_: str) -> None:
+    if not holds:
+        raise InputError(f"{name} = {getattr(config, name)!r}: must be {range_}")
