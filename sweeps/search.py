@@ -47,7 +47,7 @@ from sweeps.trials.tables import rules_text, space_table, trials_table, values_t
 _log = logging.getLogger("lvae.trials")
 
 CHEAP = ("iw_samples=2", "iw_exact_samples=0", "mi_samples=2")
-"""Settings of a trial: nobody looks at its test estimates, so they cost as little as possible."""
+"""Settings of a trial: its test estimates are not used, so they cost as little as possible."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

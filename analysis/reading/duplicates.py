@@ -21,7 +21,7 @@ _OF_EVALUATION = ESTIMATE_COLUMNS
 def one_copy_of_each(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep one row per run and evaluation; the order of the studies does not matter.
 
-    Folders of the same training are one run, whatever fingerprints earlier versions gave them.
+    Folders of the same training are one run, even if earlier versions gave them other fingerprints.
 
     Args:
         frame: a row for each evaluation of each run.

@@ -1,6 +1,6 @@
 """Average the runs of each cell over its seeds.
 
-Only runs that differ in nothing but the seed are averaged. If the runs of a cell also differ in a config
+Only runs that differ in the seed alone are averaged. If the runs of a cell also differ in a config
 field, in their data or in the numerics version, the cell is split into *variants*.
 """
 

@@ -7,7 +7,7 @@ neither it nor the same cell of another study has one, a row of status "missing"
 
 So a cell that fell behind shows its gaps, and a few cells with extra seeds do not make all others
 incomplete. A cell without any run is not noticed. Runs of another numerics version are ignored, because
-nobody will add to them.
+nobody will complete them.
 """
 
 from __future__ import annotations

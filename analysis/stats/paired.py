@@ -18,7 +18,7 @@ EXACT_UP_TO = int(math.log2(FLIPS))
 
 _FLIPPED_AT_ONCE = 2**21
 
-# Sums are rounded to so many decimals of the largest possible sum, so that 0.1 + 0.2 and 0.3 are a tie.
+# Decimals of the largest possible sum to which sums are rounded, so that 0.1 + 0.2 and 0.3 are a tie.
 _DECIMALS = 12
 
 
@@ -41,7 +41,7 @@ class Paired:
     flip_p: float | None
     """Two-sided p of the sign-flip test, :func:`sign_flip_p`; None for fewer than two seeds."""
     smallest_p: float | None
-    """The lowest ``flip_p`` that any differences over so many seeds can reach."""
+    """The lowest ``flip_p`` that any differences over this number of seeds can reach."""
     below: float | None
     """P(a < b) over all pairs of a seed of ``a`` and a seed of ``b``; see :func:`probability_below`."""
     below_paired: float | None
@@ -107,7 +107,7 @@ def smallest_p(n: int) -> float:
 
 
 def seeds_needed(comparisons: int, level: float = 0.05) -> int:
-    """The fewest seeds with which one of so many comparisons can be significant after Holm's correction."""
+    """The fewest seeds with which one of ``comparisons`` can be significant after Holm's correction."""
     return 1 + math.ceil(math.log2(comparisons / level))
 
 

@@ -77,7 +77,7 @@ def judge(ours: Average, fact: Fact) -> Verdict:
 
 
 def is_without_formula(fact: Fact) -> bool:
-    """Whether nobody published how a number was computed: IW with the states of several samples averaged.
+    """Whether the published formula is missing, as for IW with averaged states of several samples.
 
     The ratio p(z)/q(z|x) in the weight may be the mean of the L, that of one sample or their product; see
     analysis/tables/importance_weights.py.

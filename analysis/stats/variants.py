@@ -22,7 +22,7 @@ VARIANT_FIELDS = (
 )
 """Runs of one cell that differ in one of these fields are different variants. Fields that only the
 estimates read are not among them, nor is the dataset's path: a dataset is identified by its name and its
-content, not by its folder. iw_exact_samples counts if validation has so many draws that it reads it."""
+content, not by its folder. iw_exact_samples is among them if validation has enough draws to read it."""
 
 
 class _Unread:

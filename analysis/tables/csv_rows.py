@@ -143,7 +143,7 @@ def reproduction_row(cell: Cell, fact: Fact) -> Row:
 
 
 def _source(fact: Fact | Derived) -> str:
-    # A number that follows from published ones is marked, because nobody printed it.
+    # A number that follows from published ones is marked, because it was not printed.
     return f"derived from {fact.source}" if fact.formula else fact.source
 
 

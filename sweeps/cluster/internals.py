@@ -29,7 +29,7 @@ def validate_cluster_config(config: Mapping[str, Any]) -> None:
 
     Raises:
         jsonschema.ValidationError: the content does not fit the schema.
-        Exception: whatever else Ray finds wrong.
+        Exception: Ray finds another error.
     """
     from ray.autoscaler._private.util import prepare_config, validate_config
 

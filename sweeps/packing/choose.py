@@ -35,7 +35,7 @@ class Sample:
     """Test tokens predicted per second, each scored under all its draws."""
 
     def seconds(self, tokens: Amount) -> float:
-        """Seconds that a run of so many tokens takes."""
+        """Seconds that a run with these numbers of tokens takes."""
         return tokens.train / self.train_rate + tokens.evaluate / self.evaluate_rate
 
 
@@ -55,7 +55,7 @@ class Device(Protocol):
         """Numbers of processes to try, from 1 up."""
 
     def measure(self, processes: int) -> list[Sample]:
-        """Let so many processes do the work of a run at the same time.
+        """Let this number of processes do the work of a run at the same time.
 
         Raises:
             TooLargeError: they do not fit into the memory of the device.
@@ -83,7 +83,7 @@ def choose(device: Device, tokens: Amount) -> ProbeResult:
             if best is None:
                 raise
             break
-        # The slowest process stands for a run, the sum for the throughput.
+        # The slowest process represents a run; the sum is the throughput.
         together = sum(1.0 / sample.seconds(tokens) for sample in samples)
         if best is None:  # only a process that is alone shows what the driver keeps for it
             first, need = together, MARGIN * max(sample.memory for sample in samples)

@@ -68,7 +68,7 @@ class Probe:
     def measure(
         self, seconds: float, *, steps: int = 1, now: Callable[[], float] = time.perf_counter
     ) -> Sample:
-        """Time training for at least so many seconds and steps, and then evaluation as long.
+        """Time training, and then evaluation, each for at least ``seconds``.
 
         Args:
             seconds: the least time of each.

@@ -23,7 +23,7 @@ def key(config: RunConfig, data_sha256: str) -> str:
 
 
 class ProbeResults:
-    """Device name -> key -> result. Losing the file costs a few probes and nothing else."""
+    """Device name -> key -> result. Losing the file only costs a few probes."""
 
     def __init__(self, study: Study) -> None:
         """Read the results of a study.
@@ -80,7 +80,7 @@ class ProbeResult:
     """The work of all of them together, relative to one run that has the device alone."""
 
     def seconds(self, tokens: Amount) -> float:
-        """Seconds that a run of so many tokens takes."""
+        """Seconds that a run with these numbers of tokens takes."""
         return tokens.train / self.train_rate + tokens.evaluate / self.evaluate_rate
 
     def to_dict(self) -> dict[str, Any]:

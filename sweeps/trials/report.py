@@ -49,7 +49,7 @@ def is_worth_rerunning(search: Search, best: Sequence[Trial], out: Console) -> b
 
 
 def _points(search: Search) -> list[trials.Point]:
-    """The points to draw: all but the trials whose failure says nothing about their point."""
+    """The points to draw, without trials whose failure says nothing about their point."""
     points = []
     for trial in search.known:
         if trial.state == "diverged":

@@ -40,7 +40,7 @@ _WHY_NOT = (
 
 
 def searchable_fields() -> list[str]:
-    """Names of the config fields that a search may vary, whatever the system: numbers and choices."""
+    """Names of the config fields that a search may vary for some system: numbers and choices."""
     fields = [f for f in dataclasses.fields(RunConfig) if FIELD_TYPES[f.name] is not str]
     return [f.name for f in fields if f.metadata["group"] in GROUPS or f.name == "precision"]
 

@@ -109,6 +109,6 @@ def sole_sender(identity: str) -> Iterator[None]:
             try:
                 yield
             finally:
-                path.unlink(missing_ok=True)  # while it is locked: nobody else can have it
+                path.unlink(missing_ok=True)  # while it is locked, so no other process can hold it
     except Timeout:
         raise BusyError("another process is sending it") from None

@@ -28,7 +28,7 @@ REST = 4
 """A pause lasts at least this many times as long as reading all claims took."""
 
 RECHECK_SECONDS = 60.0
-"""Seconds after which an unfinished run that nobody works on is compared again with what was sent."""
+"""Seconds after which an unfinished run that no process works on is compared again with what was sent."""
 
 FLUSH_SECONDS = 30.0
 """Longest time of the last push, in seconds."""
@@ -136,7 +136,7 @@ class Follower:
         return [name for name in self._study.run_names() if name not in self._mirror.finished]
 
     def _is_due(self, name: str) -> bool:
-        """Whether a run that nobody works on is to be sent, or compared with what was sent."""
+        """Whether a run that no process works on should be sent, or compared with what was sent."""
         return name not in self._mirror.sent or self._now() - self._checked[name] >= RECHECK_SECONDS
 
     def _may_send(self) -> bool:
