@@ -11,7 +11,7 @@ from .kit import Mirror, Work
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A W&B server; what it was asked and did not know fails the test."""
+    """A W&B server; the test fails if it receives a request that it does not know."""
     server = Server()
     server.start()
     yield server

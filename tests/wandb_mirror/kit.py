@@ -200,7 +200,7 @@ class Work:
 
 
 def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait for something to come true."""
+    """Wait until a condition is true."""
     last = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < last, "it does not come true"

@@ -38,7 +38,7 @@ def write(study: Path, plan: Plan, place: int, epochs: int) -> None:
 
 @pytest.fixture
 def user(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This process is that of a user of ``server``."""
+    """Make this process that of a user of ``server``."""
     for name, value in {"HOME": home, "NETRC": home / "netrc", "WANDB_BASE_URL": server.url}.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
@@ -54,7 +54,7 @@ def test_a_launch_is_mirrored_while_it_runs(
     plan, names = planned(study)
     lines: list[str] = []
     with mirrored("online", str(study), "mine", None, lines.append):
-        # What the launch starts from here on has no use for the key.
+        # Processes that the launch starts from here on do not need the key.
         assert "WANDB_API_KEY" not in os.environ
         folder, stopped = (Study(str(study)).run(name) for name in names[:2])
         work.begin(folder, stopped)

@@ -185,7 +185,7 @@ def test_a_follower_that_lost_its_lease_sends_nothing_more(tmp_path: Path) -> No
     mirror.abandon = lambda: None  # type: ignore[attr-defined]
     follower.step()
     before = set(mirror.sent)
-    # Another machine has seen no heartbeat, for this one was suspended, and has taken over.
+    # This machine was suspended; another one has seen no heartbeat and has taken over.
     lease = Study(str(tmp_path / "study")).run(follower._lease_folder.name)
     lease.write_json("claim-2.json", {**ELSEWHERE, "beat": 0})
     begin(tmp_path / "study", seed=1)

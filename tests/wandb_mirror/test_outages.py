@@ -83,14 +83,14 @@ def test_what_an_unreachable_server_missed_is_pushed_once(
     before = list(server.requests)
     assert push(str(study)).returncode == 0
     sent_anew = [request for request in server.requests[len(before) :] if request != "GET /healthz"]
-    # What had been under way has ended; nothing else is sent again.
+    # The runs that had been under way have ended; nothing else is sent again.
     assert sent_anew.count("UpsertBucket") >= 1
     assert len(server.runs) == 3
     assert mirrored(server, folder).states == ["running", "finished"]
     before = list(server.requests)
     assert push(str(study)).returncode == 0
     assert set(server.requests[len(before) :]) == {"GET /healthz"}
-    # A cursor that is lost costs a look, and so does one that is not to be believed; neither costs a row.
+    # A lost or unreliable cursor costs one more request; neither costs a row.
     (study / folder.name / "wandb.json").write_text("{}")
     before = list(server.requests)
     assert push(str(study), "--again").returncode == 0

@@ -13,7 +13,7 @@ from ..wandb_server.server import Server
 from .kit import KEY, PROJECT, ROOT, begin, complete, environment
 
 T_QUANTILE = 4.302652729911275
-"""Of Student's t with 2 degrees of freedom, at 0.975."""
+"""The 0.975 quantile of Student's t with 2 degrees of freedom."""
 
 
 def command(server: Server, home: Path, script: str, *arguments: str, key: str | None = KEY) -> Any:
@@ -55,7 +55,7 @@ def test_one_report_is_written_and_rewritten_in_place(server: Server, home: Path
     panels = grid["metadata"]["panelBankSectionConfig"]["panels"]
     curves = [panel["config"] for panel in panels if panel["config"].get("xAxis") == "epoch"]
     assert ["valid_ppl"] in [curve["metrics"] for curve in curves]
-    # A panel of what no run has would be empty.
+    # A panel of a metric that no run has would be empty.
     written = begin(study, 9, epochs=1).read_metrics()[0]
     assert {name for curve in curves for name in curve["metrics"]} <= written.keys()
 
