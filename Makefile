@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test test-all test-cluster lint types format clean
+.PHONY: help setup demo results test test-all test-cluster lint types format clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -24,6 +24,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: setup  ## run the whole chain on a small corpus: grid, tables, report (minutes on two cores)
 	$(BIN)/python sweeps/paper_grid.py --preset demo
 	$(BIN)/python analysis/summarize.py runs/demo
+
+results: setup  ## make the tables of results/ again from the runs kept there
+	for study in $(filter-out results/summary/,$(wildcard results/*/)); do $(BIN)/python analysis/summarize.py $$study \
+	  --no-figures --no-samples --no-cache --quiet --out results/summary/$$(basename $$study) || exit 1; done
 
 test: lint types  ## run lint, type checks and the fast tests
 	$(BIN)/python -m pytest

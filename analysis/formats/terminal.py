@@ -120,16 +120,38 @@ _STYLES = {"heading": "bold", "published": "dim", "ours": "", "difference": "cya
 def print_grid(console: Console, table: Table) -> None:
     """Print the columns and lines of a table; nothing is said by colour alone.
 
-    A table wider than the window is printed at its own width: a line that the terminal wraps can be read, a
-    truncated number cannot.
+    A table wider than the window is printed one group of columns after the other. If that does not help, it
+    keeps its width: a line that the terminal wraps can be read, a truncated number cannot.
     """
-    drawn = _rich_table(table)
     window = console.width
-    console.width = max(
-        window, Measurement.get(console, console.options.update(width=10_000), drawn).minimum
-    )
-    console.print(drawn)
-    console.width = window
+    parts = [table]
+    if _width(console, table) > window:
+        parts = _by_group(table)
+    for number, part in enumerate(parts):
+        if number:
+            console.print()
+        console.width = max(window, _width(console, part))
+        console.print(_rich_table(part))
+        console.width = window
+
+
+def _width(console: Console, table: Table) -> int:
+    options = console.options.update(width=10_000)
+    return Measurement.get(console, options, _rich_table(table)).minimum
+
+
+def _by_group(table: Table) -> list[Table]:
+    """Split a table into one for each group of its columns."""
+    parts = []
+    for group in dict.fromkeys(column.group for column in table.columns):
+        kept = [k for k, column in enumerate(table.columns) if column.group == group]
+        lines = [
+            dataclasses.replace(line, values=tuple(line.values[k] for k in kept if k < len(line.values)))
+            for line in table.lines
+        ]
+        columns = tuple(table.columns[k] for k in kept)
+        parts.append(dataclasses.replace(table, columns=columns, lines=tuple(lines)))
+    return parts
 
 
 def _rich_table(table: Table) -> rich.table.Table:

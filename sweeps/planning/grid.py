@@ -183,7 +183,7 @@ PRESETS: Mapping[str, Grid] = {
                 datasets=("topics",),
                 systems={"lstm-lm": (1,), "lstm-vae": (1,), "lstm-vae-avg": (5, 10), "lstm-iwae": (10,)},
                 settings=("inputless",),
-                seeds=2,
+                seeds=1,
                 changes=("iw_samples=100",),
             ),
         ),

@@ -19,6 +19,12 @@ COLOURS = {
     "#a87900": "--c5",
     "#56b4e9": "--c6",
     "#8b5a2b": "--c7",
+    "#cc3344": "--c8",
+    "#117755": "--c9",
+    "#443399": "--c10",
+    "#b8860b": "--c11",
+    "#888800": "--c12",
+    "#7744aa": "--c13",
 }
 """Colour of the figures (``analysis/figures/style.py``) -> its variable in style.css."""
 
