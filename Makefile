@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SIDE_BY_SIDE := -n 2 --dist loadfile  # half of the time is waiting for Ray
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help setup demo results test test-all test-cluster lint types format clean
@@ -28,12 +29,14 @@ demo: setup  ## run the whole chain on a small corpus: grid, tables, report (min
 results: setup  ## make the tables of results/ again from the runs kept there
 	for study in $(filter-out results/summary/,$(wildcard results/*/)); do $(BIN)/python analysis/summarize.py $$study \
 	  --no-figures --no-samples --no-cache --quiet --out results/summary/$$(basename $$study) || exit 1; done
+	sed -i.bak 's|$(CURDIR)/||g' results/summary/*/report.md results/summary/*/runs.csv
+	rm results/summary/*/*.bak
 
 test: lint types  ## run lint, type checks and the fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-all: lint types  ## also run the slow tests
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m ''
 
 test-cluster: setup  ## test a real cluster on hosts made of namespaces; needs root, iproute2, openssh-server, rsync
 	$(BIN)/python -m pytest -m cluster -rs -v tests/cluster

@@ -171,7 +171,5 @@ def _estimates(p, sentences, config) -> dict[str, float]:
                 add("nll_iw_one", -math.log(sum(one) / S))
                 add("nll_joint", G * kl - sum(log_p) / S)
                 add("nll_iw_joint", -math.log(sum(joint) / S))
-                one = [math.exp(a + r[0]) for a, r in zip(log_p, ratios, strict=True)]
-                add("nll_iw_one", -math.log(sum(one) / S))
     ppl = {n.replace("nll", "ppl"): math.exp(v / tokens) for n, v in sums.items() if n.startswith("nll")}
     return {name: value / N for name, value in sums.items()} | ppl

@@ -110,7 +110,9 @@ def test_a_folder_in_use_stays_and_one_of_a_dead_owner_is_removed(root):
 def test_processes_that_write_there_are_killed_and_readers_are_not(dies, root):
     owner, (name, *pids) = start(FAMILY)
     writer, shell, titled, reader = (psutil.Process(int(pid)) for pid in pids)
-    (grandchild,) = shell.children()
+    while not (family := shell.children()):
+        time.sleep(0.01)  # the shell has not started it yet
+    (grandchild,) = family
     writers = [writer, shell, grandchild, titled]
     try:
         if dies:
