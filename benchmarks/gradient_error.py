@@ -33,8 +33,8 @@ from lvae_core.fields import Setting
 from lvae_core.model.layers import precision
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.text_model import TextModel
-from lvae_core.training.objective import objective
-from lvae_core.training.parts import make_optimiser
+from lvae_core.training.optimisation.objective import objective
+from lvae_core.training.optimisation.parts import make_optimiser
 from lvae_core.training.runtime import Runtime, check_device, set_arithmetic
 
 BATCHES = 3

@@ -29,7 +29,7 @@ from lvae_core.evaluation.likelihood import sentence_noise
 from lvae_core.model.counts import operations
 from lvae_core.model.text_model import TextModel
 from lvae_core.systems import recipe
-from lvae_core.training.objective import objective
+from lvae_core.training.optimisation.objective import objective
 from sweeps.packing.probe import Probe
 
 

@@ -15,8 +15,8 @@ from lvae_core.data.corpus import Split
 from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
 from lvae_core.model.layers.precision import compute_in, resolve
 from lvae_core.model.text_model import TextModel
-from lvae_core.training.objective import objective
-from lvae_core.training.parts import make_optimiser
+from lvae_core.training.optimisation.objective import objective
+from lvae_core.training.optimisation.parts import make_optimiser
 
 
 def training(config: RunConfig, num_classes: int, split: Split, device: str) -> Callable[[], Tensor]:

@@ -19,9 +19,9 @@ from lvae_core.run_folder.folder import (
     DamagedError,
     RunFolder,
 )
-from lvae_core.training.learning_rate import RateState, is_over
-from lvae_core.training.optimiser import OptimiserState
-from lvae_core.training.step import Memory
+from lvae_core.training.optimisation.learning_rate import RateState, is_over
+from lvae_core.training.optimisation.optimiser import OptimiserState
+from lvae_core.training.optimisation.step import Memory
 
 Parameters = dict[str, Tensor]
 

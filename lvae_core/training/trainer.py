@@ -22,12 +22,12 @@ from lvae_core.run_folder.folder import RunFolder
 from lvae_core.training.attempt import Attempt, Phase, open_attempt
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.initial_encoder import copy_encoder
-from lvae_core.training.learning_rate import RateState, after_epoch
-from lvae_core.training.parts import STEPS, make_learner, make_optimiser
+from lvae_core.training.optimisation.learning_rate import RateState, after_epoch
+from lvae_core.training.optimisation.parts import STEPS, make_learner, make_optimiser
+from lvae_core.training.optimisation.schedule import kl_weight
+from lvae_core.training.optimisation.step import Moment
 from lvae_core.training.runtime import Progress, Runtime, give_back_spare_memory, set_arithmetic
-from lvae_core.training.schedule import kl_weight
 from lvae_core.training.state import TrainState, copy_parameters
-from lvae_core.training.step import Moment
 
 EXPLODED = 10.0
 """A run ends if its mean training loss is this many times that of guessing every word."""

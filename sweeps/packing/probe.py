@@ -17,9 +17,9 @@ from lvae_core.data.corpus import Corpus, Split
 from lvae_core.evaluation.latent import latent_estimates
 from lvae_core.evaluation.likelihood import sentence_statistics
 from lvae_core.model.layers.precision import compute_in, resolve
-from lvae_core.training.parts import STEPS, make_learner
+from lvae_core.training.optimisation.parts import STEPS, make_learner
+from lvae_core.training.optimisation.step import Memory, Moment
 from lvae_core.training.runtime import CONTEXT_BYTES, Runtime, set_arithmetic
-from lvae_core.training.step import Memory, Moment
 from sweeps.packing.choose import Sample
 
 _QUANTILES = (0.5, 0.17, 0.83)

@@ -23,7 +23,7 @@ from lvae_core.data.batches import collate
 from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
 from lvae_core.model.text_model import TextModel
 from lvae_core.systems import recipe
-from lvae_core.training.objective import objective
+from lvae_core.training.optimisation.objective import objective
 
 V, LENGTHS = 23, (3, 5)
 OURS = {

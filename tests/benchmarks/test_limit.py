@@ -18,7 +18,7 @@ from lvae_core.evaluation.likelihood import sentence_statistics
 from lvae_core.model.layers import shortlist
 from lvae_core.model.text_model import TextModel
 from lvae_core.systems import recipe
-from lvae_core.training.objective import objective
+from lvae_core.training.optimisation.objective import objective
 
 D, H, Z = 6, 7, 4
 LONG = 120

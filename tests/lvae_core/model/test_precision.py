@@ -17,7 +17,7 @@ from lvae_core.model.layers.lstm import LSTM
 from lvae_core.model.layers.precision import cast, compute_in, resolve
 from lvae_core.model.layers.softmax import Softmax
 from lvae_core.model.text_model import TextModel
-from lvae_core.training.objective import objective
+from lvae_core.training.optimisation.objective import objective
 
 from .. import tiny
 from ..oracles import hand_model

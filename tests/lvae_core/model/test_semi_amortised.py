@@ -10,7 +10,7 @@ from lvae_core.model.noise import BatchNoise, SentenceNoise
 from lvae_core.model.semi_amortised import Descent, Rule, Way
 from lvae_core.model.text_model import TextModel
 from lvae_core.rng import Key, torch_generator
-from lvae_core.training.objective import objective
+from lvae_core.training.optimisation.objective import objective
 
 from .. import tiny
 from ..oracles import hand_model, noise

@@ -7,7 +7,7 @@ import torch
 from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.text_model import TextModel
 from lvae_core.rng import Key
-from lvae_core.training.objective import objective
+from lvae_core.training.optimisation.objective import objective
 
 from .. import tiny
 

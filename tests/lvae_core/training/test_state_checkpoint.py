@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lvae_core.evaluation.evaluate import EvaluationState
-from lvae_core.training.learning_rate import RateState
+from lvae_core.training.optimisation.learning_rate import RateState
 from lvae_core.training.state import TrainState, copy_parameters, load_checkpoint, save_checkpoint
 
 from ...logs import expect_log

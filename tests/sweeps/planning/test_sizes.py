@@ -14,7 +14,7 @@ from lvae_core.model.counts import parameter_count
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.folder import Study
 from lvae_core.systems import SYSTEMS, recipe
-from lvae_core.training.learning_rate import RateState
+from lvae_core.training.optimisation.learning_rate import RateState
 from lvae_core.training.state import TrainState, copy_parameters, save_checkpoint
 from sweeps.planning.sizes import corpus_bytes, format_bytes, storage_bytes
 

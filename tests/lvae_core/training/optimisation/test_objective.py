@@ -5,10 +5,10 @@ import torch
 
 from lvae_core import rng
 from lvae_core.model.dropout import dropout
-from lvae_core.training.objective import objective
+from lvae_core.training.optimisation.objective import objective
 
-from .. import tiny
-from ..oracles import hand_model, noise
+from ... import tiny
+from ...oracles import hand_model, noise
 
 CLASSES = 7
 SENTENCES = [[3, 1, 5, 0], [0], [2, 2, 6, 4, 1, 3, 0], [6, 0]]

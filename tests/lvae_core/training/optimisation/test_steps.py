@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from lvae_core.data.batches import collate, epoch_order
-from lvae_core.training import aggressive
-from lvae_core.training.objective import objective
-from lvae_core.training.parts import OPTIMISERS, STEPS, make_learner
+from lvae_core.training.optimisation import aggressive
+from lvae_core.training.optimisation.objective import objective
+from lvae_core.training.optimisation.parts import OPTIMISERS, STEPS, make_learner
+from lvae_core.training.optimisation.step import JointStep, Learner, Memory, Moment
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.state import load_checkpoint
-from lvae_core.training.step import JointStep, Learner, Memory, Moment
 from lvae_core.training.trainer import execute
 
-from .. import tiny
+from ... import tiny
 
 CORPUS = tiny.corpus()
 BETA, RATE = 0.4, 0.05

@@ -11,8 +11,8 @@ from lvae_core import rng
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import Batch, collate, epoch_order
 from lvae_core.evaluation.latent import MI_BATCH, infer_split, mutual_information
-from lvae_core.training.objective import Objective
-from lvae_core.training.step import JointStep, Learner, Memory, Moment
+from lvae_core.training.optimisation.objective import Objective
+from lvae_core.training.optimisation.step import JointStep, Learner, Memory, Moment
 
 CHECK_EVERY = 15
 """Encoder updates between two looks at their mean loss."""

@@ -7,11 +7,11 @@ import torch
 
 from lvae_core.errors import InputError
 from lvae_core.training import trained
-from lvae_core.training.objective import objective
+from lvae_core.training.optimisation.objective import objective
 
-from .. import tiny
-from ..oracles import hand_model, noise
-from .runs import CORPUS, run, sentences_of, short
+from ... import tiny
+from ...oracles import hand_model, noise
+from ..runs import CORPUS, run, sentences_of, short
 
 CLASSES = 7
 SENTENCES = [[3, 1, 5, 0], [0], [2, 2, 6, 4, 1, 3, 0], [6, 0]]

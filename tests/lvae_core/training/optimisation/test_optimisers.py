@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from lvae_core.training.optimiser import Optimiser
-from lvae_core.training.parts import OPTIMISERS
+from lvae_core.training.optimisation.optimiser import Optimiser
+from lvae_core.training.optimisation.parts import OPTIMISERS
 
-from .. import tiny
+from ... import tiny
 
 SHAPES = {"a": (5,), "table": (6, 3), "rounded": (4, 6)}
 

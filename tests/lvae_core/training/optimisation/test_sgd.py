@@ -5,9 +5,9 @@ import torch
 from torch.nn import Parameter
 
 from lvae_core.model.layers import precision
-from lvae_core.training.optimiser import SGD
+from lvae_core.training.optimisation.optimiser import SGD
 
-from .. import tiny
+from ... import tiny
 
 
 def of(values: torch.Tensor, gradient: torch.Tensor) -> Parameter:

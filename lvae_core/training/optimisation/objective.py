@@ -15,7 +15,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.batches import Batch, send
 from lvae_core.model.noise import BatchNoise
 from lvae_core.model.text_model import TextModel
-from lvae_core.training.importance_weighted import importance_weighted
+from lvae_core.training.optimisation.importance_weighted import importance_weighted
 
 
 class Objective(NamedTuple):

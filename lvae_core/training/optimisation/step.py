@@ -11,8 +11,8 @@ from lvae_core.config import RunConfig
 from lvae_core.data.batches import Batch
 from lvae_core.data.corpus import Corpus
 from lvae_core.model.text_model import TextModel
-from lvae_core.training.objective import Objective, objective
-from lvae_core.training.optimiser import Optimiser
+from lvae_core.training.optimisation.objective import Objective, objective
+from lvae_core.training.optimisation.optimiser import Optimiser
 
 Memory = dict[str, Any]
 """Memory of a step: plain values (numbers, text, lists of them), saved in every checkpoint."""

@@ -9,16 +9,16 @@ import torch
 
 from lvae_core.data.batches import collate, epoch_order
 from lvae_core.run_folder.folder import reproducible
-from lvae_core.training import aggressive
-from lvae_core.training.aggressive import AggressiveStep
-from lvae_core.training.objective import Objective
-from lvae_core.training.parts import OPTIMISERS, make_learner
+from lvae_core.training.optimisation import aggressive
+from lvae_core.training.optimisation.aggressive import AggressiveStep
+from lvae_core.training.optimisation.objective import Objective
+from lvae_core.training.optimisation.parts import OPTIMISERS, make_learner
+from lvae_core.training.optimisation.step import JointStep, Learner, Moment
 from lvae_core.training.runtime import Runtime
-from lvae_core.training.step import JointStep, Learner, Moment
 from lvae_core.training.trainer import execute
 
-from .. import tiny
-from .runs import CORPUS, run, short
+from ... import tiny
+from ..runs import CORPUS, run, short
 
 MOMENT = Moment(step=4, kl_weight=0.4, learning_rate=0.5)  # the second batch of the second epoch
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from lvae_core.training.adam import Adam
+from lvae_core.training.optimisation.adam import Adam
 
-from .. import tiny
+from ... import tiny
 
 
 @pytest.mark.parametrize("limit", [0.0, 1.5])

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from lvae_core.config import RunConfig
-from lvae_core.training.optimiser import Gradients, Optimiser, OptimiserState
+from lvae_core.training.optimisation.optimiser import Gradients, Optimiser, OptimiserState
 
 
 class Adam(Optimiser):

@@ -3,7 +3,7 @@
 import pytest
 
 from lvae_core.config import RunConfig
-from lvae_core.training.schedule import kl_weight
+from lvae_core.training.optimisation.schedule import kl_weight
 
 
 def test_beta_rises_linearly_over_the_annealing_and_stays():

@@ -6,7 +6,7 @@ import pytest
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
-from lvae_core.training.learning_rate import SCHEDULES, RateState, after_epoch, is_over
+from lvae_core.training.optimisation.learning_rate import SCHEDULES, RateState, after_epoch, is_over
 
 
 def run(perplexities, *, annealing_epochs=0, config=None):

@@ -1,0 +1,1 @@
+"""What moves the parameters: objective, steps, optimisers and their schedules."""
