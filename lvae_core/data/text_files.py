@@ -9,20 +9,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lvae_core.data.tokens import split_tokens
 from lvae_core.data.vocabulary import END, START
 from lvae_core.errors import InputError
 
 _log = logging.getLogger("lvae.data")
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 def read_file(path: Path, max_length: int | None = None) -> Text:
     """Read and check a split.
 
-    Only newline bytes end a line and only ASCII white space ends a token. Unicode has further line and
-    word separators, but in these corpora they occur inside tokens. Blank lines are skipped with a warning,
-    a byte order mark without one.
+    Only newline bytes end a line and only ASCII white space ends a token; see :func:`split_tokens`. Blank
+    lines are skipped with a warning, a byte order mark without one.
 
     Args:
         path: an existing file.
@@ -37,7 +37,7 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from None
     try:
-        data.decode("utf-8")
+        content = data.decode("utf-8")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
         raise InputError(
@@ -51,10 +51,10 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
 
     lines: list[str] = []
     blanks: list[int] = []
-    reserved = {END.encode(), START.encode()}
-    content = data.removeprefix(_BYTE_ORDER_MARK).removesuffix(b"\n")
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        tokens = line.split()
+    reserved = {END, START}
+    content = content.removeprefix(_BYTE_ORDER_MARK).removesuffix("\n")
+    for number, line in enumerate(content.split("\n"), start=1):
+        tokens = split_tokens(line)
         if not tokens:
             blanks.append(number)
             continue
@@ -67,7 +67,7 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
                 f"{path}:{number}: a sentence of {len(tokens) + 1} predicted tokens, more than "
                 f"max_length = {max_length}; raise max_length or split the sentence"
             )
-        lines.append(b" ".join(tokens).decode("utf-8"))
+        lines.append(" ".join(tokens))
     if not lines:
         raise InputError(f"{path}: contains no sentence; write one per line, tokens separated by spaces")
     warnings: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from torch import Tensor
 from lvae_core import rng
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import make_batch
+from lvae_core.data.tokens import split_tokens
 from lvae_core.data.vocabulary import Vocabulary
 from lvae_core.errors import InputError
 from lvae_core.model.contracts import Posterior, State
@@ -96,17 +97,17 @@ def interpolate(trained: Trained, first: str, last: str, count: int, decoding: D
 
 def as_read(trained: Trained, sentence: str) -> str:
     """The sentence as the encoder reads it: words outside the vocabulary are the unknown word."""
-    return " ".join(trained.vocabulary.decode(trained.vocabulary.encode(sentence.split())))
+    return " ".join(trained.vocabulary.decode(trained.vocabulary.encode(split_tokens(sentence))))
 
 
 def posterior(trained: Trained, sentences: Sequence[str]) -> Posterior:
-    """Return q(z|x) of N sentences given as words between spaces."""
+    """Return q(z|x) of N sentences; see :func:`split_tokens` for what separates their words."""
     model = trained.model
     if model.encoder is None:
         raise InputError(
             f"{trained.config.system} has no latent variable: nothing to encode a sentence into"
         )
-    encoded = [torch.tensor(trained.vocabulary.encode(text.split())) for text in sentences]
+    encoded = [torch.tensor(trained.vocabulary.encode(split_tokens(text))) for text in sentences]
     words = torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True)
     lengths = torch.tensor([len(ids) for ids in encoded])
     root = rng.Key(trained.config.seed, "generation", ("posterior",))

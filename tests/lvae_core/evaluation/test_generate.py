@@ -153,6 +153,16 @@ def test_unknown_words_become_the_unknown_word() -> None:
     )
 
 
+def test_a_no_break_space_inside_a_word_separates_no_words() -> None:
+    before = made("loss")
+    words = ("</s>", "a", "b\u00a0c", "<unk>")
+    trained = Trained(before.config, before.model, Vocabulary(words, 3))
+    assert generate.as_read(trained, " a  b\u00a0c\tb ") == "a b\u00a0c <unk>"
+    torch.testing.assert_close(
+        generate.posterior(trained, ["a b\u00a0c"]).mean, generate.posterior(before, ["a b"]).mean
+    )
+
+
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(InputError, match="no latent variable"):
         generate.reconstruct(made("lm"), ["a"], Decoding())
