@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -40,7 +40,7 @@ _SETTINGS = (
 """Fields that make runs of one cell variants, apart from iw_exact_samples if validation reads it."""
 
 
-def parse_evaluation(settings: Sequence[str]) -> dict[str, Any]:
+def parse_evaluation(settings: Iterable[str]) -> dict[str, Any]:
     """Parse the ``FIELD=VALUE`` settings that say which evaluation is shown.
 
     Raises:

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from lvae_core.cli.train import run_folder
+from lvae_core.api import open_run
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.evaluation import generate
@@ -16,7 +16,7 @@ from lvae_core.training.trained import load
 
 def command(options: argparse.Namespace) -> int:
     """Print samples, reconstructions and an interpolation; return the exit status."""
-    folder = run_folder(options.run)
+    folder = open_run(options.run)
     trained = load(folder)
     latent = trained.model.encoder is not None
     decoding = generate.Decoding(

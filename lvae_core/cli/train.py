@@ -5,28 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from lvae_core.api import carry_out, make_runtime, open_run, with_evaluation
 from lvae_core.cli.display import Display, estimate_lines, summary
-from lvae_core.command import Interrupt, print_error
+from lvae_core.command import print_error
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
-from lvae_core.identity import evaluation_id, evaluation_values
+from lvae_core.identity import evaluation_id
 from lvae_core.messages import notice
 from lvae_core.parents import parent_of
-from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, acquire_patiently
+from lvae_core.run_folder.claims import Claim
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
-from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder, open_study
+from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder
 from lvae_core.run_folder.lookup import find_run
 from lvae_core.settings import apply_settings, parse_settings
 from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.failures import failure_of
 from lvae_core.training.initial_encoder import read_parent
-from lvae_core.training.runtime import Progress, Runtime, check_device
+from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.trainer import execute
 
 _log = logging.getLogger("lvae.data")
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     """Train and evaluate one run, or resume it; return the exit status."""
     config = apply_settings(_read_config(options.config), options.set)
     runtime = _runtime(options)
-    folder = run_folder(options.out)
+    folder = open_run(options.out)
     corpus = load_for(config, options.data_dir)
     for warning in corpus.warnings:
         _log.warning(warning)
@@ -58,18 +58,11 @@ def run(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Evaluate a trained run with other fields of evaluation; return the exit status."""
     runtime = _runtime(options)
-    folder = run_folder(options.run)
+    folder = open_run(options.run)
     present = folder.read_identity()
     if present is None:
         raise InputError(f"{folder}: no run folder; give the --out of `python -m lvae_core run`")
-    read = evaluation_values(present[0])
-    for field in parse_settings(options.set):
-        if field not in read:
-            raise InputError(
-                f"--set {field}: not a field that the estimates of {present[0].system} read; "
-                f"choose from {', '.join(read)}"
-            )
-    config = apply_settings(present[0], options.set)
+    config = with_evaluation(present[0], parse_settings(options.set), prefix="--set ")
     wanted = evaluation_id(config)
     status = 0
     if wanted not in read_evaluations(folder):
@@ -89,17 +82,12 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _runtime(options: argparse.Namespace) -> Runtime:
     """Check the options about where and how a run executes."""
-    for name in ("threads", "checkpoint_epochs"):
-        if (value := getattr(options, name, 1)) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {value}: must be at least 1")
-    if not 0 <= options.checkpoint_minutes < math.inf:
-        raise InputError(f"--checkpoint-minutes {options.checkpoint_minutes}: must be 0 or more")
-    check_device(options.device)
-    return Runtime(
-        device=options.device,
-        threads=options.threads,
-        checkpoint_epochs=getattr(options, "checkpoint_epochs", 1),
-        checkpoint_seconds=60.0 * options.checkpoint_minutes,
+    return make_runtime(
+        options.device,
+        options.threads,
+        options.checkpoint_minutes,
+        getattr(options, "checkpoint_epochs", 1),
+        label=lambda name: "--" + name.replace("_", "-"),
     )
 
 
@@ -109,32 +97,19 @@ def _carry_out(
     start: Callable[[Claim], Generator[Progress, None, None]],
     failure: str = FAILURE,
 ) -> int:
-    """Claim the folder and do the work that ``start`` begins; return the exit status.
-
-    A failure is recorded in the file ``failure``.
-    """
-    display = Display()
+    """Do the work that ``start`` begins, with a display; return the exit status."""
     try:
-        with Interrupt() as interrupt:
-            work = start(acquire_patiently(folder, runtime.launch, notice))
-            for progress in work:
-                display.show(progress)
-                if interrupt.requested and progress.phase != "done":
-                    work.close()
-                    line = f"stopped; the run is saved in {folder}; run the same command again to resume it"
-                    print(line, file=sys.stderr)
-                    return 130
+        finished = carry_out(folder, runtime, start, Display().show, failure)
     except (InputError, DamagedError):
         raise
-    except HeldError as error:
-        raise InputError(f"{error}; wait until it ends, or give another --out") from None
-    except (OSError, ClaimLostError) as error:
-        raise InputError(f"{folder}: {error}; run the same command again to resume it") from None
     except Exception as error:
         found = failure_of(error)
-        folder.write_failure(*found, file=failure)
         print_error(f"{folder}: {found.kind}: {found.message}")
         return 1
+    if not finished:
+        line = f"stopped; the run is saved in {folder}; run the same command again to resume it"
+        print(line, file=sys.stderr)
+        return 130
     return 0
 
 
@@ -156,14 +131,3 @@ def _read_config(path: str) -> RunConfig:
     if not isinstance(values, dict):
         raise InputError(f"{path}: must contain one JSON object of config fields")
     return from_dict(values)
-
-
-def run_folder(url: str) -> RunFolder:
-    """Open the run folder at a path or URL."""
-    if not url.strip():
-        raise InputError("an empty path: give the run folder")
-    parent, _, name = url.rstrip("/").rpartition("/")
-    if not name or name in (".", ".."):
-        path = Path(url).absolute().resolve()
-        parent, name = str(path.parent), path.name
-    return open_study(parent or ("/" if url.startswith("/") else ".")).run(name)

@@ -1,0 +1,118 @@
+"""Finished runs as frames, for notebooks; the names that ``from analysis import …`` gives."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.reading.collect import Runs, collect
+from analysis.reading.evaluations import parse_evaluation
+from analysis.reading.learning_curves import learning_curves
+from analysis.reading.sources import Source, open_source
+from analysis.report.report import Report, compose
+from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, cell_row, csv_frame
+
+_log = logging.getLogger("lvae.analysis")
+
+_PUBLISHED = ("table", "source", "metric", "mc_stderrs", "comparable_mean", "welch_p", "margin", "verdict")
+_COLUMNS = tuple(
+    name for name in CELL_COLUMNS if name not in _PUBLISHED and not name.startswith(("published", "differ"))
+)
+
+
+def read_runs(*studies: str | Path, evaluation: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Read studies or single runs into a tidy frame, one row per run, NA for what is unknown.
+
+    Columns are the run's name, status, estimates (``nll_elbo``, ``nll_elbo_stderr``, …), times, versions
+    and config fields; the docstring of ``analysis/reading/frame.py`` lists them. A damaged file is
+    reported as a warning to the logger ``lvae.analysis``.
+
+    Args:
+        *studies: paths or URLs, merged; a run in several of them counts once.
+        evaluation: field -> value of the evaluation to read if a run has several, such as
+            ``{"iw_samples": 5000}``; None: in each cell the one that most runs have.
+
+    Raises:
+        InputError: there is no such study or no such field, a run is in two places with different numbers,
+            or a storage cannot be reached.
+    """
+    wanted = parse_evaluation(f"{name}={value}" for name, value in (evaluation or {}).items())
+    runs = collect(_sources(studies), evaluation=wanted)
+    _warn(runs.problems)
+    return runs.frame
+
+
+def read_curves(*studies: str | Path) -> pd.DataFrame:
+    """Read learning curves into a tidy frame, one row per run and epoch.
+
+    Columns are ``run``, ``epoch`` and what ``metrics.jsonl`` holds: ``train_nll``, ``valid_ppl``, ….
+    ``merge`` it with :func:`read_runs` on ``run``.
+
+    Raises:
+        InputError: as :func:`read_runs`.
+    """
+    sources = _sources(studies)
+    curves = learning_curves(sources, collect(sources).frame)
+    _warn(curves.problems)
+    return curves.frame
+
+
+def cells(runs: pd.DataFrame) -> pd.DataFrame:
+    """Average the runs of each cell over their seeds; one row per cell and estimate.
+
+    Columns: the cell (``dataset`` … ``variant``), ``estimate``, ``n``, ``mean``, ``std``, 95% intervals of
+    the mean (``t_low``, ``t_high``; ``bca_low``, ``bca_high``), ``mc_stderr``, ``bound`` (whether the
+    estimate bounds -log p(x)), counts of runs by status, and tuples ``seeds`` and ``values``.
+
+    Args:
+        runs: rows of :func:`read_runs`; select some of them as you like.
+    """
+    report = _report(runs)
+    rows = (
+        cell_row("", cell, name, name, None) | {"seeds": average.seeds, "values": average.values}
+        for cell in report.cells
+        for name, average in cell.averages.items()
+    )
+    return _with_numbers(csv_frame(rows, _COLUMNS))
+
+
+def comparisons(runs: pd.DataFrame) -> pd.DataFrame:
+    """Compare systems with their baselines seed by seed; one row per comparison and metric.
+
+    ``difference`` is a - b, the mean over the ``n`` common seeds; ``flip_holm`` is the p-value after Holm's
+    correction, and ``verdict`` what may be said. docs/report.md has the rule.
+
+    Args:
+        runs: rows of :func:`read_runs`. The correction counts the comparisons among these.
+    """
+    tables = _report(runs).comparisons
+    rows = (row for table in tables for row in table.csv_rows())
+    return _with_numbers(csv_frame(rows, COMPARISON_COLUMNS))
+
+
+def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give columns that lack every value, or some, the type of numbers."""
+    numbers = [name for name in frame if frame[name].map(_is_number).all()]
+    return frame.astype(dict.fromkeys(numbers, "Float64"))
+
+
+def _is_number(value: object) -> bool:
+    return value is None or isinstance(value, float)
+
+
+def _sources(studies: Iterable[str | Path]) -> list[Source]:
+    return [open_source(str(study)) for study in studies]
+
+
+def _report(runs: pd.DataFrame) -> Report:
+    studies = tuple(map(str, runs["study"].unique()))
+    return compose(Runs(runs.reset_index(drop=True), studies, problems=(), duplicates=0))
+
+
+def _warn(problems: Iterable[str]) -> None:
+    for problem in problems:
+        _log.warning(problem)

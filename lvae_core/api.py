@@ -1,0 +1,329 @@
+"""Train, evaluate, load and sample runs from Python; the names that ``from lvae_core import …`` gives.
+
+The functions do what the commands of ``python -m lvae_core`` do, on the same run folders.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lvae_core.command import Interrupt
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import load_for
+from lvae_core.errors import InputError
+from lvae_core.evaluation import generate as sentences
+from lvae_core.evaluation.generate import Decoding, Trained
+from lvae_core.identity import evaluation_id, evaluation_values
+from lvae_core.messages import notice
+from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, acquire_patiently
+from lvae_core.run_folder.evaluations import failure_file, read_evaluations
+from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder, open_study
+from lvae_core.training import trained
+from lvae_core.training.evaluate_again import evaluate_again
+from lvae_core.training.failures import failure_of
+from lvae_core.training.initial_encoder import read_parent
+from lvae_core.training.runtime import Progress, Runtime, check_device
+from lvae_core.training.trainer import execute
+
+Estimates = dict[str, dict[str, Any]]
+"""Name -> ``value`` and, if it is sampled, ``stderr`` and further diagnostics; see docs/estimates.md."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run and its folder. The numbers are read from the folder whenever they are asked for."""
+
+    folder: RunFolder
+    config: RunConfig
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """One row per finished epoch, as in ``metrics.jsonl``."""
+        return self.folder.read_metrics()
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The content of ``result.json``; None if the run is not finished."""
+        return self.folder.read_json("result.json")
+
+    @property
+    def estimates(self) -> Estimates:
+        """The test estimates; empty if the run is not finished."""
+        estimates: Estimates = (self.result or {}).get("estimates", {})
+        return estimates
+
+    @cached_property
+    def trained(self) -> Trained:
+        """Config, model of the best epoch (a ``torch.nn.Module`` on the CPU) and vocabulary."""
+        return trained.load(self.folder)
+
+
+def train(
+    config: RunConfig,
+    out: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    checkpoint_minutes: float = 10.0,
+    progress: Callable[[Progress], object] | None = None,
+) -> Run:
+    """Train and evaluate a run, or resume it from its folder; a finished run is returned at once.
+
+    Ctrl-C (in a notebook: Interrupt) saves the run before it raises KeyboardInterrupt; the same call
+    resumes it to the same last bit.
+
+    Args:
+        config: as :func:`~lvae_core.systems.recipe` makes it; change fields by ``dataclasses.replace``.
+        out: the run folder, a path or URL.
+        data_dir: folder of the public datasets; None: ``$LVAE_DATA_DIR``, else ``./data``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: of the CPU.
+        checkpoint_minutes: save after so many minutes, also within an epoch.
+        progress: called about once a second.
+
+    Raises:
+        InputError: bad input: the message is one line, what, where and remedy.
+        DivergedError: the loss is no longer finite or far above that of guessing.
+        DamagedError: the folder's ``result.json`` is not what was written.
+    """
+    runtime = make_runtime(device, threads, checkpoint_minutes)
+    folder = open_run(str(out))
+    corpus = load_for(config, None if data_dir is None else str(data_dir))
+    if not folder.has(CHECKPOINT):
+        read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
+    _carry_out(folder, runtime, lambda claim: execute(config, corpus, folder, runtime, claim), progress)
+    return load(out)
+
+
+def load(out: str | Path) -> Run:
+    """Open a run folder.
+
+    Args:
+        out: a path or URL of a run made by :func:`train`, the command or a sweep, finished or not.
+
+    Raises:
+        InputError: there is no run.
+        DamagedError: its ``config.json`` is damaged.
+    """
+    folder = open_run(str(out))
+    present = folder.read_identity()
+    if present is None:
+        raise InputError(f"{folder}: no run folder; make one with train(config, out)")
+    return Run(folder, present[0])
+
+
+def evaluate(
+    run: Run | str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    progress: Callable[[Progress], object] | None = None,
+    **fields: Any,
+) -> Estimates:
+    """Evaluate a trained run with other fields of evaluation, without training it.
+
+    Args:
+        run: as returned by :func:`train` or :func:`load`, or its folder.
+        data_dir: see :func:`train`.
+        device: see :func:`train`.
+        threads: see :func:`train`.
+        progress: see :func:`train`.
+        **fields: fields that only the estimates read, such as ``iw_samples=5000``.
+
+    Returns:
+        The estimates, which the folder keeps beside those of its result.
+
+    Raises:
+        InputError: a field is no such field, or the run is not trained on this data.
+        DivergedError: an estimate is not finite.
+    """
+    run = run if isinstance(run, Run) else load(run)
+    folder = run.folder
+    config = with_evaluation(run.config, fields)
+    wanted = evaluation_id(config)
+    if wanted not in read_evaluations(folder):
+        runtime = make_runtime(device, threads)
+        corpus = load_for(config, None if data_dir is None else str(data_dir))
+        _carry_out(
+            folder,
+            runtime,
+            lambda claim: evaluate_again(config, corpus, folder, runtime, claim),
+            progress,
+            failure_file(wanted),
+        )
+    estimates: Estimates = read_evaluations(folder)[wanted]["estimates"]
+    return estimates
+
+
+def generate(run: Run | str | Path, count: int = 5, **decoding: Any) -> list[str]:
+    """Draw sentences: each from its own z of the prior, or by sampling from a language model.
+
+    Args:
+        run: as returned by :func:`train` or :func:`load`, or its folder.
+        count: the number of sentences.
+        **decoding: ``method`` ("greedy", "sample" or "beam"; by default greedy, for a language model
+            sample), ``temperature``, ``beam_width``, ``max_length`` in words, ``seed``.
+
+    Raises:
+        InputError: the run has no finished epoch, or a value lies outside its range.
+    """
+    if count < 1:
+        raise InputError(f"count = {count}: must be at least 1")
+    found = _trained(run)
+    return sentences.from_prior(found, count, _decoding(found, decoding))
+
+
+def reconstruct(run: Run | str | Path, texts: Sequence[str], **decoding: Any) -> list[str]:
+    """Decode each sentence from the mean of its posterior q(z|x).
+
+    Args:
+        run: as returned by :func:`train` or :func:`load`, or its folder.
+        texts: sentences, their words between spaces.
+        **decoding: see :func:`generate`.
+
+    Raises:
+        InputError: the model has no latent variable, or a sentence cannot be encoded.
+    """
+    found = _trained(run)
+    return sentences.reconstruct(found, texts, _decoding(found, decoding))
+
+
+def interpolate(run: Run | str | Path, first: str, last: str, count: int = 5, **decoding: Any) -> list[str]:
+    """Decode ``count`` points on the line between the posterior means of two sentences, ends included.
+
+    Args:
+        run: as returned by :func:`train` or :func:`load`, or its folder.
+        first: a sentence, its words between spaces.
+        last: another one.
+        count: at least 2.
+        **decoding: see :func:`generate`.
+
+    Raises:
+        InputError: as :func:`reconstruct`, or ``count`` is below 2.
+    """
+    found = _trained(run)
+    return sentences.interpolate(found, first, last, count, _decoding(found, decoding))
+
+
+def _carry_out(
+    folder: RunFolder,
+    runtime: Runtime,
+    start: Callable[[Claim], Generator[Progress, None, None]],
+    progress: Callable[[Progress], object] | None,
+    failure: str = FAILURE,
+) -> None:
+    if not carry_out(folder, runtime, start, progress or (lambda report: None), failure):
+        raise KeyboardInterrupt(f"stopped; the run is saved in {folder}; do the same again to resume it")
+
+
+def _trained(run: Run | str | Path) -> Trained:
+    return run.trained if isinstance(run, Run) else load(run).trained
+
+
+def _decoding(found: Trained, given: Mapping[str, Any]) -> Decoding:
+    known = {field.name for field in dataclasses.fields(Decoding)}
+    for name in given:
+        if name not in known:
+            raise InputError(f"{name}: no option of decoding; choose from {', '.join(sorted(known))}")
+    method = "sample" if found.model.encoder is None else "greedy"
+    return Decoding(**{"method": method, **given})
+
+
+# --- shared with the commands ---
+
+
+def open_run(url: str) -> RunFolder:
+    """Open the run folder at a path or URL."""
+    if not url.strip():
+        raise InputError("an empty path: give the run folder")
+    parent, _, name = url.rstrip("/").rpartition("/")
+    if not name or name in (".", ".."):
+        path = Path(url).absolute().resolve()
+        parent, name = str(path.parent), path.name
+    return open_study(parent or ("/" if url.startswith("/") else ".")).run(name)
+
+
+def make_runtime(
+    device: str,
+    threads: int,
+    checkpoint_minutes: float = 10.0,
+    checkpoint_epochs: int = 1,
+    label: Callable[[str], str] = "{} =".format,
+) -> Runtime:
+    """Check where and how a run is to execute; ``label`` names an argument in an error."""
+    for name, value in (("threads", threads), ("checkpoint_epochs", checkpoint_epochs)):
+        if value < 1:
+            raise InputError(f"{label(name)} {value}: must be at least 1")
+    if not 0 <= checkpoint_minutes < math.inf:
+        raise InputError(f"{label('checkpoint_minutes')} {checkpoint_minutes}: must be 0 or more")
+    check_device(device)
+    return Runtime(
+        device=device,
+        threads=threads,
+        checkpoint_epochs=checkpoint_epochs,
+        checkpoint_seconds=60.0 * checkpoint_minutes,
+    )
+
+
+def with_evaluation(config: RunConfig, fields: Mapping[str, Any], prefix: str = "") -> RunConfig:
+    """Change fields that only the estimates read.
+
+    Raises:
+        InputError: another field is given, after ``prefix``; or a value lies outside its range.
+    """
+    read = evaluation_values(config)
+    for field in fields:
+        if field not in read:
+            raise InputError(
+                f"{prefix}{field}: not a field that the estimates of {config.system} read; "
+                f"choose from {', '.join(read)}"
+            )
+    return dataclasses.replace(config, **fields)
+
+
+def carry_out(
+    folder: RunFolder,
+    runtime: Runtime,
+    start: Callable[[Claim], Generator[Progress, None, None]],
+    progress: Callable[[Progress], object],
+    failure: str = FAILURE,
+) -> bool:
+    """Claim the folder and do the work that ``start`` begins; Ctrl-C saves it and stops.
+
+    An error of the run itself is recorded in the file ``failure`` of the folder and raised.
+
+    Returns:
+        False if it was stopped.
+
+    Raises:
+        InputError: another process holds the run, or the storage fails.
+    """
+    # Only the main thread of a process can catch Ctrl-C.
+    main = threading.current_thread() is threading.main_thread()
+    try:
+        with Interrupt() if main else contextlib.nullcontext() as interrupt:
+            work = start(acquire_patiently(folder, runtime.launch, notice))
+            for report in work:
+                progress(report)
+                if interrupt and interrupt.requested and report.phase != "done":
+                    work.close()
+                    return False
+    except (InputError, DamagedError):
+        raise
+    except HeldError as error:
+        raise InputError(f"{error}; wait until it ends, or give another run folder") from None
+    except (OSError, ClaimLostError) as error:
+        raise InputError(f"{folder}: {error}; do the same again to resume it") from None
+    except Exception as error:
+        folder.write_failure(*failure_of(error), file=failure)
+        raise
+    return True

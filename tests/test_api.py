@@ -1,0 +1,147 @@
+"""The Python API, its notebook and its document."""
+
+import json
+import re
+import signal
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import analysis
+import lvae_core
+from lvae_core.run_folder.claims import acquire
+from lvae_core.training.failures import DivergedError
+from lvae_core.training.runtime import Progress
+
+from .test_imports import loaded_by
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def small(system: str = "lstm-vae", **fields: Any) -> lvae_core.RunConfig:
+    config = lvae_core.recipe(system, dataset="toy", num_samples=2)
+    return replace(config, **{"max_epochs": 2, "iw_samples": 6, "mi_samples": 2, **fields})
+
+
+def code_cells() -> list[str]:
+    notebook = json.loads((DOCS / "api.ipynb").read_text())
+    assert all(not cell.get("outputs") for cell in notebook["cells"]), "commit it without outputs"
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for cell in code_cells():
+        exec(cell, names)
+    assert set(names["runs"]["status"]) == {"done"}
+    assert len(names["runs"]) == 6
+    means = names["means"].set_index(["system", "estimate"])
+    of_lm = [lvae_core.load(f"runs/api/lstm-lm-{seed}").estimates["nll"]["value"] for seed in range(3)]
+    assert means.loc[("lstm-lm", "nll"), "mean"] == pytest.approx(sum(of_lm) / 3)
+    assert means.loc[("lstm-lm", "nll"), "bound"] == "exact"
+    assert means.loc[("lstm-lm", "nll"), "values"] == pytest.approx(tuple(of_lm))
+    assert set(names["compared"]["verdict"]) == {"too few seeds"}
+    assert list(names["curves"].groupby("run").size()) == [3] * 6
+
+
+def test_the_document_names_every_function_of_the_api() -> None:
+    text = (DOCS / "api.md").read_text()
+    for package in (lvae_core, analysis):
+        for name in package.__all__:
+            assert re.search(rf"`[^`]*\b{name}\b|^    .*\b{name}\b", text, re.MULTILINE), name
+            assert callable(getattr(package, name)) or name == "SYSTEMS"
+            assert name in dir(package)
+
+
+def test_importing_a_package_loads_no_library() -> None:
+    assert loaded_by("import lvae_core, analysis") & {"torch", "numpy", "pandas", "ray"} == set()
+    assert "torch" not in loaded_by("from analysis import read_runs, read_curves, cells, comparisons")
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    for package in (lvae_core, analysis):
+        with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+            package.trian  # noqa: B018
+
+
+def test_training_through_the_api_gives_the_numbers_of_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lvae_core.__main__ import main
+
+    (tmp_path / "run.json").write_text(json.dumps(small().to_dict()))
+    assert main(["run", str(tmp_path / "run.json"), "--out", str(tmp_path / "a")]) == 0
+    run = lvae_core.train(small(), tmp_path / "b")
+    assert run.estimates == lvae_core.load(tmp_path / "a").estimates != {}
+    assert run.metrics == lvae_core.load(tmp_path / "a").metrics
+    assert main(["evaluate", str(tmp_path / "a"), "--set", "iw_samples=7"]) == 0
+    capsys.readouterr()
+    before = run.estimates
+    assert lvae_core.evaluate(tmp_path / "a", iw_samples=7) == lvae_core.evaluate(run, iw_samples=7)
+    assert run.estimates == before, "another evaluation changes no result"
+
+
+def test_ctrl_c_saves_the_run_and_the_same_call_resumes_it_to_the_same_bits(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+
+    def interrupt(progress: Progress) -> None:
+        seen.append(progress)
+        if len(seen) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="do the same again to resume it"):
+        lvae_core.train(small(), tmp_path / "a", progress=interrupt)
+    assert lvae_core.load(tmp_path / "a").result is None
+    resumed = lvae_core.train(small(), tmp_path / "a")
+    assert resumed.estimates == lvae_core.train(small(), tmp_path / "b").estimates
+
+
+def test_training_works_in_a_thread(tmp_path: Path) -> None:
+    thread = threading.Thread(target=lvae_core.train, args=(small(max_epochs=1), tmp_path / "a"))
+    thread.start()
+    thread.join()
+    assert lvae_core.load(tmp_path / "a").result is not None
+
+
+def test_a_diverged_run_raises_and_leaves_its_failure(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError):
+        lvae_core.train(small("lstm-lm", learning_rate=1e9, max_grad_norm=0.0), tmp_path / "a")
+    assert json.loads((tmp_path / "a" / "failure.json").read_text())["class"] == "diverged"
+
+
+def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
+    run = lvae_core.train(small(), tmp_path / "run")
+    for call, message in (
+        (lambda: lvae_core.load(tmp_path / "none"), r"none: no run folder; make one with train"),
+        (lambda: lvae_core.train(small(), tmp_path / "x", threads=0), "threads = 0: must be at least 1"),
+        (lambda: lvae_core.train(small(), tmp_path / "x", device="gpu"), "not usable here"),
+        (lambda: lvae_core.evaluate(run, dropout=0.1), "dropout: not a field that the estimates"),
+        (lambda: lvae_core.generate(run, 0), "count = 0: must be at least 1"),
+        (
+            lambda: lvae_core.generate(run, 1, beams=3),
+            "beams: no option of decoding; choose from",
+        ),
+        (lambda: lvae_core.generate(run, 1, temperature=0), "temperature = 0: must be above 0"),
+        (lambda: lvae_core.recipe("lstm-vea"), "did you mean 'lstm-vae'"),
+        (lambda: analysis.read_runs(tmp_path / "none"), "there is no such study"),
+        (lambda: analysis.read_runs(tmp_path, evaluation={"dropout": 1}), "not a field of evaluation"),
+    ):
+        with pytest.raises(lvae_core.InputError, match=message):
+            call()
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_run_that_another_process_holds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = lvae_core.train(small(), tmp_path / "run")
+    # The real function waits a minute for the other process to end.
+    monkeypatch.setattr(
+        "lvae_core.api.acquire_patiently", lambda folder, launch, say: acquire(folder, launch)
+    )
+    with acquire(run.folder, "another launch"), pytest.raises(lvae_core.InputError, match="give another"):
+        lvae_core.evaluate(run, iw_samples=9)
