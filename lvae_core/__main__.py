@@ -101,6 +101,12 @@ def _parser() -> argparse.ArgumentParser:
         *(data_dir, settings, execution),
     )
     sub.add_argument("run", help="the run folder, a path or URL")
+    sub.add_argument(
+        "--part",
+        metavar="K/N",
+        help="score only the K-th of N parts of the test split, for example on one of N devices; "
+        "without it, the command then joins the parts, and scores those that are missing",
+    )
 
     sub = command("generate", _generate, "sample, reconstruct and interpolate with a trained run", data_dir)
     sub.add_argument("run", help="the run folder, a path or URL")

@@ -99,7 +99,7 @@ def train(
     corpus = load_for(config, None if data_dir is None else str(data_dir))
     if not folder.has(CHECKPOINT):
         read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
-    _carry_out(folder, runtime, lambda claim: execute(config, corpus, folder, runtime, claim), progress)
+    _carry_out(folder, lambda: execute(config, corpus, folder, runtime, acquire(folder, runtime)), progress)
     return load(out)
 
 
@@ -155,8 +155,7 @@ def evaluate(
         corpus = load_for(config, None if data_dir is None else str(data_dir))
         _carry_out(
             folder,
-            runtime,
-            lambda claim: evaluate_again(config, corpus, folder, runtime, claim),
+            lambda: evaluate_again(config, corpus, folder, runtime, acquire(folder, runtime)),
             progress,
             failure_file(wanted),
         )
@@ -216,12 +215,11 @@ def interpolate(run: Run | str | Path, first: str, last: str, count: int = 5, **
 
 def _carry_out(
     folder: RunFolder,
-    runtime: Runtime,
-    start: Callable[[Claim], Generator[Progress, None, None]],
+    start: Callable[[], Generator[Progress, None, None]],
     progress: Callable[[Progress], object] | None,
     failure: str = FAILURE,
 ) -> None:
-    if not carry_out(folder, runtime, start, progress or (lambda report: None), failure):
+    if not carry_out(folder, start, progress or (lambda report: None), failure):
         raise KeyboardInterrupt(f"stopped; the run is saved in {folder}; do the same again to resume it")
 
 
@@ -290,14 +288,22 @@ def with_evaluation(config: RunConfig, fields: Mapping[str, Any], prefix: str = 
     return dataclasses.replace(config, **fields)
 
 
+def acquire(folder: RunFolder, runtime: Runtime) -> Claim:
+    """Claim a run for this process; if it is held, wait to see whether its holder is alive.
+
+    Raises:
+        HeldError: it is.
+    """
+    return acquire_patiently(folder, runtime.launch, notice)
+
+
 def carry_out(
     folder: RunFolder,
-    runtime: Runtime,
-    start: Callable[[Claim], Generator[Progress, None, None]],
+    start: Callable[[], Generator[Progress, None, None]],
     progress: Callable[[Progress], object],
     failure: str = FAILURE,
 ) -> bool:
-    """Claim the folder and do the work that ``start`` begins; Ctrl-C saves it and stops.
+    """Do the work on a run folder that ``start`` begins; Ctrl-C saves it and stops.
 
     An error of the run itself is recorded in the file ``failure`` of the folder and raised.
 
@@ -311,7 +317,7 @@ def carry_out(
     main = threading.current_thread() is threading.main_thread()
     try:
         with Interrupt() if main else contextlib.nullcontext() as interrupt:
-            work = start(acquire_patiently(folder, runtime.launch, notice))
+            work = start()
             for report in work:
                 progress(report)
                 if interrupt and interrupt.requested and report.phase != "done":

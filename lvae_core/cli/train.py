@@ -5,25 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-from lvae_core.api import carry_out, make_runtime, open_run, with_evaluation
+from lvae_core.api import acquire, carry_out, make_runtime, open_run, with_evaluation
 from lvae_core.cli.display import Display, estimate_lines, summary
 from lvae_core.command import print_error
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
+from lvae_core.evaluation.evaluate import WHOLE, Part
 from lvae_core.identity import evaluation_id
 from lvae_core.messages import notice
 from lvae_core.parents import parent_of
-from lvae_core.run_folder.claims import Claim
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
 from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder
 from lvae_core.run_folder.lookup import find_run
 from lvae_core.settings import apply_settings, parse_settings
-from lvae_core.training.evaluate_again import evaluate_again
+from lvae_core.training.evaluate_again import evaluate_again, evaluate_part
 from lvae_core.training.failures import failure_of
 from lvae_core.training.initial_encoder import read_parent
 from lvae_core.training.runtime import Progress, Runtime
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         config, folder = parent, find_run(folder.store, parent, corpus.data_sha256)
     elif not folder.has(CHECKPOINT):
         read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
-    status = _carry_out(folder, runtime, lambda claim: execute(config, corpus, folder, runtime, claim))
+    status = _carry_out(folder, lambda: execute(config, corpus, folder, runtime, acquire(folder, runtime)))
     if status == 0:
         print(summary(folder.read_json("result.json") or {}))
         following = f"run {options.config} --out" if options.parent else "generate"
@@ -64,15 +65,28 @@ def evaluate(options: argparse.Namespace) -> int:
         raise InputError(f"{folder}: no run folder; give the --out of `python -m lvae_core run`")
     config = with_evaluation(present[0], parse_settings(options.set), prefix="--set ")
     wanted = evaluation_id(config)
+    part = Part.parse(options.part) if options.part else WHOLE
     status = 0
     if wanted not in read_evaluations(folder):
         corpus = load_for(config, options.data_dir)
         status = _carry_out(
             folder,
-            runtime,
-            lambda claim: evaluate_again(config, corpus, folder, runtime, claim),
+            lambda: (
+                evaluate_part(config, corpus, folder, runtime, part)
+                if part != WHOLE
+                else evaluate_again(config, corpus, folder, runtime, acquire(folder, runtime))
+            ),
             failure_file(wanted),
         )
+        if part != WHOLE and status == 0:
+            following = shlex.join(
+                ["python", "-m", "lvae_core", "evaluate", options.run]
+                + [word for setting in options.set for word in ("--set", setting)]
+                + (["--data-dir", options.data_dir] if options.data_dir else [])
+            )
+            print(f"part {part} is scored")
+            notice(f"next, once all {part.count} parts are: {following}")
+            return 0
     if status == 0:
         record = read_evaluations(folder)[wanted]
         print("\n".join(["test split:", *estimate_lines(record["estimates"])]))
@@ -92,14 +106,11 @@ def _runtime(options: argparse.Namespace) -> Runtime:
 
 
 def _carry_out(
-    folder: RunFolder,
-    runtime: Runtime,
-    start: Callable[[Claim], Generator[Progress, None, None]],
-    failure: str = FAILURE,
+    folder: RunFolder, start: Callable[[], Generator[Progress, None, None]], failure: str = FAILURE
 ) -> int:
     """Do the work that ``start`` begins, with a display; return the exit status."""
     try:
-        finished = carry_out(folder, runtime, start, Display().show, failure)
+        finished = carry_out(folder, start, Display().show, failure)
     except (InputError, DamagedError):
         raise
     except Exception as error:

@@ -78,6 +78,7 @@ def sentence_statistics(
     split_name: str,
     samples: int,
     start: int = 0,
+    step: int = 1,
     rough: Arithmetic = "float32",
 ) -> Iterator[Tensor]:
     """Statistics of the sentences of a split, batch by batch in the order of :func:`eval_order`.
@@ -88,7 +89,8 @@ def sentence_statistics(
         config: batch and chunk sizes, seed, averaging, how many draws are scored in full.
         split_name: part of the key of the noise.
         samples: S, draws per sentence.
-        start: batches to leave out because they are done.
+        start: the first batch to compute, counted from 0.
+        step: 1, or n to compute only every n-th batch.
         rough: arithmetic of the rough scores, where some draws are not scored in full.
 
     Yields:
@@ -97,7 +99,7 @@ def sentence_statistics(
     """
     order = eval_order(split.lengths, config.eval_batch_size)
     device = next(model.parameters()).device
-    for indices in order[start:]:
+    for indices in order[start::step]:
         keys = [(split_name, int(index)) for index in indices]
         # Not around the loop: a generator must not hold a global mode while it is suspended.
         with torch.no_grad():  # inference may need gradients, for itself

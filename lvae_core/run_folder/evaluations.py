@@ -10,6 +10,10 @@
     evaluate_seconds   time on the device over all attempts
     attempt            commit, versions, host, device and threads of the last attempt
 
+An evaluation under way has ``evaluation-<8 digits>.checkpoint.pt``; a part of one that is divided has
+``evaluation-<8 digits>.part-<k>-of-<n>.checkpoint.pt``, also once the part is finished. The complete
+evaluation replaces them.
+
 If the last attempt at an evaluation failed, ``evaluation-<8 digits>.failure.json`` says why, as
 failure.json does for the run itself.
 """
@@ -17,6 +21,7 @@ failure.json does for the run itself.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +30,9 @@ from lvae_core.identity import evaluation_id
 from lvae_core.run_folder.folder import DamagedError, RunFolder
 
 _FILE = re.compile(r"evaluation-[0-9a-f]{8}\.json")
+_PROGRESS = re.compile(
+    r"evaluation-(?P<id>[0-9a-f]{8})(\.part-[0-9]+-of-(?P<count>[0-9]+))?\.checkpoint\.pt"
+)
 
 
 def evaluation_file(evaluation: str) -> str:
@@ -32,9 +40,22 @@ def evaluation_file(evaluation: str) -> str:
     return f"evaluation-{evaluation[:8]}.json"
 
 
-def progress_file(evaluation: str) -> str:
-    """The name of the file from which an interrupted evaluation resumes."""
-    return f"evaluation-{evaluation[:8]}.checkpoint.pt"
+def progress_file(evaluation: str, number: int = 1, count: int = 1) -> str:
+    """The name of the file from which an evaluation, or part ``number`` of ``count``, resumes."""
+    part = f".part-{number}-of-{count}" if count > 1 else ""
+    return f"evaluation-{evaluation[:8]}{part}.checkpoint.pt"
+
+
+def part_counts(folder: RunFolder, evaluation: str) -> dict[int, int]:
+    """Into how many parts an evaluation has been divided, and how many files of parts each division has."""
+    found = map(_PROGRESS.fullmatch, folder.store.names(folder.name))
+    return Counter(int(m["count"]) for m in found if m and m["count"] and m["id"] == evaluation[:8])
+
+
+def is_progress(file: str, evaluation: str) -> bool:
+    """Whether a file of a run folder holds progress of an evaluation, or of a part of it."""
+    match = _PROGRESS.fullmatch(file)
+    return match is not None and match["id"] == evaluation[:8]
 
 
 def failure_file(evaluation: str) -> str:

@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import time
-from collections.abc import Generator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
-
-import torch
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
-from lvae_core.evaluation.evaluate import Evaluation, EvaluationState
+from lvae_core.evaluation.evaluate import Part, join
 from lvae_core.evaluation.latent import latent_estimates
+from lvae_core.evaluation.likelihood import likelihood_estimates
 from lvae_core.identity import EVALUATION_VERSION, evaluation_id, evaluation_values
-from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.claims import Claim, acquire
 from lvae_core.run_folder.evaluations import (
     evaluation_file,
     evaluation_of,
     failure_file,
-    progress_file,
+    is_progress,
+    part_counts,
     read_evaluation,
 )
 from lvae_core.run_folder.folder import DamagedError, RunFolder
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.provenance import describe_attempt
-from lvae_core.training.runtime import Progress, Runtime, give_back_spare_memory, set_arithmetic
+from lvae_core.training.runtime import Progress, Runtime
+from lvae_core.training.scoring import Scoring, Work
 from lvae_core.training.state import TrainState, load_checkpoint
 
 _log = logging.getLogger("lvae.run_folder")
-
-
-@dataclass
-class _State:
-    """Progress of the evaluation, as its progress file holds it."""
-
-    evaluation: str
-    fingerprint: str
-    seconds: float = 0.0
-    progress: EvaluationState = field(default_factory=EvaluationState)
 
 
 def evaluate_again(
@@ -53,6 +41,7 @@ def evaluate_again(
 
     Yields often; between two yields it may be closed, upon which it saves its progress. Killed anywhere, it
     resumes bit for bit. The numbers are those that training with ``config`` would have put into the result.
+    Parts that :func:`evaluate_part` has scored are used, and those that are missing are scored here.
     A damaged file of this evaluation is set aside, with a warning to the logger ``lvae.run_folder``.
 
     Args:
@@ -74,118 +63,74 @@ def evaluate_again(
         folder.set_leftovers_aside()
         result = _result(folder, corpus)
         if not _is_evaluated(folder, result, evaluation_id(config)):
-            trained = _trained(folder, result)
-            yield from _Again(config, corpus, folder, runtime, claim, trained).evaluate()
+            work = Work(config, corpus, folder, runtime, _trained(folder, result), claim)
+            divisions = part_counts(folder, work.evaluation)
+            count = max(divisions, key=lambda n: (divisions[n], n), default=1)
+            parts = [Scoring(work, Part(number, count)) for number in range(1, count + 1)]
+            for part in parts:
+                yield from part.score()
+            _write(work, parts)
     yield Progress(phase="done", epoch=0, step=0, fraction=1.0)
 
 
-class _Again:
-    """An evaluation in this process."""
+def evaluate_part(
+    config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime, part: Part
+) -> Generator[Progress, None, None]:
+    """Score one part of the test split of a trained run, for :func:`evaluate_again` to use.
 
-    def __init__(
-        self,
-        config: RunConfig,
-        corpus: Corpus,
-        folder: RunFolder,
-        runtime: Runtime,
-        claim: Claim,
-        trained: TrainState,
-    ) -> None:
-        self.config, self.corpus, self.folder, self.runtime = config, corpus, folder, runtime
-        self.claim, self.trained = claim, trained
-        self.evaluation = evaluation_id(config)
-        self.state = self._resume() or _State(self.evaluation, trained.fingerprint)
-        self._clocked = self._saved = self._reported = time.monotonic()
+    Parts can be scored at the same time, by processes that see the same storage. They claim nothing: two
+    processes with the same part write the same bits. Yields, stops and resumes as evaluate_again does; the
+    arguments and errors are the same.
 
-    def evaluate(self) -> Generator[Progress, None, None]:
-        """Score the test split from where an earlier attempt stopped, then write the estimates."""
-        config, test, trained = self.config, self.corpus.test, self.trained
-        set_arithmetic(config, self.runtime)
-        model = TextModel(config, len(self.corpus.vocabulary)).to(self.runtime.device)
-        model.load_state_dict(trained.best_parameters)
-        evaluation = Evaluation(
-            model,
-            test,
-            config,
-            self.state.progress,
-            split_name="test",
-            samples=config.iw_samples,
-            rough=trained.precision,
+    Raises:
+        InputError: also if there are more parts than batches.
+    """
+    result = _result(folder, corpus)
+    if not part.batches(corpus.test, config):
+        raise InputError(
+            f"--part {part}: more parts than the test split has batches; "
+            "divide it into fewer parts, or set a smaller eval_batch_size"
         )
-        try:
-            for done in evaluation.score():
-                give_back_spare_memory()
-                now = time.monotonic()
-                if now - self._saved >= self.runtime.checkpoint_seconds:
-                    self._save()
-                if now - self._reported >= self.runtime.progress_seconds:
-                    yield Progress(phase="evaluate", epoch=trained.epoch, step=trained.step, fraction=done)
-                    self._reported = time.monotonic()
-        except GeneratorExit:
-            self._save()
-            raise
-        estimates = evaluation.estimates() | latent_estimates(model, test, config)
-        if not all(math.isfinite(v) for entry in estimates.values() for v in entry.values()):
-            raise DivergedError("an estimate on the test split is not finite")
-        self._write(estimates)
+    if not _is_evaluated(folder, result, evaluation_id(config)):
+        yield from Scoring(Work(config, corpus, folder, runtime, _trained(folder, result)), part).score()
+    yield Progress(phase="done", epoch=0, step=0, fraction=1.0)
 
-    def _write(self, estimates: dict[str, Any]) -> None:
-        self._clock()
-        attempt = describe_attempt(
-            from_step=self.trained.step,
-            device=self.runtime.device,
-            threads=self.runtime.threads,
-            precision=self.trained.precision,
-            data_sha256=self.corpus.data_sha256,
-        )
-        record = {
-            "fingerprint": self.trained.fingerprint,
-            "evaluation": self.evaluation,
-            "version": EVALUATION_VERSION,
-            "config": evaluation_values(self.config),
-            "estimates": estimates,
-            "tokens": self.corpus.test.num_tokens,
-            "sentences": len(self.corpus.test),
-            "precision": self.trained.precision,
-            "evaluate_seconds": round(self.state.seconds, 3),
-            "attempt": attempt,
-        }
-        self.claim.check()
-        self.folder.write_json(evaluation_file(self.evaluation), record)
-        self.folder.store.delete(f"{self.folder.name}/{progress_file(self.evaluation)}")
-        self.folder.clear_failure(failure_file(self.evaluation))
 
-    def _save(self) -> None:
-        self._clock()
-        buffer = io.BytesIO()
-        torch.save({**vars(self.state), "progress": asdict(self.state.progress)}, buffer)
-        self.claim.check()
-        self.folder.write_payload(progress_file(self.evaluation), buffer.getvalue())
-        self._saved = time.monotonic()
-
-    def _resume(self) -> _State | None:
-        """The saved progress; None, with the file set aside, if it is damaged or of something else."""
-        file = progress_file(self.evaluation)
-        try:
-            payload = self.folder.read_checkpoint(file)
-            if payload is None:
-                return None
-            values = torch.load(io.BytesIO(payload), weights_only=True)
-            state = _State(**{**values, "progress": EvaluationState(**values["progress"])})
-            if (state.evaluation, state.fingerprint) != (self.evaluation, self.trained.fingerprint):
-                raise DamagedError(f"{self.folder}/{file}: of another evaluation")
-        except Exception as error:  # torch.load raises almost anything on what is not its own
-            if isinstance(error, OSError):
-                raise
-            aside = self.folder.set_aside(file)
-            _log.warning("%s/%s: cannot be used; set aside as %s", self.folder, file, aside)
-            return None
-        return state
-
-    def _clock(self) -> None:
-        now = time.monotonic()
-        self.state.seconds += now - self._clocked
-        self._clocked = now
+def _write(work: Work, parts: Sequence[Scoring]) -> None:
+    """Write the estimates from all parts, and delete the files of the parts."""
+    config, folder, trained, test = work.config, work.folder, work.trained, work.corpus.test
+    begun = time.monotonic()
+    rows = join([part.rows for part in parts], test, config)
+    estimates = likelihood_estimates(rows, test.num_tokens, config) | latent_estimates(
+        work.model, test, config
+    )
+    if not all(math.isfinite(v) for entry in estimates.values() for v in entry.values()):
+        raise DivergedError("an estimate on the test split is not finite")
+    attempt = describe_attempt(
+        from_step=trained.step,
+        device=work.runtime.device,
+        threads=work.runtime.threads,
+        precision=trained.precision,
+        data_sha256=work.corpus.data_sha256,
+    )
+    record = {
+        "fingerprint": trained.fingerprint,
+        "evaluation": work.evaluation,
+        "version": EVALUATION_VERSION,
+        "config": evaluation_values(config),
+        "estimates": estimates,
+        "tokens": test.num_tokens,
+        "sentences": len(test),
+        "precision": trained.precision,
+        "evaluate_seconds": round(sum(part.state.seconds for part in parts) + time.monotonic() - begun, 3),
+        "attempt": attempt,
+    }
+    work.check_claim()
+    folder.write_json(evaluation_file(work.evaluation), record)
+    for file in folder.store.names(folder.name):
+        if is_progress(file, work.evaluation):
+            folder.store.delete(f"{folder.name}/{file}")
+    folder.clear_failure(failure_file(work.evaluation))
 
 
 def _result(folder: RunFolder, corpus: Corpus) -> dict[str, Any]:
