@@ -35,9 +35,8 @@ class Batch:
         )
         return Batch(words, lengths, positions, self.indices)
 
-    def sentence(self, row: int) -> Batch:
-        """The sentence in ``row`` as a batch without padding."""
-        T = int(self.lengths[row])
+    def sentence(self, row: int, T: int) -> Batch:
+        """The sentence in ``row``, whose length is ``T``, as a batch without padding."""
         positions = torch.arange(T, device=self.words.device)
         return Batch(
             self.words[row : row + 1, :T],
@@ -57,8 +56,8 @@ class Batch:
 
 
 def send(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-    """Copy a CPU tensor to ``device``; the copy may still be under way on return."""
-    if torch.device(device).type == "cuda":
+    """Copy a tensor to ``device`` unless it is there; the copy may still be under way on return."""
+    if torch.device(device).type == "cuda" and not tensor.is_cuda:
         # A copy from pinned memory does not make the CPU wait for the GPU.
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
@@ -103,10 +102,10 @@ def collate(split: Split, indices: np.ndarray) -> Batch:
     """Collect the sentences ``indices`` ([B], B ≥ 1) of ``split`` in one batch on the CPU."""
     indices = np.asarray(indices, dtype=np.int64)
     lengths = split.lengths[indices]
-    words = np.zeros((len(indices), int(lengths.max())), dtype=np.int64)
-    for row, index in zip(words, indices, strict=True):
-        sentence = split.sentence(int(index))
-        row[: len(sentence)] = sentence
+    # Without a loop over the sentences: while a GPU computes a small model, the time of the CPU counts.
+    places = np.arange(lengths.max())
+    words = split.tokens.take(split.offsets[indices, None] + places, mode="clip").astype(np.int64)
+    words[places >= lengths[:, None]] = 0
     return make_batch(torch.from_numpy(words), torch.from_numpy(lengths), indices)
 
 

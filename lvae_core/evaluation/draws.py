@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lvae_core.data.batches import Batch
+from lvae_core.data.batches import Batch, send
 from lvae_core.model.contracts import Posterior
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.layers.shortlist import Shortlist
@@ -31,7 +31,7 @@ class Draws:
     def log_ratios(self) -> Tensor:
         """log p(z) − log q(z|x) of every sample: (S, G, B), float64, nats."""
         q = self.q.double()
-        return torch.cat([q.log_ratio(part.to(q.mean)) for part in torch.split(self.noise, 64)])
+        return torch.cat([q.log_ratio(_like(part, q.mean)) for part in torch.split(self.noise, 64)])
 
     def select(self, chosen: Tensor) -> Draws:
         """Draws ``chosen`` of each sentence, indices (n, B)."""
@@ -43,7 +43,7 @@ class Draws:
         """log p(x|z) of every draw: (S, B), float64, nats."""
         draws = max(1, self.positions // (self.noise.shape[1] * self.batch.words.numel()))
         parts = [
-            self.model.log_likelihood(self.batch, self.q.sample(part.to(self.q.mean)))
+            self.model.log_likelihood(self.batch, self.q.sample(_like(part, self.q.mean)))
             for part in torch.split(self.noise, draws)
         ]
         return torch.cat(parts).double()
@@ -52,16 +52,22 @@ class Draws:
         """About :meth:`scores`, with the decoder computed in ``arithmetic``, in which the model is left."""
         compute_in(self.model, arithmetic)
         weight = self.model.output.weight.contiguous()
-        return torch.stack([self._rough_scores(row, weight) for row in range(len(self.batch.words))], dim=1)
+        lengths = self.batch.lengths.tolist()  # at once: the CPU waits for the device here
+        return torch.stack([self._rough_scores(row, T, weight) for row, T in enumerate(lengths)], dim=1)
 
-    def _rough_scores(self, row: int, weight: Tensor) -> Tensor:
+    def _rough_scores(self, row: int, T: int, weight: Tensor) -> Tensor:
         # A sentence at a time: a shortlist is worth its making only for many draws.
-        sentence, q = self.batch.sentence(row), self.q.rows(slice(row, row + 1))
+        sentence, q = self.batch.sentence(row, T), self.q.rows(slice(row, row + 1))
         targets, shortlist = self.model.targets(sentence), None
         draws = max(1, self.positions // (self.noise.shape[1] * len(targets)))
         parts = []
         for noise in torch.split(self.noise[:, :, row : row + 1], draws):
-            hidden = self.model.hidden(sentence, q.sample(noise.to(q.mean)), masks=None)  # (s, T, H)
+            hidden = self.model.hidden(sentence, q.sample(_like(noise, q.mean)), masks=None)  # (s, T, H)
             shortlist = shortlist or Shortlist.around(self.model.output, weight, hidden)
             parts.append(shortlist.log_likelihood(hidden, targets).double().sum(-1))
         return torch.cat(parts)
+
+
+def _like(noise: Tensor, values: Tensor) -> Tensor:
+    """``noise`` on the device and in the dtype of ``values``; the CPU does not wait for the copy."""
+    return send(noise, values.device).to(values.dtype)

@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lvae_core.config import RunConfig
-from lvae_core.data.batches import Batch
+from lvae_core.data.batches import Batch, send
 from lvae_core.model.contracts import Model, Noise, Posterior
 
 AUTHORS_BATCH = 32
@@ -172,7 +172,8 @@ class Descent:
         with torch.enable_grad():
             leaf = point.detach().requires_grad_()
             at = _posterior(q, leaf)
-            drawn = self.noise("inference", k, size=(1, self.model.config.group)).to(leaf)  # (1, G, B, n)
+            drawn = self.noise("inference", k, size=(1, self.model.config.group))  # (1, G, B, n)
+            drawn = send(drawn, leaf.device).to(leaf.dtype)
             # The factor 1/B belongs to the softmax's sum; another one would cost a pass over M1's gradient.
             mean = (
                 self.model.mean_nll(self.batch, at.sample(drawn), masks) + self.kl_weight * at.kl().mean()

@@ -94,9 +94,7 @@ class VonMisesFisher(Posterior):
     def _angle(self, noise: Tensor) -> Tensor:
         """The angle between z and μ, (..., B, 1), float64: by inversion of its distribution function."""
         uniform = torch.special.ndtr(noise[..., -1:].double())
-        probability, angle = (
-            torch.from_numpy(column).to(noise.device) for column in _table(self.mean.shape[-1], self.kappa)
-        )
+        probability, angle = _table_on(self.mean.shape[-1], self.kappa, noise.device)
         place = torch.searchsorted(probability, uniform.contiguous()).clamp(1, len(probability) - 1)
         low, high = probability[place - 1], probability[place]
         return torch.lerp(angle[place - 1], angle[place], ((uniform - low) / (high - low)).clamp(0, 1))
@@ -164,3 +162,11 @@ def _table(d: int, kappa: float) -> tuple[np.ndarray, np.ndarray]:
     kept = np.concatenate([[True], np.diff(probability) > 0])
     kept[np.flatnonzero(kept)[0]] = True
     return probability[kept].copy(), edges[kept].copy()
+
+
+@functools.lru_cache(maxsize=16)
+def _table_on(d: int, kappa: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Copy the table to a device, once: a copy in every step would make the CPU wait for the GPU."""
+    with torch.inference_mode(False):  # of what an evaluation copies, training may ask for gradients
+        probability, angle = (torch.from_numpy(column).to(device) for column in _table(d, kappa))
+    return probability, angle

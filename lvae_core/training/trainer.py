@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lvae_core.config import RunConfig
-from lvae_core.data.batches import collate, epoch_order
+from lvae_core.data.batches import collate, epoch_order, send
 from lvae_core.data.corpus import Corpus
 from lvae_core.evaluation.evaluate import Estimates, Evaluation, EvaluationState
 from lvae_core.evaluation.latent import latent_estimates
@@ -137,7 +137,7 @@ class _Run:
         moment = Moment(state.step, beta, state.rate.learning_rate)
         terms = self.step.take(self.learner, batch, moment, state.memory)
         means = torch.stack([terms.loss, terms.nll, terms.kl, torch.ones_like(terms.kl)])
-        state.sums = state.sums.to(means.device) + means.double() * len(indices)
+        state.sums = send(state.sums, means.device) + means.double() * len(indices)
         state.batch += 1
         state.step += 1
 

@@ -1,15 +1,10 @@
-"""The same numbers on every device there is, and a step that never waits for its device.
-
-On a machine without a GPU the list of devices is the CPU alone; what forbids waiting is held there, too, by
-the operations that would wait on a GPU.
-"""
+"""The same numbers on every device there is; on a machine without a GPU that is the CPU alone."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lvae_core.data.batches import Batch, collate
 from lvae_core.evaluation.likelihood import sentence_statistics
@@ -26,22 +21,6 @@ from .. import tiny
 CORPUS = tiny.corpus()
 V = len(CORPUS.vocabulary)
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "_unique2", "equal"}
-"""Operations whose result the CPU must have before it can go on."""
-
-
-class Waits(TorchDispatchMode):
-    """Collects the operations that would make the CPU wait for a GPU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        if name in WAITING:
-            self.seen.append(name)
-        return func(*args, **(kwargs or {}))
 
 
 def step(model: TextModel, config, batch: Batch, number: int = 0) -> torch.Tensor:
@@ -50,38 +29,6 @@ def step(model: TextModel, config, batch: Batch, number: int = 0) -> torch.Tenso
     terms.loss.backward()
     make_optimiser(model, config).step(config.learning_rate)
     return terms.loss.detach()
-
-
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize(
-    ("system", "setting"),
-    [("lstm-lm", "standard"), ("lstm-vae-avg", "inputless"), ("sa-vae", "inputless")],
-)
-def test_a_step_never_waits_for_the_device(device, precision, system, setting, monkeypatch):
-    config = tiny.config(system, setting=setting, word_dropout=0.0)
-    monkeypatch.setattr("lvae_core.model.layers.softmax.READING_SYNCS", {"cpu": True, "cuda": True})
-    set_arithmetic(config, Runtime(device=device))
-    model = TextModel(config, V).to(device)
-    compute_in(model, precision)
-    batch = collate(CORPUS.train, np.arange(4))  # on the CPU, where a count of positions costs nothing
-    step(model, config, batch.to(device))  # one-time set-up may wait
-    if device == "cuda":
-        torch.cuda.set_sync_debug_mode("error")
-    try:
-        with Waits() as waits:
-            step(model, config, batch.to(device), number=1)
-    finally:
-        if device == "cuda":
-            torch.cuda.set_sync_debug_mode("default")
-    assert waits.seen == []
-
-
-def test_the_detector_reports_a_step_that_waits():
-    with Waits() as waits:
-        float(torch.ones(2).sum())
-        torch.ones(3).nonzero()
-    assert waits.seen == ["_local_scalar_dense", "nonzero"]
 
 
 @pytest.mark.parametrize("device", DEVICES)
