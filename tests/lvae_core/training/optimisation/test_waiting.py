@@ -13,19 +13,19 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from lvae_core.training.parts import STEPS, make_learner
-from lvae_core.training.step import Moment
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from lvae_core.data import batches
 from lvae_core.data.batches import collate, send
 from lvae_core.model.layers.precision import compute_in
 from lvae_core.systems import SYSTEMS
-from lvae_core.training import aggressive
+from lvae_core.training.optimisation import aggressive
+from lvae_core.training.optimisation.parts import STEPS, make_learner
+from lvae_core.training.optimisation.step import Moment
 from lvae_core.training.runtime import Runtime, set_arithmetic
 
-from .. import tiny
-from .runs import CORPUS
+from ... import tiny
+from ..runs import CORPUS
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 READS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "_unique2", "equal"}
