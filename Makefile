@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n 2 --dist loadfile  # half of the time is waiting for Ray
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo results test test-all test-cluster lint types format clean
+.PHONY: help setup demo results docs test test-all test-cluster lint types format clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -31,6 +31,9 @@ results: setup  ## make the tables of results/ again from the runs kept there
 	  --no-figures --no-samples --no-cache --quiet --out results/summary/$$(basename $$study) || exit 1; done
 	sed -i.bak 's|$(CURDIR)/||g' results/summary/*/report.md results/summary/*/runs.csv
 	rm results/summary/*/*.bak
+
+docs: setup  ## make docs/reference.md again from the commands and the config
+	$(BIN)/python docs/make_reference.py
 
 test: lint types  ## run lint, type checks and the fast tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)

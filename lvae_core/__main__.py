@@ -18,7 +18,7 @@ from lvae_core.systems import SYSTEMS, recipe
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; return the exit status: 0, 1 (the run failed), 2 (bad input) or 130 (stopped)."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
 
     def command() -> int:
         Verbosity(verbose=options.verbose, quiet=options.quiet).apply()
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lvae_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     verbosity = argparse.ArgumentParser(add_help=False)

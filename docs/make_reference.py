@@ -1,0 +1,194 @@
+"""Write docs/reference.md from the commands' parsers and the declaration of the config fields.
+
+python docs/make_reference.py, or make docs
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import tyro
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from analysis import summarize, wandb_report
+from lvae_core.__main__ import make_parser
+from lvae_core.config import RunConfig
+from lvae_core.errors import InputError
+from lvae_core.systems import SYSTEMS, recipe
+from sweeps import doctor, paper_grid, search, wandb_push
+
+PAGE = ROOT / "docs" / "reference.md"
+
+COMMANDS: dict[str, tuple[Any, Any]] = {
+    "sweeps/paper_grid.py": (paper_grid, paper_grid.Options),
+    "sweeps/search.py": (search, search.Options),
+    "sweeps/doctor.py": (doctor, doctor.Options),
+    "sweeps/wandb_push.py": (wandb_push, wandb_push.Options),
+    "analysis/summarize.py": (summarize, summarize.summarize),
+    "analysis/wandb_report.py": (wandb_report, wandb_report.wandb_report),
+}
+"""Command -> its module, and what tyro makes its parser of."""
+
+PROBES = (-(10**9), -1, 0, 1, 2, 3, 5, 10**18, 10**30)
+"""Values that are tried on a field of numbers to learn its range from the errors."""
+
+
+def page() -> str:
+    """Return the text of the page."""
+    lines = [
+        "# Reference",
+        "",
+        "Every option of every command, and every field of a config. Made by `make docs` from the code; a",
+        "test compares them.",
+        "",
+        "- [`python -m lvae_core`](#python--m-lvae_core)",
+        *(f"- [`{name}`](#{_anchor(name)})" for name in COMMANDS),
+        "- [Config fields](#config-fields)",
+        "- [Systems](#systems)",
+        "",
+        "## `python -m lvae_core`",
+    ]
+    for name, parser in _subparsers(make_parser()):
+        lines += ["", f"### {name}", "", _sentence(parser.description or ""), "", *_options(parser)]
+    for name, (module, target) in COMMANDS.items():
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            parser = tyro.extras.get_parser(target)
+        lines += [
+            "",
+            f"## `{name}`",
+            "",
+            _sentence(module.__doc__.partition("\n")[0]),
+            "",
+            *_options(parser),
+        ]
+    return "\n".join([*lines, "", *_fields(), "", *_systems(), ""])
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.items()
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield "| option | what it is |"
+    yield "|---|---|"
+    for action in parser._actions:
+        if "--help" not in action.option_strings:
+            yield f"| {_code(_name(action))} | {_cell(_help(action))} |"
+
+
+def _name(action: argparse.Action) -> str:
+    value = action.metavar
+    if value is None:
+        value = "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
+    if isinstance(value, tuple):
+        value = " ".join(value)
+    takes_none = action.nargs == 0
+    if not action.option_strings:
+        return str(value)
+    return ", ".join(action.option_strings) + ("" if takes_none else f" {value}")
+
+
+def _help(action: argparse.Action) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(action.help or "")).replace("%%", "%")
+    text = text.replace(" (default: False)", "")
+    if "Fields: " in text:
+        text = text.partition(" Fields: ")[0] + " See [config fields](#config-fields)."
+    return " ".join(text.split())
+
+
+def _fields() -> Iterator[str]:
+    yield "## Config fields"
+    yield ""
+    yield "For `--set FIELD=VALUE` and `dataclasses.replace`. Defaults are those of LSTM-VAE on PTB. A"
+    yield "field is read by one part of a system; `--set` refuses it if that part is not chosen. Only"
+    yield "fields read by the evaluation alone can be changed after training."
+    groups = dict.fromkeys(f.metadata["group"] for f in dataclasses.fields(RunConfig))
+    types = get_type_hints(RunConfig)
+    for group in groups:
+        yield ""
+        yield f"### Fields: {group}"
+        yield ""
+        yield "| field | type | default | range | part | read by | what it is |"
+        yield "|---|---|---|---|---|---|---|"
+        for f in dataclasses.fields(RunConfig):
+            data = f.metadata
+            if data["group"] == group:
+                stage = {"both": "training, evaluation"}.get(data["stage"], data["stage"])
+                yield (
+                    f"| `{f.name}` | {_type(types[f.name])} | {_code(_shown(f.default))} "
+                    f"| {_cell(_range(f.name, types[f.name]))} | {data['part']} | {stage} "
+                    f"| {_cell(data['help'])} |"
+                )
+
+
+def _systems() -> Iterator[str]:
+    yield "## Systems"
+    yield ""
+    yield "| system | recipe |"
+    yield "|---|---|"
+    for name, make in SYSTEMS.items():
+        yield f"| `{name}` | {_cell((make.__doc__ or '').partition(chr(10))[0])} |"
+
+
+def _type(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "choice"
+    return {str: "text", bool: "true, false", int: "whole number", float: "number"}[hint]
+
+
+def _range(name: str, hint: Any) -> str:
+    """The choices of a field, or the ranges that its errors name."""
+    if get_origin(hint) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(hint))
+    if hint not in (int, float):
+        return ""
+    found: dict[str, None] = {}
+    for system in ("lstm-vae", "cnn-vae", "lstm-vmf-vae"):
+        base = recipe(system)
+        for value in PROBES:
+            with contextlib.suppress(OverflowError):
+                try:
+                    dataclasses.replace(base, **{name: hint(value)})
+                except InputError as error:
+                    if match := re.match(rf"{name} = \S+: must be (.*)$", str(error)):
+                        found[match[1]] = None
+    return "; ".join(found)
+
+
+def _shown(value: Any) -> str:
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _code(text: str) -> str:
+    return f"`{text}`".replace("|", "\\|") if text else ""
+
+
+def _cell(text: str) -> str:
+    """Escape what Markdown or HTML would read as markup."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
+def _anchor(name: str) -> str:
+    return re.sub(r"[^\w-]", "", name).lower()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE.relative_to(ROOT))

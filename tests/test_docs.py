@@ -1,0 +1,71 @@
+"""The documents: the reference is what the code says, links lead somewhere, commands have their options."""
+
+import dataclasses
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from lvae_core.config import RunConfig
+from lvae_core.systems import SYSTEMS
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_what_the_code_says(maker: ModuleType) -> None:
+    assert maker.page() == REFERENCE, "run `make docs` and commit docs/reference.md"
+
+
+def test_the_reference_has_every_field_with_its_range() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", REFERENCE, re.MULTILINE))
+    assert {f.name for f in dataclasses.fields(RunConfig)} <= set(rows)
+    assert set(SYSTEMS) <= set(re.findall(r"^\| `([\w-]+)` \|", REFERENCE, re.MULTILINE))
+    assert rows["dropout"].startswith("number | `0.5` | in [0, 1) | every run | training |")
+    assert rows["iw_samples"].startswith(
+        "whole number | `500` | at least 2, or it has no standard error | latent variable | evaluation |"
+    )
+    assert rows["max_vocabulary"].startswith("whole number | `0` | 0 or more; 0 (all) or at least 2 |")
+    assert rows["optimiser"].startswith("choice | `sgd` | `sgd`, `adam` |")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_documents_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in anchors(file), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_documents_name_only_options_that_exist(page: Path) -> None:
+    known = {"--help", *re.findall(r"--[a-z][\w-]*", REFERENCE)}
+    known |= {option.replace("--", "--no-", 1) for option in known}
+    blocks = re.findall(r"^    .*$|^\| .*$", page.read_text(), re.MULTILINE)
+    ours = [line for line in blocks if re.search(r"(sweeps|analysis)/\w+\.py|lvae_core|^\| ", line)]
+    if page.name in ("README.md", "grid.md", "report.md", "search.md", "wandb.md"):
+        found = set(re.findall(r"(?<=[\s`])--[a-z][\w-]*", "\n".join(ours)))
+        assert found <= known
