@@ -8,11 +8,13 @@ import sys
 from typing import Any
 
 from lvae_core.command import exit_status
+from lvae_core.config import RunConfig
 from lvae_core.data.datasets import NAMES
 from lvae_core.data.public import PUBLIC
+from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, notice
 from lvae_core.protocols import PROTOCOLS, with_protocol
-from lvae_core.settings import apply_settings, fields_help
+from lvae_core.settings import apply_settings, fields_help, parse_settings
 from lvae_core.systems import SYSTEMS, recipe
 
 
@@ -57,7 +59,9 @@ def make_parser() -> argparse.ArgumentParser:
     sub = command("download", _download, "fetch a public dataset and verify its hash", data_dir)
     sub.add_argument("dataset", help=", ".join(PUBLIC))
 
-    sub = command("recipe", _recipe, "print a system's complete config as a starting point", settings)
+    sub = command(
+        "recipe", _recipe, "print a system's complete config as a starting point", data_dir, settings
+    )
     sub.add_argument("system", help=f"one of {', '.join(SYSTEMS)}")
     sub.add_argument("--dataset", default="ptb", help=f"{', '.join(NAMES)} or a folder (default: ptb)")
     sub.add_argument("--setting", default="standard", help="standard (default) or inputless")
@@ -188,9 +192,24 @@ def _recipe(options: argparse.Namespace) -> int:
         num_samples=options.num_samples,
         seed=options.seed,
     )
-    config = with_protocol(config, options.protocol)
-    print(json.dumps(apply_settings(config, options.set).to_dict(), indent=2))
+    config = apply_settings(with_protocol(config, options.protocol), options.set)
+    if options.dataset not in NAMES and "min_count" not in parse_settings(options.set):
+        config = _with_unknown_words(config, options.data_dir)
+    print(json.dumps(config.to_dict(), indent=2))
     return 0
+
+
+def _with_unknown_words(config: RunConfig, data_dir: str | None) -> RunConfig:
+    """Settle ``min_count`` by the text of a folder, if it can be read already."""
+    from lvae_core.data.corpus import load_new
+
+    try:
+        new, _ = load_new(config, data_dir)
+    except InputError:  # `run` reports it
+        return config
+    if new != config:
+        notice(f"note: min_count = {new.min_count}, so that training shows the unknown word")
+    return new
 
 
 # These commands import torch, which takes a second, so a command imports only what it needs.

@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lvae_core.command import exit_status
-from lvae_core.data.corpus import load_for
+from lvae_core.data.corpus import load_new
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity
 from lvae_core.run_folder.folder import Study
@@ -148,7 +148,7 @@ def load(datasets: Sequence[str], data_dir: str | None) -> tuple[list[Finding], 
     found, sizes = [], {}
     for dataset in datasets:
         try:
-            corpus = load_for(recipe("lstm-lm", dataset=dataset), data_dir)
+            _, corpus = load_new(recipe("lstm-lm", dataset=dataset), data_dir)
         except InputError as error:
             found.append(Finding(check="data", where="this machine", state="failure", detail=str(error)))
             continue

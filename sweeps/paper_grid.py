@@ -28,6 +28,7 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.protocols import ORIGINALS, Protocol
 from lvae_core.run_folder.folder import open_study
+from lvae_core.settings import parse_settings
 from sweeps.launching.display import console, unless_quiet
 from sweeps.options import (
     DATASETS_HELP,
@@ -156,8 +157,8 @@ def run(options: Options, *, again: str) -> int:
     notes = [protocol_note(configs)] if options.protocol == "original" else []
     for note in (*notes, *grid.notes(options.given_changes())):
         unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
-    corpora = load_corpora(configs, options.launch.data_dir)
-    study = open_study(folder)
+    study, given = open_study(folder), parse_settings(options.given_changes())
+    configs, corpora = load_corpora(configs, options.launch.data_dir, study, given=given)
     plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
     if options.dry_run:

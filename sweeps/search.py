@@ -78,10 +78,17 @@ def run(options: Options, *, again: str) -> int:
     space = parse_space(options.texts(), base)
     rules.check(base.max_epochs)
     replace(base, seed=base.seed + options.fresh_seeds)  # fails now if the last seed is out of range
-    corpora = load_corpora([base], options.launch.data_dir, "sweeps/search.py")
+    study, given = open_study(options.folder), options.given_changes()
+    (base,), corpora = load_corpora(
+        [base],
+        options.launch.data_dir,
+        study,
+        given=parse_settings(given),
+        command="sweeps/search.py",
+    )
     cheap, _ = apply_where_read(base, parse_settings(CHEAP))
     retry = options.launch.retry_failed
-    search = Search(cheap, space, rules, corpora, open_study(options.folder), retry_failed=retry)
+    search = Search(cheap, space, rules, corpora, study, retry_failed=retry)
     if search.history.damage:
         _log.warning(search.history.damage)
     search.read_finished_rounds()

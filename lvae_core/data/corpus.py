@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.data import datasets
 from lvae_core.data.text_files import SPLITS, Text
+from lvae_core.data.unknown import UnseenWords, unseen_words
 from lvae_core.data.vocabulary import Vocabulary
 from lvae_core.errors import InputError
 
@@ -61,6 +62,7 @@ class Corpus:
     A corpus can be pickled, and its arrays are contiguous, so an object store can share them without a
     copy. ``warnings`` are lines for the user about data that looks wrong but can be used. ``true_nll`` is
     the mean of -log p(x) over the test split, in nats per sentence, if the data come from a known model.
+    ``unseen`` describes held-out words whose class training never shows, if there are any.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Corpus:
     data_sha256: str
     warnings: tuple[str, ...]
     true_nll: float | None = None
+    unseen: UnseenWords | None = None
 
 
 def load(
@@ -107,15 +110,17 @@ def load(
         raise InputError(f"{texts['train'].source}: {error}") from None
     # A word that becomes the unknown word makes it another, coarser problem.
     whole = vocabulary.unknown_id is None
+    splits = {split: encode_text(text, vocabulary) for split, text in texts.items()}
+    unseen = _unseen(splits, vocabulary)
+    lacking = () if unseen is None else (unseen.warning(texts["train"].source),)
     return Corpus(
         name=name,
         vocabulary=vocabulary,
-        train=encode_text(texts["train"], vocabulary),
-        valid=encode_text(texts["valid"], vocabulary),
-        test=encode_text(texts["test"], vocabulary),
+        **splits,
         data_sha256=combined_sha256(texts),
-        warnings=datasets.warnings(dataset, texts),
+        warnings=(*datasets.warnings(dataset, texts), *lacking),
         true_nll=datasets.true_nll(dataset, texts["test"]) if whole else None,
+        unseen=unseen,
     )
 
 
@@ -130,6 +135,28 @@ def load_for(config: RunConfig, data_dir: str | Path | None = None) -> Corpus:
     )
 
 
+def load_new(config: RunConfig, data_dir: str | Path | None = None) -> tuple[RunConfig, Corpus]:
+    """Load the corpus of a run that is planned for the first time, and settle its ``min_count``.
+
+    Over a folder that lacks the unknown class in training (see :mod:`lvae_core.data.unknown`), the run gets
+    ``min_count = 2`` if this shows the class. The recipe cannot decide it, because it reads no data.
+
+    Returns:
+        The config and its corpus.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
+    corpus = load_for(config, data_dir)
+    if config.dataset in datasets.NAMES or corpus.unseen is None or corpus.unseen.rarest != 1:
+        return config, corpus
+    taught = replace(config, min_count=2)
+    try:
+        return taught, load_for(taught, data_dir)
+    except InputError:  # it leaves a vocabulary of one word
+        return config, corpus
+
+
 def encode_text(text: Text, vocabulary: Vocabulary) -> Split:
     """Encode a text as class numbers of ``vocabulary``."""
     tokens, offsets = array("i"), [0]
@@ -137,6 +164,15 @@ def encode_text(text: Text, vocabulary: Vocabulary) -> Split:
         tokens.extend(vocabulary.encode(sentence))
         offsets.append(len(tokens))
     return Split(np.array(tokens, dtype=np.int32), np.array(offsets, dtype=np.int64))
+
+
+def _unseen(splits: Mapping[str, Split], vocabulary: Vocabulary) -> UnseenWords | None:
+    unknown = vocabulary.unknown_id
+    if unknown is None:
+        return None
+    counts = np.bincount(splits["train"].tokens)[1:]  # class 0 is no word
+    rates = {name: float((split.tokens == unknown).mean()) for name, split in splits.items()}
+    return unseen_words(rates, int(counts[counts > 0].min()))
 
 
 def combined_sha256(texts: Mapping[str, Text]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from lvae_core.data import datasets
 from lvae_core.data.corpus import combined_sha256
 from lvae_core.data.public import MissingError
 from lvae_core.data.text_files import SPLITS, Text
+from lvae_core.data.unknown import unseen_words
 from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS, Vocabulary
 from lvae_core.errors import InputError
 
@@ -57,7 +59,18 @@ def describe(dataset: str, data_dir: str | Path | None = None) -> dict[str, Any]
         for split in SPLITS
     }
     result["warnings"] = list(datasets.warnings(dataset, texts))
+    if dataset not in datasets.NAMES:  # the recipes of these choose min_count
+        result["warnings"] += _unseen(texts, result["splits"])
     return result
+
+
+def _unseen(texts: Mapping[str, Text], statistics: Mapping[str, Any]) -> Iterator[str]:
+    """The warning about words that training never has."""
+    if "train" in texts:
+        counts = Counter(token for sentence in texts["train"].sentences() for token in sentence)
+        rates = {split: statistics[split]["unknown_rate"] for split in texts}
+        if unseen := unseen_words(rates, min(counts.values())):
+            yield unseen.warning(texts["train"].source)
 
 
 def _statistics(text: Text, vocabulary: Vocabulary | None) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from lvae_core.config import RunConfig, from_dict
-from lvae_core.data.corpus import Corpus, load_for
+from lvae_core.data.corpus import Corpus, load_for, load_new
 from lvae_core.data.public import MissingError
 from lvae_core.errors import InputError
 from lvae_core.model.counts import amount, evaluation_operations, operations
@@ -14,32 +15,54 @@ from lvae_core.run_folder.folder import Study
 from sweeps.planning.parents import with_parents
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.probe_results import ProbeResults, key
+from sweeps.planning.unknown_words import may_change, unreadable
 
 _log = logging.getLogger("lvae.data")
 
 
 def load_corpora(
-    configs: Sequence[RunConfig], data_dir: str | None, command: str = "sweeps/paper_grid.py"
-) -> dict[str, Corpus]:
+    configs: Sequence[RunConfig],
+    data_dir: str | None,
+    study: Study,
+    *,
+    given: Collection[str],
+    command: str = "sweeps/paper_grid.py",
+) -> tuple[list[RunConfig], dict[str, Corpus]]:
     """Load the corpus of every dataset that the configs name; print a warning if data looks wrong.
 
+    Args:
+        configs: the runs. Those of one dataset differ in nothing that its corpus depends on.
+        data_dir: folder of the public corpora.
+        study: will keep the runs.
+        given: fields whose value the user has chosen.
+        command: for the advice if a dataset is missing.
+
     Returns:
-        Dataset, as the configs name it -> its corpus.
+        The configs, with the ``min_count`` that a new run over their folder has if the user has chosen
+        none (see :func:`lvae_core.data.corpus.load_new`), and dataset, as the configs name it -> its
+        corpus. A study whose runs over a folder have ``min_count = 1`` keeps it.
 
     Raises:
-        InputError: a dataset is missing or cannot be used.
+        InputError: a dataset is missing or cannot be used; or the study has runs with both values.
     """
-    # The configs of one dataset differ in nothing that its corpus depends on.
     per_dataset = {config.dataset: config for config in configs}
+    corpora = {}
     try:
-        corpora = {dataset: load_for(config, data_dir) for dataset, config in per_dataset.items()}
+        for dataset, config in per_dataset.items():
+            new, corpora[dataset] = load_new(config, data_dir)
+            if new == config:
+                continue
+            if "min_count" in given or not may_change(config, new, study):
+                corpora[dataset] = load_for(config, data_dir)
+                continue
+            configs = [replace(c, min_count=new.min_count) if c.dataset == dataset else c for c in configs]
     except MissingError as error:
         demo = f"python {command} --preset demo"
         raise InputError(f"{error}; for a demonstration without it: {demo}") from None
     for corpus in corpora.values():
         for warning in corpus.warnings:
             _log.warning(warning)
-    return corpora
+    return list(configs), corpora
 
 
 def look_up(
@@ -55,8 +78,7 @@ def look_up(
         add_expected_times(plan, corpora, study)
         return plan
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"storage {study.url}: cannot be read ({reason})") from None
+        raise InputError(unreadable(study, error)) from None
 
 
 def add_expected_times(plan: Plan, corpora: Mapping[str, Corpus], study: Study) -> None:

@@ -140,7 +140,7 @@ class Options:
         Raises:
             InputError: an unknown name, or a value out of its range.
         """
-        given = tuple(change for group in self.changes for change in group)
+        given = self.given_changes()
         for change in given:
             name = change.partition("=")[0].strip()
             if name in ("dataset", "system", "setting", "num_samples", "seed"):
@@ -155,6 +155,10 @@ class Options:
         )
         preset, _ = apply_where_read(config, parse_settings((*self.defaults.changes, *epochs)))
         return apply_settings(preset, given)
+
+    def given_changes(self) -> tuple[str, ...]:
+        """The settings of the command line, without the preset's."""
+        return tuple(change for group in self.changes for change in group)
 
     def texts(self) -> tuple[str, ...]:
         """The texts that describe the space."""

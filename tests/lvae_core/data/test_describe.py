@@ -19,7 +19,9 @@ def test_a_small_folder_is_described_as_counted_by_hand(tmp_path: Path) -> None:
     assert result["dataset"] == tmp_path.name
     assert result["vocabulary"] == 5
     assert result["data_sha256"] == load(str(tmp_path)).data_sha256
-    assert result["warnings"] == [f"{tmp_path}/valid.txt:2: 1 blank line skipped, this is the first"]
+    blank, unseen = result["warnings"]
+    assert blank == f"{tmp_path}/valid.txt:2: 1 blank line skipped, this is the first"
+    assert "40.0% of the tokens of test are words that training never has" in unseen
     train, test = result["splits"]["train"], result["splits"]["test"]
     sha256 = train.pop("sha256")
     assert len(sha256) == 64

@@ -22,9 +22,9 @@ METRICS = b"rows\n"
 GRID = Grid(datasets=("toy",), systems={"lstm-lm": (1,), "lstm-vae": (1,)}, settings=("standard",), seeds=2)
 
 
-def settle(root: Path, config: RunConfig, file: str, **content: object) -> Path:
+def settle(root: Path, config: RunConfig, file: str, data: str = DATA["toy"], **content: object) -> Path:
     """Write a run folder as a finished or failed run leaves it, by hand."""
-    key = fingerprint(config, DATA["toy"])
+    key = fingerprint(config, data)
     folder = root / run_name(config, key)
     folder.mkdir(parents=True, exist_ok=True)
     claim = {"fingerprint": key, "config": dataclasses.asdict(config)}
@@ -40,9 +40,9 @@ def write(file: Path, value: dict[str, object]) -> None:
     file.write_text(json.dumps(value | {"sha256": hashlib.sha256(canonical.encode()).hexdigest()}))
 
 
-def finish(root: Path, config: RunConfig, seconds: float = 3.0) -> Path:
+def finish(root: Path, config: RunConfig, seconds: float = 3.0, data: str = DATA["toy"]) -> Path:
     return settle(
-        root, config, "result.json", train_seconds=seconds - 1, evaluate_seconds=1.0,
+        root, config, "result.json", data, train_seconds=seconds - 1, evaluate_seconds=1.0,
         estimates={"nll_elbo": {"value": 10.0}},
     )  # fmt: skip
 

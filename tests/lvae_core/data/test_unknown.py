@@ -1,0 +1,93 @@
+"""Held-out words that training never has: the warning, its remedy, and the default of new runs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import load, load_for, load_new
+from lvae_core.data.datasets import SHIPPED
+from lvae_core.data.describe import describe
+from lvae_core.systems import recipe
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Text whose validation has 1 unseen word of 4 predicted tokens, its test 2 of 5."""
+    path = tmp_path / "mine"
+    path.mkdir()
+    (path / "train.txt").write_text("a b a\nc a\nb\n")
+    (path / "valid.txt").write_text("new b a\n")
+    (path / "test.txt").write_text("newer newest b a\n")
+    return path
+
+
+def of_folder(path: Path) -> RunConfig:
+    return recipe("lstm-lm", dataset=str(path))
+
+
+def test_a_warning_gives_the_share_of_unseen_words_and_the_remedy(folder: Path) -> None:
+    (line,) = load(str(folder)).warnings
+    assert line.startswith(
+        f"{folder}/train.txt: 25.0% of the tokens of valid and 40.0% of test are words that training never"
+    )
+    assert "--set min_count=2 " in line
+    assert describe(str(folder))["warnings"] == [line]
+    # The remedy removes it: c, seen once, is the unknown word.
+    assert load(str(folder), min_count=2).warnings == ()
+    assert (load(str(folder), min_count=2).train.tokens == 3).sum() == 1
+
+
+def test_the_remedy_makes_the_rarest_word_unknown(folder: Path) -> None:
+    (folder / "train.txt").write_text("a b a\nb a\nb a\n")
+    (line,) = load(str(folder)).warnings
+    assert "--set min_count=4 " in line
+    assert load(str(folder), min_count=4).unseen is None
+
+
+def test_the_shipped_corpora_need_no_warning_with_their_recipes() -> None:
+    for name in SHIPPED:
+        assert load_for(recipe("lstm-lm", dataset=name)).warnings == ()
+        assert describe(name)["warnings"] == []
+    assert load("pydocs").unseen is not None
+
+
+@pytest.mark.parametrize(
+    ("split", "content"),
+    [("train", "a b a\nc <unk>\nb\n"), ("train", "a b a\nc _UNK\nb\n"), ("both", "a b\n")],
+)
+def test_no_warning_if_training_shows_the_class_or_no_word_needs_it(
+    folder: Path, split: str, content: str
+) -> None:
+    for name in ("valid", "test") if split == "both" else (split,):
+        (folder / f"{name}.txt").write_text(content)
+    corpus = load(str(folder))
+    assert (corpus.unseen, corpus.warnings) == (None, ())
+    assert describe(str(folder))["warnings"] == []
+    config = of_folder(folder)
+    assert load_new(config)[0] == config
+
+
+def test_a_split_without_unseen_words_is_not_in_the_warning(folder: Path) -> None:
+    (folder / "valid.txt").write_text("a\n")
+    (line,) = load(str(folder)).warnings
+    assert ": 40.0% of the tokens of test are words" in line
+
+
+def test_a_new_run_over_such_a_folder_trains_its_unknown_word(folder: Path) -> None:
+    config, corpus = load_new(of_folder(folder))
+    assert config == replace(of_folder(folder), min_count=2)
+    assert corpus.warnings == ()
+    assert corpus.data_sha256 == load_for(of_folder(folder)).data_sha256
+    assert corpus.vocabulary.words == load_for(config).vocabulary.words
+
+
+def test_a_new_run_keeps_its_words_if_min_count_would_not_help_or_leave_too_few(folder: Path) -> None:
+    for train in ("a b a\nb a\nb\n", "a c\n"):  # no word seen once, and no other words
+        (folder / "train.txt").write_text(train)
+        config, corpus = load_new(of_folder(folder))
+        assert config.min_count == 1
+        assert corpus.unseen is not None
+    named = RunConfig(dataset="toy", min_count=1)
+    assert load_new(named)[0] == named
