@@ -38,7 +38,7 @@ CASES = [
     ("lstm-vae", "standard", {"optimiser": "adam", "learning_rate": 0.03}),
     ("lstm-vae", "standard", {"mu_batch_norm": 0.6}),
     ("lstm-vae", "standard", {"optimiser": "adam", "lr_schedule": "reload_best", **RELOADING}),
-    ("sa-vae", "standard", {"svi_step_size": 8.0}),
+    ("sa-vae", "standard", {"svi_step_size": 8.0, "svi_steps": 4}),
 ]
 
 
@@ -87,7 +87,8 @@ def test_closed_anywhere_and_resumed_is_the_same_run(system, setting, fields, me
     # 3 × (3 steps, 3 batches of validation, the row), 2 batches of evaluation, the end: everywhere.
     assert yields == 3 * (3 + 3 + 1) + 2 + 1
     expected = outcome(whole)
-    for k in range(1, yields):
+    # SA-VAE has no state between batches that the others lack, and takes ten times as long.
+    for k in range(1, yields, 5 if system == "sa-vae" else 1):
         folder = tiny.folder(memory, f"closed-{k}")
         assert not stop_after(k, config, folder)
         assert not folder.has("result.json")
