@@ -2,51 +2,105 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
+from lvae_core.config import RunConfig
 from lvae_core.messages import is_quiet
-from lvae_core.run_folder.estimates import UNRELIABLE_SHARE
+from lvae_core.run_folder.estimates import UNRELIABLE_SHARE, bound
 from lvae_core.training.runtime import Progress
+
+LIVE_SECONDS, LINE_SECONDS = 0.5, 60.0
+"""Seconds between updates of a terminal's line, and between the lines of a log within an epoch."""
+
+KNOWN_SECONDS = 5.0
+"""Seconds of a phase after which its remaining time is estimated."""
 
 
 class Display:
-    """Progress on standard error: on a terminal one line that is rewritten, else one line per epoch."""
+    """Progress on standard error: on a terminal a line that is rewritten, else a line now and then.
 
-    def __init__(self) -> None:
+    Both have a line for each finished epoch.
+
+    Args:
+        config: of the run.
+        now: the clock, in seconds.
+    """
+
+    def __init__(self, config: RunConfig, now: Callable[[], float] = time.monotonic) -> None:
         self.live = sys.stderr.isatty()
-        self.phase = ""
-        self.began = 0.0
-        self.first = 0.0
+        self._now = now
+        self._mark = " (not a bound)" if not_a_bound(config) else ""
+        self._phase = ""
+        self._started = self._began = self._shown = now()
+        self._first = 0.0
 
     def show(self, progress: Progress) -> None:
         """Print what has changed since the last call."""
         if is_quiet():
             return
-        if progress.phase != self.phase:
-            self.phase, self.began, self.first = progress.phase, time.monotonic(), progress.fraction
+        now = self._now()
+        if progress.phase != self._phase:
+            self._phase, self._began, self._first = progress.phase, now, progress.fraction
+            self._shown = -math.inf if self.live else now
         clear = "\r\033[K" if self.live else ""
-        if row := progress.metrics:
-            rate = f"learning rate {row['learning_rate']:g}"
-            kl = f", KL {row['valid_kl']:.2f}" if "valid_kl" in row else ""
-            print(
-                f"{clear}epoch {row['epoch']}: valid PPL {row['valid_ppl']:.2f}{kl}, {rate}",
-                file=sys.stderr,
-            )
-        elif self.live and progress.phase != "done":
-            left = _eta(time.monotonic() - self.began, self.first, progress.fraction)
-            print(f"{clear}{progress.phase} {progress.fraction:.1%}{left}", end="", file=sys.stderr)
-        elif progress.phase == "done" and self.live:
+        if progress.metrics:
+            print(f"{clear}{self._epoch_line(progress)}", file=sys.stderr)
+            self._shown = now
+        elif progress.phase == "done":
             print(clear, end="", file=sys.stderr)
+        elif now - self._shown >= (LIVE_SECONDS if self.live else LINE_SECONDS):
+            end = "" if self.live else "\n"
+            line = self._status(progress, now)
+            print(clear + (_cut(line) if self.live else line), end=end, file=sys.stderr, flush=True)
+            self._shown = now
+
+    def _epoch_line(self, progress: Progress) -> str:
+        row = progress.metrics or {}
+        parts = [f"valid PPL {row['valid_ppl']:.2f}{self._mark}"]
+        parts += [f"KL {row['valid_kl']:.2f}"] if "valid_kl" in row else []
+        parts += [f"loss {row['train_loss']:.2f}", f"learning rate {row['learning_rate']:g}"]
+        if progress.pace:
+            parts.append(f"{progress.pace.tokens_per_second:,.0f} tokens/s")
+        return f"epoch {row['epoch']} of {progress.epochs}: {', '.join(parts)}"
+
+    def _status(self, progress: Progress, now: float) -> str:
+        """One line within an epoch or the evaluation."""
+        if progress.phase == "train":
+            head = f"epoch {min(progress.epoch + 1, progress.epochs)} of {progress.epochs}"
+        else:
+            head = "evaluating the test split"
+        parts = [f"{head}, {progress.fraction:.1%}"]
+        if progress.pace:
+            parts += [f"loss {progress.pace.loss:.2f}", f"{progress.pace.tokens_per_second:,.0f} tokens/s"]
+        parts.append(f"{_hours(now - self._started)} elapsed")
+        left = None
+        if now - self._began >= KNOWN_SECONDS and progress.fraction > self._first:
+            done = progress.fraction - self._first
+            left = (now - self._began) * (1 - progress.fraction) / done
+        # Training may stop before its last epoch.
+        most = " at most" if progress.phase == "train" else ""
+        parts.append("– left" if left is None else f"{_hours(left)} left{most}")
+        return ", ".join(parts)
 
 
-def _eta(seconds: float, first: float, now: float) -> str:
-    """Format the remaining time of a phase at its speed so far; empty before the speed is known."""
-    if now <= first:
-        return ""
-    left = round(seconds * (1 - now) / (now - first))
-    return f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left at most"
+def not_a_bound(config: RunConfig) -> bool:
+    """Whether the validation perplexity of a run is not a bound of its model's."""
+    return bound("ppl_elbo", config.averaging, config.num_samples) == "not a bound"
+
+
+def _hours(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def _cut(line: str) -> str:
+    """The part of a line that fits the terminal: a longer one could not be rewritten."""
+    return line[: shutil.get_terminal_size().columns - 1]
 
 
 def summary(result: dict[str, Any]) -> str:

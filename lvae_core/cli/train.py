@@ -47,7 +47,9 @@ def run(options: argparse.Namespace) -> int:
         config, folder = parent, find_run(folder.store, parent, corpus.data_sha256)
     elif not folder.has(CHECKPOINT):
         read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
-    status = _carry_out(folder, lambda: execute(config, corpus, folder, runtime, acquire(folder, runtime)))
+    status = _carry_out(
+        config, folder, lambda: execute(config, corpus, folder, runtime, acquire(folder, runtime))
+    )
     if status == 0:
         print(summary(folder.read_json("result.json") or {}))
         following = f"run {options.config} --out" if options.parent else "generate"
@@ -70,6 +72,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if wanted not in read_evaluations(folder):
         corpus = load_for(config, options.data_dir)
         status = _carry_out(
+            config,
             folder,
             lambda: (
                 evaluate_part(config, corpus, folder, runtime, part)
@@ -106,11 +109,14 @@ def _runtime(options: argparse.Namespace) -> Runtime:
 
 
 def _carry_out(
-    folder: RunFolder, start: Callable[[], Generator[Progress, None, None]], failure: str = FAILURE
+    config: RunConfig,
+    folder: RunFolder,
+    start: Callable[[], Generator[Progress, None, None]],
+    failure: str = FAILURE,
 ) -> int:
     """Do the work that ``start`` begins, with a display; return the exit status."""
     try:
-        finished = carry_out(folder, start, Display().show, failure)
+        finished = carry_out(folder, start, Display(config).show, failure)
     except (InputError, DamagedError):
         raise
     except Exception as error:

@@ -14,6 +14,7 @@ import torch
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
+from lvae_core.training.pace import Pace
 
 CONTEXT_BYTES = 640 * 2**20
 """GPU memory that CUDA takes for each process beside its tensors, about, at most."""
@@ -54,6 +55,10 @@ class Progress:
     """Of this phase, 0 to 1: of training up to max_epochs, or of the final evaluation."""
     metrics: dict[str, Any] | None = None
     """The row of metrics.jsonl, in the one Progress that follows the end of an epoch."""
+    epochs: int = 0
+    """Epochs at most; 0 if no training is under way."""
+    pace: Pace | None = None
+    """Of the latest training steps; None before the first and in the final evaluation."""
 
 
 def check_device(device: str) -> None:

@@ -26,6 +26,7 @@ from lvae_core.training.optimisation.learning_rate import RateState, after_epoch
 from lvae_core.training.optimisation.parts import STEPS, make_learner, make_optimiser
 from lvae_core.training.optimisation.schedule import kl_weight
 from lvae_core.training.optimisation.step import Moment
+from lvae_core.training.pace import Pace, Speedometer
 from lvae_core.training.runtime import Progress, Runtime, give_back_spare_memory, set_arithmetic
 from lvae_core.training.state import TrainState, copy_parameters
 
@@ -90,6 +91,8 @@ class _Run:
         self.model.load_state_dict(self.state.parameters)
         self.learner.optimiser.load(self.state.optimiser)
         self._phase: Phase = "train"
+        self._speed = Speedometer()
+        self._pace: Pace | None = None
         self._reported = time.monotonic()
         attempt.begin(self.state)
 
@@ -123,10 +126,16 @@ class _Run:
         compute_in(self.model, state.precision)
         lengths = self.corpus.train.lengths
         order = epoch_order(lengths, config.batch_size, config.batching, config.seed, state.epoch)
+        self._speed.start(state.sums)
         while state.batch < len(order) and not 0 < config.max_steps <= state.step:
-            self._take_step(order[state.batch])
+            indices = order[state.batch]
+            self._take_step(indices)
+            self._speed.add(int(lengths[indices].sum()))
             if self._due():
+                self._read_pace()
                 yield from self._report()
+                self._speed.start(state.sums)
+        self._read_pace()
         self._check_finite()
         self._check_bounded()
 
@@ -140,6 +149,13 @@ class _Run:
         state.sums = send(state.sums, means.device) + means.double() * len(indices)
         state.batch += 1
         state.step += 1
+
+    def _read_pace(self) -> None:
+        config, state = self.config, self.state
+        beta = None
+        if config.encoder != "none":
+            beta = kl_weight(config, state.step, self.learner.batches_per_epoch)
+        self._pace = self._speed.read(state.sums, state.rate.learning_rate, beta, before=self._pace)
 
     def _validate(self) -> Generator[Progress, None, dict[str, Any]]:
         """Validate the epoch that has just been trained; return its row of metrics."""
@@ -292,6 +308,8 @@ class _Run:
             step=state.step,
             fraction=fraction,
             metrics=metrics,
+            epochs=config.max_epochs,
+            pace=self._pace if self._phase == "train" else None,
         )
         self.attempt.skip_time()
         self._reported = time.monotonic()

@@ -77,7 +77,7 @@ def test_a_run_can_be_repeated_and_then_generates_sentences(
     done = command("run", config, "--out", "my-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "nll_iw_joint" in done.stdout
-    assert "epoch 2: valid PPL" in done.stderr
+    assert "epoch 2 of 2: valid PPL" in done.stderr
     assert done.stderr.strip().endswith("next: python -m lvae_core generate my-run")
     folder = RunFolder(open_store(tmp_path), "my-run")
     result = folder.read_json("result.json")
