@@ -37,6 +37,7 @@ from sweeps.launching.session import Launch, on_ray
 from sweeps.planning.loading import load_corpora, look_up
 from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
+from sweeps.trials.budget import budget_table, expected_works, verdict_text
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
 from sweeps.trials.report import is_worth_rerunning, print_outcome, write_trials
@@ -96,9 +97,10 @@ def run(options: Options, *, again: str) -> int:
     unless_quiet(out).print(space_table(search))
     fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
     summary = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
-    unless_quiet(out).print(summary, markup=False, soft_wrap=True)
+    for line in (summary, verdict_text(options.fresh_seeds, options.best)):
+        unless_quiet(out).print(line, markup=False, soft_wrap=True)
     if options.dry_run:
-        out.print(*([trials_table(search)] if search.known else []), "a dry run: nothing was started")
+        _dry_run(options, base, search, out)
         return 0
     search.study.check_writable()
     completed, failed = _search(options, search, out), False
@@ -115,6 +117,19 @@ def run(options: Options, *, again: str) -> int:
         out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
         return 130
     return int(failed or not best)
+
+
+def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) -> None:
+    """Print the trials so far, and what the rest of the search and its comparison cost at most."""
+    best = search.best(options.best)
+    points = _fresh_points(base, best)
+    plan = look_up(_fresh_configs(options, base, points), search.corpora, open_study(options.best_folder))
+    fresh_runs = len(plan.with_status("left"))
+    if len(search.known) < search.rules.trials or len(best) < options.best:
+        fresh_runs += (options.best + 1 - len(points)) * options.fresh_seeds
+    works = expected_works(search, plan, fresh_runs, options.launch.resources().share)
+    tables = [*([trials_table(search)] if search.known else []), budget_table(works)]
+    out.print(*tables, "a dry run: nothing was started")
 
 
 def _search(options: Options, search: Search, out: Console) -> bool:
@@ -135,12 +150,8 @@ def _rerun(
     options: Options, base: RunConfig, best: Sequence[Trial], corpora: Mapping[str, Corpus], out: Console
 ) -> Swept:
     """Run the recipe and the best points on seeds that the search has not used, and compare them."""
-    points = {"the recipe": base}
-    for place, trial in enumerate(best, start=1):
-        if (config := replace(base, **dict(trial.values))) not in points.values():
-            points[f"best {place}"] = config
-    seeds = range(base.seed + 1, base.seed + 1 + options.fresh_seeds)
-    configs = [replace(point, seed=seed) for seed in seeds for point in points.values()]
+    points = _fresh_points(base, best)
+    configs = _fresh_configs(options, base, points)
     names = {point: name for name, point in points.items()}
 
     def point_of(config: RunConfig) -> str:
@@ -170,6 +181,21 @@ def _rerun(
             print_table(out, table)
         print_next(unless_quiet(out), swept.plan, folder)
     return swept
+
+
+def _fresh_points(base: RunConfig, best: Sequence[Trial]) -> dict[str, RunConfig]:
+    """Name -> config of the points to compare: the recipe, and the best that differ from it."""
+    points = {"the recipe": base}
+    for place, trial in enumerate(best, start=1):
+        if (config := replace(base, **dict(trial.values))) not in points.values():
+            points[f"best {place}"] = config
+    return points
+
+
+def _fresh_configs(options: Options, base: RunConfig, points: Mapping[str, RunConfig]) -> list[RunConfig]:
+    """The points' runs on the seeds after the search's own."""
+    seeds = range(base.seed + 1, base.seed + 1 + options.fresh_seeds)
+    return [replace(point, seed=seed) for seed in seeds for point in points.values()]
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from sweeps.options import (
     preset,
 )
 from sweeps.planning.grid import PRESETS as GRIDS
+from sweeps.trials.budget import fresh_seeds_needed
 from sweeps.trials.proposals import Sampler
 from sweeps.trials.rules import Rules
 
@@ -36,7 +37,6 @@ class Preset:
     space: tuple[str, ...]
     trials: int
     at_once: int
-    seeds: int
     changes: tuple[str, ...] = ()
 
 
@@ -46,14 +46,12 @@ PRESETS: Mapping[str, Preset] = {
         space=("learning_rate=0.3..3:log", "dropout=0.2..0.7", "kl_anneal_epochs=1..20"),
         trials=32,
         at_once=8,
-        seeds=5,
     ),
     "demo": Preset(
         dataset="pydocs",
         space=("learning_rate=0.3..3:log", "dropout=0.1..0.6"),
         trials=8,
         at_once=4,
-        seeds=2,
         changes=GRIDS["demo"].changes,
     ),
 }
@@ -91,7 +89,9 @@ class Options:
     """The seed of the proposals and of every trial."""
     best: Annotated[int, arg(metavar="N")] = 1
     """Retrain the best N points, and the recipe, on fresh seeds."""
-    seeds: Annotated[int | None, preset(metavar="N")] = None
+    seeds: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: the fewest that allow a verdict)")
+    ] = None
     """Retrain them on the N seeds after --seed; 0: skip this."""
     max_epochs: Annotated[int | None, preset(metavar="N")] = None
     """Short for --set max_epochs=N."""
@@ -102,7 +102,7 @@ class Options:
     out: Annotated[str, arg(metavar="DIR")] = "summary"
     """The folder for a table and a figure of the trials."""
     dry_run: Flag = False
-    """Print the space and the progress of the search; start nothing."""
+    """Print the space, the progress and the cost of the rest, and what a verdict needs; start nothing."""
     launch: tyro.conf.OmitArgPrefixes[LaunchOptions] = field(default_factory=LaunchOptions)
 
     def check(self) -> None:
@@ -121,8 +121,11 @@ class Options:
 
     @property
     def fresh_seeds(self) -> int:
-        """The number of seeds that the best points are retrained on."""
-        return self.defaults.seeds if self.seeds is None else self.seeds
+        """The number of seeds that the best points are retrained on.
+
+        By default as many as the sign-flip test needs to find one of these points significant.
+        """
+        return fresh_seeds_needed(self.best) if self.seeds is None else self.seeds
 
     @property
     def folder(self) -> str:

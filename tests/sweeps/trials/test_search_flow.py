@@ -169,6 +169,34 @@ def test_fewer_seeds_than_before_are_fewer_in_the_table(text, capsys):
     assert "3 seeds" not in out
 
 
+def cells(out: str, start: str) -> list[str]:
+    (line,) = [line for line in out.splitlines() if start in line]
+    return [cell.strip() for cell in line.strip("│ ").split("│")][1:]
+
+
+def test_a_dry_run_says_what_a_verdict_needs_before_anything_is_spent(text, capsys):
+    command = [argument for argument in COMMAND if argument not in ("--seeds", "3")]
+    assert main([*command, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "a verdict is possible: the smallest p of the test on 7 fresh seeds is 0.031" in out
+    assert cells(out, "trials  ")[0] == "4"
+    # The recipe and the best two.
+    assert cells(out, "runs on fresh seeds")[0] == "21"
+    assert "0.00" not in out
+    assert not (text / "runs").exists()
+
+
+def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
+    assert main([*COMMAND, "--seeds", "1", "--best", "1"]) == 0
+    capsys.readouterr()
+    assert main([*COMMAND, "--seeds", "2", "--best", "1", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert cells(out, "trials  ")[0] == "0"
+    assert cells(out, "runs on fresh seeds")[0] == "2"
+    assert cells(out, "runs on fresh seeds")[1].endswith(" s")
+    assert "no verdict is possible: the smallest p of the test on 2 fresh seeds is 0.5" in out
+
+
 def test_if_the_recipe_wins_nothing_is_rerun(text, capsys):
     command = [*COMMAND, "--best", "1", "--space", "learning_rate=1,0.000001"]
     assert main(command) == 0

@@ -1,0 +1,131 @@
+"""The cost of the rest of a search and of its comparison on fresh seeds, and what a verdict needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from analysis.stats.paired import seeds_needed, smallest_p
+from lvae_core.model.counts import operations
+from lvae_core.run_folder.names import CellName
+from sweeps.planning.durations import format_duration
+from sweeps.planning.plan import Plan
+from sweeps.trials.rules import Rules
+from sweeps.trials.search import Search
+
+LEVEL = 0.05
+"""The level of a verdict: p after Holm's correction must be below it."""
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Work:
+    """Some runs that are left to do."""
+
+    name: str
+    runs: int
+    seconds: float | None
+    """Expected seconds of one of them, on average; None if unknown."""
+    share: float = 1.0
+    """Devices that one run takes up."""
+
+    @property
+    def hours(self) -> float | None:
+        """Device-hours of all runs; None if unknown."""
+        if not self.runs:
+            return 0.0
+        return None if self.seconds is None else self.runs * self.seconds * self.share / 3600
+
+
+def trained_share(rules: Rules, trials: int, max_epochs: int) -> float:
+    """The share, 0 to 1, of all epochs of ``trials`` trials that the rungs let them train, by rounds.
+
+    Early stopping is not counted.
+    """
+    if not trials:
+        return 1.0
+    epochs = 0
+    for first in range(0, trials, rules.at_once):
+        left, before = min(rules.at_once, trials - first), 0
+        for rung in (*rules.rungs, max_epochs):
+            epochs += left * (rung - before)
+            left, before = -(-left // rules.keep), rung
+    return epochs / (trials * max_epochs)
+
+
+def expected_works(search: Search, fresh: Plan, fresh_runs: int, share: float) -> list[Work]:
+    """The trials and the runs on fresh seeds that are left, with the times that are known.
+
+    Args:
+        search: its finished trials tell the time of others.
+        fresh: the plan of runs on fresh seeds: one of the points of each seed at least, if there are seeds.
+        fresh_runs: the number of runs on fresh seeds that are left.
+        share: the devices that one run takes up.
+    """
+    rules, base = search.rules, search.base
+    cell, corpus = str(CellName.of(base)), search.corpora[base.dataset]
+    left = max(0, rules.trials - len(search.known))
+    whole = search.plan.speed.expected_seconds(cell)
+    trial = None if whole is None else whole * trained_share(rules, left, base.max_epochs)
+    seconds = fresh.speed.expected_seconds(cell)
+    if seconds is None and whole is not None and fresh.runs:
+        # Unlike trials, these runs are evaluated in full.
+        seconds = whole * operations(fresh.runs[0].config, corpus) / operations(base, corpus)
+    return [Work("trials", left, trial, share), Work("runs on fresh seeds", fresh_runs, seconds, share)]
+
+
+def fresh_seeds_needed(comparisons: int) -> int:
+    """The fewest fresh seeds with which one of the compared points can differ significantly."""
+    return seeds_needed(comparisons, LEVEL)
+
+
+def reach(seeds: int, comparisons: int) -> float | None:
+    """The smallest p that ``seeds`` paired seeds can give, after Holm's correction over ``comparisons``.
+
+    None for fewer than two seeds, which allow no test.
+    """
+    return min(1.0, comparisons * smallest_p(seeds)) if seeds > 1 else None
+
+
+def verdict_text(seeds: int, comparisons: int) -> str:
+    """Say in one line what a verdict on ``comparisons`` points needs, and whether these seeds reach it.
+
+    Args:
+        seeds: the number of fresh seeds; 0: no comparison follows.
+        comparisons: the number of points that are compared with the recipe.
+    """
+    needed = fresh_seeds_needed(comparisons)
+    if not seeds:
+        return "no comparison on fresh seeds: the best of many trials is partly luck"
+    smallest = reach(seeds, comparisons)
+    over = f" after Holm over {comparisons} comparisons" if comparisons > 1 else ""
+    if smallest is None:
+        return f"no verdict is possible: 1 fresh seed allows no test; give --seeds {needed}"
+    reached = f"the smallest p of the test on {seeds} fresh seeds is {smallest:.2g}{over}"
+    if seeds < needed:
+        return f"no verdict is possible: {reached}; give --seeds {needed}"
+    return f"a verdict is possible: {reached}"
+
+
+def budget_table(works: Sequence[Work]) -> Table:
+    """Runs and hours that are left, without what early stopping saves."""
+    table = Table("left to do", title="at most")
+    for heading in ("runs", "time per run", "device-hours"):
+        table.add_column(heading, justify="right")
+    for work in works:
+        seconds = UNKNOWN if work.seconds is None else format_duration(work.seconds)
+        table.add_row(work.name, str(work.runs), seconds if work.runs else "", _text(work.hours))
+    table.add_section()
+    hours = [work.hours for work in works]
+    total = None if None in hours else sum(hour or 0.0 for hour in hours)
+    table.add_row("all", str(sum(work.runs for work in works)), "", _text(total))
+    return table
+
+
+def _text(hours: float | None) -> str:
+    if hours is None:
+        return UNKNOWN
+    return f"{hours:,.2f}" if hours >= 0.01 or not hours else "<0.01"
