@@ -8,6 +8,16 @@ from typing import Any
 from lvae_core.errors import InputError
 from lvae_core.fields import ENCODER_SOURCES, FEWEST_EXACT, MAX_KAPPA
 
+_MOST_SAMPLES = {
+    "num_samples": 100_000,
+    "valid_samples": 100_000,
+    "iw_samples": 1_000_000,
+    "mi_samples": 10_000,
+}
+"""The largest numbers of draws per sentence. Those of the mutual information are in memory for a whole
+split at once: 10,000 of Penn Treebank's test split take 10 GB. The other limits only catch slips: a run
+would take weeks."""
+
 
 def check_ranges(config: Any) -> None:
     """Check the values of a config whose types are right.
@@ -25,6 +35,8 @@ def check_ranges(config: Any) -> None:
         _require(config, name, getattr(config, name) >= 1, "at least 1")
     for name in ("iw_samples", "mi_samples"):
         _require(config, name, getattr(config, name) >= 2, "at least 2, or it has no standard error")
+    for name, most in _MOST_SAMPLES.items():
+        _require(config, name, getattr(config, name) <= most, f"at most {most:,}")
     for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
                  "kl_anneal_epochs", "kl_anneal_steps", "iw_exact_samples", "free_bits",
                  "lr_smallest", "valid_kl_weight", "aggressive_max_epochs", "svi_steps",
@@ -38,7 +50,6 @@ def check_ranges(config: Any) -> None:
     _require(config, "seed", config.seed < 10**18, "below 10**18")
     exact = config.iw_exact_samples
     _require(config, "iw_exact_samples", exact not in range(1, FEWEST_EXACT), "0 or at least 6")
-    _require(config, "num_samples", config.num_samples < 10**9, "below 10**9")
     _require(config, "cnn_dropout", 0 <= config.cnn_dropout < 1, "in [0, 1)")
     whole = all(re.fullmatch("[1-9][0-9]{0,5}", part) for part in config.cnn_dilations.split(","))
     _require(config, "cnn_dilations", whole, "positive whole numbers with commas between, such as 1,2,4")
