@@ -30,7 +30,7 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
             raise InputError(f"--set {setting}: write FIELD=VALUE, such as --set learning_rate=0.5")
         name = name.strip()
         check_name(name, FIELD_TYPES, "config field")
-        changes[name] = _parse(name, text.strip())
+        changes[name] = parse_value(name, text.strip())
     return changes
 
 
@@ -80,7 +80,18 @@ def system_name(config: RunConfig, field: str) -> str:
 _GROUPS = {f.name: f.metadata["group"] for f in dataclasses.fields(RunConfig)}
 
 
-def _parse(name: str, text: str) -> Any:
+LIST_FIELDS = frozenset(
+    f.name for f in dataclasses.fields(RunConfig) if isinstance(f.default, str) and "," in f.default
+)
+"""Fields whose value is a list of numbers with commas between."""
+
+
+def parse_value(name: str, text: str) -> Any:
+    """The value of a field, as ``--set`` takes it. A list may have brackets and blanks: ``[1, 2, 4]``.
+
+    Raises:
+        InputError: the value is of the wrong type.
+    """
     type_ = FIELD_TYPES[name]
     try:
         if type_ is bool:
@@ -90,4 +101,6 @@ def _parse(name: str, text: str) -> Any:
     except (KeyError, ValueError):
         kind = {bool: "true or false", int: "a whole number", float: "a number"}[type_]
         raise InputError(f"{name}={text}: must be {kind}") from None
+    if name in LIST_FIELDS and text.startswith("[") and text.endswith("]"):
+        return ",".join(part.strip() for part in text[1:-1].split(","))
     return text

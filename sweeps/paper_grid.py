@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from statistics import fmean
 from typing import Annotated, Literal
 
 import tyro
@@ -28,7 +29,6 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.protocols import ORIGINALS, Protocol
 from lvae_core.run_folder.folder import open_study
-from lvae_core.settings import parse_settings
 from sweeps.launching.display import console, unless_quiet
 from sweeps.options import (
     DATASETS_HELP,
@@ -39,10 +39,12 @@ from sweeps.options import (
     at_least_one,
     preset,
 )
+from sweeps.planning.axes import check_given_once, field_of, parse_zip
 from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.grid import PRESETS, Grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
 from sweeps.planning.parents import parents_notes
+from sweeps.planning.seeds import parse_seeds
 from sweeps.planning.workload import Workload
 from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work_text
 
@@ -60,8 +62,8 @@ class Options:
     """standard, inputless."""
     num_samples: Annotated[tuple[int, ...] | None, preset(metavar="L")] = None
     """Latent samples per sentence, for every system that has a latent variable."""
-    seeds: Annotated[int | None, preset(metavar="N")] = None
-    """Seeds 0 to N - 1."""
+    seeds: Annotated[tuple[str, ...] | None, preset(metavar="SEEDS")] = None
+    """5: the seeds 0 to 4. 5..9: a range, both ends included. 3,7,11 or 0..2,7: a list."""
     protocol: Protocol = "matched"
     """matched: every system as in Kruengkrai (2019). original: each as its authors trained it."""
     max_epochs: Annotated[int | None, preset(metavar="N")] = None
@@ -69,7 +71,12 @@ class Options:
     changes: Annotated[
         tuple[tuple[str, ...], ...], arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
     ] = ()
-    """Change any config field of every run."""
+    """Change any config field of every run. FIELD=A,B: runs with each value; several lists are combined,
+    each value with each. A value that is a list goes in brackets: 'cnn_dilations=[1,2,4]'."""
+    zips: Annotated[
+        tuple[tuple[str, ...], ...], arg(name="zip", metavar="FIELD=A,B"), tyro.conf.UseAppendAction
+    ] = ()
+    """Lists of one length, paired value by value: --zip hidden_size=200,400 dropout=0.3,0.5. Repeatable."""
     dry_run: Flag = False
     """Print the plan and its cost; start nothing but the probes of auto."""
     devices: Annotated[tuple[int, ...], arg(metavar="K")] = (1, 8)
@@ -83,6 +90,7 @@ class Options:
         self.launch.check()
         for number in self.devices:
             at_least_one("--devices", number)
+        check_given_once(self.given_fields(), "--set, --zip and --max-epochs")
         if self.price_per_hour is not None and not 0 < self.price_per_hour < math.inf:
             raise InputError(f"--price-per-hour {self.price_per_hour:g}: must be a number above 0")
 
@@ -116,20 +124,40 @@ class Options:
         systems = {name: base.systems.get(name, samples) for name, samples in names.items()}
         if self.num_samples is not None:
             systems = dict.fromkeys(systems, self.num_samples)
-        return replace(
+        zipped = {field for settings in self.zips for field in parse_zip(settings).fields}
+        kept = [change for change in base.changes if field_of(change) not in zipped]
+        changed = replace(
             base,
             systems=systems,
             settings=base.settings if self.settings is None else self.settings,
-            seeds=base.seeds if self.seeds is None else self.seeds,
-            changes=base.changes + self.given_changes(),
+            seeds=base.seeds if self.seeds is None else self._given_seeds(self.seeds),
+            changes=(*kept, *self.given_changes()),
+            zips=base.zips + self.zips,
             protocol=self.protocol,
             limits=base.limits if self.systems is None else {},
         )
+        # What the preset sets and the given systems do not have, the user cannot leave out.
+        unread = changed.unread().difference(self.given_fields())
+        return replace(changed, changes=tuple(c for c in changed.changes if field_of(c) not in unread))
 
     def given_changes(self) -> tuple[str, ...]:
-        """The settings of the command line, without the preset's."""
+        """The ``FIELD=VALUE`` of --max-epochs and --set, without the preset's."""
         epochs = () if self.max_epochs is None else (f"max_epochs={self.max_epochs}",)
         return epochs + tuple(change for group in self.changes for change in group)
+
+    def given_fields(self) -> list[str]:
+        """The fields that the options change, each as often as it is given."""
+        zipped = (setting for settings in self.zips for setting in settings)
+        return [field_of(setting) for setting in (*self.given_changes(), *zipped) if "=" in setting]
+
+    @staticmethod
+    def _given_seeds(texts: Sequence[str]) -> tuple[int, ...]:
+        if len(texts) > 1:
+            raise InputError(
+                f"--seeds {' '.join(texts)}: write a list without blanks: --seeds "
+                f"{','.join(text.strip(',') for text in texts)}"
+            )
+        return parse_seeds(*texts) if texts else ()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,9 +183,9 @@ def run(options: Options, *, again: str) -> int:
     grid = options.grid()
     configs = grid.configs()
     notes = [protocol_note(configs)] if options.protocol == "original" else []
-    for note in (*notes, *grid.notes(options.given_changes())):
+    for note in (*notes, *grid.notes(options.given_fields())):
         unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
-    study, given = open_study(folder), parse_settings(options.given_changes())
+    study, given = open_study(folder), options.given_fields()
     configs, corpora = load_corpora(configs, options.launch.data_dir, study, given=given)
     plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
@@ -195,7 +223,10 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         with connected(options.launch, workload.only(todo), say) as probed:
             workload = replace(workload, per_run=probed.per_run)
             add_expected_times(plan, workload.corpora, workload.study)
-    shares = {run.cell: workload.resources_of(run.name).share for run in plan.all_runs}
+    shares = {
+        cell: fmean(workload.resources_of(run.name).share for run in runs)
+        for cell, runs in plan.cells().items()
+    }
     print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)
     if plan.with_status("evaluate"):
         out.print(work_text(plan, todo))

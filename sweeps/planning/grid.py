@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import NamedTuple, cast
 
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError
 from lvae_core.fields import Setting
+from lvae_core.identity import fields_read
 from lvae_core.protocols import Protocol, with_protocol
-from lvae_core.settings import apply_where_read, parse_settings, system_name
+from lvae_core.settings import apply_where_read, system_name
 from lvae_core.systems import recipe
+from sweeps.planning.axes import (
+    Axis,
+    check_given_once,
+    combinations,
+    field_of,
+    number_of_points,
+    parse_changes,
+    parse_zip,
+)
+from sweeps.planning.system_names import check_system
 
 _OWN_OPTIONS = {
     "dataset": "--datasets",
@@ -22,6 +34,13 @@ _OWN_OPTIONS = {
     "seed": "--seeds",
     "num_samples": "--num-samples",
 }
+
+
+_DATA_FIELDS = [f.name for f in dataclasses.fields(RunConfig) if f.metadata["group"] == "data"]
+_ESTIMATE_FIELDS = {f.name for f in dataclasses.fields(RunConfig) if f.metadata["stage"] == "evaluation"}
+
+MAX_RUNS = 100_000
+"""The largest number of runs of a grid. Planning reads the folders of all of them."""
 
 
 class Limit(NamedTuple):
@@ -37,8 +56,8 @@ class Grid:
     """The axes of a grid, and changes to every run.
 
     Raises:
-        InputError: a list is empty, there is no seed, two datasets would share one name, or ``changes``
-            holds a field that is an axis of the grid.
+        InputError: a list is empty, there is no seed, two datasets would share one name, or ``changes`` or
+            ``zips`` hold a field that has an option of its own.
     """
 
     datasets: tuple[str, ...]
@@ -46,10 +65,13 @@ class Grid:
     systems: Mapping[str, tuple[int, ...]]
     """System -> its values of L; a system without a latent variable has one cell for all of them."""
     settings: tuple[str, ...] = ("standard", "inputless")
-    seeds: int = 5
-    """Seeds 0 to ``seeds`` - 1."""
+    seeds: int | tuple[int, ...] = 5
+    """The seeds; a number N stands for 0 to N - 1."""
     changes: tuple[str, ...] = ()
-    """``FIELD=VALUE`` for every run, applied over the recipe in this order."""
+    """``FIELD=VALUE`` for every run, or ``FIELD=A,B`` for runs with each of the values; see axes.py. A
+    later one of a field replaces an earlier one."""
+    zips: tuple[tuple[str, ...], ...] = ()
+    """Groups of ``FIELD=A,B`` whose values are paired."""
     protocol: Protocol = "matched"
     """How the systems are trained; see ``lvae_core/protocols.py``."""
     limits: Mapping[str, Limit] = dataclasses.field(default_factory=dict)
@@ -66,64 +88,114 @@ class Grid:
         ):
             if not values:
                 raise InputError(f"{option}: give at least one value")
-        if self.seeds < 1:
+        if isinstance(self.seeds, int) and self.seeds < 1:
             raise InputError(f"--seeds {self.seeds}: must be at least 1")
+        if not self.seeds:
+            raise InputError("--seeds: give at least one seed")
         places: dict[str, str] = {}
-        for dataset in (dataset for grid in self._grids for dataset in grid.datasets):
+        for dataset in (dataset for grid in self.grids for dataset in grid.datasets):
             other = places.setdefault(dataset_label(dataset), dataset)
             if other != dataset:
                 raise InputError(
                     f"--datasets {other} {dataset}: both would be called {dataset_label(dataset)!r} in the "
                     "tables; rename a folder, or give them different studies"
                 )
-        for change in self.changes:
-            field = change.partition("=")[0].strip()
+        given = [("--set", self.changes), *(("--zip", settings) for settings in self.zips)]
+        for option, change in ((option, change) for option, settings in given for change in settings):
+            field = field_of(change)
             if field in _OWN_OPTIONS:
-                raise InputError(f"--set {change}: the grid chooses {field}; use {_OWN_OPTIONS[field]}")
+                raise InputError(f"{option} {change}: the grid chooses {field}; use {_OWN_OPTIONS[field]}")
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """The axes of ``changes`` and of ``zips``.
+
+        Raises:
+            InputError: a field is malformed or unknown, has a value of the wrong type, or is given twice.
+        """
+        changed = parse_changes(self.changes)
+        zipped = [parse_zip(settings) for settings in self.zips]
+        fields = [field for axis in zipped for field in axis.fields]
+        check_given_once(fields, "--zip")
+        check_given_once([*changed, *fields], "--set and --zip")
+        return (*changed.values(), *zipped)
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields of ``changes`` and of ``zips``."""
+        return [field for axis in self.axes for field in axis.fields]
+
+    @cached_property
+    def seed_list(self) -> Sequence[int]:
+        """The seeds of this grid alone."""
+        return range(self.seeds) if isinstance(self.seeds, int) else self.seeds
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """The grid itself and those that belong to it."""
+        return (self, *(grid for other in self.also for grid in other.grids))
 
     def configs(self) -> list[RunConfig]:
         """One config per run, seed by seed, so that a grid cut short has every cell.
 
         Raises:
-            InputError: an unknown system, setting or field, a value out of its range, or a field that no
-                run of the grid reads.
+            InputError: an unknown system, setting or field, a value out of its range, a field that no run
+                of the grid reads, changes that make a system another, values that cannot be in one grid,
+                or too many runs.
         """
-        cells = self._cells()
+        cells = self._cells
+        of_grid = {id(grid): frozenset(grid.seed_list) for grid in self.grids}
         configs = [
             replace(config, seed=seed)
-            for seed in range(max(grid.seeds for grid in self._grids))
+            for seed in sorted(frozenset().union(*of_grid.values()))
             for grid, config, _ in cells
-            if seed < grid.seeds
+            if seed in of_grid[id(grid)]
         ]
         return list(dict.fromkeys(configs))
 
-    def notes(self, changes: Iterable[str]) -> list[str]:
-        """A line for each field of ``changes`` (some of the grid's) that some systems do not have."""
+    def unread(self) -> set[str]:
+        """The changed fields that no run of this grid alone reads. Raises InputError as :meth:`configs`."""
+        return set(self.fields).intersection(*(ignored for _, ignored in self._own_cells()))
+
+    def notes(self, fields: Iterable[str]) -> list[str]:
+        """Lines about runs that are not what the user may expect.
+
+        Args:
+            fields: changed fields of the grid; each that some systems do not have gets a line.
+        """
         lines = []
-        cells = self._cells()
-        for field in parse_settings(changes):
-            ignoring = [(grid, cell) for grid, cell, ignored in cells if field in ignored]
+        for field in fields:
+            ignoring = [(grid, cell) for grid, cell, ignored in self._cells if field in ignored]
             if ignoring:
                 names = ", ".join(dict.fromkeys(system_name(cell, field) for _, cell in ignoring))
-                count, total = sum(g.seeds for g, _ in ignoring), sum(g.seeds for g, *_ in cells)
+                count, total = (
+                    sum(len(g.seed_list) for g, *_ in cells) for cells in (ignoring, self._cells)
+                )
                 lines.append(f"{names}: no {field}; {count} of {total} runs ignore it")
+        if any(cell.averaging == "hidden" and cell.num_samples == 1 for _, cell, _ in self._cells):
+            lines.append("lstm-vae-avg with L = 1 is lstm-vae: one sample leaves nothing to average")
         return lines
 
-    @property
-    def _grids(self) -> tuple[Grid, ...]:
-        return (self, *(grid for other in self.also for grid in other._grids))
-
+    @cached_property
     def _cells(self) -> list[tuple[Grid, RunConfig, list[str]]]:
         """Each distinct cell: its grid, its config of seed 0, and the changed fields it does not read."""
-        cells = [(grid, *cell) for grid in self._grids for cell in grid._own_cells()]
-        for field in dict.fromkeys(field for grid in self._grids for field in parse_settings(grid.changes)):
-            affected = [ignored for grid, _, ignored in cells if field in parse_settings(grid.changes)]
+        _check_size(sum(grid._combinations() for grid in self.grids))
+        cells = [(grid, *cell) for grid in self.grids for cell in grid._own_cells()]
+        for field in dict.fromkeys(field for grid in self.grids for field in grid.fields):
+            affected = [ignored for grid, _, ignored in cells if field in grid.fields]
             if all(field in ignored for ignored in affected):
                 raise InputError(f"--set {field}: no run of the grid has {field}; leave it out")
+        _check_corpora([config for _, config, _ in cells])
+        _check_estimates([config for _, config, _ in cells])
         return cells
 
-    def _own_cells(self) -> list[tuple[RunConfig, list[str]]]:
-        changes = parse_settings(self.changes)
+    def _combinations(self) -> int:
+        """The number of runs of this grid alone, those that coincide counted each."""
+        cells = len(self.datasets) * sum(map(len, self.systems.values())) * len(self.settings)
+        return cells * number_of_points(self.axes) * len(self.seed_list)
+
+    def _own_cells(self) -> Iterator[tuple[RunConfig, list[str]]]:
+        _check_size(self._combinations())
         cells = {}
         for dataset, (system, samples), setting in product(
             self.datasets, self.systems.items(), self.settings
@@ -136,9 +208,49 @@ class Grid:
                     system, dataset=dataset, setting=cast(Setting, setting), num_samples=num_samples
                 )
                 base = with_protocol(base, self.protocol)
-                config, ignored = apply_where_read(base, changes)
-                cells[config] = ignored
-        return list(cells.items())
+                for changes in combinations(self.axes):
+                    check_system(base, changes)
+                    config, ignored = apply_where_read(base, changes)
+                    cells[config] = ignored
+        yield from cells.items()
+
+
+def _check_size(runs: int) -> None:
+    if runs > MAX_RUNS:
+        raise InputError(
+            f"the grid has up to {runs:,} runs; give shorter lists, at most {MAX_RUNS:,} runs in all"
+        )
+
+
+def _check_corpora(configs: Iterable[RunConfig]) -> None:
+    """Raise InputError if a dataset would be read in two ways: a grid loads each corpus once."""
+    of_dataset: dict[str, RunConfig] = {}
+    for config in configs:
+        first = of_dataset.setdefault(config.dataset, config)
+        for field in _DATA_FIELDS:
+            if (values := {getattr(c, field) for c in (first, config)}) and len(values) > 1:
+                found = ", ".join(map(str, sorted(values)))
+                raise InputError(
+                    f"--set {field}: {config.dataset} with the values {found}, but all runs of a grid read "
+                    "the same corpus; give one value, and start a second grid with the other"
+                )
+
+
+def _check_estimates(configs: Iterable[RunConfig]) -> None:
+    """Raise InputError if a run would be asked for two sets of estimates."""
+    of_training: dict[tuple[object, ...], RunConfig] = {}
+    for config in configs:
+        own = _ESTIMATE_FIELDS - fields_read(config, "training")
+        training = tuple(value for field, value in config.to_dict().items() if field not in own)
+        first = of_training.setdefault(training, config)
+        for field in sorted(own):
+            values = [getattr(c, field) for c in (first, config)]
+            if values[0] != values[1]:
+                raise InputError(
+                    f"--set {field}: {config.system} with the values {values[0]}, {values[1]} would be "
+                    "trained once and evaluated once; give one value, and then the same command with "
+                    "another: it only evaluates again"
+                )
 
 
 PRESETS: Mapping[str, Grid] = {

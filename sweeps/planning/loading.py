@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.data.corpus import Corpus, load_for, load_new
@@ -89,14 +90,19 @@ def add_expected_times(plan: Plan, corpora: Mapping[str, Corpus], study: Study) 
     """
     results = ProbeResults(study)
     counted: dict[str, float] = {}
-    for cell, (run, *_) in plan.cells().items():
-        corpus = corpora[run.config.dataset]
-        counted[cell] = operations(run.config, corpus)
-        if result := results.slowest(key(run.config, corpus.data_sha256)):
-            tokens = amount(run.config, corpus)
-            plan.speed.add_probe(
-                cell, tokens.train / result.train_rate, tokens.evaluate / result.evaluate_rate
-            )
+    for cell, runs in plan.cells().items():
+        corpus = corpora[runs[0].config.dataset]
+        # Times are those of a cell: of one whose runs differ in more than the seed, the mean.
+        configs = {_without_seed(run.config): run.config for run in runs}.values()
+        counted[cell] = fmean(operations(config, corpus) for config in configs)
+        expected = []
+        for config in configs:
+            if result := results.slowest(key(config, corpus.data_sha256)):
+                tokens = amount(config, corpus)
+                expected.append((tokens.train / result.train_rate, tokens.evaluate / result.evaluate_rate))
+        if len(expected) == len(configs):
+            train, evaluate = map(fmean, zip(*expected, strict=True))
+            plan.speed.add_probe(cell, train, evaluate)
     plan.speed.set_operations(counted)
     for run in plan.runs:
         if run.evaluation and run.result:
@@ -104,3 +110,7 @@ def add_expected_times(plan: Plan, corpora: Mapping[str, Corpus], study: Study) 
             earlier = evaluation_operations(from_dict(run.result["config"]), classes)
             factor = evaluation_operations(run.config, classes) / earlier
             plan.speed.expect_evaluation(run.cell, factor * run.result["evaluate_seconds"])
+
+
+def _without_seed(config: RunConfig) -> tuple[object, ...]:
+    return tuple(value for field, value in vars(config).items() if field != "seed")

@@ -73,7 +73,7 @@ def test_the_original_protocol_names_the_systems_that_have_one(tmp_path, capsys)
     assert "1 parent is trained first" in out  # for as many epochs as its child
 
 
-@pytest.mark.parametrize("arguments", [["--sedes", "3"], ["--seeds", "three"], ["--preset", "dmo"]])
+@pytest.mark.parametrize("arguments", [["--sedes", "3"], ["--devices", "three"], ["--preset", "dmo"]])
 def test_unknown_options_and_values_have_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -91,10 +91,47 @@ def test_unknown_options_and_values_have_status_2(arguments, capsys):
         ([*TOY, "--settings", "standart"], "did you mean 'standard'"),
         ([*TOY, "--num-samples", "0"], "num_samples = 0: must be at least 1"),
         (["--datasets", "toy", "--seeds", "0"], "--seeds 0: must be at least 1"),
+        (["--datasets", "toy", "--seeds", "three"], "--seeds three: not a list of seeds; give a number"),
+        (["--datasets", "toy", "--seeds", "3", "7"], "without blanks: --seeds 3,7"),
+        (["--datasets", "toy", "--seeds"], "--seeds: give at least one seed"),
+        (["--datasets", "toy", "--seeds", "100000000"], "100,000,000 seeds; give at most 10,000"),
+        (
+            ["--datasets", "toy", "--seeds", "0..9999", "--num-samples", *"123456789"],
+            "at most 100,000 runs",
+        ),
         ([*TOY, "--max-epochs", "0"], "max_epochs = 0: must be at least 1"),
         ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),
         ([*TOY, "--set", "seed=4"], "use --seeds"),
         ([*TOY, "--set", "dropout"], "FIELD=VALUE"),
+        (
+            [*TOY, "--set", "dropout=0.3,", "0.5"],
+            "--set dropout=0.3,: ends with a comma; write",
+        ),
+        ([*TOY, "--set", "dropout=0.3", ",0.5"], "no blanks between, such as dropout=0.3,0.5"),
+        ([*TOY, "--set", "dropout=0.3", "0.5"], "no blanks between, such as dropout=0.3,0.5"),
+        ([*TOY, "--set", "dropout=0.3", "dropout=0.5"], "dropout is given twice; give it once"),
+        ([*TOY, "--set", "dropout=0.3", "--set", "dropout=0.5"], "dropout is given twice; give it once"),
+        ([*TOY, "--set", "max_epochs=3", "--max-epochs", "4"], "--max-epochs: max_epochs is given twice"),
+        (
+            [*TOY, "--set", "dropout=0", "--zip", "dropout=0,0.1", "hidden_size=4,8"],
+            "dropout is given twice; give it once",
+        ),
+        (
+            [
+                *TOY,
+                "--zip",
+                "dropout=0,0.1",
+                "hidden_size=4,8",
+                "--zip",
+                "dropout=0,0.2",
+                "latent_size=2,3",
+            ],
+            "dropout is given twice; give it once",
+        ),
+        (
+            [*TOY, "--zip", "seed=1,2", "dropout=0,0.1"],
+            "--zip seed=1,2: the grid chooses seed",
+        ),
         ([*TOY, "--gpus-per-run", "1", "--cpus-per-run", "auto"], "--cpus-per-run auto"),
         ([*TOY, "--dry-run", "--devices", "0"], "--devices 0: must be at least 1"),
         ([*TOY, "--dry-run", "--price-per-hour", "-1"], "--price-per-hour -1"),
@@ -164,6 +201,44 @@ def test_settings_may_be_several_and_repeated(tmp_path, capsys):
     bad = ["--set", "hidden_size=4", "--set", "dropout=2"]
     assert main([*TOY, *bad, "--dry-run"]) == 2
     assert "dropout = 2.0" in capsys.readouterr().err
+
+
+def test_lists_make_a_product_and_zips_pair_their_values():
+    arguments = [
+        "--datasets",
+        "toy",
+        "--systems",
+        "lstm-vae",
+        "--settings",
+        "standard",
+        "--num-samples",
+        "1",
+    ]
+    arguments += ["--seeds", "3..4", "--set", "dropout=0.3,0.5", "batch_size=8"]
+    arguments += ["--zip", "hidden_size=4,8", "embedding_size=2,3", "--set", "latent_size=2,3"]
+    configs = tyro.cli(Options, args=arguments).grid().configs()
+    found = [
+        (c.seed, c.dropout, c.batch_size, c.latent_size, c.hidden_size, c.embedding_size) for c in configs
+    ]
+    pairs = [(4, 2), (8, 3)]
+    assert found == [
+        (s, d, 8, z, *pair) for s in (3, 4) for d in (0.3, 0.5) for z in (2, 3) for pair in pairs
+    ]
+
+
+def test_a_zip_replaces_what_the_preset_sets():
+    arguments = ["--preset", "demo", "--datasets", "pydocs", "--systems", "lstm-lm", "--seeds", "1"]
+    arguments += ["--settings", "standard", "--zip", "hidden_size=8,16", "max_epochs=3,4"]
+    configs = tyro.cli(Options, args=arguments).grid().configs()
+    assert [(c.hidden_size, c.max_epochs) for c in configs] == [(8, 3), (16, 4)]
+
+
+def test_averaging_one_sample_is_said_to_be_plain(capsys):
+    assert main([*TOY, "--systems", "lstm-vae-avg", "--num-samples", "1", "5", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("with L = 1 is lstm-vae") == 1
+    assert main([*TOY, "--systems", "lstm-vae-avg", "--num-samples", "5", "--dry-run"]) == 0
+    assert "is lstm-vae:" not in capsys.readouterr().out
 
 
 def test_a_dry_run_names_a_damaged_file_and_leaves_it(tmp_path, capsys):

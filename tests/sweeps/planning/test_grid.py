@@ -10,6 +10,8 @@ import pytest
 from lvae_core.errors import InputError
 from sweeps.planning.grid import PRESETS, Grid
 
+SIZES = ("hidden_size", "embedding_size", "latent_size", "batch_size", "max_epochs", "kl_cycles")
+TO_200 = ",".join(map(str, range(1, 200)))
 TOY = Grid(datasets=("toy",), systems={"lstm-lm": (1,), "lstm-vae": (1, 5)}, seeds=2)
 
 
@@ -121,6 +123,27 @@ def test_a_value_listed_twice_gives_one_run():
     assert twice.configs() == replace(TOY, settings=("standard",)).configs()
 
 
+def test_an_axis_multiplies_the_runs_that_read_it():
+    grid = replace(TOY, settings=("standard",), seeds=(7,), changes=("latent_size=2,3", "dropout=0.1,0.2"))
+    found = [(c.system, c.num_samples, c.latent_size, c.dropout) for c in grid.configs()]
+    vaes = [("lstm-vae", L, z, d) for L in (1, 5) for z in (2, 3) for d in (0.1, 0.2)]
+    assert found == [("lstm-lm", 0, 2, 0.1), ("lstm-lm", 0, 2, 0.2), *vaes]
+    assert {c.seed for c in grid.configs()} == {7}
+
+
+def test_a_field_of_the_estimates_that_validation_reads_can_be_an_axis():
+    grid = replace(TOY, systems={"lstm-vae": (1,)}, changes=("valid_samples=10", "iw_exact_samples=6,12"))
+    assert len(grid.configs()) == 2 * 2 * 2
+
+
+def test_grids_together_each_have_their_own_seeds():
+    other = replace(TOY, datasets=("pydocs",), systems={"lstm-lm": (1,)}, seeds=(1, 9))
+    configs = replace(TOY, systems={"lstm-lm": (1,)}, settings=("standard",), also=(other,)).configs()
+    assert [(c.dataset, c.seed) for c in configs if c.setting == "standard"] == [
+        *[("toy", 0), ("toy", 1), ("pydocs", 1), ("pydocs", 9)]
+    ]
+
+
 def test_seeds_come_one_after_the_other():
     seeds = [c.seed for c in TOY.configs()]
     assert seeds == sorted(seeds)
@@ -145,6 +168,8 @@ def test_changes_reach_every_run_and_the_last_one_counts():
         ({"changes": ("system=x",)}, "use --systems"),
         ({"changes": ("setting=standard",)}, "use --settings"),
         ({"changes": (" dataset =ptb",)}, "use --datasets"),
+        ({"zips": (("dropout=0.1,0.2", "num_samples=1,5"),)}, "--zip num_samples=1,5: the grid chooses"),
+        ({"seeds": ()}, "--seeds: give at least one seed"),
     ],
 )
 def test_an_invalid_grid_is_refused(changes, message):
@@ -164,6 +189,17 @@ def test_an_invalid_grid_is_refused(changes, message):
         ({"changes": ("dropout",)}, "FIELD=VALUE"),
         ({"changes": ("dropout=lots",)}, "a number"),
         ({"changes": ("max_epochs=0",)}, "max_epochs = 0"),
+        ({"changes": ("max_epochs=3,0",)}, "max_epochs = 0"),
+        ({"changes": ("dropout=0.1",), "zips": (("dropout=0.1,0.2", "max_epochs=3,4"),)}, "given twice"),
+        ({"changes": ("max_vocabulary=10,20",)}, "max_vocabulary: toy with the values 10, 20"),
+        ({"also": (replace(TOY, changes=("min_count=2",)),)}, "min_count: toy with the values 1, 2"),
+        ({"changes": ("mi_samples=4,8",)}, "mi_samples: lstm-vae with the values 4, 8"),
+        ({"also": (replace(TOY, changes=("iw_samples=9",)),)}, "lstm-vae with the values 500, 9"),
+        ({"seeds": 60_000}, "up to 360,000 runs"),
+        (
+            {"changes": tuple(f"{f}={','.join(map(str, range(1, 200)))}" for f in SIZES)},
+            "runs; give shorter",
+        ),
     ],
 )
 def test_a_grid_with_invalid_runs_is_refused(changes, message):
