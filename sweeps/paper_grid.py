@@ -76,7 +76,7 @@ class Options:
     zips: Annotated[
         tuple[tuple[str, ...], ...], arg(name="zip", metavar="FIELD=A,B"), tyro.conf.UseAppendAction
     ] = ()
-    """Lists of one length, paired value by value: --zip hidden_size=200,400 dropout=0.3,0.5. Repeatable."""
+    """Lists of one length, paired value by value: --zip hidden_size=200,400 dropout=0.3,0.5."""
     dry_run: Flag = False
     """Print the plan and its cost; start nothing but the probes of auto."""
     devices: Annotated[tuple[int, ...], arg(metavar="K")] = (1, 8)
