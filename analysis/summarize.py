@@ -32,6 +32,7 @@ from analysis.reading.sources import Source, find_sources, open_source
 from analysis.reading.watch import status_line, watch_runs
 from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
+from lvae_core.arguments import bound, parsed
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, is_quiet, notice
@@ -135,9 +136,9 @@ def main() -> None:
     sys.exit(exit_status(_run, interrupted=""))
 
 
-def _run() -> int:
-    tyro.cli(summarize)
-    return 0
+def _run() -> None:
+    call = parsed(lambda: tyro.cli(bound(summarize), prog="summarize.py"))
+    call()
 
 
 class _Summary:

@@ -28,6 +28,7 @@ from analysis.reading.cache import user_cache
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
+from lvae_core.arguments import bound, parsed
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity
@@ -93,6 +94,7 @@ def save(report: Report, project: str, entity: str | None, title: str) -> str:
     Raises:
         InputError: there is no API key, W&B cannot be reached, or there is no such project.
     """
+    os.environ.pop("WANDB_MODE", None)  # it is meant for single runs
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
@@ -137,9 +139,9 @@ def main() -> None:
     sys.exit(exit_status(_run, interrupted=""))
 
 
-def _run() -> int:
-    tyro.cli(wandb_report, prog="wandb_report.py")
-    return 0
+def _run() -> None:
+    call = parsed(lambda: tyro.cli(bound(wandb_report), prog="wandb_report.py"))
+    call()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from speed.cases import cases
 from speed.measure import synthetic_text
 from speed.present import machine
 
-from lvae_core.command import print_error
+from lvae_core.arguments import parsed
+from lvae_core.command import exit_status, print_error
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.model.layers.precision import resolve
@@ -129,4 +130,4 @@ def time_call(run: object) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options, description=__doc__)))
+    sys.exit(exit_status(lambda: main(parsed(lambda: tyro.cli(Options, description=__doc__)))))

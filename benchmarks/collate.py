@@ -9,6 +9,7 @@ is that of reading and parsing, not of a disk. Each line is measured in a fresh 
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ import tyro
 from collation.measure import Cost, collate, collate_with_curves, in_fresh_process, summarize, tune
 from rich.console import Console
 from rich.table import Table
+
+from lvae_core.arguments import bound, parsed
+from lvae_core.command import exit_status
 
 SETTLE_SECONDS = 2.5
 """Files younger than two seconds are not cached: they could still change within one time stamp."""
@@ -81,4 +85,4 @@ def table(costs: Mapping[str, Cost], runs: int) -> Table:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    sys.exit(exit_status(lambda: parsed(lambda: tyro.cli(bound(main)))()))

@@ -27,7 +27,8 @@ from speed.launch import FailedError, measure
 from speed.limit import flops_per_token
 from speed.present import Results, machine, records, table
 
-from lvae_core.command import print_error
+from lvae_core.arguments import parsed
+from lvae_core.command import exit_status
 from lvae_core.errors import InputError
 
 QUICK_SECONDS, QUICK_LIMIT = 160.0, 175.0
@@ -101,14 +102,15 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status: 1 (a measurement failed), 2 (bad input), 130 (stopped)."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    return exit_status(lambda: run(arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Measure, print one table and return the exit status."""
+    options = parsed(lambda: tyro.cli(Options, args=arguments, prog="core_speed.py", description=__doc__))
     results: Results = {}
-    try:
-        options = tyro.cli(Options, args=arguments, prog="core_speed.py", description=__doc__)
-        selected = options.selected()
-        status = measure_all(selected, options, results)
-    except InputError as error:
-        print_error(error)
-        return 2
+    selected = options.selected()
+    status = measure_all(selected, options, results)
     out = Console() if sys.stdout.isatty() else Console(width=120)
     out.print(table(selected, results))
     command = shlex.join(["python", "benchmarks/core_speed.py", *arguments])

@@ -26,7 +26,8 @@ from speed.measure import synthetic_text
 from speed.present import machine
 from torch import Tensor
 
-from lvae_core.command import print_error
+from lvae_core.arguments import parsed
+from lvae_core.command import exit_status
 from lvae_core.data.batches import Batch, collate
 from lvae_core.errors import InputError, check_name
 from lvae_core.fields import Setting
@@ -104,12 +105,15 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = tyro.cli(Options, args=arguments, prog="gradient_error.py", description=__doc__)
-    try:
-        selected = options.selected()
-    except InputError as error:
-        print_error(error)
-        return 2
+    return exit_status(lambda: run(arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Measure, print one table and return the exit status."""
+    options = parsed(
+        lambda: tyro.cli(Options, args=arguments, prog="gradient_error.py", description=__doc__)
+    )
+    selected = options.selected()
     runtime = Runtime(device=options.device, threads=options.threads)
     out = Console() if sys.stdout.isatty() else Console(width=120)
     out.print(

@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from speed.present import machine
 
+from lvae_core.arguments import parsed
+from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import collate
 from lvae_core.data.corpus import Corpus, load_for
@@ -162,4 +164,4 @@ def table(found: dict[str, Measured], title: str) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options, description=__doc__)))
+    sys.exit(exit_status(lambda: main(parsed(lambda: tyro.cli(Options, description=__doc__)))))

@@ -23,7 +23,8 @@ from rich.progress import track
 from rich.table import Table
 from speed.present import machine
 
-from lvae_core.command import print_error
+from lvae_core.arguments import parsed
+from lvae_core.command import exit_status, print_error
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import Study, metrics_sha256
@@ -126,4 +127,4 @@ def time_call(work: Callable[[], None]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options, description=__doc__)))
+    sys.exit(exit_status(lambda: main(parsed(lambda: tyro.cli(Options, description=__doc__)))))

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from lvae_core.command import print_error
+from lvae_core.arguments import parsed
+from lvae_core.command import exit_status, print_error
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
@@ -125,4 +126,4 @@ def value_of(name: str, result: dict[str, Any], metrics: list[dict[str, Any]]) -
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options, description=__doc__)))
+    sys.exit(exit_status(lambda: main(parsed(lambda: tyro.cli(Options, description=__doc__)))))

@@ -28,7 +28,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from lvae_core.command import print_error
+from lvae_core.arguments import bound, parsed
+from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus, Split
 from lvae_core.data.vocabulary import Vocabulary
@@ -225,8 +226,4 @@ def order_table(configs: Sequence[RunConfig], times: Times, devices: Sequence[in
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(tyro.cli(main, description=__doc__))
-    except InputError as problem:
-        print_error(problem)
-        sys.exit(2)
+    sys.exit(exit_status(lambda: parsed(lambda: tyro.cli(bound(main), description=__doc__))()))

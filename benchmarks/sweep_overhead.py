@@ -32,6 +32,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from lvae_core.arguments import bound, parsed
+from lvae_core.command import exit_status
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.folder import Study
 from lvae_core.training.runtime import Runtime
@@ -224,4 +226,4 @@ def busy_table(busy: Mapping[str, float]) -> Table:
 
 
 if __name__ == "__main__":
-    tyro.cli(main, description=__doc__)
+    sys.exit(exit_status(lambda: parsed(lambda: tyro.cli(bound(main), description=__doc__))()))

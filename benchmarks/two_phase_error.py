@@ -23,7 +23,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from torch import Tensor
 
-from lvae_core.command import print_error
+from lvae_core.arguments import parsed
+from lvae_core.command import exit_status, print_error
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Split, load_for
 from lvae_core.errors import InputError
@@ -149,4 +150,4 @@ def table(found: list[tuple[str, Tensor, float]], samples: int) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options, description=__doc__)))
+    sys.exit(exit_status(lambda: main(parsed(lambda: tyro.cli(Options, description=__doc__)))))

@@ -27,6 +27,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from lvae_core.arguments import bound, parsed
+from lvae_core.command import exit_status
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "sweeps" / "paper_grid.py"
 CLOSED = "http://127.0.0.1:9"
@@ -145,4 +148,4 @@ def running_server(wanted: bool) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    sys.exit(exit_status(lambda: parsed(lambda: tyro.cli(bound(main)))()))

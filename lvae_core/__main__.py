@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.datasets import NAMES
@@ -20,17 +21,13 @@ from lvae_core.systems import SYSTEMS, recipe
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; return the exit status: 0, 1 (the run failed), 2 (bad input) or 130 (stopped)."""
-    options = make_parser().parse_args(arguments)
 
     def command() -> int:
+        options = parsed(lambda: make_parser().parse_args(arguments))
         Verbosity(verbose=options.verbose, quiet=options.quiet).apply()
         return int(options.command(options))
 
-    try:
-        return exit_status(command)
-    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
-        sys.stderr.close()
-        return 0
+    return exit_status(command)
 
 
 def make_parser() -> argparse.ArgumentParser:

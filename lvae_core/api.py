@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cached_property
@@ -34,6 +35,9 @@ from lvae_core.training.trainer import execute
 
 Estimates = dict[str, dict[str, Any]]
 """Name -> ``value`` and, if it is sampled, ``stderr`` and further diagnostics; see docs/estimates.md."""
+
+_MOST_THREADS = 64
+"""Threads that are allowed even if the machine has few cores; tens of thousands crash the process."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,6 +248,8 @@ def open_run(url: str) -> RunFolder:
     if not url.strip():
         raise InputError("an empty path: give the run folder")
     parent, _, name = url.rstrip("/").rpartition("/")
+    if parent.endswith(":/"):
+        raise InputError(f"{url}: names no run folder; give an address such as s3://bucket/study/run")
     if not name or name in (".", ".."):
         path = Path(url).absolute().resolve()
         parent, name = str(path.parent), path.name
@@ -261,6 +267,8 @@ def make_runtime(
     for name, value in (("threads", threads), ("checkpoint_epochs", checkpoint_epochs)):
         if value < 1:
             raise InputError(f"{label(name)} {value}: must be at least 1")
+    if threads > (most := max(_MOST_THREADS, 4 * (os.cpu_count() or 1))):
+        raise InputError(f"{label('threads')} {threads}: must be at most {most} on this machine")
     if not 0 <= checkpoint_minutes < math.inf:
         raise InputError(f"{label('checkpoint_minutes')} {checkpoint_minutes}: must be 0 or more")
     check_device(device)

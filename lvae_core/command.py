@@ -1,57 +1,131 @@
-"""Behaviour shared by all commands: Ctrl-C and SIGTERM, one-line errors and the exit status."""
+"""The guard around every command: one-line errors, exit statuses 0, 1, 2 and 130, and signals."""
 
 from __future__ import annotations
 
 import contextlib
+import io
+import os
+import select
 import signal
 import sys
+import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity, printed
+from lvae_core.messages import is_verbose, printed
 from lvae_core.run_folder.folder import DamagedError
 
 CONTINUES = "stopped at once; run the same command again to resume from the last checkpoints"
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that stop a command like Ctrl-C: a request to end, and the end of its terminal."""
 
-def exit_status(
-    command: Callable[[], int], interrupted: str = CONTINUES, verbosity: Verbosity | None = None
-) -> int:
-    """Run a command and return its exit status.
 
-    Messages are printed while it runs. An error that the user can fix ends it with one line and status 2;
-    Ctrl-C or SIGTERM ends it with status 130.
+def exit_status(command: Callable[[], int | None], interrupted: str = CONTINUES) -> int:
+    """Run a command and return its exit status: 0, 1, 2 or 130. It never ends with a bare traceback.
+
+    Messages are printed while it runs. An error that the user can fix, such as a file that cannot be read,
+    ends it with one line and status 2; Ctrl-C, SIGTERM or SIGHUP with status 130. Any other error ends it
+    with one line and status 1; the traceback is printed if the command is verbose, else kept in a file.
 
     Args:
-        command: returns the exit status if nothing goes wrong.
-        interrupted: the line to print after Ctrl-C or SIGTERM; none if empty.
-        verbosity: of the messages; None: the command chooses.
+        command: parses the command line, applies the verbosity, and returns the exit status; None is 0.
+        interrupted: the line to print after Ctrl-C, SIGTERM or SIGHUP; none if empty.
     """
-    try:
-        with printed(), _sigterm_interrupts():
-            if verbosity:
-                verbosity.apply()
-            return command()
-    except (InputError, DamagedError) as error:
-        print_error(error)
-        return 2
-    except KeyboardInterrupt:
-        if interrupted:
-            print(interrupted, file=sys.stderr)
-        return 130
+    with printed(), _stop_signals_interrupt():
+        try:
+            _print_any_character()
+            return command() or 0
+        except (InputError, DamagedError) as error:
+            print_error(error)
+            return 2
+        except KeyboardInterrupt:
+            if interrupted:
+                print(interrupted, file=sys.stderr)
+            return 130
+        except SystemExit as end:
+            return _status(end.code)
+        except BrokenPipeError as error:
+            return _without_reader(error)
+        except OSError as error:
+            print_error(_with_traceback(error, _describe(error)) if is_verbose() else _describe(error))
+            return 2
+        except MemoryError as error:
+            print_error(_with_traceback(error, "out of memory"))
+            return 1
+        except Exception as error:
+            text = str(error).strip().partition("\n")[0]
+            print_error(_with_traceback(error, f"unexpected {type(error).__name__}: {text}"))
+            return 1
 
 
 def print_error(error: object) -> None:
     """Print an error on standard error, with ``error:`` before each of its lines."""
-    for line in str(error).splitlines():
-        print(f"error: {line}", file=sys.stderr)
+    for line in str(error).splitlines() or [type(error).__name__]:
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        print(f"error: {shown}", file=sys.stderr)
+
+
+def _describe(error: OSError) -> str:
+    """The file or address and the reason of an error of the system, in one line."""
+    text = " ".join((error.strerror or str(error) or type(error).__name__).split())
+    return f"{error.filename}: {text}" if error.filename is not None else text
+
+
+def _with_traceback(error: BaseException, line: str) -> str:
+    """Print the traceback if the command is verbose, else write it to a file that the line names."""
+    text = "".join(traceback.format_exception(error))
+    if is_verbose():
+        sys.stderr.write(text)
+        return line
+    try:
+        handle, path = tempfile.mkstemp(prefix="lvae-error-", suffix=".txt")
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return f"{line} (--verbose prints the traceback)"
+    return f"{line} (traceback: {path})"
+
+
+def _status(code: object) -> int:
+    """The exit status of a SystemExit of a library."""
+    if code is None or (isinstance(code, int) and code in (0, 1, 2, 130)):
+        return int(code or 0)
+    if not isinstance(code, int):
+        print_error(code)
+    return 1
+
+
+def _without_reader(error: OSError) -> int:
+    """End quietly if the reader of standard output, such as `head`, has gone; return the exit status."""
+    pipe = select.poll()
+    pipe.register(1, 0)
+    if not any(event & select.POLLERR for _, event in pipe.poll(0)):
+        print_error(_describe(error))
+        return 2
+    _discard(1)
+    return 0
+
+
+def _print_any_character() -> None:
+    """Print characters that standard output cannot show, such as bytes of a file name, as escapes."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _discard(descriptor: int) -> None:
+    """Send further output on a file descriptor to nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 @contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C, so that ``with`` blocks end what they started."""
+def _stop_signals_interrupt() -> Iterator[None]:
+    """Treat SIGTERM and SIGHUP like Ctrl-C, so that ``with`` blocks end what they started."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -59,15 +133,38 @@ def _sigterm_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    with _handling(STOP_SIGNALS, interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def _handling(
+    signals: tuple[signal.Signals, ...], handle: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Handle signals inside the ``with`` block, except SIGHUP if it is ignored, as under `nohup`."""
+    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            for descriptor in terminals:  # the terminal is gone, and writing to it would fail
+                _discard(descriptor)
+            terminals.clear()
+        handle(number, frame)
+
+    before = {
+        number: signal.signal(number, handler)
+        for number in signals
+        if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 class Interrupt:
-    """Catch Ctrl-C and SIGTERM in a ``with`` block: the first is a request, the second ends the block.
+    """Catch Ctrl-C, SIGTERM and SIGHUP in a ``with`` block: the first is a request, the second ends it.
 
     Args:
         raises_at_once: raise KeyboardInterrupt at the first one as well. ``requested`` stays true even if a
@@ -79,7 +176,8 @@ class Interrupt:
         self._raises = raises_at_once
 
     def __enter__(self) -> Interrupt:
-        self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        self._stack = contextlib.ExitStack()
+        self._stack.enter_context(_handling((signal.SIGINT, *STOP_SIGNALS), self._handle))
         return self
 
     def __exit__(
@@ -88,8 +186,7 @@ class Interrupt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._stack.close()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         raises = self._raises or self.requested

@@ -62,6 +62,11 @@ def is_quiet() -> bool:
     return _ROOT.level >= logging.ERROR
 
 
+def is_verbose() -> bool:
+    """Whether the running command also prints reads, claims and retries."""
+    return _ROOT.level <= logging.DEBUG
+
+
 class Collector(logging.Handler):
     """A handler that collects the warnings of all threads of this process until it is closed."""
 

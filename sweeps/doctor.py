@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import load_new
 from lvae_core.errors import InputError
@@ -38,6 +39,8 @@ from sweeps.options import LaunchOptions, Messages
 from sweeps.planning.sizes import corpus_bytes, format_bytes
 
 _arg = tyro.conf.arg
+
+_LONGEST_TIMEOUT = 1e6
 
 _STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
 
@@ -98,8 +101,13 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = tyro.cli(Options, args=arguments, prog="doctor.py", description=__doc__)
-    return exit_status(lambda: run(options, arguments), interrupted="", verbosity=options.messages)
+
+    def command() -> int:
+        options = parsed(lambda: tyro.cli(Options, args=arguments, prog="doctor.py", description=__doc__))
+        options.messages.apply()
+        return run(options, arguments)
+
+    return exit_status(command, interrupted="")
 
 
 def run(options: Options, arguments: Sequence[str]) -> int:
@@ -124,9 +132,14 @@ def examine(options: Options) -> list[Finding]:
     LaunchOptions(
         storage=options.storage,
         study=options.study,
+        address=options.address,
         cpus_per_run=options.cpus_per_run,
         gpus_per_run=options.gpus_per_run,
     ).check()
+    if not 0 < options.timeout < _LONGEST_TIMEOUT:
+        raise InputError(
+            f"--timeout {options.timeout:g}: must be above 0 and below {_LONGEST_TIMEOUT:g} seconds"
+        )
     if options.cluster is not None:
         return cluster_file.examine(options.cluster)
     found, corpora = load(options.datasets, options.data_dir)

@@ -15,6 +15,7 @@ from lvae_core.data.datasets import NAMES
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity
 from lvae_core.systems import SYSTEMS
+from sweeps.cluster.scratch_folder import check_root
 from sweeps.planning.resources import Resources
 
 arg = tyro.conf.arg
@@ -91,6 +92,7 @@ class LaunchOptions:
                 f"--storage {self.storage}: is in the job's copy of the code, which Ray removes; give "
                 "s3://bucket/prefix, or a folder by its absolute path"
             )
+        check_root(for_sockets=self.address is None)
         if self.study is not None and not re.fullmatch(r"\w[\w.-]*", self.study):
             raise InputError(f"--study {self.study!r}: use letters, digits, '.', '-' and '_' only")
 

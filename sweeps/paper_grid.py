@@ -24,6 +24,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
+from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
@@ -163,9 +164,16 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = tyro.cli(Options, args=arguments, prog="paper_grid.py", description=__doc__)
     again = shlex.join(["python", "sweeps/paper_grid.py", *arguments])
-    return exit_status(lambda: run(options, again=again), verbosity=options.launch.messages)
+
+    def command() -> int:
+        options = parsed(
+            lambda: tyro.cli(Options, args=arguments, prog="paper_grid.py", description=__doc__)
+        )
+        options.launch.messages.apply()
+        return run(options, again=again)
+
+    return exit_status(command)
 
 
 def run(options: Options, *, again: str) -> int:

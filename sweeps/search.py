@@ -26,6 +26,7 @@ from rich.console import Console
 
 from analysis.formats.terminal import print_table
 from analysis.report.search_points import compare_points
+from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
@@ -54,9 +55,14 @@ CHEAP = ("iw_samples=2", "iw_exact_samples=0", "mi_samples=2")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = tyro.cli(Options, args=arguments, prog="search.py", description=__doc__)
     again = shlex.join(["python", "sweeps/search.py", *arguments])
-    return exit_status(lambda: run(options, again=again), verbosity=options.launch.messages)
+
+    def command() -> int:
+        options = parsed(lambda: tyro.cli(Options, args=arguments, prog="search.py", description=__doc__))
+        options.launch.messages.apply()
+        return run(options, again=again)
+
+    return exit_status(command)
 
 
 def run(options: Options, *, again: str) -> int:

@@ -28,6 +28,7 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
+from lvae_core.arguments import parsed
 from lvae_core.command import Interrupt, exit_status
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, is_quiet, notice
@@ -68,12 +69,17 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = tyro.cli(Options, args=arguments, prog="wandb_push.py", description=__doc__)
-    return exit_status(
-        lambda: follow(options) if options.follow else push(options),
-        interrupted="stopped; the same command sends the rest",
-        verbosity=options.messages,
-    )
+
+    def command() -> int:
+        options = parsed(
+            lambda: tyro.cli(Options, args=arguments, prog="wandb_push.py", description=__doc__)
+        )
+        options.messages.apply()
+        if not options.studies:
+            raise InputError("wandb_push.py: give a study, such as runs/paper")
+        return follow(options) if options.follow else push(options)
+
+    return exit_status(command, interrupted="stopped; the same command sends the rest")
 
 
 def push(options: Options) -> int:

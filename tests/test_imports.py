@@ -24,7 +24,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
         {"parents", "protocols"},
         {"identity"},
         {"run_folder", "settings"},
-        {"command"},
+        {"arguments", "command"},
         {"data"},
         {"model"},
         {"evaluation"},
@@ -67,6 +67,7 @@ TORCH_FREE = {
     "messages",
     "settings",
     "systems",
+    "arguments",
     "command",
 }
 TORCH_FREE |= {"run_folder", "storage"}

@@ -139,7 +139,7 @@ def _read_config(path: str) -> RunConfig:
         raise InputError(
             f"{path}: {error.strerror}; make one with `python -m lvae_core recipe lstm-vae > {path}`"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not JSON ({error}); make a config with `python -m lvae_core recipe`"
         ) from None

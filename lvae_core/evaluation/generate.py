@@ -25,6 +25,9 @@ from lvae_core.model.text_model import TextModel
 
 Method = Literal["greedy", "sample", "beam"]
 
+_TEMPERATURES = (1e-30, 1e30)
+"""Between these, logits divided by the temperature remain finite in float32."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
@@ -44,8 +47,9 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise InputError(f"temperature = {self.temperature}: must be above 0")
+        low, high = _TEMPERATURES
+        if not low <= self.temperature <= high:
+            raise InputError(f"temperature = {self.temperature}: must be from {low:g} to {high:g}")
         for name in ("beam_width", "max_length"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)}: must be at least 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 import uuid
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ class Progress:
 
 def check_device(device: str) -> None:
     """Raise :class:`InputError` unless a run can execute on ``device``, such as cpu or cuda:0."""
+    if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:[0-9]{1,3})?", device):
+        raise InputError(f"device {device!r}: not usable here; give cpu, cuda or cuda:N")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

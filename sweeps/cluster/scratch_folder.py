@@ -15,11 +15,18 @@ from pathlib import Path
 import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
+from lvae_core.errors import InputError
+
 _log = logging.getLogger("lvae.cluster")
 
 _PREFIX = "lvae-"
 _OWNER = "owner"
 _END_SECONDS = 10.0
+
+_SOCKET = f"/{_PREFIX}ray-12345678/r1/session_2026-01-31_23-59-59_123456_/sockets/plasma_store"
+"""Path of Ray's longest socket below the root, without the number of the process."""
+
+_LONGEST_SOCKET = 107
 
 _MARK = "LVAE_LAUNCH"
 """Environment variable that marks the processes of a launch; each inherits it from its parent."""
@@ -39,7 +46,7 @@ def own_folder(kind: str) -> Iterator[Path]:
     Args:
         kind: part of its name; short, because the paths of Ray's sockets may have 107 characters at most.
     """
-    root = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
+    root = _root()
     remove_abandoned(root)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-", dir=root))
     unnamed = folder / f".{_OWNER}"
@@ -52,6 +59,24 @@ def own_folder(kind: str) -> Iterator[Path]:
         finally:
             with contextlib.suppress(OSError):  # the next launch tries again
                 _clear(folder)
+
+
+def _root() -> Path:
+    return Path(os.environ.get("RAY_TMPDIR") or "/tmp").absolute()
+
+
+def check_root(*, for_sockets: bool) -> None:
+    """Raise InputError unless folders can be made below ``$RAY_TMPDIR`` or ``/tmp``.
+
+    Args:
+        for_sockets: whether a Ray is to be started there, whose sockets need a short path.
+    """
+    root = _root()
+    remedy = "set RAY_TMPDIR to a folder with a short path, or unset it to use /tmp"
+    if not root.is_dir() or not os.access(root, os.W_OK | os.X_OK):
+        raise InputError(f"RAY_TMPDIR {root}: not a folder that can be written; {remedy}")
+    if for_sockets and len(os.fsencode(f"{root}{_SOCKET}{os.getpid()}")) > _LONGEST_SOCKET:
+        raise InputError(f"RAY_TMPDIR {root}: too long for the paths of sockets; {remedy}")
 
 
 def remove_abandoned(root: Path) -> None:

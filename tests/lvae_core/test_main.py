@@ -188,6 +188,7 @@ def test_bad_input_gives_one_line_and_status_2(
     [
         ("{", "not JSON"),
         ("[1]", "one JSON object"),
+        ("[" * 100_000, "not JSON (maximum recursion depth exceeded"),
         ('{"colour": 1}', "unknown config field 'colour'"),
         ('{"num_samples": 2.5}', "must be of type int"),
         ('{"encoder": "none"}', "both are 'none'"),
@@ -200,6 +201,34 @@ def test_a_bad_config_file_is_refused(
     assert main(["run", str(tmp_path / "run.json"), "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "c.json", "--out", "a", "--device", "meta"], "device 'meta': not usable here"),
+        (["run", "c.json", "--out", "a", "--device", "mkldnn"], "device 'mkldnn': not usable here"),
+        (["run", "c.json", "--out", "a", "--threads", "100000"], "--threads 100000: must be at most"),
+        (["run", "c.json", "--out", "http://a"], "http://a: names no run folder"),
+        (["rn"], "unknown command 'rn': did you mean 'run'?"),
+        (["run", "c.json"], "required: --out; see python -m lvae_core run --help"),
+        (["generate", "http://a"], "http://a: names no run folder"),
+    ],
+)
+def test_bad_options_are_one_line_and_leave_nothing(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_recipe(tmp_path / "c.json", capsys, "lstm-lm")
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
 
 
 def test_the_folder_of_another_run_is_refused_and_unchanged(

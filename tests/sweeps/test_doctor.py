@@ -34,6 +34,7 @@ def elsewhere(tmp_path, monkeypatch):
         (["--cpus-per-run", "0"], "--cpus-per-run 0: must be at least 1"),
         (["--gpus-per-run", "1.5"], "--gpus-per-run 1.5"),
         (["--storage", "nosuch://place"], "nosuch"),
+        (["--timeout", "nan"], "--timeout nan: must be above 0"),
         (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nothing answers there"),
     ],
 )

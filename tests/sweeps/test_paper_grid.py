@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import tyro
 
+from sweeps.doctor import main as doctor
 from sweeps.paper_grid import Options, main
+from sweeps.search import main as search
 
 from ..logs import expect_log
 
@@ -73,12 +75,42 @@ def test_the_original_protocol_names_the_systems_that_have_one(tmp_path, capsys)
     assert "1 parent is trained first" in out  # for as many epochs as its child
 
 
-@pytest.mark.parametrize("arguments", [["--sedes", "3"], ["--devices", "three"], ["--preset", "dmo"]])
-def test_unknown_options_and_values_have_status_2(arguments, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert "Traceback" not in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sedes", "3"], "unknown option --sedes: did you mean '--seeds'?"),
+        (
+            ["--max-concurrent", "x"],
+            "--max-concurrent: 'x' is not a whole number; see paper_grid.py --help",
+        ),
+        (["--preset", "dmo"], "unknown --preset 'dmo': did you mean 'demo'?"),
+    ],
+)
+def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, message, capsys):
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+@pytest.mark.parametrize("command", [main, search, doctor])
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("none", "none: not a folder that can be written; set RAY_TMPDIR to a folder with a short path"),
+        ("file", "file: not a folder that can be written"),
+        ("l" * 60, "l: too long for the paths of sockets; set RAY_TMPDIR"),
+    ],
+)
+def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
+    command, folder, message, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "file").write_text("")
+    (tmp_path / ("l" * 60)).mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / folder))
+    assert command([]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: RAY_TMPDIR {tmp_path}")
+    assert message in line
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,6 @@ def test_impossible_requests_are_refused() -> None:
         generate.reconstruct(made("lm"), ["a"], Decoding())
     with pytest.raises(InputError, match="two ends"):
         generate.interpolate(made("loss"), "a", "b", 1, Decoding())
-    for wrong in ({"temperature": 0.0}, {"beam_width": 0}, {"max_length": 0}):
+    for wrong in ({"temperature": 0.0}, {"temperature": 1e-320}, {"beam_width": 0}, {"max_length": 0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             Decoding(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,91 @@
+"""Wrong command lines are reported in one line, for both parsers; right ones are parsed as before."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+import tyro
+
+from lvae_core.arguments import bound, parsed
+from lvae_core.errors import InputError
+from sweeps.paper_grid import Options
+
+
+def grid(*arguments: str) -> Options:
+    return parsed(lambda: tyro.cli(Options, args=arguments, prog="paper_grid.py"))
+
+
+def core(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="core")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run")
+    run.add_argument("config")
+    run.add_argument("--threads", type=int)
+    run.add_argument("--decode", choices=["greedy", "sample"])
+    return parsed(lambda: parser.parse_args(arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sedes", "3"], "unknown option --sedes: did you mean '--seeds'?"),
+        (["--qqq"], "unknown option --qqq; see paper_grid.py --help"),
+        (["a", "b"], "unknown options a, b; see paper_grid.py --help"),
+        ([""], "unknown option ''; see paper_grid.py --help"),
+        (["--max-epochs", "x"], "--max-epochs: 'x' is not a whole number; see paper_grid.py --help"),
+        (["--devices", "x"], "--devices: ['x'] cannot be read; see paper_grid.py --help"),
+        (["--price-per-hour", "x"], "--price-per-hour: 'x' is not a number; see paper_grid.py --help"),
+        (["--preset", "dmo"], "unknown --preset 'dmo': did you mean 'demo'?"),
+        (["--study"], "Missing value for argument '--study'. Expected 1 values; see paper_grid.py --help"),
+    ],
+)
+@pytest.mark.parametrize("columns", ["", "20"])
+def test_an_error_of_tyro_becomes_one_line_in_a_terminal_of_any_width(
+    arguments, message, columns, monkeypatch, capsys
+):
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(InputError) as caught:
+        grid(*arguments)
+    assert str(caught.value) == message
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rn"], "unknown command 'rn': did you mean 'run'?"),
+        (["run"], "the following arguments are required: config; see core run --help"),
+        (["run", "x", "--threads", "q"], "argument --threads: invalid int value: 'q'; see core run --help"),
+        (["run", "x", "--decode", "gredy"], "unknown --decode 'gredy': did you mean 'greedy'?"),
+        (["run", "x", "--foo"], "unrecognized arguments: --foo; see core --help"),
+    ],
+)
+def test_an_error_of_argparse_becomes_one_line(arguments, message, capsys):
+    with pytest.raises(InputError) as caught:
+        core(*arguments)
+    assert str(caught.value) == message
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_help_is_printed_with_status_0(capsys):
+    for parse in (grid, core):
+        with pytest.raises(SystemExit) as caught:
+            parse("--help")
+        assert caught.value.code == 0
+        assert "--help" in capsys.readouterr().out
+
+
+def test_a_bound_function_is_parsed_with_its_own_parameters_and_called_later():
+    calls = []
+
+    def command(count: int, /, *, name: str = "a") -> str:
+        """Do it."""
+        calls.append((count, name))
+        return name * count
+
+    call = parsed(lambda: tyro.cli(bound(command), args=["3", "--name", "b"]))
+    assert calls == []
+    assert call() == "bbb"
+    with pytest.raises(InputError, match="INT: 'x' is not a number of its kind"):
+        parsed(lambda: tyro.cli(bound(command), args=["x"]))
