@@ -36,7 +36,8 @@ def test_the_reference_has_every_field_with_its_range() -> None:
     assert set(SYSTEMS) <= set(re.findall(r"^\| `([\w-]+)` \|", REFERENCE, re.MULTILINE))
     assert rows["dropout"].startswith("number | `0.5` | in [0, 1) | every run | training |")
     assert rows["iw_samples"].startswith(
-        "whole number | `500` | at least 2, or it has no standard error | latent variable | evaluation |"
+        "whole number | `500` | at least 2, or it has no standard error; at most 1,000,000 "
+        "| latent variable | evaluation |"
     )
     assert rows["max_vocabulary"].startswith("whole number | `0` | 0 or more; 0 (all) or at least 2 |")
     assert rows["optimiser"].startswith("choice | `sgd` | `sgd`, `adam` |")
