@@ -1,7 +1,7 @@
 """The record of a search's proposals, stored with its runs.
 
 Without the record, a search would propose the same points again only under the same conditions. With it,
-the proposals stay the same even if failed runs are retried or the round size or the sampler changes.
+the proposals stay the same even if failed runs are retried, or the round size or the space changes.
 """
 
 from __future__ import annotations
@@ -9,29 +9,35 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from optuna.distributions import BaseDistribution
+
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError
 from lvae_core.identity import training_fields
 from lvae_core.run_folder.digests import UnsealedError, seal, unseal
 from lvae_core.run_folder.folder import Study
-from sweeps.trials.space import Values, text_of
+from sweeps.trials.space import Values, contains, parse_value, spec_of, text_of
 
 FILE = ".search.json"
 """File in the study's folder; readers of runs ignore it."""
 
+_SPACE = "--space "
 
-def describe(base: RunConfig, space: Mapping[str, str], data: str, **rules: str) -> dict[str, str]:
+
+def describe(
+    base: RunConfig, space: Mapping[str, BaseDistribution], data: str, **rules: str
+) -> dict[str, str]:
     """The identity of a search: the config that it starts from, its space and its rules.
 
     Args:
         base: the config that the search starts from.
-        space: field -> its range or choices, as text.
+        space: field -> its range or choices.
         data: the content hash of the dataset.
         rules: option -> value.
     """
     fixed = base.to_dict() | {"dataset": dataset_label(base.dataset)}
     return {
-        **{f"--space {field}": text for field, text in space.items()},
+        **{f"{_SPACE}{field}": spec_of(distribution) for field, distribution in space.items()},
         **{f"--{name}": text for name, text in rules.items()},
         **{name: text_of(fixed[name]) for name in training_fields(base) if name not in space},
         "data_sha256": data,
@@ -39,23 +45,36 @@ def describe(base: RunConfig, space: Mapping[str, str], data: str, **rules: str)
 
 
 class History:
-    """The proposals of a search, round by round."""
+    """The proposals of a search, round by round, and the space that each round was proposed in."""
 
-    def __init__(self, study: Study, search: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        study: Study,
+        search: Mapping[str, str],
+        space: Mapping[str, BaseDistribution],
+        base: RunConfig,
+    ) -> None:
         """Read the record of a study, if it has one.
+
+        The space may differ from that of earlier rounds if it contains all points of theirs.
 
         Args:
             study: keeps the search.
             search: see :func:`describe`.
+            space: field -> its range or choices.
+            base: the config that the search starts from.
 
         Raises:
-            InputError: the study holds another search.
+            InputError: the study holds another search, or points outside of the space.
             OSError: the storage cannot be read.
         """
         self._study, self._search = study, dict(search)
+        self._space, self._base = space, base
         self._place = f"{study.url}/{FILE}"
         self.damage = ""
         """Why the file is ignored, for the user; "" if it is intact or missing."""
+        self.spaces: list[dict[str, str]] = []
+        """For each round: field -> its range or choices as text."""
         self.rounds = self._read()
 
     def add(self, proposals: Sequence[Values]) -> None:
@@ -65,14 +84,20 @@ class History:
             InputError: those belong to another search.
             OSError: the storage cannot be read or written.
         """
+        spaces = self.spaces
         there = self._read()
         if len(there) > len(self.rounds):
             self.rounds = there
             return
         self.rounds.append(list(proposals))
+        self.spaces = [*spaces, _space_of(self._search)]
         if self.damage:
             self._set_aside()
-        written = {"search": self._search, "rounds": [list(map(dict, round_)) for round_ in self.rounds]}
+        written = {
+            "search": self._search,
+            "rounds": [list(map(dict, round_)) for round_ in self.rounds],
+            "spaces": self.spaces,
+        }
         self._study.store.write(FILE, seal(written))
         self.damage = ""
 
@@ -81,16 +106,27 @@ class History:
             found = unseal(self._study.store.read(FILE))
             before = dict(found["search"])
             rounds: list[list[Values]] = [[dict(values) for values in round_] for round_ in found["rounds"]]
+            # Records of earlier versions have one space.
+            spaces = [dict(space) for space in found.get("spaces", [_space_of(before)] * len(rounds))]
         except (FileNotFoundError, NotADirectoryError):
             return []  # if the storage cannot be written, writing will report it
         except (UnsealedError, KeyError, TypeError, ValueError) as error:
             self.damage = f"{self._place}: damaged ({error}); the proposals are made again"
             return []
+        self._check_same(before)
+        rounds = [[self._completed(values, before) for values in round_] for round_ in rounds]
+        self._check_inside(rounds)
+        self.spaces = spaces
+        return rounds
+
+    def _check_same(self, before: Mapping[str, str]) -> None:
+        """Raise InputError if a record belongs to another search."""
         # Records of earlier versions list every field, read or not.
         unread = {f.name for f in dataclasses.fields(RunConfig) if not f.metadata["added"]}
         unread -= self._search.keys()
         for name in dict.fromkeys([*before, *self._search]):
-            if name in unread:
+            # A field that was fixed may vary now, and a range may have been widened.
+            if name in unread or name in self._space or name.removeprefix(_SPACE) in self._space:
                 continue
             there, here = (side.get(name, "not set") for side in (before, self._search))
             if there != here:
@@ -98,10 +134,35 @@ class History:
                     f"{self._place}: belongs to another search, {name} is {there} there and {here} here; "
                     "give another --study"
                 )
-        return rounds
+
+    def _completed(self, values: Values, before: Mapping[str, str]) -> Values:
+        """A recorded point with every field of the space: one that did not vary has its value of then."""
+        default = RunConfig().to_dict()
+        return {
+            field: values[field]
+            if field in values
+            else parse_value(field, before.get(field, text_of(default[field])), self._base)
+            for field in self._space
+        }
+
+    def _check_inside(self, rounds: Sequence[Sequence[Values]]) -> None:
+        """Raise InputError if a point lies outside of the space."""
+        points = (values for round_ in rounds for values in round_)
+        for number, values in enumerate(points):
+            for field, distribution in self._space.items():
+                if not contains({field: distribution}, values):
+                    raise InputError(
+                        f"{self._place}: trial {number} with {field}={text_of(values[field])} lies outside "
+                        f"of --space {field}={spec_of(distribution)}; widen it, or give another --study"
+                    )
 
     def _set_aside(self) -> None:
         number = 1
         while self._study.store.exists(f"{FILE}.damaged-{number}"):
             number += 1
         self._study.store.rename(FILE, f"{FILE}.damaged-{number}")
+
+
+def _space_of(search: Mapping[str, str]) -> dict[str, str]:
+    """Field -> its range or choices, from the identity of a search."""
+    return {name.removeprefix(_SPACE): text for name, text in search.items() if name.startswith(_SPACE)}

@@ -28,7 +28,7 @@ from sweeps.planning.workload import Workload
 from sweeps.trials.history import History, describe
 from sweeps.trials.proposals import Trial, promoted, propose
 from sweeps.trials.rules import Rules
-from sweeps.trials.space import Values, largest, spec_of
+from sweeps.trials.space import Values, largest
 
 
 class Search:
@@ -60,11 +60,11 @@ class Search:
         self.base, self.space, self.rules = base, space, rules
         self.corpora, self.study = corpora, study
         self._data_sha256 = corpora[base.dataset].data_sha256
-        specs = {field: spec_of(distribution) for field, distribution in space.items()}
         rungs = " ".join(map(str, rules.rungs)) or "none"
         lasting = {"sampler": rules.sampler, "rungs": rungs, "keep": str(rules.keep)}
         try:
-            self.history = History(study, describe(base, specs, data=self._data_sha256, **lasting))
+            identity = describe(base, space, data=self._data_sha256, **lasting)
+            self.history = History(study, identity, space, base)
         except OSError as error:
             raise InputError(f"storage {study.url}: cannot be read ({error.strerror or error})") from None
         self.known: list[Trial] = []

@@ -84,7 +84,7 @@ def _range(field: str, spec: str, base: RunConfig) -> BaseDistribution:
     bounds, _, scale = spec.partition(":")
     if "..." in bounds:
         raise InputError("write two dots between the ends")
-    low, high = (_value(field, end, base) for end in bounds.split("..", 1))
+    low, high = (parse_value(field, end, base) for end in bounds.split("..", 1))
     if scale not in ("", "log"):
         raise InputError(f"unknown scale {scale!r}: give log, or no scale")
     if type(low) not in (int, float):
@@ -101,13 +101,14 @@ def _range(field: str, spec: str, base: RunConfig) -> BaseDistribution:
 
 
 def _choices(field: str, spec: str, base: RunConfig) -> BaseDistribution:
-    values = [_value(field, text, base) for text in spec.split(",")]
+    values = [parse_value(field, text, base) for text in spec.split(",")]
     if len(set(values)) < max(2, len(values)):
         raise InputError("give at least two values, each once; for a single value use --set")
     return CategoricalDistribution(values)
 
 
-def _value(field: str, text: str, base: RunConfig) -> Any:
+def parse_value(field: str, text: str, base: RunConfig) -> Any:
+    """The value of a field that a text stands for. Raises InputError if ``base`` cannot have it."""
     return getattr(apply_settings(base, [f"{field}={text}"]), field)
 
 

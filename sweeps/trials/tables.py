@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -33,7 +34,20 @@ def space_table(search: Search) -> Table:
     for field, distribution in search.space.items():
         outside = "" if contains({field: distribution}, fields) else ", without the recipe"
         table.add_row(field, text_of(fields[field]), f"{spec_of(distribution)}{outside}")
+    table.caption = "\n".join(_earlier_spaces(search)) or None
     return table
+
+
+def _earlier_spaces(search: Search) -> Iterator[str]:
+    """A line for each space that earlier rounds were proposed in, with what differs from today's."""
+    today = {field: spec_of(distribution) for field, distribution in search.space.items()}
+    rounds = zip(search.history.rounds, search.history.spaces, strict=True)
+    first = 0
+    for space, group in itertools.groupby(rounds, key=lambda pair: pair[1]):
+        last = first + sum(len(proposals) for proposals, _ in group) - 1
+        if changed := [f"{f} {space.get(f, 'fixed')}" for f, spec in today.items() if space.get(f) != spec]:
+            yield f"trials {first} to {last}: {', '.join(changed)}"
+        first = last + 1
 
 
 def rules_text(search: Search) -> str:

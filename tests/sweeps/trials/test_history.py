@@ -14,16 +14,13 @@ from lvae_core.run_folder.names import run_name
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.trials.history import FILE
+from sweeps.trials.tables import space_table
 
 from .searches import BASE, CORPUS, HALVING, RULES, SPACE, continue_search, finished, search
 
 
 def test_a_study_holds_one_search(tmp_path):
     finished(tmp_path, replace(RULES, trials=1))
-    with pytest.raises(
-        InputError, match=re.escape("another search, --space hidden_size is 4..6 there and 4..7")
-    ):
-        search(tmp_path, space=(SPACE[0], "hidden_size=4..7"))
     with pytest.raises(InputError, match=re.escape("--space hidden_size is 4..6 there and not set here")):
         search(tmp_path, space=SPACE[:1])
     with pytest.raises(InputError, match=re.escape("--sampler is tpe there and random here")):
@@ -32,6 +29,81 @@ def test_a_study_holds_one_search(tmp_path):
         search(tmp_path, fields={"dropout": 0.25})
     with pytest.raises(InputError, match=re.escape("--rungs")):
         search(tmp_path, HALVING)
+
+
+WIDER = ("learning_rate=0.01..3:log", "hidden_size=4..9")
+
+
+def test_a_wider_space_continues_with_the_trials_of_the_narrower_one(tmp_path):
+    narrow = finished(tmp_path, replace(RULES, trials=4))
+    found = search(tmp_path, space=WIDER)
+    launcher, _ = continue_search(found)
+    assert len(launcher.did) == 4
+    assert found.known[:4] == narrow.known
+    wide = [trial.values for trial in found.known[4:]]
+    assert all(0.01 <= v["learning_rate"] <= 3 and 4 <= v["hidden_size"] <= 9 for v in wide)
+    assert wide != [trial.values for trial in finished(tmp_path / "narrow").known[4:]]
+    # The record says which points were proposed from which space, and the next launch starts nothing.
+    again = search(tmp_path, space=WIDER)
+    assert again.history.spaces == [
+        {"learning_rate": "0.05..2.0:log", "hidden_size": "4..6"},
+        {"learning_rate": "0.01..3.0:log", "hidden_size": "4..9"},
+    ]
+    assert continue_search(again)[0].did == []
+    assert again.known == found.known
+
+
+@pytest.mark.parametrize("rules", [RULES, HALVING])
+def test_widening_before_or_after_an_interruption_gives_the_same_result(rules, tmp_path):
+    finished(tmp_path / "whole", replace(rules, trials=4))
+    expected = finished(tmp_path / "whole", rules, space=WIDER)
+    for stop_after in (2, 5):
+        root = tmp_path / f"after-{stop_after}"
+        continue_search(search(root, replace(rules, trials=4)), stop_after=stop_after)
+        again = search(root, rules, space=WIDER)
+        continue_search(again, stop_after=stop_after)
+        last = search(root, rules, space=WIDER)
+        continue_search(last)
+        assert last.known == expected.known
+        assert last.history.spaces == expected.history.spaces
+
+
+def test_a_choice_or_a_field_can_be_added(tmp_path):
+    choices = ("learning_rate=0.1,1", "hidden_size=4,6")
+    first = finished(tmp_path, replace(RULES, trials=3), space=choices)
+    more = ("learning_rate=0.1,1,2", "hidden_size=4..6", "dropout=0.1..0.6", "linear_bias=true,false")
+    found = search(tmp_path, space=more)
+    launcher, _ = continue_search(found)
+    assert len(launcher.did) == 5
+    fixed = {"dropout": BASE.dropout, "linear_bias": BASE.linear_bias}
+    assert [t.values for t in found.known[:3]] == [{**t.values, **fixed} for t in first.known]
+    assert [t.scores for t in found.known[:3]] == [t.scores for t in first.known]
+    assert len({t.values["dropout"] for t in found.known[3:]}) == 5
+    with pytest.raises(InputError, match=re.escape("--space dropout is 0.1..0.6 there and not set here")):
+        search(tmp_path, space=choices)
+
+
+def test_a_narrower_space_is_refused_if_it_leaves_out_a_trial(tmp_path):
+    found = finished(tmp_path, space=("learning_rate=0.05..2:log", "hidden_size=4,5,6"))
+    largest = max(trial.values["learning_rate"] for trial in found.known)
+    for space, field in (
+        (("learning_rate=0.05..2:log", "hidden_size=4,5"), "hidden_size"),
+        (("learning_rate=0.05..0.06:log", "hidden_size=4,5,6"), "learning_rate"),
+    ):
+        with pytest.raises(InputError) as refused:
+            search(tmp_path, space=space)
+        message = str(refused.value)
+        assert re.search(rf"trial \d+ with {field}=.* lies outside of --space {field}=", message)
+        assert "\n" not in message
+    inside = search(tmp_path, space=(f"learning_rate=0.05..{largest}:log", "hidden_size=4,5,6"))
+    assert continue_search(inside)[0].did == []
+
+
+def test_the_table_of_the_space_says_where_earlier_trials_came_from(tmp_path):
+    finished(tmp_path, replace(RULES, trials=4))
+    found = search(tmp_path, space=WIDER)
+    assert space_table(found).caption == "trials 0 to 3: learning_rate 0.05..2.0:log, hidden_size 4..6"
+    assert space_table(search(tmp_path)).caption is None
 
 
 def test_a_lost_or_damaged_record_changes_nothing(tmp_path):
