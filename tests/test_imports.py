@@ -256,6 +256,12 @@ def test_reading_finished_runs_leaves_torch_unloaded():
     assert loaded & {"torch", "ray", "sweeps", "fsspec"} == set()
 
 
+def test_the_driver_of_a_sweep_leaves_torch_unloaded():
+    loaded = loaded_by("import sweeps.paper_grid, sweeps.search, sweeps.launching.launch")
+    assert {"ray", "sweeps", "lvae_core"} <= loaded
+    assert "torch" not in loaded
+
+
 def test_the_torch_free_core_loads_neither_torch_nor_numpy():
     loaded = loaded_by(
         "import lvae_core, lvae_core.config, lvae_core.storage.store, lvae_core.run_folder.folder"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from typing import NamedTuple
-
-import torch
 
 from lvae_core.run_folder.folder import FailureClass
 
@@ -40,7 +39,8 @@ def failure_class(error: BaseException) -> FailureClass:
     """
     if isinstance(error, DivergedError):
         return "diverged"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    torch = sys.modules.get("torch")  # a plan reads failures without loading it
+    if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
         return "out_of_memory"
     if isinstance(error, OSError):
         return "infrastructure"

@@ -1,4 +1,7 @@
-"""Device, threads and checkpoints of a run, and its progress."""
+"""Device, threads and checkpoints of a run, and its progress.
+
+Functions import torch, this module does not: the driver of a sweep uses it, and never computes.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
@@ -64,6 +65,8 @@ class Progress:
 
 def check_device(device: str) -> None:
     """Raise :class:`InputError` unless a run can execute on ``device``, such as cpu or cuda:0."""
+    import torch
+
     if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:[0-9]{1,3})?", device):
         raise InputError(f"device {device!r}: not usable here; give cpu, cuda or cuda:N")
     try:
@@ -75,6 +78,8 @@ def check_device(device: str) -> None:
 
 def set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
     """Process-wide settings that a run's numbers or its speed depend on."""
+    import torch
+
     keep_freed_memory()
     torch.set_num_threads(runtime.threads)
     if config.deterministic:

@@ -1,7 +1,8 @@
 """One run inside a Ray actor: the bridge from Tune to :func:`lvae_core.training.trainer.execute`.
 
 A run that is trained and is only to be evaluated again goes to
-:func:`lvae_core.training.evaluate_again.evaluate_again` instead.
+:func:`lvae_core.training.evaluate_again.evaluate_again` instead. Methods import what needs torch: the
+driver imports this module as well, and never computes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-import torch
 from ray import tune
 
 from lvae_core.config import RunConfig
@@ -24,10 +24,8 @@ from lvae_core.run_folder.claims import ClaimLostError, ClaimState, HeldError, a
 from lvae_core.run_folder.evaluations import evaluation_file, failure_file
 from lvae_core.run_folder.folder import FAILURE, DamagedError, open_study
 from lvae_core.storage.retrying import is_transient
-from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.failures import failure_of, one_line
 from lvae_core.training.runtime import Progress, Runtime
-from lvae_core.training.trainer import execute
 from sweeps.planning.resources import Resources
 
 STEP_SECONDS = 1.0
@@ -176,6 +174,9 @@ class RunTrainable(tune.Trainable):
 
     def _consume(self) -> Progress:
         if self._iterator is None:
+            from lvae_core.training.evaluate_again import evaluate_again
+            from lvae_core.training.trainer import execute
+
             corpus, runtime = self._get_corpus(), self._runtime
             stale = self._job.stale_claims.get(self._folder.name)
             claim = acquire(self._folder, runtime.launch, stale=stale)
@@ -217,6 +218,8 @@ def _device_works(device: str) -> bool:
     """Whether the process can still use its GPU: some errors break CUDA until the process ends."""
     if not device.startswith("cuda"):
         return True
+    import torch
+
     try:
         torch.cuda.empty_cache()
         torch.cuda.synchronize()
