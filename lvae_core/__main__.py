@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from lvae_core.arguments import parsed
+from lvae_core.cli import import_text
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.datasets import NAMES
@@ -52,6 +53,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     sub = command("describe", _describe, "print a dataset's statistics as JSON", data_dir)
     sub.add_argument("dataset", help=f"{', '.join(NAMES)} or a folder")
+
+    sub = command("import", _import, "make a dataset's folder from tables, or correct one")
+    import_text.add_arguments(sub)
 
     sub = command("download", _download, "fetch a public dataset and verify its hash", data_dir)
     sub.add_argument("dataset", help=", ".join(PUBLIC))
@@ -169,6 +173,10 @@ def _describe(options: argparse.Namespace) -> int:
 
     print(json.dumps(describe(options.dataset, options.data_dir), indent=2))
     return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    return import_text.command(options)
 
 
 def _download(options: argparse.Namespace) -> int:

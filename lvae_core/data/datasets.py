@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lvae_core.data import pydocs, topics, toy
+from lvae_core.data.markers import marker_warnings
 from lvae_core.data.public import PUBLIC, Hashes, MissingError, locate
-from lvae_core.data.text_files import SPLITS, Text, read_file
+from lvae_core.data.text_files import SPLITS, Text, import_command, read_file
 from lvae_core.errors import check_name
 from lvae_core.storage.local import local_path
 
@@ -63,7 +64,11 @@ def read(
         raise MissingError(f"dataset {dataset}: no such folder; give one with {_split_files()}")
     path = folder / f"{split}.txt"
     if not path.is_file():
-        raise MissingError(f"dataset {dataset}: {path} is missing; the folder needs {_split_files()}")
+        table = next((name for name in (f"{split}.tsv", f"{split}.csv") if (folder / name).is_file()), "")
+        advice = f"; for {table}: {import_command(folder, '--column', 'NAME')}" if table else ""
+        raise MissingError(
+            f"dataset {dataset}: {path} is missing; the folder needs {_split_files()}{advice}"
+        )
     return read_file(path, max_length)
 
 
@@ -90,6 +95,8 @@ def warnings(dataset: str, texts: Mapping[str, Text]) -> tuple[str, ...]:
                 f"{text.source}: SHA-256 {text.sha256[:8]}…: not the usual {dataset} {split} file "
                 f"({known[split]}); results are not comparable with published ones"
             )
+    if dataset not in SHIPPED:
+        found += marker_warnings(texts)
     train = texts.get("train")
     if train is None:
         return tuple(found)

@@ -11,6 +11,7 @@ from typing import Any
 from lvae_core.config import dataset_label
 from lvae_core.data import datasets
 from lvae_core.data.corpus import combined_sha256
+from lvae_core.data.importing import RECORD, read_record
 from lvae_core.data.public import MissingError
 from lvae_core.data.text_files import SPLITS, Text
 from lvae_core.data.unknown import unseen_words
@@ -31,6 +32,7 @@ def describe(dataset: str, data_dir: str | Path | None = None) -> dict[str, Any]
           (distinct words, without ``</s>``), ``longest`` (in predicted tokens), ``unknown_rate`` (share of
           the predicted tokens that are the unknown class; without a training split, that are the unknown
           symbol) and ``sha256``. A missing split has only ``missing``, a line with reason and remedy.
+        - ``imported``: sources, rules and counts, if ``python -m lvae_core import`` made the folder.
         - ``warnings``: lines.
 
     Raises:
@@ -52,6 +54,11 @@ def describe(dataset: str, data_dir: str | Path | None = None) -> dict[str, Any]
         others = [texts[split].sentences() for split in texts if split != "train"]
         vocabulary = Vocabulary.build(texts["train"].sentences(), other_sentences=chain(*others))
         result["vocabulary"] = len(vocabulary)
+    record = None
+    if dataset not in datasets.NAMES:
+        record = read_record(Path(next(iter(texts.values())).source).parent)
+    if record:
+        result["imported"] = {name: record.get(name) for name in ("sources", "rules", "counts")}
     if not missing:
         result["data_sha256"] = combined_sha256(texts)
     result["splits"] = {
@@ -61,6 +68,12 @@ def describe(dataset: str, data_dir: str | Path | None = None) -> dict[str, Any]
     result["warnings"] = list(datasets.warnings(dataset, texts))
     if dataset not in datasets.NAMES:  # the recipes of these choose min_count
         result["warnings"] += _unseen(texts, result["splits"])
+    if record:
+        result["warnings"] += [
+            f"{text.source}: changed since the import that {RECORD} records"
+            for split, text in texts.items()
+            if record["sha256"].get(split) != text.sha256
+        ]
     return result
 
 

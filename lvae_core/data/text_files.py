@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +33,60 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
         InputError: the file cannot be read, is not UTF-8 or has no sentence; or a line is too long or
             contains the token ``<s>`` or ``</s>``.
     """
+    data = read_bytes(path)
+    content = decoded(data, path)
+    lines: list[str] = []
+    blanks: list[int] = []
+    reserved = {END, START}
+    tabs: set[int] = set()
+    for number, line in enumerate(content.removesuffix("\n").split("\n"), start=1):
+        tokens = split_tokens(line)
+        if not tokens:
+            blanks.append(number)
+            continue
+        tabs.add(line.count("\t"))
+        if not reserved.isdisjoint(tokens):
+            raise InputError(
+                f"{path}:{number}: contains {START} or {END}, which the model adds itself; remove it, with "
+                + import_command(path.parent, "--remove", next(t for t in tokens if t in reserved))
+            )
+        if max_length is not None and len(tokens) + 1 > max_length:
+            cut = ("--max-length", max_length, "--max-length-policy", "cut")
+            raise InputError(
+                f"{path}:{number}: a sentence of {len(tokens) + 1} predicted tokens, more than "
+                f"max_length = {max_length}; raise max_length, split the sentence, or cut such sentences "
+                f"with {import_command(path.parent, *cut)}"
+            )
+        lines.append(" ".join(tokens))
+    if not lines:
+        raise InputError(f"{path}: contains no sentence; write one per line, tokens separated by spaces")
+    warnings: list[str] = []
+    if blanks:
+        count = "1 blank line" if len(blanks) == 1 else f"{len(blanks)} blank lines"
+        warnings.append(f"{path}:{blanks[0]}: {count} skipped, this is the first")
+    if len(lines) > 1 and len(tabs) == 1 and (each := tabs.pop()):
+        warnings.append(
+            f"{path}: a table? Every line has {each} tab{'s' * (each > 1)}, so all columns are read as "
+            f"text; keep one with {import_command(path.parent, '--column', each + 1)}"
+        )
+    _log.info("%s: read %d sentences", path, len(lines))
+    return Text(tuple(lines), hashlib.sha256(data).hexdigest(), str(path), tuple(warnings))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file of text. Raises InputError if it cannot be read."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+
+
+def decoded(data: bytes, path: Path) -> str:
+    """Decode the content of a file of lines, without a byte order mark.
+
+    Raises:
+        InputError: it is not UTF-8, or has a NUL byte or a carriage return within a line.
+    """
     try:
         content = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -43,39 +94,17 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
         raise InputError(
             f"{path}:{number}: byte 0x{data[error.start]:02x} is not UTF-8; convert the file to UTF-8"
         ) from None
-
     if (odd := re.search(rb"\0|\r(?!\n|$)", data)) is not None:
         number = data.count(b"\n", 0, odd.start()) + 1
         kind = "a NUL byte; is it UTF-16?" if odd[0] == b"\0" else "a carriage return within a line;"
         raise InputError(f"{path}:{number}: has {kind} convert the file to UTF-8 lines that end in \\n")
+    return content.removeprefix(_BYTE_ORDER_MARK)
 
-    lines: list[str] = []
-    blanks: list[int] = []
-    reserved = {END, START}
-    content = content.removeprefix(_BYTE_ORDER_MARK).removesuffix("\n")
-    for number, line in enumerate(content.split("\n"), start=1):
-        tokens = split_tokens(line)
-        if not tokens:
-            blanks.append(number)
-            continue
-        if not reserved.isdisjoint(tokens):
-            raise InputError(
-                f"{path}:{number}: contains {START} or {END}, which the model adds itself; remove it"
-            )
-        if max_length is not None and len(tokens) + 1 > max_length:
-            raise InputError(
-                f"{path}:{number}: a sentence of {len(tokens) + 1} predicted tokens, more than "
-                f"max_length = {max_length}; raise max_length or split the sentence"
-            )
-        lines.append(" ".join(tokens))
-    if not lines:
-        raise InputError(f"{path}: contains no sentence; write one per line, tokens separated by spaces")
-    warnings: tuple[str, ...] = ()
-    if blanks:
-        count = "1 blank line" if len(blanks) == 1 else f"{len(blanks)} blank lines"
-        warnings = (f"{path}:{blanks[0]}: {count} skipped, this is the first",)
-    _log.info("%s: read %d sentences", path, len(lines))
-    return Text(tuple(lines), hashlib.sha256(data).hexdigest(), str(path), warnings)
+
+def import_command(source: Path, *options: object) -> str:
+    """The command that makes a corrected copy of a folder of text."""
+    words = ("import", source, *options, "--out", f"{source.name or 'text'}-new")
+    return f"`python -m lvae_core {shlex.join(map(str, words))}`"
 
 
 SPLITS = ("train", "valid", "test")

@@ -1,0 +1,80 @@
+"""``python -m lvae_core import``: make a dataset's folder from text of other forms."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import get_args
+
+from lvae_core.data.importing import Policy, Rules, import_text, summary
+from lvae_core.messages import notice
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    parser.add_argument(
+        "source",
+        nargs="+",
+        help="a folder with train, valid and test (.txt, .tsv or .csv); the three files in this order; or "
+        "one file, with --split",
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="the folder to make")
+    parser.add_argument(
+        "--column", metavar="N|NAME", help="of tables: the column of the text, from 1, or its name"
+    )
+    parser.add_argument(
+        "--header", action="store_true", help="pass over the first line; implied by --column NAME"
+    )
+    parser.add_argument(
+        "--unknown-word",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="a word that stands for unknown words; it becomes <unk>; repeatable",
+    )
+    parser.add_argument(
+        "--remove",
+        action="append",
+        default=[],
+        metavar="TOKEN",
+        help="remove a token, such as <eos>, from the ends of lines; repeatable",
+    )
+    parser.add_argument(
+        "--max-length",
+        type=int,
+        default=512,
+        metavar="T",
+        help="largest number of tokens of a sentence, its end included (default: 512)",
+    )
+    parser.add_argument(
+        "--max-length-policy",
+        choices=get_args(Policy),
+        default="refuse",
+        help="what to do with longer ones (default: refuse)",
+    )
+    parser.add_argument(
+        "--split",
+        nargs=3,
+        type=float,
+        metavar=("TRAIN", "VALID", "TEST"),
+        help="shares by which one file is divided, such as 0.8 0.1 0.1; equal sentences stay together",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of --split (default: 0)")
+
+
+def command(options: argparse.Namespace) -> int:
+    """Make the folder and print what became of the text; return the exit status."""
+    rules = Rules(
+        column=options.column,
+        header=options.header,
+        unknown_words=tuple(options.unknown_word),
+        remove=tuple(options.remove),
+        max_length=options.max_length,
+        max_length_policy=options.max_length_policy,
+        split=None if options.split is None else tuple(options.split),
+        seed=options.seed,
+    )
+    for line in summary(import_text(options.source, options.out, rules)):
+        print(line)
+    notice(f"next: python -m lvae_core describe {shlex.quote(options.out)}")
+    return 0

@@ -1,0 +1,78 @@
+"""Warnings about tokens that are no words: markers of a sentence's ends, spellings of an unknown word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lvae_core.data.text_files import Text, import_command
+from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS
+
+SPELLINGS = (*UNKNOWN_SYMBOLS, "<UNK>", "[UNK]", "UNK", "<oov>", "<OOV>")
+"""Tokens that corpora use for an unknown word; the vocabulary knows the first ones only."""
+
+# <eos>, </S>, [CLS], <|endoftext|>; and the bare words that only such corpora put on every line.
+_MARKER = re.compile(r"<\|?/?\w+\|?>|\[/?\w+\]|[EB]OS|[eb]os|_[EB]OS")
+
+
+def marker_warnings(texts: Mapping[str, Text]) -> Iterator[str]:
+    """Yield a warning for each kind of marker that the splits count as ordinary words.
+
+    Args:
+        texts: split -> its text.
+    """
+    for place, index in (("begins", 0), ("ends", -1)):
+        yield from _edge_warning(texts, place, index)
+    yield from _unknown_warning(texts)
+
+
+def _edge_warning(texts: Mapping[str, Text], place: str, index: int) -> Iterator[str]:
+    """The warning about a marker on every line of a split."""
+    for text in texts.values():
+        tokens = {line.split(" ")[index] for line in text.lines}
+        if len(text.lines) < 2 or len(tokens) > 1:
+            continue
+        (token,) = tokens
+        if _MARKER.fullmatch(token) and token not in SPELLINGS:
+            yield (
+                f"{text.source}: {token} {place} every line and is counted as a word that costs nothing, "
+                f"which makes the perplexity too low; remove it with {_command(text, '--remove', token)}"
+            )
+            return
+
+
+def _unknown_warning(texts: Mapping[str, Text]) -> Iterator[str]:
+    """The warning about spellings of an unknown word that are ordinary words to the vocabulary."""
+    counts = dict.fromkeys(SPELLINGS, 0)
+    for text in texts.values():
+        for spelling in SPELLINGS:
+            # Few lines have one; a search for the characters is far quicker than a split.
+            counts[spelling] += sum(
+                line.split(" ").count(spelling) for line in text.lines if spelling in line
+            )
+    found = [spelling for spelling, count in counts.items() if count]
+    # By the rule of Vocabulary.build: the first symbol of the training text is the unknown word. Where that
+    # text is missing, another split has to do.
+    text = next(iter(texts.values()))
+    lines = texts.get("train", text).lines
+    known = [s for s in UNKNOWN_SYMBOLS if any(s in line.split(" ") for line in lines if s in line)]
+    others = [spelling for spelling in found if spelling != (*known, UNKNOWN_SYMBOLS[0])[0]]
+    if not others:
+        return
+    listed = ", ".join(f"{spelling} ({counts[spelling]:,} times)" for spelling in found)
+    # An import writes the first symbol, beside which all others would be ordinary words.
+    respelled = [spelling for spelling in found if spelling != UNKNOWN_SYMBOLS[0]]
+    options = [word for spelling in respelled for word in ("--unknown-word", spelling)]
+    yield (
+        f"{text.source}: {listed}: an unknown word? {', '.join(others)} would be {_ordinary(others)}; "
+        f"give all one spelling with {_command(text, *options)}"
+    )
+
+
+def _ordinary(words: list[str]) -> str:
+    return "an ordinary word" if len(words) == 1 else "ordinary words"
+
+
+def _command(text: Text, *options: str) -> str:
+    return import_command(Path(text.source).parent, *options)

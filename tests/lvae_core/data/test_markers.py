@@ -1,0 +1,106 @@
+"""Warnings about tables read as text, markers at the ends of lines, and spellings of the unknown word."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lvae_core.__main__ import main
+from lvae_core.data.corpus import load
+from lvae_core.data.text_files import SPLITS
+
+
+def folder(path: Path, text: str, **others: str) -> Path:
+    path.mkdir()
+    for split in SPLITS:
+        (path / f"{split}.txt").write_text(others.get(split, text))
+    return path
+
+
+def warnings(path: Path, word: str) -> list[str]:
+    return [line for line in load(str(path)).warnings if word in line]
+
+
+def follow(line: str, base: Path) -> Path:
+    """Carry out the command that a warning advises; return the new folder."""
+    words = shlex.split(line.split("`")[1])
+    assert words[:3] == ["python", "-m", "lvae_core"]
+    out = base / "new"
+    assert main([*words[3:-1], str(out)]) == 0
+    return out
+
+
+def test_lines_with_one_number_of_tabs_are_reported_as_a_table(tmp_path: Path) -> None:
+    path = folder(tmp_path / "in", "1\ta b\n0\tb a\n")
+    lines = warnings(path, "a table?")
+    assert [line.partition(":")[0] for line in lines] == [f"{path}/{split}.txt" for split in SPLITS]
+    assert "Every line has 1 tab, " in lines[0]
+    new = follow(lines[0], tmp_path)
+    assert (new / "train.txt").read_text() == "a b\nb a\n"
+    assert warnings(new, "a table?") == []
+
+
+@pytest.mark.parametrize("text", ["a\tb\nc\n", "a\tb\n", "a b\nb a\n"])
+def test_unequal_tabs_single_lines_and_plain_text_are_no_table(tmp_path: Path, text: str) -> None:
+    assert warnings(folder(tmp_path / "in", text), "a table?") == []
+
+
+@pytest.mark.parametrize(
+    "token", ["<eos>", "[EOS]", "<EOS>", "<end>", "</S>", "[SEP]", "<|endoftext|>", "EOS", "eos"]
+)
+def test_a_marker_that_ends_every_line_is_reported_with_its_remedy(tmp_path: Path, token: str) -> None:
+    path = folder(tmp_path / "in", f"a b {token}\nb a {token}\n")
+    (line,) = warnings(path, "every line")
+    assert line.startswith(f"{path}/train.txt: {token} ends every line and is counted as a word")
+    new = follow(line, tmp_path)
+    assert (new / "test.txt").read_text() == "a b\nb a\n"
+    assert warnings(new, "every line") == []
+
+
+@pytest.mark.parametrize("token", ["<bos>", "[CLS]", "BOS"])
+def test_a_marker_that_begins_every_line_is_reported(tmp_path: Path, token: str) -> None:
+    (line,) = warnings(folder(tmp_path / "in", f"{token} a b\n{token} b\n"), "every line")
+    assert f"{token} begins every line" in line
+
+
+@pytest.mark.parametrize("text", ["a .\nb .\n", "the a\nthe b\n", "<unk> a\n<unk> b\n", "a <eos>\nb\n"])
+def test_ordinary_words_and_markers_on_some_lines_are_not_reported(tmp_path: Path, text: str) -> None:
+    assert warnings(folder(tmp_path / "in", text), "every line") == []
+
+
+@pytest.mark.parametrize("token", ["<s>", "</s>"])
+def test_the_refusal_of_a_reserved_token_names_the_command_that_removes_it(
+    tmp_path: Path, token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(tmp_path / "in", f"{token} a {token}\n{token} b a\n")
+    assert main(["describe", str(path)]) == 2
+    new = follow(capsys.readouterr().err, tmp_path)
+    assert (new / "train.txt").read_text() == "a\nb a\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "listed", "others"),
+    [
+        ("a <unk> b\na UNK\n", "<unk> (3 times), UNK (3 times)", "UNK"),
+        ("a [UNK] b\nUNKs a [UNK]\n", "[UNK] (6 times)", "[UNK]"),
+        ("a <UNK> b\n_UNK a\n", "_UNK (3 times), <UNK> (3 times)", "<UNK>"),
+    ],
+)
+def test_spellings_that_would_be_ordinary_words_are_reported(
+    tmp_path: Path, text: str, listed: str, others: str
+) -> None:
+    path = folder(tmp_path / "in", text)
+    (line,) = warnings(path, "an unknown word?")
+    assert f": {listed}: an unknown word? {others} would be an ordinary word; " in line
+    new = follow(line, tmp_path)
+    corpus = load(str(new))
+    unknown = corpus.vocabulary.unknown_id
+    assert unknown is not None
+    assert (corpus.train.tokens == unknown).sum() == 2
+    assert set(corpus.vocabulary.words) <= {"</s>", "<unk>", "a", "b", "UNKs"}
+    assert warnings(new, "an unknown word?") == []
+
+
+@pytest.mark.parametrize("text", ["a <unk> b\n<unk>\n", "a _UNK b\n_UNK\n", "a b\nb\n"])
+def test_one_known_spelling_is_not_reported(tmp_path: Path, text: str) -> None:
+    assert warnings(folder(tmp_path / "in", text), "an unknown word?") == []
