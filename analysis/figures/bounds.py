@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.figures import marks, series, style
+from analysis.figures import layout, marks, series, style
 from analysis.figures.series import Row
-from analysis.published.catalogue import display_name
+from analysis.figures.style import Looks
 from analysis.stats.cells import Average, Cell
 from analysis.tables.table import dataset_title
 
@@ -63,6 +63,7 @@ class _Legend:
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     """Draw a panel per setting with a joint-latent system; None if there is no such setting."""
+    cells, notes = series.prepare(cells, dataset, *series.NLLS)
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
     truth = next((cell.true_nll for cell in cells if cell.dataset == dataset and cell.true_nll), None)
     shown = {
@@ -72,39 +73,45 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     }
     if not shown:
         return None
-    figure, axes = style.panels(len(shown), 5.0, width=style.WIDTH if len(shown) > 1 else 5.2)
-    legend = _Legend()
+    figure, axes = layout.panels(len(shown), 3.6)
+    legend, looks = _Legend(), series.looks(cells, dataset)
     for ax, (setting, rows) in zip(axes[0], shown.items(), strict=True):
-        _panel(ax, rows, legend)
+        _panel(ax, rows, looks, legend)
         if truth is not None:
             _draw_truth(ax, truth, legend)
         ax.set_title(setting)
         ax.set_xlabel("samples per sentence, L")
     axes[0][0].set_ylabel("test NLL, nats per sentence")
-    style.title(figure, f"{dataset_title(dataset)}: the published convention against valid bounds")
+    layout.title(figure, f"{dataset_title(dataset)}: the published convention against valid bounds")
     common = marks.common_keys(drawn=True, cited=legend.cited)
     if legend.cited:
         common.append(marks.key("derived from it: NLL + (L - 1) KL", style.INK, line=(0, (1, 1))))
-    style.legend(figure, [*legend.keys.values(), *common], columns=2)
+    layout.legend(figure, [*legend.keys.values(), *common], columns=2, notes=notes)
     return figure
 
 
-def _panel(ax: Axes, rows: Sequence[Row], legend: _Legend) -> None:
+def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None:
     counts = series.samples([row for row in rows if row.cell.num_samples])
-    names = {row.cell.system for row in rows}
-    for (system, variant), members in series.lines(rows).items():
-        colour, marker = style.look(system, names)
-        label = display_name(system) + (f", {variant}" if variant else "")
+    grouped = series.lines(rows)
+    joint = [key for key, members in grouped.items() if any(row.cell.joint_latent for row in members)]
+    several = sum(any(row.cell.averages for row in grouped[key]) for key in joint) > 1
+    for (system, variant), members in grouped.items():
+        colour, marker = looks[system, variant]
+        label = series.legend_name(members[0].cell)
         if not members[0].cell.num_samples:
             if exact := members[0].cell.averages.get("nll"):
                 marks.level(ax, exact, colour)
                 marks.seeds(ax, -0.44, exact, colour, "y", 0.1)
                 legend.keys[label] = marks.key(f"{label}: exact", colour, line="-")
-        elif any(row.cell.joint_latent for row in members):
+        elif (system, variant) in joint:
+            # Conventions differ by their marks; if there are several such lines, colours name them.
+            if several and any(row.cell.averages for row in members):
+                legend.keys[label] = marks.key(label, colour, line="-")
             # With one sample, averaging hidden states or losses is the same model.
             plain = [row for row in rows if row.cell.num_samples == 1 and row.cell.averaging == "loss"]
             start = [] if members[0].cell.num_samples == 1 else plain[:1]
-            _conventions(ax, start, members, counts, colour, legend)
+            ink = style.MUTED if several else colour
+            _conventions(ax, start, members, counts, (colour, ink), legend)
         else:
             _valid_bound(ax, members, counts, (colour, marker), label, legend)
     ax.margins(y=0.08)
@@ -154,13 +161,15 @@ def _conventions(
     start: Sequence[Row],
     members: Sequence[Row],
     counts: Sequence[int],
-    colour: str,
+    colours: tuple[str, str],
     legend: _Legend,
 ) -> None:
     """Draw one system by every convention, with the gap between the two ELBOs shaded and labelled.
 
-    ``start`` is the row of L = 1 at which the lines begin, if the system itself has none.
+    ``colours`` are those of the lines and of the legend. ``start`` is the row of L = 1 at which the lines
+    begin, if the system itself has none.
     """
+    colour, ink = colours
     for curve in _CURVES:
         points = [
             (counts.index(row.cell.num_samples) + curve.shift, average)
@@ -181,7 +190,7 @@ def _conventions(
             _join(ax, [*first, points[0]], colour, dashes)
         if _line(ax, points, colour, curve.marker, dashes, hollow=not curve.valid):
             legend.keys[curve.name] = marks.key(
-                curve.name, colour, curve.marker, dashes, hollow=not curve.valid
+                curve.name, ink, curve.marker, dashes, hollow=not curve.valid
             )
     ends = [
         (counts.index(row.cell.num_samples), low.mean, high.mean)
@@ -209,17 +218,13 @@ def _cite_and_measure(ax: Axes, row: Row, place: float, colour: str, legend: _Le
     ends = averages["nll_elbo"].mean, averages["nll_joint"].mean
     arrow = {"arrowstyle": "<->", "color": colour, "lw": 0.9, "shrinkA": 5, "shrinkB": 5}
     ax.annotate("", (place, ends[0]), (place, ends[1]), arrowprops=arrow)
-    # Above and to the left of a rising line there is room.
-    ax.annotate(
+    layout.label(
+        ax,
         f"{value:.1f} nats apart",
         (place, ends[1]),
-        (-7, 9),
-        textcoords="offset points",
-        ha="right",
-        color=colour,
+        colour,
         fontsize=8.5,
         fontweight="bold",
-        path_effects=style.halo(),
         zorder=5,
     )
 

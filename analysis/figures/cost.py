@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import marks, series, style
+from analysis.figures import layout, marks, series, style
 from analysis.figures.series import Row
-from analysis.published.catalogue import display_name
+from analysis.figures.style import Looks
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.table import dataset_title
@@ -25,16 +25,17 @@ CAPTION = (
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     """Draw a panel per setting; None if no run recorded its time."""
+    cells, notes = series.prepare(cells, dataset, *series.NLLS, "hours")
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
     found = {s: rows for s, rows in found.items() if any(r.cell.hours and tightest(r.cell) for r in rows)}
     if not found:
         return None
-    figure, axes = style.panels(len(found), 3.7)
-    names = {row.cell.system for rows in found.values() for row in rows}
+    figure, axes = layout.panels(len(found), 3.1)
+    looks = series.looks(cells, dataset)
     keys: dict[str, Line2D] = {}
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
         for row in rows:
-            _row(ax, row, names, keys)
+            _row(ax, row, looks, keys)
         ax.set_title(setting)
         ax.set_xlim(left=0)
     # All panels have the same unit, that of the most expensive run.
@@ -44,8 +45,8 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         ax.xaxis.set_major_locator(ticker.FixedLocator(_ticks(ax.get_xlim()[1], per_hour)))
         ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda hours, _: f"{hours * per_hour:.4g}"))
     axes[0][0].set_ylabel("tightest valid NLL, nats")
-    style.title(figure, f"{dataset_title(dataset)}: cost against NLL")
-    style.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=False)])
+    layout.title(figure, f"{dataset_title(dataset)}: cost against NLL")
+    layout.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=False)], notes=notes)
     return figure
 
 
@@ -60,30 +61,22 @@ def _ticks(hours: float, per_hour: int) -> list[float]:
     return [tick / per_hour for tick in ticker.MaxNLocator(5).tick_values(0, hours * per_hour)]
 
 
-def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> None:
+def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D]) -> None:
     convention, hours = tightest(row.cell), row.cell.hours
     if convention is None or hours is None:
         return
     nll = row.cell.averages[convention.nll]
-    colour, marker = style.look(row.cell.system, names)
+    colour, marker = looks[row.key]
     # A run may have a result without times, so runs are matched by name.
     cost = dict(zip(hours.runs, hours.values, strict=True))
     pairs = [(cost[run], value) for run, value in zip(nll.runs, nll.values, strict=True) if run in cost]
+    if not pairs:
+        return
     ax.plot(*zip(*pairs, strict=True), marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)
     marks.bar(ax, hours.mean, nll.mean, nll, colour, "y")
     marks.bar(ax, hours.mean, nll.mean, hours, colour, "x")
     ax.plot(hours.mean, nll.mean, marker, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.6, zorder=3.2)
     if row.cell.num_samples:
-        at, label = (hours.mean, nll.mean), f"L={row.cell.num_samples}"
-        ax.annotate(
-            label,
-            at,
-            (6, 5),
-            textcoords="offset points",
-            fontsize=7.5,
-            color=colour,
-            zorder=4,
-            path_effects=style.halo(),
-        )
-    name = display_name(row.cell.system)
+        layout.label(ax, f"L={row.cell.num_samples}", (hours.mean, nll.mean), colour)
+    name = series.legend_name(row.cell)
     keys[name] = marks.key(name, colour, marker)

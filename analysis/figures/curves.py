@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -10,16 +11,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures import marks, series, style
+from analysis.figures import layout, marks, series, style
 from analysis.stats.cells import Cell
 from analysis.tables.table import NOT_A_BOUND, dataset_title
 
 MOST_COLUMNS = 12
 MOST_SEEDS = 50
 
+_ASTRAY = 10
+"""So many times the median of all runs' best perplexities are beyond the axis."""
+
 CAPTION = (
     f"Learning curves on the validation split, one line per seed (at most {MOST_SEEDS}): perplexity "
-    "above, KL below. Dotted: the epoch in which KL annealing ends. Triangles: the learning rate drops."
+    "above, KL below. Where an axis is cut, the figure says so. Dotted: the epoch in which KL annealing "
+    "ends. Triangles: the learning rate drops."
 )
 
 
@@ -53,40 +58,42 @@ def draw(
         raise series.TooManyError(f"{len(rows)} cells and variants, of which {MOST_COLUMNS} can be shown")
     # A language model has no KL, so its column needs no second row.
     latent = any(row.cell.num_samples for row in rows)
-    figure, axes = style.panels(
+    figure, axes = layout.panels(
         len(rows),
-        4.4 if latent else 2.8,
+        3.8 if latent else 2.2,
         rows=2 if latent else 1,
-        width=max(4.6, 0.8 + 1.5 * len(rows)),
+        width=max(5.2, 0.8 + 1.5 * len(rows)),
         sharey="row",
         sharex=True,
         gridspec_kw={"height_ratios": (1.5, 1)} if latent else None,
     )
-    names = {row.cell.system for row in rows}
-    best: list[float] = []
+    looks = series.looks(cells, dataset)
+    drawn: list[pd.DataFrame] = []
     for column, row in enumerate(rows):
-        colour, _ = style.look(row.cell.system, names)
+        colour, _ = looks[row.key]
         across = [axis[column] for axis in axes]
         for run in runs_of(row.cell):
             if run in curves:
                 _run(across, curves[run], colour)
-                best.append(float(curves[run]["valid_ppl"].min()))
+                drawn.append(curves[run])
         ends = {anneal.get(run, 0.0) for run in runs_of(row.cell)} - {0.0}
         for ax in across if row.cell.num_samples else ():
             for end in ends:
                 ax.axvline(end, color=style.MUTED, ls=(0, (1, 1.2)), lw=1, zorder=1.6)
-        across[0].set_title(row.label.replace(NOT_A_BOUND, "").replace(" L=", "\nL = "), fontsize=8.5)
+        name = row.label.replace(NOT_A_BOUND, "").replace(" L=", "\nL = ")
+        across[0].set_title(layout.wrap(name, 1.25, 8.5, "bold"), fontsize=8.5)
         across[-1].set_xlabel("epoch")
         across[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
         if latent and not row.cell.num_samples:
             across[1].text(0.5, 0.5, "no z", transform=across[1].transAxes, ha="center", color=style.MUTED)
-    _limit(axes, best)
-    style.title(figure, f"{dataset_title(dataset)}, {setting}: learning curves")
+    _, notes = series.prepare(cells, dataset)
+    notes += _limit(axes, drawn)
+    layout.title(figure, f"{dataset_title(dataset)}, {setting}: learning curves")
     keys = [Line2D([], [], color=style.MUTED, lw=0.9, label="one seed")]
     if latent:
         keys.append(Line2D([], [], color=style.MUTED, ls=(0, (1, 1.2)), label="annealing ends"))
     keys.append(marks.key("learning rate drops", style.MUTED, "v", size=4.5))
-    style.legend(figure, keys)
+    layout.legend(figure, keys, notes=notes)
     return figure
 
 
@@ -102,7 +109,8 @@ def _run(across: Sequence[Axes], rows: pd.DataFrame, colour: str) -> None:
         # A language model has no KL; an incomplete column is not drawn either.
         if name not in rows or rows[name].isna().any():
             continue
-        values = rows[name].to_numpy(float)
+        # A larger value has no place on an axis: the line has a gap.
+        values = rows[name].where(rows[name].abs() <= series.LARGEST).to_numpy(float)
         ax.plot(epochs, values, color=colour, lw=0.9, alpha=0.75, zorder=2)
         if ax is across[0]:
             rates = rows["learning_rate"].to_numpy(float)
@@ -112,11 +120,35 @@ def _run(across: Sequence[Axes], rows: pd.DataFrame, colour: str) -> None:
             )
 
 
-def _limit(axes: Sequence[Sequence[Axes]], best: Sequence[float]) -> None:
-    # The first epochs are so high that they would flatten the rest.
-    top = axes[0][0]
-    top.set_ylim(min(best) * 0.96, min(top.get_ylim()[1], max(best) * 1.3))
-    top.set_ylabel("validation PPL")
+def _limit(axes: Sequence[Sequence[Axes]], drawn: Sequence[pd.DataFrame]) -> list[str]:
+    """Limit the axes to what tells runs apart; returns a note for the figure on each that cuts curves."""
+    # The first epochs are so high that they would flatten the rest, and so would runs that went astray.
+    best = [low for rows in drawn if (low := float(rows["valid_ppl"].min())) <= series.LARGEST]
+    usual = [low for low in best if low <= _ASTRAY * statistics.median(best)]
+    axes[0][0].set_ylabel("validation PPL")
+    notes = []
+    if usual:
+        low, high = min(usual), max(usual)
+        axes[0][0].set_ylim(
+            low - 0.04 * abs(low), min(axes[0][0].get_ylim()[1], high + 0.3 * abs(high) + 1e-9)
+        )
+        notes += _cut_note("PPL", axes[0][0].get_ylim()[1], [rows["valid_ppl"] for rows in drawn])
     if len(axes) > 1:
-        axes[1][0].set_ylabel("validation KL")
+        axes[1][0].set_ylabel("KL")
         axes[1][0].set_ylim(bottom=0)
+        kls = [rows["valid_kl"] for rows in drawn if "valid_kl" in rows and rows["valid_kl"].notna().all()]
+        ends = [kl for rows in kls if abs(kl := float(rows.iloc[-1])) <= series.LARGEST]
+        if ends and axes[1][0].get_ylim()[1] > _ASTRAY * (limit := max(1.0, 3 * max(ends))):
+            axes[1][0].set_ylim(top=limit)
+        notes += _cut_note("KL", axes[1][0].get_ylim()[1], kls)
+    return notes
+
+
+def _cut_note(name: str, limit: float, curves: Sequence[pd.Series]) -> list[str]:
+    """Say that the axis is cut, and how much lies above it."""
+    highest = [float(values.max()) for values in curves]
+    above = sum(high > limit for high in highest)
+    if not above:
+        return []
+    reach = f"{above} of {len(highest)} curves reach higher, up to {max(highest):.4g}"
+    return [f"{name} is cut at {limit:.4g}: {reach}"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import marks, style
+from analysis.figures import layout, marks, style
 from analysis.figures.series import MOST_ROWS, TooManyError
 from analysis.stats.comparisons import Comparison
 from analysis.tables.table import cell_label, dataset_title
@@ -35,14 +35,15 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
     labels = list(dict.fromkeys(cell_label(c.a, "\n{}") for c in chosen))
     if len(labels) > MOST_ROWS:
         raise TooManyError(f"{len(labels)} cells and variants, of which {MOST_ROWS} can be shown")
-    figure, axes = style.panels(len(settings), 1.5 + 0.36 * len(labels), sharey=True)
-    names = {c.a.system for c in chosen}
+    names, height = layout.named_rows(labels)
+    figure, axes = layout.panels(len(settings), max(1.6, 0.9 + height * len(labels)), sharey=True)
+    looks = style.looks((c.a.system, c.a.variant) for c in chosen)
     for ax, setting in zip(axes[0], settings, strict=True):
         # The line of no difference.
         ax.axvline(0, color=style.INK, lw=1, zorder=1.8)
         for comparison in (c for c in chosen if c.a.setting == setting):
             place, paired = labels.index(cell_label(comparison.a, "\n{}")), comparison.paired
-            colour, marker = style.look(comparison.a.system, names)
+            colour, marker = looks[comparison.a.system, comparison.a.variant]
             ax.plot(
                 paired.differences,
                 [place + 0.22] * len(paired.differences),
@@ -61,8 +62,8 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
             ax.plot([paired.mean], [place - 0.08], marker, ms=6, mfc=colour, mec=colour, zorder=3.2)
         ax.set_title(setting)
         ax.set_xlabel("NLL of B - NLL of A, nats")
-    style.name_rows(axes[0], labels)
-    style.title(figure, f"{dataset_title(dataset)}: study B minus study A")
+    layout.name_rows(axes[0], names)
+    layout.title(figure, f"{dataset_title(dataset)}: study B minus study A")
     keys: list[Line2D] = marks.common_keys(drawn=True, cited=False)
-    style.legend(figure, keys)
+    layout.legend(figure, keys)
     return figure

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl, series, style
+from analysis.figures import bounds, cost, curves, differences, kl, latent, layout, nll, ppl, series, style
 from analysis.figures.series import TooManyError, settings_of
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison
@@ -123,7 +123,7 @@ def _draw(wanted: Sequence[_Wanted], advance: Advance | None) -> Pictures:
             if figure is not None:
                 name = f"{item.dataset}-{item.kind}"
                 kind = item.kind.partition("-")[0]
-                drawn.append(Picture(name, item.dataset, kind, item.caption, *style.save(figure)))
+                drawn.append(Picture(name, item.dataset, kind, item.caption, *layout.save(figure)))
             else:
                 left_out.append(f"{dataset_title(item.dataset)}, {item.kind}: {reason}")
         if advance:

@@ -8,11 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import marks, series, style
+from analysis.figures import layout, marks, series, style
 from analysis.figures.series import Row
-from analysis.published.catalogue import display_name
+from analysis.figures.style import Looks
 from analysis.stats.cells import Cell
 from analysis.tables.table import dataset_title
+
+_MOST_DIAGONALS = 40
 
 CAPTION = (
     "KL of one sample against NLL by the published convention: one dot per seed, the mean with both "
@@ -23,34 +25,35 @@ CAPTION = (
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     """Draw a panel per setting; None if no run with a latent variable is finished."""
+    cells, notes = series.prepare(cells, dataset, "nll", "nll_elbo", "kl")
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
     found = {s: rows for s, rows in found.items() if any(row.average("kl") for row in rows)}
     if not found:
         return None
-    figure, axes = style.panels(len(found), 3.9)
-    names = {row.cell.system for rows in found.values() for row in rows}
+    figure, axes = layout.panels(len(found), 3.3)
+    looks = series.looks(cells, dataset)
     keys: dict[str, Line2D] = {}
     cited = False
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
         for row in rows:
-            cited |= _row(ax, row, names, keys)
+            cited |= _row(ax, row, looks, keys)
         ax.set_title(setting)
         ax.set_xlabel("KL, nats per sentence")
         _diagonals(ax)
     axes[0][0].set_ylabel("test NLL, nats per sentence")
-    style.title(figure, f"{dataset_title(dataset)}: KL against NLL")
+    layout.title(figure, f"{dataset_title(dataset)}: KL against NLL")
     handles = [*keys.values(), *marks.common_keys(drawn=True, cited=False)]
     if cited:
         handles.append(marks.key("published: mean ± std", style.INK, "+"))
     handles.append(Line2D([], [], color=style.MUTED, lw=0.7, alpha=0.6, label="same reconstruction"))
-    style.legend(figure, handles)
+    layout.legend(figure, handles, notes=notes)
     return figure
 
 
-def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> bool:
+def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D]) -> bool:
     """Draw one cell; returns whether a published value was drawn."""
-    colour, marker = style.look(row.cell.system, names)
-    name = display_name(row.cell.system)
+    colour, marker = looks[row.key]
+    name = series.legend_name(row.cell)
     nll, kl = row.average("nll"), row.average("kl")
     if not row.cell.num_samples:
         if nll:
@@ -71,16 +74,7 @@ def _row(ax: Axes, row: Row, names: set[str], keys: dict[str, Line2D]) -> bool:
         marks.bar(ax, kl.mean, nll.mean, nll, colour, "y")
         marks.bar(ax, kl.mean, nll.mean, kl, colour, "x")
         ax.plot(kl.mean, nll.mean, marker, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.6, zorder=3.2)
-        ax.annotate(
-            f"L={row.cell.num_samples}",
-            (kl.mean, nll.mean),
-            (6, 5),
-            textcoords="offset points",
-            fontsize=7.5,
-            color=colour,
-            zorder=4,
-            path_effects=style.halo(),
-        )
+        layout.label(ax, f"L={row.cell.num_samples}", (kl.mean, nll.mean), colour)
         keys[name] = marks.key(name, colour, marker)
     return bool(x and y)
 
@@ -91,7 +85,8 @@ def _diagonals(ax: Axes) -> None:
     # The noise around 0 of a collapsed posterior must not fill the panel.
     left, right = min(left, -0.04), max(right, 1.0)
     ticks = ax.get_yticks()
-    step = ticks[1] - ticks[0]
+    # At least: with NLLs that hardly differ there would be thousands.
+    step = max(ticks[1] - ticks[0], (top - bottom + right - left) / _MOST_DIAGONALS)
     # The lines that cross the visible part of the panel, from the lower right corner on.
     first = int((bottom - right) // step)
     for k in range(first, int((top - left) // step) + 2):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures import marks, series, style
+from analysis.figures import layout, marks, series
 from analysis.stats.cells import Cell
 from analysis.tables.latent import definitions
 from analysis.tables.table import NOT_A_BOUND, dataset_title
@@ -23,6 +23,7 @@ CAPTION = (
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     """Draw a row of panels per setting; None if no run with a latent variable is finished."""
+    cells, notes = series.prepare(cells, dataset, *_MEASURES)
     found = {
         setting: [row for row in series.rows(cells, dataset, setting) if "mi" in row.cell.averages]
         for setting in series.settings_of(cells)
@@ -31,19 +32,24 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     if not found:
         return None
     most = max(map(len, found.values()))
-    figure, axes = style.panels(
-        len(_MEASURES), 1.2 + (0.5 + 0.3 * most) * len(found), rows=len(found), sharex="col"
+    labels = {
+        setting: layout.named_rows([row.label.replace(NOT_A_BOUND, "") for row in rows])
+        for setting, rows in found.items()
+    }
+    height = max(of_row for _, of_row in labels.values())
+    figure, axes = layout.panels(
+        len(_MEASURES), 0.4 + (0.5 + height * most) * len(found), rows=len(found), sharex="col"
     )
-    names = {row.cell.system for rows in found.values() for row in rows}
+    looks = series.looks(cells, dataset)
     for across, (setting, rows) in zip(axes, found.items(), strict=True):
         for ax, (measure, estimate) in zip(across, _MEASURES.items(), strict=True):
             for place, row in enumerate(rows):
-                colour, marker = style.look(row.cell.system, names)
+                colour, marker = looks[row.key]
                 if average := row.cell.averages.get(measure):
                     marks.seeds(ax, place + 0.2, average, colour, "x", 0.16)
                     marks.mean(ax, place - 0.08, average, colour, marker, "x")
-            labels = [row.label.replace(NOT_A_BOUND, "") for row in rows]
-            ax.set_yticks(range(len(rows)), labels if ax is across[0] else [""] * len(rows))
+            names, _ = labels[setting]
+            ax.set_yticks(range(len(rows)), names if ax is across[0] else [""] * len(rows))
             ax.set_ylim(len(rows) - 0.4, -0.6)
             ax.grid(visible=False, axis="y")
             ax.set_title(setting if ax is across[0] else "")
@@ -53,6 +59,6 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         # The noise around 0 of a collapsed posterior must not fill the panel.
         left, right = ax.get_xlim()
         ax.set_xlim(min(-0.04, left), max(1.0, right))
-    style.title(figure, f"{dataset_title(dataset)}: use of the latent variable")
-    style.legend(figure, marks.common_keys(drawn=True, cited=False))
+    layout.title(figure, f"{dataset_title(dataset)}: use of the latent variable")
+    layout.legend(figure, marks.common_keys(drawn=True, cited=False), notes=notes)
     return figure

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import marks, series, style
+from analysis.figures import layout, marks, series, style
 from analysis.figures.series import Row
+from analysis.figures.style import Looks
 from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
 from analysis.tables.table import dataset_title
@@ -25,30 +26,31 @@ _AVERAGED = {"loss": "averaging = loss", "hidden": "averaging = hidden ‡"}
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     """Draw a panel per setting; None if no finished run has a PPL."""
+    cells, notes = series.prepare(cells, dataset, "ppl", "ppl_elbo")
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
     if not any(row.average("ppl") for rows in found.values() for row in rows):
         return None
-    figure, axes = style.panels(len(found), 3.7)
-    names = {row.cell.system for rows in found.values() for row in rows}
+    figure, axes = layout.panels(len(found), 3.1)
+    looks = series.looks(cells, dataset)
     keys: dict[str, Line2D] = {}
     cited = False
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
-        cited |= _panel(ax, rows, names, keys)
+        cited |= _panel(ax, rows, looks, keys)
         ax.set_title(setting)
         ax.set_xlabel("samples per sentence, L")
     axes[0][0].set_ylabel("test PPL (published convention)")
-    style.title(figure, f"{dataset_title(dataset)}: PPL against L")
-    style.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=cited)])
+    layout.title(figure, f"{dataset_title(dataset)}: PPL against L")
+    layout.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=cited)], notes=notes)
     return figure
 
 
-def _panel(ax: Axes, rows: Sequence[Row], names: set[str], keys: dict[str, Line2D]) -> bool:
+def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, keys: dict[str, Line2D]) -> bool:
     counts = series.samples(rows)
     grouped = series.lines(rows)
     seen: dict[str, int] = {}
     cited = False
     for position, ((system, variant), members) in enumerate(grouped.items()):
-        colour, marker = style.look(system, names)
+        colour, marker = looks[system, variant]
         dashes = style.line_of(seen.get(system, 0))
         seen[system] = seen.get(system, 0) + 1
         # Lines are shifted, so that none hides another.
@@ -66,7 +68,9 @@ def _panel(ax: Axes, rows: Sequence[Row], names: set[str], keys: dict[str, Line2
         for x, fact in facts:
             marks.published(ax, x, fact, colour, "y", 0.2)
         averaged = _AVERAGED.get(members[0].cell.averaging, "no z")
-        label = f"{display_name(system)}, {averaged}" + (f", {variant}" if variant else "")
+        label = f"{display_name(system)}, {averaged}" + (
+            f", {name}" if (name := members[0].cell.variant_name) else ""
+        )
         if ours:
             keys[label] = marks.key(label, colour, marker, dashes)
     ax.set_xticks(range(len(counts)), [str(L) if L else "no z" for L in counts])

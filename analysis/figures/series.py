@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.published.catalogue import find
+from analysis.figures import style
+from analysis.published.catalogue import display_name, find
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell
 from analysis.stats.valid_bounds import JOINT_ELBO
 from analysis.tables.bounds import published_nll, with_published_cells
-from analysis.tables.shown_variants import MOST_VARIANTS, shown_variants
+from analysis.tables.shown_variants import MOST_VARIANTS, shown_variants, variant_key
 from analysis.tables.table import SETTINGS, cell_label
+from lvae_core.run_folder.estimates import ESTIMATES
 
 
 class TooManyError(Exception):
@@ -25,6 +30,11 @@ class Row:
 
     cell: Cell
     label: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """System and variant, which :func:`looks` gives a colour and a marker."""
+        return self.cell.system, self.cell.variant
 
     def fact(self, metric: str) -> Fact | None:
         """The published number for the cell, which all its variants share."""
@@ -58,6 +68,71 @@ def fitting(cells: Sequence[Cell], dataset: str, most: int) -> tuple[list[Cell],
     return fits, f" Of the variants of each row, only the {variants} with the lowest valid NLL are shown."
 
 
+NLLS = tuple(name for name in ESTIMATES if name.startswith("nll"))
+
+_MOST = 1e6
+"""Values up to this size are always drawn."""
+
+_TIMES_MEDIAN = 1e3
+"""A larger value is drawn if it is at most so many times the median of all."""
+
+LARGEST = 1e30
+"""No larger value is drawn: sums of squares of axes would overflow."""
+
+
+def prepare(cells: Sequence[Cell], dataset: str, *drawn: str) -> tuple[list[Cell], list[str]]:
+    """The cells that a figure draws, without averages that no axis shows beside the others.
+
+    Args:
+        cells: the cells.
+        dataset: the dataset to draw.
+        drawn: the estimates that the figure draws; ``hours`` for the cost.
+
+    Returns:
+        The cells of all datasets, and notes for the figure: the names of its variants, and the values that
+        were left out.
+    """
+    kept, beyond = [], []
+    known = [(name, a) for cell in cells if cell.dataset == dataset for name, a in _averages(cell)]
+    limits = {
+        kind: _limit([a for name, a in known if name.partition("_")[0] == kind])
+        for kind in {name.partition("_")[0] for name, _ in known}
+    }
+    for cell in cells:
+        large = (
+            [(n, a) for n, a in _averages(cell) if not _fits(a, limits[n.partition("_")[0]])]
+            if cell.dataset == dataset
+            else []
+        )
+        names = {name for name, _ in large}
+        beyond += [
+            f"{cell_label(cell)} {cell.setting}, {name} {max(average.values, key=abs):.3g}"
+            for name, average in large
+            if name in drawn
+        ]
+        averages = {name: a for name, a in cell.averages.items() if name not in names}
+        hours = None if "hours" in names else cell.hours
+        kept.append(dataclasses.replace(cell, averages=averages, hours=hours) if large else cell)
+    notes = ["; ".join(key)] if (key := variant_key(cells, dataset)) else []
+    if beyond:
+        plural = "" if len(beyond) == 1 else "s"
+        notes.append(f"{len(beyond)} value{plural} beyond the axis: {'; '.join(beyond)}")
+    return kept, notes
+
+
+def _averages(cell: Cell) -> list[tuple[str, Average]]:
+    return [*cell.averages.items(), *([("hours", cell.hours)] if cell.hours else [])]
+
+
+def _limit(averages: Sequence[Average]) -> float:
+    median = statistics.median(abs(average.mean) for average in averages)
+    return min(LARGEST, max(_MOST, _TIMES_MEDIAN * median))
+
+
+def _fits(average: Average, limit: float) -> bool:
+    return all(math.isfinite(v) and abs(v) <= limit for v in (average.mean, *average.values))
+
+
 def settings_of(cells: Sequence[Cell]) -> list[str]:
     """The settings with a finished run, in the order of tables."""
     return [s for s in SETTINGS if any(c.setting == s and c.averages for c in cells)]
@@ -83,6 +158,22 @@ def lines(chosen: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     for row in chosen:
         found.setdefault((row.cell.system, row.cell.variant), []).append(row)
     return found
+
+
+def legend_name(cell: Cell) -> str:
+    """The name of a cell's system and variant, which a legend gives a colour and a marker."""
+    return display_name(cell.system) + (f", {cell.variant_name}" if cell.variant_name else "")
+
+
+def looks(cells: Sequence[Cell], dataset: str) -> style.Looks:
+    """Colour and marker of each system and variant of a dataset; see :func:`style.looks`."""
+    present = with_published_cells(cells, dataset)
+    ours = [(c.system, c.variant) for c in present if c.counts.total]
+    systems = {system for system, _ in ours}
+    found = style.looks([*ours, *((c.system, c.variant) for c in present if c.system not in systems)])
+    # A published cell without a run looks as the first variant of its system.
+    first = {system: found[system, variant] for system, variant in reversed(found)}
+    return {(c.system, c.variant): first[c.system] for c in present} | found
 
 
 def samples(chosen: Sequence[Row]) -> list[int]:

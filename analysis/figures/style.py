@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 
 from analysis.stats.cells import SYSTEM_ORDER
 
@@ -42,11 +36,8 @@ COLOURS = (INK, MUTED, GRID, PAPER, *(colour for colour, _ in _LOOKS))
 
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 
-WIDTH = 7.2
-"""Width of two panels side by side, in inches."""
-
-_NARROW = 4.6
-"""Width of a single panel, in inches."""
+FAMILY = "DejaVu Sans"
+"""The font of all text; matplotlib brings it along."""
 
 _STYLE: Any = {
     "figure.facecolor": PAPER,
@@ -75,7 +66,7 @@ _STYLE: Any = {
     "ytick.labelcolor": INK,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
-    "font.family": "DejaVu Sans",
+    "font.family": FAMILY,
     "font.size": 9,
     "legend.frameon": False,
     "legend.fontsize": 8,
@@ -97,64 +88,34 @@ def style() -> Any:
     return mpl.rc_context(_STYLE)
 
 
-def look(system: str, systems: Iterable[str] = ()) -> tuple[str, str]:
-    """Colour and marker of a system; one outside SYSTEM_ORDER gets them by its order in ``systems``."""
-    others = sorted({*systems, system} - {*SYSTEM_ORDER})
-    order = [*SYSTEM_ORDER, *others]
-    return _LOOKS[order.index(system) % len(_LOOKS)]
+Looks = dict[tuple[str, str], tuple[str, str]]
+"""System and variant -> colour and marker."""
+
+
+def looks(rows: Iterable[tuple[str, str]]) -> Looks:
+    """Colour and marker of each system and variant, no two of which are the same.
+
+    The first variant of a system has the system's own, which it has in every figure; the others have those
+    of systems that are not in ``rows``, then markers of one system in the colour of another.
+    """
+    keys = list(dict.fromkeys(rows))
+    systems = list(dict.fromkeys(system for system, _ in keys))
+    order = [*SYSTEM_ORDER, *sorted({*systems} - {*SYSTEM_ORDER})]
+    every = [
+        (_LOOKS[k][0], _LOOKS[(k + turn) % len(_LOOKS)][1])
+        for turn in range(len(_LOOKS))
+        for k in range(len(_LOOKS))
+    ]
+    chosen = {}
+    free = dict.fromkeys(every)
+    for system in systems:
+        first = next(key for key in keys if key[0] == system)
+        chosen[first] = every[order.index(system) % len(every)]
+        free.pop(chosen[first])
+    rest = (key for key in keys if key not in chosen)
+    return chosen | dict(zip(rest, itertools.cycle(free), strict=False))
 
 
 def line_of(position: int) -> Any:
     """The dashes of the first, second, … variant of a system."""
     return _LINES[position % len(_LINES)]
-
-
-def panels(
-    count: int, height: float, *, rows: int = 1, width: float | None = None, **shared: Any
-) -> tuple[Figure, list[list[Axes]]]:
-    """Make a figure of ``rows`` × ``count`` axes, ``height`` inches high."""
-    figure = Figure(figsize=(width or (WIDTH if count > 1 else _NARROW), height))
-    axes = figure.subplots(rows, count, squeeze=False, **shared)
-    return figure, [list(row) for row in axes]
-
-
-def name_rows(axes: Sequence[Axes], labels: Sequence[str]) -> None:
-    """Give each label a row, from the top, in panels side by side that share their y axis."""
-    for ax in axes:
-        ax.grid(visible=False, axis="y")
-    axes[0].set_yticks(range(len(labels)), labels)
-    axes[0].set_ylim(len(labels) - 0.4, -0.6)
-
-
-def title(figure: Figure, text: str) -> None:
-    """Put a title above all panels."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
-
-
-def halo() -> list[Any]:
-    """A white outline for text that lies on lines."""
-    return [withStroke(linewidth=2.5, foreground=PAPER)]
-
-
-def legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int = 3) -> None:
-    """Put a legend below all panels, in as many columns as fit, ``columns`` at most."""
-    for ncols in range(columns, 0, -1):
-        box = figure.legend(handles=list(handles), loc="outside lower left", ncols=ncols, handlelength=2.4)
-        if ncols == 1 or box.get_window_extent().width <= figure.bbox.width:
-            return
-        box.remove()
-
-
-def save(figure: Figure) -> tuple[str, bytes]:
-    """SVG text and PNG bytes without date and program, so that equal figures are equal files."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the layout is computed once, not for each format
-    vector, pixels = io.StringIO(), io.BytesIO()
-    figure.savefig(
-        vector, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
-    figure.savefig(pixels, format="png", dpi=200, metadata={"Software": None})
-    # Smaller files: drop the comments, which repeat every text, and thousandths of a point.
-    text = re.sub(r"\s*<!--.*?-->", "", vector.getvalue(), flags=re.DOTALL)
-    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
-    return text, pixels.getvalue()

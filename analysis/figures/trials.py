@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from analysis.figures import style
+from analysis.figures import layout, style
 
 _COLUMNS = 3
 _WORST = 0.75
@@ -65,7 +65,7 @@ def draw(
         return None
     rows = math.ceil(len(fields) / _COLUMNS)
     across = math.ceil(len(fields) / rows)
-    figure, axes = style.panels(across, 0.9 + 2.3 * rows, rows=rows, sharey=True)
+    figure, axes = layout.panels(across, 0.2 + 2.2 * rows, rows=rows, sharey=True)
     panels = [ax for row in axes for ax in row]
     # A trial that was stopped early is never the best, however low it was.
     best = min((p for p in points if not p.dropped), key=lambda p: p.score, default=None)
@@ -79,8 +79,8 @@ def draw(
     for row in axes:
         row[0].set_ylabel("valid perplexity")
     axes[0][0].set_ylim(low, high)
-    style.title(figure, title)
-    style.legend(figure, _keys(points, high))
+    layout.title(figure, title)
+    layout.legend(figure, _keys(points, high))
     return figure
 
 

@@ -128,11 +128,18 @@ class Cell:
     """-log p(x) of the test split under the model that the data were drawn from, if it is known."""
     shown: bool = field(default=True, compare=False)
     """Whether tables for reading show it; see analysis/tables/shown_variants.py."""
+    letter: str | None = field(default=None, compare=False)
+    """The short name of its variant, ``A``; empty if its row shows no other; None if it was not named."""
 
     @property
     def joint_latent(self) -> bool:
         """Whether the decoder reads several samples at once: then the KL of one does not cover all."""
         return self.averaging == "hidden" and self.num_samples > 1
+
+    @property
+    def variant_name(self) -> str:
+        """Its variant in tables and figures: the letter if it has one, else the fields that differ."""
+        return self.variant if self.letter is None else self.letter
 
     def estimate(self, metric: str) -> str:
         """The name of the estimate that ``metric`` stands for by the published convention.

@@ -17,6 +17,7 @@ from analysis.stats.missing_runs import cells_without_runs
 from analysis.stats.valid_bounds import VALID, Convention, conventions, tightest
 from analysis.tables.csv_rows import Row, cell_row
 from analysis.tables.importance_weights import weight_notes, weight_values
+from analysis.tables.shown_variants import variant_key
 from analysis.tables.table import (
     SETTINGS,
     Column,
@@ -60,7 +61,13 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
         f"Bounds, {dataset_title(dataset)}: what each number is",
         tuple(columns),
         tuple(lines),
-        (*legend(lines), *_notes(lines), *weight_notes(of_dataset), *_truth(of_dataset)),
+        (
+            *legend(lines),
+            *variant_key(of_dataset, dataset),
+            *_notes(lines),
+            *weight_notes(of_dataset),
+            *_truth(of_dataset),
+        ),
         lambda: (row for s in SETTINGS for c in of_dataset if c.setting == s for row in _csv_rows(c)),
     )
 

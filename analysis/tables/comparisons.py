@@ -12,6 +12,7 @@ from analysis.stats.paired import seeds_needed
 from analysis.stats.reproduction import RULE, judge
 from analysis.tables.csv_rows import comparison_row, reproduction_row
 from analysis.tables.importance_weights import reading_notes
+from analysis.tables.shown_variants import variant_key
 from analysis.tables.table import (
     NOT_A_BOUND,
     Column,
@@ -55,7 +56,11 @@ def comparison_table(comparisons: Sequence[Comparison], dataset: str) -> Table:
     )
     title = f"Comparisons over seeds, {dataset_title(dataset)}"
     return Table(
-        title, columns, tuple(lines), tuple(_notes(shown)), lambda: map(comparison_row, of_dataset)
+        title,
+        columns,
+        tuple(lines),
+        (*_notes(shown), *variant_key([cell for c in shown for cell in (c.a, c.b)], dataset)),
+        lambda: map(comparison_row, of_dataset),
     )
 
 
@@ -84,7 +89,11 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
         Column("verdict", text=True),
     )
     title = f"Reproduction, {dataset_title(dataset)}"
-    notes = (RULE, *formula_notes(lines), *reading_notes(cells, [dataset])) if lines else ()
+    notes = (
+        (RULE, *variant_key(cells, dataset), *formula_notes(lines), *reading_notes(cells, [dataset]))
+        if lines
+        else ()
+    )
     return Table(title, columns, tuple(lines), notes, lambda: (reproduction_row(*pair) for pair in pairs))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
+from analysis.tables.shown_variants import variant_key
 from analysis.tables.table import Column, Line, Table, cell_label, dataset_title, runs_text
 
 NOTE = (
@@ -30,7 +31,12 @@ def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
         Column("n"),
         Column("valid NLL"),
     )
-    return Table(f"Cost, {dataset_title(dataset)}", columns, tuple(lines), (NOTE,) if lines else ())
+    return Table(
+        f"Cost, {dataset_title(dataset)}",
+        columns,
+        tuple(lines),
+        (NOTE, *variant_key(cells, dataset)) if lines else (),
+    )
 
 
 def _line(cell: Cell) -> Line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from analysis.stats.cells import Cell
+from analysis.tables.shown_variants import variant_key
 from analysis.tables.table import (
     SETTINGS,
     Column,
@@ -37,7 +38,7 @@ def latent_table(cells: Sequence[Cell], dataset: str) -> Table:
         f"Use of the latent variable, {dataset_title(dataset)}",
         (*columns, Column("n")),
         tuple(lines),
-        (*legend(lines), definitions(LATENT_USE)) if lines else (),
+        (*legend(lines), *variant_key(cells, dataset), definitions(LATENT_USE)) if lines else (),
     )
 
 

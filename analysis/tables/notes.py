@@ -48,8 +48,8 @@ def _variants(cells: Sequence[Cell]) -> Iterable[str]:
     labels: dict[str, list[str]] = {}
     for cell in cells:
         row = labels.setdefault(row_label(cell.system, cell.num_samples), [])
-        if cell.variant not in row:
-            row.append(cell.variant)
+        if cell.shown and cell.variant_name not in row:
+            row.append(cell.variant_name)
     for row_name, variants in labels.items():
         if len(variants) > 1:
             yield (
@@ -61,7 +61,7 @@ def _variants(cells: Sequence[Cell]) -> Iterable[str]:
 def _collapsed(cells: Sequence[Cell]) -> Iterable[str]:
     rows = [
         f"{row_label(cell.system, cell.num_samples)} {cell.setting}"
-        + (f" ({cell.variant})" if cell.variant else "")
+        + (f" ({cell.variant_name})" if cell.variant_name else "")
         for cell in cells
         if "mi" in cell.averages and cell.averages["mi"].mean < COLLAPSED
     ]

@@ -13,6 +13,7 @@ from analysis.stats.cells import Cell, Counts
 from analysis.stats.reproduction import judge
 from analysis.tables.csv_rows import Row, cell_row, published_row
 from analysis.tables.importance_weights import reading_notes
+from analysis.tables.shown_variants import unfinished_variants, variant_key
 from analysis.tables.table import (
     NOT_A_BOUND,
     SETTINGS,
@@ -124,6 +125,7 @@ def _compare(
     facts: Sequence[Fact],
 ) -> Table:
     """Show the published rows in their order, our rows under theirs, then our rows that have no other."""
+    datasets = dict.fromkeys(block.dataset for block in blocks)
     counted = [f for f in facts if f.metric == "nll" and catalogue().implied_tokens(f)]
     shown = [*metrics, *([_CONVERTED] if counted else [])]
     names = {**_COLUMN_NAMES, _CONVERTED: f"NLL at {_tokens(counted[0]):.1f}" if counted else ""}
@@ -165,7 +167,12 @@ def _compare(
         title,
         tuple(columns),
         tuple(lines),
-        (*legend(lines), *_conversion_note(counted)),
+        (
+            *legend(lines),
+            *variant_key(cells, *datasets),
+            *(note for dataset in datasets for note in unfinished_variants(cells, dataset)),
+            *_conversion_note(counted),
+        ),
         lambda: (
             csv_row for facts, cells in sources for csv_row in _csv_rows(number, metrics, facts, cells)
         ),
@@ -213,16 +220,14 @@ def _row_lines(
         lines.append(Line("published", label, tuple(values)))
         if not with_ours:
             return lines
-    variants = list(dict.fromkeys(cell.variant for cell in cells)) or [""]
+    variants = {cell.variant: cell.variant_name for cell in cells} or {"": ""}
     # A row that was not published has its variants under a line of its name alone.
-    if not source and variants != [""]:
+    if not source and list(variants.values()) != [""]:
         lines.append(Line("published", label, (None,) * len(blocks) * (len(metrics) + 1)))
-    for variant in variants:
+    for variant, named in variants.items():
         at = {(c.dataset, c.setting): c for c in cells if c.variant == variant}
-        if source:
-            name = f"  ours, {variant}" if variant else "  ours"
-        else:
-            name = f"  {variant}" if variant else label
+        parts = [*(["ours"] if source else []), *([named] if named else [])]
+        name = f"  {', '.join(parts)}" if parts else label
         halves = [_cell_values(at.get((b.dataset, b.setting)), metrics, row, b) for b in blocks]
         lines.append(Line("ours", name, tuple(value for half in halves for value in half)))
         differences = [

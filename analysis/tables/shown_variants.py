@@ -1,10 +1,11 @@
-"""Choose which variants are shown if a row has more than a table for reading, or a figure, has room for."""
+"""Choose which variants are shown, and give them short names that a key explains."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import math
+import string
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -30,16 +31,84 @@ def shown_variants(cells: Sequence[Cell], most: int) -> list[Cell]:
 
 
 def mark_shown(cells: Sequence[Cell], most: int = MOST_VARIANTS) -> list[Cell]:
-    """Set :attr:`Cell.shown` to whether the cell is among the shown variants."""
-    shown = set(map(id, shown_variants(cells, most)))
-    return [cell if id(cell) in shown else dataclasses.replace(cell, shown=False) for cell in cells]
+    """Set :attr:`Cell.shown` to whether the cell is among the shown variants, and name these.
+
+    A variant without a finished run is not shown beside others that have one.
+    """
+    begun = _finished(cells)
+    candidates = [c for c in cells if not begun[_row(c)] or c.variant in begun[_row(c)]]
+    # Of a row without any finished run, one variant says so.
+    first = {_row(cell): cell.variant for cell in reversed(candidates)}
+    candidates = [c for c in candidates if begun[_row(c)] or c.variant == first[_row(c)]]
+    shown = set(map(id, shown_variants(candidates, most)))
+    return name_variants(
+        [cell if id(cell) in shown else dataclasses.replace(cell, shown=False) for cell in cells]
+    )
+
+
+def name_variants(cells: Sequence[Cell]) -> list[Cell]:
+    """Give the shown variants of rows that show several short names: A, B, …
+
+    The same fields have the same name in every row and on every dataset.
+    """
+    of_rows: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+    for cell in cells:
+        if cell.shown:
+            of_rows[_row(cell)].add(cell.variant)
+    several = [cell for cell in cells if cell.shown and len(of_rows[_row(cell)]) > 1]
+    letters = {variant: _letter(k) for k, variant in enumerate(dict.fromkeys(c.variant for c in several))}
+    return [
+        dataclasses.replace(cell, letter=letters[cell.variant] if len(of_rows[_row(cell)]) > 1 else "")
+        if cell.shown
+        else cell
+        for cell in cells
+    ]
+
+
+def variant_key(cells: Sequence[Cell], *datasets: str) -> list[str]:
+    """Explain the short names of the variants that tables or figures of some datasets show."""
+    named = {c.letter: c.variant for c in cells if c.dataset in datasets and c.shown and c.letter}
+    return [f"{letter}: {variant}" for letter, variant in sorted(named.items(), key=_by_letter)]
+
+
+def unfinished_variants(cells: Sequence[Cell], dataset: str) -> list[str]:
+    """Name the variants that are not shown because they have no finished run, in one line."""
+    begun = _finished(cells)
+    rows: dict[str, dict[str, None]] = defaultdict(dict)
+    for cell in cells:
+        if cell.dataset == dataset and cell.variant not in begun[_row(cell)] and not cell.shown:
+            rows[row_label(cell.system, cell.num_samples)][cell.variant] = None
+    count = sum(map(len, rows.values()))
+    if not count:
+        return []
+    listed = "; ".join(f"{row} {variant}" for row, variants in rows.items() for variant in variants)
+    return [f"{count} variant{'s have' if count > 1 else ' has'} no finished run: {listed}"]
+
+
+def _finished(cells: Sequence[Cell]) -> dict[tuple[str, str, int], set[str]]:
+    """The variants of each row that have a finished run in any setting."""
+    finished: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+    for cell in cells:
+        if cell.counts.done:
+            finished[_row(cell)].add(cell.variant)
+    return finished
+
+
+def _letter(position: int) -> str:
+    more, last = divmod(position, len(string.ascii_uppercase))
+    return (_letter(more - 1) if more else "") + string.ascii_uppercase[last]
+
+
+def _by_letter(named: tuple[str, str]) -> tuple[int, str]:
+    return len(named[0]), named[0]
 
 
 def hidden_variant_notes(cells: Sequence[Cell], dataset: str) -> Iterable[str]:
     """Warn that some variants are not shown, and that the choice biases the numbers of those that are."""
+    finished = _finished(cells)
     variants: dict[str, set[tuple[str, bool]]] = defaultdict(set)
     for cell in cells:
-        if cell.dataset == dataset:
+        if cell.dataset == dataset and cell.variant in finished[_row(cell)]:
             variants[row_label(cell.system, cell.num_samples)].add((cell.variant, cell.shown))
     thinned = {row: found for row, found in variants.items() if not all(shown for _, shown in found)}
     if thinned:

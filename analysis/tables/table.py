@@ -98,7 +98,7 @@ def cell_label(cell: Cell, variant: str = ", {}", *, marked: bool = False) -> st
     """
     label = row_label(cell.system, cell.num_samples)
     label += NOT_A_BOUND if marked and cell.joint_latent else ""
-    return label + (variant.format(cell.variant) if cell.variant else "")
+    return label + (variant.format(cell.variant_name) if cell.variant_name else "")
 
 
 def runs_text(counts: Counts) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from analysis.figures import style, trials
+from analysis.figures import layout, style, trials
 from analysis.formats.files import write_files
 from lvae_core.run_folder.names import CellName
 from sweeps.sweep import RETRY_HINT, failure_table
@@ -84,7 +84,7 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
     files: dict[str, str | bytes] = {f"{name}.csv": csv_text(search)}
     with style.style():
         if figure := trials.draw(_points(search), panels, _placed(search, config.to_dict()), title):
-            files[f"{name}.svg"], files[f"{name}.png"] = style.save(figure)
+            files[f"{name}.svg"], files[f"{name}.png"] = layout.save(figure)
     try:
         write_files(files, options.out)
     except OSError as error:  # no reason to stop before the rerun

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl, style
+from analysis.figures import bounds, cost, curves, differences, kl, latent, layout, nll, ppl, style
 from analysis.figures.draw import draw_all, runs_with_curves
 from analysis.reading.collect import collect
 from analysis.reading.learning_curves import learning_curves
@@ -167,7 +167,7 @@ def test_the_same_figure_is_the_same_file(cells: list[Cell]) -> None:
         with style.style():
             figure = nll.draw(cells, "ptb")
             assert figure is not None
-            return style.save(figure)
+            return layout.save(figure)
 
     once, again = files(), files()
     assert once == again

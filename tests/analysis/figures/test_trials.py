@@ -7,7 +7,7 @@ import math
 import pytest
 from matplotlib.axes import Axes
 
-from analysis.figures import style, trials
+from analysis.figures import layout, style, trials
 from analysis.figures.trials import Field, Point
 
 FIELDS = [Field("learning_rate", log=True), Field("latent_size", log=False, choices=("16", "32", "64"))]
@@ -26,7 +26,7 @@ def draw(points=POINTS, fields=FIELDS, recipe=None):
         figure = trials.draw(points, fields, recipe or {}, "a search")
         assert figure is not None
         figure.draw_without_rendering()
-        svg, png = style.save(figure)
+        svg, png = layout.save(figure)
     assert svg.startswith("<?xml")
     assert png.startswith(b"\x89PNG")
     return figure

@@ -59,15 +59,14 @@ def test_settings_choose_in_turns_and_show_the_same_variants(runs: Runs) -> None
 def test_tables_show_the_best_variants_and_csv_files_have_all(runs: Runs) -> None:
     report = compose(runs)
     (table,) = report.table2
-    shown = {line.label.rpartition("=")[2] for line in table.lines if "learning_rate=" in line.label}
+    shown = [line.label.strip() for line in table.lines if line.label.startswith("  ours, ")]
+    assert shown == [f"ours, {letter}" for letter in "ABCDEFGHIJKL"]
     assert len(shown) == MOST_VARIANTS
     rows = list(csv.DictReader(io.StringIO(csv_text(report.table2, CELL_COLUMNS))))
     assert {row["variant"] for row in rows if row["n"] == "2"} == {f"learning_rate={r:g}" for r in RATES}
     assert {row["variant"] for row in rows if row["failed"] == "1"} == {"learning_rate=0.5"}
     (note,) = hidden_variant_notes(report.cells, "ptb")
-    assert note.startswith(
-        f"variants with the lowest valid NLL only: {MOST_VARIANTS} of {len(RATES) + 1} ("
-    )
+    assert note.startswith(f"variants with the lowest valid NLL only: {MOST_VARIANTS} of {len(RATES)} (")
     assert all(note in table.notes for table in report.comparisons)
 
 
@@ -79,3 +78,54 @@ def test_only_shown_cells_have_bootstrap_intervals(runs: Runs) -> None:
 
 def test_there_is_no_note_if_all_variants_are_shown(runs: Runs) -> None:
     assert list(hidden_variant_notes(average_cells(runs.frame), "ptb")) == []
+
+
+def test_a_key_says_what_the_letters_stand_for(runs: Runs) -> None:
+    report = compose(runs)
+    shown = sorted({cell.variant for cell in report.cells if cell.shown}, key=lambda v: float(v[14:]))
+    key = [f"{letter}: {variant}" for letter, variant in zip("ABCDEFGHIJKL", shown, strict=True)]
+    assert key[0] == "A: learning_rate=1"
+    for table in (*report.table2, *report.table3, *report.bounds, *report.reproductions, *report.costs):
+        assert [note for note in table.notes if note in key] == key
+
+
+def test_a_variant_without_a_finished_run_is_one_line_below_the_table(runs: Runs) -> None:
+    (table,) = compose(runs).table2
+    assert "1 variant has no finished run: LSTM-VAE L=1 learning_rate=0.5" in table.notes
+    assert not any("0.5" in line.label for line in table.lines)
+
+
+def test_an_interrupted_variant_leaves_the_finished_one_its_plain_name(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-vae", 5, learning_rate=1.0)
+    write_run("lstm-vae", 5, status="unfinished", learning_rate=0.25, max_epochs=7, hidden_size=50)
+    write_run("lstm-vae", 5, status="failed", learning_rate=0.125)
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    (table,) = report.table2
+    ours = [line.label for line in table.lines if line.kind == "ours" and "100.0" in str(line.values)]
+    assert ours == ["  ours"]
+    assert any(note.startswith("2 variants have no finished run: LSTM-VAE L=5 ") for note in table.notes)
+
+
+def test_a_row_whose_variants_are_all_unfinished_is_one_row(tmp_path: Path, write_run: WriteRun) -> None:
+    for rate in (1.0, 2.0, 3.0):
+        write_run(dataset="toy", status="unfinished", learning_rate=rate)
+    (table,) = compose(collect([open_source(str(tmp_path / "study"))])).table2
+    assert [line.label for line in table.lines] == ["LSTM-VAE L=1"]
+    assert any(note.startswith("2 variants have no finished run: ") for note in table.notes)
+
+
+def test_the_same_fields_have_the_same_letter_in_every_row(tmp_path: Path, write_run: WriteRun) -> None:
+    for system, rates in (("lstm-lm", (2.0,)), ("lstm-vae", (1.0, 2.0)), ("lstm-vae-avg", (2.0, 3.0))):
+        for rate in rates:
+            write_run(system, 5, dataset="toy", learning_rate=rate)
+    cells = mark_shown(average_cells(collect([open_source(str(tmp_path / "study"))]).frame))
+    letters = {(cell.system, cell.variant): cell.letter for cell in cells}
+    assert letters == {
+        ("lstm-lm", ""): "",
+        ("lstm-vae", "learning_rate=1"): "A",
+        ("lstm-vae", "learning_rate=2"): "B",
+        ("lstm-vae-avg", "learning_rate=2"): "B",
+        ("lstm-vae-avg", "learning_rate=3"): "C",
+    }

@@ -1,0 +1,263 @@
+"""Room for text in figures: titles and legends wrap and make the figure higher; texts never overlap.
+
+Sizes of text are measured before anything is drawn, so that a figure grows by what its texts need.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation, Text
+from matplotlib.textpath import text_to_path
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.transforms import Bbox
+
+from analysis.figures.style import FAMILY, MUTED, PAPER
+
+WIDTH = 7.2
+"""Width of two panels side by side, in inches."""
+
+_NARROW = 5.2
+"""Width of a single panel, in inches."""
+
+_NAMES = 1.9
+"""The largest width of the names of rows, in inches."""
+
+_TITLE, _LEGEND, _TICKS = 11.0, 8.0, 8.5
+"""Sizes of text in points."""
+
+_LINE = 1.25
+"""Height of a line of text, in units of its size."""
+
+_HANDLE = 2.4
+"""Length of a legend's lines, in units of its text size."""
+
+_MARGIN = 0.12
+"""Inches that stay free at each side of titles and legends."""
+
+_MOST_NOTE_LINES = 8
+
+# Where a label may stand, in points from its point: the nearest first.
+_PLACES: tuple[tuple[float, float, str, str], ...] = tuple(
+    (sign * distance, up * distance * 0.8, "left" if sign > 0 else "right", "bottom" if up > 0 else "top")
+    for distance in (6, 14, 26)
+    for sign, up in ((1, 1), (-1, 1), (1, -1), (-1, -1))
+)
+
+
+class Label(Annotation):
+    """The name of a point, which :func:`settle` moves, or hides, so that it overlaps no other text."""
+
+
+@functools.cache
+def width(text: str, size: float, weight: str = "normal") -> float:
+    """The width of one line of text in inches."""
+    font = FontProperties(family=FAMILY, size=size, weight=weight)
+    # Renderers round the advance of each letter, at few dots per inch by several percent.
+    return 1.06 * float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
+
+
+def wrap(text: str, inches: float, size: float, weight: str = "normal") -> str:
+    """Break text into lines that are at most so wide: at spaces, or within a word that is wider, if
+    possible after a hyphen or the like.
+    """
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for piece in _pieces(paragraph, inches, size, weight):
+            if line and width((line + piece).rstrip(), size, weight) > inches:
+                lines.append(line.rstrip())
+                line = ""
+            line += piece
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def _pieces(text: str, inches: float, size: float, weight: str) -> Iterator[str]:
+    for word in re.findall(r"\s*\S+\s*", text):
+        for part in (
+            [word] if _fits(word, inches, size, weight) else re.findall(r"\s*[^-_/=,]*[-_/=,]*\s*", word)
+        ):
+            yield from [part] if _fits(part, inches, size, weight) else part
+
+
+def _fits(piece: str, inches: float, size: float, weight: str) -> bool:
+    return width(piece.rstrip(), size, weight) <= inches
+
+
+def panels(
+    count: int, height: float, *, rows: int = 1, width: float | None = None, **shared: Any
+) -> tuple[Figure, list[list[Axes]]]:
+    """Make a figure of ``rows`` × ``count`` axes, ``height`` inches high without its title and legend."""
+    figure = Figure(figsize=(width or (WIDTH if count > 1 else _NARROW), height))
+    axes = figure.subplots(rows, count, squeeze=False, **shared)
+    return figure, [list(row) for row in axes]
+
+
+def named_rows(labels: Sequence[str]) -> tuple[list[str], float]:
+    """Wrap the names of rows; returns them, and the height of a row in inches."""
+    wrapped = [wrap(name, _NAMES, _TICKS) for name in labels]
+    most = max((name.count("\n") + 1 for name in wrapped), default=1)
+    return wrapped, max(0.36, 0.14 + most * _TICKS * _LINE / 72)
+
+
+def name_rows(axes: Sequence[Axes], labels: Sequence[str]) -> None:
+    """Give each label a row, from the top, in panels side by side that share their y axis."""
+    for ax in axes:
+        ax.grid(visible=False, axis="y")
+    axes[0].set_yticks(range(len(labels)), labels)
+    axes[0].set_ylim(len(labels) - 0.4, -0.6)
+
+
+def title(figure: Figure, text: str) -> None:
+    """Put a title above all panels."""
+    text = wrap(text, figure.get_figwidth() - 2 * _MARGIN, _TITLE, "bold")
+    figure.suptitle(text, x=0.01, ha="left", fontsize=_TITLE, fontweight="bold")
+    _grow(figure, (text.count("\n") + 1) * _TITLE * _LINE / 72 + _MARGIN)
+
+
+def legend(
+    figure: Figure, handles: Sequence[Line2D | Patch], columns: int = 3, notes: Sequence[str] = ()
+) -> None:
+    """Put a legend below all panels, in as many columns as fit, ``columns`` at most.
+
+    ``notes`` stand above the keys: what a reader of the figure alone must know.
+    """
+    room = figure.get_figwidth() - 2 * _MARGIN
+    heading = wrap("\n".join(notes), room, _LEGEND).split("\n") if notes else []
+    if len(heading) > _MOST_NOTE_LINES:
+        heading = [*heading[: _MOST_NOTE_LINES - 1], "and more, in report.md"]
+    shown: dict[str, Any] = {"title": "\n".join(heading)} if heading else {}
+    # The room of a key without its text: its line, the space beside it and that between columns.
+    beside = (_HANDLE + 0.8) * _LEGEND / 72
+    labels = [wrap(str(handle.get_label()), room - beside, _LEGEND) for handle in handles]
+    for ncols in range(min(columns, len(labels)), 0, -1):
+        box = figure.legend(
+            handles=list(handles),
+            labels=labels,
+            loc="outside lower left",
+            ncols=ncols,
+            handlelength=_HANDLE,
+            fontsize=_LEGEND,
+            title_fontsize=_LEGEND,
+            alignment="left",
+            **shown,
+        )
+        box.get_title().set_color(MUTED)
+        extent = box.get_window_extent()
+        if ncols == 1 or extent.width <= room * figure.dpi:
+            _grow(figure, extent.height / figure.dpi)
+            return
+        box.remove()
+
+
+def _grow(figure: Figure, inches: float) -> None:
+    figure.set_figheight(figure.get_figheight() + inches)
+
+
+def halo() -> list[Any]:
+    """A white outline for text that lies on lines."""
+    return [withStroke(linewidth=2.5, foreground=PAPER)]
+
+
+def label(ax: Axes, text: str, at: tuple[float, float], colour: str, **look: Any) -> None:
+    """Name a point; :func:`settle` finds the place beside it."""
+    look = {"fontsize": 7.5, "zorder": 4, "annotation_clip": True, **look}
+    named = Label(text, at, (6, 5), textcoords="offset points", color=colour, path_effects=halo(), **look)
+    # Labels stay within their panel and do not make it smaller.
+    named.set_in_layout(False)
+    ax.add_artist(named)
+
+
+def settle(figure: Figure) -> None:
+    """Compute the layout once and for all; then leave out, or move, texts that would overlap others."""
+    engine = figure.get_layout_engine()
+    # Leaving out the ticks of one axis gives room to the panels, which may have new ticks then.
+    for _ in range(3):
+        if engine:
+            engine.execute(figure)
+        changed = [_thin(axis) for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+        if not any(changed):
+            break
+    figure.set_layout_engine("none")
+    taken: list[Bbox] = []
+    for ax in figure.axes:
+        for child in ax.get_children():
+            if isinstance(child, Label):
+                _place(ax, child, taken)
+
+
+def tick_labels(axis: Axis) -> list[tuple[float, Text]]:
+    """Position and text of each tick label that is visible."""
+    low, high = sorted(axis.get_view_interval())
+    slack = 1e-9 * abs(high - low)
+    return [
+        (float(tick.get_loc()), text)
+        for tick in axis.get_major_ticks()
+        for text in (tick.label1,)
+        if text.get_visible() and text.get_text() and low - slack <= tick.get_loc() <= high + slack
+    ]
+
+
+def _thin(axis: Axis) -> bool:
+    """Leave out tick labels until none overlaps the next; returns whether anything was changed."""
+    changed = False
+    if axis.get_offset_text().get_text():
+        # A power of ten at the axis's end would lie on the panel's title.
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+        changed = True
+    labels = tick_labels(axis)
+    boxes = [text.get_window_extent().padded(1.5) for _, text in labels]
+    step = next(
+        step
+        for step in range(1, len(boxes) + 2)
+        if not any(a.overlaps(b) for a, b in zip(boxes[::step], boxes[step::step], strict=False))
+    )
+    if step == 1:
+        return changed
+    kept = labels[::step]
+    formatter = axis.get_major_formatter()
+    axis.set_major_locator(FixedLocator([at for at, _ in kept]))
+    axis.set_minor_formatter(NullFormatter())
+    named = isinstance(formatter, FixedFormatter)
+    axis.set_major_formatter(FixedFormatter([text.get_text() for _, text in kept]) if named else formatter)
+    return True
+
+
+def _place(ax: Axes, named: Label, taken: list[Bbox]) -> None:
+    panel = ax.get_window_extent()
+    for x, y, horizontal, vertical in _PLACES:
+        named.xyann = (x, y)
+        named.set(ha=horizontal, va=vertical)
+        box = named.get_window_extent()
+        inside = panel.x0 <= box.x0 and box.x1 <= panel.x1 and panel.y0 <= box.y0 and box.y1 <= panel.y1
+        if inside and not any(box.overlaps(other) for other in taken):
+            taken.append(box)
+            return
+    # No text is better than one that nobody can read.
+    named.set_visible(False)
+
+
+def save(figure: Figure) -> tuple[str, bytes]:
+    """SVG text and PNG bytes without date and program, so that equal figures are equal files."""
+    settle(figure)
+    vector, pixels = io.StringIO(), io.BytesIO()
+    figure.savefig(
+        vector, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
+    figure.savefig(pixels, format="png", dpi=200, metadata={"Software": None})
+    # Smaller files: drop the comments, which repeat every text, and thousandths of a point.
+    text = re.sub(r"\s*<!--.*?-->", "", vector.getvalue(), flags=re.DOTALL)
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
+    return text, pixels.getvalue()

@@ -1,0 +1,235 @@
+"""No figure cuts off a text or puts one on another, whatever it is given.
+
+Every figure is drawn for studies of many shapes. Then the bounding boxes of all its texts are compared with
+each other and with the edge of the canvas, and the outermost pixels of the canvas must be blank.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from analysis.figures import bounds, cost, curves, differences, kl, latent, layout, nll, ppl, style, trials
+from analysis.figures.trials import Field, Point
+from analysis.stats.cells import Average, Cell, Counts, average
+from analysis.stats.comparisons import compare_family
+from lvae_core.systems import SYSTEMS
+
+OF_CELLS = {"bounds": bounds, "ppl": ppl, "nll": nll, "kl": kl, "latent": latent, "cost": cost}
+LONG = "a-system-of-another-group-with-a-very-long-name"
+AVERAGING = {"lstm-lm": "none", "lstm-vae-avg": "hidden"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A study to draw."""
+
+    settings: tuple[str, ...] = ("standard", "inputless")
+    systems: tuple[str, ...] = ("lstm-lm", "lstm-vae", "lstm-vae-avg")
+    samples: tuple[int, ...] = (1, 5)
+    variants: tuple[str, ...] = ("",)
+    dataset: str = "ptb"
+    n: int = 3
+    values: str = "plain"
+
+
+MANY = tuple(f"learning_rate={0.1 * k:g}, kl_anneal_epochs={k}, max_vocabulary=10000" for k in range(12))
+SHAPES = {
+    "as published": Shape(),
+    "one language model": Shape(("standard",), ("lstm-lm",), dataset="toy", n=1),
+    "long names": Shape(("standard",), ("lstm-vae", LONG), dataset="a-corpus-of-our-own-" * 6, n=2),
+    "12 systems": Shape(systems=(*list(SYSTEMS)[:11], LONG), samples=(5,), dataset="toy"),
+    "12 L": Shape(("inputless",), ("lstm-vae-avg",), tuple(4**k for k in range(12)), dataset="toy", n=1),
+    "12 variants": Shape(("standard",), ("lstm-vae",), (1,), MANY, dataset="toy", n=1),
+    "two variants": Shape(variants=("max_epochs=3", "max_epochs=30"), n=2, values="huge"),
+    "equal values": Shape(samples=(1, 5, 10), values="equal"),
+    "values that hardly differ": Shape(dataset="toy", values="close"),
+    "huge values only": Shape(("standard",), ("lstm-vae",), dataset="toy", values="all huge"),
+    "large values, negative zeros": Shape(("inputless",), dataset="toy", n=2, values="large"),
+    "missing numbers": Shape(("standard",), samples=(1, 5, 10), values="missing"),
+}
+
+
+def of(values: list[float], cell: int) -> Average:
+    n = len(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = average(np.arange(n), np.array(values), np.full(n, np.nan))
+    return replace(found, runs=tuple(f"{cell}-seed{seed}" for seed in range(n)))
+
+
+def cells_of(shape: Shape) -> list[Cell]:
+    """The cells of a study of this shape."""
+    cells = []
+    rows = itertools.product(shape.systems, shape.samples, shape.variants, shape.settings)
+    for number, (system, samples, variant, setting) in enumerate(rows):
+        averaging = AVERAGING.get(system, "loss")
+        L = 0 if averaging == "none" else samples
+        if averaging == "none" and samples != shape.samples[0]:
+            continue
+        base = (100.0 if setting == "standard" else 130.0) + 2 * math.sin(number)
+        scale = 0.3
+        if shape.values in ("equal", "close"):
+            base, scale = 100.0, 0.0 if shape.values == "equal" else 1e-6
+        factor = 1e8 if shape.values == "large" else 1.0
+        spread = [scale * math.cos(number + seed) for seed in range(shape.n)]
+        loss = [factor * (base + part) for part in spread]
+        use = [0.0 if shape.values == "equal" else 3 * abs(math.sin(number)) + abs(part) for part in spread]
+        if shape.values == "large":
+            use = [-0.0] * shape.n
+        numbers = {"nll": loss, "ppl": loss}
+        if L:
+            numbers = {"nll_elbo": loss, "ppl_elbo": loss, "nll_iw": [v - 0.5 for v in loss]}
+            numbers |= {"kl": use, "mi": use, "au": use}
+        if averaging == "hidden" and L > 1:
+            joint = [v + (L - 1) * k for v, k in zip(loss, use, strict=True)]
+            numbers |= {"nll_joint": joint, "nll_iw_joint": [v - 0.4 for v in joint]}
+        if shape.values == "all huge" or (shape.values == "huge" and number == 4):
+            numbers = {name: [1e308] * shape.n for name in numbers}
+        if shape.values == "missing" and number % 3 == 1:
+            numbers = {}
+        averages = {name: of(values, number) for name, values in numbers.items()}
+        hours = of([0.1 + 0.01 * number] * shape.n, number) if numbers else None
+        counts = Counts(done=shape.n) if numbers else Counts(failed=shape.n)
+        cells.append(Cell(shape.dataset, system, L, setting, variant, averaging, counts, averages, hours))
+    return cells
+
+
+def curves_of(cells: list[Cell]) -> dict[str, pd.DataFrame]:
+    """A learning curve for each run, which begins far above its end."""
+    found = {}
+    for cell in cells:
+        for run in curves.runs_of(cell):
+            end = min(cell.averages[cell.estimate("nll")].mean, 1e300)
+            rows = {"epoch": range(1, 13), "valid_ppl": [end + 1000 / k**2 for k in range(1, 13)]}
+            rows |= {"learning_rate": [1.0] * 10 + [0.5] * 2}
+            found[run] = pd.DataFrame(
+                rows | ({"valid_kl": [50 / k for k in range(1, 13)]} if cell.num_samples else {})
+            )
+    return found
+
+
+def figures_of(shape: Shape) -> Iterator[tuple[str, Figure]]:
+    """Every figure of a study, by name; those with nothing to draw are left out."""
+    cells = cells_of(shape)
+    drawn: dict[str, Figure | None] = {
+        name: module.draw(cells, shape.dataset) for name, module in OF_CELLS.items()
+    }
+    epochs = curves_of(cells)
+    setting = shape.settings[-1]
+    few = [cell for cell in cells if cell.setting == setting][: curves.MOST_COLUMNS]
+    anneal = dict.fromkeys(epochs, 10.0)
+    drawn["curves"] = curves.draw(few, epochs, anneal, shape.dataset, setting)
+    if "huge" not in shape.values:
+        pairs = [(cell, cell) for cell in cells if cell.averages]
+        compared = compare_family(pairs, "nll_valid", np.random.default_rng(0))
+        drawn["differences"] = differences.draw(compared, shape.dataset)
+    fields = [
+        Field(f"{shape.dataset[:24]}_{k}", k % 2 == 0, ("a", "b", LONG) if k % 2 else ()) for k in range(4)
+    ]
+    points = [
+        Point({f.name: 10.0 ** (k - 3) if f.log else k % 3 for f in fields}, 90.0 + k) for k in range(6)
+    ]
+    drawn["trials"] = trials.draw(points, fields, {fields[0].name: 0.1}, f"a search of {shape.dataset}")
+    yield from ((name, figure) for name, figure in drawn.items() if figure)
+
+
+def texts_of(figure: Figure) -> list[Text]:
+    """Every visible text of a figure that is not empty."""
+    found = list(figure.texts)
+    for legend in figure.legends:
+        found += [legend.get_title(), *legend.get_texts()]
+    for ax in figure.axes:
+        if ax.get_visible():
+            found += [ax.title, ax._left_title, ax._right_title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
+            for axis in (ax.xaxis, ax.yaxis):
+                found += [axis.get_offset_text(), *(text for _, text in layout.tick_labels(axis))]
+    return [text for text in dict.fromkeys(found) if text.get_visible() and text.get_text().strip()]
+
+
+def problems(figure: Figure) -> list[str]:
+    """The texts of a figure that are cut off, and pairs of texts that overlap."""
+    layout.settle(figure)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    found = []
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts_of(figure)]
+    width, height = figure.bbox.size
+    for text, box in boxes:
+        if box.x0 < -0.5 or box.y0 < -0.5 or box.x1 > width + 0.5 or box.y1 > height + 0.5:
+            found.append(f"cut off: {text!r}")
+    for (a, box), (b, other) in itertools.combinations(boxes, 2):
+        across = min(box.x1, other.x1) - max(box.x0, other.x0)
+        along = min(box.y1, other.y1) - max(box.y0, other.y0)
+        if across > 1 and along > 1:
+            found.append(f"overlap: {a!r} and {b!r}")
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    if (edge != pixels[0, 0]).any():
+        found.append("something reaches the edge")
+    panels = [ax.get_window_extent() for ax in figure.axes]
+    if min(min(box.width, box.height) for box in panels) < 0.5 * figure.dpi:
+        found.append("a panel has no room")
+    return found
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_text_of_every_figure_can_be_read(name: str) -> None:
+    found = {}
+    with style.style():
+        for kind, figure in figures_of(SHAPES[name]):
+            figure.set_dpi(72)
+            if wrong := problems(figure):
+                found[kind] = wrong
+    assert not found
+
+
+def test_texts_are_found_if_they_are_cut_off_or_overlap() -> None:
+    """The checker itself: a wide legend, and two names in one place."""
+    with style.style():
+        figure, axes = layout.panels(1, 2.0)
+        axes[0][0].text(0.5, 0.5, "one name")
+        axes[0][0].text(0.5, 0.5, "another")
+        figure.legend([axes[0][0].plot([0, 1])[0]], ["too wide " * 20])
+        found = problems(figure)
+    assert "overlap: 'one name' and 'another'" in found
+    assert any(problem.startswith("cut off: 'too wide") for problem in found)
+
+
+def test_a_huge_value_is_left_out_with_a_note_and_the_others_keep_their_axis() -> None:
+    cells = cells_of(replace(SHAPES["as published"], values="huge"))
+    with style.style():
+        figure = nll.draw(cells, "ptb")
+        assert figure is not None
+        layout.settle(figure)
+    ends = [ax.get_xlim() for ax in figure.axes]
+    assert all(80 < low < high < 200 for low, high in ends)
+    note = figure.legends[0].get_title().get_text()
+    assert note == "1 value beyond the axis: LSTM-VAE L=1 standard, nll_elbo 1e+308"
+
+
+def test_learning_curves_that_are_cut_say_so() -> None:
+    cells = cells_of(SHAPES["one language model"])
+    with style.style():
+        figure = curves.draw(cells, curves_of(cells), {}, "toy", "standard")
+    assert figure is not None
+    limit = figure.axes[0].get_ylim()[1]
+    note = figure.legends[0].get_title().get_text()
+    assert note.replace("\n", " ") == f"PPL is cut at {limit:.4g}: 1 of 1 curves reach higher, up to 1100"
+
+
+def test_variants_have_marks_and_colours_that_differ() -> None:
+    keys = [("lstm-vae", name) for name in MANY] + [("lstm-lm", ""), ("lstm-vae-avg", "a")]
+    looks = style.looks(keys)
+    assert len(set(looks.values())) == len(keys)
+    # The first of a system looks as in every other figure.
+    assert looks["lstm-lm", ""] == style.looks([("lstm-lm", "")])["lstm-lm", ""]
+    assert {colour for colour, _ in looks.values()} <= set(style.COLOURS)
