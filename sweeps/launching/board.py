@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from lvae_core.run_folder.names import without_fingerprint
+from lvae_core.config import RunConfig
+from lvae_core.run_folder.estimates import bound
+from lvae_core.run_folder.names import CellName, without_fingerprint
 from sweeps.planning.durations import Speed, format_duration, projected_seconds, remaining_seconds
 from sweeps.planning.plan import Plan, PlannedRun
 
 OWN_PACE = 0.1
 """The share of its work after which a run is judged by its own pace instead of by other runs."""
+
+MAX_POINTS = 120
+"""Reports that are kept to measure a pace: about two minutes, and the first one."""
+
+PACE_SECONDS = 5.0
+"""The least time over which a pace is measured. The first steps, slower than the rest, are left out once as
+much time has passed after them."""
 
 
 @dataclass
@@ -27,7 +36,13 @@ class Running:
     """The share that had passed when it was started or resumed."""
     phase: str = "starting"
     epoch: int = 0
+    epochs: int = 0
+    """Epochs at most; 0: unknown."""
     valid_ppl: float | None = None
+    loss: float | None = None
+    tokens_per_second: float | None = None
+    points: list[tuple[float, str, float]] = field(default_factory=list)
+    """Time, phase and fraction of the phase at the reports that its pace is measured by."""
 
 
 @dataclass
@@ -64,6 +79,10 @@ class Board:
     """Whether to hide test estimates, because runs are selected by validation scores."""
     failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name -> class and message of the runs that failed in this launch."""
+    has_begun: bool = False
+    """Whether any run has got an actor."""
+    not_bounds: set[str] = field(default_factory=set)
+    """Cells whose validation perplexity is not a bound of their model's."""
 
     @classmethod
     def of(cls, plan: Plan, runs: Iterable[PlannedRun]) -> Self:
@@ -72,7 +91,9 @@ class Board:
         waiting = {run.name: run.cell for run in runs}
         failed = sum(run.name not in waiting for run in plan.with_status("failed"))
         again = frozenset(run.name for run in runs if run.evaluation)
-        return cls(plan.speed, len(plan.with_status("done")), failed, waiting, again=again)
+        board = cls(plan.speed, len(plan.with_status("done")), failed, waiting, again=again)
+        board.not_bounds = cells_without_bound(run.config for run in runs)
+        return board
 
     def label(self, name: str) -> str:
         """The label of a run in lines for people."""
@@ -80,6 +101,7 @@ class Board:
 
     def start(self, name: str) -> None:
         """A run has got an actor."""
+        self.has_begun = True
         self.running[name] = Running(self.waiting.pop(name), self.now())
         self.slots = max(self.slots, len(self.running))
 
@@ -99,8 +121,11 @@ class Board:
         elif run.phase == "held":
             self.held[name] = run.cell
         else:
-            run.epoch = report["epoch"]
+            run.epoch, run.epochs = report["epoch"], report.get("epochs", run.epochs)
+            run.loss, run.tokens_per_second = report.get("loss"), report.get("tokens_per_second")
             share = report["fraction"]
+            run.points.append((self.now(), run.phase, share))
+            del run.points[1:-MAX_POINTS]
             if name not in self.again:
                 share = self.speed.done_share(run.cell, run.phase, share)
             if run.share is None:
@@ -172,10 +197,35 @@ class Board:
 
     def eta(self) -> float | None:
         """Seconds until the last run has ended; None if nothing has been measured yet."""
-        running = [self._remaining(name, run) for name, run in self.running.items()]
-        waiting = [self._expected_seconds(name, cell) for name, cell in self.waiting.items()]
-        later = [self.speed.expected_seconds(cell) for cell in self.later]
-        return remaining_seconds([*waiting, *later], running, self.slots)
+        running = {name: self._remaining(name, run) for name, run in self.running.items()}
+        rate = self._seconds_per_operation(running)
+
+        def by_operations(cell: str) -> float | None:
+            operations = self.speed.operations(cell)
+            return rate * operations if rate and operations else None
+
+        under_way = []
+        for name, run in self.running.items():
+            seconds, whole = running[name], by_operations(run.cell)
+            if seconds is None and whole is not None and name not in self.again:
+                seconds = whole * (1.0 - (run.share or 0.0))
+            under_way.append(seconds)
+        waiting = [
+            self._expected_seconds(name, cell) or (None if name in self.again else by_operations(cell))
+            for name, cell in self.waiting.items()
+        ]
+        later = [self.speed.expected_seconds(cell) or by_operations(cell) for cell in self.later]
+        return remaining_seconds([*waiting, *later], under_way, self.slots)
+
+    def _seconds_per_operation(self, remaining: Mapping[str, float | None]) -> float | None:
+        """The rate of the runs under way, by which others are scaled: the longest runs start first."""
+        seconds = operations = 0.0
+        for name, run in self.running.items():
+            left, counted, share = remaining[name], self.speed.operations(run.cell), run.share or 0.0
+            if left is not None and counted and name not in self.again and share < 1.0:
+                seconds += left / (1.0 - share)
+                operations += counted
+        return seconds / operations if operations else None
 
     def _expected_seconds(self, name: str, cell: str) -> float | None:
         speed = self.speed
@@ -186,7 +236,23 @@ class Board:
         expected = self._expected_seconds(name, run.cell)
         if expected is not None and share - run.start_share < OWN_PACE:
             return expected * (1.0 - share)
-        return projected_seconds(self.now() - run.since, run.start_share, share)
+        return self._projected(name, run, share)
+
+    def _projected(self, name: str, run: Running, share: float) -> float | None:
+        """Seconds that a run still needs at its own pace; None before that is known."""
+        if not run.points:
+            return None
+        last, *_ = run.points[-1]
+        first, *_ = run.points[0]
+        later = [point for point in run.points if point[0] >= first + PACE_SECONDS]
+        start = later[0] if later and last - later[0][0] >= PACE_SECONDS else run.points[0]
+        if last - start[0] < PACE_SECONDS:
+            return None
+        _, phase, fraction = start
+        start_share = fraction if name in self.again else self.speed.done_share(run.cell, phase, fraction)
+        left = projected_seconds(last - start[0], start_share, share)
+        # Since its last report it has continued.
+        return None if left is None else max(0.0, left - (self.now() - last))
 
     def summary(self) -> str:
         """One line of numbers."""
@@ -200,10 +266,22 @@ class Board:
         if self.held:
             counts["in another launch"] = len(self.held)
         line = ", ".join(f"{number} {word}" for word, number in counts.items())
-        eta = self.eta() if self.running else None
-        return f"{self.share():.0%}: {line}" + (
-            "" if eta is None else f"; about {format_duration(eta)} to go"
-        )
+        if not self.running:
+            return f"{self.share():.0%}: {line}"
+        eta = self.eta()
+        # Training may stop before its last epoch.
+        known = any(self.speed.basis(run.cell) == "runs" for run in self.running.values())
+        left = "–" if eta is None else f"{'' if known else 'at most '}about {format_duration(eta)}"
+        return f"{self.share():.0%}: {line}; {left} to go"
+
+
+def cells_without_bound(configs: Iterable[RunConfig]) -> set[str]:
+    """The cells of runs whose validation perplexity is not a bound of their model's."""
+    return {
+        str(CellName.of(config))
+        for config in configs
+        if bound("ppl_elbo", config.averaging, config.num_samples) == "not a bound"
+    }
 
 
 def short(name: str) -> str:

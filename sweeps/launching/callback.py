@@ -59,7 +59,8 @@ class LaunchCallback(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         name = trial.config["run"]
-        lines = _lines(result, hide_test_scores=self._board.hide_test_scores)
+        has_bound = self._board.running[name].cell not in self._board.not_bounds
+        lines = _lines(result, hide_test_scores=self._board.hide_test_scores, has_bound=has_bound)
         if self._deserves_larger_share(name, result):
             self._out_of_memory.add(name)
             self._board.lose(name)
@@ -135,13 +136,14 @@ class _Stopper(tune.Stopper):
         return self._callback.has_stopped()
 
 
-def _lines(report: Mapping[str, Any], *, hide_test_scores: bool) -> list[str]:
-    """The lines to print for a report."""
+def _lines(report: Mapping[str, Any], *, hide_test_scores: bool, has_bound: bool) -> list[str]:
+    """The lines to print for a report; ``has_bound``: whether the validation perplexity is a bound."""
     if report["phase"] == "failed":
         return ["failed, {class}: {message}".format(**report["failure"])]
     if report["phase"] == "held":
         return [f"left to another launch ({report['by']})"]
     best = f", valid ppl {report['metrics']['best_ppl']:.2f}" if report.get("metrics") else ""
+    best += "" if has_bound or not best else " (not a bound)"
     if report["phase"] == "paused":
         return [f"paused after epoch {report['epoch']}{best}"]
     if report["phase"] == "done":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -22,12 +23,26 @@ MAX_ROWS = 12
 """The largest number of runs under way, and the most cells, that are shown."""
 
 
-def describe(run: Running) -> str:
+STARTING = "starting processes for the first runs; each loads torch and the data"
+"""Shown until the first run has an actor, which takes some seconds to a minute."""
+
+
+def describe(run: Running, not_bounds: Collection[str] = ()) -> str:
     """The progress of a run, in a few words."""
     if run.phase == "starting":
         return "starting"
-    ppl = "" if run.valid_ppl is None else f", valid ppl {run.valid_ppl:.2f}"
-    return f"epoch {run.epoch}{ppl}" if run.phase == "train" else f"evaluating{ppl}"
+    mark = " (not a bound)" if run.cell in not_bounds else ""
+    parts = [] if run.valid_ppl is None else [f"valid ppl {run.valid_ppl:.2f}{mark}"]
+    if run.phase != "train":
+        return ", ".join(["evaluating", *parts])
+    epoch = f"epoch {run.epoch}"
+    if run.epochs:
+        epoch = f"epoch {min(run.epoch + 1, run.epochs)} of {run.epochs}"
+    if run.loss is not None:
+        parts.append(f"loss {run.loss:.2f}")
+    if run.tokens_per_second is not None:
+        parts.append(f"{run.tokens_per_second:,.0f} tokens/s")
+    return ", ".join([epoch, *parts])
 
 
 def draw(board: Board) -> Group:
@@ -35,14 +50,17 @@ def draw(board: Board) -> Group:
     runs = Table.grid(padding=(0, 2))
     for name, run in list(board.running.items())[:MAX_ROWS]:
         bar = ProgressBar(total=1.0, completed=run.share or 0.0, width=12)
-        runs.add_row(bar, Text(board.label(name), overflow="ellipsis", no_wrap=True), describe(run))
-    best = Table("lowest validation perplexity so far", "", box=None, header_style="dim")
+        runs.add_row(
+            bar, Text(board.label(name), overflow="ellipsis", no_wrap=True), describe(run, board.not_bounds)
+        )
+    best = Table("lowest validation perplexity so far", "", "", box=None, header_style="dim")
     for cell, value in sorted(board.best.items())[:MAX_ROWS]:
-        best.add_row(cell, f"{value:.2f}")
+        best.add_row(cell, f"{value:.2f}", "not a bound" if cell in board.not_bounds else "")
     # A bar ends without a line break, so each needs a table row to itself.
     whole = Table.grid()
     whole.add_row(ProgressBar(total=1.0, completed=board.share(), width=60))
-    return Group(whole, Text(board.summary()), runs, *([best] if board.best else []))
+    summary = board.summary() if board.has_begun else f"{board.summary()}; {STARTING}"
+    return Group(whole, Text(summary), runs, *([best] if board.best else []))
 
 
 class Display:
@@ -55,6 +73,7 @@ class Display:
             Live(console=console, auto_refresh=False) if console.is_terminal and not console.quiet else None
         )
         self._drawn = 0.0
+        self._announced = False
 
     def __enter__(self) -> Display:
         if self._live:
@@ -87,9 +106,14 @@ class Display:
         if self._live:
             self._live.update(draw(self.board), refresh=True)
             return
+        if not self.board.has_begun:
+            if not self._announced:
+                self.say(STARTING)
+                self._announced = True
+            return
         self.say(self.board.summary())
         for name, run in list(self.board.running.items())[:MAX_ROWS]:
-            self.say(f"  {self.board.label(name)}: {describe(run)}")
+            self.say(f"  {self.board.label(name)}: {describe(run, self.board.not_bounds)}")
 
 
 def console() -> Console:

@@ -70,6 +70,7 @@ def launch(
     out_of_memory: set[str] = set()
     failure_files = {run.name: run.failure_file for run in workload.runs}
     granted = {run.name: workload.resources_of(run.name) for run in workload.runs}
+    board.slots = max(board.slots, _slots(workload, ray.cluster_resources()))  # type: ignore[no-untyped-call]
     families = Families(workload.runs, display)
     others = OtherLaunches(workload.study, board, workload.runs, display.say)
     with Interrupt() as interrupt, environment(TUNE_ENVIRONMENT), silent_tune():
@@ -107,6 +108,15 @@ def launch(
                 if failure := lost.failure(name):
                     _give_up(workload.study.run(name), failure, failure_files[name], display)
     return not (interrupt.requested and (board.waiting or board.held or board.more))
+
+
+def _slots(workload: Workload, cluster: Mapping[str, float]) -> int:
+    """The number of runs that the nodes of now do at once."""
+    wanted = workload.resources
+    fits = [cluster.get("CPU", 0.0) / max(1, wanted.cpus), len(workload.runs)]
+    fits += [cluster.get("GPU", 0.0) / wanted.gpus] if wanted.gpus else []
+    fits += [wanted.max_concurrent] if wanted.max_concurrent else []
+    return max(1, int(min(fits)))
 
 
 def _give_up(folder: RunFolder, failure: Failure, file: str, display: Display) -> None:

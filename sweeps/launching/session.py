@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -27,7 +28,7 @@ def connected(options: LaunchOptions, workload: Workload, say: Callable[[str], N
     Args:
         options: the address, and whether probes choose the resources.
         workload: the runs to do; the folder of its study exists.
-        say: prints a line about each probe.
+        say: prints a line about each step.
 
     Yields:
         The workload, with the resources that probes have chosen if the options ask for that.
@@ -36,7 +37,14 @@ def connected(options: LaunchOptions, workload: Workload, say: Callable[[str], N
         InputError: there is no such Ray, or something in it would break runs.
     """
     demand = demand_of(workload)
+    began = time.monotonic()
+    say(
+        "starting Ray on this machine"
+        if options.address is None
+        else f"connecting to Ray {options.address}"
+    )
     with cluster(options.address, object_bytes=sum(demand.corpora.values())):
+        say(f"Ray is ready after {time.monotonic() - began:.0f} s; checking that nothing stops the runs")
         if options.address is None:
             workload.resources.check(ray.cluster_resources())  # type: ignore[no-untyped-call]
         require(preflight(workload.study, demand))

@@ -11,7 +11,7 @@ import gc
 import math
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import ray
@@ -60,8 +60,9 @@ class RunTrainable(tune.Trainable):
     """Do one run after another in one warm process; Tune's config names the run.
 
     A report (the value of :meth:`step`) has ``phase``, ``epoch`` and ``fraction`` as
-    :class:`~lvae_core.training.runtime.Progress` has them, ``metrics``: the latest row of
-    ``metrics.jsonl`` or None, ``warnings``: lines for the user, and ``done``. In the last report
+    :class:`~lvae_core.training.runtime.Progress` has them; while it trains ``epochs`` and the fields of
+    :class:`~lvae_core.training.pace.Pace`; ``metrics``: the latest row of ``metrics.jsonl`` or None;
+    ``warnings``: lines for the user; and ``done``. In the last report
     of a run ``phase`` is
 
     - ``done``, with ``estimates`` and the two timing fields of its result; if it was evaluated again,
@@ -165,6 +166,8 @@ class RunTrainable(tune.Trainable):
             self._iterator = None
             self._folder.clear_failure()  # it has passed the point where an earlier attempt failed
         report = {"phase": phase, "epoch": progress.epoch, "fraction": progress.fraction}
+        if progress.pace:
+            report |= {"epochs": progress.epochs, **asdict(progress.pace)}
         if phase == "done":
             file = evaluation_file(self._evaluation) if self._evaluation else "result.json"
             result = self._folder.read_json(file) or {}

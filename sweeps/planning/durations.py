@@ -29,6 +29,7 @@ class Speed:
         self._sums: dict[str, _Seconds] = {}
         self._probed: dict[str, _Seconds] = {}
         self._operations: Mapping[str, float] = {}
+        self._training_shares: Mapping[str, float] = {}
         # Seconds of each, by cell.
         self._evaluations: dict[str, list[float]] = {}
         self._scaled: dict[str, list[float]] = {}
@@ -51,9 +52,20 @@ class Speed:
         """Add a prediction for an evaluation in ``cell``; measured evaluations take precedence."""
         self._scaled.setdefault(cell, []).append(seconds)
 
-    def set_operations(self, operations: Mapping[str, float]) -> None:
-        """Set the counted operations of a run, by cell: they scale the times of other cells."""
-        self._operations = operations
+    def set_operations(
+        self, operations: Mapping[str, float], training_shares: Mapping[str, float] | None = None
+    ) -> None:
+        """Set the counted operations of a run, by cell: they scale the times of other cells.
+
+        Args:
+            operations: of a whole run.
+            training_shares: the share of them that training takes.
+        """
+        self._operations, self._training_shares = operations, training_shares or {}
+
+    def operations(self, cell: str) -> float | None:
+        """The counted operations of a run of ``cell``; None if they are not counted."""
+        return self._operations.get(cell)
 
     def expected_seconds(self, cell: str) -> float | None:
         """Seconds that a run of ``cell`` is expected to take; None if nothing comparable is measured."""
@@ -94,8 +106,12 @@ class Speed:
 
     def done_share(self, cell: str, phase: str, fraction: float) -> float:
         """The share of a run's time, 0 to 1, that has passed at ``fraction`` of a phase."""
-        _, train, evaluate = self._nearest(cell)
-        share = train / (train + evaluate) if train + evaluate > 0 else TRAIN_SHARE
+        measured = self._sums.get(cell) or self._probed.get(cell)
+        if not measured and cell in self._training_shares:
+            share = self._training_shares[cell]
+        else:
+            _, train, evaluate = measured or self._nearest(cell)
+            share = train / (train + evaluate) if train + evaluate > 0 else TRAIN_SHARE
         return share * fraction if phase == "train" else share + (1.0 - share) * fraction
 
     def _nearest(self, cell: str) -> _Seconds:

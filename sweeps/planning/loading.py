@@ -90,11 +90,15 @@ def add_expected_times(plan: Plan, corpora: Mapping[str, Corpus], study: Study) 
     """
     results = ProbeResults(study)
     counted: dict[str, float] = {}
+    training: dict[str, float] = {}
     for cell, runs in plan.cells().items():
         corpus = corpora[runs[0].config.dataset]
         # Times are those of a cell: of one whose runs differ in more than the seed, the mean.
         configs = {_without_seed(run.config): run.config for run in runs}.values()
         counted[cell] = fmean(operations(config, corpus) for config in configs)
+        classes, tested = len(corpus.vocabulary), corpus.test.num_tokens
+        evaluation = tested * fmean(evaluation_operations(config, classes) for config in configs)
+        training[cell] = 1.0 - evaluation / counted[cell]
         expected = []
         for config in configs:
             if result := results.slowest(key(config, corpus.data_sha256)):
@@ -103,7 +107,7 @@ def add_expected_times(plan: Plan, corpora: Mapping[str, Corpus], study: Study) 
         if len(expected) == len(configs):
             train, evaluate = map(fmean, zip(*expected, strict=True))
             plan.speed.add_probe(cell, train, evaluate)
-    plan.speed.set_operations(counted)
+    plan.speed.set_operations(counted, training)
     for run in plan.runs:
         if run.evaluation and run.result:
             classes = len(corpora[run.config.dataset].vocabulary)

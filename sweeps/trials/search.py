@@ -18,7 +18,7 @@ from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.run_folder.names import CellName, run_name
-from sweeps.launching.board import Board
+from sweeps.launching.board import Board, cells_without_bound
 from sweeps.launching.display import Display
 from sweeps.launching.session import Launch
 from sweeps.planning.loading import look_up
@@ -76,6 +76,7 @@ class Search:
         """Every run of the search so far; it grows."""
         self._labels: dict[str, str] = {}
         self.board = Board(self.plan.speed, 0, 0, {}, labels=self._labels, hide_test_scores=True, more=True)
+        self.board.not_bounds = cells_without_bound([base])
         self._folders: dict[str, str] = {}
         """Fingerprint -> name of the run's folder, once it has been looked up."""
         self._retry = retry_failed

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sweeps.launching.board import Board
-from sweeps.launching.display import Display, describe, draw
+from sweeps.launching.board import Board, cells_without_bound
+from sweeps.launching.display import STARTING, Display, describe, draw
 from sweeps.planning.durations import TRAIN_SHARE, Speed
+
+from ...lvae_core import tiny
 
 CELL = "toy__lstm-lm__standard__L0"
 NAMES = [f"{CELL}__seed{seed}__0badcafe" for seed in range(4)]
@@ -169,3 +172,118 @@ def test_a_terminal_shows_the_runs_and_the_best_numbers(board):
     for text in (board.summary(), "toy__lstm-lm__standard__L0__seed0", "valid ppl 90.00", "80.00"):
         assert text in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_run_under_way_shows_its_epoch_of_all_its_speed_and_loss(board):
+    board.start(NAMES[0])
+    row = train(0.1, valid_ppl=90.0, best_ppl=80.0)
+    board.report(NAMES[0], row | {"epochs": 30, "loss": 101.234, "tokens_per_second": 15_300.4})
+    running = board.running[NAMES[0]]
+    assert describe(running) == "epoch 3 of 30, valid ppl 90.00, loss 101.23, 15,300 tokens/s"
+    board.report(NAMES[0], {"phase": "evaluate", "epoch": 30, "fraction": 0.5})
+    assert describe(running) == "evaluating, valid ppl 90.00"
+
+
+def test_numbers_of_averaged_states_are_marked_as_no_bound_while_they_run(board):
+    configs = [tiny.config("lstm-vae-avg", num_samples=n) for n in (1, 2)] + [tiny.config("lstm-vae")]
+    assert cells_without_bound(configs) == {"toy__lstm-vae-avg__standard__L2"}
+    board.not_bounds = {CELL}
+    board.start(NAMES[0])
+    board.report(NAMES[0], train(0.1, valid_ppl=90.0, best_ppl=80.0))
+    console = Console(file=(out := io.StringIO()), width=120)
+    console.print(draw(board))
+    assert "valid ppl 90.00 (not a bound)" in out.getvalue()
+    assert re.search(r"80\.00 +not a bound", out.getvalue())
+
+
+def test_before_the_first_run_a_launch_says_that_it_starts_and_shows_no_zeros(board, monkeypatch):
+    now = Clock()
+    monkeypatch.setattr("sweeps.launching.display.time.monotonic", now)
+    out = io.StringIO()
+    with Display(board, Console(file=out, force_terminal=False)) as display:
+        for _ in range(4):
+            now.time += 10
+            display.refresh()
+        board.start(NAMES[0])
+        now.time += 10
+        display.refresh()
+    lines = [line[10:] for line in out.getvalue().splitlines()]
+    assert lines == [STARTING, board.summary(), "  toy__lstm-lm__standard__L0__seed0: starting"]
+    assert board.summary().endswith("; – to go")
+
+
+SECONDS = {
+    "toy__lstm-vae-avg__standard__L10": 300.0,
+    "toy__lstm-vae__standard__L5": 100.0,
+    "toy__lstm-lm__standard__L0": 10.0,
+}
+
+
+class Simulated:
+    """A launch on two slots, longest run first, each run slow in its first three seconds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        cells = [cell for cell in SECONDS for _ in range(5)]
+        self.waiting = {f"{cell}__seed{k}__0badcafe": cell for k, cell in enumerate(cells)}
+        self.board = Board(Speed(), 0, 0, dict(self.waiting), slots=2, now=clock)
+        self.board.speed.set_operations(
+            {cell: 1e9 * seconds for cell, seconds in SECONDS.items()},
+            dict.fromkeys(SECONDS, 0.9),
+        )
+        self.begun: dict[str, float] = {}
+
+    def second(self) -> None:
+        """Let a second pass in which every run under way reports."""
+        board, self.clock.time = self.board, self.clock.time + 1
+        for name in list(board.running):
+            seconds = SECONDS[board.running[name].cell]
+            passed = self.clock.time - self.begun[name]
+            share = max(0.02 * min(passed, 3.0), passed - 3.0) / seconds
+            if share >= 1:
+                times = {"train_seconds": 0.9 * seconds, "evaluate_seconds": 0.1 * seconds}
+                board.report(name, {"phase": "done"} | times)
+            elif share < 0.9:
+                board.report(name, train(share / 0.9))
+            else:
+                board.report(name, {"phase": "evaluate", "epoch": 9, "fraction": (share - 0.9) / 0.1})
+        while board.waiting and len(board.running) < 2:
+            name = next(iter(board.waiting))
+            board.start(name)
+            self.begun[name] = self.clock.time
+
+
+def test_the_eta_is_unknown_at_first_and_then_never_far_from_the_truth(clock):
+    launch = Simulated(clock)
+    etas = []
+    launch.second()
+    while launch.board.running:
+        launch.second()
+        if launch.board.running:
+            etas.append((clock.time, launch.board.eta()))
+    ended = clock.time
+    known = [(time, eta) for time, eta in etas if eta is not None]
+    assert known[0][0] - etas[0][0] <= 12, "unknown only in the first seconds"
+    ratios = [eta / (ended - time) for time, eta in known if ended - time > 60]
+    assert min(ratios) > 0.5
+    assert max(ratios) < 2.0
+
+
+def test_the_eta_is_an_upper_limit_until_a_run_of_the_cell_has_ended(board, clock):
+    board.start(NAMES[0])
+    board.report(NAMES[0], train(0.0))
+    clock.time += 10
+    board.report(NAMES[0], train(0.5))
+    assert "; at most about " in board.summary()  # training may stop before its last epoch
+    board.report(NAMES[0], DONE)
+    board.start(NAMES[1])
+    assert "; about " in board.summary()
+
+
+def test_the_time_between_training_and_evaluation_follows_the_counted_operations(clock):
+    speed = Speed()
+    speed.set_operations({CELL: 100.0}, {CELL: 0.25})
+    assert speed.done_share(CELL, "train", 0.5) == pytest.approx(0.125)
+    assert speed.done_share(CELL, "evaluate", 0.5) == pytest.approx(0.625)
+    speed.add(CELL, 30.0, 10.0)
+    assert speed.done_share(CELL, "train", 0.5) == pytest.approx(0.375)
