@@ -152,6 +152,10 @@ def _all_cases() -> list[Case]:
         for L in samples
         for setting in settings
     ]
+    ptb += [
+        _training("ptb", system, L, "standard")
+        for system, L in (("lstm-vmf-vae", 1), ("lstm-iwae", 5), ("cnn-lm", 1), ("cnn-vae", 1))
+    ]
     one, ten = (_training("yahoo", "lstm-vae", L, "standard") for L in (1, 10))
     # Measured for its memory; a step takes half a minute on two cores.
     ten = replace(ten, modes=(ONE_RUN,), warm_passes=1, min_passes=1)
@@ -159,7 +163,7 @@ def _all_cases() -> list[Case]:
 
 
 def _training(dataset: str, system: str, L: int, setting: Setting, /) -> Case:
-    samples = "" if system == "lstm-lm" else f"/L{L}"
+    samples = "" if system.endswith("-lm") else f"/L{L}"
     return Case(
         name=f"{dataset}/{system}{samples}/{setting}",
         config=recipe(system, dataset=dataset, num_samples=L, setting=setting),

@@ -32,6 +32,7 @@ from lvae_core.training.runtime import Runtime, check_device, keep_freed_memory,
 from speed import ours, plain
 from speed.cases import PLAIN, Case, cases
 from speed.limit import is_float32
+from speed.plain_systems import plain_model
 
 WARM_SECONDS = 2.0
 LIMIT_SECONDS = 0.5
@@ -111,8 +112,9 @@ def make_pass(
     # The batches of plain code are prepared on the device, as is usual; ours collates in every step.
     order = np.arange(len(split)).reshape(-1, case.batch_size)
     batches = [collate(split, indices).words.to(device) for indices in order]
-    make_plain = plain.training if case.task == "train" else plain.evaluation
-    return make_plain(case.config, case.num_classes, batches)
+    if case.task == "train":
+        return plain.training(case.config, case.num_classes, batches, plain_model)
+    return plain.evaluation(case.config, case.num_classes, batches)
 
 
 def synthetic_text(case: Case) -> Split:

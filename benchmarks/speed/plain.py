@@ -106,13 +106,23 @@ class PlainModel(nn.Module):
         return math.log(num_samples) - torch.cat(log_weights).logsumexp(0)
 
 
-def training(config: RunConfig, num_classes: int, batches: list[Tensor]) -> Callable[[], Tensor]:
+def training(
+    config: RunConfig,
+    num_classes: int,
+    batches: list[Tensor],
+    make: Callable[[RunConfig, int], PlainModel] = PlainModel,
+) -> Callable[[], Tensor]:
     """Make a function that does one gradient step per batch (words, (B, T)) and returns the last loss.
 
-    The loss is in nats per sentence.
+    The loss is in nats per sentence. ``make`` builds the model.
     """
-    model = PlainModel(config, num_classes).to(batches[0].device)
-    optimiser = torch.optim.SGD(model.parameters(), lr=config.learning_rate)
+    model = make(config, num_classes).to(batches[0].device)
+    optimiser: torch.optim.Optimizer
+    if config.optimiser == "adam":
+        betas = config.adam_beta1, config.adam_beta2
+        optimiser = torch.optim.Adam(model.parameters(), config.learning_rate, betas, config.adam_epsilon)
+    else:
+        optimiser = torch.optim.SGD(model.parameters(), lr=config.learning_rate)
 
     def run() -> Tensor:
         for words in batches:
