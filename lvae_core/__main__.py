@@ -48,7 +48,9 @@ def make_parser() -> argparse.ArgumentParser:
     settings = _settings_parser()
     data_dir = argparse.ArgumentParser(add_help=False)
     data_dir.add_argument(
-        "--data-dir", help=f"folder with {' and '.join(PUBLIC)} (default: $LVAE_DATA_DIR, else ./data)"
+        "--data-dir",
+        help=f"folder of corpora: of {' and '.join(PUBLIC)}, and of folders given by name "
+        "(default: $LVAE_DATA_DIR, else ./data)",
     )
 
     sub = command("describe", _describe, "print a dataset's statistics as JSON", data_dir)

@@ -58,7 +58,7 @@ class Options:
     data_dir: Annotated[
         str | None, _arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
     ] = None
-    """The folder of the public corpora."""
+    """The folder of corpora: of ptb and yahoo, and of folders given by name."""
     address: Annotated[
         str | None, _arg(metavar="ADDRESS", help_behavior_hint="(default: start a Ray on this machine)")
     ] = None
@@ -143,6 +143,8 @@ def examine(options: Options) -> list[Finding]:
     if options.cluster is not None:
         return cluster_file.examine(options.cluster)
     found, corpora = load(options.datasets, options.data_dir)
+    if any(finding.state == "failure" for finding in found):
+        return found  # at once: to start Ray and to ask the nodes takes long
     study = Study(options.folder)  # without retries, so that a store that fails is reported at once
     if options.study is not None:
         found += _run_folders(study)

@@ -16,18 +16,19 @@ from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity
 from lvae_core.systems import SYSTEMS
 from sweeps.cluster.scratch_folder import check_root
+from sweeps.planning.loading import is_in_job
 from sweeps.planning.resources import Resources
 
 arg = tyro.conf.arg
 preset = partial(arg, help_behavior_hint="(default: the preset's)")
 Mode = Literal["disabled", "offline", "online"]
 SYSTEMS_HELP = f"{', '.join(SYSTEMS)}."
-DATASETS_HELP = f"{', '.join(NAMES)}, or the path of a folder with train.txt, valid.txt and test.txt."
+DATASETS_HELP = (
+    f"{', '.join(NAMES)}; or a folder with train.txt, valid.txt and test.txt: its path, or its name in the "
+    "folder of corpora."
+)
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
-
-_JOBS = "working_dir_files"
-"""The folder in which Ray keeps the files of jobs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class LaunchOptions:
     data_dir: Annotated[
         str | None, arg(metavar="DIR", help_behavior_hint="(default: $LVAE_DATA_DIR, else data)")
     ] = None
-    """The folder of the public corpora."""
+    """The folder of corpora: of ptb and yahoo, and of folders given by name."""
     address: Annotated[
         str | None, arg(metavar="ADDRESS", help_behavior_hint="(default: start a Ray on this machine)")
     ] = None
@@ -87,7 +88,7 @@ class LaunchOptions:
             raise InputError(f"--checkpoint-minutes {minutes:g}: must be a number, 0 or more")
         if not self.storage.strip():
             raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
-        if "://" not in self.storage and _JOBS in Path(self.storage).resolve().parts:
+        if "://" not in self.storage and is_in_job(Path(self.storage)):
             raise InputError(
                 f"--storage {self.storage}: is in the job's copy of the code, which Ray removes; give "
                 "s3://bucket/prefix, or a folder by its absolute path"

@@ -1,7 +1,8 @@
 """Datasets by name or by path, as checked text.
 
 ``ptb`` and ``yahoo`` are read from the user's files. ``pydocs``, ``toy`` and ``topics`` come with the
-package. A folder with ``train.txt``, ``valid.txt`` and ``test.txt`` is a dataset too, named by its path.
+package. A folder with ``train.txt``, ``valid.txt`` and ``test.txt`` is a dataset too, named by its path, or
+by its name if it lies here or in the folder of corpora.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pathlib import Path
 
 from lvae_core.data import pydocs, topics, toy
 from lvae_core.data.markers import marker_warnings
-from lvae_core.data.public import PUBLIC, Hashes, MissingError, locate
+from lvae_core.data.public import PUBLIC, Hashes, MissingError, data_folder, locate
 from lvae_core.data.text_files import SPLITS, Text, import_command, read_file
-from lvae_core.errors import check_name
+from lvae_core.errors import InputError, check_name
 from lvae_core.storage.local import local_path
 
 SHIPPED: Mapping[str, Callable[[str], Text]] = {
@@ -44,9 +45,9 @@ def read(
     """Read and check one split of a dataset.
 
     Args:
-        dataset: one of ``NAMES``, or the path of a folder.
+        dataset: one of ``NAMES``, or a folder; see :func:`folder_of`.
         split: ``train``, ``valid`` or ``test``.
-        data_dir: folder of the public corpora; None: $LVAE_DATA_DIR if set, else ``./data``.
+        data_dir: folder of corpora; None: $LVAE_DATA_DIR if set, else ``./data``.
         max_length: largest number of predicted tokens of a sentence; None: no limit.
 
     Raises:
@@ -57,11 +58,7 @@ def read(
         return read_file(locate(dataset, split, data_dir), max_length)
     if dataset in SHIPPED:
         return SHIPPED[dataset](split)
-    if not is_path(dataset):
-        check_name(dataset, NAMES, "dataset")
-    folder = local_path(dataset)
-    if not folder.is_dir():
-        raise MissingError(f"dataset {dataset}: no such folder; give one with {_split_files()}")
+    folder = folder_of(dataset, data_dir)
     path = folder / f"{split}.txt"
     if not path.is_file():
         table = next((name for name in (f"{split}.tsv", f"{split}.csv") if (folder / name).is_file()), "")
@@ -72,9 +69,31 @@ def read(
     return read_file(path, max_length)
 
 
-def is_path(dataset: str) -> bool:
-    """Whether ``dataset`` means a folder: it is no known name, and contains a separator or exists."""
-    return dataset not in NAMES and ("/" in dataset or os.sep in dataset or Path(dataset).is_dir())
+def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
+    """Find the folder of a dataset that is not one of ``NAMES``.
+
+    A path means that folder. A name means the folder of that name here, else the one in ``data_dir``.
+
+    Raises:
+        MissingError: there is no such folder.
+        InputError: a name is neither a folder nor a known dataset; the nearest known name is given.
+    """
+    here = local_path(dataset)
+    if here.is_dir():
+        return here
+    if "/" in dataset or os.sep in dataset:
+        raise MissingError(f"dataset {dataset}: no such folder; give one with {_split_files()}")
+    there = data_folder(data_dir) / dataset
+    if there.is_dir():
+        return there
+    try:
+        check_name(dataset, NAMES, "dataset")
+    except InputError as error:
+        raise InputError(
+            f"{error}; or give the path of a folder with {_split_files()} "
+            f"(looked for {here.absolute()} and {there.absolute()})"
+        ) from None
+    raise AssertionError  # a known name has no folder
 
 
 def true_nll(dataset: str, text: Text) -> float | None:

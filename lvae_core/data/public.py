@@ -139,7 +139,7 @@ PUBLIC: Mapping[str, Public] = {
 
 
 def data_folder(data_dir: str | Path | None) -> Path:
-    """The folder of the public corpora: ``data_dir`` if given, else $LVAE_DATA_DIR, else ``./data``."""
+    """The folder of corpora: ``data_dir`` if given, else $LVAE_DATA_DIR, else ``./data``."""
     return local_path(data_dir or os.environ.get(DATA_DIR_VARIABLE) or "data")
 
 

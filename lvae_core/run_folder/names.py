@@ -10,6 +10,10 @@ import re
 from dataclasses import dataclass
 
 from lvae_core.config import RunConfig, dataset_label
+from lvae_core.errors import InputError
+
+LONGEST = 255
+"""The largest number of bytes in a folder's name, on all usual file systems."""
 
 _CELL = r"(.+?)__([^_]+)__(standard|inputless)__L(0|[1-9][0-9]{0,8})"
 _RUN = rf"({_CELL})__seed(0|[1-9][0-9]{{0,17}})__([0-9a-f]{{8}})"
@@ -75,5 +79,16 @@ def without_fingerprint(name: str) -> str:
 
 
 def run_name(config: RunConfig, fingerprint: str) -> str:
-    """The name of a run's folder."""
-    return str(RunName(CellName.of(config), config.seed, fingerprint[:8]))
+    """The name of a run's folder.
+
+    Raises:
+        InputError: it would be too long for a folder's name, because the dataset's is too long.
+    """
+    name = str(RunName(CellName.of(config), config.seed, fingerprint[:8]))
+    if (excess := len(name.encode()) - LONGEST) > 0:
+        label = dataset_label(config.dataset)
+        raise InputError(
+            f"dataset {label[:40]}…: its name is {excess} characters too long for the names of run folders "
+            f"(at most {len(label) - excess} with these runs); rename the folder"
+        )
+    return name

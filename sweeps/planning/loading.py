@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import fmean
 
 from lvae_core.config import RunConfig, from_dict
@@ -21,6 +22,11 @@ from sweeps.planning.unknown_words import may_change, unreadable
 _log = logging.getLogger("lvae.data")
 
 
+def is_in_job(path: Path) -> bool:
+    """Whether a path lies in the copy of the code that Ray makes for a job, and removes after it."""
+    return "working_dir_files" in path.resolve().parts
+
+
 def load_corpora(
     configs: Sequence[RunConfig],
     data_dir: str | None,
@@ -33,7 +39,7 @@ def load_corpora(
 
     Args:
         configs: the runs. Those of one dataset differ in nothing that its corpus depends on.
-        data_dir: folder of the public corpora.
+        data_dir: folder of corpora.
         study: will keep the runs.
         given: fields whose value the user has chosen.
         command: for the advice if a dataset is missing.
@@ -57,9 +63,13 @@ def load_corpora(
                 corpora[dataset] = load_for(config, data_dir)
                 continue
             configs = [replace(c, min_count=new.min_count) if c.dataset == dataset else c for c in configs]
-    except MissingError as error:
-        demo = f"python {command} --preset demo"
-        raise InputError(f"{error}; for a demonstration without it: {demo}") from None
+    except InputError as error:
+        advice = (
+            "; in a job: data/ does not travel with it, see docs/cluster.md" if is_in_job(Path()) else ""
+        )
+        if isinstance(error, MissingError):
+            advice += f"; for a demonstration without it: python {command} --preset demo"
+        raise InputError(f"{error}{advice}") from None
     for corpus in corpora.values():
         for warning in corpus.warnings:
             _log.warning(warning)

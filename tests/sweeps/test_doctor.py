@@ -67,6 +67,19 @@ def test_the_next_command_is_that_of_a_launch():
     ]
 
 
+def test_data_that_cannot_be_used_are_reported_without_starting_ray(tmp_path, monkeypatch, capsys):
+    import sweeps.cluster.connect
+
+    def started(*arguments, **options):
+        raise AssertionError("Ray is started")
+
+    monkeypatch.setattr(sweeps.cluster.connect, "cluster", started)
+    assert main(["--datasets", "toy", "mine"]) == 2
+    out = capsys.readouterr().out
+    assert "unknown dataset 'mine'" in " ".join(out.split())
+    assert out.splitlines()[-1] == "fix what has failed, then: python sweeps/doctor.py --datasets toy mine"
+
+
 def test_each_dataset_is_loaded_and_its_problems_are_reported(tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()

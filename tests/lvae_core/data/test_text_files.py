@@ -101,6 +101,35 @@ def test_the_path_of_a_folder_names_a_dataset(tmp_path: Path, monkeypatch: pytes
     assert datasets.read("./toy", "test").lines == ("a b",)
 
 
+def test_a_name_is_looked_for_here_and_then_in_the_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path / "corpora" / "mine", test="from the data folder\n")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert datasets.read("mine", "test", tmp_path / "corpora").lines == ("from the data folder",)
+    monkeypatch.setenv("LVAE_DATA_DIR", str(tmp_path / "corpora"))
+    assert datasets.read("mine", "test").lines == ("from the data folder",)
+    folder(tmp_path / "here" / "mine", test="from here\n")
+    assert datasets.read("mine", "test").lines == ("from here",)
+    with pytest.raises(datasets.MissingError, match=r"dataset \./none/mine: no such folder"):
+        datasets.read("./none/mine", "test")
+    folder(tmp_path / "corpora" / "toy", test="another toy\n")
+    assert len(datasets.read("toy", "test").lines) == 100
+
+
+def test_the_error_for_an_unknown_name_says_that_a_path_is_possible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        datasets.read("my_corpus", "train", "corpora")
+    assert str(caught.value).endswith(
+        "; or give the path of a folder with train.txt, valid.txt, test.txt "
+        f"(looked for {tmp_path}/my_corpus and {tmp_path}/corpora/my_corpus)"
+    )
+
+
 def test_the_error_for_a_missing_folder_or_split_lists_the_needed_files(tmp_path: Path) -> None:
     with pytest.raises(datasets.MissingError, match=r"no such folder; .* train.txt, valid.txt, test.txt"):
         datasets.read(str(tmp_path / "none"), "train")

@@ -1,0 +1,49 @@
+"""Loading the corpora of a grid: folders by name, in jobs, and names that no folder can have."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweeps.paper_grid import main
+
+SMALL = ("--systems", "lstm-lm", "--settings", "standard", "--seeds", "1", "--dry-run")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LVAE_DATA_DIR", raising=False)
+
+
+def write(folder):
+    folder.mkdir(parents=True)
+    for split, end in {"train": "c", "valid": "d", "test": "a"}.items():
+        (folder / f"{split}.txt").write_text(f"a b c d\nb a c d {end}\n")
+
+
+def test_a_dataset_is_found_by_its_name_in_the_data_folder(tmp_path, capsys):
+    write(tmp_path / "corpora" / "mine")
+    assert main(["--datasets", "mine", "--data-dir", "corpora", *SMALL]) == 0
+    assert "mine__lstm-lm__standard__L0" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_a_name_that_is_too_long_for_a_run_folder_is_refused(tmp_path, capsys):
+    longest = 255 - len("__lstm-lm__standard__L0__seed0__01234567")
+    write(tmp_path / ("n" * longest))
+    assert main(["--datasets", "n" * longest, *SMALL]) == 0
+    write(tmp_path / ("n" * (longest + 3)))
+    capsys.readouterr()
+    assert main(["--datasets", "n" * (longest + 3), *SMALL]) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: dataset nnn")
+    assert f"is 3 characters too long for the names of run folders (at most {longest} with" in line
+
+
+def test_in_a_job_the_error_says_that_ignored_data_do_not_travel(tmp_path, monkeypatch, capsys):
+    place = tmp_path / "working_dir_files" / "_ray_pkg_1"
+    place.mkdir(parents=True)
+    monkeypatch.chdir(place)
+    for dataset in ("mine", "ptb"):
+        assert main(["--datasets", dataset, "--storage", str(tmp_path / "results"), *SMALL]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "; in a job: data/ does not travel with it, see docs/cluster.md" in line
