@@ -174,9 +174,9 @@ def _rerun(
         done = swept.plan.with_status("done")
         runs = {run.name: name for name in points for run in done if point_of(run.config) == name}
         meanings = [
-            f"best {place}: trial {trial.number}, {values_text(trial.values)}"
-            for place, trial in enumerate(best, start=1)
-            if f"best {place}" in points
+            f"trial {trial.number}: {values_text(trial.values)}"
+            for trial in best
+            if f"trial {trial.number}" in points
         ]
         table = compare_points(runs, folder, meanings)
         if table is None:
@@ -192,9 +192,9 @@ def _rerun(
 def _fresh_points(base: RunConfig, best: Sequence[Trial]) -> dict[str, RunConfig]:
     """Name -> config of the points to compare: the recipe, and the best that differ from it."""
     points = {"the recipe": base}
-    for place, trial in enumerate(best, start=1):
+    for trial in best:
         if (config := replace(base, **dict(trial.values))) not in points.values():
-            points[f"best {place}"] = config
+            points[f"trial {trial.number}"] = config
     return points
 
 

@@ -18,8 +18,8 @@ from analysis.tables.table import dataset_title
 
 CAPTION = (
     "Device-hours per run (training and evaluation, over all attempts) against the tightest valid NLL: "
-    "one dot per run, and the mean with both intervals. Lower left is better. Hours are comparable only "
-    "if each run had the same kind of device to itself."
+    "one dot per run, and the mean with both intervals. Lower left: a lower number at a lower "
+    "cost. Hours are comparable only if each run had the same kind of device to itself."
 )
 
 

@@ -14,7 +14,7 @@ from analysis.tables.table import cell_label, dataset_title
 
 CAPTION = (
     "Tightest valid NLL, study B minus study A: one dot per common seed, and the mean difference with its "
-    "95% interval. Left of the line, B is better."
+    "95% interval. Left of the line, B's number is lower; the table says what follows."
 )
 
 

@@ -19,7 +19,8 @@ _MOST_DIAGONALS = 40
 CAPTION = (
     "KL of one sample against NLL by the published convention: one dot per seed, the mean with both "
     "intervals, and crosses for published means ± std. Along a grey line the reconstruction term is "
-    "constant: a system further right on the same line has more KL and gains nothing from it."
+    "constant: a system further right on the same line has more KL and the same "
+    "reconstruction."
 )
 
 

@@ -23,7 +23,7 @@ _WORST = 0.75
 
 _DASHES: Any = (0, (3, 2))
 
-Kind = Literal["best", "trained to the end", "stopped at a rung", "above the axis", "diverged"]
+Kind = Literal["lowest", "trained to the end", "stopped at a rung", "above the axis", "diverged"]
 
 _BEST, _DONE, _DROPPED = "#d55e00", "#0072b2", "#6d6d72"
 
@@ -88,7 +88,7 @@ def _panel(ax: Axes, points: Sequence[Point], field: Field, best: Point | None, 
     for point in points:
         x, y = point.values[field.name], min(point.score, high)
         star = point is best and math.isfinite(point.score)
-        ax.plot([x], [y], **_mark("best" if star else _kind(point, high)), clip_on=False, zorder=3)
+        ax.plot([x], [y], **_mark("lowest" if star else _kind(point, high)), clip_on=False, zorder=3)
     ax.set_xlabel(field.name)
     if field.choices:
         ax.set_xticks(range(len(field.choices)), field.choices)
@@ -111,7 +111,7 @@ def _kind(point: Point, high: float) -> Kind:
 def _mark(kind: Kind) -> dict[str, Any]:
     """The marker of a trial."""
     looks: dict[Kind, dict[str, Any]] = {
-        "best": {"marker": "*", "ms": 11, "mfc": _BEST, "mec": style.PAPER, "mew": 0.8},
+        "lowest": {"marker": "*", "ms": 11, "mfc": _BEST, "mec": style.PAPER, "mew": 0.8},
         "trained to the end": {"marker": "o", "ms": 4.5, "mfc": _DONE, "mec": "none", "alpha": 0.8},
         "stopped at a rung": {"marker": "o", "ms": 4.5, "mfc": "none", "mec": _DROPPED, "mew": 1},
         "above the axis": {"marker": "^", "ms": 5, "mfc": "none", "mec": _DROPPED, "mew": 1},
@@ -130,6 +130,6 @@ def _limits(scores: Sequence[float]) -> tuple[float, float]:
 
 def _keys(points: Sequence[Point], high: float) -> list[Line2D]:
     present = {_kind(point, high) for point in points}
-    kinds: list[Kind] = ["best", *(kind for kind in get_args(Kind) if kind in present)]
+    kinds: list[Kind] = ["lowest", *(kind for kind in get_args(Kind) if kind in present)]
     keys = [Line2D([], [], label=kind, **_mark(kind)) for kind in kinds]
     return [*keys, Line2D([], [], color=style.MUTED, linewidth=1, linestyle=_DASHES, label="the recipe")]

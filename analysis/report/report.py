@@ -85,7 +85,7 @@ def compose(runs: Runs) -> Report:
     # Table 3 has the published datasets side by side.
     groups = [list(compared_with)] if published else []
     groups += [[dataset] for dataset in datasets if dataset not in compared_with]
-    sentences = [sentence for dataset in datasets for sentence in examples(cells, dataset)]
+    sentences = [sentence for dataset in datasets for sentence in examples(cells, dataset, compared)]
     return Report(
         studies=runs.studies,
         facts=tuple(facts(runs, frame)),

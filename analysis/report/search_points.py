@@ -10,6 +10,7 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell, average_cells
+from analysis.stats.claims import RULE
 from analysis.stats.comparisons import compare_family
 from analysis.tables.comparisons import reach_notes, verdict_values
 from analysis.tables.table import Column, Difference, Line, Table
@@ -54,10 +55,15 @@ def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]
         *meanings,
         f"NLL: {' and '.join(dict.fromkeys(compared[0].estimates))} on the test split, nats per sentence, "
         "mean ± standard deviation over seeds that the search has not seen",
-        "diff: mean of point minus recipe over the n common seeds, with its 95% t interval; below 0 the "
-        "point is better. flip p, t p: p-values of the sign-flip test and of the paired t test, after "
-        "Holm's correction. P(lower): probability that a seed of the point is lower than a seed of the "
+        "diff: mean of point minus recipe over the n common seeds, with its 95% t interval. flip p, t p: "
+        "p-values of the sign-flip test and of the paired t test, after Holm's correction. P(lower): share "
+        "of all pairs of seeds in which the point's number is lower. verdict: on the point against the "
         "recipe",
+        RULE,
         *reach_notes(compared),
+        *(
+            f"{name}: {comparison.verdict.sentence(name, RECIPE, comparison.paired)}"
+            for name, comparison in zip(points, compared, strict=True)
+        ),
     )
     return Table("On fresh seeds", columns, tuple(lines), notes)

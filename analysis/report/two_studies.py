@@ -15,6 +15,7 @@ from analysis.reading.frame import CONFIG_FIELDS
 from analysis.report.provenance import facts, origins
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell, average_cells
+from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison, compare_family
 from analysis.stats.variants import setting_text
 from analysis.tables.comparisons import reach_notes, verdict_values
@@ -155,7 +156,9 @@ def _table(compared: Sequence[Comparison], title: str, decimals: int) -> Table:
     )
     notes = (
         "B - A: mean difference over the n common seeds, with its 95% t interval. flip p, t p: p-values of "
-        "the sign-flip test and of the paired t test, after Holm's correction over the rows of a heading",
+        "the sign-flip test and of the paired t test, after Holm's correction over the rows of a heading. "
+        "P(B lower): share of all pairs of seeds in which B's number is lower. verdict: on B against A",
+        *([RULE] if any(c.metric.startswith("nll") for c in compared) else []),
         *reach_notes(compared),
     )
     return Table(

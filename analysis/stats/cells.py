@@ -27,6 +27,9 @@ from lvae_core.systems import SYSTEMS
 SYSTEM_ORDER = tuple(SYSTEMS)
 """The order of the rows of tables."""
 
+COLLAPSED = 0.1
+"""Nats of mutual information below which a posterior counts as collapsed: z is not used."""
+
 _OF_A_CELL = ("dataset", "system", "num_samples", "setting", "averaging", "status")
 
 
@@ -140,6 +143,11 @@ class Cell:
     def variant_name(self) -> str:
         """Its variant in tables and figures: the letter if it has one, else the fields that differ."""
         return self.variant if self.letter is None else self.letter
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the latent variable says next to nothing: in effect the cell is a language model."""
+        return "mi" in self.averages and self.averages["mi"].mean < COLLAPSED
 
     def estimate(self, metric: str) -> str:
         """The name of the estimate that ``metric`` stands for by the published convention.

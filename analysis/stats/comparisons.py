@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from analysis.stats.cells import Average, Cell
+from analysis.stats.claims import Verdict, decide
 from analysis.stats.paired import Paired, compare, holm
 from analysis.stats.valid_bounds import tightest
 from lvae_core.run_folder.estimates import LATENT_USE
 from lvae_core.systems import baselines_of
-
-ALPHA = 0.05
-
-Verdict = Literal["significant at 5% after Holm", "not significant", "too few seeds"]
 
 METRICS = ("nll", "nll_valid", "ppl", "ppl_valid", *LATENT_USE)
 """The metrics by which cells are compared. nll and ppl follow the published convention, which gives no
@@ -25,9 +21,10 @@ models."""
 
 FAMILY = (
     "A family is all comparisons of one metric on one dataset in one setting. p-values are corrected over "
-    "the family by Holm's method: if every corrected p below 5% is called significant, the chance of even "
-    "one false call in the family is at most 5%. The verdict follows the sign-flip test, which makes no "
-    "assumption about the distribution; the paired t test is also shown."
+    "the family by Holm's method: if every corrected p of at most 5% is called significant, the chance of "
+    "even one false call in the family is at most 5%. The verdict follows the sign-flip test, which "
+    "assumes that differences are distributed symmetrically around 0 if neither system is better; the "
+    "paired t test is also shown."
 )
 
 
@@ -49,17 +46,9 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """The conclusion by the sign-flip test.
-
-        "too few seeds" means that no differences, however large, could have been called significant.
-        """
-        lowest = self.paired.smallest_p
-        if self.flip_holm is not None and self.flip_holm <= ALPHA:
-            return "significant at 5% after Holm"
-        # Holm multiplies the smallest p by the size of the family.
-        if lowest is None or lowest * self.family > ALPHA:
-            return "too few seeds"
-        return "not significant"
+        """What may be said of ``a`` against ``b``."""
+        sides = zip((self.a, self.b), self.estimates, strict=True)
+        return decide(self.paired, self.flip_holm, self.family, *sides)
 
     @property
     def averages(self) -> tuple[Average, Average]:

@@ -1,4 +1,4 @@
-"""Explain the bounds in words: which numbers are bounds, and the gain that each convention shows."""
+"""Explain the bounds in words: which numbers are bounds, and what each convention shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from analysis.published.catalogue import display_name, find
 from analysis.published.facts import Fact
 from analysis.stats.cells import Average, Cell
-from analysis.stats.intervals import Moments, welch
+from analysis.stats.claims import RULE
+from analysis.stats.comparisons import Comparison
 from analysis.stats.valid_bounds import JOINT_ELBO, PUBLISHED_ELBO, Convention, tightest
 from analysis.tables.bounds import exact_nll, published_nll, with_published_cells
 from analysis.tables.table import SETTINGS, dataset_title, row_label
@@ -29,26 +30,33 @@ EXPLANATION = (
 )
 """Explains which number is which kind of bound to a reader who does not know these words."""
 
-CAUTION = (
-    "± after a gain: half the width of Welch's 95% interval of the difference over seeds. A valid bound "
-    "above the language model's number does not prove a model worse; it only fails to show a gain."
-)
+CAUTION = f"{RULE}."
+"""The rule by which the sentences of :func:`examples` conclude."""
 
-_NO_GAIN = 0.05
-"""Nats: a smaller gain would be printed as 0.0."""
+_EQUAL = 0.05
+"""Nats: a smaller difference would be printed as 0.0."""
+
+_ERRORS = 3
+"""Monte Carlo standard errors by which a number must lie below the truth to be called below it."""
 
 
-def examples(cells: Sequence[Cell], dataset: str) -> list[str]:
+def examples(cells: Sequence[Cell], dataset: str, compared: Sequence[Comparison]) -> list[str]:
     """Show what the choice of convention changes, in one sentence per setting.
 
     The example is the joint-latent system with the lowest NLL by the published convention: of our runs if
-    there are any, else of the published numbers.
+    there are any, else of the published numbers. What follows about the models is said by the verdict of
+    the comparison; without one, nothing is concluded.
+
+    Args:
+        cells: of any dataset.
+        dataset: the one that the sentences are about.
+        compared: all comparisons of the report.
     """
     of_dataset = with_published_cells(cells, dataset)
     sentences = _below_the_truth(of_dataset)
     for setting in SETTINGS:
         joint = [c for c in of_dataset if c.setting == setting and c.shown and c.joint_latent]
-        ours = [_compare_ours(cell, exact_nll(of_dataset, cell)) for cell in joint]
+        ours = [_compare_ours(cell, exact_nll(of_dataset, cell), compared) for cell in joint]
         published = [_compare_published(cell) for cell in joint]
         for candidates in (ours, published):
             if found := [c for c in candidates if c is not None]:
@@ -58,34 +66,23 @@ def examples(cells: Sequence[Cell], dataset: str) -> list[str]:
 
 
 def _below_the_truth(cells: Sequence[Cell]) -> list[str]:
-    """Name the number furthest below the known -log p(x) of the data, and the best valid bound."""
+    """Name the number furthest below the known -log p(x) of the data, and the valid bound beside it."""
     found = []
     for cell in cells:
         published, valid = cell.averages.get(PUBLISHED_ELBO.nll), tightest(cell)
         if cell.shown and cell.joint_latent and cell.true_nll is not None and published and valid:
             found.append((published.mean - cell.true_nll, cell, published, cell.averages[valid.nll]))
-    if not found or min(below for below, *_ in found) >= -_NO_GAIN:
+    found = [f for f in found if -f[0] > max(_EQUAL, _ERRORS * (f[2].mc_stderr or 0.0))]
+    if not found:
         return []
     below, cell, published, valid_nll = min(found, key=lambda candidate: candidate[0])
     where = f"{dataset_title(cell.dataset)} {cell.setting}"
     system = row_label(cell.system, cell.num_samples)
-    sentence = (
+    return [
         f"{where}: the data's own -log p(x) is {cell.true_nll:.2f} nats, which no bound can undercut. "
         f"{system} has {published.mean:.2f} by the published convention, {-below:.2f} below the truth; its "
         f"tightest valid bound is {valid_nll.mean:.2f}."
-    )
-    lowest, best = min(
-        (
-            (c.averages[convention.nll].mean, c)
-            for c in cells
-            if c.setting == cell.setting and c.shown and (convention := tightest(c))
-        ),
-        key=lambda bound: bound[0],
-    )
-    if best is not cell:
-        name = row_label(best.system, best.num_samples)
-        sentence += f" The tightest valid bound of all is that of {name}: {lowest:.2f}."
-    return [sentence]
+    ]
 
 
 @dataclass(frozen=True)
@@ -102,41 +99,43 @@ class _Comparison:
     """The tightest valid convention."""
     exact: Average
     """The language model's NLL."""
+    verdict: str
+    """What follows from the tightest valid bound."""
 
     def sentence(self) -> str:
-        """State the gain by the published convention and by the tightest valid bound."""
+        """State both numbers beside the language model's, and what follows."""
         where = f"{dataset_title(self.cell.dataset)} {self.cell.setting}, from {self.source}"
         system = row_label(self.cell.system, self.cell.num_samples)
         language_model = display_name(language_model_of(self.cell.system))
-        gain = _gain(self.published, self.exact)
         return (
             f"{where}: {language_model} has {self.exact.mean:.1f} nats. {system} has "
-            f"{self.published.mean:.1f} by the published convention, {gain}; by its tightest valid bound "
-            f"({self.convention.name}{', unreliable' if self.valid.unreliable else ''}) it has at most "
-            f"{self.valid.mean:.1f}, {_gain(self.valid, self.exact)}."
+            f"{self.published.mean:.1f} by the published convention, "
+            f"{_distance(self.published, self.exact)}, but this number is not a bound; its tightest valid "
+            f"bound ({self.convention.name}{', unreliable' if self.valid.unreliable else ''}) is "
+            f"{self.valid.mean:.1f}, {_distance(self.valid, self.exact)}: {self.verdict}."
         )
 
 
-def _gain(nll: Average, exact: Average) -> str:
-    """Put into words how far ``nll`` lies below ``exact``, and whether seeds alone could explain that."""
-    gain = exact.mean - nll.mean
-    if gain < _NO_GAIN:
-        return "no gain"
-    if min(nll.n, exact.n) == 1:
-        return f"{gain:.1f} less, which one seed cannot show to be a gain"
-    if nll.std is None or exact.std is None:  # derived from published numbers, which have no std for it
-        return f"a gain of {gain:.1f}"
-    interval, _ = welch(Moments(nll.n, nll.mean, nll.std), Moments(exact.n, exact.mean, exact.std))
-    if 0 in interval:
-        return f"{gain:.1f} less, no clear gain given the noise of the seeds (±{interval.half_width:.1f})"
-    return f"a gain of {gain:.1f}±{interval.half_width:.1f}"
+def _distance(nll: Average, exact: Average) -> str:
+    """How far ``nll`` lies from ``exact``, as a fact about two numbers."""
+    more = nll.mean - exact.mean
+    if abs(more) < _EQUAL:
+        return "the same"
+    return f"{abs(more):.1f} {'more' if more > 0 else 'less'}"
 
 
-def _compare_ours(cell: Cell, exact: Average | None) -> _Comparison | None:
+def _compare_ours(cell: Cell, exact: Average | None, compared: Sequence[Comparison]) -> _Comparison | None:
     best, published = tightest(cell), cell.averages.get(PUBLISHED_ELBO.nll)
     if not best or not published or exact is None:
         return None
-    return _Comparison(cell, "these runs", published, cell.averages[best.nll], best, exact)
+    language_model = language_model_of(cell.system)
+    verdicts = (
+        c.verdict.sentence(row_label(cell.system, cell.num_samples), display_name(language_model), c.paired)
+        for c in compared
+        if (c.metric, c.b.system) == ("nll_valid", language_model) and c.a is cell
+    )
+    verdict = next(verdicts, "no conclusion, they were not compared over seeds")
+    return _Comparison(cell, "these runs", published, cell.averages[best.nll], best, exact, verdict)
 
 
 def _compare_published(cell: Cell) -> _Comparison | None:
@@ -154,4 +153,5 @@ def _compare_published(cell: Cell) -> _Comparison | None:
         for fact in (elbo, valid, exact)
     )
     of_elbo, of_valid, of_exact = averages
-    return _Comparison(cell, "the published numbers", of_elbo, of_valid, JOINT_ELBO, of_exact)
+    verdict = "no conclusion, published means have no seeds to pair"
+    return _Comparison(cell, "the published numbers", of_elbo, of_valid, JOINT_ELBO, of_exact, verdict)

@@ -151,7 +151,7 @@ def _notes(lines: Sequence[Line]) -> list[str]:
         notes.append("*: the tightest valid number of a system; compare these, and no others")
     if any(isinstance(value, Difference) for value in values):
         notes.append(
-            "vs LM: NLL minus the language model's exact NLL; a gain if it is negative and the number valid"
+            "vs LM: NLL minus the language model's exact NLL; what follows is in the comparisons over seeds"
         )
     return [*notes, *formula_notes(lines)]
 

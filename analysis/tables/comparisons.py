@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from analysis.published.catalogue import find
 from analysis.published.facts import Fact
 from analysis.stats.cells import Cell
+from analysis.stats.claims import RULE as CLAIM_RULE
 from analysis.stats.comparisons import FAMILY, Comparison
 from analysis.stats.paired import seeds_needed
 from analysis.stats.reproduction import RULE, judge
@@ -113,7 +114,7 @@ def verdict_values(comparison: Comparison) -> tuple[Value, ...]:
         p_text(comparison.flip_holm),
         p_text(comparison.t_holm),
         None if paired.below is None else f"{paired.below:.2f}",
-        comparison.verdict.removesuffix(" at 5% after Holm"),
+        comparison.verdict.words,
     )
 
 
@@ -163,15 +164,15 @@ def _notes(shown: Sequence[Comparison]) -> Iterable[str]:
     if not shown:
         return
     yield (
-        "diff: mean difference over the n common seeds, with its 95% t interval; below 0, the row is "
-        "better than the system named above it. flip p, t p: p-values of the sign-flip test and of the "
-        "paired t test, after Holm's correction. P(lower): probability that a seed of the row is lower "
-        "than a seed of the other system"
+        "diff: mean difference over the n common seeds, row minus the system named above it, with its 95% "
+        "t interval. flip p, t p: p-values of the sign-flip test and of the paired t test, after Holm's "
+        "correction. P(lower): share of all pairs of seeds in which the row's number is lower. verdict: on "
+        "the row against the system named above it"
     )
+    yield CLAIM_RULE
     yield FAMILY
     yield from reach_notes(shown)
     if any(cell.joint_latent for comparison in shown for cell in (comparison.a, comparison.b)):
         yield (
-            f"{NOT_A_BOUND}: by the published convention not a bound, so this comparison does not show "
-            "which model is better; the comparison by valid bounds does"
+            f"{NOT_A_BOUND}: by the published convention not a bound, so this comparison decides nothing"
         )

@@ -109,7 +109,7 @@ def comparison_row(comparison: Comparison, kind: Literal["pair", "study"] = "pai
         "metric": comparison.metric,
         **{letter: _side(cell, estimate) for letter, cell, estimate in sides},
         **_difference(paired.mean, paired.interval),
-        "verdict": comparison.verdict,
+        "verdict": comparison.verdict.words,
         "n": len(paired.seeds),
         "seeds": _spaced(paired.seeds),
         "differences": _spaced(paired.differences),

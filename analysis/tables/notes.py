@@ -13,15 +13,12 @@ import pandas as pd
 
 from analysis.published.catalogue import compared_datasets, published_splits
 from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
-from analysis.stats.cells import Cell
+from analysis.stats.cells import COLLAPSED, Cell
 from analysis.stats.variants import setting_text
 from analysis.tables.table import row_label
 from lvae_core.config import RunConfig
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
 from lvae_core.systems import SYSTEMS, recipe
-
-COLLAPSED = 0.1
-"""Nats of mutual information below which a latent variable counts as unused."""
 
 _MOST = 12
 """The largest number of items of a list that a note names."""
@@ -63,7 +60,7 @@ def _collapsed(cells: Sequence[Cell]) -> Iterable[str]:
         f"{row_label(cell.system, cell.num_samples)} {cell.setting}"
         + (f" ({cell.variant_name})" if cell.variant_name else "")
         for cell in cells
-        if "mi" in cell.averages and cell.averages["mi"].mean < COLLAPSED
+        if cell.collapsed
     ]
     if rows:
         yield (

@@ -103,11 +103,11 @@ def verdict_text(seeds: int, comparisons: int) -> str:
     smallest = reach(seeds, comparisons)
     over = f" after Holm over {comparisons} comparisons" if comparisons > 1 else ""
     if smallest is None:
-        return f"no verdict is possible: 1 fresh seed allows no test; give --seeds {needed}"
+        return f"no significant difference is possible: 1 fresh seed allows no test; give --seeds {needed}"
     reached = f"the smallest p of the test on {seeds} fresh seeds is {smallest:.2g}{over}"
     if seeds < needed:
-        return f"no verdict is possible: {reached}; give --seeds {needed}"
-    return f"a verdict is possible: {reached}"
+        return f"no significant difference is possible: {reached}; give --seeds {needed}"
+    return f"a significant difference is possible: {reached}"
 
 
 def budget_table(works: Sequence[Work]) -> Table:

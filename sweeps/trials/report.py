@@ -1,4 +1,4 @@
-"""Report the outcome of a search: failures, the best point, and files with all points."""
+"""Report the outcome of a search: failures, the lowest perplexity, and files with all points."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger("lvae.trials")
 
 
 def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
-    """Print the failed trials and the best one; returns whether any trial has failed.
+    """Print the failed trials and the one of the lowest perplexity; returns whether any trial has failed.
 
     A loss that diverges at some point of the space is a finding, not a failure.
     """
@@ -36,14 +36,17 @@ def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
         out.print(RETRY_HINT)
     if best:
         point = shlex.join(settings(best[0].values))
-        out.print(f"best: trial {best[0].number}, {point}", markup=False, soft_wrap=True)
+        line = f"lowest validation perplexity: trial {best[0].number}, {point}"
+        out.print(line, markup=False, soft_wrap=True)
     return bool(failures)
 
 
 def is_worth_rerunning(search: Search, best: Sequence[Trial], out: Console) -> bool:
     """Whether any of the best trials differs from the recipe; prints a line if none does."""
     if best and all(is_recipe(search, trial.values) for trial in best):
-        out.print("no trial is better than the recipe: there is nothing to rerun on fresh seeds")
+        out.print(
+            "the recipe has the lowest validation perplexity: there is nothing to rerun on fresh seeds"
+        )
         return False
     return bool(best)
 

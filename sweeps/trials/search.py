@@ -287,4 +287,4 @@ class Search:
         done = f"{len(self.known)} of {self.rules.trials} trials"
         if (best := self.best(1)) == []:
             return f"{done}; no trial has been trained to the end"
-        return f"{done}; the best so far: trial {best[0].number}, valid ppl {best[0].scores[-1]:.2f}"
+        return f"{done}; the lowest so far: trial {best[0].number}, valid ppl {best[0].scores[-1]:.2f}"

@@ -69,7 +69,7 @@ def test_a_search_reports_its_trials_its_best_point_and_a_comparison_on_fresh_se
     fresh = [RunName.parse(run.name) for run in runs_of(place / "runs/search-best")]
     assert sorted(run.seed for run in fresh) == [1, 1, 2, 2]
 
-    (best,) = re.findall(r"^best: trial \d, --set learning_rate=(.*)$", out, re.M)
+    (best,) = re.findall(r"^lowest validation perplexity: trial \d, --set learning_rate=(.*)$", out, re.M)
     perplexities = {}
     for run in trials:
         if (run / "result.json").exists():
@@ -84,7 +84,7 @@ def test_a_search_reports_its_trials_its_best_point_and_a_comparison_on_fresh_se
     assert "On fresh seeds" in out
     assert re.search(r"^the recipe +\d", out, re.M)
     assert out.splitlines()[-1] == "next: python analysis/summarize.py runs/search-best"
-    before, _, after = out.partition("best: ")
+    before, _, after = out.partition("lowest validation perplexity: ")
     assert "test ppl" not in before, "trials are selected without the test split"
     assert "the recipe, seed 1: done" in after
 

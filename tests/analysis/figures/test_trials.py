@@ -67,7 +67,7 @@ def test_outliers_do_not_compress_the_axis():
     names = [text.get_text() for text in legend.get_texts()]
     assert names == [
         *(
-            "best",
+            "lowest",
             "trained to the end",
             "stopped at a rung",
             "above the axis",

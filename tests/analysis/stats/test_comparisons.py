@@ -94,8 +94,5 @@ def test_the_verdict_follows_the_corrected_p_and_the_smallest_possible_one(
     compared = compare_family([(cell, lm) for cell in (one, five, ten)], "nll", np.random.default_rng(0))
     # All eight differences of one sign: 2 of 256 flips, times three comparisons.
     assert compared[0].flip_holm == pytest.approx(3 * 2 / 256)
-    assert [c.verdict for c in compared] == [
-        "significant at 5% after Holm",
-        "not significant",
-        "too few seeds",
-    ]
+    assert [c.verdict.test for c in compared] == ["significant", "not significant", "too few seeds"]
+    assert [c.verdict.words for c in compared] == ["better (at least)", "not significant", "too few seeds"]

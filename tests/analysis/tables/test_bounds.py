@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,6 +10,7 @@ from analysis.published.facts import Derived, Fact
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.cells import Average, Cell, Counts, average_cells
+from analysis.stats.comparisons import compare_all
 from analysis.stats.missing_runs import cells_without_runs
 from analysis.tables.bound_examples import EXPLANATION, examples
 from analysis.tables.bounds import bounds_table
@@ -114,7 +116,7 @@ def test_importance_weighted_numbers_say_how_far_to_rely_on_them(
     frame = frame[frame["n"] > 0].set_index("metric")
     assert frame.loc["nll_iw_joint", ["ess", "khat_above", "mc_stderr"]].tolist() == [312.4, 0.4, 0.2]
     assert pd.isna(frame.loc["nll_joint", "ess"])
-    (sentence, _) = examples(cells(tmp_path), "ptb")
+    (sentence, _) = sentences(tmp_path, "ptb")
     assert "(IW, joint, unreliable)" in sentence
 
 
@@ -228,51 +230,91 @@ def test_csv_rows_have_every_estimate(tmp_path: Path, write_run: WriteRun) -> No
     assert pd.isna(ours.loc["au", "bound"])
 
 
+def sentences(tmp_path: Path, dataset: str) -> list[str]:
+    found = cells(tmp_path)
+    return examples(found, dataset, compare_all(found, np.random.default_rng(0)))
+
+
 def test_examples_use_our_runs_before_the_published_numbers(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", estimates=LM)
     write_run("lstm-vae-avg", 5, estimates=AVG)
     write_run("lstm-vae-avg", 10, estimates=AVG | {"nll_elbo": 99.0})
-    ours, published = examples(cells(tmp_path), "ptb")
+    ours, published = sentences(tmp_path, "ptb")
     assert ours == (
         "PTB standard, from these runs: LSTM-LM has 101.0 nats. LSTM-VAE-AVG L=5 has 97.0 by the published "
-        "convention, 4.0 less, which one seed cannot show to be a gain; by its tightest valid bound (IW, "
-        "joint) it has at most 119.0, no gain."
+        "convention, 4.0 less, but this number is not a bound; its tightest valid bound (IW, joint) is "
+        "119.0, 18.0 more: no conclusion, 1 common seed is too few."
     )
-    # Nothing inputless was run: Table 2a, 139.9±0.0 and 113.8±1.0, and 113.8 + 9 * 9.6. One side has no
-    # spread, so Welch's interval is that of the other's five seeds: 2.776 / sqrt 5 on either side.
+    # Nothing inputless was run: Table 2a, 139.9 and 113.8, and 113.8 + 9 * 9.6.
     assert published == (
         "PTB inputless, from the published numbers: LSTM-LM has 139.9 nats. LSTM-VAE-AVG L=10 has 113.8 by "
-        "the published convention, a gain of 26.1±1.2; by its tightest valid bound (ELBO, joint) it has at "
-        "most 200.2, no gain."
+        "the published convention, 26.1 less, but this number is not a bound; its tightest valid bound "
+        "(ELBO, joint) is 200.2, 60.3 more: no conclusion, published means have no seeds to pair."
     )
 
 
-def test_examples_state_a_real_gain(tmp_path: Path, write_run: WriteRun) -> None:
-    for seed, lm, avg in [(0, 101.0, 98.0), (1, 101.2, 98.4)]:
-        write_run("lstm-lm", seed=seed, dataset="toy", estimates=LM | {"nll": lm})
-        write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=AVG | {"nll_iw_joint": avg})
-    (sentence,) = examples(cells(tmp_path), "toy")
-    # Variances 0.02 and 0.08 over two seeds each: an error of sqrt(0.01 + 0.04), with degrees of freedom
-    # 0.05² / (0.01² + 0.04²) = 1.47, for which a table of t has 6.2.
-    assert sentence.endswith("it has at most 98.2, a gain of 2.9±1.4.")
+def write_toy(write_run: WriteRun, seeds: int, bound: float, noise: float = 0.01, **avg: object) -> None:
+    for seed in range(seeds):
+        write_run("lstm-lm", seed=seed, dataset="toy", estimates=LM)
+        estimates = AVG | {"nll_iw_joint": bound + noise * (-1) ** seed * (1 + seed), **avg}
+        write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=estimates)
 
 
-def test_examples_do_not_claim_a_gain_within_the_noise_of_the_seeds(
+def test_two_seeds_never_show_a_gain(tmp_path: Path, write_run: WriteRun) -> None:
+    write_toy(write_run, 2, 98.2, noise=0.2)
+    (sentence,) = sentences(tmp_path, "toy")
+    assert sentence.endswith("2.9 less: no conclusion, 2 common seeds are too few.")
+
+
+def test_a_valid_bound_below_an_exact_number_over_enough_seeds_is_better(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
-    for seed, lm, avg in [(0, 101.0, 100.0), (1, 103.0, 102.0)]:
-        write_run("lstm-lm", seed=seed, dataset="toy", estimates=LM | {"nll": lm})
-        write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=AVG | {"nll_iw_joint": avg})
-    (sentence,) = examples(cells(tmp_path), "toy")
-    # Variances of 2 over two seeds each: an error of sqrt 2, 2 degrees of freedom, t = 4.303.
-    assert sentence.endswith("1.0 less, no clear gain given the noise of the seeds (±6.1).")
+    write_toy(write_run, 8, 98.0, noise=0.1)
+    (sentence,) = sentences(tmp_path, "toy")
+    # Differences -3 + 0.1, -0.2, 0.3, ...: a mean of -3.05, a std of 0.54 over 8 seeds, t = 2.365.
+    assert sentence.endswith(
+        "3.1 less: LSTM-VAE-AVG L=5 is better than LSTM-LM by at least 3.1±0.4 over 8 common seeds."
+    )
 
 
-def test_a_gain_that_would_print_as_zero_is_called_no_gain(tmp_path: Path, write_run: WriteRun) -> None:
-    write_run("lstm-lm", dataset="toy", estimates=LM)
-    write_run("lstm-vae-avg", 5, dataset="toy", estimates=AVG | {"nll_iw_joint": LM["nll"] - 0.04})
-    (sentence,) = examples(cells(tmp_path), "toy")
-    assert sentence.endswith("101.0, no gain.")
+@pytest.mark.parametrize(
+    ("bound", "avg", "reason"),
+    [
+        (98.0, {"mi": 0.05}, "a posterior has collapsed, so in effect its model is a language model"),
+        (119.0, {}, "a bound above an exact number shows nothing"),
+    ],
+)
+def test_a_significant_difference_that_decides_nothing_says_why(
+    tmp_path: Path, write_run: WriteRun, bound: float, avg: dict[str, float], reason: str
+) -> None:
+    write_toy(write_run, 8, bound, **avg)
+    (sentence,) = sentences(tmp_path, "toy")
+    assert sentence.endswith(f": no conclusion, {reason}.")
+
+
+def test_a_difference_within_the_noise_of_the_seeds_concludes_nothing(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_toy(write_run, 8, 101.0, noise=0.5)
+    (sentence,) = sentences(tmp_path, "toy")
+    assert sentence.endswith(": no conclusion, the difference is not significant over 8 common seeds.")
+
+
+def test_a_difference_that_would_print_as_zero_is_called_the_same(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_toy(write_run, 1, LM["nll"] - 0.04, noise=0.0)
+    (sentence,) = sentences(tmp_path, "toy")
+    assert sentence.endswith("101.0, the same: no conclusion, 1 common seed is too few.")
+
+
+@pytest.mark.parametrize(("stderr", "named"), [(0.01, True), (0.3, False)])
+def test_a_number_is_below_the_truth_only_by_more_than_its_error(
+    tmp_path: Path, write_run: WriteRun, stderr: float, named: bool
+) -> None:
+    estimates = AVG | {"nll_elbo": (97.0, stderr)}
+    write_run("lstm-vae-avg", 5, dataset="toy", estimates=estimates, result={"true_nll": 97.8})
+    assert any("0.80 below the truth" in sentence for sentence in sentences(tmp_path, "toy")) == named
 
 
 def test_the_explanation_has_every_word_of_the_table() -> None:

@@ -135,7 +135,7 @@ def test_the_comparison_is_of_bounds_over_common_seeds(text, capsys):
     assert [float(x) for x in line.groups()] == pytest.approx(
         [np.mean(recipe), np.std(recipe, ddof=1)], abs=0.0051
     )
-    meanings = re.findall(r"best (\d): trial \d+, learning_rate=([\d.]+)", table)
+    meanings = re.findall(r"trial (\d+): learning_rate=([\d.]+)", table)
     assert meanings
     compared = []
     for place, shown in meanings:
@@ -144,7 +144,7 @@ def test_the_comparison_is_of_bounds_over_common_seeds(text, capsys):
         compared.append((place, own, stats.ttest_rel(own, recipe)))
     for place, own, test in compared:
         signed = r"([+-]?[\d.]+)"
-        pattern = rf"^best {place} +([\d.]+)±[\d.]+ +{signed} +\[{signed}, {signed}\] +3 +([\d.]+)"
+        pattern = rf"^trial {place} +([\d.]+)±[\d.]+ +{signed} +\[{signed}, {signed}\] +3 +([\d.]+)"
         found = re.search(pattern, table, re.M)
         assert found, table
         mean, difference, low, high, flip = map(float, found.groups())
@@ -178,7 +178,9 @@ def test_a_dry_run_says_what_a_verdict_needs_before_anything_is_spent(text, caps
     command = [argument for argument in COMMAND if argument not in ("--seeds", "3")]
     assert main([*command, "--dry-run"]) == 0
     out = capsys.readouterr().out
-    assert "a verdict is possible: the smallest p of the test on 7 fresh seeds is 0.031" in out
+    assert (
+        "a significant difference is possible: the smallest p of the test on 7 fresh seeds is 0.031" in out
+    )
     assert cells(out, "trials  ")[0] == "4"
     # The recipe and the best two.
     assert cells(out, "runs on fresh seeds")[0] == "21"
@@ -194,13 +196,15 @@ def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
     assert cells(out, "trials  ")[0] == "0"
     assert cells(out, "runs on fresh seeds")[0] == "2"
     assert cells(out, "runs on fresh seeds")[1].endswith(" s")
-    assert "no verdict is possible: the smallest p of the test on 2 fresh seeds is 0.5" in out
+    assert (
+        "no significant difference is possible: the smallest p of the test on 2 fresh seeds is 0.5" in out
+    )
 
 
 def test_if_the_recipe_wins_nothing_is_rerun(text, capsys):
     command = [*COMMAND, "--best", "1", "--space", "learning_rate=1,0.000001"]
     assert main(command) == 0
-    assert "no trial is better than the recipe" in capsys.readouterr().out
+    assert "the recipe has the lowest validation perplexity" in capsys.readouterr().out
     assert not (text / "runs/search-best").exists()
     assert main([*command, "--seeds", "0"]) == 0
 

@@ -1,0 +1,142 @@
+"""The one rule by which a text may say that a cell is better or worse than another.
+
+Every sentence and every table takes its words from :func:`decide`; nothing else compares two cells in
+words. All conditions must hold: both cells have enough common seeds, the sign-flip test over them is
+significant after Holm's correction, each number is exact or a valid bound, the two numbers decide
+(a bound must lie below an exact number), and no posterior has collapsed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from analysis.stats.cells import COLLAPSED, Cell
+from analysis.stats.intervals import Interval
+from analysis.stats.paired import Paired
+
+ALPHA = 0.05
+
+Test = Literal["significant", "not significant", "too few seeds"]
+"""The outcome of the sign-flip test after Holm's correction. "too few seeds": no differences, however
+large, could have been significant."""
+
+Model = Literal["better", "worse", ""]
+
+Obstacle = Literal[
+    "", "not a bound", "unreliable", "collapsed", "two bounds", "bound above exact", "exact below bound"
+]
+
+REASONS: dict[Obstacle, str] = {
+    "not a bound": "one of the numbers is not a bound",
+    "unreliable": "a few draws decide one of the importance-weighted numbers",
+    "collapsed": "a posterior has collapsed, so in effect its model is a language model",
+    "two bounds": "both numbers are bounds, and how far each lies above the truth is unknown",
+    "bound above exact": "a bound above an exact number shows nothing",
+    "exact below bound": "an exact number below a bound shows nothing",
+}
+"""Why a significant difference of two numbers decides nothing about the models."""
+
+RULE = (
+    "A model is called better or worse only if all of this holds: the difference over common seeds is "
+    "significant by the sign-flip test after Holm's correction; each number is exact or a valid bound, and "
+    "not unreliable; if one is a bound, it lies below the exact other one, and the true difference is then "
+    f"at least as large; and no posterior has collapsed (mutual information below {COLLAPSED} nats). Two "
+    "bounds decide nothing"
+)
+"""The rule in words, for reports."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be said of two cells by one metric: ``a`` against ``b``."""
+
+    test: Test
+    lower: bool | None
+    """Whether the mean of ``a`` is below that of ``b``; None if they are equal, or have no common seed."""
+    model: Model = ""
+    """What follows for model ``a``; "" if nothing does."""
+    at_least: bool = False
+    """Whether the lower number is a bound, so that the true difference may be larger."""
+    obstacle: Obstacle = ""
+    """Why nothing follows from the numbers, whether or not the test is significant."""
+
+    @property
+    def words(self) -> str:
+        """The verdict in a few words, for a column of a table."""
+        if self.test != "significant":
+            return self.test
+        if self.model:
+            return f"{self.model} (at least)" if self.at_least else self.model
+        return f"undecided: {self.obstacle}" if self.obstacle else "lower" if self.lower else "higher"
+
+    def sentence(self, a: str, b: str, paired: Paired) -> str:
+        """The conclusion on the models named ``a`` and ``b`` from their NLL, without a full stop."""
+        n = len(paired.seeds)
+        seeds = "1 common seed" if n == 1 else f"{n} common seeds"
+        if self.test == "too few seeds":
+            return f"no conclusion, {seeds} {'is' if n == 1 else 'are'} too few"
+        if self.test == "not significant":
+            return f"no conclusion, the difference is not significant over {seeds}"
+        if not self.model or paired.mean is None:
+            return f"no conclusion, {REASONS[self.obstacle]}" if self.obstacle else "no conclusion"
+        least = "at least " if self.at_least else ""
+        return f"{a} is {self.model} than {b} by {least}{_size(paired.mean, paired.interval)} over {seeds}"
+
+
+def decide(
+    paired: Paired, flip_holm: float | None, family: int, a: tuple[Cell, str], b: tuple[Cell, str]
+) -> Verdict:
+    """Apply the rule to the numbers of two cells.
+
+    Args:
+        paired: ``a`` minus ``b`` over their common seeds.
+        flip_holm: the p of the sign-flip test after Holm's correction; None if there was no test.
+        family: the number of comparisons that the correction is over.
+        a: a cell, and the name of its estimate.
+        b: the cell that it is compared with, and the name of its estimate.
+    """
+    test = _test(paired, flip_holm, family)
+    lower = None if not paired.mean else paired.mean < 0
+    kinds = [cell.bound(estimate) for cell, estimate in (a, b)]
+    if None in kinds:  # no likelihood, such as the KL: neither direction is better
+        return Verdict(test, lower)
+    obstacle = _obstacle(a, b, lower)
+    if test != "significant" or obstacle or lower is None:
+        return Verdict(test, lower, obstacle=obstacle)
+    return Verdict(
+        test,
+        lower,
+        model="better" if lower else "worse",
+        at_least=kinds[0 if lower else 1] != "exact",
+    )
+
+
+def _test(paired: Paired, flip_holm: float | None, family: int) -> Test:
+    if flip_holm is not None and flip_holm <= ALPHA:
+        return "significant"
+    # Holm multiplies the smallest p by the size of the family.
+    if paired.smallest_p is None or paired.smallest_p * family > ALPHA:
+        return "too few seeds"
+    return "not significant"
+
+
+def _obstacle(a: tuple[Cell, str], b: tuple[Cell, str], lower: bool | None) -> Obstacle:
+    """Say why two likelihoods decide nothing; ``lower``: whether that of ``a`` is the lower one."""
+    kinds = [cell.bound(estimate) for cell, estimate in (a, b)]
+    if "not a bound" in kinds:
+        return "not a bound"
+    if any(cell.averages[estimate].unreliable for cell, estimate in (a, b)):
+        return "unreliable"
+    if any(cell.collapsed for cell, _ in (a, b)):
+        return "collapsed"
+    exact = [kind == "exact" for kind in kinds]
+    if not any(exact):
+        return "two bounds"
+    if all(exact) or lower is None or exact[1 if lower else 0]:
+        return ""
+    return "exact below bound" if exact[0] else "bound above exact"
+
+
+def _size(mean: float, interval: Interval | None) -> str:
+    return f"{abs(mean):.1f}" + (f"±{interval.half_width:.1f}" if interval else "")

@@ -1,0 +1,121 @@
+"""The rule for claims: every kind of pair of numbers against a table of conclusions made by hand."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.stats.cells import Cell, Counts, average
+from analysis.stats.claims import REASONS, RULE, Verdict, decide
+from analysis.stats.paired import Paired, compare
+from lvae_core.run_folder.estimates import Bound
+
+Kind = Bound | None
+
+ESTIMATES: dict[Kind, tuple[str, str, str, int]] = {
+    "exact": ("nll", "lstm-lm", "none", 0),
+    "upper bound": ("nll_elbo", "lstm-vae", "loss", 1),
+    "upper bound in expectation": ("nll_iw", "lstm-vae", "loss", 1),
+    "not a bound": ("nll_elbo", "lstm-vae-avg", "hidden", 5),
+}
+
+
+def cell(kind: Kind, *, mi: float | None = 2.0, khat_above: float | None = None) -> tuple[Cell, str]:
+    estimate, system, averaging, L = ESTIMATES[kind]
+    number = average(np.arange(2), np.array([99.0, 101.0]), np.full(2, np.nan))
+    averages = {estimate: replace(number, khat_above=khat_above)}
+    if mi is not None and averaging != "none":
+        averages["mi"] = replace(number, mean=mi)
+    found = Cell("toy", system, L, "standard", "", averaging, Counts(done=2), averages)
+    assert found.bound(estimate) == kind
+    return found, estimate
+
+
+def differences(mean: float, n: int, *, mixed: bool = False) -> Paired:
+    """n differences of one sign, or of both signs around their mean."""
+    values = {seed: mean * (1 if not mixed else (-3) ** (seed % 2)) for seed in range(n)}
+    return compare(values, dict.fromkeys(values, 0.0), np.random.default_rng(0))
+
+
+def verdict(paired: Paired, a: tuple[Cell, str], b: tuple[Cell, str], family: int = 1) -> Verdict:
+    flip = None if paired.flip_p is None else min(1.0, family * paired.flip_p)
+    return decide(paired, flip, family, a, b)
+
+
+EXACT, BOUND, EXPECTED, NONE = ESTIMATES
+WORDS = {
+    # Kinds of a and b -> the verdict if a is lower, and if a is higher.
+    (EXACT, EXACT): ("better", "worse"),
+    (EXACT, BOUND): ("undecided: exact below bound", "worse (at least)"),
+    (EXACT, EXPECTED): ("undecided: exact below bound", "worse (at least)"),
+    (BOUND, EXACT): ("better (at least)", "undecided: bound above exact"),
+    (EXPECTED, EXACT): ("better (at least)", "undecided: bound above exact"),
+    **dict.fromkeys(itertools.product((BOUND, EXPECTED), repeat=2), ("undecided: two bounds",) * 2),
+    **dict.fromkeys(
+        [pair for pair in itertools.product(ESTIMATES, repeat=2) if NONE in pair],
+        ("undecided: not a bound",) * 2,
+    ),
+}
+
+
+@pytest.mark.parametrize(("kinds", "words"), WORDS.items())
+def test_what_follows_from_each_pair_of_kinds(kinds: tuple[Kind, Kind], words: tuple[str, str]) -> None:
+    sides = cell(kinds[0]), cell(kinds[1])
+    assert tuple(verdict(differences(mean, 8), *sides).words for mean in (-2.0, 2.0)) == words
+    for n, mixed in itertools.product((1, 2, 5, 8), (False, True)):
+        for mean in (-2.0, 2.0):
+            found = verdict(differences(mean, n, mixed=mixed), *sides)
+            # Six differences of one sign are the fewest with p <= 0.05: 2 of 64 flips.
+            if n < 6:
+                assert (found.words, found.model) == ("too few seeds", "")
+            elif mixed:
+                assert (found.words, found.model) == ("not significant", "")
+
+
+def test_every_pair_of_kinds_is_in_the_table() -> None:
+    assert set(WORDS) == set(itertools.product(ESTIMATES, repeat=2))
+
+
+def test_the_correction_for_many_comparisons_raises_the_seeds_that_are_needed() -> None:
+    sides = cell(BOUND), cell(EXACT)
+    # 2 of 256 flips, times 6 comparisons, is 0.047; times 7 it is 0.055.
+    assert verdict(differences(-2.0, 8), *sides, family=6).words == "better (at least)"
+    assert verdict(differences(-2.0, 8), *sides, family=7).words == "too few seeds"
+
+
+def test_a_collapsed_posterior_supports_no_claim() -> None:
+    for mi, words in ((0.099, "undecided: collapsed"), (0.1, "better (at least)")):
+        assert verdict(differences(-2.0, 8), cell(BOUND, mi=mi), cell(EXACT)).words == words
+    assert verdict(differences(2.0, 8), cell(EXACT), cell(BOUND, mi=0.0)).words == "undecided: collapsed"
+
+
+def test_an_unreliable_number_supports_no_claim() -> None:
+    for share, words in ((0.06, "undecided: unreliable"), (0.05, "better (at least)")):
+        assert verdict(differences(-2.0, 8), cell(EXPECTED, khat_above=share), cell(EXACT)).words == words
+
+
+def test_a_number_that_is_no_likelihood_is_lower_or_higher_and_never_better() -> None:
+    found = average(np.arange(2), np.array([1.0, 2.0]), np.full(2, np.nan))
+    of_kl = replace(cell(BOUND)[0], averages={"kl": found}), "kl"
+    for mean, word in ((-2.0, "lower"), (2.0, "higher")):
+        assert verdict(differences(mean, 8), of_kl, of_kl).words == word
+
+
+def test_sentences_state_the_size_and_whether_it_is_a_least_one() -> None:
+    paired = differences(-2.6, 8)
+    below = verdict(paired, cell(BOUND), cell(EXACT)).sentence("b", "a", paired)
+    assert below == "b is better than a by at least 2.6±0.0 over 8 common seeds"
+    exact = verdict(paired, cell(EXACT), cell(EXACT)).sentence("b", "a", paired)
+    assert exact == "b is better than a by 2.6±0.0 over 8 common seeds"
+    for kinds in WORDS:
+        found = verdict(paired, cell(kinds[0]), cell(kinds[1]))
+        if not found.model:
+            assert found.sentence("b", "a", paired) == f"no conclusion, {REASONS[found.obstacle]}"
+
+
+def test_the_rule_in_words_names_its_conditions() -> None:
+    for word in ("common seeds", "Holm", "exact", "bound", "unreliable", "collapsed", "sign-flip"):
+        assert word in RULE
