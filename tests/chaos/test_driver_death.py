@@ -92,6 +92,7 @@ def test_ctrl_c_once_saves_everything_and_stops(tmp_path, scratch, undisturbed_t
             assert later[0]["from_step"] >= rows[name] * STEPS
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_stops_at_once(tmp_path, scratch):
     runs = Runs(tmp_path)
     launch = Launch(tmp_path, scratch)

@@ -97,6 +97,7 @@ def listed_failures(output: str) -> set[str]:
     return set(names)
 
 
+@pytest.mark.slow  # tests/integration/test_sweep_run.py has a fast test of this
 def test_every_failure_is_recorded_with_its_class_and_stops_no_other_run(tmp_path, scratch):
     runs = Runs(tmp_path)
     script = copy_of_the_code(tmp_path / "code")
@@ -202,7 +203,8 @@ class MemoryLimitingBoard(Board):
             resource.prlimit(self.limited, resource.RLIMIT_AS, (used + LITTLE, used + LITTLE))
 
 
-@pytest.mark.parametrize("share", [0.25, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.25, 1.0])
 def test_out_of_memory_in_a_share_of_a_gpu_is_retried_once_with_a_larger_share(share, tmp_path, scratch):
     """Ray is given a GPU that does not exist; the memory that runs out is the process's main memory."""
     toy = load("toy")

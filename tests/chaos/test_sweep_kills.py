@@ -61,6 +61,7 @@ def assert_undisturbed(storage: Path, killed: list[Kill], undisturbed_table: obj
         assert attempts[0]["from_step"] >= max(kill.rows - 1, 0) // EVERY * EVERY * STEPS
 
 
+@pytest.mark.slow  # tests/integration/test_sweep_run.py kills one
 def test_a_sweep_survives_four_killed_actors(tmp_path, scratch, undisturbed_table):
     print("seed", SEED)
     killed = sweep_with_kills(tmp_path, scratch, SEED, kills=4)

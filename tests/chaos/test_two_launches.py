@@ -40,6 +40,7 @@ def test_two_launches_finish_the_study_and_repeat_no_run(storage, scratch, undis
     assert {name: len(runs.attempts(name)) for name in runs.names()} == dict.fromkeys(undisturbed_table, 1)
 
 
+@pytest.mark.slow
 def test_a_launch_takes_over_the_runs_of_one_that_dies_with_its_machine(
     storage, scratch, undisturbed_table
 ):

@@ -117,6 +117,7 @@ def workload(root: Path, toy: Corpus) -> Workload:
     return Workload(plan=plan, corpora={"toy": toy}, study=study)
 
 
+@pytest.mark.slow
 def test_each_cell_is_probed_once_and_a_run_that_has_begun_keeps_its_threads(tmp_path, toy):
     cores = int(ray.cluster_resources()["CPU"])
     study, messages = Study(str(tmp_path)), []

@@ -116,6 +116,7 @@ def test_a_second_launch_starts_nothing(undisturbed):
     assert after == before
 
 
+@pytest.mark.slow  # tests/sweeps/trials/test_search.py has a fast test of this
 def test_an_interrupted_search_ends_with_the_same_results(undisturbed, tmp_path):
     place, out = undisturbed
     command = [sys.executable, "-W", "error", str(SCRIPT), *COMMAND]

@@ -83,6 +83,7 @@ def test_a_killed_mirror_continues_from_what_the_server_has(
     assert_mirrored(server, folder)
 
 
+@pytest.mark.slow
 def test_a_retried_run_continues_in_the_same_wandb_run(
     server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_signal_ends_the_mirror_after_a_last_push(
     assert mirrored(server, folder).states == ["running", "preempted"]
 
 
+@pytest.mark.slow
 def test_only_one_of_two_mirrors_of_a_study_sends(
     server: Server, start: Callable[..., Mirror], tmp_path: Path
 ) -> None:
