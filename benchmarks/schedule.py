@@ -38,7 +38,7 @@ from lvae_core.model.counts import amount, operations
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName, RunName
 from sweeps.planning.durations import format_duration
-from sweeps.planning.grid import PRESETS
+from sweeps.planning.grids.files import PRESETS
 from sweeps.planning.list_scheduling import Work, longest_first, lower_bound, schedule
 
 RANDOM_ORDERS = 200
@@ -84,7 +84,7 @@ def main(
         json_: write the times to this file.
     """
     out, err = Console(width=120, highlight=False), Console(stderr=True, highlight=False)
-    configs = PRESETS["paper"].configs()
+    configs = PRESETS["paper"].grid.configs()
     if min(devices, default=0) < 1:
         raise InputError("--devices: give numbers from 1")
     if times is not None:

@@ -17,7 +17,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from statistics import fmean
 from typing import Annotated, Literal
 
@@ -40,12 +40,14 @@ from sweeps.options import (
     at_least_one,
     preset,
 )
-from sweeps.planning.axes import check_given_once, field_of, parse_zip
 from sweeps.planning.cost import cell_costs, print_costs
-from sweeps.planning.grid import PRESETS, Grid
+from sweeps.planning.grid import Grid
+from sweeps.planning.grids.axes import check_given_once, field_of
+from sweeps.planning.grids.files import PRESETS, GridFile, read_grid
+from sweeps.planning.grids.seeds import parse_seeds
+from sweeps.planning.grids.writing import write_grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
 from sweeps.planning.parents import parents_notes
-from sweeps.planning.seeds import parse_seeds
 from sweeps.planning.workload import Workload
 from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work_text
 
@@ -54,9 +56,15 @@ from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work
 class Options:
     """The command line. The preset supplies what is not given."""
 
-    preset: Literal["paper", "all", "demo"] = "paper"
+    preset: Annotated[
+        Literal["paper", "all", "demo"] | None, arg(help_behavior_hint="(default: paper)")
+    ] = None
     """paper: the published grid of 120 runs. all: 150 runs, with the systems that its tables cite, in the
     same study. demo: a small one on pydocs, minutes on two cores."""
+    grid_file: Annotated[
+        str | None, arg(name="grid", metavar="FILE", help_behavior_hint="(default: none)")
+    ] = None
+    """A grid of yours, a TOML file, instead of a preset; docs/grid.md describes its keys."""
     datasets: Annotated[tuple[str, ...] | None, preset(metavar="NAME", help=DATASETS_HELP)] = None
     systems: Annotated[tuple[str, ...] | None, preset(metavar="NAME", help=SYSTEMS_HELP)] = None
     settings: Annotated[tuple[str, ...] | None, preset(metavar="NAME")] = None
@@ -65,7 +73,7 @@ class Options:
     """Latent samples per sentence, for every system that has a latent variable."""
     seeds: Annotated[tuple[str, ...] | None, preset(metavar="SEEDS")] = None
     """5: the seeds 0 to 4. 5..9: a range, both ends included. 3,7,11 or 0..2,7: a list."""
-    protocol: Protocol = "matched"
+    protocol: Annotated[Protocol | None, preset()] = None
     """matched: every system as in Kruengkrai (2019). original: each as its authors trained it."""
     max_epochs: Annotated[int | None, preset(metavar="N")] = None
     """Short for --set max_epochs=N."""
@@ -80,6 +88,8 @@ class Options:
     """Lists of one length, paired value by value: --zip hidden_size=200,400 dropout=0.3,0.5."""
     dry_run: Flag = False
     """Print the plan and its cost; start nothing but the probes of auto."""
+    write_grid: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """With --dry-run: write the grid of all these options as a file for --grid."""
     devices: Annotated[tuple[int, ...], arg(metavar="K")] = (1, 8)
     """With --dry-run: print the time on this many GPUs, or CPU cores if runs use no GPU."""
     price_per_hour: Annotated[float | None, arg(metavar="$", help_behavior_hint="(default: none)")] = None
@@ -91,19 +101,33 @@ class Options:
         self.launch.check()
         for number in self.devices:
             at_least_one("--devices", number)
+        if self.grid_file is not None and self.preset is not None:
+            raise InputError(f"--grid {self.grid_file} --preset {self.preset}: give one of them")
+        if self.write_grid is not None and not self.dry_run:
+            raise InputError(f"--write-grid {self.write_grid}: add --dry-run; nothing is started then")
         check_given_once(self.given_fields(), "--set, --zip and --max-epochs")
         if self.price_per_hour is not None and not 0 < self.price_per_hour < math.inf:
             raise InputError(f"--price-per-hour {self.price_per_hour:g}: must be a number above 0")
 
+    @cached_property
+    def base(self) -> GridFile:
+        """The grid that the other options change: the user's file, or a preset."""
+        return PRESETS[self.preset or "paper"] if self.grid_file is None else read_grid(self.grid_file)
+
+    @property
+    def study(self) -> str:
+        """The name of the study."""
+        return self.launch.study or self.base.study
+
     @property
     def folder(self) -> str:
         """Return the place of the study as the user would write it."""
-        return self.launch.folder("paper" if self.preset == "all" else self.preset)
+        return self.launch.folder(self.study)
 
     def grid(self) -> Grid:
-        """The preset with the changes that the options ask for."""
-        first = replace(PRESETS[self.preset], also=())
-        grids = [first, *PRESETS[self.preset].also]
+        """The preset or the user's grid, with the changes that the options ask for."""
+        first, *others = self.base.grid.grids
+        grids = [replace(first, also=()), *others]
         if self.datasets is not None:
             grids = self._of_datasets(grids, self.datasets)
         first, *also = map(self._changed, grids)
@@ -125,8 +149,11 @@ class Options:
         systems = {name: base.systems.get(name, samples) for name, samples in names.items()}
         if self.num_samples is not None:
             systems = dict.fromkeys(systems, self.num_samples)
-        zipped = {field for settings in self.zips for field in parse_zip(settings).fields}
-        kept = [change for change in base.changes if field_of(change) not in zipped]
+        given = self.given_fields()
+        for name in (field_of(setting) for settings in base.zips for setting in settings):
+            if name in given:
+                raise InputError(f"{self.grid_file}: pairs {name} with other fields; change it there")
+        kept = [change for change in base.changes if field_of(change) not in given]
         changed = replace(
             base,
             systems=systems,
@@ -134,12 +161,16 @@ class Options:
             seeds=base.seeds if self.seeds is None else self._given_seeds(self.seeds),
             changes=(*kept, *self.given_changes()),
             zips=base.zips + self.zips,
-            protocol=self.protocol,
+            protocol=self.protocol or base.protocol,
             limits=base.limits if self.systems is None else {},
         )
         # What the preset sets and the given systems do not have, the user cannot leave out.
-        unread = changed.unread().difference(self.given_fields())
-        return replace(changed, changes=tuple(c for c in changed.changes if field_of(c) not in unread))
+        unread = changed.unread().difference(given)
+        return replace(
+            changed,
+            changes=tuple(c for c in changed.changes if field_of(c) not in unread),
+            zips=tuple(z for z in changed.zips if not unread.issuperset(map(field_of, z))),
+        )
 
     def given_changes(self) -> tuple[str, ...]:
         """The ``FIELD=VALUE`` of --max-epochs and --set, without the preset's."""
@@ -150,6 +181,12 @@ class Options:
         """The fields that the options change, each as often as it is given."""
         zipped = (setting for settings in self.zips for setting in settings)
         return [field_of(setting) for setting in (*self.given_changes(), *zipped) if "=" in setting]
+
+    def chosen_fields(self) -> list[str]:
+        """The fields whose values the user has chosen, here or in a grid file."""
+        grids = () if self.grid_file is None else self.base.grid.grids
+        of_file = [field for grid in grids for field in grid.fields]
+        return list(dict.fromkeys((*of_file, *self.given_fields())))
 
     @staticmethod
     def _given_seeds(texts: Sequence[str]) -> tuple[int, ...]:
@@ -190,15 +227,19 @@ def run(options: Options, *, again: str) -> int:
     out, folder = console(), options.folder
     grid = options.grid()
     configs = grid.configs()
-    notes = [protocol_note(configs)] if options.protocol == "original" else []
-    for note in (*notes, *grid.notes(options.given_fields())):
+    notes = [protocol_note(configs)] if grid.protocol == "original" else []
+    for note in (*notes, *grid.notes(options.chosen_fields())):
         unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
-    study, given = open_study(folder), options.given_fields()
+    study, given = open_study(folder), options.chosen_fields()
     configs, corpora = load_corpora(configs, options.launch.data_dir, study, given=given)
     plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
     if options.dry_run:
         dry_run(options, workload, out)
+        if options.write_grid is not None:
+            write_grid(options.write_grid, GridFile(grid, options.study))
+            next_ = shlex.join(["python", "sweeps/paper_grid.py", "--grid", options.write_grid])
+            unless_quiet(out).print(f"next: {next_}", markup=False, soft_wrap=True)
         return 0
     swept = sweep(options.launch, folder, workload, out)
     print_next(unless_quiet(out), swept.plan, folder)

@@ -16,7 +16,7 @@ from lvae_core.identity import fields_read
 from lvae_core.protocols import Protocol, with_protocol
 from lvae_core.settings import apply_where_read, system_name
 from lvae_core.systems import recipe
-from sweeps.planning.axes import (
+from sweeps.planning.grids.axes import (
     Axis,
     check_given_once,
     combinations,
@@ -25,9 +25,9 @@ from sweeps.planning.axes import (
     parse_changes,
     parse_zip,
 )
-from sweeps.planning.system_names import check_system
+from sweeps.planning.grids.system_names import check_system
 
-_OWN_OPTIONS = {
+OWN_OPTIONS = {
     "dataset": "--datasets",
     "system": "--systems",
     "setting": "--settings",
@@ -46,7 +46,8 @@ MAX_RUNS = 100_000
 class Limit(NamedTuple):
     """The part of a grid that has a system."""
 
-    settings: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+    """Empty: all of the grid's."""
     not_on: tuple[str, ...] = ()
     """Labels of datasets."""
 
@@ -103,8 +104,8 @@ class Grid:
         given = [("--set", self.changes), *(("--zip", settings) for settings in self.zips)]
         for option, change in ((option, change) for option, settings in given for change in settings):
             field = field_of(change)
-            if field in _OWN_OPTIONS:
-                raise InputError(f"{option} {change}: the grid chooses {field}; use {_OWN_OPTIONS[field]}")
+            if field in OWN_OPTIONS:
+                raise InputError(f"{option} {change}: the grid chooses {field}; use {OWN_OPTIONS[field]}")
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
@@ -134,6 +135,10 @@ class Grid:
     def grids(self) -> tuple[Grid, ...]:
         """The grid itself and those that belong to it."""
         return (self, *(grid for other in self.also for grid in other.grids))
+
+    def check(self) -> None:
+        """Raise InputError as :meth:`configs` does, seeds that are too large excepted."""
+        _ = self._cells
 
     def configs(self) -> list[RunConfig]:
         """One config per run, seed by seed, so that a grid cut short has every cell.
@@ -185,6 +190,8 @@ class Grid:
             affected = [ignored for grid, _, ignored in cells if field in grid.fields]
             if all(field in ignored for ignored in affected):
                 raise InputError(f"--set {field}: no run of the grid has {field}; leave it out")
+        if not cells:
+            raise InputError("--systems: none of them is run on these datasets in these settings")
         _check_corpora([config for _, config, _ in cells])
         _check_estimates([config for _, config, _ in cells])
         return cells
@@ -196,22 +203,25 @@ class Grid:
 
     def _own_cells(self) -> Iterator[tuple[RunConfig, list[str]]]:
         _check_size(self._combinations())
-        cells = {}
+        bases = []
         for dataset, (system, samples), setting in product(
             self.datasets, self.systems.items(), self.settings
         ):
-            limit = self.limits.get(system)
-            if limit and (setting not in limit.settings or dataset_label(dataset) in limit.not_on):
+            limit = self.limits.get(system, Limit())
+            if (limit.settings and setting not in limit.settings) or dataset_label(dataset) in limit.not_on:
                 continue
             for num_samples in samples:
                 base = recipe(
                     system, dataset=dataset, setting=cast(Setting, setting), num_samples=num_samples
                 )
-                base = with_protocol(base, self.protocol)
-                for changes in combinations(self.axes):
-                    check_system(base, changes)
-                    config, ignored = apply_where_read(base, changes)
-                    cells[config] = ignored
+                bases.append(with_protocol(base, self.protocol))
+        pairs = list(product(bases, combinations(self.axes)))
+        for base, changes in pairs:  # first, because other systems may have no such config at all
+            check_system(base, changes)
+        cells = {}
+        for base, changes in pairs:
+            config, ignored = apply_where_read(base, changes)
+            cells[config] = ignored
         yield from cells.items()
 
 
@@ -251,53 +261,3 @@ def _check_estimates(configs: Iterable[RunConfig]) -> None:
                     "trained once and evaluated once; give one value, and then the same command with "
                     "another: it only evaluates again"
                 )
-
-
-PRESETS: Mapping[str, Grid] = {
-    # Kruengkrai (2019), Tables 2 and 3: 2 datasets x 6 systems with their L x 2 settings x 5 seeds.
-    "paper": Grid(
-        datasets=("ptb", "yahoo"),
-        systems={"lstm-lm": (1,), "lstm-vae": (1, 5, 10), "lstm-vae-avg": (5, 10)},
-    ),
-    # Every row of these tables, also those that the paper cites, where they are published.
-    "all": Grid(
-        datasets=("ptb", "yahoo"),
-        systems={
-            "lstm-lm": (1,),
-            "lstm-vae": (1, 5, 10),
-            "lstm-vae-avg": (5, 10),
-            "lstm-vmf-vae": (1,),
-            "cnn-lm": (1,),
-            "cnn-vae-init": (1,),
-            "sa-vae": (1,),
-            "lstm-vae-ain": (1,),
-        },
-        limits={
-            "lstm-vmf-vae": Limit(("standard", "inputless"), not_on=("yahoo",)),
-            **dict.fromkeys(
-                ("cnn-lm", "cnn-vae-init", "sa-vae", "lstm-vae-ain"), Limit(("standard",), not_on=("ptb",))
-            ),
-        },
-    ),
-    # The same comparison in a few minutes on two cores, on text that every Python carries: half the
-    # sizes of the recipe and few epochs, so smaller batches for more steps in them. It also has a corpus
-    # whose -log p(x) is known, on which the paper's number falls below the truth.
-    "demo": Grid(
-        datasets=("pydocs",),
-        systems={"lstm-lm": (1,), "lstm-vae": (1, 5), "lstm-vae-avg": (5,)},
-        seeds=2,
-        changes=(
-            *("embedding_size=32", "hidden_size=64", "batch_size=16"),
-            *("max_epochs=6", "kl_anneal_epochs=3", "iw_samples=20"),
-        ),
-        also=(
-            Grid(
-                datasets=("topics",),
-                systems={"lstm-lm": (1,), "lstm-vae": (1,), "lstm-vae-avg": (5, 10), "lstm-iwae": (10,)},
-                settings=("inputless",),
-                seeds=1,
-                changes=("iw_samples=100",),
-            ),
-        ),
-    ),
-}

@@ -23,7 +23,7 @@ from sweeps.options import (
     at_least_one,
     preset,
 )
-from sweeps.planning.grid import PRESETS as GRIDS
+from sweeps.planning.grids.files import PRESETS as GRIDS
 from sweeps.trials.budget import fresh_seeds_needed
 from sweeps.trials.proposals import Sampler
 from sweeps.trials.rules import Rules
@@ -52,7 +52,7 @@ PRESETS: Mapping[str, Preset] = {
         space=("learning_rate=0.3..3:log", "dropout=0.1..0.6"),
         trials=8,
         at_once=4,
-        changes=GRIDS["demo"].changes,
+        changes=GRIDS["demo"].grid.changes,
     ),
 }
 

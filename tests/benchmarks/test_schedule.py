@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from lvae_core.run_folder.names import CellName
-from sweeps.planning.grid import PRESETS
+from sweeps.planning.grids.files import PRESETS
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "schedule.py"
 
@@ -25,7 +25,7 @@ def ratios_to_bound(out: str, devices: str) -> list[float]:
 
 
 def test_longest_first_meets_the_bound_when_other_orders_end_with_a_straggler(tmp_path):
-    cells = sorted({str(CellName.of(config)) for config in PRESETS["paper"].configs()})
+    cells = sorted({str(CellName.of(config)) for config in PRESETS["paper"].grid.configs()})
     # 115 short runs and five of 23 hours: 230 hours in all. Ten devices can finish
     # in the time of the longest.
     times = dict.fromkeys(cells, (3000.0, 600.0)) | {cells[0]: (23 * 3600.0, 0.0)}

@@ -258,6 +258,73 @@ def test_lists_make_a_product_and_zips_pair_their_values():
     ]
 
 
+def test_a_written_grid_plans_the_runs_of_the_flags_into_the_same_study(tmp_path, capsys):
+    flags = ["--preset", "demo", "--datasets", "toy", "topics", "--seeds", "1,4", "--protocol", "original"]
+    flags += ["--systems", "lstm-lm", "lstm-vae-fb", "--num-samples", "1", "--max-epochs", "3"]
+    flags += ["--set", "dropout=0.3,0.5", "--zip", "hidden_size=4,8", "latent_size=2,3"]
+    assert main([*flags, "--dry-run", "--write-grid", "my_grid.toml"]) == 0
+    assert "next: python sweeps/paper_grid.py --grid my_grid.toml" in capsys.readouterr().out
+    given = tyro.cli(Options, args=flags)
+    read = tyro.cli(Options, args=["--grid", "my_grid.toml"])
+    assert len(given.grid().configs()) > 20
+    assert read.grid().configs() == given.grid().configs()
+    assert read.folder == given.folder == "runs/demo"
+    assert [path.name for path in tmp_path.iterdir()] == ["my_grid.toml"]
+
+
+GRID_FILE = """
+datasets = ["toy"]
+settings = ["standard"]
+seeds = 1
+[systems]
+lstm-lm = [1]
+lstm-vae = [1]
+[set]
+max_epochs = 3
+free_bits = 4.0
+[[zip]]
+kl_weight = [0.5, 1.0]
+kl_start = [0.0, 0.1]
+"""
+
+
+def test_flags_change_a_grid_file_as_they_change_a_preset(tmp_path):
+    (tmp_path / "mine.toml").write_text(GRID_FILE)
+
+    def runs(*flags):
+        configs = tyro.cli(Options, args=["--grid", "mine.toml", *flags]).grid().configs()
+        return [(c.system, c.seed, c.max_epochs, c.free_bits, c.kl_weight) for c in configs]
+
+    vaes = [("lstm-vae", 0, 3, 4.0, 0.5), ("lstm-vae", 0, 3, 4.0, 1.0)]
+    assert runs() == [("lstm-lm", 0, 3, 0.0, 1.0), *vaes]
+    assert runs("--systems", "lstm-lm", "--seeds", "5..5") == [("lstm-lm", 5, 3, 0.0, 1.0)]
+    assert runs("--max-epochs", "4", "--systems", "lstm-vae", "--set", "free_bits=2") == [
+        ("lstm-vae", 0, 4, 2.0, 0.5),
+        ("lstm-vae", 0, 4, 2.0, 1.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--grid", "mine.toml", "--preset", "demo"], "--grid mine.toml --preset demo: give one of them"),
+        (["--grid", "no.toml"], "no.toml: cannot be read (No such file or directory)"),
+        (["--grid", "."], ".: a folder; give a grid file"),
+        (["--grid", "mine.toml", "--set", "kl_weight=0.3"], "mine.toml: pairs kl_weight with other fields"),
+        (["--grid", "mine.toml", "--write-grid", "new.toml"], "--write-grid new.toml: add --dry-run"),
+        (["--grid", "mine.toml", "--dry-run", "--write-grid", "mine.toml"], "mine.toml: exists already"),
+        (["--grid", "mine.toml", "--systems", "sa-vea"], "did you mean 'sa-vae'"),
+    ],
+)
+def test_a_grid_file_that_cannot_be_used_is_one_line(flags, message, tmp_path, capsys):
+    (tmp_path / "mine.toml").write_text(GRID_FILE)
+    assert main(flags) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
+
+
 def test_a_zip_replaces_what_the_preset_sets():
     arguments = ["--preset", "demo", "--datasets", "pydocs", "--systems", "lstm-lm", "--seeds", "1"]
     arguments += ["--settings", "standard", "--zip", "hidden_size=8,16", "max_epochs=3,4"]

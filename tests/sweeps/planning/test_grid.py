@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lvae_core.errors import InputError
-from sweeps.planning.grid import PRESETS, Grid
+from sweeps.planning.grid import Grid
+from sweeps.planning.grids.files import PRESETS
 
 SIZES = ("hidden_size", "embedding_size", "latent_size", "batch_size", "max_epochs", "kl_cycles")
 TO_200 = ",".join(map(str, range(1, 200)))
@@ -17,7 +18,7 @@ TOY = Grid(datasets=("toy",), systems={"lstm-lm": (1,), "lstm-vae": (1, 5)}, see
 
 def test_the_paper_has_120_runs():
     # Kruengkrai (2019), Tables 2 and 3: LM; VAE with L = 1, 5, 10; AVG with L = 5, 10.
-    configs = PRESETS["paper"].configs()
+    configs = PRESETS["paper"].grid.configs()
     cells = Counter((c.dataset, c.system, c.num_samples, c.setting) for c in configs)
     rows = {("lstm-lm", 0), ("lstm-vae", 1), ("lstm-vae", 5), ("lstm-vae", 10)}
     rows |= {("lstm-vae-avg", 5), ("lstm-vae-avg", 10)}
@@ -39,7 +40,7 @@ NAMES = {"cnn-vae+init": "cnn-vae-init", "lstm-vae-ain+anneal": "lstm-vae-ain"}
 
 def test_all_has_every_row_of_both_tables_where_it_is_published():
     """Cells of the paper, from a separate file that is independent of grids."""
-    configs = PRESETS["all"].configs()
+    configs = PRESETS["all"].grid.configs()
     cells = Counter((c.dataset, c.system, c.num_samples, c.setting) for c in configs)
     assert set(cells.values()) == {5}
     with (Path(__file__).parents[3] / "analysis" / "published" / "published.csv").open(
@@ -53,26 +54,26 @@ def test_all_has_every_row_of_both_tables_where_it_is_published():
     }
     assert set(cells) == {(dataset, NAMES.get(name, name), L, s) for dataset, name, L, s in published}
     assert len(configs) == 150
-    assert set(PRESETS["paper"].configs()) <= set(configs)
+    assert set(PRESETS["paper"].grid.configs()) <= set(configs)
 
 
 def test_a_users_dataset_gets_all_systems_in_the_published_settings():
-    grid = replace(PRESETS["all"], datasets=("pydocs",), seeds=1)
+    grid = replace(PRESETS["all"].grid, datasets=("pydocs",), seeds=1)
     by_setting = Counter(c.setting for c in grid.configs())
     assert by_setting == {"standard": 11, "inputless": 7}
     assert len(grid.configs()) == 18
 
 
 def test_the_paper_changes_no_field_of_a_recipe():
-    sizes = {(c.dataset, c.embedding_size, c.hidden_size) for c in PRESETS["paper"].configs()}
+    sizes = {(c.dataset, c.embedding_size, c.hidden_size) for c in PRESETS["paper"].grid.configs()}
     assert sizes == {("ptb", 100, 400), ("yahoo", 512, 1024)}
-    assert {(c.max_epochs, c.kl_anneal_epochs, c.iw_samples) for c in PRESETS["paper"].configs()} == {
+    assert {(c.max_epochs, c.kl_anneal_epochs, c.iw_samples) for c in PRESETS["paper"].grid.configs()} == {
         (30, 10.0, 500)
     }
 
 
 def test_the_demo_has_real_text_and_a_corpus_whose_likelihood_is_known():
-    configs = PRESETS["demo"].configs()
+    configs = PRESETS["demo"].grid.configs()
     rows = {d: {(c.system, c.num_samples) for c in configs if c.dataset == d} for d in ("pydocs", "topics")}
     assert rows == {
         "pydocs": {("lstm-lm", 0), ("lstm-vae", 1), ("lstm-vae", 5), ("lstm-vae-avg", 5)},

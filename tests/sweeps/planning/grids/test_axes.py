@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lvae_core.errors import InputError
-from sweeps.planning.axes import Axis, combinations, parse_axis, parse_changes, parse_zip
+from sweeps.planning.grids.axes import Axis, combinations, parse_axis, parse_changes, parse_zip
 
 
 @pytest.mark.parametrize(

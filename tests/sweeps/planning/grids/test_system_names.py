@@ -4,7 +4,7 @@ import pytest
 
 from lvae_core.errors import InputError
 from lvae_core.systems import SYSTEMS, recipe
-from sweeps.planning.system_names import check_system
+from sweeps.planning.grids.system_names import check_system
 
 
 @pytest.mark.parametrize("setting", ["standard", "inputless"])

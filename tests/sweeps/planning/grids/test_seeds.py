@@ -5,7 +5,7 @@ import random
 import pytest
 
 from lvae_core.errors import InputError
-from sweeps.planning.seeds import format_seeds, parse_seeds
+from sweeps.planning.grids.seeds import format_seeds, parse_seeds
 
 
 @pytest.mark.parametrize(

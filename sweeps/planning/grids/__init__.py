@@ -1,0 +1,1 @@
+"""How a grid is written: axes, seeds, grid files, and what follows from them."""
