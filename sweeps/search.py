@@ -3,6 +3,7 @@
     python sweeps/search.py --preset demo              a small search on text that comes with Python
     python sweeps/search.py --space learning_rate=0.3..3:log --space latent_size=16,32,64 --trials 48
     python sweeps/search.py --rungs 5 12 --keep 3      continue only one trial in three at these epochs
+    python sweeps/search.py --rungs 5 12 --rule asha   compare all trials there, not only those of a round
 
 Trials are compared by validation perplexity and never by test scores; a search stays within one cell.
 Trials are runs like any others: the same command continues after an interruption, or with more --trials.
@@ -38,6 +39,7 @@ from sweeps.launching.session import Launch, on_ray
 from sweeps.planning.loading import load_corpora, look_up
 from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
+from sweeps.trials.asha import AshaSearch
 from sweeps.trials.budget import budget_table, expected_works, verdict_text
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
@@ -95,7 +97,8 @@ def run(options: Options, *, again: str) -> int:
     )
     cheap, _ = apply_where_read(base, parse_settings(CHEAP))
     retry = options.launch.retry_failed
-    search = Search(cheap, space, rules, corpora, study, retry_failed=retry)
+    make = AshaSearch if options.rule == "asha" else Search
+    search = make(cheap, space, rules, corpora, study, retry_failed=retry)
     if search.history.damage:
         _log.warning(search.history.damage)
     search.read_finished_rounds()

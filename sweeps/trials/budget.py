@@ -41,15 +41,16 @@ class Work:
 
 
 def trained_share(rules: Rules, trials: int, max_epochs: int) -> float:
-    """The share, 0 to 1, of all epochs of ``trials`` trials that the rungs let them train, by rounds.
+    """The share, 0 to 1, of all epochs of ``trials`` trials that the rungs let them train.
 
-    Early stopping is not counted.
+    Early stopping is not counted. With asha, all trials count as one round.
     """
     if not trials:
         return 1.0
+    size = rules.at_once if rules.rule == "rounds" else trials
     epochs = 0
-    for first in range(0, trials, rules.at_once):
-        left, before = min(rules.at_once, trials - first), 0
+    for first in range(0, trials, size):
+        left, before = min(size, trials - first), 0
         for rung in (*rules.rungs, max_epochs):
             epochs += left * (rung - before)
             left, before = -(-left // rules.keep), rung

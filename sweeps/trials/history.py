@@ -75,28 +75,35 @@ class History:
         """Why the file is ignored, for the user; "" if it is intact or missing."""
         self.spaces: list[dict[str, str]] = []
         """For each round: field -> its range or choices as text."""
+        self.promotions: list[list[tuple[int, int]]] = []
+        """For each round: trials of earlier rounds that continue in it, each with the rung to reach."""
         self.rounds = self._read()
 
-    def add(self, proposals: Sequence[Values]) -> None:
+    def add(self, proposals: Sequence[Values], promotions: Sequence[tuple[int, int]] = ()) -> None:
         """Record one more round, or adopt the rounds that another launch has recorded meanwhile.
+
+        Args:
+            proposals: the points of its new trials.
+            promotions: see :attr:`promotions`.
 
         Raises:
             InputError: those belong to another search.
             OSError: the storage cannot be read or written.
         """
-        spaces = self.spaces
         there = self._read()
         if len(there) > len(self.rounds):
             self.rounds = there
             return
         self.rounds.append(list(proposals))
-        self.spaces = [*spaces, _space_of(self._search)]
+        self.spaces.append(_space_of(self._search))
+        self.promotions.append(list(promotions))
         if self.damage:
             self._set_aside()
         written = {
             "search": self._search,
             "rounds": [list(map(dict, round_)) for round_ in self.rounds],
             "spaces": self.spaces,
+            **({"promotions": self.promotions} if any(self.promotions) else {}),
         }
         self._study.store.write(FILE, seal(written))
         self.damage = ""
@@ -108,6 +115,8 @@ class History:
             rounds: list[list[Values]] = [[dict(values) for values in round_] for round_ in found["rounds"]]
             # Records of earlier versions have one space.
             spaces = [dict(space) for space in found.get("spaces", [_space_of(before)] * len(rounds))]
+            promoted = found.get("promotions", [[]] * len(rounds))
+            promotions = [[(int(number), int(rung)) for number, rung in jobs] for jobs in promoted]
         except (FileNotFoundError, NotADirectoryError):
             return []  # if the storage cannot be written, writing will report it
         except (UnsealedError, KeyError, TypeError, ValueError) as error:
@@ -116,7 +125,7 @@ class History:
         self._check_same(before)
         rounds = [[self._completed(values, before) for values in round_] for round_ in rounds]
         self._check_inside(rounds)
-        self.spaces = spaces
+        self.spaces, self.promotions = spaces, promotions
         return rounds
 
     def _check_same(self, before: Mapping[str, str]) -> None:

@@ -26,7 +26,7 @@ from sweeps.options import (
 from sweeps.planning.grids.files import PRESETS as GRIDS
 from sweeps.trials.budget import fresh_seeds_needed
 from sweeps.trials.proposals import Sampler
-from sweeps.trials.rules import Rules
+from sweeps.trials.rules import Rule, Rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,9 @@ class Options:
     sampler: Sampler = "tpe"
     """The sampler of points: the tree-structured Parzen estimator, or random."""
     rungs: Annotated[tuple[int, ...], arg(metavar="EPOCH", help_behavior_hint="(default: none)")] = ()
-    """Epochs after which only the better trials of a round continue."""
+    """Epochs after which only the better trials continue."""
+    rule: Rule = "rounds"
+    """With --rungs: compare the trials of a round, or (asha) all trials that have reached the rung."""
     keep: Annotated[int, arg(metavar="N")] = 3
     """With --rungs: continue one trial in N."""
     seed: Annotated[int, arg(metavar="K")] = 0
@@ -178,4 +180,5 @@ class Options:
             sampler=self.sampler,
             rungs=self.rungs,
             keep=self.keep,
+            rule=self.rule,
         )

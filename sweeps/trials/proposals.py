@@ -59,7 +59,7 @@ def propose(
 
     Args:
         space: field -> its range or choices.
-        known: all trials so far; none of them open.
+        known: all trials so far; one that waits at a rung counts by its score there.
         count: the number of points.
         sampler: tpe: the tree-structured Parzen estimator (Bergstra et al. 2011). random: independent of
             the trials so far.
@@ -93,12 +93,13 @@ def _frozen(trial: Trial, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
     states = {"done": TrialState.COMPLETE, "failed": TrialState.FAIL}
     # A trial that diverged in its first epoch ranks last.
     state = states.get(trial.state, TrialState.PRUNED)
+    paused = trial.state in ("dropped", "open")
     return create_trial(
         params=dict(trial.values),
         distributions=dict(space),
         state=state,
         value=trial.score if state is TrialState.COMPLETE else None,
-        intermediate_values={len(trial.scores): trial.scores[-1]} if trial.state == "dropped" else {},
+        intermediate_values={len(trial.scores): trial.scores[-1]} if paused else {},
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from lvae_core.errors import InputError
 from sweeps.trials.proposals import Sampler
 from sweeps.trials.space import MAX_WHOLE
+
+Rule = Literal["rounds", "asha"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,8 @@ class Rules:
     """Epochs after which only the better trials of a round continue ..."""
     keep: int = 3
     """... one in this many."""
+    rule: Rule = "rounds"
+    """rounds: a rung compares the trials of a round. asha: it compares all trials that have reached it."""
 
     def check(self, max_epochs: int) -> None:
         """Raise InputError unless the rules can be used with runs of ``max_epochs`` epochs."""
@@ -33,7 +38,9 @@ class Rules:
                 raise InputError(f"{option} {value}: must be at least {least}")
             if value > MAX_WHOLE:
                 raise InputError(f"{option} {value}: must be at most {MAX_WHOLE}")
-        if self.rungs and self.at_once == 1:
+        if self.rule == "asha" and not self.rungs:
+            raise InputError("--rule asha: give --rungs, the epochs after which trials are compared")
+        if self.rungs and self.at_once == 1 and self.rule == "rounds":
             raise InputError("--rungs with --at-once 1: a round of one drops no trial; give more at once")
         if list(self.rungs) != sorted(set(self.rungs)) or any(r >= max_epochs for r in self.rungs):
             given = " ".join(map(str, self.rungs))

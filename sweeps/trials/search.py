@@ -62,6 +62,7 @@ class Search:
         self._data_sha256 = corpora[base.dataset].data_sha256
         rungs = " ".join(map(str, rules.rungs)) or "none"
         lasting = {"sampler": rules.sampler, "rungs": rungs, "keep": str(rules.keep)}
+        lasting |= {"rule": rules.rule} if rules.rule != "rounds" else {}
         try:
             identity = describe(base, space, data=self._data_sha256, **lasting)
             self.history = History(study, identity, space, base)
@@ -168,13 +169,14 @@ class Search:
             before += len(proposals)
         return []
 
-    def _propose(self, number: int) -> list[Values]:
+    def _propose(self, number: int, count: int | None = None) -> list[Values]:
+        """Points for the trials from ``number`` on: ``count`` of them, or as many as a round has."""
         rules = self.rules
         fields = self.base.to_dict()
         return propose(
             self.space,
             self.known,
-            min(rules.at_once, rules.trials - number),
+            min(rules.at_once, rules.trials - number) if count is None else count,
             sampler=rules.sampler,
             seed=self.base.seed,
             first={field: fields[field] for field in self.space},
@@ -203,7 +205,7 @@ class Search:
                 if launch is None or display is None:
                     return None
                 self._started |= {run.name for run in todo}
-                self._update_board(trials, todo)
+                self._update_board(todo, later=self.rules.trials - trials[-1].number - 1)
                 pause_after = {} if epoch is None else {run.name: epoch for run in todo}
                 if not launch()(todo, display, pause_after):
                     return None
@@ -272,8 +274,8 @@ class Search:
             for t in trials
         ]
 
-    def _update_board(self, trials: Sequence[Trial], todo: Sequence[PlannedRun]) -> None:
-        """Let the board wait for ``todo``, and count the runs that have ended."""
+    def _update_board(self, todo: Sequence[PlannedRun], *, later: int) -> None:
+        """Let the board wait for ``todo``, with ``later`` trials to follow; count the runs that ended."""
         board, names = self.board, {run.name for run in todo}
         ended = [run for run in self._runs if run.name not in names]
         board.done = sum(run.status == "done" for run in ended)
@@ -281,7 +283,7 @@ class Search:
         board.dropped = len(ended) - board.done - board.failed
         board.paused = 0
         board.waiting = {run.name: run.cell for run in todo}
-        board.later = [str(CellName.of(self.base))] * (self.rules.trials - trials[-1].number - 1)
+        board.later = [str(CellName.of(self.base))] * later
 
     def _progress(self) -> str:
         done = f"{len(self.known)} of {self.rules.trials} trials"

@@ -57,9 +57,10 @@ def rules_text(search: Search) -> str:
     if rules.rungs:
         rungs = " and ".join(map(str, rules.rungs))
         epochs += f"; after {rungs} of them one in {rules.keep} continues"
+    turn = "step of asha" if rules.rule == "asha" else "round"
     counts = Counter(trial.state for trial in search.known)
     over = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state]) or "none ended yet"
-    trials = f"{rules.trials} trials ({over}), {rules.at_once} per round, of {epochs}"
+    trials = f"{rules.trials} trials ({over}), {rules.at_once} per {turn}, of {epochs}"
     return f"{CellName.of(search.base).words}: {trials}"
 
 

@@ -17,6 +17,7 @@ from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.launching.display import Display
 from sweeps.planning.plan import PlannedRun
+from sweeps.trials.asha import AshaSearch
 from sweeps.trials.proposals import Trial
 from sweeps.trials.rules import Rules
 from sweeps.trials.search import Search
@@ -31,6 +32,7 @@ BASE = tiny.config(
 SPACE = ("learning_rate=0.05..2:log", "hidden_size=4..6")
 RULES = Rules(trials=8, at_once=4)
 HALVING = Rules(trials=8, at_once=4, rungs=(1, 2), keep=2)
+ASHA = replace(HALVING, rule="asha", at_once=3)
 
 
 @dataclass
@@ -82,7 +84,8 @@ class Launcher:
 def search(root: Path, rules: Rules = RULES, space: Sequence[str] = SPACE, **options) -> Search:
     base = replace(BASE, **options.pop("fields", {}))
     study = Study(str(root))
-    return Search(base, parse_space(space, base), rules, {"toy": CORPUS}, study, **options)
+    kind = AshaSearch if rules.rule == "asha" else Search
+    return kind(base, parse_space(space, base), rules, {"toy": CORPUS}, study, **options)
 
 
 def continue_search(found: Search, **options) -> tuple[Launcher, bool]:

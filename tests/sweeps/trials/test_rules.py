@@ -17,6 +17,7 @@ from sweeps.trials.rules import Rules
         (Rules(trials=1, at_once=2, rungs=(2, 2)), "--rungs 2 2: must rise"),
         (Rules(trials=1, at_once=2, rungs=(1, 4)), "below max_epochs = 4"),
         (Rules(trials=4, at_once=1, rungs=(1,)), "a round of one drops no trial"),
+        (Rules(trials=4, at_once=2, rule="asha"), "--rule asha: give --rungs"),
         (Rules(trials=10**20, at_once=1), "must be at most 1000000"),
     ],
 )

@@ -1,0 +1,128 @@
+"""Searches by asynchronous halving: its decisions against a replay by hand, interruptions, and failures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+
+from lvae_core.errors import InputError
+from sweeps.trials.history import FILE
+
+from .searches import ASHA, HALVING, continue_search, finished, rows, search
+
+
+def best_so_far(perplexities: Sequence[float]) -> list[float]:
+    return [min(perplexities[: k + 1]) for k in range(len(perplexities))]
+
+
+def allowed(
+    reached: Sequence[Mapping[int, float]],
+    jobs_seen: Sequence[tuple[int, ...]],
+    *,
+    rounded_up: bool = False,
+) -> list[tuple[int, ...]]:
+    """The trials that may continue, one in two of those at a rung, from the highest rung down."""
+    chosen = []
+    for rung in (1, 0):
+        ranked = [n for _, n in sorted((score, n) for n, score in reached[rung].items())]
+        count = (len(ranked) + rounded_up) // 2
+        chosen += [(n, rung + 1) for n in ranked[:count] if (n, rung + 1) not in jobs_seen]
+    return chosen[: ASHA.at_once]
+
+
+def test_each_step_promotes_the_best_of_all_trials_at_a_rung_before_it_starts_new_ones(tmp_path):
+    """Replay the record by hand: one in two, rounded down while new trials come, and up at the end."""
+    found = finished(tmp_path, ASHA)
+    record = json.loads((tmp_path / FILE).read_text())
+    scores = [best_so_far([row["valid_ppl"] for row in rows(tmp_path, found, t)]) for t in found.known]
+    reached: list[dict[int, float]] = [{}, {}, {}]
+    jobs_seen: list[tuple[int, ...]] = []
+    started = 0
+    for points, promotions in zip(record["rounds"], record["promotions"], strict=True):
+        jobs = [tuple(job) for job in promotions]
+        assert len(points) + len(jobs) <= ASHA.at_once
+
+        assert jobs == (
+            allowed(reached, jobs_seen) or ([] if points else allowed(reached, jobs_seen, rounded_up=True))
+        )
+        if len(jobs) < ASHA.at_once and started < 8 and allowed(reached, jobs_seen) == jobs:
+            assert len(points) == min(ASHA.at_once - len(jobs), 8 - started)
+        jobs_seen += jobs
+        for number in range(started, started + len(points)):
+            reached[0][number] = scores[number][0]
+        for number, rung in jobs:
+            reached[rung][number] = scores[number][1 if rung == 1 else -1]
+        started += len(points)
+    assert started == 8
+    # One in two of the trials at each rung has continued, rounded up.
+    assert [len(numbers) for numbers in reached] == [8, 4, 2]
+    states = {t.number: t.state for t in found.known}
+    assert states == {n: "done" if n in reached[2] else "dropped" for n in range(8)}
+    assert [len(s) for s in scores] == [
+        4 if n in reached[2] else 2 if n in reached[1] else 1 for n in range(8)
+    ]
+
+
+@pytest.mark.parametrize("stop_after", [0, 2, 5, 9, 12])
+def test_an_interrupted_search_continues_to_the_same_result(stop_after, tmp_path):
+    expected = finished(tmp_path / "expected", ASHA)
+    continue_search(search(tmp_path / "found", ASHA), stop_after=stop_after)
+    again = search(tmp_path / "found", ASHA)
+    continue_search(again)
+    assert again.known == expected.known
+    assert (tmp_path / "found" / FILE).read_text() == (tmp_path / "expected" / FILE).read_text()
+    launcher, _ = continue_search(search(tmp_path / "found", ASHA))
+    assert launcher.did == []
+
+
+def test_a_finished_search_is_read_without_starting_anything(tmp_path):
+    first = finished(tmp_path, ASHA)
+    found = search(tmp_path, ASHA)
+    found.read_finished_rounds()
+    assert found.known == first.known
+
+
+def test_a_longer_search_keeps_the_recorded_decisions(tmp_path):
+    first = finished(tmp_path, replace(ASHA, trials=5))
+    longer = finished(tmp_path, ASHA)
+    assert [t.values for t in longer.known[:5]] == [t.values for t in first.known]
+    assert longer.history.promotions[: len(first.history.promotions)] == first.history.promotions
+    done = {t.number for t in first.known if t.state == "done"}
+    assert done <= {t.number for t in longer.known if t.state == "done"}
+
+
+def test_a_failed_trial_is_passed_over_and_a_retry_changes_no_decision(tmp_path):
+    whole = finished(tmp_path / "whole", ASHA)
+    names = [whole.name(trial.values) for trial in whole.known]
+    lost = whole.history.rounds[0].index(whole.best(1)[0].values) if whole.best(1)[0].number < 3 else 0
+    found = search(tmp_path / "found", ASHA)
+    assert continue_search(found, refuse={names[lost]})[1]
+    assert found.known[lost].state == "failed"
+    assert any(trial.state == "done" for trial in found.known)
+    again = search(tmp_path / "found", ASHA, retry_failed=True)
+    continue_search(again)
+    count = len(found.history.promotions)
+    assert again.history.promotions[:count] == found.history.promotions
+    assert again.history.rounds[:count] == found.history.rounds
+    assert again.known[lost].state != "failed"
+
+
+def test_a_step_in_which_every_trial_fails_ends_the_search(tmp_path):
+    found = search(tmp_path, ASHA)
+    names = {found.name(values) for values in found._propose(0)}
+    launcher, completed = continue_search(found, refuse=names)
+    assert completed
+    assert len(launcher.did) == 3
+    assert [trial.state for trial in found.known] == ["failed"] * 3
+
+
+def test_a_search_keeps_its_rule(tmp_path):
+    finished(tmp_path / "rounds", replace(HALVING, trials=4))
+    with pytest.raises(InputError, match="--rule is not set there and asha here"):
+        search(tmp_path / "rounds", replace(ASHA, trials=4))
+    finished(tmp_path / "asha", replace(ASHA, trials=3))
+    with pytest.raises(InputError, match="--rule is asha there and not set here"):
+        search(tmp_path / "asha", HALVING)
