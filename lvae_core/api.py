@@ -101,6 +101,7 @@ def train(
     runtime = make_runtime(device, threads, checkpoint_minutes)
     folder = open_run(str(out))
     corpus = load_for(config, None if data_dir is None else str(data_dir))
+    corpus.warn()
     if not folder.has(CHECKPOINT):
         read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
     _carry_out(folder, lambda: execute(config, corpus, folder, runtime, acquire(folder, runtime)), progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import shlex
 import sys
 from collections.abc import Callable, Generator
@@ -30,8 +29,6 @@ from lvae_core.training.initial_encoder import read_parent
 from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.trainer import execute
 
-_log = logging.getLogger("lvae.data")
-
 
 def run(options: argparse.Namespace) -> int:
     """Train and evaluate one run, or resume it; return the exit status."""
@@ -39,8 +36,7 @@ def run(options: argparse.Namespace) -> int:
     runtime = _runtime(options)
     folder = open_run(options.out)
     corpus = load_for(config, options.data_dir)
-    for warning in corpus.warnings:
-        _log.warning(warning)
+    corpus.warn()
     if options.parent:
         if (parent := parent_of(config)) is None:
             raise InputError(f"--parent: {config.system} trains no other run first; leave it out")

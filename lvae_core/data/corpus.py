@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from lvae_core.data.text_files import SPLITS, Text
 from lvae_core.data.unknown import UnseenWords, unseen_words
 from lvae_core.data.vocabulary import Vocabulary
 from lvae_core.errors import InputError
+
+_log = logging.getLogger("lvae.data")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +77,11 @@ class Corpus:
     warnings: tuple[str, ...]
     true_nll: float | None = None
     unseen: UnseenWords | None = None
+
+    def warn(self) -> None:
+        """Log the warnings."""
+        for warning in self.warnings:
+            _log.warning(warning)
 
 
 def load(

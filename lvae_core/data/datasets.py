@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from lvae_core.config import dataset_label
 from lvae_core.data import pydocs, topics, toy
 from lvae_core.data.markers import marker_warnings
 from lvae_core.data.public import PUBLIC, Hashes, MissingError, data_folder, locate
@@ -107,6 +108,12 @@ def true_nll(dataset: str, text: Text) -> float | None:
 def warnings(dataset: str, texts: Mapping[str, Text]) -> tuple[str, ...]:
     """Warnings about data that looks wrong but can be used, one line each."""
     found = [warning for text in texts.values() for warning in text.warnings]
+    label = dataset_label(dataset)
+    if dataset not in NAMES and label in NAMES:
+        found.append(
+            f"{dataset}: its runs and tables are called {label} and get the sizes of {label}, the dataset "
+            "of the package; rename the folder"
+        )
     known = PUBLIC[dataset].hashes if dataset in PUBLIC else {}
     for split, text in texts.items():
         if split in known and not _is_usual(text, known[split]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +17,6 @@ from sweeps.planning.parents import with_parents
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.probe_results import ProbeResults, key
 from sweeps.planning.unknown_words import may_change, unreadable
-
-_log = logging.getLogger("lvae.data")
 
 
 def is_in_job(path: Path) -> bool:
@@ -71,8 +68,7 @@ def load_corpora(
             advice += f"; for a demonstration without it: python {command} --preset demo"
         raise InputError(f"{error}{advice}") from None
     for corpus in corpora.values():
-        for warning in corpus.warnings:
-            _log.warning(warning)
+        corpus.warn()
     return list(configs), corpora
 
 

@@ -179,6 +179,13 @@ def test_a_public_file_with_an_unexpected_hash_gives_a_warning(tmp_path: Path) -
     assert "(MD5 3fb31bad… or git blob SHA-1 ae7d4fc4…)" in train
 
 
+def test_a_folder_with_the_name_of_another_dataset_gives_a_warning(tmp_path: Path) -> None:
+    path = folder(tmp_path / "ptb", train="a b\nc d\n", valid="a c\n")
+    texts = {split: datasets.read(path, split) for split in ("train", "valid")}
+    (line,) = datasets.warnings(path, texts)
+    assert line.startswith(f"{path}: its runs and tables are called ptb and get the sizes of ptb")
+
+
 def test_swapped_and_overlapping_splits_give_warnings(tmp_path: Path) -> None:
     unique = "".join(f"a b {i}\n" for i in range(9))
     path = folder(tmp_path / "odd", train="a b\nc d\n", valid="a b\n", test=unique + "a b\n")
