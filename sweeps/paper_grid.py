@@ -44,6 +44,7 @@ from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.grid import Grid
 from sweeps.planning.grids.axes import check_given_once, field_of
 from sweeps.planning.grids.files import PRESETS, GridFile, read_grid
+from sweeps.planning.grids.overview import common_seeds, overview, print_overview
 from sweeps.planning.grids.seeds import parse_seeds
 from sweeps.planning.grids.writing import write_grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
@@ -241,6 +242,8 @@ def run(options: Options, *, again: str) -> int:
             next_ = shlex.join(["python", "sweeps/paper_grid.py", "--grid", options.write_grid])
             unless_quiet(out).print(f"next: {next_}", markup=False, soft_wrap=True)
         return 0
+    if runs_to_start(plan, options.launch):
+        print_overview(unless_quiet(out), overview(plan.runs))
     swept = sweep(options.launch, folder, workload, out)
     print_next(unless_quiet(out), swept.plan, folder)
     if swept.interrupted:
@@ -276,6 +279,11 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         cell: fmean(workload.resources_of(run.name).share for run in runs)
         for cell, runs in plan.cells().items()
     }
+    columns = overview(plan.runs)
+    if seeds := common_seeds(columns):  # then the table of costs has the same lines
+        out.print(f"seeds of each cell: {seeds}")
+    else:
+        print_overview(out, columns)
     print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)
     if plan.with_status("evaluate"):
         out.print(work_text(plan, todo))

@@ -332,6 +332,43 @@ def test_a_zip_replaces_what_the_preset_sets():
     assert [(c.hidden_size, c.max_epochs) for c in configs] == [(8, 3), (16, 4)]
 
 
+def test_what_differs_is_printed_in_a_dry_run_and_before_the_start(monkeypatch, capsys):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sweeps.paper_grid.sweep", stop)
+    arguments = ["--datasets", "toy", "--systems", "lstm-lm", "lstm-vae", "--settings", "standard"]
+    arguments += ["--num-samples", "1", "--seeds", "3..5", "--set", "latent_size=2,3", "dropout=0"]
+    for more, status in ((["--dry-run"], 0), ([], 130)):
+        assert main([*arguments, *more]) == status
+        out = capsys.readouterr().out
+        rows = [line.replace("│", " ").split() for line in out.splitlines() if line.startswith("│")]
+        assert rows[:3] == [
+            ["lstm-lm", "–", "–", "3..5", "3", "0"],
+            ["lstm-vae", "1", "2", "3..5", "3", "0"],
+            ["lstm-vae", "1", "3", "3..5", "3", "0"],
+        ]
+        (heading,) = [line for line in out.splitlines() if "latent_size ┃" in line]
+        assert heading.replace("┃", " ").split() == [
+            "system",
+            "L",
+            "latent_size",
+            "seeds",
+            "to",
+            "do",
+            "done",
+        ]
+    assert main([*arguments, "--quiet"]) == 130
+    assert "latent_size" not in capsys.readouterr().out
+
+
+def test_a_dry_run_without_axes_names_the_seeds_beside_the_plan(capsys):
+    assert main(["--datasets", "toy", "--seeds", "3,7", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "seeds of each cell: 3,7\n" in out
+    assert out.count("lstm-vae-avg") == 4  # two settings and two L, once each
+
+
 def test_averaging_one_sample_is_said_to_be_plain(capsys):
     assert main([*TOY, "--systems", "lstm-vae-avg", "--num-samples", "1", "5", "--dry-run"]) == 0
     out = capsys.readouterr().out

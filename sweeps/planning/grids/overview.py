@@ -1,0 +1,152 @@
+"""What a plan runs, as a table: a row for each variant, a column for each field in which they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from lvae_core.config import RunConfig, dataset_label
+from lvae_core.identity import fields_read
+from sweeps.planning.grids.seeds import format_seeds
+from sweeps.planning.plan import PlannedRun
+
+MAX_ROWS = 100
+"""The largest number of variants that are printed."""
+
+_CELL = ("dataset", "system", "setting", "num_samples")
+_HEADINGS = {"num_samples": "L"}
+_UNREAD = "–"
+_COUNTS = {"to do": ("left", "evaluate"), "done": ("done",), "failed": ("failed",)}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of an overview. Columns of one group stay together if the table is too wide."""
+
+    heading: str
+    values: Sequence[str]
+    group: str
+    number: bool = False
+
+
+def overview(runs: Sequence[PlannedRun]) -> list[Column]:
+    """Describe runs by what sets them apart.
+
+    Args:
+        runs: the runs of a grid, at least one.
+
+    Returns:
+        A column for the system and for each field in which runs differ, and the seeds and the numbers of
+        runs to do, done and failed. Fields that differ only because datasets and systems do have none.
+        Each value of a column is that of a variant: runs that differ only in their seed.
+    """
+    variants = list(_variants(runs).values())
+    configs = [variant[0].config for variant in variants]
+    columns = [
+        _column(field, configs, "cell")
+        for field in _CELL
+        if field == "system" or len({getattr(config, field) for config in configs}) > 1
+    ]
+    columns += [_column(field, configs, "axes") for field in _axes(configs)]
+    columns.append(Column("seeds", [_seeds(variant) for variant in variants], "runs"))
+    for heading, statuses in {
+        "to do": ("left", "evaluate"),
+        "done": ("done",),
+        "failed": ("failed",),
+    }.items():
+        counts = [sum(run.status in statuses for run in variant) for variant in variants]
+        if heading != "failed" or any(counts):
+            columns.append(Column(heading, [str(count) for count in counts], "runs", number=True))
+    return columns
+
+
+def print_overview(console: Console, columns: Sequence[Column]) -> None:
+    """Print an overview.
+
+    A table wider than the window is printed one group of columns after the other. If that does not help,
+    it keeps its width: a line that the terminal wraps can be read, a truncated value cannot.
+    """
+    parts = [columns]
+    window = console.width
+    if _width(console, _table(columns)) > window:
+        numbers = Column("", [str(k) for k in range(1, len(columns[0].values) + 1)], "", number=True)
+        groups = dict.fromkeys(column.group for column in columns)
+        parts = [[numbers, *(c for c in columns if c.group == group)] for group in groups]
+    for part in parts:
+        table = _table(part)
+        console.width = max(window, _width(console, table))
+        console.print(table)
+        console.width = window
+    if (more := len(columns[0].values) - MAX_ROWS) > 0:
+        console.print(f"and {more:,} more variants")
+
+
+def common_seeds(columns: Sequence[Column]) -> str | None:
+    """The seeds of an overview if it has no axes and every variant has the same seeds."""
+    (seeds,) = (set(column.values) for column in columns if column.heading == "seeds")
+    axes = any(column.group == "axes" for column in columns)
+    return None if axes or len(seeds) > 1 else seeds.pop()
+
+
+def _variants(runs: Sequence[PlannedRun]) -> Mapping[tuple[object, ...], list[PlannedRun]]:
+    variants: dict[tuple[object, ...], list[PlannedRun]] = {}
+    for run in runs:
+        key = tuple(value for field, value in vars(run.config).items() if field != "seed")
+        variants.setdefault(key, []).append(run)
+    return variants
+
+
+def _axes(configs: Sequence[RunConfig]) -> list[str]:
+    """The fields in which configs of one cell differ."""
+    first: dict[tuple[object, ...], RunConfig] = {}
+    differing: dict[str, None] = {}
+    for config in configs:
+        other = first.setdefault(tuple(getattr(config, field) for field in _CELL), config)
+        for field, value in vars(config).items():
+            if value != getattr(other, field):
+                differing[field] = None
+    return [field for field in vars(configs[0]) if field in differing]
+
+
+def _column(field: str, configs: Sequence[RunConfig], group: str) -> Column:
+    values = [_value(config, field) for config in configs]
+    return Column(
+        _HEADINGS.get(field, field), values, group, number=type(getattr(configs[0], field)) is not str
+    )
+
+
+def _value(config: RunConfig, field: str) -> str:
+    value = getattr(config, field)
+    if field == "dataset":
+        return dataset_label(value)
+    if field == "num_samples":
+        return str(value) if value else _UNREAD
+    if field not in fields_read(config, "training") | fields_read(config, "evaluation"):
+        return _UNREAD
+    if type(value) is bool:
+        return str(value).lower()
+    short = f"{value:g}" if type(value) is float else str(value)
+    return short if type(value) is not float or float(short) == value else str(value)
+
+
+def _seeds(variant: Sequence[PlannedRun]) -> str:
+    seeds = [run.config.seed for run in variant]
+    return str(seeds[0]) if len(seeds) == 1 else format_seeds(seeds)
+
+
+def _table(columns: Sequence[Column]) -> Table:
+    table = Table(title="runs")
+    for column in columns:
+        table.add_column(column.heading, justify="right" if column.number else "left", no_wrap=True)
+    for row in list(zip(*(column.values for column in columns), strict=True))[:MAX_ROWS]:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _width(console: Console, table: Table) -> int:
+    return Measurement.get(console, console.options.update(width=10_000), table).maximum
