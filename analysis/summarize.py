@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ from analysis.published.catalogue import use
 from analysis.reading.cache import Cache, user_cache
 from analysis.reading.collect import Runs, collect
 from analysis.reading.evaluations import parse_evaluation
-from analysis.reading.sources import Source, find_sources, open_source
+from analysis.reading.sources import DEFAULT_STORAGE, Source, find_sources, open_source, summary_name
 from analysis.reading.watch import status_line, watch_runs
 from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
@@ -49,8 +49,8 @@ Published = Annotated[
 
 Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
 
-DEFAULT_STORAGE = "runs"
-"""The default --storage of the sweeps."""
+SUMMARIES = "summary"
+"""The folder of all summaries, each in one of its own."""
 
 _MIN_WIDTH = 100
 """The width in columns that tables are made for, also used for a pipe."""
@@ -67,7 +67,14 @@ def summarize(
         ),
     ] = (),
     *,
-    out: Annotated[str, tyro.conf.arg(metavar="DIR", help="Folder for the files.")] = "summary",
+    out: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="DIR",
+            help="Folder for the files.",
+            help_behavior_hint=f"(default: {SUMMARIES}/ and the names of the studies)",
+        ),
+    ] = None,
     compare: Annotated[
         tuple[str, str] | None,
         tyro.conf.arg(
@@ -117,7 +124,8 @@ def summarize(
     use(published)
     if not 1 <= every < 1e6:
         raise InputError(f"--every {every:g}: must be at least 1 second")
-    wanted = Wanted(out, _command(), figures, samples, data_dir, user_cache() if cache else None)
+    place = out or f"{SUMMARIES}/{_name(studies, compare)}"
+    wanted = Wanted(place, _command(), figures, samples, data_dir, user_cache() if cache else None)
     shown = parse_evaluation(evaluation)
     job = _Comparison(compare, wanted, shown) if compare else _Summary(studies, wanted, shown)
     try:
@@ -127,7 +135,7 @@ def summarize(
             job.make(job.read())
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"--out {out}: cannot be written ({reason}); give another folder") from None
+        raise InputError(f"--out {place}: cannot be written ({reason}); give another folder") from None
 
 
 def main() -> None:
@@ -200,6 +208,13 @@ def _watch(job: _Summary | _Comparison, seconds: float) -> None:
 def _command() -> str:
     """The command that makes the same summary again, ready to be copied."""
     return shlex.join(["python", "analysis/summarize.py", *(a for a in sys.argv[1:] if a != "--watch")])
+
+
+def _name(studies: Sequence[str], compared: Sequence[str] | None) -> str:
+    """The name of a summary, so that two studies do not write into the same folder."""
+    if compared:
+        return "-vs-".join(summary_name([study]) for study in compared)
+    return summary_name(studies or [source.url for source in _sources(())])
 
 
 def _sources(paths: tuple[str, ...]) -> list[Source]:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from lvae_core.config import RunConfig
 from lvae_core.messages import notice
+from lvae_core.run_folder.advice import failure_advice
 from sweeps.launching.board import Board
 from sweeps.launching.display import Display, unless_quiet
 from sweeps.launching.session import on_ray
@@ -143,6 +144,11 @@ def closing_table(plan: Plan) -> Table:
     return table
 
 
+def class_of(failure: Mapping[str, Any]) -> str:
+    """The class of a failure; damaged records have none."""
+    return str(failure.get("class", "?"))
+
+
 def failure_table(failures: Mapping[str, Mapping[str, Any]]) -> Table:
     """A table of failures. ``failures``: run name -> content of failure.json."""
     table = Table("run", "class", "attempt", "message", title="failed runs")
@@ -173,7 +179,8 @@ def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping
     console.print(closing_table(plan))
     if failures:
         console.print(failure_table(failures))
-        console.print(RETRY_HINT)
+        for advice in failure_advice(map(class_of, failures.values()), RETRY_HINT):
+            console.print(advice, markup=False, soft_wrap=True)
     return bool(failures)
 
 

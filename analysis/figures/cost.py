@@ -14,6 +14,7 @@ from analysis.figures.series import Row
 from analysis.figures.style import Looks
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
+from analysis.tables.costs import unit_of
 from analysis.tables.table import dataset_title
 
 CAPTION = (
@@ -38,8 +39,10 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
             _row(ax, row, looks, keys)
         ax.set_title(setting)
         ax.set_xlim(left=0)
-    # All panels have the same unit, that of the most expensive run.
-    unit, per_hour = _unit(max(ax.get_xlim()[1] for ax in axes[0]))
+    # All panels have the unit of the table.
+    unit, per_hour = unit_of(
+        max(row.cell.hours.mean for rows in found.values() for row in rows if row.cell.hours)
+    )
     for ax in axes[0]:
         ax.set_xlabel(f"device-{unit} per run")
         ax.xaxis.set_major_locator(ticker.FixedLocator(_ticks(ax.get_xlim()[1], per_hour)))
@@ -48,12 +51,6 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     layout.title(figure, f"{dataset_title(dataset)}: cost against NLL")
     layout.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=False)], notes=notes)
     return figure
-
-
-def _unit(hours: float) -> tuple[str, int]:
-    """The largest unit of which ``hours`` has at least two, and how many of it make an hour."""
-    units = (("hours", 1), ("minutes", 60), ("seconds", 3600))
-    return next((unit for unit in units if hours * unit[1] >= 2), units[-1])
 
 
 def _ticks(hours: float, per_hour: int) -> list[float]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from analysis.formats.text import value_text
-from analysis.report.report import RETRY, Report
+from analysis.report.report import Report
 from analysis.tables.bound_examples import EXPLANATION
 from analysis.tables.table import Table
 
 
 def markdown(report: Report) -> str:
     """The report as one Markdown page."""
-    parts = ["# Results and published numbers\n"]
+    parts = [f"# {report.title}\n"]
     facts = [*(f"study {markdown_code(study)}" for study in report.studies)]
     facts += [markdown_escape(fact) for fact in report.facts]
     parts.append(bullets(facts))
@@ -31,7 +31,8 @@ def markdown(report: Report) -> str:
         parts += ["## Damaged files\n", bullets(map(markdown_code, report.problems))]
     if report.failures:
         named = (f"{markdown_code(run)}: {markdown_code(why)}" for run, why in report.failures)
-        parts += [f"## Failed runs\n\n{RETRY[0].upper()}{RETRY[1:]}.\n", bullets(named)]
+        advice = (markdown_escape(f"{text[0].upper()}{text[1:]}.") for text in report.advice)
+        parts += ["## Failed runs\n", *(f"{text}\n" for text in advice), bullets(named)]
     if report.missing:
         parts += ["## Missing\n", bullets(map(markdown_escape, report.missing))]
     return "\n".join(parts)

@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from analysis.formats.text import value_text
-from analysis.report.report import RETRY, Report
+from analysis.report.report import Report
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.cells import Counts
 from analysis.tables.bound_examples import EXPLANATION
@@ -51,7 +51,7 @@ def print_report(report: Report, console: Console) -> None:
     named = [f"{run}: {why}" for run, why in report.failures]
     for title, items in [
         ("Damaged files", report.problems),
-        (f"Failed runs ({RETRY})", named),
+        ("Failed runs", named),
         ("Missing", report.missing),
     ]:
         if items:
@@ -61,6 +61,9 @@ def print_report(report: Report, console: Console) -> None:
             line(console, item, bullet=True)
         if len(items) > _MOST_NAMED:
             line(console, f"and {len(items) - _MOST_NAMED} more in report.md", bullet=True)
+        if items is named:
+            for advice in report.advice:
+                line(console, f"{advice[0].upper()}{advice[1:]}.")
 
 
 def print_table(console: Console, table: Table) -> None:

@@ -1,17 +1,25 @@
 """Turn table values into text, for the terminal, Markdown, LaTeX and the web page.
 
 Numbers look as in Kruengkrai (2019): NLL, KL and PPL with one decimal, mean±std, KL in parentheses,
-differences with their sign. Published numbers keep the digits that they were printed with.
+differences with their sign; with more decimals if the error has no digit otherwise. Published numbers keep
+the digits that they were printed with.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Counts
 from analysis.stats.intervals import Interval
 from analysis.tables.table import Column, Difference, Value
+
+_MOST_DECIMALS = 4
+"""The largest number of decimals that an error asks for; a smaller error is printed as 3e-06."""
+
+_HUGE = 1e9
+"""Numbers from this on are printed as 1e+09."""
 
 
 def value_text(value: Value, column: Column) -> str:
@@ -23,25 +31,50 @@ def value_text(value: Value, column: Column) -> str:
     if isinstance(value, Counts):
         return status_text(value)
     if isinstance(value, Interval):
-        return f"[{_signed(value.low, column.decimals)}, {_signed(value.high, column.decimals)}]"
+        decimals = _decimals(_half_width(value), column.decimals)
+        return f"[{number_text(value.low, decimals, '+')}, {number_text(value.high, decimals, '+')}]"
     if isinstance(value, Difference):
-        text = _signed(value.value, column.decimals)
+        decimals = _decimals(_half_width(value.interval) if value.interval else None, column.decimals)
+        text = number_text(value.value, decimals, "+")
     elif isinstance(value, Derived):
-        text = f"{value.mean:.1f}†"
+        text = f"{number_text(value.mean, 1)}†"
     else:
-        decimals = value.decimals if isinstance(value, Fact) else column.decimals
-        text = f"{value.mean:.{decimals}f}"
-        if value.std is not None:
-            text += f"±{value.std:.{decimals}f}"
         if isinstance(value, Fact):
+            text = number_text(value.mean, value.decimals)
+            text += "" if value.std is None else f"±{number_text(value.std, value.decimals)}"
             text += ("†" if value.formula else "") + ("‡" if value.marked else "")
+        else:
+            text = _spread(value.mean, value.std, column.decimals)
     return f"({text})" if column.parenthesised else text
 
 
-def _signed(value: float, decimals: int) -> str:
-    text = f"{value:+.{decimals}f}"
-    # A number that is rounded to 0 has no sign.
-    return text if text.strip("+-0.") else text[1:]
+def number_text(value: float, decimals: int, sign: str = "") -> str:
+    """A number with so many decimals; without a sign if it is rounded to 0, short if it is huge."""
+    if not math.isfinite(value) or abs(value) >= _HUGE:
+        return f"{value:{sign}.3g}"
+    text = f"{value:{sign}.{decimals}f}"
+    return text if text.strip("+-0.") else text.lstrip("+-")
+
+
+def _spread(mean: float, std: float | None, least: int) -> str:
+    decimals = _decimals(std, least)
+    text = number_text(mean, decimals)
+    if std is None:
+        return text
+    if 0 < std < 0.5 * 10.0**-decimals:
+        return f"{text}±{std:.0e}"
+    return f"{text}±{number_text(std, decimals) if std else '0'}"
+
+
+def _decimals(error: float | None, least: int) -> int:
+    """The decimals that show the first digit of an error, ``least`` at least."""
+    if not error or not math.isfinite(error) or error < 10.0**-_MOST_DECIMALS:
+        return least
+    return max(least, math.ceil(-math.log10(error)))
+
+
+def _half_width(interval: Interval) -> float:
+    return abs(interval.high - interval.low) / 2
 
 
 def status_text(counts: Counts) -> str:

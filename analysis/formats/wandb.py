@@ -88,7 +88,10 @@ def blocks_of(report: Report, place: Place) -> list[Any]:
     for dataset, cells in _cells(report).items():
         blocks += [wr.H1(f"{dataset_title(dataset)}: runs by cell"), _panels(place, report, cells)]
     for heading, tables in (
-        ("Comparison with the published numbers", (*report.table2, *report.table3, *report.further)),
+        (
+            "Comparison with the published numbers" if report.has_published else "Results",
+            (*report.table2, *report.table3, *report.further),
+        ),
         ("Which numbers are bounds", report.bounds),
     ):
         blocks.append(wr.H1(heading))

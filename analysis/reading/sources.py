@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import RunFolder, Study, open_study
 from lvae_core.run_folder.names import RunName
+
+DEFAULT_STORAGE = "runs"
+"""The default --storage of the sweeps."""
+
+_MOST_NAMES = 4
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,21 @@ def open_source(path: str) -> Source:
     if not exists:
         raise InputError(f"{path}: there is no such study; give a folder that a sweep has written")
     raise InputError(f"{path}: not a study: it holds no run folder; give one that a sweep has written")
+
+
+def summary_name(paths: Sequence[str]) -> str:
+    """The name of the folder for a summary of studies, made of theirs: ``paper``, ``here+there``."""
+    names = list(dict.fromkeys(map(_study_name, paths)))
+    shown = names if len(names) <= _MOST_NAMES else [*names[: _MOST_NAMES - 1], f"{len(names)}-studies"]
+    # A name of a file is at most 255 bytes on all usual systems.
+    return "+".join(name[: 200 // len(shown)] for name in shown)
+
+
+def _study_name(path: str) -> str:
+    """The last part of a study's path; with the part before it unless that is the usual ``runs``."""
+    parts = [part for part in re.split(r"[/\\]", path.partition("://")[2] or path) if part.strip(".")]
+    kept = parts[-1:] if len(parts) < 2 or parts[-2] == DEFAULT_STORAGE else parts[-2:]
+    return re.sub(r"[^\w.+-]+", "_", "-".join(kept)) or "study"
 
 
 def find_sources(storage: str) -> list[Source]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.published.catalogue import compared_datasets
+from analysis.published.facts import Fact
 from analysis.reading.collect import Runs
 from analysis.report.provenance import facts
 from analysis.stats.cells import Cell, average_cells, with_bootstrap
@@ -28,6 +29,7 @@ from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.shown_variants import hidden_variant_notes, mark_shown
 from analysis.tables.table import Table, dataset_title, row_label
 from lvae_core.parents import AUTOENCODERS
+from lvae_core.run_folder.advice import failure_advice
 
 RESAMPLING_SEED = 20190728
 """Seed of bootstrap and sign flips: the same runs give the same report."""
@@ -54,12 +56,25 @@ class Report:
     problems: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
     """Name of each failed run, and why it failed."""
+    advice: tuple[str, ...]
+    """What to do about the failed runs."""
     missing: tuple[str, ...]
     frame: pd.DataFrame
     """The runs, missing ones included."""
     cells: tuple[Cell, ...]
     datasets: tuple[str, ...]
     """Those with published numbers come first."""
+
+    @property
+    def title(self) -> str:
+        """The report's title, which speaks of published numbers only if it has some."""
+        return "Results and published numbers" if self.has_published else "Results"
+
+    @property
+    def has_published(self) -> bool:
+        """Whether any table has a published number."""
+        tables = (*self.table2, *self.table3, *self.further)
+        return any(isinstance(value, Fact) for t in tables for line in t.lines for value in line.values)
 
 
 def compose(runs: Runs) -> Report:
@@ -104,6 +119,9 @@ def compose(runs: Runs) -> Report:
         costs=_with_lines(cost_table(cells, dataset) for dataset in datasets),
         problems=runs.problems,
         failures=tuple(_failures(frame)),
+        advice=tuple(
+            failure_advice(frame["failure_class"][frame["status"] == "failed"].astype(str), RETRY)
+        ),
         missing=tuple(_missing(cells, published)),
         frame=frame,
         cells=tuple(cells),

@@ -1,8 +1,8 @@
-"""The cost table: device-hours of each cell, per run and in total, with the NLL that they bought."""
+"""The cost table: device time of each cell, per run and in total, with the NLL that they bought."""
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Sequence
 
 from analysis.stats.cells import Cell
@@ -10,37 +10,40 @@ from analysis.stats.valid_bounds import tightest
 from analysis.tables.shown_variants import variant_key
 from analysis.tables.table import Column, Line, Table, cell_label, dataset_title, runs_text
 
-NOTE = (
-    "hours: device time of training and evaluation, over all attempts of the finished runs; hours are "
-    "comparable only if the runs had the same kind of device and shared it with as many others"
-)
+UNITS = (("hours", 1), ("minutes", 60), ("seconds", 3600))
+
+
+def unit_of(hours: float) -> tuple[str, int]:
+    """The largest unit of which ``hours`` has at least two, and how many of it make an hour."""
+    return next((unit for unit in UNITS if hours * unit[1] >= 2), UNITS[-1])
 
 
 def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
-    """Show the cost of a dataset's cells; the table has no lines if no run recorded its time."""
+    """Show the cost of a dataset's cells in one unit; no lines if no run recorded its time."""
     timed = [cell for cell in cells if cell.dataset == dataset and cell.hours and cell.shown]
+    unit, per_hour = unit_of(max((cell.hours.mean for cell in timed if cell.hours), default=0.0))
     lines: list[Line] = []
     for setting in dict.fromkeys(cell.setting for cell in timed):
         lines.append(Line("heading", setting))
-        lines += [_line(cell) for cell in timed if cell.setting == setting]
-    # Runs of a few seconds need more decimals: two significant digits of the most expensive.
-    most = max((cell.hours.mean for cell in timed if cell.hours), default=0.0)
-    columns = (
-        Column("hours per run", decimals=2 if most >= 0.1 else 1 - math.floor(math.log10(most or 1.0))),
-        Column("hours in total"),
-        Column("n"),
-        Column("valid NLL"),
+        lines += [_line(cell, per_hour) for cell in timed if cell.setting == setting]
+    columns = (Column(f"{unit} per run"), Column(f"{unit} in total"), Column("n"), Column("valid NLL"))
+    note = (
+        f"{unit}: device time of training and evaluation, over all attempts of the finished runs; "
+        "comparable only if the runs had the same kind of device and shared it with as many others"
     )
-    return Table(
-        f"Cost, {dataset_title(dataset)}",
-        columns,
-        tuple(lines),
-        (NOTE, *variant_key(cells, dataset)) if lines else (),
-    )
+    notes = (note, *variant_key(cells, dataset)) if lines else ()
+    return Table(f"Cost, {dataset_title(dataset)}", columns, tuple(lines), notes)
 
 
-def _line(cell: Cell) -> Line:
+def _line(cell: Cell, per_hour: int) -> Line:
     best = tightest(cell)
-    total = sum(cell.hours.values) if cell.hours else 0.0
     nll = cell.averages[best.nll] if best else None
-    return Line("ours", cell_label(cell), (cell.hours, f"{total:.3g}", runs_text(cell.counts), nll))
+    if cell.hours is None:
+        return Line("ours", cell_label(cell), (None, None, runs_text(cell.counts), nll))
+    time = dataclasses.replace(
+        cell.hours,
+        mean=cell.hours.mean * per_hour,
+        std=None if cell.hours.std is None else cell.hours.std * per_hour,
+        values=tuple(value * per_hour for value in cell.hours.values),
+    )
+    return Line("ours", cell_label(cell), (time, f"{sum(time.values):.3g}", runs_text(cell.counts), nll))

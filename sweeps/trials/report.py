@@ -12,8 +12,9 @@ from rich.console import Console
 
 from analysis.figures import layout, style, trials
 from analysis.formats.files import write_files
+from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.names import CellName
-from sweeps.sweep import RETRY_HINT, failure_table
+from sweeps.sweep import RETRY_HINT, class_of, failure_table
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
 from sweeps.trials.search import Search
@@ -33,7 +34,8 @@ def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
     failures = {name: runs[name].failure or search.board.failures.get(name, {}) for name in names}
     if failures:
         out.print(failure_table(failures))
-        out.print(RETRY_HINT)
+        for advice in failure_advice(map(class_of, failures.values()), RETRY_HINT):
+            out.print(advice, markup=False, soft_wrap=True)
     if best:
         point = shlex.join(settings(best[0].values))
         line = f"lowest validation perplexity: trial {best[0].number}, {point}"

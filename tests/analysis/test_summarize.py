@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.formats.files import remove_stale, write_files
+from analysis.reading.sources import summary_name
 from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]
@@ -27,12 +28,12 @@ def test_studies_under_runs_become_a_report(tmp_path: Path, write_run: WriteRun)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     lines = done.stdout.splitlines()
-    assert lines[-2:] == ["Report: summary/report.md", "Web page: summary/report.html"]
-    assert (tmp_path / "summary" / "report.md").is_file()
-    page = (tmp_path / "summary" / "report.html").read_text()
+    assert lines[-2:] == ["Report: summary/a+b/report.md", "Web page: summary/a+b/report.html"]
+    assert (tmp_path / "summary" / "a+b" / "report.md").is_file()
+    page = (tmp_path / "summary" / "a+b" / "report.html").read_text()
     # Nothing was trained, so there is no checkpoint to generate sentences from.
     assert "none: its folder has a result but no checkpoint" in page
-    assert (tmp_path / "summary" / "figures" / "ptb-bounds.svg").is_file()
+    assert (tmp_path / "summary" / "a+b" / "figures" / "ptb-bounds.svg").is_file()
     assert "PTB, curves-standard: nothing to draw yet" in page
     assert max(map(len, lines)) <= 100
     assert "Table 2a. PTB" in done.stdout
@@ -110,7 +111,7 @@ def test_a_terminal_without_the_special_characters_still_gets_the_table(
     write_run(seed=1)
     done = summarize(tmp_path, "study", "--no-figures")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "100.0?0.0" in done.stdout
+    assert "100.0?0 " in done.stdout
 
 
 def test_no_module_of_the_package_loads_torch() -> None:
@@ -145,3 +146,34 @@ def test_figures_of_an_earlier_summary_are_removed_but_the_users_files_stay(tmp_
     (figures / ".report.json").write_text('{"figures/d.svg')  # damaged
     remove_stale([], out, "figures/.report.json")
     assert (figures / "d.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("paths", "name"),
+    [
+        (["runs/paper"], "paper"),
+        (["/home/me/runs/paper/"], "paper"),
+        (["paper"], "paper"),
+        (["s3://my-results/paper"], "my-results-paper"),
+        (["mine/b"], "mine-b"),
+        (["runs/here", "runs/there"], "here+there"),
+        (["runs/a", "runs/a"], "a"),
+        ([f"runs/{letter}" for letter in "abcdef"], "a+b+c+6-studies"),
+        (["runs/with space"], "with_space"),
+        (["."], "study"),
+    ],
+)
+def test_a_summary_is_named_after_its_studies(paths: list[str], name: str) -> None:
+    assert summary_name(paths) == name
+
+
+def test_long_names_still_make_a_folder() -> None:
+    assert len(summary_name([f"runs/{letter * 300}" for letter in "abcdef"])) < 255
+
+
+def test_a_second_study_never_overwrites_the_first(tmp_path: Path, write_run: WriteRun) -> None:
+    for study in ("a", "b"):
+        write_run("lstm-lm", study=f"runs/{study}")
+        assert summarize(tmp_path, f"runs/{study}", "--no-figures", "--no-samples").returncode == 0
+    for study in ("a", "b"):
+        assert f"runs/{study}" in (tmp_path / "summary" / study / "report.md").read_text()

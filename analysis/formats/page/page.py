@@ -15,7 +15,7 @@ from analysis.formats.page.pictures import inline
 from analysis.formats.page.rows import groups, lines_left_out, mixed, page_rows
 from analysis.reading.frame import STATUSES
 from analysis.report.provenance import origins
-from analysis.report.report import RETRY, Report
+from analysis.report.report import Report
 from analysis.report.sentences import Sentences
 from analysis.report.two_studies import TwoStudies
 from analysis.tables.bound_examples import EXPLANATION
@@ -67,12 +67,11 @@ def report_page(
     names = {name for name, _ in recorded}
     return _template("report.html.j2").render(
         report=report,
-        title="Results and published numbers",
+        title=report.title,
         status=[(status, int(counts[status])) for status in STATUSES if status in counts],
         total=len(report.frame),
         explanation=EXPLANATION,
         basics=WHAT_A_NUMBER_IS,
-        retry=RETRY,
         most_named=_MOST_NAMED,
         lead=_shown(pictures.drawn, ("bounds",)),
         figures=_shown(pictures.drawn, _FIGURES),

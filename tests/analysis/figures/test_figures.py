@@ -187,6 +187,7 @@ def test_figures_compute_no_statistics() -> None:
         "analysis.stats.valid_bounds",
         "analysis.tables.shown_variants",
         "analysis.tables.latent",
+        "analysis.tables.costs",
         "lvae_core.run_folder",  # names and definitions
     }
     allowed |= {"analysis.figures", "matplotlib", "pandas", "__future__"} | set(sys.stdlib_module_names)

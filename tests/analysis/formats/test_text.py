@@ -3,6 +3,7 @@ import io
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -12,7 +13,7 @@ from analysis.formats.markdown import markdown_code, markdown_table
 from analysis.formats.terminal import print_grid
 from analysis.formats.text import value_text
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average, Counts
+from analysis.stats.cells import Average, Counts, average
 from analysis.stats.intervals import Interval
 from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS
 from analysis.tables.table import Column, Difference, Line, Table, Value
@@ -178,3 +179,29 @@ def test_the_columns_of_csv_files_are_those_that_users_read() -> None:
         "difference_low,difference_high,verdict,n,seeds,differences,difference_std,flip_p,flip_holm,"
         "smallest_p,t_p,t_holm,family,below,below_paired,welch_p,margin\n"
     )
+
+
+def spread(*values: float) -> Average:
+    return average(np.arange(len(values)), np.array(values), np.full(len(values), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (spread(100.0, 100.002), "100.001±0.001"),
+        (spread(100.0, 100.06), "100.03±0.04"),
+        (spread(100.0, 100.0), "100.0±0"),
+        (spread(99.0, 101.0), "100.0±1.4"),
+        (spread(100.0, 100.0 + 1e-7), "100.0±7e-08"),
+        (spread(-1e-9), "0.0"),
+        (spread(-0.0), "0.0"),
+        (spread(1e308), "1e+308"),
+        (Difference(-0.003, Interval(-0.005, -0.001)), "-0.003"),
+        (Difference(-0.003), "0.0"),
+        (Difference(0.5, Interval(-1.0, 2.0)), "+0.5"),
+        (Interval(-0.005, -0.001), "[-0.005, -0.001]"),
+        (Interval(-0.0001, 3.0), "[0.0, +3.0]"),
+    ],
+)
+def test_an_error_has_a_digit_and_a_zero_no_sign(value: Value, text: str) -> None:
+    assert value_text(value, Column("NLL")) == text

@@ -140,3 +140,19 @@ def test_writing_the_same_report_twice_gives_the_same_files(tmp_path: Path, writ
     assert ours.loc["nll_joint", ["mean", "bound"]].to_list() == [127.0, "upper bound"]
     assert {"mi", "kl"} <= set(ours.index)
     assert r"\usepackage{booktabs}" in before["table2.tex"].decode()
+
+
+def test_the_report_speaks_of_published_numbers_only_if_it_has_some(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run(dataset="toy", study="own")
+    write_run(dataset="ptb", study="paper")
+    titles = [compose(collect([open_source(str(tmp_path / name))])).title for name in ("own", "paper")]
+    assert titles == ["Results", "Results and published numbers"]
+
+
+def test_a_run_that_diverged_is_not_advised_to_be_retried(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(status="failed")
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    assert "--retry-failed" not in " ".join(report.advice)
+    assert "learning_rate" in " ".join(report.advice)

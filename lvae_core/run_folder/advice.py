@@ -1,0 +1,30 @@
+"""Advice on failed runs, by the class of failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_DIVERGED = (
+    "a run that diverged would diverge again, because a run is deterministic: lower learning_rate or "
+    "init_scale, or clip at a smaller max_grad_norm (--set learning_rate=0.5), which makes it another run"
+)
+
+_OUT_OF_MEMORY = (
+    "a run that was out of memory needs more of it: put fewer runs on a device (--gpus-per-run), or lower "
+    "batch_size; then --retry-failed"
+)
+
+
+def failure_advice(classes: Iterable[str], retry: str) -> list[str]:
+    """What to do about failed runs, a sentence for each kind of failure.
+
+    Args:
+        classes: the class of each failure, as in ``failure.json``.
+        retry: the sentence on runs that may succeed if they are tried again.
+    """
+    found = set(classes)
+    advice = {"diverged": _DIVERGED, "out_of_memory": _OUT_OF_MEMORY}
+    return [
+        *([retry] if found - advice.keys() else []),
+        *(sentence for kind, sentence in advice.items() if kind in found),
+    ]
