@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n 2 --dist loadfile  # half of the time is waiting for Ray
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo results docs test test-all test-cluster lint types format clean
+.PHONY: help setup demo results docs test test-all test-cluster gpu-check lint types format clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -43,6 +43,9 @@ test-all: lint types  ## also run the slow tests
 
 test-cluster: setup  ## test a real cluster on hosts made of namespaces; needs root, iproute2, openssh-server, rsync
 	$(BIN)/python -m pytest -m cluster -rs -v tests/cluster
+
+gpu-check:  ## check and measure on one GPU in 8 minutes; needs torch and numpy only, no setup
+	$(PYTHON) benchmarks/gpu_check.py --minutes 8
 
 lint: setup
 	$(BIN)/ruff check .

@@ -129,6 +129,15 @@ class Case:
         config = replace(self.config, eval_batch_size=1)
         return replace(self, config=config, lengths=lengths, modes=modes, min_passes=2)
 
+    def tiny(self, *modes: Mode) -> Case:
+        """The case in milliseconds, to try the benchmark itself: its figures say nothing."""
+        sizes = {"embedding_size": 6, "hidden_size": 8, "latent_size": 3, "batch_size": 4}
+        changes: dict[str, Any] = {**sizes, "eval_batch_size": 2, "iw_samples": 40}
+        config = replace(self.config, **changes)
+        return replace(
+            self, config=config, num_classes=600, lengths=(4,), modes=modes or self.modes, min_passes=2
+        )
+
 
 def cases(*, quick: bool) -> dict[str, Case]:
     """All cases by name; with ``quick`` short forms of the most informative ones."""

@@ -56,6 +56,7 @@ def main() -> int:
         help="do fewer passes than usual if they would take longer than this many seconds",
     )
     parser.add_argument("--quick", action="store_true", help="measure the short form of the case")
+    parser.add_argument("--tiny", action="store_true", help="measure the case at tiny sizes, to try it")
     parser.add_argument(
         "--nondeterministic", action="store_true", help="let our variants use nondeterministic algorithms"
     )
@@ -68,7 +69,7 @@ def main() -> int:
     try:
         known = cases(quick=options.quick)
         check_name(options.case, known, "case")
-        case = known[options.case]
+        case = known[options.case].tiny() if options.tiny else known[options.case]
         check_name(options.variant, case.variants, "variant")
         check_device(options.device)
     except InputError as error:
@@ -81,7 +82,8 @@ def main() -> int:
     device = torch.device(options.device)
     passes, until = repeated(run, device), time.perf_counter() + options.within
     # The first pass pays for preparing kernels for every length, the second for growing memory.
-    time_passes(passes, at_least=case.warm_passes, seconds=WARM_SECONDS, at_most=options.within / 2)
+    warm = 0.0 if options.tiny else WARM_SECONDS
+    time_passes(passes, at_least=case.warm_passes, seconds=warm, at_most=options.within / 2)
     if options.together:
         await_others()
     left = until - time.perf_counter()

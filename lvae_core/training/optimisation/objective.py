@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from lvae_core import rng
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import Batch, send
+from lvae_core.model.contracts import Noise
 from lvae_core.model.noise import BatchNoise
 from lvae_core.model.text_model import TextModel
 from lvae_core.training.optimisation.importance_weighted import importance_weighted
@@ -39,11 +41,25 @@ def objective(
     device = batch.words.device
     place = (step, inner) if inner else (step,)
     masks = rng.torch_generator(config.seed, "dropout", *place, device=device)
+    key = rng.Key(config.seed, "latent", place)
+    noise = BatchNoise(model.posterior, model.latent_size, key, len(batch.words))
+    return objective_under(model, batch, config, masks, noise, kl_weight=kl_weight)
+
+
+def objective_under(
+    model: TextModel,
+    batch: Batch,
+    config: RunConfig,
+    masks: torch.Generator,
+    noise: Noise,
+    *,
+    kl_weight: float,
+) -> Objective:
+    """:func:`objective` under given randomness: dropout from ``masks`` and draws from ``noise``."""
+    device = batch.words.device
     if model.encoder is None:
         nll = model.mean_nll(batch, None, masks)
         return Objective(nll, nll.detach(), nll.new_zeros(()))
-    key = rng.Key(config.seed, "latent", place)
-    noise = BatchNoise(model.posterior, model.latent_size, key, len(batch.words))
     q = model.infer(batch, masks, noise=noise, kl_weight=kl_weight)
     drawn = noise(size=(config.draws, config.group))  # (S, G, B, n)
     drawn = send(drawn, device).to(q.mean.dtype)

@@ -1,0 +1,16 @@
+"""Check and measure lvae_core on one GPU, in a few minutes; see gpu/command.py.
+
+python benchmarks/gpu_check.py [--minutes 8] [--device cuda] [--json gpu_check.json]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(1, str(Path(__file__).parents[1]))  # this checkout, without an installation
+
+from gpu.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

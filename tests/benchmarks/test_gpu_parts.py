@@ -1,0 +1,154 @@
+"""The parts of the command for a GPU: formulas against other authorities, steps and timings."""
+
+from dataclasses import replace
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from gpu import graphs, timing
+from gpu.checks import oracle, properties, values
+from gpu.checks.oracle_posteriors import Sphere
+from gpu.checks.subjects import batch_of, config_of, parameters, sentences
+from gpu.records import Settings
+from speed.cases import Mode, cases
+from speed.measure import synthetic_text
+
+from lvae_core import rng
+from lvae_core.data.batches import collate
+from lvae_core.model.noise import BatchNoise
+from lvae_core.model.text_model import TextModel
+from lvae_core.systems import SYSTEMS
+from lvae_core.training.optimisation.objective import objective
+from lvae_core.training.optimisation.parts import make_optimiser
+
+from ..lvae_core.oracles import hand_model
+
+V = 11
+TINY = Settings("cpu", float("inf"), tiny=True)
+
+
+@pytest.mark.parametrize("setting", ["standard", "inputless"])
+@pytest.mark.parametrize("system", ["lstm-lm", "lstm-vae", "lstm-vae-avg"])
+def test_the_formulas_agree_with_the_hand_written_loops_of_the_core_s_tests(system, setting):
+    config = config_of(system, setting, tiny=True)
+    model, texts = TextModel(config, V), sentences(4, V, 5)
+    p = parameters(model)
+    noise = BatchNoise(model.posterior, config.latent_size, rng.Key(0, "latent", (3,)), 4)
+    found = oracle.objective(p, texts, config, noise, 0.3)
+    drawn = noise(size=(2,)).double() if model.encoder is not None else None
+    terms = hand_model.loss_terms(p, texts, drawn, averaging=config.averaging, hide=setting == "inputless")
+    expected = terms[0] + 0.3 * terms[1]
+    assert found.loss.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert found.nll.item() == pytest.approx(sum(terms).item(), rel=1e-12)
+    gradients = (torch.autograd.grad(loss, list(p.values())) for loss in (found.loss, expected))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_the_density_on_the_sphere_is_that_of_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    d, kappa = 4, 9.0
+    sphere, mean = Sphere(d, kappa), np.eye(d)[0]
+    law = stats.vonmises_fisher(mean, kappa)
+    z = law.rvs(5, random_state=1)
+    uniform = -np.log(2 * np.pi ** (d / 2) / 1.0)  # Γ(d/2) = 1 for d = 4
+    expected = uniform - law.logpdf(z)
+    found = sphere.log_ratio(torch.from_numpy(mean), torch.from_numpy(z))
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+    # Entropy h of q against that of the prior: KL = −h(q) − E_q log p.
+    kl = sphere.kl_terms(torch.zeros(1)).item()
+    assert kl == pytest.approx(-law.entropy() - uniform, rel=1e-6)
+
+
+@pytest.mark.parametrize("system", ["cnn-vae", "sa-vae", "lstm-iwae", "lstm-vmf-vae", "lstm-vae-fb"])
+def test_values_and_gradients_hold_on_a_cpu(system):
+    assert system in SYSTEMS
+    assert "gradients within" in values.compare(system, "standard", "float32", TINY, {})
+
+
+@pytest.mark.parametrize("gradient", ["reparameterised", "doubly_reparameterised"])
+def test_both_gradients_of_the_importance_weighted_bound_hold(gradient):
+    config = config_of("lstm-iwae", tiny=True, encoder_gradient=gradient)
+    model, texts = values.subject(config, TINY)
+    expected = values.by_hand(parameters(model), texts, config)
+    found = values.on_device(model, texts, config, "float32", "cpu")
+    assert values.distance(found.gradients, expected.gradients)[0] < 1e-5
+
+
+def test_properties_hold_on_a_cpu():
+    records = list(properties.work(TINY))
+    assert [record["text"] for record in records if not record["passed"]] == []
+    assert len(records) == 13
+
+
+def test_steps_of_training_by_hand_and_on_the_device_move_the_same_way():
+    assert "moved by the same" in values.train("cnn-vae", TINY)
+
+
+@pytest.mark.parametrize("system", ["lstm-lm", "lstm-vae", "lstm-vae-avg"])
+def test_the_step_that_graphs_record_is_the_step_of_training(system):
+    config = config_of(system, tiny=True, dropout=0.3, batch_size=4)
+    texts = [[3, 1, 5, 0]] * 2 + [[2, 2, 6, 0]] * 2
+    outcomes = []
+    for static in (False, True):
+        model = TextModel(config, V)
+        optimiser = make_optimiser(model, config)
+        batch = batch_of(texts, "cpu")
+        losses = []
+        fixed = graphs.StaticStep(model, optimiser, config, batch_of(texts[::-1], "cpu"))
+        for number in range(3):
+            if static:
+                fixed.fill(batch, number)
+                losses.append(fixed.run())
+                continue
+            terms = objective(model, batch, config, kl_weight=1.0, step=number)
+            terms.loss.backward()
+            optimiser.step(config.learning_rate)
+            losses.append(terms.loss.detach())
+        outcomes.append([*losses, *model.state_dict().values()])
+    assert all(torch.equal(a, b) for a, b in zip(*outcomes, strict=True))
+
+
+def test_replayed_training_takes_a_step_on_every_batch():
+    case = cases(quick=False)["ptb/lstm-vae/L1/standard"].tiny()
+    case = replace(case, lengths=(4, 6))
+    taken = []
+
+    def capture(step):
+        return lambda: taken.append(step.batch.words.clone()) or step.run()
+
+    with mock.patch.object(graphs, "capture", capture):
+        text = synthetic_text(case)
+        run = graphs.training(case.our_config("ours float32"), case.num_classes, text, "cpu")
+        assert torch.isfinite(run())
+    order = np.arange(len(text)).reshape(-1, case.config.batch_size)
+    assert [words.tolist() for words in taken] == [collate(text, i).words.tolist() for i in order]
+
+
+def test_the_cases_of_core_speed_are_all_timed_the_informative_ones_first():
+    selected = [case.name for case in timing.selected(replace(TINY, tiny=False))]
+    assert set(selected) == {*cases(quick=False), timing.IW_AVG}
+    assert tuple(selected[: len(timing.FIRST)]) == timing.FIRST
+    on_gpu = replace(TINY, device="cuda")
+    training = timing.variants(cases(quick=False)["ptb/lstm-vae/L1/standard"], on_gpu)
+    assert training == [
+        *("plain", "ours float32", "ours float32, graphs", "ours bfloat16", "ours bfloat16, graphs")
+    ]
+
+
+def test_a_timing_is_compared_with_plain_code_and_with_the_peak():
+    case = cases(quick=False)["ptb/lstm-lm/standard"]
+    found = timing.Timing(tokens_per_second=1000.0, step_seconds=0.5, peak_bytes=2**21)
+    record = timing.record("x", case, "ours bfloat16, graphs", found, 250.0, {"bfloat16": 1e12})
+    # D = 100, H = 400, V = 10,000: three products for each of forward and backward.
+    flops = 3 * (8 * 400 * 500 + 2 * 400 * 10_000)
+    assert record["share_of_peak"] == pytest.approx(1000 * flops / 1e12)
+    assert (record["ratio_to_plain"], record["steps_per_second"]) == (4.0, 2.0)
+    assert record["text"] == "1,000 tokens/s, 500.00 ms/step, 4.00 × plain, 3% of peak, 2 MiB"
+
+
+def test_a_tiny_case_keeps_its_names_and_modes():
+    case = cases(quick=False)["ptb/lstm-vae-avg/L10/standard"]
+    assert case.tiny(Mode(1, 1)).modes == (Mode(1, 1),)
+    assert (case.tiny().name, case.tiny().baseline) == (case.name, case.baseline)
