@@ -48,11 +48,10 @@ def selected(settings: Settings) -> list[Case]:
 def variants(case: Case, settings: Settings) -> list[str]:
     """The variants of a case, the baseline first."""
     if case.task == "train":
-        ours = ["ours float32", "ours bfloat16"]
-        return [
-            PLAIN[0],
-            *(name + end for name in ours for end in ("", GRAPHS) if settings.is_gpu or not end),
-        ]
+        # A graph would keep the counter of Adam's steps, and cannot read the state of a generator.
+        graphed = settings.is_gpu and case.config.optimiser == "sgd" and case.config.objective == "elbo"
+        ends = ("", GRAPHS) if graphed else ("",)
+        return [PLAIN[0], *(name + end for name in TRAINING for end in ends)]
     plain = [PLAIN[0]] if case.name != IW_AVG else []
     two_phase = "ours two-phase"
     return [*plain, "ours float32", two_phase, two_phase + LARGE_CHUNK, f"{two_phase}, rough in bfloat16"]

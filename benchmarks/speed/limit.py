@@ -3,6 +3,7 @@
 The count is of multiplications and additions (FLOPs) in the products of LSTMs and softmax, without padding:
 
     one LSTM step           2 · 4H (inputs + H), inputs = D in the encoder, D + Z in the decoder
+    one step of the CNN     see lvae_core/model/counts.py, which counts for every decoder
     one position's logits   2 · H V
     training                three times the forward pass: each product has gradients for two factors
     evaluation              the forward pass only
@@ -15,7 +16,7 @@ Averaging of hidden states (Eq. 7) takes L decoder passes and one softmax. Produ
 
 from __future__ import annotations
 
-from lvae_core.config import RunConfig
+from lvae_core.model.counts import DECODERS, ENCODERS
 from speed.cases import PLAIN, Case
 
 LISTED = 256
@@ -25,17 +26,16 @@ LISTED = 256
 def flops_per_token(case: Case, variant: str) -> float:
     """FLOPs of the matrix products that a variant needs per predicted token of the text."""
     config = case.config if variant in PLAIN else case.our_config(variant)
-    H, logits = config.hidden_size, 2 * config.hidden_size * case.num_classes
-    encoder = decoder_input = 0
-    if config.encoder != "none":
-        encoder = _lstm_step(config, config.embedding_size)
-        decoder_input = config.latent_size
-    decoder = _lstm_step(config, config.embedding_size + decoder_input)
+    counted = DECODERS[config.decoder](config)
+    decoder, H = counted.operations, counted.output_size
+    logits = 2 * H * case.num_classes
+    encoder = ENCODERS[config.encoder](config).operations if config.encoder != "none" else 0
     if case.task == "train":
         draws = max(1, config.num_samples)
         softmaxes = 1 if config.averaging == "hidden" and variant not in PLAIN else draws
         return 3 * (encoder + draws * decoder + softmaxes * logits)
     S, exact = config.iw_samples, config.iw_exact_samples
+    decoder *= config.group
     if variant in PLAIN or exact == 0:
         return encoder + S * (decoder + logits)
     return encoder + S * (decoder + 2 * H * (LISTED + 2)) + 2 * logits + exact * (decoder + logits)
@@ -47,7 +47,3 @@ def is_float32(case: Case, variant: str) -> bool:
         return True
     config = case.our_config(variant)
     return config.precision == config.eval_precision == "float32"
-
-
-def _lstm_step(config: RunConfig, inputs: int) -> int:
-    return 2 * 4 * config.hidden_size * (inputs + config.hidden_size)
