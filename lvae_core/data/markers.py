@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from lvae_core.data.text_files import Text, import_command
@@ -22,19 +22,24 @@ def marker_warnings(texts: Mapping[str, Text]) -> Iterator[str]:
     Args:
         texts: split -> its text.
     """
-    for place, index in (("begins", 0), ("ends", -1)):
-        yield from _edge_warning(texts, place, index)
+    yield from _edge_warning(texts, "begins", lambda line: line.partition(" ")[0])
+    yield from _edge_warning(texts, "ends", lambda line: line.rpartition(" ")[2])
     yield from _unknown_warning(texts)
 
 
-def _edge_warning(texts: Mapping[str, Text], place: str, index: int) -> Iterator[str]:
-    """The warning about a marker on every line of a split."""
+def _edge_warning(texts: Mapping[str, Text], place: str, edge: Callable[[str], str]) -> Iterator[str]:
+    """The warning about a marker on every line of a split.
+
+    Args:
+        texts: see :func:`marker_warnings`.
+        place: the end of the line, as a verb.
+        edge: returns the token at that end of a line.
+    """
     for text in texts.values():
-        tokens = {line.split(" ")[index] for line in text.lines}
-        if len(text.lines) < 2 or len(tokens) > 1:
+        token = edge(text.lines[0])
+        if len(text.lines) < 2 or token in SPELLINGS or not _MARKER.fullmatch(token):
             continue
-        (token,) = tokens
-        if _MARKER.fullmatch(token) and token not in SPELLINGS:
+        if all(edge(line) == token for line in text.lines):
             yield (
                 f"{text.source}: {token} {place} every line and is counted as a word that costs nothing, "
                 f"which makes the perplexity too low; remove it with {_command(text, '--remove', token)}"
