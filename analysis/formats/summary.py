@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
@@ -21,6 +22,9 @@ from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS
 
 if TYPE_CHECKING:
     from analysis.figures.draw import Pictures
+
+
+_log = logging.getLogger("lvae.analysis")
 
 
 class Steps(Protocol):
@@ -73,7 +77,12 @@ def write_page(
     from analysis.formats.page.page import report_page
 
     with steps("drawing figures") as advance:
-        pictures = _pictures(report, sources, wanted, advance)
+        pictures, damaged = _pictures(report, sources, wanted, advance)
+    if damaged:
+        for line in damaged:
+            _log.warning("%s; its learning curve is left out", line)
+        report = replace(report, problems=(*report.problems, *damaged))
+        write_files({"report.md": markdown(report)}, wanted.out)
     generated = []
     if wanted.samples:
         best = [run for dataset in report.datasets for run in best_runs(report.cells, dataset)]
@@ -112,21 +121,22 @@ def write_comparison(compared: TwoStudies, wanted: Wanted, steps: Steps, refresh
 
 def _pictures(
     report: Report, sources: Sequence[Source], wanted: Wanted, advance: Callable[[int, int], None]
-) -> Pictures:
+) -> tuple[Pictures, tuple[str, ...]]:
+    """Draw all figures; also returns a line for each damaged file of a learning curve."""
     from analysis.figures.draw import Pictures, draw_all, runs_with_curves
 
     if not wanted.figures:
-        return Pictures((), ("not asked for (--no-figures)",))
+        return Pictures((), ("not asked for (--no-figures)",)), ()
     # Of a large study only the runs whose curves are drawn are read.
     drawn = runs_with_curves(report.cells, report.datasets)
     done = report.frame[(report.frame["status"] == "done") & report.frame["run"].isin(drawn)]
-    frame = learning_curves(sources, done).frame
-    metrics = {str(run): rows for run, rows in frame.groupby("run", sort=False)}
+    curves = learning_curves(sources, done)
+    metrics = {str(run): rows for run, rows in curves.frame.groupby("run", sort=False)}
     anneal = {
         str(run): 0.0 if pd.isna(epochs) else float(epochs)
         for run, epochs in zip(done["run"], done["kl_anneal_epochs"], strict=True)
     }
-    return draw_all(report.cells, report.datasets, metrics, anneal, advance)
+    return draw_all(report.cells, report.datasets, metrics, anneal, advance), curves.problems
 
 
 def _figure_files(pictures: Pictures) -> dict[str, str | bytes]:

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.formats.files import remove_stale, write_files
 from analysis.reading.sources import summary_name
-from lvae_core.run_folder.folder import RunFolder
+from lvae_core.run_folder.folder import RunFolder, metrics_sha256
 
 WriteRun = Callable[..., RunFolder]
 
@@ -177,3 +177,21 @@ def test_a_second_study_never_overwrites_the_first(tmp_path: Path, write_run: Wr
         assert summarize(tmp_path, f"runs/{study}", "--no-figures", "--no-samples").returncode == 0
     for study in ("a", "b"):
         assert f"runs/{study}" in (tmp_path / "summary" / study / "report.md").read_text()
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_a_damaged_learning_curve_is_named_like_any_damaged_file(
+    damage: str, tmp_path: Path, write_run: WriteRun
+) -> None:
+    digest = metrics_sha256([{"epoch": 1, "valid_ppl": 90.0}])
+    folder = write_run("lstm-lm", study="runs/a", result={"metrics_sha256": digest})
+    if damage == "changed":
+        folder.write_metrics([{"epoch": 1, "valid_ppl": 91.0}])
+    done = summarize(tmp_path, "--no-samples", "--no-cache", "--out", "summary")
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("warning: ")
+    assert f"{folder.name}/metrics.jsonl: " in line
+    assert line.endswith("its learning curve is left out")
+    for file in ("report.md", "report.html"):
+        assert f"{folder.name}/metrics.jsonl: " in (tmp_path / "summary" / file).read_text(), file
