@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from typing import Any
 
@@ -186,8 +187,9 @@ def _download(options: argparse.Namespace) -> int:
 
     for path in download(options.dataset, options.data_dir):
         print(path)
-    data_dir_option = f" --data-dir {options.data_dir}" if options.data_dir else ""
-    notice(f"next: python -m lvae_core describe {options.dataset}{data_dir_option}")
+    data_dir = ["--data-dir", options.data_dir] if options.data_dir else []
+    words = ["python", "-m", "lvae_core", "describe", options.dataset, *data_dir]
+    notice(f"next: {shlex.join(words)}")
     return 0
 
 

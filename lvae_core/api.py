@@ -254,6 +254,10 @@ def open_run(url: str) -> RunFolder:
     if not name or name in (".", ".."):
         path = Path(url).absolute().resolve()
         parent, name = str(path.parent), path.name
+    if "://" not in url:
+        for place in (Path(parent or ".", name), *Path(parent or ".", name).parents):
+            if place.is_file():
+                raise InputError(f"{url}: {place} is a file; give the run folder")
     return open_study(parent or ("/" if url.startswith("/") else ".")).run(name)
 
 

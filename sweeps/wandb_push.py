@@ -146,6 +146,8 @@ def open_with_runs(path: str) -> Study:
     try:
         names = study.run_names()
     except OSError as error:
+        if "://" not in path and not os.path.exists(path):
+            raise InputError(f"{path}: there is no such study; give one that a sweep has written") from None
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     if not names:
         raise InputError(f"{path}: not a study: it holds no run folder; give one that a sweep has written")

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from analysis.formats.latex import LATEX_HEADER, latex_table
 from analysis.formats.markdown import section
-from analysis.tables.csv_rows import csv_frame
+from analysis.tables.csv_rows import csv_frame, without_formulas
 from analysis.tables.table import Table
 from lvae_core.storage.store import Store, open_store
 
@@ -48,7 +48,9 @@ def _csv_parts(tables: Sequence[Table], columns: Sequence[str]) -> Iterator[str]
     rows = (row for table in tables for row in table.csv_rows())
     yield csv_frame([], columns).to_csv(index=False, lineterminator="\n")
     while part := list(itertools.islice(rows, _ROWS_AT_ONCE)):
-        yield csv_frame(part, columns).to_csv(index=False, header=False, lineterminator="\n")
+        yield without_formulas(csv_frame(part, columns)).to_csv(
+            index=False, header=False, lineterminator="\n"
+        )
 
 
 def remove_stale(names: Sequence[str], out: str, register: str) -> None:

@@ -18,7 +18,7 @@ from analysis.reading.sources import Source
 from analysis.report.report import Report
 from analysis.report.sentences import best_runs, sentences
 from analysis.report.two_studies import TwoStudies
-from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS
+from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
 
 if TYPE_CHECKING:
     from analysis.figures.draw import Pictures
@@ -54,7 +54,8 @@ def write_tables(report: Report, out: str) -> str:
         OSError: ``out`` cannot be written.
     """
     # One after the other, because the files of a large study are large.
-    write_files({"runs.csv": str(report.frame.to_csv(index=False, lineterminator="\n"))}, out)
+    rows = without_formulas(report.frame).to_csv(index=False, lineterminator="\n")
+    write_files({"runs.csv": str(rows)}, out)
     write_files(table_files("table2", CELL_COLUMNS, report.table2), out)
     write_files(table_files("table3", CELL_COLUMNS, report.table3), out)
     write_files(table_files("further", CELL_COLUMNS, report.further), out)

@@ -101,7 +101,16 @@ def dtype_of(type_: pa.DataType) -> Any:
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Turn rows into columns, which take a tenth of the memory; a missing key becomes null."""
-    return pa.table({name: pa.array([row.get(name) for row in rows], t) for name, t in COLUMNS.items()})
+    return pa.table(
+        {name: pa.array([_printable(row.get(name)) for row in rows], t) for name, t in COLUMNS.items()}
+    )
+
+
+def _printable(value: Any) -> Any:
+    """Replace characters in a text that would control a terminal or break a line."""
+    if isinstance(value, str) and not value.isprintable():
+        return "".join(c if c.isprintable() else "\ufffd" for c in value)
+    return value
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:

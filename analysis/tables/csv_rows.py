@@ -66,6 +66,22 @@ def csv_frame(rows: Iterable[Row], columns: Sequence[str]) -> pd.DataFrame:
     return frame.astype({name: "Int64" for name in columns if name in _WHOLE})
 
 
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put ' before texts that a spreadsheet would execute as a formula, such as ``=1+1``."""
+    texts = frame.select_dtypes(include=["object", "string"])
+    return frame.assign(**{str(name): texts[name].map(_no_formula) for name in texts})
+
+
+def _no_formula(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
 def cell_row(table: str, cell: Cell, metric: str, estimate: str, fact: Fact | Derived | None) -> Row:
     """The row of one estimate of one of our cells, with the published number."""
     average = cell.averages.get(estimate)

@@ -48,9 +48,10 @@ def run(options: argparse.Namespace) -> int:
     )
     if status == 0:
         print(summary(folder.read_json("result.json") or {}))
-        following = f"run {options.config} --out" if options.parent else "generate"
-        data_dir_option = f" --data-dir {options.data_dir}" if options.data_dir else ""
-        notice(f"next: python -m lvae_core {following} {options.out}{data_dir_option}")
+        following = ["run", options.config, "--out"] if options.parent else ["generate"]
+        data_dir = ["--data-dir", options.data_dir] if options.data_dir else []
+        words = ["python", "-m", "lvae_core", *following, options.out, *data_dir]
+        notice(f"next: {shlex.join(words)}")
     return status
 
 
@@ -89,7 +90,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if status == 0:
         record = read_evaluations(folder)[wanted]
         print("\n".join(["test split:", *estimate_lines(record["estimates"])]))
-        notice(f"next: python analysis/summarize.py {folder.store.url}")
+        notice(f"next: python analysis/summarize.py {shlex.quote(folder.store.url)}")
     return status
 
 

@@ -161,7 +161,10 @@ def _trained(folder: RunFolder, result: Mapping[str, Any]) -> TrainState:
     """The state of a trained run with the parameters that its result was evaluated with."""
     state = load_checkpoint(folder, str(result.get("fingerprint")))
     if state is None:
-        raise InputError(f"{folder}: no checkpoint.pt to evaluate from; it keeps the estimates it has")
+        raise InputError(
+            f"{folder}: no checkpoint.pt to evaluate from; restore it, or move result.json away and run "
+            "again to train anew"
+        )
     if state.rate.best_epoch != result.get("best_epoch"):
         raise InputError(
             f"{folder}: its checkpoint holds the best parameters of epoch {state.rate.best_epoch}, but "

@@ -144,8 +144,8 @@ def parse_state(payload: bytes, place: str, fingerprint: str | None) -> TrainSta
     try:
         state = TrainState.from_dict(torch.load(io.BytesIO(payload), weights_only=True))
     except Exception as error:  # of what is not its own, torch.load raises almost anything
-        reason = str(error).partition("\n")[0]
-        raise DamagedError(f"{place}: not a training state ({reason})") from None
+        # torch's own messages advise to execute what is in the file.
+        raise DamagedError(f"{place}: not a training state ({type(error).__name__})") from None
     if fingerprint not in (None, state.fingerprint):
         raise DamagedError(f"{place}: of another run")
     return state

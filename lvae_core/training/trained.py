@@ -19,6 +19,11 @@ def load(folder: RunFolder) -> Trained:
     """
     present = folder.read_config()
     state = load_checkpoint(folder, present[1]) if present is not None else None
+    if present is not None and state is None and folder.has("result.json"):
+        raise InputError(
+            f"{folder}: the run is finished, but its checkpoint is missing or damaged; restore "
+            "checkpoint.pt, or move result.json away and run it again to train it anew"
+        )
     if present is None or state is None or state.epoch == 0:
         raise InputError(
             f"{folder}: no run folder with a finished epoch; make one with "

@@ -1,5 +1,6 @@
 """The command line, in a child process."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -195,3 +196,22 @@ def test_a_damaged_learning_curve_is_named_like_any_damaged_file(
     assert line.endswith("its learning curve is left out")
     for file in ("report.md", "report.html"):
         assert f"{folder.name}/metrics.jsonl: " in (tmp_path / "summary" / file).read_text(), file
+
+
+def test_names_that_are_formulas_or_control_a_terminal_are_written_as_plain_text(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-lm", study="runs/a")
+    failed = write_run("lstm-vae", study="runs/a", status="failed")
+    failed.write_failure("code", "=1+1", "Traceback …")
+    failed.write_json("provenance.json", {"attempts": [{"host": "h\x1b[31m", "commit": "=2+2"}]})
+    done = summarize(tmp_path, "--no-figures", "--no-samples", "--no-cache")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    files = list((tmp_path / "summary").glob("*.*"))
+    assert len(files) > 5
+    for file in files:
+        assert "\x1b" not in file.read_text(), file
+        if file.suffix == ".csv":
+            assert not re.search(r"(^|,)=", file.read_text(), re.MULTILINE), file
+    assert ",'=1+1," in (tmp_path / "summary" / "runs.csv").read_text()
