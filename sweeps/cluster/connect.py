@@ -14,6 +14,7 @@ from ray._private import ray_constants
 
 from lvae_core.errors import InputError
 from lvae_core.training.failures import one_line
+from sweeps.cluster.daemons import hangup_ignored, watched_daemons
 from sweeps.cluster.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
 from sweeps.cluster.scratch_folder import own_folder
 
@@ -44,9 +45,11 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
             yield
         return
     with own_folder("ray") as folder, environment(OWN_RAY):
-        _start(folder, max(_MIN_OBJECT_STORE, 2 * object_bytes))
+        with hangup_ignored():
+            _start(folder, max(_MIN_OBJECT_STORE, 2 * object_bytes))
         try:
-            yield
+            with watched_daemons():
+                yield
         finally:
             ray.shutdown()
 

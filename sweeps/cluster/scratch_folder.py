@@ -8,8 +8,11 @@ import os
 import secrets
 import shutil
 import stat
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -30,6 +33,9 @@ _LONGEST_SOCKET = 107
 
 _MARK = "LVAE_LAUNCH"
 """Environment variable that marks the processes of a launch; each inherits it from its parent."""
+
+_own: set[Path] = set()
+"""The folders of this process."""
 
 _LAUNCH = secrets.token_hex(16)
 """Its value for the processes that this process starts."""
@@ -54,11 +60,38 @@ def own_folder(kind: str) -> Iterator[Path]:
         unnamed.write_text(f"{_LAUNCH} {psutil.Process().create_time()}")
         # It gets its name once it is locked, so an unlocked file of that name belongs to a dead process.
         unnamed.rename(folder / _OWNER)
+        _own.add(folder)
         try:
             yield folder
         finally:
+            _own.discard(folder)
             with contextlib.suppress(OSError):  # the next launch tries again
                 _clear(folder)
+
+
+def remove_after_exit() -> None:
+    """Start a process that removes the folders of this process as soon as it has ended."""
+    folders = [str(folder) for folder in _own]
+    code = f"from {__name__} import await_and_remove; await_and_remove({folders})"
+    subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def await_and_remove(folders: Iterable[str]) -> None:
+    """Remove folders once their owner has ended; give up after a minute."""
+    end = time.monotonic() + 60.0
+    while left := [path for path in map(Path, folders) if path.exists()]:
+        for root in {path.parent for path in left}:
+            remove_abandoned(root)
+        if time.monotonic() > end:
+            return
+        time.sleep(0.2)
 
 
 def _root() -> Path:

@@ -10,7 +10,9 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from lvae_core.command import Interrupt
+from lvae_core.errors import InputError
 from lvae_core.run_folder.estimates import tightest_perplexity
+from sweeps.launching.deleted_study import DeletedStudy
 from sweeps.launching.display import Display
 from sweeps.launching.lost_actors import LostActors, why_lost
 from sweeps.launching.other_launches import OtherLaunches
@@ -39,13 +41,16 @@ class LaunchCallback(tune.Callback):
         lost: LostActors,
         out_of_memory: set[str],
         resources: Mapping[str, Resources],
+        deleted: DeletedStudy,
     ) -> None:
         self._display, self._board, self._interrupt = display, display.board, interrupt
         self._others, self._lost, self._out_of_memory = others, lost, out_of_memory
-        self._resources = resources
+        self._resources, self._deleted = resources, deleted
         self._has_announced_stop = self._has_announced_end = False
         self.has_begun = False
         """Whether any run has begun."""
+        self.error: InputError | None = None
+        """An error that ends the launch."""
         self._last_busy = time.monotonic()
         self.stopper = _Stopper(self)
 
@@ -95,6 +100,11 @@ class LaunchCallback(tune.Callback):
                 self._display.say(f"waiting for a node with {wanted} free; see `ray status`")
             self._last_busy = time.monotonic()
         self._others.look()
+        try:
+            self._deleted.check()
+        except InputError as error:
+            self.error = error  # Tune would wrap it
+            raise
         self._display.refresh()
         board = self._board
         has_ended = not (board.running or board.waiting or board.held)

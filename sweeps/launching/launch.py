@@ -18,6 +18,7 @@ from lvae_core.training.runtime import Runtime
 from sweeps.cluster.connect import environment
 from sweeps.cluster.scratch_folder import own_folder
 from sweeps.launching.callback import LaunchCallback
+from sweeps.launching.deleted_study import DeletedStudy
 from sweeps.launching.display import Display
 from sweeps.launching.families import Families
 from sweeps.launching.lost_actors import MAX_LOSSES, Loss, LostActors, last_line
@@ -63,6 +64,9 @@ def launch(
 
     Returns:
         False if the launch was interrupted.
+
+    Raises:
+        InputError: the study's folder was deleted.
     """
     tuner = _TunerRunner(workload, runtime or Runtime(), max_losses, pause_after or {})
     board = display.board
@@ -73,6 +77,7 @@ def launch(
     board.slots = max(board.slots, _slots(workload, ray.cluster_resources()))  # type: ignore[no-untyped-call]
     families = Families(workload.runs, display)
     others = OtherLaunches(workload.study, board, workload.runs, display.say)
+    deleted = DeletedStudy(workload.study.url)
     with Interrupt() as interrupt, environment(TUNE_ENVIRONMENT), silent_tune():
         others.begin()
         # Tune retries what it sees lost. This loop restarts what it gives up: a run whose actor dies
@@ -86,6 +91,7 @@ def launch(
                 names = ready
                 resources = {name: granted[name].enlarged() for name in names}
             if not names:
+                deleted.check()
                 display.refresh()
                 time.sleep(_WAIT_SECONDS)
                 continue
@@ -93,10 +99,12 @@ def launch(
             names.sort(key=families.is_parent, reverse=True)
             limit = workload.resources.max_concurrent
             at_once = concurrency([board.measured_seconds(name) for name in names], limit)
-            callback = LaunchCallback(display, interrupt, others, lost, out_of_memory, resources)
+            callback = LaunchCallback(display, interrupt, others, lost, out_of_memory, resources, deleted)
             try:
                 tuner.run(names, resources, at_once, callback, others)
             except Exception as error:
+                if callback.error is not None:
+                    raise callback.error from None
                 if not callback.has_begun:
                     raise  # it would happen again
                 message = f"Tune stopped ({last_line(str(error))})"

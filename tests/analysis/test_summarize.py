@@ -205,7 +205,7 @@ def test_names_that_are_formulas_or_control_a_terminal_are_written_as_plain_text
     failed = write_run("lstm-vae", study="runs/a", status="failed")
     failed.write_failure("code", "=1+1", "Traceback …")
     failed.write_json("provenance.json", {"attempts": [{"host": "h\x1b[31m", "commit": "=2+2"}]})
-    done = summarize(tmp_path, "--no-figures", "--no-samples", "--no-cache")
+    done = summarize(tmp_path, "--no-figures", "--no-samples", "--no-cache", "--out", "summary")
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     files = list((tmp_path / "summary").glob("*.*"))

@@ -27,7 +27,15 @@ class Said(list):
 def test_the_message_about_final_records_is_printed_once_at_the_end_of_a_large_sweep(trials, count):
     board = Board(Speed(), done=0, failed=0, waiting={"a": "toy__lstm-vae__standard__L1"})
     display = Said(board)
-    watch = LaunchCallback(display, Interrupt(), SimpleNamespace(look=lambda: None), {}, set(), {"a": None})
+    watch = LaunchCallback(
+        display,
+        Interrupt(),
+        SimpleNamespace(look=lambda: None),
+        {},
+        set(),
+        {"a": None},
+        SimpleNamespace(check=lambda: None),
+    )
 
     def step() -> list[str]:
         watch.on_step_end(0, [None] * trials)

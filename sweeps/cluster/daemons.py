@@ -1,0 +1,120 @@
+"""The processes of a Ray that this launch has started: end the launch as soon as one of them dies."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import psutil
+
+from sweeps.cluster.scratch_folder import remove_after_exit
+
+_NAMES = ("gcs_server", "raylet")
+"""Processes without which Ray does not work."""
+
+_BETWEEN_SECONDS = 0.25
+
+_STARTING_LOOKS = 80
+"""Looks for agents of the raylet, which start after it and without which it ends."""
+
+
+@contextlib.contextmanager
+def hangup_ignored() -> Iterator[None]:
+    """Let processes that are started in the ``with`` block survive the end of the terminal.
+
+    The launch itself handles it: its runs save their state before it stops Ray.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextlib.contextmanager
+def watched_daemons(end: Callable[[str], None] | None = None) -> Iterator[None]:
+    """End this process, with one line and status 2, if its own Ray dies in the ``with`` block.
+
+    Ray would take a minute to notice and end the process with its own message. Until then all calls into
+    Ray hang, so ending the process is all that can be done.
+
+    Args:
+        end: called in another thread with the name of a process that has died; by default
+            :func:`end_launch`.
+    """
+    over = threading.Event()
+    daemons = {child: name for child in psutil.Process().children() if (name := _name(child)) in _NAMES}
+    raylets = [process for process, name in daemons.items() if name == "raylet"]
+
+    def watch() -> None:
+        for look in itertools.count():
+            if over.wait(_BETWEEN_SECONDS):
+                return
+            if look < _STARTING_LOOKS and look % 8 == 0:
+                for raylet in raylets:
+                    daemons.update(_agents(raylet))
+            dead = [name for process, name in daemons.items() if _has_ended(process)]
+            if dead and not over.is_set():  # the end of the block comes before Ray is stopped
+                (end or end_launch)(dead[0])
+                return
+
+    threading.Thread(target=watch, daemon=True, name="own Ray").start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def end_launch(name: str) -> None:
+    """Print one line, leave the rest of the launch to a process that ends it, and exit with status 2.
+
+    There is little time: Ray's own threads end this process as soon as they notice.
+    """
+    # Displays hide the cursor of a terminal.
+    show_cursor = "\r\033[K\033[?25h" if sys.stderr.isatty() else ""
+    again = shlex.join(["python", *sys.argv])
+    line = f"error: Ray's process {name} has died; resume from the last checkpoints with: {again}"
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        print(f"{show_cursor}{line}", file=sys.stderr, flush=True)
+    remove_after_exit()
+    os._exit(2)
+
+
+def _name(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return str(process.name())
+    return ""
+
+
+def _agents(raylet: psutil.Process) -> dict[psutil.Process, str]:
+    with contextlib.suppress(psutil.Error):
+        return {child: title for child in raylet.children() if _is_agent(title := _title(child))}
+    return {}
+
+
+def _is_agent(title: str) -> bool:
+    """Whether a process that has set this title is an agent of Ray, such as ``ray::RuntimeEnvAgent``."""
+    return title.startswith("ray::") and title.split(" ")[0].endswith("Agent")
+
+
+def _title(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

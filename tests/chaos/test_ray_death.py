@@ -1,0 +1,55 @@
+"""The sweep's own Ray dies: one line with the command that resumes, status 2, within 30 seconds."""
+
+import os
+import shlex
+import signal
+import time
+
+import psutil
+import pytest
+
+from .sweep_command import Launch, Runs, closing, processes_writing_below, wait_until
+
+pytestmark = pytest.mark.timeout(600)
+
+ENDS_WITHIN = 30.0
+"""Seconds, as the project promises."""
+
+
+def process_of(launch: Launch, name: str) -> psutil.Process:
+    """Return the process of the launch's Ray with a name or title that starts with ``name``."""
+    for process in psutil.Process(launch.process.pid).children(recursive=True):
+        if process.name().startswith(name) or " ".join(process.cmdline()).startswith(name):
+            return process
+    raise AssertionError(f"no process {name}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gcs_server",
+        pytest.param("raylet", marks=pytest.mark.slow),
+        pytest.param("ray::RuntimeEnv", marks=pytest.mark.slow),
+    ],
+)
+def test_a_launch_whose_ray_dies_ends_with_one_line_and_resumes(name, tmp_path, scratch, undisturbed_table):
+    runs = Runs(tmp_path)
+    first = Launch(tmp_path, scratch)
+    with closing(first):
+        wait_until(lambda: any(runs.rows(run) >= 3 for run in runs.claims()), first)
+        os.kill(process_of(first, name).pid, signal.SIGKILL)
+        killed = time.monotonic()
+        assert first.wait(ENDS_WITHIN) == 2, first.output
+        print(f"{name}: ended after {time.monotonic() - killed:.1f} s")
+        while processes_writing_below(scratch) or list(scratch.iterdir()):
+            assert time.monotonic() < killed + ENDS_WITHIN, "it has left something behind"
+            time.sleep(0.1)
+        line = first.output.splitlines()[-1]
+        assert line.startswith("error: Ray's process ")
+        _, _, again = line.partition("has died; resume from the last checkpoints with: ")
+        assert shlex.split(again)[2:] == first.arguments
+        assert "Traceback" not in first.output
+    second = Launch(tmp_path, scratch)
+    with closing(second):
+        assert second.wait() == 0, second.output
+    assert runs.table() == undisturbed_table
