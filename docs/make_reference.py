@@ -25,7 +25,7 @@ from lvae_core.__main__ import make_parser
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.systems import SYSTEMS, recipe
-from sweeps import doctor, paper_grid, search, wandb_push
+from sweeps import doctor, paper_grid, runs, search, wandb_push
 
 PAGE = ROOT / "docs" / "reference.md"
 
@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "sweeps/paper_grid.py": (paper_grid, paper_grid.Options),
     "sweeps/search.py": (search, search.Options),
     "sweeps/doctor.py": (doctor, doctor.Options),
+    "sweeps/runs.py": (runs, runs.Options),
     "sweeps/wandb_push.py": (wandb_push, wandb_push.Options),
     "analysis/summarize.py": (summarize, summarize.summarize),
     "analysis/wandb_report.py": (wandb_report, wandb_report.wandb_report),

@@ -41,7 +41,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
         {"wandb_mirror"},
         {"sweep"},
         {"trials"},
-        {"paper_grid", "search", "doctor", "wandb_push"},
+        {"paper_grid", "search", "doctor", "wandb_push", "runs"},
     ),
     "analysis": (
         {"published"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import textwrap
 from collections.abc import Sequence
@@ -127,34 +128,25 @@ def print_grid(console: Console, table: Table) -> None:
     keeps its width: a line that the terminal wraps can be read, a truncated number cannot.
     """
     window = console.width
-    parts = [table]
-    if _width(console, table) > window:
-        parts = _by_group(table)
-    for number, part in enumerate(parts):
+    parts = [(drawn := _rich_table(table), width := _width(console, drawn))]
+    if width > window:
+        groups = dict.fromkeys(column.group for column in table.columns)
+        by_group = [table.with_columns(functools.partial(_is_in, group)) for group in groups]
+        parts = [(part, _width(console, part)) for part in map(_rich_table, by_group)]
+    for number, (part, width) in enumerate(parts):
         if number:
             console.print()
-        console.width = max(window, _width(console, part))
-        console.print(_rich_table(part))
+        console.width = max(window, width)
+        console.print(part)
         console.width = window
 
 
-def _width(console: Console, table: Table) -> int:
-    options = console.options.update(width=10_000)
-    return Measurement.get(console, options, _rich_table(table)).minimum
+def _is_in(group: str, column: Column) -> bool:
+    return column.group == group
 
 
-def _by_group(table: Table) -> list[Table]:
-    """Split a table into one for each group of its columns."""
-    parts = []
-    for group in dict.fromkeys(column.group for column in table.columns):
-        kept = [k for k, column in enumerate(table.columns) if column.group == group]
-        lines = [
-            dataclasses.replace(line, values=tuple(line.values[k] for k in kept if k < len(line.values)))
-            for line in table.lines
-        ]
-        columns = tuple(table.columns[k] for k in kept)
-        parts.append(dataclasses.replace(table, columns=columns, lines=tuple(lines)))
-    return parts
+def _width(console: Console, drawn: rich.table.Table) -> int:
+    return Measurement.get(console, console.options.update(width=10_000), drawn).minimum
 
 
 def _rich_table(table: Table) -> rich.table.Table:

@@ -104,16 +104,11 @@ def further_table(dataset: str) -> Table:
         (),
         facts,
     )
-    # There are no runs to count.
-    kept = [position for position, column in enumerate(table.columns) if column.name != "n"]
-    lines = [
-        dataclasses.replace(line, values=tuple(line.values[k] for k in kept)) if line.values else line
-        for line in table.lines
-    ]
     read = dict.fromkeys(f"{f.cited}: {f.read_in}" for f in facts if f.read_in)
     notes = [f"read in: {'; '.join(read)}"] if read else []
-    columns = tuple(table.columns[k] for k in kept)
-    return dataclasses.replace(table, columns=columns, lines=tuple(lines), notes=(*table.notes, *notes))
+    # There are no runs to count.
+    table = table.with_columns(lambda column: column.name != "n")
+    return dataclasses.replace(table, notes=(*table.notes, *notes))
 
 
 def _compare(

@@ -6,6 +6,7 @@ further computation. Nothing here draws.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -71,6 +72,18 @@ class Table:
     notes: tuple[str, ...]
     csv_rows: Callable[[], Iterable[Row]] = tuple
     """Makes the CSV rows; a function, because those of a large study would fill the memory."""
+
+    def with_columns(self, kept: Callable[[Column], bool]) -> Table:
+        """The same table with some of its columns."""
+        places = [place for place, column in enumerate(self.columns) if kept(column)]
+        lines = (
+            dataclasses.replace(
+                line, values=tuple(line.values[place] for place in places if place < len(line.values))
+            )
+            for line in self.lines
+        )
+        columns = tuple(self.columns[place] for place in places)
+        return dataclasses.replace(self, columns=columns, lines=tuple(lines))
 
 
 def dataset_title(dataset: str) -> str:

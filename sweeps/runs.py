@@ -1,0 +1,274 @@
+"""List the runs of a study, or move or delete some of them.
+
+    python sweeps/runs.py list runs/paper
+    python sweeps/runs.py list runs/paper --where system=lstm-vae state=failed
+    python sweeps/runs.py move runs/paper --where learning_rate=0.5 --to runs/slow --yes
+    python sweeps/runs.py delete runs/paper --where dataset=toy seed=3,4 --yes
+
+Without --yes, move and delete only show what they would do. A run that another process is working on is
+left alone. Links are never followed. Exit status: 0 everything was done, 1 some runs were left alone, 2 the
+input cannot be used.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lvae_core.arguments import parsed
+from lvae_core.command import exit_status
+from lvae_core.config import RunConfig
+from lvae_core.errors import InputError
+from lvae_core.messages import Verbosity
+from lvae_core.run_folder.claims import HeldError, acquire, read_claim
+from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.run_folder.names import RunName
+from lvae_core.storage.local import local_path
+from sweeps.options import Messages
+
+_arg = tyro.conf.arg
+
+_IN_THE_NAME = ("dataset", "system", "setting", "num_samples", "seed")
+
+_FIELDS = ("state", *(f.name for f in fields(RunConfig)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line."""
+
+    action: Annotated[Literal["list", "move", "delete"], tyro.conf.Positional]
+    """What to do with the runs."""
+    study: Annotated[str, tyro.conf.Positional, _arg(metavar="STUDY")]
+    """The folder of a study."""
+    where: Annotated[
+        tuple[str, ...], _arg(metavar="FIELD=VALUE ...", help_behavior_hint="(default: all)")
+    ] = ()
+    """Select runs by the fields of their config, or by state: done, running, failed, unfinished. Several
+    values are separated by commas."""
+    to: Annotated[str | None, _arg(metavar="STUDY", help_behavior_hint="(for move)")] = None
+    """The folder of the study that runs are moved to."""
+    yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Do it; without, the command only shows what it would do."""
+    messages: Messages = field(default_factory=Verbosity)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, as it is listed."""
+
+    folder: RunFolder
+    place: Path
+    state: str
+    config: Mapping[str, Any]
+    """The values of its config; empty if that cannot be read."""
+    size: int
+    """Bytes of its files."""
+    epochs: int
+    """Epochs that are finished."""
+
+    def value(self, name: str) -> Any:
+        """The value that ``--where`` selects by."""
+        return self.state if name == "state" else self.config.get(name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+
+    def command() -> int:
+        options = parsed(lambda: tyro.cli(Options, args=arguments, prog="runs.py", description=__doc__))
+        options.messages.apply()
+        return act(options, Console(markup=False, highlight=False))
+
+    return exit_status(command, interrupted="stopped; runs that were not reached are as they were")
+
+
+def act(options: Options, console: Console) -> int:
+    """Do what the options say; returns the exit status.
+
+    Raises:
+        InputError: the study, the selection or the target cannot be used.
+    """
+    root = _root(options.study)
+    chosen = select(runs_of(root), selection(options.where))
+    if options.action == "list":
+        _print(console, chosen)
+        return 0
+    if not options.where:
+        raise InputError(f"{options.action}: say which runs, such as --where state=failed")
+    target = _target(options, root) if options.action == "move" else None
+    if not chosen:
+        raise InputError(f"{options.study}: no run has {' '.join(options.where)}")
+    _print(console, chosen)
+    doing = f"moved to {options.to}" if target else "deleted"
+    if not options.yes:
+        console.print(f"{len(chosen)} runs would be {doing}; add --yes to do it", soft_wrap=True)
+        return 0
+    left = 0
+    for run in chosen:
+        if reason := _apply(run, target):
+            left += 1
+            console.print(f"left alone: {run.folder.name}: {reason}", soft_wrap=True)
+    console.print(f"{len(chosen) - left} of {len(chosen)} runs {doing}", soft_wrap=True)
+    return 1 if left else 0
+
+
+def runs_of(root: Path) -> list[Run]:
+    """The runs directly in a study's folder, sorted by name; links are none of them."""
+    study = Study(str(root), create=False)
+    places = [place for name in study.run_names() if not (place := root / name).is_symlink()]
+    return [_run(study.run(place.name), place) for place in places if place.is_dir()]
+
+
+def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Parse ``field=value,value`` items.
+
+    Raises:
+        InputError: an item has another form, or names no field.
+    """
+    chosen: dict[str, tuple[str, ...]] = {}
+    for item in where:
+        name, equals, values = item.partition("=")
+        if not equals or not values:
+            raise InputError(f"--where {item}: write it as field=value")
+        if name not in _FIELDS:
+            raise InputError(f"--where {item}: there is no field {name}; docs/reference.md lists them")
+        if name in chosen:
+            raise InputError(f"--where {item}: {name} is given twice; separate its values by commas")
+        chosen[name] = tuple(values.split(","))
+    return chosen
+
+
+def select(runs: Sequence[Run], chosen: Mapping[str, Sequence[str]]) -> list[Run]:
+    """The runs that have one of the values of every field."""
+    return [
+        run
+        for run in runs
+        if all(any(_is(run.value(name), text) for text in values) for name, values in chosen.items())
+    ]
+
+
+def _is(value: Any, text: str) -> bool:
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value is not None and str(value).lower() == text.lower()
+    try:
+        return float(value) == float(text)
+    except (TypeError, ValueError):
+        return str(value) == text
+
+
+def _run(folder: RunFolder, place: Path) -> Run:
+    try:
+        read = folder.read_config()
+        config: Mapping[str, Any] = read[0].to_dict() if read else {}
+    except (DamagedError, InputError):
+        config = {}
+    files = [file for file in place.rglob("*") if file.is_file() and not file.is_symlink()]
+    return Run(folder, place, _state(folder), config, sum(f.stat().st_size for f in files), _epochs(place))
+
+
+def _state(folder: RunFolder) -> str:
+    if folder.has("result.json"):
+        return "done"
+    claim = read_claim(folder)
+    if claim and not (claim.holder and claim.holder.is_gone()):
+        return "running"
+    return "failed" if folder.has("failure.json") else "unfinished"
+
+
+def _epochs(place: Path) -> int:
+    try:
+        return (place / "metrics.jsonl").read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+def _print(console: Console, runs: Sequence[Run]) -> None:
+    differing = [
+        name
+        for name in (f.name for f in fields(RunConfig))
+        if name not in _IN_THE_NAME and len({repr(r.config.get(name)) for r in runs if r.config}) > 1
+    ]
+    table = Table("run", "state", "what differs")
+    for heading in ("epochs", "MB"):
+        table.add_column(heading, justify="right")
+    for run in runs:
+        # A field at its default may not have been written by an earlier version.
+        what = ", ".join(f"{name}={run.config[name]}" for name in differing if name in run.config)
+        cells = run.folder.name, run.state, what if run.config else "its config cannot be read"
+        table.add_row(*map(Text, cells), str(run.epochs), f"{run.size / 1e6:.1f}")
+    console.print(table)
+    console.print(f"{len(runs)} runs, {sum(run.size for run in runs) / 1e6:.1f} MB")
+
+
+def _root(study: str) -> Path:
+    if "://" in study:
+        raise InputError(f"{study}: runs.py works on local folders; use the tools of the object store")
+    root = local_path(study)
+    if not root.is_dir():
+        raise InputError(f"{study}: there is no such folder; give a study, such as runs/paper")
+    if RunName.parse(root.resolve().name):
+        raise InputError(f"{study}: is a run; give its study, {root.parent}")
+    return root
+
+
+def _target(options: Options, root: Path) -> Path:
+    if options.to is None:
+        raise InputError("move: say where to, such as --to runs/other")
+    if "://" in options.to:
+        raise InputError(f"--to {options.to}: runs.py works on local folders")
+    target = local_path(options.to)
+    if target.resolve() == root.resolve():
+        raise InputError(f"--to {options.to}: is the study itself")
+    if root.resolve() in target.resolve().parents:
+        raise InputError(f"--to {options.to}: lies within the study; give another place")
+    if target.exists() and not target.is_dir():
+        raise InputError(f"--to {options.to}: is not a folder")
+    return target
+
+
+def _apply(run: Run, target: Path | None) -> str:
+    """Move or delete one run; returns the reason if it was left alone."""
+    if target and os.path.lexists(target / run.place.name):
+        return f"{target} has a run of this name"
+    try:
+        # Nobody else works on it from here on; a claim of a process that has ended is taken over.
+        with acquire(run.folder, f"runs-{uuid.uuid4().hex}"):
+            pass
+        return _remove(run.place) if target is None else _move(run.place, target)
+    except HeldError as error:
+        return str(error).removeprefix(f"{run.folder}: ")
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _remove(place: Path) -> str:
+    # Renamed first: a run is there with all its files or not at all, and no launch takes up half of one.
+    aside = place.with_name(f".deleted-{uuid.uuid4().hex}")
+    place.rename(aside)
+    shutil.rmtree(aside)
+    return ""
+
+
+def _move(place: Path, target: Path) -> str:
+    target.mkdir(parents=True, exist_ok=True)
+    aside = target / f".moved-{uuid.uuid4().hex}"
+    shutil.move(place, aside)  # links stay links, also onto another disk
+    aside.rename(target / place.name)
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Runs of a study are listed, moved and deleted by selection, and only if that is safe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lvae_core.config import RunConfig
+from lvae_core.identity import fingerprint
+from lvae_core.run_folder.claims import acquire
+from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.names import run_name
+from sweeps import runs
+
+
+def write(place: Path, seed: int = 0, *, done: bool = False, **fields: object) -> RunFolder:
+    config = RunConfig(dataset="toy", seed=seed, **fields)  # type: ignore[arg-type]
+    identity = fingerprint(config, "d" * 64)
+    folder = Study(str(place)).run(run_name(config, identity))
+    folder.write_config(config, identity)
+    folder.write_metrics([{"epoch": 1}, {"epoch": 2}])
+    if done:
+        folder.write_json("result.json", {})
+    else:
+        folder.write_failure("diverged", "the loss is nan", "…")
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    place = tmp_path / "study"
+    for seed in range(2):
+        write(place, seed, done=True)
+        write(place, seed, learning_rate=0.5)
+    (place / "notes.txt").write_text("mine")
+    return place
+
+
+def names(place: Path) -> set[str]:
+    return {path.name for path in place.iterdir()}
+
+
+def test_a_listing_shows_state_what_differs_epochs_and_size(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    assert runs.main(["list", str(study)]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines() if "toy__" in line]
+    assert sorted(row[3] for row in rows) == ["done", "done", "failed", "failed"]
+    assert sorted(row[5] for row in rows) == ["learning_rate=0.5"] * 2 + ["learning_rate=1.0"] * 2
+    assert {row[7] for row in rows} == {"2"}
+    assert "4 runs" in out
+
+
+def test_without_yes_nothing_is_touched(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = names(study)
+    assert runs.main(["delete", str(study), "--where", "state=failed"]) == 0
+    assert "2 runs would be deleted; add --yes to do it" in capsys.readouterr().out
+    assert names(study) == before
+
+
+def test_the_selected_runs_are_deleted_and_no_others(study: Path) -> None:
+    assert runs.main(["delete", str(study), "--where", "learning_rate=0.50", "seed=1,2", "--yes"]) == 0
+    assert len(Study(str(study)).run_names()) == 3
+    assert "notes.txt" in names(study)
+    assert not any(name.startswith(".deleted") for name in names(study))
+
+
+def test_runs_are_moved_whole(study: Path, tmp_path: Path) -> None:
+    moved = [name for name in Study(str(study)).run_names() if "seed1" in name]
+    files = {name: names(study / name) for name in moved}
+    assert runs.main(["move", str(study), "--where", "seed=1", "--to", str(tmp_path / "b"), "--yes"]) == 0
+    assert {name: names(tmp_path / "b" / name) for name in moved} == files
+    assert not set(moved) & names(study)
+
+
+def test_a_run_that_a_process_works_on_is_left_alone(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(study, 7)
+    with acquire(folder, "a sweep"):
+        assert runs.main(["delete", str(study), "--where", "seed=7", "--yes"]) == 1
+        assert "left alone" in capsys.readouterr().out
+        assert (study / folder.name / "config.json").exists()
+    assert runs.main(["delete", str(study), "--where", "seed=7", "--yes"]) == 0
+    assert not (study / folder.name).exists()
+
+
+def test_a_run_is_not_moved_over_another(study: Path, tmp_path: Path) -> None:
+    other = write(tmp_path / "b", 1, done=True)
+    place = tmp_path / "b" / other.name
+    (place / "result.json").write_text("theirs")
+    assert (
+        runs.main(["move", str(study), "--where", "state=done", "--to", str(tmp_path / "b"), "--yes"]) == 1
+    )
+    assert (place / "result.json").read_text() == "theirs"
+    assert (study / other.name).exists()
+
+
+def test_links_are_never_followed(study: Path, tmp_path: Path) -> None:
+    outside = write(tmp_path / "elsewhere", 5)
+    target = tmp_path / "elsewhere" / outside.name
+    (study / outside.name).symlink_to(target)
+    inside = write(study, 6)
+    (study / inside.name / "link").symlink_to(target)
+    assert runs.main(["delete", str(study), "--where", "seed=5,6", "--yes"]) == 0
+    assert (target / "config.json").exists()
+    assert (study / outside.name).is_symlink()
+    assert not (study / inside.name).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("delete", "{study}", "--yes"), "delete: say which runs"),
+        (("list", "{study}", "--where", "colour=red"), "there is no field colour"),
+        (("list", "{study}", "--where", "seed"), "write it as field=value"),
+        (("list", "{study}", "--where", "seed=1", "seed=2"), "given twice"),
+        (("list", "nowhere"), "there is no such folder"),
+        (("list", "s3://bucket/study"), "works on local folders"),
+        (("delete", "{study}", "--where", "seed=99", "--yes"), "no run has seed=99"),
+        (("move", "{study}", "--where", "seed=1"), "say where to"),
+        (("move", "{study}", "--where", "seed=1", "--to", "{study}"), "is the study itself"),
+        (("move", "{study}", "--where", "seed=1", "--to", "{study}/in"), "lies within the study"),
+    ],
+)
+def test_bad_input_ends_in_one_line_and_status_2(
+    study: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], complaint: str
+) -> None:
+    before = names(study)
+    assert runs.main([argument.format(study=study) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+    assert names(study) == before
