@@ -44,7 +44,7 @@ from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.grid import Grid
 from sweeps.planning.grids.axes import check_given_once, field_of
 from sweeps.planning.grids.files import PRESETS, GridFile, read_grid
-from sweeps.planning.grids.overview import common_seeds, overview, print_overview
+from sweeps.planning.grids.overview import axes_of, common_seeds, overview, print_overview, run_label
 from sweeps.planning.grids.seeds import parse_seeds
 from sweeps.planning.grids.writing import write_grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
@@ -165,6 +165,8 @@ class Options:
             protocol=self.protocol or base.protocol,
             limits=base.limits if self.systems is None else {},
         )
+        if not base.fields:
+            return changed
         # What the preset sets and the given systems do not have, the user cannot leave out.
         unread = changed.unread().difference(given)
         return replace(
@@ -244,7 +246,9 @@ def run(options: Options, *, again: str) -> int:
         return 0
     if runs_to_start(plan, options.launch):
         print_overview(unless_quiet(out), overview(plan.runs))
-    swept = sweep(options.launch, folder, workload, out)
+    axes = axes_of(configs)
+    label = partial(run_label, axes=axes) if axes else None  # names of runs do not tell variants apart
+    swept = sweep(options.launch, folder, workload, out, label)
     print_next(unless_quiet(out), swept.plan, folder)
     if swept.interrupted:
         out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)

@@ -333,7 +333,10 @@ def test_a_zip_replaces_what_the_preset_sets():
 
 
 def test_what_differs_is_printed_in_a_dry_run_and_before_the_start(monkeypatch, capsys):
-    def stop(*arguments):
+    labels = []
+
+    def stop(options, folder, workload, out, label):
+        labels.append([label(run.config) for run in workload.runs])
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sweeps.paper_grid.sweep", stop)
@@ -358,6 +361,11 @@ def test_what_differs_is_printed_in_a_dry_run_and_before_the_start(monkeypatch, 
             "do",
             "done",
         ]
+    assert labels[0][:3] == [
+        "toy__lstm-lm__standard__L0__seed3",
+        "toy__lstm-vae__standard__L1__seed3 latent_size=2",
+        "toy__lstm-vae__standard__L1__seed3 latent_size=3",
+    ]
     assert main([*arguments, "--quiet"]) == 130
     assert "latent_size" not in capsys.readouterr().out
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -10,8 +10,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lvae_core.config import RunConfig, dataset_label
+from lvae_core.config import FIELD_TYPES, RunConfig, dataset_label
 from lvae_core.identity import fields_read
+from lvae_core.run_folder.names import CellName
 from sweeps.planning.grids.seeds import format_seeds
 from sweeps.planning.plan import PlannedRun
 
@@ -52,7 +53,7 @@ def overview(runs: Sequence[PlannedRun]) -> list[Column]:
         for field in _CELL
         if field == "system" or len({getattr(config, field) for config in configs}) > 1
     ]
-    columns += [_column(field, configs, "axes") for field in _axes(configs)]
+    columns += [_column(field, configs, "axes") for field in axes_of(configs)]
     columns.append(Column("seeds", [_seeds(variant) for variant in variants], "runs"))
     for heading, statuses in {
         "to do": ("left", "evaluate"),
@@ -101,16 +102,23 @@ def _variants(runs: Sequence[PlannedRun]) -> Mapping[tuple[object, ...], list[Pl
     return variants
 
 
-def _axes(configs: Sequence[RunConfig]) -> list[str]:
-    """The fields in which configs of one cell differ."""
+def axes_of(configs: Iterable[RunConfig]) -> list[str]:
+    """The fields in which configs of one cell differ, apart from the seed."""
     first: dict[tuple[object, ...], RunConfig] = {}
     differing: dict[str, None] = {}
     for config in configs:
         other = first.setdefault(tuple(getattr(config, field) for field in _CELL), config)
         for field, value in vars(config).items():
-            if value != getattr(other, field):
+            if field != "seed" and value != getattr(other, field):
                 differing[field] = None
-    return [field for field in vars(configs[0]) if field in differing]
+    return [field for field in FIELD_TYPES if field in differing]
+
+
+def run_label(config: RunConfig, axes: Sequence[str]) -> str:
+    """The name of a run in lines for people: its cell, its seed, and its values of the axes."""
+    values = [(field, _value(config, field)) for field in axes]
+    given = "".join(f" {field}={value}" for field, value in values if value != _UNREAD)
+    return f"{CellName.of(config)}__seed{config.seed}{given}"
 
 
 def _column(field: str, configs: Sequence[RunConfig], group: str) -> Column:
