@@ -19,6 +19,19 @@ from lvae_core.config import RunConfig
 POSITIONS = {"cpu": 2048, "cuda": 65536}
 """Decoder positions that an evaluation computes at once. On a CPU larger blocks are slower."""
 
+OURS = {
+    "encoder_embedding": "encoder.embedding",
+    "encoder": "encoder.lstm",
+    "to_mean": "encoder.to_mean",
+    "to_log_variance": "encoder.to_log_variance",
+    "initial": "decoder.initial",
+    "hidden_word": "decoder.hidden_word",
+    "embedding": "decoder.embedding",
+    "decoder": "decoder.lstm",
+    "output": "output",
+}
+"""Parts of the plain model -> the same parts of lvae_core's model."""
+
 
 class PlainModel(nn.Module):
     """LSTM-LM or LSTM-VAE with L samples (Eq. 3), in either setting, in float32.

@@ -14,7 +14,7 @@ from rich.table import Table
 from speed.cases import Case, Mode, cases
 from speed.launch import Figures, Spread, combine
 from speed.measure import repeated, synthetic_text, time_passes
-from speed.plain import PlainModel
+from speed.plain import OURS, PlainModel
 from speed.present import records, table
 
 from lvae_core import rng
@@ -26,18 +26,6 @@ from lvae_core.systems import recipe
 from lvae_core.training.optimisation.objective import objective
 
 V, LENGTHS = 23, (3, 5)
-OURS = {
-    "encoder_embedding": "encoder.embedding",
-    "encoder": "encoder.lstm",
-    "to_mean": "encoder.to_mean",
-    "to_log_variance": "encoder.to_log_variance",
-    "initial": "decoder.initial",
-    "hidden_word": "decoder.hidden_word",
-    "embedding": "decoder.embedding",
-    "decoder": "decoder.lstm",
-    "output": "output",
-}
-"""Parts of the plain model -> the same parts of our model."""
 
 
 def small(system: str, setting: str, L: int) -> RunConfig:

@@ -67,7 +67,7 @@ def test_every_part_runs_on_a_machine_with_torch_and_numpy_alone(tmp_path):
         "dropout",
         "steps that wait",
         "L = 5",
-        "lm/standard",
+        "lstm-lm/standard",
         "1 at once",
     ]
     done = subprocess.run(

@@ -1,5 +1,6 @@
 """The parts of the command for a GPU: formulas against other authorities, steps and timings."""
 
+import contextlib
 from dataclasses import replace
 from unittest import mock
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gpu import graphs, timing
-from gpu.checks import oracle, properties, values
+from gpu.checks import oracle, plain, properties, values, waits
 from gpu.checks.oracle_posteriors import Sphere
 from gpu.checks.subjects import batch_of, config_of, parameters, sentences
 from gpu.records import Settings
@@ -108,6 +109,52 @@ def test_the_step_that_graphs_record_is_the_step_of_training(system):
             losses.append(terms.loss.detach())
         outcomes.append([*losses, *model.state_dict().values()])
     assert all(torch.equal(a, b) for a, b in zip(*outcomes, strict=True))
+
+
+class FakeGraph:
+    """Stands for a CUDA graph: notes what is asked of it."""
+
+    def __init__(self):
+        self.calls = []
+
+    def register_generator_state(self, generator):
+        self.calls.append("generator")
+
+    def replay(self):
+        self.calls.append("replay")
+
+
+def test_a_capture_registers_the_generator_first_and_replays_without_a_step(monkeypatch):
+    """Without a GPU only the order of calls can be held."""
+    made, stream = [], mock.MagicMock()
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: made.append(FakeGraph()) or made[-1])
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(
+        torch.cuda, "graph", lambda graph: graph.calls.append("capture") or mock.MagicMock()
+    )
+    step = mock.MagicMock(run=mock.MagicMock(return_value=torch.tensor(3.0)))
+    replay = graphs.capture(step)
+    assert step.run.call_count == graphs.WARM_STEPS + 1
+    assert [replay().item(), replay().item()] == [3.0, 3.0]
+    assert step.run.call_count == graphs.WARM_STEPS + 1
+    assert made[0].calls == ["generator", "capture", "replay", "replay"]
+
+
+@pytest.mark.parametrize("system", ["lstm-vmf-vae", "sa-vae", "lstm-vae-ain"])
+def test_only_the_step_under_test_is_forbidden_to_wait(system, monkeypatch):
+    modes = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    assert waits.step(system, "standard", "float32", TINY) == "a step waits for nothing"
+    assert modes == ["error", "default"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["lstm-lm", "lstm-vae/L10"])
+def test_values_agree_with_plain_code_in_float64(name, precision):
+    assert "gradients within" in plain.compare(name, precision, TINY)
 
 
 def test_replayed_training_takes_a_step_on_every_batch():
