@@ -1,25 +1,42 @@
 # `make demo` and `make test` do all the set-up that a fresh machine needs (Python 3.11 or newer). Both can be
-# repeated at any time and skip what is done.
+# repeated at any time and skip what is done. The first installs what the commands need, the second adds what
+# the tests need.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n 2 --dist loadfile  # half of the time is waiting for Ray
 INSTALLED := $(VENV)/.installed
+TESTED := $(VENV)/.installed-for-tests
+# On a terminal pip shows its progress; in a log it is silent.
+PIP_INSTALL := quiet=; [ -t 1 ] || quiet=--quiet; \
+  $(BIN)/pip install $$quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup demo results docs test test-all test-cluster gpu-check lint types format clean
+.PHONY: help setup setup-test demo results docs test test-all test-cluster gpu-check lint types format clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-setup: $(INSTALLED)  ## create .venv and install the project under constraints.txt
+setup: $(INSTALLED)  ## create .venv and install what the commands need, under constraints.txt
+
+setup-test: $(TESTED)  ## also install what the tests need: moto, mypy, playwright, ...
 
 # The stamp is written last, so an installation that was interrupted starts again from the beginning.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than 3.11; use make PYTHON=python3.11" >&2; exit 2; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sweeps,analysis,test]'
+	@echo "[1/3] creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@echo "[2/3] downloading and installing torch, Ray and what else the commands need: some minutes"
+	@$(PIP_INSTALL) -e '.[sweeps,analysis]'
+	@echo "[3/3] checking that the commands start"
+	@$(BIN)/python sweeps/paper_grid.py --help >/dev/null
+	@$(BIN)/python analysis/summarize.py --help >/dev/null
+	@touch $@
+
+$(TESTED): $(INSTALLED)
+	@echo "[1/1] downloading and installing what the tests need: a minute or two"
+	@$(PIP_INSTALL) -e '.[sweeps,analysis,test]'
 	@touch $@
 
 demo: setup  ## run the whole chain on a small corpus: grid, tables, report (minutes on two cores)
@@ -41,20 +58,20 @@ test: lint types  ## run lint, type checks and the fast tests
 test-all: lint types  ## also run the slow tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m ''
 
-test-cluster: setup  ## test a real cluster on hosts made of namespaces; needs root, iproute2, openssh-server, rsync
+test-cluster: setup-test  ## test a real cluster on hosts made of namespaces; needs root, iproute2, openssh-server, rsync
 	$(BIN)/python -m pytest -m cluster -rs -v tests/cluster
 
 gpu-check:  ## check and measure on one GPU in 8 minutes; needs torch and numpy only, no setup
 	$(PYTHON) benchmarks/gpu_check.py --minutes 8
 
-lint: setup
+lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup
+types: setup-test
 	$(BIN)/mypy
 
-format: setup  ## format the code and fix what the linter can fix
+format: setup-test  ## format the code and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

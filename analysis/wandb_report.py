@@ -82,7 +82,9 @@ def wandb_report(
     if not studies:
         raise InputError("wandb_report.py: give a study, such as runs/paper")
     if importlib.util.find_spec("wandb_workspaces") is None:
-        raise InputError("wandb_report.py: wandb is not installed; pip install 'lvae[wandb]'")
+        raise InputError(
+            "wandb_report.py: wandb is not installed; pip install -c constraints.txt -e '.[wandb]'"
+        )
     report = compose(collect([open_source(path) for path in studies], cache=user_cache()))
     names = ", ".join(study.rpartition("/")[2] for study in report.studies)
     print(save(report, project, entity, (title or f"lvae: {names}")[:_LONGEST_TITLE]))

@@ -78,7 +78,7 @@ def mirrored(
 def require_wandb(user: str) -> None:
     """Raise InputError if the library is not installed; ``user``: the command or option that needs it."""
     if importlib.util.find_spec("wandb") is None:
-        raise InputError(f"{user}: wandb is not installed; pip install 'lvae[wandb]'")
+        raise InputError(f"{user}: wandb is not installed; pip install -c constraints.txt -e '.[wandb]'")
 
 
 def push_options(study: str, project: str, entity: str | None, *, offline: bool) -> list[str]:
