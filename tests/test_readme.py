@@ -1,0 +1,142 @@
+"""The README is executed, chapter by chapter, in a copy of the repository as a user gets it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+TINY = "--set hidden_size=8 embedding_size=4 latent_size=2 iw_samples=6 mi_samples=2 kl_anneal_epochs=1"
+
+SCALED = {
+    # Installing and training take minutes to hours. What make installs is tested in test_makefile.py.
+    "make demo": "make --dry-run demo",
+    "make test": "make --dry-run test",
+    # 60 runs of PTB's sizes.
+    "python sweeps/paper_grid.py --datasets my_corpus --seeds 3 --study mine": (
+        "python sweeps/paper_grid.py --datasets my_corpus --seeds 1 --study mine --systems lstm-lm "
+        f"lstm-vae --num-samples 1 --settings standard --max-epochs 1 {TINY}"
+    ),
+    "python sweeps/search.py --preset demo": "python sweeps/search.py --preset demo --dry-run",
+    # Needs the network.
+    "python -m lvae_core download ptb --data-dir data": "python -m lvae_core download --help",
+    # Penn Treebank is not in the repository, and its grid takes days.
+    "python sweeps/paper_grid.py --datasets ptb --dry-run": (
+        "python sweeps/paper_grid.py --datasets toy --dry-run"
+    ),
+    "python sweeps/paper_grid.py --datasets ptb": "python sweeps/paper_grid.py --datasets toy --dry-run",
+    "python sweeps/paper_grid.py --preset all": (
+        "python sweeps/paper_grid.py --preset all --datasets toy --dry-run"
+    ),
+    "python analysis/summarize.py runs/paper": "python analysis/summarize.py runs/mine --no-figures",
+    "python -m lvae_core recipe lstm-vae-avg --dataset ptb --num-samples 5 > run.json": (
+        "python -m lvae_core recipe lstm-vae-avg --dataset toy --num-samples 5 --set max_epochs=1 "
+        "--set iw_samples=6 --set mi_samples=2 > run.json"
+    ),
+    "python -m lvae_core evaluate my-run --set iw_samples=5000": (
+        "python -m lvae_core evaluate my-run --set iw_samples=8"
+    ),
+}
+"""Command of the README -> the one that is run instead, smaller."""
+
+
+def chapters() -> dict[str, list[str]]:
+    """Heading -> its commands, without comments."""
+    found: dict[str, list[str]] = {}
+    for part in re.split(r"^## ", README, flags=re.MULTILINE)[1:]:
+        heading, _, text = part.partition("\n")
+        lines = re.findall(r"^    (.*)$", text, re.MULTILINE)
+        joined = "\n".join(lines).replace("\\\n", "")
+        commands = [re.sub(r"\s+# .*$", "", line).strip() for line in joined.split("\n")]
+        if lines:
+            found[heading] = [re.sub(r"\s+", " ", command) for command in commands if command]
+    return found
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("clone")
+    for name in ("lvae_core", "sweeps", "analysis"):
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "README.md"):
+        shutil.copy(ROOT / name, place)
+    reviews = place / "reviews"
+    reviews.mkdir()
+    for split, count in {"train": 60, "valid": 12, "test": 12}.items():
+        with (reviews / f"{split}.csv").open("w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["stars", "text"])
+            start = {"train": 0, "valid": 1000, "test": 2000}[split]
+            words = ("good", "bad", "slow", "quick", "food", "staff", "place", "again")
+            rows.writerows(
+                [
+                    k % 5,
+                    " ".join(
+                        words[(start + k * k + j * (k % 7 + 1)) % 8] for j in range(3 + (start + k) % 9)
+                    ),
+                ]
+                for k in range(count)
+            )
+    return place
+
+
+def test_the_readme_is_short_and_shows_the_report() -> None:
+    assert len(README.splitlines()) < 150
+    (picture,) = re.findall(r"!\[.*?\]\((.*?\.png)\)", README)
+    assert (ROOT / picture).stat().st_size < 150_000
+
+
+def test_every_smaller_command_stands_for_one_in_the_readme() -> None:
+    assert set(SCALED) <= {command for commands in chapters().values() for command in commands}
+
+
+@pytest.mark.parametrize("chapter", chapters())
+def test_every_command_of_a_chapter_works(chapter: str, clone: Path) -> None:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(clone),
+    }
+    for command in chapters()[chapter]:
+        done = subprocess.run(
+            ["bash", "-c", SCALED.get(command, command)],
+            cwd=clone,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        assert "Traceback" not in done.stderr
+    if chapter == "Your own text":
+        assert (clone / "summary").is_dir()
+        assert len(list(clone.glob("runs/mine/my_corpus__*/result.json"))) == 2
+
+
+def test_the_table_of_results_follows_from_the_kept_runs() -> None:
+    rows = dict(
+        re.findall(
+            r"^\| (LSTM-[\w-]+(?: L=\d+)?) \| (.*) \|$", README.partition("## Results")[2], re.MULTILINE
+        )
+    )
+    bounds = pd.read_csv(ROOT / "results" / "summary" / "topics" / "bounds.csv")
+    bounds = bounds[bounds.estimate.str.startswith("nll") & (bounds.setting == "inputless")]
+    for (system, samples), cell in bounds.groupby(["system", "num_samples"]):
+        row = rows[system.upper() + (f" L={samples}" if samples else "")]
+        published, valid = row.split("|")
+        best = cell[cell.bound != "not a bound"].sort_values("mean").iloc[0]
+        assert f"{best['mean']:.1f}±{best['std']:.1f}" in valid
+        if system != "lstm-iwae":
+            by_convention = cell[cell.estimate.isin(["nll", "nll_elbo"])].iloc[0]
+            assert f"{by_convention['mean']:.1f}±{by_convention['std']:.1f}" in published
+    assert "6.24" in README
