@@ -17,6 +17,7 @@ from lvae_core.data.public import PUBLIC
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, notice
 from lvae_core.protocols import PROTOCOLS, with_protocol
+from lvae_core.run_folder.event_files import FOLDER
 from lvae_core.settings import apply_settings, fields_help, parse_settings
 from lvae_core.systems import SYSTEMS, recipe
 
@@ -100,6 +101,11 @@ def make_parser() -> argparse.ArgumentParser:
         default=1,
         metavar="N",
         help="save a checkpoint after every N epochs (default: 1)",
+    )
+    sub.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help=f"also write TensorBoard event files, to {FOLDER}/ in this folder",
     )
 
     sub = command(

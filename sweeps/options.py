@@ -67,6 +67,8 @@ class LaunchOptions:
     """The W&B project of the mirror."""
     wandb_entity: str | None = None
     """The user or team that owns the project; by default the owner of the API key."""
+    tensorboard: Flag = False
+    """Also write TensorBoard event files, to tensorboard/STUDY in this folder."""
     retry_failed: Flag = False
     """Retry failed runs, too."""
     messages: Messages = field(default_factory=Verbosity)

@@ -35,6 +35,7 @@ from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import open_study
 from lvae_core.settings import apply_where_read, parse_settings
 from sweeps.launching.display import Display, console, unless_quiet
+from sweeps.launching.events import Events
 from sweeps.launching.session import Launch, on_ray
 from sweeps.planning.loading import load_corpora, look_up
 from sweeps.planning.workload import Workload
@@ -143,7 +144,8 @@ def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) ->
 
 def _search(options: Options, search: Search, out: Console) -> bool:
     """Do what is left of the search; returns False after an interrupt."""
-    display = Display(search.board, unless_quiet(out))
+    events = Events(search.study) if options.launch.tensorboard else None
+    display = Display(search.board, unless_quiet(out), events)
     with contextlib.ExitStack() as stack:
         stack.enter_context(on_wandb(options.launch, options.folder, out))
 

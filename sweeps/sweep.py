@@ -18,6 +18,7 @@ from lvae_core.messages import notice
 from lvae_core.run_folder.advice import failure_advice
 from sweeps.launching.board import Board
 from sweeps.launching.display import Display, unless_quiet
+from sweeps.launching.events import Events
 from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
 from sweeps.planning.durations import format_duration
@@ -75,7 +76,7 @@ def sweep(
             return Swept(plan, print_closing(out, plan, {}), interrupted=False)
         study.check_writable()
         notes.print(f"{folder}: {work_text(plan, todo)}", markup=False)
-        display = Display(board, notes)
+        display = Display(board, notes, Events(study, board.again) if options.tensorboard else None)
         with on_ray(options, workload.only(todo), display.say) as launch:
             completed = launch(todo, display)
         plan = look_up([run.config for run in plan.runs], workload.corpora, study)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shlex
 import sys
 from collections.abc import Callable, Generator
+from dataclasses import asdict
 from pathlib import Path
 
 from lvae_core.api import acquire, carry_out, make_runtime, open_run, with_evaluation
@@ -20,6 +22,8 @@ from lvae_core.identity import evaluation_id
 from lvae_core.messages import notice
 from lvae_core.parents import parent_of
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
+from lvae_core.run_folder.event_files import FOLDER as EVENTS
+from lvae_core.run_folder.event_files import EventFiles
 from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder
 from lvae_core.run_folder.lookup import find_run
 from lvae_core.settings import apply_settings, parse_settings
@@ -43,8 +47,12 @@ def run(options: argparse.Namespace) -> int:
         config, folder = parent, find_run(folder.store, parent, corpus.data_sha256)
     elif not folder.has(CHECKPOINT):
         read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
+    events = open_events(folder) if options.tensorboard else None
     status = _carry_out(
-        config, folder, lambda: execute(config, corpus, folder, runtime, acquire(folder, runtime))
+        config,
+        folder,
+        lambda: execute(config, corpus, folder, runtime, acquire(folder, runtime)),
+        events=events,
     )
     if status == 0:
         print(summary(folder.read_json("result.json") or {}))
@@ -110,10 +118,21 @@ def _carry_out(
     folder: RunFolder,
     start: Callable[[], Generator[Progress, None, None]],
     failure: str = FAILURE,
+    events: EventFiles | None = None,
 ) -> int:
     """Do the work that ``start`` begins, with a display; return the exit status."""
+    display = Display(config)
+
+    def show(progress: Progress) -> None:
+        display.show(progress)
+        if events:
+            pace = asdict(progress.pace) if progress.pace else None
+            result = folder.read_json("result.json") if progress.phase == "done" else None
+            events.write(progress.step, pace, progress.metrics, (result or {}).get("estimates"))
+
     try:
-        finished = carry_out(folder, start, Display(config).show, failure)
+        with contextlib.closing(events) if events else contextlib.nullcontext():
+            finished = carry_out(folder, start, show, failure)
     except (InputError, DamagedError):
         raise
     except Exception as error:
@@ -125,6 +144,25 @@ def _carry_out(
         print(line, file=sys.stderr)
         return 130
     return 0
+
+
+def open_events(folder: RunFolder) -> EventFiles | None:
+    """Return the event files of a run; None if it is finished and has some.
+
+    Raises:
+        InputError: the library is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError(
+            "--tensorboard: tensorboard is not installed; pip install -c constraints.txt -e "
+            "'.[tensorboard]'"
+        ) from None
+    place = Path(EVENTS)
+    if folder.has("result.json") and (place / folder.name).exists():
+        return None
+    return EventFiles(folder, place, SummaryWriter)
 
 
 def _read_config(path: str) -> RunConfig:

@@ -73,6 +73,8 @@ class LaunchCallback(tune.Callback):
             lines = [f"out of memory; to be retried once on {gpus:g} GPUs"]
         else:
             self._board.report(name, result)
+            if self._display.events:
+                self._display.events.write(name, result)
         for line in (*result["warnings"], *lines):
             self._display.say(f"{self._board.label(name)}: {line}")
 
@@ -125,6 +127,8 @@ class LaunchCallback(tune.Callback):
         name = trial.config["run"]
         if name in self._board.running:
             self._board.lose(name)
+        if self._display.events:
+            self._display.events.close(name)
         loss = why_lost(trial)
         times = self._lost.add(name, loss)
         if self._lost.is_next_too_many(name):

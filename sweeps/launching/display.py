@@ -15,6 +15,7 @@ from rich.text import Text
 
 from lvae_core.messages import is_quiet
 from sweeps.launching.board import Board, Running
+from sweeps.launching.events import Events
 
 LIVE_SECONDS, LINE_SECONDS = 0.5, 10.0
 """Seconds between updates of a terminal, and between lines if there is no terminal."""
@@ -64,10 +65,17 @@ def draw(board: Board) -> Group:
 
 
 class Display:
-    """Shows a board: live on a terminal, else as lines with the time of day."""
+    """Shows a board: live on a terminal, else as lines with the time of day.
 
-    def __init__(self, board: Board, console: Console) -> None:
+    Args:
+        board: the state of the launch.
+        console: where to print.
+        events: event files to write as well.
+    """
+
+    def __init__(self, board: Board, console: Console, events: Events | None = None) -> None:
         self.board = board
+        self.events = events
         self._console = console
         self._live = (
             Live(console=console, auto_refresh=False) if console.is_terminal and not console.quiet else None

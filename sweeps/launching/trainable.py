@@ -59,7 +59,7 @@ class Job:
 class RunTrainable(tune.Trainable):
     """Do one run after another in one warm process; Tune's config names the run.
 
-    A report (the value of :meth:`step`) has ``phase``, ``epoch`` and ``fraction`` as
+    A report (the value of :meth:`step`) has ``phase``, ``epoch``, ``step`` and ``fraction`` as
     :class:`~lvae_core.training.runtime.Progress` has them; while it trains ``epochs`` and the fields of
     :class:`~lvae_core.training.pace.Pace`; ``metrics``: the latest row of ``metrics.jsonl`` or None;
     ``warnings``: lines for the user; and ``done``. In the last report
@@ -166,6 +166,7 @@ class RunTrainable(tune.Trainable):
             self._iterator = None
             self._folder.clear_failure()  # it has passed the point where an earlier attempt failed
         report = {"phase": phase, "epoch": progress.epoch, "fraction": progress.fraction}
+        report["step"] = progress.step
         if progress.pace:
             report |= {"epochs": progress.epochs, **asdict(progress.pace)}
         if phase == "done":

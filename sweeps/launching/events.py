@@ -1,0 +1,55 @@
+"""TensorBoard event files of the runs of a launch, written by its driver from their reports."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+from lvae_core.errors import InputError
+from lvae_core.run_folder.event_files import FOLDER, PACE, EventFiles
+from lvae_core.run_folder.folder import Study
+
+_log = logging.getLogger("lvae.tensorboard")
+
+_ENDS = ("done", "failed", "stopped", "paused", "held")
+
+
+class Events:
+    """Event files, one set per run, in ``tensorboard/<study>/<run>`` of the working directory.
+
+    A fault is reported once and ends the writing: event files are a view and must not end a sweep.
+    """
+
+    def __init__(self, study: Study, evaluated_again: frozenset[str] = frozenset()) -> None:
+        self.place = Path(FOLDER) / PurePath(study.url).name
+        self._study, self._left_out = study, evaluated_again
+        self._files: dict[str, EventFiles] = {}
+        self._works = True
+
+    def write(self, name: str, report: Mapping[str, Any]) -> None:
+        """Write what a report of a run says; see :class:`sweeps.launching.trainable.RunTrainable`."""
+        if not self._works or name in self._left_out:
+            return
+        try:
+            self._write(name, report)
+        except (InputError, OSError) as error:
+            self._works = False
+            _log.warning(f"TensorBoard: no more event files are written ({error})")
+
+    def close(self, name: str) -> None:
+        """Write what is left of a run, whose process has ended."""
+        if files := self._files.pop(name, None):
+            files.close()
+
+    def _write(self, name: str, report: Mapping[str, Any]) -> None:
+        from tensorboardX import SummaryWriter  # a dependency of Ray Tune
+
+        if "step" in report:
+            if name not in self._files:
+                self._files[name] = EventFiles(self._study.run(name), self.place, SummaryWriter)
+            pace = {key: report[key] for key in PACE if key in report}
+            self._files[name].write(report["step"], pace, report["metrics"], report.get("estimates"))
+        if report["phase"] in _ENDS:
+            self.close(name)
