@@ -42,6 +42,7 @@ from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
 from sweeps.trials.asha import AshaSearch
 from sweeps.trials.budget import budget_table, expected_works, verdict_text
+from sweeps.trials.objectives import check_objectives
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
 from sweeps.trials.report import is_worth_rerunning, print_outcome, write_trials
@@ -87,6 +88,7 @@ def run(options: Options, *, again: str) -> int:
         )
     space = parse_space(options.texts(), base)
     rules.check(base.max_epochs)
+    check_objectives(rules.objectives, rules.rungs, base)
     replace(base, seed=base.seed + options.fresh_seeds)  # fails now if the last seed is out of range
     study, given = open_study(options.folder), options.given_changes()
     (base,), corpora = load_corpora(

@@ -23,7 +23,9 @@ _WORST = 0.75
 
 _DASHES: Any = (0, (3, 2))
 
-Kind = Literal["lowest", "trained to the end", "stopped at a rung", "above the axis", "diverged"]
+Kind = Literal[
+    "lowest", "on the Pareto front", "trained to the end", "stopped at a rung", "above the axis", "diverged"
+]
 
 _BEST, _DONE, _DROPPED = "#d55e00", "#0072b2", "#6d6d72"
 
@@ -84,6 +86,42 @@ def draw(
     return figure
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """The objectives of a finished trial."""
+
+    values: tuple[float, ...]
+    on_front: bool
+
+
+def draw_front(outcomes: Sequence[Outcome], headings: Sequence[str], nll: int, title: str) -> Figure | None:
+    """Draw the NLL of each trial against each other objective, with the Pareto front; None without trials.
+
+    Args:
+        outcomes: the finished trials.
+        headings: the name of each objective.
+        nll: the place of the NLL among the objectives.
+        title: the figure's title.
+    """
+    others = [place for place in range(len(headings)) if place != nll]
+    if not outcomes or not others:
+        return None
+    figure, axes = layout.panels(len(others), 3.2, sharey=True)
+    kinds: dict[Kind, bool] = {"on the Pareto front": True, "trained to the end": False}
+    for ax, place in zip(axes[0], others, strict=True):
+        for kind, on_front in kinds.items():
+            chosen = sorted((o.values[place], o.values[nll]) for o in outcomes if o.on_front == on_front)
+            if chosen:
+                # With three objectives the front is not a line in any panel.
+                line = {"ls": "-", "color": _BEST, "lw": 1.0} if on_front and len(others) == 1 else {}
+                ax.plot(*zip(*chosen, strict=True), **{**_mark(kind), **line}, zorder=3)
+        ax.set_xlabel(headings[place])
+    axes[0][0].set_ylabel(headings[nll])
+    layout.title(figure, title)
+    layout.legend(figure, [Line2D([], [], label=kind, **_mark(kind)) for kind in kinds])
+    return figure
+
+
 def _panel(ax: Axes, points: Sequence[Point], field: Field, best: Point | None, high: float) -> None:
     for point in points:
         x, y = point.values[field.name], min(point.score, high)
@@ -112,6 +150,7 @@ def _mark(kind: Kind) -> dict[str, Any]:
     """The marker of a trial."""
     looks: dict[Kind, dict[str, Any]] = {
         "lowest": {"marker": "*", "ms": 11, "mfc": _BEST, "mec": style.PAPER, "mew": 0.8},
+        "on the Pareto front": {"marker": "D", "ms": 5, "mfc": _BEST, "mec": style.PAPER, "mew": 0.6},
         "trained to the end": {"marker": "o", "ms": 4.5, "mfc": _DONE, "mec": "none", "alpha": 0.8},
         "stopped at a rung": {"marker": "o", "ms": 4.5, "mfc": "none", "mec": _DROPPED, "mew": 1},
         "above the axis": {"marker": "^", "ms": 5, "mfc": "none", "mec": _DROPPED, "mew": 1},

@@ -87,6 +87,8 @@ class Options:
     """With --rungs: compare the trials of a round, or (asha) all trials that have reached the rung."""
     keep: Annotated[int, arg(metavar="N")] = 3
     """With --rungs: continue one trial in N."""
+    objective: Annotated[tuple[str, ...], arg(metavar="NAME")] = ("nll",)
+    """nll, and kl or seconds: low NLL, high KL, short training; with several, the Pareto front is shown."""
     seed: Annotated[int, arg(metavar="K")] = 0
     """The seed of the proposals and of every trial."""
     best: Annotated[int, arg(metavar="N")] = 1
@@ -181,4 +183,5 @@ class Options:
             rungs=self.rungs,
             keep=self.keep,
             rule=self.rule,
+            objectives=self.objective,
         )

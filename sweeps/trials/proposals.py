@@ -20,6 +20,8 @@ from sweeps.trials.space import Values, contains
 
 Sampler = Literal["tpe", "random"]
 
+Direction = Literal["minimize", "maximize"]
+
 State = Literal["open", "done", "dropped", "diverged", "failed"]
 """The state of a trial: not ended; trained to its end; dropped at a rung; its loss was not finite; ended by
 any other failure."""
@@ -34,6 +36,8 @@ class Trial:
     state: State = "open"
     scores: tuple[float, ...] = ()
     """The lowest validation perplexity so far, after each epoch."""
+    objectives: tuple[float, ...] = ()
+    """The values of a finished trial if the search has several objectives."""
 
     @property
     def score(self) -> float | None:
@@ -54,6 +58,7 @@ def propose(
     seed: int,
     first: Values,
     startup: int,
+    directions: Sequence[Direction] = ("minimize",),
 ) -> list[Values]:
     """Propose ``count`` untried points, or fewer if no more are found.
 
@@ -66,10 +71,9 @@ def propose(
         seed: the seed of the search.
         first: the first point of the search, if it lies in the space.
         startup: the number of random trials before tpe begins.
+        directions: of the objectives.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=_sampler(sampler, seed, len(known), startup))
-    study.add_trials([_frozen(trial, space) for trial in known])
+    study = study_of(space, known, directions, _sampler(sampler, seed, len(known), startup))
     seen = [dict(trial.values) for trial in known]
     points: list[Values] = [dict(first)] if not known and contains(space, first) else []
     for _ in range(count * _ATTEMPTS):
@@ -79,6 +83,22 @@ def propose(
         if point not in seen and point not in points:
             points.append(point)
     return points
+
+
+def study_of(
+    space: Mapping[str, BaseDistribution],
+    known: Sequence[Trial],
+    directions: Sequence[Direction],
+    sampler: BaseSampler | None = None,
+) -> optuna.Study:
+    """An Optuna study in memory with the trials so far."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=list(directions), sampler=sampler)
+    if len(directions) == 1:
+        study.add_trials([_frozen(trial, space) for trial in known])
+    else:
+        study.add_trials(_frozen_values(known, space, directions))
+    return study
 
 
 def _sampler(name: Sampler, seed: int, known: int, startup: int) -> BaseSampler:
@@ -101,6 +121,29 @@ def _frozen(trial: Trial, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
         value=trial.score if state is TrialState.COMPLETE else None,
         intermediate_values={len(trial.scores): trial.scores[-1]} if paused else {},
     )
+
+
+def _frozen_values(
+    known: Sequence[Trial], space: Mapping[str, BaseDistribution], directions: Sequence[Direction]
+) -> list[FrozenTrial]:
+    """Trials of several objectives. A diverged one counts as the worst in each, if any has finished."""
+    finished = np.array([trial.objectives for trial in known if trial.state == "done"])
+    worst = None
+    if len(finished):
+        most, least = finished.max(0), finished.min(0)
+        worst = [m if d == "minimize" else n for m, n, d in zip(most, least, directions, strict=True)]
+    frozen = []
+    for trial in known:
+        values = trial.objectives if trial.state == "done" else worst if trial.state == "diverged" else None
+        frozen.append(
+            create_trial(
+                params=dict(trial.values),
+                distributions=dict(space),
+                state=TrialState.FAIL if values is None else TrialState.COMPLETE,
+                values=None if values is None else list(map(float, values)),
+            )
+        )
+    return frozen
 
 
 def promoted(trials: Sequence[Trial], epoch: int, keep: int) -> list[Trial]:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from analysis.figures import layout, style, trials
@@ -15,11 +16,12 @@ from analysis.formats.files import write_files
 from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.names import CellName
 from sweeps.sweep import RETRY_HINT, class_of, failure_table
+from sweeps.trials.objectives import OBJECTIVES
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
 from sweeps.trials.search import Search
 from sweeps.trials.space import Values, choices_of, is_log, text_of
-from sweeps.trials.tables import csv_text, is_recipe, settings
+from sweeps.trials.tables import csv_text, front_numbers, is_recipe, settings
 
 _log = logging.getLogger("lvae.trials")
 
@@ -77,6 +79,20 @@ def _placed(search: Search, values: Values) -> dict[str, Any]:
     return placed
 
 
+def _front_figure(search: Search, title: str) -> Figure | None:
+    """The scatter of a search's objectives; None for a single one."""
+    names, front = search.rules.objectives, front_numbers(search)
+    if not front:
+        return None
+    outcomes = [
+        trials.Outcome(trial.objectives, trial.number in front)
+        for trial in search.known
+        if trial.objectives
+    ]
+    headings = [OBJECTIVES[name].heading for name in names]
+    return trials.draw_front(outcomes, headings, names.index("nll"), title)
+
+
 def write_trials(options: Options, search: Search, out: Console) -> None:
     """Write the trials as CSV and as a figure."""
     name = options.folder.rpartition("/")[2]
@@ -90,6 +106,8 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
     with style.style():
         if figure := trials.draw(_points(search), panels, _placed(search, config.to_dict()), title):
             files[f"{name}.svg"], files[f"{name}.png"] = layout.save(figure)
+        if figure := _front_figure(search, title):
+            files[f"{name}-front.svg"], files[f"{name}-front.png"] = layout.save(figure)
     try:
         write_files(files, options.out)
     except OSError as error:  # no reason to stop before the rerun

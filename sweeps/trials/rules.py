@@ -27,6 +27,8 @@ class Rules:
     """... one in this many."""
     rule: Rule = "rounds"
     """rounds: a rung compares the trials of a round. asha: it compares all trials that have reached it."""
+    objectives: tuple[str, ...] = ("nll",)
+    """See :data:`sweeps.trials.objectives.OBJECTIVES`."""
 
     def check(self, max_epochs: int) -> None:
         """Raise InputError unless the rules can be used with runs of ``max_epochs`` epochs."""

@@ -26,6 +26,7 @@ from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.resources import Resources
 from sweeps.planning.workload import Workload
 from sweeps.trials.history import History, describe
+from sweeps.trials.objectives import OBJECTIVES, measure, pareto_front
 from sweeps.trials.proposals import Trial, promoted, propose
 from sweeps.trials.rules import Rules
 from sweeps.trials.space import Values, largest
@@ -63,6 +64,7 @@ class Search:
         rungs = " ".join(map(str, rules.rungs)) or "none"
         lasting = {"sampler": rules.sampler, "rungs": rungs, "keep": str(rules.keep)}
         lasting |= {"rule": rules.rule} if rules.rule != "rounds" else {}
+        lasting |= {"objective": " ".join(rules.objectives)} if len(rules.objectives) > 1 else {}
         try:
             identity = describe(base, space, data=self._data_sha256, **lasting)
             self.history = History(study, identity, space, base)
@@ -143,7 +145,12 @@ class Search:
             self._add(ended)
 
     def best(self, count: int) -> list[Trial]:
-        """The trials of lowest perplexity among those that were trained to their ends."""
+        """The trials of lowest perplexity among those that were trained to their ends.
+
+        With several objectives: those on the Pareto front, the lowest NLL first.
+        """
+        if len(self.rules.objectives) > 1:
+            return pareto_front(self.known, self.rules.objectives)[:count]
         done = [trial for trial in self.known if trial.state == "done"]
         return sorted(done, key=lambda trial: (trial.scores[-1], trial.number))[:count]
 
@@ -181,6 +188,7 @@ class Search:
             seed=self.base.seed,
             first={field: fields[field] for field in self.space},
             startup=rules.at_once,
+            directions=[OBJECTIVES[name].direction for name in rules.objectives],
         )
 
     def _round(
@@ -254,12 +262,18 @@ class Search:
         if epoch is not None and len(scores) >= epoch:
             return replace(trial, scores=scores)
         if run.status == "done":
-            return replace(trial, state="done", scores=scores)
+            return replace(trial, state="done", scores=scores, objectives=self._objectives(run))
         failure = run.failure or self.board.failures.get(run.name)
         if failure is None:
             return replace(trial, scores=scores)
         diverged = failure.get("class") == "diverged"
         return replace(trial, state="diverged" if diverged else "failed", scores=scores if diverged else ())
+
+    def _objectives(self, run: PlannedRun) -> tuple[float, ...]:
+        if len(self.rules.objectives) == 1:
+            return ()
+        assert run.result is not None
+        return measure(self.rules.objectives, self.study.run(run.name).read_metrics(), run.result)
 
     def _select(self, trials: Sequence[Trial], epoch: int | None) -> list[Trial]:
         """Mark the trials that a rung drops; at the end, mark those still open as failed."""

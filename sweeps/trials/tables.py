@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lvae_core.run_folder.names import CellName
+from sweeps.trials.objectives import OBJECTIVES, pareto_front
 from sweeps.trials.proposals import State, Trial
 from sweeps.trials.search import Search
 from sweeps.trials.space import Values, contains, spec_of, text_of
@@ -69,25 +70,44 @@ def trials_table(search: Search) -> Table:
 
     def rank(trial: Trial) -> tuple[float, ...]:
         epochs = 0 if trial.state == "done" else len(trial.scores)
-        return _ORDER.index(trial.state), -epochs, trial.score or 0.0, trial.number
+        on_front = front.index(trial.number) if trial.number in front else len(front)
+        return _ORDER.index(trial.state), on_front, -epochs, trial.score or 0.0, trial.number
 
+    front = front_numbers(search)
     ranked = sorted(search.known, key=rank)
     more = len(ranked) - SHOWN
     table = Table("trial", title="trials by validation perplexity")
     table.caption = f"and {more} more" if more > 0 else None
     for heading in ("valid ppl", "epochs"):
         table.add_column(heading, justify="right")
+    objectives = [OBJECTIVES[name] for name in search.rules.objectives] if front else []
+    for objective in objectives:
+        table.add_column(objective.heading, justify="right")
     table.add_column("point")
     table.add_column("")
     for trial in ranked[:SHOWN]:
         perplexity = "" if trial.score is None else f"{trial.score:.2f}"
         point = Text(values_text(trial.values))
-        table.add_row(str(trial.number), perplexity, str(len(trial.scores)), point, _remark(search, trial))
+        values = [
+            f"{value:.{objective.digits}f}"
+            for value, objective in zip(trial.objectives or (), objectives, strict=False)
+        ]
+        values += [""] * (len(objectives) - len(values))
+        remark = _remark(search, trial, front)
+        table.add_row(str(trial.number), perplexity, str(len(trial.scores)), *values, point, remark)
     return table
 
 
-def _remark(search: Search, trial: Trial) -> Text:
+def front_numbers(search: Search) -> list[int]:
+    """The numbers of the trials on the Pareto front, the lowest NLL first; [] for a single objective."""
+    names = search.rules.objectives
+    return [trial.number for trial in pareto_front(search.known, names)] if len(names) > 1 else []
+
+
+def _remark(search: Search, trial: Trial, front: Sequence[int]) -> Text:
     words: list[str] = [] if trial.state == "done" else [trial.state]
+    if trial.number in front:
+        words.append("on the front")
     if is_recipe(search, trial.values):
         words.append("the recipe")
     return Text(", ".join(words))
@@ -113,11 +133,18 @@ def csv_text(search: Search) -> str:
     """All trials as CSV, with all digits."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["trial", "state", "epochs", "valid_ppl", *search.space, "run"])
+    names, front = search.rules.objectives, front_numbers(search)
+    several = [*(f"objective_{name}" for name in names), "on_front"] if len(names) > 1 else []
+    rows.writerow(["trial", "state", "epochs", "valid_ppl", *several, *search.space, "run"])
     for trial in search.known:
         score = "" if trial.score is None else trial.score
         values = [text_of(trial.values[field]) for field in search.space]
-        row = [trial.number, trial.state, len(trial.scores), score, *values, search.name(trial.values)]
+        objectives: list[object] = []
+        if several:
+            objectives += trial.objectives or [""] * len(names)
+            objectives.append(str(trial.number in front).lower())
+        row = [trial.number, trial.state, len(trial.scores), score, *objectives, *values]
+        row.append(search.name(trial.values))
         rows.writerow(row)
     return text.getvalue()
 

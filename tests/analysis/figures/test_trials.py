@@ -102,3 +102,20 @@ def test_every_field_has_a_panel(count):
     shown = [ax for ax in figure.axes if ax.get_visible()]
     assert [ax.get_xlabel() for ax in shown] == [field.name for field in fields]
     assert all(math.isfinite(limit) for ax in shown for limit in ax.get_ylim())
+
+
+def test_the_front_is_drawn_where_its_trials_are():
+    outcomes = [
+        trials.Outcome((100.0, 1.0), on_front=True),
+        trials.Outcome((104.0, 6.0), on_front=True),
+        trials.Outcome((110.0, 2.0), on_front=False),
+    ]
+    with style.style():
+        figure = trials.draw_front(outcomes, ["valid NLL", "valid KL"], 0, "a search")
+        assert figure is not None
+        layout.save(figure)
+    (ax,) = figure.axes
+    drawn = [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in ax.get_lines()]
+    assert drawn == [[(1.0, 100.0), (6.0, 104.0)], [(2.0, 110.0)]]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("valid KL", "valid NLL")
+    assert trials.draw_front([], ["valid NLL", "valid KL"], 0, "a search") is None

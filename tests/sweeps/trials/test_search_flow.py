@@ -201,6 +201,16 @@ def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
     )
 
 
+def test_with_two_objectives_the_point_of_lowest_nll_on_the_front_is_compared(text, capsys):
+    assert main([*COMMAND, "--objective", "nll", "kl", "--best", "1", "--seeds", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "on the front" in out
+    assert {path.name for path in (text / "summary").iterdir()} >= {"search-front.svg", "search-front.png"}
+    rows = (text / "summary/search.csv").read_text().splitlines()
+    nll = {row.split(",")[0]: float(row.split(",")[4]) for row in rows[1:]}
+    assert f": trial {min(nll, key=lambda number: nll[number])}," in out
+
+
 def test_if_the_recipe_wins_nothing_is_rerun(text, capsys):
     command = [*COMMAND, "--best", "1", "--space", "learning_rate=1,0.000001"]
     assert main(command) == 0
