@@ -307,7 +307,8 @@ class Fuzzer:
     def _grid(self) -> tuple[Callable[..., object], list[str]]:
         known = {
             **self._launch(), "--preset": ["demo"], "--datasets": ["toy", "words"], "--systems": [*SYSTEMS],
-            "--settings": ["standard"], "--num-samples": ["2"], "--seeds": ["1"], "--max-epochs": ["1"],
+            "--settings": ["standard"], "--num-samples": ["2"], "--seeds": ["1", "0..1"], "--grid": ["."],
+            "--max-epochs": ["1"], "--zip": [self._setting()], "--write-grid": ["new.toml"],
             "--devices": ["1"], "--price-per-hour": ["2"], "--protocol": ["original"],
         }  # fmt: skip
         return paper_grid.main, ["--datasets", "words", "--seeds", "1", *self._options(known, 5)]

@@ -103,8 +103,6 @@ def slurm(tmp_path):
                         "1",
                         "--settings",
                         "standard",
-                        "--set",
-                        "max_epochs=1",
                         *options,
                     ],
                     stdout=log,

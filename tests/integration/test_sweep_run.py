@@ -197,7 +197,10 @@ def test_failed_runs_are_listed_and_skipped_until_a_retry_is_requested(tmp_path,
 
 
 LONG = dataclasses.replace(
-    GRID, systems={"lstm-vae-avg": (2,)}, seeds=1, changes=(*SMALL, "max_epochs=80", "patience=80")
+    GRID,
+    systems={"lstm-vae-avg": (2,)},
+    seeds=1,
+    changes=("max_epochs=80", "patience=80", *SMALL[1:]),
 )
 LONG_COMMAND = [
     *("--datasets", "toy", "--systems", "lstm-vae-avg", "--num-samples", "2"),

@@ -54,13 +54,13 @@ def read_grid(path: str | Path) -> GridFile:
 
 
 def _read_toml(path: Path) -> Mapping[str, Any]:
-    if path.is_dir():
-        raise InputError(f"{path}: a folder; give a grid file, such as my_grid.toml")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder; give a grid file, such as my_grid.toml") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: cannot be read ({reason}); give the path of a grid file") from None
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: larger than 1 MB, so no grid file; see docs/grid.md")

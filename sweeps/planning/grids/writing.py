@@ -25,7 +25,7 @@ def write_grid(path: str, grid_file: GridFile) -> None:
             file.write(grid_text(grid_file))
     except FileExistsError:
         raise InputError(f"--write-grid {path}: exists already; give another name, or remove it") from None
-    except (OSError, UnicodeEncodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"--write-grid {path}: cannot be written ({reason})") from None
 

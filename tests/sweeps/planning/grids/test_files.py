@@ -181,6 +181,8 @@ def test_what_is_no_grid_file_is_one_line(tmp_path):
     for path, message in {
         tmp_path: "a folder; give a grid file",
         tmp_path / "none.toml": "cannot be read (No such file or directory); give the path of a grid file",
+        tmp_path / ("long" * 100): "cannot be read (File name too long)",
+        tmp_path / "null\0byte": "cannot be read (embedded null byte)",
         tmp_path / "binary": "not UTF-8 text",
         tmp_path / "large": "larger than 1 MB",
     }.items():
