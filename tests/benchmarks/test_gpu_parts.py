@@ -184,6 +184,17 @@ def test_the_cases_of_core_speed_are_all_timed_the_informative_ones_first():
     ]
 
 
+def test_graphs_come_after_all_other_timings_of_the_informative_cases():
+    listed = timing.jobs(replace(TINY, device="cuda"))
+    stages = [2 if case.name not in timing.FIRST else int(v.endswith(", graphs")) for case, v in listed]
+    assert stages == sorted(stages)
+    assert set(stages) == {0, 1, 2}
+    uncaptured = {case.name for case, _ in listed} - {c.name for c, v in listed if v.endswith(", graphs")}
+    assert {name.split("/")[1] for name in uncaptured if "iw500" not in name} == {
+        *("cnn-lm", "cnn-vae", "lstm-iwae")
+    }
+
+
 def test_a_timing_is_compared_with_plain_code_and_with_the_peak():
     case = cases(quick=False)["ptb/lstm-lm/standard"]
     found = timing.Timing(tokens_per_second=1000.0, step_seconds=0.5, peak_bytes=2**21)
