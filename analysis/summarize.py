@@ -22,6 +22,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from analysis.formats.latex import Style
 from analysis.formats.summary import Wanted, write_comparison, write_page, write_tables
 from analysis.formats.terminal import print_comparison, print_report
 from analysis.published.catalogue import use
@@ -107,6 +108,10 @@ def summarize(
             help_behavior_hint="(default: in each cell the one that most runs have)",
         ),
     ] = (),
+    latex: Annotated[
+        Style,
+        tyro.conf.arg(help="How the .tex files set numbers: as text, or in S columns of siunitx."),
+    ] = "plain",
     published: Published = (),
     cache: Annotated[
         bool, tyro.conf.arg(help="Read only runs that have changed since the last summary.")
@@ -125,7 +130,8 @@ def summarize(
     if not 1 <= every < 1e6:
         raise InputError(f"--every {every:g}: must be at least 1 second")
     place = out or f"{SUMMARIES}/{_name(studies, compare)}"
-    wanted = Wanted(place, _command(), figures, samples, data_dir, user_cache() if cache else None)
+    kept = user_cache() if cache else None
+    wanted = Wanted(place, _command(), figures, samples, data_dir, kept, latex)
     shown = parse_evaluation(evaluation)
     job = _Comparison(compare, wanted, shown) if compare else _Summary(studies, wanted, shown)
     try:
@@ -163,7 +169,7 @@ class _Summary:
     def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> None:
         report = compose(runs[0])
         # Tables are written and printed first: figures and sentences of a large study take minutes.
-        markdown_page = write_tables(report, self.wanted.out)
+        markdown_page = write_tables(report, self.wanted.out, self.wanted.latex)
         if show:
             print_report(report, console := _console())
         self.path = write_page(report, self._sources, self.wanted, _step, refresh)

@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from analysis.formats.latex import LATEX_HEADER, latex_table
+from analysis.formats.latex import Style, latex_header, latex_table
 from analysis.formats.markdown import section
+from analysis.stats.cells import Average
 from analysis.tables.csv_rows import csv_frame, without_formulas
 from analysis.tables.table import Table
 from lvae_core.storage.store import Store, open_store
@@ -30,13 +31,27 @@ def write_files(files: Mapping[str, str | bytes], out: str) -> None:
         store.write(name, content.encode() if isinstance(content, str) else content)
 
 
-def table_files(name: str, columns: Sequence[str], tables: Sequence[Table]) -> dict[str, str]:
-    """Tables in three formats: file name -> content; ``columns`` are those of the CSV file."""
-    return {
+def table_files(
+    name: str,
+    columns: Sequence[str],
+    tables: Sequence[Table],
+    best: Sequence[Average] | None = None,
+    latex: Style = "plain",
+) -> dict[str, str]:
+    """Tables in three formats: file name -> content.
+
+    Args:
+        name: the files' name, without suffix.
+        columns: the columns of the CSV file; if there are none, none is made.
+        tables: the tables.
+        best: the averages that LaTeX sets in bold; None: the tables are not about what is best.
+        latex: how LaTeX sets numbers.
+    """
+    files = {
         f"{name}.md": "\n".join(map(section, tables)),
-        f"{name}.tex": "\n".join([LATEX_HEADER, *map(latex_table, tables)]),
-        f"{name}.csv": csv_text(tables, columns),
+        f"{name}.tex": "\n".join([latex_header(latex), *(latex_table(t, best, latex) for t in tables)]),
     }
+    return files | ({f"{name}.csv": csv_text(tables, columns)} if columns else {})
 
 
 def csv_text(tables: Sequence[Table], columns: Sequence[str]) -> str:

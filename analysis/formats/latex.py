@@ -1,16 +1,28 @@
-"""Tables as LaTeX (booktabs)."""
+"""Tables as LaTeX floats (booktabs), ready to be pasted: caption, label, and the best number in bold."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
+from typing import Literal
 
 from analysis.formats.text import value_text
-from analysis.stats.cells import Counts
+from analysis.stats.cells import Average, Counts
 from analysis.stats.intervals import Interval
-from analysis.tables.table import Column, Difference, Line, Table
+from analysis.tables.best import NONE, RULE
+from analysis.tables.table import Column, Difference, Line, Table, Value
 
-LATEX_HEADER = "% Needs \\usepackage{booktabs}; each tabular below is independent.\n"
+Style = Literal["plain", "siunitx"]
+"""How numbers are set: as text, or in ``S`` columns of siunitx, aligned at the decimal point."""
 
+_HEADERS: dict[Style, str] = {
+    "plain": "% Needs \\usepackage{booktabs}; each table below is independent.\n",
+    "siunitx": (
+        "% Needs \\usepackage{booktabs,siunitx} and, for bold numbers,\n"
+        "% \\sisetup{separate-uncertainty, detect-weight, mode=text}; each table below is independent.\n"
+    ),
+}
 
 _LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -34,33 +46,70 @@ _LATEX_SPECIAL = {
     "×": r"$\times$",
 }
 
+_NUMBER = re.compile(r"\(?([+-]?\d+(?:\.\d+)?)(?:±(\d+(?:\.\d+)?))?\)?([†‡]*)")
+"""A number as tables print it: perhaps in parentheses, with a standard deviation, with marks."""
 
-def latex_table(table: Table) -> str:
-    r"""A ``tabular`` with booktabs rules, after a comment with its title and notes."""
-    alignment = "l" + "".join("l" if column.text else "r" for column in table.columns)
+
+def latex_header(style: Style = "plain") -> str:
+    """The comment above a file of tables: which packages they need."""
+    return _HEADERS[style]
+
+
+def latex_table(table: Table, best: Sequence[Average] | None = None, style: Style = "plain") -> str:
+    r"""A ``table`` float with a caption, a label, and a ``tabular`` with booktabs rules.
+
+    Args:
+        table: the table; its notes become comments above.
+        best: the averages to set in bold, compared by identity; None: the caption does not speak of them.
+        style: how numbers are set.
+    """
     comments = [f"% {line}" for line in (table.title, *table.notes)]
-    lines = [*comments, rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", *_latex_groups(table)]
-    lines += [_latex_row(["", *(column.name for column in table.columns)]), r"\midrule"]
+    caption = latex_escape(table.title) + "."
+    bold = set(map(id, best or ()))
+    if best is not None:
+        held = any(id(value) in bold for line in table.lines for value in line.values)
+        caption += f" {latex_escape(RULE if held else NONE)}."
+    alignment = "l" + "".join(_alignment(table, place, style) for place in range(len(table.columns)))
+    lines = [
+        *comments,
+        r"\begin{table}[tbp]",
+        r"\centering",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{_label(table.title)}}}",
+        rf"\begin{{tabular}}{{{alignment}}}",
+        r"\toprule",
+        *_latex_groups(table),
+    ]
+    heads = [latex_escape(column.name) for column in table.columns]
+    if style == "siunitx":
+        heads = [f"{{{head}}}" for head in heads]  # text in an S column needs braces
+    lines += [" & ".join(["", *heads]) + r" \\", r"\midrule"]
     for position, line in enumerate(table.lines):
         if line.kind == "heading":
             lines += [r"\addlinespace"] if position else []
             width = len(table.columns) + 1  # the label has a column too
             lines.append(rf"\multicolumn{{{width}}}{{l}}{{\textit{{{latex_escape(line.label)}}}}} \\")
             continue
-        cells = _latex_cells(line, table.columns)
+        cells = _latex_cells(line, table.columns, bold, style)
         indent = r"\quad " if line.label.startswith(" ") else ""
         lines.append(" & ".join([indent + latex_escape(line.label.strip()), *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
-def _latex_cells(line: Line, columns: Sequence[Column]) -> list[str]:
+def _latex_cells(line: Line, columns: Sequence[Column], bold: set[int], style: Style) -> list[str]:
     cells: list[str] = []
     values = list(zip(line.values, columns, strict=False))
     while values:
         value, column = values.pop(0)
+        text = _number(value, column) if style == "siunitx" and not column.text else None
+        if text is not None:
+            cells.append(rf"\bfseries {text}" if id(value) in bold else text)
+            continue
         text = latex_escape(value_text(value, column))
         if isinstance(value, Difference | Interval):
             text = f"${value_text(value, column)}$"
+        if id(value) in bold:
+            text = rf"\textbf{{{text}}}"
         if isinstance(value, Counts) and value.total:
             # Words are wider than numbers: let them span the empty columns next to them.
             width = 1
@@ -68,8 +117,46 @@ def _latex_cells(line: Line, columns: Sequence[Column]) -> list[str]:
                 values.pop(0)
                 width += 1
             text = rf"\multicolumn{{{width}}}{{r}}{{{text}}}"
+        elif style == "siunitx" and text and not column.text:
+            text = f"{{{text}}}"
         cells.append(text)
     return cells
+
+
+def _number(value: Value, column: Column) -> str | None:
+    """A value as an S column reads it; None if it is not a number."""
+    match = _NUMBER.fullmatch(value_text(value, column))
+    if match is None or isinstance(value, Counts):
+        return None
+    mean, std, marks = match.groups()
+    # siunitx takes parentheses for an uncertainty; the column's heading has them.
+    text = mean + (rf" \pm {std}" if std else "")
+    return text + (f" {{{latex_escape(marks)}}}" if marks else "")
+
+
+def _alignment(table: Table, place: int, style: Style) -> str:
+    """The column's letter; of an S column with room for its widest number."""
+    column = table.columns[place]
+    if column.text:
+        return "l"
+    found = [
+        match.groups()
+        for line in table.lines
+        for value in line.values[place : place + 1]
+        if (match := _NUMBER.fullmatch(value_text(value, column)))
+    ]
+    if style == "plain" or not found:
+        return "r"
+    sign = "+" if any(mean[0] in "+-" for mean, _, _ in found) else ""
+    whole = max(len(mean.lstrip("+-").partition(".")[0]) for mean, _, _ in found)
+    decimals = max(len(mean.partition(".")[2]) for mean, _, _ in found)
+    errors = [float(std) for _, std, _ in found if std]
+    digits = max((len(str(max(1, math.ceil(error * 10**decimals)))) for error in errors), default=0)
+    return f"S[table-format={sign}{whole}.{decimals}{f'({digits})' if digits else ''}]"
+
+
+def _label(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.partition(":")[0].lower()).strip("-")
 
 
 def _latex_groups(table: Table) -> list[str]:
@@ -87,10 +174,6 @@ def _latex_groups(table: Table) -> list[str]:
         rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
         first += width
     return [" & ".join(["", *heads]) + r" \\", " ".join(rules)]
-
-
-def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(latex_escape(cell) for cell in cells) + r" \\"
 
 
 def latex_escape(text: str) -> str:

@@ -27,6 +27,8 @@ def markdown(report: Report) -> str:
     parts += ["## Comparisons\n", *map(section, compared)] if compared else []
     parts += ["## Use of the latent variable\n", *map(section, report.latent)] if report.latent else []
     parts += ["## Cost\n", *map(section, report.costs)] if report.costs else []
+    if report.hyperparameters:
+        parts += ["## Hyperparameters\n", *map(section, report.hyperparameters)]
     if report.problems:
         parts += ["## Damaged files\n", bullets(map(markdown_code, report.problems))]
     if report.failures:

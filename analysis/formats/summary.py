@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import pandas as pd
 
 from analysis.formats.files import remove_stale, table_files, write_files
+from analysis.formats.latex import Style
 from analysis.formats.markdown import markdown
 from analysis.reading.cache import Cache
 from analysis.reading.learning_curves import learning_curves
@@ -45,9 +46,11 @@ class Wanted:
     samples: bool = True
     data_dir: str | None = None
     cache: Cache | None = None
+    latex: Style = "plain"
+    """How LaTeX files set numbers."""
 
 
-def write_tables(report: Report, out: str) -> str:
+def write_tables(report: Report, out: str, latex: Style = "plain") -> str:
     """Write every table and report.md, each file whole or not at all; returns the path of report.md.
 
     Raises:
@@ -56,12 +59,13 @@ def write_tables(report: Report, out: str) -> str:
     # One after the other, because the files of a large study are large.
     rows = without_formulas(report.frame).to_csv(index=False, lineterminator="\n")
     write_files({"runs.csv": str(rows)}, out)
-    write_files(table_files("table2", CELL_COLUMNS, report.table2), out)
-    write_files(table_files("table3", CELL_COLUMNS, report.table3), out)
-    write_files(table_files("further", CELL_COLUMNS, report.further), out)
-    write_files(table_files("bounds", CELL_COLUMNS, report.bounds), out)
+    write_files(table_files("table2", CELL_COLUMNS, report.table2, report.best, latex), out)
+    write_files(table_files("table3", CELL_COLUMNS, report.table3, report.best, latex), out)
+    write_files(table_files("further", CELL_COLUMNS, report.further, None, latex), out)
+    write_files(table_files("bounds", CELL_COLUMNS, report.bounds, report.best, latex), out)
     compared = (*report.reproductions, *report.comparisons)
-    write_files(table_files("comparisons", COMPARISON_COLUMNS, compared), out)
+    write_files(table_files("comparisons", COMPARISON_COLUMNS, compared, None, latex), out)
+    write_files(table_files("hyperparameters", (), report.hyperparameters, None, latex), out)
     write_files({"report.md": markdown(report)}, out)
     return f"{out.rstrip('/')}/report.md"
 
@@ -112,7 +116,7 @@ def write_comparison(compared: TwoStudies, wanted: Wanted, steps: Steps, refresh
     if wanted.figures:
         with steps("drawing figures") as advance:
             pictures = draw_differences(compared.comparisons, advance)
-    tables = table_files("compare", COMPARISON_COLUMNS, compared.tables)
+    tables = table_files("compare", COMPARISON_COLUMNS, compared.tables, None, wanted.latex)
     page = compare_page(compared, pictures, wanted.command, refresh)
     figures = _figure_files(pictures)
     write_files({**tables, **figures, "compare.html": page}, wanted.out)

@@ -16,13 +16,15 @@ from analysis.published.catalogue import compared_datasets
 from analysis.published.facts import Fact
 from analysis.reading.collect import Runs
 from analysis.report.provenance import facts
-from analysis.stats.cells import Cell, average_cells, with_bootstrap
+from analysis.stats.cells import Average, Cell, average_cells, with_bootstrap
 from analysis.stats.comparisons import compare_all
 from analysis.stats.missing_runs import cells_without_runs, with_missing
+from analysis.tables.best import best_averages
 from analysis.tables.bound_examples import CAUTION, examples
 from analysis.tables.bounds import bounds_table
 from analysis.tables.comparisons import comparison_table, reproduction_table
 from analysis.tables.costs import cost_table
+from analysis.tables.hyperparameters import hyperparameter_table
 from analysis.tables.latent import latent_table
 from analysis.tables.notes import dataset_notes
 from analysis.tables.paper import further_table, table2, table3
@@ -53,6 +55,9 @@ class Report:
     reproductions: tuple[Table, ...]
     latent: tuple[Table, ...]
     costs: tuple[Table, ...]
+    hyperparameters: tuple[Table, ...]
+    best: tuple[Average, ...]
+    """The averages of models that are better than all they are compared with."""
     problems: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
     """Name of each failed run, and why it failed."""
@@ -117,6 +122,8 @@ def compose(runs: Runs) -> Report:
         reproductions=_with_lines(reproduction_table(cells, dataset) for dataset in published),
         latent=_with_lines(latent_table(cells, dataset) for dataset in datasets),
         costs=_with_lines(cost_table(cells, dataset) for dataset in datasets),
+        hyperparameters=_with_lines(hyperparameter_table(frame, dataset) for dataset in datasets),
+        best=tuple(best_averages(compared)),
         problems=runs.problems,
         failures=tuple(_failures(frame)),
         advice=tuple(

@@ -51,9 +51,11 @@ class Sentences:
 
     best: Best
     prior: tuple[str, ...] = ()
-    """Sentences decoded from different draws of z from the prior."""
+    """Sentences decoded greedily from different draws of z from the prior; a language model has but one."""
     reconstructions: tuple[tuple[str, str], ...] = ()
     """Sentences of the test split as the encoder reads them, and as decoded from their posterior mean."""
+    sampled: tuple[str, ...] = ()
+    """Sentences of the same kind whose words were drawn, as from a language model."""
     note: str = ""
     """The reason, if there are no sentences."""
 
@@ -94,7 +96,7 @@ def sentences(
     for number, run in enumerate(best, start=1):
         row = rows.loc[run.run]
         # The last number is the version of the cache format.
-        key = f"{run.run} {row['result_sha256']} {COUNT} 1"
+        key = f"{run.run} {row['result_sha256']} {COUNT} 2"
         path = cache and cache / f"samples-{hashlib.sha256(key.encode()).hexdigest()}.json"
         found, note = _load(path) if path else None, ""
         if found is None:
@@ -108,9 +110,19 @@ def sentences(
 
 
 def _generate(folder: RunFolder, data_dir: str | None) -> tuple[dict[str, Any] | None, str]:
+    """The sentences of a run, decoded both ways, so that systems can be compared by either."""
     if not any(map(folder.has, ("checkpoint.pt", "checkpoint.previous.pt"))):
         return None, "its folder has a result but no checkpoint"
+    found, note = _decode(folder, data_dir, "greedy")
+    if found is None:
+        return None, note
+    sampled, note = _decode(folder, data_dir, "sample")
+    return (None, note) if sampled is None else ({**found, "sampled": sampled.get("prior", [])}, "")
+
+
+def _decode(folder: RunFolder, data_dir: str | None, way: str) -> tuple[dict[str, Any] | None, str]:
     command = [sys.executable, "-m", "lvae_core", "generate", str(folder), "--json", "--count", str(COUNT)]
+    command += ["--decode", way]
     command += ["--data-dir", data_dir] if data_dir else []
     # The child imports lvae_core from the same place as this process, installed or not.
     root = str(Path(__file__).resolve().parents[2])
@@ -135,9 +147,11 @@ def _generate(folder: RunFolder, data_dir: str | None) -> tuple[dict[str, Any] |
     return None, one_line(last.removeprefix("error: "))
 
 
-def _texts(found: dict[str, Any]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+def _texts(
+    found: dict[str, Any],
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[str, ...]]:
     pairs = tuple((str(read), str(made)) for read, made in found.get("reconstructions", []))
-    return tuple(map(str, found.get("prior", []))), pairs
+    return tuple(map(str, found.get("prior", []))), pairs, tuple(map(str, found.get("sampled", [])))
 
 
 def _load(path: Path) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from analysis.figures.draw import Picture, Pictures
+from analysis.formats.page.cycles import merged, shortened
 from analysis.formats.page.pictures import inline
 from analysis.formats.page.rows import groups, lines_left_out, mixed, page_rows
 from analysis.reading.frame import STATUSES
@@ -131,6 +132,11 @@ def _template(name: str) -> jinja2.Template:
         keep_trailing_newline=True,
     )
     environment.globals.update(
-        page_rows=page_rows, groups=groups, mixed=mixed, lines_left_out=lines_left_out
+        groups=groups,
+        lines_left_out=lines_left_out,
+        merged=merged,
+        mixed=mixed,
+        page_rows=page_rows,
+        shortened=shortened,
     )
     return environment.get_template(name)

@@ -24,6 +24,24 @@
   document.addEventListener("click", (event) => { if (!event.target.closest("thead")) showTip(tipOf(event)); });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") showTip(null); });
 
+  // On a narrow screen what matters comes first: the verdict, beside the names.
+  function verdictFirst(table) {
+    const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+    const place = heads.findIndex((head) => head.textContent.trim() === "verdict");
+    if (place < 2 || table.tHead.rows.length > 1) return;
+    for (const row of table.rows) if (row.cells.length > place) row.insertBefore(row.cells[place], row.cells[1]);
+  }
+  if (matchMedia("(max-width: 40rem)").matches) document.querySelectorAll("table.numbers").forEach(verdictFirst);
+
+  // What scrolls sideways says so, and has a shadow where it goes on.
+  function hint(part) {
+    part.classList.toggle("sideways", part.scrollWidth > part.clientWidth + 1);
+    part.classList.toggle("more", part.scrollWidth > part.clientWidth + part.scrollLeft + 1);
+  }
+  const parts = [...document.querySelectorAll(".wide")];
+  for (const part of parts) { hint(part); part.addEventListener("scroll", () => hint(part)); }
+  addEventListener("resize", () => parts.forEach(hint));
+
   function key(row, column) {
     if (column === 0) return row.cells[0].textContent.trim().toLowerCase();
     const text = row.cells[column] && row.cells[column].dataset.sort;

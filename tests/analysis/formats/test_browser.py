@@ -158,6 +158,43 @@ def test_a_phone_scrolls_tables_and_figures_and_not_the_page(browser: Browser, p
     )
 
 
+def test_what_scrolls_sideways_says_so_until_its_end(browser: Browser, path: Path) -> None:
+    page = Opened(browser, path, viewport={"width": 360, "height": 740}, is_mobile=True).page
+    said = "getComputedStyle(e, '::before').content"
+    hints = f"e => [e.scrollWidth > e.clientWidth, e.matches('.sideways'), {said}]"
+    for part in page.locator(".wide").all():
+        scrolls, hinted, text = part.evaluate(hints)
+        assert hinted == scrolls
+        assert ("scroll sideways" in text) == scrolls
+    wide = page.locator(".wide.more").first
+    assert wide.evaluate("e => getComputedStyle(e).boxShadow") != "none"
+    handle = wide.element_handle()
+    assert handle
+    handle.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+    page.wait_for_function("e => !e.classList.contains('more')", arg=handle)
+    broad = Opened(browser, path, viewport={"width": 1600, "height": 900}).page
+    assert broad.locator("#comparisons .sideways").count() == 0
+
+
+def test_on_a_phone_the_verdict_comes_first(browser: Browser, path: Path) -> None:
+    def heads(width: int) -> list[str]:
+        page = Opened(browser, path, viewport={"width": width, "height": 740}).page
+        table = page.locator("#comparisons table.numbers").last
+        names = table.locator("thead th").all_inner_texts()
+        rows = table.locator("tbody tr.ours")
+        assert rows.first.locator("td").count() == len(names) - 1
+        # The column moves with its cells: words stand where the verdict's heading is.
+        place = [name.strip() for name in names].index("verdict")
+        assert any(
+            word in rows.first.locator("td").nth(place - 1).inner_text()
+            for word in ("few", "signif", "und", "er")
+        )
+        return [name.strip() for name in names]
+
+    assert heads(1200)[-1] == "verdict"
+    assert heads(360)[1] == "verdict"
+
+
 def test_in_print_it_is_light_and_nothing_is_cut_off(browser: Browser, path: Path) -> None:
     page = Opened(browser, path, color_scheme="dark").page
     page.emulate_media(media="print")

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from analysis.formats.files import csv_text
-from analysis.formats.latex import latex_escape, latex_table
+from analysis.formats.latex import Style, latex_escape, latex_table
 from analysis.formats.markdown import markdown_code, markdown_table
 from analysis.formats.terminal import print_grid
 from analysis.formats.text import value_text
@@ -205,3 +205,48 @@ def spread(*values: float) -> Average:
 )
 def test_an_error_has_a_digit_and_a_zero_no_sign(value: Value, text: str) -> None:
     assert value_text(value, Column("NLL")) == text
+
+
+@pytest.mark.parametrize("style", ["plain", "siunitx"])
+def test_latex_is_a_whole_float_with_caption_and_label(style: Style) -> None:
+    text = latex_table(TABLE, [], style)
+    stack: list[str] = []
+    for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
+        if kind == "begin":
+            stack.append(name)
+        else:
+            assert stack.pop() == name
+    assert stack == []
+    body = re.sub(r"^%.*\n", "", text, flags=re.MULTILINE)
+    unescaped = re.sub(r"\\.", "", body)
+    assert unescaped.count("{") == unescaped.count("}")
+    assert unescaped.count("$") % 2 == 0
+    assert not re.search(r"[#_%~^]", re.sub(r"\$[^$]*\$", "", unescaped))
+    caption = r"\caption{Table 9. A test. No number is bold: none has a verdict in its favour in every"
+    assert caption in body
+    assert r"\label{tab:table-9-a-test}" in body
+    assert body.index(r"\caption") < body.index(r"\begin{tabular}")
+
+
+def test_latex_sets_only_the_given_averages_in_bold() -> None:
+    best, other = Average(3, 101.25, 0.5, None), Average(3, 101.25, 0.5, None)
+    table = Table("T", (PLAIN,), (Line("ours", "a", (best,)), Line("ours", "b", (other,))), ())
+    text = latex_table(table, [best])
+    assert "a & \\textbf{101.2$\\pm$0.5} \\\\\nb & 101.2$\\pm$0.5 \\\\" in text
+    assert "Bold: the lowest number with a verdict in its favour" in text
+    assert "bold" not in latex_table(table).lower()
+
+
+def test_siunitx_columns_have_room_for_their_numbers_and_braces_around_words() -> None:
+    lines = (
+        Line("ours", "a", (Average(3, 101.25, 0.5, None), Average(3, -0.5, None, None))),
+        Line("ours", "b", (Average(3, 9.0, 12.0, None), Counts())),
+        Line("published", "c", (replace(FACT, marked=True), "<0.0001")),
+    )
+    table = Table("T", (PLAIN, KL), lines, ())
+    text = latex_table(table, [lines[0].values[0]], "siunitx")  # type: ignore[list-item]
+    assert r"\begin{tabular}{lS[table-format=3.1(3)]S[table-format=+1.1]}" in text
+    assert r" & {NLL} & {(KL)} \\" in text
+    assert r"a & \bfseries 101.2 \pm 0.5 & -0.5 \\" in text
+    assert r"b & 9.0 \pm 12.0 & {--} \\" in text
+    assert r"c & 100 {$^\ddagger$} & {\textless{}0.0001} \\" in text

@@ -124,12 +124,13 @@ def test_writing_the_same_report_twice_gives_the_same_files(tmp_path: Path, writ
     composed, out = report(tmp_path), tmp_path / "out"
     assert write_tables(composed, str(out)) == f"{out}/report.md"
     names = sorted(path.name for path in out.iterdir())
+    hyperparameters = ["hyperparameters.md", "hyperparameters.tex"]
     tables = [
         f"{name}.{end}"
         for name in ("bounds", "comparisons", "further", "table2", "table3")
         for end in ("csv", "md", "tex")
     ]
-    assert names == sorted([*tables, "runs.csv", "report.md"])
+    assert names == sorted([*tables, *hyperparameters, "runs.csv", "report.md"])
     before = {name: (out / name).read_bytes() for name in names}
     write_tables(report(tmp_path), str(out))
     assert {name: (out / name).read_bytes() for name in names} == before

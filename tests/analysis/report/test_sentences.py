@@ -66,6 +66,10 @@ def test_sentences_equal_those_of_generate_and_are_cached(trained: Path, tmp_pat
     ]
     said = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=200).stdout)
     assert list(first.prior) == said["prior"]
+    arguments = ["generate", str(trained / "run"), "--json", "--count", "4", "--decode", "sample"]
+    drawn = json.loads(core(*arguments))
+    assert list(first.sampled) == drawn["prior"]
+    assert first.sampled != first.prior
     assert [list(pair) for pair in first.reconstructions] == said["reconstructions"]
     checkpoint = trained / "run" / "checkpoint.pt"
     hidden = checkpoint.rename(trained / "run" / "hidden")

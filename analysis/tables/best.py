@@ -1,0 +1,34 @@
+"""Choose the numbers that a table may set in bold: those of models that verdicts call better."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from analysis.stats.cells import Average
+from analysis.stats.comparisons import Comparison
+
+RULE = (
+    "Bold: the lowest number with a verdict in its favour in every comparison of its system (exact or a "
+    "valid bound, enough seeds, Holm's correction)"
+)
+
+NONE = "No number is bold: none has a verdict in its favour in every comparison of its system"
+
+
+def best_averages(compared: Sequence[Comparison]) -> list[Average]:
+    """The lowest average of each metric, dataset and setting whose model is better than all its rivals."""
+    rivals: dict[tuple[str, str, str], dict[int, list[Comparison]]] = defaultdict(lambda: defaultdict(list))
+    for c in compared:
+        if c.metric in ("nll", "nll_valid", "ppl"):
+            rivals[c.metric, c.a.dataset, c.a.setting][id(c.a)].append(c)
+    best = []
+    for of_cells in rivals.values():
+        winners = [
+            comparisons[0].averages[0]
+            for comparisons in of_cells.values()
+            if all(c.verdict.model == "better" for c in comparisons)
+        ]
+        if winners:
+            best.append(min(winners, key=lambda average: average.mean))
+    return best

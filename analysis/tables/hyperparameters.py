@@ -1,0 +1,58 @@
+"""The table of hyperparameters: what all systems share once, what differs in a column per system."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pandas as pd
+
+from analysis.reading.frame import CONFIG_FIELDS
+from analysis.stats.variants import setting_text
+from analysis.tables.table import Column, Line, Table, dataset_title
+from lvae_core.config import RunConfig
+from lvae_core.parents import AUTOENCODERS
+from lvae_core.systems import SYSTEMS
+
+_GROUPS = {f.name: f.metadata["group"] for f in fields(RunConfig)}
+
+_UNREAD = "--"
+
+
+def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
+    """Show every field that the finished runs of a dataset read; no lines if there is none.
+
+    A field has several values, separated by commas, if runs of a system differ in it.
+    """
+    done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
+    done = done[done["encoder"].notna() & ~done["system"].isin(AUTOENCODERS)]
+    order = [*SYSTEMS, *sorted({*done["system"]} - {*SYSTEMS})]
+    systems = [system for system in order if (done["system"] == system).any()]
+    values = {name: {s: _values(done, s, name) for s in systems} for name in CONFIG_FIELDS}
+    lines: list[Line] = []
+    for group in dict.fromkeys(_GROUPS[name] for name in CONFIG_FIELDS):
+        of_group = [
+            _line(name, values[name])
+            for name in CONFIG_FIELDS
+            if _GROUPS[name] == group and any(values[name].values())
+        ]
+        lines += [Line("heading", group), *of_group] if of_group else []
+    columns = (Column("all", text=True), *(Column(system, text=True) for system in systems))
+    notes = (
+        f"all: the value of every system that reads the field; {_UNREAD}: the system does not read it",
+        "values separated by commas: runs of the system differ in the field",
+    )
+    title = f"Hyperparameters, {dataset_title(dataset)}"
+    return Table(title, columns, tuple(lines), notes if lines else ())
+
+
+def _values(done: pd.DataFrame, system: str, name: str) -> str:
+    """The values of a field over a system's runs; empty if none reads it."""
+    found = done.loc[done["system"] == system, name].dropna().astype(object)
+    return ", ".join(dict.fromkeys(map(setting_text, found)))
+
+
+def _line(name: str, of_systems: dict[str, str]) -> Line:
+    distinct = {text for text in of_systems.values() if text}
+    if len(distinct) == 1 and ", " not in (common := next(iter(distinct))):
+        return Line("ours", name, (common, *(None for _ in of_systems)))
+    return Line("ours", name, (None, *(text or _UNREAD for text in of_systems.values())))

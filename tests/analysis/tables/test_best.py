@@ -1,0 +1,31 @@
+"""Only numbers of models that verdicts call better may be bold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.stats.cells import Average, Cell, Counts, average
+from analysis.stats.comparisons import compare_all
+from analysis.tables.best import best_averages
+
+
+def of(values: list[float]) -> Average:
+    return average(np.arange(len(values)), np.array(values), np.full(len(values), np.nan))
+
+
+def cell(system: str, L: int, base: float, seeds: int) -> Cell:
+    values = [base + 0.01 * seed for seed in range(seeds)]
+    names = {"nll": of(values)} if not L else {"nll_elbo": of(values), "mi": of([5.0] * seeds)}
+    averaging = "loss" if L else "none"
+    return Cell("toy", system, L, "standard", "", averaging, Counts(done=seeds), names)
+
+
+@pytest.mark.parametrize(("seeds", "base", "bold"), [(10, 90.0, 1), (3, 90.0, 0), (10, 110.0, 0)])
+def test_a_number_is_bold_only_if_its_model_is_better(seeds: int, base: float, bold: int) -> None:
+    cells = [cell("lstm-lm", 0, 100.0, seeds), cell("lstm-vae", 1, base, seeds)]
+    compared = compare_all(cells, np.random.default_rng(0))
+    best = best_averages(compared)
+    ours = cells[1].averages["nll_elbo"]
+    assert sum(found is ours for found in best) >= bold
+    assert bool(best) == bool(bold)
