@@ -19,6 +19,7 @@ from analysis.reading.sources import Source
 from analysis.report.report import Report
 from analysis.report.sentences import best_runs, sentences
 from analysis.report.two_studies import TwoStudies
+from analysis.stats.text_groups import first_texts
 from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def _pictures(
     if not wanted.figures:
         return Pictures((), ("not asked for (--no-figures)",)), ()
     # Of a large study only the runs whose curves are drawn are read.
-    drawn = runs_with_curves(report.cells, report.datasets)
+    cells = first_texts(report.cells)
+    drawn = runs_with_curves(cells, report.datasets)
     done = report.frame[(report.frame["status"] == "done") & report.frame["run"].isin(drawn)]
     curves = learning_curves(sources, done)
     metrics = {str(run): rows for run, rows in curves.frame.groupby("run", sort=False)}
@@ -141,7 +143,7 @@ def _pictures(
         str(run): 0.0 if pd.isna(epochs) else float(epochs)
         for run, epochs in zip(done["run"], done["kl_anneal_epochs"], strict=True)
     }
-    return draw_all(report.cells, report.datasets, metrics, anneal, advance), curves.problems
+    return draw_all(cells, report.datasets, metrics, anneal, advance), curves.problems
 
 
 def _figure_files(pictures: Pictures) -> dict[str, str | bytes]:

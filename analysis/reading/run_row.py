@@ -123,6 +123,7 @@ def _result(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -
     for key in (*COUNTS, *TIMES, "true_nll"):
         if key in result or key in ("tokens", "sentences"):
             row[key] = _number(folder, "result.json", result, key, whole=key in COUNTS)
+    row |= _text(folder, result)
     version = result.get("evaluation_version", 1)
     row |= {"evaluation": evaluation_id(config, version)[:8], "evaluation_version": version}
     row |= _estimates(folder, "result.json", config, result.get("estimates"))
@@ -136,6 +137,17 @@ def _result(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -
     if others:
         row["other_evaluations"] = canonical_json(others)
     return row
+
+
+def _text(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns on the vocabulary; results of earlier versions have none."""
+    if "vocabulary" not in result:
+        return {}
+    test = (result.get("splits") or {}).get("test") or {}
+    return {
+        "vocabulary": _number(folder, "result.json", result, "vocabulary", whole=True),
+        "test_unknown": _number(folder, "result.json", test, "unknown", of="splits.test"),
+    }
 
 
 def _further(folder: RunFolder, file: str, config: RunConfig, record: Mapping[str, Any]) -> dict[str, Any]:

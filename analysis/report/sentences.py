@@ -61,16 +61,17 @@ class Sentences:
 
 
 def best_runs(cells: Sequence[Cell], dataset: str) -> list[Best]:
-    """Choose each system's run with the lowest valid NLL on a dataset, over settings, L and variants."""
-    best: dict[str, Best] = {}
+    """Choose each system's run with the lowest valid NLL on each text of a dataset, over all else."""
+    best: dict[object, Best] = {}
     for cell in cells:
         convention = tightest(cell) if cell.dataset == dataset else None
         if convention is None:
             continue
         average = cell.averages[convention.nll]
         for value, run in zip(average.values, average.runs, strict=True):
-            if cell.system not in best or value < best[cell.system].nll:
-                best[cell.system] = Best(cell, run, value, convention.nll)
+            key = cell.system, cell.text
+            if key not in best or value < best[key].nll:
+                best[key] = Best(cell, run, value, convention.nll)
     return list(best.values())
 
 

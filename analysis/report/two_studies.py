@@ -17,6 +17,7 @@ from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell, average_cells
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison, compare_family
+from analysis.stats.text_groups import same_text
 from analysis.stats.variants import setting_text
 from analysis.tables.comparisons import reach_notes, verdict_values
 from analysis.tables.csv_rows import comparison_row
@@ -78,21 +79,35 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[tuple[Cell, Cell]
     """Pair the cells of B and A; returns the pairs (of B, of A), and a note on each cell without a partner.
 
     If each study has one variant of a cell, the two are paired even if the variants differ: the change may
-    be what is compared. If a study has several, variants of the same name are paired.
+    be what is compared. If a study has several, variants of the same name are paired. Cells over different
+    text are not paired.
     """
     groups: dict[tuple[object, ...], tuple[list[Cell], list[Cell]]] = defaultdict(lambda: ([], []))
     for side, cells in enumerate((a, b)):
         for cell in cells:
             if cell.counts.done:
                 groups[cell.dataset, cell.system, cell.num_samples, cell.setting][side].append(cell)
-    pairs, alone = [], []
+    pairs: list[tuple[Cell, Cell]] = []
+    alone: list[str] = []
+
+    def pair(b: Cell, a: Cell) -> None:
+        if same_text(b, a):
+            pairs.append((b, a))
+        else:
+            alone.append(
+                f"not compared: {cell_label(b, ' ({})')} on {dataset_title(b.dataset)}, {b.setting}; "
+                f"numbers over different text measure different problems (A: {a.text}; B: {b.text})"
+            )
+
     for of_a, of_b in groups.values():
         if len(of_a) == len(of_b) == 1:
-            pairs.append((of_b[0], of_a[0]))
+            pair(of_b[0], of_a[0])
             continue
         names = {cell.variant: cell for cell in of_a}
         matched = {cell.variant for cell in of_b if cell.variant in names}
-        pairs += [(cell, names[cell.variant]) for cell in of_b if cell.variant in matched]
+        for cell in of_b:
+            if cell.variant in matched:
+                pair(cell, names[cell.variant])
         for study, cells in (("A", of_a), ("B", of_b)):
             alone += [
                 f"only study {study} has {cell_label(cell, ' ({})')} on {dataset_title(cell.dataset)}, "

@@ -20,12 +20,16 @@ from numpy.typing import NDArray
 from analysis.published.catalogue import AVERAGING
 from analysis.reading.frame import STATUSES, TIMES
 from analysis.stats.intervals import Interval, bca_intervals, t_interval
+from analysis.stats.texts import Text, texts_of_runs
 from analysis.stats.variants import Variant, variant_labels
 from lvae_core.run_folder.estimates import ESTIMATES, UNRELIABLE_SHARE, Bound, bound, diagnostics_of
 from lvae_core.systems import SYSTEMS
 
 SYSTEM_ORDER = tuple(SYSTEMS)
 """The order of the rows of tables."""
+
+_TEXT = "text"
+"""A column that :func:`average_cells` adds: the test text of a finished run."""
 
 COLLAPSED = 0.1
 """Nats of mutual information below which a posterior counts as collapsed: z is not used."""
@@ -129,6 +133,8 @@ class Cell:
     """Device-hours per finished run: training and evaluation, over all attempts."""
     true_nll: float | None = field(default=None, compare=False)
     """-log p(x) of the test split under the model that the data were drawn from, if it is known."""
+    text: Text | None = field(default=None, compare=False)
+    """The test text of its finished runs; None if there is none."""
     shown: bool = field(default=True, compare=False)
     """Whether tables for reading show it; see analysis/tables/shown_variants.py."""
     letter: str | None = field(default=None, compare=False)
@@ -165,6 +171,8 @@ class Cell:
 def average_cells(frame: pd.DataFrame) -> list[Cell]:
     """Average a frame of runs; the cells come in the order of the tables."""
     cells: list[Cell] = []
+    # Over all systems: a result that recorded its vocabulary tells it for others.
+    frame = frame.assign(**{_TEXT: pd.Series(texts_of_runs(frame), frame.index, dtype=object)})
     for _, runs in frame.groupby(["dataset", "system", "num_samples"], sort=False):
         runs = runs.reset_index(drop=True)
         # Variants are labelled over both settings, so that the two halves of a table row match.
@@ -208,6 +216,7 @@ class _Numbers:
         self.seeds = runs["seed"].to_numpy(np.int64, na_value=-1)
         self.names = runs["run"].to_numpy(object)
         self._true_nll = _floats(runs["true_nll"])
+        self._texts = runs[_TEXT].tolist()
         self.hours = sum((_floats(runs[name]) for name in TIMES), np.zeros(len(runs))) / 3600
         present = [name for name in ESTIMATES if runs[name].notna().any()]
         self._diagnostics = {
@@ -252,6 +261,10 @@ class _Numbers:
         known = self._true_nll[list(positions)]
         known = known[~np.isnan(known)]
         return float(known[0]) if len(known) else None
+
+    def text(self, positions: Sequence[int]) -> Text | None:
+        """The test text of the finished runs, which is the same for all runs of a cell."""
+        return next((text for p in positions if (text := self._texts[p]) is not None), None)
 
     def _average(
         self, positions: Sequence[int], values: NDArray[np.float64], errors: NDArray[np.float64]
@@ -305,6 +318,7 @@ def _cell(
         averages=numbers.averages(positions),
         hours=numbers.cost(positions),
         true_nll=numbers.true_nll(positions),
+        text=numbers.text(positions),
     )
 
 

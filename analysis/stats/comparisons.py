@@ -10,6 +10,7 @@ import numpy as np
 from analysis.stats.cells import Average, Cell
 from analysis.stats.claims import Verdict, decide
 from analysis.stats.paired import Paired, compare, holm
+from analysis.stats.text_groups import same_text
 from analysis.stats.valid_bounds import tightest
 from lvae_core.run_folder.estimates import LATENT_USE
 from lvae_core.systems import baselines_of
@@ -71,9 +72,14 @@ def compare_all(cells: Sequence[Cell], rng: np.random.Generator) -> list[Compari
 def compare_family(
     pairs: Iterable[tuple[Cell, Cell]], metric: str, rng: np.random.Generator
 ) -> list[Comparison]:
-    """Compare pairs of cells by one metric and correct over all of them; skip pairs without the metric."""
+    """Compare pairs of cells by one metric and correct over all of them.
+
+    Pairs without the metric are skipped, and pairs over different text, which are different problems.
+    """
     compared = []
     for a, b in pairs:
+        if not same_text(a, b):
+            continue
         names = estimate_of(a, metric), estimate_of(b, metric)
         if names[0] is not None and names[1] is not None:
             samples = a.averages[names[0]].by_seed(), b.averages[names[1]].by_seed()
@@ -102,14 +108,15 @@ def pairs_to_compare(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
     """The pairs worth comparing among cells of one dataset and setting.
 
     Each system is paired with its baselines (a latent-variable baseline of the same L), and each variant of
-    a system with the first. Other pairs are left out: each further comparison makes Holm's correction
-    stricter.
+    a system with the first over the same text. Other pairs are left out: each further comparison makes
+    Holm's correction stricter.
     """
     done = [cell for cell in cells if cell.counts.done]
     pairs: dict[tuple[int, int], tuple[Cell, Cell]] = {}
     for cell in done:
         others = [_baseline_cell(cell, baseline, done) for baseline in baselines_of(cell.system)]
         variants = [c for c in done if (c.system, c.num_samples) == (cell.system, cell.num_samples)]
+        variants = [c for c in variants if c.text == cell.text]
         for other in (*others, variants[0]):
             if other is not None and other is not cell:
                 pairs[id(cell), id(other)] = cell, other
@@ -117,9 +124,10 @@ def pairs_to_compare(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
 
 
 def _baseline_cell(cell: Cell, baseline: str, cells: Sequence[Cell]) -> Cell | None:
-    """The baseline's cell of the same variant, or its only cell."""
+    """The baseline's cell of the same variant, or its only cell, over the same text."""
     # A language model has no L (0), and is the baseline at every L.
     candidates = [c for c in cells if c.system == baseline and c.num_samples in (0, cell.num_samples)]
+    candidates = [c for c in candidates if c.text == cell.text]
     if len(candidates) == 1:
         return candidates[0]
     return next((c for c in candidates if c.variant == cell.variant), None)

@@ -18,6 +18,8 @@ VARIANT_FIELDS = (
     *(name for name in CONFIG_FIELDS if _STAGES[name] != "evaluation"),
     "iw_exact_samples",
     "data_sha256",
+    "sentences",
+    "tokens",
     "numerics",
 )
 """Runs of one cell that differ in one of these fields are different variants. Fields that only the

@@ -10,6 +10,7 @@ from analysis.published.facts import Fact
 from analysis.stats.cells import Average, Cell
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison
+from analysis.stats.text_groups import first_texts
 from analysis.stats.valid_bounds import JOINT_ELBO, PUBLISHED_ELBO, Convention, tightest
 from analysis.tables.bounds import exact_nll, published_nll, with_published_cells
 from analysis.tables.table import SETTINGS, dataset_title, row_label
@@ -48,11 +49,11 @@ def examples(cells: Sequence[Cell], dataset: str, compared: Sequence[Comparison]
     the comparison; without one, nothing is concluded.
 
     Args:
-        cells: of any dataset.
+        cells: of any dataset; those over its first text are used.
         dataset: the one that the sentences are about.
         compared: all comparisons of the report.
     """
-    of_dataset = with_published_cells(cells, dataset)
+    of_dataset = with_published_cells(first_texts(cells), dataset)
     sentences = _below_the_truth(of_dataset)
     for setting in SETTINGS:
         joint = [c for c in of_dataset if c.setting == setting and c.shown and c.joint_latent]

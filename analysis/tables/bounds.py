@@ -7,6 +7,7 @@ numbers that count the KL of all L: for our runs and, if a KL was published, for
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 
 from analysis.published.catalogue import compared_datasets, find
@@ -14,6 +15,7 @@ from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell, table_order
 from analysis.stats.intervals import Moments, welch
 from analysis.stats.missing_runs import cells_without_runs
+from analysis.stats.text_groups import names_of_texts
 from analysis.stats.valid_bounds import VALID, Convention, conventions, tightest
 from analysis.tables.csv_rows import Row, cell_row
 from analysis.tables.importance_weights import weight_notes, weight_values
@@ -41,9 +43,11 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
     published = dataset in compared_datasets()
     weighed = any(average.ess is not None for c in of_dataset for average in c.averages.values())
     lines: list[Line] = []
-    for setting in SETTINGS:
-        of_setting = [cell for cell in of_dataset if cell.setting == setting]
-        lines += [Line("heading", setting)] if of_setting else []
+    names = names_of_texts(of_dataset, dataset)
+    for setting, text in itertools.product(SETTINGS, dict.fromkeys(names.values())):
+        of_setting = [c for c in of_dataset if (c.setting, names[c.text]) == (setting, text)]
+        heading = f"{setting}, {text}" if text else setting
+        lines += [Line("heading", heading)] if of_setting else []
         for cell in of_setting:
             if cell.shown:
                 lines += _cell_lines(cell, exact_nll(of_dataset, cell), published, weighed)
@@ -64,7 +68,7 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
         (
             *legend(lines),
             *variant_key(of_dataset, dataset),
-            *_notes(lines),
+            *_notes(lines, len(names) > 2),
             *weight_notes(of_dataset),
             *_truth(of_dataset),
         ),
@@ -79,12 +83,14 @@ def with_published_cells(cells: Sequence[Cell], dataset: str) -> list[Cell]:
 
 
 def exact_nll(cells: Sequence[Cell], cell: Cell) -> Average | None:
-    """The NLL of the cell's language model in its setting: of the same variant, or of its only variant."""
+    """The NLL of the cell's language model in its setting and text: of its variant, or the only one."""
     language_model = language_model_of(cell.system)
     exact = {
         c.variant: c.averages["nll"]
         for c in cells
-        if c.setting == cell.setting and c.system == language_model and "nll" in c.averages
+        if (c.setting, c.text) == (cell.setting, cell.text)
+        and c.system == language_model
+        and "nll" in c.averages
     }
     # Without variants of its own, one language model serves all variants of a system.
     if len(exact) == 1:
@@ -142,13 +148,16 @@ def _difference(nll: Average, exact: Average) -> Difference:
     return Difference(nll.mean - exact.mean, interval, nll, exact)
 
 
-def _notes(lines: Sequence[Line]) -> list[str]:
+def _notes(lines: Sequence[Line], several_texts: bool) -> list[str]:
     values = [value for line in lines for value in line.values]
     notes = []
     if any(isinstance(value, str) and value.startswith("±") for value in values):
         notes.append("95%: half the width of the t interval of the mean over seeds")
     if any(isinstance(value, str) and value.endswith(" *") for value in values):
-        notes.append("*: the tightest valid number of a system; compare these, and no others")
+        notes.append(
+            "*: the tightest valid number of a system; compare these, and no others"
+            + (", within one text" if several_texts else "")
+        )
     if any(isinstance(value, Difference) for value in values):
         notes.append(
             "vs LM: NLL minus the language model's exact NLL; what follows is in the comparisons over seeds"

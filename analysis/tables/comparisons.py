@@ -11,6 +11,7 @@ from analysis.stats.claims import RULE as CLAIM_RULE
 from analysis.stats.comparisons import FAMILY, Comparison
 from analysis.stats.paired import seeds_needed
 from analysis.stats.reproduction import RULE, judge
+from analysis.stats.text_groups import has_published_text, names_of_texts
 from analysis.tables.csv_rows import comparison_row, reproduction_row
 from analysis.tables.importance_weights import reading_notes
 from analysis.tables.shown_variants import variant_key
@@ -38,11 +39,14 @@ def comparison_table(comparisons: Sequence[Comparison], dataset: str) -> Table:
     of_dataset = [c for c in comparisons if c.a.dataset == dataset]
     lines: list[Line] = []
     shown: list[Comparison] = []
-    for setting in dict.fromkeys(c.a.setting for c in of_dataset):
+    names = names_of_texts([cell for c in of_dataset for cell in (c.a, c.b)], dataset)
+    for setting, text in dict.fromkeys((c.a.setting, c.a.text) for c in of_dataset):
         for metric, title in SHOWN.items():
-            family = [c for c in of_dataset if (c.a.setting, c.metric) == (setting, metric)]
+            key = setting, text, metric
+            family = [c for c in of_dataset if (c.a.setting, c.a.text, c.metric) == key]
             shown += family
-            lines += [Line("heading", f"{setting}, {title}")] if family else []
+            heading = ", ".join(filter(None, (setting, names[text], title)))
+            lines += [Line("heading", heading)] if family else []
             for b in dict.fromkeys(_label(c.b) for c in family):
                 lines.append(Line("published", f"minus {b}"))
                 lines += [_pair_line(c) for c in family if _label(c.b) == b]
@@ -75,7 +79,7 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
         for cell in (cell for cell in of_dataset if cell.setting == setting):
             for table, metric, name in _PUBLISHED:
                 fact = find(table, dataset, cell.system, cell.num_samples, setting, metric)
-                if fact and cell.estimate(metric) in cell.averages:
+                if fact and cell.estimate(metric) in cell.averages and has_published_text(cell):
                     lines.append(_published_line(cell, fact, name))
                     pairs.append((cell, fact))
     if not pairs:

@@ -18,6 +18,7 @@ from analysis.stats.cells import Average, Cell, Counts
 from analysis.stats.comparisons import Comparison
 from analysis.stats.intervals import Interval
 from analysis.stats.reproduction import judge
+from analysis.stats.text_groups import has_published_text
 from lvae_core.run_folder.estimates import bound
 
 Row = dict[str, Any]
@@ -98,7 +99,7 @@ def cell_row(table: str, cell: Cell, metric: str, estimate: str, fact: Fact | De
         **vars(cell.counts),
         **(_average(average) if average else {}),
         **(_published(fact) if fact else {}),
-        **(_against_published(average, fact) if average and fact else {}),
+        **(_against_published(average, fact) if average and fact and has_published_text(cell) else {}),
     }
 
 

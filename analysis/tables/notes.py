@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.published.catalogue import compared_datasets, published_splits
 from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
 from analysis.stats.cells import COLLAPSED, Cell
+from analysis.stats.text_groups import text_notes
 from analysis.stats.variants import setting_text
 from analysis.tables.table import row_label
 from lvae_core.config import RunConfig
@@ -34,7 +35,10 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
     """Collect the notes on a dataset, one line each."""
     done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
     of_dataset = [cell for cell in cells if cell.dataset == dataset]
-    notes = [*_variants(of_dataset), *_training_data(done), *_test_splits(done)]
+    notes = [
+        *text_notes(of_dataset, dataset),
+        *_variants(of_dataset),
+    ]
     if dataset in compared_datasets() and len(done):
         notes += [*_published_test_split(done, dataset), *_protocol(done, dataset)]
     else:
@@ -97,24 +101,6 @@ def _recipe(system: str, dataset: str, setting: str) -> RunConfig:
     return recipe(system if system in SYSTEMS else "lstm-vae", dataset=dataset, setting=cast(Any, setting))
 
 
-def _training_data(done: pd.DataFrame) -> Iterable[str]:
-    trained_on = done["data_sha256"].value_counts()
-    if len(trained_on) > 1:
-        listed = "; ".join(f"data {str(sha)[:8]} in {count} runs" for sha, count in trained_on.items())
-        yield f"not all runs were trained on the same data, so their numbers are not comparable: {listed}"
-
-
-def _test_splits(done: pd.DataFrame) -> Iterable[str]:
-    # The counts identify the text: a result has no hash of the test split alone.
-    sizes = Counter(zip(done["sentences"], done["tokens"], strict=True))
-    if len(sizes) > 1:
-        listed = "; ".join(
-            f"{sentences:,} sentences and {tokens:,} tokens in {count} runs"
-            for (sentences, tokens), count in sizes.most_common()
-        )
-        yield f"not all runs have the same test split, so their numbers are not comparable: {listed}"
-
-
 def _published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     if dataset not in published_splits():
         return
@@ -123,7 +109,7 @@ def _published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     if other:
         yield (
             f"not the published test split ({sentences:,} sentences, {tokens:,} tokens) in {other} of "
-            f"{len(done)} runs: their differences from the published numbers mean nothing"
+            f"{len(done)} runs: they are not compared with the published numbers"
         )
 
 

@@ -11,6 +11,7 @@ from analysis.published.facts import Fact
 from analysis.published.parse import METRICS
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.reproduction import judge
+from analysis.stats.text_groups import has_published_text
 from analysis.tables.csv_rows import Row, cell_row, published_row
 from analysis.tables.importance_weights import reading_notes
 from analysis.tables.shown_variants import unfinished_variants, variant_key
@@ -265,7 +266,7 @@ def _difference(cell: Cell | None, metric: str, row: _Facts) -> Difference | Non
         return None
     average = cell.averages.get(cell.estimate(metric))
     fact = row[cell.dataset, cell.setting, metric]
-    if not average or not fact:
+    if not average or not fact or not has_published_text(cell):
         return None
     fact = catalogue().comparable(fact)
     return Difference(average.mean - fact.mean, judge(average, fact).interval, average, fact)

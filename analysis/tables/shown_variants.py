@@ -20,12 +20,14 @@ MOST_VARIANTS = 12
 def shown_variants(cells: Sequence[Cell], most: int) -> list[Cell]:
     """Keep the cells of at most ``most`` variants of each dataset, system and L, in their order.
 
-    Both settings show the same variants. They are chosen in turns, by each setting its variant with the
-    lowest valid NLL that is not chosen yet; variants without a valid NLL come last.
+    Both settings show the same variants. They are chosen in turns, by each setting and text its variant
+    with the lowest valid NLL that is not chosen yet; variants without a valid NLL come last.
     """
-    rows: dict[tuple[str, str, int], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+    rows: dict[tuple[str, str, int], dict[object, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+    texts = {_row(cell): cell.text for cell in reversed(cells) if cell.text}
     for cell in cells:
-        rows[_row(cell)][cell.setting].append(cell)
+        # A cell without a finished run has no text yet: it takes its turn with others.
+        rows[_row(cell)][cell.setting, cell.text or texts.get(_row(cell))].append(cell)
     chosen = {row: _choose(list(settings.values()), most) for row, settings in rows.items()}
     return [cell for cell in cells if cell.variant in chosen[_row(cell)]]
 

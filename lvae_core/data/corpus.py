@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,6 +83,25 @@ class Corpus:
         """Log the warnings."""
         for warning in self.warnings:
             _log.warning(warning)
+
+    def sizes(self) -> dict[str, Any]:
+        """The vocabulary's size and those of the splits as plain values: what makes numbers comparable.
+
+        ``unknown`` is the share of a split's predicted tokens that are the unknown word.
+        """
+        splits = {"train": self.train, "valid": self.valid, "test": self.test}
+        unknown = self.vocabulary.unknown_id
+        return {
+            "vocabulary": len(self.vocabulary),
+            "splits": {
+                name: {
+                    "sentences": len(split),
+                    "tokens": split.num_tokens,
+                    "unknown": 0.0 if unknown is None else float(np.mean(split.tokens == unknown)),
+                }
+                for name, split in splits.items()
+            },
+        }
 
 
 def load(

@@ -23,6 +23,8 @@ renamed to ``<file>.partial-<k>``.
     estimates          name -> {"value": v, "stderr": s}, see ESTIMATES; no stderr if nothing was sampled,
                        and DIAGNOSTICS if it is importance-weighted
     tokens, sentences  predicted tokens (with </s>) and sentences of the test split
+    vocabulary         number of classes V; absent in results of earlier versions, as is splits
+    splits             train, valid, test -> sentences, tokens and unknown, the share of unknown words
     true_nll           mean of -log p(x) over the test split under the model that the dataset was drawn
                        from, nats per sentence, if that model is known
     parameters         number of trained parameters

@@ -182,6 +182,7 @@ class Attempt:
             "estimates": estimates,
             "tokens": test.num_tokens,
             "sentences": len(test),
+            **self.corpus.sizes(),
             "parameters": parameters,
             "best_epoch": state.rate.best_epoch,
             "epochs": state.epoch,

@@ -122,11 +122,15 @@ def test_the_protocol_of_systems_with_two_is_named(tmp_path: Path, write_run: Wr
 def test_a_test_split_other_than_the_published_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(seed=0)
     write_run(seed=1, result={"tokens": 82429})
-    same, published = notes(tmp_path)
-    assert same == (
-        "not all runs have the same test split, so their numbers are not comparable: "
-        "3,761 sentences and 82,430 tokens in 1 runs; 3,761 sentences and 82,429 tokens in 1 runs"
-    )
+    same, variants, published = notes(tmp_path)
+    assert same.startswith("not all numbers are over the same text")
+    for runs in (
+        "(1 runs): min_count=1",
+        "3,761 test sentences, 82,430 tokens",
+        "sentences, 82,429 tokens",
+    ):
+        assert runs in same
+    assert "run in 2 variants (tokens=82429; tokens=82430)" in variants
     assert published.startswith(
         "not the published test split (3,761 sentences, 82,430 tokens) in 1 of 2 runs"
     )
@@ -161,4 +165,7 @@ def test_the_monte_carlo_error_is_the_largest_of_an_nll(tmp_path: Path, write_ru
 def test_runs_trained_on_different_data_are_noted(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", data="a" * 64)
     write_run("lstm-vae", data="b" * 64)
-    assert notes(tmp_path)[0].startswith("not all runs were trained on the same data")
+    (note, *_) = notes(tmp_path)
+    assert note.startswith("not all numbers are over the same text")
+    assert "data aaaaaaaa" in note
+    assert "data bbbbbbbb" in note

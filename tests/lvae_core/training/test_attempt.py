@@ -27,6 +27,7 @@ from .runs import CORPUS, OFTEN, run, sentences_of, short
 RESULT = {
     "fingerprint", "config", "data_sha256", "precision", "estimates", "tokens", "sentences", "parameters",
     "best_epoch", "epochs", "steps", "train_seconds", "evaluate_seconds", "metrics_sha256",
+    "vocabulary", "splits",
 }  # fmt: skip
 OF_LATENT = {"nll_elbo", "ppl_elbo", "nll_iw", "ppl_iw", "kl", "mi", "au"}
 ESTIMATES_OF = {
@@ -52,6 +53,13 @@ def test_result_and_metrics_have_the_documented_fields(system, setting, tmp_path
     assert result["config"] == json.loads(json.dumps(config.to_dict()))
     assert result["tokens"] == sum(map(len, sentences_of(CORPUS.test)))
     assert result["sentences"] == 4
+    assert result["vocabulary"] == len(CORPUS.vocabulary)
+    for name, split in (("train", CORPUS.train), ("valid", CORPUS.valid), ("test", CORPUS.test)):
+        words = [word for sentence in sentences_of(split) for word in sentence]
+        unknown = sum(word == CORPUS.vocabulary.unknown_id for word in words) / len(words)
+        assert result["splits"][name] == {
+            "sentences": len(split), "tokens": len(words), "unknown": pytest.approx(unknown)
+        }  # fmt: skip
     assert result["estimates"].keys() == ESTIMATES_OF[system]
     assert result["estimates"].keys() <= ESTIMATES.keys()
     sampled = ESTIMATES_OF[system] - {"nll", "ppl", "kl", "au"}

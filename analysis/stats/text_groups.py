@@ -1,0 +1,64 @@
+"""Group the cells of a dataset by their text, and say which may be compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from analysis.published.catalogue import published_splits
+from analysis.stats.cells import Cell
+from analysis.stats.texts import Text
+from lvae_core.systems import recipe
+
+
+def names_of_texts(cells: Sequence[Cell], dataset: str) -> dict[Text | None, str]:
+    """Text -> ``text 1``, ``text 2``, … of a dataset, the one with the most runs first.
+
+    The name is "" if there is one text. Cells without a finished run, of text None, count to the first.
+    """
+    runs: Counter[Text] = Counter()
+    for cell in cells:
+        if cell.dataset == dataset and cell.text is not None:
+            runs[cell.text] += cell.counts.done
+    names: dict[Text | None, str] = {
+        text: f"text {number}" if len(runs) > 1 else ""
+        for number, (text, _) in enumerate(runs.most_common(), start=1)
+    }
+    return {**names, None: next(iter(names.values()), "")}
+
+
+def first_texts(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells over the first text of their dataset: those that one figure can show together."""
+    names = {dataset: names_of_texts(cells, dataset) for dataset in {cell.dataset for cell in cells}}
+    return [cell for cell in cells if names[cell.dataset][cell.text] in ("", "text 1")]
+
+
+def text_notes(cells: Sequence[Cell], dataset: str) -> list[str]:
+    """Say that a dataset's numbers are over several texts, and which; nothing if there is one."""
+    names = {text: name for text, name in names_of_texts(cells, dataset).items() if text is not None}
+    if len(names) < 2:
+        return []
+    runs = {
+        text: sum(c.counts.done for c in cells if (c.dataset, c.text) == (dataset, text)) for text in names
+    }
+    listed = "; ".join(f"{name} ({runs[text]} runs): {text}" for text, name in names.items())
+    return [
+        "not all numbers are over the same text (data, splits, tokenisation and vocabulary), and different "
+        "text is a different problem: they stand apart and are never compared or ranked; figures show "
+        f"text 1. {listed}"
+    ]
+
+
+def same_text(a: Cell, b: Cell) -> bool:
+    """Whether the numbers of two cells are over the same text, so that they can be compared."""
+    return a.text == b.text or (a.text is not None and b.text is not None and a.text.matches(b.text))
+
+
+def has_published_text(cell: Cell) -> bool:
+    """Whether a cell's test split and vocabulary are those behind its dataset's published numbers."""
+    split = published_splits().get(cell.dataset)
+    if split is None or cell.text is None:
+        return True
+    planned = recipe("lstm-lm", dataset=cell.dataset)
+    limits = planned.min_count, planned.max_vocabulary
+    return (cell.text.sentences, cell.text.tokens) == split and cell.text.fields == limits
