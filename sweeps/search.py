@@ -42,6 +42,7 @@ from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
 from sweeps.trials.asha import AshaSearch
 from sweeps.trials.budget import budget_table, expected_works, verdict_text
+from sweeps.trials.importances import importances_table
 from sweeps.trials.objectives import check_objectives
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
@@ -117,7 +118,7 @@ def run(options: Options, *, again: str) -> int:
     search.study.check_writable()
     completed, failed = _search(options, search, out), False
     if search.known:
-        out.print(trials_table(search))
+        out.print(trials_table(search), importances_table(search))
     best = search.best(options.best)
     if completed:
         failed = print_outcome(search, best, out)

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from analysis.figures import layout, style, trials
+from analysis.figures import layout, parallel, style, trials
 from analysis.formats.files import write_files
 from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.names import CellName
@@ -106,6 +106,8 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
     with style.style():
         if figure := trials.draw(_points(search), panels, _placed(search, config.to_dict()), title):
             files[f"{name}.svg"], files[f"{name}.png"] = layout.save(figure)
+        if figure := parallel.draw(_points(search), panels, title):
+            files[f"{name}-parallel.svg"], files[f"{name}-parallel.png"] = layout.save(figure)
         if figure := _front_figure(search, title):
             files[f"{name}-front.svg"], files[f"{name}-front.png"] = layout.save(figure)
     try:

@@ -205,7 +205,11 @@ def test_with_two_objectives_the_point_of_lowest_nll_on_the_front_is_compared(te
     assert main([*COMMAND, "--objective", "nll", "kl", "--best", "1", "--seeds", "1"]) == 0
     out = capsys.readouterr().out
     assert "on the front" in out
-    assert {path.name for path in (text / "summary").iterdir()} >= {"search-front.svg", "search-front.png"}
+    assert "too few trials: it needs 10" in out
+    pictures = {
+        f"search{kind}.{ending}" for kind in ("", "-front", "-parallel") for ending in ("svg", "png")
+    }
+    assert {path.name for path in (text / "summary").iterdir()} >= pictures
     rows = (text / "summary/search.csv").read_text().splitlines()
     nll = {row.split(",")[0]: float(row.split(",")[4]) for row in rows[1:]}
     assert f": trial {min(nll, key=lambda number: nll[number])}," in out

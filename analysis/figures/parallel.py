@@ -1,0 +1,101 @@
+"""Draw the trials of a search as lines across parallel axes: the fields, and last the perplexity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.figures import layout, style
+from analysis.figures.trials import Field, Point
+
+BEST_SHARE = 0.25
+"""The share of the trials that is drawn as the best."""
+
+_LOOKS: dict[str, dict[str, Any]] = {
+    "other trials": {"color": style.MUTED, "lw": 0.7, "alpha": 0.45, "zorder": 2.0},
+    "best quarter": {"color": "#0072b2", "lw": 1.1, "alpha": 0.85, "zorder": 2.5},
+    "lowest": {"color": "#d55e00", "lw": 2.2, "zorder": 3.0},
+}
+
+
+def draw(points: Sequence[Point], fields: Sequence[Field], title: str) -> Figure | None:
+    """Draw a line for each trial that was trained to its end; None for fewer than two.
+
+    Args:
+        points: the trials, in any order; those stopped early and diverged ones are left out.
+        fields: the fields, in the order of the axes.
+        title: the figure's title.
+    """
+    done = [p for p in points if not p.dropped and math.isfinite(p.score) and len(p.values) == len(fields)]
+    if len(done) < 2:
+        return None
+    ranked = sorted(done, key=lambda point: point.score)
+    best = max(1, math.floor(BEST_SHARE * len(ranked)))
+    figure, ((ax,),) = layout.panels(1, 2.8, width=layout.WIDTH)
+    scores = [point.score for point in ranked]
+    for place, point in reversed(list(enumerate(ranked))):
+        kind = "lowest" if place == 0 else "best quarter" if place < best else "other trials"
+        heights = [_height(field, point.values[field.name], done) for field in fields]
+        heights.append(_scaled(point.score, scores[0], scores[-1], log=False))
+        ax.plot(range(len(heights)), heights, **_LOOKS[kind])
+    for place, field in enumerate(fields):
+        _scale(ax, place, field, done)
+    ends = [(0.0, f"{scores[0]:.4g}"), (1.0, f"{scores[-1]:.4g}")]
+    _label(ax, len(fields), ends)
+    ax.set_xticks(range(len(fields) + 1), [*(field.name for field in fields), "valid perplexity"])
+    ax.set_xlim(-0.25, len(fields) + 0.35)
+    ax.set_ylim(-0.08, 1.08)
+    ax.set_yticks([])
+    ax.grid(visible=False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_visible(False)
+    ax.tick_params(axis="x", length=0)
+    layout.title(figure, title)
+    kinds = ["lowest", *(["best quarter"] if best > 1 else []), "other trials"]
+    layout.legend(figure, [Line2D([], [], label=kind, **_LOOKS[kind]) for kind in kinds])
+    return figure
+
+
+def _height(field: Field, value: Any, points: Sequence[Point]) -> float:
+    """The place of a value on its axis, 0 to 1."""
+    if field.choices:
+        return _scaled(float(value), 0.0, len(field.choices) - 1.0, log=False)
+    values = [float(point.values[field.name]) for point in points]
+    return _scaled(float(value), min(values), max(values), log=field.log)
+
+
+def _scaled(value: float, low: float, high: float, *, log: bool) -> float:
+    if low == high:
+        return 0.5
+    if log:
+        value, low, high = math.log(value), math.log(low), math.log(high)
+    return (value - low) / (high - low)
+
+
+def _scale(ax: Axes, place: int, field: Field, points: Sequence[Point]) -> None:
+    """Draw an axis with its ends, or with all of its choices."""
+    if field.choices:
+        last = len(field.choices) - 1
+        _label(ax, place, [(k / last if last else 0.5, text) for k, text in enumerate(field.choices)])
+        return
+    values = [float(point.values[field.name]) for point in points]
+    _label(ax, place, [(0.0, f"{min(values):.3g}"), (1.0, f"{max(values):.3g}")])
+
+
+def _label(ax: Axes, place: int, ticks: Sequence[tuple[float, str]]) -> None:
+    ax.plot([place, place], [0, 1], color=style.INK, linewidth=0.9, zorder=2.8, solid_capstyle="butt")
+    for height, text in ticks:
+        ax.text(
+            place + 0.04,
+            height,
+            text,
+            fontsize=8,
+            va="center",
+            zorder=4,
+            path_effects=layout.halo(),
+        )
