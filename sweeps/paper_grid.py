@@ -40,6 +40,7 @@ from sweeps.options import (
     at_least_one,
     preset,
 )
+from sweeps.planning.calibration import add_rough_times
 from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.grid import Grid
 from sweeps.planning.grids.axes import check_given_once, field_of
@@ -288,7 +289,11 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         out.print(f"seeds of each cell: {seeds}")
     else:
         print_overview(out, columns)
+    is_remote = options.launch.address is not None
+    rough = add_rough_times(plan, workload.corpora, workload.resources, is_remote=is_remote)
     print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)
+    if rough:
+        out.print(rough, soft_wrap=True)
     if plan.with_status("evaluate"):
         out.print(work_text(plan, todo))
     for note in parents_notes(plan, todo):

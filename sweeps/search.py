@@ -37,6 +37,7 @@ from lvae_core.settings import apply_where_read, parse_settings
 from sweeps.launching.display import Display, console, unless_quiet
 from sweeps.launching.events import Events
 from sweeps.launching.session import Launch, on_ray
+from sweeps.planning.calibration import add_rough_times
 from sweeps.planning.loading import load_corpora, look_up
 from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
@@ -140,9 +141,15 @@ def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) ->
     fresh_runs = len(plan.with_status("left"))
     if len(search.known) < search.rules.trials or len(best) < options.best:
         fresh_runs += (options.best + 1 - len(points)) * options.fresh_seeds
-    works = expected_works(search, plan, fresh_runs, options.launch.resources().share)
+    trial = look_up([search.base], search.corpora, search.study, evaluate=False)
+    is_remote = options.launch.address is not None
+    rough = add_rough_times(trial, search.corpora, options.launch.resources(), is_remote=is_remote)
+    works = expected_works(search, trial.speed, plan, fresh_runs, options.launch.resources().share)
     tables = [*([trials_table(search)] if search.known else []), budget_table(works)]
-    out.print(*tables, "a dry run: nothing was started")
+    out.print(*tables)
+    if rough:
+        out.print(rough, soft_wrap=True)
+    out.print("a dry run: nothing was started")
 
 
 def _search(options: Options, search: Search, out: Console) -> bool:

@@ -17,10 +17,13 @@ _MEANING: Mapping[Basis | None, str] = {
     "probe": "probe, to the last epoch",
     "operations": "others' times, by operations",
     "dataset": "mean of the dataset's runs",
+    "products": "rough, by operations",
     "evaluations": "mean of such evaluations",
     "estimates": "earlier evaluations, by operations",
     None: "",
 }
+
+UNKNOWN = "–"
 
 
 @dataclass(frozen=True)
@@ -95,16 +98,19 @@ def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Ta
         table.add_row(
             "  evaluate again" if cost.again else cost.cell,
             *counts,
-            format_duration(cost.seconds),
+            time_text(cost.seconds, is_rough=cost.basis == "products"),
             *_money(cost.hours, price),
             _MEANING[cost.basis],
         )
     table.add_section()
     todo = plan.with_status("left", "evaluate")
     counts = [str(len(runs)) for runs in (todo, plan.with_status("done"), plan.with_status("failed"))]
-    total = sum(cost.hours or 0.0 for cost in costs)
-    more = any(cost.hours is None for cost in costs)
-    table.add_row("all", *counts, "", *_money(total, price), "plus unknown times" if more else "")
+    known = [cost.hours for cost in costs if cost.hours is not None]
+    more = len(known) < len(costs)
+    total = sum(known) if any(known) or not more else None
+    table.add_row(
+        "all", *counts, "", *_money(total, price), "plus unknown times" if more and any(known) else ""
+    )
     return table
 
 
@@ -134,5 +140,17 @@ def devices_table(costs: Sequence[CellCost], devices: Sequence[int], price: floa
 
 def _money(hours: float | None, price: float | None) -> list[str]:
     if hours is None:
-        return ["?", *(["?"] if price else [])]
-    return [f"{hours:,.2f}", *([f"{hours * price:,.2f}"] if price else [])]
+        return [UNKNOWN, *([UNKNOWN] if price else [])]
+    return [amount_text(hours), *([amount_text(hours * price)] if price else [])]
+
+
+def time_text(seconds: float | None, *, is_rough: bool) -> str:
+    """The time of a run for a table: ``about 3 min`` if it is rough, a dash if it is unknown."""
+    if seconds is None:
+        return UNKNOWN
+    return f"{'about ' if is_rough else ''}{format_duration(seconds)}"
+
+
+def amount_text(amount: float) -> str:
+    """Hours or money with two decimals; something that is left is never shown as 0.00."""
+    return f"{amount:,.2f}" if amount >= 0.005 or not amount else "<0.01"

@@ -12,10 +12,11 @@ TRAIN_SHARE = 0.8
 """The share of training in a run's time, until a similar run has been measured."""
 
 
-Basis = Literal["runs", "probe", "operations", "dataset", "evaluations", "estimates"]
+Basis = Literal["runs", "probe", "operations", "dataset", "products", "evaluations", "estimates"]
 """The basis of an expected time: runs of the cell; a probe of the cell; runs and probes of other cells,
-scaled by the counted operations; the mean over the runs of its dataset. Of an evaluation of trained runs:
-such evaluations in the cell; other evaluations in the cell, scaled by the counted operations."""
+scaled by the counted operations; the mean over the runs of its dataset; counted operations and the speed
+of matrix products, which is rough. Of an evaluation of trained runs: such evaluations in the cell; other
+evaluations in the cell, scaled by the counted operations."""
 
 _Seconds = tuple[int, float, float]
 """A number of runs, and the sums of their seconds of training and of evaluation."""
@@ -30,6 +31,8 @@ class Speed:
         self._probed: dict[str, _Seconds] = {}
         self._operations: Mapping[str, float] = {}
         self._training_shares: Mapping[str, float] = {}
+        # Operations per second, by cell.
+        self._rates: dict[str, float] = {}
         # Seconds of each, by cell.
         self._evaluations: dict[str, list[float]] = {}
         self._scaled: dict[str, list[float]] = {}
@@ -63,14 +66,21 @@ class Speed:
         """
         self._operations, self._training_shares = operations, training_shares or {}
 
+    def add_rate(self, cell: str, operations_per_second: float) -> None:
+        """Add a rough rate for runs of ``cell``; everything that is measured takes precedence."""
+        self._rates[cell] = operations_per_second
+
     def operations(self, cell: str) -> float | None:
         """The counted operations of a run of ``cell``; None if they are not counted."""
         return self._operations.get(cell)
 
     def expected_seconds(self, cell: str) -> float | None:
         """Seconds that a run of ``cell`` is expected to take; None if nothing comparable is measured."""
-        if self.basis(cell) == "operations":
+        basis = self.basis(cell)
+        if basis == "operations":
             return self._operations[cell] * self._seconds_per_operation(_dataset(cell))
+        if basis == "products":
+            return self._operations[cell] / self._rates[cell]
         runs, train, evaluate = self._nearest(cell)
         return (train + evaluate) / runs if runs else None
 
@@ -97,7 +107,9 @@ class Speed:
             return "probe"
         if cell in self._operations and self._timed_cells():
             return "operations"
-        return "dataset" if _dataset(cell) in self._sums else None
+        if _dataset(cell) in self._sums:
+            return "dataset"
+        return "products" if cell in self._rates and cell in self._operations else None
 
     def rank(self, cell: str) -> float | None:
         """A number that grows with the time of a run: its seconds or, if unknown, its operations."""

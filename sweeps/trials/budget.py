@@ -10,15 +10,14 @@ from rich.table import Table
 from analysis.stats.paired import seeds_needed, smallest_p
 from lvae_core.model.counts import operations
 from lvae_core.run_folder.names import CellName
-from sweeps.planning.durations import format_duration
+from sweeps.planning.cost import UNKNOWN, amount_text, time_text
+from sweeps.planning.durations import Speed
 from sweeps.planning.plan import Plan
 from sweeps.trials.rules import Rules
 from sweeps.trials.search import Search
 
 LEVEL = 0.05
 """The level of a verdict: p after Holm's correction must be below it."""
-
-UNKNOWN = "–"
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Work:
     """Expected seconds of one of them, on average; None if unknown."""
     share: float = 1.0
     """Devices that one run takes up."""
+    is_rough: bool = False
 
     @property
     def hours(self) -> float | None:
@@ -57,11 +57,12 @@ def trained_share(rules: Rules, trials: int, max_epochs: int) -> float:
     return epochs / (trials * max_epochs)
 
 
-def expected_works(search: Search, fresh: Plan, fresh_runs: int, share: float) -> list[Work]:
+def expected_works(search: Search, speed: Speed, fresh: Plan, fresh_runs: int, share: float) -> list[Work]:
     """The trials and the runs on fresh seeds that are left, with the times that are known.
 
     Args:
-        search: its finished trials tell the time of others.
+        search: its trials and its rules.
+        speed: the times of its trials.
         fresh: the plan of runs on fresh seeds: one of the points of each seed at least, if there are seeds.
         fresh_runs: the number of runs on fresh seeds that are left.
         share: the devices that one run takes up.
@@ -69,13 +70,18 @@ def expected_works(search: Search, fresh: Plan, fresh_runs: int, share: float) -
     rules, base = search.rules, search.base
     cell, corpus = str(CellName.of(base)), search.corpora[base.dataset]
     left = max(0, rules.trials - len(search.known))
-    whole = search.plan.speed.expected_seconds(cell)
+    whole = speed.expected_seconds(cell)
     trial = None if whole is None else whole * trained_share(rules, left, base.max_epochs)
     seconds = fresh.speed.expected_seconds(cell)
     if seconds is None and whole is not None and fresh.runs:
         # Unlike trials, these runs are evaluated in full.
         seconds = whole * operations(fresh.runs[0].config, corpus) / operations(base, corpus)
-    return [Work("trials", left, trial, share), Work("runs on fresh seeds", fresh_runs, seconds, share)]
+    rough = speed.basis(cell) == "products"
+    fresh_rough = rough and fresh.speed.basis(cell) is None
+    return [
+        Work("trials", left, trial, share, rough),
+        Work("runs on fresh seeds", fresh_runs, seconds, share, fresh_rough),
+    ]
 
 
 def fresh_seeds_needed(comparisons: int) -> int:
@@ -117,7 +123,7 @@ def budget_table(works: Sequence[Work]) -> Table:
     for heading in ("runs", "time per run", "device-hours"):
         table.add_column(heading, justify="right")
     for work in works:
-        seconds = UNKNOWN if work.seconds is None else format_duration(work.seconds)
+        seconds = time_text(work.seconds, is_rough=work.is_rough)
         table.add_row(work.name, str(work.runs), seconds if work.runs else "", _text(work.hours))
     table.add_section()
     hours = [work.hours for work in works]
@@ -129,4 +135,4 @@ def budget_table(works: Sequence[Work]) -> Table:
 def _text(hours: float | None) -> str:
     if hours is None:
         return UNKNOWN
-    return f"{hours:,.2f}" if hours >= 0.01 or not hours else "<0.01"
+    return amount_text(hours)

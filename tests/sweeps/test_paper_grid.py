@@ -44,8 +44,19 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     (total,) = [line for line in done.stdout.splitlines() if "│ all" in line]
     assert total.replace("│", "").split()[:4] == ["all", "39", "0", "0"]
-    assert "unknown until one run has finished" in done.stdout
+    assert "about: rough times, from counted operations" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_for_a_cluster_measures_nothing_here(tmp_path, capsys):
+    grid = ["--preset", "demo", "--datasets", "toy", "--systems", "lstm-lm", "--seeds", "1"]
+    assert main([*grid, "--dry-run", "--address", "10.0.0.1:6379"]) == 0
+    out = capsys.readouterr().out
+    assert "unknown until one run has finished" in out
+    assert "the machines of a cluster cannot be measured from here" in out
+    (total,) = [line for line in out.splitlines() if "│ all" in line]
+    assert "–" in total
+    assert "0.00" not in out
 
 
 def test_the_preset_of_all_systems_plans_into_the_study_of_the_paper(tmp_path, capsys):

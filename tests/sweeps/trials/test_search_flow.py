@@ -184,6 +184,14 @@ def test_a_dry_run_says_what_a_verdict_needs_before_anything_is_spent(text, caps
     assert cells(out, "trials  ")[0] == "4"
     # The recipe and the best two.
     assert cells(out, "runs on fresh seeds")[0] == "21"
+    # Nothing has run yet: the times rest on counted operations and a short measurement.
+    assert cells(out, "trials  ")[1].startswith("about ")
+    assert cells(out, "runs on fresh seeds")[1].startswith("about ")
+    assert "about: rough times" in out
+    assert main([*command, "--dry-run", "--address", "10.0.0.1:6379"]) == 0
+    remote = capsys.readouterr().out
+    assert cells(remote, "trials  ")[1:] == ["–", "–"]
+    assert "times are unknown: the machines of a cluster" in remote
     assert "0.00" not in out
     assert not (text / "runs").exists()
 

@@ -1,0 +1,81 @@
+"""Rough times: products of counts and a measured speed, none where this machine cannot tell."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from lvae_core.data.corpus import load
+from lvae_core.model.counts import operations
+from lvae_core.run_folder.folder import Study
+from lvae_core.systems import recipe
+from sweeps.planning import calibration
+from sweeps.planning.calibration import add_rough_times, measure_rate
+from sweeps.planning.cost import cell_costs, print_costs
+from sweeps.planning.loading import look_up
+from sweeps.planning.plan import Plan
+from sweeps.planning.resources import Resources
+
+TOY = load("toy")
+CONFIG = recipe("lstm-vae", dataset="toy")
+CELL = "toy__lstm-vae__standard__L1"
+
+
+def plan(tmp_path) -> Plan:
+    return look_up([CONFIG, replace(CONFIG, seed=1)], {"toy": TOY}, Study(str(tmp_path)))
+
+
+def printed(found: Plan) -> str:
+    out = io.StringIO()
+    print_costs(Console(file=out, width=170), found, cell_costs(found, lambda cell: 1.0), (1,), 2.0)
+    return out.getvalue()
+
+
+def test_a_rough_time_is_the_counted_operations_over_the_rate(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "measure_rate", lambda *shape: 1e6)
+    found = plan(tmp_path)
+    line = add_rough_times(found, {"toy": TOY}, Resources(), is_remote=False)
+    assert found.speed.expected_seconds(CELL) == pytest.approx(operations(CONFIG, TOY) / 1e6)
+    assert found.speed.basis(CELL) == "products"
+    assert found.speed.measured_seconds(CELL) is None
+    assert line.startswith("about: rough times")
+    assert "about" in printed(found)
+    # What has been measured comes first.
+    found.speed.add(CELL, 30.0, 12.0)
+    assert found.speed.expected_seconds(CELL) == 42.0
+    assert add_rough_times(found, {"toy": TOY}, Resources(), is_remote=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("resources", "is_remote", "why"),
+    [(Resources(), True, "cluster"), (Resources(gpus=1.0), False, "no GPU")],
+)
+def test_where_this_machine_cannot_tell_a_time_is_a_dash(resources, is_remote, why, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "measure_rate", lambda *shape: pytest.fail("measured"))
+    monkeypatch.setattr(calibration, "_has_gpu", lambda: False)
+    found = plan(tmp_path)
+    assert why in add_rough_times(found, {"toy": TOY}, resources, is_remote=is_remote)
+    shown = printed(found)
+    (cell,) = [line for line in shown.splitlines() if CELL in line]
+    (total,) = [line for line in shown.splitlines() if line.startswith("│ all")]
+    assert cell.count("–") == 3  # time per run, device-hours, money
+    assert total.count("–") == 2
+    assert "0.00" not in shown
+
+
+def test_the_rate_is_that_of_matrix_products():
+    """Within a wide band of what numpy does with the larger of them, in a second at most."""
+    begun = time.monotonic()
+    rate = measure_rate(32, 64, 128, 500, Resources())
+    assert time.monotonic() - begun < 10
+    a, b = np.ones((1024, 128), np.float32), np.ones((128, 500), np.float32)
+    start = time.perf_counter()
+    for _ in range(20):
+        a @ b
+    numpy_rate = 20 * 2 * a.size * b.shape[1] / (time.perf_counter() - start)
+    assert numpy_rate / 100 < rate < numpy_rate * 100
