@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from statistics import fmean
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
@@ -13,10 +14,9 @@ from sweeps.planning.resources import Resources
 SECONDS = 8.0
 """The longest time that all measurements take together."""
 
-_SECONDS_EACH = 0.4
-_REPEATS = 3
+_SECONDS_EACH = 0.6
 _ROWS = 32
-"""Time steps of which the softmax is computed at once; the recurrent product is computed step by step."""
+"""Time steps of the measured training step."""
 
 
 def add_rough_times(
@@ -44,17 +44,18 @@ def add_rough_times(
         return "times are unknown: the machines of a cluster cannot be measured from here"
     if resources.gpus and not _has_gpu():
         return "times are unknown: this machine has no GPU to measure"
+    import torch  # noqa: F401  # which takes seconds that are not the measurement's
+
     rates: dict[tuple[int, ...], float] = {}
     until = time.monotonic() + SECONDS
     for cell, config in unknown.items():
         shape = _shape(config, len(corpora[config.dataset].vocabulary))
-        if shape not in rates and time.monotonic() < until:
+        if shape not in rates and (not rates or time.monotonic() < until):
             rates[shape] = measure_rate(*shape, resources)
-        if shape in rates:
-            plan.speed.add_rate(cell, rates[shape])
+        plan.speed.add_rate(cell, rates.get(shape) or fmean(rates.values()))
     return (
         "about: rough times, from counted operations and matrix products timed on this machine; runs may "
-        "take several times as long, and the first that finishes replaces them"
+        "differ by a factor of two or more, and the first that finishes replaces them"
     )
 
 
@@ -64,41 +65,46 @@ def _shape(config: RunConfig, classes: int) -> tuple[int, int, int, int]:
 
 
 def measure_rate(batch: int, inputs: int, hidden: int, classes: int, resources: Resources) -> float:
-    """Multiplications and additions per second in the two largest products of a training step.
+    """Multiplications and additions per second in the two largest products of a training step, in float32.
 
-    The products are those of an LSTM step, (batch, inputs) by (inputs, 4 hidden), and of the softmax over
-    several steps, (rows, hidden) by (hidden, classes), in float32. The faster half of the repeats counts.
+    Several LSTM steps, (batch, inputs) by (inputs, 4 hidden), and one softmax over their states, (rows,
+    hidden) by (hidden, classes), forward and backward. In small models the operations between the products
+    take most of the time, so the gates and the gradients are computed, too. The fastest quarter counts.
     """
     import torch
 
     device, threads = resources.device, torch.get_num_threads()
     torch.set_num_threads(resources.cpus)
+    weights = torch.full((inputs, 4 * hidden), 0.01, device=device, requires_grad=True)
+    words = torch.full((hidden, classes), 0.01, device=device, requires_grad=True)
+    embedded = torch.ones(batch, inputs - hidden, device=device)
+
+    def take_step() -> None:
+        state = cell = torch.zeros(batch, hidden, device=device)
+        states = []
+        for _ in range(_ROWS):
+            i, f, g, o = (torch.cat([embedded, state], 1) @ weights).chunk(4, 1)
+            cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+            state = torch.sigmoid(o) * torch.tanh(cell)
+            states.append(state)
+        loss = torch.logsumexp(torch.cat(states) @ words, 1).sum()
+        torch.autograd.grad(loss, [weights, words])
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    times: list[float] = []
     try:
-        state = torch.ones(batch, inputs, device=device)
-        gates = torch.ones(inputs, 4 * hidden, device=device)
-        rows = torch.ones(batch * _ROWS, hidden, device=device)
-        words = torch.ones(hidden, classes, device=device)
-        step = 2.0 * batch * hidden * (4 * inputs + classes)
-
-        def products() -> None:
-            for _ in range(_ROWS):
-                state @ gates
-            rows @ words
-            if device.startswith("cuda"):
-                torch.cuda.synchronize()
-
-        products()
-        times: list[float] = []
+        take_step()
         until = time.monotonic() + _SECONDS_EACH
-        while len(times) < _REPEATS or time.monotonic() < until:
+        while not times or time.monotonic() < until:
             begun = time.perf_counter()
-            products()
+            take_step()
             times.append(time.perf_counter() - begun)
-            if sum(times) > 3 * _SECONDS_EACH:
-                break
     finally:
         torch.set_num_threads(threads)
-    return _ROWS * step / sorted(times)[len(times) // 4]
+    passes = 3  # forward, and a gradient for both factors of each product
+    operations = passes * _ROWS * 2.0 * batch * hidden * (4 * inputs + classes)
+    return operations / sorted(times)[len(times) // 4]
 
 
 def _has_gpu() -> bool:

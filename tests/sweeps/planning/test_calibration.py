@@ -71,11 +71,11 @@ def test_where_this_machine_cannot_tell_a_time_is_a_dash(resources, is_remote, w
 def test_the_rate_is_that_of_matrix_products():
     """Within a wide band of what numpy does with the larger of them, in a second at most."""
     begun = time.monotonic()
-    rate = measure_rate(32, 64, 128, 500, Resources())
+    rate = measure_rate(32, 192, 128, 500, Resources())
     assert time.monotonic() - begun < 10
     a, b = np.ones((1024, 128), np.float32), np.ones((128, 500), np.float32)
     start = time.perf_counter()
     for _ in range(20):
         a @ b
     numpy_rate = 20 * 2 * a.size * b.shape[1] / (time.perf_counter() - start)
-    assert numpy_rate / 100 < rate < numpy_rate * 100
+    assert numpy_rate / 1000 < rate < numpy_rate * 10
