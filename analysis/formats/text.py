@@ -68,9 +68,9 @@ def _spread(mean: float, std: float | None, least: int) -> str:
 
 def _decimals(error: float | None, least: int) -> int:
     """The decimals that show the first digit of an error, ``least`` at least."""
-    if not error or not math.isfinite(error) or error < 10.0**-_MOST_DECIMALS:
+    if not error or not math.isfinite(error) or error < 0.5 * 10.0**-_MOST_DECIMALS:
         return least
-    return max(least, math.ceil(-math.log10(error)))
+    return max(least, min(_MOST_DECIMALS, math.ceil(-math.log10(error))))
 
 
 def _half_width(interval: Interval) -> float:

@@ -41,6 +41,11 @@ class Shape:
     n: int = 3
     values: str = "plain"
 
+    @property
+    def long(self) -> bool:
+        """Whether its names or its rows are the longest."""
+        return LONG in self.systems or len(self.variants) > 2 or self.n == 1
+
 
 MANY = tuple(f"learning_rate={0.1 * k:g}, kl_anneal_epochs={k}, max_vocabulary=10000" for k in range(12))
 SHAPES = {
@@ -123,22 +128,25 @@ def figures_of(shape: Shape) -> Iterator[tuple[str, Figure]]:
     drawn: dict[str, Figure | None] = {
         name: module.draw(cells, shape.dataset) for name, module in OF_CELLS.items()
     }
-    epochs = curves_of(cells)
-    setting = shape.settings[-1]
-    few = [cell for cell in cells if cell.setting == setting][: curves.MOST_COLUMNS]
-    anneal = dict.fromkeys(epochs, 10.0)
-    drawn["curves"] = curves.draw(few, epochs, anneal, shape.dataset, setting)
     if "huge" not in shape.values:
         pairs = [(cell, cell) for cell in cells if cell.averages]
         compared = compare_family(pairs, "nll_valid", np.random.default_rng(0))
         drawn["differences"] = differences.draw(compared, shape.dataset)
-    fields = [
-        Field(f"{shape.dataset[:24]}_{k}", k % 2 == 0, ("a", "b", LONG) if k % 2 else ()) for k in range(4)
-    ]
-    points = [
-        Point({f.name: 10.0 ** (k - 3) if f.log else k % 3 for f in fields}, 90.0 + k) for k in range(6)
-    ]
-    drawn["trials"] = trials.draw(points, fields, {fields[0].name: 0.1}, f"a search of {shape.dataset}")
+    # The slower figures, for the shapes that press them most.
+    if shape.long:
+        epochs = curves_of(cells)
+        setting = shape.settings[-1]
+        few = [cell for cell in cells if cell.setting == setting][: curves.MOST_COLUMNS]
+        anneal = dict.fromkeys(epochs, 10.0)
+        drawn["curves"] = curves.draw(few, epochs, anneal, shape.dataset, setting)
+        fields = [
+            Field(f"{shape.dataset[:24]}_{k}", k % 2 == 0, ("a", "b", LONG) if k % 2 else ())
+            for k in range(4)
+        ]
+        points = [
+            Point({f.name: 10.0 ** (k - 3) if f.log else k % 3 for f in fields}, 90.0 + k) for k in range(6)
+        ]
+        drawn["trials"] = trials.draw(points, fields, {fields[0].name: 0.1}, f"a search of {shape.dataset}")
     yield from ((name, figure) for name, figure in drawn.items() if figure)
 
 
