@@ -19,7 +19,8 @@ evaluation         first 8 digits of the id of the evaluation shown, whose field
 evaluation_version its version of the estimates
 other_evaluations  the run's further evaluations, as JSON; see analysis/reading/evaluations.py
 tokens … steps, train_seconds, evaluate_seconds       counts and times from result.json
-vocabulary, test_unknown   V, and the share of the test tokens that are the unknown word; NA if not recorded
+vocabulary         number of classes V; NA if not recorded, as are the next two
+train_unknown, test_unknown   the share of the split's tokens that are the unknown word
 true_nll           -log p(x) of the test split under the model that the data were drawn from; NA if unknown
 commit, versions, host, device, dirty                 from provenance.json, of the last attempt
 <config field>     every config field not named above; NA if the run does not read it
@@ -79,6 +80,7 @@ def _columns() -> dict[str, pa.DataType]:
         **dict.fromkeys(TIMES, number),
         "true_nll": number,
         "vocabulary": whole,
+        "train_unknown": number,
         "test_unknown": number,
         **dict.fromkeys(("commit", "versions", "host", "device"), text),
         "dirty": pa.bool_(),

@@ -143,10 +143,15 @@ def _text(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     """The columns on the vocabulary; results of earlier versions have none."""
     if "vocabulary" not in result:
         return {}
-    test = (result.get("splits") or {}).get("test") or {}
+    splits = result.get("splits") or {}
     return {
         "vocabulary": _number(folder, "result.json", result, "vocabulary", whole=True),
-        "test_unknown": _number(folder, "result.json", test, "unknown", of="splits.test"),
+        **{
+            f"{name}_unknown": _number(
+                folder, "result.json", splits.get(name) or {}, "unknown", of=f"splits.{name}"
+            )
+            for name in ("train", "test")
+        },
     }
 
 

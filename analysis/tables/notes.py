@@ -45,7 +45,19 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
         # Without a published protocol, rows can only be compared with each other.
         notes += _mixed(done)
     notes += [*_protocols(done), *_collapsed(of_dataset), *_repeated_seeds(done), *_monte_carlo(of_dataset)]
+    notes += _unseen_words(done)
     return [*notes, *_evaluations(done), *_without_evaluation(done)]
+
+
+def _unseen_words(done: pd.DataFrame) -> Iterable[str]:
+    """Runs whose test text needs an unknown word that their training text does not have."""
+    untrained = done[done["train_unknown"].eq(0.0) & done["test_unknown"].gt(0.0)]
+    if len(untrained):
+        yield (
+            f"{len(untrained)} of {len(done)} runs are tested on words that training never has "
+            f"({untrained['test_unknown'].max():.1%} of the tokens) as a class that training never shows, "
+            "which takes a large share of their NLL; with --set min_count=2, training shows it"
+        )
 
 
 def _variants(cells: Sequence[Cell]) -> Iterable[str]:

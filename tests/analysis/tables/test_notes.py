@@ -67,6 +67,27 @@ def test_runs_by_the_recipes_have_no_notes(tmp_path: Path, write_run: WriteRun) 
     assert notes(tmp_path, "yahoo") == []
 
 
+def test_runs_whose_training_never_shows_the_unknown_word_are_noted(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    def sizes(train: float, test: float) -> dict[str, Any]:
+        splits = {name: {"unknown": share} for name, share in (("train", train), ("test", test))}
+        return {"vocabulary": 10, "splits": splits}
+
+    write_run(dataset="mine", result=sizes(0.0, 0.0375))
+    write_run(dataset="mine", seed=1, result=sizes(0.0, 0.0375))
+    assert notes(tmp_path, "mine") == [
+        "2 of 2 runs are tested on words that training never has (3.8% of the tokens) as a class that "
+        "training never shows, which takes a large share of their NLL; with "
+        "--set min_count=2, training shows it"
+    ]
+    for dataset, shares in {"shown": (0.02, 0.04), "whole": (0.0, 0.0)}.items():
+        write_run(dataset=dataset, result=sizes(*shares))
+        assert notes(tmp_path, dataset) == []
+    write_run(dataset="earlier")
+    assert notes(tmp_path, "earlier") == []
+
+
 def test_variants_are_noted(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(max_epochs=3)
     write_run(max_epochs=30)
