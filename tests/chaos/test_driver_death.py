@@ -1,5 +1,6 @@
 """A sweep's driver is killed, or stopped by Ctrl-C, and started again, with real signals."""
 
+import os
 import re
 import shutil
 import signal
@@ -105,6 +106,46 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, scratch):
         assert "stopped at once; run the same command again" in launch.output
         assert "Traceback" not in launch.output
         assert_nothing_is_left(scratch)
+
+
+@pytest.mark.slow
+def test_the_end_of_the_terminal_saves_everything_and_stops(tmp_path, scratch, undisturbed_table):
+    rarely = ["--checkpoint-epochs", "100000", "--checkpoint-minutes", "1000"]
+    runs = Runs(tmp_path)
+    first = Launch(tmp_path, scratch, *rarely)
+    with closing(first):
+        wait_for_work(first, runs, done=0)
+        rows = {name: runs.rows(name) for name in runs.claims()}
+        os.killpg(first.process.pid, signal.SIGHUP)  # to every process of the group, as the kernel does
+        assert first.wait(STOPS_WITHIN) == 130, first.output
+        assert "interrupted; resume with:" in first.output
+        assert_nothing_is_left(scratch)
+        attempts = {name: len(runs.attempts(name)) for name in rows}
+        second = Launch(tmp_path, scratch, *rarely)
+        with closing(second):
+            assert second.wait() == 0, second.output
+    assert runs.table() == undisturbed_table
+    for name in rows:
+        if later := runs.attempts(name)[attempts[name] :]:
+            assert later[0]["from_step"] >= rows[name] * STEPS
+
+
+@pytest.mark.slow
+def test_a_study_that_is_deleted_ends_the_launch_with_one_line(tmp_path, scratch):
+    runs = Runs(tmp_path)
+    launch = Launch(tmp_path, scratch)
+    with closing(launch):
+        wait_for_work(launch, runs, done=0)
+        shutil.rmtree(tmp_path / "s", ignore_errors=True)
+        shutil.rmtree(tmp_path / "s", ignore_errors=True)  # what was written meanwhile
+        assert launch.wait(2 * STOPS_WITHIN) == 2, launch.output
+        line = launch.output.splitlines()[-1]
+        assert line.startswith(
+            f"error: storage {tmp_path / 's'}: was deleted while its runs were under way"
+        )
+        assert "Traceback" not in launch.output
+        assert_nothing_is_left(scratch)
+        assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.slow
