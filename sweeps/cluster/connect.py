@@ -58,7 +58,7 @@ def _start(folder: Path, object_store_bytes: int) -> None:
     """Start a private Ray and connect to it; retry once if Ray's start-up limit of 30 seconds passes."""
     for attempt in (1, 2):
         try:
-            with _loopback():
+            with _loopback(), _own_sigterm():
                 ray.init(
                     address="local",
                     include_dashboard=False,
@@ -125,11 +125,22 @@ def _loopback() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep Ray from replacing our handler of SIGTERM, by one that ends the process without a line."""
+    before = ray._private.utils.set_sigterm_handler
+    ray._private.utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        ray._private.utils.set_sigterm_handler = before
+
+
+@contextlib.contextmanager
 def _connected(address: str) -> Iterator[None]:
     check_address(address)
     ask(address)
     try:
-        with _loopback() if is_on_loopback_alone(address) else contextlib.nullcontext():
+        with _loopback() if is_on_loopback_alone(address) else contextlib.nullcontext(), _own_sigterm():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ray.exceptions.AuthenticationError) as error:
         raise InputError(f"--address {address}: {one_line(error)}; {TOKEN}") from None

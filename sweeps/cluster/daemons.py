@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import select
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import psutil
 
@@ -56,16 +57,18 @@ def watched_daemons(end: Callable[[str], None] | None = None) -> Iterator[None]:
     raylets = [process for process, name in daemons.items() if name == "raylet"]
 
     def watch() -> None:
-        for look in itertools.count():
-            if over.wait(_BETWEEN_SECONDS):
-                return
-            if look < _STARTING_LOOKS and look % 8 == 0:
-                for raylet in raylets:
-                    daemons.update(_agents(raylet))
-            dead = [name for process, name in daemons.items() if _has_ended(process)]
-            if dead and not over.is_set():  # the end of the block comes before Ray is stopped
-                (end or end_launch)(dead[0])
-                return
+        with contextlib.closing(_Ends()) as ends:
+            for look in itertools.count():
+                ends.wait(daemons)
+                if look < _STARTING_LOOKS and look % 8 == 0:
+                    for raylet in raylets:
+                        daemons.update(_agents(raylet))
+                dead = [name for process, name in daemons.items() if _has_ended(process)]
+                if over.is_set():  # the end of the block comes before Ray is stopped
+                    return
+                if dead:
+                    (end or end_launch)(dead[0])
+                    return
 
     threading.Thread(target=watch, daemon=True, name="own Ray").start()
     try:
@@ -88,6 +91,28 @@ def end_launch(name: str) -> None:
         print(f"{show_cursor}{line}", file=sys.stderr, flush=True)
     remove_after_exit()
     os._exit(2)
+
+
+class _Ends:
+    """Wait for the end of any of some processes: on Linux it is noticed at once, else within a moment."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._known: set[psutil.Process] = set()
+        self._descriptors = contextlib.ExitStack()
+
+    def wait(self, processes: Iterable[psutil.Process]) -> None:
+        """Return when a process has ended, or after :data:`_BETWEEN_SECONDS`."""
+        for process in set(processes) - self._known:
+            self._known.add(process)
+            with contextlib.suppress(AttributeError, OSError):
+                descriptor = os.pidfd_open(process.pid)
+                self._descriptors.callback(os.close, descriptor)
+                self._poll.register(descriptor, select.POLLIN)
+        self._poll.poll(1000 * _BETWEEN_SECONDS)
+
+    def close(self) -> None:
+        self._descriptors.close()
 
 
 def _name(process: psutil.Process) -> str:

@@ -233,10 +233,10 @@ class Fuzzer:
             ]
         )
         main, arguments = make()
-        for _ in range(self._random.choice([0, 0, 1, 2])):  # words that are lost, doubled or inserted
+        for _ in range(self._random.choice([0, 0, 0, 0, 1])):  # words that are lost, doubled or inserted
             at = self._random.randrange(len(arguments) + 1)
             arguments[at:at] = [self._value()]
-        if self._random.random() < 0.1 and arguments:
+        if self._random.random() < 0.05 and arguments:
             del arguments[self._random.randrange(len(arguments))]
         return call("arguments", main, self._harmless(main, arguments))
 
@@ -258,7 +258,7 @@ class Fuzzer:
         arguments = []
         for name in self._random.sample(sorted(known), min(most, len(known))):
             if self._random.random() < 0.6:
-                usual = known[name] and self._random.random() < 0.6
+                usual = known[name] and self._random.random() < 0.75
                 value = self._random.choice(known[name]) if usual else self._value()
                 arguments += [name, value] if self._random.random() < 0.95 else [name]
         return arguments

@@ -17,6 +17,7 @@ CONNECT, HEAD, INTERNALS, PATCHES = (
 )
 NAMES = [
     (CONNECT, "ray._private.ray_constants", "ENABLE_RAY_CLUSTER"),
+    (CONNECT, "ray._private.utils", "set_sigterm_handler"),
     (HEAD, "ray._private.grpc_utils", "init_grpc_channel"),
     (HEAD, "ray._private.services", "canonicalize_bootstrap_address"),
     (HEAD, "ray.core.generated.gcs_service_pb2", "GetClusterIdRequest"),

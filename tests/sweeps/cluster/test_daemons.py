@@ -1,0 +1,66 @@
+"""Watch for the death of Ray's processes; here other processes stand for them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sweeps.cluster import daemons
+from sweeps.cluster.daemons import hangup_ignored, watched_daemons
+
+
+@pytest.fixture(autouse=True)
+def sleeps_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemons, "_NAMES", ("sleep",))
+
+
+def test_a_process_that_dies_is_reported_at_once_and_once() -> None:
+    found, told = [], threading.Event()
+
+    def end(name: str) -> None:
+        found.append(name)
+        told.set()
+
+    with (
+        subprocess.Popen(["/bin/sleep", "60"]) as child,
+        subprocess.Popen(["/bin/sleep", "60"]) as other,
+        watched_daemons(end),
+    ):
+        assert not told.wait(0.5)
+        child.kill()
+        assert told.wait(10)
+        other.kill()
+        time.sleep(0.5)
+    assert found == ["sleep"]
+
+
+def test_a_process_that_is_stopped_after_the_block_is_not_reported() -> None:
+    found: list[str] = []
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        with subprocess.Popen(["/bin/sleep", "60"]) as child:
+            with watched_daemons(found.append):
+                pass
+            child.kill()
+    end = time.monotonic() + 10
+    while len(list(Path("/proc/self/fd").iterdir())) > before and time.monotonic() < end:
+        time.sleep(0.05)
+    assert found == []
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_a_child_that_was_started_meanwhile_survives_a_hangup() -> None:
+    with hangup_ignored():
+        child = subprocess.Popen(["/bin/sleep", "60"])
+    with child:
+        os.kill(child.pid, signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.3)
+        child.kill()
+    assert signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
