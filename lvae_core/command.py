@@ -37,29 +37,36 @@ def exit_status(command: Callable[[], int | None], interrupted: str = CONTINUES)
     """
     with printed(), _stop_signals_interrupt():
         try:
-            _print_any_character()
-            return command() or 0
-        except (InputError, DamagedError) as error:
-            print_error(error)
-            return 2
-        except KeyboardInterrupt:
-            if interrupted:
-                print(interrupted, file=sys.stderr)
+            return _guarded(command, interrupted)
+        except KeyboardInterrupt:  # one more, while the line about the first was being printed
             return 130
-        except SystemExit as end:
-            return _status(end.code)
-        except BrokenPipeError as error:
-            return _without_reader(error)
-        except OSError as error:
-            print_error(_with_traceback(error, _describe(error)) if is_verbose() else _describe(error))
-            return 2
-        except MemoryError as error:
-            print_error(_with_traceback(error, "out of memory"))
-            return 1
-        except Exception as error:
-            text = str(error).strip().partition("\n")[0]
-            print_error(_with_traceback(error, f"unexpected {type(error).__name__}: {text}"))
-            return 1
+
+
+def _guarded(command: Callable[[], int | None], interrupted: str) -> int:
+    try:
+        _print_any_character()
+        return command() or 0
+    except (InputError, DamagedError) as error:
+        print_error(error)
+        return 2
+    except KeyboardInterrupt:
+        if interrupted:
+            print(interrupted, file=sys.stderr)
+        return 130
+    except SystemExit as end:
+        return _status(end.code)
+    except BrokenPipeError as error:
+        return _without_reader(error)
+    except OSError as error:
+        print_error(_with_traceback(error, _describe(error)) if is_verbose() else _describe(error))
+        return 2
+    except MemoryError as error:
+        print_error(_with_traceback(error, "out of memory"))
+        return 1
+    except Exception as error:
+        text = str(error).strip().partition("\n")[0]
+        print_error(_with_traceback(error, f"unexpected {type(error).__name__}: {text}"))
+        return 1
 
 
 def print_error(error: object) -> None:

@@ -13,6 +13,9 @@ from lvae_core.evaluation import generate
 from lvae_core.messages import notice
 from lvae_core.training.trained import load
 
+_MOST_SENTENCES = 100_000
+"""The largest --count: all sentences are decoded at once."""
+
 
 def command(options: argparse.Namespace) -> int:
     """Print samples, reconstructions and an interpolation; return the exit status."""
@@ -26,8 +29,8 @@ def command(options: argparse.Namespace) -> int:
         max_length=options.max_length,
         seed=options.seed,
     )
-    if options.count < 1:
-        raise InputError(f"--count {options.count}: must be at least 1")
+    if not 1 <= options.count <= _MOST_SENTENCES:
+        raise InputError(f"--count {options.count}: must be from 1 to {_MOST_SENTENCES}")
     given = options.sentence or options.between
     found: dict[str, Any] = {"prior": generate.from_prior(trained, options.count, decoding)}
     if latent or given:

@@ -77,7 +77,9 @@ def test_after_a_random_signal_the_results_are_the_same(number, tmp_path, scratc
                 break
             # A signal before the command has begun to work ends it as it ends any process.
             early = "runs to do" not in launch.output
-            assert silenced or early or status in (1, 2, 130), story
+            # The last signals of a burst may find it at its very end, after its line.
+            ends = (1, 2, 130, *([-1, -2, -15] if what.startswith("burst to driver") else []))
+            assert silenced or early or status in ends, story
             assert silenced or early or any(hint in launch.output for hint in HINTS), story
             arguments = ("--retry-failed",) if status == 1 else ()
     print("; ".join(line.partition("\n")[0] for line in story))

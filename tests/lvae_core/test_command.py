@@ -90,6 +90,17 @@ def test_a_stop_signal_is_first_a_request_and_then_the_end(number, capsys):
     assert capsys.readouterr().err == f"{CONTINUES}\n"
 
 
+def test_a_second_signal_while_the_first_is_reported_causes_no_traceback(monkeypatch):
+    class Interrupted:
+        def write(self, text: str) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        def flush(self) -> None: ...
+
+    monkeypatch.setattr(sys, "stderr", Interrupted())
+    assert exit_status(raising(KeyboardInterrupt())) == 130
+
+
 def test_a_hangup_is_ignored_if_it_was_ignored_before_as_under_nohup():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
