@@ -170,7 +170,7 @@ def _by_protocol(done: pd.DataFrame) -> Iterable[tuple[str, str, Protocol, pd.Da
     for (system, setting), runs in cast(Any, done.groupby(["system", "setting"], sort=False)):
         votes = np.zeros(len(runs), np.int64)  # for the original
         if system in ORIGINALS:
-            matched = recipe(system, dataset=runs["dataset"].iloc[0], setting=setting)
+            matched = _recipe(system, runs["dataset"].iloc[0], setting)
             original = with_protocol(matched, "original")
             for name in CONFIG_FIELDS:
                 here, there = getattr(matched, name), getattr(original, name)

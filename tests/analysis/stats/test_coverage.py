@@ -3,11 +3,13 @@
 Tolerances are four standard errors of the simulated share and the rounding of the documented one.
 """
 
+import itertools
 import math
 import re
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from analysis.published.facts import Fact
 from analysis.stats import intervals, paired
@@ -135,3 +137,35 @@ def covered(found: list[Interval | None], truth: float) -> float:
     inside = [interval is not None and truth in interval for interval in found]
     assert len(inside) == SAMPLES
     return float(np.mean(inside))
+
+
+def flips(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """p of the sign-flip test of each row, by all flips; independent of the code under test."""
+    n = differences.shape[1]
+    signs = np.array(list(itertools.product((1.0, -1.0), repeat=n - 1)))
+    sums = np.abs(differences @ np.hstack([np.ones((len(signs), 1)), signs]).T)
+    return (sums >= np.abs(differences.sum(1))[:, None] - 1e-9).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("normal", 0.03, 0.05), ("exponential", 0.09, 0.12), ("log-normal", 0.13, 0.17)],
+)
+def test_the_sign_flip_test_calls_skewed_differences_significant_too_often(
+    name: str, low: float, high: float
+) -> None:
+    random, size = rng(8), (SAMPLES, 8)
+    samples = {
+        "normal": random.normal(size=size),
+        "exponential": random.exponential(size=size) - 1,
+        "log-normal": random.lognormal(0, 1, size) - math.exp(0.5),
+    }
+    assert low < float(np.mean(flips(samples[name]) <= 0.05)) < high
+
+
+def test_adding_seeds_until_the_test_is_significant_gives_false_calls() -> None:
+    differences = rng(612).normal(size=(2000, 12))
+    called = np.zeros(2000, bool)
+    for n in range(6, 13):
+        called |= flips(differences[:, :n]) <= 0.05
+    assert 0.10 < float(np.mean(called)) < 0.145
