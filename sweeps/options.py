@@ -88,6 +88,7 @@ class LaunchOptions:
         minutes = self.checkpoint_minutes
         if not (math.isfinite(minutes) and minutes >= 0):
             raise InputError(f"--checkpoint-minutes {minutes:g}: must be a number, 0 or more")
+        check_wandb_names(self.wandb_project, self.wandb_entity, prefix="--wandb-")
         if not self.storage.strip():
             raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
         if "://" not in self.storage and is_in_job(Path(self.storage)):
@@ -115,6 +116,23 @@ class LaunchOptions:
     def folder(self, default: str) -> str:
         """The study, as the user would write it; ``default`` is its name if none is given."""
         return f"{self.storage.rstrip('/')}/{self.study or default}"
+
+
+def check_wandb_names(project: str, entity: str | None, prefix: str) -> None:
+    """Raise InputError if W&B would refuse a name: of a project, or of its owner.
+
+    Args:
+        project: of the mirror.
+        entity: the user or team that owns it; None: the owner of the key.
+        prefix: of the two options.
+    """
+    if not project.strip() or len(project) > 128 or set(project) & set(r"/\#?%:"):
+        owner = "; give the owner with " + prefix + "entity" if "/" in project else ""
+        raise InputError(
+            f"{prefix}project {project!r}: use 1 to 128 characters, and none of / \\ # ? % :{owner}"
+        )
+    if entity is not None and not re.fullmatch(r"[\w.-]+", entity):
+        raise InputError(f"{prefix}entity {entity!r}: use letters, digits, '.', '-' and '_' only")
 
 
 def at_least_one(option: str, value: int | None) -> None:

@@ -33,7 +33,7 @@ from lvae_core.command import Interrupt, exit_status
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, is_quiet, notice
 from lvae_core.run_folder.folder import Study
-from sweeps.options import Messages
+from sweeps.options import Messages, check_wandb_names
 from sweeps.wandb_mirror.content import is_under_way
 from sweeps.wandb_mirror.follow import FLUSH_SECONDS, Follower
 from sweeps.wandb_mirror.live import count, lacking, push_options, require_wandb
@@ -156,6 +156,7 @@ def open_with_runs(path: str) -> Study:
 
 def _target(options: Options) -> Target:
     """Load the library and prepare it for sending."""
+    check_wandb_names(options.project, options.entity, prefix="--")
     require_wandb("wandb_push.py")
     from sweeps.wandb_mirror.client import Target, prepare_environment, require_key
 

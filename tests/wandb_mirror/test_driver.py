@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import Study
+from sweeps.options import check_wandb_names
 from sweeps.paper_grid import main
 from sweeps.planning.grid import Grid
 from sweeps.planning.plan import Plan, make_plan
@@ -125,3 +127,31 @@ def test_repeating_the_command_sends_what_is_still_missing(
     assert len(list((user / "wandb").glob("offline-run-*"))) == 2
     assert main([*arguments, "--wandb", "offline"]) == 0
     assert len(list((user / "wandb").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("project", "team/vae", "none of / .*; give the owner with --wandb-entity"),
+        ("project", "50%", "none of"),
+        ("project", "", "use 1 to 128 characters"),
+        ("project", "v" * 129, "use 1 to 128 characters"),
+        ("entity", "my team", "use letters, digits"),
+        ("entity", "team/vae", "use letters, digits"),
+    ],
+)
+def test_a_name_that_wandb_refuses_ends_every_command_before_anything_starts(
+    option: str, value: str, reason: str, user: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--datasets", "toy", "--wandb", "online", f"--wandb-{option}", value]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(f"error: --wandb-{option} .*{reason}", line)
+    assert not (user / "runs").exists()
+
+
+@pytest.mark.parametrize("project", ["lvae", "Ablation 2 (final)", "v" * 128])
+def test_names_that_wandb_takes_are_taken(project: str) -> None:
+    from wandb.sdk.wandb_settings import Settings
+
+    assert Settings(project=project).project == project
+    check_wandb_names(project, "my-team_2", prefix="--")
