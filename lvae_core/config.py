@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lvae_core.errors import InputError, check_name
 from lvae_core.fields import (
+    PARTS,
     AggressiveClip,
     AggressiveMI,
     Averaging,
@@ -368,6 +369,10 @@ class RunConfig:
         _check_types(self)
         dataset_label(self.dataset)
         check_ranges(self)
+
+    def has(self, part: str) -> bool:
+        """Whether the run has a part, one of :data:`lvae_core.fields.PARTS`."""
+        return PARTS[part](self)
 
     @property
     def group(self) -> int:

@@ -106,13 +106,13 @@ def amount(config: RunConfig, corpus: Corpus) -> Amount:
     if config.max_steps:
         epochs = min(epochs, config.max_steps / corpus.train.num_batches(config))
     draws = config.valid_samples / max(1, config.num_samples)
-    if config.encoder != "none" and config.objective == "importance_weighted":
+    if config.has("importance-weighted objective"):
         draws = config.valid_samples  # sets of L
     svi = _svi_steps(config) / config.draws  # for each draw of a gradient step
     validation = draws + _DESCENT * svi
     scored = corpus.valid.num_tokens * validation / (_passes(config) + (_DESCENT + _RETURN) * svi)
     updates = epochs
-    if config.encoder != "none" and config.step == "aggressive":
+    if config.has("aggressive step"):
         phase = min(epochs, _AGGRESSIVE_EPOCHS, config.aggressive_max_epochs or _AGGRESSIVE_EPOCHS)
         updates += phase * _ENCODER_UPDATES
     return Amount(updates * corpus.train.num_tokens + max(epochs, 1.0) * scored, corpus.test.num_tokens)
@@ -158,14 +158,12 @@ def _part_operations(config: RunConfig, classes: int) -> tuple[int, int, int]:
 
 def _passes(config: RunConfig) -> int:
     """Forward passes that one draw of a gradient step costs."""
-    weighted = config.encoder != "none" and config.objective == "importance_weighted"
-    return _TRAINING + (_WEIGHTING if weighted else 0)
+    return _TRAINING + (_WEIGHTING if config.has("importance-weighted objective") else 0)
 
 
 def _svi_steps(config: RunConfig) -> int:
     """K, each step with one draw; 0 without semi-amortised inference."""
-    semi_amortised = config.encoder != "none" and config.inference == "semi_amortised"
-    return config.svi_steps if semi_amortised else 0
+    return config.svi_steps if config.has("semi-amortised inference") else 0
 
 
 def parameter_count(config: RunConfig, classes: int) -> int:

@@ -192,7 +192,7 @@ class _Run:
     @property
     def _importance_weighted(self) -> bool:
         """Whether validation takes the bound of L samples, which such a run trains, and not the ELBO."""
-        return self.config.encoder != "none" and self.config.objective == "importance_weighted"
+        return self.config.has("importance-weighted objective")
 
     def _reload_best(self) -> None:
         """Continue training from the best parameters, with the optimiser as at the beginning."""
