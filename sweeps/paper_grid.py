@@ -294,7 +294,7 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
     print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)
     if rough:
         out.print(rough, soft_wrap=True)
-    if plan.with_status("evaluate"):
+    if plan.with_status("evaluate") or any(run.epochs for run in todo):
         out.print(work_text(plan, todo))
     for note in parents_notes(plan, todo):
         out.print(note, markup=False, soft_wrap=True)

@@ -16,8 +16,8 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,7 +28,7 @@ from rich.text import Text
 
 from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
-from lvae_core.config import RunConfig
+from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity
 from lvae_core.run_folder.claims import HeldError, acquire, read_claim
@@ -36,12 +36,13 @@ from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import RunName
 from lvae_core.storage.local import local_path
 from sweeps.options import Messages
+from sweeps.planning.grids.overview import UNREAD, value_text
 
 _arg = tyro.conf.arg
 
 _IN_THE_NAME = ("dataset", "system", "setting", "num_samples", "seed")
 
-_FIELDS = ("state", *(f.name for f in fields(RunConfig)))
+_FIELDS = ("state", *FIELD_TYPES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,8 @@ class Options:
     values are separated by commas."""
     to: Annotated[str | None, _arg(metavar="STUDY", help_behavior_hint="(for move)")] = None
     """The folder of the study that runs are moved to."""
+    names: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print a line with the folder's name for each run, as in a pipe, instead of a table."""
     yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Do it; without, the command only shows what it would do."""
     messages: Messages = field(default_factory=Verbosity)
@@ -71,16 +74,22 @@ class Run:
     folder: RunFolder
     place: Path
     state: str
-    config: Mapping[str, Any]
-    """The values of its config; empty if that cannot be read."""
+    name: RunName
+    config: RunConfig | None
+    """None if it cannot be read."""
     size: int
     """Bytes of its files."""
     epochs: int
     """Epochs that are finished."""
 
+    @property
+    def group(self) -> tuple[str, str]:
+        """Its system and its setting, which fix many fields."""
+        return self.name.cell.system, self.name.cell.setting
+
     def value(self, name: str) -> Any:
         """The value that ``--where`` selects by."""
-        return self.state if name == "state" else self.config.get(name)
+        return self.state if name == "state" else getattr(self.config, name, None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,14 +113,14 @@ def act(options: Options, console: Console) -> int:
     root = _root(options.study)
     chosen = select(runs_of(root), selection(options.where))
     if options.action == "list":
-        _print(console, chosen)
+        _print(console, chosen, names=options.names)
         return 0
     if not options.where:
         raise InputError(f"{options.action}: say which runs, such as --where state=failed")
     target = _target(options, root) if options.action == "move" else None
     if not chosen:
         raise InputError(f"{options.study}: no run has {' '.join(options.where)}")
-    _print(console, chosen)
+    _print(console, chosen, names=options.names)
     doing = f"moved to {options.to}" if target else "deleted"
     if not options.yes:
         console.print(f"{len(chosen)} runs would be {doing}; add --yes to do it", soft_wrap=True)
@@ -172,11 +181,13 @@ def _is(value: Any, text: str) -> bool:
 def _run(folder: RunFolder, place: Path) -> Run:
     try:
         read = folder.read_config()
-        config: Mapping[str, Any] = read[0].to_dict() if read else {}
+        config = read[0] if read else None
     except (DamagedError, InputError):
-        config = {}
+        config = None
     files = [file for file in place.rglob("*") if file.is_file() and not file.is_symlink()]
-    return Run(folder, place, _state(folder), config, sum(f.stat().st_size for f in files), _epochs(place))
+    name, size = RunName.parse(folder.name), sum(f.stat().st_size for f in files)
+    assert name is not None  # Study.run_names returns nothing else
+    return Run(folder, place, _state(folder), name, config, size, _epochs(place))
 
 
 def _state(folder: RunFolder) -> str:
@@ -195,22 +206,74 @@ def _epochs(place: Path) -> int:
         return 0
 
 
-def _print(console: Console, runs: Sequence[Run]) -> None:
-    differing = [
-        name
-        for name in (f.name for f in fields(RunConfig))
-        if name not in _IN_THE_NAME and len({repr(r.config.get(name)) for r in runs if r.config}) > 1
-    ]
-    table = Table("run", "state", "what differs")
-    for heading in ("epochs", "MB"):
-        table.add_column(heading, justify="right")
-    for run in runs:
-        # A field at its default may not have been written by an earlier version.
-        what = ", ".join(f"{name}={run.config[name]}" for name in differing if name in run.config)
-        cells = run.folder.name, run.state, what if run.config else "its config cannot be read"
-        table.add_row(*map(Text, cells), str(run.epochs), f"{run.size / 1e6:.1f}")
-    console.print(table)
+def _print(console: Console, runs: Sequence[Run], *, names: bool) -> None:
+    """Print runs as a table, or as lines with whole names if asked to or if there is no terminal."""
+    differences = _differences(runs)
+    if names or not console.is_terminal:
+        for run, what in zip(runs, differences, strict=True):
+            size = f"{run.epochs} epochs  {run.size / 1e6:.1f} MB"
+            console.print(f"{run.folder.name}  {run.state}  {size}  {what}".rstrip(), soft_wrap=True)
+    else:
+        console.print(_table(runs, differences))
     console.print(f"{len(runs)} runs, {sum(run.size for run in runs) / 1e6:.1f} MB")
+
+
+def _differences(runs: Sequence[Run]) -> list[str]:
+    """For each run, the fields that it reads and in which the runs of its system and setting differ."""
+    texts = [
+        {name: value_text(run.config, name) for name in FIELD_TYPES if name not in _IN_THE_NAME}
+        if run.config
+        else {}
+        for run in runs
+    ]
+    values: dict[tuple[str, str, str], set[str]] = {}
+    for run, fields in zip(runs, texts, strict=True):
+        for name, text in fields.items():
+            values.setdefault((*run.group, name), set()).add(text)
+
+    def differing(run: Run, fields: Mapping[str, str]) -> Iterator[str]:
+        for name, text in fields.items():
+            if text != UNREAD and len(values[*run.group, name]) > 1:
+                yield f"{name}={text}"
+
+    return [
+        ", ".join(differing(run, fields)) if run.config else "its config cannot be read"
+        for run, fields in zip(runs, texts, strict=True)
+    ]
+
+
+def _table(runs: Sequence[Run], differences: Sequence[str]) -> Table:
+    """The runs by what sets them apart: without the dataset or the setting if all have the same."""
+    cells = [run.name.cell for run in runs]
+    columns = {
+        "dataset": [cell.dataset for cell in cells],
+        "system": [cell.system for cell in cells],
+        "setting": [cell.setting for cell in cells],
+        "L": [str(cell.num_samples or UNREAD) for cell in cells],
+        "seed": [str(run.name.seed) for run in runs],
+        "state": [run.state for run in runs],
+        "what differs": differences,
+        "epochs": [str(run.epochs) for run in runs],
+        "MB": [f"{run.size / 1e6:.1f}" for run in runs],
+    }
+    for heading in ("dataset", "setting"):
+        if len(set(columns[heading])) < 2:
+            del columns[heading]
+    if not any(differences):
+        del columns["what differs"]
+    table = Table()
+    for heading in columns:
+        is_number = heading in ("L", "seed", "epochs", "MB")
+        is_long = heading == "what differs"
+        table.add_column(
+            heading,
+            justify="right" if is_number else "left",
+            no_wrap=not is_long,
+            overflow="fold" if is_long else "ellipsis",
+        )
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, row))
+    return table
 
 
 def _root(study: str) -> Path:

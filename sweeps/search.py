@@ -19,6 +19,7 @@ import functools
 import logging
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -39,6 +40,7 @@ from sweeps.launching.events import Events
 from sweeps.launching.session import Launch, on_ray
 from sweeps.planning.calibration import add_rough_times
 from sweeps.planning.loading import load_corpora, look_up
+from sweeps.planning.plan import Plan
 from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
 from sweeps.trials.asha import AshaSearch
@@ -138,9 +140,7 @@ def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) ->
     best = search.best(options.best)
     points = _fresh_points(base, best)
     plan = look_up(_fresh_configs(options, base, points), search.corpora, open_study(options.best_folder))
-    fresh_runs = len(plan.with_status("left"))
-    if len(search.known) < search.rules.trials or len(best) < options.best:
-        fresh_runs += (options.best + 1 - len(points)) * options.fresh_seeds
+    fresh_runs = _fresh_runs_left(options, base, search, plan)
     trial = look_up([search.base], search.corpora, search.study, evaluate=False)
     is_remote = options.launch.address is not None
     rough = add_rough_times(trial, search.corpora, options.launch.resources(), is_remote=is_remote)
@@ -150,6 +150,27 @@ def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) ->
     if rough:
         out.print(rough, soft_wrap=True)
     out.print("a dry run: nothing was started")
+
+
+def _fresh_runs_left(options: Options, base: RunConfig, search: Search, plan: Plan) -> int:
+    """The most runs on fresh seeds that may be left. Trials to come may take the places of the best.
+
+    Args:
+        options: the command line.
+        base: the recipe.
+        search: its trials so far.
+        plan: the runs of today's points on fresh seeds.
+    """
+    left = Counter(replace(run.config, seed=base.seed) for run in plan.with_status("left"))
+    coming = max(0, search.rules.trials - len(search.known))
+    if coming and len(search.rules.objectives) > 1:
+        coming = options.best  # one trial can remove several points from the front
+
+    def with_new(places: int) -> int:
+        kept = _fresh_points(base, search.best(options.best)[: options.best - places])
+        return sum(left[config] for config in kept.values()) + places * options.fresh_seeds
+
+    return max(map(with_new, range(min(coming, options.best) + 1)))
 
 
 def _search(options: Options, search: Search, out: Console) -> bool:

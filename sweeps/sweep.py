@@ -97,11 +97,17 @@ def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:
 
 
 def work_text(plan: Plan, todo: Sequence[PlannedRun]) -> str:
-    """Describe the work: ``3 of 24 runs to do, 12 runs to evaluate again (iw_samples=5000)``."""
+    """Describe the work: ``3 of 24 runs to do, 12 runs to evaluate again (iw_samples=5000)``.
+
+    Runs that will resume from a checkpoint are counted: ``1 of them unfinished (8 of 150 epochs)``.
+    """
     again = [run for run in todo if run.evaluation]
     parents = {run.name for run in plan.parents}
-    train = sum(not run.evaluation and run.name not in parents for run in todo)
-    parts = [f"{train} of {len(plan.runs)} runs to do"] if train else []
+    train = [run for run in todo if not run.evaluation and run.name not in parents]
+    parts = [f"{len(train)} of {len(plan.runs)} runs to do"] if train else []
+    if unfinished := [run for run in train if run.epochs]:
+        epochs = sum(run.epochs for run in unfinished), sum(run.config.max_epochs for run in unfinished)
+        parts.append(f"{len(unfinished)} of them unfinished ({epochs[0]} of {epochs[1]} epochs)")
     if again:
         settings = ", ".join(evaluation_settings(again)) or "by newer code"
         parts.append(f"{count(len(again))} to evaluate again ({settings})")

@@ -11,7 +11,7 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint, is_same_training
 from lvae_core.run_folder.evaluations import evaluation_file, failure_file
-from lvae_core.run_folder.folder import FAILURE, TIMING_FIELDS, DamagedError, RunFolder, Study
+from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, TIMING_FIELDS, DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import CellName, RunName, run_name, without_fingerprint
 from lvae_core.storage.parallel import read_each
 from sweeps.planning.durations import Speed
@@ -45,6 +45,8 @@ class PlannedRun:
     """A line for each damaged file. Such a run is left to do: executing it repairs the folder."""
     begun: bool = False
     """Whether it has a folder."""
+    epochs: int = 0
+    """The finished epochs of a run that is left and has a checkpoint to resume from."""
     waits_for: str = ""
     """The name of the run that its encoder starts from, if that one must be trained first."""
 
@@ -252,8 +254,17 @@ def _read_run(folder: RunFolder, wanted: _Wanted, recorded: str) -> PlannedRun:
         failure=failure,
         damages=tuple(damages),
         begun=True,
+        epochs=_finished_epochs(folder) if status == "left" and not damages else 0,
     )
     return _with_estimates(folder, run) if wanted.evaluate else run
+
+
+def _finished_epochs(folder: RunFolder) -> int:
+    """The epochs that a launch need not repeat; 0 without a checkpoint."""
+    try:
+        return len(folder.read_metrics()) if folder.has(CHECKPOINT) else 0
+    except DamagedError:
+        return 0  # the launch that repairs it will say so
 
 
 def _with_estimates(folder: RunFolder, run: PlannedRun) -> PlannedRun:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tyro
+from rich.console import Console
 
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.claims import acquire
 from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.systems import recipe
 from sweeps import runs
 
 
 def write(place: Path, seed: int = 0, *, done: bool = False, **fields: object) -> RunFolder:
     config = RunConfig(dataset="toy", seed=seed, **fields)  # type: ignore[arg-type]
+    return write_config(place, config, done=done)
+
+
+def write_config(place: Path, config: RunConfig, *, done: bool = False) -> RunFolder:
     identity = fingerprint(config, "d" * 64)
     folder = Study(str(place)).run(run_name(config, identity))
     folder.write_config(config, identity)
@@ -41,17 +50,50 @@ def names(place: Path) -> set[str]:
     return {path.name for path in place.iterdir()}
 
 
-def test_a_listing_shows_state_what_differs_epochs_and_size(
+def on_a_terminal(*arguments: str, width: int = 80) -> str:
+    """What the command prints on a terminal of this width."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    options = tyro.cli(runs.Options, args=list(arguments))
+    assert runs.act(options, console) == 0
+    return console.file.getvalue()
+
+
+def test_a_listing_in_a_pipe_has_whole_names_state_epochs_size_and_what_differs(
     study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "60")
     assert runs.main(["list", str(study)]) == 0
     out = capsys.readouterr().out
     rows = [line.split() for line in out.splitlines() if "toy__" in line]
-    assert sorted(row[3] for row in rows) == ["done", "done", "failed", "failed"]
-    assert sorted(row[5] for row in rows) == ["learning_rate=0.5"] * 2 + ["learning_rate=1.0"] * 2
-    assert {row[7] for row in rows} == {"2"}
+    assert {row[0] for row in rows} == set(Study(str(study)).run_names())
+    assert sorted(row[1] for row in rows) == ["done", "done", "failed", "failed"]
+    assert {tuple(row[2:4]) for row in rows} == {("2", "epochs")}
+    assert sorted(row[6] for row in rows) == ["learning_rate=0.5"] * 2 + ["learning_rate=1"] * 2
     assert "4 runs" in out
+    assert on_a_terminal("list", str(study), "--names", width=60) == out
+
+
+def test_a_listing_on_a_terminal_shows_every_seed_and_only_fields_of_the_system(tmp_path: Path) -> None:
+    place = tmp_path / "study"
+    for seed in (8, 9):
+        for config in (
+            recipe("lstm-lm", dataset="toy"),
+            recipe("lstm-vae", dataset="toy", num_samples=5),
+            recipe("lstm-vae", dataset="toy", num_samples=5, setting="inputless"),
+        ):
+            latent_size = {"latent_size": 2} if config.system == "lstm-lm" else {"latent_size": seed}
+            write_config(place, replace(config, seed=seed, **latent_size))
+    out = on_a_terminal("list", str(place))
+    assert max(map(len, out.splitlines())) <= 80
+    table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if "│" in line]
+    assert sorted(row[:6] for row in table) == [
+        ["lstm-lm", "standard", "–", "8", "failed", ""],
+        ["lstm-lm", "standard", "–", "9", "failed", ""],
+        ["lstm-vae", "inputless", "5", "8", "failed", "latent_size=8"],
+        ["lstm-vae", "inputless", "5", "9", "failed", "latent_size=9"],
+        ["lstm-vae", "standard", "5", "8", "failed", "latent_size=8"],
+        ["lstm-vae", "standard", "5", "9", "failed", "latent_size=9"],
+    ]
 
 
 def test_without_yes_nothing_is_touched(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,8 @@ MAX_ROWS = 100
 
 _CELL = ("dataset", "system", "setting", "num_samples")
 _HEADINGS = {"num_samples": "L"}
-_UNREAD = "–"
+UNREAD = "–"
+"""Shown for a field that a run does not read."""
 _COUNTS = {"to do": ("left", "evaluate"), "done": ("done",), "failed": ("failed",)}
 
 
@@ -116,26 +117,27 @@ def axes_of(configs: Iterable[RunConfig]) -> list[str]:
 
 def run_label(config: RunConfig, axes: Sequence[str]) -> str:
     """The name of a run in lines for people: its cell, its seed, and its values of the axes."""
-    values = [(field, _value(config, field)) for field in axes]
-    given = "".join(f" {field}={value}" for field, value in values if value != _UNREAD)
+    values = [(field, value_text(config, field)) for field in axes]
+    given = "".join(f" {field}={value}" for field, value in values if value != UNREAD)
     return f"{CellName.of(config)}__seed{config.seed}{given}"
 
 
 def _column(field: str, configs: Sequence[RunConfig], group: str) -> Column:
-    values = [_value(config, field) for config in configs]
+    values = [value_text(config, field) for config in configs]
     return Column(
         _HEADINGS.get(field, field), values, group, number=type(getattr(configs[0], field)) is not str
     )
 
 
-def _value(config: RunConfig, field: str) -> str:
+def value_text(config: RunConfig, field: str) -> str:
+    """A value of a config for people; :data:`UNREAD` if the run does not read the field."""
     value = getattr(config, field)
     if field == "dataset":
         return dataset_label(value)
     if field == "num_samples":
-        return str(value) if value else _UNREAD
+        return str(value) if value else UNREAD
     if field not in fields_read(config, "training") | fields_read(config, "evaluation"):
-        return _UNREAD
+        return UNREAD
     if type(value) is bool:
         return str(value).lower()
     short = f"{value:g}" if type(value) is float else str(value)

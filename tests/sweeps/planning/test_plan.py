@@ -16,6 +16,7 @@ from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName, run_name
 from sweeps.planning.grid import Grid
 from sweeps.planning.plan import make_plan
+from sweeps.sweep import work_text
 
 DATA = {"toy": "ab" * 32}
 METRICS = b"rows\n"
@@ -66,6 +67,22 @@ def test_the_plan_is_the_grid_less_what_is_done(tmp_path):
     assert [run.name for run in plan.with_status("failed")] == [failed.name]
     assert plan.runs[1].failure is not None
     assert plan.runs[1].failure["attempt"] == 2
+
+
+def test_a_run_that_can_resume_counts_its_finished_epochs(tmp_path):
+    study, configs = Study(str(tmp_path)), GRID.configs()
+    for config, files in zip(configs[:3], ("checkpoint.pt", "failure.json", "other.json"), strict=True):
+        folder = settle(tmp_path, config, files)
+        study.run(folder.name).write_metrics([{"epoch": 1}, {"epoch": 2}])
+    plan = make_plan(configs, DATA, study)
+    # A failed run is not left, and without a checkpoint nothing can be resumed.
+    assert [(run.status, run.epochs) for run in plan.runs] == [
+        *(("left", 2), ("failed", 0), ("left", 0), ("left", 0))
+    ]
+    todo = plan.with_status("left")
+    epochs = configs[0].max_epochs
+    assert work_text(plan, todo) == f"3 of 4 runs to do, 1 of them unfinished (2 of {epochs} epochs)"
+    assert work_text(plan, todo[1:]) == "2 of 4 runs to do"
 
 
 def test_a_result_outweighs_an_older_failure(tmp_path):

@@ -207,6 +207,12 @@ def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
     assert (
         "no significant difference is possible: the smallest p of the test on 2 fresh seeds is 0.5" in out
     )
+    # A fifth trial may win: then its two seeds are left, and the second seed of the recipe.
+    assert main([*COMMAND, "--trials", "5", "--seeds", "2", "--best", "1", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert cells(out, "trials  ")[0] == "1"
+    assert cells(out, "trials  ")[1].endswith(" s")
+    assert cells(out, "runs on fresh seeds")[0] == "3"
 
 
 def test_with_two_objectives_the_point_of_lowest_nll_on_the_front_is_compared(text, capsys):
