@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import shlex
 import sys
 from typing import Any
 
-from lvae_core.arguments import parsed
+from lvae_core.arguments import parsed, repeat_settings
 from lvae_core.cli import import_text
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
@@ -26,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line; return the exit status: 0, 1 (the run failed), 2 (bad input) or 130 (stopped)."""
 
     def command() -> int:
-        options = parsed(lambda: make_parser().parse_args(arguments))
+        words = repeat_settings(sys.argv[1:] if arguments is None else arguments)
+        options = parsed(lambda: make_parser().parse_args(words))
         Verbosity(verbose=options.verbose, quiet=options.quiet).apply()
         return int(options.command(options))
 
@@ -172,7 +174,8 @@ def _settings_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help=f"change a field of the config; repeatable. Fields: {fields}".replace("%", "%%"),
+        help="change fields of the config, such as --set seed=1 dropout=0.2; repeatable. "
+        f"Fields: {fields}".replace("%", "%%"),
     )
     return parser
 
@@ -180,7 +183,10 @@ def _settings_parser() -> argparse.ArgumentParser:
 def _describe(options: argparse.Namespace) -> int:
     from lvae_core.data.describe import describe
 
-    print(json.dumps(describe(options.dataset, options.data_dir), indent=2))
+    described = describe(options.dataset, options.data_dir)
+    print(json.dumps(described, indent=2))
+    for warning in described["warnings"]:
+        logging.getLogger("lvae.data").warning(warning)
     return 0
 
 

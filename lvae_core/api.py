@@ -26,6 +26,7 @@ from lvae_core.messages import notice
 from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, acquire_patiently
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
 from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder, open_study
+from lvae_core.run_folder.names import CellName
 from lvae_core.training import trained
 from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.failures import failure_of
@@ -46,6 +47,9 @@ class Run:
 
     folder: RunFolder
     config: RunConfig
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}: {CellName.of(self.config).words}, seed {self.config.seed})"
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -195,8 +199,11 @@ def reconstruct(run: Run | str | Path, texts: Sequence[str], **decoding: Any) ->
         **decoding: see :func:`generate`.
 
     Raises:
-        InputError: the model has no latent variable, or a sentence cannot be encoded.
+        InputError: the model has no latent variable, a sentence cannot be encoded, or ``texts`` is one
+            string.
     """
+    if isinstance(texts, str):
+        raise InputError(f"texts = {texts!r}: give a list of sentences, [{texts!r}]")
     found = _trained(run)
     return sentences.reconstruct(found, texts, _decoding(found, decoding))
 

@@ -8,7 +8,7 @@ import io
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import ParamSpec, TypeVar
 
 from lvae_core.errors import InputError, check_name
@@ -36,6 +36,23 @@ def parsed(parse: Callable[[], T]) -> T:
         if end.code in (None, 0):
             return parse()  # print the help again, as wide as the terminal is
     raise InputError(error_line(printed.getvalue()))
+
+
+def repeat_settings(arguments: Iterable[str], option: str = "--set") -> list[str]:
+    """Rewrite ``--set A=1 B=2`` as ``--set A=1 --set B=2``, for a parser of one value per option.
+
+    Words without ``=`` stay as they are: ``nargs="+"`` of argparse would take a positional argument that
+    follows the settings for one more setting.
+    """
+    words: list[str] = []
+    follows = False  # whether the last word is a setting
+    for word in arguments:
+        if follows and re.match(r"\w[\w-]*=", word):
+            words.append(option)
+        else:
+            follows = words[-1:] == [option] or word.startswith(f"{option}=")
+        words.append(word)
+    return words
 
 
 def bound(function: Callable[P, T]) -> Callable[P, Callable[[], T]]:

@@ -115,6 +115,7 @@ def test_a_diverged_run_raises_and_leaves_its_failure(tmp_path: Path) -> None:
 
 def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
     run = lvae_core.train(small(), tmp_path / "run")
+    assert repr(run) == f"Run('{tmp_path}/run': toy, lstm-vae, standard, L2, seed 0)"
     for call, message in (
         (lambda: lvae_core.load(tmp_path / "none"), r"none: no run folder; make one with train"),
         (lambda: lvae_core.train(small(), tmp_path / "x", threads=0), "threads = 0: must be at least 1"),
@@ -125,7 +126,15 @@ def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
             lambda: lvae_core.generate(run, 1, beams=3),
             "beams: no option of decoding; choose from",
         ),
-        (lambda: lvae_core.generate(run, 1, temperature=0), "temperature = 0: must be above 0"),
+        (
+            lambda: lvae_core.generate(run, 1, method="foo"),
+            "unknown method of decoding 'foo': choose from greedy",
+        ),
+        (
+            lambda: lvae_core.reconstruct(run, "ash bay"),
+            r"texts = 'ash bay': give a list of sentences, \['ash bay'\]",
+        ),
+        (lambda: lvae_core.generate(run, 1, temperature=0), "temperature = 0: must be from 1e-30"),
         (lambda: lvae_core.recipe("lstm-vea"), "did you mean 'lstm-vae'"),
         (lambda: analysis.read_runs(tmp_path / "none"), "there is no such study"),
         (lambda: analysis.read_runs(tmp_path, evaluation={"dropout": 1}), "not a field of evaluation"),

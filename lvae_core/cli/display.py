@@ -103,20 +103,27 @@ def _cut(line: str) -> str:
     return line[: shutil.get_terminal_size().columns - 1]
 
 
-def summary(result: dict[str, Any]) -> str:
+def summary(result: dict[str, Any], config: RunConfig) -> str:
     """Format the content of a ``result.json``."""
     head = f"best epoch {result['best_epoch']} of {result['epochs']}, test split:"
-    return "\n".join([head, *estimate_lines(result["estimates"])])
+    return "\n".join([head, *estimate_lines(result["estimates"], config)])
 
 
-def estimate_lines(estimates: dict[str, Any]) -> list[str]:
-    """Format estimates, one per line."""
-    lines, width = [], max(13, *map(len, estimates))
-    for name, estimate in estimates.items():
-        stderr = estimate.get("jackknife", estimate.get("stderr"))
-        error = "" if stderr is None else f" ± {stderr:.4f}"
-        if estimate.get("khat_above", 0.0) > UNRELIABLE_SHARE:
-            error += f", unreliable: Pareto shape above 0.7 in {estimate['khat_above']:.0%} of sentences"
-        value = estimate["value"]
-        lines.append(f"  {name:<{width}} {value if isinstance(value, int) else f'{value:.4f}'}{error}")
+def estimate_lines(estimates: dict[str, Any], config: RunConfig) -> list[str]:
+    """Format estimates, one per line; each likelihood says whether it is exact or a bound."""
+    numbers = {name: _number(estimate) for name, estimate in estimates.items()}
+    width, wide = max(13, *map(len, numbers)), max(map(len, numbers.values()), default=0)
+    lines = []
+    for name, number in numbers.items():
+        kind = bound(name, config.averaging, config.num_samples)
+        notes: list[str] = [kind] if kind else []
+        if (share := estimates[name].get("khat_above", 0.0)) > UNRELIABLE_SHARE:
+            notes.append(f"unreliable: Pareto shape above 0.7 in {share:.0%} of sentences")
+        lines.append(f"  {name:<{width}} {number:<{wide}}  {', '.join(notes)}".rstrip())
     return lines
+
+
+def _number(estimate: dict[str, Any]) -> str:
+    value, stderr = estimate["value"], estimate.get("jackknife", estimate.get("stderr"))
+    error = "" if stderr is None else f" ± {stderr:.4f}"
+    return f"{value if isinstance(value, int) else f'{value:.4f}'}{error}"

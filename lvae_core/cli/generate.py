@@ -50,7 +50,8 @@ def command(options: argparse.Namespace) -> int:
             steps = max(2, options.count)
             found["interpolation"] = generate.interpolate(trained, first, last, steps, decoding)
             found["between"] = [generate.as_read(trained, first), generate.as_read(trained, last)]
-    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _format_sentences(found))
+    as_json = options.json
+    print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else _format_sentences(found, latent))
     information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
     if information and information["value"] < 0.1:
         notice(
@@ -60,11 +61,12 @@ def command(options: argparse.Namespace) -> int:
     return 0
 
 
-def _format_sentences(found: dict[str, Any]) -> str:
+def _format_sentences(found: dict[str, Any], latent: bool) -> str:
     def shown(sentence: str) -> str:
         return sentence or "(empty)"
 
-    lines = ["From the prior", *(f"  {shown(sentence)}" for sentence in found["prior"])]
+    heading = "From the prior" if latent else "Samples"
+    lines = [heading, *(f"  {shown(sentence)}" for sentence in found["prior"])]
     if "reconstructions" in found:
         lines += ["", "Reconstructions: a sentence, and the sentence decoded from its posterior mean"]
         for original, decoded in found["reconstructions"]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
 from typing import get_args
 
-from lvae_core.data.importing import Policy, Rules, import_text, summary
+from lvae_core.data.importing import Policy, Rules, import_text, summary, warnings
 from lvae_core.messages import notice
 
 
@@ -57,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=3,
         type=float,
         metavar=("TRAIN", "VALID", "TEST"),
-        help="shares by which one file is divided, such as 0.8 0.1 0.1; equal sentences stay together",
+        help="shares by which one file is divided, such as 0.8 0.1 0.1 or 8 1 1; equal sentences stay "
+        "together",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of --split (default: 0)")
 
@@ -74,7 +76,10 @@ def command(options: argparse.Namespace) -> int:
         split=None if options.split is None else tuple(options.split),
         seed=options.seed,
     )
-    for line in summary(import_text(options.source, options.out, rules)):
+    record = import_text(options.source, options.out, rules)
+    for line in summary(record):
         print(line)
+    for warning in warnings(record):
+        logging.getLogger("lvae.data").warning(warning)
     notice(f"next: python -m lvae_core describe {shlex.quote(options.out)}")
     return 0

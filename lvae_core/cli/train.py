@@ -26,6 +26,7 @@ from lvae_core.run_folder.event_files import FOLDER as EVENTS
 from lvae_core.run_folder.event_files import EventFiles
 from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder
 from lvae_core.run_folder.lookup import find_run
+from lvae_core.run_folder.names import RunName
 from lvae_core.settings import apply_settings, parse_settings
 from lvae_core.training.evaluate_again import evaluate_again, evaluate_part
 from lvae_core.training.failures import failure_of
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         events=events,
     )
     if status == 0:
-        print(summary(folder.read_json("result.json") or {}))
+        print(summary(folder.read_json("result.json") or {}, config))
         following = ["run", options.config, "--out"] if options.parent else ["generate"]
         data_dir = ["--data-dir", options.data_dir] if options.data_dir else []
         words = ["python", "-m", "lvae_core", *following, options.out, *data_dir]
@@ -97,8 +98,13 @@ def evaluate(options: argparse.Namespace) -> int:
             return 0
     if status == 0:
         record = read_evaluations(folder)[wanted]
-        print("\n".join(["test split:", *estimate_lines(record["estimates"])]))
-        notice(f"next: python analysis/summarize.py {shlex.quote(folder.store.url)}")
+        print("\n".join(["test split:", *estimate_lines(record["estimates"], config)]))
+        # Only a sweep names its runs so; the folder around another run need not be a study.
+        words = ["analysis/summarize.py", folder.store.url]
+        if RunName.parse(folder.name) is None:
+            words = ["-m", "lvae_core", "generate", options.run]
+            words += ["--data-dir", options.data_dir] if options.data_dir else []
+        notice(f"next: {shlex.join(['python', *words])}")
     return status
 
 

@@ -31,7 +31,8 @@ def describe(dataset: str, data_dir: str | Path | None = None) -> dict[str, Any]
         - ``splits``: for each split ``sentences``, ``predicted_tokens`` (with ``</s>``), ``types``
           (distinct words, without ``</s>``), ``longest`` (in predicted tokens), ``unknown_rate`` (share of
           the predicted tokens that are the unknown class; without a training split, that are the unknown
-          symbol) and ``sha256``. A missing split has only ``missing``, a line with reason and remedy.
+          symbol; to six significant digits) and ``sha256``. A missing split has only ``missing``, a line
+          with reason and remedy.
         - ``imported``: sources, rules and counts, if ``python -m lvae_core import`` made the folder.
         - ``warnings``: lines.
 
@@ -101,6 +102,6 @@ def _statistics(text: Text, vocabulary: Vocabulary | None) -> dict[str, Any]:
         "predicted_tokens": predicted,
         "types": len(counts),
         "longest": max(map(len, text.sentences())) + 1,
-        "unknown_rate": unknown / predicted,
+        "unknown_rate": float(f"{unknown / predicted:.6g}"),
         "sha256": text.sha256,
     }

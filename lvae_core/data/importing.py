@@ -52,12 +52,23 @@ class Rules:
     def __post_init__(self) -> None:
         if self.max_length < 2:
             raise InputError(f"--max-length {self.max_length}: must be at least 2, a word and its end")
+        given = " ".join(f"{share:g}" for share in self.split or ())
         if self.split and not (min(self.split) > 0 and sum(self.split) > 0):
-            raise InputError(f"--split {' '.join(f'{s:g}' for s in self.split)}: give three shares above 0")
+            raise InputError(f"--split {given}: give three shares above 0")
+        if self.split and not _is_division(self.split):
+            raise InputError(
+                f"--split {given}: the shares sum to {sum(self.split):g}; give shares that sum to 1, or "
+                "whole numbers such as 8 1 1"
+            )
         for option, words in (("--unknown-word", self.unknown_words), ("--remove", self.remove)):
             for word in words:
                 if split_tokens(word) != [word]:
                     raise InputError(f"{option} {word!r}: must be one token, without spaces")
+
+
+def _is_division(shares: tuple[float, ...]) -> bool:
+    """Whether shares sum to 1, but for their last digit, or are a ratio of whole numbers."""
+    return abs(sum(shares) - 1) <= 0.005 or all(float(share).is_integer() for share in shares)
 
 
 @dataclass
@@ -180,11 +191,7 @@ def _read(path: Path, rules: Rules) -> Source:
         if not kept:
             counts.blank += 1
             continue
-        if START in kept or END in kept:
-            raise InputError(
-                f"{path}:{number}: contains {START} or {END} within a sentence; --remove takes tokens from "
-                "the ends of lines only"
-            )
+        _refuse_markers(f"{path}:{number}", kept)
         if len(kept) + 1 > rules.max_length:
             if rules.max_length_policy == "refuse":
                 raise InputError(
@@ -202,6 +209,23 @@ def _read(path: Path, rules: Rules) -> Source:
         raise InputError(f"{path}: no sentence is left; check the file and the options")
     counts.sentences = len(sentences)
     return Source(path, sentences, counts)
+
+
+def _refuse_markers(where: str, tokens: list[str]) -> None:
+    """Raise InputError if the tokens contain one that the model adds itself."""
+    found = [token for token in dict.fromkeys(tokens) if token in (START, END)]
+    if not found:
+        return
+    inner = _without_edges(tokens, found)
+    if START in inner or END in inner:
+        raise InputError(
+            f"{where}: contains {START} or {END} within a sentence; --remove takes tokens from the ends of "
+            "lines only"
+        )
+    options = " ".join(f"--remove '{token}'" for token in found)
+    raise InputError(
+        f"{where}: {' and '.join(found)} at an end of the line, which the model adds itself; give {options}"
+    )
 
 
 def _without_edges(tokens: list[str], remove: Sequence[str]) -> list[str]:
@@ -254,6 +278,17 @@ def summary(record: Mapping[str, Any]) -> Iterator[str]:
     for name, counts in record["counts"].items():
         parts = [f"{_WORDS[kind]}: {n:,}" for kind, n in counts.items() if n or kind == "sentences"]
         yield f"{name}: {', '.join(parts)}"
+
+
+def warnings(record: Mapping[str, Any]) -> Iterator[str]:
+    """Warnings about held-out sentences that are cut or dropped."""
+    for name, counts in record["counts"].items():
+        for kind in ("cut", "dropped"):
+            if name != "train" and (number := counts.get(kind)):
+                yield (
+                    f"{name}: {number:,} long sentence{'s' * (number > 1)} {kind}; numbers on this text "
+                    "are not comparable with those on the whole text"
+                )
 
 
 _WORDS = {

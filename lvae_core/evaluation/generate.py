@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.batches import make_batch
 from lvae_core.data.tokens import split_tokens
 from lvae_core.data.vocabulary import Vocabulary
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, check_name
 from lvae_core.model.contracts import Posterior, State
 from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.text_model import TextModel
@@ -47,6 +47,7 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_name(str(self.method), get_args(Method), "method of decoding")
         low, high = _TEMPERATURES
         if not low <= self.temperature <= high:
             raise InputError(f"temperature = {self.temperature}: must be from {low:g} to {high:g}")

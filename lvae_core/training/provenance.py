@@ -56,7 +56,8 @@ def _commit() -> dict[str, Any]:
         # Only where this package is the checkout: not where it is installed inside another one.
         if git("rev-parse", "--show-prefix") or not (commit := git("rev-parse", "HEAD")):
             return {"commit": "unknown", "dirty": None}
-        return {"commit": commit, "dirty": bool(git("status", "--porcelain"))}
+        # Untracked files, such as runs and data, change no line of the code.
+        return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.TimeoutExpired):
         return {"commit": "unknown", "dirty": None}
 

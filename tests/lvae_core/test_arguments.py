@@ -7,7 +7,7 @@ import argparse
 import pytest
 import tyro
 
-from lvae_core.arguments import bound, parsed
+from lvae_core.arguments import bound, parsed, repeat_settings
 from lvae_core.errors import InputError
 from sweeps.paper_grid import Options
 
@@ -89,3 +89,18 @@ def test_a_bound_function_is_parsed_with_its_own_parameters_and_called_later():
     assert call() == "bbb"
     with pytest.raises(InputError, match="INT: 'x' is not a number of its kind"):
         parsed(lambda: tyro.cli(bound(command), args=["x"]))
+
+
+@pytest.mark.parametrize(
+    ("given", "rewritten"),
+    [
+        ("recipe lstm-vae --set a=1 b=2 --seed 3", "recipe lstm-vae --set a=1 --set b=2 --seed 3"),
+        ("recipe --set a=1 b=2 c-d=3 lstm-vae", "recipe --set a=1 --set b=2 --set c-d=3 lstm-vae"),
+        ("evaluate --set=a=1 b=2 runs/x=1", "evaluate --set=a=1 --set b=2 runs/x=1"),
+        ("evaluate --set a=1 --set b=2 --device=cpu", "evaluate --set a=1 --set b=2 --device=cpu"),
+        ("evaluate a=1 --set a b=2 --seed 3 c=4", "evaluate a=1 --set a --set b=2 --seed 3 c=4"),
+        ("evaluate run --set", "evaluate run --set"),
+    ],
+)
+def test_several_settings_may_follow_one_option(given: str, rewritten: str) -> None:
+    assert repeat_settings(given.split()) == rewritten.split()

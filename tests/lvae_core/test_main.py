@@ -50,6 +50,12 @@ def test_recipe_prints_a_complete_config(capsys: pytest.CaptureFixture[str]) -> 
     assert (config.setting, config.seed, config.hidden_size) == ("inputless", 3, 400)
 
 
+def test_one_option_changes_several_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "lstm-vae", "--set", "dropout=0.25", "seed=4", "--set", "patience=9"]) == 0
+    config = from_dict(json.loads(capsys.readouterr().out))
+    assert (config.dropout, config.seed, config.patience) == (0.25, 4, 9)
+
+
 def test_the_run_that_an_encoder_starts_from_is_trained_in_a_folder_next_to_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,6 +159,28 @@ def test_describe_prints_statistics_as_json(capsys: pytest.CaptureFixture[str]) 
     assert described["splits"]["test"]["sentences"] == 100
 
 
+def test_describe_also_prints_its_warnings_as_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text("a b\n\n")
+    assert main(["describe", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [f"warning: {line}" for line in json.loads(out)["warnings"]]
+    assert "1 blank line skipped" in err
+
+
+def test_the_sentences_of_a_language_model_have_no_prior(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for system, heading in (("lstm-lm", "Samples"), ("lstm-vae", "From the prior")):
+        config = write_recipe(tmp_path / "run.json", capsys, system, "--set", "max_epochs=1")
+        assert main(["run", str(config), "--out", str(tmp_path / system)]) == 0
+        capsys.readouterr()
+        assert main(["generate", str(tmp_path / system), "--count", "1"]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == heading
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -165,6 +193,7 @@ def test_describe_prints_statistics_as_json(capsys: pytest.CaptureFixture[str]) 
         (["recipe", "lstm-vae", "--set", "dropot=0.1"], "did you mean 'dropout'?"),
         (["recipe", "lstm-vae", "--set", "dropout=much"], "must be a number"),
         (["recipe", "lstm-vae", "--set", "dropout"], "write FIELD=VALUE"),
+        (["recipe", "lstm-vae", "--set", "seed=1", "dropot=0"], "did you mean 'dropout'?"),
         (["run", "nofile.json", "--out", "x"], "recipe lstm-vae > nofile.json"),
         (["generate", "no-run"], "no run folder with a finished epoch"),
     ],

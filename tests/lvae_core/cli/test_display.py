@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lvae_core.cli.display import Display
+from lvae_core.cli.display import Display, estimate_lines, summary
 from lvae_core.messages import printed
 from lvae_core.training.pace import Pace, Speedometer
 from lvae_core.training.runtime import Progress, Runtime
@@ -151,3 +151,26 @@ def test_a_run_without_a_terminal_prints_epochs_of_all(
         True,
         True,
     ]
+
+
+def test_each_likelihood_of_the_result_says_how_it_bounds_the_models_own() -> None:
+    estimates = {
+        "nll_elbo": {"value": 98.25},
+        "nll_joint": {"value": 101.0},
+        "nll_iw_joint": {"value": 100.5, "stderr": 0.25, "khat_above": 0.5},
+        "kl": {"value": 0.5},
+        "au": {"value": 3},
+    }
+    averaged = tiny.config(averaging="hidden", num_samples=2)
+    head, *lines = summary({"best_epoch": 1, "epochs": 2, "estimates": estimates}, averaged).splitlines()
+    assert head == "best epoch 1 of 2, test split:"
+    assert lines == [
+        "  nll_elbo      98.2500            not a bound",
+        "  nll_joint     101.0000           upper bound",
+        "  nll_iw_joint  100.5000 ± 0.2500  upper bound in expectation, unreliable: Pareto shape above 0.7 "
+        "in 50% of sentences",
+        "  kl            0.5000",
+        "  au            3",
+    ]
+    (line,) = estimate_lines({"nll": {"value": 97.0}}, averaged)
+    assert line.endswith("97.0000  exact")

@@ -37,6 +37,12 @@ def test_the_unknown_symbol_itself_counts_as_unknown(tmp_path: Path) -> None:
     assert (splits["train"]["unknown_rate"], splits["test"]["unknown_rate"]) == (1 / 4, 2 / 4)
 
 
+def test_rates_are_rounded_to_six_digits(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text("a <unk>\n")
+    assert describe(str(tmp_path))["splits"]["test"]["unknown_rate"] == 0.333333
+
+
 def test_a_missing_training_split_leaves_the_other_splits_described(tmp_path: Path) -> None:
     (tmp_path / "yahoo").mkdir()
     (tmp_path / "yahoo" / "test.txt").write_text("a _UNK b\n")

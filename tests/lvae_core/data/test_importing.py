@@ -13,7 +13,7 @@ from lvae_core.__main__ import main
 from lvae_core.data import datasets
 from lvae_core.data.corpus import load
 from lvae_core.data.describe import describe
-from lvae_core.data.importing import Rules, import_text
+from lvae_core.data.importing import Rules, import_text, warnings
 from lvae_core.data.tables import read_cells
 from lvae_core.data.text_files import SPLITS
 from lvae_core.errors import InputError
@@ -96,6 +96,11 @@ def test_long_sentences_are_refused_cut_or_dropped(tmp_path: Path) -> None:
     cut = imported(source, max_length=4, max_length_policy="cut")
     assert lines(cut) == ["a b c"] * 3
     assert describe(str(cut))["imported"]["counts"]["test"]["cut"] == 2
+    assert list(warnings(describe(str(cut))["imported"])) == [
+        f"{split}: 2 long sentences cut; numbers on this text are not comparable with those on the whole "
+        "text"
+        for split in ("valid", "test")
+    ]
     cut.rename(tmp_path / "cut")
     dropped = imported(source, max_length=4, max_length_policy="drop")
     assert lines(dropped) == ["a b c"]
@@ -149,11 +154,16 @@ def test_an_imported_folder_is_an_ordinary_dataset_with_a_record(tmp_path: Path)
         (b"a\tb\n\xff\td\n", ["--column", "2"], "train.tsv:2: byte 0xff is not UTF-8"),
         (b"a\tb\n", [], "train.tsv: a table; give --column with a number or one of a, b"),
         (b"a\t<s> b <s> c\n", ["--column", "2"], "train.tsv:1: contains <s> or </s> within a sentence"),
+        (b"a\tb </s>\n", ["--column", "2"], "train.tsv:1: </s> at an end of the line, which the model adds "
+         "itself; give --remove '</s>'"),
+        (b"a\t<s> b </s>\n", ["--column", "2"], "give --remove '<s>' --remove '</s>'"),
         (b"a\tb\n", ["--column", "2", "--remove", "b"], "train.tsv: no sentence is left"),
         (b"a\tb\n", ["--column", "2", "--unknown-word", "b c"], "--unknown-word 'b c': must be one token"),
         (b"a\tb\n", ["--column", "2", "--max-length", "1"], "--max-length 1: must be at least 2"),
         (b"a\tb\n", ["--column", "2", "--split", "1", "1", "1"], "--split: divides one file"),
         (b"a\tb\n", ["--column", "2", "--split", "1", "0", "1"], "--split 1 0 1: give three shares"),
+        (b"a\tb\n", ["--split", "0.8", "0.1", "0.2"], "--split 0.8 0.1 0.2: the shares sum to 1.1; "
+         "give shares that sum to 1, or whole numbers such as 8 1 1"),
         (b"a\tb\n", ["--column", "2", "--out", "toy"], "--out toy: toy is a dataset of the package"),
         (b"a\tb\n", ["--column", "2", "--out", "in"], "--out in: exists"),
         (b"a\tb\n", ["--column", "2", "--out", "a b"], "rename the folder"),
@@ -200,3 +210,19 @@ def test_a_folder_of_tables_is_told_how_to_import_it(tmp_path: Path) -> None:
     with pytest.raises(datasets.MissingError, match=r"is missing; .* for train.csv: `python") as e:
         datasets.read(str(source), "train")
     assert str(e.value).endswith(f"import {source} --column NAME --out in-new`")
+
+
+@pytest.mark.parametrize("shares", [(0.8, 0.1, 0.1), (0.333, 0.333, 0.333), (8, 1, 1), (80, 10, 10)])
+def test_shares_sum_to_1_or_are_a_ratio_of_whole_numbers(shares: tuple[float, float, float]) -> None:
+    assert Rules(split=shares).split == shares
+
+
+def test_an_import_that_cuts_test_sentences_warns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(tmp_path / "in", train="a b c\n", valid="a\n", test="a b c\n")
+    options = ["--max-length", "3", "--max-length-policy", "cut", "--out", str(tmp_path / "out")]
+    assert main(["import", str(source), *options]) == 0
+    warning, following = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: test: 1 long sentence cut; ")
+    assert following.startswith("next: ")

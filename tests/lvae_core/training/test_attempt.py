@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.digests import unseal
 from lvae_core.run_folder.estimates import ESTIMATES
 from lvae_core.run_folder.folder import DamagedError, RunFolder, reproducible
+from lvae_core.training import provenance
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.runtime import Runtime, check_device
 from lvae_core.training.state import load_checkpoint
@@ -258,3 +260,22 @@ def test_devices_are_checked_by_name():
         with pytest.raises(InputError, match=f"device '{device}': not usable here") as caught:
             check_device(device)
         assert "\n" not in str(caught.value)
+
+
+def test_only_changes_of_tracked_files_make_a_commit_dirty(tmp_path, monkeypatch):
+    def git(*arguments):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
+
+    module = tmp_path / "lvae_core" / "training" / "provenance.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("a = 1\n")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    monkeypatch.setattr(provenance, "__file__", str(module))
+    (tmp_path / "run.json").write_text("{}")
+    commit = provenance._commit.__wrapped__
+    assert commit()["dirty"] is False
+    module.write_text("a = 2\n")
+    assert commit()["dirty"] is True

@@ -37,6 +37,9 @@ def test_the_next_command_can_be_pasted_if_the_path_has_blanks(
     words = shlex.split(line.removeprefix("next: "))
     assert words == ["python", "-m", "lvae_core", "generate", "my study/run"]
     assert main(["evaluate", "my study/run", "--set", "iw_samples=3"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == line, "my study need not be a study"
+    named = finished.rename(finished.parent / "toy__lstm-vae__standard__L1__seed0__01234567")
+    assert main(["evaluate", f"my study/{named.name}", "--set", "iw_samples=3"]) == 0
     line = capsys.readouterr().err.splitlines()[-1]
     words = shlex.split(line.removeprefix("next: "))
     assert words == ["python", "analysis/summarize.py", str(finished.parent)]
