@@ -82,7 +82,7 @@ def test_sentences_equal_those_of_generate_and_are_cached(trained: Path, tmp_pat
         kept.write_text(kept.read_text()[:-1])
         assert made_from(trained, tmp_path)[0].note == none.note
         checkpoint.write_bytes(b"no checkpoint")
-        assert "no run folder with a finished epoch" in made_from(trained)[0].note
+        assert "its checkpoint is missing or damaged" in made_from(trained)[0].note
     finally:
         hidden.rename(checkpoint)
 
