@@ -107,7 +107,9 @@ class Options:
             raise InputError(f"--grid {self.grid_file} --preset {self.preset}: give one of them")
         if self.write_grid is not None and not self.dry_run:
             raise InputError(f"--write-grid {self.write_grid}: add --dry-run; nothing is started then")
-        check_given_once(self.given_fields(), "--set, --zip and --max-epochs")
+        for name in self.given_fields():
+            places = [option for option, given in self._given() if given == name]
+            check_given_once([name] * len(places), " and ".join(dict.fromkeys(places)))
         if self.price_per_hour is not None and not 0 < self.price_per_hour < math.inf:
             raise InputError(f"--price-per-hour {self.price_per_hour:g}: must be a number above 0")
 
@@ -183,8 +185,15 @@ class Options:
 
     def given_fields(self) -> list[str]:
         """The fields that the options change, each as often as it is given."""
-        zipped = (setting for settings in self.zips for setting in settings)
-        return [field_of(setting) for setting in (*self.given_changes(), *zipped) if "=" in setting]
+        return [field for _, field in self._given()]
+
+    def _given(self) -> list[tuple[str, str]]:
+        """Option and field, for each field that the options change."""
+        epochs = [] if self.max_epochs is None else [("--max-epochs", "max_epochs")]
+        changed = [("--set", setting) for settings in self.changes for setting in settings]
+        zipped = [("--zip", setting) for settings in self.zips for setting in settings]
+        given = [(option, field_of(setting)) for option, setting in (*changed, *zipped) if "=" in setting]
+        return epochs + given
 
     def chosen_fields(self) -> list[str]:
         """The fields whose values the user has chosen, here or in a grid file."""

@@ -119,7 +119,8 @@ def act(options: Options, console: Console) -> int:
         raise InputError(f"{options.action}: say which runs, such as --where state=failed")
     target = _target(options, root) if options.action == "move" else None
     if not chosen:
-        raise InputError(f"{options.study}: no run has {' '.join(options.where)}")
+        console.print(f"nothing to do: no run has {' '.join(options.where)}", soft_wrap=True)
+        return 0
     _print(console, chosen, names=options.names)
     doing = f"moved to {options.to}" if target else "deleted"
     if not options.yes:

@@ -20,7 +20,8 @@ from sweeps.launching.tune_patches import actor_of
 from sweeps.planning.durations import format_duration
 from sweeps.planning.resources import Resources
 
-_IDLE_SECONDS = 60.0
+_IDLE_SECONDS, _STOPPING_SECONDS = 60.0, 10.0
+"""Seconds between lines while no run can start, and while runs save their states."""
 
 MANY = 1000
 """Number of runs from which Tune takes several seconds to write its final records."""
@@ -51,7 +52,7 @@ class LaunchCallback(tune.Callback):
         """Whether any run has begun."""
         self.error: InputError | None = None
         """An error that ends the launch."""
-        self._last_busy = time.monotonic()
+        self._last_busy = self._last_stopping = time.monotonic()
         self.stopper = _Stopper(self)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -95,11 +96,13 @@ class LaunchCallback(tune.Callback):
                 if trial.status == Trial.RUNNING:
                     self._finish(trial)
             self._has_announced_stop = True
+            self._last_stopping = time.monotonic()
+        self._say_who_is_saving()
         if self._board.running or time.monotonic() - self._last_busy > _IDLE_SECONDS:
             if not self._board.running:
                 resources = self._resources[next(iter(self._resources))]
-                wanted = f"{resources.cpus} CPUs and {resources.gpus:g} GPUs"
-                self._display.say(f"waiting for a node with {wanted} free; see `ray status`")
+                wanted = _resources_text(resources)
+                self._display.say(f"waiting for {wanted} free on one machine; see `ray status`")
             self._last_busy = time.monotonic()
         self._others.look()
         try:
@@ -113,6 +116,12 @@ class LaunchCallback(tune.Callback):
         if len(trials) >= MANY and has_ended and not self._has_announced_end:
             self._display.say("all runs have ended; Ray Tune is writing its final records")
             self._has_announced_end = True
+
+    def _say_who_is_saving(self) -> None:
+        saving, now = len(self._board.running), time.monotonic()
+        if self._has_announced_stop and saving and now - self._last_stopping >= _STOPPING_SECONDS:
+            self._display.say(f"stopping: {saving} run{'' if saving == 1 else 's'} still to save")
+            self._last_stopping = now
 
     def has_stopped(self) -> bool:
         """Whether an interrupt has taken effect: no run is under way any more."""
@@ -148,6 +157,16 @@ class _Stopper(tune.Stopper):
 
     def stop_all(self) -> bool:
         return self._callback.has_stopped()
+
+
+def _resources_text(resources: Resources) -> str:
+    """The resources of a run for people: ``1 CPU``, ``4 CPUs and 1 GPU``, ``2 CPUs and 0.25 of a GPU``."""
+    text = f"{resources.cpus} CPU{'' if resources.cpus == 1 else 's'}"
+    if not resources.gpus:
+        return text
+    gpus = resources.gpus
+    share = f"{gpus:g} of a GPU" if gpus < 1 else f"{gpus:g} GPU{'' if gpus == 1 else 's'}"
+    return f"{text} and {share}"
 
 
 def _lines(report: Mapping[str, Any], *, hide_test_scores: bool, has_bound: bool) -> list[str]:

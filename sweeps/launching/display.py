@@ -82,6 +82,8 @@ class Display:
         )
         self._drawn = 0.0
         self._announced = False
+        self._said_to_start: set[str] = set()
+        """Names of the runs that start, and have had their line."""
 
     def __enter__(self) -> Display:
         if self._live:
@@ -120,8 +122,12 @@ class Display:
                 self._announced = True
             return
         self.say(self.board.summary())
+        starting = {name for name, run in self.board.running.items() if run.phase == "starting"}
         for name, run in list(self.board.running.items())[:MAX_ROWS]:
-            self.say(f"  {self.board.label(name)}: {describe(run, self.board.not_bounds)}")
+            if name not in starting & self._said_to_start:
+                self.say(f"  {self.board.label(name)}: {describe(run, self.board.not_bounds)}")
+                self._said_to_start.add(name)
+        self._said_to_start &= starting
 
 
 def console() -> Console:

@@ -95,6 +95,10 @@ def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Ta
     for cost in costs:
         done, failed = (str(sum(r.status == s for r in cells[cost.cell])) for s in ("done", "failed"))
         counts = [str(cost.todo), *(["", ""] if cost.again else [done, failed])]
+        if all(run.status == "evaluate" for run in cells[cost.cell]) and not cost.again:
+            # The next row has all of them: zeros would read as runs that do not exist.
+            table.add_row(cost.cell)
+            continue
         table.add_row(
             "  evaluate again" if cost.again else cost.cell,
             *counts,

@@ -179,6 +179,10 @@ class Grid:
                 lines.append(f"{names}: no {field}; {count} of {total} runs ignore it")
         if any(cell.averaging == "hidden" and cell.num_samples == 1 for _, cell, _ in self._cells):
             lines.append("lstm-vae-avg with L = 1 is lstm-vae: one sample leaves nothing to average")
+        if any(
+            cell.objective == "importance_weighted" and cell.num_samples == 1 for _, cell, _ in self._cells
+        ):
+            lines.append("lstm-iwae with L = 1 has the bound of lstm-vae: that of one sample is the ELBO")
         return lines
 
     @cached_property

@@ -152,12 +152,15 @@ def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
         ),
         ([*TOY, "--set", "dropout=0.3", ",0.5"], "no blanks between, such as dropout=0.3,0.5"),
         ([*TOY, "--set", "dropout=0.3", "0.5"], "no blanks between, such as dropout=0.3,0.5"),
-        ([*TOY, "--set", "dropout=0.3", "dropout=0.5"], "dropout is given twice; give it once"),
-        ([*TOY, "--set", "dropout=0.3", "--set", "dropout=0.5"], "dropout is given twice; give it once"),
-        ([*TOY, "--set", "max_epochs=3", "--max-epochs", "4"], "--max-epochs: max_epochs is given twice"),
+        ([*TOY, "--set", "dropout=0.3", "dropout=0.5"], "error: --set: dropout is given twice; give it"),
+        ([*TOY, "--set", "dropout=0.3", "--set", "dropout=0.5"], "error: --set: dropout is given twice"),
+        (
+            [*TOY, "--set", "max_epochs=3", "--max-epochs", "4"],
+            "error: --max-epochs and --set: max_epochs is given twice",
+        ),
         (
             [*TOY, "--set", "dropout=0", "--zip", "dropout=0,0.1", "hidden_size=4,8"],
-            "dropout is given twice; give it once",
+            "error: --set and --zip: dropout is given twice; give it once",
         ),
         (
             [
@@ -396,6 +399,15 @@ def test_averaging_one_sample_is_said_to_be_plain(capsys):
     assert "is lstm-vae:" not in capsys.readouterr().out
 
 
+def test_a_bound_of_one_sample_is_said_to_be_the_elbo(capsys):
+    for samples, count in ((("1", "5"), 1), (("5",), 0)):
+        arguments = ("--systems", "lstm-iwae", "--num-samples", *samples, "--dry-run")
+        assert main([*TOY, *arguments]) == 0
+        assert (
+            capsys.readouterr().out.count("note: lstm-iwae with L = 1 has the bound of lstm-vae") == count
+        )
+
+
 def test_a_dry_run_names_a_damaged_file_and_leaves_it(tmp_path, capsys):
     from lvae_core.data.corpus import load
     from lvae_core.identity import fingerprint
@@ -417,7 +429,11 @@ def test_a_dry_run_names_a_damaged_file_and_leaves_it(tmp_path, capsys):
     assert [path.name for path in folder.iterdir()] == ["config.json"]
 
 
-def test_a_quiet_command_prints_its_result_alone_and_a_verbose_one_what_it_reads(tmp_path, capsys):
+def test_a_quiet_command_prints_its_result_alone_and_a_verbose_one_what_it_reads(
+    tmp_path, capsys, monkeypatch
+):
+    # Rough times, which the two commands would measure one after the other, may differ.
+    monkeypatch.setattr("sweeps.planning.calibration.measure_rate", lambda *shape: 1e9)
     words = tmp_path / "words"
     words.mkdir()
     for split, line in {"train": "a b", "valid": "b a", "test": "a a b"}.items():

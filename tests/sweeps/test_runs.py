@@ -153,6 +153,14 @@ def test_links_are_never_followed(study: Path, tmp_path: Path) -> None:
     assert not (study / inside.name).exists()
 
 
+def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = names(study)
+    assert runs.main(["delete", str(study), "--where", "seed=99", "--yes"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("nothing to do: no run has seed=99\n", "")
+    assert names(study) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -162,7 +170,6 @@ def test_links_are_never_followed(study: Path, tmp_path: Path) -> None:
         (("list", "{study}", "--where", "seed=1", "seed=2"), "given twice"),
         (("list", "nowhere"), "there is no such folder"),
         (("list", "s3://bucket/study"), "works on local folders"),
-        (("delete", "{study}", "--where", "seed=99", "--yes"), "no run has seed=99"),
         (("move", "{study}", "--where", "seed=1"), "say where to"),
         (("move", "{study}", "--where", "seed=1", "--to", "{study}"), "is the study itself"),
         (("move", "{study}", "--where", "seed=1", "--to", "{study}/in"), "lies within the study"),

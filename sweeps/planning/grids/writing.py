@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lvae_core.errors import InputError
+from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
 from sweeps.planning.grids.axes import Axis, parse_changes, parse_zip
 from sweeps.planning.grids.files import GridFile
@@ -52,9 +53,10 @@ def _grid_lines(grid: Grid, at: str) -> Iterable[str]:
     yield from ("", f"[{at}systems]")
     for system, samples in grid.systems.items():
         limit = grid.limits.get(system)
-        parts = {"num_samples": samples, **(limit._asdict() if limit else {})}
+        has_l = samples != (1,) or recipe(system).num_samples > 0
+        parts = {**({"num_samples": samples} if has_l else {}), **(limit._asdict() if limit else {})}
         given = ", ".join(f"{key} = {_value(values)}" for key, values in parts.items() if values)
-        yield f"{system} = {{{given}}}" if limit else f"{system} = {_value(samples)}"
+        yield f"{system} = {_value(samples)}" if has_l and not limit else f"{system} = {{{given}}}"
     axes = parse_changes(grid.changes).values()
     if axes:
         yield from ("", f"[{at}set]", *_assignments(axes))

@@ -8,6 +8,7 @@ from lvae_core.command import Interrupt
 from sweeps.launching.board import Board
 from sweeps.launching.callback import MANY, LaunchCallback
 from sweeps.planning.durations import Speed
+from sweeps.planning.resources import Resources
 
 
 class Said(list):
@@ -23,19 +24,31 @@ class Said(list):
         pass
 
 
-@pytest.mark.parametrize(("trials", "count"), [(MANY, 1), (MANY - 1, 0)])
-def test_the_message_about_final_records_is_printed_once_at_the_end_of_a_large_sweep(trials, count):
-    board = Board(Speed(), done=0, failed=0, waiting={"a": "toy__lstm-vae__standard__L1"})
-    display = Said(board)
-    watch = LaunchCallback(
+def callback(display: Said, resources: Resources | None = None) -> LaunchCallback:
+    return LaunchCallback(
         display,
         Interrupt(),
         SimpleNamespace(look=lambda: None),
         {},
         set(),
-        {"a": None},
+        {"a": resources},
         SimpleNamespace(check=lambda: None),
     )
+
+
+@pytest.fixture
+def now(monkeypatch) -> list[float]:
+    """The time in seconds, which a test changes."""
+    time = [100.0]
+    monkeypatch.setattr("sweeps.launching.callback.time.monotonic", lambda: time[0])
+    return time
+
+
+@pytest.mark.parametrize(("trials", "count"), [(MANY, 1), (MANY - 1, 0)])
+def test_the_message_about_final_records_is_printed_once_at_the_end_of_a_large_sweep(trials, count):
+    board = Board(Speed(), done=0, failed=0, waiting={"a": "toy__lstm-vae__standard__L1"})
+    display = Said(board)
+    watch = callback(display)
 
     def step() -> list[str]:
         watch.on_step_end(0, [None] * trials)
@@ -47,3 +60,40 @@ def test_the_message_about_final_records_is_printed_once_at_the_end_of_a_large_s
     board.report("a", {"phase": "done", "train_seconds": 1.0, "evaluate_seconds": 1.0})
     assert len(step()) == count
     assert len(step()) == count
+
+
+@pytest.mark.parametrize(
+    ("resources", "wanted"),
+    [
+        (Resources(cpus=1), "1 CPU"),
+        (Resources(cpus=4, gpus=1), "4 CPUs and 1 GPU"),
+        (Resources(cpus=2, gpus=0.25), "2 CPUs and 0.25 of a GPU"),
+        (Resources(cpus=2, gpus=2), "2 CPUs and 2 GPUs"),
+    ],
+)
+def test_a_launch_that_cannot_start_a_run_says_what_it_waits_for(resources, wanted, now):
+    display = Said(Board(Speed(), done=0, failed=0, waiting={"a": "toy__lstm-vae__standard__L1"}))
+    watch = callback(display, resources)
+    watch.on_step_end(0, [])
+    assert display == []
+    now[0] += 61
+    watch.on_step_end(0, [])
+    assert display == [f"waiting for {wanted} free on one machine; see `ray status`"]
+
+
+def test_while_runs_save_their_states_there_is_a_line_every_ten_seconds(now):
+    board = Board(Speed(), done=0, failed=0, waiting={"a": "toy__lstm-vae__standard__L1"})
+    display = Said(board)
+    watch = callback(display)
+    board.start("a")
+    watch._interrupt.requested = True
+    for _ in range(25):
+        watch.on_step_end(0, [])
+        now[0] += 1
+    first, *others = display
+    assert first.startswith("stopping: every run saves its state")
+    assert others == ["stopping: 1 run still to save"] * 2
+    board.report("a", {"phase": "stopped"})
+    now[0] += 20
+    watch.on_step_end(0, [])
+    assert len([line for line in display if "stopping" in line]) == 3

@@ -212,6 +212,29 @@ def test_before_the_first_run_a_launch_says_that_it_starts_and_shows_no_zeros(bo
     assert board.summary().endswith("; – to go")
 
 
+def test_a_run_that_starts_has_one_line_for_each_start(board, monkeypatch):
+    now = Clock()
+    monkeypatch.setattr("sweeps.launching.display.time.monotonic", now)
+    out = io.StringIO()
+
+    def lines() -> list[str]:
+        now.time += 10
+        before = out.tell()
+        display.refresh()
+        printed = out.getvalue()[before:].splitlines()
+        return [line.partition("seed0: ")[2] for line in printed if "seed0: " in line]
+
+    with Display(board, Console(file=out, force_terminal=False)) as display:
+        board.start(NAMES[0])
+        assert [lines(), lines(), lines()] == [["starting"], [], []]
+        board.report(NAMES[0], train(0.1))
+        assert [lines(), lines()] == [["epoch 2"], ["epoch 2"]]
+        board.lose(NAMES[0])
+        lines()
+        board.start(NAMES[0])
+        assert [lines(), lines()] == [["starting"], []]
+
+
 SECONDS = {
     "toy__lstm-vae-avg__standard__L10": 300.0,
     "toy__lstm-vae__standard__L5": 100.0,

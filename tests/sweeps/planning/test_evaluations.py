@@ -221,6 +221,8 @@ def test_the_cost_of_evaluating_again_is_that_of_earlier_evaluations_by_operatio
     assert " ".join(row).endswith("earlier evaluations, by operations")
     (total,) = [line.split() for line in printed.splitlines() if line.split()[:1] == ["all"]]
     assert total[:4] == ["all", "2", "2", "0"]
+    # All runs of the cell are in the row below its name.
+    assert [line.split() for line in printed.splitlines() if line.split()[:1] == [cell]] == [[cell]]
     # A measured evaluation of the cell takes precedence.
     plan.speed.add_evaluation(cell, 33.0)
     assert plan.speed.evaluation_seconds(cell) == 33.0
