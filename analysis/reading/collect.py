@@ -53,7 +53,8 @@ def collect(
         evaluation: field -> value of the evaluation that is shown; see analysis/reading/evaluations.py.
 
     Raises:
-        InputError: a run is in two places with different numbers, or a storage cannot be reached.
+        InputError: a run is in two places with different numbers, no run has the wanted evaluation, or a
+            storage cannot be reached.
     """
     # A study that is given twice is one source.
     distinct = {source.url: source for source in sources}

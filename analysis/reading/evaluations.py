@@ -78,8 +78,12 @@ def one_evaluation_per_cell(frame: pd.DataFrame, wanted: Mapping[str, Any]) -> p
         frame: a row for each evaluation of each run.
         wanted: field -> value that the evaluation must have if its system reads the field; otherwise the
             most frequent one is taken.
+
+    Raises:
+        InputError: some runs read these fields, and none of them has such an evaluation.
     """
     done = frame[frame["status"] == "done"]
+    _check_some_run_has(done, wanted)
     run = identities(frame)
     if not wanted and not run[done.index].duplicated().any() and _are_alike(done):
         return frame
@@ -91,6 +95,32 @@ def one_evaluation_per_cell(frame: pd.DataFrame, wanted: Mapping[str, Any]) -> p
         lacking = others[~run[others.index].duplicated()]
         kept += [shown, _without_evaluation(lacking.copy())]
     return pd.concat(kept).sort_index()
+
+
+def _check_some_run_has(done: pd.DataFrame, wanted: Mapping[str, Any]) -> None:
+    if not wanted:
+        return
+    reading = done[done["evaluation"].notna() & done[list(wanted)].notna().any(axis="columns")]
+    if reading.empty or len(_fitting(reading, wanted)):
+        return
+    rows = reading[list(wanted)].drop_duplicates().sort_values(list(wanted)).astype(object)
+    present = [
+        " ".join(f"{name}={value}" for name, value in zip(wanted, row, strict=True) if not pd.isna(value))
+        for row in rows.itertuples(index=False)
+    ]
+    asked = " ".join(f"{name}={value}" for name, value in wanted.items())
+    raise InputError(
+        f"--evaluation {asked}: no run has such an evaluation; there are {'; '.join(present)}"
+        if len(present) > 1
+        else f"--evaluation {asked}: no run has such an evaluation; all have {present[0]}"
+    )
+
+
+def _fitting(rows: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.DataFrame:
+    """The evaluations whose fields, as far as they are read, have the wanted values."""
+    for name, value in wanted.items():
+        rows = rows[rows[name].isna() | (rows[name] == value).fillna(False)]
+    return rows
 
 
 def _are_alike(done: pd.DataFrame) -> bool:
@@ -106,9 +136,7 @@ def _validation_draws(done: pd.DataFrame) -> pd.Series:
 
 def _choose(cell: pd.DataFrame, run: pd.Series, wanted: Mapping[str, Any]) -> str | None:
     """The evaluation that a cell is shown by; None if none has the wanted fields."""
-    fitting = cell
-    for name, value in wanted.items():
-        fitting = fitting[fitting[name].isna() | (fitting[name] == value).fillna(False)]
+    fitting = _fitting(cell, wanted)
     if fitting.empty:
         return None
     having = Counter(zip(fitting["evaluation"], run[fitting.index], strict=True))

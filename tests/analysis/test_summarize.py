@@ -60,6 +60,10 @@ def test_only_the_given_study_and_folder_are_used(tmp_path: Path, write_run: Wri
         (("nofs://x",), "error: nofs://x: not a storage address"),
         (("study", "--compare", "study", "study"), "error: --compare takes two studies and no others"),
         (("study", "--every", "0"), "error: --every 0: must be at least 1 second"),
+        (
+            ("study", "--evaluation", "iw_samples=7"),
+            "error: --evaluation iw_samples=7: no run has such an evaluation; all have iw_samples=500",
+        ),
     ],
 )
 def test_bad_input_ends_in_one_line_and_status_2(

@@ -89,7 +89,6 @@ def test_runs_that_lack_the_wanted_evaluation_are_missing_and_never_mixed_in(
     assert only_cell(runs).averages["nll_elbo"].values == (50.0,)
     assert only_cell(runs).counts.done == 3
     assert list(runs.frame["evaluation"].isna()) == [True, False, True]
-    assert not only_cell(read(tmp_path, iw_samples=9)).averages
 
 
 def test_a_system_that_does_not_read_the_wanted_field_is_shown_with_its_evaluation(
@@ -145,8 +144,10 @@ def test_a_field_that_is_not_one_of_evaluation_is_refused() -> None:
 
 
 def test_the_frame_without_evaluations_keeps_its_columns(tmp_path: Path, write_run: WriteRun) -> None:
-    evaluate(write_run(), 50.0, iw_samples=5000)
+    evaluate(write_run(), 50.0, iw_samples=9)
+    write_run("lstm-vae", 5)
     frame = read(tmp_path, iw_samples=9).frame
+    assert list(frame["nll_elbo"].isna()) == list(frame["iw_samples"].isna()) == [False, True]
     assert frame["nll_elbo"].dtype == pd.Float64Dtype()
     assert frame["iw_samples"].dtype == pd.Int64Dtype()
 
@@ -161,3 +162,23 @@ def test_a_further_evaluation_changes_the_signature_of_its_folder(
     between = signatures(source)[folder.name].text
     folder.store.write(f"{folder.name}/evaluation-{identity}.json", b"{")
     assert len({before, between, signatures(source)[folder.name].text}) == 3
+
+
+def test_an_evaluation_that_no_run_has_is_an_error_that_names_those_there_are(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-lm")
+    assert len(read(tmp_path, iw_samples=7).frame) == 1  # no run reads the field
+    evaluate(write_run(), 99.0, iw_samples=5000)
+    with pytest.raises(
+        InputError, match=r"iw_samples=7: no run .*; there are iw_samples=500; iw_samples=5000$"
+    ):
+        read(tmp_path, iw_samples=7)
+    with pytest.raises(InputError, match=r"iw_samples=500 mi_samples=9: no run .* mi_samples=8; "):
+        read(tmp_path, iw_samples=500, mi_samples=9)
+    assert only_cell_of(read(tmp_path, iw_samples=5000), "lstm-vae").averages["nll_elbo"].mean == 99.0
+
+
+def only_cell_of(runs: Runs, system: str) -> Cell:
+    (cell,) = (cell for cell in average_cells(runs.frame) if cell.system == system)
+    return cell
