@@ -76,21 +76,18 @@ def draw(
             if run in curves:
                 _run(across, curves[run], colour)
                 drawn.append(curves[run])
-        ends = {anneal.get(run, 0.0) for run in runs_of(row.cell)} - {0.0}
-        for ax in across if row.cell.num_samples else ():
-            for end in ends:
-                ax.axvline(end, color=style.MUTED, ls=(0, (1, 1.2)), lw=1, zorder=1.6)
         name = row.label.replace(NOT_A_BOUND, "").replace(" L=", "\nL = ")
         across[0].set_title(layout.wrap(name, 1.25, 8.5, "bold"), fontsize=8.5)
         across[-1].set_xlabel("epoch")
         across[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
         if latent and not row.cell.num_samples:
             across[1].text(0.5, 0.5, "no z", transform=across[1].transAxes, ha="center", color=style.MUTED)
+    annealed = _mark_annealing(axes, rows, anneal, drawn)
     _, notes = series.prepare(cells, dataset)
     notes += _limit(axes, drawn)
     layout.title(figure, f"{dataset_title(dataset)}, {setting}: learning curves")
     keys = [Line2D([], [], color=style.MUTED, lw=0.9, label="one seed")]
-    if latent:
+    if annealed:
         keys.append(Line2D([], [], color=style.MUTED, ls=(0, (1, 1.2)), label="annealing ends"))
     keys.append(marks.key("learning rate drops", style.MUTED, "v", size=4.5))
     layout.legend(figure, keys, notes=notes)
@@ -118,6 +115,25 @@ def _run(across: Sequence[Axes], rows: pd.DataFrame, colour: str) -> None:
             ax.plot(
                 epochs[drops], values[drops], "v", ms=4.6, mfc=colour, mec=style.PAPER, mew=0.4, zorder=3
             )
+
+
+def _mark_annealing(
+    axes: Sequence[Sequence[Axes]],
+    rows: Sequence[series.Row],
+    anneal: Mapping[str, float],
+    drawn: Sequence[pd.DataFrame],
+) -> bool:
+    """Draw a line where KL annealing ends, if a curve gets there; returns whether any does."""
+    last = max(int(curve["epoch"].max()) for curve in drawn)
+    marked = False
+    for column, row in enumerate(rows):
+        ends = {anneal.get(run, 0.0) for run in runs_of(row.cell)} if row.cell.num_samples else set()
+        # A line beyond the last epoch would push the curves into a corner.
+        for end in sorted(end for end in ends if 0 < end <= last):
+            marked = True
+            for axis in axes:
+                axis[column].axvline(end, color=style.MUTED, ls=(0, (1, 1.2)), lw=1, zorder=1.6)
+    return marked
 
 
 def _limit(axes: Sequence[Sequence[Axes]], drawn: Sequence[pd.DataFrame]) -> list[str]:

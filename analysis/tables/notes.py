@@ -44,7 +44,12 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
     else:
         # Without a published protocol, rows can only be compared with each other.
         notes += _mixed(done)
-    notes += [*_protocols(done), *_collapsed(of_dataset), *_repeated_seeds(done), *_monte_carlo(of_dataset)]
+    notes += [
+        *_protocols(done),
+        *_unused_latents(of_dataset, done),
+        *_repeated_seeds(done),
+        *_monte_carlo(of_dataset),
+    ]
     notes += _unseen_words(done)
     return [*notes, *_evaluations(done), *_without_evaluation(done)]
 
@@ -74,18 +79,45 @@ def _variants(cells: Sequence[Cell]) -> Iterable[str]:
             )
 
 
-def _collapsed(cells: Sequence[Cell]) -> Iterable[str]:
-    rows = [
-        f"{row_label(cell.system, cell.num_samples)} {cell.setting}"
-        + (f" ({cell.variant_name})" if cell.variant_name else "")
-        for cell in cells
-        if cell.collapsed
-    ]
-    if rows:
+def _unused_latents(cells: Sequence[Cell], done: pd.DataFrame) -> Iterable[str]:
+    collapsed: list[str] = []
+    annealing: dict[str, list[str]] = {}
+    for cell in cells:
+        if not cell.collapsed:
+            continue
+        row = f"{row_label(cell.system, cell.num_samples)} {cell.setting}"
+        row += f" ({cell.variant_name})" if cell.variant_name else ""
+        runs = done[done["run"].isin(cell.averages["mi"].runs)]
+        weights = [_last_kl_weight(run) for _, run in runs.iterrows()]
+        reached = [weight for weight in weights if weight is not None]
+        # A posterior that was never held to the full KL has not collapsed under it.
+        if reached:
+            annealing.setdefault(f"{max(reached):.2g}", []).append(row)
+        else:
+            collapsed.append(row)
+    little = f"z says next to nothing about a sentence (mutual information below {COLLAPSED} nats)"
+    if collapsed:
         yield (
-            "posterior collapse, z says next to nothing about a sentence (mutual information below "
-            f"{COLLAPSED} nats): {_listed(rows, ', ')}; in effect these are language models"
+            f"posterior collapse, {little}: {_listed(collapsed, ', ')}; in effect these are language models"
         )
+    for weight, rows in annealing.items():
+        yield (
+            f"{little}: {_listed(rows, ', ')}; training ended at β = {weight}, before the KL had its full "
+            "weight, so this need not be posterior collapse"
+        )
+
+
+def _last_kl_weight(run: pd.Series) -> float | None:
+    """β at the end of a run that ended while β still rose; None if its annealing was over, or unknown."""
+    if pd.isna(run["kl_weight"]) or run["kl_schedule"] != "linear":
+        return None
+    epochs = run["max_epochs"] if pd.isna(run["epochs"]) else run["epochs"]
+    length, trained = run["kl_anneal_epochs"], epochs
+    if not pd.isna(run["kl_anneal_steps"]) and run["kl_anneal_steps"]:
+        length, trained = run["kl_anneal_steps"], run["steps"]
+    if pd.isna(length) or pd.isna(trained) or trained >= length:
+        return None
+    return float(run["kl_weight"] * (run["kl_start"] + (1 - run["kl_start"]) * trained / length))
 
 
 def _mixed(done: pd.DataFrame) -> Iterable[str]:

@@ -234,6 +234,17 @@ def test_learning_curves_that_are_cut_say_so() -> None:
     assert note.replace("\n", " ") == f"PPL is cut at {limit:.4g}: 1 of 1 curves reach higher, up to 1100"
 
 
+def test_annealing_that_no_curve_reaches_leaves_the_axis_to_the_curves() -> None:
+    cells = cells_of(Shape(("standard",), ("lstm-vae",), (1,), dataset="toy"))
+    epochs = curves_of(cells)
+    for end, labelled in ((5.0, True), (100.0, False)):
+        with style.style():
+            figure = curves.draw(cells, epochs, dict.fromkeys(epochs, end), "toy", "standard")
+        assert figure is not None
+        assert figure.axes[0].get_xlim()[1] < 13
+        assert ("annealing ends" in [t.get_text() for t in figure.legends[0].get_texts()]) == labelled
+
+
 def test_variants_have_marks_and_colours_that_differ() -> None:
     keys = [("lstm-vae", name) for name in MANY] + [("lstm-lm", ""), ("lstm-vae-avg", "a")]
     looks = style.looks(keys)

@@ -2,6 +2,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.cells import average_cells
@@ -99,12 +101,34 @@ def test_variants_are_noted(tmp_path: Path, write_run: WriteRun) -> None:
 
 def test_posterior_collapse_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
     for seed, mi in [(0, 0.15), (1, 0.03)]:
-        write_run(seed=seed, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": mi})
+        estimates = {"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": mi}
+        write_run(seed=seed, estimates=estimates, result={"epochs": 20})
     write_run("lstm-vae-avg", 5, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": 0.11})
     assert notes(tmp_path) == [
         "posterior collapse, z says next to nothing about a sentence (mutual information below 0.1 nats): "
         "LSTM-VAE L=1 standard; in effect these are language models"
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "weight"),
+    [
+        ({"kl_anneal_epochs": 20.0}, "0.2"),
+        ({"kl_anneal_steps": 990, "kl_anneal_epochs": 1.0}, "0.1"),
+        ({"kl_anneal_epochs": 8.0, "kl_start": 0.5, "kl_weight": 0.4}, "0.3"),
+        ({"kl_anneal_epochs": 4.0}, None),
+        ({"kl_anneal_epochs": 0.0}, None),
+        ({"kl_schedule": "cyclical"}, None),
+    ],
+)
+def test_a_run_that_ended_within_the_annealing_is_not_said_to_have_collapsed(
+    tmp_path: Path, write_run: WriteRun, fields: dict[str, Any], weight: str | None
+) -> None:
+    # The run has 4 epochs of 99 steps in all.
+    write_run(dataset="mine", estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": 0.01}, **fields)
+    (note,) = notes(tmp_path, "mine")
+    assert note.startswith("posterior collapse") == note.endswith("language models") == (weight is None)
+    assert weight is None or f"L=1 standard; training ended at β = {weight}, before" in note
 
 
 def test_a_config_that_differs_from_the_recipe_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
