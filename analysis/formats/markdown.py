@@ -12,7 +12,7 @@ from analysis.tables.table import Table
 
 def markdown(report: Report) -> str:
     """The report as one Markdown page."""
-    parts = [f"# {report.title}\n"]
+    parts = [f"# {markdown_escape(report.title)}\n"]
     facts = [*(f"study {markdown_code(study)}" for study in report.studies)]
     facts += [markdown_escape(fact) for fact in report.facts]
     parts.append(bullets(facts))

@@ -61,6 +61,16 @@ def summary_name(paths: Sequence[str]) -> str:
     return "+".join(name[: 200 // len(shown)] for name in shown)
 
 
+def study_names(paths: Sequence[str]) -> str:
+    """The names of studies for a title: ``paper``, ``here and there``, ``a, b and 4 more``."""
+    names = [PurePath(path).name or path for path in paths]
+    if len(set(names)) < len(names):
+        names = [_study_name(path) for path in paths]
+    if len(names) > _MOST_NAMES:
+        names = [*names[: _MOST_NAMES - 1], f"{len(names) - _MOST_NAMES + 1} more"]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
 def _study_name(path: str) -> str:
     """The last part of a study's path; with the part before it unless that is the usual ``runs``."""
     parts = [part for part in re.split(r"[/\\]", path.partition("://")[2] or path) if part.strip(".")]

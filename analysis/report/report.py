@@ -15,6 +15,7 @@ import pandas as pd
 from analysis.published.catalogue import compared_datasets
 from analysis.published.facts import Fact
 from analysis.reading.collect import Runs
+from analysis.reading.sources import study_names
 from analysis.report.provenance import facts
 from analysis.stats.cells import Average, Cell, average_cells, with_bootstrap
 from analysis.stats.comparisons import compare_all
@@ -72,8 +73,9 @@ class Report:
 
     @property
     def title(self) -> str:
-        """The report's title, which speaks of published numbers only if it has some."""
-        return "Results and published numbers" if self.has_published else "Results"
+        """The report's title: its studies, and published numbers only if it has some."""
+        kind = "Results and published numbers" if self.has_published else "Results"
+        return f"{kind}: {study_names(self.studies)}" if self.studies else kind
 
     @property
     def has_published(self) -> bool:

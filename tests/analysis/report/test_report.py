@@ -1,6 +1,7 @@
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +42,16 @@ def test_the_head_shows_counts_origins_and_cost(tmp_path: Path, write_run: Write
     assert "- commit: c0ffeec0ff (2 runs); c0ffeec0ff + changes (1 runs)\n" in text
     # Half an hour of training and a quarter of evaluation each.
     assert "- cost: 2.25 device-hours in 3 finished runs (PTB 1.5, pydocs 0.75)\n" in text
+
+
+def test_the_title_names_the_studies(tmp_path: Path, write_run: WriteRun) -> None:
+    for study in ("a_b", "b", "mine/b"):
+        write_run("lstm-lm", seed=len(study), study=study, dataset="toy")
+    assert markdown(report(tmp_path, "b")).startswith("# Results: b\n")
+    assert report(tmp_path, "a_b", "b").title == "Results: a_b and b"
+    # Studies of one name are told apart by the folders that they are in.
+    assert report(tmp_path, "b", "mine/b").title.endswith("-b and mine-b")
+    assert replace(report(tmp_path, "b"), studies=tuple("abcdef")).title == "Results: a, b, c and 3 more"
 
 
 def test_the_cost_of_a_short_study_is_in_minutes(tmp_path: Path, write_run: WriteRun) -> None:
@@ -149,7 +160,7 @@ def test_the_report_speaks_of_published_numbers_only_if_it_has_some(
     write_run(dataset="toy", study="own")
     write_run(dataset="ptb", study="paper")
     titles = [compose(collect([open_source(str(tmp_path / name))])).title for name in ("own", "paper")]
-    assert titles == ["Results", "Results and published numbers"]
+    assert titles == ["Results: own", "Results and published numbers: paper"]
 
 
 def test_a_run_that_diverged_is_not_advised_to_be_retried(tmp_path: Path, write_run: WriteRun) -> None:
