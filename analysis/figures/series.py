@@ -106,7 +106,7 @@ def prepare(cells: Sequence[Cell], dataset: str, *drawn: str) -> tuple[list[Cell
         )
         names = {name for name, _ in large}
         beyond += [
-            f"{cell_label(cell)} {cell.setting}, {name} {max(average.values, key=abs):.3g}"
+            f"{cell_label(cell)} {cell.setting}, {name} {max(average.values, key=abs):z.3g}"
             for name, average in large
             if name in drawn
         ]

@@ -121,9 +121,9 @@ def _texts(row: Any) -> tuple[str, ...]:
         row.estimate,
         str(row.n),
         _spread(row.mean, row.std),
-        "" if pd.isna(row.t_low) else f"[{row.t_low:.2f}, {row.t_high:.2f}]",
+        "" if pd.isna(row.t_low) else f"[{row.t_low:z.2f}, {row.t_high:z.2f}]",
         _spread(row.published_mean, row.published_std),
-        "" if pd.isna(row.difference) else f"{row.difference:+.2f}",
+        "" if pd.isna(row.difference) else f"{row.difference:+z.2f}",
         "" if pd.isna(row.verdict) else row.verdict,
     )
     return tuple(map(markdown_escape, texts))
@@ -132,7 +132,7 @@ def _texts(row: Any) -> tuple[str, ...]:
 def _spread(mean: Any, std: Any) -> str:
     if pd.isna(mean):
         return ""
-    return f"{mean:.2f}" + ("" if pd.isna(std) else f" ± {std:.2f}")
+    return f"{mean:z.2f}" + ("" if pd.isna(std) else f" ± {std:.2f}")
 
 
 def _table_text(table: Table) -> str:

@@ -67,10 +67,10 @@ def _reading_note(cell: Cell) -> list[str]:
         return []
     published = nll.mean - iw.mean
     nearest = min(gaps, key=lambda name: abs(gaps[name] - published))
-    ours = ", ".join(f"{gap:.1f} ({name})" for name, gap in gaps.items())
+    ours = ", ".join(f"{gap:z.1f} ({name})" for name, gap in gaps.items())
     return [
         f"{dataset_title(cell.dataset)}, {cell_label(cell)}: no formula was published for IW with averaged "
-        f"decoder states, so there is no verdict on it. The published gap NLL - IW is {published:.1f}; "
+        f"decoder states, so there is no verdict on it. The published gap NLL - IW is {published:z.1f}; "
         f"ours by reading: {ours}; nearest: {nearest}"
     ]
 

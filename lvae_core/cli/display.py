@@ -62,7 +62,7 @@ class Display:
     def _epoch_line(self, progress: Progress) -> str:
         row = progress.metrics or {}
         parts = [f"valid PPL {row['valid_ppl']:.2f}{self._mark}"]
-        parts += [f"KL {row['valid_kl']:.2f}"] if "valid_kl" in row else []
+        parts += [f"KL {row['valid_kl']:z.2f}"] if "valid_kl" in row else []
         parts += [f"loss {row['train_loss']:.2f}", f"learning rate {row['learning_rate']:g}"]
         if progress.pace:
             parts.append(f"{progress.pace.tokens_per_second:,.0f} tokens/s")
@@ -126,4 +126,4 @@ def estimate_lines(estimates: dict[str, Any], config: RunConfig) -> list[str]:
 def _number(estimate: dict[str, Any]) -> str:
     value, stderr = estimate["value"], estimate.get("jackknife", estimate.get("stderr"))
     error = "" if stderr is None else f" ± {stderr:.4f}"
-    return f"{value if isinstance(value, int) else f'{value:.4f}'}{error}"
+    return f"{value if isinstance(value, int) else f'{value:z.4f}'}{error}"

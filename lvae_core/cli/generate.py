@@ -55,7 +55,7 @@ def command(options: argparse.Namespace) -> int:
     information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
     if information and information["value"] < 0.1:
         notice(
-            f"note: z carries only {information['value']:.2f} nats about a sentence; this decoder hardly "
+            f"note: z carries only {information['value']:z.2f} nats about a sentence; this decoder hardly "
             "uses it, and the decoded sentences hardly vary"
         )
     return 0

@@ -67,7 +67,7 @@ def _published(fact: Fact) -> list[str]:
 
 
 def _average(average: Average) -> list[str]:
-    lines = [f"n = {average.n}, mean {average.mean:.6g}"]
+    lines = [f"n = {average.n}, mean {average.mean:z.6g}"]
     if average.std is not None:
         lines[0] += f", sample std {average.std:.3g}"
     if average.interval:
@@ -81,23 +81,23 @@ def _average(average: Average) -> list[str]:
     if average.khat_above is not None:
         lines.append(f"Pareto shape above 0.7 in {average.khat_above:.1%} of sentences")
     if average.minimum is not None and average.n > 1:
-        lines.append(f"from {average.minimum:.6g} to {average.maximum:.6g}")
+        lines.append(f"from {average.minimum:z.6g} to {average.maximum:z.6g}")
     named = list(zip(average.values, average.runs, strict=False))
-    lines += [f"{value:.6g}  {run}" for value, run in named[:_MOST_RUNS]]
+    lines += [f"{value:z.6g}  {run}" for value, run in named[:_MOST_RUNS]]
     if len(named) > _MOST_RUNS:
         lines.append(f"and {len(named) - _MOST_RUNS} more in runs.csv")
     return lines
 
 
 def _difference(difference: Difference) -> list[str]:
-    lines = [f"difference {difference.value:+.4g}"]
+    lines = [f"difference {difference.value:+z.4g}"]
     if difference.interval:
         lines.append(f"95% interval {_ends(difference.interval, '+')}")
     for word, side in (("of", difference.a), ("minus", difference.b)):
         if isinstance(side, Average):
             names = [f"    {run}" for run in side.runs[:_MOST_RUNS]]
             more = [f"    and {len(side.runs) - _MOST_RUNS} more"] if len(side.runs) > _MOST_RUNS else []
-            lines += [f"{word} {side.mean:.6g} (n = {side.n})", *names, *more]
+            lines += [f"{word} {side.mean:z.6g} (n = {side.n})", *names, *more]
         elif isinstance(side, Fact):
             n = f"n = {side.runs}, " if side.runs else ""
             how = f"from published numbers: {side.formula}" if side.formula else "published"
@@ -106,4 +106,4 @@ def _difference(difference: Difference) -> list[str]:
 
 
 def _ends(interval: Interval, sign: str = "") -> str:
-    return f"[{interval.low:{sign}.5g}, {interval.high:{sign}.5g}]"
+    return f"[{interval.low:{sign}z.5g}, {interval.high:{sign}z.5g}]"

@@ -16,7 +16,9 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
 from analysis.report.sentences import Sentences, best_runs
-from analysis.tables.table import Column
+from analysis.stats.cells import Average
+from analysis.stats.intervals import Interval
+from analysis.tables.table import Column, Difference
 from lvae_core.run_folder.folder import RunFolder
 
 from ..conftest import HOSTILE, grid_writer
@@ -109,6 +111,12 @@ def test_tips_of_our_numbers_show_n_interval_and_runs(composed: Report) -> None:
     differences = [text for text in tips if text.startswith("difference")]
     assert all("95% interval [" in text and "of " in text and "minus " in text for text in differences)
     assert any("(n = 5, published)" in text for text in differences)
+
+
+def test_no_tip_has_a_negative_zero() -> None:
+    zeros = Average(2, -0.0, 0.0, None, (0, 1), (-0.0, -0.0), bca=Interval(-0.0, 0.0), runs=("a", "b"))
+    for text in (tip(zeros), tip(Difference(-0.0, Interval(-0.0, 0.0), zeros, zeros))):
+        assert "-0" not in text
 
 
 def test_numbers_are_sorted_by_their_value_and_not_by_their_text() -> None:

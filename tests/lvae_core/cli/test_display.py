@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lvae_core.cli.display import Display, estimate_lines, summary
+from lvae_core.config import RunConfig
 from lvae_core.messages import printed
 from lvae_core.training.pace import Pace, Speedometer
 from lvae_core.training.runtime import Progress, Runtime
@@ -174,3 +175,8 @@ def test_each_likelihood_of_the_result_says_how_it_bounds_the_models_own() -> No
     ]
     (line,) = estimate_lines({"nll": {"value": 97.0}}, averaged)
     assert line.endswith("97.0000  exact")
+
+
+def test_an_estimate_that_rounds_to_zero_has_no_sign() -> None:
+    (line,) = estimate_lines({"mi": {"value": -1e-6, "stderr": 1e-5}}, RunConfig())
+    assert line.split() == ["mi", "0.0000", "±", "0.0000"]
