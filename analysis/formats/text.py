@@ -15,8 +15,8 @@ from analysis.stats.cells import Counts
 from analysis.stats.intervals import Interval
 from analysis.tables.table import Column, Difference, Value
 
-_MOST_DECIMALS = 4
-"""The largest number of decimals that an error asks for; a smaller error is printed as 3e-06."""
+_MOST_DECIMALS = 3
+"""The largest number of decimals that an error asks for; an error without a digit there is <0.001."""
 
 _HUGE = 1e9
 """Numbers from this on are printed as 1e+09."""
@@ -61,9 +61,9 @@ def _spread(mean: float, std: float | None, least: int) -> str:
     text = number_text(mean, decimals)
     if std is None:
         return text
-    if 0 < std < 0.5 * 10.0**-decimals:
-        return f"{text}±{std:.0e}"
-    return f"{text}±{number_text(std, decimals) if std else '0'}"
+    if std < 0.5 * 10.0**-_MOST_DECIMALS:
+        return f"{text}±<{10.0**-_MOST_DECIMALS:g}"
+    return f"{text}±{number_text(std, decimals)}"
 
 
 def _decimals(error: float | None, least: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -32,6 +32,9 @@ class _Unread:
 
 
 _UNREAD = _Unread()
+_MOST_ROUNDED = 1000.0
+"""Larger values keep all digits in labels, which 4 would turn into powers of ten."""
+
 _OPEN = (None, _UNREAD)
 
 _Values = tuple[Hashable | None, ...]
@@ -59,7 +62,11 @@ def variant_labels(runs: pd.DataFrame) -> list[Variant]:
         for position in range(len(VARIANT_FIELDS))
         if len({values[position] for values in distinct}.difference(_OPEN)) > 1
     ]
-    variants = {values: _variant(values, differing) for values in distinct}
+    texts = {
+        position: _texts(VARIANT_FIELDS[position], (values[position] for values in distinct))
+        for position in differing
+    }
+    variants = {values: _variant(values, texts) for values in distinct}
     return [variants[completed[values]] for values in of_runs]
 
 
@@ -98,18 +105,31 @@ def _complete(of_runs: Iterable[_Values]) -> dict[_Values, _Values]:
     return completed
 
 
-def _variant(of_group: _Values, differing: Sequence[int]) -> Variant:
-    values = [(VARIANT_FIELDS[position], of_group[position]) for position in differing]
+def _variant(of_group: _Values, texts: Mapping[int, Mapping[Any, str]]) -> Variant:
+    values = [(of_text, of_group[position]) for position, of_text in texts.items()]
     return Variant(
-        label=", ".join(_setting(name, value) for name, value in values if value is not _UNREAD),
+        label=", ".join(of_text[value] for of_text, value in values if value is not _UNREAD),
         rank=tuple((True, None) if value in _OPEN else (False, value) for _, value in values),
     )
 
 
-def _setting(name: str, value: Any) -> str:
+def _texts(name: str, values: Iterable[Any]) -> dict[Any, str]:
+    """Value of a field -> its text in labels."""
     if name == "data_sha256":
-        return f"data={'?' if value is None else value[:8]}"
-    return f"{name}={setting_text(value)}"
+        return {
+            value: f"data={'?' if value is None else value[:8]}" for value in values if value is not _UNREAD
+        }
+    return {value: f"{name}={text}" for value, text in setting_texts(values).items()}
+
+
+def setting_texts(values: Iterable[Any]) -> dict[Any, str]:
+    """Texts of a field's values: numbers with 4 significant digits, if that still tells them apart."""
+    exact = {value: setting_text(value) for value in values}
+    short = {
+        value: f"{value:.4g}" if isinstance(value, float) and abs(value) < _MOST_ROUNDED else text
+        for value, text in exact.items()
+    }
+    return short if len(set(short.values())) == len(set(exact.values())) else exact
 
 
 def setting_text(value: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import fields
 import pandas as pd
 
 from analysis.reading.frame import CONFIG_FIELDS
-from analysis.stats.variants import setting_text
+from analysis.stats.variants import setting_texts
 from analysis.tables.table import Column, Line, Table, dataset_title
 from lvae_core.config import RunConfig
 from lvae_core.parents import AUTOENCODERS
@@ -48,7 +48,7 @@ def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
 def _values(done: pd.DataFrame, system: str, name: str) -> str:
     """The values of a field over a system's runs; empty if none reads it."""
     found = done.loc[done["system"] == system, name].dropna().astype(object)
-    return ", ".join(dict.fromkeys(map(setting_text, found)))
+    return ", ".join(setting_texts(found).values())
 
 
 def _line(name: str, of_systems: dict[str, str]) -> Line:

@@ -190,9 +190,11 @@ def spread(*values: float) -> Average:
     [
         (spread(100.0, 100.002), "100.001±0.001"),
         (spread(100.0, 100.06), "100.03±0.04"),
-        (spread(100.0, 100.0), "100.0±0"),
+        (spread(100.0, 100.0), "100.0±<0.001"),
         (spread(99.0, 101.0), "100.0±1.4"),
-        (spread(100.0, 100.0 + 1e-7), "100.0±7e-08"),
+        (spread(100.0, 100.0 + 1e-7), "100.0±<0.001"),
+        (spread(100.0, 100.0003), "100.0±<0.001"),
+        (spread(100.0, 100.0008), "100.000±0.001"),
         (spread(-1e-9), "0.0"),
         (spread(-0.0), "0.0"),
         (spread(1e308), "1e+308"),
@@ -201,6 +203,7 @@ def spread(*values: float) -> Average:
         (Difference(0.5, Interval(-1.0, 2.0)), "+0.5"),
         (Interval(-0.005, -0.001), "[-0.005, -0.001]"),
         (Interval(-0.0001, 3.0), "[0.0, +3.0]"),
+        (Interval(-0.0003, 0.0003), "[0.0, 0.0]"),
     ],
 )
 def test_an_error_has_a_digit_and_a_zero_no_sign(value: Value, text: str) -> None:
@@ -242,6 +245,7 @@ def test_siunitx_columns_have_room_for_their_numbers_and_braces_around_words() -
         Line("ours", "a", (Average(3, 101.25, 0.5, None), Average(3, -0.5, None, None))),
         Line("ours", "b", (Average(3, 9.0, 12.0, None), Counts())),
         Line("published", "c", (replace(FACT, marked=True), "<0.0001")),
+        Line("ours", "d", (spread(100.0, 100.0), spread(2.0, 2.0))),
     )
     table = Table("T", (PLAIN, KL), lines, ())
     text = latex_table(table, [lines[0].values[0]], "siunitx")  # type: ignore[list-item]
@@ -250,3 +254,4 @@ def test_siunitx_columns_have_room_for_their_numbers_and_braces_around_words() -
     assert r"a & \bfseries 101.2 \pm 0.5 & -0.5 \\" in text
     assert r"b & 9.0 \pm 12.0 & {--} \\" in text
     assert r"c & 100 {$^\ddagger$} & {\textless{}0.0001} \\" in text
+    assert r"d & {100.0$\pm$\textless{}0.001} & {(2.0$\pm$\textless{}0.001)} \\" in text

@@ -100,6 +100,17 @@ def test_close_numbers_do_not_share_a_label(tmp_path: Path, write_run: WriteRun)
     assert [c.variant for c in cells(tmp_path)] == ["learning_rate=0.12345678", "learning_rate=0.12345679"]
 
 
+def test_labels_have_four_significant_digits_if_these_tell_variants_apart(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run(seed=0, learning_rate=2.5471436215771854, max_vocabulary=12345)
+    write_run(seed=1, learning_rate=0.000123456, max_vocabulary=12346)
+    assert {c.variant for c in cells(tmp_path)} == {
+        "max_vocabulary=12345, learning_rate=2.547",
+        "max_vocabulary=12346, learning_rate=0.0001235",
+    }
+
+
 def test_runs_on_different_data_are_never_averaged(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(seed=0, data="a" * 64)
     write_run(seed=1, data="b" * 64)
