@@ -16,19 +16,15 @@ from analysis.figures.style import Looks
 from analysis.stats.cells import Average, Cell
 from analysis.tables.table import dataset_title
 
-CAPTION = (
+_CAPTION = (
     "One model, two conventions. For a decoder that reads L samples, the published convention counts the "
     "KL of one sample (hollow, dashed: not a bound), and its number falls with L. The bounds that count "
     "the KL of all L samples (filled) rise. The shaded gap is KL that the published convention does not "
-    "count. Compare with LSTM-LM by filled marks only. A black line is the data's own -log p(x), if known: "
-    "no bound can lie below it."
+    "count."
 )
 
 LEAST_GAP = 0.05
 """Nats; a smaller gap would be labelled 0.0."""
-
-_LEAST_GAIN_OF_IW = 2.0
-"""Nats."""
 
 _DASHES = (0, (4, 1.6))
 
@@ -61,11 +57,25 @@ class _Legend:
     cited: bool = False
 
 
+def caption(cells: Sequence[Cell], dataset: str) -> str:
+    """Describe what the figure of these cells shows."""
+    text = _CAPTION
+    if any(not row.cell.num_samples and row.average("nll") for row in series.drawn_rows(cells, dataset)):
+        text += " Compare with LSTM-LM by filled marks only."
+    if _true_nll(cells, dataset) is not None:
+        text += " A black line is the data's own -log p(x): no bound can lie below it."
+    return text
+
+
+def _true_nll(cells: Sequence[Cell], dataset: str) -> float | None:
+    return next((cell.true_nll for cell in cells if cell.dataset == dataset and cell.true_nll), None)
+
+
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     """Draw a panel per setting with a joint-latent system; None if there is no such setting."""
     cells, notes = series.prepare(cells, dataset, *series.NLLS)
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
-    truth = next((cell.true_nll for cell in cells if cell.dataset == dataset and cell.true_nll), None)
+    truth = _true_nll(cells, dataset)
     shown = {
         setting: rows
         for setting, rows in found.items()
@@ -83,7 +93,8 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         ax.set_xlabel("samples per sentence, L")
     axes[0][0].set_ylabel("test NLL, nats per sentence")
     layout.title(figure, f"{dataset_title(dataset)}: the published convention against valid bounds")
-    common = marks.common_keys(drawn=True, cited=legend.cited)
+    intervals = marks.has_intervals(row.cell for rows in shown.values() for row in rows)
+    common = marks.common_keys(intervals=intervals, cited=legend.cited)
     if legend.cited:
         common.append(marks.key("derived from it: NLL + (L - 1) KL", style.INK, line=(0, (1, 1))))
     layout.legend(figure, [*legend.keys.values(), *common], columns=2, notes=notes)
@@ -138,9 +149,8 @@ def _valid_bound(
     legend: _Legend,
 ) -> None:
     """Draw the bound that a system without joint latent samples is compared by."""
-    # The ELBO, unless importance weighting comes much nearer, as for a model that was trained by it.
-    elbo, iw = (_mean_over(members, name) for name in ("nll_elbo", "nll_iw"))
-    weighted = elbo is None or (iw is not None and elbo - iw > _LEAST_GAIN_OF_IW)
+    # The bound that the runs were trained by.
+    weighted = members[0].cell.objective == "importance_weighted"
     name, kind = ("nll_iw", "IW: valid in expectation") if weighted else ("nll_elbo", "ELBO: valid bound")
     points = [
         (counts.index(row.cell.num_samples) - 0.25, average)
@@ -149,11 +159,6 @@ def _valid_bound(
     ]
     if _line(ax, points, *look, "-", hollow=False):
         legend.keys[label] = marks.key(f"{label}, {kind}", *look, "-")
-
-
-def _mean_over(members: Sequence[Row], estimate: str) -> float | None:
-    found = [a.mean for row in members if (a := row.cell.averages.get(estimate))]
-    return sum(found) / len(found) if found else None
 
 
 def _conventions(

@@ -17,11 +17,16 @@ from analysis.stats.valid_bounds import tightest
 from analysis.tables.costs import unit_of
 from analysis.tables.table import dataset_title
 
-CAPTION = (
-    "Device-hours per run (training and evaluation, over all attempts) against the tightest valid NLL: "
-    "one dot per run, and the mean with both intervals. Lower left: a lower number at a lower "
-    "cost. Hours are comparable only if each run had the same kind of device to itself."
-)
+
+def caption(cells: Sequence[Cell], dataset: str) -> str:
+    """Describe what the figure of these cells shows."""
+    rows = series.drawn_rows(cells, dataset)
+    intervals = " with both intervals" if marks.has_intervals(row.cell for row in rows) else ""
+    return (
+        "Device time per run (training and evaluation, over all attempts) against the tightest valid NLL: "
+        f"one dot per run, and the mean{intervals}. Lower left: a lower number at a lower "
+        "cost. Times are comparable only if each run had the same kind of device to itself."
+    )
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
@@ -49,7 +54,9 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda hours, _: f"{hours * per_hour:.4g}"))
     axes[0][0].set_ylabel("tightest valid NLL, nats")
     layout.title(figure, f"{dataset_title(dataset)}: cost against NLL")
-    layout.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=False)], notes=notes)
+    intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
+    common = marks.common_keys(intervals=intervals, cited=False)
+    layout.legend(figure, [*keys.values(), *common], notes=notes)
     return figure
 
 

@@ -21,11 +21,26 @@ MOST_SEEDS = 50
 _ASTRAY = 10
 """So many times the median of all runs' best perplexities are beyond the axis."""
 
-CAPTION = (
-    f"Learning curves on the validation split, one line per seed (at most {MOST_SEEDS}): perplexity "
-    "above, KL below. Where an axis is cut, the figure says so. Dotted: the epoch in which KL annealing "
-    "ends. Triangles: the learning rate drops."
-)
+_LEAST_SAVED = 3.0
+"""The perplexity's axis is cut only if it becomes so many times shorter."""
+
+
+def caption(
+    cells: Sequence[Cell],
+    curves: Mapping[str, pd.DataFrame],
+    anneal: Mapping[str, float],
+    dataset: str,
+    setting: str,
+) -> str:
+    """Describe what the figure shows; the arguments are those of :func:`draw`."""
+    chosen = _rows(cells, curves, dataset, setting)
+    drawn = [curves[run] for row in chosen for run in runs_of(row.cell) if run in curves]
+    axes = "perplexity above, KL below" if any(row.cell.num_samples for row in chosen) else "perplexity"
+    text = f"Learning curves on the validation split, one line per seed (at most {MOST_SEEDS}): {axes}."
+    text += " Where an axis is cut, the figure says so."
+    if any(_annealing_ends(row, anneal, drawn) for row in chosen):
+        text += " Dotted: the epoch in which KL annealing ends."
+    return text + (" Triangles: the learning rate drops." if any(map(_drops, drawn)) else "")
 
 
 def draw(
@@ -47,11 +62,7 @@ def draw(
     Raises:
         TooManyError: the setting has more than MOST_COLUMNS cells.
     """
-    rows = [
-        row
-        for row in series.rows(cells, dataset, setting)
-        if any(run in curves for run in runs_of(row.cell))
-    ]
+    rows = _rows(cells, curves, dataset, setting)
     if not rows:
         return None
     if len(rows) > MOST_COLUMNS:
@@ -89,7 +100,8 @@ def draw(
     keys = [Line2D([], [], color=style.MUTED, lw=0.9, label="one seed")]
     if annealed:
         keys.append(Line2D([], [], color=style.MUTED, ls=(0, (1, 1.2)), label="annealing ends"))
-    keys.append(marks.key("learning rate drops", style.MUTED, "v", size=4.5))
+    if any(map(_drops, drawn)):
+        keys.append(marks.key("learning rate drops", style.MUTED, "v", size=4.5))
     layout.legend(figure, keys, notes=notes)
     return figure
 
@@ -110,11 +122,24 @@ def _run(across: Sequence[Axes], rows: pd.DataFrame, colour: str) -> None:
         values = rows[name].where(rows[name].abs() <= series.LARGEST).to_numpy(float)
         ax.plot(epochs, values, color=colour, lw=0.9, alpha=0.75, zorder=2)
         if ax is across[0]:
-            rates = rows["learning_rate"].to_numpy(float)
-            drops = [k for k in range(1, len(rates)) if rates[k] < rates[k - 1]]
+            drops = _drops(rows)
             ax.plot(
                 epochs[drops], values[drops], "v", ms=4.6, mfc=colour, mec=style.PAPER, mew=0.4, zorder=3
             )
+
+
+def _drops(rows: pd.DataFrame) -> list[int]:
+    """The positions of epochs with a lower learning rate than the one before."""
+    rates = rows["learning_rate"].to_numpy(float)
+    return [k for k in range(1, len(rates)) if rates[k] < rates[k - 1]]
+
+
+def _rows(
+    cells: Sequence[Cell], curves: Mapping[str, pd.DataFrame], dataset: str, setting: str
+) -> list[series.Row]:
+    """The rows with a curve."""
+    chosen = series.rows(cells, dataset, setting)
+    return [row for row in chosen if any(run in curves for run in runs_of(row.cell))]
 
 
 def _mark_annealing(
@@ -124,16 +149,23 @@ def _mark_annealing(
     drawn: Sequence[pd.DataFrame],
 ) -> bool:
     """Draw a line where KL annealing ends, if a curve gets there; returns whether any does."""
-    last = max(int(curve["epoch"].max()) for curve in drawn)
     marked = False
     for column, row in enumerate(rows):
-        ends = {anneal.get(run, 0.0) for run in runs_of(row.cell)} if row.cell.num_samples else set()
-        # A line beyond the last epoch would push the curves into a corner.
-        for end in sorted(end for end in ends if 0 < end <= last):
+        for end in _annealing_ends(row, anneal, drawn):
             marked = True
             for axis in axes:
                 axis[column].axvline(end, color=style.MUTED, ls=(0, (1, 1.2)), lw=1, zorder=1.6)
     return marked
+
+
+def _annealing_ends(
+    row: series.Row, anneal: Mapping[str, float], drawn: Sequence[pd.DataFrame]
+) -> list[float]:
+    """The epochs in which the annealing of a row's runs ends, as far as the axis reaches."""
+    ends = {anneal.get(run, 0.0) for run in runs_of(row.cell)} if row.cell.num_samples else set()
+    # A line beyond the last epoch would push the curves into a corner.
+    last = max(int(curve["epoch"].max()) for curve in drawn)
+    return sorted(end for end in ends if 0 < end <= last)
 
 
 def _limit(axes: Sequence[Sequence[Axes]], drawn: Sequence[pd.DataFrame]) -> list[str]:
@@ -145,9 +177,9 @@ def _limit(axes: Sequence[Sequence[Axes]], drawn: Sequence[pd.DataFrame]) -> lis
     notes = []
     if usual:
         low, high = min(usual), max(usual)
-        axes[0][0].set_ylim(
-            low - 0.04 * abs(low), min(axes[0][0].get_ylim()[1], high + 0.3 * abs(high) + 1e-9)
-        )
+        bottom, top = low - 0.04 * abs(low), axes[0][0].get_ylim()[1]
+        cut = high + 0.3 * abs(high) + 1e-9
+        axes[0][0].set_ylim(bottom, cut if top - bottom > _LEAST_SAVED * (cut - bottom) else top)
         notes += _cut_note("PPL", axes[0][0].get_ylim()[1], [rows["valid_ppl"] for rows in drawn])
     if len(axes) > 1:
         axes[1][0].set_ylabel("KL")

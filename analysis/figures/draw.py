@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,6 +20,19 @@ Draw = Callable[[], Figure | None]
 Advance = Callable[[int, int], None]
 
 _OF_CELLS = {"bounds": bounds, "ppl": ppl, "nll": nll, "kl": kl, "latent": latent, "cost": cost}
+
+
+_MISSING = {
+    "bounds": "no run and no published number of a decoder that reads several samples",
+    "ppl": "no finished run has a PPL",
+    "nll": "no finished run has an NLL",
+    "kl": "no finished run has a KL",
+    "latent": "no finished run has a mutual information",
+    "cost": "no finished run has both its time and a valid NLL",
+    "curves": "no finished run has a learning curve",
+    "differences": "no cell has a seed that both studies have",
+}
+"""Kind of figure -> the reason if it has nothing to draw."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,8 @@ class Pictures:
 class _Wanted:
     dataset: str
     kind: str
-    caption: str
+    caption: Callable[[], str]
+    """The caption of the figure, if it is drawn."""
     draw: Draw
 
 
@@ -72,7 +87,10 @@ def draw_all(
         fitting, sentence = series.fitting(cells, dataset, series.MOST_ROWS)
         wanted += [
             _Wanted(
-                dataset, kind, module.CAPTION + sentence, functools.partial(module.draw, fitting, dataset)
+                dataset,
+                kind,
+                functools.partial(_caption, module.caption, sentence, fitting, dataset),
+                functools.partial(module.draw, fitting, dataset),
             )
             for kind, module in _OF_CELLS.items()
         ]
@@ -81,7 +99,9 @@ def draw_all(
             _Wanted(
                 dataset,
                 f"curves-{setting}",
-                curves.CAPTION + sentence,
+                functools.partial(
+                    _caption, curves.caption, sentence, fitting, metrics, anneal, dataset, setting
+                ),
                 functools.partial(curves.draw, fitting, metrics, anneal, dataset, setting),
             )
             for setting in settings_of(fitting)
@@ -104,17 +124,27 @@ def draw_differences(compared: Sequence[Comparison], advance: Advance | None = N
     datasets = dict.fromkeys(comparison.a.dataset for comparison in compared)
     return _draw(
         [
-            _Wanted(d, "differences", differences.CAPTION, functools.partial(differences.draw, compared, d))
+            _Wanted(
+                d,
+                "differences",
+                lambda: differences.CAPTION,
+                functools.partial(differences.draw, compared, d),
+            )
             for d in datasets
         ],
         advance,
     )
 
 
+def _caption(caption: Callable[..., str], sentence: str, *arguments: Any) -> str:
+    return caption(*arguments) + sentence
+
+
 def _draw(wanted: Sequence[_Wanted], advance: Advance | None) -> Pictures:
     drawn, left_out = [], []
     for number, item in enumerate(wanted, start=1):
-        reason = "nothing to draw yet"
+        kind = item.kind.partition("-")[0]
+        reason = _MISSING[kind]
         with style.style():
             try:
                 figure = item.draw()
@@ -122,8 +152,7 @@ def _draw(wanted: Sequence[_Wanted], advance: Advance | None) -> Pictures:
                 figure, reason = None, str(error)
             if figure is not None:
                 name = f"{item.dataset}-{item.kind}"
-                kind = item.kind.partition("-")[0]
-                drawn.append(Picture(name, item.dataset, kind, item.caption, *layout.save(figure)))
+                drawn.append(Picture(name, item.dataset, kind, item.caption(), *layout.save(figure)))
             else:
                 left_out.append(f"{dataset_title(item.dataset)}, {item.kind}: {reason}")
         if advance:

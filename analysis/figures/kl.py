@@ -16,12 +16,21 @@ from analysis.tables.table import dataset_title
 
 _MOST_DIAGONALS = 40
 
-CAPTION = (
-    "KL of one sample against NLL by the published convention: one dot per seed, the mean with both "
-    "intervals, and crosses for published means ± std. Along a grey line the reconstruction term is "
-    "constant: a system further right on the same line has more KL and the same "
-    "reconstruction."
-)
+_LEAST_WIDTH = 0.01
+"""Nats: the noise around 0 of a collapsed posterior must not fill the panel."""
+
+
+def caption(cells: Sequence[Cell], dataset: str) -> str:
+    """Describe what the figure of these cells shows."""
+    rows = series.drawn_rows(cells, dataset)
+    text = "KL of one sample against NLL by the published convention: one dot per seed, the mean"
+    text += " with both intervals" if marks.has_intervals(row.cell for row in rows) else ""
+    if any(row.fact("kl") and row.fact("nll") for row in rows if row.cell.num_samples):
+        text += ", and crosses for published means ± std"
+    return (
+        f"{text}. Along a grey line the reconstruction term is constant: a system further right on the "
+        "same line has more KL and the same reconstruction."
+    )
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
@@ -43,7 +52,8 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         _diagonals(ax)
     axes[0][0].set_ylabel("test NLL, nats per sentence")
     layout.title(figure, f"{dataset_title(dataset)}: KL against NLL")
-    handles = [*keys.values(), *marks.common_keys(drawn=True, cited=False)]
+    intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
+    handles = [*keys.values(), *marks.common_keys(intervals=intervals, cited=False)]
     if cited:
         handles.append(marks.key("published: mean ± std", style.INK, "+"))
     handles.append(Line2D([], [], color=style.MUTED, lw=0.7, alpha=0.6, label="same reconstruction"))
@@ -83,8 +93,8 @@ def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D]) -> bool:
 def _diagonals(ax: Axes) -> None:
     """Draw lines of equal NLL - KL, at the distance of the axis's ticks."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    # The noise around 0 of a collapsed posterior must not fill the panel.
-    left, right = min(left, -0.04), max(right, 1.0)
+    right = max(right, _LEAST_WIDTH)
+    left = min(left, -0.04 * right)
     ticks = ax.get_yticks()
     # At least: with NLLs that hardly differ there would be thousands.
     step = max(ticks[1] - ticks[0], (top - bottom + right - left) / _MOST_DIAGONALS)

@@ -15,10 +15,13 @@ from lvae_core.run_folder.estimates import LATENT_USE
 # The KL has a separate figure, with the NLL.
 _MEASURES = {name: estimate for name, estimate in LATENT_USE.items() if name != "kl"}
 
-CAPTION = (
-    f"Use of the latent variable. {definitions(_MEASURES)}. At 0 the posterior has collapsed: the model "
-    "is in effect a language model."
-)
+
+def caption(cells: Sequence[Cell], dataset: str) -> str:
+    """Describe what the figure shows, whatever the cells."""
+    return (
+        f"Use of the latent variable. {definitions(_MEASURES)}. At 0 the posterior has collapsed: the "
+        "model is in effect a language model."
+    )
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
@@ -60,5 +63,6 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         left, right = ax.get_xlim()
         ax.set_xlim(min(-0.04, left), max(1.0, right))
     layout.title(figure, f"{dataset_title(dataset)}: use of the latent variable")
-    layout.legend(figure, marks.common_keys(drawn=True, cited=False), notes=notes)
+    intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
+    layout.legend(figure, marks.common_keys(intervals=intervals, cited=False), notes=notes)
     return figure

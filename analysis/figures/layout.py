@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -54,6 +55,10 @@ _PLACES: tuple[tuple[float, float, str, str], ...] = tuple(
     for distance in (6, 14, 26)
     for sign, up in ((1, 1), (-1, 1), (1, -1), (-1, -1))
 )
+
+
+_APART = 2.0
+"""Pixels between two points from which on a label must be nearer to the one that it names."""
 
 
 class Label(Annotation):
@@ -193,9 +198,10 @@ def settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
     taken: list[Bbox] = []
     for ax in figure.axes:
-        for child in ax.get_children():
-            if isinstance(child, Label):
-                _place(ax, child, taken)
+        named = [child for child in ax.get_children() if isinstance(child, Label)]
+        points = [tuple(map(float, ax.transData.transform(label.xy))) for label in named]
+        for label, point in zip(named, points, strict=True):
+            _place(ax, label, point, points, taken)
 
 
 def tick_labels(axis: Axis) -> list[tuple[float, Text]]:
@@ -235,18 +241,38 @@ def _thin(axis: Axis) -> bool:
     return True
 
 
-def _place(ax: Axes, named: Label, taken: list[Bbox]) -> None:
+def _place(
+    ax: Axes,
+    named: Label,
+    point: tuple[float, ...],
+    points: Sequence[tuple[float, ...]],
+    taken: list[Bbox],
+) -> None:
     panel = ax.get_window_extent()
     for x, y, horizontal, vertical in _PLACES:
         named.xyann = (x, y)
         named.set(ha=horizontal, va=vertical)
         box = named.get_window_extent()
         inside = panel.x0 <= box.x0 and box.x1 <= panel.x1 and panel.y0 <= box.y0 and box.y1 <= panel.y1
-        if inside and not any(box.overlaps(other) for other in taken):
+        # A label that is nearer to another point would be read as the name of that one.
+        own = _distance(box, point) + 0.5
+        nearest = all(_distance(box, other) >= own for other in points if _far(point, other))
+        if inside and nearest and not any(box.overlaps(other) for other in taken):
             taken.append(box)
             return
     # No text is better than one that nobody can read.
     named.set_visible(False)
+
+
+def _distance(box: Bbox, point: tuple[float, ...]) -> float:
+    """The distance of a point from a box, in pixels; 0 inside."""
+    x, y = point
+    return math.hypot(max(box.x0 - x, 0, x - box.x1), max(box.y0 - y, 0, y - box.y1))
+
+
+def _far(point: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether a reader can tell two points apart."""
+    return math.dist(point, other) > _APART
 
 
 def save(figure: Figure) -> tuple[str, bytes]:

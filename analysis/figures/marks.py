@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from matplotlib.axes import Axes
@@ -9,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.style import INK, MUTED, PAPER
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average
+from analysis.stats.cells import Average, Cell
 
 Along = Literal["x", "y"]
 """The axis of the values."""
@@ -113,14 +114,16 @@ def key(
     )
 
 
-def common_keys(*, drawn: bool, cited: bool) -> list[Line2D]:
-    """The legend entries that figures share: ``drawn`` for our runs, ``cited`` for published values."""
-    keys = []
-    if drawn:
-        keys += [
-            key("one seed", MUTED, "o", size=3.2),
-            Line2D([], [], color=MUTED, marker="|", mew=1.3, ms=5, label="95% t interval, n ≥ 3"),
-        ]
+def has_intervals(cells: Iterable[Cell]) -> bool:
+    """Whether any of the cells has enough seeds for the interval of a mean."""
+    return any(average.n >= FEWEST_SEEDS for cell in cells for average in cell.averages.values())
+
+
+def common_keys(*, intervals: bool, cited: bool) -> list[Line2D]:
+    """The legend entries that figures share: seeds, intervals of means, and published values."""
+    keys = [key("one seed", MUTED, "o", size=3.2)]
+    if intervals:
+        keys.append(Line2D([], [], color=MUTED, marker="|", mew=1.3, ms=5, label="95% t interval, n ≥ 3"))
     if cited:
         keys.append(Line2D([], [], color=MUTED, ls=(0, (3, 1.2)), label="published mean, band ± std"))
     return keys

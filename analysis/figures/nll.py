@@ -10,10 +10,19 @@ from analysis.figures import layout, marks, series
 from analysis.stats.cells import Cell
 from analysis.tables.table import NOT_A_BOUND, dataset_title
 
-CAPTION = (
-    "NLL of each system by the published convention: every seed, the mean with its 95% interval, and the "
-    "published mean with a band of one published standard deviation. ‡: not a bound; see the first figure."
-)
+
+def caption(cells: Sequence[Cell], dataset: str) -> str:
+    """Describe what the figure of these cells shows."""
+    rows = series.drawn_rows(cells, dataset)
+    facts = [fact for row in rows if (fact := row.fact("nll"))]
+    interval = " with its 95% interval" if marks.has_intervals(row.cell for row in rows) else ""
+    text = f"NLL of each system by the published convention: every seed, the mean{interval}"
+    if facts:
+        band = any(fact.std for fact in facts)
+        text += ", and the published mean"
+        text += " with a band of one published standard deviation" if band else ""
+    note = " ‡: not a bound; see the first figure." if any(NOT_A_BOUND in row.label for row in rows) else ""
+    return f"{text}.{note}"
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
@@ -42,5 +51,11 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         ax.set_xlabel("test NLL, nats per sentence")
     layout.name_rows(axes[0], names)
     layout.title(figure, f"{dataset_title(dataset)}: NLL by system")
-    layout.legend(figure, marks.common_keys(drawn=True, cited=cited), notes=notes)
+    layout.legend(
+        figure,
+        marks.common_keys(
+            intervals=marks.has_intervals(row.cell for rows in found.values() for row in rows), cited=cited
+        ),
+        notes=notes,
+    )
     return figure

@@ -15,13 +15,25 @@ from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
 from analysis.tables.table import dataset_title
 
-CAPTION = (
-    "PPL by the published convention against the number of samples L, by averaging mode. If hidden states "
-    "are averaged (‡) and L > 1, it is not a bound: it falls because the convention does not count the KL "
-    "of all L."
-)
-
 _AVERAGED = {"loss": "averaging = loss", "hidden": "averaging = hidden ‡"}
+
+
+def caption(cells: Sequence[Cell], dataset: str) -> str:
+    """Describe what the figure of these cells shows."""
+    rows = series.drawn_rows(cells, dataset)
+    text = "PPL by the published convention"
+    if _has_several_counts(rows):
+        text += " against the number of samples L, by averaging mode"
+    joint = any(row.cell.joint_latent for row in rows)
+    note = (
+        " If hidden states are averaged (‡) and L > 1, it is not a bound: it falls because the convention "
+        "does not count the KL of all L."
+    )
+    return f"{text}.{note if joint else ''}"
+
+
+def _has_several_counts(rows: Sequence[Row]) -> bool:
+    return len({row.cell.num_samples for row in rows} - {0}) > 1
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
@@ -39,8 +51,12 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         ax.set_title(setting)
         ax.set_xlabel("samples per sentence, L")
     axes[0][0].set_ylabel("test PPL (published convention)")
-    layout.title(figure, f"{dataset_title(dataset)}: PPL against L")
-    layout.legend(figure, [*keys.values(), *marks.common_keys(drawn=True, cited=cited)], notes=notes)
+    several = _has_several_counts([row for rows in found.values() for row in rows])
+    layout.title(figure, f"{dataset_title(dataset)}: PPL" + (" against L" if several else ""))
+    intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
+    layout.legend(
+        figure, [*keys.values(), *marks.common_keys(intervals=intervals, cited=cited)], notes=notes
+    )
     return figure
 
 

@@ -152,6 +152,11 @@ def rows(cells: Sequence[Cell], dataset: str, setting: str) -> list[Row]:
     return [Row(cell, cell_label(cell, "\n{}", marked=True)) for cell in chosen]
 
 
+def drawn_rows(cells: Sequence[Cell], dataset: str) -> list[Row]:
+    """The rows of all settings with a finished run."""
+    return [row for setting in settings_of(cells) for row in rows(cells, dataset, setting)]
+
+
 def lines(chosen: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     """(system, variant) -> its rows in the order of L, which a line connects."""
     found: dict[tuple[str, str], list[Row]] = {}

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from analysis.formats.text import value_text
 from analysis.report.report import Report
-from analysis.tables.bound_examples import EXPLANATION
 from analysis.tables.table import Table
 
 
@@ -19,7 +18,7 @@ def markdown(report: Report) -> str:
     parts += ["## Table 2\n", *map(section, report.table2)]
     parts += ["## Table 3\n", *map(section, report.table3)] if report.table3 else []
     parts += ["## Published elsewhere\n", *map(section, report.further)] if report.further else []
-    parts += ["## Which numbers are bounds\n", bullets(map(markdown_escape, EXPLANATION))]
+    parts += ["## Which numbers are bounds\n", bullets(map(markdown_escape, report.explanation))]
     if report.examples:
         parts += ["In numbers:\n", bullets(map(markdown_escape, report.examples))]
     parts += map(section, report.bounds)

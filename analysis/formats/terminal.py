@@ -18,7 +18,6 @@ from analysis.formats.text import value_text
 from analysis.report.report import Report
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.cells import Counts
-from analysis.tables.bound_examples import EXPLANATION
 from analysis.tables.table import Column, Line, Table
 
 _MOST_NAMED = 10
@@ -40,7 +39,7 @@ def print_report(report: Report, console: Console) -> None:
         print_table(console, table)
     console.print()
     heading(console, "Which numbers are bounds")
-    for text in EXPLANATION:
+    for text in report.explanation:
         line(console, text, bullet=True)
     if report.examples:
         console.print("\nIn numbers:")

@@ -18,7 +18,6 @@ with warnings.catch_warnings():
 
 from analysis.formats.markdown import markdown_escape, markdown_table
 from analysis.report.report import Report
-from analysis.tables.bound_examples import EXPLANATION
 from analysis.tables.csv_rows import CELL_COLUMNS, Row, csv_frame
 from analysis.tables.table import Table, dataset_title, row_label
 from lvae_core.run_folder.names import CellName
@@ -97,7 +96,7 @@ def blocks_of(report: Report, place: Place) -> list[Any]:
         blocks.append(wr.H1(heading))
         for table in tables:
             blocks += [wr.H2(table.title), wr.MarkdownBlock(_table_text(table))]
-    blocks.append(wr.MarkdownBlock("\n\n".join(markdown_escape(text) for text in EXPLANATION)))
+    blocks.append(wr.MarkdownBlock("\n\n".join(markdown_escape(text) for text in report.explanation)))
     blocks.append(wr.H1("Every number with its interval"))
     for table in (*report.table2, *report.table3):
         blocks += [wr.H2(table.title), wr.MarkdownBlock(rows_table(table.csv_rows()))]

@@ -21,7 +21,7 @@ from analysis.stats.cells import Average, Cell, average_cells, with_bootstrap
 from analysis.stats.comparisons import compare_all
 from analysis.stats.missing_runs import cells_without_runs, with_missing
 from analysis.tables.best import best_averages
-from analysis.tables.bound_examples import CAUTION, examples
+from analysis.tables.bound_examples import CAUTION, examples, explanation
 from analysis.tables.bounds import bounds_table
 from analysis.tables.comparisons import comparison_table, reproduction_table
 from analysis.tables.costs import cost_table
@@ -76,6 +76,11 @@ class Report:
         """The report's title: its studies, and published numbers only if it has some."""
         kind = "Results and published numbers" if self.has_published else "Results"
         return f"{kind}: {study_names(self.studies)}" if self.studies else kind
+
+    @property
+    def explanation(self) -> tuple[str, ...]:
+        """Which numbers are bounds, in sentences."""
+        return explanation(self.cells, self.datasets)
 
     @property
     def has_published(self) -> bool:

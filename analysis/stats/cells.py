@@ -34,7 +34,7 @@ _TEXT = "text"
 COLLAPSED = 0.1
 """Nats of mutual information below which a posterior counts as collapsed: z is not used."""
 
-_OF_A_CELL = ("dataset", "system", "num_samples", "setting", "averaging", "status")
+_OF_A_CELL = ("dataset", "system", "num_samples", "setting", "averaging", "objective", "status")
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,8 @@ class Cell:
     """Whether tables for reading show it; see analysis/tables/shown_variants.py."""
     letter: str | None = field(default=None, compare=False)
     """The short name of its variant, ``A``; empty if its row shows no other; None if it was not named."""
+    objective: str = field(default="", compare=False)
+    """The loss that its runs were trained by; empty if unknown, or if there is only one."""
 
     @property
     def joint_latent(self) -> bool:
@@ -316,6 +318,7 @@ def _cell(
         averaging=averagings[0],
         counts=Counts(**{status: counts[status] for status in STATUSES}),
         averages=numbers.averages(positions),
+        objective=next((o for p in positions if not pd.isna(o := columns["objective"][p])), ""),
         hours=numbers.cost(positions),
         true_nll=numbers.true_nll(positions),
         text=numbers.text(positions),

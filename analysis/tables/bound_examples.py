@@ -31,6 +31,8 @@ EXPLANATION = (
 )
 """Explains which number is which kind of bound to a reader who does not know these words."""
 
+_ON_SEVERAL_SAMPLES = EXPLANATION[1:3]
+
 CAUTION = f"{RULE}."
 """The rule by which the sentences of :func:`examples` conclude."""
 
@@ -39,6 +41,14 @@ _EQUAL = 0.05
 
 _ERRORS = 3
 """Monte Carlo standard errors by which a number must lie below the truth to be called below it."""
+
+
+def explanation(cells: Sequence[Cell], datasets: Sequence[str]) -> tuple[str, ...]:
+    """Explain which number is which kind of bound, without the decoders that none of the cells has."""
+    shown = [cell for dataset in datasets for cell in with_published_cells(cells, dataset)]
+    if any(cell.joint_latent for cell in shown):
+        return EXPLANATION
+    return tuple(text for text in EXPLANATION if text not in _ON_SEVERAL_SAMPLES)
 
 
 def examples(cells: Sequence[Cell], dataset: str, compared: Sequence[Comparison]) -> list[str]:

@@ -35,7 +35,7 @@ def test_studies_under_runs_become_a_report(tmp_path: Path, write_run: WriteRun)
     # Nothing was trained, so there is no checkpoint to generate sentences from.
     assert "none: its folder has a result but no checkpoint" in page
     assert (tmp_path / "summary" / "a+b" / "figures" / "ptb-bounds.svg").is_file()
-    assert "PTB, curves-standard: nothing to draw yet" in page
+    assert "PTB, curves-standard: no finished run has a learning curve" in page
     assert max(map(len, lines)) <= 100
     assert "Table 2a. PTB" in done.stdout
     assert "not a bound" in done.stdout

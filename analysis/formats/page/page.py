@@ -19,7 +19,6 @@ from analysis.report.provenance import origins
 from analysis.report.report import Report
 from analysis.report.sentences import Sentences
 from analysis.report.two_studies import TwoStudies
-from analysis.tables.bound_examples import EXPLANATION
 from analysis.tables.table import dataset_title
 
 _HERE = Path(__file__).parent
@@ -71,7 +70,7 @@ def report_page(
         title=report.title,
         status=[(status, int(counts[status])) for status in STATUSES if status in counts],
         total=len(report.frame),
-        explanation=EXPLANATION,
+        explanation=report.explanation,
         basics=WHAT_A_NUMBER_IS,
         most_named=_MOST_NAMED,
         lead=_shown(pictures.drawn, ("bounds",)),

@@ -90,6 +90,17 @@ def test_the_gap_between_the_two_conventions_is_labelled(cells: list[Cell]) -> N
     assert "29.0 nats apart" in texts
 
 
+def test_a_system_is_compared_by_the_bound_that_it_was_trained_by(tmp_path: Path) -> None:
+    run_writer(tmp_path)("lstm-vae-avg", 5, estimates={"nll_elbo": 90.0, "nll_joint": 110.0})
+    estimates = {"nll_elbo": 103.0, "nll_iw": 99.0}
+    run_writer(tmp_path)("lstm-vae", 5, estimates=estimates)
+    run_writer(tmp_path)("lstm-iwae", 5, estimates=estimates, objective="importance_weighted")
+    figure = drawn(bounds, average_cells(collect([open_source(str(tmp_path / "study"))]).frame), "ptb")
+    keys = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "LSTM-VAE, ELBO: valid bound" in keys
+    assert "LSTM-IWAE, IW: valid in expectation" in keys
+
+
 def test_without_averaged_states_there_is_no_figure_of_conventions(cells: list[Cell]) -> None:
     assert bounds.draw([c for c in cells if c.averaging != "hidden"], "ptb") is None
 
@@ -131,7 +142,10 @@ def test_a_figure_with_nothing_to_draw_is_left_out_with_a_reason(
     pictures = draw_all(cells, ["ptb"], {}, {})
     assert pictures.drawn == ()
     assert len(pictures.left_out) == len(OF_CELLS)
-    assert "PTB, bounds: nothing to draw yet" in pictures.left_out
+    assert (
+        "PTB, bounds: no run and no published number of a decoder that reads several samples"
+        in pictures.left_out
+    )
 
 
 def test_the_best_of_many_variants_are_drawn_and_the_caption_says_so(

@@ -234,6 +234,76 @@ def test_learning_curves_that_are_cut_say_so() -> None:
     assert note.replace("\n", " ") == f"PPL is cut at {limit:.4g}: 1 of 1 curves reach higher, up to 1100"
 
 
+def test_learning_curves_are_cut_only_if_that_saves_much_of_the_axis() -> None:
+    cells = cells_of(SHAPES["one language model"])
+    epochs = curves_of(cells)
+    for rows in epochs.values():
+        rows["valid_ppl"] = np.linspace(180.0, 100.0, len(rows))
+    with style.style():
+        figure = curves.draw(cells, epochs, {}, "toy", "standard")
+    assert figure is not None
+    assert figure.axes[0].get_ylim()[1] > 180
+    assert not figure.legends[0].get_title().get_text()
+
+
+def test_captions_and_legends_speak_only_of_what_is_drawn() -> None:
+    published = cells_of(SHAPES["as published"])
+    alone = cells_of(Shape(("standard",), ("lstm-vae",), (1,), dataset="toy", n=1))
+    epochs = curves_of(alone)
+    for rows in epochs.values():
+        rows["learning_rate"] = 1.0
+    drawn = {
+        "published mean": (nll, "", "published mean"),
+        "interval": (nll, "t interval", "95% interval"),
+        "number of samples": (ppl, "", "number of samples L"),
+        "hidden states": (ppl, "hidden", "hidden states are averaged"),
+        "crosses": (kl, "published", "crosses"),
+        "both intervals": (cost, "t interval", "both intervals"),
+    }
+    for module, key, words in drawn.values():
+        assert words in module.caption(published, "ptb")
+        assert words not in module.caption(alone, "toy")
+        with style.style():
+            figure = module.draw(alone, "toy")
+        assert figure is not None
+        assert not key or not any(key in text.get_text() for text in figure.legends[0].get_texts())
+    said = curves.caption(alone, epochs, dict.fromkeys(epochs, 100.0), "toy", "standard")
+    assert "Dotted" not in said
+    assert "Triangles" not in said
+    said = curves.caption(alone, curves_of(alone), dict.fromkeys(epochs, 10.0), "toy", "standard")
+    assert "Dotted" in said
+    assert "Triangles" in said
+    assert "black line" not in bounds.caption(published, "ptb")
+
+
+def test_a_label_stands_beside_its_own_point() -> None:
+    with style.style():
+        figure, ((ax,),) = layout.panels(1, 2.0)
+        points = [(0.5, 0.5), (0.53, 0.55), (0.47, 0.45), (0.56, 0.5)]
+        for number, point in enumerate(points):
+            layout.label(ax, f"L={number}", point, "k")
+        layout.settle(figure)
+    at = ax.transData.transform(points)
+    labels = [child for child in ax.get_children() if isinstance(child, layout.Label)]
+    shown = [(number, label) for number, label in enumerate(labels) if label.get_visible()]
+    assert len(shown) > 1
+    for number, label in shown:
+        box = label.get_window_extent()
+        nearest = np.clip(at, box.min, box.max)
+        assert np.argmin(np.linalg.norm(at - nearest, axis=1)) == number
+
+
+def test_the_axis_of_the_kl_follows_the_data() -> None:
+    cells = [
+        replace(cell, averages={**cell.averages, "kl": of([0.02, 0.03, 0.04], 0)})
+        for cell in cells_of(Shape(("standard",), ("lstm-vae",), (1,), dataset="toy"))
+    ]
+    with style.style():
+        figure = kl.draw(cells, "toy")
+    assert figure is not None
+    assert figure.axes[0].get_xlim()[1] < 0.1
+
+
 def test_annealing_that_no_curve_reaches_leaves_the_axis_to_the_curves() -> None:
     cells = cells_of(Shape(("standard",), ("lstm-vae",), (1,), dataset="toy"))
     epochs = curves_of(cells)

@@ -12,7 +12,7 @@ from analysis.reading.sources import open_source
 from analysis.stats.cells import Average, Cell, Counts, average_cells
 from analysis.stats.comparisons import compare_all
 from analysis.stats.missing_runs import cells_without_runs
-from analysis.tables.bound_examples import EXPLANATION, examples
+from analysis.tables.bound_examples import EXPLANATION, examples, explanation
 from analysis.tables.bounds import bounds_table
 from analysis.tables.csv_rows import CELL_COLUMNS, csv_frame
 from analysis.tables.table import Difference, Table
@@ -332,3 +332,15 @@ def test_published_cells_without_a_run(tmp_path: Path, write_run: WriteRun) -> N
     assert [c.setting for c in missing if c.system == "lstm-vmf-vae"] == ["standard", "inputless"]
     assert ("lstm-vae", 1, "standard") in [(c.system, c.num_samples, c.setting) for c in missing]
     assert cells_without_runs([], "pydocs") == []
+
+
+def test_decoders_that_read_several_samples_are_explained_only_if_there_is_one(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-vae", dataset="toy")
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    assert "LSTM-VAE-AVG" not in " ".join(explanation(cells, ["toy"]))
+    assert explanation(cells, ["ptb"]) == EXPLANATION  # by its published numbers
+    write_run("lstm-vae-avg", 5, dataset="toy")
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    assert explanation(cells, ["toy"]) == EXPLANATION
