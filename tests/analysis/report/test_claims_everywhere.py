@@ -60,7 +60,7 @@ SHAPES = FEW + MANY
 
 def claims(text: str) -> set[str]:
     """The words of claims in a text, apart from the explanations of verdicts."""
-    text = re.sub(r"<[^>]*>", " ", re.sub(r"<(style|script)>.*?</\1>", " ", text, flags=re.DOTALL))
+    text = re.sub(r"<[/!a-z][^>]*>", " ", re.sub(r"<(style|script)>.*?</\1>", " ", text, flags=re.DOTALL))
     text = " ".join(html.unescape(text.replace("\\", "")).split())
     for known in (*EXPLAINED, *NOT_CLAIMS):
         text = text.replace(" ".join(known.split()), "")
