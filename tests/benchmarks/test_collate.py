@@ -12,6 +12,7 @@ RUNS = 130
 """More runs than the paper's grid has, so that a second variant begins."""
 
 
+@pytest.mark.slow
 def test_our_reader_finds_every_run_with_and_without_its_cache(tmp_path: Path) -> None:
     write_runs(tmp_path / "study", RUNS)
     assert collate(tmp_path).runs == RUNS

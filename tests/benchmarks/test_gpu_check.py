@@ -105,7 +105,7 @@ def with_environment(text: str) -> list[str]:
 
 def test_a_stopped_command_leaves_what_it_has_found_and_no_process(tmp_path):
     file = tmp_path / "found.json"
-    command = [*COMMAND, "--parts", "values", "--json", str(file)]
+    command = [*COMMAND, "--parts", "values,properties,determinism", "--json", str(file)]
     marked = {**os.environ, "GPU_CHECK_TEST": str(file)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=marked) as process:
         assert process.stdout is not None

@@ -70,6 +70,7 @@ def kill_node(raylet: int) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_runs_of_a_lost_node_resume_on_another(tmp_path, scratch, undisturbed_table):
     assert EPOCHS > 2 * EVERY
     lost = lose_nodes(tmp_path, scratch, undisturbed_table, losses=1)

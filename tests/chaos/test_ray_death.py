@@ -24,12 +24,13 @@ def process_of(launch: Launch, name: str) -> psutil.Process:
     raise AssertionError(f"no process {name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
         "gcs_server",
-        pytest.param("raylet", marks=pytest.mark.slow),
-        pytest.param("ray::RuntimeEnv", marks=pytest.mark.slow),
+        "raylet",
+        "ray::RuntimeEnv",
     ],
 )
 def test_a_launch_whose_ray_dies_ends_with_one_line_and_resumes(name, tmp_path, scratch, undisturbed_table):

@@ -31,7 +31,7 @@ def folder(tmp_path) -> RunFolder:
 labels = st.from_regex(r"[A-Za-z0-9-][A-Za-z0-9.-]{0,6}(_[A-Za-z0-9.-]{1,6}){0,2}", fullmatch=True)
 systems = st.from_regex(r"[A-Za-z0-9.-]{1,12}", fullmatch=True)
 settings = st.sampled_from(["standard", "inputless"])
-counts = st.integers(min_value=1, max_value=10**6)
+counts = st.integers(min_value=1, max_value=10**5)
 seeds = st.integers(min_value=0, max_value=10**18 - 1)
 prints = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 
