@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import shlex
 import sys
 from typing import Any
 
@@ -16,7 +15,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.datasets import NAMES
 from lvae_core.data.public import PUBLIC
 from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity, notice
+from lvae_core.messages import Verbosity, notice, notice_next
 from lvae_core.protocols import PROTOCOLS, with_protocol
 from lvae_core.run_folder.event_files import FOLDER
 from lvae_core.settings import apply_settings, fields_help, parse_settings
@@ -199,9 +198,7 @@ def _download(options: argparse.Namespace) -> int:
 
     for path in download(options.dataset, options.data_dir):
         print(path)
-    data_dir = ["--data-dir", options.data_dir] if options.data_dir else []
-    words = ["python", "-m", "lvae_core", "describe", options.dataset, *data_dir]
-    notice(f"next: {shlex.join(words)}")
+    notice_next("-m", "lvae_core", "describe", options.dataset, data_dir=options.data_dir)
     return 0
 
 

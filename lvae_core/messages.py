@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +56,18 @@ def printed() -> Iterator[None]:
 def notice(line: str) -> None:
     """Print a line on standard error, unless the command is quiet."""
     _ROOT.log(NOTICE, line)
+
+
+def notice_next(*words: str, data_dir: str | None = None, when: str = "") -> None:
+    """Print the command to run next, quoted for a shell.
+
+    Args:
+        words: of the command, without ``python``.
+        data_dir: folder of the corpora, if the command that ends was given one.
+        when: what must be true first.
+    """
+    options = ["--data-dir", data_dir] if data_dir else []
+    notice(f"next{when}: {shlex.join(['python', *words, *options])}")
 
 
 def is_quiet() -> bool:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shlex
 from typing import get_args
 
 from lvae_core.data.importing import Policy, Rules, import_text, summary, warnings
-from lvae_core.messages import notice
+from lvae_core.messages import notice_next
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,5 +80,5 @@ def command(options: argparse.Namespace) -> int:
         print(line)
     for warning in warnings(record):
         logging.getLogger("lvae.data").warning(warning)
-    notice(f"next: python -m lvae_core describe {shlex.quote(options.out)}")
+    notice_next("-m", "lvae_core", "describe", options.out)
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shlex
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import WHOLE, Part
 from lvae_core.identity import evaluation_id
-from lvae_core.messages import notice
+from lvae_core.messages import notice_next
 from lvae_core.parents import parent_of
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
 from lvae_core.run_folder.event_files import FOLDER as EVENTS
@@ -58,9 +57,7 @@ def run(options: argparse.Namespace) -> int:
     if status == 0:
         print(summary(folder.read_json("result.json") or {}, config))
         following = ["run", options.config, "--out"] if options.parent else ["generate"]
-        data_dir = ["--data-dir", options.data_dir] if options.data_dir else []
-        words = ["python", "-m", "lvae_core", *following, options.out, *data_dir]
-        notice(f"next: {shlex.join(words)}")
+        notice_next("-m", "lvae_core", *following, options.out, data_dir=options.data_dir)
     return status
 
 
@@ -88,23 +85,19 @@ def evaluate(options: argparse.Namespace) -> int:
             failure_file(wanted),
         )
         if part != WHOLE and status == 0:
-            following = shlex.join(
-                ["python", "-m", "lvae_core", "evaluate", options.run]
-                + [word for setting in options.set for word in ("--set", setting)]
-                + (["--data-dir", options.data_dir] if options.data_dir else [])
-            )
             print(f"part {part} is scored")
-            notice(f"next, once all {part.count} parts are: {following}")
+            words = ["evaluate", options.run, *(word for s in options.set for word in ("--set", s))]
+            when = f", once all {part.count} parts are"
+            notice_next("-m", "lvae_core", *words, data_dir=options.data_dir, when=when)
             return 0
     if status == 0:
         record = read_evaluations(folder)[wanted]
         print("\n".join(["test split:", *estimate_lines(record["estimates"], config)]))
         # Only a sweep names its runs so; the folder around another run need not be a study.
-        words = ["analysis/summarize.py", folder.store.url]
-        if RunName.parse(folder.name) is None:
-            words = ["-m", "lvae_core", "generate", options.run]
-            words += ["--data-dir", options.data_dir] if options.data_dir else []
-        notice(f"next: {shlex.join(['python', *words])}")
+        if RunName.parse(folder.name):
+            notice_next("analysis/summarize.py", folder.store.url)
+        else:
+            notice_next("-m", "lvae_core", "generate", options.run, data_dir=options.data_dir)
     return status
 
 
