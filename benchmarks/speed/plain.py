@@ -68,15 +68,18 @@ class PlainModel(nn.Module):
         _, (last, _) = self.encoder(self.encoder_embedding(words))
         return self.to_mean(last[0]), self.to_log_variance(last[0])
 
+    def inputs(self, words: Tensor) -> Tensor:
+        """Embed what the decoder reads before each word, dropout on: (B, T) -> (B, T, D)."""
+        B, T = words.shape
+        if self.inputless:
+            return self.dropout(self.hidden_word.expand(B, T, -1))
+        start = words.new_full((B, 1), self.start_id)
+        return self.dropout(self.embedding(torch.cat([start, words[:, :-1]], dim=1)))
+
     def nll(self, words: Tensor, z: Tensor | None) -> Tensor:
         """Compute −log p(w_t | z, w_1..w_{t-1}): words (B, T), z (B, Z) or None -> (B, T), nats."""
         B, T = words.shape
-        if self.inputless:
-            inputs = self.hidden_word.expand(B, T, -1)
-        else:
-            start = words.new_full((B, 1), self.start_id)
-            inputs = self.embedding(torch.cat([start, words[:, :-1]], dim=1))
-        inputs, state = self.dropout(inputs), None
+        inputs, state = self.inputs(words), None
         if z is not None:
             inputs = torch.cat([inputs, z.unsqueeze(1).expand(B, T, -1)], dim=-1)
             h = self.initial(z).unsqueeze(0)

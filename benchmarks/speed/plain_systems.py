@@ -88,12 +88,7 @@ class PlainCNN(PlainModel):
     def nll(self, words: Tensor, z: Tensor | None) -> Tensor:
         """Compute −log p(w_t | z, w_1..w_{t-1}): words (B, T), z (B, Z) or None -> (B, T), nats."""
         B, T = words.shape
-        if self.inputless:
-            inputs = self.hidden_word.expand(B, T, -1)
-        else:
-            start = words.new_full((B, 1), self.start_id)
-            inputs = self.embedding(torch.cat([start, words[:, :-1]], dim=1))
-        inputs = self.dropout(inputs)
+        inputs = self.inputs(words)
         if z is None:
             x = self.project(inputs)
         else:
