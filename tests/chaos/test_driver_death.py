@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,31 @@ def assert_nothing_is_left(scratch: Path) -> None:
     assert list(scratch.iterdir()) == []
 
 
+def assert_stopped_by(stop: Callable[[Launch], None], tmp_path, scratch, undisturbed_table) -> None:
+    """Stop a launch, which saves every run, and let the same command end with the table of a quiet one."""
+    # With these intervals only the stop makes a run save before its end.
+    rarely = ["--checkpoint-epochs", "100000", "--checkpoint-minutes", "1000"]
+    runs = Runs(tmp_path)
+    first = Launch(tmp_path, scratch, *rarely)
+    with closing(first):
+        wait_for_work(first, runs, done=0)
+        rows = {name: runs.rows(name) for name in runs.claims()}
+        stop(first)
+        assert first.wait(STOPS_WITHIN) == 130, first.output
+        assert "interrupted; resume with:" in first.output
+        assert "Traceback" not in first.output
+        assert_nothing_is_left(scratch)
+        assert runs.claims() == {}
+        attempts = {name: len(runs.attempts(name)) for name in rows}
+        second = Launch(tmp_path, scratch, *rarely)
+        with closing(second):
+            assert second.wait() == 0, second.output
+    assert runs.table() == undisturbed_table
+    for name in rows:
+        if later := runs.attempts(name)[attempts[name] :]:
+            assert later[0]["from_step"] >= rows[name] * STEPS
+
+
 def test_after_a_killed_driver_the_same_command_resumes_and_cleans_up(tmp_path, scratch, undisturbed_table):
     runs = Runs(tmp_path)
     first = Launch(tmp_path, scratch)
@@ -70,27 +96,7 @@ def test_after_a_killed_driver_the_same_command_resumes_and_cleans_up(tmp_path, 
 
 @pytest.mark.slow  # tests/integration/test_sweep_run.py has a fast test of this
 def test_ctrl_c_once_saves_everything_and_stops(tmp_path, scratch, undisturbed_table):
-    # With these intervals only Ctrl-C makes a run save before its end.
-    rarely = ["--checkpoint-epochs", "100000", "--checkpoint-minutes", "1000"]
-    runs = Runs(tmp_path)
-    first = Launch(tmp_path, scratch, *rarely)
-    with closing(first):
-        wait_for_work(first, runs, done=0)
-        rows = {name: runs.rows(name) for name in runs.claims()}
-        first.press_ctrl_c()
-        assert first.wait(STOPS_WITHIN) == 130, first.output
-        assert "interrupted; resume with:" in first.output
-        assert "Traceback" not in first.output
-        assert_nothing_is_left(scratch)
-        assert runs.claims() == {}
-        attempts = {name: len(runs.attempts(name)) for name in rows}
-        second = Launch(tmp_path, scratch, *rarely)
-        with closing(second):
-            assert second.wait() == 0, second.output
-    assert runs.table() == undisturbed_table
-    for name in rows:
-        if later := runs.attempts(name)[attempts[name] :]:
-            assert later[0]["from_step"] >= rows[name] * STEPS
+    assert_stopped_by(Launch.press_ctrl_c, tmp_path, scratch, undisturbed_table)
 
 
 @pytest.mark.slow
@@ -110,24 +116,10 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, scratch):
 
 @pytest.mark.slow
 def test_the_end_of_the_terminal_saves_everything_and_stops(tmp_path, scratch, undisturbed_table):
-    rarely = ["--checkpoint-epochs", "100000", "--checkpoint-minutes", "1000"]
-    runs = Runs(tmp_path)
-    first = Launch(tmp_path, scratch, *rarely)
-    with closing(first):
-        wait_for_work(first, runs, done=0)
-        rows = {name: runs.rows(name) for name in runs.claims()}
-        os.killpg(first.process.pid, signal.SIGHUP)  # to every process of the group, as the kernel does
-        assert first.wait(STOPS_WITHIN) == 130, first.output
-        assert "interrupted; resume with:" in first.output
-        assert_nothing_is_left(scratch)
-        attempts = {name: len(runs.attempts(name)) for name in rows}
-        second = Launch(tmp_path, scratch, *rarely)
-        with closing(second):
-            assert second.wait() == 0, second.output
-    assert runs.table() == undisturbed_table
-    for name in rows:
-        if later := runs.attempts(name)[attempts[name] :]:
-            assert later[0]["from_step"] >= rows[name] * STEPS
+    def hang_up(launch: Launch) -> None:
+        os.killpg(launch.process.pid, signal.SIGHUP)  # to every process of the group, as the kernel does
+
+    assert_stopped_by(hang_up, tmp_path, scratch, undisturbed_table)
 
 
 @pytest.mark.slow
