@@ -21,6 +21,11 @@ if not __package__:
     # same name (pandas imports one called tables). Put the folder above there instead.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+if __name__ == "__main__":
+    from lvae_core.environment import check_installed
+
+    check_installed("analysis")
+
 import tyro
 
 from analysis.published.catalogue import use

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
+from lvae_core.environment import advice
 from lvae_core.errors import InputError
 from lvae_core.messages import is_verbose, printed
 from lvae_core.run_folder.folder import DamagedError
@@ -59,6 +60,9 @@ def _guarded(command: Callable[[], int | None], interrupted: str) -> int:
         return _without_reader(error)
     except OSError as error:
         print_error(_with_traceback(error, _describe(error)) if is_verbose() else _describe(error))
+        return 2
+    except ModuleNotFoundError as error:
+        print_error(advice(f"lacks {error.name}"))
         return 2
     except MemoryError as error:
         print_error(_with_traceback(error, "out of memory"))

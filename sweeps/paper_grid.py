@@ -18,8 +18,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Literal
+
+if __name__ == "__main__":
+    # Python puts the folder of a script first on the path; lvae_core is in the folder above it.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from lvae_core.environment import check_installed
+
+    check_installed("sweeps")
 
 import tyro
 from rich.console import Console

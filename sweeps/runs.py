@@ -21,6 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+if __name__ == "__main__":
+    # Python puts the folder of a script first on the path; lvae_core is in the folder above it.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from lvae_core.environment import check_installed
+
+    check_installed("sweeps")
+
 import tyro
 from rich.console import Console
 from rich.table import Table

@@ -22,6 +22,14 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+
+if __name__ == "__main__":
+    # Python puts the folder of a script first on the path; lvae_core is in the folder above it.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from lvae_core.environment import check_installed
+
+    check_installed("sweeps")
 
 import tyro
 from rich.console import Console

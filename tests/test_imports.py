@@ -17,7 +17,7 @@ PACKAGES = ("lvae_core", "sweeps", "analysis")
 # part. Add a new part here.
 LAYERS: dict[str, tuple[set[str], ...]] = {
     "lvae_core": (
-        {"errors", "fields"},
+        {"environment", "errors", "fields"},
         {"ranges"},
         {"config", "messages", "rng", "storage"},
         {"systems"},
@@ -57,6 +57,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
 }
 CORE_MAY_IMPORT = {"torch", "numpy", "lvae_core"} | sys.stdlib_module_names
 TORCH_FREE = {
+    "environment",
     "errors",
     "fields",
     "ranges",
