@@ -44,13 +44,17 @@ def unseal(data: bytes) -> dict[str, Any]:
     return value
 
 
-def seal_rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Serialise objects with their digests, one per line."""
-    lines, digest = [], ""
+def seal_rows(rows: Sequence[Mapping[str, Any]], after: bytes = b"") -> bytes:
+    """Serialise objects with their digests, one per line; ``after``: the lines before, already sealed."""
+    lines, digest = [], _last_digest(after)
     for row in rows:
         digest = _row_digest(row, digest)
         lines.append(canonical_json({**row, "digest": digest}) + "\n")
     return "".join(lines).encode()
+
+
+def _last_digest(data: bytes) -> str:
+    return str(json.loads(data.splitlines()[-1])["digest"]) if data else ""
 
 
 def unseal_rows(data: bytes) -> list[dict[str, Any]]:

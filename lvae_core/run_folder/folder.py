@@ -4,6 +4,7 @@
         config.json             fingerprint and complete config
         provenance.json         commit, versions and host of each attempt; the run it starts from, if any
         metrics.jsonl           one line per epoch
+        steps.jsonl             points within epochs; no result depends on them
         checkpoint.pt           the latest complete training state
         checkpoint.previous.pt  the checkpoint before it
         claim-<n>.json          the process that trains the run, if any
@@ -163,6 +164,23 @@ class RunFolder:
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Rewrite all rows: a run that resumes from a checkpoint drops the rows after it."""
         self.store.write(f"{self.name}/metrics.jsonl", seal_rows(rows))
+
+    def read_steps(self) -> list[dict[str, Any]]:
+        """Read the points of steps.jsonl in the order of their steps; [] if there is no such file.
+
+        Raises:
+            DamagedError: the file is not what was written.
+        """
+        try:
+            return unseal_rows(self._read("steps.jsonl"))
+        except FileNotFoundError:
+            return []
+        except UnsealedError as error:
+            raise DamagedError(f"{self}/steps.jsonl: damaged, {error}") from None
+
+    def write_steps(self, data: bytes) -> None:
+        """Write all points, as :func:`~lvae_core.run_folder.digests.seal_rows` made them."""
+        self.store.write(f"{self.name}/steps.jsonl", data)
 
     def check_metrics(self, sha256: str) -> bytes:
         """Read metrics.jsonl; raise :class:`DamagedError` unless its SHA-256 is ``sha256``."""

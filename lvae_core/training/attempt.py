@@ -26,6 +26,7 @@ from lvae_core.training.initial_encoder import Parent, read_parent
 from lvae_core.training.provenance import describe_attempt
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.state import TrainState, load_checkpoint, save_checkpoint
+from lvae_core.training.step_log import StepLog
 
 T = TypeVar("T")
 _log = logging.getLogger("lvae.run_folder")
@@ -70,7 +71,7 @@ class Attempt:
         self._folder, self._claim = folder, claim
         self._begun_as = config
         self._parent: dict[str, Any] = {}
-        self._saved = self._clocked = time.monotonic()
+        self._saved = self._clocked = self._logged = time.monotonic()
 
     # --- opening ---
 
@@ -133,7 +134,22 @@ class Attempt:
         attempts = [*provenance.get("attempts", []), attempt]
         folder.write_json("provenance.json", provenance | {"attempts": attempts})
 
+    def read_steps(self) -> list[dict[str, Any]] | None:
+        """Return the points within epochs of earlier attempts; None if they are damaged."""
+        return self._intact("steps.jsonl", self._folder.read_steps)
+
     # --- while it runs ---
+
+    def write_steps(self, log: StepLog, older_than: float = 0.0) -> None:
+        """Write the points within epochs if there are new ones.
+
+        Args:
+            log: the points.
+            older_than: leave it if they were written less than so many seconds ago.
+        """
+        if log.is_changed and time.monotonic() - self._logged >= older_than:
+            self._folder.write_steps(log.serialised())
+            self._logged = time.monotonic()
 
     def write_metrics(self, state: TrainState) -> None:
         """Write the rows of the finished epochs."""

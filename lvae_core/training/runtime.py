@@ -134,17 +134,17 @@ def give_back_spare_memory() -> bool:
     The next allocations pay for it with page faults, some tenths of a second for each gigabyte.
     """
     global _needed
-    if not sys.platform.startswith("linux") or _resident() <= _needed + SPARE_BYTES:
+    if not sys.platform.startswith("linux") or resident_bytes() <= _needed + SPARE_BYTES:
         return False
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None:
         return False
     trim(ctypes.c_size_t(0))
-    _needed = _resident()
+    _needed = resident_bytes()
     return True
 
 
-def _resident() -> int:
+def resident_bytes() -> int:
     """Bytes of this process that are in memory."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")

@@ -22,6 +22,7 @@ from lvae_core.run_folder.folder import RunFolder
 from lvae_core.training.attempt import Attempt, Phase, open_attempt
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.initial_encoder import copy_encoder
+from lvae_core.training.load import Load
 from lvae_core.training.optimisation.learning_rate import RateState, after_epoch
 from lvae_core.training.optimisation.parts import STEPS, make_learner, make_optimiser
 from lvae_core.training.optimisation.schedule import kl_weight
@@ -29,9 +30,13 @@ from lvae_core.training.optimisation.step import Moment
 from lvae_core.training.pace import Pace, Speedometer
 from lvae_core.training.runtime import Progress, Runtime, give_back_spare_memory, set_arithmetic
 from lvae_core.training.state import TrainState, copy_parameters
+from lvae_core.training.step_log import StepLog
 
 EXPLODED = 10.0
 """A run ends if its mean training loss is this many times that of guessing every word."""
+
+STEP_LOG_SECONDS = 15.0
+"""Points within an epoch are written about this often, and at its end."""
 
 
 def execute(
@@ -95,6 +100,9 @@ class _Run:
         self._pace: Pace | None = None
         self._reported = time.monotonic()
         attempt.begin(self.state)
+        batches = self.learner.batches_per_epoch
+        self._log = StepLog(self.config, batches, self.state, attempt.read_steps())
+        self._load = Load(self.runtime.device)
 
     def _initial_state(self) -> TrainState:
         if parent := self.attempt.read_parent():
@@ -138,6 +146,8 @@ class _Run:
         self._read_pace()
         self._check_finite()
         self._check_bounded()
+        # Before the epoch's row: whoever reads the row finds all points before it.
+        self.attempt.write_steps(self._log)
 
     def _take_step(self, indices: Any) -> None:
         config, state = self.config, self.state
@@ -149,6 +159,7 @@ class _Run:
         state.sums = send(state.sums, means.device) + means.double() * len(indices)
         state.batch += 1
         state.step += 1
+        self._log.note(state, beta)
 
     def _read_pace(self) -> None:
         config, state = self.config, self.state
@@ -156,6 +167,9 @@ class _Run:
         if config.encoder != "none":
             beta = kl_weight(config, state.step, self.learner.batches_per_epoch)
         self._pace = self._speed.read(state.sums, state.rate.learning_rate, beta, before=self._pace)
+        if self._pace is not None:
+            speed = round(self._pace.tokens_per_second, 1)
+            self._log.read({"tokens_per_second": speed, **self._load.read()})
 
     def _validate(self) -> Generator[Progress, None, dict[str, Any]]:
         """Validate the epoch that has just been trained; return its row of metrics."""
@@ -266,6 +280,7 @@ class _Run:
             self.state.parameters = copy_parameters(self.model)
             self.state.optimiser = self.learner.optimiser.state()
         self.state.sums = self.state.sums.cpu()
+        self.attempt.write_steps(self._log)  # first: what a checkpoint knows is always in the log, too
         self.attempt.save(self.state)
 
     def _due(self) -> bool:
@@ -296,6 +311,7 @@ class _Run:
         """Yield the progress. The run may be closed here, so its state must be finite."""
         state, config = self.state, self.config
         self._check_finite()
+        self.attempt.write_steps(self._log, older_than=STEP_LOG_SECONDS)
         if self.attempt.save_is_due():
             self.save()
         if fraction is None:

@@ -72,6 +72,7 @@ def _read_state(folder: RunFolder) -> _FolderState:
     intact(folder.read_config)
     intact(partial(folder.read_json, "provenance.json"))
     intact(folder.read_metrics)
+    intact(folder.read_steps)
     for file in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         intact(partial(folder.read_checkpoint, file))
     for file in filter(is_evaluation, files):

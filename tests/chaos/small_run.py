@@ -12,7 +12,8 @@ from lvae_core.systems import recipe
 SEED = 2019
 
 FILES = {
-    *("config.json", "provenance.json", "metrics.jsonl", "checkpoint.pt", "checkpoint.previous.pt"),
+    *("config.json", "provenance.json", "metrics.jsonl", "steps.jsonl"),
+    *("checkpoint.pt", "checkpoint.previous.pt"),
     "result.json",
 }
 """The files that a finished run leaves in its folder."""

@@ -247,7 +247,8 @@ def test_an_interrupted_sweep_saves_and_the_next_launch_resumes_it(number, tmp_p
     assert wait_until(lambda: not any(map(is_alive, inside)), seconds=20)
     (folder,) = (tmp_path / "runs" / "paper").iterdir()
     assert {path.name for path in folder.iterdir()} == {
-        *("checkpoint.previous.pt", "checkpoint.pt", "config.json", "metrics.jsonl", "provenance.json")
+        *("checkpoint.previous.pt", "checkpoint.pt", "config.json", "metrics.jsonl", "provenance.json"),
+        "steps.jsonl",
     }
 
     # If a run started afresh, its metrics file would become empty.

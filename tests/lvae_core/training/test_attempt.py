@@ -81,7 +81,7 @@ def test_result_and_metrics_have_the_documented_fields(system, setting, tmp_path
     }
     assert folder.store.names("run") == [
         "checkpoint.previous.pt", "checkpoint.pt", "config.json", "metrics.jsonl", "provenance.json",
-        "result.json",
+        "result.json", "steps.jsonl",
     ]  # fmt: skip
     metrics = folder.store.read("run/metrics.jsonl")
     assert result["metrics_sha256"] == hashlib.sha256(metrics).hexdigest()
