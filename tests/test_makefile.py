@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 
 
@@ -24,7 +22,6 @@ def installed(commands: str) -> list[str]:
     return re.findall(r"-e '\.\[(.*?)\]'", commands)
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="no make")
 def test_the_demo_installs_only_what_the_commands_need_and_says_what_it_does(tmp_path: Path) -> None:
     commands = planned("demo", tmp_path / "v")
     assert installed(commands) == ["sweeps,analysis"]
@@ -33,7 +30,6 @@ def test_the_demo_installs_only_what_the_commands_need_and_says_what_it_does(tmp
     assert commands.count("venv --clear") == 1
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="no make")
 def test_the_tests_add_what_they_need_to_the_environment_of_the_demo(tmp_path: Path) -> None:
     assert installed(planned("test", tmp_path / "new")) == ["sweeps,analysis", "sweeps,analysis,test"]
     commands = planned("test", tmp_path / "v", ".installed")
