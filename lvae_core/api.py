@@ -5,40 +5,31 @@ The functions do what the commands of ``python -m lvae_core`` do, on the same ru
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import math
-import os
-import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lvae_core.command import Interrupt
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.evaluation import generate as sentences
 from lvae_core.evaluation.generate import Decoding, Trained
-from lvae_core.identity import evaluation_id, evaluation_values
-from lvae_core.messages import notice
-from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, acquire_patiently
+from lvae_core.identity import evaluation_id
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
-from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder, open_study
+from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, RunFolder, open_run
 from lvae_core.run_folder.names import CellName
+from lvae_core.settings import with_evaluation
 from lvae_core.training import trained
+from lvae_core.training.carry_out import acquire, carry_out
 from lvae_core.training.evaluate_again import evaluate_again
-from lvae_core.training.failures import failure_of
 from lvae_core.training.initial_encoder import read_parent
-from lvae_core.training.runtime import Progress, Runtime, check_device
+from lvae_core.training.runtime import Progress, make_runtime
 from lvae_core.training.trainer import execute
 
 Estimates = dict[str, dict[str, Any]]
 """Name -> ``value`` and, if it is sampled, ``stderr`` and further diagnostics; see docs/estimates.md."""
-
-_MOST_THREADS = 64
-"""Threads that are allowed even if the machine has few cores; tens of thousands crash the process."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,110 +237,3 @@ def _decoding(found: Trained, given: Mapping[str, Any]) -> Decoding:
             raise InputError(f"{name}: no option of decoding; choose from {', '.join(sorted(known))}")
     method = "sample" if found.model.encoder is None else "greedy"
     return Decoding(**{"method": method, **given})
-
-
-# --- shared with the commands ---
-
-
-def open_run(url: str) -> RunFolder:
-    """Open the run folder at a path or URL."""
-    if not url.strip():
-        raise InputError("an empty path: give the run folder")
-    parent, _, name = url.rstrip("/").rpartition("/")
-    if parent.endswith(":/"):
-        raise InputError(f"{url}: names no run folder; give an address such as s3://bucket/study/run")
-    if not name or name in (".", ".."):
-        path = Path(url).absolute().resolve()
-        parent, name = str(path.parent), path.name
-    if "://" not in url:
-        for place in (Path(parent or ".", name), *Path(parent or ".", name).parents):
-            if place.is_file():
-                raise InputError(f"{url}: {place} is a file; give the run folder")
-    return open_study(parent or ("/" if url.startswith("/") else ".")).run(name)
-
-
-def make_runtime(
-    device: str,
-    threads: int,
-    checkpoint_minutes: float = 10.0,
-    checkpoint_epochs: int = 1,
-    label: Callable[[str], str] = "{} =".format,
-) -> Runtime:
-    """Check where and how a run is to execute; ``label`` names an argument in an error."""
-    for name, value in (("threads", threads), ("checkpoint_epochs", checkpoint_epochs)):
-        if value < 1:
-            raise InputError(f"{label(name)} {value}: must be at least 1")
-    if threads > (most := max(_MOST_THREADS, 4 * (os.cpu_count() or 1))):
-        raise InputError(f"{label('threads')} {threads}: must be at most {most} on this machine")
-    if not 0 <= checkpoint_minutes < math.inf:
-        raise InputError(f"{label('checkpoint_minutes')} {checkpoint_minutes}: must be 0 or more")
-    check_device(device)
-    return Runtime(
-        device=device,
-        threads=threads,
-        checkpoint_epochs=checkpoint_epochs,
-        checkpoint_seconds=60.0 * checkpoint_minutes,
-    )
-
-
-def with_evaluation(config: RunConfig, fields: Mapping[str, Any], prefix: str = "") -> RunConfig:
-    """Change fields that only the estimates read.
-
-    Raises:
-        InputError: another field is given, after ``prefix``; or a value lies outside its range.
-    """
-    read = evaluation_values(config)
-    for field in fields:
-        if field not in read:
-            raise InputError(
-                f"{prefix}{field}: not a field that the estimates of {config.system} read; "
-                f"choose from {', '.join(read)}"
-            )
-    return dataclasses.replace(config, **fields)
-
-
-def acquire(folder: RunFolder, runtime: Runtime) -> Claim:
-    """Claim a run for this process; if it is held, wait to see whether its holder is alive.
-
-    Raises:
-        HeldError: it is.
-    """
-    return acquire_patiently(folder, runtime.launch, notice)
-
-
-def carry_out(
-    folder: RunFolder,
-    start: Callable[[], Generator[Progress, None, None]],
-    progress: Callable[[Progress], object],
-    failure: str = FAILURE,
-) -> bool:
-    """Do the work on a run folder that ``start`` begins; Ctrl-C saves it and stops.
-
-    An error of the run itself is recorded in the file ``failure`` of the folder and raised.
-
-    Returns:
-        False if it was stopped.
-
-    Raises:
-        InputError: another process holds the run, or the storage fails.
-    """
-    # Only the main thread of a process can catch Ctrl-C.
-    main = threading.current_thread() is threading.main_thread()
-    try:
-        with Interrupt() if main else contextlib.nullcontext() as interrupt:
-            work = start()
-            for report in work:
-                progress(report)
-                if interrupt and interrupt.requested and report.phase != "done":
-                    work.close()
-                    return False
-    except (InputError, DamagedError):
-        raise
-    except HeldError as error:
-        raise InputError(f"{error}; wait until it ends, or give another run folder") from None
-    except (OSError, ClaimLostError) as error:
-        raise InputError(f"{folder}: {error}; do the same again to resume it") from None
-    except Exception as error:
-        folder.write_failure(*failure_of(error), file=failure)
-        raise
-    return True

@@ -9,7 +9,7 @@ from typing import Any
 from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
 from lvae_core.fields import Setting
-from lvae_core.identity import fields_read
+from lvae_core.identity import evaluation_values, fields_read
 
 
 def fields_help() -> dict[str, str]:
@@ -68,6 +68,22 @@ def apply_where_read(config: RunConfig, changes: Mapping[str, Any]) -> tuple[Run
         read = fields_read(chosen, "training") | fields_read(chosen, "evaluation")
         kept = {name: value for name, value in changes.items() if name in read}
     return dataclasses.replace(config, **kept), [name for name in changes if name not in read]
+
+
+def with_evaluation(config: RunConfig, fields: Mapping[str, Any], prefix: str = "") -> RunConfig:
+    """Change fields that only the estimates read.
+
+    Raises:
+        InputError: another field is given, after ``prefix``; or a value lies outside its range.
+    """
+    read = evaluation_values(config)
+    for field in fields:
+        if field not in read:
+            raise InputError(
+                f"{prefix}{field}: not a field that the estimates of {config.system} read; "
+                f"choose from {', '.join(read)}"
+            )
+    return dataclasses.replace(config, **fields)
 
 
 def system_name(config: RunConfig, field: str) -> str:

@@ -150,7 +150,8 @@ def test_a_run_that_another_process_holds_is_refused(
     run = lvae_core.train(small(), tmp_path / "run")
     # The real function waits a minute for the other process to end.
     monkeypatch.setattr(
-        "lvae_core.api.acquire_patiently", lambda folder, launch, say: acquire(folder, launch)
+        "lvae_core.training.carry_out.acquire_patiently",
+        lambda folder, launch, say: acquire(folder, launch),
     )
     with acquire(run.folder, "another launch"), pytest.raises(lvae_core.InputError, match="give another"):
         lvae_core.evaluate(run, iw_samples=9)

@@ -6,11 +6,11 @@ import argparse
 import json
 from typing import Any
 
-from lvae_core.api import open_run
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.evaluation import generate
 from lvae_core.messages import notice
+from lvae_core.run_folder.folder import open_run
 from lvae_core.training.trained import load
 
 _MOST_SENTENCES = 100_000

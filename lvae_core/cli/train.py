@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator
 from dataclasses import asdict
 from pathlib import Path
 
-from lvae_core.api import acquire, carry_out, make_runtime, open_run, with_evaluation
 from lvae_core.cli.display import Display, estimate_lines, summary
 from lvae_core.command import print_error
 from lvae_core.config import RunConfig, from_dict
@@ -23,14 +22,15 @@ from lvae_core.parents import parent_of
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
 from lvae_core.run_folder.event_files import FOLDER as EVENTS
 from lvae_core.run_folder.event_files import EventFiles
-from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder
+from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder, open_run
 from lvae_core.run_folder.lookup import find_run
 from lvae_core.run_folder.names import RunName
-from lvae_core.settings import apply_settings, parse_settings
+from lvae_core.settings import apply_settings, parse_settings, with_evaluation
+from lvae_core.training.carry_out import acquire, carry_out
 from lvae_core.training.evaluate_again import evaluate_again, evaluate_part
 from lvae_core.training.failures import failure_of
 from lvae_core.training.initial_encoder import read_parent
-from lvae_core.training.runtime import Progress, Runtime
+from lvae_core.training.runtime import Progress, Runtime, make_runtime
 from lvae_core.training.trainer import execute
 
 

@@ -6,10 +6,12 @@ Functions import torch, this module does not: the driver of a sweep uses it, and
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +22,9 @@ from lvae_core.training.pace import Pace
 
 CONTEXT_BYTES = 640 * 2**20
 """GPU memory that CUDA takes for each process beside its tensors, about, at most."""
+
+_MOST_THREADS = 64
+"""Threads that are allowed even if the machine has few cores; tens of thousands crash the process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +66,30 @@ class Progress:
     """Epochs at most; 0 if no training is under way."""
     pace: Pace | None = None
     """Of the latest training steps; None before the first and in the final evaluation."""
+
+
+def make_runtime(
+    device: str,
+    threads: int,
+    checkpoint_minutes: float = 10.0,
+    checkpoint_epochs: int = 1,
+    label: Callable[[str], str] = "{} =".format,
+) -> Runtime:
+    """Check where and how a run is to execute; ``label`` names an argument in an error."""
+    for name, value in (("threads", threads), ("checkpoint_epochs", checkpoint_epochs)):
+        if value < 1:
+            raise InputError(f"{label(name)} {value}: must be at least 1")
+    if threads > (most := max(_MOST_THREADS, 4 * (os.cpu_count() or 1))):
+        raise InputError(f"{label('threads')} {threads}: must be at most {most} on this machine")
+    if not 0 <= checkpoint_minutes < math.inf:
+        raise InputError(f"{label('checkpoint_minutes')} {checkpoint_minutes}: must be 0 or more")
+    check_device(device)
+    return Runtime(
+        device=device,
+        threads=threads,
+        checkpoint_epochs=checkpoint_epochs,
+        checkpoint_seconds=60.0 * checkpoint_minutes,
+    )
 
 
 def check_device(device: str) -> None:
