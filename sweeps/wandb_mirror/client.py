@@ -1,7 +1,7 @@
 """Send one run to one W&B run through the wandb library.
 
-W&B's step of a row is its place in ``metrics.jsonl``. An existing W&B run is resumed: the server says how
-many rows it has, and only the rows after them are sent.
+W&B's step of a line of history is its place in :attr:`Content.history`. An existing W&B run is resumed: the
+server says how many lines it has, and only the lines after them are sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import RunFolder
-from sweeps.wandb_mirror.content import FAILURE, JOB_TYPE, Content
+from sweeps.wandb_mirror.content import FAILURE, JOB_TYPE, POINT_METRICS, STEP, Content, is_same_line
 from sweeps.wandb_mirror.cursor import Cursor, read_cursor, sole_sender, write_cursor
 
 INIT_SECONDS, FINISH_SECONDS, CONFIRM_SECONDS, PROBE_SECONDS = 20.0, 20.0, 5.0, 5.0
@@ -102,7 +102,9 @@ class Sender:
             raise
         self._sent: dict[int, Mapping[str, Any]] = {}
         self.url = str(self._run.project_url or "")
-        self._next = self._cursor.rows if target.mode == "offline" else int(self._run.starting_step)
+        known = max(self._cursor.lines, self._cursor.rows)
+        self._next = known if target.mode == "offline" else int(self._run.starting_step)
+        self._has_points = False
         self.disagrees = not self._cursor.agrees(content)
         """Whether the rows already sent differ from the run's current rows; W&B keeps those sent."""
 
@@ -139,14 +141,19 @@ class Sender:
         run.define_metric("*", step_metric="epoch")
         return run
 
-    def send_rows(self, content: Content) -> None:
-        """Send the rows that W&B lacks."""
-        for place, row in enumerate(content.rows):
+    def send_history(self, content: Content) -> None:
+        """Send the lines that W&B lacks."""
+        if content.points and not self._has_points:
+            self._run.define_metric(STEP, hidden=True)
+            for name in POINT_METRICS:  # by name: a second pattern beside "*" would have no precedence
+                self._run.define_metric(name, step_metric=STEP)
+            self._has_points = True
+        for place, line in enumerate(content.history):
             if place >= self._next:
-                self._run.log(dict(row), step=place, commit=True)
+                self._run.log(dict(line), step=place, commit=True)
                 self._next = place + 1
-                self._sent[place] = row
-            elif self._sent.get(place, row) != row:
+                self._sent[place] = line
+            elif not is_same_line(self._sent.get(place, line), line):
                 self.disagrees = True
 
     def finish(self, content: Content) -> None:
@@ -156,7 +163,7 @@ class Sender:
             UnreachableError: W&B has not confirmed everything; the rest is sent when it is opened again.
         """
         try:
-            self.send_rows(content)
+            self.send_history(content)
             there = self._run.summary.keys()  # type: ignore[no-untyped-call]
             # W&B cannot remove a key from a summary: empty those of an earlier attempt's failure.
             emptied = {key: None for key in FAILURE if key in there and key not in content.summary}
@@ -181,7 +188,7 @@ class Sender:
         deadline = time.monotonic() + CONFIRM_SECONDS
         while True:
             there = wandb.Api(timeout=int(FINISH_SECONDS)).run(path)
-            if there.historyLineCount >= len(content.rows) and there.state != "running":
+            if there.historyLineCount >= len(content.history) and there.state != "running":
                 return
             if time.monotonic() >= deadline:
                 raise TimeoutError("W&B does not have all that was sent")

@@ -19,6 +19,19 @@ State = Literal["running", "finished", "failed", "preempted"]
 
 JOB_TYPE = "train"
 
+STEP = "step"
+"""The x-axis of points within epochs: gradient steps."""
+
+_POINT_FIELDS = {
+    **{name: f"train/{name}" for name in ("loss", "kl", "kl_weight", "learning_rate", "tokens_per_second")},
+    **{name: f"system/{name}" for name in ("cpu_percent", "memory_mib", "gpu_percent", "gpu_memory_mib")},
+}
+
+POINT_METRICS = tuple(_POINT_FIELDS.values())
+"""The metrics of points within epochs; the rest of W&B's history has the epoch as its x-axis."""
+
+_MEASURED = {name for name in POINT_METRICS if name.startswith("system/")} | {"train/tokens_per_second"}
+
 FAILURE = ("failure/class", "failure/attempt", "failure/message")
 
 _RESULT_FIELDS = (
@@ -49,7 +62,9 @@ class Content:
     config: Mapping[str, Any]
     """Every field of the run's config; ``cell``, ``run``, ``study``; ``provenance`` of the last attempt."""
     rows: Sequence[Mapping[str, Any]]
-    """``metrics.jsonl``, one row per epoch. Row k is W&B's step k; ``epoch`` is the axis of all charts."""
+    """``metrics.jsonl``, one row per epoch; ``epoch`` is the axis of their charts."""
+    points: Sequence[Mapping[str, Any]] = ()
+    """Points within epochs from ``steps.jsonl``, without any that precede a missing row."""
     summary: Mapping[str, Any]
     """The last row; if finished, also ``test/<estimate>`` and ``_stderr``; if failed, the reason."""
     state: State
@@ -58,7 +73,27 @@ class Content:
     def digest(self) -> str:
         """A digest of everything; content with an unchanged digest is not sent again."""
         parts = {**vars(self), "rows": metrics_sha256(self.rows)}
+        if not self.points:
+            del parts["points"]  # so that runs of earlier versions are not sent again
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of W&B's history: all points and rows by gradient step, a row after its epoch's points.
+
+        Line k is W&B's step k. A run that trains on only adds lines at the end, because the points of an
+        epoch are written before its row.
+        """
+        points = [
+            {
+                "epoch": point["epoch"],
+                STEP: point[STEP],
+                **{_POINT_FIELDS[name]: point[name] for name in _POINT_FIELDS if name in point},
+            }
+            for point in self.points
+        ]
+        # Sorting is stable: at the last step of an epoch the point comes first.
+        return sorted([*points, *map(dict, self.rows)], key=lambda line: int(line[STEP]))
 
     def under_way(self) -> Content:
         """The content while a process works on the run: without the failure of an earlier attempt."""
@@ -79,6 +114,7 @@ def read_content(folder: RunFolder) -> Content | None:
     config, identity = present
     rows = folder.read_metrics()
     result = folder.read_json("result.json")
+    points = _points(folder, len(rows), finished=result is not None)
     failure = folder.read_json("failure.json") if result is None else None
     attempt = _last_attempt(folder)
     study = PurePosixPath(folder.store.url).name
@@ -95,6 +131,7 @@ def read_content(folder: RunFolder) -> Content | None:
             "provenance": {key: attempt[key] for key in _ATTEMPT_FIELDS if key in attempt},
         },
         rows=rows,
+        points=points,
         summary={**(rows[-1] if rows else {}), **_outcome(result, failure)},
         state="finished" if result is not None else "failed" if failure is not None else "preempted",
     )
@@ -109,6 +146,27 @@ def is_under_way(folder: RunFolder) -> bool:
     if claim is None or (claim.holder is not None and claim.holder.is_gone()):
         return False
     return not folder.has("result.json")
+
+
+def is_same_line(sent: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two lines of a history agree in everything but measured time and load."""
+    return _without_measured(sent) == _without_measured(now)
+
+
+def _without_measured(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name not in _MEASURED}
+
+
+def _points(folder: RunFolder, epochs: int, *, finished: bool) -> list[dict[str, Any]]:
+    """Read the points of ``epochs`` finished epochs and of the one after; to be read after their rows."""
+    try:
+        points = folder.read_steps()
+    except DamagedError:
+        if finished:
+            return []  # the numbers are complete without them
+        raise
+    # Since the rows were read, a further epoch may have ended: its row must come before later points.
+    return [point for point in points if point["epoch"] <= epochs + 1]
 
 
 def _last_attempt(folder: RunFolder) -> Mapping[str, Any]:

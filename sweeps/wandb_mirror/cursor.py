@@ -39,12 +39,18 @@ class Cursor:
     """:attr:`Content.digest` of what was sent last."""
     finished: bool = False
     """Whether that was a finished run, which does not change any more."""
+    lines: int = 0
+    """The number of lines of the history that the target has; 0 in records of earlier versions."""
 
     @staticmethod
     def after(content: Content) -> Cursor:
         """The cursor of a target that has all of ``content``."""
         return Cursor(
-            len(content.rows), metrics_sha256(content.rows), content.digest, content.state == "finished"
+            len(content.rows),
+            metrics_sha256(content.rows),
+            content.digest,
+            content.state == "finished",
+            len(content.history),
         )
 
     def agrees(self, content: Content) -> bool:

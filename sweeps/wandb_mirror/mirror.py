@@ -153,7 +153,7 @@ class Mirror:
     def _send(self, name: str) -> None:
         content = self._read(name)
         if content is not None and (sender := self._sender(name, content.under_way())):
-            sender.send_rows(content)
+            sender.send_history(content)
 
     def _finish(self, name: str) -> None:
         folder = self._study.run(name)

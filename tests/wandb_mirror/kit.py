@@ -58,6 +58,25 @@ def rows(epochs: int, seed: int = 0) -> list[dict[str, Any]]:
     ]
 
 
+def points(epochs: float, seed: int = 0, *, speed: float = 1000.0) -> list[dict[str, Any]]:
+    """Two points per epoch, the second one at its end, as the trainer writes them."""
+    return [
+        {
+            "epoch": half / 2,
+            "step": 5 * half,
+            "loss": 200.0 / half + seed / 7,
+            "kl": 0.125 * half,
+            "kl_weight": min(1.0, half / 20),
+            "learning_rate": 1.0,
+            "sums": [1.0 * half, 2.0, 32.0],
+            "tokens_per_second": speed + half,
+            "cpu_percent": 99.5,
+            "memory_mib": 512.0 + half,
+        }
+        for half in range(1, int(2 * epochs) + 1)
+    ]
+
+
 def begin(study: Path, seed: int = 0, epochs: int = 0) -> RunFolder:
     """A run that has trained for some epochs."""
     config = RunConfig(dataset="toy", system="lstm-vae", num_samples=5, seed=seed)
@@ -113,7 +132,15 @@ def mirrored(server: Server, folder: RunFolder) -> Run:
 def assert_mirrored(server: Server, folder: RunFolder) -> None:
     """W&B has every row of metrics.jsonl, once and in order, and every number of result.json."""
     run = mirrored(server, folder)
-    assert run.rows() == folder.read_metrics()
+    assert [row for row in run.rows() if "train/loss" not in row] == folder.read_metrics()
+    within = [row for row in run.rows() if "train/loss" in row]
+    assert [row["step"] for row in within] == [point["step"] for point in folder.read_steps()]
+    for sent, point in zip(within, folder.read_steps(), strict=True):
+        assert sent["epoch"] == point["epoch"]
+        for name in ("loss", "kl", "kl_weight", "learning_rate"):
+            assert sent[f"train/{name}"] == point[name]
+    steps = [(row["step"], "train_loss" in row) for row in run.rows()]
+    assert steps == sorted(steps)
     assert [row["_step"] for row in run.history] == list(range(len(run.history)))
     assert run.rewritten == 0
     if result := folder.read_json("result.json"):
