@@ -23,9 +23,6 @@ from sweeps.planning.resources import Resources
 _IDLE_SECONDS, _STOPPING_SECONDS = 60.0, 10.0
 """Seconds between lines while no run can start, and while runs save their states."""
 
-MANY = 1000
-"""Number of runs from which Tune takes several seconds to write its final records."""
-
 
 class LaunchCallback(tune.Callback):
     """Pass what Tune reports to the display, and an interrupt to the runs.
@@ -47,7 +44,7 @@ class LaunchCallback(tune.Callback):
         self._display, self._board, self._interrupt = display, display.board, interrupt
         self._others, self._lost, self._out_of_memory = others, lost, out_of_memory
         self._resources, self._deleted = resources, deleted
-        self._has_announced_stop = self._has_announced_end = False
+        self._has_announced_stop = False
         self.has_begun = False
         """Whether any run has begun."""
         self.error: InputError | None = None
@@ -111,11 +108,6 @@ class LaunchCallback(tune.Callback):
             self.error = error  # Tune would wrap it
             raise
         self._display.refresh()
-        board = self._board
-        has_ended = not (board.running or board.waiting or board.held)
-        if len(trials) >= MANY and has_ended and not self._has_announced_end:
-            self._display.say("all runs have ended; Ray Tune is writing its final records")
-            self._has_announced_end = True
 
     def _say_who_is_saving(self) -> None:
         saving, now = len(self._board.running), time.monotonic()

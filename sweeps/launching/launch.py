@@ -26,7 +26,9 @@ from sweeps.launching.other_launches import OtherLaunches
 from sweeps.launching.trainable import Job, RunTrainable
 from sweeps.launching.tune_patches import (
     TUNE_ENVIRONMENT,
+    Names,
     PlanOrder,
+    ended_trials_forgotten,
     errors_as_lost_actors,
     silent_tune,
 )
@@ -169,11 +171,12 @@ class _TunerRunner:
             tune.with_parameters(RunTrainable, job=job), lambda config: resources[config["run"]].placement()
         )
         # Nothing reads what Tune writes about trials: the run folders are the record.
-        with own_folder("tune") as scratch, errors_as_lost_actors():
+        with own_folder("tune") as scratch, errors_as_lost_actors(), ended_trials_forgotten():
             tune.Tuner(
                 trainable,
-                param_space={"run": tune.grid_search(list(names))},
                 tune_config=tune.TuneConfig(
+                    search_alg=Names(names),
+                    num_samples=len(names),
                     reuse_actors=True,
                     max_concurrent_trials=at_once or None,
                     scheduler=PlanOrder(),

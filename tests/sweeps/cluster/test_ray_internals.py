@@ -31,6 +31,8 @@ NAMES = [
     (PATCHES, "ray.air.execution._internal", "RayActorManager._actor_start_failed"),
     (PATCHES, "ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE"),
     (PATCHES, "ray.tune.execution.tune_controller", "RayActorManager"),
+    (PATCHES, "ray.tune.execution.tune_controller", "TuneController.stop_trial"),
+    (PATCHES, "ray.tune.tune", "TuneController"),
     (PATCHES, "ray.tune.utils.object_cache", "_ObjectCache.has_cached_object"),
     (PATCHES, "ray.tune.utils.object_cache", "_ObjectCache.num_cached_objects"),
     (PATCHES, "ray.tune.experiment.trial", "Trial.pickled_error_file"),
@@ -40,6 +42,10 @@ ATTRIBUTES = [
     (PATCHES, "ray.tune.execution.tune_controller", "TuneController", "_actor_cache"),
     (PATCHES, "ray.tune.execution.tune_controller", "TuneController", "_pending_trials"),
     (PATCHES, "ray.tune.execution.tune_controller", "TuneController", "_resetting_trials"),
+    (PATCHES, "ray.tune.execution.tune_controller", "TuneController", "_stopped_trials"),
+    (PATCHES, "ray.tune.execution.tune_controller", "TuneController", "_trial_metadata"),
+    (PATCHES, "ray.tune.execution.tune_controller", "TuneController", "_trials"),
+    (PATCHES, "ray.tune.execution.tune_controller", "TuneController", "_trials_to_cache"),
     (PATCHES, "ray.tune.experiment.trial", "_TemporaryTrialState", "ray_actor"),
 ]
 

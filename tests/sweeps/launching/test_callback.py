@@ -6,7 +6,7 @@ import pytest
 
 from lvae_core.command import Interrupt
 from sweeps.launching.board import Board
-from sweeps.launching.callback import MANY, LaunchCallback
+from sweeps.launching.callback import LaunchCallback
 from sweeps.planning.durations import Speed
 from sweeps.planning.resources import Resources
 
@@ -42,24 +42,6 @@ def now(monkeypatch) -> list[float]:
     time = [100.0]
     monkeypatch.setattr("sweeps.launching.callback.time.monotonic", lambda: time[0])
     return time
-
-
-@pytest.mark.parametrize(("trials", "count"), [(MANY, 1), (MANY - 1, 0)])
-def test_the_message_about_final_records_is_printed_once_at_the_end_of_a_large_sweep(trials, count):
-    board = Board(Speed(), done=0, failed=0, waiting={"a": "toy__lstm-vae__standard__L1"})
-    display = Said(board)
-    watch = callback(display)
-
-    def step() -> list[str]:
-        watch.on_step_end(0, [None] * trials)
-        return [line for line in display if "writing its final records" in line]
-
-    assert step() == []
-    board.start("a")
-    assert step() == []
-    board.report("a", {"phase": "done", "train_seconds": 1.0, "evaluate_seconds": 1.0})
-    assert len(step()) == count
-    assert len(step()) == count
 
 
 @pytest.mark.parametrize(

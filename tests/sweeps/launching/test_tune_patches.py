@@ -1,0 +1,35 @@
+"""The changes to Tune: the order of names, and trials that are forgotten."""
+
+from unittest.mock import Mock
+
+from ray.tune import tune
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+
+from sweeps.launching.tune_patches import Names, ended_trials_forgotten
+
+
+def test_names_are_given_in_their_order_and_once():
+    names = Names(["b", "a"])
+    assert [names.suggest(str(trial)) for trial in range(4)] == [{"run": "b"}, {"run": "a"}, None, None]
+
+
+def test_a_trial_that_has_ended_is_forgotten_and_one_that_failed_is_not(monkeypatch):
+    def stop(self, trial):
+        trial.status = Trial.ERROR if trial.trial_id == "failed" else Trial.TERMINATED
+        if trial.status == Trial.TERMINATED:
+            self._stopped_trials.append(trial)
+
+    monkeypatch.setattr(TuneController, "stop_trial", stop)
+    with ended_trials_forgotten():
+        controller = object.__new__(tune.TuneController)
+    assert tune.TuneController is TuneController
+    trials = [Mock(trial_id=name, status=Trial.RUNNING) for name in ("ended", "failed", "runs")]
+    controller._trials, controller._stopped_trials = list(trials), []
+    controller._trials_to_cache = set()
+    controller._trial_metadata = {trial.trial_id: "" for trial in trials}
+    for trial in trials[:2]:
+        controller.stop_trial(trial)
+    assert controller._trials == trials[1:]
+    assert controller._stopped_trials == []
+    assert set(controller._trial_metadata) == {"failed", "runs"}
