@@ -81,6 +81,8 @@ def reconstruct(trained: Trained, sentences: Sequence[str], decoding: Decoding) 
     Raises:
         InputError: the model has no latent variable, or a sentence cannot be encoded.
     """
+    if not sentences and trained.model.encoder is not None:
+        return []
     mean = posterior(trained, sentences).mean  # (N, Z)
     z = mean.unsqueeze(1).expand(-1, trained.config.group, -1)
     return _decode(trained, z, len(sentences), decoding, "reconstruction")

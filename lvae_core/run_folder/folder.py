@@ -320,7 +320,9 @@ def open_study(url: str, *, create: bool = True) -> Study:
 
     A command calls this once and passes the study on. Arguments as for :class:`Study`.
     """
-    return Study(url, create=create, retry_seconds=retrying.RETRY_SECONDS)
+    is_web = url.startswith(("http://", "https://"))
+    seconds = retrying.WEB_RETRY_SECONDS if is_web else retrying.RETRY_SECONDS
+    return Study(url, create=create, retry_seconds=min(seconds, retrying.RETRY_SECONDS))
 
 
 def open_run(url: str) -> RunFolder:

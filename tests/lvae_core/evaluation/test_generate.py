@@ -163,6 +163,12 @@ def test_a_no_break_space_inside_a_word_separates_no_words() -> None:
     )
 
 
+def test_no_sentences_have_no_reconstructions() -> None:
+    assert generate.reconstruct(made("loss"), [], Decoding()) == []
+    with pytest.raises(InputError, match="no latent variable"):
+        generate.reconstruct(made("lm"), [], Decoding())
+
+
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(InputError, match="no latent variable"):
         generate.reconstruct(made("lm"), ["a"], Decoding())

@@ -14,7 +14,14 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.estimates import ESTIMATES, bound, tightest_perplexity
-from lvae_core.run_folder.folder import TIMING_FIELDS, DamagedError, RunFolder, Study, reproducible
+from lvae_core.run_folder.folder import (
+    TIMING_FIELDS,
+    DamagedError,
+    RunFolder,
+    Study,
+    open_study,
+    reproducible,
+)
 from lvae_core.run_folder.names import CellName, RunName, run_name
 from lvae_core.storage.store import open_store
 
@@ -341,3 +348,8 @@ def test_an_unknown_user_and_an_empty_path_are_refused():
         Study("~nosuchuser-at-all/x")
     with pytest.raises(InputError, match="empty path"):
         Study("")
+
+
+@pytest.mark.parametrize(("url", "seconds"), [("http://h/a", 5), ("https://h/a", 5), ("s3://b/a", 60)])
+def test_the_address_of_a_web_server_is_retried_for_seconds_only(url, seconds):
+    assert open_study(url).store.seconds == seconds
