@@ -22,11 +22,10 @@ from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, RunFolder, open_run
 from lvae_core.run_folder.names import CellName
 from lvae_core.settings import with_evaluation
 from lvae_core.training import trained
-from lvae_core.training.carry_out import acquire, carry_out
+from lvae_core.training.carry_out import acquire, carry_out, train_patiently
 from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.initial_encoder import read_parent
 from lvae_core.training.runtime import Progress, make_runtime
-from lvae_core.training.trainer import execute
 
 Estimates = dict[str, dict[str, Any]]
 """Name -> ``value`` and, if it is sampled, ``stderr`` and further diagnostics; see docs/estimates.md."""
@@ -99,7 +98,7 @@ def train(
     corpus.warn()
     if not folder.has(CHECKPOINT):
         read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
-    _carry_out(folder, lambda: execute(config, corpus, folder, runtime, acquire(folder, runtime)), progress)
+    _carry_out(folder, lambda: train_patiently(config, corpus, folder, runtime), progress)
     return load(out)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 from lvae_core.environment import advice
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, describe
 from lvae_core.messages import is_verbose, printed
 from lvae_core.run_folder.folder import DamagedError
 
@@ -59,7 +59,7 @@ def _guarded(command: Callable[[], int | None], interrupted: str) -> int:
     except BrokenPipeError as error:
         return _without_reader(error)
     except OSError as error:
-        print_error(_with_traceback(error, _describe(error)) if is_verbose() else _describe(error))
+        print_error(_with_traceback(error, describe(error)) if is_verbose() else describe(error))
         return 2
     except ModuleNotFoundError as error:
         print_error(advice(f"lacks {error.name}"))
@@ -78,12 +78,6 @@ def print_error(error: object) -> None:
     for line in str(error).splitlines() or [type(error).__name__]:
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
         print(f"error: {shown}", file=sys.stderr)
-
-
-def _describe(error: OSError) -> str:
-    """The file or address and the reason of an error of the system, in one line."""
-    text = " ".join((error.strerror or str(error) or type(error).__name__).split())
-    return f"{error.filename}: {text}" if error.filename is not None else text
 
 
 def _with_traceback(error: BaseException, line: str) -> str:
@@ -115,7 +109,7 @@ def _without_reader(error: OSError) -> int:
     pipe = select.poll()
     pipe.register(1, 0)
     if not any(event & select.POLLERR for _, event in pipe.poll(0)):
-        print_error(_describe(error))
+        print_error(describe(error))
         return 2
     _discard(1)
     return 0

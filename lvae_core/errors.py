@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Collection
+
+_ALLOW = "ask its owner for access, or use a copy or another folder"
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space on its disk",
+    errno.EDQUOT: "free some space, or raise the quota",
+    errno.EACCES: _ALLOW,
+    errno.EPERM: _ALLOW,
+    errno.EROFS: "make its disk writable, or use a copy",
+}
+
+NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""Error numbers of a write to something that belongs to another user, or is read-only."""
 
 
 class InputError(ValueError):
@@ -18,3 +32,18 @@ def check_name(name: str, valid: Collection[str], kind: str) -> None:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "choose from " + ", ".join(names)
     raise InputError(f"unknown {kind} {name!r}: {hint}")
+
+
+def describe(error: OSError, at: str = "", next_step: str = "") -> str:
+    """Describe an error of the system in one line: where, what and, if there is one, the remedy.
+
+    Args:
+        error: the error.
+        at: where it happened, if the error names no file.
+        next_step: what to do once it is remedied.
+    """
+    where = at if error.filename is None else error.filename
+    text = " ".join((error.strerror or str(error) or type(error).__name__).split())
+    steps = ", then ".join(filter(None, (_REMEDIES.get(error.errno or 0), next_step)))
+    described = f"{where}: {text}" if where else text
+    return f"{described}; {steps}" if steps else described

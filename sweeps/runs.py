@@ -12,8 +12,8 @@ input cannot be used.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +41,7 @@ from lvae_core.messages import Verbosity
 from lvae_core.run_folder.claims import HeldError, acquire, read_claim
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.relocation import move, remove
 from lvae_core.storage.local import local_path
 from sweeps.options import Messages
 from sweeps.planning.grids.overview import UNREAD, value_text
@@ -63,8 +64,8 @@ class Options:
     where: Annotated[
         tuple[str, ...], _arg(metavar="FIELD=VALUE ...", help_behavior_hint="(default: all)")
     ] = ()
-    """Select runs by the fields of their config, or by state: done, running, failed, unfinished. Several
-    values are separated by commas."""
+    """Select runs by the fields of their config, or by state: done, running, failed, unfinished or
+    unreadable. Several values are separated by commas."""
     to: Annotated[str | None, _arg(metavar="STUDY", help_behavior_hint="(for move)")] = None
     """The folder of the study that runs are moved to."""
     names: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -190,18 +191,30 @@ def _run(folder: RunFolder, place: Path) -> Run:
     try:
         read = folder.read_config()
         config = read[0] if read else None
-    except (DamagedError, InputError):
+    except (DamagedError, InputError, PermissionError):
         config = None
-    files = [file for file in place.rglob("*") if file.is_file() and not file.is_symlink()]
-    name, size = RunName.parse(folder.name), sum(f.stat().st_size for f in files)
+    name = RunName.parse(folder.name)
     assert name is not None  # Study.run_names returns nothing else
-    return Run(folder, place, _state(folder), name, config, size, _epochs(place))
+    return Run(folder, place, _state(folder), name, config, _size(place), _epochs(place))
+
+
+def _size(place: Path) -> int:
+    """Bytes of the files in a folder and those below; folders that cannot be read are left out."""
+    size = 0
+    for folder, _, names in os.walk(place):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                size += os.lstat(os.path.join(folder, name)).st_size
+    return size
 
 
 def _state(folder: RunFolder) -> str:
-    if folder.has("result.json"):
-        return "done"
-    claim = read_claim(folder)
+    try:
+        if folder.has("result.json"):
+            return "done"
+        claim = read_claim(folder)
+    except PermissionError:
+        return "unreadable"
     if claim and not (claim.holder and claim.holder.is_gone()):
         return "running"
     return "failed" if folder.has("failure.json") else "unfinished"
@@ -318,27 +331,11 @@ def _apply(run: Run, target: Path | None) -> str:
         # Nobody else works on it from here on; a claim of a process that has ended is taken over.
         with acquire(run.folder, f"runs-{uuid.uuid4().hex}"):
             pass
-        return _remove(run.place) if target is None else _move(run.place, target)
+        return remove(run.place) if target is None else move(run.place, target)
     except HeldError as error:
         return str(error).removeprefix(f"{run.folder}: ")
     except OSError as error:
         return error.strerror or str(error)
-
-
-def _remove(place: Path) -> str:
-    # Renamed first: a run is there with all its files or not at all, and no launch takes up half of one.
-    aside = place.with_name(f".deleted-{uuid.uuid4().hex}")
-    place.rename(aside)
-    shutil.rmtree(aside)
-    return ""
-
-
-def _move(place: Path, target: Path) -> str:
-    target.mkdir(parents=True, exist_ok=True)
-    aside = target / f".moved-{uuid.uuid4().hex}"
-    shutil.move(place, aside)  # links stay links, also onto another disk
-    aside.rename(target / place.name)
-    return ""
 
 
 if __name__ == "__main__":

@@ -169,13 +169,19 @@ def _target(options: Options) -> Target:
     from sweeps.wandb_mirror.client import Target, prepare_environment, require_key
 
     prepare_environment()
+    folder = os.environ.get("WANDB_DIR") or "."
     if not options.offline:
         require_key()
+    else:
+        path = Path(folder).absolute()
+        present = next(place for place in (path, *path.parents) if place.exists())
+        if not os.access(present, os.W_OK | os.X_OK):
+            raise InputError(f"{present}: cannot be written; set WANDB_DIR to a folder of yours")
     return Target(
         project=options.project,
         entity=options.entity,
         mode="offline" if options.offline else "online",
-        folder=os.environ.get("WANDB_DIR") or ".",
+        folder=folder,
     )
 
 

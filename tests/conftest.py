@@ -6,6 +6,7 @@ import hypothesis
 import pytest
 
 from .chaos.faults import disk, eio, eio_library, s3, s3_server  # noqa: F401 (fixtures for all)
+from .chaos.users import theirs  # noqa: F401 (a fixture for all)
 from .logs import no_unexpected_warnings
 
 # torch reads these variables at its first import, so this file must not import it. One thread, also in the

@@ -26,12 +26,11 @@ from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFo
 from lvae_core.run_folder.lookup import find_run
 from lvae_core.run_folder.names import RunName
 from lvae_core.settings import apply_settings, parse_settings, with_evaluation
-from lvae_core.training.carry_out import acquire, carry_out
+from lvae_core.training.carry_out import acquire, carry_out, train_patiently
 from lvae_core.training.evaluate_again import evaluate_again, evaluate_part
 from lvae_core.training.failures import failure_of
 from lvae_core.training.initial_encoder import read_parent
 from lvae_core.training.runtime import Progress, Runtime, make_runtime
-from lvae_core.training.trainer import execute
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     status = _carry_out(
         config,
         folder,
-        lambda: execute(config, corpus, folder, runtime, acquire(folder, runtime)),
+        lambda: train_patiently(config, corpus, folder, runtime),
         events=events,
     )
     if status == 0:

@@ -67,11 +67,14 @@ class Holder:
     @staticmethod
     def current(launch: str) -> Holder:
         """Describe the calling process."""
-        return Holder(launch, platform.node(), _machine(), os.getpid(), _started(os.getpid()))
+        return Holder(launch, platform.node(), _machine(), os.getpid(), _started(os.getpid()) or "")
 
     def is_gone(self) -> bool:
         """Whether this machine can see that the process has ended."""
-        return bool(self.machine) and self.machine == _machine() and _started(self.pid) != self.started
+        if not self.machine or self.machine != _machine():
+            return False
+        started = _started(self.pid)
+        return started is not None and started != self.started
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -126,8 +129,13 @@ class Claim:
         with contextlib.suppress(OSError):
             for number in sorted(_numbers(self._folder)):
                 if number <= self._number:
-                    self._folder.store.delete(f"{self._folder.name}/{_file(number)}")
+                    self._delete(number)
             _log.info("%s: released claim %d", self._folder, self._number)
+
+    def _delete(self, number: int) -> None:
+        # In a sticky folder, an earlier claim of another user stays.
+        with contextlib.suppress(PermissionError):
+            self._folder.store.delete(f"{self._folder.name}/{_file(number)}")
 
     def __enter__(self) -> Self:
         return self
@@ -257,12 +265,23 @@ def _machine() -> str:
         return ""
 
 
-def _started(pid: int) -> str:
-    """Start time of a process in clock ticks since boot; empty if there is no such process."""
+def _started(pid: int) -> str | None:
+    """Start time of a process in clock ticks since boot; empty if it has ended, None if that is hidden."""
     try:
         # The second field is the program's name in parentheses, which may contain any character.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ""
+        return None if _exists(pid) else ""
     # A zombie has ended; only its exit status has not been read yet.
     return "" if fields[0] in "ZX" else fields[19]
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is a process, also one of another user that /proc hides (its option ``hidepid``)."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        pass
+    return True

@@ -158,11 +158,18 @@ def _content(place: str) -> bytes:
 
 
 def _put(target: Path, data: bytes, publish: Callable[[Path, Path], bool]) -> bool:
-    """Write ``data`` to a temporary file, sync it to disk, and rename it to ``target`` by ``publish``."""
-    with _temporary_beside(target) as temporary:
-        with _created(temporary) as file:
-            file.write(data)
-        done = publish(temporary, target)
+    """Write ``data`` to a temporary file, sync it to disk, and rename it to ``target`` by ``publish``.
+
+    An error names ``target``, not the temporary file.
+    """
+    try:
+        with _temporary_beside(target) as temporary:
+            with _created(temporary) as file:
+                file.write(data)
+            done = publish(temporary, target)
+    except OSError as error:
+        error.filename, error.filename2 = str(target), None
+        raise
     _sync_folder(target.parent)
     return done
 

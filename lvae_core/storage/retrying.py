@@ -19,6 +19,9 @@ _log = logging.getLogger("lvae.storage")
 RETRY_SECONDS = 60.0
 """Seconds for which commands and runs retry an operation on a store."""
 
+WEB_RETRY_SECONDS = 5.0
+"""The same for ``http://`` and ``https://``, which are mistakes: a web server holds no study."""
+
 # Errors that a retry cannot resolve: an answer about the stored files, or a request that can never succeed.
 # All others may be transient: a full disk, a device error, a server that is down, an unmounted folder.
 _FINAL_CLASSES = (
@@ -157,9 +160,9 @@ class RetryingStore:
             self._timed_out = False
             return answer
         with self._outage(path, failure):
-            return self._retry(attempt, failure)
+            return self._retry(path, attempt, failure)
 
-    def _retry(self, attempt: Callable[[], T], failure: OSError) -> T:
+    def _retry(self, path: str, attempt: Callable[[], T], failure: OSError) -> T:
         began, pause, attempts = self._clock(), self._pause, 1
         while (left := began + self.seconds - self._clock()) > 0:
             self._sleep(min(pause, left))
@@ -177,7 +180,7 @@ class RetryingStore:
                 _log.info("%s: answered again, at attempt %d after %.3g s", self.url, attempts, seconds)
                 return answer
         self._timed_out = True
-        raise _timeout_error(failure, self._clock() - began) from failure
+        raise _timeout_error(failure, self._where(path), self._clock() - began) from failure
 
     @contextlib.contextmanager
     def _outage(self, path: str, failure: OSError) -> Iterator[None]:
@@ -193,10 +196,12 @@ class RetryingStore:
                 self._failing -= 1
 
     def _warn(self, path: str, error: OSError) -> None:
-        where = f"{self.url}/{path}" if path else self.url
         # The record should name the line that called the store, six frames up.
-        message = f"{where}: {_reason(error)}; trying again for up to {self.seconds:g} s"
+        message = f"{self._where(path)}: {_reason(error)}; trying again for up to {self.seconds:g} s"
         _log.warning(message, stacklevel=6)
+
+    def _where(self, path: str) -> str:
+        return f"{self.url}/{path}" if path else self.url
 
 
 def is_transient(error: OSError) -> bool:
@@ -208,6 +213,8 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
-def _timeout_error(error: OSError, seconds: float) -> OSError:
+def _timeout_error(error: OSError, where: str, seconds: float) -> OSError:
     message = f"{_reason(error)}; tried again for {seconds:.3g} s"
-    return OSError(message) if error.errno is None else OSError(error.errno, message, error.filename)
+    if error.errno is None:
+        return OSError(message)
+    return OSError(error.errno, message, error.filename or where)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Generator
+from typing import Any
 
 from lvae_core.command import Interrupt
-from lvae_core.errors import InputError
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import Corpus
+from lvae_core.errors import NOT_WRITABLE, InputError, describe
+from lvae_core.identity import fingerprint, is_same_training
 from lvae_core.messages import notice
 from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, acquire_patiently
 from lvae_core.run_folder.folder import FAILURE, DamagedError, RunFolder
 from lvae_core.training.failures import failure_of
 from lvae_core.training.runtime import Progress, Runtime
+from lvae_core.training.trainer import execute
 
 
 def acquire(folder: RunFolder, runtime: Runtime) -> Claim:
@@ -22,6 +27,33 @@ def acquire(folder: RunFolder, runtime: Runtime) -> Claim:
         HeldError: it is.
     """
     return acquire_patiently(folder, runtime.launch, notice)
+
+
+def train_patiently(
+    config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime
+) -> Generator[Progress, None, None]:
+    """Execute a run as :func:`execute` does, with a claim of :func:`acquire`.
+
+    A finished run needs no claim if its folder cannot be written, as that of another user.
+    """
+    try:
+        claim = acquire(folder, runtime)
+    except OSError as error:
+        result = folder.read_json("result.json") if error.errno in NOT_WRITABLE else None
+        if result is None or not _is_result_of(config, corpus, folder, result):
+            raise
+        yield Progress(phase="done", epoch=result["epochs"], step=result["steps"], fraction=1.0)
+    else:
+        yield from execute(config, corpus, folder, runtime, claim)
+
+
+def _is_result_of(config: RunConfig, corpus: Corpus, folder: RunFolder, result: dict[str, Any]) -> bool:
+    wanted, present = fingerprint(config, corpus.data_sha256), folder.read_identity()
+    return (
+        present is not None
+        and present[1] == result.get("fingerprint")
+        and is_same_training(present[1], present[0], wanted, corpus.data_sha256)
+    )
 
 
 def carry_out(
@@ -54,8 +86,10 @@ def carry_out(
         raise
     except HeldError as error:
         raise InputError(f"{error}; wait until it ends, or give another run folder") from None
-    except (OSError, ClaimLostError) as error:
-        raise InputError(f"{folder}: {error}; do the same again to resume it") from None
+    except ClaimLostError as error:
+        raise InputError(f"{error}; do the same again to resume it") from None
+    except OSError as error:
+        raise InputError(describe(error, str(folder), "do the same again to resume it")) from None
     except Exception as error:
         folder.write_failure(*failure_of(error), file=failure)
         raise

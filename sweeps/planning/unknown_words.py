@@ -59,4 +59,6 @@ def _values_in(study: Study, label: str) -> set[int]:
 
 def unreadable(study: Study, error: OSError) -> str:
     """The line of an error that a study's storage cannot be read."""
-    return f"storage {study.url}: cannot be read ({error.strerror or error})"
+    file = str(error.filename or "").removeprefix(f"{study.url}/")
+    what = f"{file} in it " if file and file != str(error.filename) else ""
+    return f"storage {study.url}: {what}cannot be read ({error.strerror or error})"

@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from sweeps.wandb_mirror.content import Content
 
@@ -105,10 +106,13 @@ def sole_sender(identity: str) -> Iterator[None]:
 
     Raises:
         BusyError: another process sends it.
+        InputError: the folder of the locks belongs to another user.
     """
     digest = hashlib.sha256(identity.encode()).hexdigest()[:24]
     folder = Path(tempfile.gettempdir(), f"lvae-wandb-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise InputError(f"{folder}: belongs to another user; set TMPDIR to a folder of yours")
     path = folder / digest
     try:
         with FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False):
