@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from .fuzz import Fuzzer, Outcome, make_template
+from .fuzz.fuzzer import Fuzzer, make_template
+from .fuzz.outcome import Outcome
 
 SEED = int(os.environ.get("LVAE_FUZZ_SEED", "1"))
 
