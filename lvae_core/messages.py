@@ -67,7 +67,17 @@ def notice_next(*words: str, data_dir: str | None = None, when: str = "") -> Non
         when: what must be true first.
     """
     options = ["--data-dir", data_dir] if data_dir else []
-    notice(f"next{when}: {shlex.join(['python', *words, *options])}")
+    notice(next_line("python", *words, *options, when=when))
+
+
+def next_line(*words: str, when: str = "") -> str:
+    """Return the line that names the command to run next, quoted for a shell.
+
+    Args:
+        words: of the command.
+        when: what must be true first.
+    """
+    return f"next{when}: {shlex.join(words)}"
 
 
 def is_quiet() -> bool:

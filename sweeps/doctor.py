@@ -35,7 +35,7 @@ from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import load_new
 from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity
+from lvae_core.messages import Verbosity, next_line
 from lvae_core.run_folder.folder import Study
 from lvae_core.systems import recipe
 from sweeps.checks import cluster_file
@@ -121,11 +121,12 @@ def run(options: Options, arguments: Sequence[str]) -> int:
     """Check everything and print the findings; returns the exit status."""
     found = examine(options)
     has_failures = any(finding.state == "failure" for finding in found)
-    script = "sweeps/doctor.py" if has_failures else "sweeps/paper_grid.py"
-    command = shlex.join(["python", script, *(arguments if has_failures else options.launch())])
-    if options.cluster and not has_failures:
-        command = shlex.join(["ray", "up", "-y", options.cluster])
-    closing = f"fix what has failed, then: {command}" if has_failures else f"next: {command}"
+    if has_failures:
+        closing = f"fix what has failed, then: {shlex.join(['python', 'sweeps/doctor.py', *arguments])}"
+    elif options.cluster:
+        closing = next_line("ray", "up", "-y", options.cluster)
+    else:
+        closing = next_line("python", "sweeps/paper_grid.py", *options.launch())
     show(found, "" if options.messages.quiet and not has_failures else closing, console())
     return 2 if has_failures else 0
 

@@ -36,6 +36,7 @@ from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
+from lvae_core.messages import next_line
 from lvae_core.protocols import ORIGINALS, Protocol
 from lvae_core.run_folder.folder import open_study
 from sweeps.launching.display import console, unless_quiet
@@ -259,8 +260,8 @@ def run(options: Options, *, again: str) -> int:
         dry_run(options, workload, out)
         if options.write_grid is not None:
             write_grid(options.write_grid, GridFile(grid, options.study))
-            next_ = shlex.join(["python", "sweeps/paper_grid.py", "--grid", options.write_grid])
-            unless_quiet(out).print(f"next: {next_}", markup=False, soft_wrap=True)
+            line = next_line("python", "sweeps/paper_grid.py", "--grid", options.write_grid)
+            unless_quiet(out).print(line, markup=False, soft_wrap=True)
         return 0
     if runs_to_start(plan, options.launch):
         print_overview(unless_quiet(out), overview(plan.runs))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lvae_core.config import RunConfig
-from lvae_core.messages import notice
+from lvae_core.messages import next_line, notice
 from lvae_core.run_folder.advice import failure_advice
 from sweeps.launching.board import Board
 from sweeps.launching.display import Display, unless_quiet
@@ -198,9 +197,9 @@ def print_next(console: Console, plan: Plan, folder: str) -> None:
     """
     if done := plan.with_status("done"):
         settings = evaluation_settings(run for run in done if not run.evaluation)
-        chosen = f" --evaluation {' '.join(settings)}" if settings else ""
-        command = f"python analysis/summarize.py {shlex.quote(folder)}{chosen}"
-        console.print(f"next: {command}", markup=False, soft_wrap=True)
+        chosen = ["--evaluation", *settings] if settings else []
+        line = next_line("python", "analysis/summarize.py", folder, *chosen)
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _count(runs: Sequence[PlannedRun], status: str) -> int:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import stat
 import sys
 import threading
@@ -39,7 +38,7 @@ from rich.progress import Progress, TimeRemainingColumn
 from lvae_core.arguments import parsed
 from lvae_core.command import Interrupt, exit_status
 from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity, is_quiet, notice
+from lvae_core.messages import Verbosity, is_quiet, next_line, notice
 from lvae_core.run_folder.folder import Study
 from sweeps.options import Messages, check_wandb_names
 from sweeps.wandb_mirror.content import is_under_way
@@ -112,8 +111,8 @@ def push(options: Options) -> int:
             print(f"{path}: {skipped} runs are under way and skipped; --follow sends them, too")
         complete &= not tally.left
     if not (options.offline or is_quiet()):
-        names = " ".join(map(shlex.quote, options.studies))
-        print(f"next: python analysis/wandb_report.py {names} --project {shlex.quote(options.project)}")
+        report = ["analysis/wandb_report.py", *options.studies, "--project", options.project]
+        print(next_line("python", *report))
     return 0 if complete else 1
 
 
@@ -205,8 +204,8 @@ def _push(study: Study, mirror: Mirror) -> tuple[Tally, int]:
 def _closing(path: str, tally: Tally, options: Options, target: Target) -> Iterator[str]:
     """Lines that say what W&B has and lacks, and the next command."""
     if tally.sent and options.offline:
-        folder = shlex.quote(os.path.join(target.folder, "wandb"))
-        yield f"W&B: {count(tally.sent)} written; next: wandb sync {folder}"
+        folder = os.path.join(target.folder, "wandb")
+        yield f"W&B: {count(tally.sent)} written; {next_line('wandb', 'sync', folder)}"
     elif tally.sent:
         yield f"W&B has {count(tally.sent)} at {tally.url or options.project}"
     if tally.disagreeing:

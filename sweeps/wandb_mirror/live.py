@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from lvae_core.errors import InputError
+from lvae_core.messages import next_line
 from sweeps.options import Mode
 from sweeps.wandb_mirror.follow import FLUSH_SECONDS
 
@@ -89,8 +89,8 @@ def push_options(study: str, project: str, entity: str | None, *, offline: bool)
 
 def lacking(runs: str, reason: str, options: Sequence[str]) -> str:
     """A line on ``runs`` that W&B lacks, with the command that sends them."""
-    command = shlex.join(["python", "sweeps/wandb_push.py", *options])
-    return f"W&B lacks {runs} ({reason}); nothing is lost, next: {command}"
+    command = next_line("python", "sweeps/wandb_push.py", *options)
+    return f"W&B lacks {runs} ({reason}); nothing is lost, {command}"
 
 
 def count(number: int) -> str:
