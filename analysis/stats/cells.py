@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from analysis.published.catalogue import AVERAGING
 from analysis.reading.frame import STATUSES, TIMES
+from analysis.stats.collapse import UNUSED, last_kl_weight
 from analysis.stats.intervals import Interval, bca_intervals, t_interval
 from analysis.stats.texts import Text, texts_of_runs
 from analysis.stats.variants import Variant, variant_labels
@@ -30,9 +31,6 @@ SYSTEM_ORDER = tuple(SYSTEMS)
 
 _TEXT = "text"
 """A column that :func:`average_cells` adds: the test text of a finished run."""
-
-COLLAPSED = 0.1
-"""Nats of mutual information below which a posterior counts as collapsed: z is not used."""
 
 _OF_A_CELL = ("dataset", "system", "num_samples", "setting", "averaging", "objective", "status")
 
@@ -141,6 +139,8 @@ class Cell:
     """The short name of its variant, ``A``; empty if its row shows no other; None if it was not named."""
     objective: str = field(default="", compare=False)
     """The loss that its runs were trained by; empty if unknown, or if there is only one."""
+    last_kl_weight: float | None = field(default=None, compare=False)
+    """The largest β that its runs ended at within KL annealing, if z is unused; else None."""
 
     @property
     def joint_latent(self) -> bool:
@@ -153,9 +153,14 @@ class Cell:
         return self.variant if self.letter is None else self.letter
 
     @property
-    def collapsed(self) -> bool:
+    def unused_latent(self) -> bool:
         """Whether the latent variable says next to nothing: in effect the cell is a language model."""
-        return "mi" in self.averages and self.averages["mi"].mean < COLLAPSED
+        return "mi" in self.averages and self.averages["mi"].mean < UNUSED
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether z is unused and was held to the full KL: before that, it is no posterior collapse."""
+        return self.unused_latent and self.last_kl_weight is None
 
     def estimate(self, metric: str) -> str:
         """The name of the estimate that ``metric`` stands for by the published convention.
@@ -214,6 +219,7 @@ class _Numbers:
     """The estimates of runs as plain arrays: data-frame arithmetic is slow on a few values at a time."""
 
     def __init__(self, runs: pd.DataFrame) -> None:
+        self._runs = runs
         self.done = (runs["status"] == "done").to_numpy()
         self.seeds = runs["seed"].to_numpy(np.int64, na_value=-1)
         self.names = runs["run"].to_numpy(object)
@@ -264,6 +270,13 @@ class _Numbers:
         known = known[~np.isnan(known)]
         return float(known[0]) if len(known) else None
 
+    def last_kl_weight(self, positions: Sequence[int], mi: Average | None) -> float | None:
+        """The largest β that the runs behind ``mi`` reached; see :attr:`Cell.last_kl_weight`."""
+        if mi is None or mi.mean >= UNUSED:
+            return None
+        runs = (self._runs.iloc[p] for p in positions if self.names[p] in mi.runs)
+        return max((weight for run in runs if (weight := last_kl_weight(run)) is not None), default=None)
+
     def text(self, positions: Sequence[int]) -> Text | None:
         """The test text of the finished runs, which is the same for all runs of a cell."""
         return next((text for p in positions if (text := self._texts[p]) is not None), None)
@@ -309,6 +322,7 @@ def _cell(
     known = (columns["averaging"][position] for position in positions)
     averagings = [*(value for value in known if not pd.isna(value)), AVERAGING.get(first["system"], "")]
     counts = Counter(columns["status"][position] for position in positions)
+    averages = numbers.averages(positions)
     return Cell(
         dataset=first["dataset"],
         system=first["system"],
@@ -317,9 +331,10 @@ def _cell(
         variant=variant,
         averaging=averagings[0],
         counts=Counts(**{status: counts[status] for status in STATUSES}),
-        averages=numbers.averages(positions),
+        averages=averages,
         objective=next((o for p in positions if not pd.isna(o := columns["objective"][p])), ""),
         hours=numbers.cost(positions),
+        last_kl_weight=numbers.last_kl_weight(positions, averages.get("mi")),
         true_nll=numbers.true_nll(positions),
         text=numbers.text(positions),
     )

@@ -3,7 +3,7 @@
 Every sentence and every table takes its words from :func:`decide`; nothing else compares two cells in
 words. All conditions must hold: both cells have enough common seeds, the sign-flip test over them is
 significant after Holm's correction, each number is exact or a valid bound, the two numbers decide
-(a bound must lie below an exact number), and no posterior has collapsed.
+(a bound must lie below an exact number), and no latent variable is unused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.stats.cells import COLLAPSED, Cell
+from analysis.stats.cells import Cell
+from analysis.stats.collapse import UNUSED
 from analysis.stats.intervals import Interval
 from analysis.stats.paired import Paired
 
@@ -24,13 +25,21 @@ large, could have been significant."""
 Model = Literal["better", "worse", ""]
 
 Obstacle = Literal[
-    "", "not a bound", "unreliable", "collapsed", "two bounds", "bound above exact", "exact below bound"
+    "",
+    "not a bound",
+    "unreliable",
+    "collapsed",
+    "annealing",
+    "two bounds",
+    "bound above exact",
+    "exact below bound",
 ]
 
 REASONS: dict[Obstacle, str] = {
     "not a bound": "one of the numbers is not a bound",
     "unreliable": "a few draws decide one of the importance-weighted numbers",
     "collapsed": "a posterior has collapsed, so in effect its model is a language model",
+    "annealing": "training ended within KL annealing, and z says next to nothing yet",
     "two bounds": "both numbers are bounds, and how far each lies above the truth is unknown",
     "bound above exact": "a bound above an exact number shows nothing",
     "exact below bound": "an exact number below a bound shows nothing",
@@ -41,8 +50,8 @@ RULE = (
     "A model is called better or worse only if all of this holds: the difference over common seeds is "
     "significant by the sign-flip test after Holm's correction; each number is exact or a valid bound, and "
     "not unreliable; if one is a bound, it lies below the exact other one, and the true difference is then "
-    f"at least as large; and no posterior has collapsed (mutual information below {COLLAPSED} nats). Two "
-    "bounds decide nothing"
+    f"at least as large; and each model with z uses it (mutual information of at least {UNUSED} nats; "
+    "below, its posterior has collapsed, or KL annealing was not over). Two bounds decide nothing"
 )
 """The rule in words, for reports."""
 
@@ -128,8 +137,9 @@ def _obstacle(a: tuple[Cell, str], b: tuple[Cell, str], lower: bool | None) -> O
         return "not a bound"
     if any(cell.averages[estimate].unreliable for cell, estimate in (a, b)):
         return "unreliable"
-    if any(cell.collapsed for cell, _ in (a, b)):
-        return "collapsed"
+    unused = [cell for cell, _ in (a, b) if cell.unused_latent]
+    if unused:
+        return "collapsed" if any(cell.collapsed for cell in unused) else "annealing"
     exact = [kind == "exact" for kind in kinds]
     if not any(exact):
         return "two bounds"

@@ -13,7 +13,8 @@ import pandas as pd
 
 from analysis.published.catalogue import compared_datasets, published_splits
 from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
-from analysis.stats.cells import COLLAPSED, Cell
+from analysis.stats.cells import Cell
+from analysis.stats.collapse import UNUSED
 from analysis.stats.text_groups import text_notes
 from analysis.stats.variants import setting_text
 from analysis.tables.table import row_label
@@ -46,7 +47,7 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
         notes += _mixed(done)
     notes += [
         *_protocols(done),
-        *_unused_latents(of_dataset, done),
+        *_unused_latents(of_dataset),
         *_repeated_seeds(done),
         *_monte_carlo(of_dataset),
     ]
@@ -79,23 +80,19 @@ def _variants(cells: Sequence[Cell]) -> Iterable[str]:
             )
 
 
-def _unused_latents(cells: Sequence[Cell], done: pd.DataFrame) -> Iterable[str]:
+def _unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
     collapsed: list[str] = []
     annealing: dict[str, list[str]] = {}
     for cell in cells:
-        if not cell.collapsed:
+        if not cell.unused_latent:
             continue
         row = f"{row_label(cell.system, cell.num_samples)} {cell.setting}"
         row += f" ({cell.variant_name})" if cell.variant_name else ""
-        runs = done[done["run"].isin(cell.averages["mi"].runs)]
-        weights = [_last_kl_weight(run) for _, run in runs.iterrows()]
-        reached = [weight for weight in weights if weight is not None]
-        # A posterior that was never held to the full KL has not collapsed under it.
-        if reached:
-            annealing.setdefault(f"{max(reached):.2g}", []).append(row)
-        else:
+        if cell.collapsed:
             collapsed.append(row)
-    little = f"z says next to nothing about a sentence (mutual information below {COLLAPSED} nats)"
+        else:
+            annealing.setdefault(f"{cell.last_kl_weight:.2g}", []).append(row)
+    little = f"z says next to nothing about a sentence (mutual information below {UNUSED} nats)"
     if collapsed:
         yield (
             f"posterior collapse, {little}: {_listed(collapsed, ', ')}; in effect these are language models"
@@ -105,19 +102,6 @@ def _unused_latents(cells: Sequence[Cell], done: pd.DataFrame) -> Iterable[str]:
             f"{little}: {_listed(rows, ', ')}; training ended at β = {weight}, before the KL had its full "
             "weight, so this need not be posterior collapse"
         )
-
-
-def _last_kl_weight(run: pd.Series) -> float | None:
-    """β at the end of a run that ended while β still rose; None if its annealing was over, or unknown."""
-    if pd.isna(run["kl_weight"]) or run["kl_schedule"] != "linear":
-        return None
-    epochs = run["max_epochs"] if pd.isna(run["epochs"]) else run["epochs"]
-    length, trained = run["kl_anneal_epochs"], epochs
-    if not pd.isna(run["kl_anneal_steps"]) and run["kl_anneal_steps"]:
-        length, trained = run["kl_anneal_steps"], run["steps"]
-    if pd.isna(length) or pd.isna(trained) or trained >= length:
-        return None
-    return float(run["kl_weight"] * (run["kl_start"] + (1 - run["kl_start"]) * trained / length))
 
 
 def _mixed(done: pd.DataFrame) -> Iterable[str]:

@@ -23,13 +23,15 @@ ESTIMATES: dict[Kind, tuple[str, str, str, int]] = {
 }
 
 
-def cell(kind: Kind, *, mi: float | None = 2.0, khat_above: float | None = None) -> tuple[Cell, str]:
+def cell(
+    kind: Kind, *, mi: float | None = 2.0, khat_above: float | None = None, beta: float | None = None
+) -> tuple[Cell, str]:
     estimate, system, averaging, L = ESTIMATES[kind]
     number = average(np.arange(2), np.array([99.0, 101.0]), np.full(2, np.nan))
     averages = {estimate: replace(number, khat_above=khat_above)}
     if mi is not None and averaging != "none":
         averages["mi"] = replace(number, mean=mi)
-    found = Cell("toy", system, L, "standard", "", averaging, Counts(done=2), averages)
+    found = Cell("toy", system, L, "standard", "", averaging, Counts(done=2), averages, last_kl_weight=beta)
     assert found.bound(estimate) == kind
     return found, estimate
 
@@ -90,6 +92,15 @@ def test_a_collapsed_posterior_supports_no_claim() -> None:
     for mi, words in ((0.099, "undecided: collapsed"), (0.1, "better (at least)")):
         assert verdict(differences(-2.0, 8), cell(BOUND, mi=mi), cell(EXACT)).words == words
     assert verdict(differences(2.0, 8), cell(EXACT), cell(BOUND, mi=0.0)).words == "undecided: collapsed"
+
+
+def test_an_unused_latent_variable_within_annealing_supports_no_claim_and_is_no_collapse() -> None:
+    annealing, collapsed = cell(BOUND, mi=0.0, beta=0.2), cell(BOUND, mi=0.0)
+    assert verdict(differences(-2.0, 8), annealing, cell(EXACT)).words == "undecided: annealing"
+    for pair in ((annealing, collapsed), (collapsed, annealing)):
+        assert verdict(differences(-2.0, 8), *pair).words == "undecided: collapsed"
+    used = cell(BOUND, mi=0.1, beta=0.2)
+    assert verdict(differences(-2.0, 8), used, cell(EXACT)).words == "better (at least)"
 
 
 def test_an_unreliable_number_supports_no_claim() -> None:
