@@ -67,6 +67,8 @@ class LaunchOptions:
     """The W&B project of the mirror."""
     wandb_entity: str | None = None
     """The user or team that owns the project; by default the owner of the API key."""
+    wandb_artifacts: Flag = False
+    """Also upload the checkpoint of every finished run to W&B, as an artifact."""
     tensorboard: Flag = False
     """Also write TensorBoard event files, to tensorboard/STUDY in this folder."""
     retry_failed: Flag = False
@@ -89,6 +91,10 @@ class LaunchOptions:
         if not (math.isfinite(minutes) and minutes >= 0):
             raise InputError(f"--checkpoint-minutes {minutes:g}: must be a number, 0 or more")
         check_wandb_names(self.wandb_project, self.wandb_entity, prefix="--wandb-")
+        if self.wandb_artifacts and self.wandb != "online":
+            raise InputError(
+                "--wandb-artifacts: needs --wandb online; wandb_push.py --artifacts can upload them later"
+            )
         if not self.storage.strip():
             raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
         if "://" not in self.storage and is_in_job(Path(self.storage)):

@@ -86,7 +86,14 @@ def sweep(
 def on_wandb(options: LaunchOptions, folder: str, out: Console) -> contextlib.AbstractContextManager[None]:
     """Mirror the study as the options ask; see :func:`sweeps.wandb_mirror.live.mirrored`."""
     say = partial(unless_quiet(out).print, markup=False, soft_wrap=True)
-    return mirrored(options.wandb, folder, options.wandb_project, options.wandb_entity, say)
+    return mirrored(
+        options.wandb,
+        folder,
+        options.wandb_project,
+        options.wandb_entity,
+        say,
+        artifacts=options.wandb_artifacts,
+    )
 
 
 def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:

@@ -70,6 +70,8 @@ class Options:
     """Write directories for `wandb sync` below $WANDB_DIR, or here, instead of sending anything."""
     again: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also check runs that were already sent, for example after somebody has deleted them from W&B."""
+    artifacts: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also upload the checkpoint of every finished run, as an artifact of type model."""
     messages: Messages = field(default_factory=Verbosity)
 
 
@@ -104,7 +106,9 @@ def push(options: Options) -> int:
         raise InputError("W&B cannot be reached; the run folders keep everything, so try again later")
     complete = True
     for path, study in zip(options.studies, studies, strict=True):
-        tally, skipped = _push(study, Mirror(study, target, again=options.again))
+        tally, skipped = _push(
+            study, Mirror(study, target, again=options.again, artifacts=options.artifacts)
+        )
         for line in _closing(path, tally, options, target):
             print(f"{path}: {line}")
         if skipped:
@@ -130,7 +134,7 @@ def follow(options: Options) -> int:
     from sweeps.wandb_mirror.mirror import Mirror
 
     os.nice(_NICE)  # on a machine that trains, runs go first
-    follower = Follower(study, Mirror(study, target, again=options.again))
+    follower = Follower(study, Mirror(study, target, again=options.again, artifacts=options.artifacts))
     # A sweep waits for this line; what follows on standard output is for its user.
     print(f"following {path}; Ctrl-C ends it after a last push", flush=True)
     input_closed = _watch_input()
@@ -164,6 +168,8 @@ def open_with_runs(path: str) -> Study:
 def _target(options: Options) -> Target:
     """Load the library and prepare it for sending."""
     check_wandb_names(options.project, options.entity, prefix="--")
+    if options.artifacts and options.offline:
+        raise InputError("--artifacts: cannot be written with --offline; push them when W&B can be reached")
     require_wandb("wandb_push.py")
     from sweeps.wandb_mirror.client import Target, prepare_environment, require_key
 
@@ -215,7 +221,9 @@ def _closing(path: str, tally: Tally, options: Options, target: Target) -> Itera
         )
     if tally.left or tally.trouble:
         runs = count(tally.left) if tally.left else "some runs"
-        command = push_options(path, options.project, options.entity, offline=options.offline)
+        command = push_options(
+            path, options.project, options.entity, offline=options.offline, artifacts=options.artifacts
+        )
         yield lacking(runs, tally.trouble, command)
 
 

@@ -2,6 +2,7 @@
 
     content   what W&B stores about a run, read from its folder alone
     cursor    what has been sent of a run and where to, kept in its folder, so that nothing is sent twice
+    model     a finished run's model, as the files of an artifact
     client    the wandb library: one W&B run per run
     mirror    sends what is new of the runs of a study; retries later what cannot be sent now
     follow    looks at a study's folders every few seconds and drives the mirror

@@ -23,11 +23,15 @@ from wandb.sdk.lib import wbauth
 from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import RunFolder
+from lvae_core.run_folder.folder import DamagedError, RunFolder
 from sweeps.wandb_mirror.content import FAILURE, JOB_TYPE, POINT_METRICS, STEP, Content, is_same_line
 from sweeps.wandb_mirror.cursor import Cursor, read_cursor, sole_sender, write_cursor
+from sweeps.wandb_mirror.model import artifact_name, copy_model
 
 INIT_SECONDS, FINISH_SECONDS, CONFIRM_SECONDS, PROBE_SECONDS = 20.0, 20.0, 5.0, 5.0
+
+UPLOAD_SECONDS = 300
+"""Longest wait for the upload of a model."""
 
 RETRIES = 10**6
 """Retries of the library: practically unlimited, because the time-outs above bound every wait."""
@@ -156,12 +160,17 @@ class Sender:
             elif not is_same_line(self._sent.get(place, line), line):
                 self.disagrees = True
 
-    def finish(self, content: Content) -> None:
+    def finish(self, content: Content, *, model: bool = False) -> None:
         """Send what is missing and end the W&B run in the state of ``content``.
+
+        Args:
+            content: of the run.
+            model: also upload the model of a finished run.
 
         Raises:
             UnreachableError: W&B has not confirmed everything; the rest is sent when it is opened again.
         """
+        trouble = ""
         try:
             self.send_history(content)
             there = self._run.summary.keys()  # type: ignore[no-untyped-call]
@@ -170,6 +179,8 @@ class Sender:
             self._run.summary.update({**content.summary, **emptied})
             if content.state == "preempted":
                 self._run.mark_preempting()
+            if model:
+                trouble = self._upload(content)
             self._run.finish(exit_code=0 if content.state == "finished" else 1)
             if self._target.mode == "online":
                 self._confirm(content)
@@ -179,7 +190,24 @@ class Sender:
             raise UnreachableError(_line(error)) from None
         finally:
             self._stack.close()
-        write_cursor(self._folder, self._target.place, Cursor.after(content))
+        has_model = self._cursor.model or (model and not trouble)
+        write_cursor(self._folder, self._target.place, Cursor.after(content, model=has_model))
+        if trouble:
+            raise UnreachableError(f"the model: {trouble}")
+
+    def _upload(self, content: Content) -> str:
+        """Upload the model; returns the reason if it fails. W&B makes no second version of what it has."""
+        name = artifact_name(content.name)
+        about = {"fingerprint": content.id, "best_epoch": content.summary.get("best_epoch")}
+        artifact = wandb.Artifact(name, "model", metadata=about)
+        try:
+            for path in copy_model(self._folder, self._scratch / "model"):
+                # Without copies in the user's cache.
+                artifact.add_file(str(path), name=path.name, skip_cache=True, policy="immutable")
+            self._run.log_artifact(artifact).wait(timeout=UPLOAD_SECONDS)
+        except (DamagedError, OSError, ValueError, TimeoutError, wandb.Error, WandbApiFailedError) as error:
+            return _line(error)
+        return ""
 
     def _confirm(self, content: Content) -> None:
         """Ask the server what it has: the library reports no error if a request is refused for good."""

@@ -42,16 +42,19 @@ class Cursor:
     """Whether that was a finished run, which does not change any more."""
     lines: int = 0
     """The number of lines of the history that the target has; 0 in records of earlier versions."""
+    model: bool = False
+    """Whether the target has the model of the finished run, as an artifact."""
 
     @staticmethod
-    def after(content: Content) -> Cursor:
-        """The cursor of a target that has all of ``content``."""
+    def after(content: Content, *, model: bool = False) -> Cursor:
+        """The cursor of a target that has all of ``content``, and perhaps the model."""
         return Cursor(
             len(content.rows),
             metrics_sha256(content.rows),
             content.digest,
             content.state == "finished",
             len(content.history),
+            model,
         )
 
     def agrees(self, content: Content) -> bool:

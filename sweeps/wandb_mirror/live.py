@@ -31,7 +31,13 @@ _KEY = "WANDB_API_KEY"
 
 @contextlib.contextmanager
 def mirrored(
-    mode: Mode, study: str, project: str, entity: str | None, say: Callable[[str], None]
+    mode: Mode,
+    study: str,
+    project: str,
+    entity: str | None,
+    say: Callable[[str], None],
+    *,
+    artifacts: bool = False,
 ) -> Iterator[None]:
     """Mirror a study to W&B inside the ``with`` block.
 
@@ -41,6 +47,7 @@ def mirrored(
         project: the W&B project.
         entity: its owner; None: the default of the key.
         say: gets lines for the user when the block ends.
+        artifacts: upload the model of every finished run.
 
     Raises:
         InputError: W&B cannot be used: it is not installed, does not work here, or there is no key.
@@ -49,7 +56,7 @@ def mirrored(
         yield
         return
     require_wandb(f"--wandb {mode}")
-    options = push_options(study, project, entity, offline=mode == "offline")
+    options = push_options(study, project, entity, offline=mode == "offline", artifacts=artifacts)
     # Files instead of pipes: a child that prints never waits for a reader.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
@@ -81,10 +88,13 @@ def require_wandb(user: str) -> None:
         raise InputError(f"{user}: wandb is not installed; pip install -c constraints.txt -e '.[wandb]'")
 
 
-def push_options(study: str, project: str, entity: str | None, *, offline: bool) -> list[str]:
+def push_options(
+    study: str, project: str, entity: str | None, *, offline: bool, artifacts: bool
+) -> list[str]:
     """The arguments of wandb_push.py for one study."""
     owner = ["--entity", entity] if entity else []
-    return [study, "--project", project, *owner, *(["--offline"] if offline else [])]
+    flags = [*(["--offline"] if offline else []), *(["--artifacts"] if artifacts else [])]
+    return [study, "--project", project, *owner, *flags]
 
 
 def lacking(runs: str, reason: str, options: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, Study
 from sweeps.wandb_mirror.client import Sender, Target, UnreachableError, forget_all, reachable
 from sweeps.wandb_mirror.content import Content, read_content
 from sweeps.wandb_mirror.cursor import BusyError, read_cursor
@@ -42,6 +42,7 @@ class Mirror:
         target: Target,
         *,
         again: bool = False,
+        artifacts: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start without any knowledge of the study.
@@ -50,13 +51,14 @@ class Mirror:
             study: the runs to send.
             target: where they go.
             again: ask W&B even about runs that are known to be sent.
+            artifacts: upload the model of every finished run.
             now: a clock.
         """
         self.sent: set[str] = set()
         """Names of the runs of which W&B has everything."""
         self.finished: set[str] = set()
         """Names of those among them that are done, so that nothing changes any more."""
-        self._again = again
+        self._again, self._artifacts = again, artifacts
         self._study, self._target, self._now = study, target, now
         self._running: set[str] = set()
         self._ended: dict[str, None] = {}
@@ -159,18 +161,20 @@ class Mirror:
         folder = self._study.run(name)
         cursor = read_cursor(folder, self._target.place)
         finished, opened = cursor.finished, name in self._open
-        if opened or self._again or not finished:
+        lacks_model = self._artifacts and (self._again or not cursor.model) and folder.has(CHECKPOINT)
+        if opened or self._again or not finished or lacks_model:
             content = self._read(name)
             if content is None:
                 if not folder.has("config.json"):
                     del self._ended[name]  # the run has not started
                 return
-            if opened or self._again or cursor.digest != content.digest:
+            model = lacks_model and content.state == "finished"
+            if opened or self._again or cursor.digest != content.digest or model:
                 sender = self._sender(name, content)
                 if sender is None:
                     return
                 del self._open[name]
-                sender.finish(content)
+                sender.finish(content, model=model)
                 if sender.disagrees:
                     self._disagreeing.add(name)
             finished = content.state == "finished"

@@ -16,7 +16,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from .operations import OPERATIONS
+from . import artifacts, operations
+from .artifacts import Artifact
+
+OPERATIONS = {**operations.OPERATIONS, **artifacts.OPERATIONS}
 
 _STREAM = re.compile(r"/files/([^/]+)/([^/]+)/([^/]+)/file_stream")
 
@@ -61,6 +64,9 @@ class Server:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.runs: dict[str, Run] = {}
+        self.artifacts: dict[str, Artifact] = {}
+        self.uploads: dict[str, bytes] = {}
+        """Path of an upload -> its content."""
         self.views: dict[str, dict[str, Any]] = {}
         self.projects: set[str] = set()
         self.requests: list[str] = []
@@ -70,6 +76,8 @@ class Server:
         """While this is set, every request is answered with 503."""
         self.refuse = ""
         """While this is set, the file stream of the run with this id gets 404, which is final."""
+        self.refuses_uploads = False
+        """While this is set, uploads of files get 503, after which the client retries."""
         self._http: _Http | None = None
         self.port = 0
 
@@ -156,9 +164,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self._post, body)
 
     def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.owner.lock:
-            self._answer(lambda body: {}, b"")
+            self._answer(self._put, body)
 
     def do_GET(self) -> None:
         with self.owner.lock:
@@ -167,6 +175,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _get(self, body: bytes) -> dict[str, Any] | None:
         self.owner.requests.append(f"GET {self.path}")
         return {} if self.path == "/healthz" else None
+
+    def _put(self, body: bytes) -> dict[str, Any]:
+        self.owner.uploads[self.path] = body
+        return {}
 
     def _post(self, body: bytes) -> dict[str, Any] | None:
         if "Authorization" in self.headers:
@@ -191,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, handle: Any, body: bytes) -> None:
         status, answer = 200, None
-        if self.owner.broken:
+        if self.owner.broken or (self.command == "PUT" and self.owner.refuses_uploads):
             status = 503
         else:
             answer = handle(body)
