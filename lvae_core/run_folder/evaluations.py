@@ -46,10 +46,14 @@ def progress_file(evaluation: str, number: int = 1, count: int = 1) -> str:
     return f"evaluation-{evaluation[:8]}{part}.checkpoint.pt"
 
 
-def part_counts(folder: RunFolder, evaluation: str) -> dict[int, int]:
-    """Into how many parts an evaluation has been divided, and how many files of parts each division has."""
+def part_count(folder: RunFolder, evaluation: str) -> int:
+    """The number of parts into which an evaluation under way is divided; 1: undivided, 0: not begun.
+
+    If parts of several divisions have been scored, the division with the most files counts.
+    """
     found = map(_PROGRESS.fullmatch, folder.store.names(folder.name))
-    return Counter(int(m["count"]) for m in found if m and m["count"] and m["id"] == evaluation[:8])
+    files = Counter(int(m["count"] or 1) for m in found if m and m["id"] == evaluation[:8])
+    return max(files, key=lambda n: (n > 1, files[n], n), default=0)
 
 
 def is_progress(file: str, evaluation: str) -> bool:

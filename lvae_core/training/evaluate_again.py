@@ -21,7 +21,7 @@ from lvae_core.run_folder.evaluations import (
     evaluation_of,
     failure_file,
     is_progress,
-    part_counts,
+    part_count,
     read_evaluation,
 )
 from lvae_core.run_folder.folder import DamagedError, RunFolder
@@ -64,8 +64,7 @@ def evaluate_again(
         result = _result(folder, corpus)
         if not _is_evaluated(folder, result, evaluation_id(config)):
             work = Work(config, corpus, folder, runtime, _trained(folder, result), claim)
-            divisions = part_counts(folder, work.evaluation)
-            count = max(divisions, key=lambda n: (divisions[n], n), default=1)
+            count = part_count(folder, work.evaluation) or 1
             parts = [Scoring(work, Part(number, count)) for number in range(1, count + 1)]
             for part in parts:
                 yield from part.score()

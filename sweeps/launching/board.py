@@ -11,6 +11,7 @@ from lvae_core.config import RunConfig
 from lvae_core.run_folder.estimates import bound
 from lvae_core.run_folder.names import CellName, without_fingerprint
 from sweeps.planning.durations import Speed, format_duration, projected_seconds, remaining_seconds
+from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.plan import Plan, PlannedRun
 
 OWN_PACE = 0.1
@@ -73,6 +74,11 @@ class Board:
     """Whether more work follows these runs; an interrupt then leaves it undone."""
     again: frozenset[str] = frozenset()
     """Names of the runs that are trained and are only evaluated again."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Name -> the share of its run's evaluation that it scores, if that is divided: 1/n for each of n
+    parts, 0 for the run, which joins them."""
+    parts_ended: int = 0
+    """Parts that have been scored, or given up."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Name -> label of the run, if its own name says too little."""
     hide_test_scores: bool = False
@@ -99,6 +105,18 @@ class Board:
         """The label of a run in lines for people."""
         return self.labels.get(name) or short(name)
 
+    def divide(self, parts: Iterable[EvaluationPart]) -> None:
+        """Add parts of the evaluations of waiting runs; the runs join them."""
+        for part in parts:
+            self.labels = {**self.labels, part.name: f"{self.label(part.run)} {part}"}
+            self.waiting[part.name] = self.waiting[part.run]
+            self.weights = {**self.weights, part.run: 0.0, part.name: 1 / part.count}
+            self.again |= {part.name}
+
+    def is_part(self, name: str) -> bool:
+        """Whether it is a part of the evaluation of a run."""
+        return self.weights.get(name, 0.0) > 0
+
     def start(self, name: str) -> None:
         """A run has got an actor."""
         self.has_begun = True
@@ -109,7 +127,9 @@ class Board:
         """A run has reported; see :class:`sweeps.launching.trainable.RunTrainable`."""
         run = self.running[name]
         run.phase = report["phase"]
-        if run.phase == "done":
+        if self.is_part(name) and run.phase in ("done", "failed"):
+            self.parts_ended += 1  # what it lacks is scored when the parts are joined
+        elif run.phase == "done":
             self._add_done(name, run.cell, report)
         elif run.phase == "failed":
             self.failed += 1
@@ -162,6 +182,9 @@ class Board:
     def give_up(self, name: str, failure: Mapping[str, Any]) -> None:
         """A waiting run has been lost too often."""
         del self.waiting[name]
+        if self.is_part(name):
+            self.parts_ended += 1
+            return
         self.failed += 1
         self.failures[name] = failure
 
@@ -175,13 +198,14 @@ class Board:
     def rank(self, name: str) -> float | None:
         """A number that grows with the time of a waiting run."""
         cell = self.waiting[name]
-        return self.speed.evaluation_seconds(cell) if name in self.again else self.speed.rank(cell)
+        return self._expected_seconds(name, cell) if name in self.again else self.speed.rank(cell)
 
     def measured_seconds(self, name: str) -> float | None:
         """The expected seconds of a waiting run if they rest on its own cell."""
         cell = self.waiting[name]
-        known = self.speed.evaluation_seconds if name in self.again else self.speed.measured_seconds
-        return known(cell)
+        if name in self.again:
+            return self._expected_seconds(name, cell)
+        return self.speed.measured_seconds(cell)
 
     def drop(self, name: str) -> None:
         """A waiting run will not be started."""
@@ -190,7 +214,7 @@ class Board:
 
     def share(self) -> float:
         """The share of the grid, 0 to 1, that is done; every run counts the same."""
-        ended = self.done + self.failed + self.paused + self.dropped
+        ended = self.done + self.failed + self.paused + self.dropped + self.parts_ended
         total = ended + len(self.running) + len(self.waiting) + len(self.held) + len(self.later)
         done = ended + sum(run.share or 0.0 for run in self.running.values())
         return done / total if total else 1.0
@@ -211,7 +235,9 @@ class Board:
                 seconds = whole * (1.0 - (run.share or 0.0))
             under_way.append(seconds)
         waiting = [
-            self._expected_seconds(name, cell) or (None if name in self.again else by_operations(cell))
+            self._expected_seconds(name, cell)
+            if name in self.again
+            else self._expected_seconds(name, cell) or by_operations(cell)
             for name, cell in self.waiting.items()
         ]
         later = [self.speed.expected_seconds(cell) or by_operations(cell) for cell in self.later]
@@ -228,8 +254,10 @@ class Board:
         return seconds / operations if operations else None
 
     def _expected_seconds(self, name: str, cell: str) -> float | None:
-        speed = self.speed
-        return speed.evaluation_seconds(cell) if name in self.again else speed.expected_seconds(cell)
+        if name not in self.again:
+            return self.speed.expected_seconds(cell)
+        seconds = self.speed.evaluation_seconds(cell)
+        return None if seconds is None else seconds * self.weights.get(name, 1.0)
 
     def _remaining(self, name: str, run: Running) -> float | None:
         share = run.share or 0.0

@@ -71,7 +71,7 @@ class LaunchCallback(tune.Callback):
             lines = [f"out of memory; to be retried once on {gpus:g} GPUs"]
         else:
             self._board.report(name, result)
-            if self._display.events:
+            if self._display.events and not self._board.is_part(name):
                 self._display.events.write(name, result)
         for line in (*result["warnings"], *lines):
             self._display.say(f"{self._board.label(name)}: {line}")
@@ -171,6 +171,8 @@ def _lines(report: Mapping[str, Any], *, hide_test_scores: bool, has_bound: bool
     best += "" if has_bound or not best else " (not a bound)"
     if report["phase"] == "paused":
         return [f"paused after epoch {report['epoch']}{best}"]
+    if report["phase"] == "done" and "estimates" not in report:
+        return ["scored"]
     if report["phase"] == "done":
         trains = "train_seconds" in report
         estimates, seconds = (

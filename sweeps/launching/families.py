@@ -1,20 +1,24 @@
-"""The order of runs whose encoders start from other runs of the same launch."""
+"""The order of runs that need others of the same launch: a parent, or the parts of their evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from sweeps.launching.display import Display
+from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.plan import PlannedRun
 
 
 class Families:
-    """Holds waiting runs back until their parents are trained."""
+    """Holds waiting runs back until their parents are trained, and until their parts have ended."""
 
-    def __init__(self, runs: Iterable[PlannedRun], display: Display) -> None:
+    def __init__(
+        self, runs: Iterable[PlannedRun], display: Display, parts: Iterable[EvaluationPart] = ()
+    ) -> None:
         self._display, self._board = display, display.board
         self._waits_for = {run.name: run.waits_for for run in runs if run.waits_for}
         self._parents = frozenset(self._waits_for.values())
+        self._runs_of_parts = {part.name: part.run for part in parts}
 
     def is_parent(self, name: str) -> bool:
         """Whether another run waits for this one."""
@@ -24,6 +28,8 @@ class Families:
         """The waiting runs that may begin now. A run whose parent has failed is dropped from the board."""
         board = self._board
         ready = []
+        left = (board.waiting, board.running, board.held)
+        divided = {run for part, run in self._runs_of_parts.items() if any(part in names for names in left)}
         for name in list(board.waiting):
             parent = self._waits_for.get(name)
             if parent in board.failures:
@@ -32,6 +38,6 @@ class Families:
                     f"{board.label(name)}: not started, because {board.label(parent)}, from which its "
                     "encoder starts, has failed"
                 )
-            elif parent not in board.waiting and parent not in board.running and parent not in board.held:
+            elif name not in divided and not any(parent in names for names in left):
                 ready.append(name)
         return ready

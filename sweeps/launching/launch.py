@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import ray
@@ -32,6 +32,7 @@ from sweeps.launching.tune_patches import (
     errors_as_lost_actors,
     silent_tune,
 )
+from sweeps.planning.evaluation_parts import EvaluationPart, evaluation_parts
 from sweeps.planning.list_scheduling import concurrency, longest_first
 from sweeps.planning.resources import Resources
 from sweeps.planning.workload import Workload
@@ -54,7 +55,9 @@ def launch(
     its checkpoint, at most ``max_losses`` times. A run that runs out of memory in a share of a GPU is
     retried once in a larger share. A run whose encoder starts from another run of the workload begins when
     that is trained and all runs that need not wait have ended, and not at all if it fails. Runs that
-    another launch works on are waited for, and taken over if that launch dies.
+    another launch works on are waited for, and taken over if that launch dies. If all runs are trained and
+    there are more devices than runs, long evaluations are divided into parts. The runs then join them, and
+    score what is missing themselves.
 
     Args:
         workload: the runs; the folder of its study exists.
@@ -70,18 +73,21 @@ def launch(
     Raises:
         InputError: the study's folder was deleted.
     """
-    tuner = _TunerRunner(workload, runtime or Runtime(), max_losses, pause_after or {})
     board = display.board
     lost = LostActors(max_losses)
     out_of_memory: set[str] = set()
     failure_files = {run.name: run.failure_file for run in workload.runs}
     granted = {run.name: workload.resources_of(run.name) for run in workload.runs}
-    board.slots = max(board.slots, _slots(workload, ray.cluster_resources()))  # type: ignore[no-untyped-call]
-    families = Families(workload.runs, display)
+    slots = _slots(workload, ray.cluster_resources())  # type: ignore[no-untyped-call]
     others = OtherLaunches(workload.study, board, workload.runs, display.say)
     deleted = DeletedStudy(workload.study.url)
     with Interrupt() as interrupt, environment(TUNE_ENVIRONMENT), silent_tune():
         others.begin()
+        parts = _divide(workload, display, slots)
+        granted |= {part.name: granted[part.run] for part in parts}
+        families = Families(workload.runs, display, parts)
+        tuner = _TunerRunner(workload, parts, runtime or Runtime(), max_losses, pause_after or {})
+        board.slots = max(board.slots, min(slots, len(workload.runs) + len(parts)))
         # Tune retries what it sees lost. This loop restarts what it gives up: a run whose actor dies
         # during a reset, and everything that waits when Tune itself fails.
         while (board.waiting or board.held) and not interrupt.requested:
@@ -116,34 +122,54 @@ def launch(
                     board.lose(name)
             for name in list(board.waiting):
                 if failure := lost.failure(name):
-                    _give_up(workload.study.run(name), failure, failure_files[name], display)
+                    _give_up(workload.study.run(name), failure, failure_files.get(name), display)
     return not (interrupt.requested and (board.waiting or board.held or board.more))
 
 
 def _slots(workload: Workload, cluster: Mapping[str, float]) -> int:
     """The number of runs that the nodes of now do at once."""
     wanted = workload.resources
-    fits = [cluster.get("CPU", 0.0) / max(1, wanted.cpus), len(workload.runs)]
+    fits = [cluster.get("CPU", 0.0) / max(1, wanted.cpus)]
     fits += [cluster.get("GPU", 0.0) / wanted.gpus] if wanted.gpus else []
     fits += [wanted.max_concurrent] if wanted.max_concurrent else []
     return max(1, int(min(fits)))
 
 
-def _give_up(folder: RunFolder, failure: Failure, file: str, display: Display) -> None:
+def _divide(workload: Workload, display: Display, slots: int) -> Sequence[EvaluationPart]:
+    """Divide long evaluations on so many devices, on the board too."""
+    try:
+        parts = evaluation_parts(workload, display.board.waiting, slots)
+    except OSError:
+        return ()  # undivided, they retry the storage
+    for name, count in {part.run: part.count for part in parts}.items():
+        display.say(f"{display.board.label(name)}: evaluated in {count} parts at the same time")
+    display.board.divide(parts)
+    return parts
+
+
+def _give_up(folder: RunFolder, failure: Failure, file: str | None, display: Display) -> None:
+    """Give up a run, or a part of an evaluation, for which ``file`` is None: the run may still score it."""
     display.board.give_up(folder.name, {"class": failure.kind, "message": failure.message})
     display.say(f"{display.board.label(folder.name)}: failed, {failure.kind}: {failure.message}")
     # If the storage is what has failed, the board still knows, and the other runs continue.
     with contextlib.suppress(OSError):
-        folder.write_failure(*failure, file=file)
+        if file is not None:
+            folder.write_failure(*failure, file=file)
 
 
 class _TunerRunner:
     """Runs one fresh Tuner after another; puts what all of them share into the object store once."""
 
     def __init__(
-        self, workload: Workload, runtime: Runtime, max_losses: int, pause_after: Mapping[str, int]
+        self,
+        workload: Workload,
+        parts: Iterable[EvaluationPart],
+        runtime: Runtime,
+        max_losses: int,
+        pause_after: Mapping[str, int],
     ) -> None:
         self._configs = {run.name: run.config for run in workload.runs}
+        self._parts = {part.name: part for part in parts}
         self._evaluations = {run.name: run.evaluation for run in workload.runs if run.evaluation}
         self._corpora = {name: ray.put(corpus) for name, corpus in workload.corpora.items()}
         self._study, self._max_losses, self._pause_after = workload.study, max_losses, pause_after
@@ -161,6 +187,7 @@ class _TunerRunner:
             study=self._study.url,
             configs=self._configs,
             evaluations=self._evaluations,
+            parts=self._parts,
             corpora=self._corpora,
             runtime=self._runtime,
             resources=resources,

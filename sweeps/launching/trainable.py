@@ -1,8 +1,9 @@
 """One run inside a Ray actor: the bridge from Tune to :func:`lvae_core.training.trainer.execute`.
 
 A run that is trained and is only to be evaluated again goes to
-:func:`lvae_core.training.evaluate_again.evaluate_again` instead. Methods import what needs torch: the
-driver imports this module as well, and never computes.
+:func:`lvae_core.training.evaluate_again.evaluate_again` instead, and a part of its evaluation to
+:func:`lvae_core.training.evaluate_again.evaluate_part`. Methods import what needs torch: the driver imports
+this module as well, and never computes.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from lvae_core.run_folder.folder import FAILURE, DamagedError, open_study
 from lvae_core.storage.retrying import is_transient
 from lvae_core.training.failures import failure_of, one_line
 from lvae_core.training.runtime import Progress, Runtime
+from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.resources import Resources
 
 STEP_SECONDS = 1.0
@@ -44,12 +46,14 @@ class Job:
     """Run name -> config."""
     evaluations: Mapping[str, str]
     """Run name -> id of the evaluation to make, for runs that are trained."""
+    parts: Mapping[str, EvaluationPart]
+    """Name of a part of the evaluation of a run -> the part."""
     corpora: Mapping[str, ray.ObjectRef[Corpus]]
     """Dataset, as the configs name it -> its encoded corpus."""
     runtime: Runtime
     """Without what depends on a run's resources."""
     resources: Mapping[str, Resources]
-    """Run name -> its resources."""
+    """Name of a run or part -> its resources."""
     stale_claims: Mapping[str, ClaimState]
     """Run name -> a claim that is known to be stale."""
     pause_after: Mapping[str, int]
@@ -57,7 +61,7 @@ class Job:
 
 
 class RunTrainable(tune.Trainable):
-    """Do one run after another in one warm process; Tune's config names the run.
+    """Do one run after another in one warm process; Tune's config names the run, or a part.
 
     A report (the value of :meth:`step`) has ``phase``, ``epoch``, ``step`` and ``fraction`` as
     :class:`~lvae_core.training.runtime.Progress` has them; while it trains ``epochs`` and the fields of
@@ -66,7 +70,7 @@ class RunTrainable(tune.Trainable):
     of a run ``phase`` is
 
     - ``done``, with ``estimates`` and the two timing fields of its result; if it was evaluated again,
-      with those of the evaluation, which has no ``train_seconds``;
+      with those of the evaluation, which has no ``train_seconds``; without them if it is a part;
     - ``failed``, with ``failure``: class and message, as ``failure.json`` has them;
     - ``stopped``: saved on request; another launch can resume it;
     - ``paused``: saved after the epoch after which it was to pause;
@@ -94,9 +98,11 @@ class RunTrainable(tune.Trainable):
     def _begin(self, name: str) -> None:
         # The launch has made the study's folder: if it is missing, it is gone and must not be made again.
         # If retries do not help, Tune restarts the run, perhaps on another node.
-        self._folder = open_study(self._job.study, create=False).run(name)
-        self._config = self._job.configs[name]
-        self._evaluation = self._job.evaluations.get(name, "")
+        self._part = self._job.parts.get(name)
+        run = self._part.run if self._part else name
+        self._folder = open_study(self._job.study, create=False).run(run)
+        self._config = self._job.configs[run]
+        self._evaluation = self._job.evaluations.get(run, "")
         given = self._job.resources[name]
         self._runtime = replace(
             self._job.runtime, device=given.device, threads=given.cpus, device_share=given.memory_share
@@ -153,7 +159,8 @@ class RunTrainable(tune.Trainable):
         message = failure.message
         try:
             file = failure_file(self._evaluation) if self._evaluation else FAILURE
-            self._folder.write_failure(*failure, file=file)
+            if self._part is None:  # else the run itself scores the part, and has not failed yet
+                self._folder.write_failure(*failure, file=file)
         except OSError as error:
             message += f" (and failure.json could not be written: {error})"
         return {"phase": "failed", "done": True, "failure": {"class": failure.kind, "message": message}}
@@ -169,7 +176,7 @@ class RunTrainable(tune.Trainable):
         report["step"] = progress.step
         if progress.pace:
             report |= {"epochs": progress.epochs, **asdict(progress.pace)}
-        if phase == "done":
+        if phase == "done" and self._part is None:
             file = evaluation_file(self._evaluation) if self._evaluation else "result.json"
             result = self._folder.read_json(file) or {}
             fields = ("estimates", "train_seconds", "evaluate_seconds")
@@ -178,14 +185,19 @@ class RunTrainable(tune.Trainable):
 
     def _consume(self) -> Progress:
         if self._iterator is None:
-            from lvae_core.training.evaluate_again import evaluate_again
+            from lvae_core.evaluation.evaluate import Part
+            from lvae_core.training.evaluate_again import evaluate_again, evaluate_part
             from lvae_core.training.trainer import execute
 
             corpus, runtime = self._get_corpus(), self._runtime
-            stale = self._job.stale_claims.get(self._folder.name)
-            claim = acquire(self._folder, runtime.launch, stale=stale)
-            work = evaluate_again if self._evaluation else execute
-            self._iterator = work(self._config, corpus, self._folder, runtime, claim)
+            if self._part:
+                part = Part(self._part.number, self._part.count)
+                self._iterator = evaluate_part(self._config, corpus, self._folder, runtime, part)
+            else:
+                stale = self._job.stale_claims.get(self._folder.name)
+                claim = acquire(self._folder, runtime.launch, stale=stale)
+                work = evaluate_again if self._evaluation else execute
+                self._iterator = work(self._config, corpus, self._folder, runtime, claim)
         until = time.monotonic() + STEP_SECONDS
         for progress in self._iterator:
             self._metrics = progress.metrics or self._metrics

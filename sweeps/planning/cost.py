@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.planning.durations import Basis, format_duration
+from sweeps.planning.evaluation_parts import divided
 from sweeps.planning.list_scheduling import Work, longest_first, lower_bound, schedule
 from sweeps.planning.plan import Plan
 
@@ -119,7 +120,10 @@ def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Ta
 
 
 def devices_table(costs: Sequence[CellCost], devices: Sequence[int], price: float | None) -> Table:
-    """The time until the last run ends and the money paid until then; all times must be known."""
+    """The time until the last run ends and the money paid until then; all times must be known.
+
+    If all runs are trained and only to be evaluated, they are divided as a launch divides them.
+    """
     works = [Work(cost.seconds or 0.0, cost.share) for cost in costs for _ in range(cost.todo)]
     works = longest_first(works, lambda work: work.seconds)
     table = Table("devices", title="longest runs first")
@@ -127,16 +131,18 @@ def devices_table(costs: Sequence[CellCost], devices: Sequence[int], price: floa
     for heading in ("wall time", "at least", *paid):
         table.add_column(heading, justify="right")
     most = max(work.share for work in works)
+    only_evaluations = all(cost.again or not cost.todo for cost in costs)
     for number in devices:
         if number < most:
             table.add_row(str(number), "too few for one run")
             continue
-        found = schedule(works, number)
+        parts = divided(works, number) if only_evaluations else works
+        found = schedule(parts, number)
         money = [found.released, number * found.makespan] if price else []
         table.add_row(
             str(number),
             format_duration(found.makespan),
-            format_duration(lower_bound(works, number)),
+            format_duration(lower_bound(parts, number)),
             *(f"${seconds / 3600 * (price or 0.0):,.2f}" for seconds in money),
         )
     return table

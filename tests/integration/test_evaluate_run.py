@@ -9,12 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lvae_core.__main__ import main as core
+from sweeps.launching.board import Board
 from sweeps.paper_grid import main
 
 from .nodes import is_alive, process_tree, wait_until
@@ -90,3 +92,42 @@ def test_a_sweep_evaluates_again_survives_a_kill_and_leaves_the_training_alone(
     assert main(AGAIN) == 0
     assert "nothing to start: 2 of 2 runs are done" in capsys.readouterr().out
     assert contents(study) == after
+
+
+class KillingBoard(Board):
+    """Kill the process of the second part when it reports for the first time."""
+
+    killed = 0
+
+    def report(self, name: str, report: Mapping[str, Any]) -> None:
+        super().report(name, report)
+        if name.endswith("part 2/2") and report["phase"] == "evaluate" and not KillingBoard.killed:
+            KillingBoard.killed = report["pid"]
+            os.kill(report["pid"], signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_an_evaluation_in_parts_has_the_numbers_of_the_whole_though_the_process_of_a_part_dies(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(TRAIN) == 0
+    study = tmp_path / "runs" / "paper"
+    shutil.copytree(study, tmp_path / "alone")
+    capsys.readouterr()
+    monkeypatch.setattr("sweeps.planning.evaluation_parts.PART_SECONDS", 1e-9)
+    monkeypatch.setattr("sweeps.sweep.Board", KillingBoard)
+    monkeypatch.setattr("sweeps.launching.launch._slots", lambda *_: 2)
+    fields = ("iw_samples=20000", "iw_exact_samples=0")
+    assert main([*KEPT, "--set", *fields, "--checkpoint-minutes", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "__seed0: evaluated in 2 parts at the same time" in out
+    assert KillingBoard.killed
+    assert "__seed0 part 2/2: its process or node was lost (1)" in out
+    assert "__seed0 part 2/2: scored" in out
+    assert "evaluated again: 1 of 1 run" in out
+    assert not list(study.rglob("*.checkpoint.pt"))
+    (file,) = study.rglob("evaluation-*.json")
+    settings = [word for field in fields for word in ("--set", field)]
+    assert core(["evaluate", str(tmp_path / "alone" / file.parent.name), *settings]) == 0
+    assert numbers(file.parent) == numbers(tmp_path / "alone" / file.parent.name)

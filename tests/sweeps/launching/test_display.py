@@ -12,6 +12,7 @@ from rich.text import Text
 from sweeps.launching.board import Board, cells_without_bound
 from sweeps.launching.display import STARTING, Display, describe, draw
 from sweeps.planning.durations import TRAIN_SHARE, Speed
+from sweeps.planning.evaluation_parts import EvaluationPart
 
 from ...lvae_core import tiny
 
@@ -141,6 +142,23 @@ def test_evaluating_again_is_timed_by_evaluations_and_not_by_runs(board, clock):
     board.done_by_other(NAMES[1], {"evaluate_seconds": 70.0})
     assert board.speed.evaluation_seconds(CELL) == pytest.approx(60.0)
     assert board.done == 3
+
+
+def test_parts_of_an_evaluation_share_its_time_and_count_as_no_runs(board, clock):
+    board.again = frozenset(NAMES)
+    board.speed.add_evaluation(CELL, 80.0)
+    board.divide(EvaluationPart(NAMES[0], k, 4) for k in range(1, 5))
+    parts = [f"{NAMES[0]} part {k}/4" for k in range(1, 5)]
+    assert [board.rank(name) for name in (NAMES[0], parts[0], NAMES[1])] == [0.0, 20.0, 80.0]
+    assert board.label(parts[1]) == f"{CELL}__seed0 part 2/4"
+    board.slots = 4
+    assert board.eta() == pytest.approx((4 * 20 + 3 * 80) / 4)
+    for name in parts:
+        board.start(name)
+    board.report(parts[0], {"phase": "done"})
+    board.report(parts[1], {"phase": "failed", "failure": {"class": "code", "message": "no"}})
+    assert (board.done, board.failed, len(board.running), board.failures) == (1, 0, 2, {})
+    assert board.share() == pytest.approx(3 / 9)
 
 
 def test_without_a_terminal_there_are_plain_lines(board):

@@ -11,6 +11,7 @@ from sweeps.launching.board import Board
 from sweeps.launching.display import Display
 from sweeps.launching.families import Families
 from sweeps.planning.durations import Speed
+from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.plan import PlannedRun
 
 CELL = "toy__lstm-lm__standard__L0"
@@ -49,3 +50,22 @@ def test_a_run_whose_parent_has_failed_is_dropped_with_a_line():
     assert board.dropped == 1
     (line,) = text.getvalue().splitlines()
     assert "__seed1: not started, because " in line
+
+
+def test_an_evaluation_in_parts_is_joined_when_none_of_them_waits_or_runs():
+    runs = [PlannedRun(config=RunConfig(), name=name, status="evaluate") for name in NAMES[:2]]
+    parts = [EvaluationPart(NAMES[0], k, 2) for k in (1, 2)]
+    board = Board(Speed(), 0, 0, dict.fromkeys(NAMES[:2], CELL), again=frozenset(NAMES[:2]))
+    board.divide(parts)
+    order = Families(runs, Display(board, Console(file=io.StringIO())), parts)
+    names = [part.name for part in parts]
+    assert order.ready() == [NAMES[1], *names]
+    for name in names:
+        board.start(name)
+    assert order.ready() == [NAMES[1]]
+    board.report(names[0], {"phase": "done"})
+    board.lose(names[1])
+    assert order.ready() == [NAMES[1], names[1]]
+    board.give_up(names[1], {"class": "infrastructure", "message": "lost"})
+    assert order.ready() == NAMES[:2]
+    assert (board.done, board.failed, board.failures) == (0, 0, {})
