@@ -13,7 +13,7 @@ from lvae_core.cli import import_text
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.datasets import NAMES
-from lvae_core.data.public import PUBLIC
+from lvae_core.data.sources.public import PUBLIC
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, notice, notice_next
 from lvae_core.protocols import PROTOCOLS, with_protocol
@@ -194,7 +194,7 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _download(options: argparse.Namespace) -> int:
-    from lvae_core.data.download import download
+    from lvae_core.data.sources.download import download
 
     for path in download(options.dataset, options.data_dir):
         print(path)

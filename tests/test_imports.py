@@ -129,7 +129,7 @@ IMPORTS = {module_name(p): list(imports_of(p)) for files in FILES.values() for p
 
 
 def part_of(name: str) -> str:
-    """lvae_core.data.toy -> data; lvae_core -> ''."""
+    """lvae_core.data.corpus -> data; lvae_core -> ''."""
     return ".".join(name.split(".")[1:2])
 
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lvae_core.config import dataset_label
-from lvae_core.data import pydocs, topics, toy
 from lvae_core.data.markers import marker_warnings
-from lvae_core.data.public import PUBLIC, Hashes, MissingError, data_folder, locate
+from lvae_core.data.sources import pydocs, topics, toy
+from lvae_core.data.sources.public import PUBLIC, Hashes, MissingError, data_folder, locate
 from lvae_core.data.text_files import SPLITS, Text, import_command, read_file
 from lvae_core.errors import InputError, check_name
 from lvae_core.storage.local import local_path

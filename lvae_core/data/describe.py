@@ -12,7 +12,7 @@ from lvae_core.config import dataset_label
 from lvae_core.data import datasets
 from lvae_core.data.corpus import combined_sha256
 from lvae_core.data.importing import RECORD, read_record
-from lvae_core.data.public import MissingError
+from lvae_core.data.sources.public import MissingError
 from lvae_core.data.text_files import SPLITS, Text
 from lvae_core.data.unknown import unseen_words
 from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS, Vocabulary

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from lvae_core.config import RunConfig, from_dict
 from lvae_core.data.corpus import Corpus, load_for, load_new
-from lvae_core.data.public import MissingError
+from lvae_core.data.sources.public import MissingError
 from lvae_core.errors import InputError
 from lvae_core.model.counts import amount, evaluation_operations, operations
 from lvae_core.run_folder.folder import Study

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lvae_core.data import datasets
-from lvae_core.data.public import locate
+from lvae_core.data.sources.public import locate
 from lvae_core.data.text_files import read_file
 from lvae_core.errors import InputError
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lvae_core.data import corpus as corpus_module
-from lvae_core.data import toy
 from lvae_core.data.batches import eval_order
+from lvae_core.data.sources import toy
 from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
 from lvae_core.model.text_model import TextModel
 from lvae_core.training.state import load_checkpoint

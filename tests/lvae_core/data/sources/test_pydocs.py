@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lvae_core.data import pydocs
+from lvae_core.data.sources import pydocs
 from lvae_core.data.text_files import SPLITS
 
 DOCUMENT = """\
@@ -96,7 +96,7 @@ def test_every_sentence_is_lower_case_prose_of_3_to_60_tokens() -> None:
 
 
 def test_another_process_reads_the_same_text() -> None:
-    program = "from lvae_core.data import pydocs; print(pydocs.read('test').sha256)"
+    program = "from lvae_core.data.sources import pydocs; print(pydocs.read('test').sha256)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

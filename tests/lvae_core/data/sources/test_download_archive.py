@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.data import download as module
-from lvae_core.data.download import download
-from lvae_core.data.public import PUBLIC, Archive, Files, Hashes, hashes_of
+from lvae_core.data.sources import download as module
+from lvae_core.data.sources.download import download
+from lvae_core.data.sources.public import PUBLIC, Archive, Files, Hashes, hashes_of
 from lvae_core.errors import InputError
 
 CONTENT = {split: f"a {split} document _UNK\n".encode() * 2_000 for split in ("train", "valid", "test")}

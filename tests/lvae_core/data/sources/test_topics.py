@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from lvae_core.data import topics
 from lvae_core.data.corpus import load
+from lvae_core.data.sources import topics
 
 SHA256 = {
     "train": "9d9a29138732fb2c89557695aa3dab5ceb52962d8ddd3b035e57833e8d9664bc",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lvae_core.data import download as module
-from lvae_core.data.download import download
-from lvae_core.data.public import PUBLIC, Hashes
+from lvae_core.data.sources import download as module
+from lvae_core.data.sources.download import download
+from lvae_core.data.sources.public import PUBLIC, Hashes
 from lvae_core.errors import InputError
 
 CONTENT = {split: f"a {split} sentence\n".encode() * 20_000 for split in ("train", "valid", "test")}

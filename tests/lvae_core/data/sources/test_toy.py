@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lvae_core.data import toy
+from lvae_core.data.sources import toy
 
 SHA256 = {
     "train": "d74bffa82f0da1d304959cdfe9081f5d1f42c2b19e9838cbb8d396859c747411",

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from lvae_core.data.public import PUBLIC, Archive, Files, Hashes, MissingError, data_folder, locate
+from lvae_core.data.sources.public import PUBLIC, Archive, Files, Hashes, MissingError, data_folder, locate
 from lvae_core.data.text_files import SPLITS
 from lvae_core.errors import InputError, check_name
 from lvae_core.messages import is_quiet

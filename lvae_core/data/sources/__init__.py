@@ -1,0 +1,1 @@
+"""The datasets that are known by name: built here, or downloaded."""
