@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from .commands import python
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -90,6 +93,16 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(scope="module")
+def quick_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a ``python`` that starts in a moment."""
+    place = tmp_path_factory.mktemp("bin")
+    script = place / "python"
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(python())} "$@"\n')
+    script.chmod(0o755)
+    return place
+
+
 def test_the_readme_is_short_and_shows_the_report() -> None:
     assert len(README.splitlines()) < 150
     (picture,) = re.findall(r"!\[.*?\]\((.*?\.png)\)", README)
@@ -101,10 +114,10 @@ def test_every_smaller_command_stands_for_one_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("chapter", chapters())
-def test_every_command_of_a_chapter_works(chapter: str, clone: Path) -> None:
+def test_every_command_of_a_chapter_works(chapter: str, clone: Path, quick_python: Path) -> None:
     environment = {
         **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{quick_python}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(clone),
     }
     for command in chapters()[chapter]:

@@ -12,13 +12,15 @@ from analysis.formats.files import remove_stale, write_files
 from analysis.reading.sources import summary_name
 from lvae_core.run_folder.folder import RunFolder, metrics_sha256
 
+from ..commands import python
+
 WriteRun = Callable[..., RunFolder]
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def summarize(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", str(ROOT / "analysis" / "summarize.py"), *arguments]
+    command = [*python(), "-W", "error", str(ROOT / "analysis" / "summarize.py"), *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=150, check=False)
 
 

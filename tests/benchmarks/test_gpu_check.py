@@ -55,6 +55,7 @@ def bare(place: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(place), "OMP_NUM_THREADS": "1"}
 
 
+@pytest.mark.slow  # test_gpu_parts.py tests each part, test_a_stopped_command the command
 @pytest.mark.timeout(700)  # seconds on a quiet machine; limits of parts are not what is tested
 def test_every_part_runs_on_a_machine_with_torch_and_numpy_alone(tmp_path):
     environment, file = bare(tmp_path), tmp_path / "found.json"

@@ -68,6 +68,7 @@ def assert_stopped_by(stop: Callable[[Launch], None], tmp_path, scratch, undistu
             assert later[0]["from_step"] >= rows[name] * STEPS
 
 
+@pytest.mark.slow  # tests/integration/test_evaluate_run.py kills a driver
 def test_after_a_killed_driver_the_same_command_resumes_and_cleans_up(tmp_path, scratch, undisturbed_table):
     runs = Runs(tmp_path)
     first = Launch(tmp_path, scratch)

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.planning.plan import make_plan
 
+from ..commands import python
 from ..integration.nodes import ROOT
 from ..logs import expect_log
 from .faults import S3
@@ -56,7 +56,7 @@ def checkpoints(s3: S3) -> Counter[str]:
 
 def summarize(study: str | Path, out: Path, environment: dict[str, str]) -> list[dict[str, str]]:
     """Summarize a study by the command and return the rows of its table."""
-    command = [sys.executable, str(ROOT / "analysis" / "summarize.py"), str(study), "--out", str(out)]
+    command = [*python(), str(ROOT / "analysis" / "summarize.py"), str(study), "--out", str(out)]
     options = ["--no-cache", "--no-figures", "--no-samples"]
     done = subprocess.run(
         [*command, *options], env={**os.environ, **environment}, capture_output=True, text=True, timeout=200

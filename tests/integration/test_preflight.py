@@ -7,12 +7,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ..commands import python
 from .nodes import ROOT, Cluster, cluster, is_alive, wait_until
 
 DOCTOR = ROOT / "sweeps" / "doctor.py"
@@ -73,7 +73,7 @@ def test_a_launch_without_the_right_token_is_refused_in_one_line(two_nodes, toke
     nodes, _ = two_nodes
     kept = {name: value for name, value in nodes.environment.items() if name != "RAY_AUTH_TOKEN"}
     done = subprocess.run(
-        [sys.executable, str(GRID), *TOY, "--address", nodes.address],
+        [*python(), str(GRID), *TOY, "--address", nodes.address],
         capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
         env={**kept, **tokens, "HOME": str(tmp_path)},
     )  # fmt: skip
@@ -141,7 +141,7 @@ def test_the_doctors_local_ray_leaves_nothing_behind(tmp_path):
     scratch = Path(f"/tmp/lvae-{os.getpid()}")
     scratch.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    command = [sys.executable, str(DOCTOR), "--datasets", "toy", "--study", "new"]
+    command = [*python(), str(DOCTOR), "--datasets", "toy", "--study", "new"]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,

@@ -18,6 +18,7 @@ from lvae_core.run_folder.names import RunName
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 
+from ..commands import python
 from .nodes import wait_until
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "search.py"
@@ -29,7 +30,7 @@ COMMAND = [
 
 
 def run_search(place: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", str(SCRIPT), *COMMAND, *more]
+    command = [*python(), "-W", "error", str(SCRIPT), *COMMAND, *more]
     return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=240, check=False)
 
 

@@ -18,13 +18,15 @@ from lvae_core.config import from_dict
 from lvae_core.run_folder.folder import RunFolder, reproducible
 from lvae_core.storage.store import open_store
 
+from ..commands import python
+
 TINY = ("--set", "max_epochs=2", "--set", "embedding_size=4", "--set", "hidden_size=6")
 TINY_LATENT = ("--set", "iw_samples=4", "--set", "mi_samples=2", "--set", "kl_anneal_epochs=1")
 
 
 def command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "lvae_core", *map(str, arguments)],
+        [*python(), "-m", "lvae_core", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -114,7 +116,7 @@ def test_an_interrupted_run_resumes_to_the_same_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_recipe(
-        tmp_path / "run.json", capsys, "lstm-vae", "--set", "max_epochs=30", "--set", "patience=30"
+        tmp_path / "run.json", capsys, "lstm-vae", "--set", "max_epochs=9", "--set", "patience=9"
     )
     arguments = [sys.executable, "-m", "lvae_core", "run", str(config), "--out"]
     metrics = tmp_path / "a" / "metrics.jsonl"

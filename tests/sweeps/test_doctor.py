@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,8 @@ from lvae_core.run_folder.folder import RunFolder, Study
 from sweeps.checks.findings import Finding
 from sweeps.checks.study import check_run_folders
 from sweeps.doctor import Options, load, main, removing_new_folders, show
+
+from ..commands import python
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "doctor.py"
 
@@ -49,9 +50,9 @@ def test_bad_input_is_one_line(arguments, message, tmp_path, capsys):
 
 
 def test_an_unknown_option_has_status_2_and_help_lists_the_options():
-    done = subprocess.run([sys.executable, str(SCRIPT), "--adress"], capture_output=True, check=False)
+    done = subprocess.run([*python(), str(SCRIPT), "--adress"], capture_output=True, check=False)
     assert done.returncode == 2
-    help_text = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, check=True)
+    help_text = subprocess.run([*python(), str(SCRIPT), "--help"], capture_output=True, check=True)
     for option in (b"--storage", b"--study", b"--datasets", b"--address", b"--gpus-per-run", b"--data-dir"):
         assert option in help_text.stdout
 

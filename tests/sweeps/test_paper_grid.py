@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +11,7 @@ from sweeps.doctor import main as doctor
 from sweeps.paper_grid import Options, main
 from sweeps.search import main as search
 
+from ..commands import python
 from ..logs import expect_log
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
@@ -25,7 +25,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *arguments]
+    command = [*python(), str(SCRIPT), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

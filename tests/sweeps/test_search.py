@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ from sweeps.search import main
 from sweeps.trials.options import PRESETS, Options
 from sweeps.trials.space import parse_space
 from sweeps.trials.tables import settings
+
+from ..commands import python
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "search.py"
 TOY = ["--dataset", "toy", "--max-epochs", "3"]
@@ -23,7 +24,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *arguments]
+    command = [*python(), str(SCRIPT), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -189,7 +189,12 @@ def problems(figure: Figure) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", SHAPES)
+SLOWEST = ("12 L", "12 variants", "two variants", "equal values")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOWEST)) for name in SHAPES]
+)
 def test_every_text_of_every_figure_can_be_read(name: str) -> None:
     found = {}
     with style.style():

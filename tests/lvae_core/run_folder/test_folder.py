@@ -40,7 +40,7 @@ systems = st.from_regex(r"[A-Za-z0-9.-]{1,12}", fullmatch=True)
 settings = st.sampled_from(["standard", "inputless"])
 counts = st.integers(min_value=1, max_value=10**5)
 seeds = st.integers(min_value=0, max_value=10**18 - 1)
-prints = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+prints = st.binary(min_size=32, max_size=32).map(bytes.hex)
 
 
 @given(labels, systems, settings, counts, seeds, prints)

@@ -79,16 +79,16 @@ def memory() -> Iterator[str]:
     fsspec.filesystem("memory").rm(url, recursive=True)
 
 
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("system", "setting", "fields"), CASES)
-def test_closed_anywhere_and_resumed_is_the_same_run(system, setting, fields, memory):
+def test_closed_anywhere_and_resumed_is_the_same_run(system, setting, fields, every, memory):
     config = short(system, setting=setting, **fields)
     whole = tiny.folder(memory, "whole")
     yields = finish(config, whole)
     # 3 × (3 steps, 3 batches of validation, the row), 2 batches of evaluation, the end: everywhere.
     assert yields == 3 * (3 + 3 + 1) + 2 + 1
     expected = outcome(whole)
-    # SA-VAE has no state between batches that the others lack, and takes ten times as long.
-    for k in range(1, yields, 5 if system == "sa-vae" else 1):
+    for k in range(1, yields, every):
         folder = tiny.folder(memory, f"closed-{k}")
         assert not stop_after(k, config, folder)
         assert not folder.has("result.json")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.training.evaluate_again import evaluate_part
 from lvae_core.training.runtime import Runtime
 
+from ...commands import python
 from ...logs import expect_log
 from .test_evaluate_again import CORPUS, estimates, run, trained
 
@@ -101,7 +101,7 @@ def test_a_part_that_is_none_is_refused(text):
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "lvae_core", *arguments], capture_output=True, text=True, timeout=200
+        [*python(), "-m", "lvae_core", *arguments], capture_output=True, text=True, timeout=200
     )
 
 
@@ -114,9 +114,7 @@ def test_two_processes_score_parts_at_once_and_a_third_joins_them(tmp_path, caps
     assert main(["run", str(recipe), "--out", str(tmp_path / "runs" / "one")]) == 0
     again = ["evaluate", str(tmp_path / "runs" / "one"), "--set", "iw_samples=9"]
     parts = [
-        subprocess.Popen(
-            [sys.executable, "-m", "lvae_core", *again, "--part", f"{n}/2"], stderr=subprocess.PIPE
-        )
+        subprocess.Popen([*python(), "-m", "lvae_core", *again, "--part", f"{n}/2"], stderr=subprocess.PIPE)
         for n in (1, 2)
     ]
     ends = [part.communicate(timeout=200)[1].decode() for part in parts]

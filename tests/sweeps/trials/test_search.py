@@ -81,7 +81,9 @@ def test_pausing_at_a_rung_changes_no_result_of_the_trials_that_continue(tmp_pat
 
 
 @pytest.mark.parametrize("rules", [RULES, HALVING])
-@pytest.mark.parametrize("stop_after", [0, 1, 3, 4, 6, 9])
+@pytest.mark.parametrize(
+    "stop_after", [3, *(pytest.param(k, marks=pytest.mark.slow) for k in (0, 1, 4, 6, 9))]
+)
 def test_an_interrupted_search_continues_to_the_same_result(rules, stop_after, tmp_path):
     expected = finished(tmp_path / "expected", rules)
     found = search(tmp_path / "found", rules)

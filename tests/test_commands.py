@@ -1,0 +1,64 @@
+"""A command in a fork behaves like one in an interpreter of its own."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .commands import python
+
+SCRIPTS = {
+    "output, input, arguments and folder": "import os, sys; print(os.getcwd(), sys.argv, input()); "
+    "print('a line', file=sys.stderr)",
+    "environment": "import os; print(os.environ['TOLD'], 'PATH' in os.environ)",
+    "a status": "import sys; sys.exit(5)",
+    "a message": "import sys; sys.exit('a message')",
+    "a traceback": "1 / 0",
+    "exit handlers and threads": "import atexit, threading, time; atexit.register(print, 'at exit'); "
+    "threading.Thread(target=lambda: (time.sleep(0.1), print('thread'))).start()",
+    "a signal": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    "its encoding": "print('\\u00b1')",
+}
+
+
+def ended(command: tuple[str, ...], script: str, place: Path) -> tuple[int, bytes, bytes]:
+    done = subprocess.run(
+        [*command, "-c", script, "x", "y z"],
+        input=b"text\n",
+        cwd=place,
+        env={"TOLD": "this", "PYTHONIOENCODING": "ascii:replace"},
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_fork_ends_as_an_interpreter_does(name: str, tmp_path: Path) -> None:
+    status, out, err = ended(python(), SCRIPTS[name], tmp_path)
+    expected = ended((sys.executable,), SCRIPTS[name], tmp_path)
+    assert (status, out) == expected[:2]
+    # A fork's traceback begins in the server.
+    assert err.splitlines()[-1:] == expected[2].splitlines()[-1:]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_fork(number: signal.Signals) -> None:
+    script = "import signal, sys, time; signal.signal(int(sys.argv[1]), lambda *_: sys.exit(7))\n"
+    script += "print('ready', flush=True); time.sleep(60)"
+    with subprocess.Popen([*python(), "-c", script, str(int(number))], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        assert process.wait(30) == 7
+
+
+def test_a_fork_ends_when_its_command_is_killed() -> None:
+    script = "print('ready', flush=True); import time; time.sleep(60)"
+    with subprocess.Popen([*python(), "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.kill()
+        assert process.stdout.read() == b""  # at once: the fork held the other end
