@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures import layout, marks, series, style
+from analysis.figures import series
+from analysis.figures.elements import layout, marks, style
 from analysis.stats.cells import Cell
 from analysis.tables.table import NOT_A_BOUND, dataset_title
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import layout, marks, style
+from analysis.figures.elements import layout, marks, style
 from analysis.figures.series import MOST_ROWS, TooManyError
 from analysis.stats.comparisons import Comparison
 from analysis.tables.table import cell_label, dataset_title

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures import bounds, cost, curves, differences, kl, latent, layout, nll, ppl, series, style
+from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl, series
+from analysis.figures.elements import layout, style
 from analysis.figures.series import TooManyError, settings_of
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison

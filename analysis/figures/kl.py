@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import layout, marks, series, style
+from analysis.figures import series
+from analysis.figures.elements import layout, marks, style
+from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
-from analysis.figures.style import Looks
 from analysis.stats.cells import Cell
 from analysis.tables.table import dataset_title
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures import layout, marks, series
+from analysis.figures import series
+from analysis.figures.elements import layout, marks
 from analysis.stats.cells import Cell
 from analysis.tables.table import NOT_A_BOUND, dataset_title
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import layout, style
+from analysis.figures.elements import layout, style
 from analysis.figures.trials import Field, Point
 
 BEST_SHARE = 0.25

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.figures import style
+from analysis.figures.elements import style
 from analysis.published.catalogue import display_name, find
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell

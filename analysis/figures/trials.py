@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from analysis.figures import layout, style
+from analysis.figures.elements import layout, style
 
 _COLUMNS = 3
 _WORST = 0.75

@@ -11,7 +11,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from analysis.figures import layout, parallel, style, trials
+from analysis.figures import parallel, trials
+from analysis.figures.elements import layout, style
 from analysis.formats.files import write_files
 from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.names import CellName

@@ -26,7 +26,7 @@ COLOURS = {
     "#888800": "--c12",
     "#7744aa": "--c13",
 }
-"""Colour of the figures (``analysis/figures/style.py``) -> its variable in style.css."""
+"""Colour of the figures (``analysis/figures/elements/style.py``) -> its variable in style.css."""
 
 
 def inline(svg: str, name: str, label: str) -> Markup:

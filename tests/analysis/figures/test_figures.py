@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from analysis.figures import bounds, cost, curves, differences, kl, latent, layout, nll, ppl, style
+from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl
 from analysis.figures.draw import draw_all, runs_with_curves
+from analysis.figures.elements import layout, style
 from analysis.reading.collect import collect
 from analysis.reading.learning_curves import learning_curves
 from analysis.reading.sources import open_source

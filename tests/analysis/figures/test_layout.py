@@ -18,7 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis.figures import bounds, cost, curves, differences, kl, latent, layout, nll, ppl, style, trials
+from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl, trials
+from analysis.figures.elements import layout, style
 from analysis.figures.trials import Field, Point
 from analysis.stats.cells import Average, Cell, Counts, average
 from analysis.stats.comparisons import compare_family

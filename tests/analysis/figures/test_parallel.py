@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from analysis.figures import layout, parallel, style
+from analysis.figures import parallel
+from analysis.figures.elements import layout, style
 from analysis.figures.trials import Field, Point
 
 FIELDS = [Field("learning_rate", log=True), Field("latent_size", log=False, choices=("16", "32", "64"))]

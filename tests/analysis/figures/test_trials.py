@@ -7,7 +7,8 @@ import math
 import pytest
 from matplotlib.axes import Axes
 
-from analysis.figures import layout, style, trials
+from analysis.figures import trials
+from analysis.figures.elements import layout, style
 from analysis.figures.trials import Field, Point
 
 FIELDS = [Field("learning_rate", log=True), Field("latent_size", log=False, choices=("16", "32", "64"))]

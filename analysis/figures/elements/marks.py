@@ -8,7 +8,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import INK, MUTED, PAPER
+from analysis.figures.elements.style import INK, MUTED, PAPER
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell
 

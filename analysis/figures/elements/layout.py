@@ -24,7 +24,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
-from analysis.figures.style import FAMILY, MUTED, PAPER
+from analysis.figures.elements.style import FAMILY, MUTED, PAPER
 
 WIDTH = 7.2
 """Width of two panels side by side, in inches."""
