@@ -18,7 +18,8 @@ from lvae_core.evaluation import generate as sentences
 from lvae_core.evaluation.generate import Decoding, Trained
 from lvae_core.identity import evaluation_id
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
-from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, RunFolder, open_run
+from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, RunFolder
+from lvae_core.run_folder.lookup import open_run
 from lvae_core.run_folder.names import CellName
 from lvae_core.settings import with_evaluation
 from lvae_core.training import trained

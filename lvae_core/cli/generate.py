@@ -10,7 +10,7 @@ from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.evaluation import generate
 from lvae_core.messages import notice
-from lvae_core.run_folder.folder import open_run
+from lvae_core.run_folder.lookup import open_run
 from lvae_core.training.trained import load
 
 _MOST_SENTENCES = 100_000

@@ -22,8 +22,8 @@ from lvae_core.parents import parent_of
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
 from lvae_core.run_folder.event_files import FOLDER as EVENTS
 from lvae_core.run_folder.event_files import EventFiles
-from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder, open_run
-from lvae_core.run_folder.lookup import find_run
+from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder
+from lvae_core.run_folder.lookup import find_run, open_run
 from lvae_core.run_folder.names import RunName
 from lvae_core.settings import apply_settings, parse_settings, with_evaluation
 from lvae_core.training.carry_out import acquire, carry_out, train_patiently

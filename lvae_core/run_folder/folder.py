@@ -42,7 +42,6 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from lvae_core.config import RunConfig, from_dict
@@ -323,23 +322,6 @@ def open_study(url: str, *, create: bool = True) -> Study:
     is_web = url.startswith(("http://", "https://"))
     seconds = retrying.WEB_RETRY_SECONDS if is_web else retrying.RETRY_SECONDS
     return Study(url, create=create, retry_seconds=min(seconds, retrying.RETRY_SECONDS))
-
-
-def open_run(url: str) -> RunFolder:
-    """Open the run folder at a path or URL."""
-    if not url.strip():
-        raise InputError("an empty path: give the run folder")
-    parent, _, name = url.rstrip("/").rpartition("/")
-    if parent.endswith(":/"):
-        raise InputError(f"{url}: names no run folder; give an address such as s3://bucket/study/run")
-    if not name or name in (".", ".."):
-        path = Path(url).absolute().resolve()
-        parent, name = str(path.parent), path.name
-    if "://" not in url:
-        for place in (Path(parent or ".", name), *Path(parent or ".", name).parents):
-            if place.is_file():
-                raise InputError(f"{url}: {place} is a file; give the run folder")
-    return open_study(parent or ("/" if url.startswith("/") else ".")).run(name)
 
 
 def metrics_sha256(rows: Sequence[Mapping[str, Any]]) -> str:

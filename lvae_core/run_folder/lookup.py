@@ -1,13 +1,14 @@
-"""Find the run that an encoder starts from, and check that it can be used; see ``parents.py``."""
+"""Open a run folder, find that of a config, and check that an encoder can start from it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint, is_same_training
-from lvae_core.run_folder.folder import CHECKPOINT, RunFolder
+from lvae_core.run_folder.folder import CHECKPOINT, RunFolder, open_study
 from lvae_core.run_folder.names import RunName, run_name, without_fingerprint
 from lvae_core.storage.store import Store
 
@@ -16,6 +17,23 @@ _SAME = ("embedding_size", "hidden_size", "min_count", "max_vocabulary")
 
 _SAME_ENCODER = ("encoder", "posterior", "latent_size", "linear_bias", "mu_batch_norm")
 """Further fields that two encoders must share."""
+
+
+def open_run(url: str) -> RunFolder:
+    """Open the run folder at a path or URL."""
+    if not url.strip():
+        raise InputError("an empty path: give the run folder")
+    parent, _, name = url.rstrip("/").rpartition("/")
+    if parent.endswith(":/"):
+        raise InputError(f"{url}: names no run folder; give an address such as s3://bucket/study/run")
+    if not name or name in (".", ".."):
+        path = Path(url).absolute().resolve()
+        parent, name = str(path.parent), path.name
+    if "://" not in url:
+        for place in (Path(parent or ".", name), *Path(parent or ".", name).parents):
+            if place.is_file():
+                raise InputError(f"{url}: {place} is a file; give the run folder")
+    return open_study(parent or ("/" if url.startswith("/") else ".")).run(name)
 
 
 def find_run(store: Store, config: RunConfig, data_sha256: str) -> RunFolder:
