@@ -67,13 +67,13 @@ class Holder:
     @staticmethod
     def current(launch: str) -> Holder:
         """Describe the calling process."""
-        return Holder(launch, platform.node(), _machine(), os.getpid(), _started(os.getpid()) or "")
+        return Holder(launch, platform.node(), _machine(), os.getpid(), start_ticks(os.getpid()) or "")
 
     def is_gone(self) -> bool:
         """Whether this machine can see that the process has ended."""
         if not self.machine or self.machine != _machine():
             return False
-        started = _started(self.pid)
+        started = start_ticks(self.pid)
         return started is not None and started != self.started
 
     def __str__(self) -> str:
@@ -265,7 +265,7 @@ def _machine() -> str:
         return ""
 
 
-def _started(pid: int) -> str | None:
+def start_ticks(pid: int) -> str | None:
     """Start time of a process in clock ticks since boot; empty if it has ended, None if that is hidden."""
     try:
         # The second field is the program's name in parentheses, which may contain any character.

@@ -16,7 +16,7 @@ from lvae_core.errors import InputError
 from lvae_core.training.failures import one_line
 from sweeps.cluster.daemons import hangup_ignored, watched_daemons
 from sweeps.cluster.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
-from sweeps.cluster.scratch_folder import own_folder
+from sweeps.cluster.scratch_folder import check_space, own_folder
 
 _MIN_OBJECT_STORE = 128 * 2**20
 
@@ -71,6 +71,7 @@ def _start(folder: Path, object_store_bytes: int) -> None:
             return
         except Exception as error:
             ray.shutdown()
+            check_space(folder)  # it may have filled while Ray was starting
             if "timed out during startup" not in str(error):  # Ray has no class for this error
                 raise
     raise InputError(

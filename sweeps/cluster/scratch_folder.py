@@ -19,6 +19,7 @@ import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
 from lvae_core.errors import InputError
+from lvae_core.run_folder.claims import start_ticks
 
 _log = logging.getLogger("lvae.cluster")
 
@@ -30,6 +31,9 @@ _SOCKET = f"/{_PREFIX}ray-12345678/r1/session_2026-01-31_23-59-59_123456_/socket
 """Path of Ray's longest socket below the root, without the number of the process."""
 
 _LONGEST_SOCKET = 107
+
+_LEAST_FREE = 20 * 10**6
+"""Bytes that a Ray needs for its logs in the first minutes; in a full folder it hangs when it starts."""
 
 _MARK = "LVAE_LAUNCH"
 """Environment variable that marks the processes of a launch; each inherits it from its parent."""
@@ -57,7 +61,7 @@ def own_folder(kind: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-", dir=root))
     unnamed = folder / f".{_OWNER}"
     with _lock(unnamed), _marking_children():
-        unnamed.write_text(f"{_LAUNCH} {psutil.Process().create_time()}")
+        unnamed.write_text(f"{_LAUNCH} {start_of(psutil.Process())}")
         # It gets its name once it is locked, so an unlocked file of that name belongs to a dead process.
         unnamed.rename(folder / _OWNER)
         _own.add(folder)
@@ -110,6 +114,18 @@ def check_root(*, for_sockets: bool) -> None:
         raise InputError(f"RAY_TMPDIR {root}: not a folder that can be written; {remedy}")
     if for_sockets and len(os.fsencode(f"{root}{_SOCKET}{os.getpid()}")) > _LONGEST_SOCKET:
         raise InputError(f"RAY_TMPDIR {root}: too long for the paths of sockets; {remedy}")
+    if for_sockets:
+        check_space(root)
+
+
+def check_space(folder: Path) -> None:
+    """Raise InputError unless the disk of a folder has space for Ray's logs."""
+    free = shutil.disk_usage(folder).free
+    if free < _LEAST_FREE:
+        raise InputError(
+            f"{folder}: {free / 1e6:.1f} MB free, and Ray needs {_LEAST_FREE / 1e6:g} MB for its logs; "
+            "free some space there, or set RAY_TMPDIR to another folder with a short path"
+        )
 
 
 def remove_abandoned(root: Path) -> None:
@@ -201,4 +217,10 @@ def _is_of(process: psutil.Process, launch: str, began: float) -> bool:
         environment = relative.environ()
         if environment:
             return bool(environment.get(_MARK) == launch)
-    return float(process.create_time()) >= began
+    return start_of(process) >= began
+
+
+def start_of(process: psutil.Process) -> float:
+    """When a process started, on a clock that nobody sets; ``create_time()`` changes when one is set."""
+    ticks = start_ticks(process.pid)
+    return float(ticks) if ticks else float(process.create_time())
