@@ -171,23 +171,29 @@ def _target(options: Options) -> Target:
     if options.artifacts and options.offline:
         raise InputError("--artifacts: cannot be written with --offline; push them when W&B can be reached")
     require_wandb("wandb_push.py")
+    folder = os.environ.get("WANDB_DIR") or "."
+    if options.offline:
+        _check_writable(folder)
     from sweeps.wandb_mirror.client import Target, prepare_environment, require_key
 
     prepare_environment()
-    folder = os.environ.get("WANDB_DIR") or "."
     if not options.offline:
         require_key()
-    else:
-        path = Path(folder).absolute()
-        present = next(place for place in (path, *path.parents) if place.exists())
-        if not os.access(present, os.W_OK | os.X_OK):
-            raise InputError(f"{present}: cannot be written; set WANDB_DIR to a folder of yours")
     return Target(
         project=options.project,
         entity=options.entity,
         mode="offline" if options.offline else "online",
         folder=folder,
     )
+
+
+def _check_writable(folder: str) -> None:
+    """Raise InputError unless the folder, or the nearest one above it that exists, can be written."""
+    path = Path(folder).absolute()
+    present = next(place for place in (path, *path.parents) if place.exists())
+    effective = os.access in os.supports_effective_ids
+    if not os.access(present, os.W_OK | os.X_OK, effective_ids=effective):
+        raise InputError(f"{present}: cannot be written; set WANDB_DIR to a folder of yours")
 
 
 def _push(study: Study, mirror: Mirror) -> tuple[Tally, int]:

@@ -24,7 +24,9 @@ from lvae_core.run_folder.claims import StaleClaims, read_claim
 from lvae_core.run_folder.folder import Study
 from sweeps.cluster import scratch_folder
 
+from .short_grid import ARGUMENTS
 from .small_run import make_small_run, outcome
+from .sweep_command import Launch, Runs, closing
 
 ROOT = Path(__file__).parents[2]
 
@@ -164,3 +166,22 @@ def test_a_claim_stays_alive_and_a_run_has_the_same_bits_while_libfaketime_sets_
     assert len(beats) > 3, "the claim was renewed meanwhile"
     assert not [line for line in output.splitlines() if "left" in line and " -" in line], output
     assert outcome(tmp_path / "run") == outcome(tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_launches_share_a_study_while_the_clock_of_one_jumps(scratch, tmp_path, undisturbed_storage):
+    """Neither takes over a run that the other is at work on, and the table is the same."""
+    jumps, other = Jumps(tmp_path), scratch / "o"
+    other.mkdir()
+    first = Launch(tmp_path / "runs", scratch, grid=ARGUMENTS, environment=jumps.environment)
+    with closing(first), jumps.jumping(pause=2.0):
+        second = Launch(tmp_path / "runs", other, grid=ARGUMENTS)
+        with closing(second):
+            assert (first.wait(400), second.wait(400)) == (0, 0), first.output + second.output
+            for launch in (first, second):
+                assert "Traceback" not in launch.output
+                assert "taken over" not in launch.output
+    assert Runs(tmp_path / "runs").table() == Runs(undisturbed_storage).table()
+    for name in Runs(tmp_path / "runs").names():
+        assert len(Runs(tmp_path / "runs").attempts(name)) == 1

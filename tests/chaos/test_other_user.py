@@ -17,7 +17,7 @@ from lvae_core.identity import fingerprint
 from lvae_core.run_folder.claims import Holder, acquire, read_claim
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
-from sweeps import runs
+from sweeps import paper_grid, runs, wandb_push
 from sweeps.wandb_mirror.cursor import sole_sender
 
 from .small_run import make_small_run, outcome
@@ -211,6 +211,31 @@ def test_data_of_another_user_that_cannot_be_read_are_named(run, finished, their
     finally:
         theirs.give_back(words)
     assert line == f"error: {words}/train.txt: cannot be read (Permission denied); check the file"
+
+
+def test_an_offline_push_is_refused_where_nothing_can_be_written(
+    run, theirs, tmp_path, monkeypatch, capsys
+):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    theirs.take(closed)
+    monkeypatch.setenv("WANDB_DIR", str(closed / "below"))
+    with theirs.visit():
+        assert wandb_push.main([str(run.parent), "--offline"]) == 2
+    line = f"error: {closed}: cannot be written; set WANDB_DIR to a folder of yours\n"
+    assert capsys.readouterr().err == line
+
+
+def test_a_plan_names_the_file_of_another_user_that_cannot_be_read(run, finished, theirs, tmp_path, capsys):
+    words = str(finished.parent.parent / "words")
+    systems = ["--systems", "lstm-vae-avg", "--num-samples", "2", "--settings", "standard", "--seeds", "1"]
+    grid = ["--datasets", words, *systems, "--study", "study", "--storage", str(tmp_path), "--dry-run"]
+    theirs.take(run, 0o755, 0o600)
+    with theirs.visit():
+        assert paper_grid.main(grid) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: storage {run.parent}: {run.name}/")
+    assert error.endswith(" in it cannot be read (Permission denied)")
 
 
 def test_a_folder_of_locks_of_another_user_is_refused_with_a_remedy(theirs, tmp_path, monkeypatch):

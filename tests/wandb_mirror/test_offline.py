@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -27,6 +28,16 @@ def sync(server: Server, home: Path) -> str:
 
 def directories(home: Path) -> list[Path]:
     return sorted(path for path in (home / "wandb").iterdir())
+
+
+def test_variables_that_are_meant_for_single_runs_are_ignored_even_if_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sweeps.wandb_mirror.client import prepare_environment
+
+    monkeypatch.setattr(os, "environ", {"WANDB_MODE": "", "WANDB_NAME": "mine", "WANDB_DIR": "there"})
+    prepare_environment()
+    assert set(os.environ) == {"WANDB_DIR", "WANDB_ERROR_REPORTING", "WANDB_SILENT"}
 
 
 def test_directories_of_an_interrupted_and_resumed_study_make_whole_runs(
