@@ -38,6 +38,7 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.messages import next_line
 from lvae_core.protocols import ORIGINALS, Protocol
+from lvae_core.run_folder.declared_seeds import check_declared_seeds
 from lvae_core.run_folder.folder import open_study
 from sweeps.launching.display import console, unless_quiet
 from sweeps.options import (
@@ -53,6 +54,7 @@ from sweeps.planning.calibration import add_rough_times
 from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.grid import Grid
 from sweeps.planning.grids.axes import check_given_once, field_of
+from sweeps.planning.grids.declared import declare
 from sweeps.planning.grids.files import PRESETS, GridFile, read_grid
 from sweeps.planning.grids.overview import axes_of, common_seeds, overview, print_overview, run_label
 from sweeps.planning.grids.seeds import parse_seeds
@@ -84,6 +86,9 @@ class Options:
     """Latent samples per sentence, for every system that has a latent variable."""
     seeds: Annotated[tuple[str, ...] | None, preset(metavar="SEEDS")] = None
     """5: the seeds 0 to 4. 5..9: a range, both ends included. 3,7,11 or 0..2,7: a list."""
+    declare_seeds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: none)")] = None
+    """Record in the study that each cell gets N seeds, once and for good, before there are results. Without
+    --seeds, a preset also gets the seeds 0 to N - 1."""
     protocol: Annotated[Protocol | None, preset()] = None
     """matched: every system as in Kruengkrai (2019). original: each as its authors trained it."""
     max_epochs: Annotated[int | None, preset(metavar="N")] = None
@@ -112,6 +117,7 @@ class Options:
         self.launch.check()
         for number in self.devices:
             at_least_one("--devices", number)
+        at_least_one("--declare-seeds", self.declare_seeds)
         if self.grid_file is not None and self.preset is not None:
             raise InputError(f"--grid {self.grid_file} --preset {self.preset}: give one of them")
         if self.write_grid is not None and not self.dry_run:
@@ -171,7 +177,7 @@ class Options:
             base,
             systems=systems,
             settings=base.settings if self.settings is None else self.settings,
-            seeds=base.seeds if self.seeds is None else self._given_seeds(self.seeds),
+            seeds=self._seeds(base),
             changes=(*kept, *self.given_changes()),
             zips=base.zips + self.zips,
             protocol=self.protocol or base.protocol,
@@ -209,6 +215,14 @@ class Options:
         grids = () if self.grid_file is None else self.base.grid.grids
         of_file = [field for grid in grids for field in grid.fields]
         return list(dict.fromkeys((*of_file, *self.given_fields())))
+
+    def _seeds(self, base: Grid) -> int | tuple[int, ...]:
+        """The seeds of a grid that is ``base`` without these options."""
+        if self.seeds is not None:
+            return self._given_seeds(self.seeds)
+        if self.declare_seeds is not None and self.grid_file is None:
+            return parse_seeds(str(self.declare_seeds), "--declare-seeds")
+        return base.seeds
 
     @staticmethod
     def _given_seeds(texts: Sequence[str]) -> tuple[int, ...]:
@@ -253,9 +267,13 @@ def run(options: Options, *, again: str) -> int:
     for note in (*notes, *grid.notes(options.chosen_fields())):
         unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
     study, given = open_study(folder), options.chosen_fields()
+    if options.declare_seeds is not None:
+        check_declared_seeds(study, options.declare_seeds)
     configs, corpora = load_corpora(configs, options.launch.data_dir, study, given=given)
     plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
+    for line in declare(study, folder, configs, options.declare_seeds, is_dry_run=options.dry_run):
+        unless_quiet(out).print(f"note: {line}", markup=False, soft_wrap=True)
     if options.dry_run:
         dry_run(options, workload, out)
         if options.write_grid is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from analysis.reading.evaluations import one_evaluation_per_cell, with_every_eva
 from analysis.reading.frame import frame_of, in_order, table_of
 from analysis.reading.run_row import read_run
 from analysis.reading.sources import Source
+from lvae_core.errors import InputError
+from lvae_core.run_folder.declared_seeds import DeclaredSeeds, read_declared_seeds
+from lvae_core.run_folder.folder import DamagedError, open_study
 from lvae_core.storage.parallel import read_each
 
 _REMOTE_READERS = 32
@@ -36,6 +39,8 @@ class Runs:
     """One line for each damaged file."""
     duplicates: int
     """Number of copies of runs that were left out."""
+    declared: tuple[tuple[str, DeclaredSeeds], ...] = ()
+    """Study and declared number of seeds, of those studies that have declared one."""
 
 
 def collect(
@@ -76,7 +81,22 @@ def collect(
         done += len(source.folders)
     frame = frame_of(pa.concat_tables(tables) if tables else table_of([]))
     kept = one_evaluation_per_cell(one_copy_of_each(with_every_evaluation(frame)), evaluation or {})
-    return Runs(in_order(kept), tuple(distinct), tuple(problems), len(frame) - len(kept))
+    declared = tuple(_declared(distinct, problems))
+    return Runs(in_order(kept), tuple(distinct), tuple(problems), len(frame) - len(kept), declared)
+
+
+def _declared(urls: Iterable[str], problems: list[str]) -> Iterable[tuple[str, DeclaredSeeds]]:
+    """The studies with a declared number of seeds; damaged declarations are added to ``problems``."""
+    for url in urls:
+        try:
+            declared = read_declared_seeds(open_study(url, create=False))
+        except DamagedError as damage:
+            problems.append(str(damage))
+        except OSError as error:
+            raise InputError(f"{url}: cannot be read ({error.strerror or error})") from None
+        else:
+            if declared:
+                yield url, declared
 
 
 def _read_source(

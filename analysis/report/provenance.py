@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from analysis.reading.collect import Runs
 from analysis.reading.frame import STATUSES
+from analysis.reading.sources import study_names
+from analysis.stats.cells import Cell
+from analysis.stats.declared import declaration_note, declared_for
 from analysis.tables.table import dataset_title
 
 
-def facts(runs: Runs, frame: pd.DataFrame) -> Iterable[str]:
-    """Short lines for the head of a report; ``frame`` also has the missing runs."""
+def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[str]:
+    """Short lines for the head of a report; ``frame`` and ``cells`` also have the missing runs."""
     counts = frame["status"].value_counts()
     by_status = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
     yield f"runs: {len(runs.frame)} ({by_status})"
@@ -22,6 +25,7 @@ def facts(runs: Runs, frame: pd.DataFrame) -> Iterable[str]:
         yield "missing: no run with a seed that at least half of the study's cells have"
     if runs.duplicates:
         yield f"a run in several places counts once: {runs.duplicates} copies left out"
+    yield from _declarations(runs, [cell.counts.done for cell in cells])
     for name, values in origins(frame):
         yield f"{name}: " + "; ".join(f"{value} ({count} runs)" for value, count in values)
     done = frame[frame["status"] == "done"]
@@ -31,6 +35,15 @@ def facts(runs: Runs, frame: pd.DataFrame) -> Iterable[str]:
         parts = ", ".join(f"{dataset_title(str(name))} {s / size:.3g}" for name, s in seconds.items())
         total = f"{seconds.sum() / size:.3g} device-{unit}"
         yield f"cost: {total} in {len(done)} finished runs ({parts})"
+
+
+def _declarations(runs: Runs, seeds: Sequence[int]) -> Iterable[str]:
+    """The declared numbers of seeds; ``seeds``: the number of each cell."""
+    if declared := declared_for(runs):
+        yield f"seeds: {declaration_note(declared, seeds)}"
+        return
+    for study, other in runs.declared:
+        yield f"seeds: {study_names([study])} has {other.words}; not all studies here have this number"
 
 
 def origins(frame: pd.DataFrame) -> Iterable[tuple[str, list[tuple[str, int]]]]:

@@ -18,7 +18,8 @@ from analysis.reading.collect import Runs
 from analysis.reading.sources import study_names
 from analysis.report.provenance import facts
 from analysis.stats.cells import Average, Cell, average_cells, with_bootstrap
-from analysis.stats.comparisons import compare_all
+from analysis.stats.comparisons import Comparison, compare_all
+from analysis.stats.declared import declaration_note, declared_for
 from analysis.stats.missing_runs import cells_without_runs, with_missing
 from analysis.tables.best import best_averages
 from analysis.tables.bound_examples import CAUTION, examples, explanation
@@ -33,6 +34,7 @@ from analysis.tables.shown_variants import hidden_variant_notes, mark_shown
 from analysis.tables.table import Table, dataset_title, row_label
 from lvae_core.parents import AUTOENCODERS
 from lvae_core.run_folder.advice import failure_advice
+from lvae_core.run_folder.declared_seeds import DeclaredSeeds
 
 RESAMPLING_SEED = 20190728
 """Seed of bootstrap and sign flips: the same runs give the same report."""
@@ -113,18 +115,20 @@ def compose(runs: Runs) -> Report:
     groups = [list(compared_with)] if published else []
     groups += [[dataset] for dataset in datasets if dataset not in compared_with]
     sentences = [sentence for dataset in datasets for sentence in examples(cells, dataset, compared)]
+    declared = declared_for(runs)
+    declaration = [_sentence(declared, compared)] if declared and compared else []
     return Report(
         studies=runs.studies,
-        facts=tuple(facts(runs, frame)),
+        facts=tuple(facts(runs, frame, cells)),
         table2=tuple(tables2),
         table3=_with_lines(table3(cells, group) for group in groups),
         further=_with_lines(further_table(dataset) for dataset in datasets),
         bounds=tuple(bounds_table(cells, dataset) for dataset in datasets),
-        examples=(*sentences, CAUTION) if sentences else (),
+        examples=(*sentences, CAUTION, *declaration) if sentences else (),
         comparisons=_with_lines(
             dataclasses.replace(table, notes=(*table.notes, *hidden_variant_notes(cells, dataset)))
             for dataset in datasets
-            for table in [comparison_table(compared, dataset)]
+            for table in [comparison_table(compared, dataset, declared)]
         ),
         reproductions=_with_lines(reproduction_table(cells, dataset) for dataset in published),
         latent=_with_lines(latent_table(cells, dataset) for dataset in datasets),
@@ -141,6 +145,12 @@ def compose(runs: Runs) -> Report:
         cells=tuple(cells),
         datasets=tuple(datasets),
     )
+
+
+def _sentence(declared: DeclaredSeeds, compared: Sequence[Comparison]) -> str:
+    """What the declared number of seeds means for the comparisons."""
+    note = declaration_note(declared, (len(c.paired.seeds) for c in compared))
+    return f"{note[0].upper()}{note[1:]}."
 
 
 def _stages(frame: pd.DataFrame, dataset: str) -> Iterable[str]:

@@ -53,7 +53,8 @@ class TwoStudies:
 def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     """Compare every cell that both studies have, by every metric, over common seeds: ``b`` minus ``a``."""
     rng = np.random.default_rng(RESAMPLING_SEED)
-    pairs, alone = _match(*([_with_hours(cell) for cell in average_cells(runs.frame)] for runs in (a, b)))
+    cells = [average_cells(runs.frame) for runs in (a, b)]
+    pairs, alone = _match(*([_with_hours(cell) for cell in of_one] for of_one in cells))
     compared: list[Comparison] = []
     for dataset, setting in dict.fromkeys((cell.dataset, cell.setting) for cell, _ in pairs):
         family = [pair for pair in pairs if (pair[0].dataset, pair[0].setting) == (dataset, setting)]
@@ -62,7 +63,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     datasets = dict.fromkeys(c.a.dataset for c in compared)
     return TwoStudies(
         studies=(a.studies[0], b.studies[0]),
-        facts=(tuple(facts(a, a.frame)), tuple(facts(b, b.frame))),
+        facts=(tuple(facts(a, a.frame, cells[0])), tuple(facts(b, b.frame, cells[1]))),
         notes=(*_equality_notes(compared), *_changes(a.frame, b.frame), *alone),
         tables=tuple(table for name in datasets for table in _tables(compared, name)),
         comparisons=tuple(compared),

@@ -9,6 +9,7 @@ from analysis.published.facts import Fact
 from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE as CLAIM_RULE
 from analysis.stats.comparisons import FAMILY, Comparison
+from analysis.stats.declared import declaration_note
 from analysis.stats.paired import seeds_needed
 from analysis.stats.reproduction import RULE, judge
 from analysis.stats.text_groups import has_published_text, names_of_texts
@@ -26,6 +27,7 @@ from analysis.tables.table import (
     dataset_title,
     formula_notes,
 )
+from lvae_core.run_folder.declared_seeds import DeclaredSeeds
 
 SHOWN = {"nll": "NLL (as published)", "nll_valid": "NLL (tightest valid)"}
 """The metrics that a table for reading shows; the CSV file has all of ``analysis.stats.comparisons``."""
@@ -34,8 +36,10 @@ _PUBLISHED = (("2", "nll", "NLL"), ("2", "kl", "KL"), ("2", "ppl", "PPL"), ("3",
 """Number of the table, metric, and the metric's name in a line."""
 
 
-def comparison_table(comparisons: Sequence[Comparison], dataset: str) -> Table:
-    """Compare a dataset's cells over common seeds, one line per pair."""
+def comparison_table(
+    comparisons: Sequence[Comparison], dataset: str, declared: DeclaredSeeds | None = None
+) -> Table:
+    """Compare a dataset's cells over common seeds, one line per pair; ``declared``: of their studies."""
     of_dataset = [c for c in comparisons if c.a.dataset == dataset]
     lines: list[Line] = []
     shown: list[Comparison] = []
@@ -64,7 +68,7 @@ def comparison_table(comparisons: Sequence[Comparison], dataset: str) -> Table:
         title,
         columns,
         tuple(lines),
-        (*_notes(shown), *variant_key([cell for c in shown for cell in (c.a, c.b)], dataset)),
+        (*_notes(shown, declared), *variant_key([cell for c in shown for cell in (c.a, c.b)], dataset)),
         lambda: map(comparison_row, of_dataset),
     )
 
@@ -168,7 +172,7 @@ def _label(cell: Cell) -> str:
     return cell_label(cell, " ({})", marked=True)
 
 
-def _notes(shown: Sequence[Comparison]) -> Iterable[str]:
+def _notes(shown: Sequence[Comparison], declared: DeclaredSeeds | None) -> Iterable[str]:
     if not shown:
         return
     yield (
@@ -180,6 +184,8 @@ def _notes(shown: Sequence[Comparison]) -> Iterable[str]:
     yield CLAIM_RULE
     yield FAMILY
     yield from reach_notes(shown)
+    if declared:
+        yield declaration_note(declared, (len(comparison.paired.seeds) for comparison in shown))
     if any(cell.joint_latent for comparison in shown for cell in (comparison.a, comparison.b)):
         yield (
             f"{NOT_A_BOUND}: by the published convention not a bound, so this comparison decides nothing"

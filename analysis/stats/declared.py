@@ -1,0 +1,49 @@
+"""What a number of seeds that was declared beforehand means for p-values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from analysis.reading.collect import Runs
+from lvae_core.run_folder.declared_seeds import DeclaredSeeds, count_text
+
+
+def declared_for(runs: Runs) -> DeclaredSeeds | None:
+    """The declaration that covers all of the runs.
+
+    Returns:
+        None unless all their studies have declared the same number. Of several declarations, the one that
+        was made after the most finished runs.
+    """
+    numbers = {declared.seeds for _, declared in runs.declared}
+    if len(numbers) != 1 or len(runs.declared) < len(runs.studies):
+        return None
+    return max((declared for _, declared in runs.declared), key=lambda d: (d.finished_runs, d.started_runs))
+
+
+def declaration_note(declared: DeclaredSeeds, seeds: Iterable[int]) -> str:
+    """Say what was declared, and what follows for p-values.
+
+    Args:
+        declared: the declaration.
+        seeds: the number of seeds of each cell, or of each comparison.
+    """
+    return f"{declared.words}: {_consequence(declared, sorted(set(seeds)))}"
+
+
+def _consequence(declared: DeclaredSeeds, seeds: Sequence[int]) -> str:
+    if not declared.beforehand:
+        return "not fixed beforehand, so p-values may be as wrong as if seeds had been added"
+    fewer = [n for n in seeds if n < declared.seeds]
+    more = [n for n in seeds if n > declared.seeds]
+    parts = []
+    if fewer:
+        numbers = f"{fewer[0]} to {fewer[-1]}" if fewer[0] < fewer[-1] else str(fewer[0])
+        parts.append(f"p-values over fewer (here {numbers}) are interim")
+    if more:
+        added = count_text(more[-1] - declared.seeds)
+        parts.append(f"{added} more {'was' if added == '1 seed' else 'were'} added: {_ADDED}")
+    return "; ".join(parts) or "p-values are of a test whose number of seeds was fixed beforehand"
+
+
+_ADDED = "if that followed a look at results, p-values over them give false calls too often"

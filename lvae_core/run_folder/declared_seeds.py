@@ -1,0 +1,109 @@
+"""The number of seeds that a study declares beforehand, in its file ``declared-seeds.json``.
+
+A test at a number of seeds that was fixed before any result has the p-values that it states; adding seeds
+until it passes has not. The file is written once and never changed.
+
+    seeds           the declared number
+    time            when it was declared, in UTC
+    finished_runs   run folders with a result at that time
+    started_runs    run folders at that time
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from lvae_core.errors import InputError
+from lvae_core.run_folder.digests import UnsealedError, seal, unseal
+from lvae_core.run_folder.folder import DamagedError, Study
+
+FILE = "declared-seeds.json"
+
+
+@dataclass(frozen=True)
+class DeclaredSeeds:
+    """A declared number of seeds, and how far the study was when it was declared."""
+
+    seeds: int
+    time: str
+    """ISO 8601, in UTC."""
+    finished_runs: int
+    started_runs: int
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Raises TypeError if a value is missing or has another type."""
+        declared = cls(**values)
+        numbers = (declared.seeds, declared.finished_runs, declared.started_runs)
+        if any(type(number) is not int for number in numbers) or not isinstance(declared.time, str):
+            raise TypeError("a value has another type")
+        return declared
+
+    @property
+    def beforehand(self) -> bool:
+        """Whether no run of the study was finished when the number was declared."""
+        return not self.finished_runs
+
+    @property
+    def words(self) -> str:
+        """What was declared and when: ``declared 8 seeds before the first run (2026-11-28 14:03 UTC)``."""
+        when = f"({self.time[:16].replace('T', ' ')} UTC)"
+        if self.finished_runs:
+            verb = "run was" if self.finished_runs == 1 else "runs were"
+            return f"declared {count_text(self.seeds)} after {self.finished_runs} {verb} finished {when}"
+        if self.started_runs:
+            verb = "run was" if self.started_runs == 1 else "runs were"
+            begun = f"before the first result, when {self.started_runs} {verb} under way"
+            return f"declared {count_text(self.seeds)} {begun} {when}"
+        return f"declared {count_text(self.seeds)} before the first run {when}"
+
+
+def count_text(seeds: int) -> str:
+    """``1 seed``, ``8 seeds``."""
+    return f"{seeds} seed{'' if seeds == 1 else 's'}"
+
+
+def read_declared_seeds(study: Study) -> DeclaredSeeds | None:
+    """Read the declaration of a study; None if it has none.
+
+    Raises:
+        DamagedError: the file is not what :func:`declare_seeds` wrote.
+        OSError: the storage cannot be read.
+    """
+    try:
+        return DeclaredSeeds.from_dict(unseal(study.store.read(FILE)))
+    except FileNotFoundError:
+        return None
+    except (UnsealedError, TypeError) as error:
+        raise DamagedError(f"{study.url}/{FILE}: damaged, {error}; restore it from a copy") from None
+
+
+def check_declared_seeds(study: Study, seeds: int) -> None:
+    """Raise InputError if the study has already declared another number of seeds."""
+    present = read_declared_seeds(study)
+    if present and present.seeds != seeds:
+        raise InputError(
+            f"--declare-seeds {seeds}: {study.url} has {present.words}, which is never changed; "
+            "leave the option out, or give another --study"
+        )
+
+
+def declare_seeds(study: Study, seeds: int) -> DeclaredSeeds:
+    """Declare a number of seeds, unless the study has declared it already; return the declaration.
+
+    Raises:
+        InputError: the study has declared another number.
+        DamagedError: its declaration is damaged.
+        OSError: the storage cannot be read or written.
+    """
+    names = study.run_names()
+    finished = sum(study.run(name).has("result.json") for name in names)
+    time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").removesuffix("+00:00")
+    study.store.create(FILE, seal(asdict(DeclaredSeeds(seeds, time, finished, len(names)))))
+    check_declared_seeds(study, seeds)  # by an earlier launch, or one beside this
+    declared = read_declared_seeds(study)
+    if declared is None:
+        raise OSError(f"{study.url}/{FILE}: does not exist after it was written")
+    return declared

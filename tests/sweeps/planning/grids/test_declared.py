@@ -1,0 +1,48 @@
+"""A sweep declares the number of seeds of its study, and says if it has more or fewer."""
+
+from lvae_core.run_folder.declared_seeds import FILE, read_declared_seeds
+from lvae_core.run_folder.folder import Study
+from lvae_core.systems import recipe
+from sweeps.paper_grid import Options, main
+from sweeps.planning.grids.declared import declare
+
+GRID = ["--datasets", "toy", "--systems", "lstm-lm", "--settings", "standard"]
+
+
+def configs(*seeds):
+    return [recipe("lstm-lm", dataset="toy", seed=seed) for seed in seeds]
+
+
+def test_a_sweep_declares_and_later_ones_say_what_differs(tmp_path):
+    study = Study(str(tmp_path))
+    assert declare(study, "runs/x", configs(0, 1), None, is_dry_run=False) == []
+    (line,) = declare(study, "runs/x", configs(0, 1), 2, is_dry_run=False)
+    assert line.startswith("runs/x: declared 2 seeds before the first run (")
+    assert declare(study, "runs/x", configs(0, 1), None, is_dry_run=False) == []
+    (fewer,) = declare(study, "runs/x", configs(0), None, is_dry_run=False)
+    assert fewer.endswith("with this sweep it has 1: p-values stay interim until all 2 are done")
+    (tmp_path / "toy__lstm-lm__standard__L0__seed7__0123abcd").mkdir()
+    (more,) = declare(study, "runs/x", configs(0, 1), None, is_dry_run=False)
+    assert more.endswith("with this sweep it has 3: reports will say that 1 seed more were added")
+
+
+def test_a_dry_run_declares_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*GRID, "--study", "x", "--declare-seeds", "3", "--dry-run"]) == 0
+    assert f"runs/x: without --dry-run, this declares 3 seeds in {FILE}" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_number_is_refused_before_anything_is_scheduled(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    study = Study("runs/x")
+    declare(study, "runs/x", configs(), 3, is_dry_run=False)
+    assert main([*GRID, "--study", "x", "--declare-seeds", "4"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --declare-seeds 4: ")
+    assert read_declared_seeds(study).seeds == 3
+
+
+def test_a_preset_gets_the_declared_seeds_unless_seeds_are_given():
+    assert Options(declare_seeds=3).grid().seeds == (0, 1, 2)
+    assert Options(declare_seeds=3, seeds=("5..6",)).grid().seeds == (5, 6)
