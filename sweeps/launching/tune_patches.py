@@ -124,8 +124,8 @@ def ended_trials_forgotten() -> Iterator[None]:
     """Let Tuners of the ``with`` block forget each trial that has ended.
 
     Tune alone keeps statistics of every number that a trial has reported, writes all of them to disk at the
-    end, and looks there for log files of each trial. For thousands of runs that takes most of a minute and
-    more than 100 KiB per run, and nothing reads it.
+    end, and looks there for log files of each trial. Nothing reads that, and it grows with the runs; see
+    "The overhead of Ray" in benchmarks/README.md.
     """
     before = vars(tune)["TuneController"]
     vars(tune)["TuneController"] = _Controller
