@@ -74,7 +74,7 @@ def read_declared_seeds(study: Study) -> DeclaredSeeds | None:
     """
     try:
         return DeclaredSeeds.from_dict(unseal(study.store.read(FILE)))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a place that cannot be a study is refused elsewhere
         return None
     except (UnsealedError, TypeError) as error:
         raise DamagedError(f"{study.url}/{FILE}: damaged, {error}; restore it from a copy") from None

@@ -37,6 +37,11 @@ def test_a_declaration_is_written_once_and_read_back(tmp_path):
     assert (tmp_path / "study" / FILE).read_bytes() == before
 
 
+def test_a_file_in_the_place_of_a_study_has_no_declaration(tmp_path):
+    (tmp_path / "file").touch()
+    assert read_declared_seeds(Study(str(tmp_path / "file" / "study"))) is None
+
+
 def test_a_declaration_keeps_how_many_runs_there_were(tmp_path):
     study = Study(str(tmp_path))
     (tmp_path / RUN.format(0)).mkdir()
