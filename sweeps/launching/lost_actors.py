@@ -9,6 +9,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.experiment import Trial
 from rich.text import Text
 
+from lvae_core.errors import describe
 from lvae_core.run_folder.folder import FailureClass
 from lvae_core.training.failures import Failure, one_line
 from sweeps.launching.tune_patches import LowMemoryError, latest_error
@@ -81,7 +82,7 @@ def why_lost(trial: Trial) -> Loss:
     if isinstance(error, RayTaskError):
         cause = error.cause
         if isinstance(cause, OSError):
-            return Loss("infrastructure", f"its storage failed: {one_line(cause)}", tail)
+            return Loss("infrastructure", f"its storage failed: {describe(cause)}", tail)
         kind: FailureClass = "infrastructure" if isinstance(cause, RayError) else "code"
         return Loss(kind, one_line(cause), tail)
     return Loss("infrastructure", "its process or node was lost", tail)

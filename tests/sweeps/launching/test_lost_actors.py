@@ -1,7 +1,14 @@
 """The number of times that a run may be lost, by cause, counted by hand."""
 
+import errno
+import pickle
+from types import SimpleNamespace
+
+from ray.exceptions import RayTaskError
+
 from lvae_core.training.failures import Failure
-from sweeps.launching.lost_actors import Loss, LostActors
+from sweeps.launching import lost_actors
+from sweeps.launching.lost_actors import Loss, LostActors, why_lost
 
 NODE = Loss("infrastructure", "its process or node was lost")
 MEMORY = Loss("out_of_memory", "Ray ended it because its node ran low on memory")
@@ -40,3 +47,14 @@ def test_losses_are_counted_per_run():
     losses.add("a", NODE)
     assert losses.failure("a") is not None
     assert losses.failure("b") is None
+
+
+def test_a_run_whose_disk_is_full_names_the_file_and_the_remedy(monkeypatch):
+    full = pickle.loads(pickle.dumps(OSError(errno.ENOSPC, "No space left on device", "/d/checkpoint.pt")))
+    error = RayTaskError("step", "Traceback", full, pid=1, ip="127.0.0.1")
+    monkeypatch.setattr(lost_actors, "latest_error", lambda trial: error)
+    loss = why_lost(SimpleNamespace())
+    assert loss.kind == "infrastructure"
+    assert loss.message == (
+        "its storage failed: /d/checkpoint.pt: No space left on device; free some space on its disk"
+    )
