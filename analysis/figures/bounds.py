@@ -14,6 +14,7 @@ from analysis.figures import series
 from analysis.figures.elements import layout, marks, style
 from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
+from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell
 from analysis.tables.table import dataset_title
 
@@ -55,7 +56,8 @@ _CURVES = (
 @dataclass
 class _Legend:
     keys: dict[str, Line2D | Patch] = field(default_factory=dict)
-    cited: bool = False
+    cited: list[Fact | Derived] = field(default_factory=list)
+    """The published values drawn."""
 
 
 def caption(cells: Sequence[Cell], dataset: str) -> str:
@@ -217,7 +219,7 @@ def _cite_and_measure(ax: Axes, row: Row, place: float, colour: str, legend: _Le
     for fact in (row.fact("nll"), series.derived_joint(row)):
         if fact:
             marks.published(ax, place, fact, style.INK, "y", 0.2)
-            legend.cited = True
+            legend.cited.append(fact)
     value, averages = series.gap(row), row.cell.averages
     if not value or value < LEAST_GAP or "nll_joint" not in averages:
         return

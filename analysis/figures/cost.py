@@ -56,7 +56,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     axes[0][0].set_ylabel("tightest valid NLL, nats")
     layout.title(figure, f"{dataset_title(dataset)}: cost against NLL")
     intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
-    common = marks.common_keys(intervals=intervals, cited=False)
+    common = marks.common_keys(intervals=intervals)
     layout.legend(figure, [*keys.values(), *common], notes=notes)
     return figure
 

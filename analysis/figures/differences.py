@@ -64,6 +64,6 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
         ax.set_xlabel("NLL of B - NLL of A, nats")
     layout.name_rows(axes[0], names)
     layout.title(figure, f"{dataset_title(dataset)}: study B minus study A")
-    keys: list[Line2D] = marks.common_keys(intervals=any(c.paired.interval for c in chosen), cited=False)
+    keys: list[Line2D] = marks.common_keys(intervals=any(c.paired.interval for c in chosen))
     layout.legend(figure, keys)
     return figure

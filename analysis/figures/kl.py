@@ -54,7 +54,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     axes[0][0].set_ylabel("test NLL, nats per sentence")
     layout.title(figure, f"{dataset_title(dataset)}: KL against NLL")
     intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
-    handles = [*keys.values(), *marks.common_keys(intervals=intervals, cited=False)]
+    handles = [*keys.values(), *marks.common_keys(intervals=intervals)]
     if cited:
         handles.append(marks.key("published: mean ± std", style.INK, "+"))
     handles.append(Line2D([], [], color=style.MUTED, lw=0.7, alpha=0.6, label="same reconstruction"))

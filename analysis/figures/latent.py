@@ -65,5 +65,5 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         ax.set_xlim(min(-0.04, left), max(1.0, right))
     layout.title(figure, f"{dataset_title(dataset)}: use of the latent variable")
     intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
-    layout.legend(figure, marks.common_keys(intervals=intervals, cited=False), notes=notes)
+    layout.legend(figure, marks.common_keys(intervals=intervals), notes=notes)
     return figure

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import series
 from analysis.figures.elements import layout, marks
+from analysis.published.facts import Fact
 from analysis.stats.cells import Cell
 from analysis.tables.table import NOT_A_BOUND, dataset_title
 
@@ -37,14 +38,14 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     looks = series.looks(cells, dataset)
     names, height = layout.named_rows(labels)
     figure, axes = layout.panels(len(found), max(1.6, 0.9 + height * len(labels)), sharey=True)
-    cited = False
+    cited: list[Fact] = []
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
         for row in rows:
             place = labels.index(row.label)
             colour, marker = looks[row.key]
             if fact := row.fact("nll"):
                 marks.published(ax, place, fact, colour, "x", 0.38)
-                cited = True
+                cited.append(fact)
             if average := row.average("nll"):
                 marks.seeds(ax, place + 0.2, average, colour, "x", 0.16)
                 marks.mean(ax, place - 0.08, average, colour, marker, "x", hollow=NOT_A_BOUND in row.label)

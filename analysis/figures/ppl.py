@@ -13,6 +13,7 @@ from analysis.figures.elements import layout, marks, style
 from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.published.catalogue import display_name
+from analysis.published.facts import Fact
 from analysis.stats.cells import Cell
 from analysis.tables.table import dataset_title
 
@@ -46,9 +47,9 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     figure, axes = layout.panels(len(found), 3.1)
     looks = series.looks(cells, dataset)
     keys: dict[str, Line2D] = {}
-    cited = False
+    cited: list[Fact] = []
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
-        cited |= _panel(ax, rows, looks, keys)
+        cited += _panel(ax, rows, looks, keys)
         ax.set_title(setting)
         ax.set_xlabel("samples per sentence, L")
     axes[0][0].set_ylabel("test PPL (published convention)")
@@ -61,11 +62,12 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     return figure
 
 
-def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, keys: dict[str, Line2D]) -> bool:
+def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, keys: dict[str, Line2D]) -> list[Fact]:
+    """Draw a panel, add its entries to the legend, and return the published values drawn."""
     counts = series.samples(rows)
     grouped = series.lines(rows)
     seen: dict[str, int] = {}
-    cited = False
+    cited: list[Fact] = []
     for position, ((system, variant), members) in enumerate(grouped.items()):
         colour, marker = looks[system, variant]
         dashes = style.line_of(seen.get(system, 0))
@@ -81,7 +83,7 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, keys: dict[str, Line2D])
             marks.mean(ax, x, average, colour, marker, "y")
         # Variants share their published value: draw it once.
         facts = [(x, fact) for x, row in drawn if (fact := row.fact("ppl"))] if not seen[system] > 1 else []
-        cited |= bool(facts)
+        cited += [fact for _, fact in facts]
         for x, fact in facts:
             marks.published(ax, x, fact, colour, "y", 0.2)
         averaged = _AVERAGED.get(members[0].cell.averaging, "no z")

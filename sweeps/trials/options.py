@@ -103,8 +103,10 @@ class Options:
         tuple[tuple[str, ...], ...], arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
     ] = ()
     """Change any config field of every run."""
-    out: Annotated[str, arg(metavar="DIR")] = "summary"
-    """The folder for a table and a figure of the trials."""
+    out: Annotated[
+        str | None, arg(metavar="DIR", help_behavior_hint="(default: summary/ and the name of the study)")
+    ] = None
+    """The folder for a table and the figures of the trials."""
     dry_run: Flag = False
     """Print the space, the progress and the cost of the rest, and what a verdict needs; start nothing."""
     launch: tyro.conf.OmitArgPrefixes[LaunchOptions] = field(default_factory=LaunchOptions)
@@ -140,6 +142,11 @@ class Options:
     def best_folder(self) -> str:
         """The study of the runs on fresh seeds, without the selected trials, whose scores are biased."""
         return f"{self.folder}-best"
+
+    @property
+    def summary(self) -> str:
+        """The folder for the table and the figures of the trials."""
+        return self.out or f"summary/{self.folder.rpartition('/')[2]}"
 
     def base(self) -> RunConfig:
         """The recipe with the changes that the options ask for.

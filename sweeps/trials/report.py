@@ -112,10 +112,10 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
         if figure := _front_figure(search, title):
             files[f"{name}-front.svg"], files[f"{name}-front.png"] = layout.save(figure)
     try:
-        write_files(files, options.out)
+        write_files(files, options.summary)
     except OSError as error:  # no reason to stop before the rerun
         reason = error.strerror or str(error)
-        _log.warning("--out %s: cannot be written (%s)", options.out, reason)
+        _log.warning("--out %s: cannot be written (%s)", options.summary, reason)
     else:
-        listed = " ".join(f"{options.out}/{file}" for file in files)
+        listed = " ".join(f"{options.summary}/{file}" for file in files)
         out.print(f"trials: {listed}", markup=False, soft_wrap=True)

@@ -78,10 +78,10 @@ def test_a_search_reports_its_trials_its_best_point_and_a_comparison_on_fresh_se
             config = json.loads((run / "config.json").read_text())["config"]
             perplexities[config["learning_rate"]] = min(row["valid_ppl"] for row in rows)
     assert float(best) == min(perplexities, key=lambda rate: perplexities[rate])
-    rows = (place / "summary/search.csv").read_text().splitlines()
+    rows = (place / "summary/search/search.csv").read_text().splitlines()
     assert rows[0] == "trial,state,epochs,valid_ppl,learning_rate,run"
     assert sorted(row.rpartition(",")[2] for row in rows[1:]) == [run.name for run in trials]
-    assert (place / "summary/search.png").read_bytes().startswith(b"\x89PNG")
+    assert (place / "summary/search/search.png").read_bytes().startswith(b"\x89PNG")
     assert "On fresh seeds" in out
     assert re.search(r"^the recipe +\d", out, re.M)
     assert out.splitlines()[-1] == "next: python analysis/summarize.py runs/search-best"

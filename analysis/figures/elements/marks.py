@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from matplotlib.axes import Axes
@@ -119,11 +119,12 @@ def has_intervals(cells: Iterable[Cell]) -> bool:
     return any(average.n >= FEWEST_SEEDS for cell in cells for average in cell.averages.values())
 
 
-def common_keys(*, intervals: bool, cited: bool) -> list[Line2D]:
-    """The legend entries that figures share: seeds, intervals of means, and published values."""
+def common_keys(*, intervals: bool, cited: Sequence[Fact | Derived] = ()) -> list[Line2D]:
+    """The legend entries that figures share: seeds, intervals of means, and the published values drawn."""
     keys = [key("one seed", MUTED, "o", size=3.2)]
     if intervals:
         keys.append(Line2D([], [], color=MUTED, marker="|", mew=1.3, ms=5, label="95% t interval, n ≥ 3"))
     if cited:
-        keys.append(Line2D([], [], color=MUTED, ls=(0, (3, 1.2)), label="published mean, band ± std"))
+        band = ", band ± std" if any(isinstance(fact, Fact) and fact.std for fact in cited) else ""
+        keys.append(Line2D([], [], color=MUTED, ls=(0, (3, 1.2)), label=f"published mean{band}"))
     return keys

@@ -1,6 +1,7 @@
 """Figures draw every seed, the intervals and the published values that they are given."""
 
 import ast
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl
 from analysis.figures.draw import draw_all, runs_with_curves
-from analysis.figures.elements import layout, style
+from analysis.figures.elements import layout, marks, style
+from analysis.published.catalogue import find
 from analysis.reading.collect import collect
 from analysis.reading.learning_curves import learning_curves
 from analysis.reading.sources import open_source
@@ -83,6 +85,14 @@ def test_published_means_are_lines(cells: list[Cell]) -> None:
     heights = {round(float(line.get_segments()[0][0][1]), 1) for line in lines}
     # Table 2a of the paper: LSTM-LM, LSTM-VAE with L = 1, 5, 10, LSTM-VAE-AVG with L = 5, 10.
     assert {99.4, 107.5, 98.8, 97.7, 84.6, 73.8} <= heights
+
+
+@pytest.mark.parametrize(("std", "label"), [(0.7, "published mean, band ± std"), (None, "published mean")])
+def test_the_legend_names_a_band_only_if_one_is_drawn(std: float | None, label: str) -> None:
+    fact = find("2", "ptb", "lstm-lm", 0, "standard", "ppl")
+    assert fact is not None
+    keys = marks.common_keys(intervals=False, cited=[dataclasses.replace(fact, std=std)])
+    assert [str(key.get_label()) for key in keys] == ["one seed", label]
 
 
 def test_the_gap_between_the_two_conventions_is_labelled(cells: list[Cell]) -> None:

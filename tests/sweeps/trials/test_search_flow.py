@@ -223,8 +223,8 @@ def test_with_two_objectives_the_point_of_lowest_nll_on_the_front_is_compared(te
     pictures = {
         f"search{kind}.{ending}" for kind in ("", "-front", "-parallel") for ending in ("svg", "png")
     }
-    assert {path.name for path in (text / "summary").iterdir()} >= pictures
-    rows = (text / "summary/search.csv").read_text().splitlines()
+    assert {path.name for path in (text / "summary/search").iterdir()} >= pictures
+    rows = (text / "summary/search/search.csv").read_text().splitlines()
     nll = {row.split(",")[0]: float(row.split(",")[4]) for row in rows[1:]}
     assert f": trial {min(nll, key=lambda number: nll[number])}," in out
 
