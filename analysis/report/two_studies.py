@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,10 +155,11 @@ def _tables(compared: Sequence[Comparison], dataset: str) -> Iterable[Table]:
 
 
 def _table(compared: Sequence[Comparison], title: str, decimals: int) -> Table:
+    names = _short_names(compared)
     lines: list[Line] = []
     for setting, metric in dict.fromkeys((c.a.setting, c.metric) for c in compared):
         lines.append(Line("heading", f"{setting}, {METRICS[metric]}"))
-        lines += [_line(c) for c in compared if (c.a.setting, c.metric) == (setting, metric)]
+        lines += [_line(c, names) for c in compared if (c.a.setting, c.metric) == (setting, metric)]
     columns = (
         Column("A", decimals=decimals),
         Column("B", decimals=decimals),
@@ -176,17 +177,25 @@ def _table(compared: Sequence[Comparison], title: str, decimals: int) -> Table:
         "P(B lower): share of all pairs of seeds in which B's number is lower. verdict: on B against A",
         *([RULE] if any(c.metric.startswith("nll") for c in compared) else []),
         *reach_notes(compared),
+        *(f"{name}: {variant}" for variant, name in names.items()),
     )
     return Table(
         title, columns, tuple(lines), notes, lambda: (comparison_row(c, "study") for c in compared)
     )
 
 
-def _line(comparison: Comparison) -> Line:
+def _short_names(compared: Sequence[Comparison]) -> dict[str, str]:
+    """Variant -> ``v1``, ``v2``, … if rows have several: letters are the names of the studies."""
+    variants = list(dict.fromkeys(c.a.variant for c in compared if c.a.variant))
+    return {variant: f"v{k}" for k, variant in enumerate(variants, start=1)} if len(variants) > 1 else {}
+
+
+def _line(comparison: Comparison, names: Mapping[str, str]) -> Line:
+    cell = dataclasses.replace(comparison.a, letter=names.get(comparison.a.variant))
     paired, (b, a) = comparison.paired, comparison.averages
     return Line(
         "ours",
-        f"  {cell_label(comparison.a, ' ({})')}",
+        f"  {cell_label(cell, ' ({})')}",
         (
             a,
             b,

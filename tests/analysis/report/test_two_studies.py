@@ -95,6 +95,21 @@ def test_variants_are_matched_by_name(tmp_path: Path, write_run: WriteRun) -> No
     assert "only study A has LSTM-VAE L=1 (learning_rate=1) on PTB, standard" in compared_studies.notes
 
 
+def test_several_variants_have_short_names_and_a_key(tmp_path: Path, write_run: WriteRun) -> None:
+    for study in "ab":
+        for rate in (1.0, 0.5):
+            for seed in (0, 1):
+                write_run(seed=seed, study=study, learning_rate=rate, estimates={"nll_elbo": 100 * rate})
+    compared_studies = compared(tmp_path)
+    rows = lines(compared_studies, "standard, NLL (as published)")
+    notes = compared_studies.tables[0].notes
+    key = dict(note.split(": ") for note in notes if note.startswith("v") and note[1].isdigit())
+    assert {key[f"v{k}"]: rows[f"LSTM-VAE L=1 (v{k})"][0].mean for k in (1, 2)} == {
+        "learning_rate=1": 100.0,
+        "learning_rate=0.5": 50.0,
+    }
+
+
 def test_hours_are_compared_as_well(tmp_path: Path, write_run: WriteRun) -> None:
     for study, seconds in (("a", 6300.0), ("b", 2700.0)):
         for seed in range(2):
