@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ class Board:
     held: dict[str, str] = field(default_factory=dict)
     """Name -> cell of the runs that another launch works on."""
     best: dict[str, float] = field(default_factory=dict)
-    """Cell -> lowest validation perplexity so far."""
+    """Cell, or variant of one -> lowest validation perplexity so far."""
     paused: int = 0
     """Runs that have reached the epoch after which they pause."""
     dropped: int = 0
@@ -88,7 +89,7 @@ class Board:
     has_begun: bool = False
     """Whether any run has got an actor."""
     not_bounds: set[str] = field(default_factory=set)
-    """Cells whose validation perplexity is not a bound of their model's."""
+    """Cells, and their variants, whose validation perplexity is not a bound of their model's."""
 
     @classmethod
     def of(cls, plan: Plan, runs: Iterable[PlannedRun]) -> Self:
@@ -116,6 +117,13 @@ class Board:
     def is_part(self, name: str) -> bool:
         """Whether it is a part of the evaluation of a run."""
         return self.weights.get(name, 0.0) > 0
+
+    def _variant(self, name: str, cell: str) -> str:
+        """The label of a run without its seed: variants of a cell differ in model or text."""
+        variant = re.sub(r"(__|, )seed ?\d+", "", self.labels[name]) if name in self.labels else cell
+        if cell in self.not_bounds:
+            self.not_bounds.add(variant)
+        return variant
 
     def start(self, name: str) -> None:
         """A run has got an actor."""
@@ -153,7 +161,8 @@ class Board:
             run.share = share
         if report.get("metrics"):
             run.valid_ppl = report["metrics"]["valid_ppl"]
-            self.best[run.cell] = min(self.best.get(run.cell, float("inf")), report["metrics"]["best_ppl"])
+            variant = self._variant(name, run.cell)
+            self.best[variant] = min(self.best.get(variant, float("inf")), report["metrics"]["best_ppl"])
         if run.phase in ("done", "failed", "stopped", "paused", "held"):
             del self.running[name]
 

@@ -119,6 +119,16 @@ def test_the_board_keeps_the_best_perplexity_of_a_cell(board):
     assert board.best == {CELL: 80.0}
 
 
+def test_variants_of_a_cell_have_a_best_perplexity_each(board):
+    board.labels = {NAMES[0]: f"{CELL}__seed0 dropout=0.3", NAMES[1]: "trial 2, seed 1"}
+    board.not_bounds = {CELL}
+    for name, ppl in zip(NAMES, (90.0, 95.0), strict=False):
+        board.start(name)
+        board.report(name, train(0.1, valid_ppl=ppl, best_ppl=ppl))
+    assert board.best == {f"{CELL} dropout=0.3": 90.0, "trial 2": 95.0}
+    assert board.not_bounds == {CELL, *board.best}
+
+
 def test_evaluating_again_is_timed_by_evaluations_and_not_by_runs(board, clock):
     board.again = frozenset(NAMES[:2])
     board.speed.add(CELL, 30.0, 10.0)
