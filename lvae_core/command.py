@@ -55,6 +55,8 @@ def _guarded(command: Callable[[], int | None], interrupted: str) -> int:
             print(interrupted, file=sys.stderr)
         return 130
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich has met it, and sent the rest to nowhere
+            return 0
         return _status(end.code)
     except BrokenPipeError as error:
         return _without_reader(error)

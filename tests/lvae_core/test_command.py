@@ -49,6 +49,17 @@ def test_every_error_ends_a_command_with_one_line_and_a_known_status(error, stat
     assert capsys.readouterr() == ("", line)
 
 
+def test_a_library_that_ends_the_command_without_a_reader_ends_it_quietly(capsys):
+    def command() -> NoReturn:  # as rich does
+        try:
+            raise BrokenPipeError
+        except BrokenPipeError:
+            raise SystemExit(1)  # noqa: B904
+
+    assert exit_status(command) == 0
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("division\nby zero"), RecursionError("deep")])
 def test_an_unexpected_error_is_one_line_that_names_the_file_of_its_traceback(
     error, tmp_path, monkeypatch, capsys
