@@ -37,9 +37,9 @@ from lvae_core.errors import InputError
 from lvae_core.model.counts import amount, operations
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName, RunName
-from sweeps.planning.durations import format_duration
 from sweeps.planning.grids.files import PRESETS
-from sweeps.planning.list_scheduling import Work, longest_first, lower_bound, schedule
+from sweeps.planning.times.durations import format_duration
+from sweeps.planning.times.list_scheduling import Work, longest_first, lower_bound, schedule
 
 RANDOM_ORDERS = 200
 

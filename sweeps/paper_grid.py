@@ -50,8 +50,6 @@ from sweeps.options import (
     at_least_one,
     preset,
 )
-from sweeps.planning.calibration import add_rough_times
-from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.grid import Grid
 from sweeps.planning.grids.axes import check_given_once, field_of
 from sweeps.planning.grids.declared import declare
@@ -61,6 +59,8 @@ from sweeps.planning.grids.seeds import parse_seeds
 from sweeps.planning.grids.writing import write_grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
 from sweeps.planning.parents import parents_notes
+from sweeps.planning.times.calibration import add_rough_times
+from sweeps.planning.times.cost import cell_costs, print_costs
 from sweeps.planning.workload import Workload
 from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work_text
 

@@ -232,7 +232,7 @@ def _print(console: Console, runs: Sequence[Run], *, names: bool) -> None:
     differences = _differences(runs)
     if names or not console.is_terminal:
         for run, what in zip(runs, differences, strict=True):
-            size = f"{run.epochs} epochs  {run.size / 1e6:.1f} MB"
+            size = f"epochs: {run.epochs}  {run.size / 1e6:.1f} MB"
             console.print(f"{run.folder.name}  {run.state}  {size}  {what}".rstrip(), soft_wrap=True)
     else:
         console.print(_table(runs, differences))

@@ -46,9 +46,9 @@ from lvae_core.settings import apply_where_read, parse_settings
 from sweeps.launching.display import Display, console, unless_quiet
 from sweeps.launching.events import Events
 from sweeps.launching.session import Launch, on_ray
-from sweeps.planning.calibration import add_rough_times
 from sweeps.planning.loading import load_corpora, look_up
 from sweeps.planning.plan import Plan
+from sweeps.planning.times.calibration import add_rough_times
 from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
 from sweeps.trials.asha import AshaSearch

@@ -20,10 +20,10 @@ from sweeps.launching.display import Display, unless_quiet
 from sweeps.launching.events import Events
 from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
-from sweeps.planning.durations import format_duration
 from sweeps.planning.loading import look_up
 from sweeps.planning.parents import parents_notes, startable
 from sweeps.planning.plan import Plan, PlannedRun, Status, evaluation_settings
+from sweeps.planning.times.durations import format_duration
 from sweeps.planning.workload import Workload
 from sweeps.wandb_mirror.live import count, mirrored
 

@@ -11,9 +11,9 @@ from typing import Any, Self
 from lvae_core.config import RunConfig
 from lvae_core.run_folder.estimates import bound
 from lvae_core.run_folder.names import CellName, without_fingerprint
-from sweeps.planning.durations import Speed, format_duration, projected_seconds, remaining_seconds
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.plan import Plan, PlannedRun
+from sweeps.planning.times.durations import Speed, format_duration, projected_seconds, remaining_seconds
 
 OWN_PACE = 0.1
 """The share of its work after which a run is judged by its own pace instead of by other runs."""

@@ -17,8 +17,8 @@ from sweeps.launching.display import Display
 from sweeps.launching.lost_actors import LostActors, why_lost
 from sweeps.launching.other_launches import OtherLaunches
 from sweeps.launching.tune_patches import actor_of
-from sweeps.planning.durations import format_duration
 from sweeps.planning.resources import Resources
+from sweeps.planning.times.durations import format_duration
 
 _IDLE_SECONDS, _STOPPING_SECONDS = 60.0, 10.0
 """Seconds between lines while no run can start, and while runs save their states."""

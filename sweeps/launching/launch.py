@@ -33,8 +33,8 @@ from sweeps.launching.tune_patches import (
     silent_tune,
 )
 from sweeps.planning.evaluation_parts import EvaluationPart, evaluation_parts
-from sweeps.planning.list_scheduling import concurrency, longest_first
 from sweeps.planning.resources import Resources
+from sweeps.planning.times.list_scheduling import concurrency, longest_first
 from sweeps.planning.workload import Workload
 
 _WAIT_SECONDS = 0.5

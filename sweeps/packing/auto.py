@@ -16,11 +16,11 @@ from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.training.failures import one_line
 from sweeps.packing.choose import TooLargeError, choose
 from sweeps.packing.devices import HeldDevice, RayDevice, hold_devices
-from sweeps.planning.durations import format_duration
 from sweeps.planning.plan import PlannedRun
 from sweeps.planning.probe_results import ProbeResult, ProbeResults, key
 from sweeps.planning.resources import Resources
 from sweeps.planning.sizes import format_bytes
+from sweeps.planning.times.durations import format_duration
 from sweeps.planning.workload import Workload
 
 _log = logging.getLogger("lvae.packing")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lvae_core.run_folder.evaluations import part_count
-from sweeps.planning.list_scheduling import Work
+from sweeps.planning.times.list_scheduling import Work
 from sweeps.planning.workload import Workload
 
 PART_SECONDS = 600.0

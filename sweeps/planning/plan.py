@@ -14,8 +14,8 @@ from lvae_core.run_folder.evaluations import evaluation_file, failure_file
 from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, TIMING_FIELDS, DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import CellName, RunName, run_name, without_fingerprint
 from lvae_core.storage.parallel import read_each
-from sweeps.planning.durations import Speed
 from sweeps.planning.evaluations import differing_settings, look_up_further
+from sweeps.planning.times.durations import Speed
 
 Status = Literal["done", "evaluate", "failed", "left"]
 """evaluate: trained, but without the estimates that its config asks for, which its checkpoint can give."""

@@ -10,9 +10,9 @@ from rich.table import Table
 from analysis.stats.paired import seeds_needed, smallest_p
 from lvae_core.model.counts import operations
 from lvae_core.run_folder.names import CellName
-from sweeps.planning.cost import UNKNOWN, amount_text, time_text
-from sweeps.planning.durations import Speed
 from sweeps.planning.plan import Plan
+from sweeps.planning.times.cost import UNKNOWN, amount_text, time_text
+from sweeps.planning.times.durations import Speed
 from sweeps.trials.rules import Rules
 from sweeps.trials.search import Search
 

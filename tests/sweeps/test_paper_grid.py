@@ -290,7 +290,7 @@ def test_a_quiet_command_prints_its_result_alone_and_a_verbose_one_what_it_reads
     tmp_path, capsys, monkeypatch
 ):
     # Rough times, which the two commands would measure one after the other, may differ.
-    monkeypatch.setattr("sweeps.planning.calibration.measure_rate", lambda *shape: 1e9)
+    monkeypatch.setattr("sweeps.planning.times.calibration.measure_rate", lambda *shape: 1e9)
     words = tmp_path / "words"
     words.mkdir()
     for split, line in {"train": "a b", "valid": "b a", "test": "a a b"}.items():

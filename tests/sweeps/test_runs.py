@@ -67,7 +67,7 @@ def test_a_listing_in_a_pipe_has_whole_names_state_epochs_size_and_what_differs(
     rows = [line.split() for line in out.splitlines() if "toy__" in line]
     assert {row[0] for row in rows} == set(Study(str(study)).run_names())
     assert sorted(row[1] for row in rows) == ["done", "done", "failed", "failed"]
-    assert {tuple(row[2:4]) for row in rows} == {("2", "epochs")}
+    assert {tuple(row[2:4]) for row in rows} == {("epochs:", "2")}
     assert sorted(row[6] for row in rows) == ["learning_rate=0.5"] * 2 + ["learning_rate=1"] * 2
     assert "4 runs" in out
     assert on_a_terminal("list", str(study), "--names", width=60) == out

@@ -7,8 +7,8 @@ import pytest
 from lvae_core.command import Interrupt
 from sweeps.launching.board import Board
 from sweeps.launching.callback import LaunchCallback
-from sweeps.planning.durations import Speed
 from sweeps.planning.resources import Resources
+from sweeps.planning.times.durations import Speed
 
 
 class Said(list):

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from sweeps.launching.board import Board, cells_without_bound
 from sweeps.launching.display import STARTING, Display, describe, draw
-from sweeps.planning.durations import TRAIN_SHARE, Speed
 from sweeps.planning.evaluation_parts import EvaluationPart
+from sweeps.planning.times.durations import TRAIN_SHARE, Speed
 
 from ...lvae_core import tiny
 

@@ -10,9 +10,9 @@ from lvae_core.config import RunConfig
 from sweeps.launching.board import Board
 from sweeps.launching.display import Display
 from sweeps.launching.families import Families
-from sweeps.planning.durations import Speed
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.plan import PlannedRun
+from sweeps.planning.times.durations import Speed
 
 CELL = "toy__lstm-lm__standard__L0"
 NAMES = [f"{CELL}__seed{k}__0000000{k}" for k in range(4)]

@@ -11,8 +11,8 @@ import pytest
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.evaluations import progress_file
 from lvae_core.run_folder.folder import Study
-from sweeps.planning.cost import CellCost, devices_table
 from sweeps.planning.evaluation_parts import PART_SECONDS, evaluation_parts
+from sweeps.planning.times.cost import CellCost, devices_table
 from sweeps.planning.workload import Workload
 
 from .test_cost import row, text

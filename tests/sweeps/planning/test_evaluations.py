@@ -17,9 +17,9 @@ from lvae_core.identity import evaluation_id, fingerprint
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from sweeps.options import LaunchOptions
-from sweeps.planning.cost import cell_costs, plan_table
 from sweeps.planning.loading import look_up
 from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.times.cost import cell_costs, plan_table
 from sweeps.sweep import closing_table, print_next, runs_to_start, work_text
 
 from .test_plan import DATA, GRID, finish, write

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.planning.list_scheduling import (
+from sweeps.planning.times.list_scheduling import (
     Work,
     longest_first,
     lower_bound,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweeps.planning.durations import Speed, format_duration, projected_seconds, remaining_seconds
+from sweeps.planning.times.durations import Speed, format_duration, projected_seconds, remaining_seconds
 
 LM, VAE, OTHER = (f"toy__{s}__standard__L{n}" for s, n in (("lm", 0), ("vae", 1), ("avg", 5)))
 

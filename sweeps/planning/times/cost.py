@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.planning.durations import Basis, format_duration
 from sweeps.planning.evaluation_parts import divided
-from sweeps.planning.list_scheduling import Work, longest_first, lower_bound, schedule
 from sweeps.planning.plan import Plan
+from sweeps.planning.times.durations import Basis, format_duration
+from sweeps.planning.times.list_scheduling import Work, longest_first, lower_bound, schedule
 
 _MEANING: Mapping[Basis | None, str] = {
     "runs": "mean of finished runs",

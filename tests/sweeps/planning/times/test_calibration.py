@@ -14,12 +14,12 @@ from lvae_core.data.corpus import load
 from lvae_core.model.counts import operations
 from lvae_core.run_folder.folder import Study
 from lvae_core.systems import recipe
-from sweeps.planning import calibration
-from sweeps.planning.calibration import add_rough_times, measure_rate
-from sweeps.planning.cost import cell_costs, print_costs
 from sweeps.planning.loading import look_up
 from sweeps.planning.plan import Plan
 from sweeps.planning.resources import Resources
+from sweeps.planning.times import calibration
+from sweeps.planning.times.calibration import add_rough_times, measure_rate
+from sweeps.planning.times.cost import cell_costs, print_costs
 
 TOY = load("toy")
 CONFIG = recipe("lstm-vae", dataset="toy")

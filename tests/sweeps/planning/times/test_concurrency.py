@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sweeps.planning.durations import Speed
-from sweeps.planning.list_scheduling import concurrency
+from sweeps.planning.times.durations import Speed
+from sweeps.planning.times.list_scheduling import concurrency
 
 A, B = "toy__a__standard__L1", "toy__b__standard__L1"
 CELLS = {"r0": A, "r1": B, "r2": B, "r3": B}

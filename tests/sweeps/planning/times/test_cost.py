@@ -14,12 +14,12 @@ from lvae_core.model.counts import Amount, amount, operations
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName, run_name
 from lvae_core.systems import recipe
-from sweeps.planning.cost import CellCost, cell_costs, devices_table, plan_table, print_costs
-from sweeps.planning.durations import Speed
 from sweeps.planning.grid import Grid
 from sweeps.planning.loading import add_expected_times
 from sweeps.planning.plan import make_plan
 from sweeps.planning.probe_results import FILE, ProbeResult, ProbeResults, key
+from sweeps.planning.times.cost import CellCost, cell_costs, devices_table, plan_table, print_costs
+from sweeps.planning.times.durations import Speed
 
 TOY = load("toy")
 CHOICE = ProbeResult(processes=4, memory=2**30, train_rate=500.0, evaluate_rate=50.0, alone=3.0)
