@@ -22,7 +22,7 @@ def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[st
     if "running" in counts:
         yield "running: the run folder holds a claim, of a running or a killed process"
     if "missing" in counts:
-        yield "missing: no run with a seed that at least half of the study's cells have"
+        yield "missing: no run with a seed that at least half of the cells of its dataset have"
     if runs.duplicates:
         yield f"a run in several places counts once: {runs.duplicates} copies left out"
     yield from _declarations(runs, [cell.counts.done for cell in cells])

@@ -1,8 +1,8 @@
 """Find what is missing: runs that a study's grid should have, and published cells without any run.
 
 A study does not record how large its grid was meant to be, so the grid is inferred from the runs. A seed
-belongs to the grid of a study if at least half of the study's cells have a run with that seed, begun,
-failed or finished; each variant counts as a cell. Every cell of the study should then have that seed. If
+belongs to the grid of a dataset in a study if at least half of the cells there have a run with that seed,
+begun, failed or finished; each variant counts as a cell. Each of these cells should then have that seed. If
 neither it nor the same cell of another study has one, a row of status "missing" is added to the frame.
 
 So a cell that fell behind shows its gaps, and a few cells with extra seeds do not make all others
@@ -50,18 +50,18 @@ class _Run(NamedTuple):
 def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
     """Add a row for each missing run; its ``run`` is the known part of the run's name."""
     seeds: dict[_Cell, set[int]] = defaultdict(set)
-    seeds_by_study: dict[str, dict[_Cell, set[int]]] = defaultdict(lambda: defaultdict(set))
+    grids: dict[tuple[str, str], dict[_Cell, set[int]]] = defaultdict(lambda: defaultdict(set))
     examples: dict[_Cell, list[_Run]] = {}
     for run in _runs(frame):
         seeds[run.cell].add(run.seed)
         if run.counts:
-            seeds_by_study[run.study][run.cell].add(run.seed)
+            grids[run.study, run.cell.dataset][run.cell].add(run.seed)
             # The first run gives the config; the first finished one adds the hash of its data.
             found = examples.setdefault(run.cell, [])
             if not found or (run.status == "done" and found[-1].status != "done"):
                 found.append(run)
     rows = []
-    for study, cells in seeds_by_study.items():
+    for (study, _), cells in grids.items():
         counts = Counter(seed for present in cells.values() for seed in present)
         # Half or more of the cells: one cell with extra seeds does not extend the grid.
         grid = sorted(seed for seed, number in counts.items() if 2 * number >= len(cells))

@@ -1,4 +1,4 @@
-"""Missing runs are inferred from the seeds that at least half of a study's cells have."""
+"""Missing runs are inferred from the seeds that at least half of the cells of a study's dataset have."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +32,15 @@ def test_a_few_cells_with_more_seeds_make_no_gaps_in_the_others(
         write_run(system, seed=0)
     write_run("lstm-lm", seed=1)
     assert missing(tmp_path) == []
+
+
+def test_a_dataset_with_fewer_seeds_lacks_none(tmp_path: Path, write_run: WriteRun) -> None:
+    for system in ("lstm-lm", "lstm-vae"):
+        for seed in range(2):
+            write_run(system, seed=seed, dataset="pydocs")
+        write_run(system, seed=0, dataset="topics")
+    write_run("lstm-vae-avg", 5, seed=0, dataset="pydocs")
+    assert missing(tmp_path) == [("lstm-vae-avg", 5, 1)]
 
 
 def test_a_seed_in_another_study_is_not_missing(tmp_path: Path, write_run: WriteRun) -> None:
