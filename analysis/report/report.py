@@ -102,7 +102,9 @@ def compose(runs: Runs) -> Report:
     present = set(frame["dataset"].dropna())
     compared_with = compared_datasets()
     published = [dataset for dataset in compared_with if dataset in present]
-    datasets = [*published, *sorted(present - set(published))]
+    # A number below the known truth is what a reader should see first.
+    known = set(frame["dataset"][frame["true_nll"].notna()])
+    datasets = [*published, *sorted(present - set(published), key=lambda name: (name not in known, name))]
     tables2 = [
         dataclasses.replace(
             table,

@@ -104,6 +104,12 @@ def test_datasets_of_the_paper_come_first_and_each_has_its_tables(
     assert len(composed.bounds) == 3
 
 
+def test_a_dataset_whose_true_nll_is_known_comes_before_others(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(dataset="pydocs")
+    write_run(dataset="topics", result={"true_nll": 6.2})
+    assert report(tmp_path).datasets == ("topics", "pydocs")
+
+
 def test_a_language_model_alone_has_no_table_3(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", dataset="pydocs")
     composed = report(tmp_path)
