@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SIDE_BY_SIDE := -n 2 --dist loadfile  # half of the time is waiting for Ray
+SIDE_BY_SIDE := -n 3 --dist loadfile  # on two cores: a third of the time is waiting for Ray
 INSTALLED := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
 # On a terminal pip shows its progress; in a log it is silent.

@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 WALL_CLOCK = {
     "analysis/reading/signatures.py": "compares with times of files; a wrong answer only reads a run again",
+    "lvae_core/run_folder/declared_seeds.py": "records when a number of seeds was declared",
     "lvae_core/training/provenance.py": "records when an attempt began",
     "sweeps/checks/node_facts.py": "compares the clocks of nodes",
     "sweeps/checks/preflight.py": "compares the clocks of nodes",

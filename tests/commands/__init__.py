@@ -3,7 +3,8 @@
 ``[*python(), "-m", "lvae_core", ...]`` behaves like ``[sys.executable, "-m", "lvae_core", ...]``: output,
 exit status, signals, environment and working folder are those of a process of its own. It is forked from a
 server that has imported the libraries, one for each process of pytest. A test of imports, of the
-interpreter's own options, or one that kills its process must use ``sys.executable``.
+interpreter's own options, of a Ray that asks for a token (Ray reads its variables when it is imported), or
+one that kills its process must use ``sys.executable``.
 """
 
 from __future__ import annotations

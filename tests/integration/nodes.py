@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..commands import python
-
 ROOT = Path(__file__).parents[2]
 _RAY = Path(sys.executable).with_name("ray")
 _START_SECONDS = 120.0
@@ -84,7 +82,7 @@ class Cluster:
 
     def run(self, script: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a script that joins the cluster, in a new process."""
-        command = [*python(), str(script), *arguments, "--address", self.address]
+        command = [sys.executable, str(script), *arguments, "--address", self.address]
         return subprocess.run(
             command, capture_output=True, text=True, timeout=240, check=False, cwd=cwd, env=self.environment
         )

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def test_a_launch_without_the_right_token_is_refused_in_one_line(two_nodes, toke
     nodes, _ = two_nodes
     kept = {name: value for name, value in nodes.environment.items() if name != "RAY_AUTH_TOKEN"}
     done = subprocess.run(
-        [*python(), str(GRID), *TOY, "--address", nodes.address],
+        [sys.executable, str(GRID), *TOY, "--address", nodes.address],
         capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
         env={**kept, **tokens, "HOME": str(tmp_path)},
     )  # fmt: skip

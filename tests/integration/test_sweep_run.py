@@ -34,7 +34,6 @@ from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.resources import Resources
 from sweeps.planning.workload import Workload
 
-from ..commands import python
 from .nodes import is_alive, process_tree, wait_until
 
 pytestmark = pytest.mark.usefixtures("one_ray_for_all")
@@ -120,7 +119,7 @@ def assert_same_as_without_ray(configs: Sequence[RunConfig], root: Path, alone: 
 def run_on_this_ray(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a new process that joins the Ray of these tests."""
     address = ray.get_runtime_context().gcs_address
-    command = [*python(), str(SCRIPT), *arguments, "--address", address]
+    command = [sys.executable, str(SCRIPT), *arguments, "--address", address]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -15,8 +15,8 @@ from sweeps.planning.evaluation_parts import PART_SECONDS, evaluation_parts
 from sweeps.planning.times.cost import CellCost, devices_table
 from sweeps.planning.workload import Workload
 
-from .test_cost import row, text
 from .test_evaluations import MORE, plan_of, study
+from .times.test_cost import row, text
 
 __all__ = ["study"]  # the fixture of two trained runs that lack their estimates
 
