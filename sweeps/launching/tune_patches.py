@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ray import cloudpickle
@@ -104,6 +105,17 @@ def latest_error(trial: Trial) -> Exception | None:
 
 
 @contextlib.contextmanager
+def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    """Give a name of one of Tune's modules another value inside the ``with`` block."""
+    before = vars(module)[name]
+    vars(module)[name] = value
+    try:
+        yield
+    finally:
+        vars(module)[name] = before
+
+
+@contextlib.contextmanager
 def without_aws_keys() -> Iterator[None]:
     """Keep Tune from sending AWS keys to the processes that it starts inside the ``with`` block.
 
@@ -111,12 +123,9 @@ def without_aws_keys() -> Iterator[None]:
     writes to its log. Nodes of a cluster have their own keys (a role, or the environment in which Ray
     was started); a Ray that this launch starts inherits the environment.
     """
-    before = class_cache.ENV_VARS_TO_PROPAGATE
-    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in before if not name.startswith("AWS_")}
-    try:
+    kept = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if not name.startswith("AWS_")}
+    with _replaced(class_cache, "ENV_VARS_TO_PROPAGATE", kept):
         yield
-    finally:
-        class_cache.ENV_VARS_TO_PROPAGATE = before
 
 
 @contextlib.contextmanager
@@ -127,12 +136,8 @@ def ended_trials_forgotten() -> Iterator[None]:
     end, and looks there for log files of each trial. Nothing reads that, and it grows with the runs; see
     "The overhead of Ray" in benchmarks/README.md.
     """
-    before = vars(tune)["TuneController"]
-    vars(tune)["TuneController"] = _Controller
-    try:
+    with _replaced(tune, "TuneController", _Controller):
         yield
-    finally:
-        vars(tune)["TuneController"] = before
 
 
 class _Controller(controller.TuneController):
@@ -156,12 +161,8 @@ def errors_as_lost_actors() -> Iterator[None]:
     Tune handles actors that die and calls that raise. On any other error of Ray, such as the one after it
     has ended a process to free memory, Tune itself would stop, and every run with it.
     """
-    before = vars(controller)["RayActorManager"]
-    vars(controller)["RayActorManager"] = _ActorManager
-    try:
+    with _replaced(controller, "RayActorManager", _ActorManager):
         yield
-    finally:
-        vars(controller)["RayActorManager"] = before
 
 
 class _ActorManager(RayActorManager):
