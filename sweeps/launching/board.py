@@ -107,12 +107,12 @@ class Board:
         return self.labels.get(name) or short(name)
 
     def divide(self, parts: Iterable[EvaluationPart]) -> None:
-        """Add parts of the evaluations of waiting runs; the runs join them."""
-        for part in parts:
-            self.labels = {**self.labels, part.name: f"{self.label(part.run)} {part}"}
-            self.waiting[part.name] = self.waiting[part.run]
-            self.weights = {**self.weights, part.run: 0.0, part.name: 1 / part.count}
-            self.again |= {part.name}
+        """Add the parts of the evaluations of waiting runs; the runs join them."""
+        parts = list(parts)
+        self.labels = {**self.labels, **{part.name: f"{self.label(part.run)} {part}" for part in parts}}
+        self.waiting |= {part.name: self.waiting[part.run] for part in parts}
+        self.weights = {part.run: 0.0 for part in parts} | {part.name: 1 / part.count for part in parts}
+        self.again |= {part.name for part in parts}
 
     def is_part(self, name: str) -> bool:
         """Whether it is a part of the evaluation of a run."""
