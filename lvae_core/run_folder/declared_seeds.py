@@ -50,14 +50,14 @@ class DeclaredSeeds:
     def words(self) -> str:
         """What was declared and when: ``declared 8 seeds before the first run (2026-11-28 14:03 UTC)``."""
         when = f"({self.time[:16].replace('T', ' ')} UTC)"
+        number = self.finished_runs or self.started_runs
+        runs = f"{number} run was" if number == 1 else f"{number} runs were"
+        moment = "before the first run"
         if self.finished_runs:
-            verb = "run was" if self.finished_runs == 1 else "runs were"
-            return f"declared {count_text(self.seeds)} after {self.finished_runs} {verb} finished {when}"
-        if self.started_runs:
-            verb = "run was" if self.started_runs == 1 else "runs were"
-            begun = f"before the first result, when {self.started_runs} {verb} under way"
-            return f"declared {count_text(self.seeds)} {begun} {when}"
-        return f"declared {count_text(self.seeds)} before the first run {when}"
+            moment = f"after {runs} finished"
+        elif self.started_runs:
+            moment = f"before the first result, when {runs} under way"
+        return f"declared {count_text(self.seeds)} {moment} {when}"
 
 
 def count_text(seeds: int) -> str:
@@ -82,8 +82,12 @@ def read_declared_seeds(study: Study) -> DeclaredSeeds | None:
 
 def check_declared_seeds(study: Study, seeds: int) -> None:
     """Raise InputError if the study has already declared another number of seeds."""
-    present = read_declared_seeds(study)
-    if present and present.seeds != seeds:
+    if present := read_declared_seeds(study):
+        _check(study, present, seeds)
+
+
+def _check(study: Study, present: DeclaredSeeds, seeds: int) -> None:
+    if present.seeds != seeds:
         raise InputError(
             f"--declare-seeds {seeds}: {study.url} has {present.words}, which is never changed; "
             "leave the option out, or give another --study"
@@ -102,8 +106,8 @@ def declare_seeds(study: Study, seeds: int) -> DeclaredSeeds:
     finished = sum(study.run(name).has("result.json") for name in names)
     time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").removesuffix("+00:00")
     study.store.create(FILE, seal(asdict(DeclaredSeeds(seeds, time, finished, len(names)))))
-    check_declared_seeds(study, seeds)  # by an earlier launch, or one beside this
     declared = read_declared_seeds(study)
     if declared is None:
         raise OSError(f"{study.url}/{FILE}: does not exist after it was written")
+    _check(study, declared, seeds)  # it may be of an earlier launch, or of one beside this
     return declared

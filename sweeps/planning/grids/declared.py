@@ -37,12 +37,15 @@ def declare(
         OSError: the storage cannot be read.
     """
     lines = []
+    if seeds is None or is_dry_run:
+        declared = read_declared_seeds(study)
+    else:
+        study.check_writable()
+        declared = declare_seeds(study, seeds)
+        lines.append(f"{folder}: {declared.words}")
     if seeds is not None and is_dry_run:
         lines.append(f"{folder}: without --dry-run, this declares {count_text(seeds)} in {FILE}")
-    elif seeds is not None:
-        study.check_writable()
-        lines.append(f"{folder}: {declare_seeds(study, seeds).words}")
-    if declared := read_declared_seeds(study):
+    if declared:
         present = {name.seed for name in map(RunName.parse, study.run_names()) if name}
         lines += _comparison(declared, folder, len(present | {config.seed for config in configs}))
     return lines
