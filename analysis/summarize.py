@@ -40,7 +40,7 @@ from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
 from lvae_core.arguments import bound, parsed
 from lvae_core.command import exit_status
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity, is_quiet, notice
 
 Published = Annotated[
@@ -145,8 +145,9 @@ def summarize(
         else:
             job.make(job.read())
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"--out {place}: cannot be written ({reason}); give another folder") from None
+        raise InputError(
+            f"--out {place}: cannot be written ({reason(error)}); give another folder"
+        ) from None
 
 
 def main() -> None:

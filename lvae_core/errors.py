@@ -34,6 +34,16 @@ def check_name(name: str, valid: Collection[str], kind: str) -> None:
     raise InputError(f"unknown {kind} {name!r}: {hint}")
 
 
+def reason(error: OSError) -> str:
+    """The system's words for an error, without the file."""
+    return error.strerror or str(error) or type(error).__name__
+
+
+def cannot_read(place: object, error: OSError) -> InputError:
+    """The error to raise if something that the user named cannot be read."""
+    return InputError(f"{place}: cannot be read ({reason(error)})")
+
+
 def describe(error: OSError, at: str = "", next_step: str = "") -> str:
     """Describe an error of the system in one line: where, what and, if there is one, the remedy.
 
@@ -43,7 +53,7 @@ def describe(error: OSError, at: str = "", next_step: str = "") -> str:
         next_step: what to do once it is remedied.
     """
     where = at if error.filename is None else error.filename
-    text = " ".join((error.strerror or str(error) or type(error).__name__).split())
+    text = " ".join(reason(error).split())
     steps = ", then ".join(filter(None, (_REMEDIES.get(error.errno or 0), next_step)))
     described = f"{where}: {text}" if where else text
     return f"{described}; {steps}" if steps else described

@@ -34,7 +34,7 @@ from rich.text import Text
 from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import load_new
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity, next_line
 from lvae_core.run_folder.folder import Study
 from lvae_core.systems import recipe
@@ -189,7 +189,7 @@ def _run_folders(study: Study) -> list[Finding]:
     try:
         return check_run_folders(study)
     except OSError as error:
-        detail = f"cannot be read ({error.strerror or error})"
+        detail = f"cannot be read ({reason(error)})"
         return [Finding(check="runs", where=study.url, state="failure", detail=detail)]
 
 

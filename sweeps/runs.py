@@ -36,7 +36,7 @@ from rich.text import Text
 from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import FIELD_TYPES, RunConfig
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity
 from lvae_core.run_folder.claims import HeldError, acquire, read_claim
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
@@ -335,7 +335,7 @@ def _apply(run: Run, target: Path | None) -> str:
     except HeldError as error:
         return str(error).removeprefix(f"{run.folder}: ")
     except OSError as error:
-        return error.strerror or str(error)
+        return reason(error)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from rich.progress import Progress, TimeRemainingColumn
 
 from lvae_core.arguments import parsed
 from lvae_core.command import Interrupt, exit_status
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, cannot_read
 from lvae_core.messages import Verbosity, is_quiet, next_line, notice
 from lvae_core.run_folder.folder import Study
 from sweeps.options import Messages, check_wandb_names
@@ -159,7 +159,7 @@ def open_with_runs(path: str) -> Study:
     except OSError as error:
         if "://" not in path and not os.path.exists(path):
             raise InputError(f"{path}: there is no such study; give one that a sweep has written") from None
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise cannot_read(path, error) from None
     if not names:
         raise InputError(f"{path}: not a study: it holds no run folder; give one that a sweep has written")
     return study

@@ -15,7 +15,7 @@ from analysis.reading.evaluations import one_evaluation_per_cell, with_every_eva
 from analysis.reading.frame import frame_of, in_order, table_of
 from analysis.reading.run_row import read_run
 from analysis.reading.sources import Source
-from lvae_core.errors import InputError
+from lvae_core.errors import cannot_read
 from lvae_core.run_folder.declared_seeds import DeclaredSeeds, read_declared_seeds
 from lvae_core.run_folder.folder import DamagedError, open_study
 from lvae_core.storage.parallel import read_each
@@ -93,7 +93,7 @@ def _declared(urls: Iterable[str], problems: list[str]) -> Iterable[tuple[str, D
         except DamagedError as damage:
             problems.append(str(damage))
         except OSError as error:
-            raise InputError(f"{url}: cannot be read ({error.strerror or error})") from None
+            raise cannot_read(url, error) from None
         else:
             if declared:
                 yield url, declared

@@ -12,7 +12,7 @@ from typing import Any
 
 from analysis.reading.frame import CONFIG_FIELDS, COUNTS, EVALUATION_FIELDS, IDENTITY, TIMES
 from lvae_core.config import RunConfig, dataset_label, from_dict
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, cannot_read
 from lvae_core.identity import canonical_json, evaluation_id, fields_read, fingerprint, is_fingerprint
 from lvae_core.run_folder.estimates import ESTIMATES, diagnostics_of
 from lvae_core.run_folder.evaluations import is_evaluation, read_evaluation
@@ -69,7 +69,7 @@ def _raise_if_unreachable(folder: RunFolder, error: DamagedError | OSError) -> N
     # EIO from a disk means damage; S3's client raises it if the server fails.
     on_disk = isinstance(error, OSError) and error.errno == errno.EIO and "://" not in folder.store.url
     if isinstance(error, OSError) and is_transient(error) and not on_disk:
-        raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
+        raise cannot_read(folder, error) from None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, cannot_read
 from lvae_core.run_folder.folder import RunFolder, Study, open_study
 from lvae_core.run_folder.names import RunName
 
@@ -45,7 +45,7 @@ def open_source(path: str) -> Source:
         inside = [name for name in here if _run_folders(*_listed(f"{study.url}/{name}"))]
         exists = bool(here) or study.store.exists("")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise cannot_read(path, error) from None
     if inside:
         raise InputError(f"{path}: holds studies, is not one itself; give {path.rstrip('/')}/{inside[0]}")
     if not exists:

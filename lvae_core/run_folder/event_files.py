@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 from lvae_core.run_folder.folder import RunFolder
 
 FOLDER = "tensorboard"
@@ -80,8 +80,7 @@ class EventFiles:
                 writer.add_scalar(f"test/{name}", estimate["value"], step)
         except OSError as error:
             raise InputError(
-                f"{self._place}: event files cannot be written ({error.strerror or error}); leave out "
-                "--tensorboard"
+                f"{self._place}: event files cannot be written ({reason(error)}); leave out --tensorboard"
             ) from None
 
     def close(self) -> None:

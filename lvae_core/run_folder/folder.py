@@ -45,7 +45,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from lvae_core.config import RunConfig, from_dict
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 from lvae_core.run_folder.digests import UnsealedError, seal, seal_rows, sealed_rows, unseal, unseal_rows
 from lvae_core.run_folder.names import RunName
 from lvae_core.storage import retrying
@@ -304,9 +304,8 @@ class Study:
             back = self.store.read(probe)
             self.store.delete(probe)
         except OSError as error:
-            reason = error.strerror or str(error)
             raise InputError(
-                f"storage {self.url}: cannot be written ({reason}); give another --storage"
+                f"storage {self.url}: cannot be written ({reason(error)}); give another --storage"
             ) from None
         if back != b"probe":
             raise InputError(

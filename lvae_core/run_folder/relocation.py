@@ -7,6 +7,8 @@ import shutil
 import uuid
 from pathlib import Path
 
+from lvae_core.errors import reason
+
 
 def remove(place: Path) -> str:
     """Delete a run folder; return what could not be done, or nothing.
@@ -55,6 +57,6 @@ def move(place: Path, target: Path) -> str:
 def _first(error: OSError) -> str:
     """The reason of an error, of several the first; :class:`shutil.Error` holds a list."""
     if isinstance(error, shutil.Error):
-        (_, _, reason), *_ = error.args[0]
-        return str(reason)
-    return error.strerror or str(error)
+        (_, _, why), *_ = error.args[0]
+        return str(why)
+    return reason(error)

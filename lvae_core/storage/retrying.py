@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from lvae_core.errors import reason
 from lvae_core.storage.store import Store
 
 T = TypeVar("T")
@@ -174,7 +175,7 @@ class RetryingStore:
                 if not is_transient(error):
                     raise
                 failure = error
-                _log.debug("%s: attempt %d failed: %s", self.url, attempts, _reason(error))
+                _log.debug("%s: attempt %d failed: %s", self.url, attempts, reason(error))
             else:
                 seconds = self._clock() - began
                 _log.info("%s: answered again, at attempt %d after %.3g s", self.url, attempts, seconds)
@@ -197,7 +198,7 @@ class RetryingStore:
 
     def _warn(self, path: str, error: OSError) -> None:
         # The record should name the line that called the store, six frames up.
-        message = f"{self._where(path)}: {_reason(error)}; trying again for up to {self.seconds:g} s"
+        message = f"{self._where(path)}: {reason(error)}; trying again for up to {self.seconds:g} s"
         _log.warning(message, stacklevel=6)
 
     def _where(self, path: str) -> str:
@@ -209,12 +210,8 @@ def is_transient(error: OSError) -> bool:
     return not isinstance(error, _FINAL_CLASSES) and error.errno not in _FINAL_CODES
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
-
-
 def _timeout_error(error: OSError, where: str, seconds: float) -> OSError:
-    message = f"{_reason(error)}; tried again for {seconds:.3g} s"
+    message = f"{reason(error)}; tried again for {seconds:.3g} s"
     if error.errno is None:
         return OSError(message)
     return OSError(error.errno, message, error.filename or where)

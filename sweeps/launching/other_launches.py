@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lvae_core.errors import InputError
+from lvae_core.errors import cannot_read
 from lvae_core.run_folder.claims import ClaimState, StaleClaims, read_claim
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.storage.parallel import read_each
@@ -58,9 +58,7 @@ class OtherLaunches:
             begun = [name for name, run in self._runs.items() if run.begun]
             states = self._read_states(self._study, begun)
         except OSError as error:
-            raise InputError(
-                f"storage {self._study.url}: cannot be read ({error.strerror or error})"
-            ) from None
+            raise cannot_read(f"storage {self._study.url}", error) from None
         for name, state in states.items():
             if state.claim is not None and not self._is_stale(name, state.claim):
                 self._board.hold(name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 
 from lvae_core.config import RunConfig, dataset_label
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 from lvae_core.messages import notice
 from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.run_folder.names import RunName
@@ -61,4 +61,4 @@ def unreadable(study: Study, error: OSError) -> str:
     """The line of an error that a study's storage cannot be read."""
     file = str(error.filename or "").removeprefix(f"{study.url}/")
     what = f"{file} in it " if file and file != str(error.filename) else ""
-    return f"storage {study.url}: {what}cannot be read ({error.strerror or error})"
+    return f"storage {study.url}: {what}cannot be read ({reason(error)})"

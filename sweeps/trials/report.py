@@ -14,6 +14,7 @@ from rich.console import Console
 from analysis.figures import parallel, trials
 from analysis.figures.elements import layout, style
 from analysis.formats.files import write_files
+from lvae_core.errors import reason
 from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.names import CellName
 from sweeps.sweep import RETRY_HINT, class_of, failure_table
@@ -114,8 +115,7 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
     try:
         write_files(files, options.summary)
     except OSError as error:  # no reason to stop before the rerun
-        reason = error.strerror or str(error)
-        _log.warning("--out %s: cannot be written (%s)", options.summary, reason)
+        _log.warning("--out %s: cannot be written (%s)", options.summary, reason(error))
     else:
         listed = " ".join(f"{options.summary}/{file}" for file in files)
         out.print(f"trials: {listed}", markup=False, soft_wrap=True)

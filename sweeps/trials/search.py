@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, cannot_read
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.run_folder.names import CellName, run_name
@@ -69,7 +69,7 @@ class Search:
             identity = describe(base, space, data=self._data_sha256, **lasting)
             self.history = History(study, identity, space, base)
         except OSError as error:
-            raise InputError(f"storage {study.url}: cannot be read ({error.strerror or error})") from None
+            raise cannot_read(f"storage {study.url}", error) from None
         self.known: list[Trial] = []
         """The trials of all finished rounds."""
         self._last_round: list[Trial] = []

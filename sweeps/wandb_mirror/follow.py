@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lvae_core.errors import reason
 from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, StaleClaims, acquire, read_claim
 from lvae_core.run_folder.folder import Study
 from lvae_core.storage.parallel import read_each
@@ -172,4 +173,4 @@ class Follower:
 
 
 def _unreadable(error: OSError) -> str:
-    return f"the study cannot be read: {error.strerror or error}"
+    return f"the study cannot be read: {reason(error)}"
