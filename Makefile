@@ -12,7 +12,12 @@ TESTED := $(VENV)/.installed-for-tests
 PIP_INSTALL := quiet=; [ -t 1 ] || quiet=--quiet; \
   $(BIN)/pip install $$quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup setup-test demo results docs test test-all test-cluster gpu-check lint types format clean
+# Modules are compiled once, not by each of the hundreds of processes that the tests start: `collect` leaves
+# them, and the tests, to those that follow. Beside it mypy keeps another core busy for a minute.
+unexport PYTHONDONTWRITEBYTECODE
+MAKEFLAGS += --jobs=2
+
+.PHONY: help setup setup-test demo results docs test test-all test-cluster gpu-check lint types collect format clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -52,10 +57,10 @@ results: setup  ## make the tables of results/ again from the runs kept there
 docs: setup  ## make docs/reference.md again from the commands and the config
 	$(BIN)/python docs/make_reference.py
 
-test: lint types  ## run lint, type checks and the fast tests
+test: lint types collect  ## run lint, type checks and the fast tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-test-all: lint types  ## also run the slow tests
+test-all: lint types collect  ## also run the slow tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m ''
 
 test-cluster: setup-test  ## test a real cluster on hosts made of namespaces; needs root, iproute2, openssh-server, rsync
@@ -70,6 +75,9 @@ lint: setup-test
 
 types: setup-test
 	$(BIN)/mypy
+
+collect: setup-test
+	$(BIN)/python -m pytest --collect-only >/dev/null
 
 format: setup-test  ## format the code and fix what the linter can fix
 	$(BIN)/ruff check --fix .

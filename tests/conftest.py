@@ -1,6 +1,8 @@
 """Settings and fixtures for all tests: one thread, repeatable examples, storage that fails on demand."""
 
 import os
+import shutil
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -13,6 +15,12 @@ from .logs import no_unexpected_warnings
 # processes that tests start, because the way a sum is split over threads changes its last bits.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
+
+# The product waits until each file is on the disk, and the tests write tens of thousands: in memory, where
+# there is room, nothing waits.
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 6 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # No deadline, because test machines are busy. No database, so that no files are left behind.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)

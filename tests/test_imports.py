@@ -1,6 +1,7 @@
 """Imports point one way (core <- sweeps, core <- analysis) and down the layers of each package."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,7 +126,11 @@ def imports_of(path: Path) -> Iterator[Import]:
 
 
 FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in PACKAGES}
-IMPORTS = {module_name(p): list(imports_of(p)) for files in FILES.values() for p in files}
+
+
+@functools.cache  # read by the tests, not while they are collected, which every worker does
+def imports() -> dict[str, list[Import]]:
+    return {module_name(p): list(imports_of(p)) for files in FILES.values() for p in files}
 
 
 def part_of(name: str) -> str:
@@ -135,7 +140,7 @@ def part_of(name: str) -> str:
 
 def inner_imports(package: str) -> Iterator[tuple[str, str, Import]]:
     """Yield (importing part, imported part, import) for every import within a package."""
-    for name, found in IMPORTS.items():
+    for name, found in imports().items():
         if name.split(".")[0] == package:
             for item in found:
                 if item.module.split(".")[0] == package:
@@ -144,8 +149,8 @@ def inner_imports(package: str) -> Iterator[tuple[str, str, Import]]:
 
 def test_source_files_and_their_imports_are_found():
     assert all(len(files) >= 1 for files in FILES.values())
-    assert len(IMPORTS["lvae_core.training.trainer"]) > 10
-    assert any(i.module == "lvae_core.model.layers.lstm" for i in IMPORTS["lvae_core.model.lstm_decoder"])
+    assert len(imports()["lvae_core.training.trainer"]) > 10
+    assert any(i.module == "lvae_core.model.layers.lstm" for i in imports()["lvae_core.model.lstm_decoder"])
 
 
 def test_the_core_imports_torch_numpy_and_the_standard_library_only():
@@ -209,7 +214,7 @@ def test_sweeps_and_analysis_are_imported_only_by_themselves():
 
 @pytest.mark.parametrize("package", LAYERS)
 def test_every_part_has_a_layer(package):
-    parts = {part_of(name) for name in IMPORTS if name.split(".")[0] == package}
+    parts = {part_of(name) for name in imports() if name.split(".")[0] == package}
     assert parts == set().union(*LAYERS[package]), "add a new part to LAYERS, above what it imports"
 
 
@@ -223,8 +228,8 @@ def test_modules_import_only_from_lower_layers(package):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_there_are_no_import_cycles(package):
     graph = {
-        name: {i.module for i in found if i.top_level and i.module in IMPORTS and i.module != name}
-        for name, found in IMPORTS.items()
+        name: {i.module for i in found if i.top_level and i.module in imports() and i.module != name}
+        for name, found in imports().items()
         if name.split(".")[0] == package
     }
     done: set[str] = set()
@@ -250,7 +255,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_reading_finished_runs_leaves_torch_unloaded():
-    modules = sorted(name for name in IMPORTS if name.split(".")[0] == "analysis")
+    modules = sorted(name for name in imports() if name.split(".")[0] == "analysis")
     everything = ", ".join([*modules, "lvae_core.config", "lvae_core.run_folder.folder"])
     loaded = loaded_by(f"import {everything}")
     assert "lvae_core" in loaded

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 from lvae_core.run_folder.names import CellName
 from sweeps.planning.grids.files import PRESETS
 
+from ..commands import python
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "schedule.py"
 
 
 def schedule(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *arguments]
+    command = [*python(), str(SCRIPT), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -7,7 +7,6 @@ dictionary on which the tests perform the same operations.
 import os
 import random
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
@@ -16,6 +15,7 @@ import pytest
 from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import open_store
 
+from ..commands import python
 from ..logs import expect_log
 
 SEED = 2019
@@ -167,7 +167,7 @@ def test_exactly_one_of_several_processes_creates_an_object_although_answers_are
     url, rounds, names = f"{s3.url}/root", 12, "abc"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", COMPETE, url, me, str(rounds)],
+            [*python(), "-c", COMPETE, url, me, str(rounds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

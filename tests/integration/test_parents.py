@@ -59,6 +59,7 @@ def test_parents_are_trained_first_and_children_have_the_numbers_of_runs_without
     assert "nothing to start: 2 of 2 runs are done" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # tests/sweeps/launching has a fast test of this
 def test_a_parent_that_fails_keeps_its_children_from_starting(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command = [*COMMAND, "learning_rate=1e30", "--systems", "lstm-vae-ae-fb"]

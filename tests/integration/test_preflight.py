@@ -69,7 +69,13 @@ def is_fine(done: subprocess.CompletedProcess[str], check: str) -> bool:
     return set(table_text(done, check, 2).split("ok")) == {""}
 
 
-@pytest.mark.parametrize("tokens", [{"RAY_AUTH_TOKEN": "0" * 64}, {}], ids=["another", "none"])
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        pytest.param({"RAY_AUTH_TOKEN": "0" * 64}, id="another"),
+        pytest.param({}, id="none", marks=pytest.mark.slow),
+    ],
+)
 def test_a_launch_without_the_right_token_is_refused_in_one_line(two_nodes, tokens, tmp_path):
     nodes, _ = two_nodes
     kept = {name: value for name, value in nodes.environment.items() if name != "RAY_AUTH_TOKEN"}
@@ -111,6 +117,7 @@ def test_a_node_that_does_not_see_the_storage_is_named(two_nodes, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow  # tests/sweeps/checks/test_preflight.py has a fast test of this
 def test_a_silent_node_is_named_and_the_others_are_examined(two_nodes, tmp_path):
     nodes, raylet = two_nodes
     os.kill(raylet, signal.SIGSTOP)

@@ -27,6 +27,9 @@ from sweeps.planning.grid import Grid
 
 from .nodes import ROOT, is_alive, process_tree, wait_until
 
+# Fast tests: of the token in test_sweep_run.py, of code in a checkpoint in lvae_core/training.
+pytestmark = pytest.mark.slow
+
 CHANGES = ("max_epochs=12", "patience=12", "kl_anneal_epochs=2", "iw_samples=6")
 GRID = Grid(datasets=("toy",), systems={"lstm-vae": (1,)}, settings=("standard",), seeds=4, changes=CHANGES)
 COMMAND = [

@@ -181,6 +181,7 @@ def test_a_run_that_fails_stops_no_other_and_its_actor_is_reused(tmp_path, toy):
     assert_same_as_without_ray(good, tmp_path, tmp_path / "alone", toy)
 
 
+@pytest.mark.slow  # the test above fails a run, and tests/chaos/test_failure_classes.py retries one
 def test_failed_runs_are_listed_and_skipped_until_a_retry_is_requested(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     bad = [*COMMAND, "--systems", "lstm-vae-avg", "--seeds", "1", "--set", "learning_rate=1e30"]

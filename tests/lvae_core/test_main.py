@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -118,7 +117,7 @@ def test_an_interrupted_run_resumes_to_the_same_result(
     config = write_recipe(
         tmp_path / "run.json", capsys, "lstm-vae", "--set", "max_epochs=9", "--set", "patience=9"
     )
-    arguments = [sys.executable, "-m", "lvae_core", "run", str(config), "--out"]
+    arguments = [*python(), "-m", "lvae_core", "run", str(config), "--out"]
     metrics = tmp_path / "a" / "metrics.jsonl"
     with subprocess.Popen([*arguments, str(tmp_path / "a")], stderr=subprocess.PIPE, text=True) as process:
         while not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 3):

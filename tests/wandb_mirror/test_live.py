@@ -137,7 +137,7 @@ def test_a_key_in_netrc_is_enough(server: Server, start: Callable[..., Mirror], 
     assert start(key=None).ready
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_ends_the_mirror_after_a_last_push(
     server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path, number: signal.Signals
 ) -> None:

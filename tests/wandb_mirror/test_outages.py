@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from lvae_core.run_folder.claims import acquire
 from sweeps.wandb_mirror.follow import POLL_SECONDS
 from sweeps.wandb_push import main
 
+from ..commands import python
 from ..wandb_server.server import Server
 from .kit import (
     KEY,
@@ -40,7 +40,7 @@ def push(server: Server, home: Path) -> Push:
     """The command, for the W&B of this test."""
 
     def push(*arguments: str, key: str | None = KEY) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "sweeps" / "wandb_push.py"), *arguments, "--project", PROJECT]
+        command = [*python(), str(ROOT / "sweeps" / "wandb_push.py"), *arguments, "--project", PROJECT]
         env = environment(home, server.url, key)
         return subprocess.run(
             command, env=env, cwd=home, capture_output=True, text=True, timeout=120, check=False

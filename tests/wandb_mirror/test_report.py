@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from ..commands import python
 from ..wandb_server.server import Server
 from .kit import KEY, PROJECT, ROOT, begin, complete, environment
 
@@ -17,7 +17,7 @@ T_QUANTILE = 4.302652729911275
 
 
 def command(server: Server, home: Path, script: str, *arguments: str, key: str | None = KEY) -> Any:
-    line = [sys.executable, str(ROOT / script), *arguments, "--project", PROJECT]
+    line = [*python(), str(ROOT / script), *arguments, "--project", PROJECT]
     env = {**environment(home, server.url, key), "XDG_CACHE_HOME": str(home / "cache")}
     return subprocess.run(line, env=env, cwd=home, capture_output=True, text=True, timeout=120, check=False)
 

@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,8 @@ from analysis.reading.collect import Runs
 from analysis.reading.watch import watch_runs
 from lvae_core.messages import printed
 from lvae_core.run_folder.folder import RunFolder
+
+from ...commands import python
 
 WriteRun = Callable[..., RunFolder]
 
@@ -33,7 +34,7 @@ def test_the_page_follows_the_study_until_ctrl_c(tmp_path: Path, write_run: Writ
     write_run("lstm-lm", seed=0)
     page = tmp_path / "out" / "report.html"
     command = [
-        sys.executable,
+        *python(),
         "-W",
         "error",
         str(ROOT / "analysis" / "summarize.py"),

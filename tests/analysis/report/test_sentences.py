@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,8 @@ from analysis.stats.cells import average_cells
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.systems import recipe
 
+from ...commands import python
+
 WriteRun = Callable[..., RunFolder]
 
 
@@ -26,7 +27,7 @@ def made_from(study: Path, cache: Path | None = None) -> list[Sentences]:
 
 
 def core(*arguments: str) -> bytes:
-    command = [sys.executable, "-m", "lvae_core", *arguments]
+    command = [*python(), "-m", "lvae_core", *arguments]
     return subprocess.run(command, check=True, capture_output=True, timeout=200).stdout
 
 
@@ -38,33 +39,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     config = replace(config, iw_exact_samples=0)
     (study / "run.json").write_text(json.dumps(config.to_dict()))
-    command = [
-        sys.executable,
-        "-m",
-        "lvae_core",
-        "run",
-        str(study / "run.json"),
-        "--out",
-        str(study / "run"),
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    core("run", str(study / "run.json"), "--out", str(study / "run"))
     return study
 
 
 def test_sentences_equal_those_of_generate_and_are_cached(trained: Path, tmp_path: Path) -> None:
     (first,) = made_from(trained, tmp_path)
     assert (len(first.prior), len(first.reconstructions), first.note) == (COUNT, COUNT, "")
-    command = [
-        sys.executable,
-        "-m",
-        "lvae_core",
-        "generate",
-        str(trained / "run"),
-        "--json",
-        "--count",
-        "4",
-    ]
-    said = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=200).stdout)
+    said = json.loads(core("generate", str(trained / "run"), "--json", "--count", "4"))
     assert list(first.prior) == said["prior"]
     arguments = ["generate", str(trained / "run"), "--json", "--count", "4", "--decode", "sample"]
     drawn = json.loads(core(*arguments))

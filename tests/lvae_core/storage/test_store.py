@@ -1,7 +1,6 @@
 """The conformance suite of every store: a folder, an S3 server, and memory."""
 
 import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Callable
@@ -15,6 +14,8 @@ from lvae_core.storage.fsspec_store import FsspecStore
 from lvae_core.storage.local import LocalStore
 from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import Store, open_store
+
+from ...commands import python
 
 URLS: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
     "local": lambda _, folder: str(folder / "deep" / "root"),
@@ -163,7 +164,7 @@ def test_only_one_of_several_processes_creates_a_file(kind, request, tmp_path):
     url, rounds, names = URLS[kind](request, tmp_path), 10, "abcd"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", COMPETE, url, me, str(rounds)],
+            [*python(), "-c", COMPETE, url, me, str(rounds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

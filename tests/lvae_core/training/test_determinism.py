@@ -96,6 +96,7 @@ def test_closed_anywhere_and_resumed_is_the_same_run(system, setting, fields, ev
         assert outcome(folder) == expected, k
 
 
+@pytest.mark.slow  # test_every_system.py does this with other fields
 @pytest.mark.parametrize(("system", "setting", "fields"), CASES)
 def test_a_run_closed_repeatedly_is_the_same_run(system, setting, fields, memory):
     config = short(system, setting=setting, **fields)

@@ -66,7 +66,9 @@ def test_each_step_promotes_the_best_of_all_trials_at_a_rung_before_it_starts_ne
     ]
 
 
-@pytest.mark.parametrize("stop_after", [0, 2, 5, 9, 12])
+@pytest.mark.parametrize(
+    "stop_after", [5, *(pytest.param(k, marks=pytest.mark.slow) for k in (0, 2, 9, 12))]
+)
 def test_an_interrupted_search_continues_to_the_same_result(stop_after, tmp_path):
     expected = finished(tmp_path / "expected", ASHA)
     continue_search(search(tmp_path / "found", ASHA), stop_after=stop_after)

@@ -80,7 +80,7 @@ def test_pausing_at_a_rung_changes_no_result_of_the_trials_that_continue(tmp_pat
         )
 
 
-@pytest.mark.parametrize("rules", [RULES, HALVING])
+@pytest.mark.parametrize("rules", [RULES, pytest.param(HALVING, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "stop_after", [3, *(pytest.param(k, marks=pytest.mark.slow) for k in (0, 1, 4, 6, 9))]
 )
