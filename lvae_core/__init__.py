@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from lvae_core.api import Run, evaluate, generate, interpolate, load, reconstruct, train
     from lvae_core.config import RunConfig
     from lvae_core.data.describe import describe
+    from lvae_core.data.new_run import recipe
     from lvae_core.errors import InputError
-    from lvae_core.systems import SYSTEMS, recipe
+    from lvae_core.systems import SYSTEMS
 else:
     _HOMES = {
         "lvae_core.api": ("Run", "evaluate", "generate", "interpolate", "load", "reconstruct", "train"),
         "lvae_core.config": ("RunConfig",),
         "lvae_core.data.describe": ("describe",),
+        "lvae_core.data.new_run": ("recipe",),
         "lvae_core.errors": ("InputError",),
-        "lvae_core.systems": ("SYSTEMS", "recipe"),
+        "lvae_core.systems": ("SYSTEMS",),
     }
 
     def __getattr__(name):

@@ -11,11 +11,9 @@ from typing import Any
 from lvae_core.arguments import parsed, repeat_settings
 from lvae_core.cli import import_text
 from lvae_core.command import exit_status
-from lvae_core.config import RunConfig
 from lvae_core.data.datasets import NAMES
 from lvae_core.data.sources.public import PUBLIC
-from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity, notice, notice_next
+from lvae_core.messages import Verbosity, notice_next
 from lvae_core.protocols import PROTOCOLS, with_protocol
 from lvae_core.run_folder.event_files import FOLDER
 from lvae_core.settings import apply_settings, fields_help, parse_settings
@@ -203,6 +201,8 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _recipe(options: argparse.Namespace) -> int:
+    from lvae_core.data.new_run import settle_min_count
+
     config = recipe(
         options.system,
         dataset=options.dataset,
@@ -211,23 +211,9 @@ def _recipe(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     config = apply_settings(with_protocol(config, options.protocol), options.set)
-    if options.dataset not in NAMES and "min_count" not in parse_settings(options.set):
-        config = _with_unknown_words(config, options.data_dir)
+    config = settle_min_count(config, options.data_dir, given=parse_settings(options.set))
     print(json.dumps(config.to_dict(), indent=2))
     return 0
-
-
-def _with_unknown_words(config: RunConfig, data_dir: str | None) -> RunConfig:
-    """Settle ``min_count`` by the text of a folder, if it can be read already."""
-    from lvae_core.data.corpus import load_new
-
-    try:
-        new, _ = load_new(config, data_dir)
-    except InputError:  # `run` reports it
-        return config
-    if new != config:
-        notice(f"note: min_count = {new.min_count}, so that training shows the unknown word")
-    return new
 
 
 # These commands import torch, which takes a second, so a command imports only what it needs.

@@ -6,8 +6,9 @@ The functions do what the commands of ``python -m lvae_core`` do, on the same ru
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class Run:
         estimates: Estimates = (self.result or {}).get("estimates", {})
         return estimates
 
-    @cached_property
+    @functools.cached_property
     def trained(self) -> Trained:
         """Config, model of the best epoch (a ``torch.nn.Module`` on the CPU) and vocabulary."""
         return trained.load(self.folder)
@@ -80,7 +81,7 @@ def train(
     resumes it to the same last bit.
 
     Args:
-        config: as :func:`~lvae_core.systems.recipe` makes it; change fields by ``dataclasses.replace``.
+        config: as :func:`~lvae_core.data.new_run.recipe` makes it; ``dataclasses.replace`` changes fields.
         out: the run folder, a path or URL.
         data_dir: folder of the public datasets; None: ``$LVAE_DATA_DIR``, else ``./data``.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
@@ -96,7 +97,8 @@ def train(
     runtime = make_runtime(device, threads, checkpoint_minutes)
     folder = open_run(str(out))
     corpus = load_for(config, None if data_dir is None else str(data_dir))
-    corpus.warn()
+    for warning in corpus.warnings:
+        _warn_once(warning)
     if not folder.has(CHECKPOINT):
         read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
     _carry_out(folder, lambda: train_patiently(config, corpus, folder, runtime), progress)
@@ -214,6 +216,12 @@ def interpolate(run: Run | str | Path, first: str, last: str, count: int = 5, **
     """
     found = _trained(run)
     return sentences.interpolate(found, first, last, count, _decoding(found, decoding))
+
+
+@functools.cache
+def _warn_once(warning: str) -> None:
+    """Log a warning about data, which a script that trains many runs would repeat for each of them."""
+    logging.getLogger("lvae.data").warning(warning)
 
 
 def _carry_out(

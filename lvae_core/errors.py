@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Collection
+import reprlib
+from collections.abc import Collection, Mapping
 
 _ALLOW = "ask its owner for access, or use a copy or another folder"
 
@@ -16,6 +17,14 @@ _REMEDIES = {
     errno.EROFS: "make its disk writable, or use a copy",
 }
 
+_MOST_LISTED = 20
+"""More valid names than these are not listed in an error."""
+
+_LISTS: Mapping[str, str] = {
+    "config field": "`python -m lvae_core recipe lstm-vae` prints them all, docs/reference.md explains them"
+}
+"""Kind of a name -> where to find all names, if they are many."""
+
 NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 """Error numbers of a write to something that belongs to another user, or is read-only."""
 
@@ -24,14 +33,46 @@ class InputError(ValueError):
     """Something the user gave cannot be used. The message is one line: what, where, remedy."""
 
 
-def check_name(name: str, valid: Collection[str], kind: str) -> None:
-    """Raise :class:`InputError` with the nearest valid name unless ``name`` is one of ``valid``."""
-    if name in valid:
+def check_name(name: object, valid: Collection[str], kind: str) -> None:
+    """Raise :class:`InputError` with the nearest valid name unless ``name`` is one of ``valid``.
+
+    A name in other letters, such as ``LSTM-VAE`` for ``lstm-vae``, is near. If there are many names and
+    none is near, the three most similar ones are given.
+    """
+    if isinstance(name, str) and name in valid:
         return
-    names = list(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else "choose from " + ", ".join(names)
-    raise InputError(f"unknown {kind} {name!r}: {hint}")
+    folded = {known.casefold(): known for known in valid}
+    word = str(name).casefold()
+    if near := difflib.get_close_matches(word, folded, n=1, cutoff=0.5):
+        hint = f"did you mean {folded[near[0]]!r}?"
+    elif len(folded) <= _MOST_LISTED:
+        hint = "choose from " + ", ".join(valid)
+    else:
+        nearest = difflib.get_close_matches(word, folded, n=3, cutoff=0.0)
+        where = f"; {place}" if (place := _LISTS.get(kind)) else ""
+        hint = f"the most similar of {len(folded)} are {', '.join(folded[n] for n in nearest)}{where}"
+    raise InputError(f"unknown {kind} {_shown(name)}: {hint}")
+
+
+def check_type(name: str, value: object, type_: type | tuple[type, ...], what: str) -> None:
+    """Check the type of an argument of the API in Python.
+
+    Args:
+        name: of the argument.
+        value: of the argument.
+        type_: as for ``isinstance``; True and False are no numbers.
+        what: what the argument must be, such as "a whole number".
+
+    Raises:
+        InputError: the value has another type.
+    """
+    if not isinstance(value, type_) or isinstance(value, bool):
+        raise InputError(f"{name} = {_shown(value)}: must be {what}")
+
+
+def _shown(value: object) -> str:
+    """A value on one line that is not long."""
+    return " ".join((repr(value) if isinstance(value, str) else reprlib.repr(value)).split())
 
 
 def reason(error: OSError) -> str:

@@ -40,12 +40,22 @@ def apply_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
     Raises:
         InputError: as :func:`parse_settings`; or the config has no part that reads one of the fields.
     """
-    changes = parse_settings(settings)
+    return apply_fields(config, parse_settings(settings), prefix="--set ")
+
+
+def apply_fields(config: RunConfig, changes: Mapping[str, Any], prefix: str = "") -> RunConfig:
+    """Change fields of a config.
+
+    Raises:
+        InputError: a field is unknown, or (after ``prefix``) no part of the config reads it; or a value
+            lies outside its field's range.
+    """
+    for name in changes:
+        check_name(name, FIELD_TYPES, "config field")
     changed, ignored = apply_where_read(config, changes)
     if ignored:
-        raise InputError(
-            f"--set {ignored[0]}: {system_name(changed, ignored[0])} has no {ignored[0]}; leave it out"
-        )
+        name = ignored[0]
+        raise InputError(f"{prefix}{name}: {system_name(changed, name)} has no {name}; leave it out")
     return changed
 
 

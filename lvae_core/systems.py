@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from lvae_core.config import RunConfig, dataset_label
-from lvae_core.errors import InputError, check_name
+from lvae_core.errors import InputError, check_name, check_type
 from lvae_core.fields import Setting
 
 Recipe = Callable[[RunConfig], RunConfig]
@@ -176,12 +176,16 @@ def recipe(
 ) -> RunConfig:
     """The complete config of one run of a system.
 
-    A folder given as dataset gets PTB's sizes. ``num_samples`` (L) is ignored by ``lstm-lm``.
+    A folder given as dataset gets PTB's sizes. ``num_samples`` (L) is ignored by ``lstm-lm``. No data are
+    read: :func:`lvae_core.data.new_run.recipe` also chooses the ``min_count`` that a folder's text needs.
 
     Raises:
-        InputError: an unknown system or setting (with the nearest valid name), L < 1, a negative seed.
+        InputError: an unknown system or setting (with the nearest valid name), L < 1, a negative seed, or a
+            value of another type.
     """
     check_name(system, SYSTEMS, "system")
+    check_type("dataset", dataset, str, "a dataset's name or a folder's path")
+    check_type("num_samples", num_samples, int, "a whole number (the L of the paper)")
     if num_samples < 1:
         raise InputError(f"num_samples = {num_samples}: must be at least 1 (the L of the paper)")
     sizes = _DATASETS.get(dataset_label(dataset), _DATASETS["ptb"])

@@ -85,6 +85,64 @@ def test_training_through_the_api_gives_the_numbers_of_the_command(
     assert run.estimates == before, "another evaluation changes no result"
 
 
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A folder whose validation and test text have words that its training text never has."""
+    path = tmp_path / "mine"
+    path.mkdir()
+    for split, text in {"train": "a b a\nc a\nb\n", "valid": "new b a\n", "test": "b newer\n"}.items():
+        (path / f"{split}.txt").write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"),
+    [
+        (("lstm-vae",), {}),
+        (("lstm-vae", "--set", "min_count=1"), {"min_count": 1}),
+        (("lstm-lm", "--set", "max_vocabulary=3"), {"max_vocabulary": 3}),
+        (("lstm-vae-avg", "--num-samples", "3", "--seed", "4"), {"num_samples": 3, "seed": 4}),
+        (
+            ("cnn-vae", "--protocol", "original", "--setting", "inputless"),
+            {"protocol": "original", "setting": "inputless"},
+        ),
+    ],
+)
+def test_python_and_the_command_make_the_same_config_of_a_folder(
+    corpus: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], changes: dict[str, Any]
+) -> None:
+    from lvae_core.__main__ import main
+
+    assert main(["recipe", *words, "--dataset", str(corpus)]) == 0
+    config = lvae_core.recipe(words[0], dataset=corpus, **changes)
+    assert config.to_dict() == json.loads(capsys.readouterr().out)
+    assert config.min_count == (1 if {"min_count", "max_vocabulary"} & changes.keys() else 2)
+
+
+def test_a_recipe_of_a_folder_in_data_dir_reads_it_and_one_of_no_folder_warns(
+    corpus: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert lvae_core.recipe("lstm-lm", dataset="mine", data_dir=corpus.parent).min_count == 2
+    assert caplog.messages == []
+    assert lvae_core.recipe("lstm-lm", dataset="no/mine").min_count == 1
+    (line,) = caplog.messages
+    assert "no such folder" in line
+    assert "until then nothing chooses min_count, which is 1" in line
+    with pytest.raises(lvae_core.InputError, match="unknown dataset 'toyy': did you mean 'toy'"):
+        lvae_core.recipe("lstm-lm", dataset="toyy")
+
+
+def test_a_warning_about_data_comes_once_and_names_no_option(
+    corpus: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = lvae_core.recipe("lstm-lm", dataset=corpus, min_count=1, hidden_size=2, max_epochs=1)
+    for out in ("a", "b"):
+        lvae_core.train(config, corpus.parent / out)
+    (line,) = [message for message in caplog.messages if "training never has" in message]
+    assert "; min_count=2 lets the rarest words of training be unknown, too" in line
+    assert "--" not in line
+
+
 def test_ctrl_c_saves_the_run_and_the_same_call_resumes_it_to_the_same_bits(tmp_path: Path) -> None:
     seen: list[Progress] = []
 

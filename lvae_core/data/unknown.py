@@ -31,8 +31,8 @@ class UnseenWords:
 
     @property
     def remedy(self) -> str:
-        """The setting by which training shows the unknown class."""
-        return f"--set min_count={self.rarest + 1}"
+        """The field and the value by which training shows the unknown class."""
+        return f"min_count={self.rarest + 1}"
 
     def warning(self, source: str) -> str:
         """The warning about a dataset whose training text comes from ``source``."""

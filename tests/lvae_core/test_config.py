@@ -131,7 +131,8 @@ def test_a_config_is_immutable():
         ({"inference": "semi_amortised", "precision": "bfloat16"}, "use precision = 'float32'"),
         ({"inference": "semi_amortised", "posterior": "von_mises_fisher"}, "use posterior = 'gaussian'"),
         ({"lerning_rate": 0.5}, "unknown config field 'lerning_rate': did you mean 'learning_rate'?"),
-        ({"zzzz": 1}, "unknown config field 'zzzz': choose from dataset, system"),
+        ({"zzzz": 1}, f"unknown config field 'zzzz': the most similar of {len(FIELDS)} are "),
+        ({"zzzz": 1}, "; `python -m lvae_core recipe lstm-vae` prints them all, docs/reference.md"),
     ],
 )  # fmt: skip
 def test_bad_values_give_one_line_with_field_and_range(changes, says):
@@ -209,6 +210,17 @@ def test_an_unknown_name_gets_the_nearest_name_or_all_names():
     )
     assert error_of(check_name, "qqq", names, "system") == (
         "unknown system 'qqq': choose from lstm-vae, lstm-lm, cnn-vae"
+    )
+    assert error_of(check_name, "LSTM-VAE", names, "system").endswith("did you mean 'lstm-vae'?")
+    assert (
+        error_of(check_name, ["lstm-vae"], ["a"], "system") == "unknown system ['lstm-vae']: choose from a"
+    )
+
+
+def test_of_many_names_the_three_most_similar_are_given():
+    names = [f"field_{number}" for number in range(99)]
+    assert error_of(check_name, "zz7", names, "key") == (
+        "unknown key 'zz7': the most similar of 99 are field_7, field_97, field_87"
     )
 
 

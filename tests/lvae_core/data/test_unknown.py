@@ -32,7 +32,7 @@ def test_a_warning_gives_the_share_of_unseen_words_and_the_remedy(folder: Path) 
     assert line.startswith(
         f"{folder}/train.txt: 25.0% of the tokens of valid and 40.0% of test are words that training never"
     )
-    assert "--set min_count=2 " in line
+    assert "; min_count=2 lets the rarest words" in line
     assert describe(str(folder))["warnings"] == [line]
     # The remedy removes it: c, seen once, is the unknown word.
     assert load(str(folder), min_count=2).warnings == ()
@@ -42,7 +42,7 @@ def test_a_warning_gives_the_share_of_unseen_words_and_the_remedy(folder: Path) 
 def test_the_remedy_makes_the_rarest_word_unknown(folder: Path) -> None:
     (folder / "train.txt").write_text("a b a\nb a\nb a\n")
     (line,) = load(str(folder)).warnings
-    assert "--set min_count=4 " in line
+    assert "; min_count=4 lets" in line
     assert load(str(folder), min_count=4).unseen is None
 
 

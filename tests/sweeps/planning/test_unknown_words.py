@@ -64,7 +64,7 @@ def test_finished_runs_of_the_former_default_stay_done_and_others_follow_them(fo
     caplog.set_level(NOTICE, "lvae")
     former = configs_of(folder)
     finish_in(study, former[0])
-    with expect_log("lvae.data", "--set min_count=2"):
+    with expect_log("lvae.data", "; min_count=2 lets"):
         configs, corpora = load_corpora(former, None, study, given=())
     assert configs == former
     assert "the runs of this study have min_count=1, so further runs have it, too" in caplog.text
@@ -75,7 +75,7 @@ def test_finished_runs_of_the_former_default_stay_done_and_others_follow_them(fo
 
 
 def test_the_choice_of_the_user_counts(folder, study):
-    with expect_log("lvae.data", "--set min_count=2"):
+    with expect_log("lvae.data", "; min_count=2 lets"):
         configs, _ = load_corpora(configs_of(folder), None, study, given=("min_count",))
     assert configs == configs_of(folder)
 
@@ -92,7 +92,7 @@ def test_the_commands_say_what_they_choose(folder, tmp_path, monkeypatch, capsys
     command = ["--datasets", str(folder), "--seeds", "1", "--dry-run"]
     assert main(command) == 0
     assert "note: mine: min_count=2, so that training shows the unknown word" in capsys.readouterr().err
-    with expect_log("lvae.data", "--set min_count=2"):
+    with expect_log("lvae.data", "; min_count=2 lets"):
         assert main([*command, "--set", "min_count=1"]) == 0
     assert "warning: " in (err := capsys.readouterr().err)
     assert "25.0% of the tokens of valid and 33.3% of test" in err
