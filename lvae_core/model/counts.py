@@ -14,9 +14,6 @@ from lvae_core.data.corpus import Corpus
 _TRAINING = 3
 """Forward passes that a training step costs: one, and a gradient for both factors of each product."""
 
-_WEIGHTING = 1
-"""Further passes of the importance-weighted objective: it finds the weights first, without gradients."""
-
 _DESCENT = 2
 """Passes of a step of semi-amortised inference: one forward, and a gradient for one factor per product."""
 
@@ -110,7 +107,7 @@ def amount(config: RunConfig, corpus: Corpus) -> Amount:
         draws = config.valid_samples  # sets of L
     svi = _svi_steps(config) / config.draws  # for each draw of a gradient step
     validation = draws + _DESCENT * svi
-    scored = corpus.valid.num_tokens * validation / (_passes(config) + (_DESCENT + _RETURN) * svi)
+    scored = corpus.valid.num_tokens * validation / (_TRAINING + (_DESCENT + _RETURN) * svi)
     updates = epochs
     if config.has("aggressive step"):
         phase = min(epochs, _AGGRESSIVE_EPOCHS, config.aggressive_max_epochs or _AGGRESSIVE_EPOCHS)
@@ -127,7 +124,7 @@ def operations(config: RunConfig, corpus: Corpus) -> float:
     encoder, decoder, logits = _part_operations(config, classes)
     svi = _svi_steps(config)
     draw = config.group * decoder + logits
-    train = _TRAINING * encoder + (_passes(config) * config.draws + (_DESCENT + _RETURN) * svi) * draw
+    train = _TRAINING * encoder + (_TRAINING * config.draws + (_DESCENT + _RETURN) * svi) * draw
     tokens = amount(config, corpus)
     return tokens.train * train + tokens.evaluate * evaluation_operations(config, classes)
 
@@ -154,11 +151,6 @@ def _part_operations(config: RunConfig, classes: int) -> tuple[int, int, int]:
     encoder = ENCODERS[config.encoder](config).operations if config.encoder != "none" else 0
     decoder, _, H = DECODERS[config.decoder](config)
     return encoder, decoder, 2 * H * classes
-
-
-def _passes(config: RunConfig) -> int:
-    """Forward passes that one draw of a gradient step costs."""
-    return _TRAINING + (_WEIGHTING if config.has("importance-weighted objective") else 0)
 
 
 def _svi_steps(config: RunConfig) -> int:

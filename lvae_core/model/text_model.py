@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -87,18 +89,15 @@ class TextModel(nn.Module):
             (S, B), nats per sentence.
         """
         states = dropout(self._states(batch, z, masks), self.dropout, masks)  # (S, P, H)
-        S, P = states.shape[:2]
-        values = self.output.log_likelihood(states.flatten(0, 1), self.targets(batch).repeat(S))
-        by_position = values.new_zeros(S, batch.words.numel())
-        by_position.index_copy_(1, batch.positions, values.view(S, P))
-        return by_position.view(S, *batch.words.shape).sum(-1)
+        values = self.output.log_likelihood(states.flatten(0, 1), self.targets(batch).repeat(len(states)))
+        return _by_sentence(values.view(len(states), -1), batch)
 
     def mean_nll(
         self,
         batch: Batch,
         z: Tensor | None,
         masks: torch.Generator | None,
-        weights: Tensor | None = None,
+        weigh: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Mean over draws and sentences of −log p(x | z): the training objective's term.
 
@@ -106,7 +105,7 @@ class TextModel(nn.Module):
             batch: B sentences.
             z: (S, G, B, Z), or None for a language model (S = 1).
             masks: draws dropout; None: no dropout.
-            weights: constant factors on log p(x | z) before the mean, (S, B); None: 1.
+            weigh: computes from log p(x | z), (S, B), constant factors on it before the mean; None: 1.
 
         Returns:
             A scalar, nats per sentence, differentiable once.
@@ -114,10 +113,15 @@ class TextModel(nn.Module):
         hidden = dropout(self._states(batch, z, masks), self.dropout, masks)  # (S, P, H)
         S, T = len(hidden), batch.words.shape[1]
         factor = -1 / (S * len(batch.words))
-        if weights is not None:  # of each predicted word
-            weights = weights[:, batch.positions // T].flatten()
+
+        def by_word(values: Tensor) -> Tensor:  # log p of the predicted words
+            assert weigh is not None
+            return weigh(_by_sentence(values.view(S, -1), batch))[:, batch.positions // T].flatten()
+
         targets = self.targets(batch).repeat(S)
-        return self.output.total_log_likelihood(hidden.flatten(0, 1), targets, factor, weights)
+        return self.output.total_log_likelihood(
+            hidden.flatten(0, 1), targets, factor, None if weigh is None else by_word
+        )
 
     def targets(self, batch: Batch) -> Tensor:
         """The P predicted words of all sentences, (P,)."""
@@ -147,3 +151,10 @@ class TextModel(nn.Module):
         if batch.positions.numel() < batch.words.numel():  # there is padding to leave out
             states = states.index_select(1, batch.positions)
         return states
+
+
+def _by_sentence(values: Tensor, batch: Batch) -> Tensor:
+    """Sum the values of the predicted words, (S, P), over each sentence: (S, B)."""
+    by_position = values.new_zeros(len(values), batch.words.numel())
+    by_position.index_copy_(1, batch.positions, values)
+    return by_position.view(len(values), *batch.words.shape).sum(-1)

@@ -8,7 +8,7 @@ because memory traffic takes most of the time here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -26,6 +26,9 @@ its gradient seldom added up. On a GPU 256 MiB, to keep it busy."""
 UNKEPT_LOGITS = {"cpu": 2**22, "cuda": 2**26}
 """Largest number of logits in a chunk if rounded logits are not kept for gradients. On a CPU most logits
 of such a small chunk are still in the cache when the softmax reads them."""
+
+KEPT_LOGITS = {"cpu": 2**27, "cuda": 2**28}
+"""Largest number of probabilities that wait for weights that depend on them; others are computed twice."""
 
 TILE_ROWS = 16
 """Rows are padded to a multiple of this number. Matrix units process that many at once anyway, and oneDNN,
@@ -74,7 +77,11 @@ class Softmax(nn.Linear):
         return torch.cat(parts)[:count].to(self.weight.dtype)
 
     def total_log_likelihood(
-        self, hidden: Tensor, targets: Tensor, factor: float = 1.0, weights: Tensor | None = None
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        factor: float = 1.0,
+        weigh: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Compute f Σ w log p(target) over the rows, for training.
 
@@ -87,16 +94,16 @@ class Softmax(nn.Linear):
             targets: target class of each row, (rows,).
             factor: f. Given here, it is free; multiplied onto the result, it costs a pass over the gradient
                 of M1.
-            weights: w, (rows,), constants; None: 1.
+            weigh: computes w, constants, from log p(target), both (rows,); None: 1.
 
         Returns:
             A scalar, nats, differentiable once.
         """
         if self.arithmetic == "reference":
             values = reference.log_likelihood(hidden, self.weight, self.bias, targets)
-            return factor * (values if weights is None else values * weights).sum()
+            return factor * (values if weigh is None else values * weigh(values.detach())).sum()
         total: Tensor = _TotalLogLikelihood.apply(  # type: ignore[no-untyped-call]
-            hidden, self.weight, self.bias, targets, factor, weights, self.arithmetic
+            hidden, self.weight, self.bias, targets, factor, weigh, self.arithmetic
         )
         return total
 
@@ -115,7 +122,7 @@ class _TotalLogLikelihood(torch.autograd.Function):
         bias: Tensor | None,
         targets: Tensor,
         factor: float,
-        weights: Tensor | None,
+        weigh: Callable[[Tensor], Tensor] | None,
         arithmetic: Arithmetic,
     ) -> Tensor:
         count = len(hidden)
@@ -126,8 +133,21 @@ class _TotalLogLikelihood(torch.autograd.Function):
         d_weight: Tensor | None = None
         d_bias = torch.zeros_like(bias) if bias is not None and for_bias else None
         matrix, offset = _factors(weight, bias, arithmetic)
+        kept: dict[int, tuple[Tensor, Tensor] | None] = {}
+        weights: Tensor | None = None
+        if weigh is not None:
+            scores = []
+            for rows in _chunks(len(hidden), matrix, CHUNK_LOGITS):
+                found = _probabilities(hidden[rows], targets[rows], matrix, offset, arithmetic)
+                scores.append(found[0])
+                if (rows.start + len(found[1])) * len(matrix) <= KEPT_LOGITS[hidden.device.type]:
+                    kept[rows.start] = found
+                del found
+            weights = weigh(torch.cat(scores)[:count].to(weight.dtype))
         for rows in _chunks(len(hidden), matrix, CHUNK_LOGITS):
-            values, delta = _probabilities(hidden[rows], targets[rows], matrix, offset, arithmetic)
+            values, delta = kept.pop(rows.start, None) or _probabilities(
+                hidden[rows], targets[rows], matrix, offset, arithmetic
+            )
             left = count - rows.start  # rows beyond these are padding
             values = values[:left]
             total += (values if weights is None else values * weights[rows]).sum(dtype=torch.float64)

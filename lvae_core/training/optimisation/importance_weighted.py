@@ -11,6 +11,7 @@ it for β = 1).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ def importance_weighted(
         batch: B sentences.
         q: their posteriors.
         noise: of L draws, (L, 1, B, n).
-        masks: draws the decoder's dropout; both passes get the same masks.
+        masks: draws the decoder's dropout.
         kl_weight: β.
         doubly: whether the encoder's gradient is the doubly reparameterised one.
 
@@ -46,39 +47,47 @@ def importance_weighted(
         Two scalars: the first is differentiable in the model's parameters, the second is not.
     """
     z = q.sample(noise)  # (L, 1, B, Z)
-    before = masks.get_state()
-    with torch.no_grad():
-        log_p = model.log_likelihood(batch, z, masks)  # (L, B)
+    L, _, B, _ = z.shape
+    found = _Weights()
+
+    def weigh(log_p: Tensor) -> Tensor:
         ratio = q.log_ratio(noise).squeeze(1)  # (L, B)
         log_w = log_p + kl_weight * ratio
-        weights = log_w.softmax(0)
-        L, B = log_w.shape
-        value = (math.log(L) - log_w.logsumexp(0)).mean()
-        nll = (math.log(L) - (log_p + ratio).logsumexp(0)).mean()
-    masks.set_state(before)
+        found.weights = log_w.softmax(0)
+        found.value = (math.log(L) - log_w.logsumexp(0)).mean()
+        found.nll = (math.log(L) - (log_p + ratio).logsumexp(0)).mean()
+        # mean_nll takes a mean over L and B; the sum over L wants the factor L back.
+        return L * found.weights
+
     if doubly:
-        z = _scaled_gradient(z, (kl_weight * weights + 1 - kl_weight)[:, None, :, None])
+        z = _scaled_gradient(z, lambda: (kl_weight * found.weights + 1 - kl_weight)[:, None, :, None])
         ratio = q.detach().log_ratio_at(z).squeeze(1)
     else:
         ratio = q.log_ratio(noise).squeeze(1)
-    # mean_nll takes a mean over L and B; the sum over L wants the factor L back.
-    surrogate = model.mean_nll(batch, z, masks, L * weights) - kl_weight * (weights * ratio).sum() / B
-    return surrogate + (value - surrogate).detach(), nll
+    surrogate = model.mean_nll(batch, z, masks, weigh) - kl_weight * (found.weights * ratio).sum() / B
+    return surrogate + (found.value - surrogate).detach(), found.nll
+
+
+class _Weights:
+    """What one pass of the decoder finds on its way: ŵ (L, B), and the objective at β and at 1."""
+
+    weights: Tensor
+    value: Tensor
+    nll: Tensor
 
 
 class _ScaledGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:
-        ctx.save_for_backward(factor)
+    def forward(ctx: Any, x: Tensor, factor: Callable[[], Tensor]) -> Tensor:
+        ctx.factor = factor
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (factor,) = ctx.saved_tensors
-        return gradients[0] * factor, None
+        return gradients[0] * ctx.factor(), None
 
 
-def _scaled_gradient(x: Tensor, factor: Tensor) -> Tensor:
-    """``x`` itself, its gradient multiplied by ``factor``."""
+def _scaled_gradient(x: Tensor, factor: Callable[[], Tensor]) -> Tensor:
+    """``x`` itself, its gradient multiplied by the factor that is known by then."""
     result: Tensor = _ScaledGradient.apply(x, factor)  # type: ignore[no-untyped-call]
     return result

@@ -203,20 +203,29 @@ def test_only_needed_gradients_are_computed(needed, monkeypatch):
                 torch.testing.assert_close(ours, theirs, rtol=1e-14, atol=0)
 
 
+@pytest.mark.parametrize("kept", [0, 2 * 16 * 9, 2**22])
 @pytest.mark.parametrize("logits", [2**22, 3 * 9])
-def test_weights_multiply_the_likelihood_and_gradient_of_every_row(logits, monkeypatch):
+def test_weights_multiply_the_likelihood_and_gradient_of_every_row(logits, kept, monkeypatch):
     monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": logits})
+    monkeypatch.setattr(module, "KEPT_LOGITS", {"cpu": kept})
     generator = torch.manual_seed(0)
     layer = Softmax(5, 9, bias=True).double()
     hidden = torch.randn(40, 5, dtype=torch.float64, generator=generator, requires_grad=True)
-    weights = torch.rand(40, dtype=torch.float64, generator=generator)
     targets = torch.arange(40) % 9
     inputs = [hidden, *layer.parameters()]
-    ours = layer.total_log_likelihood(hidden, targets, -0.3, weights)
+    weights = torch.rand(40, dtype=torch.float64, generator=generator)
     values = reference.log_likelihood(hidden, layer.weight, layer.bias, targets)
-    theirs = -0.3 * (weights * values).sum()
-    torch.testing.assert_close(ours, theirs)
-    for a, b in zip(torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
-    compute_in(layer, "reference")
-    torch.testing.assert_close(layer.total_log_likelihood(hidden, targets, -0.3, weights), theirs)
+    # Constants, and weights that the likelihoods of all rows decide: those of an importance-weighted bound.
+    for weigh, found in (
+        (lambda _: weights, weights),
+        (lambda v: v.softmax(0), values.detach().softmax(0)),
+    ):
+        theirs = -0.3 * (found * values).sum()
+        layer.arithmetic = "float32"
+        ours = layer.total_log_likelihood(hidden, targets, -0.3, weigh)
+        torch.testing.assert_close(ours, theirs)
+        expected = torch.autograd.grad(theirs, inputs, retain_graph=True)
+        for a, b in zip(torch.autograd.grad(ours, inputs), expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
+        compute_in(layer, "reference")
+        torch.testing.assert_close(layer.total_log_likelihood(hidden, targets, -0.3, weigh), theirs)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lvae_core.errors import InputError
+from lvae_core.model.layers import softmax
 from lvae_core.training import trained
 from lvae_core.training.optimisation.objective import objective
 
@@ -183,3 +184,18 @@ def test_validation_takes_the_bound_of_l_samples(tmp_path):
     assert row["valid_nll"] == pytest.approx(nll / len(CORPUS.valid), rel=1e-5)
     tokens = sum(map(len, sentences_of(CORPUS.valid)))
     assert row["valid_ppl"] == pytest.approx(math.exp(nll / tokens), rel=1e-5)
+
+
+def test_the_logits_of_a_step_are_computed_once(monkeypatch):
+    rows = []
+    logits = softmax._logits
+
+    def counted(hidden, *rest):
+        rows.append(len(hidden))
+        return logits(hidden, *rest)
+
+    monkeypatch.setattr(softmax, "_logits", counted)
+    config = config_of(3)
+    model, batch = tiny.double_model(config, CLASSES), tiny.batch([[1, 2, 0], [3, 0]])
+    objective(model, batch, config, kl_weight=1.0, step=0).loss.backward()
+    assert sum(rows) == 16  # 3 draws of 5 words, padded to a tile

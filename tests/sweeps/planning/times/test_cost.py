@@ -122,10 +122,9 @@ def test_the_extra_passes_of_a_system_as_counted_by_hand():
     V, N, M = len(TOY.vocabulary), TOY.test.num_tokens, TOY.train.num_tokens
     encoder, decoder, logits = 8 * 7 * (5 + 7), 8 * 7 * (5 + 2 + 7), 2 * 7 * V
     draw = decoder + logits
-    # Of every draw the weight, then the gradient.
     iwae = dataclasses.replace(recipe("lstm-iwae", dataset="toy", num_samples=3), **sizes)
-    train = 3 * encoder + 3 * 4 * draw
-    tokens = 4 * M + 4 * TOY.valid.num_tokens * 3 / (3 * 4)  # a validation scores one set of L
+    train = 3 * encoder + 3 * 3 * draw
+    tokens = 4 * M + 4 * TOY.valid.num_tokens * 3 / (3 * 3)  # a validation scores one set of L
     evaluate = encoder + 10 * decoder + 6 * logits
     assert amount(iwae, TOY) == pytest.approx(Amount(tokens, N))
     assert operations(iwae, TOY) == pytest.approx(tokens * train + N * evaluate)
