@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import select
 import signal
+import stat
 import sys
 import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
+from typing import Any, TextIO
 
 from lvae_core.environment import advice
 from lvae_core.errors import InputError, describe
@@ -28,15 +29,18 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 def exit_status(command: Callable[[], int | None], interrupted: str = CONTINUES) -> int:
     """Run a command and return its exit status: 0, 1, 2 or 130. It never ends with a bare traceback.
 
-    Messages are printed while it runs. An error that the user can fix, such as a file that cannot be read,
-    ends it with one line and status 2; Ctrl-C, SIGTERM or SIGHUP with status 130. Any other error ends it
-    with one line and status 1; the traceback is printed if the command is verbose, else kept in a file.
+    Messages are printed while it runs. If the reader of its output goes away, as in ``command | head``, it
+    runs on to its end without output, and its status is that of its work.
+
+    An error that the user can fix, such as a file that cannot be read, ends it with one line and status 2;
+    Ctrl-C, SIGTERM or SIGHUP with status 130. Any other error ends it with one line and status 1; the
+    traceback is printed if the command is verbose, else kept in a file.
 
     Args:
         command: parses the command line, applies the verbosity, and returns the exit status; None is 0.
         interrupted: the line to print after Ctrl-C, SIGTERM or SIGHUP; none if empty.
     """
-    with printed(), _stop_signals_interrupt():
+    with _readers_may_leave(), printed(), _stop_signals_interrupt():
         try:
             return _guarded(command, interrupted)
         except KeyboardInterrupt:  # one more, while the line about the first was being printed
@@ -55,11 +59,7 @@ def _guarded(command: Callable[[], int | None], interrupted: str) -> int:
             print(interrupted, file=sys.stderr)
         return 130
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # rich has met it, and sent the rest to nowhere
-            return 0
         return _status(end.code)
-    except BrokenPipeError as error:
-        return _without_reader(error)
     except OSError as error:
         print_error(_with_traceback(error, describe(error)) if is_verbose() else describe(error))
         return 2
@@ -106,21 +106,60 @@ def _status(code: object) -> int:
     return 1
 
 
-def _without_reader(error: OSError) -> int:
-    """End quietly if the reader of standard output, such as `head`, has gone; return the exit status."""
-    pipe = select.poll()
-    pipe.register(1, 0)
-    if not any(event & select.POLLERR for _, event in pipe.poll(0)):
-        print_error(describe(error))
-        return 2
-    _discard(1)
-    return 0
-
-
 def _print_any_character() -> None:
     """Print characters that standard output cannot show, such as bytes of a file name, as escapes."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _readers_may_leave() -> Iterator[None]:
+    """Drop output to a pipe whose reader has gone inside the ``with`` block.
+
+    With Python's BrokenPipeError a command would stop there, with half of its files or before its runs.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(_readable_or_not, before)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and stream not in before:
+                stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _readable_or_not(stream: TextIO) -> TextIO:
+    """The same output as ``stream``, but if it is a pipe, its reader may go away."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    try:
+        mode = os.fstat(stream.fileno()).st_mode
+        stream.flush()
+    except (OSError, ValueError):  # no file, a closed one, or one that cannot be written
+        return stream
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        return stream
+    pipe = _Pipe(stream.fileno(), "wb", closefd=False)
+    return io.TextIOWrapper(
+        # With `python -u`, nothing is buffered.
+        pipe if isinstance(stream.buffer, io.RawIOBase) else io.BufferedWriter(pipe),  # type: ignore[arg-type]
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+class _Pipe(io.FileIO):
+    """A pipe that drops what is written once its reader has gone."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            _discard(self.fileno())
+            return super().write(data)
 
 
 def _discard(descriptor: int) -> None:

@@ -49,17 +49,6 @@ def test_every_error_ends_a_command_with_one_line_and_a_known_status(error, stat
     assert capsys.readouterr() == ("", line)
 
 
-def test_a_library_that_ends_the_command_without_a_reader_ends_it_quietly(capsys):
-    def command() -> NoReturn:  # as rich does
-        try:
-            raise BrokenPipeError
-        except BrokenPipeError:
-            raise SystemExit(1)  # noqa: B904
-
-    assert exit_status(command) == 0
-    assert capsys.readouterr() == ("", "")
-
-
 @pytest.mark.parametrize("error", [ZeroDivisionError("division\nby zero"), RecursionError("deep")])
 def test_an_unexpected_error_is_one_line_that_names_the_file_of_its_traceback(
     error, tmp_path, monkeypatch, capsys
@@ -169,19 +158,58 @@ def take_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-def test_a_reader_that_has_ended_is_no_error():
+WITHOUT_READER = """
+import sys
+from rich.console import Console
+from lvae_core.command import exit_status
+
+def command():
+    print("line", flush=True)
+    sys.stdin.read()  # until the reader has gone
+    for number in range(10_000):
+        print("a long line" * 9)
+    Console().print("a table")
+    sys.stdout.flush()
+    print("a message", file=sys.stderr, flush=True)
+    Console(stderr=True).print("a bar")
+    open(sys.argv[1], "w").write("saved")
+    print("the rest")
+    return int(sys.argv[2])
+
+sys.exit(exit_status(command))
+"""
+
+
+@pytest.mark.parametrize(
+    ("merged", "flags", "status"), [(False, [], 0), (True, [], 1), (True, ["-u"], 0)], ids=str
+)
+def test_a_command_without_a_reader_finishes_its_work_and_keeps_its_status(merged, flags, status, tmp_path):
+    with subprocess.Popen(
+        [sys.executable, *flags, "-c", WITHOUT_READER, str(tmp_path / "file"), str(status)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merged else subprocess.PIPE,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == b"line\n"
+        process.stdout.close()
+        process.stdin.close()
+        if process.stderr:
+            assert process.stderr.read() == b"a message\na bar\n"
+        assert process.wait(30) == status
+    assert (tmp_path / "file").read_text() == "saved"
+
+
+def test_a_command_in_a_pipe_prints_all_and_gives_the_output_back():
     script = (
         "import sys; from lvae_core.command import exit_status\n"
-        "def f():\n  while True: print('line')\n"
-        "sys.exit(exit_status(f))"
+        "before = sys.stdout\n"
+        "status = exit_status(lambda: print('é → z', '\\udcff'))\n"
+        "assert sys.stdout is before\n"
+        "print('after', status)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8"}
     )
-    with process:
-        assert process.stdout
-        assert process.stdout.readline() == "line\n"
-        process.stdout.close()
-        assert process.stderr
-        assert process.stderr.read() == ""
-        assert process.wait(30) == 0
+    assert (done.stdout.decode(), done.stderr) == ("é → z \\udcff\nafter 0\n", b"")
