@@ -11,10 +11,12 @@ import pandas as pd
 
 from analysis.reading.collect import Runs, collect
 from analysis.reading.evaluations import parse_evaluation
+from analysis.reading.frame import COLUMNS
 from analysis.reading.learning_curves import learning_curves
 from analysis.reading.sources import Source, open_source
 from analysis.report.report import Report, compose
 from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, cell_row, csv_frame
+from lvae_core.errors import InputError, check_type
 
 _log = logging.getLogger("lvae.analysis")
 
@@ -40,6 +42,7 @@ def read_runs(*studies: str | Path, evaluation: Mapping[str, Any] | None = None)
         InputError: there is no such study or no such field, a run is in two places with different numbers,
             or a storage cannot be reached.
     """
+    check_type("evaluation", {} if evaluation is None else evaluation, Mapping, "a dictionary of fields")
     wanted = parse_evaluation(f"{name}={value}" for name, value in (evaluation or {}).items())
     runs = collect(_sources(studies), evaluation=wanted)
     _warn(runs.problems)
@@ -70,6 +73,9 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         runs: rows of :func:`read_runs`; select some of them as you like.
+
+    Raises:
+        InputError: ``runs`` is no frame, or lacks a column of :func:`read_runs`.
     """
     report = _report(runs)
     rows = (
@@ -88,6 +94,9 @@ def comparisons(runs: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         runs: rows of :func:`read_runs`. The correction counts the comparisons among these.
+
+    Raises:
+        InputError: as :func:`cells`.
     """
     tables = _report(runs).comparisons
     rows = (row for table in tables for row in table.csv_rows())
@@ -105,10 +114,16 @@ def _is_number(value: object) -> bool:
 
 
 def _sources(studies: Iterable[str | Path]) -> list[Source]:
+    studies = tuple(studies)
+    for study in studies:
+        check_type("study", study, (str, Path), "a path or URL; give several as several arguments")
     return [open_source(str(study)) for study in studies]
 
 
 def _report(runs: pd.DataFrame) -> Report:
+    check_type("runs", runs, pd.DataFrame, "a frame, as read_runs(study) returns it")
+    if lacking := [name for name in COLUMNS if name not in runs]:
+        raise InputError(f"runs: no column {lacking[0]!r}; give rows of read_runs with all its columns")
     studies = tuple(map(str, runs["study"].unique()))
     return compose(Runs(runs.reset_index(drop=True), studies, problems=(), duplicates=0))
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lvae_core.config import RunConfig
-from lvae_core.data.corpus import load_for
-from lvae_core.errors import InputError
+from lvae_core.data.corpus import Corpus, load_for
+from lvae_core.errors import InputError, check_type
 from lvae_core.evaluation import generate as sentences
 from lvae_core.evaluation.generate import Decoding, Trained
 from lvae_core.identity import evaluation_id
@@ -94,9 +94,11 @@ def train(
         DivergedError: the loss is no longer finite or far above that of guessing.
         DamagedError: the folder's ``result.json`` is not what was written.
     """
+    check_type("config", config, RunConfig, "a RunConfig, such as recipe('lstm-vae')")
     runtime = make_runtime(device, threads, checkpoint_minutes)
-    folder = open_run(str(out))
-    corpus = load_for(config, None if data_dir is None else str(data_dir))
+    folder = _folder(out)
+    corpus = _corpus(config, data_dir)
+    _check_progress(progress)
     for warning in corpus.warnings:
         _warn_once(warning)
     if not folder.has(CHECKPOINT):
@@ -115,7 +117,7 @@ def load(out: str | Path) -> Run:
         InputError: there is no run.
         DamagedError: its ``config.json`` is damaged.
     """
-    folder = open_run(str(out))
+    folder = _folder(out)
     present = folder.read_identity()
     if present is None:
         raise InputError(f"{folder}: no run folder; make one with train(config, out)")
@@ -148,13 +150,14 @@ def evaluate(
         InputError: a field is no such field, or the run is not trained on this data.
         DivergedError: an estimate is not finite.
     """
-    run = run if isinstance(run, Run) else load(run)
+    run = _opened(run)
     folder = run.folder
     config = with_evaluation(run.config, fields)
+    _check_progress(progress)
     wanted = evaluation_id(config)
     if wanted not in read_evaluations(folder):
         runtime = make_runtime(device, threads)
-        corpus = load_for(config, None if data_dir is None else str(data_dir))
+        corpus = _corpus(config, data_dir)
         _carry_out(
             folder,
             lambda: evaluate_again(config, corpus, folder, runtime, acquire(folder, runtime)),
@@ -177,9 +180,10 @@ def generate(run: Run | str | Path, count: int = 5, **decoding: Any) -> list[str
     Raises:
         InputError: the run has no finished epoch, or a value lies outside its range.
     """
+    check_type("count", count, int, "a whole number")
     if count < 1:
         raise InputError(f"count = {count}: must be at least 1")
-    found = _trained(run)
+    found = _opened(run).trained
     return sentences.from_prior(found, count, _decoding(found, decoding))
 
 
@@ -197,7 +201,11 @@ def reconstruct(run: Run | str | Path, texts: Sequence[str], **decoding: Any) ->
     """
     if isinstance(texts, str):
         raise InputError(f"texts = {texts!r}: give a list of sentences, [{texts!r}]")
-    found = _trained(run)
+    check_type("texts", texts, Iterable, "a list of sentences")
+    texts = list(texts)
+    for index, text in enumerate(texts):
+        check_type(f"texts[{index}]", text, str, "a sentence, its words between spaces")
+    found = _opened(run).trained
     return sentences.reconstruct(found, texts, _decoding(found, decoding))
 
 
@@ -214,7 +222,10 @@ def interpolate(run: Run | str | Path, first: str, last: str, count: int = 5, **
     Raises:
         InputError: as :func:`reconstruct`, or ``count`` is below 2.
     """
-    found = _trained(run)
+    for name, text in (("first", first), ("last", last)):
+        check_type(name, text, str, "a sentence, its words between spaces")
+    check_type("count", count, int, "a whole number")
+    found = _opened(run).trained
     return sentences.interpolate(found, first, last, count, _decoding(found, decoding))
 
 
@@ -234,8 +245,25 @@ def _carry_out(
         raise KeyboardInterrupt(f"stopped; the run is saved in {folder}; do the same again to resume it")
 
 
-def _trained(run: Run | str | Path) -> Trained:
-    return run.trained if isinstance(run, Run) else load(run).trained
+def _opened(run: Run | str | Path) -> Run:
+    check_type("run", run, (Run, str, Path), "a Run, as train() and load() return it, or its folder")
+    return run if isinstance(run, Run) else load(run)
+
+
+def _folder(out: str | Path) -> RunFolder:
+    check_type("out", out, (str, Path), "the path or URL of a run folder")
+    return open_run(str(out))
+
+
+def _corpus(config: RunConfig, data_dir: str | Path | None) -> Corpus:
+    if data_dir is not None:
+        check_type("data_dir", data_dir, (str, Path), "the path of a folder")
+    return load_for(config, data_dir)
+
+
+def _check_progress(progress: object) -> None:
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress = {progress!r}: must be a function of a Progress")
 
 
 def _decoding(found: Trained, given: Mapping[str, Any]) -> Decoding:

@@ -200,6 +200,53 @@ def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
         with pytest.raises(lvae_core.InputError, match=message):
             call()
     assert not (tmp_path / "x").exists()
+    wrong: Any
+    for wrong, message in (  # the types of arguments
+        (lambda: lvae_core.recipe(5), "unknown system 5: choose|unknown system 5: did"),
+        (lambda: lvae_core.recipe("lstm-lm", dataset=["toy"]), r"dataset = \['toy'\]: must be a dataset's"),
+        (lambda: lvae_core.recipe("lstm-lm", num_samples="5"), "num_samples = '5': must be a whole number"),
+        (lambda: lvae_core.recipe("lstm-lm", seed="5"), "seed = '5': must be of type int"),
+        (lambda: lvae_core.recipe("lstm-lm", protocol=1), "unknown protocol 1: choose from matched"),
+        (lambda: lvae_core.recipe("lstm-lm", latent_size=3), "latent_size: lstm-lm has no latent_size"),
+        (lambda: lvae_core.describe(None), "dataset = None: must be a dataset's name or a folder"),
+        (
+            lambda: lvae_core.train(small().to_dict(), tmp_path / "x"),
+            r"config = \{.*: must be a RunConfig, s",
+        ),
+        (lambda: lvae_core.train("lstm-vae", tmp_path / "x"), "config = 'lstm-vae': must be a RunConfig"),
+        (lambda: lvae_core.train(small(), 3), "out = 3: must be the path or URL of a run folder"),
+        (
+            lambda: lvae_core.train(small(), tmp_path / "x", threads="two"),
+            "threads = 'two': must be a whole",
+        ),
+        (lambda: lvae_core.train(small(), tmp_path / "x", threads=True), "threads = True: must be a"),
+        (lambda: lvae_core.train(small(), tmp_path / "x", device=0), "device = 0: must be a name"),
+        (
+            lambda: lvae_core.train(small(), tmp_path / "x", checkpoint_minutes="1"),
+            "checkpoint_minutes = '1': must be a number",
+        ),
+        (lambda: lvae_core.train(small(), tmp_path / "x", data_dir=1), "data_dir = 1: must be the path"),
+        (lambda: lvae_core.train(small(), tmp_path / "x", progress=1), "progress = 1: must be a function"),
+        (lambda: lvae_core.load(None), "out = None: must be the path or URL"),
+        (lambda: lvae_core.evaluate(run.config), r"run = RunConfig\(.*: must be a Run, as train"),
+        (lambda: lvae_core.evaluate(run, iw_samples="9"), "iw_samples = '9': must be of type int"),
+        (lambda: lvae_core.generate(run, 2.5), "count = 2.5: must be a whole number"),
+        (lambda: lvae_core.generate(run, seed=-3), "seed = -3: must be at least 0"),
+        (lambda: lvae_core.generate(run, beam_width="5"), "beam_width = '5': must be a whole number"),
+        (lambda: lvae_core.generate(run, temperature="1"), "temperature = '1': must be a number"),
+        (lambda: lvae_core.reconstruct(run, [1, 2]), r"texts\[0\] = 1: must be a sentence"),
+        (lambda: lvae_core.reconstruct(run, 3), "texts = 3: must be a list of sentences"),
+        (lambda: lvae_core.interpolate(run, "ash", None), "last = None: must be a sentence"),
+        (lambda: analysis.read_runs(3), "study = 3: must be a path or URL"),
+        (lambda: analysis.read_curves([tmp_path]), "study = .*: must be a path or URL; give several as"),
+        (lambda: analysis.read_runs(tmp_path, evaluation="iw"), "evaluation = 'iw': must be a dictionary"),
+        (lambda: analysis.comparisons("runs/mine"), "runs = 'runs/mine': must be a frame"),
+        (lambda: analysis.cells(analysis.read_runs().drop(columns="seed")), "runs: no column 'seed'; give"),
+    ):
+        with pytest.raises(lvae_core.InputError, match=f"^{message}") as caught:
+            wrong()
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_run_that_another_process_holds_is_refused(

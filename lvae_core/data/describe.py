@@ -16,10 +16,10 @@ from lvae_core.data.sources.public import MissingError
 from lvae_core.data.text_files import SPLITS, Text
 from lvae_core.data.unknown import unseen_words
 from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS, Vocabulary
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, check_type
 
 
-def describe(dataset: str, data_dir: str | Path | None = None) -> dict[str, Any]:
+def describe(dataset: str | Path, data_dir: str | Path | None = None) -> dict[str, Any]:
     """Compute the statistics of a dataset as plain values, ready for JSON.
 
     Returns:
@@ -39,6 +39,8 @@ def describe(dataset: str, data_dir: str | Path | None = None) -> dict[str, Any]
     Raises:
         InputError: the dataset is unknown, a file cannot be used, or every split is missing.
     """
+    check_type("dataset", dataset, (str, Path), "a dataset's name or a folder")
+    dataset = str(dataset)
     texts: dict[str, Text] = {}
     missing: dict[str, str] = {}
     for split in SPLITS:

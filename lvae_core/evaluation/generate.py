@@ -18,7 +18,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.batches import make_batch
 from lvae_core.data.tokens import split_tokens
 from lvae_core.data.vocabulary import Vocabulary
-from lvae_core.errors import InputError, check_name
+from lvae_core.errors import InputError, check_name, check_type
 from lvae_core.model.contracts import Posterior, State
 from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.text_model import TextModel
@@ -34,7 +34,7 @@ class Decoding:
     """The rule that chooses words.
 
     Raises:
-        InputError: a value lies outside its range.
+        InputError: a value has the wrong type or lies outside its range.
     """
 
     method: Method = "greedy"
@@ -47,13 +47,15 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_name(str(self.method), get_args(Method), "method of decoding")
+        check_name(self.method, get_args(Method), "method of decoding")
+        check_type("temperature", self.temperature, (int, float), "a number")
         low, high = _TEMPERATURES
         if not low <= self.temperature <= high:
             raise InputError(f"temperature = {self.temperature}: must be from {low:g} to {high:g}")
-        for name in ("beam_width", "max_length"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)}: must be at least 1")
+        for name, least in (("beam_width", 1), ("max_length", 1), ("seed", 0)):
+            check_type(name, value := getattr(self, name), int, "a whole number")
+            if value < least:
+                raise InputError(f"{name} = {value}: must be at least {least}")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lvae_core.config import RunConfig
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, check_type
 from lvae_core.training.pace import Pace
 
 CONTEXT_BYTES = 640 * 2**20
@@ -75,8 +75,15 @@ def make_runtime(
     checkpoint_epochs: int = 1,
     label: Callable[[str], str] = "{} =".format,
 ) -> Runtime:
-    """Check where and how a run is to execute; ``label`` names an argument in an error."""
+    """Check where and how a run is to execute; ``label`` names an argument in an error.
+
+    Raises:
+        InputError: a value has the wrong type or lies outside its range, or the device cannot be used.
+    """
+    check_type("device", device, str, "a name, such as 'cpu' or 'cuda:0'")
+    check_type("checkpoint_minutes", checkpoint_minutes, (int, float), "a number")
     for name, value in (("threads", threads), ("checkpoint_epochs", checkpoint_epochs)):
+        check_type(name, value, int, "a whole number")
         if value < 1:
             raise InputError(f"{label(name)} {value}: must be at least 1")
     if threads > (most := max(_MOST_THREADS, 4 * (os.cpu_count() or 1))):
