@@ -143,7 +143,7 @@ def _readable_or_not(stream: TextIO) -> TextIO:
     pipe = _Pipe(stream.fileno(), "wb", closefd=False)
     return io.TextIOWrapper(
         # With `python -u`, nothing is buffered.
-        pipe if isinstance(stream.buffer, io.RawIOBase) else io.BufferedWriter(pipe),  # type: ignore[arg-type]
+        pipe if isinstance(stream.buffer, io.RawIOBase) else io.BufferedWriter(pipe),
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering,

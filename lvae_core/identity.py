@@ -85,6 +85,16 @@ def training_fields(config: RunConfig) -> list[str]:
     ]
 
 
+def training_differences(config: RunConfig, other: RunConfig) -> list[str]:
+    """The fields in which the training of two configs differs, in declaration order.
+
+    They are enough to tell why two runs on the same data differ. The location of a folder is no difference.
+    """
+    read = fields_read(config, "training") | fields_read(other, "training")
+    a, b = (vars(c) | {"dataset": dataset_label(c.dataset)} for c in (config, other))
+    return [f.name for f in dataclasses.fields(RunConfig) if f.name in read and a[f.name] != b[f.name]]
+
+
 def fingerprint(config: RunConfig, data_sha256: str) -> str:
     """SHA-256 (64 hex digits) of all that a run's training depends on.
 

@@ -18,7 +18,13 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import Estimates
-from lvae_core.identity import EVALUATION_VERSION, evaluation_id, fingerprint, is_same_training
+from lvae_core.identity import (
+    EVALUATION_VERSION,
+    evaluation_id,
+    fingerprint,
+    is_same_training,
+    training_differences,
+)
 from lvae_core.run_folder.claims import Claim, acquire
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from lvae_core.training.failures import DivergedError
@@ -31,6 +37,9 @@ from lvae_core.training.step_log import StepLog
 T = TypeVar("T")
 _log = logging.getLogger("lvae.run_folder")
 Phase = Literal["train", "evaluate"]
+
+_MOST_FIELDS = 4
+"""Differences from another run's config that an error names, at most."""
 
 
 @contextlib.contextmanager
@@ -82,8 +91,8 @@ class Attempt:
         present = self._intact("config.json", folder.read_config)
         if present is not None and not self._is_this_run(*present):
             raise InputError(
-                f"{folder}/config.json: belongs to another run (config, data or version differ); "
-                "give another --out or move the folder away"
+                f"{folder}/config.json: belongs to another run: {self._difference(present[0])}; give "
+                "another folder or move this one away"
             )
         if present is None:
             with contextlib.suppress(DamagedError):
@@ -220,6 +229,30 @@ class Attempt:
         return recorded == self.identity or is_same_training(
             recorded, present, self.identity, self.corpus.data_sha256
         )
+
+    def _difference(self, other: RunConfig) -> str:
+        """Why the folder, whose config is ``other``, is not that of this run."""
+        if names := training_differences(self.config, other):
+            here, there = vars(self.config), vars(other)
+            shown = [f"{name} = {there[name]!r}, here {here[name]!r}" for name in names[:_MOST_FIELDS]]
+            more = len(names) - len(shown)
+            return "; ".join([*shown, *([f"and {more} more"] if more else [])])
+        data, read = self._recorded_data(), self.corpus.data_sha256
+        if data is None:
+            return "the config is the same, but the data or the version of the code differs"
+        if data != read:
+            return f"the config is the same, but the data differ (SHA-256 {data[:8]}…, here {read[:8]}…)"
+        return "config and data are the same, but the version of the code differs"
+
+    def _recorded_data(self) -> str | None:
+        """The content hash of the data that the folder's run was trained on; None if it is not recorded."""
+        for file in ("result.json", "provenance.json"):
+            with contextlib.suppress(DamagedError):
+                values = self._folder.read_json(file) or {}
+                for part in (values, *values.get("attempts", [])[-1:]):
+                    if isinstance(data := part.get("data_sha256"), str):
+                        return data
+        return None
 
     def _intact(self, file: str, read: Callable[[], T]) -> T | None:
         """Return the result of ``read``, or None if the file is damaged, which is then set aside."""

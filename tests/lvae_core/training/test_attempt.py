@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from dataclasses import replace
 
 import pytest
 import torch
 
+from lvae_core import identity
 from lvae_core.errors import InputError
 from lvae_core.identity import EVALUATION_VERSION, fingerprint
 from lvae_core.model.text_model import TextModel
@@ -143,16 +145,28 @@ def test_a_checkpoint_made_in_evaluation_keeps_the_last_and_the_best_parameters(
 # --- what is refused and what fails ---
 
 
-def test_the_folder_of_another_run_is_refused(tmp_path):
+def test_the_folder_of_another_run_is_refused_with_what_differs(tmp_path, monkeypatch):
     folder = tiny.folder(tmp_path)
     run(short(), folder)
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    other = replace(CORPUS, data_sha256="other data")
+    data = (
+        f"the config is the same, but the data differ (SHA-256 {CORPUS.data_sha256[:8]}…, here other da…)"
+    )
+    version = "config and data are the same, but the version of the code differs"
     others = [
-        (short(seed=1), CORPUS),
-        (short(), replace(CORPUS, data_sha256="other data")),
+        (short(seed=1), CORPUS, "seed = 0, here 1"),
+        (short(hidden_size=3, patience=7), other, r"hidden_size = \d+, here 3; patience = \d+, here 7"),
+        (short("lstm-lm", patience=7), CORPUS, "system = 'lstm-vae', here 'lstm-lm'; .*; and 1 more"),
+        (short(), other, re.escape(data)),
+        (short(), CORPUS, version),
     ]
-    for config, corpus in others:
-        with pytest.raises(InputError, match=r"config.json: belongs to another run") as caught:
+    for config, corpus, words in others:
+        if words == version:
+            monkeypatch.setattr(identity, "NUMERICS_VERSION", 7)
+        with pytest.raises(
+            InputError, match=f"config.json: belongs to another run: {words}; give"
+        ) as caught:
             run(config, folder, corpus=corpus)
         assert "\n" not in str(caught.value)
     assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
