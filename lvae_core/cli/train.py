@@ -7,7 +7,6 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Generator
-from dataclasses import asdict
 from pathlib import Path
 
 from lvae_core.cli.display import Display, estimate_lines, summary
@@ -124,9 +123,8 @@ def _carry_out(
     def show(progress: Progress) -> None:
         display.show(progress)
         if events:
-            pace = asdict(progress.pace) if progress.pace else None
             result = folder.read_json("result.json") if progress.phase == "done" else None
-            events.write(progress.step, pace, progress.metrics, (result or {}).get("estimates"))
+            events.write(progress.step, progress.metrics, (result or {}).get("estimates"))
 
     try:
         with contextlib.closing(events) if events else contextlib.nullcontext():

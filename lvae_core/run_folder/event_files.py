@@ -1,23 +1,27 @@
-"""TensorBoard event files of a run, written from the reports of its progress.
+"""TensorBoard event files of a run, written from its folder while it runs.
 
-They are a view: the run folder stays the record, and nothing is read from them. A resumed run continues its
-curves without a step twice.
+They are a view: the run folder stays the record, and nothing is read from them. Each attempt writes the
+curves from the beginning and takes back what earlier attempts wrote, so that no step is twice or missing.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from lvae_core.errors import InputError, reason
-from lvae_core.run_folder.folder import RunFolder
+from lvae_core.run_folder.folder import DamagedError, RunFolder
 
 FOLDER = "tensorboard"
 """The folder, in the working directory, below which event files are written."""
 
-PACE = ("loss", "tokens_per_second", "learning_rate", "kl_weight")
-"""Values within an epoch, written as ``train/…``."""
+POINT_FIELDS = ("loss", "kl", "kl_weight", "learning_rate", "tokens_per_second")
+"""Values of a point of ``steps.jsonl``, written as ``train/…``."""
+
+READ_SECONDS = 30.0
+"""Seconds within an epoch after which its points are read; at its end they are read anyway."""
 
 
 class Writer(Protocol):
@@ -44,20 +48,17 @@ class EventFiles:
         self._folder, self._place, self._make = folder, place, writer
         self._writer: Writer | None = None
         self._step = self._epoch = 0
-        """The last step, and the last epoch, that are written."""
+        """The last point, and the last epoch, that are written."""
+        self._read = 0.0
+        """When the points were read."""
 
     def write(
-        self,
-        step: int,
-        pace: Mapping[str, Any] | None,
-        row: Mapping[str, Any] | None,
-        estimates: Mapping[str, Any] | None = None,
+        self, step: int, row: Mapping[str, Any] | None, estimates: Mapping[str, Any] | None = None
     ) -> None:
-        """Write what a report says that is not written yet.
+        """Write what the folder holds and is not written yet; to be called with each report of progress.
 
         Args:
             step: gradient steps taken.
-            pace: the fields of :class:`~lvae_core.training.pace.Pace`; None outside training.
             row: the latest row of ``metrics.jsonl``.
             estimates: of the result, at the end.
 
@@ -66,12 +67,10 @@ class EventFiles:
         """
         try:
             writer = self._writer or self._open()
-            if pace and step > self._step:
-                for name in PACE:
-                    if pace.get(name) is not None:
-                        writer.add_scalar(f"train/{name}", pace[name], step)
-                self._step = step
-            if row and row["epoch"] > self._epoch:
+            has_ended = row is not None and row["epoch"] > self._epoch
+            if has_ended or estimates or time.monotonic() - self._read >= READ_SECONDS:
+                self._add_points(writer)
+            if row is not None and has_ended:
                 # Between two reports several short epochs may have passed.
                 skipped = row["epoch"] > self._epoch + 1
                 for each in self._folder.read_metrics() if skipped else [row]:
@@ -79,29 +78,51 @@ class EventFiles:
             for name, estimate in (estimates or {}).items():
                 writer.add_scalar(f"test/{name}", estimate["value"], step)
         except OSError as error:
-            raise InputError(
-                f"{self._place}: event files cannot be written ({reason(error)}); leave out --tensorboard"
-            ) from None
+            raise self._refusal(error) from None
 
     def close(self) -> None:
-        """Write what is left."""
-        if self._writer is not None:
+        """Write what is left. Raises InputError if the files cannot be written."""
+        if self._writer is None:
+            return
+        try:
+            self._add_points(self._writer)
             self._writer.close()
+        except OSError as error:
+            raise self._refusal(error) from None
+        finally:
             self._writer = None
+
+    def _refusal(self, error: OSError) -> InputError:
+        return InputError(
+            f"{self._place}: event files cannot be written ({reason(error)}); leave out --tensorboard"
+        )
 
     def _open(self) -> Writer:
         attempts = (self._folder.read_json("provenance.json") or {}).get("attempts", [])
-        start = attempts[-1]["from_step"] if attempts else 0
+        # Files of two attempts within one second need names in order.
+        suffix = f".{len(attempts):06}"
         place = self._place / self._folder.name
-        # The row of the epoch that ended at this step is missing if the earlier attempt was killed: it is
-        # written again. Files of two attempts within one second need names in order.
-        suffix = f".{start:010}"
-        self._writer = self._make(str(place), purge_step=start or None, filename_suffix=suffix)
+        # An earlier attempt may have written more than its checkpoint knows, or less, if it was killed.
+        self._writer = self._make(
+            str(place), purge_step=0 if place.exists() else None, filename_suffix=suffix
+        )
+        self._add_points(self._writer)
         for row in self._folder.read_metrics():
-            if row["step"] < start:
-                self._epoch = row["epoch"]
-        self._step = max(0, start - 1)
+            self._add_row(self._writer, row)
         return self._writer
+
+    def _add_points(self, writer: Writer) -> None:
+        self._read = time.monotonic()
+        try:
+            points = self._folder.read_steps()
+        except DamagedError:
+            return  # a run that resumes repairs it; no result depends on it
+        for point in points:
+            if point["step"] > self._step:
+                for name in POINT_FIELDS:
+                    if point.get(name) is not None:
+                        writer.add_scalar(f"train/{name}", point[name], point["step"])
+                self._step = point["step"]
 
     def _add_row(self, writer: Writer, row: Mapping[str, Any]) -> None:
         if row["epoch"] <= self._epoch:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
 from lvae_core.errors import InputError
-from lvae_core.run_folder.event_files import FOLDER, PACE, EventFiles
+from lvae_core.run_folder.event_files import FOLDER, EventFiles
 from lvae_core.run_folder.folder import Study
 
 _log = logging.getLogger("lvae.tensorboard")
@@ -32,16 +33,23 @@ class Events:
         """Write what a report of a run says; see :class:`sweeps.launching.trainable.RunTrainable`."""
         if not self._works or name in self._left_out:
             return
-        try:
+        with self._faults_reported():
             self._write(name, report)
-        except (InputError, OSError) as error:
-            self._works = False
-            _log.warning(f"TensorBoard: no more event files are written ({error})")
 
     def close(self, name: str) -> None:
         """Write what is left of a run, whose process has ended."""
         if files := self._files.pop(name, None):
-            files.close()
+            with self._faults_reported():
+                files.close()
+
+    @contextlib.contextmanager
+    def _faults_reported(self) -> Iterator[None]:
+        try:
+            yield
+        except (InputError, OSError) as error:
+            if self._works:
+                _log.warning(f"TensorBoard: no more event files are written ({error})")
+            self._works = False
 
     def _write(self, name: str, report: Mapping[str, Any]) -> None:
         from tensorboardX import SummaryWriter  # a dependency of Ray Tune
@@ -49,7 +57,6 @@ class Events:
         if "step" in report:
             if name not in self._files:
                 self._files[name] = EventFiles(self._study.run(name), self.place, SummaryWriter)
-            pace = {key: report[key] for key in PACE if key in report}
-            self._files[name].write(report["step"], pace, report["metrics"], report.get("estimates"))
+            self._files[name].write(report["step"], report["metrics"], report.get("estimates"))
         if report["phase"] in _ENDS:
             self.close(name)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from lvae_core.config import RunConfig
 from lvae_core.identity import canonical_json
 from lvae_core.run_folder.claims import read_claim
+from lvae_core.run_folder.event_files import POINT_FIELDS
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from lvae_core.run_folder.names import CellName
 
@@ -23,7 +24,7 @@ STEP = "step"
 """The x-axis of points within epochs: gradient steps."""
 
 _POINT_FIELDS = {
-    **{name: f"train/{name}" for name in ("loss", "kl", "kl_weight", "learning_rate", "tokens_per_second")},
+    **{name: f"train/{name}" for name in POINT_FIELDS},
     **{name: f"system/{name}" for name in ("cpu_percent", "memory_mib", "gpu_percent", "gpu_memory_mib")},
 }
 

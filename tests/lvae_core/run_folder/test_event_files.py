@@ -39,8 +39,7 @@ def train(folder: RunFolder, place: Path, writer: Callable[..., Writer], stop_at
     work = execute(config, tiny.corpus(), folder, Runtime(progress_seconds=0.0))
     for report in work:
         result = folder.read_json("result.json") or {}
-        pace = vars(report.pace) if report.pace else None
-        events.write(report.step, pace, report.metrics, result.get("estimates"))
+        events.write(report.step, report.metrics, result.get("estimates"))
         if report.step == stop_at:
             break
     events.close()
@@ -56,8 +55,11 @@ def test_event_files_hold_the_numbers_of_the_run_folder(tmp_path: Path, writer: 
     for name in ("valid_ppl", "train_loss", "kl_weight"):
         expected = [(row["step"], row[name]) for row in rows]
         assert found[f"epoch/{name}"] == [(step, pytest.approx(value)) for step, value in expected]
-    assert [step for step, _ in found["train/loss"]] == list(range(1, 10))
-    assert all(value > 0 for _, value in found["train/tokens_per_second"])
+    points = folder.read_steps()
+    assert [point["step"] for point in points] == list(range(1, 10))
+    for name in ("loss", "kl", "kl_weight", "learning_rate", "tokens_per_second"):
+        expected = [(point["step"], point[name]) for point in points]
+        assert found[f"train/{name}"] == [(step, pytest.approx(value)) for step, value in expected]
     estimates = (folder.read_json("result.json") or {})["estimates"]
     assert {tag.removeprefix("test/") for tag in found if tag.startswith("test/")} == set(estimates)
     assert found["test/nll_iw"] == [(9, pytest.approx(estimates["nll_iw"]["value"]))]
@@ -74,18 +76,30 @@ def test_a_resumed_run_has_no_step_twice_and_none_missing(
     train(whole, tmp_path / "undisturbed", writer)
     found = read(tmp_path / "events" / folder.name)
     expected = read(tmp_path / "undisturbed" / whole.name)
-    for tag in ("epoch/valid_ppl", "epoch/train_loss", "test/nll_iw"):
+    points = ("train/loss", "train/kl", "train/kl_weight", "train/learning_rate")
+    for tag in ("epoch/valid_ppl", "epoch/train_loss", "test/nll_iw", *points):
         assert found[tag] == expected[tag]
-    steps = [step for step, _ in found["train/kl_weight"]]
-    assert len(set(steps)) == len(steps)
-    assert set(steps) >= set(range(1, 10)) - {stop_at}
+    assert [step for step, _ in found["train/kl"]] == list(range(1, 10))
+
+
+def test_curves_are_whole_although_a_killed_driver_wrote_less_than_the_checkpoint_knows(
+    tmp_path: Path,
+) -> None:
+    folder = tiny.folder(tmp_path)
+    events = tmp_path / "events"
+    train(folder, tmp_path / "lost", tensorboardX.SummaryWriter, stop_at=6)
+    tensorboardX.SummaryWriter(str(events / folder.name)).add_scalar("train/kl", 1.0, 2)
+    train(folder, events, tensorboardX.SummaryWriter)
+    found = read(events / folder.name)
+    assert [step for step, _ in found["train/kl"]] == list(range(1, 10))
+    assert [step for step, _ in found["epoch/valid_ppl"]] == [3, 6, 9]
 
 
 def test_rows_between_two_reports_are_read_from_the_folder(tmp_path: Path) -> None:
     folder = tiny.folder(tmp_path)
     train(folder, tmp_path / "first", tensorboardX.SummaryWriter)
     events = EventFiles(folder, tmp_path / "second", tensorboardX.SummaryWriter)
-    events.write(9, None, folder.read_metrics()[-1])
+    events.write(9, folder.read_metrics()[-1])
     events.close()
     assert [step for step, _ in read(tmp_path / "second" / folder.name)["epoch/valid_ppl"]] == [3, 6, 9]
 

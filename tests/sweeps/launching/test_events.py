@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lvae_core.run_folder.digests import seal_rows
 from lvae_core.run_folder.folder import open_study
 from sweeps.launching.events import Events
 
@@ -14,7 +15,6 @@ from ...logs import expect_log
 from ...test_imports import loaded_by
 
 NAME = "toy__lstm-lm__standard__L0__seed0__0badcafe"
-PACE = {"loss": 5.0, "tokens_per_second": 100.0, "learning_rate": 1.0, "kl_weight": None}
 
 
 def report(phase: str, step: int, epoch: int, **fields: object) -> dict[str, object]:
@@ -26,19 +26,21 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_reports_become_event_files_in_a_folder_for_each_run() -> None:
-    events = Events(open_study("runs/mine"))
+def test_event_files_have_the_points_of_the_run_folder_however_few_reports_there_are() -> None:
+    study = open_study("runs/mine")
+    points = [
+        {"epoch": step / 20, "step": step, "loss": float(step), "kl": 0.5, "cpu_percent": 99.0}
+        for step in range(1, 21)
+    ]
+    study.run(NAME).write_steps(seal_rows(points))
+    events = Events(study)
     row = {"epoch": 1, "step": 20, "valid_ppl": 90.0}
-    events.write(NAME, report("train", 10, 0, **PACE))
-    events.write(NAME, report("train", 20, 1, **PACE | {"metrics": row}))
-    events.write(NAME, report("evaluate", 20, 1) | {"metrics": row})
     events.write(NAME, report("done", 20, 1, estimates={"nll": {"value": 7.0}}) | {"metrics": row})
     found = EventAccumulator(f"tensorboard/mine/{NAME}").Reload()
     scalars = {tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
     assert scalars == {
-        "train/loss": [(10, 5.0), (20, 5.0)],
-        "train/tokens_per_second": [(10, 100.0), (20, 100.0)],
-        "train/learning_rate": [(10, 1.0), (20, 1.0)],
+        "train/loss": [(step, float(step)) for step in range(1, 21)],
+        "train/kl": [(step, 0.5) for step in range(1, 21)],
         "epoch/valid_ppl": [(20, 90.0)],
         "test/nll": [(20, 7.0)],
     }
@@ -54,8 +56,8 @@ def test_a_disk_that_refuses_costs_one_warning_and_no_run() -> None:
     Path("tensorboard").write_text("a file, not a folder")
     events = Events(open_study("runs/mine"))
     with expect_log("lvae.tensorboard", "no more event files are written"):
-        events.write(NAME, report("train", 10, 0, **PACE))
-    events.write(NAME, report("train", 20, 0, **PACE))
+        events.write(NAME, report("train", 10, 0))
+    events.write(NAME, report("train", 20, 0))
 
 
 def test_a_launch_without_event_files_loads_no_library_for_them() -> None:
