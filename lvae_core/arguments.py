@@ -101,7 +101,9 @@ def _of_argparse(lines: list[str]) -> str:
 
 def _of_tyro(lines: list[str]) -> str:
     text = lines[1:]  # without the title
-    program = next((m[1] for line in text if (m := re.match(r"For full helptext, \w+ (.*)", line))), "")
+    # The line is broken if several arguments are missing.
+    asks = re.search(r"For full helptext, \w+:? (.*)", " ".join(text))
+    program = asks[1] if asks else ""
     message = text[0].rstrip(".") if text else "the command line cannot be used"
     if message.startswith("Unrecognized options:"):
         tokens = [token for token in message.partition(": ")[2].split(", ") if token]
@@ -110,6 +112,9 @@ def _of_tyro(lines: list[str]) -> str:
         for heading, option in itertools.pairwise(text):
             if heading.startswith(("Perhaps you meant:", "Arguments similar to")):
                 return f"{message}: did you mean {option.split(' ')[0].rstrip(',')!r}?"
+    elif message.startswith("Missing from"):
+        required = [name for name, what in itertools.pairwise(text) if what.endswith("(required)")]
+        message = f"give {' and '.join(required)}"
     elif wrong := re.match(r"Error parsing (\S+): no type matching (.*) could .* from \[(.*)\]", message):
         option, types, values = wrong.groups()
         types = types.removeprefix("{None}|").replace("INT", "a whole number").replace("FLOAT", "a number")

@@ -55,7 +55,28 @@ def printed() -> Iterator[None]:
 
 def notice(line: str) -> None:
     """Print a line on standard error, unless the command is quiet."""
-    _ROOT.log(NOTICE, line)
+    if _held_back is None:
+        _ROOT.log(NOTICE, line)
+    else:
+        _held_back.append(line)
+
+
+_held_back: list[str] | None = None
+"""The notices of a :func:`notices_held_back` block; None outside."""
+
+
+@contextlib.contextmanager
+def notices_held_back() -> Iterator[None]:
+    """Print the notices of the ``with`` block at its end; none if it ends with an error."""
+    global _held_back
+    lines: list[str] = []
+    _held_back = lines
+    try:
+        yield
+    finally:
+        _held_back = None
+    for line in lines:
+        notice(line)
 
 
 def notice_next(*words: str, data_dir: str | None = None, when: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -122,6 +123,19 @@ class LaunchOptions:
     def folder(self, default: str) -> str:
         """The study, as the user would write it; ``default`` is its name if none is given."""
         return f"{self.storage.rstrip('/')}/{self.study or default}"
+
+
+def check_lists_given_once(arguments: Sequence[str], *options: str) -> None:
+    """Raise InputError if an option that takes a list is given twice: the second would replace the first.
+
+    Args:
+        arguments: the words of the command line.
+        options: such as ``--datasets``.
+    """
+    words = [word.partition("=")[0].replace("_", "-") for word in arguments if word.startswith("--")]
+    for option in options:
+        if words.count(option) > 1:
+            raise InputError(f"{option}: given twice; write all its values after one {option}")
 
 
 def check_wandb_names(project: str, entity: str | None, prefix: str) -> None:

@@ -52,6 +52,8 @@ _IN_THE_NAME = ("dataset", "system", "setting", "num_samples", "seed")
 
 _FIELDS = ("state", *FIELD_TYPES)
 
+STATES = ("done", "running", "failed", "unfinished", "unreadable")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -154,7 +156,7 @@ def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Parse ``field=value,value`` items.
 
     Raises:
-        InputError: an item has another form, or names no field.
+        InputError: an item has another form, or names no field or no state.
     """
     chosen: dict[str, tuple[str, ...]] = {}
     for item in where:
@@ -166,6 +168,11 @@ def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if name in chosen:
             raise InputError(f"--where {item}: {name} is given twice; separate its values by commas")
         chosen[name] = tuple(values.split(","))
+    for state in chosen.get("state", ()):
+        if state.lower() not in STATES:
+            raise InputError(
+                f"--where state={state}: there is no such state; choose from {', '.join(STATES)}"
+            )
     return chosen
 
 

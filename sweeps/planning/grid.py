@@ -177,12 +177,11 @@ class Grid:
                     sum(len(g.seed_list) for g, *_ in cells) for cells in (ignoring, self._cells)
                 )
                 lines.append(f"{names}: no {field}; {count} of {total} runs ignore it")
-        if any(cell.averaging == "hidden" and cell.num_samples == 1 for _, cell, _ in self._cells):
-            lines.append("lstm-vae-avg with L = 1 is lstm-vae: one sample leaves nothing to average")
-        if any(
-            cell.objective == "importance_weighted" and cell.num_samples == 1 for _, cell, _ in self._cells
-        ):
-            lines.append("lstm-iwae with L = 1 has the bound of lstm-vae: that of one sample is the ELBO")
+        cells = [cell for _, cell, _ in self._cells]
+        if averaged := [cell for cell in cells if cell.averaging == "hidden"]:
+            lines += _of_one_sample(averaged, "is lstm-vae: one sample leaves nothing to average")
+        if weighted := [cell for cell in cells if cell.objective == "importance_weighted"]:
+            lines += _of_one_sample(weighted, "has the bound of lstm-vae: that of one sample is the ELBO")
         return lines
 
     @cached_property
@@ -227,6 +226,15 @@ class Grid:
             config, ignored = apply_where_read(base, changes)
             cells[config] = ignored
         yield from cells.items()
+
+
+def _of_one_sample(cells: Sequence[RunConfig], what: str) -> Iterator[str]:
+    """A line if cells of a system have L = 1, which ``what`` says, and how to leave them out."""
+    samples, system = sorted({cell.num_samples for cell in cells}), cells[0].system
+    if samples[0] == 1:
+        others = ", ".join(map(str, samples[1:]))
+        remedy = f"{system} = [{others}] in a grid file" if others else "another --num-samples"
+        yield f"{system} with L = 1 {what}; to train it once only, give {remedy}"
 
 
 def _check_size(runs: int) -> None:

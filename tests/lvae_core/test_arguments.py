@@ -9,6 +9,7 @@ import tyro
 
 from lvae_core.arguments import bound, parsed, repeat_settings
 from lvae_core.errors import InputError
+from sweeps import runs
 from sweeps.paper_grid import Options
 
 
@@ -49,6 +50,20 @@ def test_an_error_of_tyro_becomes_one_line_in_a_terminal_of_any_width(
         grid(*arguments)
     assert str(caught.value) == message
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give {list,move,delete} and STUDY; see runs.py --help"),
+        (["list"], "give STUDY; see runs.py --help"),
+        (["frob", "x"], "unknown action 'frob': choose from list, move, delete"),
+    ],
+)
+def test_arguments_that_are_missing_are_all_named(arguments, message):
+    with pytest.raises(InputError) as caught:
+        parsed(lambda: tyro.cli(runs.Options, args=arguments, prog="runs.py"))
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(

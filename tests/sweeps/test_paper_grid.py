@@ -101,6 +101,20 @@ def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, me
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments", "option"),
+    [
+        (main, ["--systems", "lstm-lm", "--systems", "lstm-vae"], "--systems"),
+        (main, ["--num_samples=1", "--num-samples", "2"], "--num-samples"),
+        (search, ["--rungs", "1", "--rungs", "2"], "--rungs"),
+    ],
+)
+def test_a_list_that_is_given_twice_is_refused(command, arguments, option, capsys):
+    assert command([*arguments, "--dry-run"]) == 2
+    expected = f"error: {option}: given twice; write all its values after one {option}\n"
+    assert capsys.readouterr() == ("", expected)
+
+
 @pytest.mark.parametrize("command", [main, search, doctor])
 @pytest.mark.parametrize(
     ("folder", "message"),
@@ -252,6 +266,7 @@ def test_averaging_one_sample_is_said_to_be_plain(capsys):
     assert main([*TOY, "--systems", "lstm-vae-avg", "--num-samples", "1", "5", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert out.count("with L = 1 is lstm-vae") == 1
+    assert "once only, give lstm-vae-avg = [5] in a grid file" in out
     assert main([*TOY, "--systems", "lstm-vae-avg", "--num-samples", "5", "--dry-run"]) == 0
     assert "is lstm-vae:" not in capsys.readouterr().out
 

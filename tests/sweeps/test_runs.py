@@ -166,6 +166,10 @@ def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.Captur
     [
         (("delete", "{study}", "--yes"), "delete: say which runs"),
         (("list", "{study}", "--where", "colour=red"), "there is no field colour"),
+        (
+            ("delete", "{study}", "--where", "state=done,finished"),
+            "there is no such state; choose from done, running, failed, unfinished, unreadable",
+        ),
         (("list", "{study}", "--where", "seed"), "write it as field=value"),
         (("list", "{study}", "--where", "seed=1", "seed=2"), "given twice"),
         (("list", "nowhere"), "there is no such folder"),

@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from lvae_core.config import RunConfig
+from lvae_core.errors import InputError
 from lvae_core.run_folder.declared_seeds import (
     FILE,
-    DeclaredSeeds,
+    check_declared_seeds,
     count_text,
     declare_seeds,
     read_declared_seeds,
 )
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import RunName
+
+
+def check_declarable(study: Study, folder: str, configs: Iterable[RunConfig], seeds: int) -> None:
+    """Refuse a declaration that would be of no use; one that the study has already is none.
+
+    Args:
+        study: keeps the runs.
+        folder: the study, as the user would write it.
+        configs: the grid.
+        seeds: the number to declare.
+
+    Raises:
+        InputError: the grid has more seeds; the study has declared another number; or it has results, so
+            that the number would not be fixed beforehand.
+        DamagedError: its declaration is not what was written.
+        OSError: the storage cannot be read.
+    """
+    planned = {config.seed for config in configs}
+    if len(planned) > seeds:
+        raise InputError(
+            f"--declare-seeds {seeds}: this grid has {count_text(len(planned))}; declare as many, or give "
+            "fewer --seeds"
+        )
+    check_declared_seeds(study, seeds)
+    if read_declared_seeds(study) is None:
+        finished = sum(study.run(name).has("result.json") for name in study.run_names())
+        if finished:
+            runs = "1 finished run" if finished == 1 else f"{finished} finished runs"
+            raise InputError(
+                f"--declare-seeds {seeds}: {folder} has {runs}, so the number would not be fixed "
+                "beforehand and make no p-value better; leave the option out, or give another --study"
+            )
 
 
 def declare(
@@ -29,34 +62,34 @@ def declare(
         is_dry_run: whether to write nothing.
 
     Returns:
-        Lines for the user.
+        A line for the user, or none if no number is declared or there is nothing to say about it.
 
     Raises:
         InputError: the study cannot be written, or has declared another number.
         DamagedError: its declaration is not what was written.
         OSError: the storage cannot be read.
     """
-    lines = []
     if seeds is None or is_dry_run:
         declared = read_declared_seeds(study)
     else:
         study.check_writable()
         declared = declare_seeds(study, seeds)
-        lines.append(f"{folder}: {declared.words}")
-    if seeds is not None and is_dry_run:
-        lines.append(f"{folder}: without --dry-run, this declares {count_text(seeds)} in {FILE}")
     if declared:
-        present = {name.seed for name in map(RunName.parse, study.run_names()) if name}
-        lines += _comparison(declared, folder, len(present | {config.seed for config in configs}))
-    return lines
-
-
-def _comparison(declared: DeclaredSeeds, folder: str, seeds: int) -> Iterable[str]:
-    """A line if a study will have another number of seeds than it has declared."""
-    if seeds < declared.seeds:
-        outcome = f"p-values stay interim until all {declared.seeds} are done"
-    elif seeds > declared.seeds:
-        outcome = f"reports will say that {count_text(seeds - declared.seeds)} more were added"
+        number, what = declared.seeds, declared.words
+    elif seeds is not None:
+        number, what = seeds, f"without --dry-run, this declares {count_text(seeds)} in {FILE}"
     else:
-        return
-    yield f"{folder}: {declared.words}; with this sweep it has {seeds}: {outcome}"
+        return []
+    present = {name.seed for name in map(RunName.parse, study.run_names()) if name}
+    outcome = _outcome(number, present | {config.seed for config in configs})
+    return [f"{folder}: {what}{outcome}"] if outcome or seeds is not None else []
+
+
+def _outcome(declared: int, seeds: Collection[int]) -> str:
+    """What follows if a study will have other seeds than it has declared; "" if it has as many."""
+    if len(seeds) == declared:
+        return ""
+    outcome = f"p-values stay interim until all {declared} are done"
+    if len(seeds) > declared:
+        outcome = f"reports will say that {count_text(len(seeds) - declared)} more were added"
+    return f"; with this sweep it has {len(seeds)}: {outcome}"

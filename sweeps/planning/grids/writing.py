@@ -53,7 +53,7 @@ def _grid_lines(grid: Grid, at: str) -> Iterable[str]:
     yield from ("", f"[{at}systems]")
     for system, samples in grid.systems.items():
         limit = grid.limits.get(system)
-        has_l = samples != (1,) or recipe(system).num_samples > 0
+        has_l = recipe(system).num_samples > 0
         parts = {**({"num_samples": samples} if has_l else {}), **(limit._asdict() if limit else {})}
         given = ", ".join(f"{key} = {_value(values)}" for key, values in parts.items() if values)
         yield f"{system} = {_value(samples)}" if has_l and not limit else f"{system} = {{{given}}}"

@@ -20,7 +20,7 @@ from sweeps.paper_grid import main
 from sweeps.planning.loading import load_corpora, look_up
 
 from ...logs import expect_log
-from .test_plan import finish
+from .test_plan import finish, write
 
 
 @pytest.fixture
@@ -109,3 +109,17 @@ def test_a_recipe_for_a_folder_trains_its_unknown_word(folder, tmp_path, capsys)
     assert min_count(str(folder), "--set", "min_count=1") == 1
     assert min_count(str(tmp_path / "none-yet")) == 1
     assert min_count("ptb") == 1
+
+
+def test_no_note_precedes_an_error(folder, study, capsys):
+    config = replace(configs_of(folder)[0], min_count=2)
+    run = finish(Path(study.url), config, data=load(str(folder)).data_sha256)
+    write(run / "result.json", {"fingerprint": "0" * 64})
+    command = ["--datasets", str(folder), "--systems", "lstm-lm", "lstm-vae-avg", "--num-samples", "1"]
+    command += ["--settings", "standard", "--storage", str(Path(study.url).parent), "--study", "study"]
+    with expect_log("lvae.data", optional=True):
+        assert main([*command, "--dry-run"]) == 2
+    out, err = capsys.readouterr()
+    (line,) = (line for line in err.splitlines() if not line.startswith("warning: "))
+    assert line.startswith("error: ")
+    assert out == ""

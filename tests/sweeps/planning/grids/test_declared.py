@@ -18,6 +18,11 @@ def test_a_sweep_declares_and_later_ones_say_what_differs(tmp_path):
     assert declare(study, "runs/x", configs(0, 1), None, is_dry_run=False) == []
     (line,) = declare(study, "runs/x", configs(0, 1), 2, is_dry_run=False)
     assert line.startswith("runs/x: declared 2 seeds before the first run (")
+    assert line.endswith("UTC)")
+    for is_dry_run in (True, False):  # what is declared already is said as such
+        assert declare(study, "runs/x", configs(0, 1), 2, is_dry_run=is_dry_run) == [line]
+        (one,) = declare(study, "runs/x", configs(0), 2, is_dry_run=is_dry_run)
+        assert one.startswith(f"{line}; with this sweep it has 1: ")
     assert declare(study, "runs/x", configs(0, 1), None, is_dry_run=False) == []
     (fewer,) = declare(study, "runs/x", configs(0), None, is_dry_run=False)
     assert fewer.endswith("with this sweep it has 1: p-values stay interim until all 2 are done")
@@ -31,6 +36,23 @@ def test_a_dry_run_declares_nothing(tmp_path, monkeypatch, capsys):
     assert main([*GRID, "--study", "x", "--declare-seeds", "3", "--dry-run"]) == 0
     assert f"runs/x: without --dry-run, this declares 3 seeds in {FILE}" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_declaration_that_is_of_no_use_is_refused_also_in_a_dry_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = [*GRID, "--study", "x", "--declare-seeds", "3"]
+    assert main([*command, "--seeds", "4", "--dry-run"]) == 2
+    assert "--declare-seeds 3: this grid has 4 seeds" in capsys.readouterr().err
+    folder = tmp_path / "runs" / "x" / "toy__lstm-lm__standard__L0__seed7__0123abcd"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text("{}")
+    for more in ([], ["--dry-run"]):
+        assert main([*command, *more]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(
+            "error: --declare-seeds 3: runs/x has 1 finished run, so the number would not"
+        )
+    assert read_declared_seeds(Study("runs/x")) is None
 
 
 def test_another_number_is_refused_before_anything_is_scheduled(tmp_path, monkeypatch, capsys):

@@ -46,7 +46,7 @@ def _with_matched_others(grid: Grid) -> Grid:
 def test_a_written_grid_is_for_people_to_read():
     grid = Grid(
         datasets=("toy",),
-        systems={"lstm-lm": (1,), "lstm-vae": (1, 5)},
+        systems={"lstm-lm": (1, 5), "lstm-vae": (1, 5)},  # as by --num-samples 1 5
         changes=("dropout=0.3,0.5", "linear_bias=1"),
     )
     assert grid_text(GridFile(grid, "mine")).splitlines()[1:] == [
