@@ -41,11 +41,13 @@ from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
+from lvae_core.messages import notices_held_back
 from lvae_core.run_folder.folder import open_study
 from lvae_core.settings import apply_where_read, parse_settings
 from sweeps.launching.display import Display, console, unless_quiet
 from sweeps.launching.events import Events
 from sweeps.launching.session import Launch, on_ray
+from sweeps.options import check_lists_given_once
 from sweeps.planning.loading import load_corpora, look_up
 from sweeps.planning.plan import Plan
 from sweeps.planning.times.calibration import add_rough_times
@@ -76,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> int:
         options = parsed(lambda: tyro.cli(Options, args=arguments, prog="search.py", description=__doc__))
         options.launch.messages.apply()
+        check_lists_given_once(arguments, "--rungs", "--objective")
         return run(options, again=again)
 
     return exit_status(command)
@@ -103,17 +106,18 @@ def run(options: Options, *, again: str) -> int:
     check_objectives(rules.objectives, rules.rungs, base)
     replace(base, seed=base.seed + options.fresh_seeds)  # fails now if the last seed is out of range
     study, given = open_study(options.folder), options.given_changes()
-    (base,), corpora = load_corpora(
-        [base],
-        options.launch.data_dir,
-        study,
-        given=parse_settings(given),
-        command="sweeps/search.py",
-    )
-    cheap, _ = apply_where_read(base, parse_settings(CHEAP))
     retry = options.launch.retry_failed
     make = AshaSearch if options.rule == "asha" else Search
-    search = make(cheap, space, rules, corpora, study, retry_failed=retry)
+    with notices_held_back():  # an error is the only line
+        (base,), corpora = load_corpora(
+            [base],
+            options.launch.data_dir,
+            study,
+            given=parse_settings(given),
+            command="sweeps/search.py",
+        )
+        cheap, _ = apply_where_read(base, parse_settings(CHEAP))
+        search = make(cheap, space, rules, corpora, study, retry_failed=retry)
     if search.history.damage:
         _log.warning(search.history.damage)
     search.read_finished_rounds()
@@ -121,7 +125,8 @@ def run(options: Options, *, again: str) -> int:
     unless_quiet(out).print(space_table(search))
     fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
     summary = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
-    for line in (summary, verdict_text(options.fresh_seeds, options.best)):
+    verdict = verdict_text(options.fresh_seeds, options.best, bounds=base.encoder != "none")
+    for line in (summary, verdict):
         unless_quiet(out).print(line, markup=False, soft_wrap=True)
     if options.dry_run:
         _dry_run(options, base, search, out)

@@ -65,8 +65,13 @@ def _height(field: Field, value: Any, points: Sequence[Point]) -> float:
     """The place of a value on its axis, 0 to 1."""
     if field.choices:
         return _scaled(float(value), 0.0, len(field.choices) - 1.0, log=False)
+    return _scaled(float(value), *_ends(field, points), log=field.log)
+
+
+def _ends(field: Field, points: Sequence[Point]) -> tuple[float, float]:
+    """The ends of the axis of a field that is a range."""
     values = [float(point.values[field.name]) for point in points]
-    return _scaled(float(value), min(values), max(values), log=field.log)
+    return field.ends or (min(values), max(values))
 
 
 def _scaled(value: float, low: float, high: float, *, log: bool) -> float:
@@ -83,8 +88,8 @@ def _scale(ax: Axes, place: int, field: Field, points: Sequence[Point]) -> None:
         last = len(field.choices) - 1
         _label(ax, place, [(k / last if last else 0.5, text) for k, text in enumerate(field.choices)])
         return
-    values = [float(point.values[field.name]) for point in points]
-    _label(ax, place, [(0.0, f"{min(values):.3g}"), (1.0, f"{max(values):.3g}")])
+    low, high = _ends(field, points)
+    _label(ax, place, [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")])
 
 
 def _label(ax: Axes, place: int, ticks: Sequence[tuple[float, str]]) -> None:

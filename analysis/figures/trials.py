@@ -21,6 +21,9 @@ _COLUMNS = 3
 _WORST = 0.75
 """Quantile of the perplexities up to which the axis reaches: poor trials are many and far away."""
 
+_ROOM = 0.04
+"""Share of a range that is added at each end of its axis."""
+
 _DASHES: Any = (0, (3, 2))
 
 Kind = Literal[
@@ -38,6 +41,10 @@ class Field:
     log: bool
     choices: tuple[str, ...] = ()
     """Its possible values, if it is not a range."""
+    ends: tuple[float, float] | None = None
+    """The ends of its range; None: those of the trials."""
+    recipe_outside: str = ""
+    """The recipe's value, if it is none of the possible ones."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ def draw(
     low, high = _limits(finite)
     for ax, field in zip(panels, fields, strict=False):
         _panel(ax, points, field, best, high)
-        if field.name in recipe:
+        if field.name in recipe and not field.recipe_outside:
             ax.axvline(recipe[field.name], color=style.MUTED, linewidth=1, linestyle=_DASHES, zorder=1.5)
     for ax in panels[len(fields) :]:
         ax.set_visible(False)
@@ -82,7 +89,8 @@ def draw(
         row[0].set_ylabel("valid perplexity")
     axes[0][0].set_ylim(low, high)
     layout.title(figure, title)
-    layout.legend(figure, _keys(points, high))
+    drawn = any(field.name in recipe and not field.recipe_outside for field in fields)
+    layout.legend(figure, _keys(points, high, has_recipe=drawn))
     return figure
 
 
@@ -127,7 +135,8 @@ def _panel(ax: Axes, points: Sequence[Point], field: Field, best: Point | None, 
         x, y = point.values[field.name], min(point.score, high)
         star = point is best and math.isfinite(point.score)
         ax.plot([x], [y], **_mark("lowest" if star else _kind(point, high)), clip_on=False, zorder=3)
-    ax.set_xlabel(field.name)
+    outside = f"\n(recipe: {field.recipe_outside}, not searched)" if field.recipe_outside else ""
+    ax.set_xlabel(f"{field.name}{outside}")
     if field.choices:
         ax.set_xticks(range(len(field.choices)), field.choices)
         ax.set_xlim(-0.5, len(field.choices) - 0.5)
@@ -136,6 +145,16 @@ def _panel(ax: Axes, points: Sequence[Point], field: Field, best: Point | None, 
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
+    if field.ends:
+        ax.set_xlim(*_with_room(*field.ends, log=field.log))
+
+
+def _with_room(low: float, high: float, *, log: bool) -> tuple[float, float]:
+    """A range with room for the marks at its ends."""
+    if log:
+        room = (high / low) ** _ROOM
+        return low / room, high * room
+    return low - _ROOM * (high - low), high + _ROOM * (high - low)
 
 
 def _kind(point: Point, high: float) -> Kind:
@@ -167,8 +186,10 @@ def _limits(scores: Sequence[float]) -> tuple[float, float]:
     return lowest - 0.15 * room, most + 0.35 * room
 
 
-def _keys(points: Sequence[Point], high: float) -> list[Line2D]:
+def _keys(points: Sequence[Point], high: float, *, has_recipe: bool) -> list[Line2D]:
     present = {_kind(point, high) for point in points}
     kinds: list[Kind] = ["lowest", *(kind for kind in get_args(Kind) if kind in present)]
     keys = [Line2D([], [], label=kind, **_mark(kind)) for kind in kinds]
+    if not has_recipe:
+        return keys
     return [*keys, Line2D([], [], color=style.MUTED, linewidth=1, linestyle=_DASHES, label="the recipe")]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from rich.table import Table
 
 from analysis.stats.paired import seeds_needed, smallest_p
 from lvae_core.model.counts import operations
-from lvae_core.run_folder.names import CellName
 from sweeps.planning.plan import Plan
 from sweeps.planning.times.cost import UNKNOWN, amount_text, time_text
 from sweeps.planning.times.durations import Speed
+from sweeps.planning.times.variants import variant_of
 from sweeps.trials.rules import Rules
 from sweeps.trials.search import Search
 
@@ -68,16 +69,17 @@ def expected_works(search: Search, speed: Speed, fresh: Plan, fresh_runs: int, s
         share: the devices that one run takes up.
     """
     rules, base = search.rules, search.base
-    cell, corpus = str(CellName.of(base)), search.corpora[base.dataset]
+    corpus, whole = search.corpora[base.dataset], speed.expected_seconds(variant_of(base))
     left = max(0, rules.trials - len(search.known))
-    whole = speed.expected_seconds(cell)
     trial = None if whole is None else whole * trained_share(rules, left, base.max_epochs)
-    seconds = fresh.speed.expected_seconds(cell)
+    expected = [fresh.speed.expected_seconds(variant) for variant in fresh.variants()]
+    known = [seconds for seconds in expected if seconds is not None]
+    seconds = fmean(known) if known else None
     if seconds is None and whole is not None and fresh.runs:
         # Unlike trials, these runs are evaluated in full.
         seconds = whole * operations(fresh.runs[0].config, corpus) / operations(base, corpus)
-    rough = speed.basis(cell) == "products"
-    fresh_rough = rough and fresh.speed.basis(cell) is None
+    rough = speed.is_rough(variant_of(base))
+    fresh_rough = rough if not known else any(map(fresh.speed.is_rough, fresh.variants()))
     return [
         Work("trials", left, trial, share, rough),
         Work("runs on fresh seeds", fresh_runs, seconds, share, fresh_rough),
@@ -97,16 +99,28 @@ def reach(seeds: int, comparisons: int) -> float | None:
     return min(1.0, comparisons * smallest_p(seeds)) if seeds > 1 else None
 
 
-def verdict_text(seeds: int, comparisons: int) -> str:
+def verdict_text(seeds: int, comparisons: int, *, bounds: bool) -> str:
     """Say in one line what a verdict on ``comparisons`` points needs, and whether these seeds reach it.
 
     Args:
         seeds: the number of fresh seeds; 0: no comparison follows.
         comparisons: the number of points that are compared with the recipe.
+        bounds: whether their numbers are bounds, as those of every model with a latent variable.
     """
-    needed = fresh_seeds_needed(comparisons)
     if not seeds:
         return "no comparison on fresh seeds: the best of many trials is partly luck"
+    reached = _reach_text(seeds, comparisons)
+    if not bounds:
+        return reached
+    return (
+        "no number of seeds gives a verdict on the models: with a latent variable both numbers are bounds, "
+        f"and two bounds decide nothing (docs/report.md). Between the bounds {reached}"
+    )
+
+
+def _reach_text(seeds: int, comparisons: int) -> str:
+    """Say whether a difference over these seeds can be significant."""
+    needed = fresh_seeds_needed(comparisons)
     smallest = reach(seeds, comparisons)
     over = f" after Holm over {comparisons} comparisons" if comparisons > 1 else ""
     if smallest is None:

@@ -76,7 +76,7 @@ class Options:
     ] = ()
     """The search space: FIELD=LOW..HIGH, FIELD=LOW..HIGH:log or FIELD=A,B,C."""
     trials: Annotated[int | None, preset(metavar="N")] = None
-    """The number of points to try; the recipe's point is the first."""
+    """The number of points to try; the recipe's point is the first, unless the space leaves it out."""
     at_once: Annotated[int | None, preset(metavar="N")] = None
     """The number of points in a round. What a round proposes depends on the earlier rounds alone."""
     sampler: Sampler = "tpe"
@@ -94,9 +94,10 @@ class Options:
     best: Annotated[int, arg(metavar="N")] = 1
     """Retrain the best N points, and the recipe, on fresh seeds."""
     seeds: Annotated[
-        int | None, arg(metavar="N", help_behavior_hint="(default: the fewest that allow a verdict)")
+        int | None, arg(metavar="N", help_behavior_hint="(default: the fewest that allow p < 0.05)")
     ] = None
-    """Retrain them on the N seeds after --seed; 0: skip this."""
+    """Retrain them on the N seeds after --seed; 0: skip this. With a latent variable both numbers are
+    bounds, and no number of seeds shows a better model."""
     max_epochs: Annotated[int | None, preset(metavar="N")] = None
     """Short for --set max_epochs=N."""
     changes: Annotated[

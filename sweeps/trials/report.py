@@ -22,8 +22,15 @@ from sweeps.trials.objectives import OBJECTIVES
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
 from sweeps.trials.search import Search
-from sweeps.trials.space import Values, choices_of, is_log, text_of
-from sweeps.trials.tables import csv_text, front_numbers, is_recipe, settings
+from sweeps.trials.space import Values, choices_of, is_log, range_of, text_of
+from sweeps.trials.tables import (
+    csv_text,
+    front_numbers,
+    is_recipe,
+    left_out_of_recipe,
+    settings,
+    short_text,
+)
 
 _log = logging.getLogger("lvae.trials")
 
@@ -100,13 +107,20 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
     name = options.folder.rpartition("/")[2]
     config = search.base
     title = f"{name}: {CellName.of(config).words}, seed {config.seed}"
+    fields, left_out = config.to_dict(), left_out_of_recipe(search)
     panels = [
-        trials.Field(field, is_log(distribution), tuple(map(text_of, choices_of(distribution))))
+        trials.Field(
+            field,
+            is_log(distribution),
+            tuple(map(text_of, choices_of(distribution))),
+            range_of(distribution),
+            short_text(fields[field]) if field in left_out else "",
+        )
         for field, distribution in search.space.items()
     ]
     files: dict[str, str | bytes] = {f"{name}.csv": csv_text(search)}
     with style.style():
-        if figure := trials.draw(_points(search), panels, _placed(search, config.to_dict()), title):
+        if figure := trials.draw(_points(search), panels, _placed(search, fields), title):
             files[f"{name}.svg"], files[f"{name}.png"] = layout.save(figure)
         if figure := parallel.draw(_points(search), panels, title):
             files[f"{name}-parallel.svg"], files[f"{name}-parallel.png"] = layout.save(figure)

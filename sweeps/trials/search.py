@@ -17,13 +17,14 @@ from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError, cannot_read
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import DamagedError, Study
-from lvae_core.run_folder.names import CellName, run_name
+from lvae_core.run_folder.names import run_name
 from sweeps.launching.board import Board, cells_without_bound
 from sweeps.launching.display import Display
 from sweeps.launching.session import Launch
-from sweeps.planning.loading import look_up
+from sweeps.planning.loading import counted_operations, look_up
 from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.resources import Resources
+from sweeps.planning.times.variants import variant_of
 from sweeps.planning.workload import Workload
 from sweeps.trials.history import History, describe
 from sweeps.trials.objectives import OBJECTIVES, measure, pareto_front
@@ -228,6 +229,10 @@ class Search:
     def _look_up(self, trials: Iterable[Trial]) -> dict[str, PlannedRun]:
         """Read the runs of ``trials``, and put them into the plan of the search."""
         plan = self._find([trial.values for trial in trials])
+        # Trials to come are expected to take as long as one at the recipe's point.
+        plan.speed.count(
+            variant_of(self.base), counted_operations(self.base, self.corpora[self.base.dataset])
+        )
         self.board.speed = plan.speed
         runs = {run.name: run for run in plan.runs}
         self._runs[:] = [*(run for run in self._runs if run.name not in runs), *runs.values()]
@@ -297,7 +302,8 @@ class Search:
         board.dropped = len(ended) - board.done - board.failed
         board.paused = 0
         board.waiting = {run.name: run.cell for run in todo}
-        board.later = [str(CellName.of(self.base))] * later
+        board.variants = {run.name: run.variant for run in todo}
+        board.later = [variant_of(self.base)] * later
 
     def _progress(self) -> str:
         done = f"{len(self.known)} of {self.rules.trials} trials"

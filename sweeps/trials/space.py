@@ -126,6 +126,13 @@ def choices_of(distribution: BaseDistribution) -> tuple[Any, ...]:
     return distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
 
 
+def range_of(distribution: BaseDistribution) -> tuple[float, float] | None:
+    """The ends of a range; None for a list."""
+    if isinstance(distribution, IntDistribution | FloatDistribution):
+        return float(distribution.low), float(distribution.high)
+    return None
+
+
 def is_log(distribution: BaseDistribution) -> bool:
     """Whether a range has a log scale."""
     return bool(getattr(distribution, "log", False))

@@ -33,10 +33,19 @@ def space_table(search: Search) -> Table:
     table.add_column("range")
     fields = search.base.to_dict()
     for field, distribution in search.space.items():
-        outside = "" if contains({field: distribution}, fields) else ", without the recipe"
-        table.add_row(field, text_of(fields[field]), f"{spec_of(distribution)}{outside}")
-    table.caption = "\n".join(_earlier_spaces(search)) or None
+        table.add_row(field, text_of(fields[field]), spec_of(distribution))
+    notes = [*_earlier_spaces(search)]
+    if left_out := left_out_of_recipe(search):
+        point = ", ".join(f"{field}={text_of(fields[field])}" for field in left_out)
+        notes.append(f"the recipe's {point} cannot be proposed, so no trial has the recipe's point")
+    table.caption = "\n".join(notes) or None
     return table
+
+
+def left_out_of_recipe(search: Search) -> list[str]:
+    """The fields of the space whose range or list does not have the recipe's value."""
+    fields = search.base.to_dict()
+    return [field for field, among in search.space.items() if not contains({field: among}, fields)]
 
 
 def _earlier_spaces(search: Search) -> Iterator[str]:
@@ -84,7 +93,7 @@ def trials_table(search: Search) -> Table:
     for objective in objectives:
         table.add_column(objective.heading, justify="right")
     table.add_column("point")
-    table.add_column("")
+    table.add_column("remark")
     for trial in ranked[:SHOWN]:
         perplexity = "" if trial.score is None else f"{trial.score:.2f}"
         point = Text(values_text(trial.values))

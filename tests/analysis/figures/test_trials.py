@@ -59,8 +59,32 @@ def test_every_trial_is_drawn_at_its_value_and_perplexity():
     assert [tick.get_text() for tick in sizes.get_xticklabels()] == ["16", "32", "64"]
 
 
+def test_the_axis_is_the_searched_range_and_a_recipe_outside_is_named():
+    fields = [
+        Field("learning_rate", log=True, ends=(0.1, 10.0)),
+        Field("latent_size", log=False, choices=("16", "32", "64"), recipe_outside="8"),
+        Field("dropout", log=False, ends=(0.0, 0.5), recipe_outside="0.7"),
+    ]
+    points = [
+        Point({**point.values, "dropout": 0.2 + 0.01 * k}, 100.0 + k) for k, point in enumerate(POINTS)
+    ]
+    figure = draw(points, fields, {"learning_rate": 1.0, "dropout": 0.7})
+    rates, sizes, dropout = figure.axes
+    for ax, (low, high) in ((rates, (0.1, 10.0)), (dropout, (0.0, 0.5))):
+        left, right = ax.get_xlim()
+        assert left < low < high < right
+        assert right - high < 0.3 * (high - low)
+    assert rates.get_xscale() == "log"
+    assert sizes.get_xlabel() == "latent_size\n(recipe: 8, not searched)"
+    assert dropout.get_xlabel() == "dropout\n(recipe: 0.7, not searched)"
+    lines = [[line for line in ax.get_lines() if line.get_linestyle() == "--"] for ax in figure.axes]
+    assert [len(found) for found in lines] == [1, 0, 0]
+    figure = draw(points, fields[2:], {"dropout": 0.7})
+    assert "the recipe" not in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def test_outliers_do_not_compress_the_axis():
-    figure = draw()
+    figure = draw(recipe={"learning_rate": 1.0})
     low, high = figure.axes[0].get_ylim()
     assert low < 90
     assert 120 < high < 200

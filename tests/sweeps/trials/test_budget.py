@@ -30,20 +30,28 @@ def test_by_default_as_many_fresh_seeds_as_the_corrected_test_needs_and_no_more(
 
 
 def test_one_line_says_whether_a_verdict_is_possible():
-    assert verdict_text(6, 1) == (
+    assert verdict_text(6, 1, bounds=False) == (
         "a significant difference is possible: the smallest p of the test on 6 fresh seeds is 0.031"
     )
-    assert verdict_text(5, 1) == (
+    assert verdict_text(5, 1, bounds=False) == (
         "no significant difference is possible: the smallest p of the test on 5 fresh seeds is 0.062; "
         "give --seeds 6"
     )
-    assert "is 0.047 after Holm over 3 comparisons" in verdict_text(7, 3)
+    assert "is 0.047 after Holm over 3 comparisons" in verdict_text(7, 3, bounds=False)
     assert (
-        verdict_text(1, 1)
+        verdict_text(1, 1, bounds=False)
         == "no significant difference is possible: 1 fresh seed allows no test; give --seeds 6"
     )
     assert reach(1, 1) is None
-    assert "no comparison" in verdict_text(0, 1)
+    assert "no comparison" in verdict_text(0, 1, bounds=False)
+
+
+def test_no_number_of_seeds_is_said_to_decide_between_two_bounds():
+    for seeds in (5, 6, 100):
+        line = verdict_text(seeds, 1, bounds=True)
+        assert line.startswith("no number of seeds gives a verdict on the models: ")
+        assert line.endswith(verdict_text(seeds, 1, bounds=False))
+    assert verdict_text(0, 1, bounds=True) == verdict_text(0, 1, bounds=False)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,14 @@ def test_the_table_of_the_space_says_where_earlier_trials_came_from(tmp_path):
     assert space_table(search(tmp_path)).caption is None
 
 
+def test_a_recipe_outside_the_space_is_said_plainly(tmp_path):
+    table = space_table(search(tmp_path, space=("learning_rate=0.05..2:log", "hidden_size=6,8")))
+    assert (
+        table.caption == "the recipe's hidden_size=5 cannot be proposed, so no trial has the recipe's point"
+    )
+    assert list(table.columns[2].cells) == ["0.05..2.0:log", "6,8"]
+
+
 def test_a_lost_or_damaged_record_changes_nothing(tmp_path):
     first = finished(tmp_path)
     for damage in (b"", b"{}", (tmp_path / FILE).read_bytes().replace(b"0.", b"1.", 1), None):
