@@ -36,9 +36,8 @@ from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
-from lvae_core.messages import next_line
+from lvae_core.messages import next_line, notices_held_back
 from lvae_core.protocols import ORIGINALS, Protocol
-from lvae_core.run_folder.declared_seeds import check_declared_seeds
 from lvae_core.run_folder.folder import open_study
 from sweeps.launching.display import console, unless_quiet
 from sweeps.options import (
@@ -48,11 +47,12 @@ from sweeps.options import (
     LaunchOptions,
     arg,
     at_least_one,
+    check_lists_given_once,
     preset,
 )
 from sweeps.planning.grid import Grid
 from sweeps.planning.grids.axes import check_given_once, field_of
-from sweeps.planning.grids.declared import declare
+from sweeps.planning.grids.declared import check_declarable, declare
 from sweeps.planning.grids.files import PRESETS, GridFile, read_grid
 from sweeps.planning.grids.overview import axes_of, common_seeds, overview, print_overview, run_label
 from sweeps.planning.grids.seeds import parse_seeds
@@ -60,9 +60,11 @@ from sweeps.planning.grids.writing import write_grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
 from sweeps.planning.parents import parents_notes
 from sweeps.planning.times.calibration import add_rough_times
-from sweeps.planning.times.cost import cell_costs, print_costs
+from sweeps.planning.times.cost import print_costs, variant_costs
 from sweeps.planning.workload import Workload
 from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work_text
+
+_LISTS = ("--datasets", "--systems", "--settings", "--num-samples", "--seeds", "--devices")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lambda: tyro.cli(Options, args=arguments, prog="paper_grid.py", description=__doc__)
         )
         options.launch.messages.apply()
+        check_lists_given_once(arguments, *_LISTS)
         return run(options, again=again)
 
     return exit_status(command)
@@ -263,17 +266,18 @@ def run(options: Options, *, again: str) -> int:
     out, folder = console(), options.folder
     grid = options.grid()
     configs = grid.configs()
-    notes = [protocol_note(configs)] if grid.protocol == "original" else []
-    for note in (*notes, *grid.notes(options.chosen_fields())):
-        unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
     study, given = open_study(folder), options.chosen_fields()
-    if options.declare_seeds is not None:
-        check_declared_seeds(study, options.declare_seeds)
-    configs, corpora = load_corpora(configs, options.launch.data_dir, study, given=given)
-    plan = look_up(configs, corpora, study)
+    notes = [protocol_note(configs)] if grid.protocol == "original" else []
+    notes += grid.notes(given)
+    with notices_held_back():  # an error is the only line
+        if options.declare_seeds is not None:
+            check_declarable(study, folder, configs, options.declare_seeds)
+        configs, corpora = load_corpora(configs, options.launch.data_dir, study, given=given)
+        plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
-    for line in declare(study, folder, configs, options.declare_seeds, is_dry_run=options.dry_run):
-        unless_quiet(out).print(f"note: {line}", markup=False, soft_wrap=True)
+    notes += declare(study, folder, configs, options.declare_seeds, is_dry_run=options.dry_run)
+    for note in notes:
+        unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
     if options.dry_run:
         dry_run(options, workload, out)
         if options.write_grid is not None:
@@ -317,8 +321,8 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
             workload = replace(workload, per_run=probed.per_run)
             add_expected_times(plan, workload.corpora, workload.study)
     shares = {
-        cell: fmean(workload.resources_of(run.name).share for run in runs)
-        for cell, runs in plan.cells().items()
+        variant: fmean(workload.resources_of(run.name).share for run in runs)
+        for variant, runs in plan.variants().items()
     }
     columns = overview(plan.runs)
     if seeds := common_seeds(columns):  # then the table of costs has the same lines
@@ -327,7 +331,8 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         print_overview(out, columns)
     is_remote = options.launch.address is not None
     rough = add_rough_times(plan, workload.corpora, workload.resources, is_remote=is_remote)
-    print_costs(out, plan, cell_costs(plan, shares.__getitem__), options.devices, options.price_per_hour)
+    costs = variant_costs(plan, shares.__getitem__)
+    print_costs(out, plan, costs, options.devices, options.price_per_hour)
     if rough:
         out.print(rough, soft_wrap=True)
     if plan.with_status("evaluate") or any(run.epochs for run in todo):

@@ -20,6 +20,7 @@ from sweeps.launching.display import Display, unless_quiet
 from sweeps.launching.events import Events
 from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
+from sweeps.planning.grids.overview import MAX_ROWS, variant_labels
 from sweeps.planning.loading import look_up
 from sweeps.planning.parents import parents_notes, startable
 from sweeps.planning.plan import Plan, PlannedRun, Status, evaluation_settings
@@ -140,20 +141,22 @@ RETRY_HINT = "--retry-failed retries them; the traceback is in the run's folder,
 
 
 def closing_table(plan: Plan) -> Table:
-    """The runs of each cell after a launch."""
+    """The runs of each variant after a launch."""
     table = Table("cell", title="runs")
     columns: dict[Status, str] = {"done": "done", "failed": "failed", "left": "left"}
     if plan.with_status("evaluate"):
         columns["evaluate"] = "to evaluate"
     for heading in (*columns.values(), "time per run"):
         table.add_column(heading, justify="right")
-    for cell, runs in plan.cells().items():
+    labels = variant_labels(plan.all_runs)
+    variants = plan.variants()
+    for variant, runs in list(variants.items())[:MAX_ROWS]:
         counts = [str(_count(runs, status)) for status in columns]
-        table.add_row(
-            cell,
-            *counts,
-            format_duration(plan.speed.expected_seconds(cell)) if _count(runs, "done") else "",
-        )
+        done = _count(runs, "done")
+        seconds = format_duration(plan.speed.expected_seconds(variant)) if done else ""
+        table.add_row(labels[variant], *counts, seconds)
+    if more := [run for runs in list(variants.values())[MAX_ROWS:] for run in runs]:
+        table.add_row(f"{len(variants) - MAX_ROWS:,} more", *(str(_count(more, s)) for s in columns), "")
     return table
 
 

@@ -57,6 +57,8 @@ class Board:
     failed: int
     waiting: dict[str, str]
     """Name -> cell of the runs not yet started."""
+    variants: Mapping[str, str] = field(default_factory=dict)
+    """Name -> variant of the run, by which ``speed`` knows its time; a run that is not listed: its cell."""
     slots: int = 1
     """The number of runs at once."""
     now: Callable[[], float] = time.monotonic
@@ -70,7 +72,7 @@ class Board:
     dropped: int = 0
     """Runs that a search has dropped, or whose parent has failed."""
     later: Sequence[str] = ()
-    """Cells of runs that will follow, but are not chosen yet."""
+    """Variants like those of the runs that will follow, but are not chosen yet."""
     more: bool = False
     """Whether more work follows these runs; an interrupt then leaves it undone."""
     again: frozenset[str] = frozenset()
@@ -98,7 +100,8 @@ class Board:
         waiting = {run.name: run.cell for run in runs}
         failed = sum(run.name not in waiting for run in plan.with_status("failed"))
         again = frozenset(run.name for run in runs if run.evaluation)
-        board = cls(plan.speed, len(plan.with_status("done")), failed, waiting, again=again)
+        variants = {run.name: run.variant for run in runs}
+        board = cls(plan.speed, len(plan.with_status("done")), failed, waiting, variants, again=again)
         board.not_bounds = cells_without_bound(run.config for run in runs)
         return board
 
@@ -109,16 +112,24 @@ class Board:
     def divide(self, parts: Iterable[EvaluationPart]) -> None:
         """Add the parts of the evaluations of waiting runs; the runs join them."""
         parts = list(parts)
+        if not parts:
+            return
         self.labels = {**self.labels, **{part.name: f"{self.label(part.run)} {part}" for part in parts}}
         self.waiting |= {part.name: self.waiting[part.run] for part in parts}
         self.weights = {part.run: 0.0 for part in parts} | {part.name: 1 / part.count for part in parts}
         self.again |= {part.name for part in parts}
+        of_runs = {part.name: self.variants[part.run] for part in parts if part.run in self.variants}
+        self.variants = {**self.variants, **of_runs}
 
     def is_part(self, name: str) -> bool:
         """Whether it is a part of the evaluation of a run."""
         return self.weights.get(name, 0.0) > 0
 
     def _variant(self, name: str, cell: str) -> str:
+        """What ``speed`` knows the time of a run by."""
+        return self.variants.get(name, cell)
+
+    def _label_without_seed(self, name: str, cell: str) -> str:
         """The label of a run without its seed: variants of a cell differ in model or text."""
         variant = re.sub(r"(__|, )seed ?\d+", "", self.labels[name]) if name in self.labels else cell
         if cell in self.not_bounds:
@@ -155,13 +166,13 @@ class Board:
             run.points.append((self.now(), run.phase, share))
             del run.points[1:-MAX_POINTS]
             if name not in self.again:
-                share = self.speed.done_share(run.cell, run.phase, share)
+                share = self.speed.done_share(self._variant(name, run.cell), run.phase, share)
             if run.share is None:
                 run.start_share, run.since = share, self.now()
             run.share = share
         if report.get("metrics"):
             run.valid_ppl = report["metrics"]["valid_ppl"]
-            variant = self._variant(name, run.cell)
+            variant = self._label_without_seed(name, run.cell)
             self.best[variant] = min(self.best.get(variant, float("inf")), report["metrics"]["best_ppl"])
         if run.phase in ("done", "failed", "stopped", "paused", "held"):
             del self.running[name]
@@ -199,22 +210,25 @@ class Board:
 
     def _add_done(self, name: str, cell: str, times: Mapping[str, Any]) -> None:
         self.done += 1
+        variant = self._variant(name, cell)
         if name in self.again:
-            self.speed.add_evaluation(cell, times["evaluate_seconds"])
+            self.speed.add_evaluation(variant, times["evaluate_seconds"])
         else:
-            self.speed.add(cell, times["train_seconds"], times["evaluate_seconds"])
+            self.speed.add(variant, times["train_seconds"], times["evaluate_seconds"])
 
     def rank(self, name: str) -> float | None:
         """A number that grows with the time of a waiting run."""
         cell = self.waiting[name]
-        return self._expected_seconds(name, cell) if name in self.again else self.speed.rank(cell)
+        if name in self.again:
+            return self._expected_seconds(name, cell)
+        return self.speed.rank(self._variant(name, cell))
 
     def measured_seconds(self, name: str) -> float | None:
-        """The expected seconds of a waiting run if they rest on its own cell."""
+        """The expected seconds of a waiting run if they rest on its own variant."""
         cell = self.waiting[name]
         if name in self.again:
             return self._expected_seconds(name, cell)
-        return self.speed.measured_seconds(cell)
+        return self.speed.measured_seconds(self._variant(name, cell))
 
     def drop(self, name: str) -> None:
         """A waiting run will not be started."""
@@ -233,30 +247,30 @@ class Board:
         running = {name: self._remaining(name, run) for name, run in self.running.items()}
         rate = self._seconds_per_operation(running)
 
-        def by_operations(cell: str) -> float | None:
-            operations = self.speed.operations(cell)
-            return rate * operations if rate and operations else None
+        def whole(variant: str) -> float | None:
+            operations = self.speed.operations(variant)
+            scaled = rate * operations if rate and operations else None
+            expected = self.speed.expected_seconds(variant)
+            return (scaled or expected) if self.speed.is_rough(variant) else (expected or scaled)
 
         under_way = []
         for name, run in self.running.items():
-            seconds, whole = running[name], by_operations(run.cell)
-            if seconds is None and whole is not None and name not in self.again:
-                seconds = whole * (1.0 - (run.share or 0.0))
+            seconds, expected = running[name], whole(self._variant(name, run.cell))
+            if seconds is None and expected is not None and name not in self.again:
+                seconds = expected * (1.0 - (run.share or 0.0))
             under_way.append(seconds)
         waiting = [
-            self._expected_seconds(name, cell)
-            if name in self.again
-            else self._expected_seconds(name, cell) or by_operations(cell)
+            self._expected_seconds(name, cell) if name in self.again else whole(self._variant(name, cell))
             for name, cell in self.waiting.items()
         ]
-        later = [self.speed.expected_seconds(cell) or by_operations(cell) for cell in self.later]
-        return remaining_seconds([*waiting, *later], under_way, self.slots)
+        return remaining_seconds([*waiting, *map(whole, self.later)], under_way, self.slots)
 
     def _seconds_per_operation(self, remaining: Mapping[str, float | None]) -> float | None:
         """The rate of the runs under way, by which others are scaled: the longest runs start first."""
         seconds = operations = 0.0
         for name, run in self.running.items():
-            left, counted, share = remaining[name], self.speed.operations(run.cell), run.share or 0.0
+            left, share = remaining[name], run.share or 0.0
+            counted = self.speed.operations(self._variant(name, run.cell))
             if left is not None and counted and name not in self.again and share < 1.0:
                 seconds += left / (1.0 - share)
                 operations += counted
@@ -264,14 +278,15 @@ class Board:
 
     def _expected_seconds(self, name: str, cell: str) -> float | None:
         if name not in self.again:
-            return self.speed.expected_seconds(cell)
-        seconds = self.speed.evaluation_seconds(cell)
+            return self.speed.expected_seconds(self._variant(name, cell))
+        seconds = self.speed.evaluation_seconds(self._variant(name, cell))
         return None if seconds is None else seconds * self.weights.get(name, 1.0)
 
     def _remaining(self, name: str, run: Running) -> float | None:
         share = run.share or 0.0
         expected = self._expected_seconds(name, run.cell)
-        if expected is not None and share - run.start_share < OWN_PACE:
+        rough = name not in self.again and self.speed.is_rough(self._variant(name, run.cell))
+        if expected is not None and not rough and share - run.start_share < OWN_PACE:
             return expected * (1.0 - share)
         return self._projected(name, run, share)
 
@@ -286,7 +301,8 @@ class Board:
         if last - start[0] < PACE_SECONDS:
             return None
         _, phase, fraction = start
-        start_share = fraction if name in self.again else self.speed.done_share(run.cell, phase, fraction)
+        variant = self._variant(name, run.cell)
+        start_share = fraction if name in self.again else self.speed.done_share(variant, phase, fraction)
         left = projected_seconds(last - start[0], start_share, share)
         # Since its last report it has continued.
         return None if left is None else max(0.0, left - (self.now() - last))
@@ -307,7 +323,8 @@ class Board:
             return f"{self.share():.0%}: {line}"
         eta = self.eta()
         # Training may stop before its last epoch.
-        known = any(self.speed.basis(run.cell) == "runs" for run in self.running.values())
+        variants = [self._variant(name, run.cell) for name, run in self.running.items()]
+        known = any(self.speed.basis(variant) == "runs" for variant in variants)
         left = "–" if eta is None else f"{'' if known else 'at most '}about {format_duration(eta)}"
         return f"{self.share():.0%}: {line}; {left} to go"
 

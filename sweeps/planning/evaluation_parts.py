@@ -51,7 +51,7 @@ def evaluation_parts(workload: Workload, waiting: Collection[str], slots: int) -
         return []
     parts = []
     for run in runs:
-        seconds = workload.plan.speed.evaluation_seconds(run.cell)
+        seconds = workload.plan.speed.evaluation_seconds(run.variant)
         batches = math.ceil(len(workload.corpus_of(run).test) / run.config.eval_batch_size)
         begun = part_count(workload.study.run(run.name), run.evaluation)
         count = begun or min(_count(seconds, len(runs), slots), batches)

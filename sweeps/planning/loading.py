@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 
-from lvae_core.config import RunConfig, from_dict
+from lvae_core.config import RunConfig, dataset_label, from_dict
 from lvae_core.data.corpus import Corpus, load_for, load_new
 from lvae_core.data.sources.public import MissingError
 from lvae_core.errors import InputError
@@ -16,6 +15,8 @@ from lvae_core.run_folder.folder import Study
 from sweeps.planning.parents import with_parents
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.probe_results import ProbeResults, key
+from sweeps.planning.times.durations import Counted
+from sweeps.planning.times.variants import product_sizes
 from sweeps.planning.unknown_words import may_change, unreadable
 
 
@@ -95,32 +96,27 @@ def add_expected_times(plan: Plan, corpora: Mapping[str, Corpus], study: Study) 
         OSError: the storage cannot be read.
     """
     results = ProbeResults(study)
-    counted: dict[str, float] = {}
-    training: dict[str, float] = {}
-    for cell, runs in plan.cells().items():
-        corpus = corpora[runs[0].config.dataset]
-        # Times are those of a cell: of one whose runs differ in more than the seed, the mean.
-        configs = {_without_seed(run.config): run.config for run in runs}.values()
-        counted[cell] = fmean(operations(config, corpus) for config in configs)
-        classes, tested = len(corpus.vocabulary), corpus.test.num_tokens
-        evaluation = tested * fmean(evaluation_operations(config, classes) for config in configs)
-        training[cell] = 1.0 - evaluation / counted[cell]
-        expected = []
-        for config in configs:
-            if result := results.slowest(key(config, corpus.data_sha256)):
-                tokens = amount(config, corpus)
-                expected.append((tokens.train / result.train_rate, tokens.evaluate / result.evaluate_rate))
-        if len(expected) == len(configs):
-            train, evaluate = map(fmean, zip(*expected, strict=True))
-            plan.speed.add_probe(cell, train, evaluate)
-    plan.speed.set_operations(counted, training)
+    speed = plan.speed
+    by_label = {dataset_label(name): corpus for name, corpus in corpora.items()}
+    for variant, config in plan.others.items():
+        speed.count(variant, counted_operations(config, by_label[dataset_label(config.dataset)]))
+    for variant, (run, *_) in plan.variants().items():
+        config, corpus = run.config, corpora[run.config.dataset]
+        speed.count(variant, counted_operations(config, corpus))
+        if result := results.slowest(key(config, corpus.data_sha256)):
+            tokens = amount(config, corpus)
+            speed.add_probe(
+                variant, tokens.train / result.train_rate, tokens.evaluate / result.evaluate_rate
+            )
     for run in plan.runs:
         if run.evaluation and run.result:
             classes = len(corpora[run.config.dataset].vocabulary)
             earlier = evaluation_operations(from_dict(run.result["config"]), classes)
             factor = evaluation_operations(run.config, classes) / earlier
-            plan.speed.expect_evaluation(run.cell, factor * run.result["evaluate_seconds"])
+            speed.expect_evaluation(run.variant, factor * run.result["evaluate_seconds"])
 
 
-def _without_seed(config: RunConfig) -> tuple[object, ...]:
-    return tuple(value for field, value in vars(config).items() if field != "seed")
+def counted_operations(config: RunConfig, corpus: Corpus) -> Counted:
+    """Count the operations of a whole run over a corpus, to scale measured times by."""
+    evaluation = corpus.test.num_tokens * evaluation_operations(config, len(corpus.vocabulary))
+    return Counted(operations(config, corpus) - evaluation, evaluation, product_sizes(config))

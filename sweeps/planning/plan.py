@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint, is_same_training
 from lvae_core.run_folder.evaluations import evaluation_file, failure_file
-from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, TIMING_FIELDS, DamagedError, RunFolder, Study
-from lvae_core.run_folder.names import CellName, RunName, run_name, without_fingerprint
+from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder, Study
+from lvae_core.run_folder.names import CellName, run_name, without_fingerprint
 from lvae_core.storage.parallel import read_each
 from sweeps.planning.evaluations import differing_settings, look_up_further
 from sweeps.planning.times.durations import Speed
+from sweeps.planning.times.measured import measured_speed, seconds_of
+from sweeps.planning.times.variants import variant_of
 
 Status = Literal["done", "evaluate", "failed", "left"]
 """evaluate: trained, but without the estimates that its config asks for, which its checkpoint can give."""
@@ -55,6 +57,11 @@ class PlannedRun:
         """The name of its cell."""
         return str(CellName.of(self.config))
 
+    @cached_property
+    def variant(self) -> str:
+        """What it shares with the runs that differ in the seed alone; see :func:`variant_of`."""
+        return variant_of(self.config)
+
     @property
     def result_file(self) -> str:
         """The file that is written when nothing is left to do."""
@@ -76,6 +83,8 @@ class Plan:
     """Lines for the user about how runs and folders were matched."""
     parents: Sequence[PlannedRun] = ()
     """Runs that are not of the grid, and must be trained before runs whose encoder starts from them."""
+    others: Mapping[str, RunConfig] = field(default_factory=dict)
+    """Variant -> a config of it, of measured runs that are not of the grid: their times are scaled."""
 
     @property
     def all_runs(self) -> Sequence[PlannedRun]:
@@ -86,12 +95,17 @@ class Plan:
         """The runs with one of these statuses: parents, then the others in the order of the grid."""
         return [run for run in self.all_runs if run.status in statuses]
 
-    def cells(self) -> dict[str, list[PlannedRun]]:
-        """Cell -> its runs, parents included."""
-        cells: dict[str, list[PlannedRun]] = {}
-        for run in self.all_runs:
-            cells.setdefault(run.cell, []).append(run)
-        return cells
+    def variants(self) -> dict[str, list[PlannedRun]]:
+        """Variant -> its runs, parents included."""
+        return by_variant(self.all_runs)
+
+
+def by_variant(runs: Iterable[PlannedRun]) -> dict[str, list[PlannedRun]]:
+    """Variant -> those of the runs that are of it: they differ in the seed alone."""
+    variants: dict[str, list[PlannedRun]] = {}
+    for run in runs:
+        variants.setdefault(run.variant, []).append(run)
+    return variants
 
 
 def evaluation_settings(runs: Iterable[PlannedRun]) -> tuple[str, ...]:
@@ -135,19 +149,12 @@ def make_plan(
     for name, folders in earlier.items():
         found[name] = min([found[name], *folders], key=_preference)
     runs = list(found.values())
-    speed = Speed()
-    for run in runs:
-        if run.result is not None and (seconds := _seconds(run.result)) is not None:
-            speed.add(run.cell, *seconds)
-            if not run.evaluation:
-                speed.add_evaluation(run.cell, seconds[1])
-    unknown = {run.cell for run in runs if speed.expected_seconds(run.cell) is None}
-    others = _comparable(present - planned.keys() - {run.name for run in runs}, unknown)
-    for cell, seconds in read_each(study.url, lambda name: _timing(study, name), others):
-        if seconds is not None:
-            speed.add(cell, *seconds)
+    finished = [(run.config, run.result, not run.evaluation) for run in runs if run.result is not None]
+    further = present - planned.keys() - {run.name for run in runs}
+    speed, others = measured_speed(study, [run.config for run in runs], finished, further)
     twice = [found[name] for name, folders in earlier.items() if len(folders) + (name in present) > 1]
-    return Plan(runs, speed, (*_notes_on_twice(twice), *_notes_on_evaluations(runs)))
+    notes = (*_notes_on_twice(twice), *_notes_on_evaluations(runs))
+    return Plan(runs, speed, notes, others=others)
 
 
 class _Wanted(NamedTuple):
@@ -241,7 +248,7 @@ def _read_run(folder: RunFolder, wanted: _Wanted, recorded: str) -> PlannedRun:
     if result is not None:
         if result.get("fingerprint") != recorded:
             raise InputError(f"{folder}/result.json: the result of another run; {_REMEDY}")
-        if _seconds(result) is None or not result.get("estimates"):
+        if seconds_of(result) is None or not result.get("estimates"):
             raise InputError(f"{folder}/result.json: it lacks estimates or times; {_REMEDY}")
         _intact(lambda: folder.check_metrics(str(result.get("metrics_sha256"))), damages)
     status, failure = _status(folder, result, damages)
@@ -311,29 +318,3 @@ def _is_run(present: RunConfig, recorded: str, wanted: _Wanted) -> bool:
     return (same and recorded == wanted.key) or is_same_training(
         recorded, present, wanted.key, wanted.data_sha256
     )
-
-
-def _comparable(names: Iterable[str], cells: Iterable[str]) -> list[str]:
-    """The runs whose times help to estimate those of ``cells``: the runs of the same datasets."""
-    datasets = {CellName.parse(cell).dataset for cell in cells}
-    found = ((name, RunName.parse(name)) for name in names)
-    return sorted(name for name, parts in found if parts and parts.cell.dataset in datasets)
-
-
-def _timing(study: Study, name: str) -> tuple[str, tuple[float, float] | None]:
-    parts = RunName.parse(name)
-    assert parts is not None  # Study.run_names returns nothing else
-    try:
-        result = study.run(name).read_json("result.json")
-    except DamagedError:
-        # It is not a run of this grid; the command that reads it will report the damage.
-        result = None
-    return str(parts.cell), None if result is None else _seconds(result)
-
-
-def _seconds(result: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Seconds of training and of evaluation; None if the result lacks them."""
-    train, evaluate = (result.get(field) for field in TIMING_FIELDS)
-    if not isinstance(train, int | float) or not isinstance(evaluate, int | float):
-        return None
-    return (train, evaluate) if 0 <= train + evaluate < math.inf else None

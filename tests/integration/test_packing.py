@@ -69,8 +69,8 @@ def sweep(
     """Launch a grid with expected seconds and resources by cell, and return the board."""
     study = Study(str(root))
     plan = make_plan(grid.configs(), {"toy": toy.data_sha256}, study)
-    for cell, value in seconds.items():
-        plan.speed.add_probe(cell, value, 0.0)
+    for variant, (run, *_) in plan.variants().items():
+        plan.speed.add_probe(variant, seconds[run.cell], 0.0)
     board = StartRecorder.of(plan, plan.runs)
     per_run = {run.name: given[run.cell] for run in plan.runs if run.cell in given}
     workload = Workload(plan=plan, corpora={"toy": toy}, study=study, per_run=per_run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from lvae_core.config import FIELD_TYPES, RunConfig, dataset_label
 from lvae_core.identity import fields_read
 from lvae_core.run_folder.names import CellName
 from sweeps.planning.grids.seeds import format_seeds
-from sweeps.planning.plan import PlannedRun
+from sweeps.planning.plan import PlannedRun, by_variant
 
 MAX_ROWS = 100
 """The largest number of variants that are printed."""
@@ -47,7 +47,7 @@ def overview(runs: Sequence[PlannedRun]) -> list[Column]:
         runs to do, done and failed. Fields that differ only because datasets and systems do have none.
         Each value of a column is that of a variant: runs that differ only in their seed.
     """
-    variants = list(_variants(runs).values())
+    variants = list(by_variant(runs).values())
     configs = [variant[0].config for variant in variants]
     columns = [
         _column(field, configs, "cell")
@@ -95,14 +95,6 @@ def common_seeds(columns: Sequence[Column]) -> str | None:
     return None if axes or len(seeds) > 1 else seeds.pop()
 
 
-def _variants(runs: Sequence[PlannedRun]) -> Mapping[tuple[object, ...], list[PlannedRun]]:
-    variants: dict[tuple[object, ...], list[PlannedRun]] = {}
-    for run in runs:
-        key = tuple(value for field, value in vars(run.config).items() if field != "seed")
-        variants.setdefault(key, []).append(run)
-    return variants
-
-
 def axes_of(configs: Iterable[RunConfig]) -> list[str]:
     """The fields in which configs of one cell differ, apart from the seed."""
     first: dict[tuple[object, ...], RunConfig] = {}
@@ -117,9 +109,19 @@ def axes_of(configs: Iterable[RunConfig]) -> list[str]:
 
 def run_label(config: RunConfig, axes: Sequence[str]) -> str:
     """The name of a run in lines for people: its cell, its seed, and its values of the axes."""
+    return f"{CellName.of(config)}__seed{config.seed}{_axes_text(config, axes)}"
+
+
+def variant_labels(runs: Iterable[PlannedRun]) -> dict[str, str]:
+    """Variant -> its name for people: its cell, and its values of the fields that vary in a cell."""
+    first = {run.variant: run.config for run in runs}
+    axes = axes_of(first.values())
+    return {v: f"{CellName.of(config)}{_axes_text(config, axes)}" for v, config in first.items()}
+
+
+def _axes_text(config: RunConfig, axes: Sequence[str]) -> str:
     values = [(field, value_text(config, field)) for field in axes]
-    given = "".join(f" {field}={value}" for field, value in values if value != UNREAD)
-    return f"{CellName.of(config)}__seed{config.seed}{given}"
+    return "".join(f" {field}={value}" for field, value in values if value != UNREAD)
 
 
 def _column(field: str, configs: Sequence[RunConfig], group: str) -> Column:

@@ -22,7 +22,7 @@ _ROWS = 32
 def add_rough_times(
     plan: Plan, corpora: Mapping[str, Corpus], resources: Resources, *, is_remote: bool
 ) -> str:
-    """Add a rough time of each cell of a plan that has runs left and no expected time.
+    """Add a rough time of each variant of a plan that has runs left, and no measured run of its sizes.
 
     Args:
         plan: its speed gets the times.
@@ -33,26 +33,32 @@ def add_rough_times(
     Returns:
         A line for the user on what the times rest on, or why there are none; "" if all are known.
     """
+    speed = plan.speed
     unknown = {
-        cell: runs[0].config
-        for cell, runs in plan.cells().items()
-        if plan.speed.expected_seconds(cell) is None and any(run.status == "left" for run in runs)
+        variant: runs[0].config
+        for variant, runs in plan.variants().items()
+        if speed.basis(variant) in (None, "sizes") and any(run.status == "left" for run in runs)
     }
     if not unknown:
         return ""
+    why = ""
     if is_remote:
-        return "times are unknown: the machines of a cluster cannot be measured from here"
-    if resources.gpus and not _has_gpu():
-        return "times are unknown: this machine has no GPU to measure"
+        why = "the machines of a cluster cannot be measured from here"
+    elif resources.gpus and not _has_gpu():
+        why = "this machine has no GPU to measure"
+    if why and all(speed.basis(variant) == "sizes" for variant in unknown):
+        return f"about: from runs of other sizes, by counted operations, which may be far off; {why}"
+    if why:
+        return f"times are unknown: {why}"
     import torch  # noqa: F401  # which takes seconds that are not the measurement's
 
     rates: dict[tuple[int, ...], float] = {}
     until = time.monotonic() + SECONDS
-    for cell, config in unknown.items():
+    for variant, config in unknown.items():
         shape = _shape(config, len(corpora[config.dataset].vocabulary))
         if shape not in rates and (not rates or time.monotonic() < until):
             rates[shape] = measure_rate(*shape, resources)
-        plan.speed.add_rate(cell, rates.get(shape) or fmean(rates.values()))
+        speed.add_rate(variant, rates.get(shape) or fmean(rates.values()))
     return (
         "about: rough times, from counted operations and matrix products timed on this machine; runs may "
         "differ by a factor of two or more, and the first that finishes replaces them"

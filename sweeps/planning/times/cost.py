@@ -1,4 +1,4 @@
-"""The cost of a plan: device-hours by cell, time on a number of devices, money."""
+"""The cost of a plan: device-hours by variant, time on a number of devices, money."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.planning.evaluation_parts import divided
+from sweeps.planning.grids.overview import MAX_ROWS, variant_labels
 from sweeps.planning.plan import Plan
-from sweeps.planning.times.durations import Basis, format_duration
+from sweeps.planning.times.durations import ROUGH, Basis, format_duration
 from sweeps.planning.times.list_scheduling import Work, longest_first, lower_bound, schedule
 
 _MEANING: Mapping[Basis | None, str] = {
     "runs": "mean of finished runs",
     "probe": "probe, to the last epoch",
     "operations": "others' times, by operations",
-    "dataset": "mean of the dataset's runs",
     "products": "rough, by operations",
+    "sizes": "other sizes' times, by operations",
     "evaluations": "mean of such evaluations",
     "estimates": "earlier evaluations, by operations",
     None: "",
@@ -28,10 +29,10 @@ UNKNOWN = "–"
 
 
 @dataclass(frozen=True)
-class CellCost:
-    """The runs of a cell that are left to do, or to evaluate again, and what they cost."""
+class VariantCost:
+    """The runs of a variant that are left to do, or to evaluate again, and what they cost."""
 
-    cell: str
+    label: str
     todo: int
     seconds: float | None
     """Expected seconds of one run; None: nothing comparable has been measured."""
@@ -40,6 +41,8 @@ class CellCost:
     """Devices that one run takes up."""
     again: bool = False
     """Whether the runs are trained and are only evaluated again."""
+    done: int = 0
+    failed: int = 0
 
     @property
     def hours(self) -> float | None:
@@ -49,30 +52,46 @@ class CellCost:
         return None if self.seconds is None else self.todo * self.seconds * self.share / 3600
 
 
-def cell_costs(plan: Plan, share: Callable[[str], float]) -> list[CellCost]:
-    """The cost of every cell, in the order of the grid. ``share``: cell -> devices that a run takes up.
+def variant_costs(plan: Plan, share: Callable[[str], float]) -> list[VariantCost]:
+    """The cost of every variant, in the order of the grid.
 
-    A cell whose runs are to be evaluated again has a second entry for these.
+    A variant whose runs are to be evaluated again has a second entry for these.
+
+    Args:
+        plan: the grid.
+        share: variant -> devices that a run takes up.
     """
-    costs, speed = [], plan.speed
-    for cell, runs in plan.cells().items():
-        left, again = (sum(run.status == status for run in runs) for status in ("left", "evaluate"))
-        costs.append(CellCost(cell, left, speed.expected_seconds(cell), speed.basis(cell), share(cell)))
+    costs, speed, labels = [], plan.speed, variant_labels(plan.all_runs)
+    for variant, runs in plan.variants().items():
+        left, again, done, failed = (
+            sum(run.status == status for run in runs) for status in ("left", "evaluate", "done", "failed")
+        )
+        costs.append(
+            VariantCost(
+                labels[variant],
+                left,
+                speed.expected_seconds(variant),
+                speed.basis(variant),
+                share(variant),
+                done=done,
+                failed=failed,
+            )
+        )
         if again:
-            seconds, basis = speed.evaluation_seconds(cell), speed.evaluation_basis(cell)
-            costs.append(CellCost(cell, again, seconds, basis, share(cell), again=True))
+            seconds, basis = speed.evaluation_seconds(variant), speed.evaluation_basis(variant)
+            costs.append(VariantCost(labels[variant], again, seconds, basis, share(variant), again=True))
     return costs
 
 
 def print_costs(
-    console: Console, plan: Plan, costs: Sequence[CellCost], devices: Sequence[int], price: float | None
+    console: Console, plan: Plan, costs: Sequence[VariantCost], devices: Sequence[int], price: float | None
 ) -> None:
     """Print the plan with its costs, and how long it takes on given numbers of devices.
 
     Args:
         console: where to print.
         plan: the grid.
-        costs: the cost of each cell.
+        costs: the cost of each variant.
         devices: numbers of GPUs, or of CPU cores if runs use no GPU.
         price: the price of one device for an hour; None: print no prices.
     """
@@ -86,40 +105,44 @@ def print_costs(
         console.print(devices_table(costs, devices, price))
 
 
-def plan_table(plan: Plan, costs: Sequence[CellCost], price: float | None) -> Table:
-    """Runs by cell, and what the rest costs."""
+def plan_table(plan: Plan, costs: Sequence[VariantCost], price: float | None) -> Table:
+    """Runs by variant, and what the rest costs; beyond ``MAX_ROWS``, variants share one."""
     table = Table("cell", title="plan")
     for heading in ("to do", "done", "failed", "time per run", "device-hours", *(["$"] if price else [])):
         table.add_column(heading, justify="right")
     table.add_column("time from")
-    cells = plan.cells()
-    for cost in costs:
-        done, failed = (str(sum(r.status == s for r in cells[cost.cell])) for s in ("done", "failed"))
-        counts = [str(cost.todo), *(["", ""] if cost.again else [done, failed])]
-        if all(run.status == "evaluate" for run in cells[cost.cell]) and not cost.again:
+    following = [*costs[1:], None]
+    for cost, after in list(zip(costs, following, strict=True))[:MAX_ROWS]:
+        counts = [str(cost.todo), *(["", ""] if cost.again else [str(cost.done), str(cost.failed)])]
+        if after and after.again and not cost.todo + cost.done + cost.failed:
             # The next row has all of them: zeros would read as runs that do not exist.
-            table.add_row(cost.cell)
+            table.add_row(cost.label)
             continue
         table.add_row(
-            "  evaluate again" if cost.again else cost.cell,
+            "  evaluate again" if cost.again else cost.label,
             *counts,
-            time_text(cost.seconds, is_rough=cost.basis == "products"),
+            time_text(cost.seconds, is_rough=cost.basis in ROUGH),
             *_money(cost.hours, price),
             _MEANING[cost.basis],
         )
+    if more := costs[MAX_ROWS:]:
+        counts = [str(sum(n)) for n in zip(*((c.todo, c.done, c.failed) for c in more), strict=True)]
+        hours = [cost.hours for cost in more]
+        total = None if None in hours else sum(hour or 0.0 for hour in hours)
+        table.add_row(f"{len(more):,} more", *counts, "", *_money(total, price), "")
     table.add_section()
     todo = plan.with_status("left", "evaluate")
     counts = [str(len(runs)) for runs in (todo, plan.with_status("done"), plan.with_status("failed"))]
     known = [cost.hours for cost in costs if cost.hours is not None]
-    more = len(known) < len(costs)
-    total = sum(known) if any(known) or not more else None
+    unknown = len(known) < len(costs)
+    total = sum(known) if any(known) or not unknown else None
     table.add_row(
-        "all", *counts, "", *_money(total, price), "plus unknown times" if more and any(known) else ""
+        "all", *counts, "", *_money(total, price), "plus unknown times" if unknown and any(known) else ""
     )
     return table
 
 
-def devices_table(costs: Sequence[CellCost], devices: Sequence[int], price: float | None) -> Table:
+def devices_table(costs: Sequence[VariantCost], devices: Sequence[int], price: float | None) -> Table:
     """The time until the last run ends and the money paid until then; all times must be known.
 
     If all runs are trained and only to be evaluated, they are divided as a launch divides them.

@@ -1,10 +1,10 @@
-"""Expected durations of runs: arithmetic over measured seconds."""
+"""Expected durations of runs: arithmetic over measured seconds and counted operations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from statistics import fmean
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lvae_core.run_folder.names import CellName
 
@@ -12,144 +12,175 @@ TRAIN_SHARE = 0.8
 """The share of training in a run's time, until a similar run has been measured."""
 
 
-Basis = Literal["runs", "probe", "operations", "dataset", "products", "evaluations", "estimates"]
-"""The basis of an expected time: runs of the cell; a probe of the cell; runs and probes of other cells,
-scaled by the counted operations; the mean over the runs of its dataset; counted operations and the speed
-of matrix products, which is rough. Of an evaluation of trained runs: such evaluations in the cell; other
-evaluations in the cell, scaled by the counted operations."""
+Basis = Literal["runs", "probe", "operations", "products", "sizes", "evaluations", "estimates"]
+"""The basis of an expected time: runs of the variant; a probe of it; runs and probes of other variants
+whose matrix products have the same sizes, scaled by the counted operations; counted operations and the
+speed of matrix products, which is rough; runs and probes of other sizes or datasets, scaled, which is
+rougher. Of an evaluation of trained runs: such evaluations of the variant; other evaluations, scaled."""
 
-_Seconds = tuple[int, float, float]
-"""A number of runs, and the sums of their seconds of training and of evaluation."""
+ROUGH: tuple[Basis, ...] = ("products", "sizes")
+"""The bases on which a time may be wrong by a factor of two or more."""
+
+
+class Seconds(NamedTuple):
+    """Seconds of a run."""
+
+    train: float
+    evaluate: float
+
+
+class Counted(NamedTuple):
+    """Counted operations of a whole run."""
+
+    train: float
+    evaluate: float
+    sizes: tuple[object, ...] = ()
+    """See :func:`sweeps.planning.times.variants.product_sizes`."""
 
 
 class Speed:
-    """Measured seconds of finished runs, and the times to expect of others."""
+    """Measured seconds of finished runs, and the times to expect of others.
+
+    Runs are known by their variant (see ``variants.py``): the time of a run with other sizes or epochs is
+    scaled, never taken as it is.
+    """
 
     def __init__(self) -> None:
-        # By cell, and by dataset.
-        self._sums: dict[str, _Seconds] = {}
-        self._probed: dict[str, _Seconds] = {}
-        self._operations: Mapping[str, float] = {}
-        self._training_shares: Mapping[str, float] = {}
-        # Operations per second, by cell.
+        # By variant.
+        self._runs: dict[str, list[Seconds]] = {}
+        self._probed: dict[str, Seconds] = {}
+        self._counted: dict[str, Counted] = {}
+        # Operations per second.
         self._rates: dict[str, float] = {}
-        # Seconds of each, by cell.
+        # Seconds of each.
         self._evaluations: dict[str, list[float]] = {}
         self._scaled: dict[str, list[float]] = {}
+        # Seconds per operation of similar runs, by what they share; None after a change.
+        self._paces: Mapping[tuple[object, ...], Seconds] | None = None
 
-    def add(self, cell: str, train_seconds: float, evaluate_seconds: float) -> None:
-        """Add a finished run of ``cell``."""
-        for key in (cell, _dataset(cell)):
-            runs, train, evaluate = self._sums.get(key, (0, 0.0, 0.0))
-            self._sums[key] = runs + 1, train + train_seconds, evaluate + evaluate_seconds
+    def add(self, variant: str, train_seconds: float, evaluate_seconds: float) -> None:
+        """Add a finished run of ``variant``."""
+        self._runs.setdefault(variant, []).append(Seconds(train_seconds, evaluate_seconds))
+        self._paces = None
 
-    def add_probe(self, cell: str, train_seconds: float, evaluate_seconds: float) -> None:
-        """Add a probe's prediction for a whole run of ``cell``; finished runs take precedence."""
-        self._probed[cell] = 1, train_seconds, evaluate_seconds
+    def add_probe(self, variant: str, train_seconds: float, evaluate_seconds: float) -> None:
+        """Add a probe's prediction for a whole run of ``variant``; finished runs take precedence."""
+        self._probed[variant] = Seconds(train_seconds, evaluate_seconds)
+        self._paces = None
 
-    def add_evaluation(self, cell: str, seconds: float) -> None:
-        """Add an evaluation of a trained run of ``cell``."""
-        self._evaluations.setdefault(cell, []).append(seconds)
+    def add_evaluation(self, variant: str, seconds: float) -> None:
+        """Add an evaluation of a trained run of ``variant``."""
+        self._evaluations.setdefault(variant, []).append(seconds)
 
-    def expect_evaluation(self, cell: str, seconds: float) -> None:
-        """Add a prediction for an evaluation in ``cell``; measured evaluations take precedence."""
-        self._scaled.setdefault(cell, []).append(seconds)
+    def expect_evaluation(self, variant: str, seconds: float) -> None:
+        """Add a prediction for an evaluation of ``variant``; measured evaluations take precedence."""
+        self._scaled.setdefault(variant, []).append(seconds)
 
-    def set_operations(
-        self, operations: Mapping[str, float], training_shares: Mapping[str, float] | None = None
-    ) -> None:
-        """Set the counted operations of a run, by cell: they scale the times of other cells.
+    def count(self, variant: str, counted: Counted) -> None:
+        """Set the counted operations of a run of ``variant``: they scale the times of other variants."""
+        self._counted[variant] = counted
+        self._paces = None
 
-        Args:
-            operations: of a whole run.
-            training_shares: the share of them that training takes.
-        """
-        self._operations, self._training_shares = operations, training_shares or {}
+    def add_rate(self, variant: str, operations_per_second: float) -> None:
+        """Add a rough rate for runs of ``variant``, to be used if no similar run has been measured."""
+        self._rates[variant] = operations_per_second
 
-    def add_rate(self, cell: str, operations_per_second: float) -> None:
-        """Add a rough rate for runs of ``cell``; everything that is measured takes precedence."""
-        self._rates[cell] = operations_per_second
+    def operations(self, variant: str) -> float | None:
+        """The counted operations of a run of ``variant``; None if they are not counted."""
+        counted = self._counted.get(variant)
+        return None if counted is None else counted.train + counted.evaluate
 
-    def operations(self, cell: str) -> float | None:
-        """The counted operations of a run of ``cell``; None if they are not counted."""
-        return self._operations.get(cell)
+    def expected_seconds(self, variant: str) -> float | None:
+        """Seconds that a run of ``variant`` is expected to take; None if nothing comparable is measured."""
+        expected = self._expected(variant)
+        return None if expected is None else sum(expected)
 
-    def expected_seconds(self, cell: str) -> float | None:
-        """Seconds that a run of ``cell`` is expected to take; None if nothing comparable is measured."""
-        basis = self.basis(cell)
-        if basis == "operations":
-            return self._operations[cell] * self._seconds_per_operation(_dataset(cell))
-        if basis == "products":
-            return self._operations[cell] / self._rates[cell]
-        runs, train, evaluate = self._nearest(cell)
-        return (train + evaluate) / runs if runs else None
-
-    def evaluation_seconds(self, cell: str) -> float | None:
-        """Seconds that evaluating a trained run of ``cell`` is expected to take; None if unknown."""
-        seconds = self._evaluations.get(cell) or self._scaled.get(cell)
+    def evaluation_seconds(self, variant: str) -> float | None:
+        """Seconds that evaluating a trained run of ``variant`` is expected to take; None if unknown."""
+        seconds = self._evaluations.get(variant) or self._scaled.get(variant)
         return fmean(seconds) if seconds else None
 
-    def evaluation_basis(self, cell: str) -> Basis | None:
+    def evaluation_basis(self, variant: str) -> Basis | None:
         """Return the basis of :meth:`evaluation_seconds`."""
-        if cell in self._evaluations:
+        if variant in self._evaluations:
             return "evaluations"
-        return "estimates" if cell in self._scaled else None
+        return "estimates" if variant in self._scaled else None
 
-    def measured_seconds(self, cell: str) -> float | None:
-        """The expected seconds of a run if they rest on ``cell`` itself, on its runs or a probe."""
-        return self.expected_seconds(cell) if self.basis(cell) in ("runs", "probe") else None
+    def measured_seconds(self, variant: str) -> float | None:
+        """The expected seconds of a run if they rest on ``variant`` itself, on its runs or a probe."""
+        return self.expected_seconds(variant) if self.basis(variant) in ("runs", "probe") else None
 
-    def basis(self, cell: str) -> Basis | None:
+    def basis(self, variant: str) -> Basis | None:
         """Return the basis of :meth:`expected_seconds`: the first that is available."""
-        if cell in self._sums:
+        if variant in self._runs:
             return "runs"
-        if cell in self._probed:
+        if variant in self._probed:
             return "probe"
-        if cell in self._operations and self._timed_cells():
+        if (counted := self._counted.get(variant)) is None:
+            return None
+        paces = self._similar_paces()
+        if (_dataset(variant), counted.sizes) in paces:
             return "operations"
-        if _dataset(cell) in self._sums:
-            return "dataset"
-        return "products" if cell in self._rates and cell in self._operations else None
+        if variant in self._rates:
+            return "products"
+        return "sizes" if paces else None
 
-    def rank(self, cell: str) -> float | None:
+    def is_rough(self, variant: str) -> bool:
+        """Whether the expected seconds may be wrong by a factor of two or more."""
+        return self.basis(variant) in ROUGH
+
+    def rank(self, variant: str) -> float | None:
         """A number that grows with the time of a run: its seconds or, if unknown, its operations."""
-        seconds = self.expected_seconds(cell)
-        return self._operations.get(cell) if seconds is None else seconds
+        seconds = self.expected_seconds(variant)
+        return self.operations(variant) if seconds is None else seconds
 
-    def done_share(self, cell: str, phase: str, fraction: float) -> float:
+    def done_share(self, variant: str, phase: str, fraction: float) -> float:
         """The share of a run's time, 0 to 1, that has passed at ``fraction`` of a phase."""
-        measured = self._sums.get(cell) or self._probed.get(cell)
-        if not measured and cell in self._training_shares:
-            share = self._training_shares[cell]
-        else:
-            _, train, evaluate = measured or self._nearest(cell)
-            share = train / (train + evaluate) if train + evaluate > 0 else TRAIN_SHARE
+        phases = self._measured(variant) or self._counted.get(variant) or self._expected(variant)
+        total = phases.train + phases.evaluate if phases else 0.0
+        share = phases.train / total if phases and total > 0 else TRAIN_SHARE
         return share * fraction if phase == "train" else share + (1.0 - share) * fraction
 
-    def _nearest(self, cell: str) -> _Seconds:
-        return (
-            self._sums.get(cell)
-            or self._probed.get(cell)
-            or self._sums.get(_dataset(cell))
-            or (0, 0.0, 0.0)
-        )
+    def _expected(self, variant: str) -> Seconds | None:
+        basis = self.basis(variant)
+        if basis is None:
+            return None
+        if basis in ("runs", "probe"):
+            return self._measured(variant)
+        counted = self._counted[variant]
+        if basis == "products":
+            rate = self._rates[variant]
+            return Seconds(counted.train / rate, counted.evaluate / rate)
+        paces, dataset = self._similar_paces(), _dataset(variant)
+        near, far = paces.get((dataset, counted.sizes)), paces.get((dataset,))
+        pace = near or far or paces[()]
+        return Seconds(counted.train * pace.train, counted.evaluate * pace.evaluate)
 
-    def _timed_cells(self) -> list[str]:
-        """The cells for which both the time and the operations are known."""
-        return [cell for cell in self._operations if cell in self._sums or cell in self._probed]
+    def _measured(self, variant: str) -> Seconds | None:
+        """The mean over the runs of a variant, or its probe."""
+        if runs := self._runs.get(variant):
+            return Seconds(*map(fmean, zip(*runs, strict=True)))
+        return self._probed.get(variant)
 
-    def _seconds_per_operation(self, dataset: str) -> float:
-        timed = self._timed_cells()
-        nearest = [cell for cell in timed if _dataset(cell) == dataset] or timed
-        rates = []
-        for cell in nearest:
-            runs, train, evaluate = self._nearest(cell)
-            rates.append((train + evaluate) / runs / self._operations[cell])
-        return fmean(rates)
+    def _similar_paces(self) -> Mapping[tuple[object, ...], Seconds]:
+        """Mean seconds per operation of measured variants: by dataset and sizes, by dataset, of all."""
+        if self._paces is None:
+            found: dict[tuple[object, ...], list[Seconds]] = {}
+            for variant, counted in self._counted.items():
+                if (seconds := self._measured(variant)) is None:
+                    continue
+                pace = Seconds(*(s / n if n else 0.0 for s, n in zip(seconds, counted[:2], strict=True)))
+                dataset = _dataset(variant)
+                for shared in ((dataset, counted.sizes), (dataset,), ()):
+                    found.setdefault(shared, []).append(pace)
+            self._paces = {
+                shared: Seconds(*map(fmean, zip(*paces, strict=True))) for shared, paces in found.items()
+            }
+        return self._paces
 
 
-def _dataset(cell: str) -> str:
-    return CellName.parse(cell).dataset
+def _dataset(variant: str) -> str:
+    return CellName.parse(variant.partition(" ")[0]).dataset
 
 
 def projected_seconds(elapsed: float, start: float, share: float) -> float | None:

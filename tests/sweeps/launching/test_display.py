@@ -12,7 +12,7 @@ from rich.text import Text
 from sweeps.launching.board import Board, cells_without_bound
 from sweeps.launching.display import STARTING, Display, describe, draw
 from sweeps.planning.evaluation_parts import EvaluationPart
-from sweeps.planning.times.durations import TRAIN_SHARE, Speed
+from sweeps.planning.times.durations import TRAIN_SHARE, Counted, Speed
 
 from ...lvae_core import tiny
 
@@ -154,6 +154,17 @@ def test_evaluating_again_is_timed_by_evaluations_and_not_by_runs(board, clock):
     assert board.done == 3
 
 
+def test_each_variant_of_a_cell_has_its_own_time(board):
+    board.variants = {NAMES[0]: f"{CELL} long", NAMES[1]: f"{CELL} short"}
+    board.waiting = dict.fromkeys(NAMES[:2], CELL)
+    board.speed.add(f"{CELL} long", 90.0, 10.0)
+    assert [board.measured_seconds(name) for name in NAMES[:2]] == [100.0, None]
+    board.start(NAMES[1])
+    board.report(NAMES[1], DONE)
+    assert board.speed.measured_seconds(f"{CELL} short") == 40.0
+    assert board.eta() == pytest.approx(100.0)
+
+
 def test_parts_of_an_evaluation_share_its_time_and_count_as_no_runs(board, clock):
     board.again = frozenset(NAMES)
     board.speed.add_evaluation(CELL, 80.0)
@@ -169,6 +180,13 @@ def test_parts_of_an_evaluation_share_its_time_and_count_as_no_runs(board, clock
     board.report(parts[1], {"phase": "failed", "failure": {"class": "code", "message": "no"}})
     assert (board.done, board.failed, len(board.running), board.failures) == (1, 0, 2, {})
     assert board.share() == pytest.approx(3 / 9)
+
+
+def test_labels_that_a_search_adds_later_are_shown_after_a_launch_without_parts(board):
+    board.labels = labels = {NAMES[0]: "trial 0"}
+    board.divide([])
+    labels[NAMES[1]] = "trial 1"
+    assert [board.label(name) for name in NAMES[:2]] == ["trial 0", "trial 1"]
 
 
 def test_without_a_terminal_there_are_plain_lines(board):
@@ -278,10 +296,8 @@ class Simulated:
         cells = [cell for cell in SECONDS for _ in range(5)]
         self.waiting = {f"{cell}__seed{k}__0badcafe": cell for k, cell in enumerate(cells)}
         self.board = Board(Speed(), 0, 0, dict(self.waiting), slots=2, now=clock)
-        self.board.speed.set_operations(
-            {cell: 1e9 * seconds for cell, seconds in SECONDS.items()},
-            dict.fromkeys(SECONDS, 0.9),
-        )
+        for cell, seconds in SECONDS.items():
+            self.board.speed.count(cell, Counted(0.9e9 * seconds, 0.1e9 * seconds))
         self.begun: dict[str, float] = {}
 
     def second(self) -> None:
@@ -333,7 +349,7 @@ def test_the_eta_is_an_upper_limit_until_a_run_of_the_cell_has_ended(board, cloc
 
 def test_the_time_between_training_and_evaluation_follows_the_counted_operations(clock):
     speed = Speed()
-    speed.set_operations({CELL: 100.0}, {CELL: 0.25})
+    speed.count(CELL, Counted(25.0, 75.0))
     assert speed.done_share(CELL, "train", 0.5) == pytest.approx(0.125)
     assert speed.done_share(CELL, "evaluate", 0.5) == pytest.approx(0.625)
     speed.add(CELL, 30.0, 10.0)

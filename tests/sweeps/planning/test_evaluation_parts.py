@@ -12,7 +12,7 @@ from lvae_core.data.corpus import load
 from lvae_core.run_folder.evaluations import progress_file
 from lvae_core.run_folder.folder import Study
 from sweeps.planning.evaluation_parts import PART_SECONDS, evaluation_parts
-from sweeps.planning.times.cost import CellCost, devices_table
+from sweeps.planning.times.cost import VariantCost, devices_table
 from sweeps.planning.workload import Workload
 
 from .test_evaluations import MORE, plan_of, study
@@ -32,7 +32,7 @@ def workload_of(folder: Path, seconds: float | None, grid=MORE, eval_batch_size:
         if run.status != "done"
     ]
     if seconds is not None:
-        plan.speed.add_evaluation(runs[0].cell, seconds)
+        plan.speed.add_evaluation(runs[0].variant, seconds)
     return Workload(plan=plan, corpora={"toy": TOY}, study=Study(str(folder))).only(runs)
 
 
@@ -86,8 +86,8 @@ def test_an_evaluation_that_has_begun_stays_as_it_is(study):
 
 def test_the_table_of_devices_counts_with_parts_only_if_nothing_is_trained():
     evaluations = [
-        CellCost("a", 2, HOUR, "evaluations", 1.0, again=True),
-        CellCost("b", 0, HOUR, "runs", 1.0),
+        VariantCost("a", 2, HOUR, "evaluations", 1.0, again=True),
+        VariantCost("b", 0, HOUR, "runs", 1.0),
     ]
     printed = text(devices_table(evaluations, (1, 2, 4, 100), None))
     assert [row(printed, devices)[:2] for devices in ("1", "2", "4", "100")] == [
@@ -96,5 +96,5 @@ def test_the_table_of_devices_counts_with_parts_only_if_nothing_is_trained():
         ["30", "min"],
         ["10", "min"],
     ]
-    with_training = [*evaluations, CellCost("c", 1, HOUR, "runs", 1.0)]
+    with_training = [*evaluations, VariantCost("c", 1, HOUR, "runs", 1.0)]
     assert row(text(devices_table(with_training, (100,), None)), "100")[:2] == ["1", "h"]

@@ -55,7 +55,7 @@ def test_missing_parents_are_added_once_and_their_children_wait(tmp_path):
     assert len(plan.runs) == 4  # both settings of a seed have one parent
     for run in plan.runs:
         assert run.waits_for == plan.parents[run.config.seed].name
-    assert next(iter(plan.cells())) == "toy__lstm-lm__standard__L0"
+    assert next(iter(plan.variants())).startswith("toy__lstm-lm__standard__L0 ")
     assert len(plan.with_status("left")) == 6
     assert startable(plan.with_status("left")) == plan.with_status("left")
     (note,) = parents_notes(plan, plan.with_status("left"))

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from lvae_core.config import RunConfig
+from lvae_core.data.corpus import load
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import Study
-from lvae_core.run_folder.names import CellName, run_name
+from lvae_core.run_folder.names import run_name
 from sweeps.planning.grid import Grid
-from sweeps.planning.plan import make_plan
+from sweeps.planning.loading import look_up
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.times.variants import variant_of
 from sweeps.sweep import work_text
 
 DATA = {"toy": "ab" * 32}
@@ -196,18 +199,40 @@ def test_the_study_is_listed_once_and_no_file_is_read_twice(tmp_path):
     assert sum(counting.calls.values()) == 1 + 3 * 3
 
 
-def test_the_cost_of_a_cell_comes_from_similar_runs_of_the_study(tmp_path):
-    lm, vae = GRID.configs()[:2]
-    cells = [str(CellName.of(config)) for config in (lm, vae)]
-    plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
-    assert plan.speed.expected_seconds(cells[0]) is None
-    # A run with other epochs is not of this grid, but shows its speed.
-    finish(tmp_path, dataclasses.replace(lm, max_epochs=7), seconds=11.0)
-    plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
-    assert list(map(plan.speed.expected_seconds, cells)) == pytest.approx([11.0, 11.0])
-    finish(tmp_path, vae, seconds=5.0)
-    plan = make_plan(GRID.configs(), DATA, Study(str(tmp_path)))
-    assert plan.speed.expected_seconds(cells[1]) == pytest.approx(5.0)
+def test_the_time_of_a_run_is_scaled_by_epochs_from_runs_with_others_and_else_a_mean(tmp_path):
+    toy = dataclasses.replace(load("toy"), data_sha256=DATA["toy"])
+
+    def planned(*configs: RunConfig) -> Plan:
+        return look_up(configs, {"toy": toy}, Study(str(tmp_path)))
+
+    lm = dataclasses.replace(GRID.configs()[0], max_epochs=30)
+    short, wide = (dataclasses.replace(lm, **change) for change in ({"max_epochs": 3}, {"hidden_size": 9}))
+    assert planned(lm).speed.expected_seconds(variant_of(lm)) is None
+    # A tenth of the epochs: nine seconds of training become ninety, one of evaluation stays.
+    finish(tmp_path, short, seconds=10.0)
+    plan = planned(lm, wide)
+    assert plan.speed.expected_seconds(variant_of(lm)) == pytest.approx(91.0)
+    assert [plan.speed.basis(variant) for variant in plan.variants()] == ["operations", "sizes"]
+    # In one grid as well, each variant has its own time.
+    plan = planned(lm, short)
+    assert [*map(plan.speed.expected_seconds, plan.variants())] == pytest.approx([91.0, 10.0])
+    finish(tmp_path, lm, seconds=40.0)
+    finish(tmp_path, dataclasses.replace(lm, seed=7), seconds=60.0)
+    plan = planned(lm, dataclasses.replace(lm, seed=7))
+    assert plan.speed.expected_seconds(variant_of(lm)) == pytest.approx(50.0)
+    assert plan.speed.basis(variant_of(lm)) == "runs"
+
+
+def test_other_estimates_do_not_time_a_run_with_the_wanted_ones(tmp_path):
+    toy = dataclasses.replace(load("toy"), data_sha256=DATA["toy"])
+    vae = dataclasses.replace(GRID.configs()[1], iw_exact_samples=0)
+    folder = finish(tmp_path, vae, seconds=3.0)
+    (folder / "checkpoint.pt").write_bytes(b"")
+    more = dataclasses.replace(vae, iw_samples=10 * vae.iw_samples)
+    plan = look_up([more, dataclasses.replace(more, seed=1)], {"toy": toy}, Study(str(tmp_path)))
+    assert [run.status for run in plan.runs] == ["evaluate", "left"]
+    # Two seconds of training, and about ten times the one second of evaluation.
+    assert plan.speed.expected_seconds(variant_of(more)) == pytest.approx(12.0, rel=0.01)
 
 
 @pytest.mark.parametrize("content", [{}, {"train_seconds": None}, {"train_seconds": -5.0}])

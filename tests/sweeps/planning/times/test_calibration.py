@@ -19,11 +19,15 @@ from sweeps.planning.plan import Plan
 from sweeps.planning.resources import Resources
 from sweeps.planning.times import calibration
 from sweeps.planning.times.calibration import add_rough_times, measure_rate
-from sweeps.planning.times.cost import cell_costs, print_costs
+from sweeps.planning.times.cost import print_costs, variant_costs
+from sweeps.planning.times.variants import variant_of
+
+from ..test_plan import finish
 
 TOY = load("toy")
 CONFIG = recipe("lstm-vae", dataset="toy")
 CELL = "toy__lstm-vae__standard__L1"
+VARIANT = variant_of(CONFIG)
 
 
 def plan(tmp_path) -> Plan:
@@ -32,7 +36,7 @@ def plan(tmp_path) -> Plan:
 
 def printed(found: Plan) -> str:
     out = io.StringIO()
-    print_costs(Console(file=out, width=170), found, cell_costs(found, lambda cell: 1.0), (1,), 2.0)
+    print_costs(Console(file=out, width=170), found, variant_costs(found, lambda variant: 1.0), (1,), 2.0)
     return out.getvalue()
 
 
@@ -40,15 +44,29 @@ def test_a_rough_time_is_the_counted_operations_over_the_rate(tmp_path, monkeypa
     monkeypatch.setattr(calibration, "measure_rate", lambda *shape: 1e6)
     found = plan(tmp_path)
     line = add_rough_times(found, {"toy": TOY}, Resources(), is_remote=False)
-    assert found.speed.expected_seconds(CELL) == pytest.approx(operations(CONFIG, TOY) / 1e6)
-    assert found.speed.basis(CELL) == "products"
-    assert found.speed.measured_seconds(CELL) is None
+    assert found.speed.expected_seconds(VARIANT) == pytest.approx(operations(CONFIG, TOY) / 1e6)
+    assert found.speed.basis(VARIANT) == "products"
+    assert found.speed.measured_seconds(VARIANT) is None
     assert line.startswith("about: rough times")
     assert "about" in printed(found)
     # What has been measured comes first.
-    found.speed.add(CELL, 30.0, 12.0)
-    assert found.speed.expected_seconds(CELL) == 42.0
+    found.speed.add(VARIANT, 30.0, 12.0)
+    assert found.speed.expected_seconds(VARIANT) == 42.0
     assert add_rough_times(found, {"toy": TOY}, Resources(), is_remote=False) == ""
+
+
+def test_runs_of_other_sizes_are_rougher_than_products_and_better_than_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "measure_rate", lambda *shape: 1e6)
+    finish(tmp_path, replace(CONFIG, hidden_size=4), seconds=5.0, data=TOY.data_sha256)
+    found = plan(tmp_path)
+    assert found.speed.basis(VARIANT) == "sizes"
+    line = add_rough_times(found, {"toy": TOY}, Resources(), is_remote=True)
+    assert line.startswith("about: from runs of other sizes")
+    assert "other sizes' times" in printed(found)
+    assert "about" in printed(found)
+    assert add_rough_times(found, {"toy": TOY}, Resources(), is_remote=False).startswith("about: rough")
+    assert found.speed.basis(VARIANT) == "products"
+    assert found.speed.expected_seconds(VARIANT) == pytest.approx(operations(CONFIG, TOY) / 1e6)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweeps.planning.times.durations import Speed
+from sweeps.planning.times.durations import Counted, Speed
 from sweeps.planning.times.list_scheduling import concurrency
 
 A, B = "toy__a__standard__L1", "toy__b__standard__L1"
@@ -37,7 +37,8 @@ def test_few_long_runs_need_few_slots(known, limit, at_once):
 
 def test_times_known_from_operations_alone_do_not_limit_concurrency():
     known = speed(a=100.0)
-    known.set_operations({A: 100.0, B: 1.0})
+    for cell, operations in {A: 100.0, B: 1.0}.items():
+        known.count(cell, Counted(operations, 0.0))
     assert known.basis(B) == "operations"
     assert known.expected_seconds(B) == pytest.approx(1.0)
     assert concurrency([known.measured_seconds(cell) for cell in CELLS.values()], 0) == 0

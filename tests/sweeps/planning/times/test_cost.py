@@ -12,14 +12,15 @@ from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
 from lvae_core.model.counts import Amount, amount, operations
 from lvae_core.run_folder.folder import Study
-from lvae_core.run_folder.names import CellName, run_name
+from lvae_core.run_folder.names import run_name
 from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
 from sweeps.planning.loading import add_expected_times
 from sweeps.planning.plan import make_plan
 from sweeps.planning.probe_results import FILE, ProbeResult, ProbeResults, key
-from sweeps.planning.times.cost import CellCost, cell_costs, devices_table, plan_table, print_costs
-from sweeps.planning.times.durations import Speed
+from sweeps.planning.times.cost import VariantCost, devices_table, plan_table, print_costs, variant_costs
+from sweeps.planning.times.durations import Counted, Speed
+from sweeps.planning.times.variants import variant_of
 
 TOY = load("toy")
 CHOICE = ProbeResult(processes=4, memory=2**30, train_rate=500.0, evaluate_rate=50.0, alone=3.0)
@@ -42,20 +43,21 @@ def test_hours_and_dollars_are_products(tmp_path):
         datasets=("toy",), systems={"lstm-lm": (1,), "lstm-vae": (5,)}, settings=("standard",), seeds=3
     )
     plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
-    lm, vae = plan.cells()
+    lm, vae = plan.variants()
     plan.speed.add_probe(lm, 1800.0, 1800.0)
-    costs = cell_costs(plan, {lm: 0.25, vae: 1.0}.__getitem__)
+    costs = variant_costs(plan, {lm: 0.25, vae: 1.0}.__getitem__)
     assert [cost.hours for cost in costs] == [3 * 1.0 * 0.25, None]
     plan.speed.add_probe(vae, 7200.0, 0.0)
-    costs = cell_costs(plan, {lm: 0.25, vae: 1.0}.__getitem__)
+    costs = variant_costs(plan, {lm: 0.25, vae: 1.0}.__getitem__)
     printed = text(plan_table(plan, costs, 2.0))
-    assert row(printed, vae)[:3] == ["3", "0", "0"]
-    assert row(printed, vae)[-7:-5] == ["6.00", "12.00"]
+    name = plan.variants()[vae][0].cell
+    assert row(printed, name)[:3] == ["3", "0", "0"]
+    assert row(printed, name)[-7:-5] == ["6.00", "12.00"]
     assert row(printed, "all") == ["6", "0", "0", "6.75", "13.50"]
 
 
 def test_time_and_money_on_devices():
-    costs = [CellCost("long", 2, 3600.0, "runs", 1.0), CellCost("short", 8, 1800.0, "runs", 0.25)]
+    costs = [VariantCost("long", 2, 3600.0, "runs", 1.0), VariantCost("short", 8, 1800.0, "runs", 0.25)]
     printed = text(devices_table(costs, (1, 3, 100), 3.0))
     # One device: 1 h, 1 h, then two waves of four short ones.
     assert row(printed, "1") == ["3", "h", "00", "min", "3", "h", "00", "min", "$9.00", "$9.00"]
@@ -63,7 +65,7 @@ def test_time_and_money_on_devices():
     assert row(printed, "3") == ["1", "h", "00", "min", "1", "h", "00", "min", "$9.00", "$9.00"]
     # A hundred: devices that are idle from the start cost nothing if they are released.
     assert row(printed, "100")[-2:] == ["$9.00", "$300.00"]
-    whole = text(devices_table([CellCost("wide", 1, 60.0, "runs", 4.0)], (2,), None))
+    whole = text(devices_table([VariantCost("wide", 1, 60.0, "runs", 4.0)], (2,), None))
     assert row(whole, "2") == ["too", "few", "for", "one", "run"]
 
 
@@ -72,25 +74,26 @@ def test_unknown_times_are_shown_as_unknown(tmp_path):
     plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
     add_expected_times(plan, {"toy": TOY}, Study(str(tmp_path)))
     out = io.StringIO()
-    print_costs(Console(file=out, width=150), plan, cell_costs(plan, lambda cell: 1.0), (1,), None)
+    print_costs(Console(file=out, width=150), plan, variant_costs(plan, lambda variant: 1.0), (1,), None)
     assert "unknown until one run has finished" in out.getvalue()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_times_of_other_cells_are_scaled_by_operations():
+def test_times_of_other_variants_are_scaled_by_operations():
     A, B, C, Z, X = (f"{name}__standard__L1" for name in ("toy__a", "toy__b", "ptb__c", "ptb__z", "x__d"))
     speed = Speed()
-    speed.set_operations({A: 10.0, B: 30.0, C: 500.0})
+    for variant, operations_of in {A: 10.0, B: 30.0, C: 500.0}.items():
+        speed.count(variant, Counted(0.8 * operations_of, 0.2 * operations_of))
     assert speed.expected_seconds(B) is None
     assert (speed.rank(B), speed.rank(C), speed.rank(X)) == (30.0, 500.0, None)
-    speed.add_probe(A, 3.0, 1.0)
+    speed.add_probe(A, 3.2, 0.8)
     assert speed.expected_seconds(B) == pytest.approx(12.0)
     assert speed.expected_seconds(C) == pytest.approx(200.0)
     speed.add(C, 100.0, 0.0)
     assert (speed.expected_seconds(C), speed.basis(C)) == (100.0, "runs")
     # The nearest that is known counts: its own dataset's.
     assert speed.expected_seconds(B) == pytest.approx(12.0)
-    assert [speed.basis(c) for c in (A, B, Z, X)] == [*("probe", "operations", "dataset", None)]
+    assert [speed.basis(c) for c in (A, B, Z, X)] == ["probe", "operations", None, None]
 
 
 def test_the_operations_of_a_run_as_counted_by_hand():
@@ -188,6 +191,6 @@ def test_the_plan_estimates_times_from_probes(tmp_path):
     add_expected_times(plan, {"toy": TOY}, study)
     tokens = amount(first, TOY)
     expected = tokens.train / 500.0 + tokens.evaluate / 50.0
-    assert plan.speed.expected_seconds(str(CellName.of(first))) == pytest.approx(expected)
-    assert [plan.speed.basis(cell) for cell in plan.cells()] == ["probe", "operations"]
+    assert plan.speed.expected_seconds(variant_of(first)) == pytest.approx(expected)
+    assert [plan.speed.basis(variant) for variant in plan.variants()] == ["probe", "operations"]
     assert run_name(first, fingerprint(first, TOY.data_sha256)) in {run.name for run in plan.runs}

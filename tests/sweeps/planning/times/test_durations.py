@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from sweeps.planning.times.durations import Speed, format_duration, projected_seconds, remaining_seconds
+from sweeps.planning.times.durations import (
+    Counted,
+    Speed,
+    format_duration,
+    projected_seconds,
+    remaining_seconds,
+)
 
 LM, VAE, OTHER = (f"toy__{s}__standard__L{n}" for s, n in (("lm", 0), ("vae", 1), ("avg", 5)))
 
 
-def test_speed_is_the_cells_mean_else_the_datasets_else_unknown():
+def test_speed_is_the_mean_over_the_runs_of_the_variant_and_of_no_other():
     speed = Speed()
     assert speed.expected_seconds(LM) is None
     speed.add(LM, 10.0, 2.0)
@@ -15,8 +21,21 @@ def test_speed_is_the_cells_mean_else_the_datasets_else_unknown():
     speed.add(VAE, 60.0, 0.0)
     assert speed.expected_seconds(LM) == pytest.approx((12 + 24) / 2)
     assert speed.expected_seconds(VAE) == pytest.approx(60)
-    assert speed.expected_seconds(OTHER) == pytest.approx((12 + 24 + 60) / 3)
-    assert speed.expected_seconds("ptb__lm__standard__L0") is None
+    assert speed.expected_seconds(OTHER) is None  # without counted operations, nothing is comparable
+
+
+def test_training_and_evaluation_are_scaled_each_by_its_own_operations():
+    speed = Speed()
+    speed.count(LM, Counted(100.0, 10.0, ("small",)))
+    speed.count(VAE, Counted(300.0, 1000.0, ("small",)))
+    speed.count(OTHER, Counted(300.0, 1000.0, ("large",)))
+    speed.add(LM, 10.0, 2.0)
+    assert speed.expected_seconds(VAE) == pytest.approx(3 * 10 + 100 * 2)
+    assert speed.done_share(VAE, "evaluate", 0.0) == pytest.approx(300 / 1300)
+    assert [speed.basis(v) for v in (LM, VAE, OTHER)] == ["runs", "operations", "sizes"]
+    assert [speed.is_rough(v) for v in (LM, VAE, OTHER)] == [False, False, True]
+    speed.add(VAE, 600.0, 200.0)
+    assert speed.expected_seconds(OTHER) == pytest.approx(300 * (0.1 + 2.0) / 2 + 1000 * 0.2)
 
 
 def test_a_share_weighs_the_phases_by_their_measured_time():
