@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from matplotlib.axes import Axes
@@ -20,15 +20,22 @@ from analysis.tables.table import dataset_title
 
 _CAPTION = (
     "One model, two conventions. For a decoder that reads L samples, the published convention counts the "
-    "KL of one sample (hollow, dashed: not a bound), and its number falls with L. The bounds that count "
-    "the KL of all L samples (filled) rise. The shaded gap is KL that the published convention does not "
-    "count."
+    "KL of one sample (hollow: not a bound); the valid bounds count the KL of all L samples (filled). They "
+    "coincide where z says next to nothing."
 )
+
+_OVER_L = " With L, the published number falls and the bounds rise, as far as z is used."
 
 LEAST_GAP = 0.05
 """Nats; a smaller gap would be labelled 0.0."""
 
 _DASHES = (0, (4, 1.6))
+
+_LEFT, _RIGHT = -0.36, 0.4
+"""The places of marks around an L, which is a whole number of the axis."""
+
+_APART = 0.26
+"""The largest distance between neighbouring marks."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +48,15 @@ class _Curve:
     name: str
     marker: str
     valid: bool
-    shift: float
-    """Shift to the right, so that curves do not hide each other."""
+    weighted: bool
+    """Whether it is importance-weighted: the ELBOs share a place, as do the weighted numbers."""
 
 
 _CURVES = (
-    _Curve("nll_joint", "nll_elbo", "ELBO, KL of all L: valid bound", "D", True, 0.0),
-    _Curve("nll_iw_joint", "nll_iw", "IW, KL of all L: valid in expectation", "^", True, 0.22),
-    _Curve("nll_elbo", "nll_elbo", "ELBO, KL of one: as published, not a bound", "D", False, 0.0),
-    _Curve("nll_iw", "nll_iw", "IW, mean of the ratios: not a bound", "^", False, 0.22),
+    _Curve("nll_joint", "nll_elbo", "ELBO, KL of all L: valid bound", "D", True, False),
+    _Curve("nll_iw_joint", "nll_iw", "IW, KL of all L: valid in expectation", "^", True, True),
+    _Curve("nll_elbo", "nll_elbo", "ELBO, KL of one: as published, not a bound", "D", False, False),
+    _Curve("nll_iw", "nll_iw", "IW, mean of the ratios: not a bound", "^", False, True),
 )
 
 
@@ -62,8 +69,13 @@ class _Legend:
 
 def caption(cells: Sequence[Cell], dataset: str) -> str:
     """Describe what the figure of these cells shows."""
-    text = _CAPTION
-    if any(not row.cell.num_samples and row.average("nll") for row in series.drawn_rows(cells, dataset)):
+    text, rows = _CAPTION, series.drawn_rows(cells, dataset)
+    joint = [row for row in rows if row.cell.joint_latent]
+    if len(series.samples(joint)) > 1:
+        text += _OVER_L
+    if any((series.gap(row) or 0.0) >= LEAST_GAP for row in joint):
+        text += " An arrow measures the KL that the published convention does not count."
+    if any(not row.cell.num_samples and row.average("nll") for row in rows):
         text += " Compare with LSTM-LM by filled marks only."
     if _true_nll(cells, dataset) is not None:
         text += " A black line is the data's own -log p(x): no bound can lie below it."
@@ -100,7 +112,10 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     common = marks.common_keys(intervals=intervals, cited=legend.cited)
     if legend.cited:
         common.append(marks.key("derived from it: NLL + (L - 1) KL", style.INK, line=(0, (1, 1))))
-    layout.legend(figure, [*legend.keys.values(), *common], columns=2, notes=notes)
+    # First the systems, then the conventions that all of them share.
+    conventions = {curve.name for curve in _CURVES}
+    keys = sorted(legend.keys, key=lambda name: name in conventions)
+    layout.legend(figure, [*(legend.keys[name] for name in keys), *common], columns=2, notes=notes)
     return figure
 
 
@@ -109,14 +124,16 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None
     grouped = series.lines(rows)
     joint = [key for key, members in grouped.items() if any(row.cell.joint_latent for row in members)]
     several = sum(any(row.cell.averages for row in grouped[key]) for key in joint) > 1
+    places = _places(grouped, joint)
     for (system, variant), members in grouped.items():
         colour, marker = looks[system, variant]
         label = series.legend_name(members[0].cell)
         if not members[0].cell.num_samples:
             if exact := members[0].cell.averages.get("nll"):
                 marks.level(ax, exact, colour)
-                marks.seeds(ax, -0.44, exact, colour, "y", 0.1)
-                legend.keys[label] = marks.key(f"{label}: exact", colour, line="-")
+                marks.seeds(ax, -0.5, exact, colour, "y", 0.1)
+                name = marks.level_name(f"{label}: exact", exact)
+                legend.keys[label] = marks.key(name, colour, line="-")
         elif (system, variant) in joint:
             # Conventions differ by their marks; if there are several such lines, colours name them.
             if several and any(row.cell.averages for row in members):
@@ -125,13 +142,41 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None
             plain = [row for row in rows if row.cell.num_samples == 1 and row.cell.averaging == "loss"]
             start = [] if members[0].cell.num_samples == 1 else plain[:1]
             ink = style.MUTED if several else colour
-            _conventions(ax, start, members, counts, (colour, ink), legend)
+            _conventions(ax, start, members, counts, (colour, ink), places[system, variant], legend)
         else:
-            _valid_bound(ax, members, counts, (colour, marker), label, legend)
+            place = places[system, variant]
+            _valid_bound(ax, members, counts, (colour, marker), label, place, legend)
     ax.margins(y=0.08)
     ax.set_xticks(range(len(counts)), [str(L) for L in counts])
-    ax.set_xlim(-0.55, len(counts) - 0.5)
+    ax.set_xlim(-0.6, len(counts) - 0.5)
     ax.grid(visible=False, axis="x")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The place of a line's marks beside each L, so that no line hides another."""
+
+    first: float
+    step: float
+    """To the next mark, of this line or of another."""
+
+    def of(self, *, weighted: bool) -> float:
+        """The place of ELBOs, or of importance-weighted numbers."""
+        return self.first + self.step * weighted
+
+
+def _places(
+    grouped: Mapping[tuple[str, str], Sequence[Row]], joint: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], _Place]:
+    """Put lines side by side: one mark wide, and two if both conventions are drawn."""
+    drawn = [key for key, members in grouped.items() if members[0].cell.num_samples]
+    widths = {key: 2 if key in joint else 1 for key in drawn}
+    step = min(_APART, (_RIGHT - _LEFT) / max(1, sum(widths.values()) - 1))
+    found, at = {}, (_LEFT + _RIGHT - step * (sum(widths.values()) - 1)) / 2
+    for key in drawn:
+        found[key] = _Place(at, step)
+        at += step * widths[key]
+    return found
 
 
 def _draw_truth(ax: Axes, nll: float, legend: _Legend) -> None:
@@ -149,6 +194,7 @@ def _valid_bound(
     counts: Sequence[int],
     look: tuple[str, str],
     label: str,
+    place: _Place,
     legend: _Legend,
 ) -> None:
     """Draw the bound that a system without joint latent samples is compared by."""
@@ -156,11 +202,11 @@ def _valid_bound(
     weighted = members[0].cell.objective == "importance_weighted"
     name, kind = ("nll_iw", "IW: valid in expectation") if weighted else ("nll_elbo", "ELBO: valid bound")
     points = [
-        (counts.index(row.cell.num_samples) - 0.25, average)
+        (counts.index(row.cell.num_samples) + place.first, average)
         for row in members
         if (average := row.cell.averages.get(name))
     ]
-    if _line(ax, points, *look, "-", hollow=False):
+    if _line(ax, points, *look, "-", place.step, hollow=False):
         legend.keys[label] = marks.key(f"{label}, {kind}", *look, "-")
 
 
@@ -170,6 +216,7 @@ def _conventions(
     members: Sequence[Row],
     counts: Sequence[int],
     colours: tuple[str, str],
+    place: _Place,
     legend: _Legend,
 ) -> None:
     """Draw one system by every convention, with the gap between the two ELBOs shaded and labelled.
@@ -179,8 +226,9 @@ def _conventions(
     """
     colour, ink = colours
     for curve in _CURVES:
+        shift = place.of(weighted=curve.weighted)
         points = [
-            (counts.index(row.cell.num_samples) + curve.shift, average)
+            (counts.index(row.cell.num_samples) + shift, average)
             for row in members
             if (
                 average := row.cell.averages.get(
@@ -189,29 +237,29 @@ def _conventions(
             )
         ]
         first = [
-            (counts.index(1) + curve.shift, average)
+            (counts.index(1) + shift, average)
             for row in start
             if (average := row.cell.averages.get(curve.one_sample))
         ]
         dashes = "-" if curve.valid else _DASHES
         if first and points:
             _join(ax, [*first, points[0]], colour, dashes)
-        if _line(ax, points, colour, curve.marker, dashes, hollow=not curve.valid):
+        if _line(ax, points, colour, curve.marker, dashes, place.step, hollow=not curve.valid):
             legend.keys[curve.name] = marks.key(
                 curve.name, ink, curve.marker, dashes, hollow=not curve.valid
             )
     ends = [
-        (counts.index(row.cell.num_samples), low.mean, high.mean)
+        (counts.index(row.cell.num_samples) + place.first, low.mean, high.mean)
         for row in [*start, *members]
         if (low := row.cell.averages.get("nll_elbo"))
         and (high := row.cell.averages.get("nll_joint", low if row.cell.num_samples == 1 else None))
     ]
     if len(ends) > 1:
-        places, low_ends, high_ends = zip(*ends, strict=True)
-        ax.fill_between(places, low_ends, high_ends, color=colour, alpha=0.1, lw=0, zorder=1.2)
+        at, low_ends, high_ends = zip(*ends, strict=True)
+        ax.fill_between(at, low_ends, high_ends, color=colour, alpha=0.1, lw=0, zorder=1.2)
         legend.keys["between"] = Patch(color=colour, alpha=0.14, lw=0, label="between: KL not counted")
     for row in members:
-        _cite_and_measure(ax, row, counts.index(row.cell.num_samples), colour, legend)
+        _cite_and_measure(ax, row, counts.index(row.cell.num_samples) + place.first, colour, legend)
 
 
 def _cite_and_measure(ax: Axes, row: Row, place: float, colour: str, legend: _Legend) -> None:
@@ -243,14 +291,15 @@ def _line(
     colour: str,
     marker: str,
     dashes: object,
+    step: float,
     *,
     hollow: bool,
 ) -> bool:
     """Draw joined means with their seeds and intervals; returns whether there were any."""
     _join(ax, points, colour, dashes)
     for x, average in points:
-        marks.seeds(ax, x + 0.13, average, colour, "y", 0.06)
-        marks.mean(ax, x, average, colour, marker, "y", hollow=hollow)
+        marks.seeds(ax, x + 0.45 * step, average, colour, "y", 0.25 * step)
+        marks.mean(ax, x, average, colour, marker, "y", hollow=hollow, ring=hollow)
     return bool(points)
 
 

@@ -1,4 +1,4 @@
-"""Draw device-hours per run against the tightest valid NLL."""
+"""Draw device-hours per run against the tightest bound."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     rows = series.drawn_rows(cells, dataset)
     intervals = " with both intervals" if marks.has_intervals(row.cell for row in rows) else ""
     return (
-        "Device time per run (training and evaluation, over all attempts) against the tightest valid NLL: "
-        f"one dot per run, and the mean{intervals}. Lower left: a lower number at a lower "
+        "Device time per run (training and evaluation, over all attempts) against the tightest bound on "
+        f"the test split: one dot per run, and the mean{intervals}. Lower left: a lower number at a lower "
         "cost. Times are comparable only if each run had the same kind of device to itself."
     )
 
@@ -53,7 +53,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         ax.set_xlabel(f"device-{unit} per run")
         ax.xaxis.set_major_locator(ticker.FixedLocator(_ticks(ax.get_xlim()[1], per_hour)))
         ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda hours, _: f"{hours * per_hour:.4g}"))
-    axes[0][0].set_ylabel("tightest valid NLL, nats")
+    axes[0][0].set_ylabel("tightest bound (test), nats")
     layout.title(figure, f"{dataset_title(dataset)}: cost against NLL")
     intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
     common = marks.common_keys(intervals=intervals)

@@ -13,8 +13,9 @@ from analysis.stats.comparisons import Comparison
 from analysis.tables.table import cell_label, dataset_title
 
 CAPTION = (
-    "Tightest valid NLL, study B minus study A: one dot per common seed, and the mean difference with its "
-    "95% interval. Left of the line, B's number is lower; the table says what follows."
+    "Tightest bound of each cell on the test split, study B minus study A: one dot per common seed, and "
+    "the mean difference with its 95% interval. Left of the line, B's number is lower; the table says "
+    "what follows."
 )
 
 

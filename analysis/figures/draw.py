@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl, series
+from analysis.figures import axes, bounds, cost, curves, differences, kl, latent, nll, ppl, series
 from analysis.figures.elements import layout, style
 from analysis.figures.series import TooManyError, settings_of
 from analysis.stats.cells import Cell
@@ -20,16 +20,25 @@ from analysis.tables.table import dataset_title
 Draw = Callable[[], Figure | None]
 Advance = Callable[[int, int], None]
 
-_OF_CELLS = {"bounds": bounds, "ppl": ppl, "nll": nll, "kl": kl, "latent": latent, "cost": cost}
+_OF_CELLS = {
+    "bounds": bounds,
+    "axes": axes,
+    "ppl": ppl,
+    "nll": nll,
+    "kl": kl,
+    "latent": latent,
+    "cost": cost,
+}
 
 
 _MISSING = {
     "bounds": "no run and no published number of a decoder that reads several samples",
+    "axes": "no finished run has a bound",
     "ppl": "no finished run has a PPL",
     "nll": "no finished run has an NLL",
     "kl": "no finished run has a KL",
     "latent": "no finished run has a mutual information",
-    "cost": "no finished run has both its time and a valid NLL",
+    "cost": "no finished run has both its time and a bound",
     "curves": "no finished run has a learning curve",
     "differences": "no cell has a seed that both studies have",
 }
@@ -94,6 +103,7 @@ def draw_all(
                 functools.partial(module.draw, fitting, dataset),
             )
             for kind, module in _OF_CELLS.items()
+            if kind != "axes" or axes.varied_fields(fitting, dataset)
         ]
         fitting, sentence = series.fitting(cells, dataset, curves.MOST_COLUMNS)
         wanted += [

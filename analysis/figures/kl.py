@@ -45,16 +45,19 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     looks = series.looks(cells, dataset)
     keys: dict[str, Line2D] = {}
     cited = False
+    # A number that is the same for all marks is in no label.
+    counts = {row.cell.num_samples for rows in found.values() for row in rows if row.cell.num_samples}
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
         for row in rows:
-            cited |= _row(ax, row, looks, keys)
+            cited |= _row(ax, row, looks, keys, named=len(counts) > 1)
         ax.set_title(setting)
         ax.set_xlabel("KL, nats per sentence")
         _diagonals(ax)
     axes[0][0].set_ylabel("test NLL, nats per sentence")
     layout.title(figure, f"{dataset_title(dataset)}: KL against NLL")
     intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
-    handles = [*keys.values(), *marks.common_keys(intervals=intervals)]
+    hollow = any(row.cell.joint_latent and row.average("nll") for rows in found.values() for row in rows)
+    handles = [*keys.values(), *marks.common_keys(intervals=intervals, hollow=hollow)]
     if cited:
         handles.append(marks.key("published: mean ± std", style.INK, "+"))
     handles.append(Line2D([], [], color=style.MUTED, lw=0.7, alpha=0.6, label="same reconstruction"))
@@ -62,8 +65,8 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     return figure
 
 
-def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D]) -> bool:
-    """Draw one cell; returns whether a published value was drawn."""
+def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D], *, named: bool) -> bool:
+    """Draw one cell, ``named`` by its L; returns whether a published value was drawn."""
     colour, marker = looks[row.key]
     name = series.legend_name(row.cell)
     nll, kl = row.average("nll"), row.average("kl")
@@ -73,7 +76,8 @@ def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D]) -> bool:
             ax.plot(
                 [0.0] * nll.n, nll.values, marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4
             )
-            keys[name] = marks.key(f"{name} (no z)", colour, marker, "-")
+            marks.dot(ax, 0.0, nll.mean, colour, marker)
+            keys[name] = marks.key(marks.level_name(f"{name} (no z)", nll), colour, marker, "-")
         return False
     x, y = row.fact("kl"), row.fact("nll")
     if x and y:
@@ -85,9 +89,10 @@ def _row(ax: Axes, row: Row, looks: Looks, keys: dict[str, Line2D]) -> bool:
         ax.plot(kl.values, nll.values, marker, ms=3.4, mfc=colour, mec="none", alpha=0.5, zorder=2.4)
         marks.bar(ax, kl.mean, nll.mean, nll, colour, "y")
         marks.bar(ax, kl.mean, nll.mean, kl, colour, "x")
-        ax.plot(kl.mean, nll.mean, marker, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.6, zorder=3.2)
-        layout.label(ax, f"L={row.cell.num_samples}", (kl.mean, nll.mean), colour)
-        keys[name] = marks.key(name, colour, marker)
+        marks.dot(ax, kl.mean, nll.mean, colour, marker, hollow=row.cell.joint_latent)
+        if named:
+            layout.label(ax, f"L={row.cell.num_samples}", (kl.mean, nll.mean), colour)
+        keys[name] = marks.key(name, colour, marker, hollow=row.cell.joint_latent)
     return bool(x and y)
 
 

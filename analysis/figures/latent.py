@@ -18,11 +18,18 @@ _MEASURES = {name: estimate for name, estimate in LATENT_USE.items() if name != 
 
 
 def caption(cells: Sequence[Cell], dataset: str) -> str:
-    """Describe what the figure shows, whatever the cells."""
-    return (
-        f"Use of the latent variable. {definitions(_MEASURES)}. At 0 the posterior has collapsed: the "
-        "model is in effect a language model."
-    )
+    """Describe what the figure of these cells shows."""
+    unused = [row.cell for row in series.drawn_rows(cells, dataset) if row.cell.unused_latent]
+    text = f"Use of the latent variable. {definitions(_MEASURES)}. At 0, z says nothing about a sentence"
+    if unused and not any(cell.collapsed for cell in unused):
+        return (
+            f"{text}: training ended within KL annealing, before the KL had its full weight, so this need "
+            "not be posterior collapse."
+        )
+    text += ": the posterior has collapsed, and the model is in effect a language model"
+    if any(not cell.collapsed for cell in unused):
+        text += ", unless training ended within KL annealing (see the notes on the first table)"
+    return f"{text}."
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:

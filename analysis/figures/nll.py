@@ -56,7 +56,9 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     layout.legend(
         figure,
         marks.common_keys(
-            intervals=marks.has_intervals(row.cell for rows in found.values() for row in rows), cited=cited
+            intervals=marks.has_intervals(row.cell for rows in found.values() for row in rows),
+            cited=cited,
+            hollow=any(row.cell.joint_latent and row.average("nll") for r in found.values() for row in r),
         ),
         notes=notes,
     )

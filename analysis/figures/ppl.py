@@ -17,6 +17,9 @@ from analysis.published.facts import Fact
 from analysis.stats.cells import Cell
 from analysis.tables.table import dataset_title
 
+_APART = 0.24
+"""The largest distance between neighbouring lines, in units of L's axis."""
+
 _AVERAGED = {"loss": "averaging = loss", "hidden": "averaging = hidden ‡"}
 
 
@@ -28,8 +31,8 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
         text += " against the number of samples L, by averaging mode"
     joint = any(row.cell.joint_latent for row in rows)
     note = (
-        " If hidden states are averaged (‡) and L > 1, it is not a bound: it falls because the convention "
-        "does not count the KL of all L."
+        " If hidden states are averaged (‡) and L > 1, it is not a bound (hollow): the convention does not "
+        "count the KL of all L."
     )
     return f"{text}.{note if joint else ''}"
 
@@ -55,10 +58,13 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     axes[0][0].set_ylabel("test PPL (published convention)")
     several = _has_several_counts([row for rows in found.values() for row in rows])
     layout.title(figure, f"{dataset_title(dataset)}: PPL" + (" against L" if several else ""))
-    intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
-    layout.legend(
-        figure, [*keys.values(), *marks.common_keys(intervals=intervals, cited=cited)], notes=notes
+    drawn = [row for rows in found.values() for row in rows if row.average("ppl")]
+    common = marks.common_keys(
+        intervals=marks.has_intervals(row.cell for row in drawn),
+        cited=cited,
+        hollow=any(row.cell.joint_latent for row in drawn),
     )
+    layout.legend(figure, [*keys.values(), *common], notes=notes)
     return figure
 
 
@@ -68,19 +74,25 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, keys: dict[str, Line2D])
     grouped = series.lines(rows)
     seen: dict[str, int] = {}
     cited: list[Fact] = []
-    for position, ((system, variant), members) in enumerate(grouped.items()):
+    # Lines are side by side, so that none hides another: those with a z, and models without one.
+    beside = {
+        has_z: [key for key, of in grouped.items() if (of[0].cell.num_samples > 0) == has_z]
+        for has_z in (False, True)
+    }
+    for (system, variant), members in grouped.items():
         colour, marker = looks[system, variant]
         dashes = style.line_of(seen.get(system, 0))
         seen[system] = seen.get(system, 0) + 1
-        # Lines are shifted, so that none hides another.
-        offset = 0.16 * (position - (len(grouped) - 1) / 2) if len(grouped) < 6 else 0.0
+        others = beside[members[0].cell.num_samples > 0]
+        step = min(_APART, 0.8 / len(others))
+        offset = step * (others.index((system, variant)) - (len(others) - 1) / 2)
         drawn = [(counts.index(row.cell.num_samples) + offset, row) for row in members]
-        ours = [(x, average) for x, row in drawn if (average := row.average("ppl"))]
+        ours = [(x, row, average) for x, row in drawn if (average := row.average("ppl"))]
         if len(ours) > 1:
-            ax.plot([x for x, _ in ours], [a.mean for _, a in ours], color=colour, ls=dashes, zorder=2)
-        for x, average in ours:
-            marks.seeds(ax, x - 0.17, average, colour, "y", 0.1)
-            marks.mean(ax, x, average, colour, marker, "y")
+            ax.plot([x for x, *_ in ours], [a.mean for *_, a in ours], color=colour, ls=dashes, zorder=2)
+        for x, row, average in ours:
+            marks.seeds(ax, x - 0.45 * step, average, colour, "y", 0.3 * step)
+            marks.mean(ax, x, average, colour, marker, "y", hollow=row.cell.joint_latent)
         # Variants share their published value: draw it once.
         facts = [(x, fact) for x, row in drawn if (fact := row.fact("ppl"))] if not seen[system] > 1 else []
         cited += [fact for _, fact in facts]
@@ -91,7 +103,8 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, keys: dict[str, Line2D])
             f", {name}" if (name := members[0].cell.variant_name) else ""
         )
         if ours:
-            keys[label] = marks.key(label, colour, marker, dashes)
+            hollow = all(row.cell.joint_latent for _, row, _ in ours)
+            keys[label] = marks.key(label, colour, marker, dashes, hollow=hollow)
     ax.set_xticks(range(len(counts)), [str(L) if L else "no z" for L in counts])
     ax.set_xlim(-0.6, len(counts) - 0.4)
     ax.grid(visible=False, axis="x")

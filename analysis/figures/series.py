@@ -65,7 +65,11 @@ def fitting(cells: Sequence[Cell], dataset: str, most: int) -> tuple[list[Cell],
             break
     if len(fits) == len(of_dataset):
         return fits, ""
-    return fits, f" Of the variants of each row, only the {variants} with the lowest valid NLL are shown."
+    return (
+        fits,
+        f" Of the variants of each row, only the {variants} with the lowest bounds on the test split are "
+        "shown.",
+    )
 
 
 NLLS = tuple(name for name in ESTIMATES if name.startswith("nll"))

@@ -43,10 +43,12 @@ def table_files(
     Args:
         name: the files' name, without suffix.
         columns: the columns of the CSV file; if there are none, none is made.
-        tables: the tables.
+        tables: the tables; without any, no file is made.
         best: the averages that LaTeX sets in bold; None: the tables are not about what is best.
         latex: how LaTeX sets numbers.
     """
+    if not tables:
+        return {}
     files = {
         f"{name}.md": "\n".join(map(section, tables)),
         f"{name}.tex": "\n".join([latex_header(latex), *(latex_table(t, best, latex) for t in tables)]),

@@ -59,11 +59,13 @@ def latex_table(table: Table, best: Sequence[Average] | None = None, style: Styl
     r"""A ``table`` float with a caption, a label, and a ``tabular`` with booktabs rules.
 
     Args:
-        table: the table; its notes become comments above.
+        table: the table; the notes that explain its marks are printed below it, the others become comments
+            above, as does its number, because LaTeX counts tables itself.
         best: the averages to set in bold, compared by identity; None: the caption does not speak of them.
         style: how numbers are set.
     """
-    comments = [f"% {line}" for line in (table.title, *table.notes)]
+    remarks = [note for note in table.notes if note not in table.marks]
+    comments = [f"% {line}" for line in (table.heading, *remarks)]
     caption = latex_escape(table.title) + "."
     bold = set(map(id, best or ()))
     if best is not None:
@@ -75,7 +77,7 @@ def latex_table(table: Table, best: Sequence[Average] | None = None, style: Styl
         r"\begin{table}[tbp]",
         r"\centering",
         rf"\caption{{{caption}}}",
-        rf"\label{{tab:{_label(table.title)}}}",
+        rf"\label{{tab:{_label(table.heading)}}}",
         rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
         *_latex_groups(table),
@@ -93,7 +95,22 @@ def latex_table(table: Table, best: Sequence[Average] | None = None, style: Styl
         cells = _latex_cells(line, table.columns, bold, style)
         indent = r"\quad " if line.label.startswith(" ") else ""
         lines.append(" & ".join([indent + latex_escape(line.label.strip()), *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    lines += [r"\bottomrule", r"\end{tabular}", *_printed_notes(table), r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _printed_notes(table: Table) -> list[str]:
+    """What the marks of a table mean, in small type below it."""
+    if not table.marks:
+        return []
+    notes = [f"{latex_escape(note.rstrip('.'))}." for note in table.marks]
+    return [
+        "",
+        r"\smallskip",
+        r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
+        *notes,
+        r"\end{minipage}",
+    ]
 
 
 def _latex_cells(line: Line, columns: Sequence[Column], bold: set[int], style: Style) -> list[str]:

@@ -11,23 +11,30 @@ from analysis.tables.table import Table
 
 def markdown(report: Report) -> str:
     """The report as one Markdown page."""
+    said: set[str] = set()
+
+    def sections(tables: Iterable[Table]) -> list[str]:
+        return [section(table.without(said)) for table in tables]
+
     parts = [f"# {markdown_escape(report.title)}\n"]
     facts = [*(f"study {markdown_code(study)}" for study in report.studies)]
     facts += [markdown_escape(fact) for fact in report.facts]
     parts.append(bullets(facts))
-    parts += ["## Table 2\n", *map(section, report.table2)]
-    parts += ["## Table 3\n", *map(section, report.table3)] if report.table3 else []
-    parts += ["## Published elsewhere\n", *map(section, report.further)] if report.further else []
+    parts += [f"**{markdown_escape(remark)}.**\n" for remark in report.remarks]
+    parts += ["## Table 2\n", *sections(report.table2)]
+    parts += ["## Table 3\n", *sections(report.table3)] if report.table3 else []
+    parts += ["## Published elsewhere\n", *sections(report.further)] if report.further else []
     parts += ["## Which numbers are bounds\n", bullets(map(markdown_escape, report.explanation))]
     if report.examples:
         parts += ["In numbers:\n", bullets(map(markdown_escape, report.examples))]
-    parts += map(section, report.bounds)
+        said.update(report.said_above)
+    parts += sections(report.bounds)
     compared = (*report.reproductions, *report.comparisons)
-    parts += ["## Comparisons\n", *map(section, compared)] if compared else []
-    parts += ["## Use of the latent variable\n", *map(section, report.latent)] if report.latent else []
-    parts += ["## Cost\n", *map(section, report.costs)] if report.costs else []
+    parts += ["## Comparisons\n", *sections(compared)] if compared else []
+    parts += ["## Use of the latent variable\n", *sections(report.latent)] if report.latent else []
+    parts += ["## Cost\n", *sections(report.costs)] if report.costs else []
     if report.hyperparameters:
-        parts += ["## Hyperparameters\n", *map(section, report.hyperparameters)]
+        parts += ["## Hyperparameters\n", *sections(report.hyperparameters)]
     if report.problems:
         parts += ["## Damaged files\n", bullets(map(markdown_code, report.problems))]
     if report.failures:
@@ -41,7 +48,7 @@ def markdown(report: Report) -> str:
 
 def section(table: Table) -> str:
     """A table with its title above and its notes below."""
-    return f"### {markdown_escape(table.title)}\n\n{markdown_table(table)}\n" + (
+    return f"### {markdown_escape(table.heading)}\n\n{markdown_table(table)}\n" + (
         bullets(map(markdown_escape, table.notes)) if table.notes else ""
     )
 

@@ -35,8 +35,12 @@ def print_report(report: Report, console: Console) -> None:
         line(console, f"study {study}")
     for fact in report.facts:
         line(console, fact)
+    for remark in report.remarks:
+        console.print()
+        line(console, f"{remark}.")
+    said: set[str] = set()
     for table in (*report.table2, *report.table3, *report.further):
-        print_table(console, table)
+        print_table(console, table.without(said))
     console.print()
     heading(console, "Which numbers are bounds")
     for text in report.explanation:
@@ -45,9 +49,10 @@ def print_report(report: Report, console: Console) -> None:
         console.print("\nIn numbers:")
     for text in report.examples:
         line(console, text, bullet=True)
+    said.update(report.said_above)
     compared = (*report.reproductions, *report.comparisons)
     for table in (*report.bounds, *compared, *report.latent, *report.costs):
-        print_table(console, table)
+        print_table(console, table.without(said))
     named = [f"{run}: {why}" for run, why in report.failures]
     for title, items in [
         ("Damaged files", report.problems),
@@ -69,7 +74,7 @@ def print_report(report: Report, console: Console) -> None:
 def print_table(console: Console, table: Table) -> None:
     """Print a table with its title above and its notes below."""
     console.print()
-    heading(console, table.title)
+    heading(console, table.heading)
     print_grid(console, dataclasses.replace(table, lines=table.lines[:_MOST_LINES]))
     console.print()
     if len(table.lines) > _MOST_LINES:
@@ -108,8 +113,9 @@ def print_comparison(compared: TwoStudies, console: Console) -> None:
         heading(console, "What differs")
     for note in compared.notes:
         line(console, note, bullet=True)
+    said: set[str] = set()
     for table in compared.tables:
-        print_table(console, table)
+        print_table(console, table.without(said))
     if compared.problems:
         console.print()
         heading(console, "Damaged files")
@@ -128,6 +134,9 @@ def print_grid(console: Console, table: Table) -> None:
     """
     window = console.width
     parts = [(drawn := _rich_table(table), width := _width(console, drawn))]
+    if width > window:
+        table = dataclasses.replace(table, lines=tuple(map(_with_name_apart, table.lines)))
+        parts = [(drawn := _rich_table(table), width := _width(console, drawn))]
     if width > window:
         groups = dict.fromkeys(column.group for column in table.columns)
         by_group = [table.with_columns(functools.partial(_is_in, group)) for group in groups]
@@ -172,6 +181,12 @@ def _rich_table(table: Table) -> rich.table.Table:
 def _break_label(label: str) -> str:
     """Put each field of a variant on a separate line, to save columns."""
     return re.sub(r", (?=\w+=)", ",\n    ", label)
+
+
+def _with_name_apart(line: Line) -> Line:
+    """Put the variant of a row that ends with it in parentheses on a separate line."""
+    indent = " " * (len(line.label) - len(line.label.lstrip()) + 2)
+    return dataclasses.replace(line, label=re.sub(r" (?=\(\w+=)", rf"\n{indent}", line.label))
 
 
 def _narrow(line: Line, columns: Sequence[Column]) -> list[str]:

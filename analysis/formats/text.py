@@ -61,6 +61,8 @@ def _spread(mean: float, std: float | None, least: int) -> str:
     text = number_text(mean, decimals)
     if std is None:
         return text
+    if std == 0:
+        return f"{text}±0"
     if std < 0.5 * 10.0**-_MOST_DECIMALS:
         return f"{text}±<{10.0**-_MOST_DECIMALS:g}"
     return f"{text}±{number_text(std, decimals)}"

@@ -82,7 +82,9 @@ def blocks_of(report: Report, place: Place) -> list[Any]:
     """The blocks of the W&B report, in order."""
     blocks: list[Any] = [
         wr.H1("What was run"),
-        wr.MarkdownBlock("".join(f"- {markdown_escape(fact)}\n" for fact in report.facts)),
+        wr.MarkdownBlock(
+            "".join(f"- {markdown_escape(fact)}\n" for fact in (*report.remarks, *report.facts))
+        ),
     ]
     for dataset, cells in _cells(report).items():
         blocks += [wr.H1(f"{dataset_title(dataset)}: runs by cell"), _panels(place, report, cells)]
@@ -95,11 +97,11 @@ def blocks_of(report: Report, place: Place) -> list[Any]:
     ):
         blocks.append(wr.H1(heading))
         for table in tables:
-            blocks += [wr.H2(table.title), wr.MarkdownBlock(_table_text(table))]
+            blocks += [wr.H2(table.heading), wr.MarkdownBlock(_table_text(table))]
     blocks.append(wr.MarkdownBlock("\n\n".join(markdown_escape(text) for text in report.explanation)))
     blocks.append(wr.H1("Every number with its interval"))
     for table in (*report.table2, *report.table3):
-        blocks += [wr.H2(table.title), wr.MarkdownBlock(rows_table(table.csv_rows()))]
+        blocks += [wr.H2(table.heading), wr.MarkdownBlock(rows_table(table.csv_rows()))]
     if report.failures:
         failed = "".join(f"- {markdown_escape(f'{run}: {why}')}\n" for run, why in report.failures)
         blocks += [wr.H1("Failed runs"), wr.MarkdownBlock(failed)]

@@ -14,6 +14,7 @@ from analysis.reading.duplicates import one_copy_of_each
 from analysis.reading.evaluations import one_evaluation_per_cell, with_every_evaluation
 from analysis.reading.frame import frame_of, in_order, table_of
 from analysis.reading.run_row import read_run
+from analysis.reading.search_record import SearchRecord, read_search
 from analysis.reading.sources import Source
 from lvae_core.errors import cannot_read
 from lvae_core.run_folder.declared_seeds import DeclaredSeeds, read_declared_seeds
@@ -41,6 +42,8 @@ class Runs:
     """Number of copies of runs that were left out."""
     declared: tuple[tuple[str, DeclaredSeeds], ...] = ()
     """Study and declared number of seeds, of those studies that have declared one."""
+    searches: tuple[SearchRecord, ...] = ()
+    """The records of those studies that a search has made."""
 
 
 def collect(
@@ -82,7 +85,23 @@ def collect(
     frame = frame_of(pa.concat_tables(tables) if tables else table_of([]))
     kept = one_evaluation_per_cell(one_copy_of_each(with_every_evaluation(frame)), evaluation or {})
     declared = tuple(_declared(distinct, problems))
-    return Runs(in_order(kept), tuple(distinct), tuple(problems), len(frame) - len(kept), declared)
+    searches = tuple(_searches(distinct, problems))
+    duplicates = len(frame) - len(kept)
+    return Runs(in_order(kept), tuple(distinct), tuple(problems), duplicates, declared, searches)
+
+
+def _searches(urls: Iterable[str], problems: list[str]) -> Iterable[SearchRecord]:
+    """The records of searches; damaged ones are added to ``problems``."""
+    for url in urls:
+        try:
+            search = read_search(url)
+        except DamagedError as damage:
+            problems.append(str(damage))
+        except OSError as error:
+            raise cannot_read(url, error) from None
+        else:
+            if search:
+                yield search
 
 
 def _declared(urls: Iterable[str], problems: list[str]) -> Iterable[tuple[str, DeclaredSeeds]]:

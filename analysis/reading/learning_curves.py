@@ -52,7 +52,7 @@ def learning_curves(sources: Sequence[Source], runs: pd.DataFrame) -> Curves:
     problems: list[str] = []
     # One remote source is reason enough for several threads.
     url = max((source.url for source in sources), key=lambda url: "://" in url, default="")
-    for found, problem in read_each(url, lambda run: _read(*run), wanted, readers=_REMOTE_READERS):
+    for found, problem in read_each(url, lambda run: run_curve(*run), wanted, readers=_REMOTE_READERS):
         rows += found
         problems += [problem] if problem else []
         if len(rows) >= _ROWS_AT_ONCE:
@@ -64,7 +64,14 @@ def learning_curves(sources: Sequence[Source], runs: pd.DataFrame) -> Curves:
     return Curves(frame[[*first, *(name for name in frame.columns if name not in first)]], tuple(problems))
 
 
-def _read(run: str, folder: RunFolder, digest: str | None) -> tuple[list[dict[str, Any]], str]:
+def run_curve(run: str, folder: RunFolder, digest: str | None) -> tuple[list[dict[str, Any]], str]:
+    """The rows of one run's metrics, and a line if they are damaged.
+
+    Args:
+        run: its name, which each row gets.
+        folder: its folder.
+        digest: of its metrics, as its result names it; None if it names none.
+    """
     try:
         rows = folder.read_metrics(digest)
     except (DamagedError, OSError) as error:

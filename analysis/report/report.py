@@ -16,9 +16,11 @@ from analysis.published.catalogue import compared_datasets
 from analysis.published.facts import Fact
 from analysis.reading.collect import Runs
 from analysis.reading.sources import study_names
+from analysis.reading.validation import lowest_perplexities
 from analysis.report.provenance import facts
 from analysis.stats.cells import Average, Cell, average_cells, with_bootstrap
-from analysis.stats.comparisons import Comparison, compare_all
+from analysis.stats.claims import RULE
+from analysis.stats.comparisons import compare_all
 from analysis.stats.declared import declaration_note, declared_for
 from analysis.stats.missing_runs import cells_without_runs, with_missing
 from analysis.tables.best import best_averages
@@ -32,9 +34,9 @@ from analysis.tables.notes import dataset_notes
 from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.shown_variants import hidden_variant_notes, mark_shown
 from analysis.tables.table import Table, dataset_title, row_label
+from analysis.tables.trials import name_trials, search_notes
 from lvae_core.parents import AUTOENCODERS
 from lvae_core.run_folder.advice import failure_advice
-from lvae_core.run_folder.declared_seeds import DeclaredSeeds
 
 RESAMPLING_SEED = 20190728
 """Seed of bootstrap and sign flips: the same runs give the same report."""
@@ -47,6 +49,8 @@ class Report:
     """The content of a report, in the order in which it is shown."""
 
     studies: tuple[str, ...]
+    remarks: tuple[str, ...]
+    """What a reader must know before any number."""
     facts: tuple[str, ...]
     table2: tuple[Table, ...]
     table3: tuple[Table, ...]
@@ -54,6 +58,8 @@ class Report:
     """Numbers that others published on the same test splits."""
     bounds: tuple[Table, ...]
     examples: tuple[str, ...]
+    said_above: tuple[str, ...]
+    """Notes of tables that the examples have given already."""
     comparisons: tuple[Table, ...]
     reproductions: tuple[Table, ...]
     latent: tuple[Table, ...]
@@ -97,8 +103,12 @@ def compose(runs: Runs) -> Report:
     # Drawn from in a fixed order: bootstrap first, then sign flips.
     rng = np.random.default_rng(RESAMPLING_SEED)
     rows = frame[~frame["system"].isin(AUTOENCODERS)].reset_index(drop=True)
-    cells = with_bootstrap(mark_shown(average_cells(rows)), rng)
-    compared = compare_all(cells, rng)
+    shown = name_trials(mark_shown(average_cells(rows)), frame, runs.searches)
+    cells = with_bootstrap(shown, rng)
+    # Trials of a search have not been compared by their test numbers, and are not here.
+    trials = [search.study for search in runs.searches if not search.retrained]
+    only_trials = bool(trials) and set(trials) == set(runs.studies)
+    compared = [] if only_trials else compare_all(cells, rng)
     present = set(frame["dataset"].dropna())
     compared_with = compared_datasets()
     published = [dataset for dataset in compared_with if dataset in present]
@@ -116,17 +126,27 @@ def compose(runs: Runs) -> Report:
     # Table 3 has the published datasets side by side.
     groups = [list(compared_with)] if published else []
     groups += [[dataset] for dataset in datasets if dataset not in compared_with]
-    sentences = [sentence for dataset in datasets for sentence in examples(cells, dataset, compared)]
+    sentences = [
+        sentence
+        for dataset in ([] if only_trials else datasets)
+        for sentence in examples(cells, dataset, compared, lambda names: lowest_perplexities(frame, names))
+    ]
     declared = declared_for(runs)
-    declaration = [_sentence(declared, compared)] if declared and compared else []
+    declaration = (
+        [declaration_note(declared, (len(c.paired.seeds) for c in compared))]
+        if declared and compared
+        else []
+    )
     return Report(
         studies=runs.studies,
+        remarks=tuple(search_notes(runs.searches)),
         facts=tuple(facts(runs, frame, cells)),
         table2=tuple(tables2),
         table3=_with_lines(table3(cells, group) for group in groups),
         further=_with_lines(further_table(dataset) for dataset in datasets),
         bounds=tuple(bounds_table(cells, dataset) for dataset in datasets),
-        examples=(*sentences, CAUTION, *declaration) if sentences else (),
+        examples=(*sentences, CAUTION, *map(_sentence, declaration)) if sentences else (),
+        said_above=(RULE, *declaration) if sentences else (),
         comparisons=_with_lines(
             dataclasses.replace(table, notes=(*table.notes, *hidden_variant_notes(cells, dataset)))
             for dataset in datasets
@@ -149,9 +169,7 @@ def compose(runs: Runs) -> Report:
     )
 
 
-def _sentence(declared: DeclaredSeeds, compared: Sequence[Comparison]) -> str:
-    """What the declared number of seeds means for the comparisons."""
-    note = declaration_note(declared, (len(c.paired.seeds) for c in compared))
+def _sentence(note: str) -> str:
     return f"{note[0].upper()}{note[1:]}."
 
 

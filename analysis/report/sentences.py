@@ -32,7 +32,7 @@ _TIMEOUT = 300
 
 @dataclass(frozen=True)
 class Best:
-    """The run of a system with the lowest valid NLL on a dataset."""
+    """The run of a system with the lowest bound on a dataset's test split."""
 
     cell: Cell
     run: str
@@ -61,7 +61,7 @@ class Sentences:
 
 
 def best_runs(cells: Sequence[Cell], dataset: str) -> list[Best]:
-    """Choose each system's run with the lowest valid NLL on each text of a dataset, over all else."""
+    """Choose each system's run with the lowest bound on each test text of a dataset, over all else."""
     best: dict[object, Best] = {}
     for cell in cells:
         convention = tightest(cell) if cell.dataset == dataset else None

@@ -17,10 +17,13 @@ from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell, average_cells
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison, compare_family
+from analysis.stats.intervals import Interval
 from analysis.stats.text_groups import same_text
-from analysis.stats.variants import setting_text
+from analysis.stats.variants import common_labels, setting_text
 from analysis.tables.comparisons import reach_notes, verdict_values
+from analysis.tables.costs import scaled, unit_of
 from analysis.tables.csv_rows import comparison_row
+from analysis.tables.shown_variants import can_be_names
 from analysis.tables.table import Column, Difference, Line, Table, cell_label, dataset_title
 from lvae_core.run_folder.estimates import LATENT_USE
 
@@ -28,7 +31,7 @@ HOURS = "device_hours"
 
 METRICS = {
     "nll": "NLL (as published)",
-    "nll_valid": "NLL (tightest valid)",
+    "nll_valid": "NLL (tightest bound)",
     "ppl": "PPL (as published)",
     **{name: estimate.title for name, estimate in LATENT_USE.items()},
     HOURS: "device-hours per run",
@@ -53,7 +56,7 @@ class TwoStudies:
 def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     """Compare every cell that both studies have, by every metric, over common seeds: ``b`` minus ``a``."""
     rng = np.random.default_rng(RESAMPLING_SEED)
-    cells = [average_cells(runs.frame) for runs in (a, b)]
+    cells = _labelled_alike(a.frame, b.frame)
     pairs, alone = _match(*([_with_hours(cell) for cell in of_one] for of_one in cells))
     compared: list[Comparison] = []
     for dataset, setting in dict.fromkeys((cell.dataset, cell.setting) for cell, _ in pairs):
@@ -71,6 +74,24 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     )
 
 
+def _labelled_alike(*frames: pd.DataFrame) -> list[list[Cell]]:
+    """The cells of two studies, with equal names for equal variants of a row."""
+    keys = ["dataset", "system", "num_samples"]
+    rows = [dict(list(frame.groupby(keys, sort=False))) for frame in frames]
+    alike = {key: common_labels(*(of_study[key] for of_study in rows)) for key in rows[0].keys() & rows[1]}
+    return [
+        [
+            dataclasses.replace(
+                cell,
+                variant=alike[key][side].get(cell.variant, cell.variant) if key in alike else cell.variant,
+            )
+            for cell in average_cells(frame)
+            for key in [(cell.dataset, cell.system, cell.num_samples)]
+        ]
+        for side, frame in enumerate(frames)
+    ]
+
+
 def _with_hours(cell: Cell) -> Cell:
     averages = {**cell.averages, **({HOURS: cell.hours} if cell.hours else {})}
     return dataclasses.replace(cell, averages=averages)
@@ -79,9 +100,8 @@ def _with_hours(cell: Cell) -> Cell:
 def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[tuple[Cell, Cell]], list[str]]:
     """Pair the cells of B and A; returns the pairs (of B, of A), and a note on each cell without a partner.
 
-    If each study has one variant of a cell, the two are paired even if the variants differ: the change may
-    be what is compared. If a study has several, variants of the same name are paired. Cells over different
-    text are not paired.
+    Variants of the same name are paired. A name has only fields that vary within a study, so cells that
+    differ by what was changed between the studies are paired. Cells over different text are not.
     """
     groups: dict[tuple[object, ...], tuple[list[Cell], list[Cell]]] = defaultdict(lambda: ([], []))
     for side, cells in enumerate((a, b)):
@@ -101,20 +121,16 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[tuple[Cell, Cell]
             )
 
     for of_a, of_b in groups.values():
-        if len(of_a) == len(of_b) == 1:
-            pair(of_b[0], of_a[0])
-            continue
         names = {cell.variant: cell for cell in of_a}
-        matched = {cell.variant for cell in of_b if cell.variant in names}
-        for cell in of_b:
-            if cell.variant in matched:
-                pair(cell, names[cell.variant])
-        for study, cells in (("A", of_a), ("B", of_b)):
+        matched = {cell.variant: cell for cell in of_b if cell.variant in names}
+        for variant, cell in matched.items():
+            pair(cell, names[variant])
+        for study, cells, paired in (("A", of_a, names), ("B", of_b, matched)):
             alone += [
                 f"only study {study} has {cell_label(cell, ' ({})')} on {dataset_title(cell.dataset)}, "
                 f"{cell.setting}"
                 for cell in cells
-                if cell.variant not in matched
+                if cell.variant not in matched or paired[cell.variant] is not cell
             ]
     return pairs, alone
 
@@ -149,16 +165,35 @@ def _tables(compared: Sequence[Comparison], dataset: str) -> Iterable[Table]:
     if estimates:
         yield _table(estimates, f"B minus A, {dataset_title(dataset)}", 1)
     if hours:
-        # Runs of seconds would all print as 0.00 hours.
-        digits = 2 if max(c.averages[0].mean for c in hours) >= 0.1 else 4
-        yield _table(hours, f"Cost of B minus A, {dataset_title(dataset)}", digits)
+        unit, per_hour = unit_of(max(average.mean for c in hours for average in c.averages))
+        title = f"Cost of B minus A, {dataset_title(dataset)}"
+        shown = [_in_unit(comparison, per_hour) for comparison in hours]
+        table = _table(shown, title, 2, f"device-{unit} per run")
+        # The CSV file has hours, whatever the table shows.
+        yield dataclasses.replace(table, csv_rows=lambda: (comparison_row(c, "study") for c in hours))
 
 
-def _table(compared: Sequence[Comparison], title: str, decimals: int) -> Table:
+def _in_unit(comparison: Comparison, per_hour: int) -> Comparison:
+    """A comparison of hours in another unit."""
+    paired, a, b = comparison.paired, comparison.a, comparison.b
+    interval = paired.interval and Interval(paired.interval.low * per_hour, paired.interval.high * per_hour)
+    return dataclasses.replace(
+        comparison,
+        a=dataclasses.replace(a, averages={HOURS: scaled(a.averages[HOURS], per_hour)}),
+        b=dataclasses.replace(b, averages={HOURS: scaled(b.averages[HOURS], per_hour)}),
+        paired=dataclasses.replace(
+            paired,
+            mean=None if paired.mean is None else paired.mean * per_hour,
+            interval=interval,
+        ),
+    )
+
+
+def _table(compared: Sequence[Comparison], title: str, decimals: int, measure: str = "") -> Table:
     names = _short_names(compared)
     lines: list[Line] = []
     for setting, metric in dict.fromkeys((c.a.setting, c.metric) for c in compared):
-        lines.append(Line("heading", f"{setting}, {METRICS[metric]}"))
+        lines.append(Line("heading", f"{setting}, {measure or METRICS[metric]}"))
         lines += [_line(c, names) for c in compared if (c.a.setting, c.metric) == (setting, metric)]
     columns = (
         Column("A", decimals=decimals),
@@ -168,25 +203,35 @@ def _table(compared: Sequence[Comparison], title: str, decimals: int) -> Table:
         Column("n"),
         Column("flip p"),
         Column("t p"),
-        Column("P(B lower)"),
+        Column("B lower"),
         Column("verdict", text=True),
     )
     notes = (
         "B - A: mean difference over the n common seeds, with its 95% t interval. flip p, t p: p-values of "
         "the sign-flip test and of the paired t test, after Holm's correction over the rows of a heading. "
-        "P(B lower): share of all pairs of seeds in which B's number is lower. verdict: on B against A",
+        "B lower: at how many of the common seeds B's number is lower; a tie counts half. verdict: on B "
+        "against A",
         *([RULE] if any(c.metric.startswith("nll") for c in compared) else []),
         *reach_notes(compared),
         *(f"{name}: {variant}" for variant, name in names.items()),
     )
+    key = notes[len(notes) - len(names) :] if names else ()
     return Table(
-        title, columns, tuple(lines), notes, lambda: (comparison_row(c, "study") for c in compared)
+        title,
+        columns,
+        tuple(lines),
+        notes,
+        lambda: (comparison_row(c, "study") for c in compared),
+        marks=(notes[0], *key),
+        once=(RULE, *key),
     )
 
 
 def _short_names(compared: Sequence[Comparison]) -> dict[str, str]:
-    """Variant -> ``v1``, ``v2``, … if rows have several: letters are the names of the studies."""
+    """Variant -> ``v1``, ``v2``, … if values are too long for names; letters are names of the studies."""
     variants = list(dict.fromkeys(c.a.variant for c in compared if c.a.variant))
+    if can_be_names(variants):
+        return {}
     return {variant: f"v{k}" for k, variant in enumerate(variants, start=1)} if len(variants) > 1 else {}
 
 

@@ -136,7 +136,8 @@ class Cell:
     shown: bool = field(default=True, compare=False)
     """Whether tables for reading show it; see analysis/tables/shown_variants.py."""
     letter: str | None = field(default=None, compare=False)
-    """The short name of its variant, ``A``; empty if its row shows no other; None if it was not named."""
+    """The short name of its variant, ``latent_size=4`` or ``A``; empty if its row shows no other; None if
+    it was not named."""
     objective: str = field(default="", compare=False)
     """The loss that its runs were trained by; empty if unknown, or if there is only one."""
     last_kl_weight: float | None = field(default=None, compare=False)
@@ -149,7 +150,7 @@ class Cell:
 
     @property
     def variant_name(self) -> str:
-        """Its variant in tables and figures: the letter if it has one, else the fields that differ."""
+        """Its variant in tables and figures: the short name if it has one, else the fields that differ."""
         return self.variant if self.letter is None else self.letter
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -52,22 +52,68 @@ class Variant:
 
 def variant_labels(runs: pd.DataFrame) -> list[Variant]:
     """Find the variant of each run of one system and L, over both settings."""
-    columns = [_column(runs, name) for name in VARIANT_FIELDS]
-    of_runs: list[_Values] = list(zip(*columns, strict=True))
+    of_runs = _values(runs)
     completed = _complete(of_runs)
     distinct = list(dict.fromkeys(completed.values()))
     # A label names only the fields in which the variants differ.
-    differing = [
+    texts = _texts_of(_differing(distinct), distinct)
+    variants = {values: _variant(values, texts) for values in distinct}
+    return [variants[completed[values]] for values in of_runs]
+
+
+def common_labels(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
+    """Label the variants of one system and L alike in two studies.
+
+    A common label names the fields in which the finished runs of either study differ among themselves. A
+    field that has one value in each study sets the studies apart, not their variants, and is not named.
+
+    Args:
+        a: the runs of one study.
+        b: those of the other.
+
+    Returns:
+        For each study: the label of a variant within the study -> its common label.
+    """
+    of_runs = _values(pd.concat([a, b], ignore_index=True))
+    completed = _complete(of_runs)
+    full = [completed[values] for values in of_runs]
+    sides = (a, full[: len(a)]), (b, full[len(a) :])
+    done = [
+        [values for values, status in zip(of_side, runs["status"], strict=True) if status == "done"]
+        for runs, of_side in sides
+    ]
+    named = sorted({position for finished in done for position in _differing(finished)})
+    texts = _texts_of(named, [values for finished in done for values in finished])
+    found = []
+    for (runs, of_side), finished in zip(sides, done, strict=True):
+        own = zip(variant_labels(runs), of_side, strict=True)
+        kept = set(finished)
+        found.append(
+            {label.label: _variant(values, texts).label for label, values in own if values in kept}
+        )
+    return found[0], found[1]
+
+
+def _values(runs: pd.DataFrame) -> list[_Values]:
+    return list(zip(*(_column(runs, name) for name in VARIANT_FIELDS), strict=True))
+
+
+def _differing(of_groups: Iterable[_Values]) -> list[int]:
+    """The positions in VARIANT_FIELDS of the fields in which groups differ."""
+    distinct = list(dict.fromkeys(of_groups))
+    return [
         position
         for position in range(len(VARIANT_FIELDS))
         if len({values[position] for values in distinct}.difference(_OPEN)) > 1
     ]
-    texts = {
+
+
+def _texts_of(positions: Iterable[int], of_groups: Sequence[_Values]) -> dict[int, dict[Any, str]]:
+    distinct = list(dict.fromkeys(of_groups))
+    return {
         position: _texts(VARIANT_FIELDS[position], (values[position] for values in distinct))
-        for position in differing
+        for position in positions
     }
-    variants = {values: _variant(values, texts) for values in distinct}
-    return [variants[completed[values]] for values in of_runs]
 
 
 def _column(runs: pd.DataFrame, name: str) -> list[Hashable | None]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from analysis.published.catalogue import display_name, find
 from analysis.published.facts import Fact
@@ -12,8 +15,8 @@ from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison
 from analysis.stats.text_groups import first_texts
 from analysis.stats.valid_bounds import JOINT_ELBO, PUBLISHED_ELBO, Convention, tightest
-from analysis.tables.bounds import exact_nll, published_nll, with_published_cells
-from analysis.tables.table import SETTINGS, dataset_title, row_label
+from analysis.tables.bounds import exact_cell, published_nll, with_published_cells
+from analysis.tables.table import SETTINGS, cell_label, dataset_title
 from lvae_core.systems import language_model_of
 
 EXPLANATION = (
@@ -36,11 +39,19 @@ _ON_SEVERAL_SAMPLES = EXPLANATION[1:3]
 CAUTION = f"{RULE}."
 """The rule by which the sentences of :func:`examples` conclude."""
 
-_EQUAL = 0.05
-"""Nats: a smaller difference would be printed as 0.0."""
+_MOST_DECIMALS = 3
 
 _ERRORS = 3
 """Monte Carlo standard errors by which a number must lie below the truth to be called below it."""
+
+_LEAST_BELOW = 0.05
+"""Nats below the truth from which on a number is called below it."""
+
+_FEWEST_ROWS = 3
+"""Valid numbers from which on the lowest is named: the example has two of them."""
+
+Validation = Callable[[Sequence[str]], Mapping[str, float]]
+"""Reads the lowest validation perplexity of runs by name; runs that recorded none are missing."""
 
 
 def explanation(cells: Sequence[Cell], datasets: Sequence[str]) -> tuple[str, ...]:
@@ -51,29 +62,74 @@ def explanation(cells: Sequence[Cell], datasets: Sequence[str]) -> tuple[str, ..
     return tuple(text for text in EXPLANATION if text not in _ON_SEVERAL_SAMPLES)
 
 
-def examples(cells: Sequence[Cell], dataset: str, compared: Sequence[Comparison]) -> list[str]:
-    """Show what the choice of convention changes, in one sentence per setting.
+def examples(
+    cells: Sequence[Cell], dataset: str, compared: Sequence[Comparison], validation: Validation
+) -> list[str]:
+    """Show what the choice of convention changes, and which valid number is lowest, in each setting.
 
-    The example is the joint-latent system with the lowest NLL by the published convention: of our runs if
-    there are any, else of the published numbers. What follows about the models is said by the verdict of
-    the comparison; without one, nothing is concluded.
+    The example is the joint-latent cell of our runs with the lowest validation perplexity, never the one
+    with the best test number; without runs, it is the lowest published number. The sentence says how the
+    cell was chosen. What follows about the models is said by the verdict of the comparison; without one,
+    nothing is concluded.
 
     Args:
         cells: of any dataset; those over its first text are used.
         dataset: the one that the sentences are about.
         compared: all comparisons of the report.
+        validation: called only if our runs have several candidates.
     """
     of_dataset = with_published_cells(first_texts(cells), dataset)
     sentences = _below_the_truth(of_dataset)
     for setting in SETTINGS:
-        joint = [c for c in of_dataset if c.setting == setting and c.shown and c.joint_latent]
-        ours = [_compare_ours(cell, exact_nll(of_dataset, cell), compared) for cell in joint]
-        published = [_compare_published(cell) for cell in joint]
-        for candidates in (ours, published):
-            if found := [c for c in candidates if c is not None]:
-                sentences.append(min(found, key=lambda comparison: comparison.published.mean).sentence())
-                break
+        of_setting = [c for c in of_dataset if c.setting == setting and c.shown]
+        joint = [c for c in of_setting if c.joint_latent]
+        ours = [_compare_ours(cell, exact_cell(of_dataset, cell), compared) for cell in joint]
+        if candidates := [c for c in ours if c is not None]:
+            sentences.append(_chosen(candidates, validation).sentence())
+            sentences += _lowest_valid(of_setting, of_dataset, compared)
+        elif published := [c for c in map(_compare_published, joint) if c is not None]:
+            lowest = min(published, key=lambda comparison: comparison.published.mean)
+            how = f"the lowest of {len(published)} published" if len(published) > 1 else ""
+            sentences.append(dataclasses.replace(lowest, how=how).sentence())
     return sentences
+
+
+def _chosen(candidates: Sequence[_Example], validation: Validation) -> _Example:
+    """Choose by validation; without validation perplexities, take the first row."""
+    if len(candidates) == 1:
+        return candidates[0]
+    found = validation([run for example in candidates for run in example.published.runs])
+    if all(run in found for example in candidates for run in example.published.runs):
+        means = [float(np.mean([found[run] for run in c.published.runs])) for c in candidates]
+        chosen = candidates[int(np.argmin(means))]
+        how = f"the lowest validation perplexity of {len(candidates)} such rows"
+    else:
+        chosen = candidates[0]
+        how = f"the first of {len(candidates)} such rows, as not all have a validation perplexity"
+    return dataclasses.replace(chosen, how=how)
+
+
+def _lowest_valid(
+    of_setting: Sequence[Cell], of_dataset: Sequence[Cell], compared: Sequence[Comparison]
+) -> list[str]:
+    """Name the row with the lowest valid number, and say that the test split chose it."""
+    valid = [(cell, cell.averages[best.nll]) for cell in of_setting if (best := tightest(cell))]
+    if len(valid) < _FEWEST_ROWS:
+        return []
+    cell, nll = min(valid, key=lambda candidate: candidate[1].mean)
+    where = f"{dataset_title(cell.dataset)} {cell.setting}"
+    among = f"the lowest valid number of {len(valid)} rows on the test split"
+    language_model = exact_cell(of_dataset, cell)
+    if language_model is None or language_model is cell:
+        return [f"{where}: {_name(cell)} has {among}, {nll.mean:.1f} nats."]
+    exact = language_model.averages["nll"]
+    decimals = _decimals((nll, exact))
+    return [
+        f"{where}: {_name(cell)} has {among}, {nll.mean:.{decimals}f}"
+        f"{' (unreliable)' if nll.unreliable else ''}, {_distance(nll, exact, decimals)} than "
+        f"{_name(language_model)}: {_verdict(cell, language_model, compared)}. It is picked by test "
+        "numbers, so it is likely too low."
+    ]
 
 
 def _below_the_truth(cells: Sequence[Cell]) -> list[str]:
@@ -83,24 +139,25 @@ def _below_the_truth(cells: Sequence[Cell]) -> list[str]:
         published, valid = cell.averages.get(PUBLISHED_ELBO.nll), tightest(cell)
         if cell.shown and cell.joint_latent and cell.true_nll is not None and published and valid:
             found.append((published.mean - cell.true_nll, cell, published, cell.averages[valid.nll]))
-    found = [f for f in found if -f[0] > max(_EQUAL, _ERRORS * (f[2].mc_stderr or 0.0))]
+    found = [f for f in found if -f[0] > max(_LEAST_BELOW, _ERRORS * (f[2].mc_stderr or 0.0))]
     if not found:
         return []
     below, cell, published, valid_nll = min(found, key=lambda candidate: candidate[0])
     where = f"{dataset_title(cell.dataset)} {cell.setting}"
-    system = row_label(cell.system, cell.num_samples)
+    how = f", the furthest of {len(found)} rows" if len(found) > 1 else ""
     return [
         f"{where}: the data's own -log p(x) is {cell.true_nll:.2f} nats, which no bound can undercut. "
-        f"{system} has {published.mean:.2f} by the published convention, {-below:.2f} below the truth; its "
-        f"tightest valid bound is {valid_nll.mean:.2f}."
+        f"{_name(cell)} has {published.mean:.2f} by the published convention, {-below:.2f} below the truth"
+        f"{how}; its tightest valid bound is {valid_nll.mean:.2f}."
     ]
 
 
 @dataclass(frozen=True)
-class _Comparison:
-    """A system whose decoder reads L samples at once, compared with its language model."""
+class _Example:
+    """A system whose decoder reads L samples at once, beside its language model."""
 
     cell: Cell
+    language_model: str
     source: str
     published: Average
     """NLL by the published convention."""
@@ -112,46 +169,88 @@ class _Comparison:
     """The language model's NLL."""
     verdict: str
     """What follows from the tightest valid bound."""
+    how: str = ""
+    """How the cell was chosen; empty if it is the only one."""
 
     def sentence(self) -> str:
         """State both numbers beside the language model's, and what follows."""
         where = f"{dataset_title(self.cell.dataset)} {self.cell.setting}, from {self.source}"
-        system = row_label(self.cell.system, self.cell.num_samples)
-        language_model = display_name(language_model_of(self.cell.system))
+        decimals = _decimals((self.published, self.exact), (self.valid, self.exact))
+        unreliable = ", unreliable" if self.valid.unreliable else ""
+        system = _name(self.cell) + (f" ({self.how})" if self.how else "")
+        elbo, bound, exact = (
+            f"{nll.mean:.{decimals}f}" for nll in (self.published, self.valid, self.exact)
+        )
+        apart = [_distance(nll, self.exact, decimals) for nll in (self.published, self.valid)]
         return (
-            f"{where}: {language_model} has {self.exact.mean:.1f} nats. {system} has "
-            f"{self.published.mean:.1f} by the published convention, "
-            f"{_distance(self.published, self.exact)}, but this number is not a bound; its tightest valid "
-            f"bound ({self.convention.name}{', unreliable' if self.valid.unreliable else ''}) is "
-            f"{self.valid.mean:.1f}, {_distance(self.valid, self.exact)}: {self.verdict}."
+            f"{where}: {self.language_model} has {exact} nats. {system} has {elbo} by the published "
+            f"convention, {apart[0]}, but this number is not a bound; its tightest valid bound "
+            f"({self.convention.name}{unreliable}) is {bound}, {apart[1]}: {self.verdict}."
         )
 
 
-def _distance(nll: Average, exact: Average) -> str:
-    """How far ``nll`` lies from ``exact``, as a fact about two numbers."""
-    more = nll.mean - exact.mean
-    if abs(more) < _EQUAL:
+def _name(cell: Cell) -> str:
+    return cell_label(cell, ", {}")
+
+
+def _decimals(*pairs: tuple[Average, Average]) -> int:
+    """The fewest decimals at which the numbers of each pair differ by what their difference rounds to."""
+
+    def agree(decimals: int) -> bool:
+        return all(
+            _rounded_difference(a, b, decimals) == round(round(a.mean - b.mean, decimals) * 10**decimals)
+            for a, b in pairs
+        )
+
+    return next((d for d in range(1, _MOST_DECIMALS) if agree(d)), _MOST_DECIMALS)
+
+
+def _rounded_difference(a: Average, b: Average, decimals: int) -> int:
+    """The difference of two numbers as they are printed, in units of the last digit."""
+    apart: float = round(a.mean, decimals) - round(b.mean, decimals)
+    return round(apart * 10.0**decimals)
+
+
+def _distance(nll: Average, exact: Average, decimals: int) -> str:
+    """How far ``nll`` lies from ``exact``, as a fact about two printed numbers."""
+    more = _rounded_difference(nll, exact, decimals)
+    if not more:
         return "the same"
-    return f"{abs(more):.1f} {'more' if more > 0 else 'less'}"
+    return f"{abs(more) / 10**decimals:.{decimals}f} {'more' if more > 0 else 'less'}"
 
 
-def _compare_ours(cell: Cell, exact: Average | None, compared: Sequence[Comparison]) -> _Comparison | None:
-    best, published = tightest(cell), cell.averages.get(PUBLISHED_ELBO.nll)
-    if not best or not published or exact is None:
-        return None
-    language_model = language_model_of(cell.system)
+def _verdict(cell: Cell, language_model: Cell, compared: Sequence[Comparison]) -> str:
+    """What follows of a cell against its language model from their tightest valid numbers."""
     verdicts = (
-        c.verdict.sentence(row_label(cell.system, cell.num_samples), display_name(language_model), c.paired)
+        c.verdict.sentence(_name(cell), _name(language_model), c.paired)
         for c in compared
-        if (c.metric, c.b.system) == ("nll_valid", language_model) and c.a is cell
+        if (c.metric, c.b.system) == ("nll_valid", language_model.system) and c.a is cell
     )
-    verdict = next(verdicts, "no conclusion, they were not compared over seeds")
-    return _Comparison(cell, "these runs", published, cell.averages[best.nll], best, exact, verdict)
+    return next(verdicts, "no conclusion, they were not compared over seeds")
 
 
-def _compare_published(cell: Cell) -> _Comparison | None:
+def _compare_ours(
+    cell: Cell, language_model: Cell | None, compared: Sequence[Comparison]
+) -> _Example | None:
+    best, published = tightest(cell), cell.averages.get(PUBLISHED_ELBO.nll)
+    if not best or not published or language_model is None:
+        return None
+    return _Example(
+        cell,
+        _name(language_model),
+        "these runs",
+        published,
+        cell.averages[best.nll],
+        best,
+        language_model.averages["nll"],
+        _verdict(cell, language_model, compared),
+    )
+
+
+def _compare_published(cell: Cell) -> _Example | None:
     elbo, valid = published_nll(cell, PUBLISHED_ELBO), published_nll(cell, JOINT_ELBO)
-    exact = find("2", cell.dataset, language_model_of(cell.system), 0, cell.setting, "nll")
+    language_model = language_model_of(cell.system)
+    exact = find("2", cell.dataset, language_model, 0, cell.setting, "nll")
     if not elbo or not valid or not exact:
         return None
     averages = (
@@ -164,5 +263,13 @@ def _compare_published(cell: Cell) -> _Comparison | None:
         for fact in (elbo, valid, exact)
     )
     of_elbo, of_valid, of_exact = averages
-    verdict = "no conclusion, published means have no seeds to pair"
-    return _Comparison(cell, "the published numbers", of_elbo, of_valid, JOINT_ELBO, of_exact, verdict)
+    return _Example(
+        cell,
+        display_name(language_model),
+        "the published numbers",
+        of_elbo,
+        of_valid,
+        JOINT_ELBO,
+        of_exact,
+        "no conclusion, published means have no seeds to pair",
+    )

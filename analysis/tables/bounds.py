@@ -31,6 +31,7 @@ from analysis.tables.table import (
     dataset_title,
     formula_notes,
     legend,
+    marks_of,
     runs_text,
 )
 from lvae_core.run_folder.estimates import ESTIMATES
@@ -61,18 +62,16 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
         *([Column("published")] if published else []),
         Column("bound on -log p(x)", text=True),
     ]
+    key = variant_key(of_dataset, dataset)
+    further = (*_notes(lines, len(names) > 2), *weight_notes(of_dataset), *_truth(of_dataset))
     return Table(
         f"Bounds, {dataset_title(dataset)}: what each number is",
         tuple(columns),
         tuple(lines),
-        (
-            *legend(lines),
-            *variant_key(of_dataset, dataset),
-            *_notes(lines, len(names) > 2),
-            *weight_notes(of_dataset),
-            *_truth(of_dataset),
-        ),
+        (*legend(lines), *key, *further),
         lambda: (row for s in SETTINGS for c in of_dataset if c.setting == s for row in _csv_rows(c)),
+        marks=(*marks_of(lines), *key, *further),
+        once=tuple(key),
     )
 
 
@@ -83,10 +82,16 @@ def with_published_cells(cells: Sequence[Cell], dataset: str) -> list[Cell]:
 
 
 def exact_nll(cells: Sequence[Cell], cell: Cell) -> Average | None:
-    """The NLL of the cell's language model in its setting and text: of its variant, or the only one."""
+    """The NLL of the cell's language model; see :func:`exact_cell`."""
+    exact = exact_cell(cells, cell)
+    return exact.averages["nll"] if exact else None
+
+
+def exact_cell(cells: Sequence[Cell], cell: Cell) -> Cell | None:
+    """The cell's language model in its setting and text: of its variant, or the only one."""
     language_model = language_model_of(cell.system)
     exact = {
-        c.variant: c.averages["nll"]
+        c.variant: c
         for c in cells
         if (c.setting, c.text) == (cell.setting, cell.text)
         and c.system == language_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from analysis.stats.cells import Cell
+from analysis.stats.cells import Average, Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.shown_variants import variant_key
 from analysis.tables.table import Column, Line, Table, cell_label, dataset_title, runs_text
@@ -26,13 +26,31 @@ def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
     for setting in dict.fromkeys(cell.setting for cell in timed):
         lines.append(Line("heading", setting))
         lines += [_line(cell, per_hour) for cell in timed if cell.setting == setting]
-    columns = (Column(f"{unit} per run"), Column(f"{unit} in total"), Column("n"), Column("valid NLL"))
+    columns = (
+        Column(f"{unit} per run"),
+        Column(f"{unit} in total"),
+        Column("n"),
+        Column("tightest bound (test)"),
+    )
     note = (
         f"{unit}: device time of training and evaluation, over all attempts of the finished runs; "
         "comparable only if the runs had the same kind of device and shared it with as many others"
     )
-    notes = (note, *variant_key(cells, dataset)) if lines else ()
-    return Table(f"Cost, {dataset_title(dataset)}", columns, tuple(lines), notes)
+    key = variant_key(cells, dataset)
+    notes = (note, *key) if lines else ()
+    title = f"Cost, {dataset_title(dataset)}"
+    return Table(title, columns, tuple(lines), notes, marks=notes, once=tuple(key))
+
+
+def scaled(average: Average, factor: float) -> Average:
+    """An average in another unit, without its bootstrap interval."""
+    return dataclasses.replace(
+        average,
+        mean=average.mean * factor,
+        std=None if average.std is None else average.std * factor,
+        values=tuple(value * factor for value in average.values),
+        bca=None,
+    )
 
 
 def _line(cell: Cell, per_hour: int) -> Line:
@@ -40,10 +58,5 @@ def _line(cell: Cell, per_hour: int) -> Line:
     nll = cell.averages[best.nll] if best else None
     if cell.hours is None:
         return Line("ours", cell_label(cell), (None, None, runs_text(cell.counts), nll))
-    time = dataclasses.replace(
-        cell.hours,
-        mean=cell.hours.mean * per_hour,
-        std=None if cell.hours.std is None else cell.hours.std * per_hour,
-        values=tuple(value * per_hour for value in cell.hours.values),
-    )
+    time = scaled(cell.hours, per_hour)
     return Line("ours", cell_label(cell), (time, f"{sum(time.values):.3g}", runs_text(cell.counts), nll))

@@ -36,7 +36,8 @@ metric is the published name of the number (nll, kl, ppl, nll_iw), estimate its 
 to bca_high are 95% intervals of the mean. comparable_mean is the number that ours is compared with:
 published_mean on our count of tokens per sentence. mc_stderr is the mean's Monte Carlo standard error;
 stderr contains it. difference_low and difference_high are a 95% interval that allows for the rounding of
-the published number. seeds, values and mc_stderrs hold one entry per seed, with spaces between them. ess
+the published number. seeds, values and mc_stderrs hold one entry per seed, with spaces between them;
+an unknown Monte Carlo error is nan. ess
 is the effective sample size of the importance weights and khat_above the share of sentences whose weights
 have a Pareto shape above 0.7; both are empty if not recorded.
 """
@@ -68,7 +69,10 @@ def csv_frame(rows: Iterable[Row], columns: Sequence[str]) -> pd.DataFrame:
 
 
 def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    """Put ' before texts that a spreadsheet would execute as a formula, such as ``=1+1``."""
+    """Put ' before texts that a spreadsheet would execute as a formula, such as ``=1+1``.
+
+    Numbers stay as they are, also several in one field: ``-0.5 -1.25``.
+    """
     texts = frame.select_dtypes(include=["object", "string"])
     return frame.assign(**{str(name): texts[name].map(_no_formula) for name in texts})
 
@@ -77,7 +81,7 @@ def _no_formula(value: Any) -> Any:
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@")):
         return value
     try:
-        float(value)
+        _ = [float(number) for number in value.split(" ")]
     except ValueError:
         return f"'{value}"
     return value
@@ -207,7 +211,7 @@ def _average(average: Average) -> Row:
         "bca": _ends(average.bca),
         "seeds": _spaced(average.seeds),
         "values": _spaced(average.values),
-        "mc_stderrs": _spaced("-" if error is None else error for error in average.mc_stderrs),
+        "mc_stderrs": _spaced("nan" if error is None else error for error in average.mc_stderrs),
     }
 
 

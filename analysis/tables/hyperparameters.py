@@ -15,7 +15,7 @@ from lvae_core.systems import SYSTEMS
 
 _GROUPS = {f.name: f.metadata["group"] for f in fields(RunConfig)}
 
-_UNREAD = "--"
+_UNREAD = "–"
 
 
 def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
@@ -37,18 +37,21 @@ def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
         ]
         lines += [Line("heading", group), *of_group] if of_group else []
     columns = (Column("all", text=True), *(Column(system, text=True) for system in systems))
-    notes = (
+    notes: tuple[str, ...] = (
         f"all: the value of every system that reads the field; {_UNREAD}: the system does not read it",
         "values separated by commas: runs of the system differ in the field",
     )
     title = f"Hyperparameters, {dataset_title(dataset)}"
-    return Table(title, columns, tuple(lines), notes if lines else ())
+    notes = notes if lines else ()
+    return Table(title, columns, tuple(lines), notes, marks=notes)
 
 
 def _values(done: pd.DataFrame, system: str, name: str) -> str:
     """The values of a field over a system's runs; empty if none reads it."""
     found = done.loc[done["system"] == system, name].dropna().astype(object)
-    return ", ".join(setting_texts(found).values())
+    texts = setting_texts(found)
+    numbers = not any(isinstance(value, str) for value in texts)
+    return ", ".join(texts[value] for value in (sorted(texts) if numbers else sorted(texts, key=str)))
 
 
 def _line(name: str, of_systems: dict[str, str]) -> Line:

@@ -34,11 +34,15 @@ def latent_table(cells: Sequence[Cell], dataset: str) -> Table:
         Column(name.upper(), decimals=1 if estimate.unit == "dimensions" else 2)
         for name, estimate in LATENT_USE.items()
     ]
+    key = variant_key(cells, dataset)
+    notes = (*legend(lines), *key, definitions(LATENT_USE)) if lines else ()
     return Table(
         f"Use of the latent variable, {dataset_title(dataset)}",
         (*columns, Column("n")),
         tuple(lines),
-        (*legend(lines), *variant_key(cells, dataset), definitions(LATENT_USE)) if lines else (),
+        notes,
+        marks=notes,
+        once=tuple(key),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -114,13 +115,25 @@ def _mixed(done: pd.DataFrame) -> Iterable[str]:
         for row, planned, value in zip(rows, recipes, done[name].astype(object), strict=True):
             if pd.isna(value):
                 continue  # the run does not read it
-            values.setdefault(setting_text(value), {})[row] = None
+            values.setdefault(row, {})[setting_text(value)] = None
             follows_recipes &= value == getattr(planned, name)
-        if follows_recipes or name in (*_OF_SYSTEM, *EVALUATION_FIELDS) or len(values) < 2:
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for row, of_row in values.items():
+            alike.setdefault(tuple(sorted(of_row, key=_numbers_first)), []).append(row)
+        # A field that was varied in every row alike is in the names of the variants.
+        if follows_recipes or name in (*_OF_SYSTEM, *EVALUATION_FIELDS) or len(alike) < 2:
             continue
-        differences += [f"{name}={value} in {', '.join(those)}" for value, those in values.items()]
+        differences += [f"{name}={' and '.join(v)} in {', '.join(those)}" for v, those in alike.items()]
     if differences:
         yield f"not all rows were run with the same config: {_listed(differences)}"
+
+
+def _numbers_first(text: str) -> tuple[float, str]:
+    """The order of values of a field: numbers by size, then words."""
+    try:
+        return float(text), ""
+    except ValueError:
+        return math.inf, text
 
 
 @functools.lru_cache

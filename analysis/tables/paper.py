@@ -24,7 +24,9 @@ from analysis.tables.table import (
     Table,
     Value,
     dataset_title,
+    formula_notes,
     legend,
+    marks_of,
     name_label,
     runs_text,
 )
@@ -62,7 +64,7 @@ def table2(cells: Sequence[Cell], dataset: str) -> Table:
     present |= {fact.setting for fact in facts}
     number = facts[0].table if facts else "2"
     return _compare(
-        f"Table {number}. {dataset_title(dataset)}: NLL (KL) in nats per sentence, and PPL",
+        f"{dataset_title(dataset)}: NLL (KL) in nats per sentence, and PPL",
         number,
         [_Block(setting, dataset, setting) for setting in SETTINGS if setting in present],
         METRICS["2"],
@@ -75,7 +77,7 @@ def table3(cells: Sequence[Cell], datasets: Sequence[str]) -> Table:
     """ELBO against importance-weighted NLL in the standard setting, datasets side by side."""
     titles = [dataset_title(dataset) for dataset in datasets]
     table = _compare(
-        f"Table 3. {', '.join(titles)}: NLL (the ELBO) and importance-weighted NLL (IW), standard",
+        f"{', '.join(titles)}: NLL (the ELBO) and importance-weighted NLL (IW), standard",
         "3",
         [_Block(title, name, "standard") for title, name in zip(titles, datasets, strict=True)],
         METRICS["3"],
@@ -159,19 +161,23 @@ def _compare(
             label += NOT_A_BOUND
         lines += _row_lines(label, source, blocks, shown, row, with_ours, [c for c in chosen if c.shown])
         sources.append((row, chosen))
+    letters = variant_key(cells, *datasets)
     return Table(
         title,
         tuple(columns),
         tuple(lines),
         (
             *legend(lines),
-            *variant_key(cells, *datasets),
+            *letters,
             *(note for dataset in datasets for note in unfinished_variants(cells, dataset)),
             *_conversion_note(counted),
         ),
         lambda: (
             csv_row for facts, cells in sources for csv_row in _csv_rows(number, metrics, facts, cells)
         ),
+        marks=(*marks_of(lines), *letters, *formula_notes(lines)),
+        once=tuple(letters),
+        number=number,
     )
 
 

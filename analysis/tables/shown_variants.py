@@ -16,12 +16,15 @@ from analysis.tables.table import row_label
 MOST_VARIANTS = 12
 """The largest number of variants shown of one system and L on one dataset; the CSV files have all."""
 
+_LONGEST_NAME = 28
+"""Letters of the longest ``field=value`` that names a variant in tables and figures."""
+
 
 def shown_variants(cells: Sequence[Cell], most: int) -> list[Cell]:
     """Keep the cells of at most ``most`` variants of each dataset, system and L, in their order.
 
     Both settings show the same variants. They are chosen in turns, by each setting and text its variant
-    with the lowest valid NLL that is not chosen yet; variants without a valid NLL come last.
+    with the lowest tightest bound on the test split that is not chosen yet; those without one come last.
     """
     rows: dict[tuple[str, str, int], dict[object, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     texts = {_row(cell): cell.text for cell in reversed(cells) if cell.text}
@@ -49,28 +52,41 @@ def mark_shown(cells: Sequence[Cell], most: int = MOST_VARIANTS) -> list[Cell]:
 
 
 def name_variants(cells: Sequence[Cell]) -> list[Cell]:
-    """Give the shown variants of rows that show several short names: A, B, …
+    """Give the shown variants of rows that show several short names: ``latent_size=4``, or A, B, …
 
-    The same fields have the same name in every row and on every dataset.
+    A variant is named by its value if all of them differ in the same one field, and by a letter otherwise,
+    which :func:`variant_key` explains. The same fields have the same name in every row and dataset.
     """
     of_rows: dict[tuple[str, str, int], set[str]] = defaultdict(set)
     for cell in cells:
         if cell.shown:
             of_rows[_row(cell)].add(cell.variant)
     several = [cell for cell in cells if cell.shown and len(of_rows[_row(cell)]) > 1]
-    letters = {variant: _letter(k) for k, variant in enumerate(dict.fromkeys(c.variant for c in several))}
+    variants = list(dict.fromkeys(cell.variant for cell in several))
+    letters = {variant: _letter(k) for k, variant in enumerate(variants)}
+    names = {variant: variant for variant in variants} if can_be_names(variants) else letters
     return [
-        dataclasses.replace(cell, letter=letters[cell.variant] if len(of_rows[_row(cell)]) > 1 else "")
+        dataclasses.replace(cell, letter=names[cell.variant] if len(of_rows[_row(cell)]) > 1 else "")
         if cell.shown
         else cell
         for cell in cells
     ]
 
 
+def can_be_names(variants: Sequence[str]) -> bool:
+    """Whether variants are short enough to be named by their values: all differ in the same one field."""
+    fields = {field.partition("=")[0] for variant in variants for field in variant.split(", ")}
+    return len(fields) == 1 and all(len(variant) <= _LONGEST_NAME for variant in variants)
+
+
 def variant_key(cells: Sequence[Cell], *datasets: str) -> list[str]:
-    """Explain the short names of the variants that tables or figures of some datasets show."""
+    """Explain the letters of the variants that tables or figures of some datasets show."""
     named = {c.letter: c.variant for c in cells if c.dataset in datasets and c.shown and c.letter}
-    return [f"{letter}: {variant}" for letter, variant in sorted(named.items(), key=_by_letter)]
+    return [
+        f"{letter}: {variant}"
+        for letter, variant in sorted(named.items(), key=_by_letter)
+        if letter != variant
+    ]
 
 
 def unfinished_variants(cells: Sequence[Cell], dataset: str) -> list[str]:
@@ -118,9 +134,9 @@ def hidden_variant_notes(cells: Sequence[Cell], dataset: str) -> Iterable[str]:
             f"{sum(shown for _, shown in found)} of {len(found)} ({row})" for row, found in thinned.items()
         )
         yield (
-            f"variants with the lowest valid NLL only: {counts}; the CSV files have all. They were chosen "
-            "by the test numbers that are shown, so these numbers are too good and the p-values too small: "
-            "rerun the variants that matter on fresh seeds"
+            f"variants with the lowest bounds on the test split only: {counts}; the CSV files have all. "
+            "They were chosen by the test numbers that are shown, so these numbers are too good and the "
+            "p-values too small: rerun the variants that matter on fresh seeds"
         )
 
 

@@ -72,6 +72,24 @@ class Table:
     notes: tuple[str, ...]
     csv_rows: Callable[[], Iterable[Row]] = tuple
     """Makes the CSV rows; a function, because those of a large study would fill the memory."""
+    marks: tuple[str, ...] = ()
+    """Those of the notes without which the numbers cannot be read, such as what ‡ and n mean: where a table
+    stands alone, as in a paper, these are printed with it."""
+    once: tuple[str, ...] = ()
+    """Those of the notes that a page of several tables gives only once."""
+    number: str = ""
+    """The number that the table has where it was published, ``2a``."""
+
+    @property
+    def heading(self) -> str:
+        """The title with the table's number."""
+        return f"Table {self.number}. {self.title}" if self.number else self.title
+
+    def without(self, said: set[str]) -> Table:
+        """The table without the notes that the page has given already; adds the others to ``said``."""
+        notes = tuple(note for note in self.notes if note not in said)
+        said.update(self.once)
+        return dataclasses.replace(self, notes=notes)
 
     def with_columns(self, kept: Callable[[Column], bool]) -> Table:
         """The same table with some of its columns."""
@@ -123,10 +141,16 @@ def runs_text(counts: Counts) -> str | None:
 
 def legend(lines: Sequence[Line]) -> list[str]:
     """Explain the marks that occur in ``lines``, and give the notes on the published numbers in them."""
+    facts = [value for line in lines for value in line.values if isinstance(value, Fact)]
+    return [*marks_of(lines), *_remarks(facts)]
+
+
+def marks_of(lines: Sequence[Line]) -> list[str]:
+    """Explain the marks that occur in ``lines``, and n."""
     values = [value for line in lines for value in line.values]
     facts = [value for value in values if isinstance(value, Fact)]
     statuses = [value for value in values if isinstance(value, Counts)]
-    marks = []
+    marks = ["n: number of seeds"] if any(isinstance(value, Average) for value in values) else []
     if any(isinstance(value, Average | Fact) and value.std is not None for value in values):
         runs = {fact.runs for fact in facts if fact.std is not None}
         stated = " or ".join(str(number) for number in sorted(number for number in runs if number))
@@ -148,7 +172,7 @@ def legend(lines: Sequence[Line]) -> list[str]:
             f"{NOT_A_BOUND}: NLL and PPL count one KL for several samples of z, so they are not bounds of "
             "the evaluated model; the table of bounds has valid ones"
         )
-    return [*notes, *_remarks(facts)]
+    return notes
 
 
 def formula_notes(lines: Sequence[Line]) -> list[str]:

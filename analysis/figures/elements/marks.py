@@ -46,11 +46,30 @@ def mean(
     along: Along,
     *,
     hollow: bool = False,
+    ring: bool = False,
 ) -> None:
-    """Draw the mean with its 95% t interval, if it has one."""
+    """Draw the mean with its 95% t interval, if it has one; for the other options see :func:`dot`."""
     x, y = (average.mean, place) if along == "x" else (place, average.mean)
     bar(ax, x, y, average, colour, along)
-    ax.plot([x], [y], marker, ms=6, mfc=PAPER if hollow else colour, mec=colour, mew=1.2, zorder=3.2)
+    dot(ax, x, y, colour, marker, hollow=hollow, ring=ring)
+
+
+def dot(
+    ax: Axes, x: float, y: float, colour: str, marker: str, *, hollow: bool = False, ring: bool = False
+) -> None:
+    """Draw the mark of a mean.
+
+    Args:
+        ax: the panel.
+        x: the place.
+        y: the place.
+        colour: of the mark.
+        marker: its shape.
+        hollow: the number is not a bound.
+        ring: a hollow mark is a ring, within which a filled one at the same place can be seen.
+    """
+    size, face = (8.5, "none") if ring else (6, PAPER if hollow else colour)
+    ax.plot([x], [y], marker, ms=size, mfc=face, mec=colour, mew=1.2, zorder=3.2)
 
 
 def bar(ax: Axes, x: float, y: float, average: Average, colour: str, along: Along) -> None:
@@ -114,14 +133,26 @@ def key(
     )
 
 
+def level_name(name: str, average: Average) -> str:
+    """The legend entry of :func:`level`: names the band, if there is one."""
+    return f"{name}, band: 95% t interval" if average.interval and average.n >= FEWEST_SEEDS else name
+
+
 def has_intervals(cells: Iterable[Cell]) -> bool:
     """Whether any of the cells has enough seeds for the interval of a mean."""
     return any(average.n >= FEWEST_SEEDS for cell in cells for average in cell.averages.values())
 
 
-def common_keys(*, intervals: bool, cited: Sequence[Fact | Derived] = ()) -> list[Line2D]:
-    """The legend entries that figures share: seeds, intervals of means, and the published values drawn."""
+def common_keys(
+    *, intervals: bool, cited: Sequence[Fact | Derived] = (), hollow: bool = False
+) -> list[Line2D]:
+    """The legend entries that figures share: seeds, intervals of means, and the published values drawn.
+
+    ``hollow``: some marks are, as their numbers are not bounds.
+    """
     keys = [key("one seed", MUTED, "o", size=3.2)]
+    if hollow:
+        keys.append(key("hollow: not a bound", MUTED, "o", hollow=True, size=7))
     if intervals:
         keys.append(Line2D([], [], color=MUTED, marker="|", mew=1.3, ms=5, label="95% t interval, n ≥ 3"))
     if cited:

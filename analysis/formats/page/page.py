@@ -31,7 +31,7 @@ WHAT_A_NUMBER_IS = (
     "contains the Monte Carlo error.",
 )
 
-_FIGURES = ("ppl", "nll", "kl", "latent", "curves")
+_FIGURES = ("axes", "ppl", "nll", "kl", "latent", "curves")
 
 _MOST_NAMED = 100
 """The largest number of failed runs, or damaged files, that the page lists."""
@@ -67,6 +67,7 @@ def report_page(
     names = {name for name, _ in recorded}
     return _template("report.html.j2").render(
         report=report,
+        said=set(report.said_above),
         title=report.title,
         status=[(status, int(counts[status])) for status in STATUSES if status in counts],
         total=len(report.frame),
@@ -90,6 +91,7 @@ def compare_page(compared: TwoStudies, pictures: Pictures, command: str, refresh
     """Write the page of two studies side by side."""
     return _template("compare.html.j2").render(
         compared=compared,
+        said=set(),
         title="Two studies side by side",
         figures=_shown(pictures.drawn, ("differences",)),
         left_out=pictures.left_out,

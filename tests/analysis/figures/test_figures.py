@@ -170,7 +170,7 @@ def test_the_best_of_many_variants_are_drawn_and_the_caption_says_so(
     pictures = draw_all(cells, ["toy"], {}, {})
     (nll,) = (picture for picture in pictures.drawn if picture.kind == "nll")
     assert nll.caption.endswith(
-        " Of the variants of each row, only the 12 with the lowest valid NLL are shown."
+        " Of the variants of each row, only the 12 with the lowest bounds on the test split are shown."
     )
     best = {cell.averages["nll"].runs[0] for cell in cells if cell.averages["nll"].mean < 73}
     assert runs_with_curves(cells, ["toy"]) == best

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -15,14 +16,14 @@ from analysis.formats.text import value_text
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Counts, average
 from analysis.stats.intervals import Interval
-from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS
+from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
 from analysis.tables.table import Column, Difference, Line, Table, Value
 
 PLAIN, KL = Column("NLL"), Column("(KL)", parenthesised=True)
 FACT = Fact("2a", "ptb", "bowman2016", "lstm-lm", "LSTM-LM", 0, "standard", "nll", 100.0, None, 0)
 
 TABLE = Table(
-    "Table 9. A test",
+    "A test",
     (
         Column("NLL", "standard"),
         Column("(KL)", "standard", parenthesised=True),
@@ -41,6 +42,7 @@ TABLE = Table(
         Line("difference", "  difference", (Difference(1.25), Difference(-0.04), None, None, None)),
     ),
     ("–: missing",),
+    number="9",
 )  # fmt: skip
 
 
@@ -190,7 +192,7 @@ def spread(*values: float) -> Average:
     [
         (spread(100.0, 100.002), "100.001±0.001"),
         (spread(100.0, 100.06), "100.03±0.04"),
-        (spread(100.0, 100.0), "100.0±<0.001"),
+        (spread(100.0, 100.0), "100.0±0"),
         (spread(99.0, 101.0), "100.0±1.4"),
         (spread(100.0, 100.0 + 1e-7), "100.0±<0.001"),
         (spread(100.0, 100.0003), "100.0±<0.001"),
@@ -225,10 +227,25 @@ def test_latex_is_a_whole_float_with_caption_and_label(style: Style) -> None:
     assert unescaped.count("{") == unescaped.count("}")
     assert unescaped.count("$") % 2 == 0
     assert not re.search(r"[#_%~^]", re.sub(r"\$[^$]*\$", "", unescaped))
-    caption = r"\caption{Table 9. A test. No number is bold: none has a verdict in its favour in every"
-    assert caption in body
+    # LaTeX counts tables itself: the published number is a comment.
+    assert r"\caption{A test. No number is bold: none has a verdict in its favour in every" in body
+    assert text.startswith("% Table 9. A test\n")
     assert r"\label{tab:table-9-a-test}" in body
     assert body.index(r"\caption") < body.index(r"\begin{tabular}")
+
+
+def test_latex_prints_what_its_marks_mean_and_keeps_other_notes_as_comments() -> None:
+    marks = ("n: number of seeds", "‡: not a bound of the evaluated model", "A: latent_size=4")
+    table = replace(TABLE, notes=(marks[0], "made on 3 days", *marks[1:]), marks=marks)
+    text = latex_table(table)
+    comments = [line for line in text.splitlines() if line.startswith("%")]
+    assert comments == ["% Table 9. A test", "% made on 3 days"]
+    below = text.partition(r"\end{tabular}")[2]
+    assert (
+        "n: number of seeds.\n$^\\ddagger$: not a bound of the evaluated model.\nA: latent\\_size=4.\n"
+        in below
+    )
+    assert below.index("latent") < below.index(r"\end{table}")
 
 
 def test_latex_sets_only_the_given_averages_in_bold() -> None:
@@ -245,7 +262,7 @@ def test_siunitx_columns_have_room_for_their_numbers_and_braces_around_words() -
         Line("ours", "a", (Average(3, 101.25, 0.5, None), Average(3, -0.5, None, None))),
         Line("ours", "b", (Average(3, 9.0, 12.0, None), Counts())),
         Line("published", "c", (replace(FACT, marked=True), "<0.0001")),
-        Line("ours", "d", (spread(100.0, 100.0), spread(2.0, 2.0))),
+        Line("ours", "d", (spread(100.0, 100.0 + 1e-7), spread(2.0, 2.0 + 1e-7))),
     )
     table = Table("T", (PLAIN, KL), lines, ())
     text = latex_table(table, [lines[0].values[0]], "siunitx")  # type: ignore[list-item]
@@ -255,3 +272,23 @@ def test_siunitx_columns_have_room_for_their_numbers_and_braces_around_words() -
     assert r"b & 9.0 \pm 12.0 & {--} \\" in text
     assert r"c & 100 {$^\ddagger$} & {\textless{}0.0001} \\" in text
     assert r"d & {100.0$\pm$\textless{}0.001} & {(2.0$\pm$\textless{}0.001)} \\" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("-0.3557 -0.4242 -0.1081", "-0.3557 -0.4242 -0.1081"),
+        ("nan nan", "nan nan"),
+        ("-1e-05", "-1e-05"),
+        ("-1+2", "'-1+2"),
+        ("- - -", "'- - -"),
+        ("=1+1", "'=1+1"),
+    ],
+)
+def test_only_texts_that_are_no_numbers_are_kept_from_spreadsheets(text: str, written: str) -> None:
+    assert without_formulas(pd.DataFrame({"a": [text]}))["a"].tolist() == [written]
+
+
+def test_a_spread_of_exactly_zero_is_not_a_small_one() -> None:
+    assert value_text(Average(3, 0.0, 0.0, None), PLAIN) == "0.0±0"
+    assert value_text(Average(3, 0.0, 1e-5, None), PLAIN) == "0.0±<0.001"

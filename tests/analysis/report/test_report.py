@@ -95,10 +95,10 @@ def test_datasets_of_the_paper_come_first_and_each_has_its_tables(
     for dataset in ("a-folder", "yahoo", "pydocs"):
         write_run(dataset=dataset, estimates={"nll_elbo": 100.0, "nll_iw": 99.0, "ppl_elbo": 9.0})
     composed = report(tmp_path)
-    assert [table.title.split(":")[0] for table in composed.table2] == [
+    assert [table.heading.split(":")[0] for table in composed.table2] == [
         "Table 2b. Yahoo", "Table 2. a-folder", "Table 2. pydocs",
     ]  # fmt: skip
-    assert [table.title.split(":")[0] for table in composed.table3] == [
+    assert [table.heading.split(":")[0] for table in composed.table3] == [
         "Table 3. PTB, Yahoo", "Table 3. a-folder", "Table 3. pydocs",
     ]  # fmt: skip
     assert len(composed.bounds) == 3

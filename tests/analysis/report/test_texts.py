@@ -80,8 +80,8 @@ def test_vocabularies_of_one_study_stand_apart(
     assert any(note.endswith("compare these, and no others, within one text") for note in bounds.notes)
     (compared,) = report.comparisons
     headings = [line.label for line in compared.lines if line.kind == "heading"]
-    assert "standard, text 1, NLL (tightest valid)" in headings
-    assert "standard, text 2, NLL (tightest valid)" in headings
+    assert "standard, text 1, NLL (tightest bound)" in headings
+    assert "standard, text 2, NLL (tightest bound)" in headings
     (note,) = [note for note in report.table2[0].notes if "not all numbers are over the same text" in note]
     assert "never compared or ranked" in note
     for text in ("text 1 (16 runs): ", "text 2 (16 runs): ", "82,430 tokens"):

@@ -47,8 +47,8 @@ def test_the_difference_is_over_common_seeds_of_runs_with_equal_names(
     # t with 1 degree of freedom: 12.7062 * 0.707107 / sqrt(2).
     assert interval.half_width == pytest.approx(6.3531, abs=1e-4)
     assert (flip, words) == ("0.5", "too few seeds")
-    # Of nine pairs of seeds all but two ties (100 = 100) have B lower: (7 + 2 / 2) / 9.
-    assert below == "0.89"
+    # At both common seeds B is lower; the other pairs of seeds, such as 100 = 100, do not count.
+    assert below == "2"
     (row, *_) = compared_studies.tables[0].csv_rows()
     assert (row["kind"], row["seeds"], row["differences"]) == ("study", "1 2", "-1.0 -2.0")
 
@@ -95,18 +95,42 @@ def test_variants_are_matched_by_name(tmp_path: Path, write_run: WriteRun) -> No
     assert "only study A has LSTM-VAE L=1 (learning_rate=1) on PTB, standard" in compared_studies.notes
 
 
+def test_cells_are_paired_by_the_fields_that_vary_within_a_study(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """The fields that set the studies apart are what is compared."""
+    for study, rate, sizes in (("a", 1.0, (4, 8)), ("b", 0.5, (4,))):
+        for size in sizes:
+            for seed in range(2):
+                nll = {"nll_elbo": 100 * rate + size}
+                write_run(seed=seed, study=study, learning_rate=rate, latent_size=size, estimates=nll)
+    write_run(seed=2, study="b", status="failed", latent_size=16)
+    for order in ("ab", "ba"):
+        pair = compare_studies(*(collect([open_source(str(tmp_path / name))]) for name in order))
+        rows = lines(pair, "standard, NLL (as published)")
+        numbers = {"a": 104.0, "b": 54.0}
+        assert {label: (values[0].mean, values[1].mean) for label, values in rows.items()} == {
+            "LSTM-VAE L=1 (latent_size=4)": tuple(numbers[study] for study in order)
+        }
+        alone = [note for note in pair.notes if note.startswith("only")]
+        with_8 = "AB"[order.index("a")]
+        assert alone == [f"only study {with_8} has LSTM-VAE L=1 (latent_size=8) on PTB, standard"]
+
+
 def test_several_variants_have_short_names_and_a_key(tmp_path: Path, write_run: WriteRun) -> None:
     for study in "ab":
         for rate in (1.0, 0.5):
             for seed in (0, 1):
-                write_run(seed=seed, study=study, learning_rate=rate, estimates={"nll_elbo": 100 * rate})
+                nll = {"nll_elbo": 100 * rate}
+                epochs = int(10 * rate)
+                write_run(seed=seed, study=study, learning_rate=rate, max_epochs=epochs, estimates=nll)
     compared_studies = compared(tmp_path)
     rows = lines(compared_studies, "standard, NLL (as published)")
     notes = compared_studies.tables[0].notes
     key = dict(note.split(": ") for note in notes if note.startswith("v") and note[1].isdigit())
     assert {key[f"v{k}"]: rows[f"LSTM-VAE L=1 (v{k})"][0].mean for k in (1, 2)} == {
-        "learning_rate=1": 100.0,
-        "learning_rate=0.5": 50.0,
+        "learning_rate=1, max_epochs=10": 100.0,
+        "learning_rate=0.5, max_epochs=5": 50.0,
     }
 
 

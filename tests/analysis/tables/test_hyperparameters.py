@@ -35,4 +35,4 @@ def test_a_field_that_a_system_does_not_read_has_a_dash(tmp_path: Path, write_ru
     write_run("lstm-vae-avg", 5, latent_size=32)
     table = compose(collect([open_source(str(tmp_path / "study"))])).hyperparameters[0]
     lines = {line.label: line.values for line in table.lines}
-    assert lines["latent_size"] == (None, "--", "16", "32")
+    assert lines["latent_size"] == (None, "–", "16", "32")

@@ -191,6 +191,20 @@ def test_different_configs_of_rows_are_noted_for_a_dataset_outside_the_paper(
     ]
 
 
+def test_a_field_that_was_varied_in_every_row_alike_is_no_difference_between_rows(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for size in (8, 4):
+        write_run("lstm-lm", dataset="pydocs", hidden_size=size)
+        write_run("lstm-vae", 5, dataset="pydocs", hidden_size=size)
+    assert not [note for note in notes(tmp_path, "pydocs") if note.startswith("not all rows")]
+    write_run("lstm-vae", 1, dataset="pydocs", hidden_size=8)
+    assert [note for note in notes(tmp_path, "pydocs") if note.startswith("not all rows")] == [
+        "not all rows were run with the same config: hidden_size=4 and 8 in LSTM-LM, LSTM-VAE L=5; "
+        "hidden_size=8 in LSTM-VAE L=1"
+    ]
+
+
 def test_a_repeated_seed_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
     folder = write_run()
     result = folder.read_json("result.json") or {}

@@ -62,8 +62,8 @@ def test_table_2_follows_the_paper_row_by_row(tmp_path: Path, write_run: WriteRu
     write_run(dataset="yahoo")
     found = cells(tmp_path)
     ptb, yahoo = table2(found, "ptb"), table2(found, "yahoo")
-    assert "2a" in ptb.title
-    assert "2b" in yahoo.title
+    assert "2a" in ptb.heading
+    assert "2b" in yahoo.heading
     rows = [line.label for line in ptb.lines if line.kind in ("heading", "published")]
     assert rows == [
         "Bowman et al. 2016", "LSTM-LM", "LSTM-VAE L=1",

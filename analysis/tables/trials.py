@@ -1,0 +1,82 @@
+"""Reports on the runs of a search: each trial keeps its name, and the recipe comes first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.reading.search_record import RECIPE, SearchRecord
+from analysis.reading.sources import study_names
+from analysis.stats.cells import Cell, table_order
+from lvae_core.systems import SYSTEMS, recipe
+
+_TRIAL = "trial "
+
+
+def is_of_search(cell: Cell) -> bool:
+    """Whether :func:`name_trials` has named the cell."""
+    return cell.letter == RECIPE or (cell.letter or "").startswith(_TRIAL)
+
+
+def name_trials(cells: Sequence[Cell], frame: pd.DataFrame, searches: Sequence[SearchRecord]) -> list[Cell]:
+    """Name the cells of a search's trials as the search does, ``trial 3``, and put the recipe first.
+
+    Args:
+        cells: all cells; those of other studies stay as they are.
+        frame: all runs.
+        searches: the records of the studies that are of a search.
+    """
+    if not searches:
+        return list(cells)
+    by_study = {search.study: search for search in searches}
+    rows = frame[frame["study"].isin(list(by_study)) & (frame["status"] == "done")].set_index("run")
+    named = [(cell, _number(cell, rows, by_study)) for cell in cells]
+    # In front of trial 0 the recipe, and cells that are of no trial.
+    named.sort(key=lambda pair: (table_order(pair[0]), -1 if pair[1] is None else pair[1]))
+    return [
+        cell
+        if number is None or not cell.shown
+        else dataclasses.replace(cell, letter=RECIPE if number < 0 else f"{_TRIAL}{number}")
+        for cell, number in named
+    ]
+
+
+def _number(cell: Cell, rows: pd.DataFrame, searches: Mapping[str, SearchRecord]) -> int | None:
+    """The number of a cell's trial; -1 for the recipe, None if it is of no search."""
+    runs = [run for average in cell.averages.values() for run in average.runs if run in rows.index]
+    if not runs:
+        return None
+    run: Any = rows.loc[runs[0]]
+    search = searches[run["study"]]
+    values: dict[str, Any] = {name: run[name] for name in search.fields}
+    # A field that the run does not read has no value.
+    values = {name: None if pd.isna(value) else value for name, value in values.items()}
+    if search.retrained and cell.system in SYSTEMS:
+        usual = recipe(cell.system, dataset=cell.dataset, setting=run["setting"])
+        if all(value is None or value == getattr(usual, name) for name, value in values.items()):
+            return -1
+    return search.number_of(values)
+
+
+def search_notes(searches: Sequence[SearchRecord]) -> list[str]:
+    """Say of each study of a search what its numbers may be used for."""
+    return [_retrained(search) if search.retrained else _trials(search) for search in searches]
+
+
+def _trials(search: SearchRecord) -> str:
+    return (
+        f"{study_names([search.study])}: these runs are the {len(search.points)} trials of a search, which "
+        "compares them by validation perplexity and has not used their test estimates. To choose a trial "
+        "by the numbers below is to choose it by the test split, and makes its number too low: retrain "
+        "it on fresh seeds"
+    )
+
+
+def _retrained(search: SearchRecord) -> str:
+    return (
+        f"{study_names([search.study])}: these runs retrain the best trials of a search, and the recipe, "
+        "on seeds that the search has not seen. Differences between them are trial minus recipe"
+    )

@@ -1,0 +1,75 @@
+"""Reports on the studies of a search: trials keep their names, and are compared with the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from analysis.formats.markdown import markdown
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.report import Report, compose
+from lvae_core.run_folder.digests import seal
+from lvae_core.systems import recipe
+
+from ..conftest import WriteRun
+
+POINTS: list[dict[str, Any]] = [
+    {"learning_rate": 2.0, "latent_size": 8},
+    {"learning_rate": 0.25, "latent_size": 4},
+]
+
+
+def write_record(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir(exist_ok=True)
+    (tmp_path / "s" / ".search.json").write_bytes(seal({"search": {}, "rounds": [[p] for p in POINTS]}))
+
+
+def report(tmp_path: Path, study: str) -> Report:
+    return compose(collect([open_source(str(tmp_path / study))]))
+
+
+def names(composed: Report) -> list[str]:
+    return [line.label.strip() for line in composed.table2[0].lines if any(line.values)]
+
+
+def test_trials_keep_their_names_and_are_not_compared_by_test_numbers(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for point in POINTS:
+        write_run(study="s", dataset="toy", **point)
+    write_record(tmp_path)
+    composed = report(tmp_path, "s")
+    assert names(composed) == ["trial 0", "trial 1"]
+    assert "trial 1: latent_size=4, learning_rate=0.25" in composed.table2[0].notes
+    assert composed.comparisons == composed.examples == ()
+    (remark,) = composed.remarks
+    assert remark.startswith("s: these runs are the 2 trials of a search")
+    assert "has not used their test estimates" in markdown(composed)
+
+
+def test_retrained_trials_are_compared_with_the_recipe(tmp_path: Path, write_run: WriteRun) -> None:
+    usual = recipe("lstm-vae", dataset="toy")
+    fields = {name: getattr(usual, name) for name in POINTS[0]}
+    for seed in (1, 2):
+        for point, nll in ((POINTS[0], 98.0), (POINTS[1], 99.0), (fields, 100.0)):
+            write_run(study="s-best", dataset="toy", seed=seed, estimates={"nll_elbo": nll}, **point)
+    write_record(tmp_path)
+    composed = report(tmp_path, "s-best")
+    assert names(composed) == ["the recipe", "trial 0", "trial 1"]
+    (table,) = composed.comparisons
+    rows = [row for row in table.csv_rows() if row["metric"] == "nll"]
+    # Trial minus recipe, as the search's closing table has it.
+    assert [(row["difference"], row["b"]["variant"]) for row in rows] == [
+        (-2.0, "latent_size=2, learning_rate=1"),
+        (-1.0, "latent_size=2, learning_rate=1"),
+    ]
+    assert "retrain the best trials" in composed.remarks[0]
+
+
+def test_a_damaged_record_is_a_damaged_file(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(study="s", dataset="toy")
+    (tmp_path / "s" / ".search.json").write_text("{}")
+    composed = report(tmp_path, "s")
+    assert [problem for problem in composed.problems if ".search.json: damaged" in problem]
+    assert composed.remarks == ()
