@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl
+from analysis.figures import axes, bounds, cost, curves, differences, kl, latent, nll, ppl
 from analysis.figures.draw import draw_all, runs_with_curves
 from analysis.figures.elements import layout, marks, style
 from analysis.published.catalogue import find
@@ -64,8 +64,8 @@ def test_every_seed_and_both_ends_of_every_interval_are_drawn(
 ) -> None:
     panels = dict(zip(("standard", "inputless"), drawn(OF_CELLS[kind], cells, "ptb").axes, strict=False))
     if kind == "latent":  # a row of panels for each setting
-        axes = drawn(latent, cells, "ptb").axes
-        panels = {"standard": axes[0], "inputless": axes[len(axes) // 2]}
+        of_latent = drawn(latent, cells, "ptb").axes
+        panels = {"standard": of_latent[0], "inputless": of_latent[len(of_latent) // 2]}
     for cell in cells:
         average = cell.averages.get(cell.estimate(estimate))
         if average is None:
@@ -159,6 +159,70 @@ def test_a_figure_with_nothing_to_draw_is_left_out_with_a_reason(
     )
 
 
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
+    """Two systems of two sizes, whose latent variables say nothing."""
+    place = tmp_path_factory.mktemp("varied")
+    write = run_writer(place)
+    same = {"nll_elbo": 101.0, "nll_joint": 101.0, "nll_iw": 100.5, "nll_iw_joint": 100.5, "ppl_elbo": 90.0}
+    for seed in range(3):
+        write("lstm-lm", seed=seed, dataset="toy", estimates={"nll": 100.0 + seed, "ppl": 90.0})
+        for size in (4, 8):
+            for system in ("lstm-vae", "lstm-vae-avg"):
+                numbers = {name: value + seed - size for name, value in same.items()} | {"kl": 0.001}
+                write(system, 5, seed=seed, dataset="toy", latent_size=size, estimates=numbers)
+    return average_cells(collect([open_source(str(place / "study"))]).frame)
+
+
+def means_of(ax: Axes) -> list[tuple[float, float, str]]:
+    """Place and face of every mark of a mean: those that stand alone and have no transparency."""
+    return [
+        (float(line.get_xdata()[0]), float(line.get_ydata()[0]), str(line.get_markerfacecolor()))
+        for line in ax.get_lines()
+        if len(line.get_xdata()) == 1
+        and line.get_alpha() is None
+        and line.get_marker() not in ("_", "|", "None")
+    ]
+
+
+def test_variants_stand_side_by_side_and_bounds_within_hollow_rings(varied: list[Cell]) -> None:
+    ax = drawn(bounds, varied, "toy").axes[0]
+    found = means_of(ax)
+    filled = [(x, y) for x, y, face in found if face != "none"]
+    rings = [(x, y) for x, y, face in found if face == "none"]
+    # Two of LSTM-VAE; an ELBO and a weighted number of each of two LSTM-VAE-AVG.
+    assert len({round(x, 6) for x, _ in filled}) == len(filled) == 6
+    # The published convention gives the same numbers here, at the same places.
+    assert len(rings) == 4
+    assert set(rings) <= set(filled)
+    labels = [text.get_text() for text in drawn(bounds, varied, "toy").legends[0].get_texts()]
+    assert "LSTM-LM: exact, band: 95% t interval" in labels
+
+
+@pytest.mark.parametrize("module", [ppl, kl, nll])
+def test_numbers_that_are_no_bounds_are_hollow_in_every_figure(module, varied: list[Cell]) -> None:
+    figure = drawn(module, varied, "toy")
+    hollow = [mark for mark in means_of(figure.axes[0]) if mark[2] == style.PAPER]
+    assert len(hollow) == 2
+    assert "hollow: not a bound" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_the_bound_is_drawn_against_each_field_that_was_varied(varied: list[Cell]) -> None:
+    figure = drawn(axes, varied, "toy")
+    (ax,) = figure.axes
+    assert ax.get_xlabel() == "latent_size"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["4", "8"]
+    # By hand: 100.5 + 1 - 4 and 100.5 + 1 - 8, of both systems.
+    assert sorted(y for _, y, _ in means_of(ax)) == [93.5, 93.5, 97.5, 97.5]
+    kinds = {picture.kind for picture in draw_all(varied, ["toy"], {}, {}).drawn}
+    assert "axes" in kinds
+
+
+def test_without_a_varied_field_there_is_no_figure_of_it(cells: list[Cell]) -> None:
+    assert axes.varied_fields(cells, "ptb") == []
+    assert axes.draw(cells, "ptb") is None
+
+
 def test_the_best_of_many_variants_are_drawn_and_the_caption_says_so(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
@@ -212,6 +276,7 @@ def test_figures_compute_no_statistics() -> None:
         "analysis.stats.valid_bounds",
         "analysis.tables.shown_variants",
         "analysis.tables.latent",
+        "analysis.tables.trials",
         "analysis.tables.costs",
         "lvae_core.run_folder",  # names and definitions
     }
