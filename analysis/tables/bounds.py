@@ -137,7 +137,7 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool, weighed: boo
             _difference(nll, exact) if nll and exact is not None and convention.suffix else None,
             ppl,
             *(weight_values(nll) if weighed else []),
-            runs_text(cell.counts) if nll or first else None,
+            runs_text(cell.counts, nll) if nll or first else None,
             *([fact] if published else []),
             f"{word} *" if convention == best else word,
         ]

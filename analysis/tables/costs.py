@@ -54,9 +54,9 @@ def scaled(average: Average, factor: float) -> Average:
 
 
 def _line(cell: Cell, per_hour: int) -> Line:
-    best = tightest(cell)
+    label, best = cell_label(cell), tightest(cell)
     nll = cell.averages[best.nll] if best else None
     if cell.hours is None:
-        return Line("ours", cell_label(cell), (None, None, runs_text(cell.counts), nll))
+        return Line("ours", label, (None, None, runs_text(cell.counts, nll), nll))
     time = scaled(cell.hours, per_hour)
-    return Line("ours", cell_label(cell), (time, f"{sum(time.values):.3g}", runs_text(cell.counts), nll))
+    return Line("ours", label, (time, f"{sum(time.values):.3g}", runs_text(cell.counts, time), nll))

@@ -55,4 +55,4 @@ def definitions(measures: Mapping[str, Estimate]) -> str:
 
 def _line(cell: Cell) -> Line:
     averages = [cell.averages.get(name) for name in LATENT_USE]
-    return Line("ours", cell_label(cell), (*averages, runs_text(cell.counts)))
+    return Line("ours", cell_label(cell), (*averages, runs_text(cell.counts, *averages)))

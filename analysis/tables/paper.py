@@ -264,7 +264,7 @@ def _cell_values(cell: Cell | None, metrics: Sequence[str], row: _Facts, block: 
     if not cell.counts.done:
         return [cell.counts, *[None] * (len(metrics) - 1), runs_text(cell.counts)]
     averages = [cell.averages.get(cell.estimate(metric)) for metric in metrics]
-    return [*averages, runs_text(cell.counts)]
+    return [*averages, runs_text(cell.counts, *averages)]
 
 
 def _difference(cell: Cell | None, metric: str, row: _Facts) -> Difference | None:

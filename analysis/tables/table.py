@@ -132,11 +132,15 @@ def cell_label(cell: Cell, variant: str = ", {}", *, marked: bool = False) -> st
     return label + (variant.format(cell.variant_name) if cell.variant_name else "")
 
 
-def runs_text(counts: Counts) -> str | None:
-    """The n of a cell: ``5``, or ``3/5`` if three of five runs are done."""
+def runs_text(counts: Counts, *averages: Average | None) -> str | None:
+    """The n of a line with these averages: ``5``, or ``3/5`` if the means are of three of five runs.
+
+    A run that is done is not among them if it lacks the evaluation that the tables show.
+    """
     if not counts.total:
         return None
-    return str(counts.done) if counts.done == counts.total else f"{counts.done}/{counts.total}"
+    n = min((average.n for average in averages if average), default=0)
+    return str(n) if n == counts.total else f"{n}/{counts.total}"
 
 
 def legend(lines: Sequence[Line]) -> list[str]:
@@ -161,7 +165,7 @@ def marks_of(lines: Sequence[Line]) -> list[str]:
             sides.append(f"published: of {stated} runs{' where stated' if None in runs else ''}")
         marks.append(f"±: standard deviation over seeds ({'; '.join(sides) or 'number not stated'})")
     if any(isinstance(value, str) and "/" in value for value in values):
-        marks.append("n = 3/5: 3 of 5 runs are done")
+        marks.append("n = a/b: means of a of b runs; the others are not done or lack this evaluation")
     if any(not status.total for status in statuses):
         marks.append("–: missing, no run")
     if any(status.failed for status in statuses):

@@ -14,6 +14,8 @@ from analysis.reading.evaluations import parse_evaluation
 from analysis.reading.signatures import signatures
 from analysis.reading.sources import open_source
 from analysis.stats.cells import Cell, average_cells
+from analysis.tables.bounds import bounds_table
+from analysis.tables.paper import table2
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import evaluation_id, evaluation_values
@@ -89,6 +91,10 @@ def test_runs_that_lack_the_wanted_evaluation_are_missing_and_never_mixed_in(
     assert only_cell(runs).averages["nll_elbo"].values == (50.0,)
     assert only_cell(runs).counts.done == 3
     assert list(runs.frame["evaluation"].isna()) == [True, False, True]
+    # A table's n counts the runs in its means, not those that are done.
+    cells = average_cells(runs.frame)
+    for table in (table2(cells, "ptb"), bounds_table(cells, "ptb")):
+        assert "1/3" in [value for line in table.lines for value in line.values]
 
 
 def test_a_system_that_does_not_read_the_wanted_field_is_shown_with_its_evaluation(
