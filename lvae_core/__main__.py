@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from typing import Any
 
@@ -54,8 +53,13 @@ def make_parser() -> argparse.ArgumentParser:
         "(default: $LVAE_DATA_DIR, else ./data)",
     )
 
-    sub = command("describe", _describe, "print a dataset's statistics as JSON", data_dir)
+    sub = command(
+        "describe", _describe, "print a dataset's counts, lengths, unknown words and warnings", data_dir
+    )
     sub.add_argument("dataset", help=f"{', '.join(NAMES)} or a folder")
+    sub.add_argument(
+        "--json", action="store_true", help="print JSON, with every digit and the rules of import"
+    )
 
     sub = command("import", _import, "make a dataset's folder from tables, or correct one")
     import_text.add_arguments(sub)
@@ -178,13 +182,9 @@ def _settings_parser() -> argparse.ArgumentParser:
 
 
 def _describe(options: argparse.Namespace) -> int:
-    from lvae_core.data.describe import describe
+    from lvae_core.cli.describe import command
 
-    described = describe(options.dataset, options.data_dir)
-    print(json.dumps(described, indent=2))
-    for warning in described["warnings"]:
-        logging.getLogger("lvae.data").warning(warning)
-    return 0
+    return command(options)
 
 
 def _import(options: argparse.Namespace) -> int:

@@ -43,13 +43,15 @@ class Display:
         """Print what has changed since the last call."""
         if is_quiet():
             return
+        if progress.phase == "done" and not self._phase:
+            print("note: finished before; these are its numbers, and nothing was trained", file=sys.stderr)
         now = self._now()
         if progress.phase != self._phase:
             self._phase, self._began, self._first = progress.phase, now, progress.fraction
             self._shown = -math.inf if self.live else now
         clear = "\r\033[K" if self.live else ""
         if progress.metrics:
-            print(f"{clear}{self._epoch_line(progress)}", file=sys.stderr)
+            print(f"{clear}{self._epoch_line(progress, now)}", file=sys.stderr)
             self._shown = now
         elif progress.phase == "done":
             print(clear, end="", file=sys.stderr)
@@ -59,13 +61,15 @@ class Display:
             print(clear + (_cut(line) if self.live else line), end=end, file=sys.stderr, flush=True)
             self._shown = now
 
-    def _epoch_line(self, progress: Progress) -> str:
+    def _epoch_line(self, progress: Progress, now: float) -> str:
         row = progress.metrics or {}
         parts = [f"valid PPL {row['valid_ppl']:.2f}{self._mark}"]
         parts += [f"KL {row['valid_kl']:z.2f}"] if "valid_kl" in row else []
         parts += [f"loss {row['train_loss']:.2f}", f"learning rate {row['learning_rate']:g}"]
         if progress.pace:
             parts.append(f"{progress.pace.tokens_per_second:,.0f} tokens/s")
+        if not self.live and (left := self._left(progress, now)):
+            parts.append(left)
         return f"epoch {row['epoch']} of {progress.epochs}: {', '.join(parts)}"
 
     def _status(self, progress: Progress, now: float) -> str:
@@ -78,14 +82,17 @@ class Display:
         if progress.pace:
             parts += [f"loss {progress.pace.loss:.2f}", f"{progress.pace.tokens_per_second:,.0f} tokens/s"]
         parts.append(f"{_hours(now - self._started)} elapsed")
-        left = None
-        if now - self._began >= KNOWN_SECONDS and progress.fraction > self._first:
-            done = progress.fraction - self._first
-            left = (now - self._began) * (1 - progress.fraction) / done
-        # Training may stop before its last epoch.
-        most = " at most" if progress.phase == "train" else ""
-        parts.append("– left" if left is None else f"{_hours(left)} left{most}")
+        parts.append(self._left(progress, now) or "– left")
         return ", ".join(parts)
+
+    def _left(self, progress: Progress, now: float) -> str:
+        """The remaining time of this phase; empty if it is not known yet."""
+        done = progress.fraction - self._first
+        if now - self._began < KNOWN_SECONDS or done <= 0:
+            return ""
+        seconds = (now - self._began) * (1 - progress.fraction) / done
+        # Training may stop before its last epoch.
+        return f"{_hours(seconds)} left{' at most' if progress.phase == 'train' else ''}"
 
 
 def not_a_bound(config: RunConfig) -> bool:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from lvae_core.cli.display import Display, estimate_lines, summary
 from lvae_core.command import print_error
-from lvae_core.config import RunConfig, from_dict
+from lvae_core.config import FIELD_TYPES, RunConfig, from_dict
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import WHOLE, Part
 from lvae_core.identity import evaluation_id
-from lvae_core.messages import notice_next
+from lvae_core.messages import notice, notice_next
 from lvae_core.parents import parent_of
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
 from lvae_core.run_folder.event_files import FOLDER as EVENTS
@@ -88,6 +88,8 @@ def evaluate(options: argparse.Namespace) -> int:
             when = f", once all {part.count} parts are"
             notice_next("-m", "lvae_core", *words, data_dir=options.data_dir, when=when)
             return 0
+    else:
+        notice("note: evaluated before; these are its numbers, and nothing was computed")
     if status == 0:
         record = read_evaluations(folder)[wanted]
         print("\n".join(["test split:", *estimate_lines(record["estimates"], config)]))
@@ -178,4 +180,12 @@ def _read_config(path: str) -> RunConfig:
         values = values["config"]
     if not isinstance(values, dict):
         raise InputError(f"{path}: must contain one JSON object of config fields")
-    return from_dict(values)
+    try:
+        return from_dict(values)
+    except InputError as error:
+        if values and not FIELD_TYPES.keys() & values.keys():
+            raise InputError(
+                f"{path}: not a config (unknown config field {next(iter(values))!r}); make one with "
+                "`python -m lvae_core recipe lstm-vae > run.json`"
+            ) from None
+        raise InputError(f"{path}: {error}") from None

@@ -82,6 +82,11 @@ def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
     here = local_path(dataset)
     if here.is_dir():
         return here
+    if here.is_file():
+        files = import_command(here, "--split", "0.8", "0.1", "0.1")
+        raise InputError(
+            f"dataset {dataset}: a file; make a folder of it, if it is a table with --column, too: {files}"
+        )
     if "/" in dataset or os.sep in dataset:
         raise MissingError(f"dataset {dataset}: no such folder; give one with {_split_files()}")
     there = data_folder(data_dir) / dataset

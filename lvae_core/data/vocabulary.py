@@ -58,6 +58,10 @@ class Vocabulary:
         known.append(0)
         return known
 
+    def unlisted(self, tokens: Iterable[str]) -> list[str]:
+        """The distinct tokens that are not listed, in order: to :meth:`encode` they are unknown words."""
+        return [token for token in dict.fromkeys(tokens) if token not in self._ids]
+
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The words of ``ids`` before the first ``</s>``; padding is 0 as well, so it is dropped."""
         words: list[str] = []

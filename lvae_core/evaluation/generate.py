@@ -6,6 +6,7 @@ states are averaged (G = L where averaging = hidden, else 1), as in training.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -22,6 +23,8 @@ from lvae_core.errors import InputError, check_name, check_type
 from lvae_core.model.contracts import Posterior, State
 from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.text_model import TextModel
+
+_log = logging.getLogger("lvae.evaluation")
 
 Method = Literal["greedy", "sample", "beam"]
 
@@ -81,7 +84,7 @@ def reconstruct(trained: Trained, sentences: Sequence[str], decoding: Decoding) 
     """Each sentence decoded from the mean of its posterior q(z|x).
 
     Raises:
-        InputError: the model has no latent variable, or a sentence cannot be encoded.
+        InputError: the model has no latent variable, or a sentence has no word or cannot be encoded.
     """
     if not sentences and trained.model.encoder is not None:
         return []
@@ -110,13 +113,22 @@ def as_read(trained: Trained, sentence: str) -> str:
 
 
 def posterior(trained: Trained, sentences: Sequence[str]) -> Posterior:
-    """Return q(z|x) of N sentences; see :func:`split_tokens` for what separates their words."""
+    """Return q(z|x) of N sentences; see :func:`split_tokens` for what separates their words.
+
+    A warning names the words that the model reads as the unknown word.
+    """
     model = trained.model
     if model.encoder is None:
         raise InputError(
             f"{trained.config.system} has no latent variable: nothing to encode a sentence into"
         )
-    encoded = [torch.tensor(trained.vocabulary.encode(split_tokens(text))) for text in sentences]
+    tokens = [split_tokens(text) for text in sentences]
+    for text, sentence in zip(sentences, tokens, strict=True):
+        if not sentence:
+            raise InputError(f"sentence {text!r}: has no word; give at least one")
+    encoded = [torch.tensor(trained.vocabulary.encode(sentence)) for sentence in tokens]
+    if unlisted := trained.vocabulary.unlisted(token for sentence in tokens for token in sentence):
+        _log.warning(f"not in the vocabulary, so read as the unknown word: {' '.join(unlisted)}")
     words = torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True)
     lengths = torch.tensor([len(ids) for ids in encoded])
     root = rng.Key(trained.config.seed, "generation", ("posterior",))

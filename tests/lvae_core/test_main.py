@@ -91,8 +91,11 @@ def test_a_run_can_be_repeated_and_then_generates_sentences(
     assert result is not None
     assert result["config"] == json.loads(config.read_text())
 
+    assert "finished before" not in done.stderr
+
     again = command("run", tmp_path / "my-run" / "config.json", "--out", "my-run", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (0, done.stdout)
+    assert "note: finished before; these are its numbers, and nothing was trained" in again.stderr
     assert folder.read_json("result.json") == result
 
     quiet = command("run", config, "--out", "quiet-run", "--quiet", cwd=tmp_path)
@@ -109,6 +112,9 @@ def test_a_run_can_be_repeated_and_then_generates_sentences(
     made = command("generate", "my-run", "--decode", "beam", "--sentence", "ash bay", cwd=tmp_path)
     assert made.stdout.splitlines()[-2].strip() == "ash bay"
     assert "Interpolation" not in made.stdout
+    made = command("generate", "my-run", "--sentence", " ", cwd=tmp_path)
+    assert (made.returncode, made.stdout) == (2, "")
+    assert made.stderr == "error: sentence ' ': has no word; give at least one\n"
 
 
 def test_an_interrupted_run_resumes_to_the_same_result(
@@ -155,7 +161,7 @@ def test_a_diverged_run_is_reported_and_recorded(
 
 
 def test_describe_prints_statistics_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["describe", "toy"]) == 0
+    assert main(["describe", "toy", "--json"]) == 0
     described = json.loads(capsys.readouterr().out)
     assert described["splits"]["test"]["sentences"] == 100
 
@@ -165,7 +171,7 @@ def test_describe_also_prints_its_warnings_as_lines(
 ) -> None:
     for split in ("train", "valid", "test"):
         (tmp_path / f"{split}.txt").write_text("a b\n\n")
-    assert main(["describe", str(tmp_path)]) == 0
+    assert main(["describe", str(tmp_path), "--json"]) == 0
     out, err = capsys.readouterr()
     assert err.splitlines() == [f"warning: {line}" for line in json.loads(out)["warnings"]]
     assert "1 blank line skipped" in err
@@ -187,6 +193,12 @@ def test_the_sentences_of_a_language_model_have_no_prior(
     [
         (["describe", "ptbb"], "did you mean 'ptb'?"),
         (["describe", "no/such/folder"], "no such folder"),
+        (
+            ["describe", __file__],
+            "a file; make a folder of it, if it is a table with --column, too: `python -m lvae_core im",
+        ),
+        (["recipe", "LSTM-VAE"], "did you mean 'lstm-vae'?"),
+        (["recipe", "lstm-vae", "--dataset", "nix"], "unknown dataset 'nix'"),
         (["recipe", "lstm-va"], "did you mean 'lstm-vae'?"),
         (["recipe", "lstm-vae", "--setting", "inputles"], "did you mean 'inputless'?"),
         (["recipe", "lstm-vae", "--num-samples", "0"], "at least 1"),
@@ -219,7 +231,11 @@ def test_bad_input_gives_one_line_and_status_2(
         ("{", "not JSON"),
         ("[1]", "one JSON object"),
         ("[" * 100_000, "not JSON (maximum recursion depth exceeded"),
-        ('{"colour": 1}', "unknown config field 'colour'"),
+        (
+            '{"colour": 1}',
+            "not a config (unknown config field 'colour'); make one with `python -m lvae_core",
+        ),
+        ('{"seed": 1, "colour": 1}', "run.json: unknown config field 'colour': the most similar of"),
         ('{"num_samples": 2.5}', "must be of type int"),
         ('{"encoder": "none"}', "both are 'none'"),
     ],
@@ -229,7 +245,10 @@ def test_a_bad_config_file_is_refused(
 ) -> None:
     (tmp_path / "run.json").write_text(text)
     assert main(["run", str(tmp_path / "run.json"), "--out", str(tmp_path / "out")]) == 2
-    assert message in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert message in err
+    assert f"{tmp_path}/run.json: " in err
+    assert len(err) < 300 + len(str(tmp_path))
     assert not (tmp_path / "out").exists()
 
 

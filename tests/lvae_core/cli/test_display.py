@@ -96,6 +96,27 @@ def test_a_log_gets_a_line_per_epoch_and_one_a_minute(capsys: pytest.CaptureFixt
     assert "\033" not in "".join(lines)
 
 
+def test_a_log_gives_the_time_left_at_the_end_of_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    display = Display(tiny.config(), clock)
+    for epoch in (0, 1, 2):
+        display.show(training(epoch / 30, epoch=epoch, metrics={**ROW, "epoch": epoch} if epoch else None))
+        clock.time += 60.0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(", ")[2] for line in lines] == ["0:29:00 left at most", "0:28:00 left at most"]
+
+
+def test_a_run_that_was_finished_before_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    done = Progress(phase="done", epoch=3, step=9, fraction=1.0)
+    display = Display(tiny.config(), Clock())
+    display.show(done)
+    assert capsys.readouterr().err.startswith("note: finished before; these are its numbers")
+    display = Display(tiny.config(), Clock())
+    for progress in (training(1.0), done):
+        display.show(progress)
+    assert "finished before" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("system", "samples", "marked"),
     [("lstm-vae-avg", 2, True), ("lstm-vae-avg", 1, False), ("lstm-vae", 2, False)],

@@ -153,6 +153,14 @@ def test_unknown_words_become_the_unknown_word() -> None:
     )
 
 
+def test_unknown_words_are_named_and_known_ones_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    trained = made("loss")
+    generate.reconstruct(trained, ["a b", "<unk> a"], Decoding())
+    assert caplog.messages == []
+    generate.interpolate(trained, "a zebra b gnu", "gnu", 2, Decoding())
+    assert caplog.messages == ["not in the vocabulary, so read as the unknown word: zebra gnu"]
+
+
 def test_a_no_break_space_inside_a_word_separates_no_words() -> None:
     before = made("loss")
     words = ("</s>", "a", "b\u00a0c", "<unk>")
@@ -174,6 +182,14 @@ def test_impossible_requests_are_refused() -> None:
         generate.reconstruct(made("lm"), ["a"], Decoding())
     with pytest.raises(InputError, match="two ends"):
         generate.interpolate(made("loss"), "a", "b", 1, Decoding())
-    for wrong in ({"temperature": 0.0}, {"temperature": 1e-320}, {"beam_width": 0}, {"max_length": 0}):
+    with pytest.raises(InputError, match="sentence ' ': has no word; give at least one"):
+        generate.reconstruct(made("loss"), ["a", " "], Decoding())
+    for wrong in (
+        {"temperature": 0.0},
+        {"temperature": 1e-320},
+        {"beam_width": 0},
+        {"max_length": 0},
+        {"seed": -1},
+    ):
         with pytest.raises(InputError, match=next(iter(wrong))):
             Decoding(**wrong)  # type: ignore[arg-type]
