@@ -62,7 +62,7 @@ from sweeps.trials.proposals import Trial
 from sweeps.trials.report import is_worth_rerunning, print_outcome, write_trials
 from sweeps.trials.search import Search
 from sweeps.trials.space import parse_space
-from sweeps.trials.tables import rules_text, space_table, trials_table, values_text
+from sweeps.trials.tables import recipe_notes, rules_text, space_table, trials_table, values_text
 
 _log = logging.getLogger("lvae.trials")
 
@@ -126,7 +126,7 @@ def run(options: Options, *, again: str) -> int:
     fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
     summary = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
     verdict = verdict_text(options.fresh_seeds, options.best, bounds=base.encoder != "none")
-    for line in (summary, verdict):
+    for line in (*recipe_notes(search), summary, verdict):
         unless_quiet(out).print(line, markup=False, soft_wrap=True)
     if options.dry_run:
         _dry_run(options, base, search, out)

@@ -149,9 +149,9 @@ def make_plan(
     for name, folders in earlier.items():
         found[name] = min([found[name], *folders], key=_preference)
     runs = list(found.values())
-    finished = [(run.config, run.result, not run.evaluation) for run in runs if run.result is not None]
+    finished = [(run.variant, run.result, not run.evaluation) for run in runs if run.result is not None]
     further = present - planned.keys() - {run.name for run in runs}
-    speed, others = measured_speed(study, [run.config for run in runs], finished, further)
+    speed, others = measured_speed(study, {run.variant: run.config for run in runs}, finished, further)
     twice = [found[name] for name, folders in earlier.items() if len(folders) + (name in present) > 1]
     notes = (*_notes_on_twice(twice), *_notes_on_evaluations(runs))
     return Plan(runs, speed, notes, others=others)

@@ -34,12 +34,16 @@ def space_table(search: Search) -> Table:
     fields = search.base.to_dict()
     for field, distribution in search.space.items():
         table.add_row(field, text_of(fields[field]), spec_of(distribution))
-    notes = [*_earlier_spaces(search)]
+    table.caption = "\n".join(_earlier_spaces(search)) or None
+    return table
+
+
+def recipe_notes(search: Search) -> Iterator[str]:
+    """A line if the space leaves out the recipe's point."""
+    fields = search.base.to_dict()
     if left_out := left_out_of_recipe(search):
         point = ", ".join(f"{field}={text_of(fields[field])}" for field in left_out)
-        notes.append(f"the recipe's {point} cannot be proposed, so no trial has the recipe's point")
-    table.caption = "\n".join(notes) or None
-    return table
+        yield f"the recipe's {point} cannot be proposed, so no trial has the recipe's point"
 
 
 def left_out_of_recipe(search: Search) -> list[str]:

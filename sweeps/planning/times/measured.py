@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lvae_core.config import RunConfig, from_dict
@@ -17,16 +17,16 @@ from sweeps.planning.times.variants import variant_of
 
 def measured_speed(
     study: Study,
-    grid: Sequence[RunConfig],
-    finished: Iterable[tuple[RunConfig, Mapping[str, Any], bool]],
+    grid: Mapping[str, RunConfig],
+    finished: Iterable[tuple[str, Mapping[str, Any], bool]],
     further: Iterable[str],
 ) -> tuple[Speed, dict[str, RunConfig]]:
     """Read the times of finished runs.
 
     Args:
         study: keeps the runs.
-        grid: the runs that are planned.
-        finished: of those that are trained, the config, the content of result.json, and whether its
+        grid: variant -> a config of it, of the runs that are planned.
+        finished: of those that are trained, the variant, the content of result.json, and whether its
             estimates are the wanted ones: others took another time.
         further: names of further folders. Those of the datasets for which a variant of the grid has no
             finished run are read.
@@ -37,24 +37,25 @@ def measured_speed(
     speed = Speed()
     timed: dict[str, RunConfig] = {}
 
-    def add(config: RunConfig | None, seconds: Seconds | None) -> None:
+    def add_other(config: RunConfig | None, seconds: Seconds | None) -> None:
         if config is not None and seconds is not None:
             variant = variant_of(config)
             timed[variant] = config
             speed.add(variant, *seconds)
 
-    for config, result, is_wanted in finished:
+    for variant, result, is_wanted in finished:
         seconds = seconds_of(result)
-        add(config if is_wanted else _config_of(result), seconds)
-        if is_wanted and seconds is not None:
-            speed.add_evaluation(variant_of(config), seconds.evaluate)
-    variants = {variant_of(config): config for config in grid}
-    datasets = {CellName.of(c).dataset for variant, c in variants.items() if speed.basis(variant) is None}
+        if not is_wanted:
+            add_other(_config_of(result), seconds)
+        elif seconds is not None:
+            speed.add(variant, *seconds)
+            speed.add_evaluation(variant, seconds.evaluate)
+    datasets = {CellName.of(c).dataset for variant, c in grid.items() if speed.basis(variant) is None}
     parsed = ((name, RunName.parse(name)) for name in further)
     similar = sorted(name for name, parts in parsed if parts and parts.cell.dataset in datasets)
     for found in read_each(study.url, lambda name: _read(study, name), similar):
-        add(*found)
-    return speed, {variant: config for variant, config in timed.items() if variant not in variants}
+        add_other(*found)
+    return speed, {variant: config for variant, config in timed.items() if variant not in grid}
 
 
 def seconds_of(result: Mapping[str, Any]) -> Seconds | None:

@@ -14,7 +14,7 @@ from lvae_core.run_folder.names import run_name
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.trials.history import FILE
-from sweeps.trials.tables import space_table
+from sweeps.trials.tables import recipe_notes, space_table
 
 from .searches import BASE, CORPUS, HALVING, RULES, SPACE, continue_search, finished, search
 
@@ -107,10 +107,11 @@ def test_the_table_of_the_space_says_where_earlier_trials_came_from(tmp_path):
 
 
 def test_a_recipe_outside_the_space_is_said_plainly(tmp_path):
-    table = space_table(search(tmp_path, space=("learning_rate=0.05..2:log", "hidden_size=6,8")))
-    assert (
-        table.caption == "the recipe's hidden_size=5 cannot be proposed, so no trial has the recipe's point"
-    )
+    found = search(tmp_path, space=("learning_rate=0.05..2:log", "hidden_size=6,8"))
+    (line,) = recipe_notes(found)
+    assert line == "the recipe's hidden_size=5 cannot be proposed, so no trial has the recipe's point"
+    assert list(recipe_notes(search(tmp_path))) == []
+    table = space_table(found)
     assert list(table.columns[2].cells) == ["0.05..2.0:log", "6,8"]
 
 
