@@ -29,7 +29,7 @@ from lvae_core.training.failures import DivergedError
 from lvae_core.training.provenance import describe_attempt
 from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.scoring import Scoring, Work
-from lvae_core.training.state import TrainState, load_checkpoint
+from lvae_core.training.state import TrainState, check_evaluated, load_checkpoint
 
 _log = logging.getLogger("lvae.run_folder")
 
@@ -164,9 +164,5 @@ def _trained(folder: RunFolder, result: Mapping[str, Any]) -> TrainState:
             f"{folder}: no checkpoint.pt to evaluate from; restore it, or move result.json away and run "
             "again to train anew"
         )
-    if state.rate.best_epoch != result.get("best_epoch"):
-        raise InputError(
-            f"{folder}: its checkpoint holds the best parameters of epoch {state.rate.best_epoch}, but "
-            f"those of epoch {result.get('best_epoch')} were evaluated; restore checkpoint.pt"
-        )
+    check_evaluated(state, folder, result)
     return state

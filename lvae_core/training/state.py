@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lvae_core.config import RunConfig
+from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import EvaluationState
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.folder import (
@@ -123,6 +125,18 @@ def load_checkpoint(folder: RunFolder, fingerprint: str | None = None) -> TrainS
         if state is not None:
             return state
     return None
+
+
+def check_evaluated(state: TrainState, folder: RunFolder, result: Mapping[str, Any]) -> None:
+    """Raise an InputError unless the state of a finished run has the parameters behind its result.
+
+    The previous checkpoint, which takes the place of a damaged one, may have those of an earlier epoch.
+    """
+    if state.rate.best_epoch != result.get("best_epoch"):
+        raise InputError(
+            f"{folder}: its checkpoint holds the best parameters of epoch {state.rate.best_epoch}, but "
+            f"those of epoch {result.get('best_epoch')} were evaluated; restore checkpoint.pt"
+        )
 
 
 def _read_checkpoint(folder: RunFolder, file: str, fingerprint: str | None) -> TrainState | None:

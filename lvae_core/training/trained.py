@@ -7,19 +7,21 @@ from lvae_core.errors import InputError
 from lvae_core.evaluation.generate import Trained
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.folder import RunFolder
-from lvae_core.training.state import load_checkpoint
+from lvae_core.training.state import check_evaluated, load_checkpoint
 
 
 def load(folder: RunFolder) -> Trained:
     """Load the model of a run that has finished at least one epoch.
 
     Raises:
-        InputError: the folder holds no run, or one without a finished epoch.
-        DamagedError: its config.json is damaged.
+        InputError: the folder holds no run, or one without a finished epoch; the run is finished, and the
+            parameters behind its result are lost.
+        DamagedError: its config.json or result.json is damaged.
     """
     present = folder.read_config()
     state = load_checkpoint(folder, present[1]) if present is not None else None
-    if present is not None and state is None and folder.has("result.json"):
+    result = folder.read_json("result.json")
+    if present is not None and state is None and result is not None:
         raise InputError(
             f"{folder}: the run is finished, but its checkpoint is missing or damaged; restore "
             "checkpoint.pt, or move result.json away and run it again to train it anew"
@@ -29,6 +31,8 @@ def load(folder: RunFolder) -> Trained:
             f"{folder}: no run folder with a finished epoch; make one with "
             "`python -m lvae_core run CONFIG.json --out DIR`"
         )
+    if result is not None:
+        check_evaluated(state, folder, result)
     config, _ = present
     words = tuple(state.vocabulary)
     unknown = next((words.index(symbol) for symbol in UNKNOWN_SYMBOLS if symbol in words), None)

@@ -81,3 +81,18 @@ def test_a_file_given_as_a_run_folder_is_one_line(
         assert main(["run", "c.json", "--out", out]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.endswith("c.json is a file; give the run folder")
+
+
+def test_no_sentence_comes_from_an_earlier_epoch_than_the_result(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("c.json").write_text(Path("c.json").read_text().replace('"max_epochs": 1', '"max_epochs": 3'))
+    assert main(["run", "c.json", "--out", "longer"]) == 0
+    assert json.loads(Path("longer/result.json").read_text())["best_epoch"] == 3
+    folder = RunFolder(open_store("longer/.."), "longer")
+    folder.store.write("longer/checkpoint.pt", b"damaged")
+    with expect_log("lvae.run_folder", "set aside as checkpoint.pt.damaged-1"):
+        assert main(["generate", "longer"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "epoch 2, but those of epoch 3 were evaluated; restore checkpoint.pt" in err.splitlines()[-1]
