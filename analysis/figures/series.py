@@ -15,7 +15,7 @@ from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell
 from analysis.stats.valid_bounds import JOINT_ELBO
 from analysis.tables.bounds import published_nll, with_published_cells
-from analysis.tables.shown_variants import MOST_VARIANTS, shown_variants, variant_key
+from analysis.tables.shown_variants import MOST_VARIANTS, is_of_search, shown_variants, variant_key
 from analysis.tables.table import SETTINGS, cell_label
 from lvae_core.run_folder.estimates import ESTIMATES
 
@@ -65,11 +65,8 @@ def fitting(cells: Sequence[Cell], dataset: str, most: int) -> tuple[list[Cell],
             break
     if len(fits) == len(of_dataset):
         return fits, ""
-    return (
-        fits,
-        f" Of the variants of each row, only the {variants} with the lowest bounds on the test split are "
-        "shown.",
-    )
+    by = "validation perplexity" if any(map(is_of_search, fits)) else "bounds on the test split"
+    return fits, f" Of the variants of each row, only the {variants} with the lowest {by} are shown."
 
 
 NLLS = tuple(name for name in ESTIMATES if name.startswith("nll"))

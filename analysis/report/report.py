@@ -6,6 +6,7 @@ One :class:`Report` is the source of the terminal's output, the Markdown page an
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ from analysis.tables.hyperparameters import hyperparameter_table
 from analysis.tables.latent import latent_table
 from analysis.tables.notes import dataset_notes
 from analysis.tables.paper import further_table, table2, table3
-from analysis.tables.shown_variants import hidden_variant_notes, mark_shown
+from analysis.tables.shown_variants import Score, hidden_variant_notes, mark_shown, tightest_nll
 from analysis.tables.table import Table, dataset_title, row_label
 from analysis.tables.trials import name_trials, search_notes
 from lvae_core.parents import AUTOENCODERS
@@ -103,11 +104,13 @@ def compose(runs: Runs) -> Report:
     # Drawn from in a fixed order: bootstrap first, then sign flips.
     rng = np.random.default_rng(RESAMPLING_SEED)
     rows = frame[~frame["system"].isin(AUTOENCODERS)].reset_index(drop=True)
-    shown = name_trials(mark_shown(average_cells(rows)), frame, runs.searches)
-    cells = with_bootstrap(shown, rng)
     # Trials of a search have not been compared by their test numbers, and are not here.
     trials = [search.study for search in runs.searches if not search.retrained]
     only_trials = bool(trials) and set(trials) == set(runs.studies)
+    averaged = average_cells(rows)
+    score = _by_validation(averaged, frame) if only_trials else tightest_nll
+    shown = name_trials(mark_shown(averaged, score=score), frame, runs.searches)
+    cells = with_bootstrap(shown, rng)
     compared = [] if only_trials else compare_all(cells, rng)
     present = set(frame["dataset"].dropna())
     compared_with = compared_datasets()
@@ -118,7 +121,13 @@ def compose(runs: Runs) -> Report:
     tables2 = [
         dataclasses.replace(
             table,
-            notes=(*table.notes, *dataset_notes(rows, cells, dataset), *_stages(frame, dataset)),
+            notes=(
+                *table.notes,
+                *hidden_variant_notes(cells, dataset),
+                *dataset_notes(rows, cells, dataset),
+                *_stages(frame, dataset),
+            ),
+            once=(*table.once, *hidden_variant_notes(cells, dataset)),
         )
         for dataset in datasets
         for table in [table2(cells, dataset)]
@@ -167,6 +176,18 @@ def compose(runs: Runs) -> Report:
         cells=tuple(cells),
         datasets=tuple(datasets),
     )
+
+
+def _by_validation(cells: Sequence[Cell], frame: pd.DataFrame) -> Score:
+    """Rate cells by their lowest validation perplexity, mean over runs."""
+    runs = {id(cell): sorted({run for a in cell.averages.values() for run in a.runs}) for cell in cells}
+    found = lowest_perplexities(frame, [run for of_cell in runs.values() for run in of_cell])
+
+    def score(cell: Cell) -> float:
+        of_cell = runs[id(cell)]
+        return float(np.mean([found.get(run, math.inf) for run in of_cell])) if of_cell else math.inf
+
+    return score
 
 
 def _sentence(note: str) -> str:

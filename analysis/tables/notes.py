@@ -73,12 +73,15 @@ def _variants(cells: Sequence[Cell]) -> Iterable[str]:
         row = labels.setdefault(row_label(cell.system, cell.num_samples), [])
         if cell.shown and cell.variant_name not in row:
             row.append(cell.variant_name)
+    alike: dict[tuple[str, ...], list[str]] = {}
     for row_name, variants in labels.items():
         if len(variants) > 1:
-            yield (
-                f"{row_name} was run in {len(variants)} variants ({_listed(variants)}): "
-                "each has its own row; they are never averaged together"
-            )
+            alike.setdefault(tuple(variants), []).append(row_name)
+    for names, rows in alike.items():
+        yield (
+            f"{_listed(rows, ', ')} {'was' if len(rows) == 1 else 'were'} run in {len(names)} variants "
+            f"({_listed(names)}): each has its own row; they are never averaged together"
+        )
 
 
 def _unused_latents(cells: Sequence[Cell]) -> Iterable[str]:

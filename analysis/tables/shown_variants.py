@@ -7,8 +7,9 @@ import itertools
 import math
 import string
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from analysis.reading.search_record import RECIPE
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.table import row_label
@@ -20,22 +21,32 @@ _LONGEST_NAME = 28
 """Letters of the longest ``field=value`` that names a variant in tables and figures."""
 
 
-def shown_variants(cells: Sequence[Cell], most: int) -> list[Cell]:
+Score = Callable[[Cell], float]
+"""Rates a cell; the lowest are shown first."""
+
+
+def tightest_nll(cell: Cell) -> float:
+    """The tightest bound of a cell on the test split; infinite if it has none."""
+    best = tightest(cell)
+    return cell.averages[best.nll].mean if best else math.inf
+
+
+def shown_variants(cells: Sequence[Cell], most: int, score: Score = tightest_nll) -> list[Cell]:
     """Keep the cells of at most ``most`` variants of each dataset, system and L, in their order.
 
     Both settings show the same variants. They are chosen in turns, by each setting and text its variant
-    with the lowest tightest bound on the test split that is not chosen yet; those without one come last.
+    with the lowest score that is not chosen yet; those with an infinite one come last.
     """
     rows: dict[tuple[str, str, int], dict[object, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     texts = {_row(cell): cell.text for cell in reversed(cells) if cell.text}
     for cell in cells:
         # A cell without a finished run has no text yet: it takes its turn with others.
         rows[_row(cell)][cell.setting, cell.text or texts.get(_row(cell))].append(cell)
-    chosen = {row: _choose(list(settings.values()), most) for row, settings in rows.items()}
+    chosen = {row: _choose(list(settings.values()), most, score) for row, settings in rows.items()}
     return [cell for cell in cells if cell.variant in chosen[_row(cell)]]
 
 
-def mark_shown(cells: Sequence[Cell], most: int = MOST_VARIANTS) -> list[Cell]:
+def mark_shown(cells: Sequence[Cell], most: int = MOST_VARIANTS, score: Score = tightest_nll) -> list[Cell]:
     """Set :attr:`Cell.shown` to whether the cell is among the shown variants, and name these.
 
     A variant without a finished run is not shown beside others that have one.
@@ -45,7 +56,7 @@ def mark_shown(cells: Sequence[Cell], most: int = MOST_VARIANTS) -> list[Cell]:
     # Of a row without any finished run, one variant says so.
     first = {_row(cell): cell.variant for cell in reversed(candidates)}
     candidates = [c for c in candidates if begun[_row(c)] or c.variant == first[_row(c)]]
-    shown = set(map(id, shown_variants(candidates, most)))
+    shown = set(map(id, shown_variants(candidates, most, score)))
     return name_variants(
         [cell if id(cell) in shown else dataclasses.replace(cell, shown=False) for cell in cells]
     )
@@ -71,6 +82,11 @@ def name_variants(cells: Sequence[Cell]) -> list[Cell]:
         else cell
         for cell in cells
     ]
+
+
+def is_of_search(cell: Cell) -> bool:
+    """Whether the cell has the name of a search's trial, or is the recipe that it is compared with."""
+    return (cell.letter or "").startswith(("trial ", RECIPE))
 
 
 def can_be_names(variants: Sequence[str]) -> bool:
@@ -133,6 +149,9 @@ def hidden_variant_notes(cells: Sequence[Cell], dataset: str) -> Iterable[str]:
         counts = ", ".join(
             f"{sum(shown for _, shown in found)} of {len(found)} ({row})" for row, found in thinned.items()
         )
+        if any(cell.dataset == dataset and is_of_search(cell) for cell in cells):
+            yield f"trials with the lowest validation perplexity only: {counts}; the CSV files have all"
+            return
         yield (
             f"variants with the lowest bounds on the test split only: {counts}; the CSV files have all. "
             "They were chosen by the test numbers that are shown, so these numbers are too good and the "
@@ -144,13 +163,8 @@ def _row(cell: Cell) -> tuple[str, str, int]:
     return cell.dataset, cell.system, cell.num_samples
 
 
-def _choose(settings: Sequence[Sequence[Cell]], most: int) -> set[str]:
-    ranked = [sorted(cells, key=_valid_nll) for cells in settings]
+def _choose(settings: Sequence[Sequence[Cell]], most: int, score: Score) -> set[str]:
+    ranked = [sorted(cells, key=score) for cells in settings]
     # First the best of each setting, then the second best of each, and so on.
     turns = (cell for turn in itertools.zip_longest(*ranked) for cell in turn if cell is not None)
     return set(list(dict.fromkeys(cell.variant for cell in turns))[:most])
-
-
-def _valid_nll(cell: Cell) -> float:
-    best = tightest(cell)
-    return cell.averages[best.nll].mean if best else math.inf

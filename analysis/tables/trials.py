@@ -13,13 +13,6 @@ from analysis.reading.sources import study_names
 from analysis.stats.cells import Cell, table_order
 from lvae_core.systems import SYSTEMS, recipe
 
-_TRIAL = "trial "
-
-
-def is_of_search(cell: Cell) -> bool:
-    """Whether :func:`name_trials` has named the cell."""
-    return cell.letter == RECIPE or (cell.letter or "").startswith(_TRIAL)
-
 
 def name_trials(cells: Sequence[Cell], frame: pd.DataFrame, searches: Sequence[SearchRecord]) -> list[Cell]:
     """Name the cells of a search's trials as the search does, ``trial 3``, and put the recipe first.
@@ -39,7 +32,7 @@ def name_trials(cells: Sequence[Cell], frame: pd.DataFrame, searches: Sequence[S
     return [
         cell
         if number is None or not cell.shown
-        else dataclasses.replace(cell, letter=RECIPE if number < 0 else f"{_TRIAL}{number}")
+        else dataclasses.replace(cell, letter=RECIPE if number < 0 else f"trial {number}")
         for cell, number in named
     ]
 

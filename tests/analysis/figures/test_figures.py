@@ -276,7 +276,6 @@ def test_figures_compute_no_statistics() -> None:
         "analysis.stats.valid_bounds",
         "analysis.tables.shown_variants",
         "analysis.tables.latent",
-        "analysis.tables.trials",
         "analysis.tables.costs",
         "lvae_core.run_folder",  # names and definitions
     }

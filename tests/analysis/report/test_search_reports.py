@@ -9,6 +9,7 @@ from analysis.formats.markdown import markdown
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
+from analysis.tables.shown_variants import MOST_VARIANTS
 from lvae_core.run_folder.digests import seal
 from lvae_core.systems import recipe
 
@@ -46,6 +47,21 @@ def test_trials_keep_their_names_and_are_not_compared_by_test_numbers(
     (remark,) = composed.remarks
     assert remark.startswith("s: these runs are the 2 trials of a search")
     assert "has not used their test estimates" in markdown(composed)
+
+
+def test_of_many_trials_those_with_the_lowest_validation_perplexity_are_shown(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    points = [{"learning_rate": 1.0 + k} for k in range(MOST_VARIANTS + 2)]
+    for k, point in enumerate(points):
+        # The test numbers say the opposite.
+        folder = write_run(study="s", dataset="toy", estimates={"nll_elbo": 200.0 - k}, **point)
+        folder.write_metrics([{"epoch": 1, "valid_ppl": 50.0 + k}])
+    (tmp_path / "s" / ".search.json").write_bytes(seal({"search": {}, "rounds": [points]}))
+    composed = report(tmp_path, "s")
+    assert names(composed) == [f"trial {k}" for k in range(MOST_VARIANTS)]
+    (note,) = [note for note in composed.table2[0].notes if note.startswith("trials with")]
+    assert note.startswith("trials with the lowest validation perplexity only: 12 of 14 (")
 
 
 def test_retrained_trials_are_compared_with_the_recipe(tmp_path: Path, write_run: WriteRun) -> None:
