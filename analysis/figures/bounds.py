@@ -148,7 +148,7 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None
             _valid_bound(ax, members, counts, (colour, marker), label, place, legend)
     ax.margins(y=0.08)
     ax.set_xticks(range(len(counts)), [str(L) for L in counts])
-    ax.set_xlim(-0.6, len(counts) - 0.5)
+    ax.set_xlim(-0.6, len(counts) - 0.4)
     ax.grid(visible=False, axis="x")
 
 

@@ -93,8 +93,8 @@ def _registered(store: Store, register: str) -> dict[str, str]:
     if not isinstance(files, dict):
         return {}
     # Only files in the register's own folder are touched, even if someone has edited it.
-    folder = register.rpartition("/")[0]
-    return {f"{folder}/{PurePosixPath(name).name}": str(digest) for name, digest in files.items()}
+    folder = "".join(register.rpartition("/")[:2])
+    return {f"{folder}{PurePosixPath(name).name}": str(digest) for name, digest in files.items()}
 
 
 def _sha256(data: bytes) -> str:

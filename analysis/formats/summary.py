@@ -61,13 +61,21 @@ def write_tables(report: Report, out: str, latex: Style = "plain") -> str:
     rows = without_formulas(report.frame).to_csv(index=False, lineterminator="\n")
     write_files({"runs.csv": str(rows)}, out)
     write_files(table_files("table2", CELL_COLUMNS, report.table2, report.best, latex), out)
-    write_files(table_files("table3", CELL_COLUMNS, report.table3, report.best, latex), out)
-    write_files(table_files("further", CELL_COLUMNS, report.further, None, latex), out)
     write_files(table_files("bounds", CELL_COLUMNS, report.bounds, report.best, latex), out)
     compared = (*report.reproductions, *report.comparisons)
-    write_files(table_files("comparisons", COMPARISON_COLUMNS, compared, None, latex), out)
-    write_files(table_files("hyperparameters", (), report.hyperparameters, None, latex), out)
+    # Not every study has these tables.
+    optional: list[str] = []
+    for name, columns, tables, best in (
+        ("table3", CELL_COLUMNS, report.table3, report.best),
+        ("further", CELL_COLUMNS, report.further, None),
+        ("comparisons", COMPARISON_COLUMNS, compared, None),
+        ("hyperparameters", (), report.hyperparameters, None),
+    ):
+        files = table_files(name, columns, tables, best, latex)
+        write_files(files, out)
+        optional += files
     write_files({"report.md": markdown(report)}, out)
+    remove_stale(optional, out, ".tables.json")
     return f"{out.rstrip('/')}/report.md"
 
 

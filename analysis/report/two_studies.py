@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.reading.collect import Runs
 from analysis.reading.frame import CONFIG_FIELDS
+from analysis.reading.sources import study_names
 from analysis.report.provenance import facts, origins
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell, average_cells
@@ -68,10 +69,19 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
         studies=(a.studies[0], b.studies[0]),
         facts=(tuple(facts(a, a.frame, cells[0])), tuple(facts(b, b.frame, cells[1]))),
         notes=(*_equality_notes(compared), *_changes(a.frame, b.frame), *alone),
-        tables=tuple(table for name in datasets for table in _tables(compared, name)),
+        tables=tuple(
+            # Elsewhere the studies are named above the tables.
+            dataclasses.replace(table, marks=(_study_key(a, b), *table.marks))
+            for name in datasets
+            for table in _tables(compared, name)
+        ),
         comparisons=tuple(compared),
         problems=(*a.problems, *b.problems),
     )
+
+
+def _study_key(a: Runs, b: Runs) -> str:
+    return f"A: study {study_names(a.studies)}; B: study {study_names(b.studies)}"
 
 
 def _labelled_alike(*frames: pd.DataFrame) -> list[list[Cell]]:

@@ -73,8 +73,8 @@ class Table:
     csv_rows: Callable[[], Iterable[Row]] = tuple
     """Makes the CSV rows; a function, because those of a large study would fill the memory."""
     marks: tuple[str, ...] = ()
-    """Those of the notes without which the numbers cannot be read, such as what ‡ and n mean: where a table
-    stands alone, as in a paper, these are printed with it."""
+    """What ‡, n and short names mean, without which the numbers cannot be read: where a table stands alone,
+    as in a paper, these notes are printed with it."""
     once: tuple[str, ...] = ()
     """Those of the notes that a page of several tables gives only once."""
     number: str = ""

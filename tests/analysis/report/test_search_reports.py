@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.formats.markdown import markdown
+from analysis.formats.summary import write_tables
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
@@ -81,6 +82,19 @@ def test_retrained_trials_are_compared_with_the_recipe(tmp_path: Path, write_run
         (-1.0, "latent_size=2, learning_rate=1"),
     ]
     assert "retrain the best trials" in composed.remarks[0]
+
+
+def test_tables_that_a_report_no_longer_has_are_removed(tmp_path: Path, write_run: WriteRun) -> None:
+    for point in POINTS:
+        write_run(study="s", dataset="toy", **point)
+    out = tmp_path / "out"
+    write_tables(report(tmp_path, "s"), str(out))
+    assert (out / "comparisons.csv").exists()
+    assert not (out / "further.md").exists()
+    write_record(tmp_path)
+    write_tables(report(tmp_path, "s"), str(out))
+    assert not list(out.glob("comparisons.*"))
+    assert (out / "hyperparameters.md").exists()
 
 
 def test_a_damaged_record_is_a_damaged_file(tmp_path: Path, write_run: WriteRun) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.formats.latex import latex_table
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.two_studies import TwoStudies, compare_studies
@@ -146,3 +147,11 @@ def test_studies_without_a_common_seed_are_noted(tmp_path: Path, write_run: Writ
     write_run(seed=0, study="a")
     write_run(seed=1, study="b")
     assert compared(tmp_path).notes == ("the studies have no finished run of the same cell and seed",)
+
+
+def test_latex_says_which_study_is_a_and_which_b(tmp_path: Path, small_grid: Callable[..., None]) -> None:
+    small_grid("a")
+    small_grid("b", 0.5)
+    table = compared(tmp_path).tables[0]
+    below = latex_table(table).partition(r"\end{tabular}")[2]
+    assert "A: study a; B: study b." in below
