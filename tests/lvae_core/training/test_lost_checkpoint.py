@@ -91,6 +91,7 @@ def test_no_sentence_comes_from_an_earlier_epoch_than_the_result(
     assert json.loads(Path("longer/result.json").read_text())["best_epoch"] == 3
     folder = RunFolder(open_store("longer/.."), "longer")
     folder.store.write("longer/checkpoint.pt", b"damaged")
+    capsys.readouterr()
     with expect_log("lvae.run_folder", "set aside as checkpoint.pt.damaged-1"):
         assert main(["generate", "longer"]) == 2
     out, err = capsys.readouterr()
