@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 from lvae_core.cli.display import Display, estimate_lines, summary
 from lvae_core.command import print_error
@@ -15,7 +16,7 @@ from lvae_core.config import FIELD_TYPES, RunConfig, from_dict
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import WHOLE, Part
-from lvae_core.identity import evaluation_id
+from lvae_core.identity import evaluation_id, evaluation_values
 from lvae_core.messages import notice, notice_next
 from lvae_core.parents import parent_of
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
@@ -53,7 +54,15 @@ def run(options: argparse.Namespace) -> int:
         events=events,
     )
     if status == 0:
-        print(summary(folder.read_json("result.json") or {}, config))
+        result = folder.read_json("result.json") or {}
+        print(summary(result, config))
+        if others := _other_evaluation(config, result):
+            notice(
+                f"note: the run was finished before with other values than {', '.join(others)}; for these:"
+            )
+            words = ["evaluate", options.out, "--set", *others]
+            notice_next("-m", "lvae_core", *words, data_dir=options.data_dir)
+            return 0
         following = ["run", options.config, "--out"] if options.parent else ["generate"]
         notice_next("-m", "lvae_core", *following, options.out, data_dir=options.data_dir)
     return status
@@ -99,6 +108,16 @@ def evaluate(options: argparse.Namespace) -> int:
         else:
             notice_next("-m", "lvae_core", "generate", options.run, data_dir=options.data_dir)
     return status
+
+
+def _other_evaluation(config: RunConfig, result: dict[str, Any]) -> list[str]:
+    """The fields of evaluation, as ``--set`` takes them, whose values the result does not have."""
+    recorded = result["config"]
+    return [
+        f"{name}={value}"
+        for name, value in evaluation_values(config).items()
+        if name in recorded and recorded[name] != value
+    ]
 
 
 def _runtime(options: argparse.Namespace) -> Runtime:

@@ -160,6 +160,27 @@ def test_a_diverged_run_is_reported_and_recorded(
     assert (failure["class"], failure["attempt"]) == ("diverged", 1)
 
 
+def test_a_finished_run_names_the_evaluation_that_it_does_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_recipe(tmp_path / "run.json", capsys, "lstm-vae", "--set", "max_epochs=1")
+    words = ["run", str(config), "--out", str(tmp_path / "a")]
+    assert main(words) == 0
+    shown, err = capsys.readouterr()
+    assert "other values" not in err
+    assert main([*words, "--set", "iw_samples=5"]) == 0
+    again, err = capsys.readouterr()
+    assert again == shown
+    assert err.splitlines()[-2:] == [
+        "note: the run was finished before with other values than iw_samples=5; for them:",
+        f"next: python -m lvae_core evaluate {tmp_path}/a --set iw_samples=5",
+    ]
+    assert main(["evaluate", str(tmp_path / "a"), "--set", "iw_samples=5"]) == 0
+    assert "evaluated before" not in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "a"), "--set", "iw_samples=5"]) == 0
+    assert "note: evaluated before; these are its numbers" in capsys.readouterr().err
+
+
 def test_describe_prints_statistics_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["describe", "toy", "--json"]) == 0
     described = json.loads(capsys.readouterr().out)
