@@ -133,8 +133,8 @@ def _letter(position: int) -> str:
     return (_letter(more - 1) if more else "") + string.ascii_uppercase[last]
 
 
-def _by_letter(named: tuple[str, str]) -> tuple[int, str]:
-    return len(named[0]), named[0]
+def _by_letter(named: tuple[str, str]) -> tuple[bool, int, str]:
+    return named[0] != RECIPE, len(named[0]), named[0]
 
 
 def hidden_variant_notes(cells: Sequence[Cell], dataset: str) -> Iterable[str]:

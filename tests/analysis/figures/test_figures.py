@@ -319,3 +319,22 @@ def test_a_gap_is_labelled_only_if_it_is_visible(tmp_path: Path, gap: float, nam
             run_writer(tmp_path)("lstm-vae-avg", L, seed=seed, estimates=values)
     figure = drawn(bounds, average_cells(collect([open_source(str(tmp_path / "study"))]).frame), "ptb")
     assert any("apart" in text.get_text() for text in figure.axes[0].texts) == named
+
+
+@pytest.mark.parametrize(
+    ("anneal", "said"),
+    [(10.0, "this need not be posterior collapse"), (1.0, "the posterior has collapsed")],
+)
+def test_an_unused_latent_variable_is_called_collapsed_only_after_annealing(
+    tmp_path: Path, anneal: float, said: str
+) -> None:
+    run_writer(tmp_path)(
+        "lstm-vae",
+        5,
+        dataset="toy",
+        kl_anneal_epochs=anneal,
+        estimates={"nll_elbo": 90.0, "mi": 0.01},
+        result={"epochs": 2, "best_epoch": 2},
+    )
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    assert said in latent.caption(cells, "toy")
