@@ -56,10 +56,10 @@ def run(options: argparse.Namespace) -> int:
     if status == 0:
         result = folder.read_json("result.json") or {}
         print(summary(result, config))
-        if others := _other_evaluation(config, result):
-            notice(
-                f"note: the run was finished before with other values than {', '.join(others)}; for these:"
-            )
+        others = [] if options.parent else _other_evaluation(config, result)
+        if others:
+            asked = ", ".join(others)
+            notice(f"note: the run was finished with other values than {asked}; to compute these:")
             words = ["evaluate", options.out, "--set", *others]
             notice_next("-m", "lvae_core", *words, data_dir=options.data_dir)
             return 0

@@ -172,7 +172,7 @@ def test_a_finished_run_names_the_evaluation_that_it_does_not_have(
     again, err = capsys.readouterr()
     assert again == shown
     assert err.splitlines()[-2:] == [
-        "note: the run was finished before with other values than iw_samples=5; for them:",
+        "note: the run was finished with other values than iw_samples=5; to compute these:",
         f"next: python -m lvae_core evaluate {tmp_path}/a --set iw_samples=5",
     ]
     assert main(["evaluate", str(tmp_path / "a"), "--set", "iw_samples=5"]) == 0
