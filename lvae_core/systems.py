@@ -166,6 +166,11 @@ def language_model_of(system: str) -> str:
     return next(iter(baselines_of(system)), system)
 
 
+def has_own_sizes(dataset: str) -> bool:
+    """Whether recipes have sizes for a dataset, as for all that come with the package."""
+    return dataset_label(dataset) in _DATASETS
+
+
 def recipe(
     system: str,
     *,

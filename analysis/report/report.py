@@ -132,9 +132,10 @@ def compose(runs: Runs) -> Report:
         for dataset in datasets
         for table in [table2(cells, dataset)]
     ]
-    # Table 3 has the published datasets side by side.
-    groups = [list(compared_with)] if published else []
-    groups += [[dataset] for dataset in datasets if dataset not in compared_with]
+    # Table 3 has the datasets that it was published for side by side.
+    beside = compared_datasets("3")
+    groups = [list(beside)] if present & set(beside) else []
+    groups += [[dataset] for dataset in datasets if dataset not in beside]
     sentences = [
         sentence
         for dataset in ([] if only_trials else datasets)

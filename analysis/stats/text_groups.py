@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from analysis.published.catalogue import published_splits
 from analysis.stats.cells import Cell
 from analysis.stats.texts import Text
-from lvae_core.systems import recipe
+from lvae_core.systems import has_own_sizes, recipe
 
 
 def names_of_texts(cells: Sequence[Cell], dataset: str) -> dict[Text | None, str]:
@@ -55,10 +55,20 @@ def same_text(a: Cell, b: Cell) -> bool:
 
 
 def has_published_text(cell: Cell) -> bool:
-    """Whether a cell's test split and vocabulary are those behind its dataset's published numbers."""
+    """Whether a cell's test split and vocabulary are those behind its dataset's published numbers.
+
+    The vocabulary behind a number on a folder of the user's own is not known: there the split decides.
+    """
     split = published_splits().get(cell.dataset)
     if split is None or cell.text is None:
         return True
-    planned = recipe("lstm-lm", dataset=cell.dataset)
-    limits = planned.min_count, planned.max_vocabulary
-    return (cell.text.sentences, cell.text.tokens) == split and cell.text.fields == limits
+    same_split = (cell.text.sentences, cell.text.tokens) == split
+    return same_split and cell.text.fields == (published_limits(cell.dataset) or cell.text.fields)
+
+
+def published_limits(dataset: str) -> tuple[int, int] | None:
+    """``min_count`` and ``max_vocabulary`` behind a dataset's published numbers; None if not known."""
+    if not has_own_sizes(dataset):
+        return None
+    planned = recipe("lstm-lm", dataset=dataset)
+    return planned.min_count, planned.max_vocabulary

@@ -16,7 +16,7 @@ from analysis.published.catalogue import compared_datasets, published_splits
 from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
 from analysis.stats.cells import Cell
 from analysis.stats.collapse import UNUSED
-from analysis.stats.text_groups import text_notes
+from analysis.stats.text_groups import published_limits, text_notes
 from analysis.stats.variants import setting_text
 from analysis.tables.table import row_label
 from lvae_core.config import RunConfig
@@ -155,6 +155,15 @@ def _published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
             f"not the published test split ({sentences:,} sentences, {tokens:,} tokens) in {other} of "
             f"{len(done)} runs: they are not compared with the published numbers"
         )
+    if limits := published_limits(dataset):
+        fields = ("min_count", "max_vocabulary")
+        other = int((done[list(fields)] != list(limits)).any(axis=1).sum())
+        if other:
+            named = ", ".join(f"{name}={value}" for name, value in zip(fields, limits, strict=True))
+            yield (
+                f"not the published vocabulary ({named}) in {other} of {len(done)} runs: they are not "
+                "compared with the published numbers"
+            )
 
 
 def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:

@@ -1,7 +1,7 @@
 import csv
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,14 @@ from analysis.published import catalogue as module
 from analysis.published.catalogue import Catalogue, catalogue, display_name, find, published_splits, use
 from analysis.published.facts import Fact
 from analysis.published.parse import OPTIONAL, REQUIRED, parse, read_facts
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.report import compose
+from analysis.tables.table import Difference
 from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import RunFolder
+
+WriteRun = Callable[..., RunFolder]
 
 FILES = Path(module.__file__).parent
 
@@ -242,6 +249,27 @@ def test_a_file_that_contradicts_the_package_is_refused(own: Path, row: str, com
     with pytest.raises(InputError, match=complaint):
         use([str(own)])
     assert catalogue() is before
+
+
+def test_numbers_on_a_users_folder_are_compared_and_leave_the_papers_tables_alone(
+    own: Path, tmp_path: Path, write_run: WriteRun
+) -> None:
+    columns = "dataset,source,system,num_samples,setting,metric,mean,std,runs,table,beside,sentences,tokens"
+    own.write_text(f"{columns}\nmine,me2026,LSTM-VAE,1,standard,nll,98.5,0.2,5,2,yes,3761,82430\n")
+    use([str(own)])
+    for seed in range(2):  # sweeps train the unknown word of a folder: min_count = 2
+        write_run(seed=seed, dataset="mine", min_count=2, estimates={"nll_elbo": 100.0 + seed, "kl": 1.0})
+        write_run(seed=seed, min_count=2)
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    (mine,) = [table for table in report.table2 if "mine" in table.title]
+    (difference,) = [line for line in mine.lines if line.kind == "difference"]
+    assert [v.value for v in difference.values if isinstance(v, Difference)] == [pytest.approx(2.0)]
+    columns = [{column.group for column in table.columns} for table in report.table3]
+    assert columns == [{"PTB", "Yahoo"}, {"mine"}]
+    # On the paper's data the vocabulary is known, and its rows say why there is no difference.
+    (ptb,) = [table for table in report.table2 if table.title.startswith("PTB")]
+    assert not [line for line in ptb.lines if line.kind == "difference"]
+    assert any("not the published vocabulary (min_count=1" in note for note in ptb.notes)
 
 
 def test_without_counts_of_the_test_split_nothing_is_converted() -> None:
