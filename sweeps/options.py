@@ -120,6 +120,15 @@ class LaunchOptions:
             max_concurrent=self.max_concurrent or 0,
         )
 
+    def unfit_note(self) -> str:
+        """A line for a dry run if no run fits on this machine and no other Ray is named; else ""."""
+        try:
+            if self.address is None:
+                self.resources().check_here()
+        except InputError as error:
+            return f"a launch with these options would be refused: {error}"
+        return ""
+
     def folder(self, default: str) -> str:
         """The study, as the user would write it; ``default`` is its name if none is given."""
         return f"{self.storage.rstrip('/')}/{self.study or default}"

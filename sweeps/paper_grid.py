@@ -56,7 +56,7 @@ from sweeps.planning.grids.declared import check_declarable, declare
 from sweeps.planning.grids.files import PRESETS, GridFile, read_grid
 from sweeps.planning.grids.overview import axes_of, common_seeds, overview, print_overview, run_label
 from sweeps.planning.grids.seeds import parse_seeds
-from sweeps.planning.grids.writing import write_grid
+from sweeps.planning.grids.writing import check_new_file, write_grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
 from sweeps.planning.parents import parents_notes
 from sweeps.planning.times.calibration import add_rough_times
@@ -124,6 +124,8 @@ class Options:
             raise InputError(f"--grid {self.grid_file} --preset {self.preset}: give one of them")
         if self.write_grid is not None and not self.dry_run:
             raise InputError(f"--write-grid {self.write_grid}: add --dry-run; nothing is started then")
+        if self.write_grid is not None:
+            check_new_file(self.write_grid)
         for name in self.given_fields():
             places = [option for option, given in self._given() if given == name]
             check_given_once([name] * len(places), " and ".join(dict.fromkeys(places)))
@@ -337,8 +339,9 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         out.print(rough, soft_wrap=True)
     if plan.with_status("evaluate") or any(run.epochs for run in todo):
         out.print(work_text(plan, todo))
-    for note in parents_notes(plan, todo):
-        out.print(note, markup=False, soft_wrap=True)
+    for note in (*parents_notes(plan, todo), options.launch.unfit_note()):
+        if note:
+            out.print(note, markup=False, soft_wrap=True)
     out.print("a dry run: no run was started" if probes else "a dry run: nothing was started")
 
 

@@ -132,16 +132,17 @@ def run(options: Options, *, again: str) -> int:
         _dry_run(options, base, search, out)
         return 0
     search.study.check_writable()
-    completed, failed = _search(options, search, out), False
-    if search.known:
-        out.print(trials_table(search), importances_table(search))
-    best = search.best(options.best)
-    if completed:
-        failed = print_outcome(search, best, out)
-        write_trials(options, search, out)
-    if completed and options.fresh_seeds and is_worth_rerunning(search, best, out):
-        swept = _rerun(options, base, best, corpora, out)
-        completed, failed = not swept.interrupted, failed or swept.failed
+    with contextlib.ExitStack() as ray:  # one Ray for the search and for the comparison
+        completed, failed = _search(options, search, out, ray), False
+        if search.known:
+            out.print(trials_table(search), importances_table(search))
+        best = search.best(options.best)
+        if completed:
+            failed = print_outcome(search, best, out)
+            write_trials(options, search, out)
+        if completed and options.fresh_seeds and is_worth_rerunning(search, best, out):
+            swept = _rerun(options, base, best, corpora, out)
+            completed, failed = not swept.interrupted, failed or swept.failed
     if not completed:
         out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
         return 130
@@ -162,6 +163,8 @@ def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) ->
     out.print(*tables)
     if rough:
         out.print(rough, soft_wrap=True)
+    if note := options.launch.unfit_note():
+        out.print(note, markup=False, soft_wrap=True)
     out.print("a dry run: nothing was started")
 
 
@@ -186,18 +189,24 @@ def _fresh_runs_left(options: Options, base: RunConfig, search: Search, plan: Pl
     return max(map(with_new, range(min(coming, options.best) + 1)))
 
 
-def _search(options: Options, search: Search, out: Console) -> bool:
-    """Do what is left of the search; returns False after an interrupt."""
+def _search(options: Options, search: Search, out: Console, ray: contextlib.ExitStack) -> bool:
+    """Do what is left of the search; returns False after an interrupt.
+
+    Args:
+        options: the command line.
+        search: its trials and its rules.
+        out: receives every line.
+        ray: keeps the connection to Ray open, once there is a trial to train.
+    """
     events = Events(search.study) if options.launch.tensorboard else None
     display = Display(search.board, unless_quiet(out), events)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(on_wandb(options.launch, options.folder, out))
 
-        @functools.cache
-        def launch() -> Launch:
-            workload = search.expected_workload(options.launch.resources())
-            return stack.enter_context(on_ray(options.launch, workload, display.say))
+    @functools.cache
+    def launch() -> Launch:
+        workload = search.expected_workload(options.launch.resources())
+        return ray.enter_context(on_ray(options.launch, workload, display.say))
 
+    with on_wandb(options.launch, options.folder, out):
         return search.run(launch, display)
 
 

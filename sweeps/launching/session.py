@@ -37,14 +37,18 @@ def connected(options: LaunchOptions, workload: Workload, say: Callable[[str], N
         InputError: there is no such Ray, or something in it would break runs.
     """
     demand = demand_of(workload)
+    begins = not ray.is_initialized()  # else an earlier part of the command has begun it
+    if begins:
+        if options.address is None:
+            workload.resources.check_here()
+        here = options.address is None
+        say("starting Ray on this machine" if here else f"connecting to Ray {options.address}")
     began = time.monotonic()
-    say(
-        "starting Ray on this machine"
-        if options.address is None
-        else f"connecting to Ray {options.address}"
-    )
     with cluster(options.address, object_bytes=sum(demand.corpora.values())):
-        say(f"Ray is ready after {time.monotonic() - began:.0f} s; checking that nothing stops the runs")
+        if begins:
+            say(
+                f"Ray is ready after {time.monotonic() - began:.0f} s; checking that nothing stops the runs"
+            )
         if options.address is None:
             workload.resources.check(ray.cluster_resources())  # type: ignore[no-untyped-call]
         require(preflight(workload.study, demand))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,11 +46,26 @@ class Resources:
         """Twice the share of a GPU, for a run that its share was too small for."""
         return replace(self, gpus=min(1.0, 2 * self.gpus))
 
-    def check(self, available: Mapping[str, float]) -> None:
-        """Raise InputError if not even one run fits into ``available``."""
+    def check(self, available: Mapping[str, float], place: str = "this Ray") -> None:
+        """Raise InputError if not even one run fits into what is ``available`` at a place."""
         for name, option, wanted in (
             ("CPU", "--cpus-per-run", self.cpus),
             ("GPU", "--gpus-per-run", self.gpus),
         ):
-            if wanted > available.get(name, 0):
-                raise InputError(f"{option} {wanted:g}: this Ray has {available.get(name, 0):g} {name}s")
+            if wanted > (present := available.get(name, 0)):
+                number = f"{present:g} {name}{'' if present == 1 else 's'}"
+                raise InputError(
+                    f"{option} {wanted:g}: {place} has {number}; give a lower number, or the --address of "
+                    "a larger Ray"
+                )
+
+    def check_here(self) -> None:
+        """Raise InputError if not even one run fits on this machine: known before a Ray is started."""
+        self.check({"CPU": os.cpu_count() or 1, "GPU": gpus_here() if self.gpus else 0}, "this machine")
+
+
+def gpus_here() -> int:
+    """The number of GPUs of this machine that torch can use."""
+    import torch  # takes seconds to import
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

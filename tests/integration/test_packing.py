@@ -166,4 +166,5 @@ def test_gpus_per_run_without_a_gpu_is_refused_at_once(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     assert main([*COMMAND[:-2], "--gpus-per-run", "auto"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "error: --gpus-per-run 1: this Ray has 0 GPUs"
+    assert line.startswith("error: --gpus-per-run 1: this ")
+    assert " has 0 GPUs; give a lower number, or the --address of" in line

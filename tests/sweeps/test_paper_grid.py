@@ -58,6 +58,17 @@ def test_a_dry_run_for_a_cluster_measures_nothing_here(tmp_path, capsys):
     assert "0.00" not in out
 
 
+def test_a_dry_run_says_that_no_run_would_fit_on_this_machine(tmp_path, capsys):
+    """It is no error: the plan may be for another machine."""
+    grid = ["--preset", "demo", "--datasets", "toy", "--systems", "lstm-lm", "--seeds", "1"]
+    many = ["--cpus-per-run", "10000", "--dry-run"]
+    assert main([*grid, *many, "--address", "10.0.0.1:6379"]) == 0
+    assert "would be refused" not in capsys.readouterr().out
+    assert main([*grid, *many]) == 0
+    expected = "a launch with these options would be refused: --cpus-per-run 10000: this machine has "
+    assert expected in capsys.readouterr().out
+
+
 def test_the_preset_of_all_systems_plans_into_the_study_of_the_paper(tmp_path, capsys):
     assert main(["--preset", "all", "--datasets", "toy", "--seeds", "1", "--dry-run"]) == 0
     out = capsys.readouterr().out

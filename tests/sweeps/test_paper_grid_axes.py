@@ -92,13 +92,16 @@ def test_flags_change_a_grid_file_as_they_change_a_preset(tmp_path):
         (["--grid", "mine.toml", "--set", "kl_weight=0.3"], "mine.toml: pairs kl_weight with other fields"),
         (["--grid", "mine.toml", "--write-grid", "new.toml"], "--write-grid new.toml: add --dry-run"),
         (["--grid", "mine.toml", "--dry-run", "--write-grid", "mine.toml"], "mine.toml: exists already"),
+        (["--dry-run", "--write-grid", "no/new.toml"], "--write-grid no/new.toml: there is no folder no;"),
         (["--grid", "mine.toml", "--systems", "sa-vea"], "did you mean 'sa-vae'"),
     ],
 )
 def test_a_grid_file_that_cannot_be_used_is_one_line(flags, message, tmp_path, capsys):
     (tmp_path / "mine.toml").write_text(GRID_FILE)
     assert main(flags) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert out == ""  # no plan comes before it
     assert line.startswith("error: ")
     assert message in line
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]

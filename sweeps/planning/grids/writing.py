@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,17 @@ from sweeps.planning.grid import Grid
 from sweeps.planning.grids.axes import Axis, parse_changes, parse_zip
 from sweeps.planning.grids.files import GridFile
 from sweeps.planning.grids.seeds import format_seeds
+
+
+def check_new_file(path: str) -> None:
+    """Raise InputError if no new file can be written at ``path``; known before the grid is planned."""
+    place = Path(path)
+    if os.path.lexists(place):
+        raise InputError(f"--write-grid {path}: exists already; give another name, or remove it")
+    if not place.parent.is_dir():
+        raise InputError(f"--write-grid {path}: there is no folder {place.parent}; make it first")
+    if not os.access(place.parent, os.W_OK):
+        raise InputError(f"--write-grid {path}: the folder {place.parent} cannot be written")
 
 
 def write_grid(path: str, grid_file: GridFile) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from statistics import fmean
@@ -9,7 +10,7 @@ from statistics import fmean
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from sweeps.planning.plan import Plan
-from sweeps.planning.resources import Resources
+from sweeps.planning.resources import Resources, gpus_here
 
 SECONDS = 8.0
 """The longest time that all measurements take together."""
@@ -44,8 +45,10 @@ def add_rough_times(
     why = ""
     if is_remote:
         why = "the machines of a cluster cannot be measured from here"
-    elif resources.gpus and not _has_gpu():
+    elif resources.gpus and not gpus_here():
         why = "this machine has no GPU to measure"
+    elif resources.cpus > (os.cpu_count() or 1):
+        why = "this machine has fewer CPUs than a run is to get"
     if why and all(speed.basis(variant) == "sizes" for variant in unknown):
         return f"about: from runs of other sizes, by counted operations, which may be far off; {why}"
     if why:
@@ -111,9 +114,3 @@ def measure_rate(batch: int, inputs: int, hidden: int, classes: int, resources: 
     passes = 3  # forward, and a gradient for both factors of each product
     operations = passes * _ROWS * 2.0 * batch * hidden * (4 * inputs + classes)
     return operations / sorted(times)[len(times) // 4]
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()

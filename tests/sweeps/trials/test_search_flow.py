@@ -49,6 +49,10 @@ FAILING: set[tuple[str, int]] = set()
 """Study and seed of runs that fail."""
 
 
+CONNECTED: list[str] = []
+"""The studies for which Ray was asked for, and when it was closed for one."""
+
+
 @contextlib.contextmanager
 def in_this_process(options, workload, say):
     study = workload.study
@@ -71,12 +75,15 @@ def in_this_process(options, workload, say):
                 display.board.report(run.name, {"phase": "done", **(folder.read_json("result.json") or {})})
         return True
 
+    CONNECTED.append(Path(study.url).name)
     yield launch
+    CONNECTED.append("closed")
 
 
 @pytest.fixture(autouse=True)
 def nothing_fails():
     FAILING.clear()
+    CONNECTED.clear()
     yield
     FAILING.clear()
 
@@ -91,6 +98,8 @@ def results(folder: Path) -> dict[str, dict]:
 
 def test_trials_are_evaluated_cheaply_and_reruns_in_full(text):
     assert main(COMMAND) == 0
+    # Ray is closed only after both, so it is started once.
+    assert CONNECTED == ["search", "search-best", "closed", "closed"]
     trials, fresh = results(text / "runs/search"), results(text / "runs/search-best")
     assert {(r["config"]["iw_samples"], r["config"]["seed"]) for r in trials.values()} == {(2, 0)}
     # The recipe and the best two, or one of them if the recipe is the other.
@@ -181,6 +190,7 @@ def test_a_dry_run_says_what_a_verdict_needs_before_anything_is_spent(text, caps
     assert (
         "a significant difference is possible: the smallest p of the test on 7 fresh seeds is 0.031" in out
     )
+    assert "no number of seeds gives a verdict on the models" in out  # of an LSTM-VAE
     assert cells(out, "trials  ")[0] == "4"
     # The recipe and the best two.
     assert cells(out, "runs on fresh seeds")[0] == "21"

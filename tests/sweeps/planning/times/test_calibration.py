@@ -75,7 +75,7 @@ def test_runs_of_other_sizes_are_rougher_than_products_and_better_than_nothing(t
 )
 def test_where_this_machine_cannot_tell_a_time_is_a_dash(resources, is_remote, why, tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "measure_rate", lambda *shape: pytest.fail("measured"))
-    monkeypatch.setattr(calibration, "_has_gpu", lambda: False)
+    monkeypatch.setattr(calibration, "gpus_here", lambda: 0)
     found = plan(tmp_path)
     assert why in add_rough_times(found, {"toy": TOY}, resources, is_remote=is_remote)
     shown = printed(found)
