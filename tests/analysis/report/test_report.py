@@ -147,7 +147,7 @@ def test_writing_the_same_report_twice_gives_the_same_files(tmp_path: Path, writ
         for name in ("bounds", "comparisons", "further", "table2", "table3")
         for end in ("csv", "md", "tex")
     ]
-    assert names == sorted([*tables, *hyperparameters, "runs.csv", "report.md"])
+    assert names == sorted([*tables, *hyperparameters, "runs.csv", "report.md", ".tables.json"])
     before = {name: (out / name).read_bytes() for name in names}
     write_tables(report(tmp_path), str(out))
     assert {name: (out / name).read_bytes() for name in names} == before
