@@ -1,8 +1,10 @@
 """A command in a fork behaves like one in an interpreter of its own."""
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,20 @@ def test_a_fork_ends_when_its_command_is_killed() -> None:
         assert process.stdout.readline() == b"ready\n"
         process.kill()
         assert process.stdout.read() == b""  # at once: the fork held the other end
+
+
+def test_the_server_outlives_a_command_and_a_fork_that_end_at_once() -> None:
+    script = "import os, time; print(os.getppid(), os.getpid(), flush=True); time.sleep(60)"
+    with subprocess.Popen([*python(), "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        server, fork = map(int, process.stdout.readline().split())
+        os.kill(server, signal.SIGSTOP)
+        os.kill(fork, signal.SIGKILL)
+        process.kill()
+        process.wait()
+        while Path(f"/proc/{fork}/stat").read_text().split()[2] != "Z":
+            time.sleep(0.01)
+        os.kill(server, signal.SIGCONT)
+    for _ in range(2):
+        done = subprocess.run([*python(), "-c", "print(3)"], capture_output=True, check=True)
+        assert done.stdout == b"3\n"

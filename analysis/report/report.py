@@ -133,8 +133,8 @@ def compose(runs: Runs) -> Report:
         for table in [table2(cells, dataset)]
     ]
     # Table 3 has the datasets that it was published for side by side.
-    beside = compared_datasets("3")
-    groups = [list(beside)] if present & set(beside) else []
+    beside = [dataset for dataset in compared_with if dataset in compared_datasets("3")]
+    groups = [beside] if present & set(beside) else []
     groups += [[dataset] for dataset in datasets if dataset not in beside]
     sentences = [
         sentence

@@ -62,7 +62,9 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     head, files, _, _ = socket.recv_fds(connection, 8, 3)
     size, order = int.from_bytes(head, "big"), b""
     while len(order) < size:
-        order += connection.recv(size - len(order))
+        if not (more := connection.recv(size - len(order))):
+            raise OSError("the client has gone")
+        order += more
     return json.loads(order), files
 
 
@@ -73,6 +75,7 @@ class Server:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(place)
         self._socket.listen(64)
+        self._children: set[int] = set()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
 
@@ -83,12 +86,16 @@ class Server:
                 if key.fileobj is self._socket:
                     if (order := self._begin()) is not None:
                         return order
-                elif key.data is not None:
+                elif key.data[0] in self._children:  # else the end of both was seen at once
                     self._end(key)
 
     def _begin(self) -> dict[str, Any] | None:
         connection, _ = self._socket.accept()
-        order, files = receive(connection)
+        try:
+            order, files = receive(connection)
+        except (OSError, ValueError):  # the client was killed before it had asked
+            connection.close()
+            return None
         child = os.fork()
         if child == 0:
             for number, file in enumerate(files):
@@ -98,7 +105,9 @@ class Server:
             return order
         for file in files:
             os.close(file)
-        connection.sendall(f"{child}\n".encode())
+        with contextlib.suppress(OSError):
+            connection.sendall(f"{child}\n".encode())
+        self._children.add(child)
         process = os.pidfd_open(child)
         self._selector.register(process, selectors.EVENT_READ, (child, process, connection))
         self._selector.register(connection, selectors.EVENT_READ, (child, process, connection))
@@ -106,6 +115,7 @@ class Server:
 
     def _end(self, key: selectors.SelectorKey) -> None:
         child, process, connection = key.data
+        self._children.remove(child)
         if key.fileobj is connection:  # the client has been killed
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)

@@ -20,11 +20,11 @@ from sweeps.launching.board import Board
 from sweeps.paper_grid import main
 
 from .nodes import is_alive, process_tree, wait_until
-from .test_sweep_run import COMMAND, SCRIPT
+from .test_sweep_run import SCRIPT, WITHOUT_SEEDS
 
 pytestmark = pytest.mark.usefixtures("one_ray_for_all")
 
-TRAIN = [*COMMAND, "--seeds", "1"]
+TRAIN = [*WITHOUT_SEEDS, "--seeds", "1"]
 FIELDS = ("iw_samples=6000", "iw_exact_samples=0")
 KEPT = [word for word in TRAIN if not word.startswith("iw_samples=")]  # a field is given once
 AGAIN = [*KEPT, "--set", *FIELDS, "--checkpoint-minutes", "0"]

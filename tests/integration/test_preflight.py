@@ -18,10 +18,17 @@ from .nodes import ROOT, Cluster, cluster, is_alive, wait_until
 
 DOCTOR = ROOT / "sweeps" / "doctor.py"
 GRID = ROOT / "sweeps" / "paper_grid.py"
-TOY = [
-    *("--datasets", "toy", "--systems", "lstm-lm", "--settings", "standard", "--seeds", "1"),
-    *("--set", "max_epochs=1"),
+WITHOUT_SEEDS = [
+    "--datasets",
+    "toy",
+    "--systems",
+    "lstm-lm",
+    "--settings",
+    "standard",
+    "--set",
+    "max_epochs=1",
 ]
+TOY = [*WITHOUT_SEEDS, "--seeds", "1"]
 
 
 def changed_checkout(folder: Path) -> Path:
@@ -249,7 +256,7 @@ def test_a_dead_node_is_named_until_ray_removes_it_from_the_cluster(two_nodes, t
 def test_a_sweep_runs_if_all_nodes_have_the_same_code_and_storage(tmp_path):
     with cluster() as nodes:
         nodes.add()
-        done = nodes.run(GRID, *TOY, "--seeds", "2", cwd=tmp_path)
+        done = nodes.run(GRID, *WITHOUT_SEEDS, "--seeds", "2", cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert len(list(tmp_path.rglob("result.json"))) == 2
         assert list(tmp_path.rglob(".probe*")) == []

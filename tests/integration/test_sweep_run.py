@@ -47,10 +47,11 @@ GRID = Grid(
     seeds=2,
     changes=SMALL,
 )
-COMMAND = [
+WITHOUT_SEEDS = [
     *("--datasets", "toy", "--systems", "lstm-lm", "lstm-vae-avg", "--num-samples", "2"),
-    *("--settings", "standard", "--seeds", "2", "--set", *SMALL),
+    *("--settings", "standard", "--set", *SMALL),
 ]
+COMMAND = [*WITHOUT_SEEDS, "--seeds", "2"]
 
 
 class DisturbingBoard(Board):
@@ -147,7 +148,7 @@ def test_a_sweep_gives_the_same_numbers_as_without_ray_and_repeats_no_run(
     assert "nothing to start: 4 of 4 runs are done" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
 
-    more = run_on_this_ray(*COMMAND, "--seeds", "3")
+    more = run_on_this_ray(*WITHOUT_SEEDS, "--seeds", "3")
     assert (more.returncode, more.stderr) == (0, "")
     assert "2 of 6 runs to do" in more.stdout
     assert "\x1b" not in more.stdout
@@ -184,7 +185,8 @@ def test_a_run_that_fails_stops_no_other_and_its_actor_is_reused(tmp_path, toy):
 @pytest.mark.slow  # the test above fails a run, and tests/chaos/test_failure_classes.py retries one
 def test_failed_runs_are_listed_and_skipped_until_a_retry_is_requested(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    bad = [*COMMAND, "--systems", "lstm-vae-avg", "--seeds", "1", "--set", "learning_rate=1e30"]
+    bad = ["--datasets", "toy", "--systems", "lstm-vae-avg", "--num-samples", "2", "--seeds", "1"]
+    bad += ["--settings", "standard", "--set", *SMALL, "learning_rate=1e30"]
     assert main(bad) == 1
     (file,) = tmp_path.rglob("failure.json")
     assert "diverged" in capsys.readouterr().out
