@@ -176,7 +176,8 @@ def test_deleting_the_data_during_a_sweep_stops_only_the_next_launch(tmp_path, s
         wait_until(lambda: bool(runs.claims()), launch)
         shutil.rmtree(words)
         assert launch.wait() == 0, launch.output
-    again = Launch(tmp_path, scratch, "--seeds", "3", grid=grid)
+    seeds = grid.index("--seeds") + 1
+    again = Launch(tmp_path, scratch, grid=[*grid[:seeds], "3", *grid[seeds + 1 :]])
     with closing(again):
         assert again.wait() == 2
         (line,) = again.output.splitlines()
