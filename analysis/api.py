@@ -42,7 +42,8 @@ def read_runs(*studies: str | Path, evaluation: Mapping[str, Any] | None = None)
         InputError: there is no such study or no such field, a run is in two places with different numbers,
             or a storage cannot be reached.
     """
-    check_type("evaluation", {} if evaluation is None else evaluation, Mapping, "a dictionary of fields")
+    if evaluation is not None:
+        check_type("evaluation", evaluation, Mapping, "a dictionary of fields")
     wanted = parse_evaluation(f"{name}={value}" for name, value in (evaluation or {}).items())
     runs = collect(_sources(studies), evaluation=wanted)
     _warn(runs.problems)

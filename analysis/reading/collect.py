@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -27,6 +27,7 @@ _ROWS_AT_ONCE = 2_000
 """Rows that are held as Python objects before they become columns, which take a tenth of the memory."""
 
 Advance = Callable[[int, int], None]
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -84,38 +85,30 @@ def collect(
         done += len(source.folders)
     frame = frame_of(pa.concat_tables(tables) if tables else table_of([]))
     kept = one_evaluation_per_cell(one_copy_of_each(with_every_evaluation(frame)), evaluation or {})
-    declared = tuple(_declared(distinct, problems))
-    searches = tuple(_searches(distinct, problems))
+    declared = tuple(_present(distinct, _declared, problems))
+    searches = tuple(search for _, search in _present(distinct, read_search, problems))
     duplicates = len(frame) - len(kept)
     return Runs(in_order(kept), tuple(distinct), tuple(problems), duplicates, declared, searches)
 
 
-def _searches(urls: Iterable[str], problems: list[str]) -> Iterable[SearchRecord]:
-    """The records of searches; damaged ones are added to ``problems``."""
+def _present(
+    urls: Iterable[str], read: Callable[[str], Record | None], problems: list[str]
+) -> Iterable[tuple[str, Record]]:
+    """The studies that have a record, with it; damaged ones are added to ``problems``."""
     for url in urls:
         try:
-            search = read_search(url)
+            record = read(url)
         except DamagedError as damage:
             problems.append(str(damage))
         except OSError as error:
             raise cannot_read(url, error) from None
         else:
-            if search:
-                yield search
+            if record:
+                yield url, record
 
 
-def _declared(urls: Iterable[str], problems: list[str]) -> Iterable[tuple[str, DeclaredSeeds]]:
-    """The studies with a declared number of seeds; damaged declarations are added to ``problems``."""
-    for url in urls:
-        try:
-            declared = read_declared_seeds(open_study(url, create=False))
-        except DamagedError as damage:
-            problems.append(str(damage))
-        except OSError as error:
-            raise cannot_read(url, error) from None
-        else:
-            if declared:
-                yield url, declared
+def _declared(url: str) -> DeclaredSeeds | None:
+    return read_declared_seeds(open_study(url, create=False))
 
 
 def _read_source(
