@@ -225,9 +225,11 @@ def _rerun(
     study = open_study(folder)
     plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
-    swept = sweep(
-        options.launch, folder, workload, out, lambda config: f"{point_of(config)}, seed {config.seed}"
-    )
+
+    def run_of(config: RunConfig) -> str:
+        return f"{point_of(config)}, seed {config.seed}"
+
+    swept = sweep(options.launch, folder, workload, out, run_of, point_of)
     if not swept.interrupted:
         done = swept.plan.with_status("done")
         runs = {run.name: name for name in points for run in done if point_of(run.config) == name}

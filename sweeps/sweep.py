@@ -47,6 +47,7 @@ def sweep(
     workload: Workload,
     out: Console,
     label: Callable[[RunConfig], str] | None = None,
+    variant_label: Callable[[RunConfig], str] | None = None,
 ) -> Swept:
     """Do the runs of a workload that are not done.
 
@@ -56,6 +57,7 @@ def sweep(
         workload: the whole grid.
         out: receives every line.
         label: the name of a run in these lines; None: the run's own name.
+        variant_label: the name of a run's variant; None: its cell, and its values of the fields that vary.
 
     Raises:
         InputError: something cannot be used; no run has been started.
@@ -66,6 +68,10 @@ def sweep(
     board = Board.of(plan, todo)
     if label:
         board.labels = {run.name: label(run.config) for run in plan.runs}  # parents keep their names
+    if variant_label:
+        board.variant_labels = {run.variant: variant_label(run.config) for run in plan.runs}
+    else:
+        board.variant_labels = variant_labels(plan.all_runs)
     notes = unless_quiet(out)
     for note in parents_notes(plan, todo):
         notes.print(note, markup=False, soft_wrap=True)

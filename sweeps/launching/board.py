@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,7 +65,7 @@ class Board:
     held: dict[str, str] = field(default_factory=dict)
     """Name -> cell of the runs that another launch works on."""
     best: dict[str, float] = field(default_factory=dict)
-    """Cell, or variant of one -> lowest validation perplexity so far."""
+    """Label of a variant -> lowest validation perplexity so far."""
     paused: int = 0
     """Runs that have reached the epoch after which they pause."""
     dropped: int = 0
@@ -84,6 +83,8 @@ class Board:
     """Parts that have been scored, or given up."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Name -> label of the run, if its own name says too little."""
+    variant_labels: Mapping[str, str] = field(default_factory=dict)
+    """Variant -> its label; a variant that is not listed: its cell."""
     hide_test_scores: bool = False
     """Whether to hide test estimates, because runs are selected by validation scores."""
     failures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -91,7 +92,7 @@ class Board:
     has_begun: bool = False
     """Whether any run has got an actor."""
     not_bounds: set[str] = field(default_factory=set)
-    """Cells, and their variants, whose validation perplexity is not a bound of their model's."""
+    """Cells, and labels of variants, whose validation perplexity is not a bound of their model's."""
 
     @classmethod
     def of(cls, plan: Plan, runs: Iterable[PlannedRun]) -> Self:
@@ -129,12 +130,12 @@ class Board:
         """What ``speed`` knows the time of a run by."""
         return self.variants.get(name, cell)
 
-    def _label_without_seed(self, name: str, cell: str) -> str:
-        """The label of a run without its seed: variants of a cell differ in model or text."""
-        variant = re.sub(r"(__|, )seed ?\d+", "", self.labels[name]) if name in self.labels else cell
+    def _variant_label(self, name: str, cell: str) -> str:
+        """The label of a run's variant: variants of a cell differ in model or text."""
+        label = self.variant_labels.get(self._variant(name, cell), cell)
         if cell in self.not_bounds:
-            self.not_bounds.add(variant)
-        return variant
+            self.not_bounds.add(label)
+        return label
 
     def start(self, name: str) -> None:
         """A run has got an actor."""
@@ -172,8 +173,8 @@ class Board:
             run.share = share
         if report.get("metrics"):
             run.valid_ppl = report["metrics"]["valid_ppl"]
-            variant = self._label_without_seed(name, run.cell)
-            self.best[variant] = min(self.best.get(variant, float("inf")), report["metrics"]["best_ppl"])
+            label = self._variant_label(name, run.cell)
+            self.best[label] = min(self.best.get(label, float("inf")), report["metrics"]["best_ppl"])
         if run.phase in ("done", "failed", "stopped", "paused", "held"):
             del self.running[name]
 

@@ -124,8 +124,7 @@ class AshaSearch(Search):
         trials = [*self._all, *new]
         chosen = [trials[number] for number, _ in jobs]
         epochs = [rungs[rung] for _, rung in jobs]
-        names = [self.name(trial.values) for trial in chosen]
-        self._labels.update({name: f"trial {t.number}" for name, t in zip(names, chosen, strict=True)})
+        names = self._names(chosen)
         runs = self._look_up(chosen)
         lacking = {
             name: epoch for name, epoch in zip(names, epochs, strict=True) if self._lacks(runs[name], epoch)

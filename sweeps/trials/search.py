@@ -79,7 +79,9 @@ class Search:
         self.plan = Plan(self._runs, look_up([], corpora, study).speed)
         """Every run of the search so far; it grows."""
         self._labels: dict[str, str] = {}
+        self._variant_labels: dict[str, str] = {}
         self.board = Board(self.plan.speed, 0, 0, {}, labels=self._labels, hide_test_scores=True, more=True)
+        self.board.variant_labels = self._variant_labels
         self.board.not_bounds = cells_without_bound([base])
         self._folders: dict[str, str] = {}
         """Fingerprint -> name of the run's folder, once it has been looked up."""
@@ -206,8 +208,7 @@ class Search:
         """
         for epoch in (*self.rules.rungs, None):
             runs = self._look_up(trials)
-            names = [self.name(trial.values) for trial in trials]
-            self._labels.update({name: f"trial {t.number}" for name, t in zip(names, trials, strict=True)})
+            names = self._names(trials)
             open_runs = [runs[name] for name, t in zip(names, trials, strict=True) if t.state == "open"]
             todo = [run for run in open_runs if self._lacks(run, epoch)]
             if todo:
@@ -225,6 +226,15 @@ class Search:
             ]
             trials = self._select(trials, epoch)
         return trials
+
+    def _names(self, trials: Iterable[Trial]) -> list[str]:
+        """The names of the runs of ``trials``, which lines for people call by the trials' numbers."""
+        names = []
+        for trial in trials:
+            names.append(name := self.name(trial.values))
+            self._labels[name] = label = f"trial {trial.number}"
+            self._variant_labels[variant_of(self.config(trial.values))] = label
+        return names
 
     def _look_up(self, trials: Iterable[Trial]) -> dict[str, PlannedRun]:
         """Read the runs of ``trials``, and put them into the plan of the search."""

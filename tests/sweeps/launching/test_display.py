@@ -120,12 +120,15 @@ def test_the_board_keeps_the_best_perplexity_of_a_cell(board):
 
 
 def test_variants_of_a_cell_have_a_best_perplexity_each(board):
-    board.labels = {NAMES[0]: f"{CELL}__seed0 dropout=0.3", NAMES[1]: "trial 2, seed 1"}
+    board.variants = {NAMES[0]: "a", NAMES[1]: "a", NAMES[2]: "b", NAMES[3]: "c"}
+    # The label of a variant is shown as it is, even if a part of it looks like a seed.
+    labels = {"a": "runs/my__seed3__data dropout=0.3", "b": "trial 2, seed 1"}
+    board.variant_labels = labels
     board.not_bounds = {CELL}
-    for name, ppl in zip(NAMES, (90.0, 95.0), strict=False):
+    for name, ppl in zip(NAMES, (90.0, 95.0, 80.0, 70.0), strict=True):
         board.start(name)
         board.report(name, train(0.1, valid_ppl=ppl, best_ppl=ppl))
-    assert board.best == {f"{CELL} dropout=0.3": 90.0, "trial 2": 95.0}
+    assert board.best == {labels["a"]: 90.0, labels["b"]: 80.0, CELL: 70.0}
     assert board.not_bounds == {CELL, *board.best}
 
 

@@ -52,6 +52,9 @@ FAILING: set[tuple[str, int]] = set()
 CONNECTED: list[str] = []
 """The studies for which Ray was asked for, and when it was closed for one."""
 
+LABELS: list[str] = []
+"""The labels of the variants of the runs that were launched."""
+
 
 @contextlib.contextmanager
 def in_this_process(options, workload, say):
@@ -60,6 +63,7 @@ def in_this_process(options, workload, say):
     def launch(runs, display, pause_after=None):
         for run in runs:
             display.board.start(run.name)
+            LABELS.append(display.board.variant_labels[run.variant])
             folder = study.run(run.name)
             try:
                 if (Path(study.url).name, run.config.seed) in FAILING:
@@ -84,6 +88,7 @@ def in_this_process(options, workload, say):
 def nothing_fails():
     FAILING.clear()
     CONNECTED.clear()
+    LABELS.clear()
     yield
     FAILING.clear()
 
@@ -100,6 +105,8 @@ def test_trials_are_evaluated_cheaply_and_reruns_in_full(text):
     assert main(COMMAND) == 0
     # Ray is closed only after both, so it is started once.
     assert CONNECTED == ["search", "search-best", "closed", "closed"]
+    assert LABELS[:4] == [f"trial {number}" for number in range(4)]
+    assert {"the recipe"} < set(LABELS[4:]) <= {"the recipe", *LABELS[:4]}
     trials, fresh = results(text / "runs/search"), results(text / "runs/search-best")
     assert {(r["config"]["iw_samples"], r["config"]["seed"]) for r in trials.values()} == {(2, 0)}
     # The recipe and the best two, or one of them if the recipe is the other.
