@@ -60,7 +60,8 @@ from sweeps.planning.grids.writing import check_new_file, write_grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
 from sweeps.planning.parents import parents_notes
 from sweeps.planning.times.calibration import add_rough_times
-from sweeps.planning.times.cost import print_costs, variant_costs
+from sweeps.planning.times.cost import variant_costs
+from sweeps.planning.times.plan_table import print_costs
 from sweeps.planning.workload import Workload
 from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work_text
 

@@ -12,11 +12,10 @@ input cannot be used.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,24 +34,20 @@ from rich.text import Text
 
 from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
-from lvae_core.config import FIELD_TYPES, RunConfig
+from lvae_core.config import FIELD_TYPES
 from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity
-from lvae_core.run_folder.claims import HeldError, acquire, read_claim
-from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.run_folder.claims import HeldError, acquire
 from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.relocation import move, remove
 from lvae_core.storage.local import local_path
 from sweeps.options import Messages
-from sweeps.planning.grids.overview import UNREAD, value_text
+from sweeps.planning.grids.overview import UNREAD, cell_columns, value_text
+from sweeps.planning.stored_runs import Run, runs_of, select, selection
 
 _arg = tyro.conf.arg
 
 _IN_THE_NAME = ("dataset", "system", "setting", "num_samples", "seed")
-
-_FIELDS = ("state", *FIELD_TYPES)
-
-STATES = ("done", "running", "failed", "unfinished", "unreadable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,31 +70,6 @@ class Options:
     yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Do it; without, the command only shows what it would do."""
     messages: Messages = field(default_factory=Verbosity)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run folder, as it is listed."""
-
-    folder: RunFolder
-    place: Path
-    state: str
-    name: RunName
-    config: RunConfig | None
-    """None if it cannot be read."""
-    size: int
-    """Bytes of its files."""
-    epochs: int
-    """Epochs that are finished."""
-
-    @property
-    def group(self) -> tuple[str, str]:
-        """Its system and its setting, which fix many fields."""
-        return self.name.cell.system, self.name.cell.setting
-
-    def value(self, name: str) -> Any:
-        """The value that ``--where`` selects by."""
-        return self.state if name == "state" else getattr(self.config, name, None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,97 +115,9 @@ def act(options: Options, console: Console) -> int:
     return 1 if left else 0
 
 
-def runs_of(root: Path) -> list[Run]:
-    """The runs directly in a study's folder, sorted by name; links are none of them."""
-    study = Study(str(root), create=False)
-    places = [place for name in study.run_names() if not (place := root / name).is_symlink()]
-    return [_run(study.run(place.name), place) for place in places if place.is_dir()]
-
-
-def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Parse ``field=value,value`` items.
-
-    Raises:
-        InputError: an item has another form, or names no field or no state.
-    """
-    chosen: dict[str, tuple[str, ...]] = {}
-    for item in where:
-        name, equals, values = item.partition("=")
-        if not equals or not values:
-            raise InputError(f"--where {item}: write it as field=value")
-        if name not in _FIELDS:
-            raise InputError(f"--where {item}: there is no field {name}; docs/reference.md lists them")
-        if name in chosen:
-            raise InputError(f"--where {item}: {name} is given twice; separate its values by commas")
-        chosen[name] = tuple(values.split(","))
-    for state in chosen.get("state", ()):
-        if state.lower() not in STATES:
-            raise InputError(
-                f"--where state={state}: there is no such state; choose from {', '.join(STATES)}"
-            )
-    return chosen
-
-
-def select(runs: Sequence[Run], chosen: Mapping[str, Sequence[str]]) -> list[Run]:
-    """The runs that have one of the values of every field."""
-    return [
-        run
-        for run in runs
-        if all(any(_is(run.value(name), text) for text in values) for name, values in chosen.items())
-    ]
-
-
-def _is(value: Any, text: str) -> bool:
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return value is not None and str(value).lower() == text.lower()
-    try:
-        return float(value) == float(text)
-    except (TypeError, ValueError):
-        return str(value) == text
-
-
-def _run(folder: RunFolder, place: Path) -> Run:
-    try:
-        read = folder.read_config()
-        config = read[0] if read else None
-    except (DamagedError, InputError, PermissionError):
-        config = None
-    name = RunName.parse(folder.name)
-    assert name is not None  # Study.run_names returns nothing else
-    return Run(folder, place, _state(folder), name, config, _size(place), _epochs(place))
-
-
-def _size(place: Path) -> int:
-    """Bytes of the files in a folder and those below; folders that cannot be read are left out."""
-    size = 0
-    for folder, _, names in os.walk(place):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                size += os.lstat(os.path.join(folder, name)).st_size
-    return size
-
-
-def _state(folder: RunFolder) -> str:
-    try:
-        if folder.has("result.json"):
-            return "done"
-        claim = read_claim(folder)
-    except PermissionError:
-        return "unreadable"
-    if claim and not (claim.holder and claim.holder.is_gone()):
-        return "running"
-    return "failed" if folder.has("failure.json") else "unfinished"
-
-
-def _epochs(place: Path) -> int:
-    try:
-        return (place / "metrics.jsonl").read_bytes().count(b"\n")
-    except OSError:
-        return 0
-
-
 def _print(console: Console, runs: Sequence[Run], *, names: bool) -> None:
     """Print runs as a table, or as lines with whole names if asked to or if there is no terminal."""
+    runs = in_order(runs)
     differences = _differences(runs)
     if names or not console.is_terminal:
         for run, what in zip(runs, differences, strict=True):
@@ -246,47 +128,54 @@ def _print(console: Console, runs: Sequence[Run], *, names: bool) -> None:
     console.print(f"{len(runs)} runs, {sum(run.size for run in runs) / 1e6:.1f} MB")
 
 
+def in_order(runs: Sequence[Run]) -> list[Run]:
+    """Sort runs by their names without the fingerprints, and runs of one seed by what differs."""
+    differing = _differing_fields(runs)
+
+    def key(run: Run) -> tuple[Any, ...]:
+        cell, fields = run.name.cell, differing[run.group]
+        values = [getattr(run.config, name) for name in fields] if run.config else []
+        name = (cell.dataset, cell.system, cell.setting, cell.num_samples, run.name.seed)
+        return *name, run.config is None, values, run.name.fingerprint
+
+    return sorted(runs, key=key)
+
+
 def _differences(runs: Sequence[Run]) -> list[str]:
     """For each run, the fields that it reads and in which the runs of its system and setting differ."""
-    texts = [
-        {name: value_text(run.config, name) for name in FIELD_TYPES if name not in _IN_THE_NAME}
-        if run.config
-        else {}
-        for run in runs
-    ]
-    values: dict[tuple[str, str, str], set[str]] = {}
-    for run, fields in zip(runs, texts, strict=True):
-        for name, text in fields.items():
-            values.setdefault((*run.group, name), set()).add(text)
+    differing = _differing_fields(runs)
 
-    def differing(run: Run, fields: Mapping[str, str]) -> Iterator[str]:
-        for name, text in fields.items():
-            if text != UNREAD and len(values[*run.group, name]) > 1:
-                yield f"{name}={text}"
+    def difference(run: Run) -> str:
+        if not (config := run.config):
+            return "its config cannot be read"
+        values = [(name, value_text(config, name)) for name in differing[run.group]]
+        return ", ".join(f"{name}={text}" for name, text in values if text != UNREAD)
 
-    return [
-        ", ".join(differing(run, fields)) if run.config else "its config cannot be read"
-        for run, fields in zip(runs, texts, strict=True)
-    ]
+    return [difference(run) for run in runs]
+
+
+def _differing_fields(runs: Sequence[Run]) -> dict[tuple[str, str], list[str]]:
+    """System and setting -> the fields in which their runs differ, apart from those in the name."""
+    values: dict[tuple[str, str], dict[str, set[str]]] = {run.group: {} for run in runs}
+    for run in runs:
+        if run.config:
+            for name in FIELD_TYPES.keys() - _IN_THE_NAME:
+                values[run.group].setdefault(name, set()).add(value_text(run.config, name))
+    return {
+        group: [name for name, texts in fields.items() if len(texts) > 1]
+        for group, fields in values.items()
+    }
 
 
 def _table(runs: Sequence[Run], differences: Sequence[str]) -> Table:
     """The runs by what sets them apart: without the dataset or the setting if all have the same."""
-    cells = [run.name.cell for run in runs]
-    columns = {
-        "dataset": [cell.dataset for cell in cells],
-        "system": [cell.system for cell in cells],
-        "setting": [cell.setting for cell in cells],
-        "L": [str(cell.num_samples or UNREAD) for cell in cells],
+    columns = cell_columns([run.name.cell for run in runs]) | {
         "seed": [str(run.name.seed) for run in runs],
         "state": [run.state for run in runs],
         "what differs": differences,
         "epochs": [str(run.epochs) for run in runs],
         "MB": [f"{run.size / 1e6:.1f}" for run in runs],
     }
-    for heading in ("dataset", "setting"):
-        if len(set(columns[heading])) < 2:
-            del columns[heading]
     if not any(differences):
         del columns["what differs"]
     table = Table()

@@ -20,7 +20,8 @@ from sweeps.launching.display import Display, unless_quiet
 from sweeps.launching.events import Events
 from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
-from sweeps.planning.grids.overview import MAX_ROWS, variant_labels
+from sweeps.planning.grids.fitting import FittingColumn, fitting_table, print_fitting
+from sweeps.planning.grids.overview import MAX_ROWS, VariantName, name_columns, title_of, variant_names
 from sweeps.planning.loading import look_up
 from sweeps.planning.parents import parents_notes, startable
 from sweeps.planning.plan import Plan, PlannedRun, Status, evaluation_settings
@@ -71,7 +72,7 @@ def sweep(
     if variant_label:
         board.variant_labels = {run.variant: variant_label(run.config) for run in plan.runs}
     else:
-        board.variant_labels = variant_labels(plan.all_runs)
+        board.variant_labels = {v: str(name) for v, name in variant_names(plan.all_runs).items()}
     notes = unless_quiet(out)
     for note in parents_notes(plan, todo):
         notes.print(note, markup=False, soft_wrap=True)
@@ -146,24 +147,28 @@ def warn_of_damages(plan: Plan) -> None:
 RETRY_HINT = "--retry-failed retries them; the traceback is in the run's folder, in *failure.json"
 
 
-def closing_table(plan: Plan) -> Table:
-    """The runs of each variant after a launch."""
-    table = Table("cell", title="runs")
-    columns: dict[Status, str] = {"done": "done", "failed": "failed", "left": "left"}
+def closing_table(plan: Plan, width: int) -> Table:
+    """The runs of each variant after a launch, in a window of ``width`` characters."""
+    statuses: dict[Status, str] = {"done": "done", "failed": "failed", "left": "left"}
     if plan.with_status("evaluate"):
-        columns["evaluate"] = "to evaluate"
-    for heading in (*columns.values(), "time per run"):
-        table.add_column(heading, justify="right")
-    labels = variant_labels(plan.all_runs)
-    variants = plan.variants()
-    for variant, runs in list(variants.items())[:MAX_ROWS]:
-        counts = [str(_count(runs, status)) for status in columns]
-        done = _count(runs, "done")
-        seconds = format_duration(plan.speed.expected_seconds(variant)) if done else ""
-        table.add_row(labels[variant], *counts, seconds)
+        statuses["evaluate"] = "to evaluate"
+    names, variants = variant_names(plan.all_runs), plan.variants()
+    lines: list[VariantName | str] = [names[variant] for variant in list(variants)[:MAX_ROWS]]
+    groups = list(variants.values())[:MAX_ROWS]
+    seconds = [
+        format_duration(plan.speed.expected_seconds(variant)) if _count(runs, "done") else ""
+        for variant, runs in list(variants.items())[:MAX_ROWS]
+    ]
     if more := [run for runs in list(variants.values())[MAX_ROWS:] for run in runs]:
-        table.add_row(f"{len(variants) - MAX_ROWS:,} more", *(str(_count(more, s)) for s in columns), "")
-    return table
+        lines.append(f"{len(variants) - MAX_ROWS:,} more")
+        groups.append(more)
+        seconds.append("")
+    columns = name_columns(lines)
+    for status, heading in statuses.items():
+        counts = [str(_count(runs, status)) for runs in groups]
+        columns.append(FittingColumn(heading, counts, number=True, is_count=status != "done"))
+    columns.append(FittingColumn("time per run", seconds, number=True))
+    return fitting_table(title_of("runs", lines), columns, width)
 
 
 def class_of(failure: Mapping[str, Any]) -> str:
@@ -173,7 +178,9 @@ def class_of(failure: Mapping[str, Any]) -> str:
 
 def failure_table(failures: Mapping[str, Mapping[str, Any]]) -> Table:
     """A table of failures. ``failures``: run name -> content of failure.json."""
-    table = Table("run", "class", "attempt", "message", title="failed runs")
+    table = Table(title="failed runs")
+    for heading in ("run", "class", "attempt", "message"):
+        table.add_column(heading, overflow="fold")
     for name, failure in failures.items():
         # As Text, so that nothing in a file is read as markup.
         cells = [Text(str(failure.get(key, "?"))) for key in ("class", "attempt", "message")]
@@ -198,7 +205,7 @@ def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping
         for run in plan.all_runs
         if run.status == "failed" or (run.status != "done" and run.name in unrecorded)
     }
-    console.print(closing_table(plan))
+    print_fitting(console, closing_table(plan, console.width))
     if failures:
         console.print(failure_table(failures))
         for advice in failure_advice(map(class_of, failures.values()), RETRY_HINT):

@@ -96,6 +96,20 @@ def test_a_listing_on_a_terminal_shows_every_seed_and_only_fields_of_the_system(
     ]
 
 
+def test_runs_of_one_seed_are_in_the_order_of_their_values(tmp_path: Path) -> None:
+    place = tmp_path / "study"
+    for seed in (10, 9):
+        for size in (128, 16, 8):
+            config = recipe("lstm-vae", dataset="toy", num_samples=5, seed=seed)
+            write_config(place, replace(config, latent_size=size))
+    table = [
+        line.split("│")[1:-1] for line in on_a_terminal("list", str(place)).splitlines() if "│" in line
+    ]
+    assert [(row[2].strip(), row[4].strip()) for row in table] == [
+        (seed, f"latent_size={size}") for seed in ("9", "10") for size in (8, 16, 128)
+    ]
+
+
 def test_without_yes_nothing_is_touched(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = names(study)
     assert runs.main(["delete", str(study), "--where", "state=failed"]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -13,6 +14,7 @@ from rich.text import Text
 from lvae_core.config import FIELD_TYPES, RunConfig, dataset_label
 from lvae_core.identity import fields_read
 from lvae_core.run_folder.names import CellName
+from sweeps.planning.grids.fitting import FittingColumn
 from sweeps.planning.grids.seeds import format_seeds
 from sweeps.planning.plan import PlannedRun, by_variant
 
@@ -21,6 +23,8 @@ MAX_ROWS = 100
 
 _CELL = ("dataset", "system", "setting", "num_samples")
 _HEADINGS = {"num_samples": "L"}
+_IN_TITLE = ("dataset", "setting")
+"""Headings that a title replaces if all cells have the same value."""
 UNREAD = "–"
 """Shown for a field that a run does not read."""
 _COUNTS = {"to do": ("left", "evaluate"), "done": ("done",), "failed": ("failed",)}
@@ -112,11 +116,67 @@ def run_label(config: RunConfig, axes: Sequence[str]) -> str:
     return f"{CellName.of(config)}__seed{config.seed}{_axes_text(config, axes)}"
 
 
-def variant_labels(runs: Iterable[PlannedRun]) -> dict[str, str]:
-    """Variant -> its name for people: its cell, and its values of the fields that vary in a cell."""
+class VariantName(NamedTuple):
+    """The name of a variant for people."""
+
+    cell: CellName
+    values: str
+    """Its values of the fields that vary in a cell: ``latent_size=2 dropout=0``."""
+
+    def __str__(self) -> str:
+        return f"{self.cell} {self.values}".rstrip()
+
+
+def variant_names(runs: Iterable[PlannedRun]) -> dict[str, VariantName]:
+    """Variant -> its name."""
     first = {run.variant: run.config for run in runs}
     axes = axes_of(first.values())
-    return {v: f"{CellName.of(config)}{_axes_text(config, axes)}" for v, config in first.items()}
+    return {
+        variant: VariantName(CellName.of(config), _axes_text(config, axes).strip())
+        for variant, config in first.items()
+    }
+
+
+def cell_columns(cells: Sequence[CellName]) -> dict[str, list[str]]:
+    """Heading -> what tells cells apart: without the dataset or the setting if all have the same."""
+    columns = {
+        "dataset": [cell.dataset for cell in cells],
+        "system": [cell.system for cell in cells],
+        "setting": [cell.setting for cell in cells],
+        "L": [str(cell.num_samples or UNREAD) for cell in cells],
+    }
+    return {h: texts for h, texts in columns.items() if h not in _IN_TITLE or len(set(texts)) > 1}
+
+
+def name_columns(lines: Sequence[VariantName | str]) -> list[FittingColumn]:
+    """Name the lines of a table in columns: system, L and what else tells the variants apart.
+
+    Args:
+        lines: a variant, or a label for the first column, for each line.
+    """
+    names = [line for line in lines if isinstance(line, VariantName)]
+    columns = cell_columns([name.cell for name in names])
+    if any(name.values for name in names):
+        columns["what differs"] = [name.values for name in names]
+
+    def column(heading: str, texts: Iterable[str]) -> list[str]:
+        others, given = heading == next(iter(columns)), iter(texts)
+        return [next(given) if isinstance(line, VariantName) else line * others for line in lines]
+
+    return [
+        FittingColumn(
+            heading, column(heading, texts), number=heading == "L", folds=heading == "what differs"
+        )
+        for heading, texts in columns.items()
+    ]
+
+
+def title_of(kind: str, lines: Iterable[VariantName | str]) -> str:
+    """The title of a table with :func:`name_columns`: ``plan: ptb, standard``."""
+    cells = [line.cell for line in lines if isinstance(line, VariantName)]
+    shared = [{cell.dataset for cell in cells}, {cell.setting for cell in cells}]
+    words = ", ".join(values.pop() for values in shared if len(values) == 1)
+    return f"{kind}: {words}" if words else kind
 
 
 def _axes_text(config: RunConfig, axes: Sequence[str]) -> str:

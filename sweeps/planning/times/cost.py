@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 
 from sweeps.planning.evaluation_parts import divided
-from sweeps.planning.grids.overview import MAX_ROWS, variant_labels
+from sweeps.planning.grids.overview import VariantName, variant_names
 from sweeps.planning.plan import Plan
-from sweeps.planning.times.durations import ROUGH, Basis, format_duration
+from sweeps.planning.times.durations import Basis, format_duration
 from sweeps.planning.times.list_scheduling import Work, longest_first, lower_bound, schedule
-
-_MEANING: Mapping[Basis | None, str] = {
-    "runs": "mean of finished runs",
-    "probe": "probe, to the last epoch",
-    "operations": "others' times, by operations",
-    "products": "rough, by operations",
-    "sizes": "other sizes' times, by operations",
-    "evaluations": "mean of such evaluations",
-    "estimates": "earlier evaluations, by operations",
-    None: "",
-}
 
 UNKNOWN = "–"
 
@@ -32,7 +20,7 @@ UNKNOWN = "–"
 class VariantCost:
     """The runs of a variant that are left to do, or to evaluate again, and what they cost."""
 
-    label: str
+    name: VariantName
     todo: int
     seconds: float | None
     """Expected seconds of one run; None: nothing comparable has been measured."""
@@ -61,14 +49,14 @@ def variant_costs(plan: Plan, share: Callable[[str], float]) -> list[VariantCost
         plan: the grid.
         share: variant -> devices that a run takes up.
     """
-    costs, speed, labels = [], plan.speed, variant_labels(plan.all_runs)
+    costs, speed, names = [], plan.speed, variant_names(plan.all_runs)
     for variant, runs in plan.variants().items():
         left, again, done, failed = (
             sum(run.status == status for run in runs) for status in ("left", "evaluate", "done", "failed")
         )
         costs.append(
             VariantCost(
-                labels[variant],
+                names[variant],
                 left,
                 speed.expected_seconds(variant),
                 speed.basis(variant),
@@ -79,67 +67,8 @@ def variant_costs(plan: Plan, share: Callable[[str], float]) -> list[VariantCost
         )
         if again:
             seconds, basis = speed.evaluation_seconds(variant), speed.evaluation_basis(variant)
-            costs.append(VariantCost(labels[variant], again, seconds, basis, share(variant), again=True))
+            costs.append(VariantCost(names[variant], again, seconds, basis, share(variant), again=True))
     return costs
-
-
-def print_costs(
-    console: Console, plan: Plan, costs: Sequence[VariantCost], devices: Sequence[int], price: float | None
-) -> None:
-    """Print the plan with its costs, and how long it takes on given numbers of devices.
-
-    Args:
-        console: where to print.
-        plan: the grid.
-        costs: the cost of each variant.
-        devices: numbers of GPUs, or of CPU cores if runs use no GPU.
-        price: the price of one device for an hour; None: print no prices.
-    """
-    console.print(plan_table(plan, costs, price))
-    if any(cost.hours is None for cost in costs):
-        console.print(
-            "a time is unknown until one run has finished; --cpus-per-run auto or --gpus-per-run auto "
-            "finds it by short probes"
-        )
-    elif any(cost.todo for cost in costs):
-        console.print(devices_table(costs, devices, price))
-
-
-def plan_table(plan: Plan, costs: Sequence[VariantCost], price: float | None) -> Table:
-    """Runs by variant, and what the rest costs; beyond ``MAX_ROWS``, variants share one."""
-    table = Table("cell", title="plan")
-    for heading in ("to do", "done", "failed", "time per run", "device-hours", *(["$"] if price else [])):
-        table.add_column(heading, justify="right")
-    table.add_column("time from")
-    following = [*costs[1:], None]
-    for cost, after in list(zip(costs, following, strict=True))[:MAX_ROWS]:
-        counts = [str(cost.todo), *(["", ""] if cost.again else [str(cost.done), str(cost.failed)])]
-        if after and after.again and not cost.todo + cost.done + cost.failed:
-            # The next row has all of them: zeros would read as runs that do not exist.
-            table.add_row(cost.label)
-            continue
-        table.add_row(
-            "  evaluate again" if cost.again else cost.label,
-            *counts,
-            time_text(cost.seconds, is_rough=cost.basis in ROUGH),
-            *_money(cost.hours, price),
-            _MEANING[cost.basis],
-        )
-    if more := costs[MAX_ROWS:]:
-        counts = [str(sum(n)) for n in zip(*((c.todo, c.done, c.failed) for c in more), strict=True)]
-        hours = [cost.hours for cost in more]
-        total = None if None in hours else sum(hour or 0.0 for hour in hours)
-        table.add_row(f"{len(more):,} more", *counts, "", *_money(total, price), "")
-    table.add_section()
-    todo = plan.with_status("left", "evaluate")
-    counts = [str(len(runs)) for runs in (todo, plan.with_status("done"), plan.with_status("failed"))]
-    known = [cost.hours for cost in costs if cost.hours is not None]
-    unknown = len(known) < len(costs)
-    total = sum(known) if any(known) or not unknown else None
-    table.add_row(
-        "all", *counts, "", *_money(total, price), "plus unknown times" if unknown and any(known) else ""
-    )
-    return table
 
 
 def devices_table(costs: Sequence[VariantCost], devices: Sequence[int], price: float | None) -> Table:
@@ -169,12 +98,6 @@ def devices_table(costs: Sequence[VariantCost], devices: Sequence[int], price: f
             *(f"${seconds / 3600 * (price or 0.0):,.2f}" for seconds in money),
         )
     return table
-
-
-def _money(hours: float | None, price: float | None) -> list[str]:
-    if hours is None:
-        return [UNKNOWN, *([UNKNOWN] if price else [])]
-    return [amount_text(hours), *([amount_text(hours * price)] if price else [])]
 
 
 def time_text(seconds: float | None, *, is_rough: bool) -> str:

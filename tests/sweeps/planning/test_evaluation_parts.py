@@ -16,7 +16,7 @@ from sweeps.planning.times.cost import VariantCost, devices_table
 from sweeps.planning.workload import Workload
 
 from .test_evaluations import MORE, plan_of, study
-from .times.test_cost import row, text
+from .times.test_cost import NAME, row, text
 
 __all__ = ["study"]  # the fixture of two trained runs that lack their estimates
 
@@ -86,8 +86,8 @@ def test_an_evaluation_that_has_begun_stays_as_it_is(study):
 
 def test_the_table_of_devices_counts_with_parts_only_if_nothing_is_trained():
     evaluations = [
-        VariantCost("a", 2, HOUR, "evaluations", 1.0, again=True),
-        VariantCost("b", 0, HOUR, "runs", 1.0),
+        VariantCost(NAME, 2, HOUR, "evaluations", 1.0, again=True),
+        VariantCost(NAME, 0, HOUR, "runs", 1.0),
     ]
     printed = text(devices_table(evaluations, (1, 2, 4, 100), None))
     assert [row(printed, devices)[:2] for devices in ("1", "2", "4", "100")] == [
@@ -96,5 +96,5 @@ def test_the_table_of_devices_counts_with_parts_only_if_nothing_is_trained():
         ["30", "min"],
         ["10", "min"],
     ]
-    with_training = [*evaluations, VariantCost("c", 1, HOUR, "runs", 1.0)]
+    with_training = [*evaluations, VariantCost(NAME, 1, HOUR, "runs", 1.0)]
     assert row(text(devices_table(with_training, (100,), None)), "100")[:2] == ["1", "h"]

@@ -19,7 +19,8 @@ from lvae_core.run_folder.names import run_name
 from sweeps.options import LaunchOptions
 from sweeps.planning.loading import look_up
 from sweeps.planning.plan import Plan, make_plan
-from sweeps.planning.times.cost import plan_table, variant_costs
+from sweeps.planning.times.cost import variant_costs
+from sweeps.planning.times.plan_table import plan_table
 from sweeps.sweep import closing_table, print_next, runs_to_start, work_text
 
 from .test_plan import DATA, GRID, finish, write
@@ -210,19 +211,20 @@ def test_the_cost_of_evaluating_again_is_that_of_earlier_evaluations_by_operatio
     encoder, draw = 8 * H * (D + H), 8 * H * (D + Z + H) + 2 * H * V
     expected = (encoder + 5000 * draw) / (encoder + 500 * draw)
     plan = look_up(configs, {"toy": corpus}, Study(str(study)))
-    cell, variant = plan.runs[1].cell, plan.runs[1].variant
+    variant = plan.runs[1].variant
     assert plan.speed.evaluation_seconds(variant) == pytest.approx(expected)
     lm, whole, again = variant_costs(plan, lambda _: 0.25)
     assert (lm.todo, whole.todo, again.todo, again.again) == (0, 0, 2, True)
     assert again.hours == pytest.approx(2 * expected * 0.25 / 3600)
-    printed = text(plan_table(plan, [lm, whole, again], None))
+    printed = text(plan_table(plan, [lm, whole, again], None, 200))
     (row,) = [line.split() for line in printed.splitlines() if "evaluate again" in line]
     assert row[:3] == ["evaluate", "again", "2"]
     assert " ".join(row).endswith("earlier evaluations, by operations")
     (total,) = [line.split() for line in printed.splitlines() if line.split()[:1] == ["all"]]
     assert total[:4] == ["all", "2", "2", "0"]
-    # All runs of the cell are in the row below its name.
-    assert [line.split() for line in printed.splitlines() if line.split()[:1] == [cell]] == [[cell]]
+    # All runs of the variant are in the row below its name.
+    (named,) = [line.split() for line in printed.splitlines() if line.split()[:1] == ["lstm-vae"]]
+    assert named == ["lstm-vae", "1"]
     # A measured evaluation of the cell takes precedence.
     plan.speed.add_evaluation(variant, 33.0)
     assert plan.speed.evaluation_seconds(variant) == 33.0
@@ -230,8 +232,8 @@ def test_the_cost_of_evaluating_again_is_that_of_earlier_evaluations_by_operatio
 
 
 def test_the_closing_table_counts_what_is_still_to_evaluate(study):
-    assert "to evaluate" in text(closing_table(plan_of(study)))
-    assert "to evaluate" not in text(closing_table(plan_of(study, GRID)))
+    assert "to evaluate" in text(closing_table(plan_of(study), 200))
+    assert "to evaluate" not in text(closing_table(plan_of(study, GRID), 200))
 
 
 def test_the_next_command_chooses_the_new_estimates_once_there_are_any(study):

@@ -12,18 +12,22 @@ from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
 from lvae_core.model.counts import Amount, amount, operations
 from lvae_core.run_folder.folder import Study
-from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.names import CellName, run_name
 from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
+from sweeps.planning.grids.overview import VariantName
 from sweeps.planning.loading import add_expected_times
 from sweeps.planning.plan import make_plan
 from sweeps.planning.probe_results import FILE, ProbeResult, ProbeResults, key
-from sweeps.planning.times.cost import VariantCost, devices_table, plan_table, print_costs, variant_costs
+from sweeps.planning.times.cost import VariantCost, devices_table, variant_costs
 from sweeps.planning.times.durations import Counted, Speed
+from sweeps.planning.times.plan_table import plan_table, print_costs
 from sweeps.planning.times.variants import variant_of
 
 TOY = load("toy")
 CHOICE = ProbeResult(processes=4, memory=2**30, train_rate=500.0, evaluate_rate=50.0, alone=3.0)
+
+NAME = VariantName(CellName("toy", "lstm-vae", "standard", 1), "")
 
 
 def text(*tables) -> str:
@@ -49,15 +53,14 @@ def test_hours_and_dollars_are_products(tmp_path):
     assert [cost.hours for cost in costs] == [3 * 1.0 * 0.25, None]
     plan.speed.add_probe(vae, 7200.0, 0.0)
     costs = variant_costs(plan, {lm: 0.25, vae: 1.0}.__getitem__)
-    printed = text(plan_table(plan, costs, 2.0))
-    name = plan.variants()[vae][0].cell
-    assert row(printed, name)[:3] == ["3", "0", "0"]
-    assert row(printed, name)[-7:-5] == ["6.00", "12.00"]
+    printed = text(plan_table(plan, costs, 2.0, 200))
+    assert row(printed, "lstm-vae")[:4] == ["5", "3", "0", "0"]
+    assert row(printed, "lstm-vae")[-7:-5] == ["6.00", "12.00"]
     assert row(printed, "all") == ["6", "0", "0", "6.75", "13.50"]
 
 
 def test_time_and_money_on_devices():
-    costs = [VariantCost("long", 2, 3600.0, "runs", 1.0), VariantCost("short", 8, 1800.0, "runs", 0.25)]
+    costs = [VariantCost(NAME, 2, 3600.0, "runs", 1.0), VariantCost(NAME, 8, 1800.0, "runs", 0.25)]
     printed = text(devices_table(costs, (1, 3, 100), 3.0))
     # One device: 1 h, 1 h, then two waves of four short ones.
     assert row(printed, "1") == ["3", "h", "00", "min", "3", "h", "00", "min", "$9.00", "$9.00"]
@@ -65,7 +68,7 @@ def test_time_and_money_on_devices():
     assert row(printed, "3") == ["1", "h", "00", "min", "1", "h", "00", "min", "$9.00", "$9.00"]
     # A hundred: devices that are idle from the start cost nothing if they are released.
     assert row(printed, "100")[-2:] == ["$9.00", "$300.00"]
-    whole = text(devices_table([VariantCost("wide", 1, 60.0, "runs", 4.0)], (2,), None))
+    whole = text(devices_table([VariantCost(NAME, 1, 60.0, "runs", 4.0)], (2,), None))
     assert row(whole, "2") == ["too", "few", "for", "one", "run"]
 
 

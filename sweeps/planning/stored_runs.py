@@ -1,0 +1,134 @@
+"""The runs of a local study as their folders are listed, and a selection among them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lvae_core.config import FIELD_TYPES, RunConfig
+from lvae_core.errors import InputError
+from lvae_core.run_folder.claims import read_claim
+from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
+from lvae_core.run_folder.names import RunName
+
+_FIELDS = ("state", *FIELD_TYPES)
+
+STATES = ("done", "running", "failed", "unfinished", "unreadable")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, as it is listed."""
+
+    folder: RunFolder
+    place: Path
+    state: str
+    name: RunName
+    config: RunConfig | None
+    """None if it cannot be read."""
+    size: int
+    """Bytes of its files."""
+    epochs: int
+    """Epochs that are finished."""
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """Its system and its setting, which fix many fields."""
+        return self.name.cell.system, self.name.cell.setting
+
+    def value(self, name: str) -> Any:
+        """The value that ``--where`` selects by."""
+        return self.state if name == "state" else getattr(self.config, name, None)
+
+
+def runs_of(root: Path) -> list[Run]:
+    """The runs directly in a study's folder, sorted by name; links are none of them."""
+    study = Study(str(root), create=False)
+    places = [place for name in study.run_names() if not (place := root / name).is_symlink()]
+    return [_run(study.run(place.name), place) for place in places if place.is_dir()]
+
+
+def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Parse ``field=value,value`` items.
+
+    Raises:
+        InputError: an item has another form, or names no field or no state.
+    """
+    chosen: dict[str, tuple[str, ...]] = {}
+    for item in where:
+        name, equals, values = item.partition("=")
+        if not equals or not values:
+            raise InputError(f"--where {item}: write it as field=value")
+        if name not in _FIELDS:
+            raise InputError(f"--where {item}: there is no field {name}; docs/reference.md lists them")
+        if name in chosen:
+            raise InputError(f"--where {item}: {name} is given twice; separate its values by commas")
+        chosen[name] = tuple(values.split(","))
+    for state in chosen.get("state", ()):
+        if state.lower() not in STATES:
+            raise InputError(
+                f"--where state={state}: there is no such state; choose from {', '.join(STATES)}"
+            )
+    return chosen
+
+
+def select(runs: Sequence[Run], chosen: Mapping[str, Sequence[str]]) -> list[Run]:
+    """The runs that have one of the values of every field."""
+    return [
+        run
+        for run in runs
+        if all(any(_is(run.value(name), text) for text in values) for name, values in chosen.items())
+    ]
+
+
+def _is(value: Any, text: str) -> bool:
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value is not None and str(value).lower() == text.lower()
+    try:
+        return float(value) == float(text)
+    except (TypeError, ValueError):
+        return str(value) == text
+
+
+def _run(folder: RunFolder, place: Path) -> Run:
+    try:
+        read = folder.read_config()
+        config = read[0] if read else None
+    except (DamagedError, InputError, PermissionError):
+        config = None
+    name = RunName.parse(folder.name)
+    assert name is not None  # Study.run_names returns nothing else
+    return Run(folder, place, _state(folder), name, config, _size(place), _epochs(place))
+
+
+def _size(place: Path) -> int:
+    """Bytes of the files in a folder and those below; folders that cannot be read are left out."""
+    size = 0
+    for folder, _, names in os.walk(place):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                size += os.lstat(os.path.join(folder, name)).st_size
+    return size
+
+
+def _state(folder: RunFolder) -> str:
+    try:
+        if folder.has("result.json"):
+            return "done"
+        claim = read_claim(folder)
+    except PermissionError:
+        return "unreadable"
+    if claim and not (claim.holder and claim.holder.is_gone()):
+        return "running"
+    return "failed" if folder.has("failure.json") else "unfinished"
+
+
+def _epochs(place: Path) -> int:
+    try:
+        return (place / "metrics.jsonl").read_bytes().count(b"\n")
+    except OSError:
+        return 0
