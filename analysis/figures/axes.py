@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -42,7 +42,11 @@ def varied_fields(cells: Sequence[Cell], dataset: str) -> list[str]:
     """
     shown = [cell for cell in cells if cell.dataset == dataset and cell.shown and cell.averages]
     shown = [cell for cell in shown if not is_of_search(cell)]
-    return list(dict.fromkeys(field for cell in shown for field in _values(cell)))[:_MOST_FIELDS]
+    values: dict[str, set[str]] = {}
+    for cell in shown:
+        for field, value in cell.varied.items():
+            values.setdefault(field, set()).add(value)
+    return [field for field, found in values.items() if len(found) > 1][:_MOST_FIELDS]
 
 
 def caption(cells: Sequence[Cell], dataset: str) -> str:
@@ -110,17 +114,11 @@ def _panel(ax: Axes, rows: Sequence[Row], field: str, looks: style.Looks, keys: 
 
 
 def _point(row: Row, field: str) -> _Point | None:
-    values, best = _values(row.cell), tightest(row.cell)
+    values, best = row.cell.varied, tightest(row.cell)
     if field not in values or best is None:
         return None
     others = ", ".join(f"{name}={value}" for name, value in values.items() if name != field)
     return _Point(row, values[field], others, row.cell.averages[best.nll])
-
-
-def _values(cell: Cell) -> Mapping[str, str]:
-    """Field -> value, of the fields in which the cell's variant differs from others."""
-    pairs = (part.partition("=") for part in cell.variant.split(", ") if "=" in part)
-    return {field: value for field, _, value in pairs}
 
 
 def _in_order(value: str) -> tuple[float, str]:

@@ -55,18 +55,25 @@ def fitting(cells: Sequence[Cell], dataset: str, most: int) -> tuple[list[Cell],
     """Keep as many variants of a dataset's cells as fit into a panel of ``most`` cells.
 
     Returns:
-        The cells, and a sentence that says which they are; "" if nothing was left out.
+        The cells, and sentences that say which are left out; "" if none is.
     """
-    of_dataset = [cell for cell in cells if cell.dataset == dataset]
+    # A variant without a number has nothing to draw.
+    of_dataset = [c for c in cells if c.dataset == dataset and not c.counts.all_failed]
+    failed = dict.fromkeys(
+        cell_label(c) for c in cells if c.dataset == dataset and c.shown and c.counts.all_failed
+    )
+    sentence = f" Not drawn, as all of their runs failed: {'; '.join(failed)}." if failed else ""
     fits = shown = [cell for cell in of_dataset if cell.shown]
     for variants in range(MOST_VARIANTS, 0, -1):
         fits = shown_variants(shown, variants)
         if max(Counter(cell.setting for cell in fits).values(), default=0) <= most:
             break
-    if len(fits) == len(of_dataset):
-        return fits, ""
+    kept = set(map(id, fits))
+    if all(id(cell) in kept for cell in of_dataset if cell.counts.done):
+        return fits, sentence
     by = "validation perplexity" if any(map(is_of_search, fits)) else "bounds on the test split"
-    return fits, f" Of the variants of each row, only the {variants} with the lowest {by} are shown."
+    chosen = f" Of the variants of each row, only the {variants} with the lowest {by} are shown."
+    return fits, chosen + sentence
 
 
 NLLS = tuple(name for name in ESTIMATES if name.startswith("nll"))

@@ -7,7 +7,6 @@ the digits that they were printed with.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 from analysis.published.facts import Derived, Fact
@@ -17,6 +16,9 @@ from analysis.tables.table import Column, Difference, Value
 
 _MOST_DECIMALS = 3
 """The largest number of decimals that an error asks for; an error without a digit there is <0.001."""
+
+_FAILURES = {"diverged": "diverged", "out_of_memory": "out of memory"}
+"""Class of failure -> the word for it, of those that have one."""
 
 _HUGE = 1e9
 """Numbers from this on are printed as 1e+09."""
@@ -80,10 +82,12 @@ def _half_width(interval: Interval) -> float:
 
 
 def status_text(counts: Counts) -> str:
-    """The text in place of a number: ``failed (2 of 5)``, or ``–`` if the cell has no run."""
-    parts = [
-        f"{status} ({number} of {counts.total})"
-        for status, number in dataclasses.asdict(counts).items()
-        if number and status != "done"
-    ]
-    return ", ".join(parts) or "–"
+    """The text in place of a number: ``diverged 2/5, unfinished 3/5``, or ``–`` if the cell has no run."""
+    classed = sum(number for _, number in counts.failures)
+    parts = {
+        **{_FAILURES.get(name, f"failed ({name})"): number for name, number in counts.failures},
+        **counts.by_status,
+        "failed": counts.failed - classed,
+    }
+    del parts["done"]
+    return ", ".join(f"{word} {number}/{counts.total}" for word, number in parts.items() if number) or "–"

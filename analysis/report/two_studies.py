@@ -20,7 +20,7 @@ from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison, compare_family
 from analysis.stats.intervals import Interval
 from analysis.stats.text_groups import same_text
-from analysis.stats.variants import common_labels, setting_text
+from analysis.stats.variants import Variant, common_variants, setting_text
 from analysis.tables.comparisons import reach_notes, verdict_values
 from analysis.tables.costs import scaled, unit_of
 from analysis.tables.csv_rows import comparison_row
@@ -88,18 +88,19 @@ def _labelled_alike(*frames: pd.DataFrame) -> list[list[Cell]]:
     """The cells of two studies, with equal names for equal variants of a row."""
     keys = ["dataset", "system", "num_samples"]
     rows = [dict(list(frame.groupby(keys, sort=False))) for frame in frames]
-    alike = {key: common_labels(*(of_study[key] for of_study in rows)) for key in rows[0].keys() & rows[1]}
-    return [
-        [
-            dataclasses.replace(
-                cell,
-                variant=alike[key][side].get(cell.variant, cell.variant) if key in alike else cell.variant,
-            )
-            for cell in average_cells(frame)
-            for key in [(cell.dataset, cell.system, cell.num_samples)]
-        ]
-        for side, frame in enumerate(frames)
-    ]
+    alike = {
+        key: common_variants(*(of_study[key] for of_study in rows)) for key in rows[0].keys() & rows[1]
+    }
+    nothing: tuple[dict[str, Variant], ...] = ({}, {})
+
+    def renamed(cell: Cell, side: int) -> Cell:
+        of_row = alike.get((cell.dataset, cell.system, cell.num_samples), nothing)[side]
+        common = of_row.get(cell.variant)
+        return (
+            dataclasses.replace(cell, variant=common.label, varied=dict(common.fields)) if common else cell
+        )
+
+    return [[renamed(cell, side) for cell in average_cells(frame)] for side, frame in enumerate(frames)]
 
 
 def _with_hours(cell: Cell) -> Cell:
@@ -239,8 +240,9 @@ def _table(compared: Sequence[Comparison], title: str, decimals: int, measure: s
 
 def _short_names(compared: Sequence[Comparison]) -> dict[str, str]:
     """Variant -> ``v1``, ``v2``, … if values are too long for names; letters are names of the studies."""
-    variants = list(dict.fromkeys(c.a.variant for c in compared if c.a.variant))
-    if can_be_names(variants):
+    cells = [c.a for c in compared if c.a.variant]
+    variants = list(dict.fromkeys(cell.variant for cell in cells))
+    if can_be_names(cells):
         return {}
     return {variant: f"v{k}" for k, variant in enumerate(variants, start=1)} if len(variants) > 1 else {}
 

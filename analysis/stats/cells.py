@@ -32,7 +32,16 @@ SYSTEM_ORDER = tuple(SYSTEMS)
 _TEXT = "text"
 """A column that :func:`average_cells` adds: the test text of a finished run."""
 
-_OF_A_CELL = ("dataset", "system", "num_samples", "setting", "averaging", "objective", "status")
+_OF_A_CELL = (
+    "dataset",
+    "system",
+    "num_samples",
+    "setting",
+    "averaging",
+    "objective",
+    "status",
+    "failure_class",
+)
 
 
 @dataclass(frozen=True)
@@ -105,11 +114,23 @@ class Counts:
     damaged: int = 0
     missing: int = 0
     """Seeds that the cell should have and does not; see analysis/stats/missing_runs.py."""
+    failures: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+    """Class of failure, as in failure.json, and its number of runs."""
+
+    @property
+    def by_status(self) -> dict[str, int]:
+        """The number of runs of each status."""
+        return {status: getattr(self, status) for status in STATUSES}
 
     @property
     def total(self) -> int:
         """The number of runs of any status."""
-        return sum(dataclasses.astuple(self))
+        return sum(self.by_status.values())
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether there are runs, and all of them failed."""
+        return 0 < self.failed == self.total - self.missing
 
 
 @dataclass(frozen=True)
@@ -138,6 +159,8 @@ class Cell:
     letter: str | None = field(default=None, compare=False)
     """The short name of its variant, ``latent_size=4`` or ``A``; empty if its row shows no other; None if
     it was not named."""
+    varied: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Field -> value, as text, of the fields of ``variant``."""
     objective: str = field(default="", compare=False)
     """The loss that its runs were trained by; empty if unknown, or if there is only one."""
     last_kl_weight: float | None = field(default=None, compare=False)
@@ -192,7 +215,7 @@ def average_cells(frame: pd.DataFrame) -> list[Cell]:
             members[key].append(position)
         for variant, setting in sorted(members, key=lambda key: key[0].rank):
             positions = members[variant, setting]
-            cells.append(_cell(columns, numbers, positions, variant.label))
+            cells.append(_cell(columns, numbers, positions, variant))
     return sorted(cells, key=table_order)
 
 
@@ -316,7 +339,10 @@ def _floats(column: pd.Series[float]) -> NDArray[np.float64]:
 
 
 def _cell(
-    columns: Mapping[str, NDArray[np.object_]], numbers: _Numbers, positions: Sequence[int], variant: str
+    columns: Mapping[str, NDArray[np.object_]],
+    numbers: _Numbers,
+    positions: Sequence[int],
+    variant: Variant,
 ) -> Cell:
     first = {name: column[positions[0]] for name, column in columns.items()}
     # A damaged or missing run has no config; any other run of the cell, or the recipe, says it instead.
@@ -324,14 +350,17 @@ def _cell(
     averagings = [*(value for value in known if not pd.isna(value)), AVERAGING.get(first["system"], "")]
     counts = Counter(columns["status"][position] for position in positions)
     averages = numbers.averages(positions)
+    classes = Counter(columns["failure_class"][p] for p in positions if columns["status"][p] == "failed")
+    failures = tuple((str(name), number) for name, number in classes.most_common() if not pd.isna(name))
     return Cell(
         dataset=first["dataset"],
         system=first["system"],
         num_samples=int(first["num_samples"]),
         setting=first["setting"],
-        variant=variant,
+        variant=variant.label,
+        varied=dict(variant.fields),
         averaging=averagings[0],
-        counts=Counts(**{status: counts[status] for status in STATUSES}),
+        counts=Counts(**{status: counts[status] for status in STATUSES}, failures=failures),
         averages=averages,
         objective=next((o for p in positions if not pd.isna(o := columns["objective"][p])), ""),
         hours=numbers.cost(positions),

@@ -37,6 +37,9 @@ _MOST_ROUNDED = 1000.0
 
 _OPEN = (None, _UNREAD)
 
+_NAMES = {"data_sha256": "data"}
+"""Fields that have another name in labels."""
+
 _Values = tuple[Hashable | None, ...]
 """A run's values of VARIANT_FIELDS; None if unknown."""
 
@@ -45,9 +48,15 @@ _Values = tuple[Hashable | None, ...]
 class Variant:
     """A group of runs with equal configs."""
 
-    label: str
+    fields: tuple[tuple[str, str], ...]
+    """Name and value, as text, of each field in which variants differ and that these runs read."""
     rank: tuple[tuple[bool, Any], ...]
     """Sort key: the values of the fields in which variants differ, unknown values last."""
+
+    @property
+    def label(self) -> str:
+        """The fields in one line: ``latent_size=4, learning_rate=1``; empty for a single variant."""
+        return ", ".join(f"{name}={text}" for name, text in self.fields)
 
 
 def variant_labels(runs: pd.DataFrame) -> list[Variant]:
@@ -55,16 +64,16 @@ def variant_labels(runs: pd.DataFrame) -> list[Variant]:
     of_runs = _values(runs)
     completed = _complete(of_runs)
     distinct = list(dict.fromkeys(completed.values()))
-    # A label names only the fields in which the variants differ.
+    # A variant has only the fields in which it differs from others.
     texts = _texts_of(_differing(distinct), distinct)
     variants = {values: _variant(values, texts) for values in distinct}
     return [variants[completed[values]] for values in of_runs]
 
 
-def common_labels(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
-    """Label the variants of one system and L alike in two studies.
+def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, Variant], dict[str, Variant]]:
+    """Describe the variants of one system and L alike in two studies.
 
-    A common label names the fields in which the finished runs of either study differ among themselves. A
+    A common variant has the fields in which the finished runs of either study differ among themselves. A
     field that has one value in each study sets the studies apart, not their variants, and is not named.
 
     Args:
@@ -72,7 +81,7 @@ def common_labels(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, str], dic
         b: those of the other.
 
     Returns:
-        For each study: the label of a variant within the study -> its common label.
+        For each study: the label of a variant within the study -> the common variant.
     """
     of_runs = _values(pd.concat([a, b], ignore_index=True))
     completed = _complete(of_runs)
@@ -88,9 +97,7 @@ def common_labels(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, str], dic
     for (runs, of_side), finished in zip(sides, done, strict=True):
         own = zip(variant_labels(runs), of_side, strict=True)
         kept = set(finished)
-        found.append(
-            {label.label: _variant(values, texts).label for label, values in own if values in kept}
-        )
+        found.append({variant.label: _variant(values, texts) for variant, values in own if values in kept})
     return found[0], found[1]
 
 
@@ -153,8 +160,13 @@ def _complete(of_runs: Iterable[_Values]) -> dict[_Values, _Values]:
 
 def _variant(of_group: _Values, texts: Mapping[int, Mapping[Any, str]]) -> Variant:
     values = [(of_text, of_group[position]) for position, of_text in texts.items()]
+    named = zip(texts, values, strict=True)
     return Variant(
-        label=", ".join(of_text[value] for of_text, value in values if value is not _UNREAD),
+        fields=tuple(
+            (_NAMES.get(VARIANT_FIELDS[position], VARIANT_FIELDS[position]), of_text[value])
+            for position, (of_text, value) in named
+            if value is not _UNREAD
+        ),
         rank=tuple((True, None) if value in _OPEN else (False, value) for _, value in values),
     )
 
@@ -162,10 +174,8 @@ def _variant(of_group: _Values, texts: Mapping[int, Mapping[Any, str]]) -> Varia
 def _texts(name: str, values: Iterable[Any]) -> dict[Any, str]:
     """Value of a field -> its text in labels."""
     if name == "data_sha256":
-        return {
-            value: f"data={'?' if value is None else value[:8]}" for value in values if value is not _UNREAD
-        }
-    return {value: f"{name}={text}" for value, text in setting_texts(values).items()}
+        return {value: "?" if value is None else value[:8] for value in values if value is not _UNREAD}
+    return setting_texts(values)
 
 
 def setting_texts(values: Iterable[Any]) -> dict[Any, str]:

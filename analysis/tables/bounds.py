@@ -121,7 +121,8 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool, weighed: boo
     lines: list[Line] = []
     for convention in conventions(cell):
         nll, ppl = cell.averages.get(convention.nll), cell.averages.get(convention.ppl)
-        word: str = cell.bound(convention.nll) or ""
+        # Without a number, there is nothing to be a bound.
+        word: str = (cell.bound(convention.nll) or "") if nll or not cell.counts.all_failed else ""
         if nll and nll.unreliable:
             word += " only, unreliable" if word == "upper bound in expectation" else ", unreliable"
         fact = published_nll(cell, convention)
@@ -186,5 +187,6 @@ def _csv_rows(cell: Cell) -> Iterator[Row]:
     facts[cell.estimate("ppl")] = find("2", *key, "ppl")
     facts["kl"] = find("2", *key, "kl")
     for name in ESTIMATES:
-        if name in cell.averages or facts.get(name):
+        without_run = cell.counts.total and not cell.counts.done and name == cell.estimate("nll")
+        if name in cell.averages or facts.get(name) or without_run:
             yield cell_row("bounds", cell, name, name, facts.get(name))

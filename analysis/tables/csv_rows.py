@@ -14,7 +14,8 @@ import pandas as pd
 
 from analysis.published.catalogue import averaging_of
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average, Cell, Counts
+from analysis.reading.frame import STATUSES
+from analysis.stats.cells import Average, Cell
 from analysis.stats.comparisons import Comparison
 from analysis.stats.intervals import Interval
 from analysis.stats.reproduction import judge
@@ -28,7 +29,7 @@ CELL_COLUMNS = (
     "n", "mean", "std", "stderr", "t_low", "t_high", "bca_low", "bca_high", "minimum", "maximum",
     "mc_stderr", "published_mean", "published_std", "comparable_mean", "difference", "difference_low",
     "difference_high", "welch_p", "margin", "verdict", "bound", "done", "running", "failed", "unfinished",
-    "damaged", "missing", "seeds", "values", "mc_stderrs", "ess", "khat_above",
+    "damaged", "missing", "seeds", "values", "mc_stderrs", "ess", "khat_above", "failures",
 )  # fmt: skip
 """Columns of table2.csv, table3.csv and bounds.csv, which have a row per cell and metric.
 
@@ -36,10 +37,11 @@ metric is the published name of the number (nll, kl, ppl, nll_iw), estimate its 
 to bca_high are 95% intervals of the mean. comparable_mean is the number that ours is compared with:
 published_mean on our count of tokens per sentence. mc_stderr is the mean's Monte Carlo standard error;
 stderr contains it. difference_low and difference_high are a 95% interval that allows for the rounding of
-the published number. seeds, values and mc_stderrs hold one entry per seed, with spaces between them;
-an unknown Monte Carlo error is nan. ess
-is the effective sample size of the importance weights and khat_above the share of sentences whose weights
-have a Pareto shape above 0.7; both are empty if not recorded.
+the published number. failures has each class of failure with its number of runs, ``diverged 2``, separated
+by semicolons. A cell without a finished run has one row, with empty numbers. seeds, values and mc_stderrs
+hold one entry per seed, with spaces between them; an unknown Monte Carlo error is nan. ess is the effective
+sample size of the importance weights and khat_above the share of sentences whose weights have a Pareto
+shape above 0.7; both are empty if not recorded.
 """
 
 COMPARISON_COLUMNS = (
@@ -58,7 +60,7 @@ below and below_paired are P(a < b) over all pairs of seeds, and over the common
 """
 
 _WHOLE = {"num_samples", "a_num_samples", "b_num_samples", "n", "a_n", "b_n", "family"}
-_WHOLE |= set(Counts.__dataclass_fields__)
+_WHOLE |= set(STATUSES)
 
 
 def csv_frame(rows: Iterable[Row], columns: Sequence[str]) -> pd.DataFrame:
@@ -100,7 +102,8 @@ def cell_row(table: str, cell: Cell, metric: str, estimate: str, fact: Fact | De
         "estimate": estimate,
         "n": 0,
         "bound": cell.bound(estimate),
-        **vars(cell.counts),
+        **cell.counts.by_status,
+        "failures": "; ".join(f"{name} {number}" for name, number in cell.counts.failures),
         **(_average(average) if average else {}),
         **(_published(fact) if fact else {}),
         **(_against_published(average, fact) if average and fact and has_published_text(cell) else {}),
@@ -114,7 +117,7 @@ def published_row(table: str, fact: Fact) -> Row:
         **{name: getattr(fact, name) for name in ("dataset", "system", "num_samples", "setting")},
         "source": fact.source,
         "metric": fact.metric,
-        **dict.fromkeys(("n", "done", "running", "failed", "unfinished", "damaged", "missing"), 0),
+        **dict.fromkeys(("n", *STATUSES), 0),
         **_published(fact),
     }
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from analysis.reading.search_record import RECIPE
-from analysis.stats.cells import Cell
+from analysis.stats.cells import Cell, Counts
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.table import row_label
 
@@ -49,13 +49,14 @@ def shown_variants(cells: Sequence[Cell], most: int, score: Score = tightest_nll
 def mark_shown(cells: Sequence[Cell], most: int = MOST_VARIANTS, score: Score = tightest_nll) -> list[Cell]:
     """Set :attr:`Cell.shown` to whether the cell is among the shown variants, and name these.
 
-    A variant without a finished run is not shown beside others that have one.
+    A variant all of whose runs failed is a result too, and has a row. One that is merely unfinished is not
+    shown beside others.
     """
-    begun = _finished(cells)
-    candidates = [c for c in cells if not begun[_row(c)] or c.variant in begun[_row(c)]]
-    # Of a row without any finished run, one variant says so.
+    ended = _variants(cells, lambda counts: counts.done > 0 or counts.all_failed)
+    candidates = [c for c in cells if not ended[_row(c)] or c.variant in ended[_row(c)]]
+    # Of a row without any result, one variant says so.
     first = {_row(cell): cell.variant for cell in reversed(candidates)}
-    candidates = [c for c in candidates if begun[_row(c)] or c.variant == first[_row(c)]]
+    candidates = [c for c in candidates if ended[_row(c)] or c.variant == first[_row(c)]]
     shown = set(map(id, shown_variants(candidates, most, score)))
     return name_variants(
         [cell if id(cell) in shown else dataclasses.replace(cell, shown=False) for cell in cells]
@@ -75,7 +76,7 @@ def name_variants(cells: Sequence[Cell]) -> list[Cell]:
     several = [cell for cell in cells if cell.shown and len(of_rows[_row(cell)]) > 1]
     variants = list(dict.fromkeys(cell.variant for cell in several))
     letters = {variant: _letter(k) for k, variant in enumerate(variants)}
-    names = {variant: variant for variant in variants} if can_be_names(variants) else letters
+    names = {variant: variant for variant in variants} if can_be_names(several) else letters
     return [
         dataclasses.replace(cell, letter=names[cell.variant] if len(of_rows[_row(cell)]) > 1 else "")
         if cell.shown
@@ -89,10 +90,11 @@ def is_of_search(cell: Cell) -> bool:
     return (cell.letter or "").startswith(("trial ", RECIPE))
 
 
-def can_be_names(variants: Sequence[str]) -> bool:
-    """Whether variants are short enough to be named by their values: all differ in the same one field."""
-    fields = {field.partition("=")[0] for variant in variants for field in variant.split(", ")}
-    return len(fields) == 1 and all(len(variant) <= _LONGEST_NAME for variant in variants)
+def can_be_names(cells: Sequence[Cell]) -> bool:
+    """Whether the cells' variants can be named by their values: all are short and differ in one field."""
+    fields = {field for cell in cells for field in cell.varied}
+    short = all(len(cell.variant) <= _LONGEST_NAME for cell in cells)
+    return len(fields) == 1 and short and all(cell.varied for cell in cells)
 
 
 def variant_key(cells: Sequence[Cell], *datasets: str) -> list[str]:
@@ -106,26 +108,41 @@ def variant_key(cells: Sequence[Cell], *datasets: str) -> list[str]:
 
 
 def unfinished_variants(cells: Sequence[Cell], dataset: str) -> list[str]:
-    """Name the variants that are not shown because they have no finished run, in one line."""
-    begun = _finished(cells)
+    """Name the variants that are not shown because they have no finished run, and say why, in one line."""
+    finished = _finished(cells)
     rows: dict[str, dict[str, None]] = defaultdict(dict)
     for cell in cells:
-        if cell.dataset == dataset and cell.variant not in begun[_row(cell)] and not cell.shown:
-            rows[row_label(cell.system, cell.num_samples)][cell.variant] = None
-    count = sum(map(len, rows.values()))
-    if not count:
+        if cell.dataset == dataset and cell.variant not in finished[_row(cell)] and not cell.shown:
+            states = rows.setdefault(f"{row_label(cell.system, cell.num_samples)} {cell.variant}", {})
+            states |= dict.fromkeys(_states(cell))
+    if not rows:
         return []
-    listed = "; ".join(f"{row} {variant}" for row, variants in rows.items() for variant in variants)
-    return [f"{count} variant{'s have' if count > 1 else ' has'} no finished run: {listed}"]
+    listed = "; ".join(f"{row}: {', '.join(states) or 'no run'}" for row, states in rows.items())
+    return [f"{len(rows)} variant{'s have' if len(rows) > 1 else ' has'} no finished run: {listed}"]
+
+
+def _states(cell: Cell) -> list[str]:
+    """The states of a cell's runs in words: ``failed (diverged)``, ``unfinished``."""
+    counts = cell.counts
+    failed = [f"failed ({name.replace('_', ' ')})" for name, _ in counts.failures]
+    failed += ["failed"] if counts.failed and not failed else []
+    begun = [status for status, number in counts.by_status.items() if number and status != "failed"]
+    # A missing run is worth a word only if there is no other.
+    return [*failed, *(s for s in begun if s != "missing")] or begun
 
 
 def _finished(cells: Sequence[Cell]) -> dict[tuple[str, str, int], set[str]]:
     """The variants of each row that have a finished run in any setting."""
-    finished: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+    return _variants(cells, lambda counts: counts.done > 0)
+
+
+def _variants(cells: Sequence[Cell], has: Callable[[Counts], bool]) -> dict[tuple[str, str, int], set[str]]:
+    """The variants of each row that have such counts in any setting."""
+    found: dict[tuple[str, str, int], set[str]] = defaultdict(set)
     for cell in cells:
-        if cell.counts.done:
-            finished[_row(cell)].add(cell.variant)
-    return finished
+        if has(cell.counts):
+            found[_row(cell)].add(cell.variant)
+    return found
 
 
 def _letter(position: int) -> str:

@@ -135,10 +135,13 @@ def cell_label(cell: Cell, variant: str = ", {}", *, marked: bool = False) -> st
 def runs_text(counts: Counts, *averages: Average | None) -> str | None:
     """The n of a line with these averages: ``5``, or ``3/5`` if the means are of three of five runs.
 
-    A run that is done is not among them if it lacks the evaluation that the tables show.
+    A run that is done is not among them if it lacks the evaluation that the tables show. Without a finished
+    run it is ``0``: the line says in words how many runs failed or are unfinished.
     """
     if not counts.total:
         return None
+    if not counts.done:
+        return "0"
     n = min((average.n for average in averages if average), default=0)
     return str(n) if n == counts.total else f"{n}/{counts.total}"
 
@@ -165,11 +168,15 @@ def marks_of(lines: Sequence[Line]) -> list[str]:
             sides.append(f"published: of {stated} runs{' where stated' if None in runs else ''}")
         marks.append(f"±: standard deviation over seeds ({'; '.join(sides) or 'number not stated'})")
     if any(isinstance(value, str) and "/" in value for value in values):
-        marks.append("n = a/b: means of a of b runs; the others are not done or lack this evaluation")
+        marks.append(
+            "n with a slash: runs in the mean / all runs; the others are not done or lack this evaluation"
+        )
     if any(not status.total for status in statuses):
         marks.append("–: missing, no run")
-    if any(status.failed for status in statuses):
-        marks.append("failed (2 of 5): none of 5 runs is done, 2 failed")
+    if any(status.total for status in statuses):
+        marks.append(
+            "words in place of numbers: no run is done; how many failed, and why, or are not finished"
+        )
     notes = ["; ".join(marks)] if marks else []
     if any(line.label.endswith(NOT_A_BOUND) for line in lines) or any(fact.marked for fact in facts):
         notes.append(

@@ -60,8 +60,14 @@ TABLE = Table(
         (Difference(-0.04), "0.0"),
         (Interval(-1.25, 0.04), "[-1.2, 0.0]"),
         (Counts(), "–"),
-        (Counts(done=0, failed=2, unfinished=3), "failed (2 of 5), unfinished (3 of 5)"),
-        (Counts(damaged=1), "damaged (1 of 1)"),
+        (Counts(done=0, failed=2, unfinished=3), "failed 2/5, unfinished 3/5"),
+        (Counts(failed=2, failures=(("diverged", 2),)), "diverged 2/2"),
+        (
+            Counts(failed=3, missing=1, failures=(("out_of_memory", 2),)),
+            "out of memory 2/4, failed 1/4, missing 1/4",
+        ),
+        (Counts(failed=1, failures=(("code", 1),)), "failed (code) 1/1"),
+        (Counts(damaged=1), "damaged 1/1"),
         ("3/5", "3/5"),
         (None, ""),
     ],
@@ -73,7 +79,7 @@ def test_numbers_look_as_in_the_paper(value: Value, text: str) -> None:
 def test_kl_is_in_parentheses_and_words_are_not() -> None:
     assert value_text(Average(5, 1.5, 0.3, None), KL) == "(1.5±0.3)"
     assert value_text(Difference(0.3), KL) == "(+0.3)"
-    assert value_text(Counts(failed=1), KL) == "failed (1 of 1)"
+    assert value_text(Counts(failed=1), KL) == "failed 1/1"
 
 
 def test_latex_specials_are_escaped() -> None:
@@ -103,7 +109,7 @@ def test_latex_rows_have_as_many_columns_as_the_tabular() -> None:
     assert (
         r"\quad ours, max\_epochs=3 & 101.2$\pm$0.5 & (2.0$\pm$0.1) & 3/5 & -- & a \textbar{} b \\" in body
     )
-    assert r"\multicolumn{2}{r}{failed (2 of 5), unfinished (3 of 5)} & 0/5 & 127.7$^\dagger$ &" in body
+    assert r"\multicolumn{2}{r}{failed 2/5, unfinished 3/5} & 0/5 & 127.7$^\dagger$ &" in body
     assert r"$+1.2$ & $(0.0)$" in body
 
 
@@ -138,7 +144,7 @@ def test_the_terminal_shows_groups_statuses_and_numbers() -> None:
     # To save columns, each field of a variant and each status is on a separate line.
     assert "    max_epochs=3" in lines
     text = "\n".join(lines)
-    assert re.search(r"failed .*\n.*\(2 of 5\)\n *unfinished\n *\(3 of 5\)", text)
+    assert re.search(r"failed 2/5 .*\n.*unfinished 3/5", text)
 
 
 def test_numbers_are_not_truncated_in_a_narrow_window() -> None:
@@ -173,7 +179,7 @@ def test_the_columns_of_csv_files_are_those_that_users_read() -> None:
         "table,dataset,system,num_samples,setting,variant,source,metric,estimate,n,mean,std,stderr,t_low,"
         "t_high,bca_low,bca_high,minimum,maximum,mc_stderr,published_mean,published_std,comparable_mean,"
         "difference,difference_low,difference_high,welch_p,margin,verdict,bound,done,running,failed,unfinished,damaged,"
-        "missing,seeds,values,mc_stderrs,ess,khat_above"
+        "missing,seeds,values,mc_stderrs,ess,khat_above,failures"
     )
     assert csv_text([], COMPARISON_COLUMNS) == (
         "kind,dataset,setting,metric,a_system,a_num_samples,a_variant,a_estimate,a_bound,a_n,a_mean,a_std,"

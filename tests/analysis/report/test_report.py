@@ -123,7 +123,7 @@ def test_a_study_without_a_finished_run_has_a_report(tmp_path: Path, write_run: 
         folder.store.write(f"{folder.name}/config.json", b"?")
     text = on_terminal(report(tmp_path))
     assert "runs: 2 (2 damaged)" in text
-    assert re.search(r"LSTM-VAE L=1 +damaged .*\n +\(2 of 2\)", text)
+    assert re.search(r"LSTM-VAE L=1 +damaged 2/2", text)
 
 
 def test_a_damaged_run_without_a_known_name_is_reported(tmp_path: Path, write_run: WriteRun) -> None:

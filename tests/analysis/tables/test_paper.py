@@ -166,11 +166,12 @@ def test_missing_failed_and_unfinished_cells(tmp_path: Path, write_run: WriteRun
     _, nothing = after(table, "LSTM-VAE L=1")
     assert nothing.values == (Counts(), None, Counts(), None, None) * 2
     _, failed = after(table, "LSTM-VAE L=5")
-    assert failed.values[:5] == (Counts(failed=2, unfinished=3), None, None, None, "0/5")
+    assert failed.values[:5] == (Counts(failed=2, unfinished=3), None, None, None, "0")
     _, partly, _ = after(table, "LSTM-VAE L=10")
     assert partly.values[4] == "3/5"
     (note,) = [note for note in table.notes if "missing" in note]
-    assert "failed (2 of 5)" in note
+    assert "words in place of numbers: no run is done" in note
+    assert "n with a slash: runs in the mean / all runs" in note
 
 
 def test_variants_have_a_row_each(tmp_path: Path, write_run: WriteRun) -> None:

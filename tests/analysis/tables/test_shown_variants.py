@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.figures.axes import varied_fields
+from analysis.figures.series import MOST_ROWS, fitting
 from analysis.formats.files import csv_text
+from analysis.formats.latex import latex_table
+from analysis.formats.text import value_text
 from analysis.reading.collect import Runs, collect
 from analysis.reading.sources import open_source
-from analysis.report.report import compose
+from analysis.report.report import Report, compose
 from analysis.stats.cells import average_cells, with_bootstrap
 from analysis.tables.csv_rows import CELL_COLUMNS
 from analysis.tables.shown_variants import (
@@ -104,7 +108,7 @@ def test_a_key_says_what_the_letters_stand_for(tmp_path: Path, write_run: WriteR
 
 def test_a_variant_without_a_finished_run_is_one_line_below_the_table(runs: Runs) -> None:
     (table,) = compose(runs).table2
-    assert "1 variant has no finished run: LSTM-VAE L=1 learning_rate=0.5" in table.notes
+    assert "1 variant has no finished run: LSTM-VAE L=1 learning_rate=0.5: failed (diverged)" in table.notes
     assert not any("0.5" in line.label for line in table.lines)
 
 
@@ -114,11 +118,64 @@ def test_an_interrupted_variant_leaves_the_finished_one_its_plain_name(
     write_run("lstm-vae", 5, learning_rate=1.0)
     write_run("lstm-vae", 5, status="unfinished", learning_rate=0.25, max_epochs=7, hidden_size=50)
     write_run("lstm-vae", 5, status="failed", learning_rate=0.125)
+    write_run("lstm-vae", 5, status="unfinished", learning_rate=0.125, seed=1)
     report = compose(collect([open_source(str(tmp_path / "study"))]))
     (table,) = report.table2
     ours = [line.label for line in table.lines if line.kind == "ours" and "100.0" in str(line.values)]
     assert ours == ["  ours"]
-    assert any(note.startswith("2 variants have no finished run: LSTM-VAE L=5 ") for note in table.notes)
+    (note,) = [
+        note for note in table.notes if note.startswith("2 variants have no finished run: LSTM-VAE L=5 ")
+    ]
+    assert "learning_rate=0.125, max_epochs=30: failed (diverged), unfinished" in note
+    assert "hidden_size=50, learning_rate=0.25, max_epochs=7: unfinished;" in note
+
+
+@pytest.fixture
+def diverged(tmp_path: Path, write_run: WriteRun) -> Report:
+    """The report on a system of which one of two learning rates diverged with every seed."""
+    for seed in range(2):
+        write_run("lstm-lm", dataset="toy", seed=seed)
+        write_run(dataset="toy", seed=seed, learning_rate=1.0)
+        write_run(dataset="toy", seed=seed, learning_rate=1e6, status="failed")
+    return compose(collect([open_source(str(tmp_path / "study"))]))
+
+
+def test_a_variant_all_of_whose_runs_failed_has_a_row_that_says_why(diverged: Report) -> None:
+    (table,), (bounds,) = diverged.table2, diverged.bounds
+    rows = {line.label: line for line in table.lines}
+    assert value_text(rows["  learning_rate=1"].values[0], table.columns[0]) == "100.0±0"
+    failed = rows["  learning_rate=1e+06"]
+    assert [value_text(v, c) for v, c in zip(failed.values, table.columns, strict=True)] == [
+        "diverged 2/2", "", "", "0",
+    ]  # fmt: skip
+    assert any("words in place of numbers: no run is done" in note for note in table.marks)
+    assert not any("no finished run" in note for note in table.notes)
+    assert r"{diverged 2/2} & 0 \\" in latex_table(table)
+    (heading,) = [k for k, line in enumerate(bounds.lines) if line.label.endswith("learning_rate=1e+06")]
+    first = bounds.lines[heading + 1].values
+    assert (value_text(first[0], bounds.columns[0]), first[-1]) == ("diverged 2/2", "")
+
+
+@pytest.mark.parametrize("name", ["table2", "bounds"])
+def test_csv_files_have_a_row_with_empty_numbers_for_what_failed(diverged: Report, name: str) -> None:
+    rows = csv.DictReader(io.StringIO(csv_text(getattr(diverged, name), CELL_COLUMNS)))
+    (failed,) = [row for row in rows if row["variant"] == "learning_rate=1e+06"]
+    assert (failed["n"], failed["mean"], failed["values"]) == ("0", "", "")
+    assert (failed["failed"], failed["failures"], failed["done"]) == ("2", "diverged 2", "0")
+
+
+def test_figures_leave_out_what_failed_and_say_so(diverged: Report) -> None:
+    fits, sentence = fitting(diverged.cells, "toy", MOST_ROWS)
+    assert {cell.variant for cell in fits} == {"", "learning_rate=1"}
+    assert sentence == " Not drawn, as all of their runs failed: LSTM-VAE L=1, learning_rate=1e+06."
+    assert varied_fields(fits, "toy") == []  # one value is no axis
+
+
+def test_unfinished_variants_are_no_choice_by_test_numbers(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(dataset="toy", learning_rate=1.0)
+    write_run(dataset="toy", learning_rate=2.0, status="unfinished")
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    assert fitting(report.cells, "toy", MOST_ROWS)[1] == ""
 
 
 def test_a_row_whose_variants_are_all_unfinished_is_one_row(tmp_path: Path, write_run: WriteRun) -> None:
