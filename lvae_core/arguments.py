@@ -117,7 +117,12 @@ def _of_tyro(lines: list[str]) -> str:
         message = f"give {' and '.join(required)}"
     elif wrong := re.match(r"Error parsing (\S+): no type matching (.*) could .* from \[(.*)\]", message):
         option, types, values = wrong.groups()
-        types = types.removeprefix("{None}|").replace("INT", "a whole number").replace("FLOAT", "a number")
+        types = types.removeprefix("{None}|")
+        item = re.fullmatch(r"\{?\[?(\w+) \[\1 \.\.\.\]\]?\}?", types)
+        if item and "', '" in values:
+            values = f"one of {values}"
+        types = item[1] if item else types
+        types = types.replace("INT", "a whole number").replace("FLOAT", "a number")
         message = f"{option}: {values} is not {types.replace('|', ' or ')}"
     elif wrong := re.match(
         r"Error parsing (\S+): (?:invalid literal|could not convert) .*: ('.*')", message

@@ -55,6 +55,7 @@ from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
 from sweeps.trials.asha import AshaSearch
 from sweeps.trials.budget import budget_table, expected_works, verdict_text
+from sweeps.trials.history import recorded_space
 from sweeps.trials.importances import importances_table
 from sweeps.trials.objectives import check_objectives
 from sweeps.trials.options import Options
@@ -101,11 +102,12 @@ def run(options: Options, *, again: str) -> int:
             f"--system {base.system}: its encoder starts from another run, which a search does not train; "
             "add --set init_encoder_from=none"
         )
-    space = parse_space(options.texts(), base)
+    study, given = open_study(options.folder), options.given_changes()
+    # A search that is continued without --space keeps its space.
+    space = parse_space(options.given_space() or recorded_space(study) or options.texts(), base)
     rules.check(base.max_epochs)
     check_objectives(rules.objectives, rules.rungs, base)
     replace(base, seed=base.seed + options.fresh_seeds)  # fails now if the last seed is out of range
-    study, given = open_study(options.folder), options.given_changes()
     retry = options.launch.retry_failed
     make = AshaSearch if options.rule == "asha" else Search
     with notices_held_back():  # an error is the only line

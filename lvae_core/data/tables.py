@@ -86,13 +86,16 @@ def _csv_rows(content: str, path: Path) -> Iterator[_Row]:
 
 
 def _index(path: Path, column: str, first: list[str]) -> int:
-    if not column.isdecimal():
+    if not column.removeprefix("-").isdecimal() or column in first:
         if first.count(column) != 1:
             problem = "two columns of that name" if column in first else "no such column"
             raise InputError(f"{path}:1: --column {column}: {problem}; choose from {_named(first)}")
         return first.index(column)
     if not 1 <= int(column) <= len(first):
-        raise InputError(f"{path}:1: --column {column}: the file has {_columns(len(first))}, from 1")
+        raise InputError(
+            f"{path}:1: --column {column}: the file has {_columns(len(first))}, from 1; give a number "
+            f"from 1 to {len(first)}, or one of {_named(first)}"
+        )
     return int(column) - 1
 
 

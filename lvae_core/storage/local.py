@@ -119,7 +119,7 @@ class LocalStore:
 
     def _make_folder(self, folder: Path) -> None:
         if not self._has_root():
-            self.root.mkdir(parents=True, exist_ok=True)
+            _make_root(self.root)
         # Folder by folder, so that a root that disappears now is not made again.
         place = self.root
         for part in folder.relative_to(self.root).parts:
@@ -141,6 +141,17 @@ class LocalStore:
                 raise OSError(f"{target.parent}: removed while {target.name} was being written") from error
         self._mark_root_seen()
         return done
+
+
+def _make_root(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError:
+        above = next((folder for folder in root.parents if folder.is_dir()), None)
+        if above is None:
+            raise
+        # Some file systems, such as /proc, take no new folders and say that the new one does not exist.
+        raise OSError(errno.EOPNOTSUPP, f"no folder can be made in {above}", str(root)) from None
 
 
 def local_path(path: str | Path) -> Path:

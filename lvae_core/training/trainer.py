@@ -188,7 +188,10 @@ class _Run:
         beta = kl_weight(config, state.step, self.learner.batches_per_epoch)
         row = self._metrics_row(scores, beta)
         if not math.isfinite(row["valid_ppl"]):
-            raise DivergedError(f"validation perplexity is {row['valid_ppl']} in epoch {row['epoch']}")
+            raise DivergedError(
+                f"validation perplexity is {row['valid_ppl']} in epoch {row['epoch']}; try a lower "
+                "learning_rate"
+            )
         annealing = config.encoder != "none" and beta < config.kl_weight
         score = self._validation_score(row)
         state.rate = after_epoch(state.rate, row["epoch"], score, config, annealing=annealing)
@@ -291,7 +294,8 @@ class _Run:
     def _check_finite(self) -> None:
         if not bool(torch.isfinite(self.state.sums).all()):
             raise DivergedError(
-                f"the loss is not finite in epoch {self.state.epoch + 1}, by step {self.state.step}"
+                f"the loss is not finite in epoch {self.state.epoch + 1}, by step {self.state.step}; try a "
+                "lower learning_rate"
             )
 
     def _check_bounded(self) -> None:

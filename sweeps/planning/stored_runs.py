@@ -14,6 +14,7 @@ from lvae_core.errors import InputError
 from lvae_core.run_folder.claims import read_claim
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import RunName
+from lvae_core.settings import LIST_FIELDS, parse_value
 
 _FIELDS = ("state", *FIELD_TYPES)
 
@@ -68,12 +69,28 @@ def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if name in chosen:
             raise InputError(f"--where {item}: {name} is given twice; separate its values by commas")
         chosen[name] = tuple(values.split(","))
+        if name != "state" and name not in LIST_FIELDS:
+            for text in chosen[name]:
+                _check_type(name, text)
     for state in chosen.get("state", ()):
         if state.lower() not in STATES:
             raise InputError(
                 f"--where state={state}: there is no such state; choose from {', '.join(STATES)}"
             )
     return chosen
+
+
+def _check_type(name: str, text: str) -> None:
+    """Raise InputError if no config can have this value: a selection would be empty without a word."""
+    try:
+        parse_value(name, text)
+    except InputError as error:
+        try:
+            whole = FIELD_TYPES[name] is int and float(text) == int(float(text))  # 4.0 selects 4
+        except (OverflowError, ValueError):
+            whole = False
+        if not whole:
+            raise InputError(f"--where {error}") from None
 
 
 def select(runs: Sequence[Run], chosen: Mapping[str, Sequence[str]]) -> list[Run]:

@@ -172,6 +172,19 @@ class History:
         self._study.store.rename(FILE, f"{FILE}.damaged-{number}")
 
 
+def recorded_space(study: Study) -> tuple[str, ...]:
+    """The space of the study's search as texts of --space; () if it has none that can be read.
+
+    Raises:
+        OSError: the storage cannot be read.
+    """
+    try:
+        found = unseal(study.store.read(FILE))
+        return tuple(f"{field}={spec}" for field, spec in _space_of(dict(found["search"])).items())
+    except (FileNotFoundError, NotADirectoryError, UnsealedError, KeyError, TypeError, ValueError):
+        return ()
+
+
 def _space_of(search: Mapping[str, str]) -> dict[str, str]:
     """Field -> its range or choices, from the identity of a search."""
     return {name.removeprefix(_SPACE): text for name, text in search.items() if name.startswith(_SPACE)}

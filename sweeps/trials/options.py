@@ -67,7 +67,7 @@ class Options:
     system: Annotated[str, arg(metavar="NAME", help=SYSTEMS_HELP)] = "lstm-vae"
     setting: Annotated[str, arg(metavar="NAME")] = "standard"
     """standard, inputless."""
-    num_samples: Annotated[int, arg(metavar="L")] = 1
+    num_samples: Annotated[int | None, arg(metavar="L", help_behavior_hint="(default: 1)")] = None
     """Latent samples per sentence."""
     space: Annotated[
         tuple[tuple[str, ...], ...],
@@ -118,6 +118,12 @@ class Options:
         if self.launch.auto:
             raise InputError("auto: trials differ in size; give --cpus-per-run and --gpus-per-run numbers")
         at_least_one("--best", self.best)
+        trials = self.rules().trials
+        if self.best > max(1, trials):  # a number of trials below 1 has its own message
+            raise InputError(
+                f"--best {self.best}: more than the {trials} trials; give at most {trials}, "
+                "or more --trials"
+            )
         if self.fresh_seeds < 0:
             raise InputError(f"--seeds {self.fresh_seeds}: must be 0 or more")
 
@@ -165,9 +171,13 @@ class Options:
             self.system,
             dataset=self.defaults.dataset if self.dataset is None else self.dataset,
             setting=cast(Setting, self.setting),
-            num_samples=self.num_samples,
+            num_samples=1 if self.num_samples is None else self.num_samples,
             seed=self.seed,
         )
+        if config.encoder == "none" and self.num_samples is not None:
+            raise InputError(
+                f"--num-samples {self.num_samples}: {self.system} has no latent variable; leave it out"
+            )
         preset, _ = apply_where_read(config, parse_settings((*self.defaults.changes, *epochs)))
         return apply_settings(preset, given)
 
@@ -175,9 +185,13 @@ class Options:
         """The settings of the command line, without the preset's."""
         return tuple(change for group in self.changes for change in group)
 
+    def given_space(self) -> tuple[str, ...]:
+        """The texts of --space on the command line."""
+        return tuple(text for group in self.space for text in group)
+
     def texts(self) -> tuple[str, ...]:
-        """The texts that describe the space."""
-        given = tuple(text for group in self.space for text in group)
+        """The texts that describe the space: those of the command line, or the preset's."""
+        given = self.given_space()
         # The system may lack some of the preset's fields, as a language model lacks a KL weight.
         read = fields_read(self.base(), "training")
         return given or tuple(t for t in self.defaults.space if t.partition("=")[0] in read)

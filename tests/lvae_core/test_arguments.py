@@ -35,6 +35,11 @@ def core(*arguments: str) -> argparse.Namespace:
         (["a", "b"], "unknown options a, b; see paper_grid.py --help"),
         ([""], "unknown option ''; see paper_grid.py --help"),
         (["--max-epochs", "x"], "--max-epochs: 'x' is not a whole number; see paper_grid.py --help"),
+        (["--num-samples", "1.5"], "--num-samples: '1.5' is not a whole number; see paper_grid.py --help"),
+        (
+            ["--num-samples", "1", "1.5"],
+            "--num-samples: one of '1', '1.5' is not a whole number; see paper_grid.py --help",
+        ),
         (["--devices", "x"], "--devices: ['x'] cannot be read; see paper_grid.py --help"),
         (["--price-per-hour", "x"], "--price-per-hour: 'x' is not a number; see paper_grid.py --help"),
         (["--preset", "dmo"], "unknown --preset 'dmo': did you mean 'demo'?"),

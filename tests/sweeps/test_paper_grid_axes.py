@@ -93,6 +93,7 @@ def test_flags_change_a_grid_file_as_they_change_a_preset(tmp_path):
         (["--grid", "mine.toml", "--write-grid", "new.toml"], "--write-grid new.toml: add --dry-run"),
         (["--grid", "mine.toml", "--dry-run", "--write-grid", "mine.toml"], "mine.toml: exists already"),
         (["--dry-run", "--write-grid", "no/new.toml"], "--write-grid no/new.toml: there is no folder no;"),
+        (["--dry-run", "--write-grid", "/proc/new.toml"], "--write-grid /proc/new.toml: cannot be written"),
         (["--grid", "mine.toml", "--systems", "sa-vea"], "did you mean 'sa-vae'"),
     ],
 )

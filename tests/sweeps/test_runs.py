@@ -167,6 +167,13 @@ def test_links_are_never_followed(study: Path, tmp_path: Path) -> None:
     assert not (study / inside.name).exists()
 
 
+def test_a_whole_number_may_be_written_with_a_point(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runs.main(["list", str(study), "--where", "seed=1.0", "--names"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("2 runs")
+
+
 def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = names(study)
     assert runs.main(["delete", str(study), "--where", "seed=99", "--yes"]) == 0
@@ -184,6 +191,8 @@ def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.Captur
             ("delete", "{study}", "--where", "state=done,finished"),
             "there is no such state; choose from done, running, failed, unfinished, unreadable",
         ),
+        (("list", "{study}", "--where", "learning_rate=fast"), "learning_rate=fast: must be a number"),
+        (("list", "{study}", "--where", "seed=1,2.5"), "seed=2.5: must be a whole number"),
         (("list", "{study}", "--where", "seed"), "write it as field=value"),
         (("list", "{study}", "--where", "seed=1", "seed=2"), "given twice"),
         (("list", "nowhere"), "there is no such folder"),

@@ -63,6 +63,11 @@ def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, ca
         ([*TOY, "--seed", "-1"], "seed = -1: must be 0 or more"),
         ([*TOY, "--seeds", "-1"], "--seeds -1: must be 0 or more"),
         ([*TOY, "--best", "0"], "--best 0: must be at least 1"),
+        ([*TOY, "--best", "40", "--trials", "3"], "--best 40: more than the 3 trials; give at most 3"),
+        (
+            [*TOY, "--system", "lstm-lm", "--num-samples", "2"],
+            "--num-samples 2: lstm-lm has no latent variable; leave it out",
+        ),
         ([*TOY, "--trials", "0"], "--trials 0: must be at least 1"),
         ([*TOY, "--at-once", "0"], "--at-once 0: must be at least 1"),
         ([*TOY, "--rungs", "3"], "--rungs 3: must rise, and end below max_epochs = 3"),

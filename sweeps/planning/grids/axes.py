@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from lvae_core.config import FIELD_TYPES
+from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
 from lvae_core.settings import LIST_FIELDS, parse_value
 
@@ -46,7 +46,9 @@ def parse_axis(setting: str, option: str = "--set", before: str = "") -> Axis:
     name, equals, text = (part.strip() for part in setting.partition("="))
     if not equals:
         remedy = ", such as --set learning_rate=0.5"
-        if before and setting.strip(", "):
+        if name in FIELD_TYPES:
+            remedy = f", such as {option} {name}={getattr(RunConfig(), name)}".lower()
+        elif before and setting.strip(", "):
             joined = f"{before.rstrip(', ')},{setting.strip(', ')}"
             remedy = f"; values of one field have commas and no blanks between, such as {joined}"
         raise InputError(f"{option} {setting}: write FIELD=VALUE{remedy}")

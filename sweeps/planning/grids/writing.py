@@ -23,8 +23,11 @@ def check_new_file(path: str) -> None:
         raise InputError(f"--write-grid {path}: exists already; give another name, or remove it")
     if not place.parent.is_dir():
         raise InputError(f"--write-grid {path}: there is no folder {place.parent}; make it first")
-    if not os.access(place.parent, os.W_OK):
-        raise InputError(f"--write-grid {path}: the folder {place.parent} cannot be written")
+    try:
+        place.open("x").close()  # permissions do not tell: in /proc, even root can make no file
+        place.unlink()
+    except (OSError, ValueError) as error:
+        raise InputError(_unwritable(path, error)) from None
 
 
 def write_grid(path: str, grid_file: GridFile) -> None:
@@ -39,8 +42,12 @@ def write_grid(path: str, grid_file: GridFile) -> None:
     except FileExistsError:
         raise InputError(f"--write-grid {path}: exists already; give another name, or remove it") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"--write-grid {path}: cannot be written ({reason})") from None
+        raise InputError(_unwritable(path, error)) from None
+
+
+def _unwritable(path: str, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"--write-grid {path}: cannot be written ({reason}); give another place"
 
 
 def grid_text(grid_file: GridFile) -> str:

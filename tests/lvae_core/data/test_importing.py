@@ -146,6 +146,7 @@ def test_an_imported_folder_is_an_ordinary_dataset_with_a_record(tmp_path: Path)
     ("content", "arguments", "message"),
     [
         (b"a\tb\nc\td\n", ["--column", "3"], "train.tsv:1: --column 3: the file has 2 columns, from 1"),
+        (b"a\tb\nc\td\n", ["--column", "-1"], "--column -1: the file has 2 columns, from 1; give a number"),
         (b"a\tb\nc\td\n", ["--column", "0"], "train.tsv:1: --column 0: the file has 2 columns"),
         (b"a\tb\nc\td\n", ["--column", "text"], "--column text: no such column; choose from a, b"),
         (b"a\tb\nc\n", ["--column", "2"], "train.tsv:2: 1 column, but the first line has 2"),

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from lvae_core.storage.local import LocalStore
+from lvae_core.storage.retrying import RetryingStore
 
 
 def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path):
@@ -164,3 +165,17 @@ def test_any_other_error_of_a_link_is_raised(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="Input/output error"):
         store.create("a", b"mine")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_place_that_takes_no_folders_is_refused_at_once(monkeypatch):
+    """As in /proc, where mkdir says that the new folder does not exist."""
+
+    def refuse(*args, **kwargs):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr("os.mkdir", refuse)
+    slept = []
+    store = RetryingStore(LocalStore("/proc/x/study"), sleep=slept.append)
+    with pytest.raises(OSError, match="no folder can be made in /proc"):
+        store.write("run/file", b"")
+    assert slept == []

@@ -232,6 +232,15 @@ def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
     assert cells(out, "runs on fresh seeds")[0] == "3"
 
 
+def test_a_search_continued_without_a_space_keeps_its_own(text, capsys):
+    assert main([*COMMAND, "--seeds", "0", "--trials", "2"]) == 0
+    place = COMMAND.index("--space")
+    without = [*COMMAND[:place], *COMMAND[place + 2 :]]
+    assert main([*without, "--seeds", "0", "--trials", "3"]) == 0
+    assert "learning_rate" in capsys.readouterr().out
+    assert len(results(text / "runs/search")) == 3
+
+
 def test_with_two_objectives_the_point_of_lowest_nll_on_the_front_is_compared(text, capsys):
     assert main([*COMMAND, "--objective", "nll", "kl", "--best", "1", "--seeds", "1"]) == 0
     out = capsys.readouterr().out

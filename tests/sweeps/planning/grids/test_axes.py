@@ -56,6 +56,22 @@ def test_a_mistyped_list_is_refused_in_one_line(setting, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        (
+            ["max_epochs=2", "latent_size"],
+            "write FIELD=VALUE, such as --set latent_size=32",
+        ),
+        (["latent_size=4", "8"], "commas and no blanks between, such as latent_size=4,8"),
+    ],
+)
+def test_the_example_is_a_setting_that_could_be_meant(settings, remedy):
+    with pytest.raises(InputError) as caught:
+        parse_changes(settings)
+    assert remedy in str(caught.value)
+
+
 def test_the_last_change_of_a_field_counts():
     assert parse_changes(["dropout=0.3,0.5", "dropout=0.1"])["dropout"].points == ((0.1,),)
 
