@@ -6,8 +6,9 @@
     python sweeps/runs.py delete runs/paper --where dataset=toy seed=3,4 --yes
 
 Without --yes, move and delete only show what they would do. A run that another process is working on is
-left alone. Links are never followed. Exit status: 0 everything was done, 1 some runs were left alone, 2 the
-input cannot be used.
+left alone. A study in which nothing is left, not even a record such as declared-seeds.json, is removed.
+Links are never followed. Exit status: 0 everything was done, 1 some runs were left alone, 2 the input
+cannot be used.
 """
 
 from __future__ import annotations
@@ -112,6 +113,8 @@ def act(options: Options, console: Console) -> int:
             left += 1
             console.print(f"left alone: {run.folder.name}: {reason}", soft_wrap=True)
     console.print(f"{len(chosen) - left} of {len(chosen)} runs {doing}", soft_wrap=True)
+    if _remove_if_empty(root):
+        console.print(f"{options.study}: held nothing else, and is removed", soft_wrap=True)
     return 1 if left else 0
 
 
@@ -217,6 +220,17 @@ def _target(options: Options, root: Path) -> Path:
     if target.exists() and not target.is_dir():
         raise InputError(f"--to {options.to}: is not a folder")
     return target
+
+
+def _remove_if_empty(root: Path) -> bool:
+    """Remove a study's folder that holds nothing any more; records, such as declared seeds, keep it."""
+    if root.is_symlink() or root.resolve() == Path.cwd():
+        return False
+    try:
+        root.rmdir()
+    except OSError:  # not empty, or not ours to remove
+        return False
+    return True
 
 
 def _apply(run: Run, target: Path | None) -> str:

@@ -167,6 +167,28 @@ def test_links_are_never_followed(study: Path, tmp_path: Path) -> None:
     assert not (study / inside.name).exists()
 
 
+@pytest.mark.parametrize("kept", [None, "declared-seeds.json", ".search.json", "notes.txt"])
+@pytest.mark.parametrize("action", [("delete",), ("move", "--to", "{other}")])
+def test_a_study_is_removed_with_its_last_run_unless_something_is_left(
+    action: tuple[str, ...], kept: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, other = tmp_path / "study", tmp_path / "other"
+    for seed in range(2):
+        write(study, seed)
+    if kept:
+        (study / kept).write_text("{}")
+    name, *options = [word.format(other=other) for word in action]
+
+    def act(seed: str) -> str:
+        assert runs.main([name, str(study), "--where", f"seed={seed}", *options, "--yes"]) == 0
+        return capsys.readouterr().out
+
+    assert "is removed" not in act("0")
+    assert ("is removed" in act("1")) == (kept is None)
+    assert study.exists() == (kept is not None)
+    assert not kept or names(study) == {kept}
+
+
 def test_a_whole_number_may_be_written_with_a_point(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
