@@ -31,10 +31,10 @@ LEAST_GAP = 0.05
 
 _DASHES = (0, (4, 1.6))
 
-_LEFT, _RIGHT = -0.36, 0.4
+_LEFT, _RIGHT = -0.36, 0.36
 """The places of marks around an L, which is a whole number of the axis."""
 
-_APART = 0.26
+_APART = 0.18
 """The largest distance between neighbouring marks."""
 
 
@@ -150,6 +150,8 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None
     ax.set_xticks(range(len(counts)), [str(L) for L in counts])
     ax.set_xlim(-0.6, len(counts) - 0.4)
     ax.grid(visible=False, axis="x")
+    for boundary in range(len(counts) - 1):
+        ax.axvline(boundary + 0.5, color=style.GRID, lw=0.8, ls=(0, (2, 3)), zorder=0.6)
 
 
 @dataclass(frozen=True)

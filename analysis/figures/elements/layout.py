@@ -10,12 +10,13 @@ import io
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
@@ -31,6 +32,9 @@ WIDTH = 7.2
 
 _NARROW = 5.2
 """Width of a single panel, in inches."""
+
+_BESIDE, _HIGH = 2.4, 0.9
+"""Width of a legend beside a single panel, and the height from which on it stands there, in inches."""
 
 _NAMES = 1.9
 """The largest width of the names of rows, in inches."""
@@ -137,34 +141,54 @@ def legend(
 ) -> None:
     """Put a legend below all panels, in as many columns as fit, ``columns`` at most.
 
-    ``notes`` stand above the keys: what a reader of the figure alone must know.
+    A high legend of a single panel stands beside it. ``notes`` stand above the keys: what a reader of the
+    figure alone must know.
     """
     room = figure.get_figwidth() - 2 * _MARGIN
+    for ncols in range(min(columns, len(handles)), 0, -1):
+        box = _legend(figure, handles, notes, room, "outside lower left", ncols)
+        extent = box.get_window_extent()
+        if ncols == 1 or extent.width <= room * figure.dpi:
+            break
+        box.remove()
+    if figure.get_figwidth() > _NARROW or extent.height < _HIGH * figure.dpi:
+        _grow(figure, extent.height / figure.dpi)
+        return
+    box.remove()
+    figure.set_figwidth(_NARROW + _BESIDE)
+    box = _legend(figure, handles, notes, _BESIDE - 2 * _MARGIN, "outside right upper", 1)
+    needed = box.get_window_extent().height / figure.dpi + 2 * _MARGIN
+    _grow(figure, max(0.0, needed - figure.get_figheight()))
+
+
+def _legend(
+    figure: Figure,
+    handles: Sequence[Line2D | Patch],
+    notes: Sequence[str],
+    room: float,
+    place: Literal["outside lower left", "outside right upper"],
+    columns: int,
+) -> Legend:
+    """A legend whose notes and keys wrap to ``room`` inches."""
     heading = wrap("\n".join(notes), room, _LEGEND).split("\n") if notes else []
     if len(heading) > _MOST_NOTE_LINES:
         heading = [*heading[: _MOST_NOTE_LINES - 1], "and more, in report.md"]
     shown: dict[str, Any] = {"title": "\n".join(heading)} if heading else {}
     # The room of a key without its text: its line, the space beside it and that between columns.
     beside = (_HANDLE + 0.8) * _LEGEND / 72
-    labels = [wrap(str(handle.get_label()), room - beside, _LEGEND) for handle in handles]
-    for ncols in range(min(columns, len(labels)), 0, -1):
-        box = figure.legend(
-            handles=list(handles),
-            labels=labels,
-            loc="outside lower left",
-            ncols=ncols,
-            handlelength=_HANDLE,
-            fontsize=_LEGEND,
-            title_fontsize=_LEGEND,
-            alignment="left",
-            **shown,
-        )
-        box.get_title().set_color(MUTED)
-        extent = box.get_window_extent()
-        if ncols == 1 or extent.width <= room * figure.dpi:
-            _grow(figure, extent.height / figure.dpi)
-            return
-        box.remove()
+    box: Legend = figure.legend(
+        handles=list(handles),
+        labels=[wrap(str(handle.get_label()), room - beside, _LEGEND) for handle in handles],
+        loc=place,
+        ncols=columns,
+        handlelength=_HANDLE,
+        fontsize=_LEGEND,
+        title_fontsize=_LEGEND,
+        alignment="left",
+        **shown,
+    )
+    box.get_title().set_color(MUTED)
+    return box
 
 
 def _grow(figure: Figure, inches: float) -> None:

@@ -107,7 +107,7 @@ def test_a_system_is_compared_by_the_bound_that_it_was_trained_by(tmp_path: Path
     run_writer(tmp_path)("lstm-vae", 5, estimates=estimates)
     run_writer(tmp_path)("lstm-iwae", 5, estimates=estimates, objective="importance_weighted")
     figure = drawn(bounds, average_cells(collect([open_source(str(tmp_path / "study"))]).frame), "ptb")
-    keys = [text.get_text() for text in figure.legends[0].get_texts()]
+    keys = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
     assert "LSTM-VAE, ELBO: valid bound" in keys
     assert "LSTM-IWAE, IW: valid in expectation" in keys
 
@@ -195,7 +195,9 @@ def test_variants_stand_side_by_side_and_bounds_within_hollow_rings(varied: list
     # The published convention gives the same numbers here, at the same places.
     assert len(rings) == 4
     assert set(rings) <= set(filled)
-    labels = [text.get_text() for text in drawn(bounds, varied, "toy").legends[0].get_texts()]
+    labels = [
+        text.get_text().replace("\n", " ") for text in drawn(bounds, varied, "toy").legends[0].get_texts()
+    ]
     assert "LSTM-LM: exact, band: 95% t interval" in labels
 
 
