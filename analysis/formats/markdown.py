@@ -21,6 +21,7 @@ def markdown(report: Report) -> str:
     facts += [markdown_escape(fact) for fact in report.facts]
     parts.append(bullets(facts))
     parts += [f"**{markdown_escape(remark)}.**\n" for remark in report.remarks]
+    parts += [f"{markdown_escape(finding)}\n" for finding in report.findings]
     parts += ["## Table 2\n", *sections(report.table2)]
     parts += ["## Table 3\n", *sections(report.table3)] if report.table3 else []
     parts += ["## Published elsewhere\n", *sections(report.further)] if report.further else []

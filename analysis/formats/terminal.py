@@ -18,6 +18,7 @@ from analysis.formats.text import value_text
 from analysis.report.report import Report
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.cells import Counts
+from analysis.tables.bound_examples import CAUTION
 from analysis.tables.table import Column, Line, Table
 
 _MOST_NAMED = 10
@@ -30,29 +31,25 @@ _TEXT_WIDTH = 100
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print a report."""
+    """Print what a reader needs first; report.md has it with all tables, notes and explanations."""
     for study in report.studies:
         line(console, f"study {study}")
-    for fact in report.facts:
+    for fact in report.short_facts:
         line(console, fact)
     for remark in report.remarks:
         console.print()
         line(console, f"{remark}.")
-    said: set[str] = set()
-    for table in (*report.table2, *report.table3, *report.further):
-        print_table(console, table.without(said))
-    console.print()
-    heading(console, "Which numbers are bounds")
-    for text in report.explanation:
+    facts = {fact.partition(": ")[2].lower() for fact in report.facts}
+    examples = (text for text in report.examples if text.rstrip(".").lower() not in facts)
+    sentences = [*report.findings, *(text for text in examples if text != CAUTION)]
+    if sentences:
+        console.print()
+    for text in sentences:
         line(console, text, bullet=True)
-    if report.examples:
-        console.print("\nIn numbers:")
-    for text in report.examples:
-        line(console, text, bullet=True)
-    said.update(report.said_above)
-    compared = (*report.reproductions, *report.comparisons)
-    for table in (*report.bounds, *compared, *report.latent, *report.costs):
-        print_table(console, table.without(said))
+    said = {*report.said_above}
+    beside = [table for table in report.table3 if table.has_published]
+    for table in (*report.table2, *beside, *report.reproductions, *report.comparisons):
+        print_table(console, table.brief().without(said))
     named = [f"{run}: {why}" for run, why in report.failures]
     for title, items in [
         ("Damaged files", report.problems),
@@ -69,6 +66,23 @@ def print_report(report: Report, console: Console) -> None:
         if items is named:
             for advice in report.advice:
                 line(console, f"{advice[0].upper()}{advice[1:]}.")
+    console.print()
+    line(console, f"Only in the files: {', '.join(_only_in_files(report))}.")
+
+
+def _only_in_files(report: Report) -> list[str]:
+    """What :func:`print_report` leaves to the files."""
+    parts = {
+        "Table 3": any(not table.has_published for table in report.table3),
+        "published elsewhere": report.further,
+        "bounds": report.bounds,
+        "the rule and family of verdicts": report.comparisons,
+        "use of the latent variable": report.latent,
+        "cost": report.costs,
+        "hyperparameters": report.hyperparameters,
+        "commit and versions": True,
+    }
+    return [name for name, present in parts.items() if present]
 
 
 def print_table(console: Console, table: Table) -> None:
@@ -108,6 +122,10 @@ def print_comparison(compared: TwoStudies, console: Console) -> None:
         line(console, f"study {letter}: {study}")
         for fact in facts:
             line(console, fact, bullet=True)
+    if compared.findings:
+        console.print()
+    for finding in compared.findings:
+        line(console, finding, bullet=True)
     if compared.notes:
         console.print()
         heading(console, "What differs")
@@ -115,7 +133,7 @@ def print_comparison(compared: TwoStudies, console: Console) -> None:
         line(console, note, bullet=True)
     said: set[str] = set()
     for table in compared.tables:
-        print_table(console, table.without(said))
+        print_table(console, table.brief().without(said))
     if compared.problems:
         console.print()
         heading(console, "Damaged files")

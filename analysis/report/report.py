@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.published.catalogue import compared_datasets
-from analysis.published.facts import Fact
 from analysis.reading.collect import Runs
 from analysis.reading.sources import study_names
 from analysis.reading.validation import lowest_perplexities
-from analysis.report.provenance import facts
+from analysis.report.findings import findings
+from analysis.report.provenance import facts, origins
 from analysis.stats.cells import Average, Cell, average_cells, with_bootstrap
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import compare_all
@@ -53,6 +53,8 @@ class Report:
     remarks: tuple[str, ...]
     """What a reader must know before any number."""
     facts: tuple[str, ...]
+    findings: tuple[str, ...]
+    """What the comparisons of each dataset and setting show, in a sentence; none of a search's trials."""
     table2: tuple[Table, ...]
     table3: tuple[Table, ...]
     further: tuple[Table, ...]
@@ -87,6 +89,12 @@ class Report:
         return f"{kind}: {study_names(self.studies)}" if self.studies else kind
 
     @property
+    def short_facts(self) -> tuple[str, ...]:
+        """The facts without the origins that all runs share."""
+        shared = {name for name, values in origins(self.frame) if len(values) == 1}
+        return tuple(fact for fact in self.facts if fact.partition(":")[0] not in shared)
+
+    @property
     def explanation(self) -> tuple[str, ...]:
         """Which numbers are bounds, in sentences."""
         return explanation(self.cells, self.datasets)
@@ -94,8 +102,7 @@ class Report:
     @property
     def has_published(self) -> bool:
         """Whether any table has a published number."""
-        tables = (*self.table2, *self.table3, *self.further)
-        return any(isinstance(value, Fact) for t in tables for line in t.lines for value in line.values)
+        return any(table.has_published for table in (*self.table2, *self.table3, *self.further))
 
 
 def compose(runs: Runs) -> Report:
@@ -151,6 +158,7 @@ def compose(runs: Runs) -> Report:
         studies=runs.studies,
         remarks=tuple(search_notes(runs.searches)),
         facts=tuple(facts(runs, frame, cells)),
+        findings=tuple(findings(cells, () if only_trials else datasets, compared)),
         table2=tuple(tables2),
         table3=_with_lines(table3(cells, group) for group in groups),
         further=_with_lines(further_table(dataset) for dataset in datasets),

@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.reading.collect import Runs
 from analysis.reading.frame import CONFIG_FIELDS
 from analysis.reading.sources import study_names
+from analysis.report.findings import METRIC, sum_up
 from analysis.report.provenance import facts, origins
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell, average_cells
@@ -46,6 +47,8 @@ class TwoStudies:
     studies: tuple[str, str]
     facts: tuple[tuple[str, ...], tuple[str, ...]]
     """The head of each study's report."""
+    findings: tuple[str, ...]
+    """What the comparisons of each dataset and setting show, in a sentence."""
     notes: tuple[str, ...]
     """List the differences between the studies, apart from numbers."""
     tables: tuple[Table, ...]
@@ -68,6 +71,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     return TwoStudies(
         studies=(a.studies[0], b.studies[0]),
         facts=(tuple(facts(a, a.frame, cells[0])), tuple(facts(b, b.frame, cells[1]))),
+        findings=tuple(_findings(compared)),
         notes=(*_equality_notes(compared), *_changes(a.frame, b.frame), *alone),
         tables=tuple(
             # Elsewhere the studies are named above the tables.
@@ -78,6 +82,14 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
         comparisons=tuple(compared),
         problems=(*a.problems, *b.problems),
     )
+
+
+def _findings(compared: Sequence[Comparison]) -> Iterable[str]:
+    valid = [c for c in compared if c.metric == METRIC]
+    for dataset, setting in dict.fromkeys((c.a.dataset, c.a.setting) for c in valid):
+        of_setting = [c for c in valid if (c.a.dataset, c.a.setting) == (dataset, setting)]
+        text = sum_up(of_setting, lambda b: f"{cell_label(b)} of B", lambda a: f"{cell_label(a)} of A")
+        yield f"{dataset_title(dataset)} {setting}: {text}."
 
 
 def _study_key(a: Runs, b: Runs) -> str:
@@ -235,6 +247,7 @@ def _table(compared: Sequence[Comparison], title: str, decimals: int, measure: s
         lambda: (comparison_row(c, "study") for c in compared),
         marks=(notes[0], *key),
         once=(RULE, *key),
+        background=(RULE,),
     )
 
 

@@ -71,7 +71,7 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
         (*legend(lines), *key, *further),
         lambda: (row for s in SETTINGS for c in of_dataset if c.setting == s for row in _csv_rows(c)),
         marks=(*marks_of(lines), *key, *further),
-        once=tuple(key),
+        once=(*marks_of(lines), *key),
     )
 
 

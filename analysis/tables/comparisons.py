@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 from analysis.published.catalogue import find
@@ -50,10 +51,12 @@ def comparison_table(
             family = [c for c in of_dataset if (c.a.setting, c.a.text, c.metric) == key]
             shown += family
             heading = ", ".join(filter(None, (setting, names[text], title)))
-            lines += [Line("heading", heading)] if family else []
-            for b in dict.fromkeys(_label(c.b) for c in family):
-                lines.append(Line("published", f"minus {b}"))
-                lines += [_pair_line(c) for c in family if _label(c.b) == b]
+            of_family = [Line("heading", heading)] if family else []
+            for b in dict.fromkeys(_label(c.b, metric) for c in family):
+                of_family.append(Line("published", f"minus {b}"))
+                of_family += [_pair_line(c) for c in family if _label(c.b, metric) == b]
+            # Only valid bounds decide, so these are the comparisons to read first.
+            lines += [dataclasses.replace(line, detail=metric != "nll_valid") for line in of_family]
     columns = (
         Column("diff"),
         Column("95%"),
@@ -77,6 +80,7 @@ def comparison_table(
         lambda: map(comparison_row, of_dataset),
         marks=tuple(marks),
         once=(CLAIM_RULE, FAMILY, *declaration, *letters),
+        background=(CLAIM_RULE, FAMILY, *_mark_note(shown)),
     )
 
 
@@ -163,7 +167,9 @@ def _pair_line(comparison: Comparison) -> Line:
     difference = (
         None if paired.mean is None else Difference(paired.mean, paired.interval, *comparison.averages)
     )
-    return Line("ours", f"  {_label(comparison.a)}", (difference, *verdict_values(comparison)))
+    return Line(
+        "ours", f"  {_label(comparison.a, comparison.metric)}", (difference, *verdict_values(comparison))
+    )
 
 
 def _published_line(cell: Cell, fact: Fact, name: str) -> Line:
@@ -181,8 +187,9 @@ def _published_line(cell: Cell, fact: Fact, name: str) -> Line:
     return Line("ours", f"  {cell_label(cell)} {name}", values)
 
 
-def _label(cell: Cell) -> str:
-    return cell_label(cell, " ({})", marked=True)
+def _label(cell: Cell, metric: str) -> str:
+    """The name of a cell; marked only beside a number that is no bound."""
+    return cell_label(cell, " ({})", marked=metric != "nll_valid")
 
 
 def _columns_note(shown: Sequence[Comparison]) -> list[str]:

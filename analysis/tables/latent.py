@@ -14,6 +14,7 @@ from analysis.tables.table import (
     cell_label,
     dataset_title,
     legend,
+    marks_of,
     runs_text,
 )
 from lvae_core.run_folder.estimates import LATENT_USE, Estimate
@@ -42,7 +43,7 @@ def latent_table(cells: Sequence[Cell], dataset: str) -> Table:
         tuple(lines),
         notes,
         marks=notes,
-        once=tuple(key),
+        once=(*marks_of(lines), *key),
     )
 
 

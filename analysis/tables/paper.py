@@ -176,7 +176,7 @@ def _compare(
             csv_row for facts, cells in sources for csv_row in _csv_rows(number, metrics, facts, cells)
         ),
         marks=(*marks_of(lines), *letters, *formula_notes(lines)),
-        once=tuple(letters),
+        once=(*marks_of(lines), *letters),
         number=number,
     )
 

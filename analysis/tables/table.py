@@ -60,6 +60,8 @@ class Line:
     kind: Kind
     label: str
     values: tuple[Value, ...] = ()
+    detail: bool = False
+    """Whether a terminal leaves the line to the files."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Table:
     as in a paper, these notes are printed with it."""
     once: tuple[str, ...] = ()
     """Those of the notes that a page of several tables gives only once."""
+    background: tuple[str, ...] = ()
+    """Those of the notes that explain methods, which a terminal leaves to the files."""
     number: str = ""
     """The number that the table has where it was published, ``2a``."""
 
@@ -90,6 +94,17 @@ class Table:
         notes = tuple(note for note in self.notes if note not in said)
         said.update(self.once)
         return dataclasses.replace(self, notes=notes)
+
+    def brief(self) -> Table:
+        """The table without the lines and notes that a terminal leaves to the files."""
+        lines = tuple(line for line in self.lines if not line.detail)
+        notes = tuple(note for note in self.notes if note not in self.background)
+        return dataclasses.replace(self, lines=lines, notes=notes)
+
+    @property
+    def has_published(self) -> bool:
+        """Whether the table has a published number."""
+        return any(isinstance(value, Fact) for line in self.lines for value in line.values)
 
     def with_columns(self, kept: Callable[[Column], bool]) -> Table:
         """The same table with some of its columns."""

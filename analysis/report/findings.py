@@ -1,0 +1,109 @@
+"""Say in one sentence what the comparisons of a dataset and setting show.
+
+Every conclusion is a verdict of analysis/stats/claims.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from analysis.published.catalogue import display_name
+from analysis.stats.cells import Cell
+from analysis.stats.comparisons import Comparison
+from analysis.tables.table import SETTINGS, cell_label, dataset_title
+from lvae_core.systems import language_model_of
+
+METRIC = "nll_valid"
+"""The metric that the sentences are about: only tightest valid bounds compare models."""
+
+_MOST = 3
+"""The largest number of conclusions that a sentence names; the table of comparisons has all."""
+
+Name = Callable[[Cell], str]
+
+
+def findings(cells: Sequence[Cell], datasets: Sequence[str], compared: Sequence[Comparison]) -> list[str]:
+    """Sum up the comparisons of each dataset and setting that has a finished run, a sentence each.
+
+    Args:
+        cells: all cells of a report.
+        datasets: the datasets, in their order.
+        compared: all comparisons of the report.
+    """
+    return [
+        f"{dataset_title(dataset)} {setting}: {_of_setting(of_setting, compared)}."
+        for dataset in datasets
+        for setting in SETTINGS
+        if (
+            of_setting := [
+                c for c in cells if (c.dataset, c.setting) == (dataset, setting) and c.counts.done
+            ]
+        )
+    ]
+
+
+def sum_up(compared: Sequence[Comparison], a: Name, b: Name) -> str:
+    """Count the verdicts of comparisons of one metric, and name the models that are better or worse.
+
+    Args:
+        compared: one comparison or more.
+        a: gives the name of the first cell of a comparison.
+        b: gives the name of the second one.
+    """
+    decided = [c for c in compared if c.verdict.model]
+    open_ = [c for c in compared if not c.verdict.model]
+    total = f"{len(compared)} comparison{'' if len(compared) == 1 else 's'} of tightest valid bounds"
+    if not decided:
+        return f"{total}, and no conclusion: {_reasons(open_)}"
+    named = [c.verdict.sentence(a(c.a), b(c.b), c.paired) for c in decided[:_MOST]]
+    named += [f"{len(decided) - _MOST} more in the table of comparisons"] if len(decided) > _MOST else []
+    rest = f"; no conclusion from {len(open_)}: {_reasons(open_)}" if open_ else ""
+    return f"{total}: {'; '.join(named)}{rest}"
+
+
+def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison]) -> str:
+    ids = set(map(id, cells))
+    of_setting = [c for c in compared if c.metric == METRIC and id(c.a) in ids]
+    return sum_up(of_setting, _name, _name) if of_setting else _nothing_compared(cells)
+
+
+def _nothing_compared(cells: Sequence[Cell]) -> str:
+    if len(cells) == 1:
+        return f"nothing to compare, only {_name(cells[0])} has finished runs"
+    systems = {cell.system for cell in cells}
+    if lacking := sorted({language_model_of(system) for system in systems} - systems):
+        names = " and ".join(map(display_name, lacking))
+        return (
+            f"nothing to compare with, as {names} {'has' if len(lacking) == 1 else 'have'} no finished run"
+        )
+    return "nothing to compare, as no row has its baseline over the same text"
+
+
+def _reasons(open_: Sequence[Comparison]) -> str:
+    """Why comparisons allow no conclusion, by their verdicts, each with its number."""
+    words = Counter(c.verdict.words for c in open_)
+    few = sorted({len(c.paired.seeds) for c in open_ if c.verdict.test == "too few seeds"})
+    common = " to ".join(map(str, dict.fromkeys((few[0], few[-1])))) if few else ""
+    parts = [
+        f"{number} {'has' if number == 1 else 'have'} {word} ({common} in common)"
+        if word == "too few seeds"
+        else f"{number} {'is' if number == 1 else 'are'} {word}"
+        for word, number in words.most_common()
+    ]
+    # More seeds would not help these.
+    bounds = sum(c.verdict.obstacle == "two bounds" and c.verdict.test != "significant" for c in open_)
+    if bounds:
+        which = (
+            "this is"
+            if bounds == len(open_) == 1
+            else "all are"
+            if bounds == len(open_)
+            else f"{bounds} are"
+        )
+        parts.append(f"{which} of two bounds, which decide nothing with any number of seeds")
+    return ", ".join(parts)
+
+
+def _name(cell: Cell) -> str:
+    return cell_label(cell, ", {}")

@@ -1,0 +1,128 @@
+"""Every report begins with what was found, by the rule of verdicts and no more."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from analysis.figures.draw import Pictures
+from analysis.formats.markdown import markdown
+from analysis.formats.page.page import report_page
+from analysis.formats.terminal import print_report
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.report import Report, compose
+from analysis.report.two_studies import compare_studies
+
+from ..conftest import WriteRun
+
+
+def report(tmp_path: Path) -> Report:
+    return compose(collect([open_source(str(tmp_path / "study"))]))
+
+
+def on_terminal(composed: Report) -> str:
+    console = Console(file=io.StringIO(), width=100, markup=False)
+    print_report(composed, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def write_pairs(
+    write_run: WriteRun, seeds: int, shift: float, study: str = "study", systems: int = 2
+) -> None:
+    """A language model and a model that uses z, whose bound lies ``shift`` nats above it."""
+    for seed in range(seeds):
+        write_run("lstm-lm", seed=seed, dataset="toy", estimates={"nll": 50 + seed / 8}, study=study)
+        for L in range(1, systems):
+            bound = {"nll_elbo": 50 + shift + seed / 7, "mi": 1.0}
+            write_run("lstm-vae", L, seed=seed, dataset="toy", estimates=bound, study=study)
+
+
+def test_too_few_seeds_are_said_first(tmp_path: Path, write_run: WriteRun) -> None:
+    write_pairs(write_run, 3, -2.0)
+    composed = report(tmp_path)
+    (sentence,) = composed.findings
+    assert sentence == (
+        "toy standard: 1 comparison of tightest valid bounds, and no conclusion: 1 has too few seeds "
+        "(3 in common)."
+    )
+    page = report_page(composed, Pictures((), ()), [], "")
+    for text in (markdown(composed), " ".join(on_terminal(composed).split()), page):
+        assert text.index(sentence) < text.index("Table 2")
+
+
+@pytest.mark.parametrize(
+    ("shift", "conclusion"),
+    [
+        (-2.0, "LSTM-VAE L=1 is better than LSTM-LM by at least 1.9±0.0 over 8 common seeds"),
+        (2.0, "no conclusion: 1 is undecided: bound above exact"),
+    ],
+)
+def test_a_verdict_is_the_conclusion(
+    tmp_path: Path, write_run: WriteRun, shift: float, conclusion: str
+) -> None:
+    write_pairs(write_run, 8, shift)
+    (sentence,) = report(tmp_path).findings
+    assert sentence.startswith("toy standard: 1 comparison of tightest valid bounds")
+    assert conclusion in sentence
+
+
+def test_two_bounds_are_said_to_decide_nothing_whatever_the_seeds(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for rate in (1.0, 2.0):
+        write_run(dataset="toy", estimates={"nll_elbo": 50.0 + rate, "mi": 1.0}, learning_rate=rate)
+    (sentence,) = report(tmp_path).findings
+    assert sentence == (
+        "toy standard: 1 comparison of tightest valid bounds, and no conclusion: 1 has too few seeds (1 in "
+        "common), this is of two bounds, which decide nothing with any number of seeds."
+    )
+
+
+def test_without_a_comparison_the_reason_is_given(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(dataset="toy")
+    assert report(tmp_path).findings == (
+        "toy standard: nothing to compare, only LSTM-VAE L=1 has finished runs.",
+    )
+    write_run(dataset="toy", num_samples=5)
+    assert report(tmp_path).findings == (
+        "toy standard: nothing to compare with, as LSTM-LM has no finished run.",
+    )
+
+
+def test_two_studies_begin_with_what_was_found(tmp_path: Path, write_run: WriteRun) -> None:
+    write_pairs(write_run, 8, 0.0, study="a", systems=1)
+    for seed in range(8):
+        estimates = {"nll": 49 + seed / 9}
+        write_run("lstm-lm", seed=seed, dataset="toy", study="b", estimates=estimates, max_epochs=9)
+    compared = compare_studies(*(collect([open_source(str(tmp_path / name))]) for name in "ab"))
+    (sentence,) = compared.findings
+    assert sentence.startswith(
+        "toy standard: 1 comparison of tightest valid bounds: LSTM-LM of B is better than LSTM-LM of A by "
+    )
+
+
+def test_a_terminal_shows_a_study_on_two_screens_and_names_the_rest(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed in range(3):
+        write_run("lstm-lm", seed=seed, dataset="toy")
+        for size in (4, 8):
+            for system in ("lstm-vae", "lstm-vae-avg"):
+                bounds = {"nll_elbo": 97.0 + seed / size, "nll_joint": 98.0 + seed / size, "mi": 1.0}
+                write_run(system, 2, seed=seed, dataset="toy", estimates=bounds, latent_size=size)
+    text = on_terminal(report(tmp_path))
+    assert len(text.splitlines()) <= 80
+    assert "Table 3. " not in text
+    assert "as published)" not in text.partition("Comparisons")[2]
+    assert "‡" not in text.partition("Comparisons")[2]
+    rest = " ".join(text.split()).partition("Only in the files: ")[2]
+    assert rest.startswith("Table 3, bounds, the rule and family of verdicts, use of the latent variable, ")
+    composed = report(tmp_path)
+    page = report_page(composed, Pictures((), ()), [], "")
+    for note in ("n: number of seeds", "A model is called better", "A family is all"):
+        assert page.count(note) == markdown(composed).count(note) == 1, note
