@@ -14,6 +14,7 @@ from lvae_core.errors import InputError
 from lvae_core.run_folder.estimates import tightest_perplexity
 from sweeps.launching.deleted_study import DeletedStudy
 from sweeps.launching.display import Display
+from sweeps.launching.full_storage import FullStorage
 from sweeps.launching.lost_actors import LostActors, why_lost
 from sweeps.launching.other_launches import OtherLaunches
 from sweeps.launching.tune_patches import actor_of
@@ -40,10 +41,11 @@ class LaunchCallback(tune.Callback):
         out_of_memory: set[str],
         resources: Mapping[str, Resources],
         deleted: DeletedStudy,
+        full: FullStorage,
     ) -> None:
         self._display, self._board, self._interrupt = display, display.board, interrupt
         self._others, self._lost, self._out_of_memory = others, lost, out_of_memory
-        self._resources, self._deleted = resources, deleted
+        self._resources, self._deleted, self._full = resources, deleted, full
         self._has_announced_stop = False
         self.has_begun = False
         """Whether any run has begun."""
@@ -104,6 +106,7 @@ class LaunchCallback(tune.Callback):
         self._others.look()
         try:
             self._deleted.check()
+            self._full.check()
         except InputError as error:
             self.error = error  # Tune would wrap it
             raise
@@ -131,6 +134,8 @@ class LaunchCallback(tune.Callback):
         if self._display.events:
             self._display.events.close(name)
         loss = why_lost(trial)
+        if loss.is_storage_full:
+            self._full.add_failure()
         times = self._lost.add(name, loss)
         if self._lost.is_next_too_many(name):
             trial.max_failures = 0  # Tune counts failures of all kinds together

@@ -21,6 +21,7 @@ from sweeps.launching.callback import LaunchCallback
 from sweeps.launching.deleted_study import DeletedStudy
 from sweeps.launching.display import Display
 from sweeps.launching.families import Families
+from sweeps.launching.full_storage import FullStorage
 from sweeps.launching.lost_actors import MAX_LOSSES, Loss, LostActors, last_line
 from sweeps.launching.other_launches import OtherLaunches
 from sweeps.launching.trainable import Job, RunTrainable
@@ -34,6 +35,7 @@ from sweeps.launching.tune_patches import (
 )
 from sweeps.planning.evaluation_parts import EvaluationPart, evaluation_parts
 from sweeps.planning.resources import Resources
+from sweeps.planning.sizes import checkpoint_bytes
 from sweeps.planning.times.list_scheduling import concurrency, longest_first
 from sweeps.planning.workload import Workload
 
@@ -81,6 +83,7 @@ def launch(
     slots = _slots(workload, ray.cluster_resources())  # type: ignore[no-untyped-call]
     others = OtherLaunches(workload.study, board, workload.runs, display.say)
     deleted = DeletedStudy(workload.study.url)
+    full = FullStorage(workload.study.url, _checkpoint_bytes(workload), display.say)
     with Interrupt() as interrupt, environment(TUNE_ENVIRONMENT), silent_tune():
         others.begin()
         parts = _divide(workload, display, slots)
@@ -100,6 +103,7 @@ def launch(
                 resources = {name: granted[name].enlarged() for name in names}
             if not names:
                 deleted.check()
+                full.check()
                 display.refresh()
                 time.sleep(_WAIT_SECONDS)
                 continue
@@ -107,7 +111,9 @@ def launch(
             names.sort(key=families.is_parent, reverse=True)
             limit = workload.resources.max_concurrent
             at_once = concurrency([board.measured_seconds(name) for name in names], limit)
-            callback = LaunchCallback(display, interrupt, others, lost, out_of_memory, resources, deleted)
+            callback = LaunchCallback(
+                display, interrupt, others, lost, out_of_memory, resources, deleted, full
+            )
             try:
                 tuner.run(names, resources, at_once, callback, others)
             except Exception as error:
@@ -124,6 +130,12 @@ def launch(
                 if failure := lost.failure(name):
                     _give_up(workload.study.run(name), failure, failure_files.get(name), display)
     return not (interrupt.requested and (board.waiting or board.held or board.more))
+
+
+def _checkpoint_bytes(workload: Workload) -> int:
+    """The bytes of the largest checkpoint."""
+    sizes = {(run.config, len(workload.corpus_of(run).vocabulary)) for run in workload.runs}
+    return max((checkpoint_bytes(*size) for size in sizes), default=0)
 
 
 def _slots(workload: Workload, cluster: Mapping[str, float]) -> int:

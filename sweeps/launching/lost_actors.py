@@ -12,6 +12,7 @@ from rich.text import Text
 from lvae_core.errors import describe
 from lvae_core.run_folder.folder import FailureClass
 from lvae_core.training.failures import Failure, one_line
+from sweeps.launching.full_storage import is_full
 from sweeps.launching.tune_patches import LowMemoryError, latest_error
 
 MAX_LOSSES = 20
@@ -35,6 +36,8 @@ class Loss:
     """One line."""
     traceback: str = ""
     """The last lines of Ray's own report."""
+    is_storage_full: bool = False
+    """Whether the study's storage had no space left."""
 
 
 class LostActors:
@@ -82,7 +85,8 @@ def why_lost(trial: Trial) -> Loss:
     if isinstance(error, RayTaskError):
         cause = error.cause
         if isinstance(cause, OSError):
-            return Loss("infrastructure", f"its storage failed: {describe(cause)}", tail)
+            message = f"its storage failed: {describe(cause)}"
+            return Loss("infrastructure", message, tail, is_storage_full=is_full(cause))
         kind: FailureClass = "infrastructure" if isinstance(cause, RayError) else "code"
         return Loss(kind, one_line(cause), tail)
     return Loss("infrastructure", "its process or node was lost", tail)

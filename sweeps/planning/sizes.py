@@ -17,8 +17,12 @@ _KEPT = 2
 
 def storage_bytes(runs: Iterable[tuple[RunConfig, int]]) -> int:
     """Approximate upper limit of the bytes in the folders of ``runs`` (config and V of each)."""
-    parameters = sum(parameter_count(config, classes) for config, classes in runs)
-    return round(parameters * 4 * _CHECKPOINT * _KEPT)
+    return _KEPT * sum(checkpoint_bytes(config, classes) for config, classes in runs)
+
+
+def checkpoint_bytes(config: RunConfig, classes: int) -> int:
+    """Approximate upper limit of the bytes of a run's checkpoint; ``classes`` is V."""
+    return round(parameter_count(config, classes) * 4 * _CHECKPOINT)
 
 
 def corpus_bytes(corpus: Corpus) -> int:

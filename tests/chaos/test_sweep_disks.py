@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.launching.full_storage import GIVE_UP_SECONDS
+
 from .faults import Disk
 from .short_grid import ARGUMENTS
 from .sweep_command import Launch, Runs, closing, wait_until
@@ -73,6 +75,28 @@ def test_a_sweep_waits_for_a_disk_that_is_full_or_unmounted(disk, scratch, undis
         words = {"full": "No space left on device", "unmounted": "runs/s is gone"}[trouble]
         assert lines_with(launch, f"{words}; trying again for up to {RETRY_SECONDS} s"), launch.output
         assert "Traceback" not in launch.output
+    assert Runs(disk.folder / "runs").table() == Runs(undisturbed_storage).table()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_sweep_on_a_disk_that_stays_full_ends_in_minutes_and_the_same_command_resumes(
+    disk, scratch, undisturbed_storage
+):
+    with closing(launch := start(disk, scratch)):
+        wait_for_rows(disk, launch)
+        ballast = fill(disk)
+        began = time.monotonic()
+        wait_until(lambda: lines_with(launch, "is full; free some space on its disk"), launch, seconds=30)
+        assert launch.wait(GIVE_UP_SECONDS + 120) == 2, launch.output
+        assert time.monotonic() - began >= GIVE_UP_SECONDS
+        (line,) = lines_with(launch, "error: ")
+        assert "was full for 5 min" in line
+        assert "resume from the last checkpoints with: python" in line
+        assert "Traceback" not in launch.output
+    ballast.unlink()
+    with closing(launch := start(disk, scratch)):
+        assert launch.wait() == 0, launch.output
     assert Runs(disk.folder / "runs").table() == Runs(undisturbed_storage).table()
 
 

@@ -33,6 +33,7 @@ def callback(display: Said, resources: Resources | None = None) -> LaunchCallbac
         set(),
         {"a": resources},
         SimpleNamespace(check=lambda: None),
+        SimpleNamespace(check=lambda: None),
     )
 
 

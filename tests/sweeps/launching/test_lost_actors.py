@@ -54,7 +54,7 @@ def test_a_run_whose_disk_is_full_names_the_file_and_the_remedy(monkeypatch):
     error = RayTaskError("step", "Traceback", full, pid=1, ip="127.0.0.1")
     monkeypatch.setattr(lost_actors, "latest_error", lambda trial: error)
     loss = why_lost(SimpleNamespace())
-    assert loss.kind == "infrastructure"
+    assert (loss.kind, loss.is_storage_full) == ("infrastructure", True)
     assert loss.message == (
         "its storage failed: /d/checkpoint.pt: No space left on device; free some space on its disk"
     )
