@@ -5,6 +5,7 @@ python analysis/summarize.py STUDY_DIR… [--out DIR] [--watch] | --compare STUD
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import shlex
 import sys
@@ -34,8 +35,16 @@ from analysis.published.catalogue import use
 from analysis.reading.cache import Cache, user_cache
 from analysis.reading.collect import Runs, collect
 from analysis.reading.evaluations import parse_evaluation
-from analysis.reading.sources import DEFAULT_STORAGE, Source, find_sources, open_source, summary_name
+from analysis.reading.sources import (
+    DEFAULT_STORAGE,
+    Source,
+    find_sources,
+    leave_trials_out,
+    open_source,
+    summary_name,
+)
 from analysis.reading.watch import status_line, watch_runs
+from analysis.report.nothing_finished import nothing_finished
 from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
 from lvae_core.arguments import bound, parsed
@@ -82,13 +91,13 @@ def summarize(
         ),
     ] = None,
     compare: Annotated[
-        tuple[str, str] | None,
+        tuple[str, ...],
         tyro.conf.arg(
             metavar="STUDY_A STUDY_B",
             help="Compare two studies instead: B minus A by cell and seed.",
             help_behavior_hint="(default: no)",
         ),
-    ] = None,
+    ] = (),
     watch: Annotated[
         bool, tyro.conf.arg(help="Rewrite everything whenever a run has changed, until Ctrl-C.")
     ] = False,
@@ -122,7 +131,7 @@ def summarize(
         bool, tyro.conf.arg(help="Read only runs that have changed since the last summary.")
     ] = True,
     messages: Messages = Verbosity(),  # noqa: B008 (it is frozen)
-) -> None:
+) -> int:
     """Tables, figures and a report from finished runs, with published numbers for comparison.
 
     Several studies are merged. A run in more than one of them counts once; it is an error if its numbers
@@ -131,6 +140,10 @@ def summarize(
     messages.apply()
     if compare and studies:
         raise InputError(f"--compare takes two studies and no others; leave out {studies[0]}")
+    if len(compare) not in (0, 2):
+        raise InputError(
+            f"--compare {' '.join(compare)}: give two studies, as in --compare runs/before runs/after"
+        )
     use(published)
     if not 1 <= every < 1e6:
         raise InputError(f"--every {every:g}: must be at least 1 second")
@@ -139,15 +152,17 @@ def summarize(
     wanted = Wanted(place, _command(), figures, samples, data_dir, kept, latex)
     shown = parse_evaluation(evaluation)
     job = _Comparison(compare, wanted, shown) if compare else _Summary(studies, wanted, shown)
+    status = 0
     try:
         if watch:
             _watch(job, every)
         else:
-            job.make(job.read())
+            status = job.make(job.read())
     except OSError as error:
         raise InputError(
             f"--out {place}: cannot be written ({reason(error)}); give another folder"
         ) from None
+    return status
 
 
 def main() -> None:
@@ -156,9 +171,9 @@ def main() -> None:
     sys.exit(exit_status(_run, interrupted=""))
 
 
-def _run() -> None:
+def _run() -> int:
     call = parsed(lambda: tyro.cli(bound(summarize), prog="summarize.py"))
-    call()
+    return call()
 
 
 class _Summary:
@@ -169,10 +184,17 @@ class _Summary:
         self.path = ""
 
     def read(self) -> list[Runs]:
-        self._sources = _sources(self.studies)
-        return [_read(self._sources, self.wanted.cache, self.evaluation)]
+        self._sources, left_out = _sources(self.studies)
+        runs = _read(self._sources, self.wanted.cache, self.evaluation)
+        return [dataclasses.replace(runs, left_out=left_out)]
 
-    def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> None:
+    def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> int:
+        if not _finished(runs[0]):
+            lines, status = nothing_finished(runs[0])
+            self.path = "no run has finished"
+            if show:
+                print(*lines, sep="\n")
+            return status
         report = compose(runs[0])
         # Tables are written and printed first: figures and sentences of a large study take minutes.
         markdown_page = write_tables(report, self.wanted.out, self.wanted.latex)
@@ -185,36 +207,49 @@ class _Summary:
                 f"\n{kinds}: {self.wanted.out}\nReport: {markdown_page}\nWeb page: {self.path}",
                 soft_wrap=True,
             )
+        return 0
 
 
 class _Comparison:
     """The job of comparing two studies."""
 
-    def __init__(self, studies: tuple[str, str], wanted: Wanted, evaluation: Mapping[str, Any]) -> None:
+    def __init__(self, studies: Sequence[str], wanted: Wanted, evaluation: Mapping[str, Any]) -> None:
         self.studies, self.wanted, self.evaluation = studies, wanted, evaluation
         self.path = ""
 
     def read(self) -> list[Runs]:
-        return [_read([open_source(study)], self.wanted.cache, self.evaluation) for study in self.studies]
+        sources = [open_source(study) for study in self.studies]
+        if sources[0].url == sources[1].url:
+            raise InputError(f"--compare {' '.join(self.studies)}: both are the same study; give two")
+        return [_read([source], self.wanted.cache, self.evaluation) for source in sources]
 
-    def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> None:
+    def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> int:
         compared = compare_studies(*runs)
         self.path = write_comparison(compared, self.wanted, _step, refresh)
         if show:
             print_comparison(compared, console := _console())
             console.print(f"\nTables: {self.wanted.out}/compare.*\nWeb page: {self.path}", soft_wrap=True)
+        return 0
 
 
 def _watch(job: _Summary | _Comparison, seconds: float) -> None:
     last: list[list[Runs]] = []
 
     def make(runs: list[Runs]) -> None:
-        job.make(runs, refresh=max(1, round(seconds)), show=not last)
+        # Tables are printed once, when there are some.
+        printed = bool(last) and all(_finished(of_study) for of_study in last[0])
+        job.make(runs, refresh=max(1, round(seconds)), show=not printed)
         last[:] = [runs]
         notice(status_line(runs, job.path))
 
-    # The last page must not reload itself.
-    watch_runs(job.read, make, lambda: job.make(last[0], show=False), seconds)
+    def finish() -> None:
+        job.make(last[0], show=False)  # the last page must not reload itself
+
+    watch_runs(job.read, make, finish, seconds)
+
+
+def _finished(runs: Runs) -> bool:
+    return bool((runs.frame["status"] == "done").any())
 
 
 def _command() -> str:
@@ -222,22 +257,23 @@ def _command() -> str:
     return shlex.join(["python", "analysis/summarize.py", *(a for a in sys.argv[1:] if a != "--watch")])
 
 
-def _name(studies: Sequence[str], compared: Sequence[str] | None) -> str:
+def _name(studies: Sequence[str], compared: Sequence[str]) -> str:
     """The name of a summary, so that two studies do not write into the same folder."""
     if compared:
         return "-vs-".join(summary_name([study]) for study in compared)
-    return summary_name(studies or [source.url for source in _sources(())])
+    return summary_name(studies or [source.url for source in _sources(())[0]])
 
 
-def _sources(paths: tuple[str, ...]) -> list[Source]:
+def _sources(paths: tuple[str, ...]) -> tuple[list[Source], tuple[str, ...]]:
+    """The sources to read, and the URLs of those that a merge leaves out."""
     if paths:
-        return [open_source(path) for path in paths]
+        return [open_source(path) for path in paths], ()
     found = find_sources(DEFAULT_STORAGE)
     if not found:
         raise InputError(
             f"no study under {DEFAULT_STORAGE}/; make one with: python sweeps/paper_grid.py --preset demo"
         )
-    return found
+    return leave_trials_out(found)
 
 
 def _read(sources: list[Source], cache: Cache | None, evaluation: Mapping[str, Any]) -> Runs:

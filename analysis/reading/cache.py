@@ -50,6 +50,7 @@ _CODE = {
         "config.py",
         "errors.py",
         "identity.py",
+        "run_folder/claims.py",
         "run_folder/digests.py",
         "run_folder/estimates.py",
         "run_folder/evaluations.py",

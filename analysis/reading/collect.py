@@ -45,6 +45,8 @@ class Runs:
     """Study and declared number of seeds, of those studies that have declared one."""
     searches: tuple[SearchRecord, ...] = ()
     """The records of those studies that a search has made."""
+    left_out: tuple[str, ...] = ()
+    """Studies with the trials of a search, which a merge of all studies leaves out."""
 
 
 def collect(

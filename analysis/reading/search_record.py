@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.reading.sources import SEARCH_FILE
 from lvae_core.run_folder.digests import UnsealedError, unseal
 from lvae_core.run_folder.folder import DamagedError, open_study
-
-_FILE = ".search.json"
-"""The file in a search's study, which sweeps/trials/history.py writes."""
 
 _BEST = "-best"
 """The end of the name of the study that retrains the best trials on fresh seeds."""
@@ -55,10 +53,12 @@ def read_search(url: str) -> SearchRecord | None:
 
 def _points(url: str) -> tuple[Mapping[str, Any], ...] | None:
     try:
-        found = unseal(open_study(url, create=False).store.read(_FILE))
+        found = unseal(open_study(url, create=False).store.read(SEARCH_FILE))
         rounds: Sequence[Sequence[Mapping[str, Any]]] = found["rounds"]
         return tuple(dict(values) for round_ in rounds for values in round_)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (UnsealedError, KeyError, TypeError, ValueError) as error:
-        raise DamagedError(f"{url}/{_FILE}: damaged ({error}); its trials have no names here") from None
+        raise DamagedError(
+            f"{url}/{SEARCH_FILE}: damaged ({error}); its trials have no names here"
+        ) from None

@@ -71,8 +71,10 @@ def _local_signature(folder: str) -> Signature | None:
             # ctime is the only time that a program cannot set.
             parts.append(f"{file} {s.st_dev} {s.st_ino} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}")
             newest = max(newest, s.st_ctime_ns)
-        if not (parts and parts[0].startswith("result.json")):
-            parts += ["claim"] if any(map(is_claim, listed)) else []
+        # Whether the process behind a claim still runs is in no file.
+        if not (parts and parts[0].startswith("result.json")) and any(map(is_claim, listed)):
+            parts.append("claim")
+            newest = now
     except OSError:
         return None
     return Signature("\n".join(parts), newest < now - SETTLING_SECONDS * 1e9)
@@ -111,4 +113,5 @@ def _remote_signature(files: Mapping[str, Mapping[str, Any]], now: float) -> Sig
             newest = max(newest, changed.timestamp())
     if any(map(is_claim, files)):
         parts.append("claim")
+        newest = newest if "result.json" in files else now
     return Signature("\n".join(parts), newest < now - SETTLING_SECONDS)

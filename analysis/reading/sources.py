@@ -14,6 +14,9 @@ from lvae_core.run_folder.names import RunName
 DEFAULT_STORAGE = "runs"
 """The default --storage of the sweeps."""
 
+SEARCH_FILE = ".search.json"
+"""The file in the study of a search's trials, which sweeps/trials/history.py writes."""
+
 _MOST_NAMES = 4
 
 
@@ -85,6 +88,26 @@ def find_sources(storage: str) -> list[Source]:
     sources = [Source(child.url, _run_folders(child, names)) for child, names in children]
     sources.append(Source(study.url, _run_folders(study, here)))
     return [source for source in sources if source.folders]
+
+
+def leave_trials_out(sources: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]:
+    """Leave the trials of searches out of a merge; returns the other sources, and the URLs of the trials.
+
+    A trial was chosen by a seed that it ran with: its number may not be averaged with those of fresh seeds.
+
+    Raises:
+        InputError: several searches and nothing else.
+    """
+    trials = [s for s in sources if open_study(s.url, create=False).store.exists(SEARCH_FILE)]
+    others = [source for source in sources if source not in trials]
+    if len(sources) == 1 or not trials:
+        return list(sources), ()
+    if not others:
+        raise InputError(
+            f"{DEFAULT_STORAGE}/: holds only trials of {len(trials)} searches, which are not merged; give "
+            f"one: python analysis/summarize.py {DEFAULT_STORAGE}/{PurePath(trials[0].url).name}"
+        )
+    return others, tuple(source.url for source in trials)
 
 
 def _listed(url: str) -> tuple[Study, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -20,11 +21,18 @@ def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[st
     by_status = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
     yield f"runs: {len(runs.frame)} ({by_status})"
     if "running" in counts:
-        yield "running: the run folder holds a claim, of a running or a killed process"
+        yield "running: a process works on the run, or one of another machine did and cannot be seen"
     if "missing" in counts:
         yield "missing: no run with a seed that at least half of the cells of its dataset have"
     if runs.duplicates:
         yield f"a run in several places counts once: {runs.duplicates} copies left out"
+    if runs.left_out:
+        names = study_names(runs.left_out)
+        yield (
+            f"left out of the merge: the trials of {'a search' if len(runs.left_out) == 1 else 'searches'} "
+            f"({names}), which were chosen by the seed that they ran with; to see them: "
+            f"{shlex.join(['python', 'analysis/summarize.py', runs.left_out[0]])}"
+        )
     yield from _declarations(runs, [cell.counts.done for cell in cells])
     for name, values in origins(frame):
         yield f"{name}: " + "; ".join(f"{value} ({count} runs)" for value, count in values)

@@ -61,6 +61,11 @@ def test_only_the_given_study_and_folder_are_used(tmp_path: Path, write_run: Wri
         (("study", "--out", "file"), "error: --out file: cannot be written"),
         (("nofs://x",), "error: nofs://x: not a storage address"),
         (("study", "--compare", "study", "study"), "error: --compare takes two studies and no others"),
+        (
+            ("--compare", "study", "./study"),
+            "error: --compare study ./study: both are the same study; give two",
+        ),
+        (("--compare", "study"), "error: --compare study: give two studies, as in --compare runs/before"),
         (("study", "--every", "0"), "error: --every 0: must be at least 1 second"),
         (
             ("study", "--evaluation", "iw_samples=7"),

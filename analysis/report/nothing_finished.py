@@ -1,0 +1,35 @@
+"""Say what to do about studies of which no run has finished, in place of a report without numbers."""
+
+from __future__ import annotations
+
+from analysis.reading.collect import Runs
+from analysis.reading.frame import STATUSES
+from analysis.reading.sources import study_names
+from analysis.report.report import RETRY
+from lvae_core.messages import next_line
+from lvae_core.run_folder.advice import failure_advice
+
+
+def nothing_finished(runs: Runs) -> tuple[list[str], int]:
+    """The lines to print, and the exit status: 0 while runs are in progress, else 1.
+
+    Args:
+        runs: of one study or more; none has finished.
+    """
+    frame = runs.frame
+    counts = frame["status"].value_counts()
+    by_status = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
+    lines = [f"{study_names(runs.studies)}: no run has finished ({by_status}), so there is no report"]
+    if "failed" in counts:
+        failed = frame[frame["status"] == "failed"]
+        first = failed.iloc[0]
+        lines.append(f"failed, such as {first['run']}: {first['failure_class']}, {first['message']}")
+        lines += failure_advice(failed["failure_class"].astype(str), RETRY)
+    lines += list(runs.problems)
+    if "running" in counts:
+        lines.append(next_line("python", "analysis/summarize.py", *runs.studies, "--watch"))
+        return lines, 0
+    lines.append(next_line("python", "sweeps/runs.py", "list", runs.studies[0]))
+    if "unfinished" in counts:
+        lines.append("to continue unfinished runs, run the sweep's command again")
+    return lines, 1

@@ -1,0 +1,113 @@
+"""Studies that a summary merges, and studies of which no run has finished."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.summarize import main
+from lvae_core.run_folder.claims import Holder, acquire
+from lvae_core.run_folder.digests import seal
+
+from .conftest import WriteRun
+
+
+class Summarize:
+    """Run the command in this process, without figures and sentences."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit status, stdout and stderr."""
+        options = ["--no-figures", "--no-samples", "--no-cache"]
+        self._monkeypatch.setattr(sys, "argv", ["summarize.py", *arguments, *options])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), *self._capsys.readouterr()
+
+
+@pytest.fixture
+def summarize(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Summarize:
+    monkeypatch.chdir(tmp_path)
+    return Summarize(monkeypatch, capsys)
+
+
+def make_search(tmp_path: Path, write_run: WriteRun, study: str) -> None:
+    write_run("lstm-vae", dataset="toy", study=f"runs/{study}", estimates={"nll_elbo": 90.0})
+    record = seal({"search": {}, "rounds": [[{"learning_rate": 1.0}]]})
+    (tmp_path / "runs" / study / ".search.json").write_bytes(record)
+
+
+def test_a_merge_leaves_out_the_trials_of_searches_and_says_how_to_see_them(
+    tmp_path: Path, write_run: WriteRun, summarize: Summarize
+) -> None:
+    make_search(tmp_path, write_run, "s")
+    for study, seeds in (("a", (1, 2)), ("s-best", (3,))):
+        for seed in seeds:
+            write_run("lstm-vae", seed=seed, dataset="toy", study=f"runs/{study}")
+    status, out, _ = summarize()
+    assert status == 0
+    table = (tmp_path / "summary" / "a+s-best" / "table2.csv").read_text()
+    assert ",100.0 100.0 100.0," in table
+    text = " ".join(out.split())
+    assert text.count("left out of the merge: the trials of a search (s), which were chosen by") == 1
+    assert f"to see them: python analysis/summarize.py {tmp_path}/runs/s" in text
+    assert summarize("runs/s")[0] == 0  # asked for, they are shown
+
+
+def test_a_search_alone_is_no_merge_and_several_are_refused(
+    tmp_path: Path, write_run: WriteRun, summarize: Summarize
+) -> None:
+    make_search(tmp_path, write_run, "s")
+    assert summarize()[0] == 0
+    make_search(tmp_path, write_run, "t")
+    assert summarize() == (
+        2,
+        "",
+        "error: runs/: holds only trials of 2 searches, which are not merged; give one: "
+        "python analysis/summarize.py runs/s\n",
+    )
+
+
+def test_runs_whose_process_was_killed_are_unfinished(
+    tmp_path: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_run(status="unfinished")
+    source = open_source(str(tmp_path / "study"))
+    with acquire(folder, "launch"):
+        assert list(collect([source]).frame["status"]) == ["running"]
+        monkeypatch.setattr(Holder, "is_gone", lambda self: True)
+        assert list(collect([source]).frame["status"]) == ["unfinished"]
+
+
+def test_without_a_finished_run_the_next_command_is_named_and_nothing_is_written(
+    tmp_path: Path, write_run: WriteRun, summarize: Summarize
+) -> None:
+    write_run(status="unfinished", study="runs/a")
+    write_run(seed=1, status="failed", study="runs/a")
+    status, out, _ = summarize("runs/a")
+    assert status == 1
+    lines = out.splitlines()
+    assert lines[0] == "a: no run has finished (1 failed, 1 unfinished), so there is no report"
+    assert lines[1].endswith(": diverged, the loss is nan in epoch 2")
+    assert "lower learning_rate" in lines[2]
+    assert f"next: python sweeps/runs.py list {tmp_path}/runs/a" in lines
+    assert not (tmp_path / "summary").exists()
+
+
+def test_runs_in_progress_are_no_error(tmp_path: Path, write_run: WriteRun, summarize: Summarize) -> None:
+    folder = write_run(status="unfinished", study="runs/a")
+    with acquire(folder, "launch"):
+        status, out, _ = summarize("runs/a")
+    assert status == 0
+    assert out.splitlines() == [
+        "a: no run has finished (1 running), so there is no report",
+        f"next: python analysis/summarize.py {tmp_path}/runs/a --watch",
+    ]
