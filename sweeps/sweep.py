@@ -20,6 +20,7 @@ from sweeps.launching.display import Display, unless_quiet
 from sweeps.launching.events import Events
 from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
+from sweeps.planning.done_runs import DoneRuns
 from sweeps.planning.grids.fitting import FittingColumn, fitting_table, print_fitting
 from sweeps.planning.grids.overview import MAX_ROWS, VariantName, name_columns, title_of, variant_names
 from sweeps.planning.loading import look_up
@@ -84,9 +85,13 @@ def sweep(
         study.check_writable()
         notes.print(f"{folder}: {work_text(plan, todo)}", markup=False)
         display = Display(board, notes, Events(study, board.again) if options.tensorboard else None)
-        with on_ray(options, workload.only(todo), display.say) as launch:
+        data = {name: corpus.data_sha256 for name, corpus in workload.corpora.items()}
+        done_runs = DoneRuns(study.url, todo, data)
+        board.when_done = done_runs.add
+        with done_runs, on_ray(options, workload.only(todo), display.say) as launch:
             completed = launch(todo, display)
-        plan = look_up([run.config for run in plan.runs], workload.corpora, study)
+        known = {run.key: run for run in plan.runs if run.is_settled} | done_runs.by_key
+        plan = look_up([run.config for run in plan.runs], workload.corpora, study, known=known)
         print_evaluated(out, plan, todo)
         return Swept(plan, print_closing(out, plan, board.failures), not completed)
 

@@ -61,6 +61,8 @@ class Board:
     slots: int = 1
     """The number of runs at once."""
     now: Callable[[], float] = time.monotonic
+    when_done: Callable[[str], None] = field(default=lambda name: None)
+    """Called with the name of each run that is done."""
     running: dict[str, Running] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     """Name -> cell of the runs that another launch works on."""
@@ -216,6 +218,7 @@ class Board:
             self.speed.add_evaluation(variant, times["evaluate_seconds"])
         else:
             self.speed.add(variant, times["train_seconds"], times["evaluate_seconds"])
+        self.when_done(name)
 
     def rank(self, name: str) -> float | None:
         """A number that grows with the time of a waiting run."""

@@ -31,6 +31,7 @@ from sweeps.launching.tune_patches import (
     PlanOrder,
     ended_trials_forgotten,
     errors_as_lost_actors,
+    shared_folder,
     silent_tune,
 )
 from sweeps.planning.evaluation_parts import EvaluationPart, evaluation_parts
@@ -219,7 +220,7 @@ class _TunerRunner:
                     reuse_actors=True,
                     max_concurrent_trials=at_once or None,
                     scheduler=PlanOrder(),
-                    trial_dirname_creator=lambda trial: str(trial.trial_id),
+                    trial_dirname_creator=shared_folder,
                 ),
                 run_config=tune.RunConfig(
                     name="sweep",

@@ -13,7 +13,7 @@ from lvae_core.errors import InputError
 from lvae_core.model.counts import amount, evaluation_operations, operations
 from lvae_core.run_folder.folder import Study
 from sweeps.planning.parents import with_parents
-from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.plan import Plan, PlannedRun, make_plan
 from sweeps.planning.probe_results import ProbeResults, key
 from sweeps.planning.times.durations import Counted
 from sweeps.planning.times.variants import product_sizes
@@ -74,15 +74,20 @@ def load_corpora(
 
 
 def look_up(
-    configs: Sequence[RunConfig], corpora: Mapping[str, Corpus], study: Study, *, evaluate: bool = True
+    configs: Sequence[RunConfig],
+    corpora: Mapping[str, Corpus],
+    study: Study,
+    *,
+    evaluate: bool = True,
+    known: Mapping[str, PlannedRun] | None = None,
 ) -> Plan:
     """Read the plan of ``configs`` from the study's folders. Raises InputError if they cannot be used.
 
-    For ``evaluate`` see :func:`sweeps.planning.plan.make_plan`.
+    For ``evaluate`` and ``known`` see :func:`sweeps.planning.plan.make_plan`.
     """
     try:
         data = {name: corpus.data_sha256 for name, corpus in corpora.items()}
-        plan = with_parents(make_plan(configs, data, study, evaluate=evaluate), data, study)
+        plan = with_parents(make_plan(configs, data, study, evaluate=evaluate, known=known), data, study)
         add_expected_times(plan, corpora, study)
         return plan
     except OSError as error:

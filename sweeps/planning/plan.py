@@ -63,6 +63,11 @@ class PlannedRun:
         return variant_of(self.config)
 
     @property
+    def is_settled(self) -> bool:
+        """Whether it is done, with the estimates that its config asks for."""
+        return self.status == "done" and not self.evaluation
+
+    @property
     def result_file(self) -> str:
         """The file that is written when nothing is left to do."""
         return evaluation_file(self.evaluation) if self.evaluation else "result.json"
@@ -114,7 +119,12 @@ def evaluation_settings(runs: Iterable[PlannedRun]) -> tuple[str, ...]:
 
 
 def make_plan(
-    configs: Iterable[RunConfig], data_sha256: Mapping[str, str], study: Study, *, evaluate: bool = True
+    configs: Iterable[RunConfig],
+    data_sha256: Mapping[str, str],
+    study: Study,
+    *,
+    evaluate: bool = True,
+    known: Mapping[str, PlannedRun] | None = None,
 ) -> Plan:
     """Look up every run of a grid in the study.
 
@@ -124,6 +134,7 @@ def make_plan(
         study: keeps the runs; it is listed once, and need not exist.
         evaluate: whether trained runs that lack the estimates that the grid asks for are to be evaluated
             again; if not, they are done.
+        known: fingerprint -> run, of runs that are done and have been read; they are not read again.
 
     Raises:
         InputError: a run folder holds an intact file of another run. The message names the file.
@@ -141,7 +152,10 @@ def make_plan(
             return PlannedRun(config=wanted.config, name=name, status="left", key=wanted.key)
         return _read_run(study.run(name), wanted, wanted.key)
 
-    found = dict(zip(planned, read_each(study.url, look_up, planned), strict=True))
+    known = known or {}
+    unread = [name for name, wanted in planned.items() if wanted.key not in known]
+    read = dict(zip(unread, read_each(study.url, look_up, unread), strict=True))
+    found = {name: read.get(name) or known[wanted.key] for name, wanted in planned.items()}
     unsettled = {
         name: planned[name] for name, run in found.items() if run.status != "done" or run.evaluation
     }
@@ -155,6 +169,14 @@ def make_plan(
     twice = [found[name] for name, folders in earlier.items() if len(folders) + (name in present) > 1]
     notes = (*_notes_on_twice(twice), *_notes_on_evaluations(runs))
     return Plan(runs, speed, notes, others=others)
+
+
+def read_done(study: Study, run: PlannedRun, data_sha256: str) -> PlannedRun | None:
+    """Read a planned run that is done by now; None unless it is settled. Raises as :func:`make_plan`."""
+    if run.name != run_name(run.config, run.key):  # a folder of an earlier version
+        return None
+    found = _read_run(study.run(run.name), _Wanted(run.config, run.key, data_sha256, True), run.key)
+    return found if found.is_settled else None
 
 
 class _Wanted(NamedTuple):
@@ -208,8 +230,13 @@ def _earlier_folders(
 
 def _preference(run: PlannedRun) -> tuple[bool, ...]:
     """Sort the folders of one run: with nothing left to do first, then trained, then begun."""
-    settled = run.status == "done" and not run.evaluation
-    return not settled, run.status != "evaluate", run.result is None, run.status != "failed", not run.begun
+    return (
+        not run.is_settled,
+        run.status != "evaluate",
+        run.result is None,
+        run.status != "failed",
+        not run.begun,
+    )
 
 
 def _notes_on_evaluations(runs: Sequence[PlannedRun]) -> tuple[str, ...]:

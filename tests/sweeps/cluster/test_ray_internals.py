@@ -47,6 +47,8 @@ ATTRIBUTES = [
     (PATCHES, "ray.tune.execution.tune_controller", "TuneController", "_trials"),
     (PATCHES, "ray.tune.execution.tune_controller", "TuneController", "_trials_to_cache"),
     (PATCHES, "ray.tune.experiment.trial", "_TemporaryTrialState", "ray_actor"),
+    (PATCHES, "ray.tune.experiment.trial", "Trial", "relative_logdir"),
+    (PATCHES, "ray.tune.experiment.trial", "Trial", "storage"),
 ]
 
 

@@ -2,11 +2,12 @@
 
 from unittest.mock import Mock
 
+from ray.train._internal.storage import StorageContext
 from ray.tune import tune
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
-from sweeps.launching.tune_patches import Names, ended_trials_forgotten
+from sweeps.launching.tune_patches import Names, ended_trials_forgotten, shared_folder
 
 
 def test_names_are_given_in_their_order_and_once():
@@ -33,3 +34,12 @@ def test_a_trial_that_has_ended_is_forgotten_and_one_that_failed_is_not(monkeypa
     assert controller._trials == trials[1:]
     assert controller._stopped_trials == []
     assert set(controller._trial_metadata) == {"failed", "runs"}
+
+
+def test_all_trials_have_one_folder(tmp_path):
+    storage = StorageContext(storage_path=str(tmp_path / "storage"), experiment_dir_name="sweep")
+    storage._get_session_path = lambda: str(tmp_path / "session")  # of Ray, which does not run here
+    for _ in range(3):
+        trial = Trial("x", stub=True, storage=storage, trial_dirname_creator=shared_folder)
+        trial.init_local_path()
+    assert len([path for path in (tmp_path / "session").rglob("*") if path.name.startswith("trials")]) == 1
