@@ -1,0 +1,161 @@
+"""Find which rounding of bfloat16 changes the KL: train from the same seeds with each, in paired runs.
+
+    python benchmarks/state_rounding.py [--dataset ptb --max-steps 500] [--seeds 5] [--processes 2]
+
+torch's LSTM in bfloat16 also rounds what it keeps between steps: the cell c and the output h. The variants
+round the operands of all matrix products, and of the LSTM's state nothing, c, or both. They compute the
+LSTM step by step, so that they mean the same on every processor. The runs are kept under --out, so the same
+command resumes after an interruption.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from unittest.mock import patch
+
+import numpy as np
+import torch
+import tyro
+from precision_curves import train
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+from torch import Tensor
+
+from lvae_core.arguments import parsed
+from lvae_core.command import exit_status, print_error
+from lvae_core.config import RunConfig
+from lvae_core.errors import InputError
+from lvae_core.model.layers.lstm import LSTM, State
+from lvae_core.settings import apply_settings
+from lvae_core.systems import recipe
+
+VARIANTS: dict[str, tuple[bool, bool] | None] = {
+    "float32": None,
+    "products": (False, False),
+    "products and c": (True, False),
+    "products, c and h": (True, True),
+}
+"""What is rounded -> whether c and h are, between steps; None: nothing at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line."""
+
+    dataset: str = "pydocs"
+    """Dataset to train on."""
+    system: str = "lstm-vae"
+    """System, with L = 1."""
+    max_steps: int = 500
+    """Gradient steps of a run."""
+    seeds: int = 5
+    """Seeds 0, 1, …, at least 2."""
+    set: tuple[str, ...] = ()
+    """Further fields of the config, as FIELD=VALUE."""
+    processes: int = 1
+    """Number of concurrent runs, of one thread each."""
+    data_dir: str | None = None
+    """Folder with ptb and yahoo."""
+    out: str = "runs/rounding"
+    """Folder of the runs."""
+
+
+def rounded(x: Tensor) -> Tensor:
+    """``x`` in the precision of bfloat16; the gradient passes unchanged."""
+    return x + (x.bfloat16().to(x.dtype) - x).detach()
+
+
+def stepwise(round_c: bool, round_h: bool) -> Callable[[LSTM, Tensor, State | None], tuple[Tensor, State]]:
+    """Make a ``forward`` of an LSTM with rounded products, and such roundings between steps.
+
+    Returns:
+        A function of the layer, inputs (rows, T, inputs) and an initial state, as :class:`LSTM` has it.
+    """
+
+    def forward(self: LSTM, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        if state is None:
+            zeros = inputs.new_zeros(len(inputs), self.hidden_size)
+            h, c = zeros, zeros
+        else:
+            h, c = state[0][0], state[1][0]
+        bias = rounded(self.bias_ih_l0) + rounded(self.bias_hh_l0)
+        from_words = rounded(inputs) @ rounded(self.weight_ih_l0).T + bias
+        weight = rounded(self.weight_hh_l0).T
+        outputs = []
+        for step in range(inputs.shape[1]):
+            gates = from_words[:, step] + rounded(h) @ weight
+            i, f, g, o = gates.chunk(4, dim=-1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            c = rounded(c) if round_c else c
+            h = torch.sigmoid(o) * torch.tanh(c)
+            h = rounded(h) if round_h else h
+            outputs.append(h)
+        return torch.stack(outputs, 1), (h[None], c[None])
+
+    return forward
+
+
+def config(options: Options, variant: str, seed: int) -> RunConfig:
+    """Make the config of one run; its estimates are not used, so they get as few draws as possible."""
+    base = recipe(options.system, dataset=options.dataset, num_samples=1, seed=seed)
+    base = replace(base, max_steps=options.max_steps, iw_samples=2, iw_exact_samples=0, mi_samples=2)
+    precision = "float32" if VARIANTS[variant] is None else "bfloat16"
+    return apply_settings(base, [f"precision={precision}", *options.set])
+
+
+def measure(options: Options, variant: str, seed: int) -> tuple[float, float]:
+    """Train a run unless it is finished; return its KL and its NLL on valid, in nats a sentence."""
+    torch.set_num_threads(1)
+    out = f"{options.out}/{variant.replace(', ', '-').replace(' ', '-')}"
+    run = config(options, variant, seed)
+    if (rounding := VARIANTS[variant]) is None:
+        _, metrics = train(run, out, options.data_dir)
+    else:
+        with patch.object(LSTM, "forward", stepwise(*rounding)):
+            _, metrics = train(run, out, options.data_dir)
+    return float(metrics[-1]["valid_kl"]), float(metrics[-1]["valid_nll"])
+
+
+def main(options: Options) -> int:
+    """Train the runs that are not finished and print one table; return the exit status."""
+    if options.seeds < 2:
+        print_error(f"--seeds {options.seeds}: must be at least 2 for an interval")
+        return 2
+    pairs = [(seed, variant) for seed in range(options.seeds) for variant in VARIANTS]
+    try:
+        for variant in VARIANTS:
+            config(options, variant, 0)
+        with ProcessPoolExecutor(options.processes) as pool:
+            jobs = {(v, seed): pool.submit(measure, options, v, seed) for seed, v in pairs}
+            found = {key: job.result() for key, job in jobs.items()}
+    except InputError as error:
+        print_error(error)
+        return 2
+    values = {v: np.array([found[v, seed] for seed in range(options.seeds)]) for v in VARIANTS}
+    Console(width=110).print(table(options, values))
+    return 0
+
+
+def table(options: Options, values: dict[str, np.ndarray]) -> Table:
+    """Make the table: means over seeds, and paired differences from float32 with their 95% t intervals."""
+    title = f"{options.system} on {options.dataset} after {options.max_steps} steps, {options.seeds} seeds"
+    shown = Table(title=f"{title}: valid, nats a sentence")
+    for head in ("rounded to bfloat16", "KL", "- float32", "NLL", "- float32"):
+        shown.add_column(head, justify="left" if head.startswith("rounded") else "right")
+    for variant, both in values.items():
+        row = [variant if VARIANTS[variant] else "nothing (float32)"]
+        for k in range(2):
+            difference = both[:, k] - values["float32"][:, k]
+            half = stats.t.ppf(0.975, options.seeds - 1) * stats.sem(difference)
+            paired = f"{difference.mean():+.2f} ± {half:.2f}" if VARIANTS[variant] else ""
+            row += [f"{both[:, k].mean():.2f}", paired]
+        shown.add_row(*row)
+    return shown
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(lambda: main(parsed(lambda: tyro.cli(Options, description=__doc__)))))

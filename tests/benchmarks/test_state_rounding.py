@@ -1,0 +1,65 @@
+"""The rounded LSTM keeps, or loses, what its name says; the table pairs runs by seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from state_rounding import VARIANTS, Options, main, stepwise, table
+
+from lvae_core.model.layers.lstm import LSTM
+
+
+def filled(bias: tuple[float, float, float, float]) -> LSTM:
+    """A layer of one unit whose gates i, f, g, o have constant inputs."""
+    layer = LSTM(1, 1)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+        layer.bias_ih_l0.copy_(torch.tensor(bias))
+    return layer
+
+
+@pytest.mark.parametrize(("round_c", "last"), [(False, 1 + 100 * 2**-10), (True, 1.0)])
+def test_a_rounded_cell_loses_small_increments(round_c, last):
+    # Gates of 1 add tanh(g) = 2^-10 to c = 1 at each step; the next bfloat16 above 1 is 1 + 2^-7.
+    layer = filled((60.0, 60.0, 2.0**-10, 0.0))
+    state = (torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
+    _, (_, c) = stepwise(round_c, False)(layer, torch.zeros(1, 100, 1), state)
+    assert c.item() == pytest.approx(last, abs=1e-5)
+
+
+def test_a_rounded_output_has_eight_bits():
+    layer = filled((60.0, 60.0, 0.3, 0.4))
+    for round_h in (False, True):
+        outputs, (h, _) = stepwise(True, round_h)(layer, torch.zeros(1, 3, 1))
+        assert h[0].equal(outputs[:, -1])
+        assert outputs.equal(outputs.bfloat16().float()) == round_h
+
+
+def test_without_rounding_to_do_it_is_torch_s_lstm():
+    torch.manual_seed(0)
+    layer = LSTM(3, 4)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(parameter.bfloat16())
+    inputs = torch.randn(2, 1, 3).bfloat16().float().requires_grad_()
+    ours, (h, c) = stepwise(False, False)(layer, inputs)
+    outputs, (last_h, last_c) = torch.nn.LSTM.forward(layer, inputs)
+    for mine, theirs in ((ours, outputs), (h, last_h), (c, last_c)):
+        torch.testing.assert_close(mine, theirs)
+    mine, theirs = (torch.autograd.grad(x.sum(), [inputs, *layer.parameters()]) for x in (ours, outputs))
+    torch.testing.assert_close(mine, theirs)
+
+
+def test_differences_are_paired_by_seed():
+    float32 = np.array([[3.0, 100.0], [5.0, 102.0]])
+    values = {name: float32 - [1.0, 0.0] for name in VARIANTS} | {"float32": float32}
+    columns = [list(column.cells) for column in table(Options(seeds=2), values).columns]
+    assert columns[1] == ["4.00", "3.00", "3.00", "3.00"]
+    assert columns[2] == ["", *["-1.00 ± 0.00"] * 3]
+
+
+def test_one_seed_is_refused(capsys):
+    assert main(Options(seeds=1)) == 2
+    assert capsys.readouterr().err == "error: --seeds 1: must be at least 2 for an interval\n"
