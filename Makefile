@@ -5,7 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SIDE_BY_SIDE := -n 3 --dist loadfile  # on two cores: a third of the time is waiting for Ray
+# On two cores: a third of the time is waiting for Ray. The order of the files is that of tests/conftest.py.
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
 # On a terminal pip shows its progress; in a log it is silent.
@@ -13,11 +14,12 @@ PIP_INSTALL := quiet=; [ -t 1 ] || quiet=--quiet; \
   $(BIN)/pip install $$quiet --disable-pip-version-check -c constraints.txt
 
 # Modules are compiled once, not by each of the hundreds of processes that the tests start: `collect` leaves
-# them, and the tests, to those that follow. Beside it mypy keeps another core busy for a minute.
+# them, and the tests, to those that follow. Beside them mypy keeps another core busy for a minute.
 unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --jobs=2
 
-.PHONY: help setup setup-test demo results docs test test-all test-cluster gpu-check lint types collect format clean
+.PHONY: help setup setup-test demo results docs test test-all test-cluster gpu-check lint types collect \
+  fast-tests all-tests format clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -57,10 +59,14 @@ results: setup  ## make the tables of results/ again from the runs kept there
 docs: setup  ## make docs/reference.md again from the commands and the config
 	$(BIN)/python docs/make_reference.py
 
-test: lint types collect  ## run lint, type checks and the fast tests
+test: lint fast-tests types  ## run lint, type checks and the fast tests
+
+test-all: lint all-tests types  ## also run the slow tests
+
+fast-tests: collect
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-test-all: lint types collect  ## also run the slow tests
+all-tests: collect
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m ''
 
 test-cluster: setup-test  ## test a real cluster on hosts made of namespaces; needs root, iproute2, openssh-server, rsync

@@ -27,6 +27,21 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 
+LONG_FIRST = ("integration", "chaos", "wandb_mirror", "benchmarks")
+"""Folders of few, long tests that wait for other processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left alone with one at the end."""
+    order = {name: rank for rank, name in enumerate(LONG_FIRST)}
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return order.get(folder, len(order))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(autouse=True)
 def fail_on_unexpected_log_warnings():
     """Fail on log warnings that the test does not expect, as pytest fails on Python warnings."""
