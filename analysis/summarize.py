@@ -23,6 +23,9 @@ if __name__ == "__main__":
     from lvae_core.environment import check_installed
 
     check_installed("analysis")
+    # Loading pandas takes a second or more. The line is replaced by the first progress bar.
+    if sys.stderr.isatty() and not {"--quiet", "--help", "-h"} & set(sys.argv):
+        print("loading libraries …", end="\r", file=sys.stderr, flush=True)
 
 import tyro
 from rich.console import Console
@@ -172,6 +175,8 @@ def main() -> None:
 
 
 def _run() -> int:
+    if sys.stderr.isatty():
+        print(" " * len("loading libraries …"), end="\r", file=sys.stderr, flush=True)
     call = parsed(lambda: tyro.cli(bound(summarize), prog="summarize.py"))
     return call()
 
@@ -195,18 +200,18 @@ class _Summary:
             if show:
                 print(*lines, sep="\n")
             return status
-        report = compose(runs[0])
+        with _step("computing tables"):
+            report = compose(runs[0])
         # Tables are written and printed first: figures and sentences of a large study take minutes.
         markdown_page = write_tables(report, self.wanted.out, self.wanted.latex)
-        if show:
-            print_report(report, console := _console())
+        console = _console()
+        if show and not is_quiet():
+            print_report(report, console)
         self.path = write_page(report, self._sources, self.wanted, _step, refresh)
         if show:
             kinds = "Tables as Markdown, LaTeX and CSV" + (", figures" if self.wanted.figures else "")
-            console.print(
-                f"\n{kinds}: {self.wanted.out}\nReport: {markdown_page}\nWeb page: {self.path}",
-                soft_wrap=True,
-            )
+            lines = [f"{kinds}: {self.wanted.out}", f"Report: {markdown_page}", f"Web page: {self.path}"]
+            _print_places(console, lines)
         return 0
 
 
@@ -227,9 +232,18 @@ class _Comparison:
         compared = compare_studies(*runs)
         self.path = write_comparison(compared, self.wanted, _step, refresh)
         if show:
-            print_comparison(compared, console := _console())
-            console.print(f"\nTables: {self.wanted.out}/compare.*\nWeb page: {self.path}", soft_wrap=True)
+            console = _console()
+            if not is_quiet():
+                print_comparison(compared, console)
+            _print_places(console, [f"Tables: {self.wanted.out}/compare.*", f"Web page: {self.path}"])
         return 0
+
+
+def _print_places(console: Console, lines: Sequence[str]) -> None:
+    """Say where the files are: the result of the command, which a quiet one prints too."""
+    if not is_quiet():
+        console.print()
+    console.print("\n".join(lines), soft_wrap=True)
 
 
 def _watch(job: _Summary | _Comparison, seconds: float) -> None:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import axes, bounds, cost, curves, differences, kl, latent, nll, ppl, series
 from analysis.figures.elements import layout, style
+from analysis.figures.pictures import Picture, Pictures
 from analysis.figures.series import TooManyError, settings_of
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison
@@ -43,28 +44,6 @@ _MISSING = {
     "differences": "no cell has a seed that both studies have",
 }
 """Kind of figure -> the reason if it has nothing to draw."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as files."""
-
-    name: str
-    """Name of its files, without suffix."""
-    dataset: str
-    kind: str
-    """The kind of figure: ``bounds``, ``ppl``, …"""
-    caption: str
-    svg: str
-    png: bytes
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """The figures that were drawn, and a line with the reason for each that was not."""
-
-    drawn: tuple[Picture, ...]
-    left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True)

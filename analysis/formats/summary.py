@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pandas as pd
 
+from analysis.figures.pictures import Pictures
 from analysis.formats.files import remove_stale, table_files, write_files
 from analysis.formats.latex import Style
 from analysis.formats.markdown import markdown
@@ -21,10 +22,6 @@ from analysis.report.sentences import best_runs, sentences
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.text_groups import first_texts
 from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
-
-if TYPE_CHECKING:
-    from analysis.figures.draw import Pictures
-
 
 _log = logging.getLogger("lvae.analysis")
 
@@ -118,11 +115,12 @@ def write_comparison(compared: TwoStudies, wanted: Wanted, steps: Steps, refresh
     Raises:
         OSError: the place cannot be written.
     """
-    from analysis.figures.draw import Pictures, draw_differences
     from analysis.formats.page.page import compare_page
 
     pictures = Pictures((), ("not asked for (--no-figures)",))
     if wanted.figures:
+        from analysis.figures.draw import draw_differences
+
         with steps("drawing figures") as advance:
             pictures = draw_differences(compared.comparisons, advance)
     tables = table_files("compare", COMPARISON_COLUMNS, compared.tables, None, wanted.latex)
@@ -137,10 +135,10 @@ def _pictures(
     report: Report, sources: Sequence[Source], wanted: Wanted, advance: Callable[[int, int], None]
 ) -> tuple[Pictures, tuple[str, ...]]:
     """Draw all figures; also returns a line for each damaged file of a learning curve."""
-    from analysis.figures.draw import Pictures, draw_all, runs_with_curves
-
     if not wanted.figures:
         return Pictures((), ("not asked for (--no-figures)",)), ()
+    from analysis.figures.draw import draw_all, runs_with_curves  # loads matplotlib
+
     # Of a large study only the runs whose curves are drawn are read.
     cells = first_texts(report.cells)
     drawn = runs_with_curves(cells, report.datasets)

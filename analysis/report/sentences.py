@@ -1,13 +1,10 @@
-"""Generate sentences from the best run of each system, in a child process that loads torch."""
+"""Generate sentences from the best run of each system."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.reading.run_row import one_line
+from analysis.report.generator import Generator
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.table import row_label
@@ -25,9 +22,6 @@ from lvae_core.storage.local import replacing
 
 COUNT = 4
 """Number of samples, and of reconstructions."""
-
-_TIMEOUT = 300
-"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -94,58 +88,36 @@ def sentences(
     """
     rows = frame[frame["status"] == "done"].set_index("run")
     made = []
-    for number, run in enumerate(best, start=1):
-        row = rows.loc[run.run]
-        # The last number is the version of the cache format.
-        key = f"{run.run} {row['result_sha256']} {COUNT} 2"
-        path = cache and cache / f"samples-{hashlib.sha256(key.encode()).hexdigest()}.json"
-        found, note = _load(path) if path else None, ""
-        if found is None:
-            found, note = _generate(Study(str(row["study"])).run(str(row["folder"])), data_dir)
-            if found and path:
-                _save(path, found)
-        made.append(Sentences(run, *_texts(found)) if found else Sentences(run, note=note))
-        if advance:
-            advance(number, len(best))
+    with Generator() as generator:
+        for number, run in enumerate(best, start=1):
+            row = rows.loc[run.run]
+            # The last number is the version of the cache format.
+            key = f"{run.run} {row['result_sha256']} {COUNT} 2"
+            path = cache and cache / f"samples-{hashlib.sha256(key.encode()).hexdigest()}.json"
+            found, note = _load(path) if path else None, ""
+            if found is None:
+                folder = Study(str(row["study"])).run(str(row["folder"]))
+                found, note = _generate(generator, folder, data_dir)
+                if found and path:
+                    _save(path, found)
+            made.append(Sentences(run, *_texts(found)) if found else Sentences(run, note=note))
+            if advance:
+                advance(number, len(best))
     return made
 
 
-def _generate(folder: RunFolder, data_dir: str | None) -> tuple[dict[str, Any] | None, str]:
+def _generate(
+    generator: Generator, folder: RunFolder, data_dir: str | None
+) -> tuple[dict[str, Any] | None, str]:
     """The sentences of a run, decoded both ways, so that systems can be compared by either."""
     if not any(map(folder.has, ("checkpoint.pt", "checkpoint.previous.pt"))):
         return None, "its folder has a result but no checkpoint"
-    found, note = _decode(folder, data_dir, "greedy")
+    common = [str(folder), "--json", "--count", str(COUNT), *(["--data-dir", data_dir] if data_dir else [])]
+    found, note = generator.generate([*common, "--decode", "greedy"])
     if found is None:
         return None, note
-    sampled, note = _decode(folder, data_dir, "sample")
+    sampled, note = generator.generate([*common, "--decode", "sample"])
     return (None, note) if sampled is None else ({**found, "sampled": sampled.get("prior", [])}, "")
-
-
-def _decode(folder: RunFolder, data_dir: str | None, way: str) -> tuple[dict[str, Any] | None, str]:
-    command = [sys.executable, "-m", "lvae_core", "generate", str(folder), "--json", "--count", str(COUNT)]
-    command += ["--decode", way]
-    command += ["--data-dir", data_dir] if data_dir else []
-    # The child imports lvae_core from the same place as this process, installed or not.
-    root = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=_TIMEOUT,
-            check=False,
-            env=os.environ | {"PYTHONPATH": paths, "PYTHONUTF8": "1"},
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return None, one_line(str(error))
-    if done.returncode == 0:
-        with contextlib.suppress(ValueError):
-            return dict(json.loads(done.stdout)), ""
-    # The last line of an error is the one for users.
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    return None, one_line(last.removeprefix("error: "))
 
 
 def _texts(

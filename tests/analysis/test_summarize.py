@@ -135,6 +135,8 @@ def test_no_module_of_the_package_loads_torch() -> None:
 
 def test_the_command_starts_without_loading_what_draws() -> None:
     assert loaded_by(["analysis.summarize"], "matplotlib", "jinja2", "torch", "ray") == []
+    # The page of a summary without figures does not load what draws them, either.
+    assert loaded_by(["analysis.formats.page.page"], "matplotlib", "torch") == []
 
 
 def loaded_by(modules: list[str], *unwanted: str) -> list[str]:

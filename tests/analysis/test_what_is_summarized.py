@@ -102,6 +102,18 @@ def test_without_a_finished_run_the_next_command_is_named_and_nothing_is_written
     assert not (tmp_path / "summary").exists()
 
 
+def test_quiet_prints_only_where_the_files_are(
+    tmp_path: Path, write_run: WriteRun, summarize: Summarize
+) -> None:
+    write_run(dataset="toy", study="runs/a")
+    assert summarize("runs/a", "--quiet") == (
+        0,
+        "Tables as Markdown, LaTeX and CSV: summary/a\nReport: summary/a/report.md\n"
+        "Web page: summary/a/report.html\n",
+        "",
+    )
+
+
 def test_runs_in_progress_are_no_error(tmp_path: Path, write_run: WriteRun, summarize: Summarize) -> None:
     folder = write_run(status="unfinished", study="runs/a")
     with acquire(folder, "launch"):

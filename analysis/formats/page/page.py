@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from analysis.figures.draw import Picture, Pictures
+from analysis.figures.pictures import Picture, Pictures
 from analysis.formats.page.cycles import merged, shortened
 from analysis.formats.page.pictures import inline
 from analysis.formats.page.rows import groups, lines_left_out, mixed, page_rows

@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from analysis.figures.draw import Pictures, draw_all
+from analysis.figures.draw import draw_all
 from analysis.figures.elements.style import COLOURS as DRAWN_IN
+from analysis.figures.pictures import Pictures
 from analysis.formats.page.page import report_page
 from analysis.formats.page.pictures import COLOURS
 from analysis.formats.page.rows import sort_key

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from analysis.figures.draw import Pictures
+from analysis.figures.pictures import Pictures
 from analysis.formats.markdown import markdown
 from analysis.formats.page.page import report_page
 from analysis.formats.terminal import print_report

@@ -43,8 +43,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return study
 
 
-def test_sentences_equal_those_of_generate_and_are_cached(trained: Path, tmp_path: Path) -> None:
-    (first,) = made_from(trained, tmp_path)
+def test_sentences_equal_those_of_generate_and_are_cached(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        start, children = subprocess.Popen, []
+        patch.setattr(subprocess, "Popen", lambda *a, **k: children.append(a) or start(*a, **k))
+        (first,) = made_from(trained, tmp_path)
+    assert len(children) == 1  # both ways of decoding are in one process
     assert (len(first.prior), len(first.reconstructions), first.note) == (COUNT, COUNT, "")
     said = json.loads(core("generate", str(trained / "run"), "--json", "--count", "4"))
     assert list(first.prior) == said["prior"]
