@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lvae_core.training.failures import one_line
 from sweeps.cluster.daemons import hangup_ignored, watched_daemons
 from sweeps.cluster.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
 from sweeps.cluster.scratch_folder import check_space, own_folder
+from sweeps.cluster.start_clock import StartClock, patient_start
 
 _MIN_OBJECT_STORE = 128 * 2**20
 
@@ -55,10 +57,14 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
 
 
 def _start(folder: Path, object_store_bytes: int) -> None:
-    """Start a private Ray and connect to it; retry once if Ray's start-up limit of 30 seconds passes."""
+    """Start a private Ray and connect to it; retry once if Ray's start-up limit of 30 seconds passes.
+
+    Seconds in which Ray's processes make progress do not count; see :class:`StartClock`.
+    """
+    clock, began = StartClock(), time.monotonic()
     for attempt in (1, 2):
         try:
-            with _loopback(), _own_sigterm():
+            with _loopback(), _own_sigterm(), patient_start(clock):
                 ray.init(
                     address="local",
                     include_dashboard=False,
@@ -75,8 +81,8 @@ def _start(folder: Path, object_store_bytes: int) -> None:
             if "timed out during startup" not in str(error):  # Ray has no class for this error
                 raise
     raise InputError(
-        "Ray: did not start within 30 s, twice; this machine is overloaded or low on memory: stop other "
-        "programs and launch again"
+        f"Ray: did not start within {time.monotonic() - began:.0f} s, in two attempts; this machine is "
+        "overloaded or low on memory: stop other programs and launch again"
     )
 
 
@@ -106,6 +112,7 @@ OWN_RAY = {
     "RAY_AUTH_MODE": None,
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_gcs_server_port_wait_time_s": "120",
 }
 """Environment of a process that starts Ray."""
 

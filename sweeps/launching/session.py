@@ -14,6 +14,7 @@ from sweeps.checks.findings import Demand
 from sweeps.checks.preflight import preflight, require
 from sweeps.cluster.connect import cluster
 from sweeps.launching.display import Display
+from sweeps.launching.elapsed import elapsed_shown
 from sweeps.options import LaunchOptions
 from sweeps.packing.auto import pack
 from sweeps.planning.plan import PlannedRun
@@ -38,18 +39,21 @@ def connected(options: LaunchOptions, workload: Workload, say: Callable[[str], N
     """
     demand = demand_of(workload)
     begins = not ray.is_initialized()  # else an earlier part of the command has begun it
+    here = options.address is None
+    doing = "starting Ray on this machine" if here else f"connecting to Ray {options.address}"
     if begins:
-        if options.address is None:
+        if here:
             workload.resources.check_here()
-        here = options.address is None
-        say("starting Ray on this machine" if here else f"connecting to Ray {options.address}")
+        say(doing)
     began = time.monotonic()
-    with cluster(options.address, object_bytes=sum(demand.corpora.values())):
+    with contextlib.ExitStack() as stack:
+        with elapsed_shown(doing, say) if begins else contextlib.nullcontext():
+            stack.enter_context(cluster(options.address, object_bytes=sum(demand.corpora.values())))
         if begins:
             say(
                 f"Ray is ready after {time.monotonic() - began:.0f} s; checking that nothing stops the runs"
             )
-        if options.address is None:
+        if here:
             workload.resources.check(ray.cluster_resources())  # type: ignore[no-untyped-call]
         require(preflight(workload.study, demand))
         yield replace(workload, per_run=pack(workload, say)) if options.auto else workload

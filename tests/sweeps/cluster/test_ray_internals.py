@@ -11,8 +11,8 @@ import ray
 READ_IN = "2.60"
 SWEEPS = Path(__file__).parents[3] / "sweeps"
 
-CONNECT, HEAD, INTERNALS, PATCHES = (
-    *("cluster/connect.py", "cluster/head.py", "cluster/internals.py"),
+CONNECT, HEAD, INTERNALS, START, PATCHES = (
+    *("cluster/connect.py", "cluster/head.py", "cluster/internals.py", "cluster/start_clock.py"),
     "launching/tune_patches.py",
 )
 NAMES = [
@@ -25,6 +25,7 @@ NAMES = [
     (INTERNALS, "ray._private.worker", "_global_node"),
     (INTERNALS, "ray._private.node", "Node.get_session_dir_path"),
     (INTERNALS, "ray._private.node", "Node.webui_url"),
+    (START, "ray._private.node", "time.monotonic"),
     (INTERNALS, "ray.autoscaler._private.util", "prepare_config"),
     (INTERNALS, "ray.autoscaler._private.util", "validate_config"),
     (PATCHES, "ray.air.execution._internal", "RayActorManager._actor_task_failed"),
@@ -104,4 +105,12 @@ def test_only_these_files_use_ray_internals():
         for path in sorted(SWEEPS.rglob("*.py"))
         if any(is_private(name) for name in names_in(path))
     }
-    assert users == {CONNECT, HEAD, INTERNALS, PATCHES}
+    assert users == {CONNECT, HEAD, INTERNALS, START, PATCHES}
+
+
+def test_ray_has_a_limit_for_its_start_that_the_patient_clock_can_move():
+    source = inspect.getsource(importlib.import_module("ray._private.node"))
+    if "time.monotonic() - start_time > raylet_start_wait_time_s" not in source:
+        pytest.fail(moved(START, "raylet_start_wait_time_s of ray._private.node"), pytrace=False)
+    if "RAY_gcs_server_port_wait_time_s" not in source:
+        pytest.fail(moved(CONNECT, "RAY_gcs_server_port_wait_time_s"), pytrace=False)
