@@ -10,7 +10,7 @@ from types import TracebackType
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lvae_core.messages import is_quiet
@@ -51,10 +51,10 @@ def draw(board: Board) -> Group:
     runs = Table.grid(padding=(0, 2))
     for name, run in list(board.running.items())[:MAX_ROWS]:
         bar = ProgressBar(total=1.0, completed=run.share or 0.0, width=12)
-        runs.add_row(
-            bar, Text(board.label(name), overflow="ellipsis", no_wrap=True), describe(run, board.not_bounds)
-        )
-    best = Table("lowest validation perplexity so far", "", "", box=None, header_style="dim")
+        # Variants of a cell differ at the ends of their labels, so nothing is cut.
+        runs.add_row(bar, Text(board.label(name), overflow="fold"), describe(run, board.not_bounds))
+    heading = Column("lowest validation perplexity so far", overflow="fold")
+    best = Table(heading, "", "", box=None, header_style="dim")
     for cell, value in sorted(board.best.items())[:MAX_ROWS]:
         best.add_row(cell, f"{value:.2f}", "not a bound" if cell in board.not_bounds else "")
     # A bar ends without a line break, so each needs a table row to itself.

@@ -223,6 +223,23 @@ def test_a_terminal_shows_the_runs_and_the_best_numbers(board):
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_a_terminal_shows_the_ends_of_long_labels(board):
+    cell = "my_corpus__lstm-vae-avg__standard__L10__seed0"
+    board.labels = {name: f"{cell} latent_size={k}" for k, name in enumerate(NAMES[:2])}
+    row = train(0.1, valid_ppl=90.0, best_ppl=80.0) | {
+        "epochs": 30,
+        "loss": 101.2,
+        "tokens_per_second": 1e4,
+    }
+    for name in NAMES[:2]:
+        board.start(name)
+        board.report(name, row)
+    out = io.StringIO()
+    Console(file=out, width=80).print(draw(board))
+    assert {"latent_size=0", "latent_size=1"} < set(out.getvalue().split())
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+
+
 def test_a_run_under_way_shows_its_epoch_of_all_its_speed_and_loss(board):
     board.start(NAMES[0])
     row = train(0.1, valid_ppl=90.0, best_ppl=80.0)
