@@ -15,7 +15,7 @@ from analysis.reading.frame import COLUMNS
 from analysis.reading.learning_curves import learning_curves
 from analysis.reading.sources import Source, open_source
 from analysis.report.report import Report, compose
-from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, cell_row, csv_frame
+from analysis.tables.elements.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, cell_row, csv_frame
 from lvae_core.errors import InputError, check_type
 
 _log = logging.getLogger("lvae.analysis")

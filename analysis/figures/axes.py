@@ -14,8 +14,8 @@ from analysis.figures.elements import layout, marks, style
 from analysis.figures.series import Row
 from analysis.stats.cells import Average, Cell
 from analysis.stats.valid_bounds import tightest
-from analysis.tables.shown_variants import is_of_search
-from analysis.tables.table import dataset_title, row_label
+from analysis.tables.elements.shown_variants import is_of_search
+from analysis.tables.elements.table import dataset_title, row_label
 
 _MOST_FIELDS = 4
 """Fields that a figure shows, in the order of the config."""

@@ -16,7 +16,7 @@ from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell
-from analysis.tables.table import dataset_title
+from analysis.tables.elements.table import dataset_title
 
 _CAPTION = (
     "One model, two conventions. For a decoder that reads L samples, the published convention counts the "

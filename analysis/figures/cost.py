@@ -16,7 +16,7 @@ from analysis.figures.series import Row
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.costs import unit_of
-from analysis.tables.table import dataset_title
+from analysis.tables.elements.table import dataset_title
 
 
 def caption(cells: Sequence[Cell], dataset: str) -> str:

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.figures import series
 from analysis.figures.elements import layout, marks, style
 from analysis.stats.cells import Cell
-from analysis.tables.table import NOT_A_BOUND, dataset_title
+from analysis.tables.elements.table import NOT_A_BOUND, dataset_title
 
 MOST_COLUMNS = 12
 MOST_SEEDS = 50

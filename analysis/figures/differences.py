@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from analysis.figures.elements import layout, marks, style
 from analysis.figures.series import MOST_ROWS, TooManyError
 from analysis.stats.comparisons import Comparison
-from analysis.tables.table import cell_label, dataset_title
+from analysis.tables.elements.table import cell_label, dataset_title
 
 CAPTION = (
     "Tightest bound of each cell on the test split, study B minus study A: one dot per common seed, and "

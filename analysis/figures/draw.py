@@ -16,7 +16,7 @@ from analysis.figures.pictures import Picture, Pictures
 from analysis.figures.series import TooManyError, settings_of
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison
-from analysis.tables.table import dataset_title
+from analysis.tables.elements.table import dataset_title
 
 Draw = Callable[[], Figure | None]
 Advance = Callable[[int, int], None]

@@ -13,7 +13,7 @@ from analysis.figures.elements import layout, marks, style
 from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.stats.cells import Cell
-from analysis.tables.table import dataset_title
+from analysis.tables.elements.table import dataset_title
 
 _MOST_DIAGONALS = 40
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from analysis.figures import series
 from analysis.figures.elements import layout, marks
 from analysis.stats.cells import Cell
+from analysis.tables.elements.table import NOT_A_BOUND, dataset_title
 from analysis.tables.latent import definitions
-from analysis.tables.table import NOT_A_BOUND, dataset_title
 from lvae_core.run_folder.estimates import LATENT_USE
 
 # The KL has a separate figure, with the NLL.

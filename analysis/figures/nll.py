@@ -10,7 +10,7 @@ from analysis.figures import series
 from analysis.figures.elements import layout, marks
 from analysis.published.facts import Fact
 from analysis.stats.cells import Cell
-from analysis.tables.table import NOT_A_BOUND, dataset_title
+from analysis.tables.elements.table import NOT_A_BOUND, dataset_title
 
 
 def caption(cells: Sequence[Cell], dataset: str) -> str:

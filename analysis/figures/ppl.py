@@ -15,7 +15,7 @@ from analysis.figures.series import Row
 from analysis.published.catalogue import display_name
 from analysis.published.facts import Fact
 from analysis.stats.cells import Cell
-from analysis.tables.table import dataset_title
+from analysis.tables.elements.table import dataset_title
 
 _APART = 0.24
 """The largest distance between neighbouring lines, in units of L's axis."""

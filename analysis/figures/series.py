@@ -15,8 +15,8 @@ from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell
 from analysis.stats.valid_bounds import JOINT_ELBO
 from analysis.tables.bounds import published_nll, with_published_cells
-from analysis.tables.shown_variants import MOST_VARIANTS, is_of_search, shown_variants, variant_key
-from analysis.tables.table import SETTINGS, cell_label
+from analysis.tables.elements.shown_variants import MOST_VARIANTS, is_of_search, shown_variants, variant_key
+from analysis.tables.elements.table import SETTINGS, cell_label
 from lvae_core.run_folder.estimates import ESTIMATES
 
 

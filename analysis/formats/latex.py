@@ -10,8 +10,8 @@ from typing import Literal
 from analysis.formats.text import value_text
 from analysis.stats.cells import Average, Counts
 from analysis.stats.intervals import Interval
-from analysis.tables.best import NONE, RULE
-from analysis.tables.table import Column, Difference, Line, Table, Value
+from analysis.tables.elements.best import NONE, RULE
+from analysis.tables.elements.table import Column, Difference, Line, Table, Value
 
 Style = Literal["plain", "siunitx"]
 """How numbers are set: as text, or in ``S`` columns of siunitx, aligned at the decimal point."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from analysis.formats.text import value_text
 from analysis.report.report import Report
-from analysis.tables.table import Table
+from analysis.tables.elements.table import Table
 
 
 def markdown(report: Report) -> str:

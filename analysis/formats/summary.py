@@ -21,7 +21,7 @@ from analysis.report.report import Report
 from analysis.report.sentences import best_runs, sentences
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.text_groups import first_texts
-from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
+from analysis.tables.elements.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
 
 _log = logging.getLogger("lvae.analysis")
 

@@ -19,7 +19,7 @@ from analysis.report.report import Report
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.cells import Counts
 from analysis.tables.bound_examples import CAUTION
-from analysis.tables.table import Column, Line, Table
+from analysis.tables.elements.table import Column, Line, Table
 
 _MOST_NAMED = 10
 """The largest number of failed runs, or damaged files, that are printed; report.md has them all."""

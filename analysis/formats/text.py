@@ -12,7 +12,7 @@ import math
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Counts
 from analysis.stats.intervals import Interval
-from analysis.tables.table import Column, Difference, Value
+from analysis.tables.elements.table import Column, Difference, Value
 
 _MOST_DECIMALS = 3
 """The largest number of decimals that an error asks for; an error without a digit there is <0.001."""

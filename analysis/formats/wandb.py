@@ -18,8 +18,8 @@ with warnings.catch_warnings():
 
 from analysis.formats.markdown import markdown_escape, markdown_table
 from analysis.report.report import Report
-from analysis.tables.csv_rows import CELL_COLUMNS, Row, csv_frame
-from analysis.tables.table import Table, dataset_title, row_label
+from analysis.tables.elements.csv_rows import CELL_COLUMNS, Row, csv_frame
+from analysis.tables.elements.table import Table, dataset_title, row_label
 from lvae_core.run_folder.names import CellName
 
 DESCRIPTION = "Written from the run folders by analysis/wandb_report.py, which replaces it on each call."

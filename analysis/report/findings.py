@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison
-from analysis.tables.table import SETTINGS, cell_label, dataset_title
+from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
 from lvae_core.systems import language_model_of
 
 METRIC = "nll_valid"

@@ -12,7 +12,7 @@ from analysis.reading.frame import STATUSES
 from analysis.reading.sources import study_names
 from analysis.stats.cells import Cell
 from analysis.stats.declared import declaration_note, declared_for
-from analysis.tables.table import dataset_title
+from analysis.tables.elements.table import dataset_title
 
 
 def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[str]:

@@ -24,17 +24,17 @@ from analysis.stats.claims import RULE
 from analysis.stats.comparisons import compare_all
 from analysis.stats.declared import declaration_note, declared_for
 from analysis.stats.missing_runs import cells_without_runs, with_missing
-from analysis.tables.best import best_averages
 from analysis.tables.bound_examples import CAUTION, examples, explanation
 from analysis.tables.bounds import bounds_table
 from analysis.tables.comparisons import comparison_table, reproduction_table
 from analysis.tables.costs import cost_table
+from analysis.tables.elements.best import best_averages
+from analysis.tables.elements.shown_variants import Score, hidden_variant_notes, mark_shown, tightest_nll
+from analysis.tables.elements.table import Table, dataset_title, row_label
 from analysis.tables.hyperparameters import hyperparameter_table
 from analysis.tables.latent import latent_table
 from analysis.tables.notes import dataset_notes
 from analysis.tables.paper import further_table, table2, table3
-from analysis.tables.shown_variants import Score, hidden_variant_notes, mark_shown, tightest_nll
-from analysis.tables.table import Table, dataset_title, row_label
 from analysis.tables.trials import name_trials, search_notes
 from lvae_core.parents import AUTOENCODERS
 from lvae_core.run_folder.advice import failure_advice

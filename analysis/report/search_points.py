@@ -13,7 +13,7 @@ from analysis.stats.cells import Cell, average_cells
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import compare_family
 from analysis.tables.comparisons import reach_notes, verdict_values
-from analysis.tables.table import Column, Difference, Line, Table
+from analysis.tables.elements.table import Column, Difference, Line, Table
 
 METRIC = "nll_valid"
 """The metric by which points are compared: the tightest valid bound of each."""

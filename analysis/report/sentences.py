@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.report.generator import Generator
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
-from analysis.tables.table import row_label
+from analysis.tables.elements.table import row_label
 from lvae_core.identity import canonical_json
 from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.storage.local import replacing

@@ -24,9 +24,9 @@ from analysis.stats.text_groups import same_text
 from analysis.stats.variants import Variant, common_variants, setting_text
 from analysis.tables.comparisons import reach_notes, verdict_values
 from analysis.tables.costs import scaled, unit_of
-from analysis.tables.csv_rows import comparison_row
-from analysis.tables.shown_variants import can_be_names
-from analysis.tables.table import Column, Difference, Line, Table, cell_label, dataset_title
+from analysis.tables.elements.csv_rows import comparison_row
+from analysis.tables.elements.shown_variants import can_be_names
+from analysis.tables.elements.table import Column, Difference, Line, Table, cell_label, dataset_title
 from lvae_core.run_folder.estimates import LATENT_USE
 
 HOURS = "device_hours"

@@ -155,7 +155,7 @@ class Cell:
     text: Text | None = field(default=None, compare=False)
     """The test text of its finished runs; None if there is none."""
     shown: bool = field(default=True, compare=False)
-    """Whether tables for reading show it; see analysis/tables/shown_variants.py."""
+    """Whether tables for reading show it; see analysis/tables/elements/shown_variants.py."""
     letter: str | None = field(default=None, compare=False)
     """The short name of its variant, ``latent_size=4`` or ``A``; empty if its row shows no other; None if
     it was not named."""

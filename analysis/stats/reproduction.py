@@ -82,7 +82,7 @@ def is_without_formula(fact: Fact) -> bool:
     """Whether the published formula is missing, as for IW with averaged states of several samples.
 
     The ratio p(z)/q(z|x) in the weight may be the mean of the L, that of one sample or their product; see
-    analysis/tables/importance_weights.py.
+    analysis/tables/elements/importance_weights.py.
     """
     averaging = averaging_of(fact.system, fact.num_samples)
     return fact.metric == "nll_iw" and fact.num_samples > 1 and averaging == "hidden"

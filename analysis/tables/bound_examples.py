@@ -16,7 +16,7 @@ from analysis.stats.comparisons import Comparison
 from analysis.stats.text_groups import first_texts
 from analysis.stats.valid_bounds import JOINT_ELBO, PUBLISHED_ELBO, Convention, tightest
 from analysis.tables.bounds import exact_cell, published_nll, with_published_cells
-from analysis.tables.table import SETTINGS, cell_label, dataset_title
+from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
 from lvae_core.systems import language_model_of
 
 EXPLANATION = (

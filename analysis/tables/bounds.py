@@ -17,10 +17,10 @@ from analysis.stats.intervals import Moments, welch
 from analysis.stats.missing_runs import cells_without_runs
 from analysis.stats.text_groups import names_of_texts
 from analysis.stats.valid_bounds import VALID, Convention, conventions, tightest
-from analysis.tables.csv_rows import Row, cell_row
-from analysis.tables.importance_weights import weight_notes, weight_values
-from analysis.tables.shown_variants import variant_key
-from analysis.tables.table import (
+from analysis.tables.elements.csv_rows import Row, cell_row
+from analysis.tables.elements.importance_weights import weight_notes, weight_values
+from analysis.tables.elements.shown_variants import variant_key
+from analysis.tables.elements.table import (
     SETTINGS,
     Column,
     Difference,

@@ -14,10 +14,10 @@ from analysis.stats.declared import declaration_note
 from analysis.stats.paired import seeds_needed
 from analysis.stats.reproduction import RULE, judge
 from analysis.stats.text_groups import has_published_text, names_of_texts
-from analysis.tables.csv_rows import comparison_row, reproduction_row
-from analysis.tables.importance_weights import reading_notes
-from analysis.tables.shown_variants import variant_key
-from analysis.tables.table import (
+from analysis.tables.elements.csv_rows import comparison_row, reproduction_row
+from analysis.tables.elements.importance_weights import reading_notes
+from analysis.tables.elements.shown_variants import variant_key
+from analysis.tables.elements.table import (
     NOT_A_BOUND,
     Column,
     Difference,

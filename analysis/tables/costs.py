@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from analysis.stats.cells import Average, Cell
 from analysis.stats.valid_bounds import tightest
-from analysis.tables.shown_variants import variant_key
-from analysis.tables.table import Column, Line, Table, cell_label, dataset_title, runs_text
+from analysis.tables.elements.shown_variants import variant_key
+from analysis.tables.elements.table import Column, Line, Table, cell_label, dataset_title, runs_text
 
 UNITS = (("hours", 1), ("minutes", 60), ("seconds", 3600))
 

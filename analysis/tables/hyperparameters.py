@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.reading.frame import CONFIG_FIELDS
 from analysis.stats.variants import setting_texts
-from analysis.tables.table import Column, Line, Table, dataset_title
+from analysis.tables.elements.table import Column, Line, Table, dataset_title
 from lvae_core.config import RunConfig
 from lvae_core.parents import AUTOENCODERS
 from lvae_core.systems import SYSTEMS

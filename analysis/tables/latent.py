@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from analysis.stats.cells import Cell
-from analysis.tables.shown_variants import variant_key
-from analysis.tables.table import (
+from analysis.tables.elements.shown_variants import variant_key
+from analysis.tables.elements.table import (
     SETTINGS,
     Column,
     Line,

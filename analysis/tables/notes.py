@@ -18,7 +18,7 @@ from analysis.stats.cells import Cell
 from analysis.stats.collapse import UNUSED
 from analysis.stats.text_groups import published_limits, text_notes
 from analysis.stats.variants import setting_text
-from analysis.tables.table import row_label
+from analysis.tables.elements.table import row_label
 from lvae_core.config import RunConfig
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
 from lvae_core.systems import SYSTEMS, recipe

@@ -12,10 +12,10 @@ from analysis.published.parse import METRICS
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.reproduction import judge
 from analysis.stats.text_groups import has_published_text
-from analysis.tables.csv_rows import Row, cell_row, published_row
-from analysis.tables.importance_weights import reading_notes
-from analysis.tables.shown_variants import unfinished_variants, variant_key
-from analysis.tables.table import (
+from analysis.tables.elements.csv_rows import Row, cell_row, published_row
+from analysis.tables.elements.importance_weights import reading_notes
+from analysis.tables.elements.shown_variants import unfinished_variants, variant_key
+from analysis.tables.elements.table import (
     NOT_A_BOUND,
     SETTINGS,
     Column,

@@ -13,7 +13,7 @@ from analysis.published.parse import OPTIONAL, REQUIRED, parse, read_facts
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
-from analysis.tables.table import Difference
+from analysis.tables.elements.table import Difference
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import RunFolder
 

@@ -19,7 +19,7 @@ from analysis.report.provenance import origins
 from analysis.report.report import Report
 from analysis.report.sentences import Sentences
 from analysis.report.two_studies import TwoStudies
-from analysis.tables.table import dataset_title
+from analysis.tables.elements.table import dataset_title
 
 _HERE = Path(__file__).parent
 

@@ -10,7 +10,7 @@ from analysis.formats.text import value_text
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average
 from analysis.stats.intervals import Interval
-from analysis.tables.table import Column, Difference, Kind, Table, Value
+from analysis.tables.elements.table import Column, Difference, Kind, Table, Value
 
 MOST_LINES = 500
 """The largest number of lines of a table on the page: with more it would be slow to open."""

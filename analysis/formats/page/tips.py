@@ -8,7 +8,7 @@ from analysis.formats.text import status_text
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Counts
 from analysis.stats.intervals import Interval
-from analysis.tables.table import Column, Difference, Line, Value
+from analysis.tables.elements.table import Column, Difference, Line, Value
 
 _MOST_RUNS = 12
 

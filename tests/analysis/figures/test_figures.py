@@ -272,11 +272,11 @@ def test_figures_compute_no_statistics() -> None:
     allowed = {
         "analysis.stats.cells",
         "analysis.published",
-        "analysis.tables.table",
+        "analysis.tables.elements.table",
         "analysis.stats.comparisons",
         "analysis.tables.bounds",
         "analysis.stats.valid_bounds",
-        "analysis.tables.shown_variants",
+        "analysis.tables.elements.shown_variants",
         "analysis.tables.latent",
         "analysis.tables.costs",
         "lvae_core.run_folder",  # names and definitions

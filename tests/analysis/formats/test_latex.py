@@ -13,7 +13,7 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
-from analysis.tables.csv_rows import COMPARISON_COLUMNS
+from analysis.tables.elements.csv_rows import COMPARISON_COLUMNS
 
 TABLES = ("bounds", "compare", "comparisons", "hyperparameters", "table2", "table3")
 

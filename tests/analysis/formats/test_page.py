@@ -19,7 +19,7 @@ from analysis.report.report import Report, compose
 from analysis.report.sentences import Sentences, best_runs
 from analysis.stats.cells import Average
 from analysis.stats.intervals import Interval
-from analysis.tables.table import Column, Difference
+from analysis.tables.elements.table import Column, Difference
 from lvae_core.run_folder.folder import RunFolder
 
 from ..conftest import HOSTILE, grid_writer

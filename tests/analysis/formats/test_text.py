@@ -16,8 +16,8 @@ from analysis.formats.text import value_text
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Counts, average
 from analysis.stats.intervals import Interval
-from analysis.tables.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
-from analysis.tables.table import Column, Difference, Line, Table, Value
+from analysis.tables.elements.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
+from analysis.tables.elements.table import Column, Difference, Line, Table, Value
 
 PLAIN, KL = Column("NLL"), Column("(KL)", parenthesised=True)
 FACT = Fact("2a", "ptb", "bowman2016", "lstm-lm", "LSTM-LM", 0, "standard", "nll", 100.0, None, 0)

@@ -10,7 +10,7 @@ from analysis.formats.summary import write_tables
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
-from analysis.tables.shown_variants import MOST_VARIANTS
+from analysis.tables.elements.shown_variants import MOST_VARIANTS
 from lvae_core.run_folder.digests import seal
 from lvae_core.systems import recipe
 

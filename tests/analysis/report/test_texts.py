@@ -16,7 +16,7 @@ from analysis.report.sentences import best_runs
 from analysis.report.two_studies import compare_studies
 from analysis.stats.cells import Cell, average_cells
 from analysis.stats.text_groups import first_texts
-from analysis.tables.shown_variants import shown_variants
+from analysis.tables.elements.shown_variants import shown_variants
 from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]

@@ -9,7 +9,7 @@ from analysis.formats.latex import latex_table
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.two_studies import TwoStudies, compare_studies
-from analysis.tables.table import Difference
+from analysis.tables.elements.table import Difference
 from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]

@@ -7,8 +7,8 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.cells import Average, average_cells
 from analysis.stats.comparisons import METRICS
+from analysis.tables.elements.table import Table
 from analysis.tables.latent import latent_table
-from analysis.tables.table import Table
 from lvae_core.run_folder.estimates import LATENT_USE
 
 

@@ -9,9 +9,9 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.cells import Average, Cell, Counts, average_cells
 from analysis.tables.comparisons import reproduction_table
-from analysis.tables.csv_rows import CELL_COLUMNS, csv_frame
+from analysis.tables.elements.csv_rows import CELL_COLUMNS, csv_frame
+from analysis.tables.elements.table import Difference, Line, Table
 from analysis.tables.paper import further_table, table2, table3
-from analysis.tables.table import Difference, Line, Table
 from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]

@@ -10,7 +10,7 @@ from analysis.published.catalogue import find
 from analysis.stats.cells import Average, Cell
 from analysis.stats.reproduction import is_without_formula
 from analysis.stats.valid_bounds import PUBLISHED_ELBO, Convention, conventions
-from analysis.tables.table import Value, cell_label, dataset_title
+from analysis.tables.elements.table import Value, cell_label, dataset_title
 
 
 def weight_values(nll: Average | None) -> list[Value]:

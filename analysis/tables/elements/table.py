@@ -1,7 +1,7 @@
 """A table: columns, lines and notes, independent of content and output format.
 
-Columns, lines and notes are for reading; the rows of analysis/tables/csv_rows.py are the same numbers for
-further computation. Nothing here draws.
+Columns, lines and notes are for reading; the rows of csv_rows.py are the same numbers for further
+computation. Nothing here draws.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from analysis.published.catalogue import TITLES, display_name
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Average, Cell, Counts
 from analysis.stats.intervals import Interval
-from analysis.tables.csv_rows import Row
+from analysis.tables.elements.csv_rows import Row
 
 SETTINGS = ("standard", "inputless")
 

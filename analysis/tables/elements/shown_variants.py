@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from analysis.reading.search_record import RECIPE
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.valid_bounds import tightest
-from analysis.tables.table import row_label
+from analysis.tables.elements.table import row_label
 
 MOST_VARIANTS = 12
 """The largest number of variants shown of one system and L on one dataset; the CSV files have all."""

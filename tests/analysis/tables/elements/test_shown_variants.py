@@ -18,15 +18,15 @@ from analysis.reading.collect import Runs, collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
 from analysis.stats.cells import average_cells, with_bootstrap
-from analysis.tables.csv_rows import CELL_COLUMNS
-from analysis.tables.shown_variants import (
+from analysis.tables.elements.csv_rows import CELL_COLUMNS
+from analysis.tables.elements.shown_variants import (
     MOST_VARIANTS,
     hidden_variant_notes,
     mark_shown,
     shown_variants,
 )
 
-from ..conftest import WriteRun
+from ...conftest import WriteRun
 
 RATES = [1.0 + k for k in range(MOST_VARIANTS + 3)]
 

@@ -7,7 +7,7 @@ import pytest
 
 from analysis.stats.cells import Average, Cell, Counts, average
 from analysis.stats.comparisons import compare_all
-from analysis.tables.best import best_averages
+from analysis.tables.elements.best import best_averages
 
 
 def of(values: list[float]) -> Average:
