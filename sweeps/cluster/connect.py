@@ -18,7 +18,7 @@ from lvae_core.training.failures import one_line
 from sweeps.cluster.daemons import hangup_ignored, watched_daemons
 from sweeps.cluster.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
 from sweeps.cluster.scratch_folder import check_space, own_folder
-from sweeps.cluster.start_clock import StartClock, patient_start
+from sweeps.cluster.start_clock import LONGEST, StartClock, patient_start
 
 _MIN_OBJECT_STORE = 128 * 2**20
 
@@ -57,14 +57,16 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
 
 
 def _start(folder: Path, object_store_bytes: int) -> None:
-    """Start a private Ray and connect to it; retry once if Ray's start-up limit of 30 seconds passes.
+    """Start a private Ray and connect to it.
 
-    Seconds in which Ray's processes make progress do not count; see :class:`StartClock`.
+    It is tried again, for some minutes, if Ray's start-up limit of 30 seconds passes. Seconds in which
+    Ray's processes make progress do not count; see :class:`StartClock`.
     """
-    clock, began = StartClock(), time.monotonic()
-    for attempt in (1, 2):
+    began, attempt = time.monotonic(), 0
+    while attempt < 2 or time.monotonic() - began < LONGEST:
+        attempt += 1
         try:
-            with _loopback(), _own_sigterm(), patient_start(clock):
+            with _loopback(), _own_sigterm(), patient_start(StartClock()):
                 ray.init(
                     address="local",
                     include_dashboard=False,
@@ -81,8 +83,8 @@ def _start(folder: Path, object_store_bytes: int) -> None:
             if "timed out during startup" not in str(error):  # Ray has no class for this error
                 raise
     raise InputError(
-        f"Ray: did not start within {time.monotonic() - began:.0f} s, in two attempts; this machine is "
-        "overloaded or low on memory: stop other programs and launch again"
+        f"Ray: did not start within {time.monotonic() - began:.0f} s, in {attempt} attempts; this machine "
+        "is overloaded or low on memory: stop other programs and launch again"
     )
 
 

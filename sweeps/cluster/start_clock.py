@@ -11,7 +11,10 @@ import psutil
 import ray._private.node
 
 LONGEST = 300.0
-"""Seconds for which the clock stands still at most, over all attempts to start Ray."""
+"""Seconds for which the clock stands still at most."""
+
+_END = 1e6
+"""Seconds by which the clock jumps when the start has failed, beyond every limit."""
 
 _LOOK_SECONDS = 0.5
 
@@ -20,21 +23,27 @@ _LEAST_SHARE = 0.02
 
 
 class StartClock:
-    """A clock that counts only seconds in which Ray's processes did nothing.
+    """A clock of one attempt to start Ray, which counts only seconds in which Ray's processes did nothing.
 
-    Ray gives its processes 30 seconds to start. On a loaded machine they need more.
+    Ray gives its processes 30 seconds to start. On a loaded machine they need more. If its raylet dies,
+    because an agent was not ready in time, the clock jumps to the end of the attempt.
 
     Args:
         work: CPU seconds that they have taken so far.
         now: a clock in seconds.
+        dead: the raylets that have died and of which this process has not been told.
     """
 
     def __init__(
-        self, work: Callable[[], float] | None = None, now: Callable[[], float] = time.monotonic
+        self,
+        work: Callable[[], float] | None = None,
+        now: Callable[[], float] = time.monotonic,
+        dead: Callable[[], set[int]] | None = None,
     ) -> None:
-        self._work, self._now = work or _work_of_children, now
+        self._work, self._now, self._dead = work or _work_of_children, now, dead or _dead_raylets
         self._looked_at, self._last_work = now(), self._work()
         self._left_out = 0.0
+        self._dead_before = self._dead()
 
     def __call__(self) -> float:
         """The time in seconds."""
@@ -44,9 +53,11 @@ class StartClock:
             work = self._work()
             # It falls if a process has ended, which is progress as well.
             progressed = abs(work - self._last_work) >= _LEAST_SHARE * passed
-            if progressed and self._left_out < LONGEST:
+            if progressed and 0.0 <= self._left_out < LONGEST:
                 self._left_out += passed
             self._looked_at, self._last_work = now, work
+            if self._dead() - self._dead_before:
+                self._left_out = -_END
         return now - self._left_out
 
 
@@ -79,3 +90,13 @@ def _work_of_children() -> float:
             times = process.cpu_times()
             seconds += times.user + times.system
     return seconds
+
+
+def _dead_raylets() -> set[int]:
+    """The ids of children of this process that were raylets and have ended."""
+    dead = set()
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if process.status() == psutil.STATUS_ZOMBIE and process.name() == "raylet":
+                dead.add(process.pid)
+    return dead

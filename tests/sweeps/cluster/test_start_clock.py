@@ -1,11 +1,14 @@
 """Ray's limit of 30 seconds to start counts only seconds in which its processes do nothing."""
 
+import os
+import shutil
+import subprocess
 import time
 
 import pytest
 import ray._private.node
 
-from sweeps.cluster.start_clock import LONGEST, StartClock, patient_start
+from sweeps.cluster.start_clock import LONGEST, StartClock, _dead_raylets, patient_start
 
 
 class Machine:
@@ -39,6 +42,31 @@ def test_the_clock_goes_on_after_some_minutes_of_progress():
     clock = StartClock(lambda: machine.work, lambda: machine.seconds)
     machine.wait(clock, LONGEST + 40, share=1.0)
     assert clock() == pytest.approx(40.0)
+
+
+def test_the_attempt_ends_at_once_if_the_raylet_dies_in_it():
+    machine = Machine()
+    dead = {7}  # of an earlier attempt
+    clock = StartClock(lambda: machine.work, lambda: machine.seconds, lambda: set(dead))
+    begun = clock()
+    machine.wait(clock, 10, share=1.0)
+    assert clock() - begun == pytest.approx(0.0)
+    dead.add(8)
+    machine.wait(clock, 3, share=1.0)
+    assert clock() - begun > 1000
+
+
+def test_a_raylet_that_has_ended_is_found(tmp_path):
+    for name in ("raylet", "other"):
+        (tmp_path / name).symlink_to(shutil.which("true"))
+    processes = {name: subprocess.Popen([str(tmp_path / name)]) for name in ("raylet", "other")}
+    try:
+        for process in processes.values():
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert _dead_raylets() == {processes["raylet"].pid}
+    finally:
+        for process in processes.values():
+            process.wait()
 
 
 def test_only_ray_that_is_being_started_sees_the_clock():
