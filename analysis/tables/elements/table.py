@@ -190,7 +190,8 @@ def marks_of(lines: Sequence[Line]) -> list[str]:
         marks.append("–: missing, no run")
     if any(status.total for status in statuses):
         marks.append(
-            "words in place of numbers: no run is done; how many failed, and why, or are not finished"
+            "words in place of numbers: no run is done, and so many of all failed in this way or are "
+            "unfinished"
         )
     notes = ["; ".join(marks)] if marks else []
     if any(line.label.endswith(NOT_A_BOUND) for line in lines) or any(fact.marked for fact in facts):
