@@ -329,7 +329,7 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
     }
     columns = overview(plan.runs)
     if seeds := common_seeds(columns):  # then the table of costs has the same lines
-        out.print(f"seeds of each cell: {seeds}")
+        out.print(f"seed{'' if seeds.isdecimal() else 's'} of each cell: {seeds}")
     else:
         print_overview(out, columns)
     is_remote = options.launch.address is not None

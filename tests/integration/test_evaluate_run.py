@@ -41,6 +41,7 @@ def numbers(folder: Path) -> dict[str, Any]:
     return {name: record[name] for name in record if name not in ("attempt", "evaluate_seconds", "sha256")}
 
 
+@pytest.mark.slow  # test_evaluate_again.py evaluates and kills without Ray, test_evaluations.py plans
 def test_a_sweep_evaluates_again_survives_a_kill_and_leaves_the_training_alone(
     tmp_path, monkeypatch, capsys
 ):

@@ -23,7 +23,7 @@ from .nodes import wait_until
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "search.py"
 COMMAND = [
-    *("--dataset", "toy", "--space", "learning_rate=0.2..2:log", "--trials", "6", "--at-once", "3"),
+    *("--dataset", "toy", "--space", "learning_rate=0.2..2:log", "--trials", "4", "--at-once", "2"),
     *("--rungs", "1", "--keep", "2", "--seeds", "2", "--max-epochs", "3"),
     *("--set", "kl_anneal_epochs=2", "--set", "iw_samples=6"),
 ]
@@ -65,8 +65,8 @@ def test_a_search_reports_its_trials_its_best_point_and_a_comparison_on_fresh_se
     place, out = undisturbed
     trials = runs_of(place / "runs/search")
     epochs = [len((run / "metrics.jsonl").read_text().splitlines()) for run in trials]
-    assert sorted(epochs) == [1, 1, 3, 3, 3, 3]  # two of three continue in each of the two rounds
-    assert sum((run / "result.json").exists() for run in trials) == 4
+    assert sorted(epochs) == [1, 1, 3, 3]  # one of two continues in each of the two rounds
+    assert sum((run / "result.json").exists() for run in trials) == 2
     fresh = [RunName.parse(run.name) for run in runs_of(place / "runs/search-best")]
     assert sorted(run.seed for run in fresh) == [1, 1, 2, 2]
 
@@ -101,7 +101,7 @@ def test_pausing_at_a_rung_changes_no_result(undisturbed, tmp_path):
             for _ in execute(config, toy, alone.run(name), Runtime(threads=1)):
                 pass
             compared += 1
-    assert compared == 4
+    assert compared == 2
     found = reproducible_content(place / "runs/search")
     assert {name: found[name] for name in reproducible_content(tmp_path)} == reproducible_content(tmp_path)
 
@@ -122,7 +122,7 @@ def test_an_interrupted_search_ends_with_the_same_results(undisturbed, tmp_path)
     place, out = undisturbed
     command = [sys.executable, "-W", "error", str(SCRIPT), *COMMAND]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: len(runs_of(tmp_path / "runs/search")) > 3, seconds=120)  # in the second round
+        wait_until(lambda: len(runs_of(tmp_path / "runs/search")) > 2, seconds=120)  # in the second round
         process.send_signal(signal.SIGINT)
         seen = process.stdout.readlines()
         assert process.wait(timeout=120) == 130

@@ -158,6 +158,8 @@ def test_a_dry_run_without_axes_names_the_seeds_beside_the_plan(capsys):
     out = capsys.readouterr().out
     assert "seeds of each cell: 3,7\n" in out
     assert out.count("lstm-vae-avg") == 4  # two settings and two L, once each
+    assert main(["--datasets", "toy", "--seeds", "1", "--dry-run"]) == 0
+    assert "seed of each cell: 0\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

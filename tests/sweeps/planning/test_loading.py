@@ -24,7 +24,9 @@ def write(folder):
 def test_a_dataset_is_found_by_its_name_in_the_data_folder(tmp_path, capsys):
     write(tmp_path / "corpora" / "mine")
     assert main(["--datasets", "mine", "--data-dir", "corpora", *SMALL]) == 0
-    assert "mine__lstm-lm__standard__L0" in capsys.readouterr().out.replace("\n", "")
+    out = capsys.readouterr().out
+    assert "plan: mine, standard" in out
+    assert "│ lstm-lm " in out
 
 
 def test_a_name_that_is_too_long_for_a_run_folder_is_refused(tmp_path, capsys):
