@@ -18,10 +18,11 @@ from lvae_core.systems import lstm_lm
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 _GROUPS = ("data", "budget", "validation", "evaluation", "arithmetic")
 _SHARED = [
-    *("dataset", "seed", "embedding_size", "hidden_size"),
+    *("dataset", "seed", "embedding_size", "hidden_size", "patience_rule"),
     *(name for name, f in _FIELDS.items() if f.metadata["group"] in _GROUPS),
 ]
-"""The fields that a language model takes from the child; it does not take the decoder and the optimiser."""
+"""The fields that a language model takes from the child: not the decoder, and of the optimiser only the
+stop rule, which comes from the dataset and not from the system."""
 _OBJECTIVE: dict[str, Any] = {
     name: f.default for name, f in _FIELDS.items() if f.metadata["group"] == "objective"
 }

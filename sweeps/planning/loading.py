@@ -12,12 +12,12 @@ from lvae_core.data.sources.public import MissingError
 from lvae_core.errors import InputError
 from lvae_core.model.counts import amount, evaluation_operations, operations
 from lvae_core.run_folder.folder import Study
+from sweeps.planning.former_values import may_change, unreadable, with_rule_of_study
 from sweeps.planning.parents import with_parents
 from sweeps.planning.plan import Plan, PlannedRun, make_plan
 from sweeps.planning.probe_results import ProbeResults, key
 from sweeps.planning.times.durations import Counted
 from sweeps.planning.times.variants import product_sizes
-from sweeps.planning.unknown_words import may_change, unreadable
 
 
 def is_in_job(path: Path) -> bool:
@@ -45,7 +45,7 @@ def load_corpora(
     Returns:
         The configs, with the ``min_count`` that a new run over their folder has if the user has chosen
         none (see :func:`lvae_core.data.corpus.load_new`), and dataset, as the configs name it -> its
-        corpus. A study whose runs over a folder have ``min_count = 1`` keeps it.
+        corpus. A study whose runs have values of an earlier version keeps them, see ``former_values.py``.
 
     Raises:
         InputError: a dataset is missing or cannot be used; or the study has runs with both values.
@@ -61,6 +61,8 @@ def load_corpora(
                 corpora[dataset] = load_for(config, data_dir)
                 continue
             configs = [replace(c, min_count=new.min_count) if c.dataset == dataset else c for c in configs]
+        if "patience_rule" not in given:
+            configs = with_rule_of_study(configs, study)
     except InputError as error:
         advice = (
             "; in a job: data/ does not travel with it, see docs/cluster.md" if is_in_job(Path()) else ""

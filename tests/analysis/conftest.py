@@ -12,6 +12,7 @@ from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import RunFolder, Study, metrics_sha256
 from lvae_core.run_folder.names import run_name
+from lvae_core.systems import recipe
 
 AVERAGING = {"lstm-lm": "none", "lstm-vae": "loss", "lstm-vae-avg": "hidden"}
 
@@ -45,6 +46,7 @@ def run_writer(place: Path) -> WriteRun:
         **fields: Any,
     ) -> RunFolder:
         averaging = AVERAGING.get(system, "loss")
+        fields = {"patience_rule": recipe("lstm-lm", dataset=dataset).patience_rule, **fields}
         config = RunConfig(
             dataset=dataset,
             system=system,

@@ -1,0 +1,119 @@
+"""Values that new runs get, in a study that may have runs of an earlier version with another value.
+
+Two fields have changed: the ``min_count`` of a folder that lacks the unknown class in training is 2 (see
+``lvae_core/data/unknown.py``), and the ``patience_rule`` of PTB, Yahoo and folders is ``in_a_row``. Both
+had the config's default before. No finished run may be trained again because of that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lvae_core.config import RunConfig, dataset_label
+from lvae_core.errors import InputError, reason
+from lvae_core.messages import notice
+from lvae_core.protocols import with_protocol
+from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.names import RunName
+from lvae_core.storage.parallel import read_each
+
+
+def may_change(config: RunConfig, new: RunConfig, study: Study) -> bool:
+    """Whether runs over a folder may get another ``min_count`` than ``config`` has; say so.
+
+    Raises:
+        InputError: the study has runs with both values, so a choice could train finished runs again.
+    """
+    before, after = config.min_count, new.min_count
+    if _former_is_kept(study, config.dataset, "min_count", before, after, lambda run: True):
+        return False
+    label = dataset_label(config.dataset)
+    notice(
+        f"note: {label}: min_count={after}, so that training shows the unknown word, "
+        f"which valid or test need; --set min_count={before} keeps every word of training"
+    )
+    return True
+
+
+def with_rule_of_study(configs: Sequence[RunConfig], study: Study) -> list[RunConfig]:
+    """Give runs the ``patience_rule`` that the study's runs over their dataset have; say so.
+
+    Raises:
+        InputError: the study has runs with both values, so a choice could train finished runs again.
+    """
+    former = RunConfig().patience_rule
+    changed = {run.dataset: run for run in configs if _rule_is_recipes(run) and run.patience_rule != former}
+    kept = [
+        dataset
+        for dataset, run in changed.items()
+        if _former_is_kept(study, dataset, "patience_rule", former, run.patience_rule, _rule_is_recipes)
+    ]
+    return [
+        replace(run, patience_rule=former) if run.dataset in kept and _rule_is_recipes(run) else run
+        for run in configs
+    ]
+
+
+def _rule_is_recipes(run: RunConfig) -> bool:
+    """Whether a run has the paper's patience, not that of its system's authors.
+
+    A run of a schedule without patience counts, too: the language model that it starts from gets its rule.
+    """
+    other = replace(run, patience=run.patience + 1)
+    return with_protocol(other, "original").patience != run.patience
+
+
+def _former_is_kept(
+    study: Study, dataset: str, field: str, former: Any, new: Any, counts: Callable[[RunConfig], bool]
+) -> bool:
+    """Whether the study's runs over a dataset have the former value of a field; say so.
+
+    Args:
+        study: need not exist.
+        dataset: as configs name it.
+        field: of the config.
+        former: its value in an earlier version.
+        new: its value now.
+        counts: whether a run's value was the version's choice.
+
+    Raises:
+        InputError: there are runs with both values; or the study cannot be read.
+    """
+    label = dataset_label(dataset)
+    try:
+        found = {getattr(run, field) for run in _runs_over(study, label) if counts(run)}
+    except OSError as error:
+        raise InputError(unreadable(study, error)) from None
+    before, after = f"{field}={former}", f"{field}={new}"
+    if {former, new} <= found:
+        raise InputError(
+            f"{study.url}: has runs over {label} with {before} and with {after}; "
+            f"add --set {before} or --set {after}"
+        )
+    if former in found:
+        notice(f"note: {label}: the runs of this study have {before}, so further runs have it, too")
+    return former in found
+
+
+def _runs_over(study: Study, label: str) -> list[RunConfig]:
+    """The configs of a study's runs over a dataset. Raises OSError if the study cannot be read."""
+    parsed = ((name, RunName.parse(name)) for name in study.run_names())
+    names = [name for name, run in parsed if run and run.cell.dataset == label]
+
+    def config(name: str) -> RunConfig | None:
+        with contextlib.suppress(DamagedError):
+            if present := study.run(name).read_identity():
+                return present[0]
+        return None
+
+    return [found for found in read_each(study.url, config, names) if found is not None]
+
+
+def unreadable(study: Study, error: OSError) -> str:
+    """The line of an error that a study's storage cannot be read."""
+    file = str(error.filename or "").removeprefix(f"{study.url}/")
+    what = f"{file} in it " if file and file != str(error.filename) else ""
+    return f"storage {study.url}: {what}cannot be read ({reason(error)})"
