@@ -168,3 +168,17 @@ def at_least_one(option: str, value: int | None) -> None:
     """Raise InputError if a number is given and is below 1."""
     if value is not None and value < 1:
         raise InputError(f"{option} {value}: must be at least 1")
+
+
+def for_dry_run(options: object, *names: str) -> None:
+    """Raise InputError if an option is given that only a dry run reads.
+
+    Args:
+        options: a command line without --dry-run.
+        names: attributes that are None unless the option is given.
+    """
+    for name in names:
+        if (value := getattr(options, name)) is not None:
+            words = value if isinstance(value, tuple) else (value,)
+            given = " ".join(map(str, (f"--{name.replace('_', '-')}", *words)))
+            raise InputError(f"{given}: add --dry-run; nothing is started then")

@@ -48,6 +48,7 @@ from sweeps.options import (
     arg,
     at_least_one,
     check_lists_given_once,
+    for_dry_run,
     preset,
 )
 from sweeps.planning.grid import Grid
@@ -109,7 +110,7 @@ class Options:
     """Print the plan and its cost; start nothing but the probes of auto."""
     write_grid: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """With --dry-run: write the grid of all these options as a file for --grid."""
-    devices: Annotated[tuple[int, ...], arg(metavar="K")] = (1, 8)
+    devices: Annotated[tuple[int, ...] | None, arg(metavar="K", help_behavior_hint="(default: 1 8)")] = None
     """With --dry-run: print the time on this many GPUs, or CPU cores if runs use no GPU."""
     price_per_hour: Annotated[float | None, arg(metavar="$", help_behavior_hint="(default: none)")] = None
     """With --dry-run: the price of one such device, to print the cost."""
@@ -118,13 +119,13 @@ class Options:
     def check(self) -> None:
         """Raise InputError if a number or a name cannot be used."""
         self.launch.check()
-        for number in self.devices:
+        for number in self.devices or ():
             at_least_one("--devices", number)
         at_least_one("--declare-seeds", self.declare_seeds)
         if self.grid_file is not None and self.preset is not None:
             raise InputError(f"--grid {self.grid_file} --preset {self.preset}: give one of them")
-        if self.write_grid is not None and not self.dry_run:
-            raise InputError(f"--write-grid {self.write_grid}: add --dry-run; nothing is started then")
+        if not self.dry_run:
+            for_dry_run(self, "write_grid", "devices", "price_per_hour")
         if self.write_grid is not None:
             check_new_file(self.write_grid)
         for name in self.given_fields():
@@ -266,8 +267,7 @@ def run(options: Options, *, again: str) -> int:
         InputError: something given cannot be used; nothing has been started or written.
     """
     options.check()
-    out, folder = console(), options.folder
-    grid = options.grid()
+    out, folder, grid = console(), options.folder, options.grid()
     configs = grid.configs()
     study, given = open_study(folder), options.chosen_fields()
     notes = [protocol_note(configs)] if grid.protocol == "original" else []
@@ -335,7 +335,7 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
     is_remote = options.launch.address is not None
     rough = add_rough_times(plan, workload.corpora, workload.resources, is_remote=is_remote)
     costs = variant_costs(plan, shares.__getitem__)
-    print_costs(out, plan, costs, options.devices, options.price_per_hour)
+    print_costs(out, plan, costs, options.devices or (1, 8), options.price_per_hour)
     if rough:
         out.print(rough, soft_wrap=True)
     if plan.with_status("evaluate") or any(run.epochs for run in todo):

@@ -206,6 +206,8 @@ def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
         ([*TOY, "--gpus-per-run", "1", "--cpus-per-run", "auto"], "--cpus-per-run auto"),
         ([*TOY, "--dry-run", "--devices", "0"], "--devices 0: must be at least 1"),
         ([*TOY, "--dry-run", "--price-per-hour", "-1"], "--price-per-hour -1"),
+        ([*TOY, "--price-per-hour", "3"], "--price-per-hour 3.0: add --dry-run; nothing is started"),
+        ([*TOY, "--devices", "1", "8"], "--devices 1 8: add --dry-run; nothing is started"),
         ([*TOY, "--gpus-per-run", "1.5"], "--gpus-per-run 1.5"),
         ([*TOY, "--gpus-per-run", "nan"], "--gpus-per-run nan"),
         ([*TOY, "--cpus-per-run", "0"], "--cpus-per-run 0: must be at least 1"),
