@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
+from analysis.stats.claims import OF_DIRECTION, Verdict
 from analysis.stats.comparisons import Comparison
 from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
 from lvae_core.systems import language_model_of
@@ -82,27 +83,22 @@ def _nothing_compared(cells: Sequence[Cell]) -> str:
 
 def _reasons(open_: Sequence[Comparison]) -> str:
     """Why comparisons allow no conclusion, by their verdicts, each with its number."""
-    words = Counter(c.verdict.words for c in open_)
-    few = sorted({len(c.paired.seeds) for c in open_ if c.verdict.test == "too few seeds"})
+    few = sorted({len(c.paired.seeds) for c in open_ if c.verdict.needs_seeds})
     common = " to ".join(map(str, dict.fromkeys((few[0], few[-1])))) if few else ""
-    parts = [
+    # What more seeds would not help comes first, so that nobody trains them in hope.
+    words = Counter(_word(c.verdict) for c in sorted(open_, key=lambda c: c.verdict.needs_seeds))
+    return ", ".join(
         f"{number} {'has' if number == 1 else 'have'} {word} ({common} in common)"
         if word == "too few seeds"
         else f"{number} {'is' if number == 1 else 'are'} {word}"
-        for word, number in words.most_common()
-    ]
-    # More seeds would not help these.
-    bounds = sum(c.verdict.obstacle == "two bounds" and c.verdict.test != "significant" for c in open_)
-    if bounds:
-        which = (
-            "this is"
-            if bounds == len(open_) == 1
-            else "all are"
-            if bounds == len(open_)
-            else f"{bounds} are"
-        )
-        parts.append(f"{which} of two bounds, which decide nothing with any number of seeds")
-    return ", ".join(parts)
+        for word, number in words.items()
+    )
+
+
+def _word(verdict: Verdict) -> str:
+    """A verdict in a few words, which say whether more seeds could change it."""
+    lasting = verdict.obstacle and verdict.obstacle not in OF_DIRECTION and verdict.test != "equal"
+    return f"undecided at any number of seeds: {verdict.obstacle}" if lasting else verdict.words
 
 
 def _name(cell: Cell) -> str:

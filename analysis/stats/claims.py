@@ -18,9 +18,9 @@ from analysis.stats.paired import Paired
 
 ALPHA = 0.05
 
-Test = Literal["significant", "not significant", "too few seeds"]
+Test = Literal["significant", "not significant", "too few seeds", "equal"]
 """The outcome of the sign-flip test after Holm's correction. "too few seeds": no differences, however
-large, could have been significant."""
+large, could have been significant. "equal": the numbers of every common seed are the same."""
 
 Model = Literal["better", "worse", ""]
 
@@ -44,7 +44,10 @@ REASONS: dict[Obstacle, str] = {
     "bound above exact": "a bound above an exact number shows nothing",
     "exact below bound": "an exact number below a bound shows nothing",
 }
-"""Why a significant difference of two numbers decides nothing about the models."""
+"""Why a difference of two numbers decides nothing about the models, even if it is significant."""
+
+OF_DIRECTION: tuple[Obstacle, ...] = ("bound above exact", "exact below bound")
+"""The obstacles that go away if the other number turns out to be lower. More seeds remove no other one."""
 
 RULE = (
     "A model is called better or worse only if all of this holds: the difference over common seeds is "
@@ -68,27 +71,40 @@ class Verdict:
     at_least: bool = False
     """Whether the lower number is a bound, so that the true difference may be larger."""
     obstacle: Obstacle = ""
-    """Why nothing follows from the numbers, whether or not the test is significant."""
+    """Why nothing would follow from the numbers with more seeds of the same kind."""
 
     @property
     def words(self) -> str:
         """The verdict in a few words, for a column of a table."""
+        if self.test == "equal":
+            return self.test
+        if self.obstacle:
+            return f"undecided: {self.obstacle}"
         if self.test != "significant":
             return self.test
         if self.model:
             return f"{self.model} (at least)" if self.at_least else self.model
-        return f"undecided: {self.obstacle}" if self.obstacle else "lower" if self.lower else "higher"
+        return "lower" if self.lower else "higher"
+
+    @property
+    def needs_seeds(self) -> bool:
+        """Whether more seeds could lead to a conclusion that these are too few for."""
+        return self.test == "too few seeds" and not self.obstacle
 
     def sentence(self, a: str, b: str, paired: Paired) -> str:
         """The conclusion on the models named ``a`` and ``b`` from their NLL, without a full stop."""
         n = len(paired.seeds)
         seeds = "1 common seed" if n == 1 else f"{n} common seeds"
+        if self.test == "equal":
+            return f"no conclusion, the numbers of {seeds} are equal"
+        if self.obstacle:
+            return f"no conclusion, {REASONS[self.obstacle]}"
         if self.test == "too few seeds":
             return f"no conclusion, {seeds} {'is' if n == 1 else 'are'} too few"
         if self.test == "not significant":
             return f"no conclusion, the difference is not significant over {seeds}"
         if not self.model or paired.mean is None:
-            return f"no conclusion, {REASONS[self.obstacle]}" if self.obstacle else "no conclusion"
+            return "no conclusion"
         least = "at least " if self.at_least else ""
         return f"{a} is {self.model} than {b} by {least}{_size(paired.mean, paired.interval)} over {seeds}"
 
@@ -111,6 +127,8 @@ def decide(
     if None in kinds:  # no likelihood, such as the KL: neither direction is better
         return Verdict(test, lower)
     obstacle = _obstacle(a, b, lower)
+    if obstacle in OF_DIRECTION and not _is_settled(test, paired):
+        obstacle = ""
     if test != "significant" or obstacle or lower is None:
         return Verdict(test, lower, obstacle=obstacle)
     return Verdict(
@@ -122,12 +140,20 @@ def decide(
 
 
 def _test(paired: Paired, flip_holm: float | None, family: int) -> Test:
+    if paired.differences and not any(paired.differences):
+        return "equal"
     if flip_holm is not None and flip_holm <= ALPHA:
         return "significant"
     # Holm multiplies the smallest p by the size of the family.
     if paired.smallest_p is None or paired.smallest_p * family > ALPHA:
         return "too few seeds"
     return "not significant"
+
+
+def _is_settled(test: Test, paired: Paired) -> bool:
+    """Whether the direction of a difference is significant, or that of all of too few seeds."""
+    one_sign = min(paired.differences, default=0.0) > 0 or max(paired.differences, default=0.0) < 0
+    return test == "significant" or (test == "too few seeds" and one_sign)
 
 
 def _obstacle(a: tuple[Cell, str], b: tuple[Cell, str], lower: bool | None) -> Obstacle:

@@ -11,7 +11,7 @@ from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE as CLAIM_RULE
 from analysis.stats.comparisons import FAMILY, Comparison
 from analysis.stats.declared import declaration_note
-from analysis.stats.paired import seeds_needed
+from analysis.stats.paired import seeds_needed, smallest_p
 from analysis.stats.reproduction import RULE, judge
 from analysis.stats.text_groups import has_published_text, names_of_texts
 from analysis.tables.elements.csv_rows import comparison_row, reproduction_row
@@ -144,20 +144,23 @@ def verdict_values(comparison: Comparison) -> tuple[Value, ...]:
 
 
 def reach_notes(shown: Sequence[Comparison]) -> Iterable[str]:
-    """State the smallest p that is possible, once for each number of seeds and size of a family."""
-    reach: dict[tuple[int, int], float] = {}
+    """State the smallest p that is possible, once for each number of seeds and size of a family.
+
+    The number of seeds that significance needs is given only for comparisons that seeds could decide.
+    """
+    reach: dict[tuple[int, int], list[Comparison]] = {}
     for comparison in shown:
         if comparison.paired.smallest_p is not None:
-            reach[len(comparison.paired.seeds), comparison.family] = comparison.paired.smallest_p
-    for (n, family), p in sorted(reach.items()):
+            reach.setdefault((len(comparison.paired.seeds), comparison.family), []).append(comparison)
+    for (n, family), of_size in sorted(reach.items()):
+        p = smallest_p(n)
         corrected = min(1.0, p * family)
         note = f"the smallest p of the sign-flip test with {n} seeds is {p:.4g}"
         note += f", and {corrected:.2g} after Holm over {family} comparisons" if family > 1 else ""
-        needed = seeds_needed(family)
-        if n < needed:
+        if any(c.verdict.needs_seeds for c in of_size):
             note += (
-                f"; significance here needs {needed} seeds: fix their number beforehand; adding seeds "
-                "until it is reached gives false calls (12% when looking at 6 to 12)"
+                f"; significance here needs {seeds_needed(family)} seeds: fix their number beforehand; "
+                "adding seeds until it is reached gives false calls (12% when looking at 6 to 12)"
             )
         yield note
 

@@ -78,8 +78,8 @@ def test_two_bounds_are_said_to_decide_nothing_whatever_the_seeds(
         write_run(dataset="toy", estimates={"nll_elbo": 50.0 + rate, "mi": 1.0}, learning_rate=rate)
     (sentence,) = report(tmp_path).findings
     assert sentence == (
-        "toy standard: 1 comparison of tightest valid bounds, and no conclusion: 1 has too few seeds (1 in "
-        "common), this is of two bounds, which decide nothing with any number of seeds."
+        "toy standard: 1 comparison of tightest valid bounds, and no conclusion: 1 is undecided at "
+        "any number of seeds: two bounds."
     )
 
 

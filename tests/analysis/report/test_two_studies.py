@@ -47,7 +47,7 @@ def test_the_difference_is_over_common_seeds_of_runs_with_equal_names(
     assert difference == Difference(-1.5)
     # t with 1 degree of freedom: 12.7062 * 0.707107 / sqrt(2).
     assert interval.half_width == pytest.approx(6.3531, abs=1e-4)
-    assert (flip, words) == ("0.5", "too few seeds")
+    assert (flip, words) == ("0.5", "undecided: two bounds")
     # At both common seeds B is lower; the other pairs of seeds, such as 100 = 100, do not count.
     assert below == "2"
     (row, *_) = compared_studies.tables[0].csv_rows()

@@ -68,13 +68,16 @@ def test_what_follows_from_each_pair_of_kinds(kinds: tuple[Kind, Kind], words: t
     sides = cell(kinds[0]), cell(kinds[1])
     assert tuple(verdict(differences(mean, 8), *sides).words for mean in (-2.0, 2.0)) == words
     for n, mixed in itertools.product((1, 2, 5, 8), (False, True)):
-        for mean in (-2.0, 2.0):
+        for mean, word in zip((-2.0, 2.0), words, strict=True):
             found = verdict(differences(mean, n, mixed=mixed), *sides)
+            lasting = word in ("undecided: two bounds", "undecided: not a bound")
+            if lasting or (word.startswith("undecided") and (n == 1 or not mixed)):
+                assert (found.words, found.model, found.needs_seeds) == (word, "", False)
             # Six differences of one sign are the fewest with p <= 0.05: 2 of 64 flips.
-            if n < 6:
-                assert (found.words, found.model) == ("too few seeds", "")
+            elif n < 6:
+                assert (found.words, found.model, found.needs_seeds) == ("too few seeds", "", True)
             elif mixed:
-                assert (found.words, found.model) == ("not significant", "")
+                assert (found.words, found.model, found.needs_seeds) == ("not significant", "", False)
 
 
 def test_every_pair_of_kinds_is_in_the_table() -> None:
@@ -86,6 +89,31 @@ def test_the_correction_for_many_comparisons_raises_the_seeds_that_are_needed() 
     # 2 of 256 flips, times 6 comparisons, is 0.047; times 7 it is 0.055.
     assert verdict(differences(-2.0, 8), *sides, family=6).words == "better (at least)"
     assert verdict(differences(-2.0, 8), *sides, family=7).words == "too few seeds"
+
+
+def test_seeds_are_not_said_to_be_lacking_if_no_number_of_them_helps() -> None:
+    """Three seeds: z unused, an unreliable number, or a bound above an exact number at every seed."""
+    above, below = differences(2.0, 3), differences(-2.0, 3)
+    for paired, a, word in (
+        (above, cell(BOUND, mi=0.0), "collapsed"),
+        (below, cell(BOUND, mi=0.0, beta=0.2), "annealing"),
+        (below, cell(EXPECTED, khat_above=0.5), "unreliable"),
+        (above, cell(BOUND), "bound above exact"),
+    ):
+        found = verdict(paired, a, cell(EXACT))
+        assert (found.words, found.needs_seeds) == (f"undecided: {word}", False)
+        assert "seed" not in found.sentence("a", "b", paired)
+    # The bound is lower at one seed and higher at two, and may turn out to be lower.
+    assert verdict(differences(2.0, 3, mixed=True), cell(BOUND), cell(EXACT)).needs_seeds
+
+
+@pytest.mark.parametrize("kinds", WORDS)
+def test_equal_numbers_are_called_equal(kinds: tuple[Kind, Kind]) -> None:
+    for n in (1, 2, 8):
+        paired = differences(0.0, n)
+        found = verdict(paired, cell(kinds[0]), cell(kinds[1]))
+        assert (found.words, found.model) == ("equal", "")
+        assert found.sentence("a", "b", paired).endswith("are equal")
 
 
 def test_a_collapsed_posterior_supports_no_claim() -> None:

@@ -43,7 +43,7 @@ def test_examples_use_our_runs_before_the_published_numbers(tmp_path: Path, writ
         "PTB standard, from these runs: LSTM-LM has 101.0 nats. LSTM-VAE-AVG L=5 (the first of 2 such "
         "rows, as not all have a validation perplexity) has 97.0 by the published convention, 4.0 less, "
         "but this number is not a bound; its tightest valid bound (IW, joint) is 119.0, 18.0 more: no "
-        "conclusion, 1 common seed is too few."
+        "conclusion, a bound above an exact number shows nothing."
     )
     assert lowest == (
         "PTB standard: LSTM-LM has the lowest valid number of 3 rows on the test split, 101.0 nats."
