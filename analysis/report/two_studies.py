@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +17,23 @@ from analysis.reading.sources import study_names
 from analysis.report.findings import METRIC, sum_up
 from analysis.report.provenance import facts, origins
 from analysis.report.report import RESAMPLING_SEED
-from analysis.stats.cells import Cell, average_cells
+from analysis.stats.cells import Average, Cell, average, average_cells
 from analysis.stats.claims import RULE
-from analysis.stats.comparisons import Comparison, compare_family
+from analysis.stats.comparisons import Comparison, compare_family, estimate_of
 from analysis.stats.intervals import Interval
 from analysis.stats.text_groups import same_text
 from analysis.stats.variants import Variant, common_variants, setting_text
 from analysis.tables.comparisons import reach_notes, verdict_values
 from analysis.tables.costs import scaled, unit_of
 from analysis.tables.elements.csv_rows import comparison_row
-from analysis.tables.elements.shown_variants import can_be_names
+from analysis.tables.elements.shown_variants import can_be_names, states_of
 from analysis.tables.elements.table import Column, Difference, Line, Table, cell_label, dataset_title
 from lvae_core.run_folder.estimates import LATENT_USE
 
 HOURS = "device_hours"
+
+_Pair = tuple[Cell, Cell]
+"""A cell of study B and the cell of study A that it is compared with."""
 
 METRICS = {
     "nll": "NLL (as published)",
@@ -61,7 +65,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     """Compare every cell that both studies have, by every metric, over common seeds: ``b`` minus ``a``."""
     rng = np.random.default_rng(RESAMPLING_SEED)
     cells = _labelled_alike(a.frame, b.frame)
-    pairs, alone = _match(*([_with_hours(cell) for cell in of_one] for of_one in cells))
+    pairs, halves, alone = _match(*([_with_hours(cell) for cell in of_one] for of_one in cells))
     compared: list[Comparison] = []
     for dataset, setting in dict.fromkeys((cell.dataset, cell.setting) for cell, _ in pairs):
         family = [pair for pair in pairs if (pair[0].dataset, pair[0].setting) == (dataset, setting)]
@@ -77,7 +81,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
             # Elsewhere the studies are named above the tables.
             dataclasses.replace(table, marks=(_study_key(a, b), *table.marks))
             for name in datasets
-            for table in _tables(compared, name)
+            for table in _tables(compared, halves, name)
         ),
         comparisons=tuple(compared),
         problems=(*a.problems, *b.problems),
@@ -120,8 +124,11 @@ def _with_hours(cell: Cell) -> Cell:
     return dataclasses.replace(cell, averages=averages)
 
 
-def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[tuple[Cell, Cell]], list[str]]:
-    """Pair the cells of B and A; returns the pairs (of B, of A), and a note on each cell without a partner.
+def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[_Pair], list[_Pair], list[str]]:
+    """Pair the cells of B and A.
+
+    Returns the pairs (of B, of A), those of which only one has a finished run, and a note on each cell
+    without a finished partner.
 
     Variants of the same name are paired. A name has only fields that vary within a study, so cells that
     differ by what was changed between the studies are paired. Cells over different text are not.
@@ -129,9 +136,9 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[tuple[Cell, Cell]
     groups: dict[tuple[object, ...], tuple[list[Cell], list[Cell]]] = defaultdict(lambda: ([], []))
     for side, cells in enumerate((a, b)):
         for cell in cells:
-            if cell.counts.done:
-                groups[cell.dataset, cell.system, cell.num_samples, cell.setting][side].append(cell)
-    pairs: list[tuple[Cell, Cell]] = []
+            groups[cell.dataset, cell.system, cell.num_samples, cell.setting][side].append(cell)
+    pairs: list[_Pair] = []
+    halves: list[_Pair] = []
     alone: list[str] = []
 
     def pair(b: Cell, a: Cell) -> None:
@@ -143,19 +150,36 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[tuple[Cell, Cell]
                 f"numbers over different text measure different problems (A: {a.text}; B: {b.text})"
             )
 
-    for of_a, of_b in groups.values():
+    for sides in groups.values():
+        of_a, of_b = ([cell for cell in side if cell.counts.done] for side in sides)
+        lost = [{cell.variant: cell for cell in side if not cell.counts.done} for side in sides]
         names = {cell.variant: cell for cell in of_a}
         matched = {cell.variant: cell for cell in of_b if cell.variant in names}
         for variant, cell in matched.items():
             pair(cell, names[variant])
+        halves += [
+            (lost[1][cell.variant], cell) for cell in of_a if cell.variant in lost[1].keys() - matched
+        ]
+        halves += [
+            (cell, lost[0][cell.variant]) for cell in of_b if cell.variant in lost[0].keys() - matched
+        ]
+        met = {id(cell) for half in halves for cell in half}
         for study, cells, paired in (("A", of_a, names), ("B", of_b, matched)):
             alone += [
-                f"only study {study} has {cell_label(cell, ' ({})')} on {dataset_title(cell.dataset)}, "
-                f"{cell.setting}"
+                f"only study {study} has {_where(cell)}"
                 for cell in cells
-                if cell.variant not in matched or paired[cell.variant] is not cell
+                if id(cell) not in met and (cell.variant not in matched or paired[cell.variant] is not cell)
             ]
-    return pairs, alone
+        alone += [
+            f"study {study} has no finished run of {_where(cell)}: {', '.join(states_of(cell))}"
+            for study, cells in zip("AB", lost, strict=True)
+            for cell in cells.values()
+        ]
+    return pairs, halves, alone
+
+
+def _where(cell: Cell) -> str:
+    return f"{cell_label(cell, ' ({})')} on {dataset_title(cell.dataset)}, {cell.setting}"
 
 
 def _equality_notes(compared: Sequence[Comparison]) -> Iterable[str]:
@@ -182,11 +206,12 @@ def _changes(a: pd.DataFrame, b: pd.DataFrame) -> Iterable[str]:
             yield f"{name}: {listed[0]} in A; {listed[1]} in B"
 
 
-def _tables(compared: Sequence[Comparison], dataset: str) -> Iterable[Table]:
+def _tables(compared: Sequence[Comparison], halves: Sequence[_Pair], dataset: str) -> Iterable[Table]:
     estimates = [c for c in compared if c.a.dataset == dataset and c.metric != HOURS]
     hours = [c for c in compared if c.a.dataset == dataset and c.metric == HOURS]
     if estimates:
-        yield _table(estimates, f"B minus A, {dataset_title(dataset)}", 1)
+        of_dataset = [half for half in halves if half[0].dataset == dataset]
+        yield _table(estimates, f"B minus A, {dataset_title(dataset)}", 1, halves=of_dataset)
     if hours:
         unit, per_hour = unit_of(max(average.mean for c in hours for average in c.averages))
         title = f"Cost of B minus A, {dataset_title(dataset)}"
@@ -212,12 +237,19 @@ def _in_unit(comparison: Comparison, per_hour: int) -> Comparison:
     )
 
 
-def _table(compared: Sequence[Comparison], title: str, decimals: int, measure: str = "") -> Table:
-    names = _short_names(compared)
+def _table(
+    compared: Sequence[Comparison],
+    title: str,
+    decimals: int,
+    measure: str = "",
+    halves: Sequence[_Pair] = (),
+) -> Table:
+    names = _short_names([*(c.a for c in compared), *(cell for cell, _ in halves)])
     lines: list[Line] = []
     for setting, metric in dict.fromkeys((c.a.setting, c.metric) for c in compared):
         lines.append(Line("heading", f"{setting}, {measure or METRICS[metric]}"))
         lines += [_line(c, names) for c in compared if (c.a.setting, c.metric) == (setting, metric)]
+        lines += [_half_line(half, metric, names) for half in halves if half[0].setting == setting]
     columns = (
         Column("A", decimals=decimals),
         Column("B", decimals=decimals),
@@ -230,10 +262,10 @@ def _table(compared: Sequence[Comparison], title: str, decimals: int, measure: s
         Column("verdict", text=True),
     )
     notes = (
-        "B - A: mean difference over the n common seeds, with its 95% t interval. flip p, t p: p-values of "
-        "the sign-flip test and of the paired t test, after Holm's correction over the rows of a heading. "
-        "B lower: at how many of the common seeds B's number is lower; a tie counts half. verdict: on B "
-        "against A",
+        "A, B: over the n common seeds. B - A: mean difference over them, with its 95% t interval. flip p, "
+        "t p: p-values of the sign-flip test and of the paired t test, after Holm's correction over the "
+        "rows of a heading. B lower: at how many of the common seeds B's number is lower; a tie counts "
+        "half. verdict: on B against A",
         *([RULE] if any(c.metric.startswith("nll") for c in compared) else []),
         *reach_notes(compared),
         *(f"{name}: {variant}" for variant, name in names.items()),
@@ -251,9 +283,9 @@ def _table(compared: Sequence[Comparison], title: str, decimals: int, measure: s
     )
 
 
-def _short_names(compared: Sequence[Comparison]) -> dict[str, str]:
+def _short_names(cells: Sequence[Cell]) -> dict[str, str]:
     """Variant -> ``v1``, ``v2``, … if values are too long for names; letters are names of the studies."""
-    cells = [c.a for c in compared if c.a.variant]
+    cells = [cell for cell in cells if cell.variant]
     variants = list(dict.fromkeys(cell.variant for cell in cells))
     if can_be_names(cells):
         return {}
@@ -261,15 +293,44 @@ def _short_names(compared: Sequence[Comparison]) -> dict[str, str]:
 
 
 def _line(comparison: Comparison, names: Mapping[str, str]) -> Line:
-    cell = dataclasses.replace(comparison.a, letter=names.get(comparison.a.variant))
-    paired, (b, a) = comparison.paired, comparison.averages
+    paired = comparison.paired
+    b, a = (_over(average, paired.seeds) for average in comparison.averages)
     return Line(
         "ours",
-        f"  {cell_label(cell, ' ({})')}",
+        _label(comparison.a, names),
         (
             a,
             b,
             None if paired.mean is None else Difference(paired.mean, paired.interval, b, a),
             *verdict_values(comparison),
         ),
+    )
+
+
+def _half_line(pair: _Pair, metric: str, names: Mapping[str, str]) -> Line:
+    """The line of a cell that has finished runs in one study only; the other has the states of its runs."""
+    b, a = (
+        cell.averages.get(estimate_of(cell, metric) or "") if cell.counts.done else cell.counts
+        for cell in pair
+    )
+    return Line("ours", _label(pair[0], names), (a, b, None, None, "0", None, None, None, None))
+
+
+def _label(cell: Cell, names: Mapping[str, str]) -> str:
+    return f"  {cell_label(dataclasses.replace(cell, letter=names.get(cell.variant)), ' ({})')}"
+
+
+def _over(whole: Average, seeds: Sequence[int]) -> Average:
+    """An average over some of its seeds; it stays as it is if it has none of them."""
+    kept = [position for position, seed in enumerate(whole.seeds) if seed in seeds]
+    if len(kept) in (0, whole.n):
+        return whole
+    errors = [whole.mc_stderrs[k] for k in kept]
+    part = average(
+        np.array([whole.seeds[k] for k in kept]),
+        np.array([whole.values[k] for k in kept]),
+        np.array([math.nan if error is None else error for error in errors]),
+    )
+    return dataclasses.replace(
+        part, runs=tuple(whole.runs[k] for k in kept), ess=whole.ess, khat_above=whole.khat_above
     )

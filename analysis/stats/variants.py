@@ -74,7 +74,8 @@ def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, Variant
     """Describe the variants of one system and L alike in two studies.
 
     A common variant has the fields in which the finished runs of either study differ among themselves. A
-    field that has one value in each study sets the studies apart, not their variants, and is not named.
+    field that has one value in each study sets the studies apart, not their variants, and is not named. A
+    variant without a finished run is described alike unless it would have the name of a finished one.
 
     Args:
         a: the runs of one study.
@@ -92,12 +93,20 @@ def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, Variant
         for runs, of_side in sides
     ]
     named = sorted({position for finished in done for position in _differing(finished)})
-    texts = _texts_of(named, [values for finished in done for values in finished])
+    texts = _texts_of(named, full)
     found = []
     for (runs, of_side), finished in zip(sides, done, strict=True):
         own = zip(variant_labels(runs), of_side, strict=True)
+        taken = {_variant(values, texts).label for values in finished}
         kept = set(finished)
-        found.append({variant.label: _variant(values, texts) for variant, values in own if values in kept})
+        alike = {v.label: (values, _variant(values, texts)) for v, values in own}
+        found.append(
+            {
+                label: common
+                for label, (values, common) in alike.items()
+                if values in kept or common.label not in taken
+            }
+        )
     return found[0], found[1]
 
 

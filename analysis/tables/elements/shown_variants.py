@@ -114,14 +114,14 @@ def unfinished_variants(cells: Sequence[Cell], dataset: str) -> list[str]:
     for cell in cells:
         if cell.dataset == dataset and cell.variant not in finished[_row(cell)] and not cell.shown:
             states = rows.setdefault(f"{row_label(cell.system, cell.num_samples)} {cell.variant}", {})
-            states |= dict.fromkeys(_states(cell))
+            states |= dict.fromkeys(states_of(cell))
     if not rows:
         return []
     listed = "; ".join(f"{row}: {', '.join(states) or 'no run'}" for row, states in rows.items())
     return [f"{len(rows)} variant{'s have' if len(rows) > 1 else ' has'} no finished run: {listed}"]
 
 
-def _states(cell: Cell) -> list[str]:
+def states_of(cell: Cell) -> list[str]:
     """The states of a cell's runs in words: ``failed (diverged)``, ``unfinished``."""
     counts = cell.counts
     failed = [f"failed ({name.replace('_', ' ')})" for name, _ in counts.failures]
