@@ -29,10 +29,14 @@ class Display:
     Args:
         config: of the run.
         now: the clock, in seconds.
+        finished: whether the run had its result before; if no more is done, a note says so.
     """
 
-    def __init__(self, config: RunConfig, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: RunConfig, now: Callable[[], float] = time.monotonic, *, finished: bool = False
+    ) -> None:
         self.live = sys.stderr.isatty()
+        self._finished = finished
         self._now = now
         self._mark = " (not a bound)" if not_a_bound(config) else ""
         self._phase = ""
@@ -43,7 +47,7 @@ class Display:
         """Print what has changed since the last call."""
         if is_quiet():
             return
-        if progress.phase == "done" and not self._phase:
+        if self._finished and progress.phase == "done" and not self._phase:
             print("note: finished before; these are its numbers, and nothing was trained", file=sys.stderr)
         now = self._now()
         if progress.phase != self._phase:

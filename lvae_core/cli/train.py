@@ -19,7 +19,7 @@ from lvae_core.evaluation.evaluate import WHOLE, Part
 from lvae_core.identity import evaluation_id, evaluation_values
 from lvae_core.messages import notice, notice_next
 from lvae_core.parents import parent_of
-from lvae_core.run_folder.evaluations import failure_file, read_evaluations
+from lvae_core.run_folder.evaluations import evaluation_file, failure_file, read_evaluations
 from lvae_core.run_folder.event_files import FOLDER as EVENTS
 from lvae_core.run_folder.event_files import EventFiles
 from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder
@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
         folder,
         lambda: train_patiently(config, corpus, folder, runtime),
         events=events,
+        finished=folder.has("result.json"),
     )
     if status == 0:
         result = folder.read_json("result.json") or {}
@@ -97,6 +98,10 @@ def evaluate(options: argparse.Namespace) -> int:
             when = f", once all {part.count} parts are"
             notice_next("-m", "lvae_core", *words, data_dir=options.data_dir, when=when)
             return 0
+        if status == 0:
+            given = ", ".join(_other_evaluation(config, folder.read_json("result.json") or {}))
+            done = f"evaluated with {given}" if given else "evaluated again"
+            notice(f"note: {done}; stored as {evaluation_file(wanted)}, result.json is unchanged")
     else:
         notice("note: evaluated before; these are its numbers, and nothing was computed")
     if status == 0:
@@ -112,7 +117,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _other_evaluation(config: RunConfig, result: dict[str, Any]) -> list[str]:
     """The fields of evaluation, as ``--set`` takes them, whose values the result does not have."""
-    recorded = result["config"]
+    recorded = result.get("config", {})
     return [
         f"{name}={value}"
         for name, value in evaluation_values(config).items()
@@ -137,9 +142,11 @@ def _carry_out(
     start: Callable[[], Generator[Progress, None, None]],
     failure: str = FAILURE,
     events: EventFiles | None = None,
+    *,
+    finished: bool = False,
 ) -> int:
     """Do the work that ``start`` begins, with a display; return the exit status."""
-    display = Display(config)
+    display = Display(config, finished=finished)
 
     def show(progress: Progress) -> None:
         display.show(progress)

@@ -176,7 +176,10 @@ def test_a_finished_run_names_the_evaluation_that_it_does_not_have(
         f"next: python -m lvae_core evaluate {tmp_path}/a --set iw_samples=5",
     ]
     assert main(["evaluate", str(tmp_path / "a"), "--set", "iw_samples=5"]) == 0
-    assert "evaluated before" not in capsys.readouterr().err
+    err = capsys.readouterr().err
+    (file,) = (path.name for path in (tmp_path / "a").glob("evaluation-*.json"))
+    assert f"note: evaluated with iw_samples=5; stored as {file}, result.json is unchanged" in err
+    assert "before" not in err
     assert main(["evaluate", str(tmp_path / "a"), "--set", "iw_samples=5"]) == 0
     assert "note: evaluated before; these are its numbers" in capsys.readouterr().err
 

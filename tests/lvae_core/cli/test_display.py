@@ -108,12 +108,14 @@ def test_a_log_gives_the_time_left_at_the_end_of_an_epoch(capsys: pytest.Capture
 
 def test_a_run_that_was_finished_before_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     done = Progress(phase="done", epoch=3, step=9, fraction=1.0)
-    display = Display(tiny.config(), Clock())
+    display = Display(tiny.config(), Clock(), finished=True)
     display.show(done)
     assert capsys.readouterr().err.startswith("note: finished before; these are its numbers")
-    display = Display(tiny.config(), Clock())
+    display = Display(tiny.config(), Clock(), finished=True)
     for progress in (training(1.0), done):
         display.show(progress)
+    assert "finished before" not in capsys.readouterr().err
+    Display(tiny.config(), Clock()).show(done)  # what was left took less time than a report
     assert "finished before" not in capsys.readouterr().err
 
 
