@@ -43,7 +43,7 @@ def check_name(name: object, valid: Collection[str], kind: str) -> None:
         return
     folded = {known.casefold(): known for known in valid}
     word = str(name).casefold()
-    if near := difflib.get_close_matches(word, folded, n=1, cutoff=0.5):
+    if near := difflib.get_close_matches(word, folded, n=1, cutoff=0.6):
         hint = f"did you mean {folded[near[0]]!r}?"
     elif len(folded) <= _MOST_LISTED:
         hint = "choose from " + ", ".join(valid)

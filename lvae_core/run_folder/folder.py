@@ -77,7 +77,7 @@ class RunFolder:
         self.name = name
 
     def __str__(self) -> str:
-        return f"{self.store.url}/{self.name}"
+        return f"{self.store.url.rstrip('/')}/{self.name}"
 
     def has(self, file: str) -> bool:
         """Whether the run folder holds ``file``."""
