@@ -11,6 +11,7 @@ from lvae_core.arguments import bound, parsed, repeat_settings
 from lvae_core.errors import InputError
 from sweeps import runs
 from sweeps.paper_grid import Options
+from sweeps.trials.options import Options as SearchOptions
 
 
 def grid(*arguments: str) -> Options:
@@ -40,7 +41,7 @@ def core(*arguments: str) -> argparse.Namespace:
             ["--num-samples", "1", "1.5"],
             "--num-samples: one of '1', '1.5' is not a whole number; see paper_grid.py --help",
         ),
-        (["--devices", "x"], "--devices: ['x'] cannot be read; see paper_grid.py --help"),
+        (["--devices", "x"], "--devices: 'x' is not a whole number; see paper_grid.py --help"),
         (["--price-per-hour", "x"], "--price-per-hour: 'x' is not a number; see paper_grid.py --help"),
         (["--preset", "dmo"], "unknown --preset 'dmo': did you mean 'demo'?"),
         (["--study"], "Missing value for argument '--study'. Expected 1 values; see paper_grid.py --help"),
@@ -55,6 +56,11 @@ def test_an_error_of_tyro_becomes_one_line_in_a_terminal_of_any_width(
         grid(*arguments)
     assert str(caught.value) == message
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_list_with_a_word_that_is_no_number_cannot_be_read() -> None:
+    with pytest.raises(InputError, match=r"^--rungs: \['x'\] cannot be read; see search.py --help$"):
+        parsed(lambda: tyro.cli(SearchOptions, args=["--rungs", "x"], prog="search.py"))
 
 
 @pytest.mark.parametrize(
