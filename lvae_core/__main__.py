@@ -12,6 +12,7 @@ from lvae_core.cli import import_text
 from lvae_core.command import exit_status
 from lvae_core.data.datasets import NAMES
 from lvae_core.data.sources.public import PUBLIC
+from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, notice_next
 from lvae_core.protocols import PROTOCOLS, with_protocol
 from lvae_core.run_folder.event_files import FOLDER
@@ -74,7 +75,10 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--dataset", default="ptb", help=f"{', '.join(NAMES)} or a folder (default: ptb)")
     sub.add_argument("--setting", default="standard", help="standard (default) or inputless")
     sub.add_argument(
-        "--num-samples", type=int, default=1, metavar="L", help="samples per sentence (default: 1)"
+        "--num-samples",
+        type=int,
+        metavar="L",
+        help="latent samples per sentence, with a latent variable only (default: 1)",
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of the run (default: 0)")
     sub.add_argument(
@@ -133,9 +137,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="default: greedy; for a language model, sample",
     )
     sub.add_argument(
-        "--temperature", type=float, default=1.0, help="temperature of --decode sample (default: 1)"
+        "--temperature", type=float, help="temperature of --decode sample, with no other (default: 1)"
     )
-    sub.add_argument("--beam-width", type=int, default=5, help="width of --decode beam (default: 5)")
+    sub.add_argument("--beam-width", type=int, help="width of --decode beam, with no other (default: 5)")
     sub.add_argument("--max-length", type=int, default=80, help="largest number of words (default: 80)")
     sub.add_argument(
         "--count", type=int, default=5, help="number of samples, and of interpolation steps (default: 5)"
@@ -207,9 +211,13 @@ def _recipe(options: argparse.Namespace) -> int:
         options.system,
         dataset=options.dataset,
         setting=options.setting,
-        num_samples=options.num_samples,
+        num_samples=1 if options.num_samples is None else options.num_samples,
         seed=options.seed,
     )
+    if config.encoder == "none" and options.num_samples is not None:
+        raise InputError(
+            f"--num-samples {options.num_samples}: {config.system} has no latent variable; leave it out"
+        )
     config = apply_settings(with_protocol(config, options.protocol), options.set)
     config = settle_min_count(config, options.data_dir, given=parse_settings(options.set))
     print(json.dumps(config.to_dict(), indent=2))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
-from lvae_core.evaluation import generate
 from lvae_core.messages import notice
 from lvae_core.run_folder.lookup import open_run
-from lvae_core.training.trained import load
+
+if TYPE_CHECKING:
+    from lvae_core.evaluation.generate import Method
 
 _MOST_SENTENCES = 100_000
 """The largest --count: all sentences are decoded at once."""
@@ -19,18 +19,26 @@ _MOST_SENTENCES = 100_000
 
 def command(options: argparse.Namespace) -> int:
     """Print samples, reconstructions and an interpolation; return the exit status."""
+    # Bad options are refused before torch is imported, which takes seconds.
+    if not 1 <= options.count <= _MOST_SENTENCES:
+        raise InputError(f"--count {options.count}: must be from 1 to {_MOST_SENTENCES}")
     folder = open_run(options.run)
-    trained = load(folder)
-    latent = trained.model.encoder is not None
+    present = folder.read_config()
+    latent = present is not None and present[0].encoder != "none"
+    method: Method = options.decode or ("greedy" if latent else "sample")
+    _check_read(method, options)
+    from lvae_core.data.corpus import load_for
+    from lvae_core.evaluation import generate
+    from lvae_core.training.trained import load
+
     decoding = generate.Decoding(
-        method=options.decode or ("greedy" if latent else "sample"),
-        temperature=options.temperature,
-        beam_width=options.beam_width,
+        method=method,
+        temperature=1.0 if options.temperature is None else options.temperature,
+        beam_width=5 if options.beam_width is None else options.beam_width,
         max_length=options.max_length,
         seed=options.seed,
     )
-    if not 1 <= options.count <= _MOST_SENTENCES:
-        raise InputError(f"--count {options.count}: must be from 1 to {_MOST_SENTENCES}")
+    trained = load(folder)
     given = options.sentence or options.between
     found: dict[str, Any] = {"prior": generate.from_prior(trained, options.count, decoding)}
     if latent or given:
@@ -59,6 +67,19 @@ def command(options: argparse.Namespace) -> int:
             "uses it, and the decoded sentences hardly vary"
         )
     return 0
+
+
+def _check_read(method: Method, options: argparse.Namespace) -> None:
+    """Raise InputError if an option is given that this method of decoding does not read."""
+    for option, value, reader in (
+        ("--temperature", options.temperature, "sample"),
+        ("--beam-width", options.beam_width, "beam"),
+    ):
+        if value is not None and method != reader:
+            raise InputError(
+                f"{option} {value:g}: --decode {method} does not read it; give --decode {reader}, or leave "
+                "it out"
+            )
 
 
 def _format_sentences(found: dict[str, Any], latent: bool) -> str:

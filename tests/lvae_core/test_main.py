@@ -208,8 +208,15 @@ def test_the_sentences_of_a_language_model_have_no_prior(
         config = write_recipe(tmp_path / "run.json", capsys, system, "--set", "max_epochs=1")
         assert main(["run", str(config), "--out", str(tmp_path / system)]) == 0
         capsys.readouterr()
-        assert main(["generate", str(tmp_path / system), "--count", "1"]) == 0
+        words = ["generate", str(tmp_path / system), "--count", "1"]
+        assert main(words) == 0
         assert capsys.readouterr().out.splitlines()[0] == heading
+        assert main([*words, "--temperature", "2"]) == (0 if system == "lstm-lm" else 2)
+        err = capsys.readouterr().err
+    assert err.startswith("error: --temperature 2: --decode greedy does not read it;")
+    assert main([*words, "--decode", "sample", "--beam-width", "3"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --beam-width 3: --decode sample does not read it; give --decode beam")
 
 
 @pytest.mark.parametrize(
@@ -226,6 +233,7 @@ def test_the_sentences_of_a_language_model_have_no_prior(
         (["recipe", "lstm-va"], "did you mean 'lstm-vae'?"),
         (["recipe", "lstm-vae", "--setting", "inputles"], "did you mean 'inputless'?"),
         (["recipe", "lstm-vae", "--num-samples", "0"], "at least 1"),
+        (["recipe", "lstm-lm", "--num-samples", "3"], "--num-samples 3: lstm-lm has no latent variable"),
         (["recipe", "lstm-vae", "--seed", "-1"], "0 or more"),
         (["recipe", "lstm-vae", "--set", "dropot=0.1"], "did you mean 'dropout'?"),
         (["recipe", "lstm-vae", "--set", "dropout=much"], "must be a number"),
@@ -233,6 +241,9 @@ def test_the_sentences_of_a_language_model_have_no_prior(
         (["recipe", "lstm-vae", "--set", "seed=1", "dropot=0"], "did you mean 'dropout'?"),
         (["run", "nofile.json", "--out", "x"], "recipe lstm-vae > nofile.json"),
         (["generate", "no-run"], "no run folder with a finished epoch"),
+        (["generate", "/no-run"], "error: /no-run: no run folder with a finished epoch"),
+        (["generate", "no-run", "--count", "0"], "--count 0: must be from 1 to 100000"),
+        (["download", "foo"], "unknown dataset to download 'foo': choose from ptb, yahoo"),
     ],
 )
 def test_bad_input_gives_one_line_and_status_2(
