@@ -246,9 +246,14 @@ def _table(
 ) -> Table:
     names = _short_names([*(c.a for c in compared), *(cell for cell, _ in halves)])
     lines: list[Line] = []
+
+    def heading(of: Comparison) -> str:
+        return f"{of.a.setting}, {measure or METRICS[of.metric]}"
+
     for setting, metric in dict.fromkeys((c.a.setting, c.metric) for c in compared):
-        lines.append(Line("heading", f"{setting}, {measure or METRICS[metric]}"))
-        lines += [_line(c, names) for c in compared if (c.a.setting, c.metric) == (setting, metric)]
+        of_heading = [c for c in compared if (c.a.setting, c.metric) == (setting, metric)]
+        lines.append(Line("heading", heading(of_heading[0])))
+        lines += [_line(c, names) for c in of_heading]
         lines += [_half_line(half, metric, names) for half in halves if half[0].setting == setting]
     columns = (
         Column("A", decimals=decimals),
@@ -267,7 +272,7 @@ def _table(
         "rows of a heading. B lower: at how many of the common seeds B's number is lower; a tie counts "
         "half. verdict: on B against A",
         *([RULE] if any(c.metric.startswith("nll") for c in compared) else []),
-        *reach_notes(compared),
+        *reach_notes(compared, heading),
         *(f"{name}: {variant}" for variant, name in names.items()),
     )
     key = notes[len(notes) - len(names) :] if names else ()

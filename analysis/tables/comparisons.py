@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from analysis.published.catalogue import find
 from analysis.published.facts import Fact
@@ -45,13 +45,16 @@ def comparison_table(
     lines: list[Line] = []
     shown: list[Comparison] = []
     names = names_of_texts([cell for c in of_dataset for cell in (c.a, c.b)], dataset)
+
+    def heading(of: Comparison) -> str:
+        return ", ".join(filter(None, (of.a.setting, names[of.a.text], SHOWN[of.metric])))
+
     for setting, text in dict.fromkeys((c.a.setting, c.a.text) for c in of_dataset):
-        for metric, title in SHOWN.items():
+        for metric in SHOWN:
             key = setting, text, metric
             family = [c for c in of_dataset if (c.a.setting, c.a.text, c.metric) == key]
             shown += family
-            heading = ", ".join(filter(None, (setting, names[text], title)))
-            of_family = [Line("heading", heading)] if family else []
+            of_family = [Line("heading", heading(family[0]))] if family else []
             for b in dict.fromkeys(_label(c.b, metric) for c in family):
                 of_family.append(Line("published", f"minus {b}"))
                 of_family += [_pair_line(c) for c in family if _label(c.b, metric) == b]
@@ -76,7 +79,7 @@ def comparison_table(
         title,
         columns,
         tuple(lines),
-        (*_columns_note(shown), *_notes(shown), *declaration, *_mark_note(shown), *letters),
+        (*_columns_note(shown), *_notes(shown, heading), *declaration, *_mark_note(shown), *letters),
         lambda: map(comparison_row, of_dataset),
         marks=tuple(marks),
         once=(CLAIM_RULE, FAMILY, *declaration, *letters),
@@ -132,21 +135,25 @@ def p_text(p: float | None) -> str | None:
 
 def verdict_values(comparison: Comparison) -> tuple[Value, ...]:
     """The values after the difference in a comparison's line: 95%, n, flip p, t p, lower, verdict."""
-    paired = comparison.paired
+    paired, verdict = comparison.paired, comparison.verdict
+    below = paired.below_paired
     return (
         paired.interval,
         str(len(paired.seeds)),
         p_text(comparison.flip_holm),
         p_text(comparison.t_holm),
-        None if paired.below_paired is None else f"{paired.below_paired * len(paired.seeds):g}",
-        comparison.verdict.words,
+        None if below is None or verdict.test == "equal" else f"{below * len(paired.seeds):g}",
+        verdict.words,
     )
 
 
-def reach_notes(shown: Sequence[Comparison]) -> Iterable[str]:
+def reach_notes(
+    shown: Sequence[Comparison], heading: Callable[[Comparison], str] | None = None
+) -> Iterable[str]:
     """State the smallest p that is possible, once for each number of seeds and size of a family.
 
-    The number of seeds that significance needs is given only for comparisons that seeds could decide.
+    The number of seeds that significance needs is given only for comparisons that seeds could decide. If
+    there are several notes, each begins with the headings that it is about, as ``heading`` gives them.
     """
     reach: dict[tuple[int, int], list[Comparison]] = {}
     for comparison in shown:
@@ -155,7 +162,9 @@ def reach_notes(shown: Sequence[Comparison]) -> Iterable[str]:
     for (n, family), of_size in sorted(reach.items()):
         p = smallest_p(n)
         corrected = min(1.0, p * family)
-        note = f"the smallest p of the sign-flip test with {n} seeds is {p:.4g}"
+        about = dict.fromkeys(map(heading, of_size)) if heading and len(reach) > 1 else ()
+        note = f"{'; '.join(about)}: " if about else ""
+        note += f"the smallest p of the sign-flip test with {n} seeds is {p:.4g}"
         note += f", and {corrected:.2g} after Holm over {family} comparisons" if family > 1 else ""
         if any(c.verdict.needs_seeds for c in of_size):
             note += (
@@ -206,11 +215,11 @@ def _columns_note(shown: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def _notes(shown: Sequence[Comparison]) -> Iterable[str]:
+def _notes(shown: Sequence[Comparison], heading: Callable[[Comparison], str]) -> Iterable[str]:
     if shown:
         yield CLAIM_RULE
         yield FAMILY
-        yield from reach_notes(shown)
+        yield from reach_notes(shown, heading)
 
 
 def _mark_note(shown: Sequence[Comparison]) -> list[str]:

@@ -66,7 +66,17 @@ def test_studies_that_are_equal_to_the_last_bit_are_noted(
     assert compared_studies.notes == (
         f"all {24 * 3 + 18 * 3} numbers of the common seeds are equal to the last bit",
     )
-    assert compared_studies.comparisons[0].verdict.test != "significant"
+    assert {c.verdict.words for c in compared_studies.comparisons} == {"equal"}
+    for heading in ("standard, NLL (as published)", "inputless, KL divergence"):
+        for *_, below, words in lines(compared_studies, heading).values():
+            assert (below, words) == (None, "equal")
+    # Four rows of NLL, three of KL: two sizes of a family, and no advice to add seeds to equal numbers.
+    reach = [note for note in compared_studies.tables[0].notes if "smallest p" in note]
+    assert len(reach) == 2
+    for note, metrics in zip(reach, (("KL",), ("NLL", "PPL")), strict=True):
+        headings, _, rest = note.partition(": the smallest p")
+        assert all(metric in headings for metric in metrics)
+        assert "needs" not in rest
 
 
 def test_changes_are_noted_and_cells_with_different_configs_are_matched(
