@@ -281,13 +281,25 @@ def _name(studies: Sequence[str], compared: Sequence[str]) -> str:
 def _sources(paths: tuple[str, ...]) -> tuple[list[Source], tuple[str, ...]]:
     """The sources to read, and the URLs of those that a merge leaves out."""
     if paths:
-        return [open_source(path) for path in paths], ()
+        return _opened_once(paths), ()
     found = find_sources(DEFAULT_STORAGE)
     if not found:
         raise InputError(
             f"no study under {DEFAULT_STORAGE}/; make one with: python sweeps/paper_grid.py --preset demo"
         )
     return leave_trials_out(found)
+
+
+def _opened_once(paths: Sequence[str]) -> list[Source]:
+    given: dict[str, str] = {}
+    sources = []
+    for path in paths:
+        source = open_source(path)
+        if source.url in given:
+            raise InputError(f"{path}: the same study as {given[source.url]}; give each study once")
+        given[source.url] = path
+        sources.append(source)
+    return sources
 
 
 def _read(sources: list[Source], cache: Cache | None, evaluation: Mapping[str, Any]) -> Runs:

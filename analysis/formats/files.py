@@ -85,6 +85,11 @@ def remove_stale(names: Sequence[str], out: str, register: str) -> None:
     store.write(register, json.dumps(written, indent=1, sort_keys=True).encode())
 
 
+def earlier_files(out: str, register: str) -> list[str]:
+    """The files that an earlier summary listed in its register; see :func:`remove_stale`."""
+    return list(_registered(open_store(out), register))
+
+
 def _registered(store: Store, register: str) -> dict[str, str]:
     try:
         files = json.loads(store.read(register))

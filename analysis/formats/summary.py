@@ -11,7 +11,7 @@ from typing import Protocol
 import pandas as pd
 
 from analysis.figures.pictures import Pictures
-from analysis.formats.files import remove_stale, table_files, write_files
+from analysis.formats.files import earlier_files, remove_stale, table_files, write_files
 from analysis.formats.latex import Style
 from analysis.formats.markdown import markdown
 from analysis.reading.cache import Cache
@@ -22,6 +22,7 @@ from analysis.report.sentences import best_runs, sentences
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.text_groups import first_texts
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
+from lvae_core.messages import notice
 
 _log = logging.getLogger("lvae.analysis")
 
@@ -105,7 +106,7 @@ def write_page(
     page = report_page(report, pictures, generated, wanted.command, refresh)
     figures = _figure_files(pictures)
     write_files({**figures, "report.html": page}, wanted.out)
-    remove_stale(list(figures), wanted.out, "figures/.report.json")
+    _settle_figures(list(figures), wanted, "figures/.report.json", refresh)
     return f"{wanted.out.rstrip('/')}/report.html"
 
 
@@ -127,7 +128,7 @@ def write_comparison(compared: TwoStudies, wanted: Wanted, steps: Steps, refresh
     page = compare_page(compared, pictures, wanted.command, refresh)
     figures = _figure_files(pictures)
     write_files({**tables, **figures, "compare.html": page}, wanted.out)
-    remove_stale(list(figures), wanted.out, "figures/.compare.json")
+    _settle_figures(list(figures), wanted, "figures/.compare.json", refresh)
     return f"{wanted.out.rstrip('/')}/compare.html"
 
 
@@ -150,6 +151,17 @@ def _pictures(
         for run, epochs in zip(done["run"], done["kl_anneal_epochs"], strict=True)
     }
     return draw_all(cells, report.datasets, metrics, anneal, advance), curves.problems
+
+
+def _settle_figures(drawn: Sequence[str], wanted: Wanted, register: str, refresh: int) -> None:
+    """Remove the figures that an earlier summary drew and this one did not; keep all if none was wanted."""
+    if wanted.figures:
+        remove_stale(drawn, wanted.out, register)
+    elif not refresh and earlier_files(wanted.out, register):
+        notice(
+            f"{wanted.out.rstrip('/')}/figures: drawn by an earlier summary and kept; without --no-figures "
+            "they are drawn again"
+        )
 
 
 def _figure_files(pictures: Pictures) -> dict[str, str | bytes]:

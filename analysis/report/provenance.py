@@ -25,7 +25,10 @@ def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[st
     if "missing" in counts:
         yield "missing: no run with a seed that at least half of the cells of its dataset have"
     if runs.duplicates:
-        yield f"a run in several places counts once: {runs.duplicates} copies left out"
+        yield (
+            f"a run in several places counts once: {runs.duplicates} left out (copied, or trained again "
+            "with the same numbers)"
+        )
     if runs.left_out:
         names = study_names(runs.left_out)
         yield (
@@ -42,7 +45,13 @@ def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[st
         unit, size = ("hours", 3600) if seconds.sum() >= 3600 else ("minutes", 60)
         parts = ", ".join(f"{dataset_title(str(name))} {s / size:.3g}" for name, s in seconds.items())
         total = f"{seconds.sum() / size:.3g} device-{unit}"
-        yield f"cost: {total} in {len(done)} finished runs ({parts})"
+        uncounted = [
+            *(["those left out"] if runs.duplicates else []),
+            *(["unfinished and failed runs"] if len(done) < len(runs.frame) else []),
+        ]
+        shown = "1 finished run" if len(done) == 1 else f"{len(done)} finished runs"
+        without = f"; without {' and '.join(uncounted)}" if uncounted else ""
+        yield f"cost: {total} in the {shown} shown ({parts}){without}"
 
 
 def _declarations(runs: Runs, seeds: Sequence[int]) -> Iterable[str]:

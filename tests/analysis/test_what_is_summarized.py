@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.formats.files import earlier_files, remove_stale, write_files
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.summarize import main
@@ -112,6 +113,31 @@ def test_quiet_prints_only_where_the_files_are(
         "Web page: summary/a/report.html\n",
         "",
     )
+
+
+def test_no_figures_keeps_those_of_an_earlier_summary_and_says_so(
+    tmp_path: Path, write_run: WriteRun, summarize: Summarize, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(dataset="toy", study="runs/a")
+    assert summarize("runs/a")[2] == ""
+    figures = {f"figures/{name}.svg": "old" for name in "xy"}
+    write_files(figures, "summary/a")
+    remove_stale(list(figures), "summary/a", "figures/.report.json")
+    _, _, told = summarize("runs/a")
+    assert told.startswith("summary/a/figures: drawn by an earlier summary and kept;")
+    assert told.count("\n") == 1
+    assert all((tmp_path / "summary" / "a" / name).is_file() for name in figures)
+    # They are still known, so that a summary that draws figures replaces them.
+    assert earlier_files("summary/a", "figures/.report.json") == list(figures)
+
+
+def test_a_study_that_is_given_twice_is_refused(
+    tmp_path: Path, write_run: WriteRun, summarize: Summarize
+) -> None:
+    write_run(dataset="toy", study="runs/a")
+    status, out, told = summarize("runs/a", "./runs/a")
+    assert (status, out) == (2, "")
+    assert told == "error: ./runs/a: the same study as runs/a; give each study once\n"
 
 
 def test_runs_in_progress_are_no_error(tmp_path: Path, write_run: WriteRun, summarize: Summarize) -> None:

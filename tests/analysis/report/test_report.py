@@ -38,10 +38,12 @@ def test_the_head_shows_counts_origins_and_cost(tmp_path: Path, write_run: Write
     text = markdown(report(tmp_path, "a", "b"))
     assert f"- study `{tmp_path / 'a'}`\n- study `{tmp_path / 'b'}`\n" in text
     assert "- runs: 4 (3 done, 1 failed)\n" in text
-    assert "- a run in several places counts once: 1 copies left out\n" in text
+    once = "a run in several places counts once: 1 left out"
+    assert f"- {once} (copied, or trained again with the same numbers)\n" in text
     assert "- commit: c0ffeec0ff (2 runs); c0ffeec0ff + changes (1 runs)\n" in text
     # Half an hour of training and a quarter of evaluation each.
-    assert "- cost: 2.25 device-hours in 3 finished runs (PTB 1.5, pydocs 0.75)\n" in text
+    cost = "2.25 device-hours in the 3 finished runs shown (PTB 1.5, pydocs 0.75)"
+    assert f"- cost: {cost}; without those left out and unfinished and failed runs\n" in text
 
 
 def test_the_title_names_the_studies(tmp_path: Path, write_run: WriteRun) -> None:
@@ -56,7 +58,7 @@ def test_the_title_names_the_studies(tmp_path: Path, write_run: WriteRun) -> Non
 
 def test_the_cost_of_a_short_study_is_in_minutes(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm", dataset="toy", result={"train_seconds": 80.0, "evaluate_seconds": 10.0})
-    assert "cost: 1.5 device-minutes in 1 finished runs (toy 1.5)" in report(tmp_path).facts
+    assert "cost: 1.5 device-minutes in the 1 finished run shown (toy 1.5)" in report(tmp_path).facts
 
 
 def test_autoencoders_are_no_rows_but_are_counted(tmp_path: Path, write_run: WriteRun) -> None:
