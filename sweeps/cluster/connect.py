@@ -7,8 +7,9 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray._private import ray_constants
@@ -66,7 +67,7 @@ def _start(folder: Path, object_store_bytes: int) -> None:
     while attempt < 2 or time.monotonic() - began < LONGEST:
         attempt += 1
         try:
-            with _loopback(), _own_sigterm(), patient_start(StartClock()):
+            with _loopback(), _own_sigterm(), _fewer_processes(), patient_start(StartClock()):
                 ray.init(
                     address="local",
                     include_dashboard=False,
@@ -143,6 +144,23 @@ def _own_sigterm() -> Iterator[None]:
         yield
     finally:
         ray._private.utils.set_sigterm_handler = before
+
+
+@contextlib.contextmanager
+def _fewer_processes() -> Iterator[None]:
+    """Start a Ray in the ``with`` block without three processes that a private one does not need.
+
+    They send workers' logs to the driver, serve a dashboard, and scale a cluster. Each takes a second or
+    two of processor time to start.
+    """
+    node: Any = ray._private.node.Node
+    before = node.start_log_monitor, node.start_api_server, node.start_monitor
+    nothing: Callable[..., None] = lambda *arguments, **options: None  # noqa: E731
+    node.start_log_monitor = node.start_api_server = node.start_monitor = nothing
+    try:
+        yield
+    finally:
+        node.start_log_monitor, node.start_api_server, node.start_monitor = before
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 from rich.console import Console
@@ -122,6 +123,13 @@ def run_on_this_ray(*arguments: str) -> subprocess.CompletedProcess[str]:
     address = ray.get_runtime_context().gcs_address
     command = [sys.executable, str(SCRIPT), *arguments, "--address", address]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_private_ray_has_no_process_that_nothing_uses():
+    running = {word for child in psutil.Process().children(recursive=True) for word in child.cmdline()}
+    names = {Path(word).name for word in running}
+    assert {"raylet", "gcs_server"} <= names
+    assert not names & {"log_monitor.py", "dashboard.py", "monitor.py"}
 
 
 def test_a_corpus_is_shared_not_copied():

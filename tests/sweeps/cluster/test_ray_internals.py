@@ -18,6 +18,9 @@ CONNECT, HEAD, INTERNALS, START, PATCHES = (
 NAMES = [
     (CONNECT, "ray._private.ray_constants", "ENABLE_RAY_CLUSTER"),
     (CONNECT, "ray._private.utils", "set_sigterm_handler"),
+    (CONNECT, "ray._private.node", "Node.start_log_monitor"),
+    (CONNECT, "ray._private.node", "Node.start_api_server"),
+    (CONNECT, "ray._private.node", "Node.start_monitor"),
     (HEAD, "ray._private.grpc_utils", "init_grpc_channel"),
     (HEAD, "ray._private.services", "canonicalize_bootstrap_address"),
     (HEAD, "ray.core.generated.gcs_service_pb2", "GetClusterIdRequest"),
