@@ -45,7 +45,7 @@ from lvae_core.messages import notices_held_back
 from lvae_core.run_folder.folder import open_study
 from lvae_core.settings import apply_where_read, parse_settings
 from sweeps.launching.display import Display, console, unless_quiet
-from sweeps.launching.events import Events
+from sweeps.launching.events import open_events
 from sweeps.launching.session import Launch, on_ray
 from sweeps.options import check_lists_given_once
 from sweeps.planning.loading import load_corpora, look_up
@@ -200,7 +200,7 @@ def _search(options: Options, search: Search, out: Console, ray: contextlib.Exit
         out: receives every line.
         ray: keeps the connection to Ray open, once there is a trial to train.
     """
-    events = Events(search.study) if options.launch.tensorboard else None
+    events = open_events(search.study, wanted=options.launch.tensorboard)
     display = Display(search.board, unless_quiet(out), events)
 
     @functools.cache

@@ -17,7 +17,7 @@ from lvae_core.messages import next_line, notice
 from lvae_core.run_folder.advice import failure_advice
 from sweeps.launching.board import Board
 from sweeps.launching.display import Display, unless_quiet
-from sweeps.launching.events import Events
+from sweeps.launching.events import open_events
 from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
 from sweeps.planning.done_runs import DoneRuns
@@ -84,7 +84,8 @@ def sweep(
             return Swept(plan, print_closing(out, plan, {}), interrupted=False)
         study.check_writable()
         notes.print(f"{folder}: {work_text(plan, todo)}", markup=False)
-        display = Display(board, notes, Events(study, board.again) if options.tensorboard else None)
+        events = open_events(study, board.again, wanted=options.tensorboard)
+        display = Display(board, notes, events)
         data = {name: corpus.data_sha256 for name, corpus in workload.corpora.items()}
         done_runs = DoneRuns(study.url, todo, data)
         board.when_done = done_runs.add

@@ -21,7 +21,7 @@ from lvae_core.messages import notice, notice_next
 from lvae_core.parents import parent_of
 from lvae_core.run_folder.evaluations import evaluation_file, failure_file, read_evaluations
 from lvae_core.run_folder.event_files import FOLDER as EVENTS
-from lvae_core.run_folder.event_files import EventFiles
+from lvae_core.run_folder.event_files import EventFiles, place_note
 from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder
 from lvae_core.run_folder.lookup import find_run, open_run
 from lvae_core.run_folder.names import RunName
@@ -47,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     elif not folder.has(CHECKPOINT):
         read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
     events = open_events(folder) if options.tensorboard else None
+    if options.tensorboard:
+        notice(place_note(Path(EVENTS, folder.name)))
     status = _carry_out(
         config,
         folder,

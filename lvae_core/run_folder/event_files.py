@@ -24,6 +24,11 @@ READ_SECONDS = 30.0
 """Seconds within an epoch after which its points are read; at its end they are read anyway."""
 
 
+def place_note(place: Path) -> str:
+    """Return a line that says where event files are and how to see them."""
+    return f"note: event files: {place}; see them with: tensorboard --logdir {FOLDER}"
+
+
 class Writer(Protocol):
     """What is used of ``SummaryWriter`` of torch or of tensorboardX."""
 

@@ -9,7 +9,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from lvae_core.errors import InputError
-from lvae_core.run_folder.event_files import FOLDER, EventFiles
+from lvae_core.messages import notice
+from lvae_core.run_folder.event_files import FOLDER, EventFiles, place_note
 from lvae_core.run_folder.folder import Study
 
 _log = logging.getLogger("lvae.tensorboard")
@@ -60,3 +61,14 @@ class Events:
             self._files[name].write(report["step"], report["metrics"], report.get("estimates"))
         if report["phase"] in _ENDS:
             self.close(name)
+
+
+def open_events(
+    study: Study, evaluated_again: frozenset[str] = frozenset(), *, wanted: bool
+) -> Events | None:
+    """Return the event files of a launch and say where they are; None unless they are wanted."""
+    if not wanted:
+        return None
+    events = Events(study, evaluated_again)
+    notice(place_note(events.place))
+    return events

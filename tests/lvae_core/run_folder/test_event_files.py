@@ -111,7 +111,9 @@ def test_the_command_writes_event_files_and_the_same_numbers(
     config = tiny.config(max_epochs=2, iw_samples=6, mi_samples=2)
     Path("run.json").write_text(json.dumps(config.to_dict()))
     assert main(["run", "run.json", "--out", "a", "--tensorboard"]) == 0
+    assert "note: event files: tensorboard/a; see them with: tensorboard" in capsys.readouterr().err
     assert main(["run", "run.json", "--out", "b"]) == 0
+    assert "event files" not in capsys.readouterr().err
     first, second = (Path(name, "metrics.jsonl").read_bytes() for name in "ab")
     assert first == second
     assert len(read(Path("tensorboard/a"))["epoch/valid_ppl"]) == 2

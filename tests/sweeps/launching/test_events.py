@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lvae_core.messages import printed
 from lvae_core.run_folder.digests import seal_rows
 from lvae_core.run_folder.folder import open_study
-from sweeps.launching.events import Events
+from sweeps.launching.events import Events, open_events
 
 from ...logs import expect_log
 from ...test_imports import loaded_by
@@ -58,6 +59,15 @@ def test_a_disk_that_refuses_costs_one_warning_and_no_run() -> None:
     with expect_log("lvae.tensorboard", "no more event files are written"):
         events.write(NAME, report("train", 10, 0))
     events.write(NAME, report("train", 20, 0))
+
+
+def test_a_launch_with_event_files_says_where_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    study = open_study("runs/mine")
+    with printed():
+        assert open_events(study, wanted=True) is not None
+        assert open_events(study, wanted=False) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "note: event files: tensorboard/mine; see them with: tensorboard --logdir tensorboard"
 
 
 def test_a_launch_without_event_files_loads_no_library_for_them() -> None:
