@@ -134,7 +134,7 @@ def _is_agent(title: str) -> bool:
 
 def _title(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
-        return " ".join(process.cmdline())
+        return " ".join(process.cmdline()).rstrip()  # a new title is padded to the length of the old one
     return ""
 
 

@@ -55,6 +55,19 @@ def test_a_process_that_is_stopped_after_the_block_is_not_reported() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
+def test_the_padding_of_a_process_title_is_not_part_of_its_name() -> None:
+    class Padded:
+        def cmdline(self) -> list[str]:
+            return ["ray::DashboardAgent", *[""] * 300]
+
+    class Raylet:
+        def children(self) -> list[Padded]:
+            return [agent]
+
+    agent = Padded()
+    assert daemons._agents(Raylet()) == {agent: "ray::DashboardAgent"}  # type: ignore[arg-type, comparison-overlap]
+
+
 def test_a_child_that_was_started_meanwhile_survives_a_hangup() -> None:
     with hangup_ignored():
         child = subprocess.Popen(["/bin/sleep", "60"])
