@@ -293,10 +293,10 @@ def run(options: Options, *, again: str) -> int:
     axes = axes_of(configs)
     label = partial(run_label, axes=axes) if axes else None  # names of runs do not tell variants apart
     swept = sweep(options.launch, folder, workload, out, label)
-    print_next(unless_quiet(out), swept.plan, folder)
     if swept.interrupted:
         out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
         return 130
+    print_next(unless_quiet(out), swept.plan, folder)
     return int(swept.failed)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from sweeps import paper_grid
 from sweeps.doctor import main as doctor
 from sweeps.paper_grid import Options, main
 from sweeps.search import main as search
+from sweeps.sweep import Swept
 
 from ..commands import python
 from ..logs import expect_log
@@ -226,6 +228,22 @@ def test_bad_input_is_one_line_and_nothing_is_started(arguments, message, tmp_pa
     assert message in line
     assert "Traceback" not in out + err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_an_interrupted_launch_names_only_the_command_that_resumes_it(interrupted, monkeypatch, capsys):
+    def sweep(options, folder, workload, *others):
+        return Swept(workload.plan, failed=False, interrupted=interrupted)
+
+    monkeypatch.setattr(paper_grid, "sweep", sweep)
+    monkeypatch.setattr(paper_grid, "print_next", lambda *_: print("next: summarize"))
+    words = [*TOY, "--systems", "lstm-lm", "--settings", "standard"]
+    assert main(words) == (130 if interrupted else 0)
+    out = capsys.readouterr().out
+    last = out.splitlines()[-1]
+    resume = f"interrupted; resume with: python sweeps/paper_grid.py {' '.join(words)}"
+    assert last == (resume if interrupted else "next: summarize")
+    assert ("next:" in out) != interrupted
 
 
 @pytest.mark.parametrize(("storage", "named"), [([], "runs"), (["--storage", "results"], "results")])
