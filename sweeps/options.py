@@ -120,11 +120,15 @@ class LaunchOptions:
             max_concurrent=self.max_concurrent or 0,
         )
 
+    def check_fits(self) -> None:
+        """Raise InputError if no run fits on this machine and no other Ray is named."""
+        if self.address is None:
+            self.resources().check_here()
+
     def unfit_note(self) -> str:
         """A line for a dry run if no run fits on this machine and no other Ray is named; else ""."""
         try:
-            if self.address is None:
-                self.resources().check_here()
+            self.check_fits()
         except InputError as error:
             return f"a launch with these options would be refused: {error}"
         return ""

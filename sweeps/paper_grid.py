@@ -268,8 +268,7 @@ def run(options: Options, *, again: str) -> int:
     """
     options.check()
     out, folder, grid = console(), options.folder, options.grid()
-    configs = grid.configs()
-    study, given = open_study(folder), options.chosen_fields()
+    configs, study, given = grid.configs(), open_study(folder), options.chosen_fields()
     notes = [protocol_note(configs)] if grid.protocol == "original" else []
     notes += grid.notes(given)
     with notices_held_back():  # an error is the only line
@@ -289,6 +288,7 @@ def run(options: Options, *, again: str) -> int:
             unless_quiet(out).print(line, markup=False, soft_wrap=True)
         return 0
     if runs_to_start(plan, options.launch):
+        options.launch.check_fits()
         print_overview(unless_quiet(out), overview(plan.runs))
     axes = axes_of(configs)
     label = partial(run_label, axes=axes) if axes else None  # names of runs do not tell variants apart

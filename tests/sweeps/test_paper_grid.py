@@ -212,6 +212,8 @@ def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
         ([*TOY, "--devices", "1", "8"], "--devices 1 8: add --dry-run; nothing is started"),
         ([*TOY, "--gpus-per-run", "1.5"], "--gpus-per-run 1.5"),
         ([*TOY, "--gpus-per-run", "nan"], "--gpus-per-run nan"),
+        ([*TOY, "--gpus-per-run", "1000"], "--gpus-per-run 1000: this machine has"),
+        ([*TOY, "--cpus-per-run", "100000"], "--cpus-per-run 100000: this machine has"),
         ([*TOY, "--cpus-per-run", "0"], "--cpus-per-run 0: must be at least 1"),
         ([*TOY, "--max-concurrent", "0"], "--max-concurrent 0: must be at least 1"),
         ([*TOY, "--study", "a/b"], "--study 'a/b'"),
@@ -227,6 +229,7 @@ def test_bad_input_is_one_line_and_nothing_is_started(arguments, message, tmp_pa
     assert line.startswith("error: ")
     assert message in line
     assert "Traceback" not in out + err
+    assert out == "" or "--storage" in arguments  # the overview comes before the first write
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
