@@ -17,6 +17,7 @@ from analysis.formats.markdown import markdown
 from analysis.reading.cache import Cache
 from analysis.reading.learning_curves import learning_curves
 from analysis.reading.sources import Source
+from analysis.reading.validation import lowest_perplexities
 from analysis.report.report import Report
 from analysis.report.sentences import best_runs, sentences
 from analysis.report.two_studies import TwoStudies
@@ -97,7 +98,8 @@ def write_page(
         write_files({"report.md": markdown(report)}, wanted.out)
     generated = []
     if wanted.samples:
-        best = [run for dataset in report.datasets for run in best_runs(report.cells, dataset)]
+        valid = lowest_perplexities(report.frame, report.frame["run"].tolist())
+        best = [run for dataset in report.datasets for run in best_runs(report.cells, dataset, valid)]
         folder = wanted.cache.folder if wanted.cache else None
         with steps("sampling sentences") as advance:
             generated = sentences(

@@ -1,11 +1,11 @@
-"""Generate sentences from the best run of each system."""
+"""Generate sentences from the best run of each system, as its validation perplexity tells."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.report.generator import Generator
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
-from analysis.tables.elements.table import row_label
+from analysis.tables.elements.table import cell_label
 from lvae_core.identity import canonical_json
 from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.storage.local import replacing
@@ -26,17 +26,20 @@ COUNT = 4
 
 @dataclass(frozen=True)
 class Best:
-    """The run of a system with the lowest bound on a dataset's test split."""
+    """The run of a system that sentences are generated from."""
 
     cell: Cell
     run: str
     nll: float
+    """Its tightest valid bound on the test split."""
     estimate: str
+    validation: float | None = None
+    """The lowest validation perplexity, by which it was chosen; None: by the bound, as no run has one."""
 
     @property
     def label(self) -> str:
-        """The system with its L and setting."""
-        return f"{row_label(self.cell.system, self.cell.num_samples)}, {self.cell.setting}"
+        """The system with its L, variant and setting."""
+        return f"{cell_label(self.cell)}, {self.cell.setting}"
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,19 @@ class Sentences:
     """The reason, if there are no sentences."""
 
 
-def best_runs(cells: Sequence[Cell], dataset: str) -> list[Best]:
-    """Choose each system's run with the lowest bound on each test text of a dataset, over all else."""
+def best_runs(
+    cells: Sequence[Cell], dataset: str, perplexities: Mapping[str, float] | None = None
+) -> list[Best]:
+    """Choose each system's best run on each test text of a dataset, over all else.
+
+    Args:
+        cells: the cells of all datasets.
+        dataset: the dataset.
+        perplexities: name of a run -> its lowest validation perplexity. The run with the lowest one is
+            chosen; if no run of a system has one, the run with the lowest bound on the test split.
+    """
     best: dict[object, Best] = {}
+    of_runs = perplexities or {}
     for cell in cells:
         convention = tightest(cell) if cell.dataset == dataset else None
         if convention is None:
@@ -64,9 +77,15 @@ def best_runs(cells: Sequence[Cell], dataset: str) -> list[Best]:
         average = cell.averages[convention.nll]
         for value, run in zip(average.values, average.runs, strict=True):
             key = cell.system, cell.text
-            if key not in best or value < best[key].nll:
-                best[key] = Best(cell, run, value, convention.nll)
+            found = Best(cell, run, value, convention.nll, of_runs.get(run))
+            if key not in best or _rank(found) < _rank(best[key]):
+                best[key] = found
     return list(best.values())
+
+
+def _rank(best: Best) -> tuple[bool, float]:
+    known = best.validation is not None
+    return not known, best.nll if best.validation is None else best.validation
 
 
 def sentences(

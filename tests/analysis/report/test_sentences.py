@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from analysis.figures.pictures import Pictures
+from analysis.formats.page.page import report_page
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
-from analysis.report.sentences import COUNT, Sentences, best_runs, sentences
+from analysis.report.report import compose
+from analysis.report.sentences import COUNT, Best, Sentences, best_runs, sentences
 from analysis.stats.cells import average_cells
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.systems import recipe
@@ -88,3 +91,32 @@ def test_the_best_run_has_the_lowest_valid_nll_over_all_cells(tmp_path: Path, wr
     assert (found["lstm-vae-avg"].run, found["lstm-vae-avg"].nll) == (best.name, 11.0)
     assert (found["lstm-vae"].estimate, found["lstm-vae"].label) == ("nll_iw", "LSTM-VAE L=2, inputless")
     assert best_runs(cells, "ptb") == []
+
+
+def test_runs_are_chosen_by_validation_and_named_with_their_variant(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    runs = [
+        write_run(dataset="toy", seed=seed, latent_size=size, estimates={"nll_elbo": nll}).name
+        for seed, size, nll in ((0, 4, 10.0), (1, 4, 11.0), (0, 8, 12.0))
+    ]
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+
+    def chosen(perplexities: dict[str, float]) -> Best:
+        (best,) = best_runs(report.cells, "toy", perplexities)
+        return best
+
+    # The run with the lowest test number has the highest validation perplexity.
+    best = chosen(dict(zip(runs, (70.0, 60.0, 50.0), strict=True)))
+    assert (best.run, best.nll, best.validation) == (runs[2], 12.0, 50.0)
+    assert best.label == "LSTM-VAE L=1, latent_size=8, standard"
+    # A run that recorded none is chosen only if all lack one, and then the page says so.
+    assert chosen({runs[1]: 60.0}).run == runs[1]
+    by_test = chosen({})
+    assert by_test.run == runs[0]
+    for shown, told in ((best, False), (by_test, True)):
+        said = Sentences(shown, ("a",), (("read", "made"),))
+        page = report_page(report, Pictures((), ()), [said], "make it again")
+        assert ("chosen by this test number" in page) == told
+        assert page.index("reconstructions</p>") < page.index("<dt>read")
+        assert f"<b>{shown.label}</b>" in page
