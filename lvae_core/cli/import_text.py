@@ -6,7 +6,10 @@ import argparse
 import logging
 from typing import get_args
 
+from lvae_core.data.datasets import read
 from lvae_core.data.importing import Policy, Rules, import_text, summary, warnings
+from lvae_core.data.markers import marker_warnings
+from lvae_core.data.text_files import SPLITS
 from lvae_core.messages import notice_next
 
 
@@ -78,7 +81,8 @@ def command(options: argparse.Namespace) -> int:
     record = import_text(options.source, options.out, rules)
     for line in summary(record):
         print(line)
-    for warning in warnings(record):
+    texts = {split: read(options.out, split) for split in SPLITS}
+    for warning in (*warnings(record), *marker_warnings(texts)):
         logging.getLogger("lvae.data").warning(warning)
     notice_next("-m", "lvae_core", "describe", options.out)
     return 0

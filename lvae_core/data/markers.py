@@ -1,4 +1,4 @@
-"""Warnings about tokens that are no words: markers of a sentence's ends, spellings of an unknown word."""
+"""Warnings about tokens that are no words: markers, spellings of an unknown word, attached punctuation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ SPELLINGS = (*UNKNOWN_SYMBOLS, "<UNK>", "[UNK]", "UNK", "<oov>", "<OOV>")
 # <eos>, </S>, [CLS], <|endoftext|>; and the bare words that only such corpora put on every line.
 _MARKER = re.compile(r"<\|?/?\w+\|?>|\[/?\w+\]|[EB]OS|[eb]os|_[EB]OS")
 
+_ATTACHED = re.compile(r"([^\W\d_]{2,})[.!?]")
+
+_MOSTLY = 0.5
+"""Share of a split's lines above which an attached full stop is how the text is written, not an
+abbreviation."""
+
 
 def marker_warnings(texts: Mapping[str, Text]) -> Iterator[str]:
     """Yield a warning for each kind of marker that the splits count as ordinary words.
@@ -25,6 +31,7 @@ def marker_warnings(texts: Mapping[str, Text]) -> Iterator[str]:
     yield from _edge_warning(texts, "begins", lambda line: line.partition(" ")[0])
     yield from _edge_warning(texts, "ends", lambda line: line.rpartition(" ")[2])
     yield from _unknown_warning(texts)
+    yield from _attached_warning(texts)
 
 
 def _edge_warning(texts: Mapping[str, Text], place: str, edge: Callable[[str], str]) -> Iterator[str]:
@@ -73,6 +80,19 @@ def _unknown_warning(texts: Mapping[str, Text]) -> Iterator[str]:
         f"{text.source}: {listed}: an unknown word? {', '.join(others)} would be {_ordinary(others)}; "
         f"give all one spelling with {_command(text, *options)}"
     )
+
+
+def _attached_warning(texts: Mapping[str, Text]) -> Iterator[str]:
+    """The warning about text that is not tokenised: most lines end with punctuation attached to a word."""
+    for text in texts.values():
+        found = [m for line in text.lines if (m := _ATTACHED.fullmatch(line.rpartition(" ")[2]))]
+        if len(text.lines) > 1 and len(found) > _MOSTLY * len(text.lines):
+            yield (
+                f"{text.source}: {len(found) / len(text.lines):.0%} of its lines end with punctuation that "
+                f"is attached to a word, which makes {found[0][0]!r} and {found[0][1]!r} two words; put a "
+                "blank before punctuation"
+            )
+            return
 
 
 def _ordinary(words: list[str]) -> str:

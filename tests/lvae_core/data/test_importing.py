@@ -218,6 +218,23 @@ def test_shares_sum_to_1_or_are_a_ratio_of_whole_numbers(shares: tuple[float, fl
     assert Rules(split=shares).split == shares
 
 
+def test_an_import_warns_of_markers_and_of_attached_punctuation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in", str(tmp_path / "out")
+    write(source, train="a house. <eos>\nb <eos>\n", valid="a\n", test="b\n")
+    assert main(["import", str(source), "--out", out]) == 0
+    warning, following = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"warning: {out}/train.txt: <eos> ends every line")
+    assert following.startswith("next: ")
+    clean = str(tmp_path / "clean")
+    write(tmp_path / "more", train="a house.\nb house!\nc\n", valid="a\n", test="b\n")
+    assert main(["import", str(tmp_path / "more"), "--out", clean]) == 0
+    warning, _ = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"warning: {clean}/train.txt: 67% of its lines end with punctuation that is")
+    assert "'house.' and 'house' two words" in warning
+
+
 def test_an_import_that_cuts_test_sentences_warns(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

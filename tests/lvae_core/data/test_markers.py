@@ -68,6 +68,13 @@ def test_ordinary_words_and_markers_on_some_lines_are_not_reported(tmp_path: Pat
     assert warnings(folder(tmp_path / "in", text), "every line") == []
 
 
+@pytest.mark.parametrize(
+    "text", ["a house .\nb house .\n", "a acme inc.\nb\n", "a house.\n", "a 3.\nb 4.\n"]
+)
+def test_tokenised_text_and_abbreviations_are_not_attached_punctuation(tmp_path: Path, text: str) -> None:
+    assert warnings(folder(tmp_path / "in", text), "attached") == []
+
+
 @pytest.mark.parametrize("token", ["<s>", "</s>"])
 def test_the_refusal_of_a_reserved_token_names_the_command_that_removes_it(
     tmp_path: Path, token: str, capsys: pytest.CaptureFixture[str]
