@@ -85,7 +85,7 @@ class Options:
     """Epochs after which only the better trials continue."""
     rule: Rule = "rounds"
     """With --rungs: compare the trials of a round, or (asha) all trials that have reached the rung."""
-    keep: Annotated[int, arg(metavar="N")] = 3
+    keep: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 3)")] = None
     """With --rungs: continue one trial in N."""
     objective: Annotated[tuple[str, ...], arg(metavar="NAME")] = ("nll",)
     """nll, and kl or seconds: low NLL, high KL, short training; with several, the Pareto front is shown."""
@@ -117,6 +117,10 @@ class Options:
         self.launch.check()
         if self.launch.auto:
             raise InputError("auto: trials differ in size; give --cpus-per-run and --gpus-per-run numbers")
+        if self.keep is not None and not self.rungs:
+            raise InputError(
+                f"--keep {self.keep}: give --rungs, the epochs after which trials are compared"
+            )
         at_least_one("--best", self.best)
         trials = self.rules().trials
         if self.best > max(1, trials):  # a number of trials below 1 has its own message
@@ -203,7 +207,7 @@ class Options:
             at_once=self.defaults.at_once if self.at_once is None else self.at_once,
             sampler=self.sampler,
             rungs=self.rungs,
-            keep=self.keep,
+            keep=3 if self.keep is None else self.keep,
             rule=self.rule,
             objectives=self.objective,
         )

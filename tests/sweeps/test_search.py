@@ -73,6 +73,7 @@ def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, ca
         ([*TOY, "--rungs", "3"], "--rungs 3: must rise, and end below max_epochs = 3"),
         ([*TOY, "--objective", "nll", "speed"], "--objective nll speed: unknown objective 'speed'"),
         ([*TOY, "--rungs", "1", "--keep", "1"], "--keep 1: must be at least 2"),
+        ([*TOY, "--keep", "2"], "--keep 2: give --rungs"),
         ([*TOY, "--space", "droput=0..0.5"], "did you mean 'dropout'"),
         ([*TOY, "--space", "seed=1,2"], "seed cannot be searched"),
         (
