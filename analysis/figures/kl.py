@@ -24,7 +24,7 @@ _LEAST_WIDTH = 0.01
 def caption(cells: Sequence[Cell], dataset: str) -> str:
     """Describe what the figure of these cells shows."""
     rows = series.drawn_rows(cells, dataset)
-    text = "KL of one sample against NLL by the published convention: one dot per seed, the mean"
+    text = f"KL of one sample against NLL{series.convention(rows)}: one dot per seed, the mean"
     text += " with both intervals" if marks.has_intervals(row.cell for row in rows) else ""
     if any(row.fact("kl") and row.fact("nll") for row in rows if row.cell.num_samples):
         text += ", and crosses for published means ± std"

@@ -18,7 +18,7 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     rows = series.drawn_rows(cells, dataset)
     facts = [fact for row in rows if (fact := row.fact("nll"))]
     interval = " with its 95% interval" if marks.has_intervals(row.cell for row in rows) else ""
-    text = f"NLL of each system by the published convention: every seed, the mean{interval}"
+    text = f"NLL of each system{series.convention(rows)}: every seed, the mean{interval}"
     if facts:
         band = any(fact.std for fact in facts)
         text += ", and the published mean"

@@ -26,9 +26,10 @@ _AVERAGED = {"loss": "averaging = loss", "hidden": "averaging = hidden ‡"}
 def caption(cells: Sequence[Cell], dataset: str) -> str:
     """Describe what the figure of these cells shows."""
     rows = series.drawn_rows(cells, dataset)
-    text = "PPL by the published convention"
+    text = f"PPL{series.convention(rows)}"
     if _has_several_counts(rows):
-        text += " against the number of samples L, by averaging mode"
+        text += " against the number of samples L"
+        text += ", by averaging mode" if series.convention(rows) else ""
     joint = any(row.cell.joint_latent for row in rows)
     note = (
         " If hidden states are averaged (‡) and L > 1, it is not a bound (hollow): the convention does not "
@@ -51,12 +52,13 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     looks = series.looks(cells, dataset)
     keys: dict[str, Line2D] = {}
     cited: list[Fact] = []
+    every = [row for rows in found.values() for row in rows]
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
-        cited += _panel(ax, rows, looks, keys)
+        cited += _panel(ax, rows, looks, keys, modes=bool(series.convention(every)))
         ax.set_title(setting)
         ax.set_xlabel("samples per sentence, L")
-    axes[0][0].set_ylabel("test PPL (published convention)")
-    several = _has_several_counts([row for rows in found.values() for row in rows])
+    axes[0][0].set_ylabel("test PPL" + (" (published convention)" if series.convention(every) else ""))
+    several = _has_several_counts(every)
     layout.title(figure, f"{dataset_title(dataset)}: PPL" + (" against L" if several else ""))
     drawn = [row for rows in found.values() for row in rows if row.average("ppl")]
     common = marks.common_keys(
@@ -68,7 +70,9 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     return figure
 
 
-def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, keys: dict[str, Line2D]) -> list[Fact]:
+def _panel(
+    ax: Axes, rows: Sequence[Row], looks: Looks, keys: dict[str, Line2D], *, modes: bool
+) -> list[Fact]:
     """Draw a panel, add its entries to the legend, and return the published values drawn."""
     counts = series.samples(rows)
     grouped = series.lines(rows)
@@ -98,10 +102,9 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, keys: dict[str, Line2D])
         cited += [fact for _, fact in facts]
         for x, fact in facts:
             marks.published(ax, x, fact, colour, "y", 0.2)
-        averaged = _AVERAGED.get(members[0].cell.averaging, "no z")
-        label = f"{display_name(system)}, {averaged}" + (
-            f", {name}" if (name := members[0].cell.variant_name) else ""
-        )
+        # The mode matters beside one that gives no bound; elsewhere the name of the system says enough.
+        averaged = _AVERAGED.get(members[0].cell.averaging, "no z") if modes else ""
+        label = ", ".join(filter(None, (display_name(system), averaged, members[0].cell.variant_name)))
         if ours:
             hollow = all(row.cell.joint_latent for _, row, _ in ours)
             keys[label] = marks.key(label, colour, marker, dashes, hollow=hollow)

@@ -165,6 +165,12 @@ def drawn_rows(cells: Sequence[Cell], dataset: str) -> list[Row]:
     return [row for setting in settings_of(cells) for row in rows(cells, dataset, setting)]
 
 
+def convention(chosen: Sequence[Row]) -> str:
+    """Name the published convention if it sets these rows apart: a number is no bound, or was published."""
+    apart = any(row.cell.joint_latent or row.fact("nll") or row.fact("ppl") for row in chosen)
+    return " by the published convention" if apart else ""
+
+
 def lines(chosen: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     """(system, variant) -> its rows in the order of L, which a line connects."""
     found: dict[tuple[str, str], list[Row]] = {}

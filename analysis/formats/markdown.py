@@ -22,8 +22,8 @@ def markdown(report: Report) -> str:
     parts.append(bullets(facts))
     parts += [f"**{markdown_escape(remark)}.**\n" for remark in report.remarks]
     parts += [f"{markdown_escape(finding)}\n" for finding in report.findings]
-    parts += ["## Table 2\n", *sections(report.table2)]
-    parts += ["## Table 3\n", *sections(report.table3)] if report.table3 else []
+    parts += [f"## {report.title2}\n", *sections(report.table2)]
+    parts += [f"## {report.title3}\n", *sections(report.table3)] if report.table3 else []
     parts += ["## Published elsewhere\n", *sections(report.further)] if report.further else []
     parts += ["## Which numbers are bounds\n", bullets(map(markdown_escape, report.explanation))]
     if report.examples:

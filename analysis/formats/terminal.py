@@ -73,7 +73,7 @@ def print_report(report: Report, console: Console) -> None:
 def _only_in_files(report: Report) -> list[str]:
     """What :func:`print_report` leaves to the files."""
     parts = {
-        "Table 3": any(not table.has_published for table in report.table3),
+        report.title3.replace("Imp", "imp"): any(not table.has_published for table in report.table3),
         "published elsewhere": report.further,
         "bounds": report.bounds,
         "the rule and family of verdicts": report.comparisons,

@@ -89,6 +89,16 @@ class Report:
         return f"{kind}: {study_names(self.studies)}" if self.studies else kind
 
     @property
+    def title2(self) -> str:
+        """The title above ``table2``: its published number, if it has published rows."""
+        return "Table 2" if any(table.number for table in self.table2) else "NLL and PPL"
+
+    @property
+    def title3(self) -> str:
+        """The title above ``table3``; see :attr:`title2`."""
+        return "Table 3" if any(table.number for table in self.table3) else "Importance-weighted NLL"
+
+    @property
     def short_facts(self) -> tuple[str, ...]:
         """The facts without the origins that all runs share."""
         shared = {name for name, values in origins(self.frame) if len(values) == 1}

@@ -23,7 +23,7 @@ from analysis.stats.comparisons import Comparison, compare_family, estimate_of
 from analysis.stats.intervals import Interval
 from analysis.stats.text_groups import same_text
 from analysis.stats.variants import Variant, common_variants, setting_text
-from analysis.tables.comparisons import reach_notes, verdict_values
+from analysis.tables.comparisons import metric_title, reach_notes, verdict_values
 from analysis.tables.costs import scaled, unit_of
 from analysis.tables.elements.csv_rows import comparison_row
 from analysis.tables.elements.shown_variants import can_be_names, states_of
@@ -246,9 +246,10 @@ def _table(
 ) -> Table:
     names = _short_names([*(c.a for c in compared), *(cell for cell, _ in halves)])
     lines: list[Line] = []
+    cells = [cell for c in compared for cell in (c.a, c.b)]
 
     def heading(of: Comparison) -> str:
-        return f"{of.a.setting}, {measure or METRICS[of.metric]}"
+        return f"{of.a.setting}, {measure or metric_title(METRICS[of.metric], cells)}"
 
     for setting, metric in dict.fromkeys((c.a.setting, c.metric) for c in compared):
         of_heading = [c for c in compared if (c.a.setting, c.metric) == (setting, metric)]

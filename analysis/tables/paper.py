@@ -177,7 +177,7 @@ def _compare(
         ),
         marks=(*marks_of(lines), *letters, *formula_notes(lines)),
         once=(*marks_of(lines), *letters),
-        number=number,
+        number=number if facts else "",
     )
 
 

@@ -52,7 +52,7 @@ def test_too_few_seeds_are_said_first(tmp_path: Path, write_run: WriteRun) -> No
     )
     page = report_page(composed, Pictures((), ()), [], "")
     for text in (markdown(composed), " ".join(on_terminal(composed).split()), page):
-        assert text.index(sentence) < text.index("Table 2")
+        assert text.index(sentence) < text.index("NLL (KL) in nats")
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,13 @@ def test_a_terminal_shows_a_study_on_two_screens_and_names_the_rest(
                 write_run(system, 2, seed=seed, dataset="toy", estimates=bounds, latent_size=size)
     text = on_terminal(report(tmp_path))
     assert len(text.splitlines()) <= 80
-    assert "Table 3. " not in text
+    assert "importance-weighted NLL (IW)" not in text
     assert "as published)" not in text.partition("Comparisons")[2]
     assert "‡" not in text.partition("Comparisons")[2]
     rest = " ".join(text.split()).partition("Only in the files: ")[2]
-    assert rest.startswith("Table 3, bounds, the rule and family of verdicts, use of the latent variable, ")
+    assert rest.startswith(
+        "importance-weighted NLL, bounds, the rule and family of verdicts, use of the latent variable, "
+    )
     composed = report(tmp_path)
     page = report_page(composed, Pictures((), ()), [], "")
     for note in ("n: number of seeds", "A model is called better", "A family is all"):

@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.text import Text
 from rich.console import Console
 
-from analysis.formats.markdown import markdown
+from analysis.figures import kl, nll, ppl
+from analysis.formats.markdown import markdown, section
 from analysis.formats.summary import write_tables
 from analysis.formats.terminal import print_report
 from analysis.reading.collect import collect
@@ -98,10 +100,10 @@ def test_datasets_of_the_paper_come_first_and_each_has_its_tables(
         write_run(dataset=dataset, estimates={"nll_elbo": 100.0, "nll_iw": 99.0, "ppl_elbo": 9.0})
     composed = report(tmp_path)
     assert [table.heading.split(":")[0] for table in composed.table2] == [
-        "Table 2b. Yahoo", "Table 2. a-folder", "Table 2. pydocs",
+        "Table 2b. Yahoo", "a-folder", "pydocs",
     ]  # fmt: skip
     assert [table.heading.split(":")[0] for table in composed.table3] == [
-        "Table 3. PTB, Yahoo", "Table 3. a-folder", "Table 3. pydocs",
+        "Table 3. PTB, Yahoo", "a-folder", "pydocs",
     ]  # fmt: skip
     assert len(composed.bounds) == 3
 
@@ -116,7 +118,30 @@ def test_a_language_model_alone_has_no_table_3(tmp_path: Path, write_run: WriteR
     write_run("lstm-lm", dataset="pydocs")
     composed = report(tmp_path)
     assert composed.table3 == ()
-    assert "## Table 3" not in markdown(composed)
+    assert "Importance-weighted" not in markdown(composed)
+
+
+def test_nothing_is_called_published_where_nothing_was(tmp_path: Path, write_run: WriteRun) -> None:
+    estimates = {"nll_elbo": 99.0, "ppl_elbo": 90.0, "nll_iw": 98.0, "mi": 1.0}
+    for size in (4, 8):
+        write_run(dataset="pydocs", latent_size=size, estimates=estimates)
+    write_run("lstm-lm", dataset="pydocs")
+    composed = report(tmp_path)
+    tables = "".join(map(section, (*composed.table2, *composed.table3, *composed.comparisons)))
+    for text in (tables, on_terminal(composed)):
+        assert not re.search(r"Table \d|as published", text)
+    assert "## Table" not in markdown(composed)
+    captions = [module.caption(composed.cells, "pydocs") for module in (kl, nll, ppl)]
+    assert "published" not in " ".join(captions)
+    figure = ppl.draw(composed.cells, "pydocs")
+    assert figure is not None
+    texts = {text.get_text() for text in figure.findobj(Text)}
+    assert {"LSTM-VAE, latent_size=4", "test PPL"} <= texts
+    # Beside a number that is no bound, the convention and the mode are named.
+    write_run("lstm-vae-avg", 2, dataset="pydocs", estimates={**estimates, "nll_joint": 120.0})
+    composed = report(tmp_path)
+    assert "by the published convention" in ppl.caption(composed.cells, "pydocs")
+    assert "NLL (as published)" in "".join(map(section, composed.comparisons))
 
 
 def test_a_study_without_a_finished_run_has_a_report(tmp_path: Path, write_run: WriteRun) -> None:
