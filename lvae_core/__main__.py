@@ -12,11 +12,10 @@ from lvae_core.cli import import_text
 from lvae_core.command import exit_status
 from lvae_core.data.datasets import NAMES
 from lvae_core.data.sources.public import PUBLIC
-from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, notice_next
 from lvae_core.protocols import PROTOCOLS, with_protocol
 from lvae_core.run_folder.event_files import FOLDER
-from lvae_core.settings import apply_settings, fields_help, parse_settings
+from lvae_core.settings import apply_settings, check_samples_read, fields_help, parse_settings
 from lvae_core.systems import SYSTEMS, recipe
 
 
@@ -214,10 +213,7 @@ def _recipe(options: argparse.Namespace) -> int:
         num_samples=1 if options.num_samples is None else options.num_samples,
         seed=options.seed,
     )
-    if config.encoder == "none" and options.num_samples is not None:
-        raise InputError(
-            f"--num-samples {options.num_samples}: {config.system} has no latent variable; leave it out"
-        )
+    check_samples_read(config, options.num_samples)
     config = apply_settings(with_protocol(config, options.protocol), options.set)
     config = settle_min_count(config, options.data_dir, given=parse_settings(options.set))
     print(json.dumps(config.to_dict(), indent=2))

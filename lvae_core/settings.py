@@ -12,6 +12,14 @@ from lvae_core.fields import Setting
 from lvae_core.identity import evaluation_values, fields_read
 
 
+def check_samples_read(config: RunConfig, num_samples: int | None) -> None:
+    """Raise InputError if ``--num-samples`` is given, not None, to a system without a latent variable."""
+    if num_samples is not None and config.encoder == "none":
+        raise InputError(
+            f"--num-samples {num_samples}: {config.system} has no latent variable; leave it out"
+        )
+
+
 def fields_help() -> dict[str, str]:
     """Name of every config field -> one line of documentation."""
     return {f.name: str(f.metadata["help"]) for f in dataclasses.fields(RunConfig)}

@@ -158,16 +158,17 @@ def closing_table(plan: Plan, width: int) -> Table:
     statuses: dict[Status, str] = {"done": "done", "failed": "failed", "left": "left"}
     if plan.with_status("evaluate"):
         statuses["evaluate"] = "to evaluate"
-    names, variants = variant_names(plan.all_runs), plan.variants()
-    lines: list[VariantName | str] = [names[variant] for variant in list(variants)[:MAX_ROWS]]
-    groups = list(variants.values())[:MAX_ROWS]
+    names, variants = variant_names(plan.all_runs), list(plan.variants().items())
+    shown, more = variants[:MAX_ROWS], variants[MAX_ROWS:]
+    lines: list[VariantName | str] = [names[variant] for variant, _ in shown]
+    groups = [runs for _, runs in shown]
     seconds = [
         format_duration(plan.speed.expected_seconds(variant)) if _count(runs, "done") else ""
-        for variant, runs in list(variants.items())[:MAX_ROWS]
+        for variant, runs in shown
     ]
-    if more := [run for runs in list(variants.values())[MAX_ROWS:] for run in runs]:
-        lines.append(f"{len(variants) - MAX_ROWS:,} more")
-        groups.append(more)
+    if more:
+        lines.append(f"{len(more):,} more")
+        groups.append([run for _, runs in more for run in runs])
         seconds.append("")
     columns = name_columns(lines)
     for status, heading in statuses.items():

@@ -88,7 +88,7 @@ def _facts(folder: RunFolder, problems: list[str]) -> dict[str, Any]:
     row: dict[str, Any] = {"status": "unfinished"}
     # A retry keeps failure.json until it gets past the failure, and counts as failed until then.
     claim = read_claim(folder) if failure is None else None
-    if claim and not (claim.holder and claim.holder.is_gone()):
+    if claim and not claim.is_abandoned:
         row = {"status": "running"}
     if failure is not None:
         row = {

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.reading.learning_curves import run_curve
-from lvae_core.run_folder.folder import open_study
+from lvae_core.run_folder.folder import Study, open_study
+from lvae_core.storage.parallel import read_each
 
 
 def lowest_perplexities(frame: pd.DataFrame, runs: Sequence[str]) -> dict[str, float]:
@@ -18,12 +19,18 @@ def lowest_perplexities(frame: pd.DataFrame, runs: Sequence[str]) -> dict[str, f
         runs: the names of those to read, one file each.
     """
     wanted = frame[(frame["status"] == "done") & frame["run"].isin(list(runs))]
-    studies = {url: open_study(url, create=False) for url in wanted["study"].unique()}
-    found = {}
-    columns = ("run", "study", "folder", "metrics_sha256")
-    for run, study, folder, digest in zip(*(wanted[name] for name in columns), strict=True):
-        curve, _ = run_curve(run, studies[study].run(folder), None if pd.isna(digest) else digest)
-        recorded = [point["valid_ppl"] for point in curve if isinstance(point.get("valid_ppl"), float)]
-        if recorded:
-            found[str(run)] = min(recorded)
+    found: dict[str, float] = {}
+    for url, of_study in wanted.groupby("study", sort=False):
+        study = open_study(str(url), create=False)
+        names = list(zip(*(of_study[name] for name in ("run", "folder", "metrics_sha256")), strict=True))
+
+        def lowest(name: tuple[str, str, str], study: Study = study) -> float | None:
+            run, folder, digest = name
+            curve, _ = run_curve(run, study.run(folder), None if pd.isna(digest) else digest)
+            recorded = (point.get("valid_ppl") for point in curve)
+            return min((ppl for ppl in recorded if isinstance(ppl, float)), default=None)
+
+        for (run, *_), ppl in zip(names, read_each(study.url, lowest, names), strict=True):
+            if ppl is not None:
+                found[str(run)] = ppl
     return found

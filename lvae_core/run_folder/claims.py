@@ -89,6 +89,11 @@ class ClaimState:
     holder: Holder | None
     """None if the file is damaged."""
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether this machine can see that the process which holds it has ended."""
+        return self.holder is not None and self.holder.is_gone()
+
 
 def read_claim(folder: RunFolder) -> ClaimState | None:
     """Read the claim that is in force; None if there is none."""
@@ -216,7 +221,7 @@ class StaleClaims:
 
     def is_stale(self, run: str, state: ClaimState) -> bool:
         """Whether the claim on ``run`` has not changed for STALE_SECONDS, or its process has ended."""
-        if state.holder is not None and state.holder.is_gone():
+        if state.is_abandoned:
             return True
         before = self._first.get(run)
         if before is None or before[0] != state:

@@ -135,8 +135,9 @@ def launch(
 
 def _checkpoint_bytes(workload: Workload) -> int:
     """The bytes of the largest checkpoint."""
-    sizes = {(run.config, len(workload.corpus_of(run).vocabulary)) for run in workload.runs}
-    return max((checkpoint_bytes(*size) for size in sizes), default=0)
+    runs = {run.variant: run for run in workload.runs}.values()  # seeds change no size
+    sizes = (checkpoint_bytes(run.config, len(workload.corpus_of(run).vocabulary)) for run in runs)
+    return max(sizes, default=0)
 
 
 def _slots(workload: Workload, cluster: Mapping[str, float]) -> int:

@@ -21,40 +21,81 @@ from lvae_core.run_folder.names import RunName
 from lvae_core.storage.parallel import read_each
 
 
-def may_change(config: RunConfig, new: RunConfig, study: Study) -> bool:
-    """Whether runs over a folder may get another ``min_count`` than ``config`` has; say so.
+class FormerValues:
+    """The values of a study's runs, which need not exist; each run is read once."""
 
-    Raises:
-        InputError: the study has runs with both values, so a choice could train finished runs again.
-    """
-    before, after = config.min_count, new.min_count
-    if _former_is_kept(study, config.dataset, "min_count", before, after, lambda run: True):
-        return False
-    label = dataset_label(config.dataset)
-    notice(
-        f"note: {label}: min_count={after}, so that training shows the unknown word, "
-        f"which valid or test need; --set min_count={before} keeps every word of training"
-    )
-    return True
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._runs: dict[str, list[RunConfig]] = {}
+        """Label of a dataset -> the runs over it."""
 
+    def may_change(self, config: RunConfig, new: RunConfig) -> bool:
+        """Whether runs over a folder may get another ``min_count`` than ``config`` has; say so.
 
-def with_rule_of_study(configs: Sequence[RunConfig], study: Study) -> list[RunConfig]:
-    """Give runs the ``patience_rule`` that the study's runs over their dataset have; say so.
+        Raises:
+            InputError: the study has runs with both values, so a choice could train finished runs again.
+        """
+        before, after = config.min_count, new.min_count
+        if self._is_kept(config.dataset, "min_count", before, after, lambda run: True):
+            return False
+        label = dataset_label(config.dataset)
+        notice(
+            f"note: {label}: min_count={after}, so that training shows the unknown word, "
+            f"which valid or test need; --set min_count={before} keeps every word of training"
+        )
+        return True
 
-    Raises:
-        InputError: the study has runs with both values, so a choice could train finished runs again.
-    """
-    former = RunConfig().patience_rule
-    changed = {run.dataset: run for run in configs if _rule_is_recipes(run) and run.patience_rule != former}
-    kept = [
-        dataset
-        for dataset, run in changed.items()
-        if _former_is_kept(study, dataset, "patience_rule", former, run.patience_rule, _rule_is_recipes)
-    ]
-    return [
-        replace(run, patience_rule=former) if run.dataset in kept and _rule_is_recipes(run) else run
-        for run in configs
-    ]
+    def with_rule_of_study(self, configs: Sequence[RunConfig]) -> list[RunConfig]:
+        """Give runs the ``patience_rule`` that the study's runs over their dataset have; say so.
+
+        Raises:
+            InputError: the study has runs with both values, so a choice could train finished runs again.
+        """
+        former = RunConfig().patience_rule
+        changed = {
+            run.dataset: run for run in configs if _rule_is_recipes(run) and run.patience_rule != former
+        }
+        kept = [
+            dataset
+            for dataset, run in changed.items()
+            if self._is_kept(dataset, "patience_rule", former, run.patience_rule, _rule_is_recipes)
+        ]
+        return [
+            replace(run, patience_rule=former) if run.dataset in kept and _rule_is_recipes(run) else run
+            for run in configs
+        ]
+
+    def _is_kept(
+        self, dataset: str, field: str, former: Any, new: Any, counts: Callable[[RunConfig], bool]
+    ) -> bool:
+        """Whether the study's runs over a dataset have the former value of a field; say so.
+
+        Args:
+            dataset: as configs name it.
+            field: of the config.
+            former: its value in an earlier version.
+            new: its value now.
+            counts: whether a run's value was the version's choice.
+
+        Raises:
+            InputError: there are runs with both values; or the study cannot be read.
+        """
+        label = dataset_label(dataset)
+        try:
+            if label not in self._runs:
+                self._runs[label] = _runs_over(self._study, label)
+        except OSError as error:
+            raise InputError(unreadable(self._study, error)) from None
+        found = {getattr(run, field) for run in self._runs[label] if counts(run)}
+        before, after = f"{field}={former}", f"{field}={new}"
+        if {former, new} <= found:
+            raise InputError(
+                f"{self._study.url}: has runs over {label} with {before} and with {after}; "
+                f"add --set {before} or --set {after}"
+            )
+        if former in found:
+            notice(f"note: {label}: the runs of this study have {before}, so further runs have it, too")
+        return former in found
 
 
 def _rule_is_recipes(run: RunConfig) -> bool:
@@ -64,38 +105,6 @@ def _rule_is_recipes(run: RunConfig) -> bool:
     """
     other = replace(run, patience=run.patience + 1)
     return with_protocol(other, "original").patience != run.patience
-
-
-def _former_is_kept(
-    study: Study, dataset: str, field: str, former: Any, new: Any, counts: Callable[[RunConfig], bool]
-) -> bool:
-    """Whether the study's runs over a dataset have the former value of a field; say so.
-
-    Args:
-        study: need not exist.
-        dataset: as configs name it.
-        field: of the config.
-        former: its value in an earlier version.
-        new: its value now.
-        counts: whether a run's value was the version's choice.
-
-    Raises:
-        InputError: there are runs with both values; or the study cannot be read.
-    """
-    label = dataset_label(dataset)
-    try:
-        found = {getattr(run, field) for run in _runs_over(study, label) if counts(run)}
-    except OSError as error:
-        raise InputError(unreadable(study, error)) from None
-    before, after = f"{field}={former}", f"{field}={new}"
-    if {former, new} <= found:
-        raise InputError(
-            f"{study.url}: has runs over {label} with {before} and with {after}; "
-            f"add --set {before} or --set {after}"
-        )
-    if former in found:
-        notice(f"note: {label}: the runs of this study have {before}, so further runs have it, too")
-    return former in found
 
 
 def _runs_over(study: Study, label: str) -> list[RunConfig]:

@@ -12,7 +12,7 @@ from lvae_core.data.sources.public import MissingError
 from lvae_core.errors import InputError
 from lvae_core.model.counts import amount, evaluation_operations, operations
 from lvae_core.run_folder.folder import Study
-from sweeps.planning.former_values import may_change, unreadable, with_rule_of_study
+from sweeps.planning.former_values import FormerValues, unreadable
 from sweeps.planning.parents import with_parents
 from sweeps.planning.plan import Plan, PlannedRun, make_plan
 from sweeps.planning.probe_results import ProbeResults, key
@@ -52,17 +52,18 @@ def load_corpora(
     """
     per_dataset = {config.dataset: config for config in configs}
     corpora = {}
+    former = FormerValues(study)
     try:
         for dataset, config in per_dataset.items():
             new, corpora[dataset] = load_new(config, data_dir)
             if new == config:
                 continue
-            if "min_count" in given or not may_change(config, new, study):
+            if "min_count" in given or not former.may_change(config, new):
                 corpora[dataset] = load_for(config, data_dir)
                 continue
             configs = [replace(c, min_count=new.min_count) if c.dataset == dataset else c for c in configs]
         if "patience_rule" not in given:
-            configs = with_rule_of_study(configs, study)
+            configs = former.with_rule_of_study(configs)
     except InputError as error:
         advice = (
             "; in a job: data/ does not travel with it, see docs/cluster.md" if is_in_job(Path()) else ""

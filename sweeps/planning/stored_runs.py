@@ -139,7 +139,7 @@ def _state(folder: RunFolder) -> str:
         claim = read_claim(folder)
     except PermissionError:
         return "unreadable"
-    if claim and not (claim.holder and claim.holder.is_gone()):
+    if claim and not claim.is_abandoned:
         return "running"
     return "failed" if folder.has("failure.json") else "unfinished"
 

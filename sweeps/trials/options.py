@@ -12,7 +12,7 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.fields import Setting
 from lvae_core.identity import fields_read
-from lvae_core.settings import apply_settings, apply_where_read, parse_settings
+from lvae_core.settings import apply_settings, apply_where_read, check_samples_read, parse_settings
 from lvae_core.systems import recipe
 from sweeps.options import (
     DATASETS_HELP,
@@ -178,10 +178,7 @@ class Options:
             num_samples=1 if self.num_samples is None else self.num_samples,
             seed=self.seed,
         )
-        if config.encoder == "none" and self.num_samples is not None:
-            raise InputError(
-                f"--num-samples {self.num_samples}: {self.system} has no latent variable; leave it out"
-            )
+        check_samples_read(config, self.num_samples)
         preset, _ = apply_where_read(config, parse_settings((*self.defaults.changes, *epochs)))
         return apply_settings(preset, given)
 

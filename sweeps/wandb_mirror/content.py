@@ -144,7 +144,7 @@ def is_under_way(folder: RunFolder) -> bool:
     A process that evaluates a finished run again adds nothing to what W&B stores.
     """
     claim = read_claim(folder)
-    if claim is None or (claim.holder is not None and claim.holder.is_gone()):
+    if claim is None or claim.is_abandoned:
         return False
     return not folder.has("result.json")
 

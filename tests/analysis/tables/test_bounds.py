@@ -6,28 +6,15 @@ import pytest
 
 from analysis.formats.text import value_text
 from analysis.published.facts import Derived, Fact
-from analysis.reading.collect import collect
-from analysis.reading.sources import open_source
-from analysis.stats.cells import Average, Cell, Counts, average_cells
+from analysis.stats.cells import Average, Counts
 from analysis.tables.bounds import bounds_table
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, csv_frame
 from analysis.tables.elements.table import Difference, Table
 from lvae_core.run_folder.folder import RunFolder
 
-from .test_bound_examples import sentences
+from .test_bound_examples import AVG, LM, VAE, cells, sentences
 
 WriteRun = Callable[..., RunFolder]
-
-AVG = {
-    "nll_elbo": 97.0, "ppl_elbo": 84.0, "kl": 7.5, "nll_joint": 127.0, "ppl_joint": 330.0,
-    "nll_iw": 95.0, "ppl_iw": 76.0, "nll_iw_joint": 119.0, "ppl_iw_joint": 228.0,
-}  # fmt: skip
-VAE = {"nll_elbo": 102.0, "ppl_elbo": 105.0, "kl": 1.5, "nll_iw": 101.5, "ppl_iw": 102.0}
-LM = {"nll": 101.0, "ppl": 100.0}
-
-
-def cells(tmp_path: Path) -> list[Cell]:
-    return average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
 
 
 def block(table: Table, label: str, heading: str = "standard") -> dict[str, list[object]]:
