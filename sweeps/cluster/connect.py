@@ -7,7 +7,8 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lvae_core.errors import InputError
 from lvae_core.training.failures import one_line
 from sweeps.cluster.daemons import hangup_ignored, watched_daemons
 from sweeps.cluster.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
+from sweeps.cluster.replaced import replaced
 from sweeps.cluster.scratch_folder import check_space, own_folder
 from sweeps.cluster.start_clock import LONGEST, StartClock, patient_start
 
@@ -120,47 +122,36 @@ OWN_RAY = {
 """Environment of a process that starts Ray."""
 
 
-@contextlib.contextmanager
-def _loopback() -> Iterator[None]:
+def _nothing(*_arguments: Any, **_options: Any) -> None:
+    """Stand in for a function of Ray that a launch does without."""
+
+
+def _loopback() -> AbstractContextManager[None]:
     """Make a Ray that is started in the ``with`` block listen on 127.0.0.1 only.
 
     Ray does so only on systems for which it does not support clusters. On others it replaces a node address
     of 127.0.0.1 with one that other machines can reach.
     """
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
+    return replaced(ray_constants, ENABLE_RAY_CLUSTER=False)
 
 
-@contextlib.contextmanager
-def _own_sigterm() -> Iterator[None]:
+def _own_sigterm() -> AbstractContextManager[None]:
     """Keep Ray from replacing our handler of SIGTERM, by one that ends the process without a line."""
-    before = ray._private.utils.set_sigterm_handler
-    ray._private.utils.set_sigterm_handler = lambda handler: None
-    try:
-        yield
-    finally:
-        ray._private.utils.set_sigterm_handler = before
+    return replaced(ray._private.utils, set_sigterm_handler=_nothing)
 
 
-@contextlib.contextmanager
-def _fewer_processes() -> Iterator[None]:
+def _fewer_processes() -> AbstractContextManager[None]:
     """Start a Ray in the ``with`` block without three processes that a private one does not need.
 
     They send workers' logs to the driver, serve a dashboard, and scale a cluster. Each takes a second or
     two of processor time to start.
     """
-    node: Any = ray._private.node.Node
-    before = node.start_log_monitor, node.start_api_server, node.start_monitor
-    nothing: Callable[..., None] = lambda *arguments, **options: None  # noqa: E731
-    node.start_log_monitor = node.start_api_server = node.start_monitor = nothing
-    try:
-        yield
-    finally:
-        node.start_log_monitor, node.start_api_server, node.start_monitor = before
+    return replaced(
+        ray._private.node.Node,
+        start_log_monitor=_nothing,
+        start_api_server=_nothing,
+        start_monitor=_nothing,
+    )
 
 
 @contextlib.contextmanager

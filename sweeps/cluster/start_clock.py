@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import psutil
 import ray._private.node
+
+from sweeps.cluster.replaced import replaced
 
 LONGEST = 300.0
 """Seconds for which the clock stands still at most."""
@@ -61,16 +64,9 @@ class StartClock:
         return now - self._left_out
 
 
-@contextlib.contextmanager
-def patient_start(clock: Callable[[], float]) -> Iterator[None]:
+def patient_start(clock: Callable[[], float]) -> AbstractContextManager[None]:
     """Let a Ray that is started in the ``with`` block measure its start-up limit by ``clock``."""
-    module = vars(ray._private.node)
-    before = module["time"]
-    module["time"] = _Time(clock)
-    try:
-        yield
-    finally:
-        module["time"] = before
+    return replaced(ray._private.node, time=_Time(clock))
 
 
 class _Time:

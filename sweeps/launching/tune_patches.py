@@ -10,7 +10,6 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ray import cloudpickle
@@ -22,6 +21,8 @@ from ray.tune.execution import tune_controller as controller
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
+
+from sweeps.cluster.replaced import replaced
 
 PENDING = 200
 """The largest number of resource requests that Tune keeps open; the same as its default."""
@@ -120,17 +121,6 @@ def latest_error(trial: Trial) -> Exception | None:
 
 
 @contextlib.contextmanager
-def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
-    """Give a name of one of Tune's modules another value inside the ``with`` block."""
-    before = vars(module)[name]
-    vars(module)[name] = value
-    try:
-        yield
-    finally:
-        vars(module)[name] = before
-
-
-@contextlib.contextmanager
 def without_aws_keys() -> Iterator[None]:
     """Keep Tune from sending AWS keys to the processes that it starts inside the ``with`` block.
 
@@ -139,7 +129,7 @@ def without_aws_keys() -> Iterator[None]:
     was started); a Ray that this launch starts inherits the environment.
     """
     kept = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if not name.startswith("AWS_")}
-    with _replaced(class_cache, "ENV_VARS_TO_PROPAGATE", kept):
+    with replaced(class_cache, ENV_VARS_TO_PROPAGATE=kept):
         yield
 
 
@@ -151,7 +141,7 @@ def ended_trials_forgotten() -> Iterator[None]:
     end, and looks there for log files of each trial. Nothing reads that, and it grows with the runs; see
     "The overhead of Ray" in benchmarks/README.md.
     """
-    with _replaced(tune, "TuneController", _Controller):
+    with replaced(tune, TuneController=_Controller):
         yield
 
 
@@ -176,7 +166,7 @@ def errors_as_lost_actors() -> Iterator[None]:
     Tune handles actors that die and calls that raise. On any other error of Ray, such as the one after it
     has ended a process to free memory, Tune itself would stop, and every run with it.
     """
-    with _replaced(controller, "RayActorManager", _ActorManager):
+    with replaced(controller, RayActorManager=_ActorManager):
         yield
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def summarize(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*python(), "-W", "error", str(ROOT / "analysis" / "summarize.py"), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=150, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_studies_under_runs_become_a_report(tmp_path: Path, write_run: WriteRun) -> None:

@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "schedule.py"
 
 def schedule(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*python(), str(SCRIPT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def ratios_to_bound(out: str, devices: str) -> list[float]:

@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.command, bucket, key  # type: ignore[return-value]
 
     def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        server = http.client.HTTPConnection(*self.server.proxy.behind, timeout=60)
+        server = http.client.HTTPConnection(*self.server.proxy.behind, timeout=240)
         try:
             if self.command == "PUT":
                 self.server.proxy.one_put.acquire()

@@ -82,7 +82,7 @@ class Launch:
     def output(self) -> str:
         return self._log.read_text() if self._output is None else self._output
 
-    def wait(self, seconds: float = 200.0) -> int:
+    def wait(self, seconds: float = 240.0) -> int:
         """Wait for the end of the command and return its exit status."""
         try:
             return self.process.wait(seconds)
@@ -118,7 +118,7 @@ def processes_writing_below(folder: Path) -> list[int]:
     return sorted(found)
 
 
-def wait_until(condition: Callable[[], bool], launch: Launch, *, seconds: float = 120.0) -> None:
+def wait_until(condition: Callable[[], bool], launch: Launch, *, seconds: float = 240.0) -> None:
     """Wait until a condition is true; fail if the launch ends or the time is over."""
     end = time.monotonic() + seconds
     while not condition():

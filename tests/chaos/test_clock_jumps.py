@@ -170,7 +170,6 @@ def test_a_claim_stays_alive_and_a_run_has_the_same_bits_while_libfaketime_sets_
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_two_launches_share_a_study_while_the_clock_of_one_jumps(scratch, tmp_path, undisturbed_storage):
     """Neither takes over a run that the other is at work on, and the table is the same."""
     jumps, other = Jumps(tmp_path), scratch / "o"

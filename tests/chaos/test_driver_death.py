@@ -21,8 +21,6 @@ from .sweep_command import (
     wait_until,
 )
 
-pytestmark = pytest.mark.timeout(900)
-
 STOPS_WITHIN = 30.0
 """Seconds, as the project promises."""
 

@@ -30,8 +30,6 @@ from sweeps.planning.workload import Workload
 from .small_run import write_corpus
 from .sweep_command import GRID, SCRIPT, Launch, Runs, closing, modification_times, wait_until
 
-pytestmark = pytest.mark.timeout(900)
-
 HUGE = 999_999_999
 """A number of latent samples whose noise alone takes terabytes."""
 

@@ -12,8 +12,6 @@ import pytest
 from ..integration.nodes import cluster, process_tree
 from .sweep_command import EPOCHS, RUNS, STEPS, Launch, Runs, closing, wait_until
 
-pytestmark = pytest.mark.timeout(900)
-
 EVERY = 10
 """Epochs between two checkpoints."""
 

@@ -13,8 +13,6 @@ import pytest
 from .small_run import SEED
 from .sweep_command import STEPS, Launch, Runs, closing, wait_until
 
-pytestmark = pytest.mark.timeout(900)
-
 EVERY = 10
 """Epochs between two checkpoints."""
 

@@ -59,7 +59,7 @@ def summarize(study: str | Path, out: Path, environment: dict[str, str]) -> list
     command = [*python(), str(ROOT / "analysis" / "summarize.py"), str(study), "--out", str(out)]
     options = ["--no-cache", "--no-figures", "--no-samples"]
     done = subprocess.run(
-        [*command, *options], env={**os.environ, **environment}, capture_output=True, text=True, timeout=200
+        [*command, *options], env={**os.environ, **environment}, capture_output=True, text=True, timeout=240
     )
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     with (out / "table2.csv").open() as file:

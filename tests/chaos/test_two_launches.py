@@ -9,8 +9,6 @@ import pytest
 
 from .sweep_command import EPOCHS, Launch, Runs, closing, processes_writing_below, wait_until
 
-pytestmark = pytest.mark.timeout(900)
-
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.slow)])
 def storage(request, tmp_path) -> str:

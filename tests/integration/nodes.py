@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _RAY = Path(sys.executable).with_name("ray")
-_START_SECONDS = 120.0
+_PATIENCE_SECONDS = 240.0
 _SMALL = [
     *("--disable-usage-stats", "--object-store-memory", "80000000"),
     *("--min-worker-port", "0", "--max-worker-port", "0"),
@@ -95,7 +95,7 @@ class Cluster:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
         for start in self._starts:
-            start.wait(timeout=20)
+            start.wait(timeout=240)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(
@@ -115,8 +115,8 @@ class Cluster:
                 env={**self.environment, **(environment or {})},
             )
         self._starts.append(start)
-        if not wait_until(lambda: "Ray runtime started" in log.read_text() or start.poll() is not None,
-                     seconds=_START_SECONDS) or start.poll() is not None:  # fmt: skip
+        answered = wait_until(lambda: "Ray runtime started" in log.read_text() or start.poll() is not None)
+        if not answered or start.poll() is not None:
             self.stop()
             raise RuntimeError(f"a node did not start: {log.read_text()}")
         return start
@@ -132,9 +132,9 @@ def cluster(head_cpus: int = 1) -> Iterator[Cluster]:
         nodes.stop()
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
-    """Wait for a condition, at most this long, and return whether it is true."""
-    end = time.monotonic() + seconds
+def wait_until(condition: Callable[[], bool]) -> bool:
+    """Wait for a condition, as long as the busiest machine may need, and return whether it is true."""
+    end = time.monotonic() + _PATIENCE_SECONDS
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
     return condition()

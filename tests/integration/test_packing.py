@@ -130,7 +130,7 @@ def test_each_cell_is_probed_once_and_a_run_that_has_begun_keeps_its_threads(tmp
     assert [line.split(":")[0] for line in probes] == ["probe 1 of 2", "probe 2 of 2"]
     assert all(f"{cores} cores" in line for line in probes)
     # The probes have released their resources.
-    assert wait_until(lambda: ray.available_resources().get("CPU") == cores, seconds=30)
+    assert wait_until(lambda: ray.available_resources().get("CPU") == cores)
 
     begun, other = runs[:2]
     iterator = execute(begun.config, toy, study.run(begun.name), Runtime(threads=7, progress_seconds=0.0))

@@ -122,10 +122,10 @@ def test_an_interrupted_search_ends_with_the_same_results(undisturbed, tmp_path)
     place, out = undisturbed
     command = [sys.executable, "-W", "error", str(SCRIPT), *COMMAND]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: len(runs_of(tmp_path / "runs/search")) > 2, seconds=120)  # in the second round
+        wait_until(lambda: len(runs_of(tmp_path / "runs/search")) > 2)  # in the second round
         process.send_signal(signal.SIGINT)
         seen = process.stdout.readlines()
-        assert process.wait(timeout=120) == 130
+        assert process.wait(timeout=240) == 130
     again = f"interrupted; resume with: python sweeps/search.py {shlex.join(COMMAND)}"
     assert seen[-1].strip() == again
     assert not (tmp_path / "runs/search-best").exists()

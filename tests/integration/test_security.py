@@ -106,10 +106,10 @@ def observed(tmp_path_factory) -> Iterator[Observed]:
             cwd=root,
             env={**kept, **SECRETS, "RAY_TMPDIR": str(scratch)},
         ) as sweep:
-            under_way = wait_until(lambda: has_trained(root) or sweep.poll() is not None, seconds=120)
+            under_way = wait_until(lambda: has_trained(root) or sweep.poll() is not None)
             if under_way and sweep.poll() is None:
                 observe(observed, sweep.pid)
-            out, err = sweep.communicate(timeout=120)
+            out, err = sweep.communicate(timeout=240)
         observed.done = sweep.returncode, out, err
         observed.ray_folders = list(scratch.iterdir())
         yield observed
@@ -181,7 +181,7 @@ def run_clients(address: str, token: str) -> list[tuple[int, str]]:
             {"RAY_AUTH_MODE": "disabled"},
         )
     ]
-    outputs = [client.communicate(timeout=100)[0] for client in started]
+    outputs = [client.communicate(timeout=240)[0] for client in started]
     return [(client.returncode, output) for client, output in zip(started, outputs, strict=True)]
 
 
@@ -259,7 +259,7 @@ def find_secrets(observed: Observed, texts: Mapping[str, bytes]) -> list[tuple[s
 
 
 def test_ray_leaves_no_process_and_no_folder(observed):
-    assert wait_until(lambda: not any(map(is_alive, observed.processes)), seconds=20)
+    assert wait_until(lambda: not any(map(is_alive, observed.processes)))
     assert observed.ray_folders == []
 
 

@@ -122,7 +122,7 @@ def run_on_this_ray(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a new process that joins the Ray of these tests."""
     address = ray.get_runtime_context().gcs_address
     command = [sys.executable, str(SCRIPT), *arguments, "--address", address]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_a_private_ray_has_no_process_that_nothing_uses():
@@ -247,15 +247,15 @@ def test_an_interrupted_sweep_saves_and_the_next_launch_resumes_it(number, tmp_p
         text=True,
         env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
     ) as first:
-        assert wait_until(lambda: count_rows(tmp_path) >= 3, seconds=60)
+        assert wait_until(lambda: count_rows(tmp_path) >= 3)
         inside = process_tree(first.pid)
         assert_token_is_secret(inside, tmp_path)
         first.send_signal(number)
-        out, err = first.communicate(timeout=60)
+        out, err = first.communicate(timeout=240)
     assert (first.returncode, err) == (130, "")
     again = f"interrupted; resume with: python sweeps/paper_grid.py {shlex.join(LONG_COMMAND)}"
     assert again in out
-    assert wait_until(lambda: not any(map(is_alive, inside)), seconds=20)
+    assert wait_until(lambda: not any(map(is_alive, inside)))
     (folder,) = (tmp_path / "runs" / "paper").iterdir()
     assert {path.name for path in folder.iterdir()} == {
         *("checkpoint.previous.pt", "checkpoint.pt", "config.json", "metrics.jsonl", "provenance.json"),

@@ -37,7 +37,7 @@ def test_without_the_environment_a_command_ends_with_one_line_that_names_setup(n
         env=variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     (line,) = done.stderr.splitlines()
     assert (done.returncode, done.stdout) == (2, "")

@@ -29,7 +29,7 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
         capture_output=True,
         text=True,
         cwd=cwd,
-        timeout=120,
+        timeout=240,
     )
 
 
@@ -130,13 +130,13 @@ def test_an_interrupted_run_resumes_to_the_same_result(
             assert process.poll() is None, "it ended before it was interrupted"
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "run the same command again to resume it" in errors
     assert not (tmp_path / "a" / "result.json").exists()
 
     for out in ("a", "b"):
-        done = subprocess.run([*arguments, str(tmp_path / out)], capture_output=True, timeout=120)
+        done = subprocess.run([*arguments, str(tmp_path / out)], capture_output=True, timeout=240)
         assert done.returncode == 0
     a, b = (RunFolder(open_store(tmp_path), out) for out in ("a", "b"))
     assert a.read_metrics() == b.read_metrics()

@@ -25,7 +25,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*python(), str(SCRIPT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_without_its_data_the_error_names_the_demo(tmp_path):

@@ -174,7 +174,7 @@ class Mirror:
 
     def end(self) -> Ended:
         """End it as a sweep does, by closing its input."""
-        out, progress = self.process.communicate(timeout=90)
+        out, progress = self.process.communicate(timeout=240)
         return Ended(out, progress, self.process.returncode)
 
     def kill(self) -> None:

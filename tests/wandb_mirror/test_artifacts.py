@@ -32,7 +32,7 @@ def start(server: Server, home: Path, study: Path, *options: str) -> subprocess.
 def push(server: Server, home: Path, study: Path, *options: str) -> str:
     """Run `wandb_push.py` to its end; returns its output."""
     process = start(server, home, study, *options)
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=240)
     assert process.returncode == 0, out
     return out
 

@@ -20,7 +20,7 @@ def sync(server: Server, home: Path) -> str:
     command = [str(Path(sys.executable).with_name("wandb")), "sync", "wandb"]
     env = environment(home, server.url)
     done = subprocess.run(
-        command, env=env, cwd=home, capture_output=True, text=True, timeout=120, check=False
+        command, env=env, cwd=home, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stderr

@@ -43,7 +43,7 @@ def push(server: Server, home: Path) -> Push:
         command = [*python(), str(ROOT / "sweeps" / "wandb_push.py"), *arguments, "--project", PROJECT]
         env = environment(home, server.url, key)
         return subprocess.run(
-            command, env=env, cwd=home, capture_output=True, text=True, timeout=120, check=False
+            command, env=env, cwd=home, capture_output=True, text=True, timeout=240, check=False
         )
 
     return push

@@ -19,7 +19,7 @@ T_QUANTILE = 4.302652729911275
 def command(server: Server, home: Path, script: str, *arguments: str, key: str | None = KEY) -> Any:
     line = [*python(), str(ROOT / script), *arguments, "--project", PROJECT]
     env = {**environment(home, server.url, key), "XDG_CACHE_HOME": str(home / "cache")}
-    return subprocess.run(line, env=env, cwd=home, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(line, env=env, cwd=home, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_one_report_is_written_and_rewritten_in_place(server: Server, home: Path, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_an_interrupted_sweep_continues_in_the_same_wandb_runs(
     until(lambda: len(server.runs) == 2 and all(run.history for run in server.runs.values()), 120)
     assert len(mirrors()) >= 2  # the mirror and the library's own process
     os.kill(process.pid, number)
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=240)
     until(lambda: mirrors() == [], 90)
     partial = {identity: len(run.history) for identity, run in server.runs.items()}
     # A slow machine may not send everything in the time that a sweep waits; then it says so.
@@ -115,7 +115,7 @@ def test_an_unreachable_server_changes_no_number_and_no_status(server: Server, h
         [sys.executable, str(ROOT / command.split()[0]), *command.split()[1:]],
         env=environment(home, server.url),
         cwd=home,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert push.returncode == 0

@@ -45,7 +45,7 @@ def test_every_table_compiles_without_warnings(
     (out / "all.tex").write_text(document)
     assert pdflatex
     command = [pdflatex, "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    done = subprocess.run(command, cwd=out, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=out, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (out / "all.pdf").read_bytes().startswith(b"%PDF")
     log = (out / "all.log").read_text(errors="replace")

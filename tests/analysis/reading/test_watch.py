@@ -57,7 +57,7 @@ def test_the_page_follows_the_study_until_ctrl_c(tmp_path: Path, write_run: Writ
         assert process.poll() is None
         (tmp_path / "away").rename(tmp_path / "study")
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=240)
     finally:
         process.kill()
     assert process.returncode == 0

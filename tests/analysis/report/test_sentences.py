@@ -31,7 +31,7 @@ def made_from(study: Path, cache: Path | None = None) -> list[Sentences]:
 
 def core(*arguments: str) -> bytes:
     command = [*python(), "-m", "lvae_core", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, timeout=200).stdout
+    return subprocess.run(command, check=True, capture_output=True, timeout=240).stdout
 
 
 @pytest.fixture(scope="module")

@@ -310,7 +310,7 @@ def test_several_processes_may_probe_a_study_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(3, mp_context=context) as pool:
         for future in [pool.submit(probe, str(tmp_path / "study")) for _ in range(3)]:
-            future.result(timeout=60)
+            future.result(timeout=240)
     assert os.listdir(tmp_path / "study") == []
 
 

@@ -128,7 +128,7 @@ def test_creating_an_existing_file_changes_nothing(store):
 
 def test_only_one_of_several_threads_creates_a_file(store):
     count, rounds = 8, 5
-    barrier = threading.Barrier(count, timeout=60)  # if one thread fails, the others must not wait forever
+    barrier = threading.Barrier(count, timeout=240)  # if one thread fails, the others must not wait forever
 
     def compete(me: int) -> list[bool]:
         won = []

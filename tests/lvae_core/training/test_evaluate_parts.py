@@ -101,7 +101,7 @@ def test_a_part_that_is_none_is_refused(text):
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [*python(), "-m", "lvae_core", *arguments], capture_output=True, text=True, timeout=200
+        [*python(), "-m", "lvae_core", *arguments], capture_output=True, text=True, timeout=240
     )
 
 
@@ -117,7 +117,7 @@ def test_two_processes_score_parts_at_once_and_a_third_joins_them(tmp_path, caps
         subprocess.Popen([*python(), "-m", "lvae_core", *again, "--part", f"{n}/2"], stderr=subprocess.PIPE)
         for n in (1, 2)
     ]
-    ends = [part.communicate(timeout=200)[1].decode() for part in parts]
+    ends = [part.communicate(timeout=240)[1].decode() for part in parts]
     assert [part.returncode for part in parts] == [0, 0], ends
     assert all(f"next, once all 2 parts are: python -m lvae_core {' '.join(again)}" in end for end in ends)
     joined = command(*again)
