@@ -119,7 +119,9 @@ def test_one_trial_is_drawn_and_none_gives_no_figure():
     assert "star" not in marks(only_rings.axes[0]).values()
 
 
-@pytest.mark.parametrize("count", range(1, 9))
+@pytest.mark.parametrize(
+    "count", [1, 5, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3, 4, 6, 7, 8))]
+)
 def test_every_field_has_a_panel(count):
     fields = [Field(f"field_{k}", log=False) for k in range(count)]
     points = [Point({field.name: k + 0.5 for field in fields}, 100.0 + k) for k in range(4)]

@@ -7,9 +7,14 @@ from sweeps.cluster.replaced import replaced
 
 def test_names_have_their_own_values_again_after_an_error():
     module = types.SimpleNamespace(limit=30, name="a")
-    with pytest.raises(ZeroDivisionError), replaced(module, limit=60, name="b"):
-        assert (module.limit, module.name) == (60, "b")
-        _ = 1 / 0
+
+    def fail() -> None:
+        with replaced(module, limit=60, name="b"):
+            assert (module.limit, module.name) == (60, "b")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert (module.limit, module.name) == (30, "a")
 
 
