@@ -103,6 +103,7 @@ def test_the_longest_runs_start_first_on_actors_of_either_size(tmp_path, toy):
         assert times[0] == max(times)
 
 
+@pytest.mark.slow
 def test_no_more_runs_at_once_than_shorten_the_plan(tmp_path, toy):
     first, *others = cells(FOUR)
     # The long run takes 100 s, all four in sequence take 103 s: a second slot gains almost nothing.
@@ -160,11 +161,3 @@ def test_a_dry_run_probes_and_prints_the_cost_and_the_next_launch_reuses_the_pro
     assert "4 of 4 runs to do" in out
     assert "probe 1" not in out
     assert len(list(tmp_path.rglob("result.json"))) == 4
-
-
-def test_gpus_per_run_without_a_gpu_is_refused_at_once(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main([*COMMAND[:-2], "--gpus-per-run", "auto"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: --gpus-per-run 1: this ")
-    assert " has 0 GPUs; give a lower number, or the --address of" in line

@@ -151,6 +151,7 @@ def test_a_run_that_is_too_large_for_every_node_is_a_failure(two_nodes, tmp_path
     assert table_has(done, "devices", "the most on any node: 2 CPUs, 0 GPUs")
 
 
+@pytest.mark.slow
 def test_the_doctors_local_ray_leaves_nothing_behind(tmp_path):
     # A folder for Ray's sessions, because its sockets need short paths.
     scratch = Path(f"/tmp/lvae-{os.getpid()}")

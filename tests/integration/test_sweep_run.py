@@ -174,6 +174,14 @@ def test_a_run_that_fits_nowhere_is_refused(tmp_path, monkeypatch, capsys):
     assert line.startswith("error: --cpus-per-run 10000: this ")
 
 
+def test_gpus_per_run_without_a_gpu_is_refused_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*COMMAND, "--gpus-per-run", "auto"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --gpus-per-run 1: this ")
+    assert " has 0 GPUs; give a lower number, or the --address of" in line
+
+
 def test_a_run_that_fails_stops_no_other_and_its_actor_is_reused(tmp_path, toy):
     bad, *good = GRID.configs()
     configs = [dataclasses.replace(bad, learning_rate=1e30), *good]
@@ -219,6 +227,7 @@ LONG_COMMAND = [
 ]
 
 
+@pytest.mark.slow  # the next test resumes one, and sweeps/launching/test_lost_actors.py counts losses
 def test_a_killed_run_resumes_and_a_run_that_is_lost_too_often_fails(tmp_path, toy):
     plan, board = run_sweep(LONG.configs(), tmp_path, toy, kills=1, losses=0)
     (run,) = plan.with_status("failed")

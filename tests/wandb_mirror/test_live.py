@@ -65,6 +65,7 @@ def test_a_run_is_followed_row_by_row_and_ends_with_its_estimates(
     assert len(server.keys) == 1
 
 
+@pytest.mark.slow  # test_points.py kills a mirror, too
 def test_a_killed_mirror_continues_from_what_the_server_has(
     server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
 ) -> None:

@@ -99,7 +99,8 @@ def test_what_an_unreachable_server_missed_is_pushed_once(
         assert_mirrored(server, pushed)
 
 
-@pytest.mark.parametrize("how", ["down", pytest.param("broken", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["down", "broken"])
 def test_a_server_that_goes_and_comes_back_misses_nothing(
     server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path, how: str
 ) -> None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -219,7 +220,9 @@ def settle(figure: Figure) -> None:
         changed = [_thin(axis) for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
         if not any(changed):
             break
-    figure.set_layout_engine("none")
+    # Without any engine: even for one that does nothing, matplotlib draws a figure twice to save it.
+    with rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
     taken: list[Bbox] = []
     for ax in figure.axes:
         named = [child for child in ax.get_children() if isinstance(child, Label)]
