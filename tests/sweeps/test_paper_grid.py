@@ -45,7 +45,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     done = script("--preset", "demo", "--seeds", "3", "--dry-run")
     assert (done.returncode, done.stderr) == (0, "")
     (total,) = [line for line in done.stdout.splitlines() if "│ all" in line]
-    assert total.replace("│", "").split()[:4] == ["all", "39", "0", "0"]
+    assert total.replace("│", "").split()[:4] == ["all", "33", "0", "0"]
     assert "about: rough times, from counted operations" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

@@ -33,7 +33,7 @@ def written(folder: Path, text: str) -> Path:
 GOLDEN = {
     "paper": (120, "7e2293ff2a081cbbc9c7bd9e25cd70daf16c1a57ca95e18871019a86647a89d7"),
     "all": (150, "2efa004c5477bc19b6ff0c87d3c2cd3398b0140ab7258209bbb63258e6633fbf"),
-    "demo": (21, "e71968c01c7ee156c29bdd276b987be0298e2c3080f5dae555179a11f42fe162"),
+    "demo": (17, "f316a045ca6062e0c812e5df916084dc23f9973df32ce4a5e3c12bf009f65538"),
 }
 
 
