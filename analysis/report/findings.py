@@ -25,23 +25,23 @@ Name = Callable[[Cell], str]
 
 
 def findings(cells: Sequence[Cell], datasets: Sequence[str], compared: Sequence[Comparison]) -> list[str]:
-    """Sum up the comparisons of each dataset and setting that has a finished run, a sentence each.
+    """Sum up the comparisons of each dataset and setting that has a finished or failed run, a line each.
 
     Args:
         cells: all cells of a report.
         datasets: the datasets, in their order.
         compared: all comparisons of the report.
     """
-    return [
-        f"{dataset_title(dataset)} {setting}: {_of_setting(of_setting, compared)}."
-        for dataset in datasets
-        for setting in SETTINGS
-        if (
-            of_setting := [
-                c for c in cells if (c.dataset, c.setting) == (dataset, setting) and c.counts.done
-            ]
-        )
-    ]
+    lines = []
+    for dataset in datasets:
+        for setting in SETTINGS:
+            of_setting = [c for c in cells if (c.dataset, c.setting) == (dataset, setting)]
+            done = [c for c in of_setting if c.counts.done]
+            found = [_of_setting(done, compared)] if done else []
+            if found or any(c.counts.failed for c in of_setting):
+                text = ". ".join([*found, *_failed(of_setting)])
+                lines.append(f"{dataset_title(dataset)} {setting}: {text}.")
+    return lines
 
 
 def sum_up(compared: Sequence[Comparison], a: Name, b: Name) -> str:
@@ -67,6 +67,11 @@ def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison]) -> str:
     ids = set(map(id, cells))
     of_setting = [c for c in compared if c.metric == METRIC and id(c.a) in ids]
     return sum_up(of_setting, _name, _name) if of_setting else _nothing_compared(cells)
+
+
+def _failed(cells: Sequence[Cell]) -> list[str]:
+    failed, total = (sum(getattr(c.counts, name) for c in cells) for name in ("failed", "total"))
+    return [f"{failed} of {total} runs failed"] if failed else []
 
 
 def _nothing_compared(cells: Sequence[Cell]) -> str:

@@ -55,6 +55,16 @@ def test_too_few_seeds_are_said_first(tmp_path: Path, write_run: WriteRun) -> No
         assert text.index(sentence) < text.index("NLL (KL) in nats")
 
 
+def test_failed_runs_are_counted_where_a_reader_begins(tmp_path: Path, write_run: WriteRun) -> None:
+    write_pairs(write_run, 3, -2.0)
+    for seed in range(3, 7):
+        write_run("lstm-vae", 1, seed=seed, dataset="toy", study="study", status="failed")
+    write_run("lstm-lm", dataset="toy", setting="inputless", study="study", status="failed")
+    inputless, standard = sorted(report(tmp_path).findings)
+    assert standard.endswith("1 has too few seeds (3 in common). 4 of 10 runs failed.")
+    assert inputless == "toy inputless: 1 of 3 runs failed."
+
+
 @pytest.mark.parametrize(
     ("shift", "conclusion"),
     [
