@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from analysis.figures import series
 from analysis.figures.elements import layout, marks, style
 from analysis.figures.series import Row
-from analysis.stats.cells import Average, Cell
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.elements.shown_variants import is_of_search
 from analysis.tables.elements.table import dataset_title, row_label

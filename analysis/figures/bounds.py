@@ -15,7 +15,8 @@ from analysis.figures.elements import layout, marks, style
 from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average, Cell
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell
 from analysis.tables.elements.table import dataset_title
 
 _CAPTION = (

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from analysis.figures.elements import style
 from analysis.published.catalogue import display_name, find
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average, Cell
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import JOINT_ELBO
 from analysis.tables.bounds import published_nll, with_published_cells
 from analysis.tables.elements.shown_variants import MOST_VARIANTS, is_of_search, shown_variants, variant_key

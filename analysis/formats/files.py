@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from analysis.formats.latex import Style, latex_header, latex_table
 from analysis.formats.markdown import section
-from analysis.stats.cells import Average
+from analysis.stats.average import Average
 from analysis.tables.elements.csv_rows import csv_frame, without_formulas
 from analysis.tables.elements.table import Table
 from lvae_core.storage.store import Store, open_store

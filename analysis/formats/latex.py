@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from analysis.formats.text import value_text
-from analysis.stats.cells import Average, Counts
+from analysis.stats.average import Average
+from analysis.stats.cells import Counts
 from analysis.stats.intervals import Interval
 from analysis.tables.elements.best import NONE, RULE
 from analysis.tables.elements.table import Column, Difference, Line, Table, Value

@@ -19,11 +19,13 @@ from analysis.reading.sources import study_names
 from analysis.reading.validation import lowest_perplexities
 from analysis.report.findings import findings
 from analysis.report.provenance import facts, origins
-from analysis.stats.cells import Average, Cell, average_cells, with_bootstrap
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import compare_all
 from analysis.stats.declared import declaration_note, declared_for
 from analysis.stats.missing_runs import cells_without_runs, with_missing
+from analysis.stats.over_seeds import average_cells, with_bootstrap
 from analysis.tables.bound_examples import CAUTION, examples, explanation
 from analysis.tables.bounds import bounds_table
 from analysis.tables.comparisons import comparison_table, reproduction_table

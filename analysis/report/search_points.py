@@ -9,9 +9,10 @@ import numpy as np
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import RESAMPLING_SEED
-from analysis.stats.cells import Cell, average_cells
+from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import compare_family
+from analysis.stats.over_seeds import average_cells
 from analysis.tables.comparisons import reach_notes, verdict_values
 from analysis.tables.elements.table import Column, Difference, Line, Table
 

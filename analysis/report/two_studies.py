@@ -17,10 +17,12 @@ from analysis.reading.sources import study_names
 from analysis.report.findings import METRIC, sum_up
 from analysis.report.provenance import facts, origins
 from analysis.report.report import RESAMPLING_SEED
-from analysis.stats.cells import Average, Cell, average, average_cells
+from analysis.stats.average import Average, average
+from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison, compare_family, estimate_of
 from analysis.stats.intervals import Interval
+from analysis.stats.over_seeds import average_cells
 from analysis.stats.text_groups import same_text
 from analysis.stats.variants import Variant, common_variants, setting_text
 from analysis.tables.comparisons import metric_title, reach_notes, verdict_values

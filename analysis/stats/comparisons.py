@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.stats.cells import Average, Cell
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell
 from analysis.stats.claims import Verdict, decide
 from analysis.stats.paired import Paired, compare, holm
 from analysis.stats.text_groups import same_text

@@ -7,7 +7,7 @@ from typing import Literal
 
 from analysis.published.catalogue import averaging_of
 from analysis.published.facts import Fact
-from analysis.stats.cells import Average
+from analysis.stats.average import Average
 from analysis.stats.intervals import Interval, Moments, welch
 
 Word = Literal["reproduced", "higher", "lower", "cannot tell", "no verdict"]

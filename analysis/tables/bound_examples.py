@@ -10,7 +10,8 @@ import numpy as np
 
 from analysis.published.catalogue import display_name, find
 from analysis.published.facts import Fact
-from analysis.stats.cells import Average, Cell
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison
 from analysis.stats.text_groups import first_texts

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 
 from analysis.published.catalogue import compared_datasets, find
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average, Cell, table_order
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell, table_order
 from analysis.stats.intervals import Moments, welch
 from analysis.stats.missing_runs import cells_without_runs
 from analysis.stats.text_groups import names_of_texts

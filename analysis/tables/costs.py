@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from analysis.stats.cells import Average, Cell
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.elements.shown_variants import variant_key
 from analysis.tables.elements.table import Column, Line, Table, cell_label, dataset_title, runs_text

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.elements.style import INK, MUTED, PAPER
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average, Cell
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell
 
 Along = Literal["x", "y"]
 """The axis of the values."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from analysis.formats.page.tips import tips
 from analysis.formats.text import value_text
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average
+from analysis.stats.average import Average
 from analysis.stats.intervals import Interval
 from analysis.tables.elements.table import Column, Difference, Kind, Table, Value
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from analysis.formats.text import status_text
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average, Counts
+from analysis.stats.average import Average
+from analysis.stats.cells import Counts
 from analysis.stats.intervals import Interval
 from analysis.tables.elements.table import Column, Difference, Line, Value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from analysis.stats.cells import Average
+from analysis.stats.average import Average
 from analysis.stats.comparisons import Comparison
 
 RULE = (

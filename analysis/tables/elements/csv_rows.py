@@ -15,7 +15,8 @@ import pandas as pd
 from analysis.published.catalogue import averaging_of
 from analysis.published.facts import Derived, Fact
 from analysis.reading.frame import STATUSES
-from analysis.stats.cells import Average, Cell
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison
 from analysis.stats.intervals import Interval
 from analysis.stats.reproduction import judge

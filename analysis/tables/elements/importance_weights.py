@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.published.catalogue import find
-from analysis.stats.cells import Average, Cell
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell
 from analysis.stats.reproduction import is_without_formula
 from analysis.stats.valid_bounds import PUBLISHED_ELBO, Convention, conventions
 from analysis.tables.elements.table import Value, cell_label, dataset_title

@@ -13,7 +13,8 @@ from typing import Literal
 
 from analysis.published.catalogue import TITLES, display_name
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average, Cell, Counts
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell, Counts
 from analysis.stats.intervals import Interval
 from analysis.tables.elements.csv_rows import Row
 

@@ -21,7 +21,8 @@ from matplotlib.text import Text
 from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl, trials
 from analysis.figures.elements import layout, style
 from analysis.figures.trials import Field, Point
-from analysis.stats.cells import Average, Cell, Counts, average
+from analysis.stats.average import Average, average
+from analysis.stats.cells import Cell, Counts
 from analysis.stats.comparisons import compare_family
 from lvae_core.systems import SYSTEMS
 

@@ -17,7 +17,7 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
 from analysis.report.sentences import Sentences, best_runs
-from analysis.stats.cells import Average
+from analysis.stats.average import Average
 from analysis.stats.intervals import Interval
 from analysis.tables.elements.table import Column, Difference
 from lvae_core.run_folder.folder import RunFolder

@@ -14,7 +14,8 @@ from analysis.formats.markdown import markdown_code, markdown_table
 from analysis.formats.terminal import print_grid
 from analysis.formats.text import value_text
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average, Counts, average
+from analysis.stats.average import Average, average
+from analysis.stats.cells import Counts
 from analysis.stats.intervals import Interval
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
 from analysis.tables.elements.table import Column, Difference, Line, Table, Value

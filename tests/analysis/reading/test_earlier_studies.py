@@ -9,7 +9,7 @@ import pytest
 
 from analysis.reading.collect import Runs, collect
 from analysis.reading.sources import open_source
-from analysis.stats.cells import average_cells
+from analysis.stats.over_seeds import average_cells
 from lvae_core.errors import InputError
 
 from ...sweeps.planning.test_earlier_studies import FIXTURE, LM, LM_TWIN, VAE_12, write

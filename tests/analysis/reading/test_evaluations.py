@@ -13,7 +13,8 @@ from analysis.reading.collect import Runs, collect
 from analysis.reading.evaluations import parse_evaluation
 from analysis.reading.signatures import signatures
 from analysis.reading.sources import open_source
-from analysis.stats.cells import Cell, average_cells
+from analysis.stats.cells import Cell
+from analysis.stats.over_seeds import average_cells
 from analysis.tables.bounds import bounds_table
 from analysis.tables.paper import table2
 from lvae_core.config import RunConfig

@@ -14,7 +14,7 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
 from analysis.report.sentences import COUNT, Best, Sentences, best_runs, sentences
-from analysis.stats.cells import average_cells
+from analysis.stats.over_seeds import average_cells
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.systems import recipe
 

@@ -14,7 +14,8 @@ from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
 from analysis.report.sentences import best_runs
 from analysis.report.two_studies import compare_studies
-from analysis.stats.cells import Cell, average_cells
+from analysis.stats.cells import Cell
+from analysis.stats.over_seeds import average_cells
 from analysis.stats.text_groups import first_texts
 from analysis.tables.elements.shown_variants import shown_variants
 from lvae_core.run_folder.folder import RunFolder

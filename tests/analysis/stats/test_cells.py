@@ -5,7 +5,9 @@ import pytest
 
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
-from analysis.stats.cells import Average, Cell, Counts, average_cells
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell, Counts
+from analysis.stats.over_seeds import average_cells
 from lvae_core.run_folder.folder import RunFolder, Study
 
 WriteRun = Callable[..., RunFolder]

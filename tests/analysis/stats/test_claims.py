@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.stats.cells import Cell, Counts, average
+from analysis.stats.average import average
+from analysis.stats.cells import Cell, Counts
 from analysis.stats.claims import REASONS, RULE, Verdict, decide
 from analysis.stats.paired import Paired, compare
 from lvae_core.run_folder.estimates import Bound

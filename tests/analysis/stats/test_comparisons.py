@@ -8,8 +8,9 @@ import pytest
 
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
-from analysis.stats.cells import Cell, average_cells
+from analysis.stats.cells import Cell
 from analysis.stats.comparisons import METRICS, compare_all, compare_family, pairs_to_compare
+from analysis.stats.over_seeds import average_cells
 from lvae_core.run_folder.folder import RunFolder
 
 WriteRun = Callable[..., RunFolder]

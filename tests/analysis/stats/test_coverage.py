@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from analysis.published.facts import Fact
 from analysis.stats import intervals, paired
 from analysis.stats import reproduction as verdicts
-from analysis.stats.cells import average
+from analysis.stats.average import average
 from analysis.stats.intervals import Interval, Moments, bca_intervals, t_interval, welch
 from analysis.stats.paired import compare
 

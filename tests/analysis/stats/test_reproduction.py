@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 
 from analysis.published.facts import Fact
-from analysis.stats.cells import Average, average
+from analysis.stats.average import Average, average
 from analysis.stats.reproduction import RULE, Word, judge
 
 # Printed as 100.0±0.3: the std may have been 0.35, so the margin is 0.7; the mean may be 0.05 off.

@@ -9,9 +9,10 @@ import pytest
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
-from analysis.stats.cells import Cell, average_cells
+from analysis.stats.cells import Cell
 from analysis.stats.comparisons import compare_all
 from analysis.stats.missing_runs import cells_without_runs
+from analysis.stats.over_seeds import average_cells
 from analysis.tables.bound_examples import EXPLANATION, examples, explanation
 from lvae_core.run_folder.folder import RunFolder
 

@@ -6,7 +6,8 @@ import pytest
 
 from analysis.formats.text import value_text
 from analysis.published.facts import Derived, Fact
-from analysis.stats.cells import Average, Counts
+from analysis.stats.average import Average
+from analysis.stats.cells import Counts
 from analysis.tables.bounds import bounds_table
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, csv_frame
 from analysis.tables.elements.table import Difference, Table

@@ -5,8 +5,9 @@ import pytest
 
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
-from analysis.stats.cells import Average, average_cells
+from analysis.stats.average import Average
 from analysis.stats.comparisons import METRICS
+from analysis.stats.over_seeds import average_cells
 from analysis.tables.elements.table import Table
 from analysis.tables.latent import latent_table
 from lvae_core.run_folder.estimates import LATENT_USE

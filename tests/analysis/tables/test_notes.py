@@ -6,7 +6,7 @@ import pytest
 
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
-from analysis.stats.cells import average_cells
+from analysis.stats.over_seeds import average_cells
 from analysis.tables.notes import dataset_notes
 from lvae_core.config import RunConfig
 from lvae_core.identity import evaluation_id

@@ -7,7 +7,9 @@ import pytest
 from analysis.published.facts import Fact
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
-from analysis.stats.cells import Average, Cell, Counts, average_cells
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell, Counts
+from analysis.stats.over_seeds import average_cells
 from analysis.tables.comparisons import reproduction_table
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, csv_frame
 from analysis.tables.elements.table import Difference, Line, Table

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.stats.cells import Average, Cell, Counts, average
+from analysis.stats.average import Average, average
+from analysis.stats.cells import Cell, Counts
 from analysis.stats.comparisons import compare_all
 from analysis.tables.elements.best import best_averages
 

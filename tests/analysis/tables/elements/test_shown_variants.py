@@ -17,7 +17,7 @@ from analysis.formats.text import value_text
 from analysis.reading.collect import Runs, collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
-from analysis.stats.cells import average_cells, with_bootstrap
+from analysis.stats.over_seeds import average_cells, with_bootstrap
 from analysis.tables.elements.csv_rows import CELL_COLUMNS
 from analysis.tables.elements.shown_variants import (
     MOST_VARIANTS,

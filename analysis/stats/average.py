@@ -1,0 +1,88 @@
+"""The average of one estimate over seeds, with its errors."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.stats.intervals import Interval, t_interval
+from lvae_core.run_folder.estimates import UNRELIABLE_SHARE
+
+
+@dataclass(frozen=True)
+class Average:
+    """One estimate over the seeds of a cell."""
+
+    n: int
+    mean: float
+    std: float | None
+    """Sample standard deviation (ddof = 1); None for n = 1."""
+    mc_stderr: float | None
+    """Monte Carlo standard error of the mean: root mean square of the seeds' errors / sqrt(n). The spread
+    over seeds already contains it. None if nothing was sampled."""
+    seeds: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
+    """One per seed."""
+    mc_stderrs: tuple[float | None, ...] = ()
+    """Monte Carlo standard error of each seed's value: by the jackknife over draws if that is recorded,
+    which holds for heavy-tailed importance weights, too."""
+    bca: Interval | None = None
+    """95% bootstrap interval; None until :func:`analysis.stats.over_seeds.with_bootstrap` adds it."""
+    runs: tuple[str, ...] = field(default=(), compare=False)
+    """Names of the runs, one per value."""
+    ess: float | None = None
+    """Effective sample size of the importance weights, mean over sentences and runs; None if no run
+    recorded it, or if there are no weights."""
+    khat_above: float | None = None
+    """Share of sentences whose weights have a Pareto shape above 0.7, mean over runs; None if unknown."""
+
+    @property
+    def unreliable(self) -> bool:
+        """Whether a few draws decide the estimate, so that it may be far from its expectation."""
+        return self.khat_above is not None and self.khat_above > UNRELIABLE_SHARE
+
+    @property
+    def stderr(self) -> float | None:
+        """Standard error of the mean; None for n = 1."""
+        return None if self.std is None else self.std / math.sqrt(self.n)
+
+    @property
+    def interval(self) -> Interval | None:
+        """95% t interval of the mean; None for n = 1."""
+        return t_interval(self.n, self.mean, self.std)
+
+    @property
+    def minimum(self) -> float | None:
+        """The lowest seed's value."""
+        return min(self.values, default=None)
+
+    @property
+    def maximum(self) -> float | None:
+        """The highest seed's value."""
+        return max(self.values, default=None)
+
+    def by_seed(self) -> dict[int, float]:
+        """Seed -> value, without the seeds that occur more than once: their value is ambiguous."""
+        # Two versions of the code may have run the same seed; a pair needs one value.
+        times = Counter(self.seeds)
+        return {s: value for s, value in zip(self.seeds, self.values, strict=True) if times[s] == 1}
+
+
+def average(
+    seeds: NDArray[np.int64], values: NDArray[np.float64], mc_stderrs: NDArray[np.float64]
+) -> Average:
+    """Average one estimate over seeds; a Monte Carlo error of NaN is unknown."""
+    known = not np.isnan(mc_stderrs).any()
+    return Average(
+        n=len(values),
+        mean=float(np.mean(values)),
+        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        mc_stderr=float(np.sqrt(np.mean(mc_stderrs**2) / len(values))) if known else None,
+        seeds=tuple(map(int, seeds)),
+        values=tuple(map(float, values)),
+        mc_stderrs=tuple(None if math.isnan(error) else float(error) for error in mc_stderrs),
+    )
