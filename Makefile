@@ -28,12 +28,13 @@ setup: $(INSTALLED)  ## create .venv and install what the commands need, under c
 
 setup-test: $(TESTED)  ## also install what the tests need: moto, mypy, playwright, ...
 
-# The stamp is written last, so an installation that was interrupted starts again from the beginning.
+# The stamp is written last, so an installation that was interrupted starts again from the beginning. One that
+# was finished stays, with what the tests need, when the requirements change.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than 3.11; use make PYTHON=python3.11" >&2; exit 2; }
-	@echo "[1/3] creating $(VENV) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv --clear $(VENV)
+	@if [ -e $@ ] && $(BIN)/python -c ''; then echo "[1/3] keeping $(VENV)"; else \
+	  echo "[1/3] creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear $(VENV); fi
 	@echo "[2/3] downloading and installing torch, Ray and what else the commands need: some minutes"
 	@$(PIP_INSTALL) -e '.[sweeps,analysis]'
 	@echo "[3/3] checking that the commands start"
