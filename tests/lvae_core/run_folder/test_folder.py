@@ -1,4 +1,4 @@
-"""The run folder: names, bounds of estimates, absent and damaged files, failure counts."""
+"""The run folder: absent and damaged files, failure counts, whether it can be written."""
 
 import concurrent.futures
 import hashlib
@@ -7,13 +7,10 @@ import multiprocessing
 import os
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.estimates import ESTIMATES, bound, tightest_perplexity
 from lvae_core.run_folder.folder import (
     TIMING_FIELDS,
     DamagedError,
@@ -22,7 +19,7 @@ from lvae_core.run_folder.folder import (
     open_study,
     reproducible,
 )
-from lvae_core.run_folder.names import CellName, RunName, run_name
+from lvae_core.run_folder.names import run_name
 from lvae_core.storage.store import open_store
 
 HEX = fingerprint(RunConfig(), "d" * 64)
@@ -31,65 +28,6 @@ HEX = fingerprint(RunConfig(), "d" * 64)
 @pytest.fixture
 def folder(tmp_path) -> RunFolder:
     return RunFolder(open_store(tmp_path), "run")
-
-
-# --- names ---
-
-labels = st.from_regex(r"[A-Za-z0-9-][A-Za-z0-9.-]{0,6}(_[A-Za-z0-9.-]{1,6}){0,2}", fullmatch=True)
-systems = st.from_regex(r"[A-Za-z0-9.-]{1,12}", fullmatch=True)
-settings = st.sampled_from(["standard", "inputless"])
-counts = st.integers(min_value=1, max_value=10**5)
-seeds = st.integers(min_value=0, max_value=10**18 - 1)
-prints = st.binary(min_size=32, max_size=32).map(bytes.hex)
-
-
-@given(labels, systems, settings, counts, seeds, prints)
-def test_parsing_a_run_name_returns_the_parts_it_was_made_from(
-    label, system, setting, samples, seed, print_
-):
-    config = RunConfig(
-        dataset=f"somewhere/{label}", system=system, setting=setting, num_samples=samples, seed=seed
-    )
-    name = run_name(config, print_)
-    parts = RunName.parse(name)
-    assert parts == RunName(CellName(label, system, setting, samples), seed, print_[:8])
-    assert str(parts) == name
-    assert "/" not in name
-    assert not name.startswith(".")
-
-
-@given(
-    st.text(max_size=60) | st.from_regex(r".{0,9}__.{1,5}__standard__L\d{1,3}__seed\d{1,3}__[0-9a-f]{8}")
-)
-def test_a_parsed_name_is_written_as_it_was_read(text):
-    parts = RunName.parse(text)
-    assert parts is None or str(parts) == text
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "", "ptb", "config.json", "result.json.damaged-1",
-        "ptb__lstm-vae__standard__L1__seed0", "ptb__lstm-vae__standard__L1__seed0__0123abc",
-        "ptb__lstm-vae__standard__L1__seed0__0123ABCD", "ptb__lstm-vae__other__L1__seed0__0123abcd",
-        "ptb__lstm_vae__standard__L1__seed0__0123abcd", "__lstm-vae__standard__L1__seed0__0123abcd",
-        "ptb__lstm-vae__standard__L__seed0__0123abcd", "ptb__lstm-vae__standard__L1__seed-1__0123abcd",
-        "ptb__lstm-vae__standard__L01__seed0__0123abcd", "ptb__lstm-vae__standard__L1__seed٣__0123abcd",
-        "ptb__lstm-vae__standard__L1__seed0__0123abcd\n",
-    ],
-)  # fmt: skip
-def test_names_of_other_files_are_not_run_names(name):
-    assert RunName.parse(name) is None
-
-
-def test_the_name_of_a_cell_has_no_seed_and_can_be_parsed():
-    cells = {CellName.of(RunConfig(dataset="x/ptb", seed=seed, num_samples=5)) for seed in range(3)}
-    (cell,) = cells
-    assert str(cell) == "ptb__lstm-vae__standard__L5"
-    assert cell.words == "ptb, lstm-vae, standard, L5"
-    assert CellName.parse(str(cell)) == cell
-    with pytest.raises(ValueError, match="not the name of a cell"):
-        CellName.parse("ptb__lstm-vae__standard")
 
 
 def test_a_study_lists_its_runs_and_ignores_other_files(tmp_path):
@@ -107,72 +45,10 @@ def test_a_study_lists_its_runs_and_ignores_other_files(tmp_path):
     assert study.run(names[0]).read_json("config.json") == {"seed": 10}
 
 
-# --- estimates ---
-
-
-@pytest.mark.parametrize(
-    ("values", "name"),
-    [
-        ({"ppl": 9.0, "nll": 1.0}, "ppl"),
-        ({"ppl_elbo": 9.0, "ppl_iw": 8.5, "kl": 0.1}, "ppl_iw"),
-        ({"ppl_elbo": 9.0, "ppl_iw": 9.5}, "ppl_elbo"),
-        # Of joint latent samples the KL of all must count, however low the other numbers are.
-        ({"ppl_elbo": 3.0, "ppl_iw": 2.0, "ppl_joint": 9.0, "ppl_iw_joint": 8.0}, "ppl_iw_joint"),
-    ],
-)
-def test_the_tightest_perplexity_of_a_run_is_a_bound(values, name):
-    assert tightest_perplexity({key: {"value": value} for key, value in values.items()}) == name
-
-
-def test_estimates_are_bounds_as_their_definitions_say():
-    # Typed by hand from the definitions in estimates.py, for L = 5.
-    single = {
-        "nll_elbo": "upper bound",
-        "nll_elbo_amortised": "upper bound",
-        "nll_iw": "upper bound in expectation",
-    }
-    hidden = {
-        "nll_elbo": "not a bound",
-        "nll_elbo_amortised": "not a bound",
-        "nll_joint": "upper bound",
-        "nll_iw": "not a bound",
-        "nll_iw_one": "not a bound",
-        "nll_iw_joint": "upper bound in expectation",
-    }
-    for table, averaging in ((single, "loss"), (hidden, "hidden"), ({"nll": "exact"}, "none")):
-        for name, word in table.items():
-            assert bound(name, averaging, 5) == word
-            assert bound(name.replace("nll", "ppl"), averaging, 5) == word
-    # With L = 1 averaging changes nothing, so the bounds are those of the ordinary model.
-    for name, word in single.items():
-        assert bound(name, "hidden", 1) == word
-    assert {bound(name, "hidden", 5) for name in ("kl", "mi", "mi_batch", "au")} == {None}
-
-
-def test_every_estimate_has_a_unit_and_a_meaning():
-    assert set(ESTIMATES) == {
-        *(
-            f"{k}{s}"
-            for k in ("nll", "ppl")
-            for s in ("", "_elbo", "_joint", "_iw", "_iw_one", "_iw_joint")
-        ),
-        *("nll_elbo_amortised", "ppl_elbo_amortised"),
-        *("kl", "mi", "mi_batch", "au"),
-    }
-    assert all(e.unit and e.meaning for e in ESTIMATES.values())
-
-
-def test_no_estimate_shares_a_name_with_a_config_field():
-    assert set(ESTIMATES).isdisjoint(RunConfig().to_dict())
-
-
 def test_only_the_timing_fields_are_not_reproducible():
     result = {"estimates": {"nll": 1.0}, "train_seconds": 1.0, "evaluate_seconds": 2.0, "steps": 3}
     assert reproducible(result) == {"estimates": {"nll": 1.0}, "steps": 3}
     assert set(TIMING_FIELDS) == {"train_seconds", "evaluate_seconds"}
-
-
-# --- files ---
 
 
 def test_absent_files_are_not_damaged(folder):
@@ -296,9 +172,6 @@ def test_a_run_folder_works_the_same_on_an_object_store():
     folder.write_failure("code", "m", "t")
     folder.clear_failure()
     assert folder.store.names("run") == ["checkpoint.pt.damaged-1", "result.json"]
-
-
-# --- the probe ---
 
 
 def probe(place: str) -> None:
