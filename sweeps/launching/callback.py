@@ -73,6 +73,7 @@ class LaunchCallback(tune.Callback):
             lines = [f"out of memory; to be retried once on {gpus:g} GPUs"]
         else:
             self._board.report(name, result)
+            self._full.add_report(name, result)
             if self._display.events and not self._board.is_part(name):
                 self._display.events.write(name, result)
         for line in (*result["warnings"], *lines):

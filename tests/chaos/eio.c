@@ -4,6 +4,7 @@
  *   EIO_CALLS   the calls that fail, some of: read write fsync
  *   EIO_TIMES   number of failures in each process; -1 for all calls
  *   EIO_WHILE   calls fail only while this file exists; empty for always
+ *   EIO_NUMBER  number of another error than EIO
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -18,12 +19,14 @@
 
 static const char *below, *calls, *switch_file;
 static atomic_long failures_left;
+static int number = EIO;
 
 __attribute__((constructor)) static void begin(void) {
     below = getenv("EIO_BELOW");
     calls = getenv("EIO_CALLS");
     switch_file = getenv("EIO_WHILE");
-    const char *times = getenv("EIO_TIMES");
+    const char *times = getenv("EIO_TIMES"), *other = getenv("EIO_NUMBER");
+    number = other ? atoi(other) : EIO;
     atomic_store(&failures_left, times ? atol(times) : 0);
 }
 
@@ -43,7 +46,7 @@ static int fails(int fd, const char *call) {
     do {
         if (remaining == 0) return 0;
     } while (remaining > 0 && !atomic_compare_exchange_weak(&failures_left, &remaining, remaining - 1));
-    errno = EIO;
+    errno = number;
     return 1;
 }
 

@@ -3,6 +3,7 @@
 ``tests/conftest.py`` imports these fixtures, so a test names one as an argument and imports nothing.
 """
 
+import errno
 import http.client
 import logging
 import os
@@ -141,11 +142,16 @@ def eio(eio_library) -> Callable[..., dict[str, str]]:
 
     Its arguments: ``below``, the folder of the affected files; ``calls``, some of read, write, fsync;
     ``times``, how many of these calls fail in each process, -1 for all; ``only_while``, a file: calls fail
-    only while it exists.
+    only while it exists;
+    ``number``, of another error.
     """
 
     def environment(
-        below: Path, calls: str = "write", times: int = -1, only_while: Path | None = None
+        below: Path,
+        calls: str = "write",
+        times: int = -1,
+        only_while: Path | None = None,
+        number: int = errno.EIO,
     ) -> dict[str, str]:
         return {
             "LD_PRELOAD": str(eio_library),
@@ -153,6 +159,7 @@ def eio(eio_library) -> Callable[..., dict[str, str]]:
             "EIO_CALLS": calls,
             "EIO_TIMES": str(times),
             "EIO_WHILE": str(only_while or ""),
+            "EIO_NUMBER": str(number),
         }
 
     return environment

@@ -1,5 +1,6 @@
 """A disk fails during a sweep: the sweep waits or reports it in a line, and the same command resumes."""
 
+import errno
 import io
 import time
 from collections.abc import Iterator
@@ -98,6 +99,29 @@ def test_a_sweep_on_a_disk_that_stays_full_ends_in_minutes_and_the_same_command_
     with closing(launch := start(disk, scratch)):
         assert launch.wait() == 0, launch.output
     assert Runs(disk.folder / "runs").table() == Runs(undisturbed_storage).table()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_sweep_under_a_quota_that_stays_used_up_ends_in_minutes_and_the_same_command_resumes(
+    disk, scratch, undisturbed_storage, eio, tmp_path
+):
+    used_up = tmp_path / "used-up"
+    runs = disk.folder / "runs"
+    runs.mkdir()
+    refusing = eio(runs, only_while=used_up, number=errno.EDQUOT)
+    with closing(launch := start(disk, scratch, environment=refusing)):
+        wait_for_rows(disk, launch)
+        used_up.touch()
+        wait_until(lambda: lines_with(launch, "has no space left for this user"), launch)
+        assert launch.wait(2 * GIVE_UP_SECONDS) == 2, launch.output
+        (line,) = lines_with(launch, "error: ")
+        assert "raise the quota, then resume from the last checkpoints with: python" in line
+        assert "Traceback" not in launch.output
+    used_up.unlink()
+    with closing(launch := start(disk, scratch)):
+        assert launch.wait() == 0, launch.output
+    assert Runs(runs).table() == Runs(undisturbed_storage).table()
 
 
 @pytest.mark.slow

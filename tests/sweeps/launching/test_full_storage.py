@@ -78,14 +78,56 @@ def test_too_little_space_for_a_checkpoint_counts_only_after_a_write_has_failed(
     assert again.lines == []
 
 
-def test_an_object_store_and_a_disk_in_other_trouble_are_not_watched() -> None:
+def train(epoch: int | None) -> dict[str, object]:
+    return {"phase": "train", "metrics": None if epoch is None else {"epoch": epoch}}
+
+
+@pytest.mark.parametrize("url", ["/home/me/runs/s", "s3://bucket/s"])
+def test_a_quota_that_stays_used_up_ends_the_launch_although_the_disk_has_space(url, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["sweeps/paper_grid.py"])
+    disk = Disk(url)
+    disk.watch.add_report("a", train(3))
+    for _ in range(4):
+        disk.watch.add_failure()
+        disk.watch.add_report("b", train(None))  # it trains, and has not written yet
+        disk.watch.add_report("a", train(3))
+        disk.wait(70)
+    assert set(disk.lines) == {
+        f"storage {url}: has no space left for this user; free some space on its disk or raise the quota, "
+        "and the runs continue"
+    }
+    disk.wait(3600)  # no further write, so nobody knows
+    disk.watch.add_failure()
+    with pytest.raises(InputError) as caught:
+        disk.wait(10)
+    assert str(caught.value).startswith(f"storage {url}: was full for 1 h")
+    assert "raise the quota, then resume from the last checkpoints with: python" in str(caught.value)
+
+
+@pytest.mark.parametrize("report", [train(4), {"phase": "done", "metrics": None}])
+def test_a_run_that_could_write_shows_that_a_quota_has_space_again(report) -> None:
+    disk = Disk()
+    disk.watch.add_report("a", train(3))
+    disk.watch.add_failure()
+    disk.wait(GIVE_UP_SECONDS - 10)
+    disk.watch.add_report("a", report)
+    disk.watch.add_failure()
+    disk.wait(GIVE_UP_SECONDS - 10)
+    disk.watch.add_failure()
+    disk.wait(10)
+    disk.wait(20)
+    disk.watch.add_failure()
+    with pytest.raises(InputError):
+        disk.wait(10)
+
+
+def test_the_space_of_an_object_store_and_of_a_disk_in_other_trouble_is_unknown() -> None:
     for disk in (Disk("s3://bucket/s"), Disk()):
         disk.free = 0
-        if disk.watch._root:
 
-            def broken(folder: Path) -> int:
-                raise OSError("stale file handle")
+        def broken(folder: Path) -> int:
+            raise OSError("stale file handle")
 
-            disk.watch._free = broken
+        disk.watch._free = broken
         disk.wait(2 * GIVE_UP_SECONDS)
         assert disk.lines == []
