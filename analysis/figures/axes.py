@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -18,60 +18,106 @@ from analysis.stats.valid_bounds import tightest
 from analysis.tables.elements.shown_variants import is_of_search
 from analysis.tables.elements.table import dataset_title, row_label
 
-_MOST_FIELDS = 4
-"""Fields that a figure shows, in the order of the config."""
+_MOST_AXES = 4
+"""Axes that a figure shows, in the order of the config."""
 
 _APART = 0.12
 """Distance between neighbouring lines, in units of the axis of values."""
 
 
+Values = tuple[str, ...]
+"""One value of each field of an axis."""
+
+
+@dataclass(frozen=True)
+class VariedAxis:
+    """One field that was varied, or several that changed together, whose effects nobody can tell apart."""
+
+    fields: tuple[str, ...]
+    values: tuple[Values, ...]
+    """In their order."""
+
+    @property
+    def name(self) -> str:
+        """The fields, as a label."""
+        return ", ".join(self.fields) + (" (together)" if len(self.fields) > 1 else "")
+
+    def value_of(self, cell: Cell) -> Values | None:
+        """Where a cell stands; None if it reads none of the fields."""
+        known = [(k, cell.varied[field]) for k, field in enumerate(self.fields) if field in cell.varied]
+        return next((v for v in self.values if known and all(v[k] == value for k, value in known)), None)
+
+
 @dataclass(frozen=True)
 class _Point:
-    """A cell in the panel of a field."""
+    """A cell in the panel of an axis."""
 
     row: Row
-    value: str
+    value: Values
     others: str
     """The values of the other fields that were varied: cells in which they are equal form a line."""
     bound: Average
 
 
-def varied_fields(cells: Sequence[Cell], dataset: str) -> list[str]:
-    """The fields in which the variants that are shown of a dataset differ, without those of a search.
+def varied_axes(cells: Sequence[Cell], dataset: str) -> list[VariedAxis]:
+    """The axes along which the variants that are shown of a dataset differ, without those of a search.
 
     A search draws its trials itself, by the validation perplexities that it compares them by.
     """
     shown = [cell for cell in cells if cell.dataset == dataset and cell.shown and cell.averages]
-    shown = [cell for cell in shown if not is_of_search(cell)]
-    values: dict[str, set[str]] = {}
-    for cell in shown:
-        for field, value in cell.varied.items():
-            values.setdefault(field, set()).add(value)
-    return [field for field, found in values.items() if len(found) > 1][:_MOST_FIELDS]
+    varied = [cell.varied for cell in shown if not is_of_search(cell)]
+    names = list(dict.fromkeys(name for values in varied for name in values))
+    fields = [name for name in names if len({values.get(name) for values in varied} - {None}) > 1]
+    groups: list[list[str]] = []
+    for field in fields:
+        with_it = next((group for group in groups if _is_one_axis([group[0], field], varied)), None)
+        if with_it is None:
+            groups.append([field])
+        else:
+            with_it.append(field)
+    return [VariedAxis(tuple(group), _values(group, varied)) for group in groups][:_MOST_AXES]
+
+
+def _values(fields: Sequence[str], varied: Sequence[Mapping[str, str]]) -> tuple[Values, ...]:
+    """The values of fields in the cells that read all of them."""
+    found = {tuple(values[name] for name in fields) for values in varied if values.keys() >= {*fields}}
+    return tuple(sorted(found, key=lambda values: [_in_order(value) for value in values]))
+
+
+def _is_one_axis(fields: Sequence[str], varied: Sequence[Mapping[str, str]]) -> bool:
+    """Whether each value of each field occurs with one value of every other field, as after ``--zip``."""
+    together = _values(fields, varied)
+    return all(
+        len({*column}) == len(together) == len({values.get(name) for values in varied} - {None})
+        for name, column in zip(fields, zip(*together, strict=True), strict=False)
+    ) and bool(together)
 
 
 def caption(cells: Sequence[Cell], dataset: str) -> str:
     """Describe what the figure of these cells shows."""
-    fields = varied_fields(cells, dataset)
-    text = f"The tightest bound on the test split against {' and '.join(fields)}: every seed and the mean"
-    text += ", joined if nothing else differs" if len(fields) > 1 else ""
+    axes = varied_axes(cells, dataset)
+    names = " and ".join(", ".join(axis.fields) for axis in axes)
+    text = f"The tightest bound on the test split against {names}: every seed and the mean"
+    text += ", joined if nothing else differs" if len(axes) > 1 else ""
+    if any(len(axis.fields) > 1 for axis in axes):
+        text += ". Fields that changed together have one axis: what each of them does cannot be told"
     return f"{text}. To choose a value, compare validation perplexities: these are test numbers."
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
-    """Draw a panel per setting and field; None if no field was varied."""
-    fields = varied_fields(cells, dataset)
+    """Draw a panel per setting and axis; None if no field was varied."""
+    varied = varied_axes(cells, dataset)
     cells, notes = series.prepare(cells, dataset, *series.NLLS)
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
-    if not fields or not found:
+    if not varied or not found:
         return None
-    figure, axes = layout.panels(len(fields), 0.2 + 2.6 * len(found), rows=len(found), sharey="row")
+    figure, axes = layout.panels(len(varied), 0.2 + 2.6 * len(found), rows=len(found), sharey="row")
     looks = style.looks((row.cell.system, "") for rows in found.values() for row in rows)
     keys: dict[str, Line2D] = {}
     for across, (setting, rows) in zip(axes, found.items(), strict=True):
-        for ax, field in zip(across, fields, strict=True):
-            _panel(ax, rows, field, looks, keys)
-            ax.set_xlabel(field)
+        for ax, axis in zip(across, varied, strict=True):
+            _panel(ax, rows, axis, looks, keys)
+            ax.set_xlabel(axis.name)
         across[0].set_title(setting)
         across[0].set_ylabel("tightest bound (test), nats")
     layout.title(figure, f"{dataset_title(dataset)}: what was varied")
@@ -81,9 +127,11 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     return figure
 
 
-def _panel(ax: Axes, rows: Sequence[Row], field: str, looks: style.Looks, keys: dict[str, Line2D]) -> None:
-    points = [point for row in rows if (point := _point(row, field))]
-    values = sorted({point.value for point in points}, key=_in_order)
+def _panel(
+    ax: Axes, rows: Sequence[Row], axis: VariedAxis, looks: style.Looks, keys: dict[str, Line2D]
+) -> None:
+    points = [point for row in rows if (point := _point(row, axis))]
+    values = [value for value in axis.values if value in {point.value for point in points}]
     lines: dict[tuple[str, int, str], list[_Point]] = {}
     for point in points:
         lines.setdefault((point.row.cell.system, point.row.cell.num_samples, point.others), []).append(
@@ -94,7 +142,7 @@ def _panel(ax: Axes, rows: Sequence[Row], field: str, looks: style.Looks, keys: 
     for number, ((system, num_samples, _), members) in enumerate(lines.items()):
         colour, marker = looks[system, ""]
         shift = step * (number - (len(lines) - 1) / 2)
-        members.sort(key=lambda point: _in_order(point.value))
+        members.sort(key=lambda point: values.index(point.value))
         places = [values.index(point.value) + shift for point in members]
         dashes = style.line_of(counts.index(num_samples))
         ax.plot(places, [p.bound.mean for p in members], color=colour, ls=dashes, lw=1.2, zorder=2)
@@ -109,17 +157,17 @@ def _panel(ax: Axes, rows: Sequence[Row], field: str, looks: style.Looks, keys: 
             marks.level(ax, exact, looks[row.cell.system, ""][0])
             name = marks.level_name(f"{row_label(row.cell.system, 0)}: exact", exact)
             keys[name] = marks.key(name, looks[row.cell.system, ""][0], line="-")
-    ax.set_xticks(range(len(values)), values)
+    ax.set_xticks(range(len(values)), [", ".join(value) for value in values])
     ax.set_xlim(-0.6, len(values) - 0.4)
     ax.grid(visible=False, axis="x")
 
 
-def _point(row: Row, field: str) -> _Point | None:
-    values, best = row.cell.varied, tightest(row.cell)
-    if field not in values or best is None:
+def _point(row: Row, axis: VariedAxis) -> _Point | None:
+    value, best = axis.value_of(row.cell), tightest(row.cell)
+    if value is None or best is None:
         return None
-    others = ", ".join(f"{name}={value}" for name, value in values.items() if name != field)
-    return _Point(row, values[field], others, row.cell.averages[best.nll])
+    others = ", ".join(f"{name}={v}" for name, v in row.cell.varied.items() if name not in axis.fields)
+    return _Point(row, value, others, row.cell.averages[best.nll])
 
 
 def _in_order(value: str) -> tuple[float, str]:

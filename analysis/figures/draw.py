@@ -82,7 +82,7 @@ def draw_all(
                 functools.partial(module.draw, fitting, dataset),
             )
             for kind, module in _OF_CELLS.items()
-            if kind != "axes" or axes.varied_fields(fitting, dataset)
+            if kind != "axes" or axes.varied_axes(fitting, dataset)
         ]
         fitting, sentence = series.fitting(cells, dataset, curves.MOST_COLUMNS)
         wanted += [

@@ -221,8 +221,27 @@ def test_the_bound_is_drawn_against_each_field_that_was_varied(varied: list[Cell
     assert "axes" in kinds
 
 
+def test_fields_that_changed_together_have_one_axis(tmp_path: Path, write_run: WriteRun) -> None:
+    for dropout in (0.3, 0.5):
+        for batch_size, rate in ((8, 1.0), (16, 0.5), (32, 0.25)):
+            fields = {"dropout": dropout, "batch_size": batch_size, "learning_rate": rate}
+            estimates = {"nll": 100.0 - batch_size, "ppl": 90.0}
+            write_run("lstm-lm", dataset="toy", **fields, estimates=estimates)
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    found = {axis.fields: axis.values for axis in axes.varied_axes(cells, "toy")}
+    assert found.keys() == {("dropout",), ("batch_size", "learning_rate")}
+    assert found["batch_size", "learning_rate"] == (("8", "1"), ("16", "0.5"), ("32", "0.25"))
+    panels = {ax.get_xlabel(): ax for ax in drawn(axes, cells, "toy").axes}
+    assert panels.keys() == {"dropout", "batch_size, learning_rate (together)"}
+    together = panels["batch_size, learning_rate (together)"]
+    assert [label.get_text() for label in together.get_xticklabels()] == ["8, 1", "16, 0.5", "32, 0.25"]
+    # By hand: 100 - 32, 100 - 16 and 100 - 8, at both rates of dropout.
+    assert sorted(y for _, y, _ in means_of(together)) == [68.0, 68.0, 84.0, 84.0, 92.0, 92.0]
+    assert "what each of them does cannot be told" in axes.caption(cells, "toy")
+
+
 def test_without_a_varied_field_there_is_no_figure_of_it(cells: list[Cell]) -> None:
-    assert axes.varied_fields(cells, "ptb") == []
+    assert axes.varied_axes(cells, "ptb") == []
     assert axes.draw(cells, "ptb") is None
 
 

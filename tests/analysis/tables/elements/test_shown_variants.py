@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.figures.axes import varied_fields
+from analysis.figures.axes import varied_axes
 from analysis.figures.series import MOST_ROWS, fitting
 from analysis.formats.files import csv_text
 from analysis.formats.latex import latex_table
@@ -168,7 +168,7 @@ def test_figures_leave_out_what_failed_and_say_so(diverged: Report) -> None:
     fits, sentence = fitting(diverged.cells, "toy", MOST_ROWS)
     assert {cell.variant for cell in fits} == {"", "learning_rate=1"}
     assert sentence == " Not drawn, as all of their runs failed: LSTM-VAE L=1, learning_rate=1e+06."
-    assert varied_fields(fits, "toy") == []  # one value is no axis
+    assert varied_axes(fits, "toy") == []  # one value is no axis
 
 
 def test_unfinished_variants_are_no_choice_by_test_numbers(tmp_path: Path, write_run: WriteRun) -> None:
