@@ -40,6 +40,7 @@ from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity
 from lvae_core.run_folder.claims import HeldError, acquire
 from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
 from lvae_core.run_folder.relocation import move, remove
 from lvae_core.storage.local import local_path
 from sweeps.options import Messages
@@ -227,6 +228,8 @@ def _remove_if_empty(root: Path) -> bool:
     if root.is_symlink() or root.resolve() == Path.cwd():
         return False
     try:
+        if os.listdir(root) == [PLANNED_RUNS]:
+            (root / PLANNED_RUNS).unlink()
         root.rmdir()
     except OSError:  # not empty, or not ours to remove
         return False

@@ -15,6 +15,7 @@ from rich.text import Text
 from lvae_core.config import RunConfig
 from lvae_core.messages import next_line, notice
 from lvae_core.run_folder.advice import failure_advice
+from lvae_core.run_folder.planned_runs import forget_planned_runs, write_planned_runs
 from sweeps.launching.board import Board
 from sweeps.launching.display import Display, unless_quiet
 from sweeps.launching.events import open_events
@@ -83,6 +84,7 @@ def sweep(
             out.print(f"nothing to start: {done} of {len(plan.runs)} runs are done")
             return Swept(plan, print_closing(out, plan, {}), interrupted=False)
         study.check_writable()
+        write_planned_runs(study, (run.name for run in plan.all_runs))
         notes.print(f"{folder}: {work_text(plan, todo)}", markup=False)
         events = open_events(study, board.again, wanted=options.tensorboard)
         display = Display(board, notes, events)
@@ -93,6 +95,8 @@ def sweep(
             completed = launch(todo, display)
         known = {run.key: run for run in plan.runs if run.is_settled} | done_runs.by_key
         plan = look_up([run.config for run in plan.runs], workload.corpora, study, known=known)
+        if all(run.is_settled or run.status == "failed" for run in plan.all_runs):
+            forget_planned_runs(study)
         print_evaluated(out, plan, todo)
         return Swept(plan, print_closing(out, plan, board.failures), not completed)
 

@@ -19,6 +19,7 @@ from analysis.reading.sources import Source
 from lvae_core.errors import cannot_read
 from lvae_core.run_folder.declared_seeds import DeclaredSeeds, read_declared_seeds
 from lvae_core.run_folder.folder import DamagedError, open_study
+from lvae_core.run_folder.planned_runs import read_planned_runs
 from lvae_core.storage.parallel import read_each
 
 _REMOTE_READERS = 32
@@ -43,6 +44,8 @@ class Runs:
     """Number of copies of runs that were left out."""
     declared: tuple[tuple[str, DeclaredSeeds], ...] = ()
     """Study and declared number of seeds, of those studies that have declared one."""
+    planned: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Study and names of the runs of its last launch, of those studies whose last launch has not ended."""
     searches: tuple[SearchRecord, ...] = ()
     """The records of those studies that a search has made."""
     left_out: tuple[str, ...] = ()
@@ -88,9 +91,10 @@ def collect(
     frame = frame_of(pa.concat_tables(tables) if tables else table_of([]))
     kept = one_evaluation_per_cell(one_copy_of_each(with_every_evaluation(frame)), evaluation or {})
     declared = tuple(_present(distinct, _declared, problems))
+    planned = tuple(_present(distinct, _planned, problems))
     searches = tuple(search for _, search in _present(distinct, read_search, problems))
     duplicates = len(frame) - len(kept)
-    return Runs(in_order(kept), tuple(distinct), tuple(problems), duplicates, declared, searches)
+    return Runs(in_order(kept), tuple(distinct), tuple(problems), duplicates, declared, planned, searches)
 
 
 def _present(
@@ -111,6 +115,10 @@ def _present(
 
 def _declared(url: str) -> DeclaredSeeds | None:
     return read_declared_seeds(open_study(url, create=False))
+
+
+def _planned(url: str) -> tuple[str, ...]:
+    return read_planned_runs(open_study(url, create=False))
 
 
 def _read_source(

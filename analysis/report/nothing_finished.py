@@ -6,6 +6,7 @@ from analysis.reading.collect import Runs
 from analysis.reading.frame import STATUSES
 from analysis.reading.sources import study_names
 from analysis.report.report import RETRY
+from analysis.report.unfinished_launches import unfinished_launches
 from lvae_core.messages import next_line
 from lvae_core.run_folder.advice import failure_advice
 
@@ -20,6 +21,7 @@ def nothing_finished(runs: Runs) -> tuple[list[str], int]:
     counts = frame["status"].value_counts()
     by_status = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
     lines = [f"{study_names(runs.studies)}: no run has finished ({by_status}), so there is no report"]
+    lines += unfinished_launches(runs)
     if "failed" in counts:
         failed = frame[frame["status"] == "failed"]
         first = failed.iloc[0]

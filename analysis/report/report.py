@@ -19,6 +19,7 @@ from analysis.reading.sources import study_names
 from analysis.reading.validation import lowest_perplexities
 from analysis.report.findings import findings
 from analysis.report.provenance import facts, origins
+from analysis.report.unfinished_launches import unfinished_launches
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE
@@ -170,7 +171,10 @@ def compose(runs: Runs) -> Report:
         studies=runs.studies,
         remarks=tuple(search_notes(runs.searches)),
         facts=tuple(facts(runs, frame, cells)),
-        findings=tuple(findings(cells, () if only_trials else datasets, compared)),
+        findings=(
+            *unfinished_launches(runs),
+            *findings(cells, () if only_trials else datasets, compared),
+        ),
         table2=tuple(tables2),
         table3=_with_lines(table3(cells, group) for group in groups),
         further=_with_lines(further_table(dataset) for dataset in datasets),

@@ -68,7 +68,7 @@ def test_a_parent_that_fails_keeps_its_children_from_starting(tmp_path, monkeypa
     out = capsys.readouterr().out
     assert "not started, because toy__lstm-ae__standard__L1__seed0, from which its encoder starts" in out
     assert "diverged" in out
-    (folder,) = (tmp_path / "runs" / "try").iterdir()
+    (folder,) = (path for path in (tmp_path / "runs" / "try").iterdir() if path.is_dir())
     assert folder.name.startswith("toy__lstm-ae__")
     assert main(command) == 1
     out = capsys.readouterr().out

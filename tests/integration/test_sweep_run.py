@@ -265,7 +265,7 @@ def test_an_interrupted_sweep_saves_and_the_next_launch_resumes_it(number, tmp_p
     again = f"interrupted; resume with: python sweeps/paper_grid.py {shlex.join(LONG_COMMAND)}"
     assert again in out
     assert wait_until(lambda: not any(map(is_alive, inside)))
-    (folder,) = (tmp_path / "runs" / "paper").iterdir()
+    (folder,) = (path for path in (tmp_path / "runs" / "paper").iterdir() if path.is_dir())
     assert {path.name for path in folder.iterdir()} == {
         *("checkpoint.previous.pt", "checkpoint.pt", "config.json", "metrics.jsonl", "provenance.json"),
         "steps.jsonl",

@@ -15,6 +15,8 @@ from lvae_core.identity import fingerprint
 from lvae_core.run_folder.claims import acquire
 from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
+from lvae_core.run_folder.planned_runs import write_planned_runs
 from lvae_core.systems import recipe
 from sweeps import runs
 
@@ -183,7 +185,11 @@ def test_a_study_is_removed_with_its_last_run_unless_something_is_left(
         assert runs.main([name, str(study), "--where", f"seed={seed}", *options, "--yes"]) == 0
         return capsys.readouterr().out
 
+    # What an interrupted launch planned is nothing to keep.
+    write_planned_runs(Study(str(study)), Study(str(study)).run_names())
     assert "is removed" not in act("0")
+    if kept:
+        (study / PLANNED_RUNS).unlink()
     assert ("is removed" in act("1")) == (kept is None)
     assert study.exists() == (kept is not None)
     assert not kept or names(study) == {kept}

@@ -15,10 +15,13 @@ from scipy import stats
 import sweeps.search
 import sweeps.sweep
 from lvae_core.data.corpus import load
+from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import RunName
+from lvae_core.run_folder.planned_runs import read_planned_runs
 from lvae_core.training.failures import DivergedError, failure_of
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
+from sweeps.paper_grid import main as grid
 from sweeps.search import main
 
 from ...logs import expect_log
@@ -29,6 +32,13 @@ COMMAND = [
     *("--set", "embedding_size=4", "--set", "hidden_size=8", "--set", "latent_size=2"),
     *("--set", "iw_samples=7", "--set", "batch_size=8", "--set", "kl_anneal_epochs=1"),
 ]
+
+
+SMALL = [
+    *("--seeds", "2", "--settings", "standard", "inputless"),
+    *("--set", "embedding_size=4", "hidden_size=8", "batch_size=8", "max_epochs=1"),
+]
+"""Four runs of the grid's command."""
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +109,27 @@ def results(folder: Path) -> dict[str, dict]:
         for run in sorted(folder.glob("*"))
         if RunName.parse(run.name) and (run / "result.json").exists()
     }
+
+
+def test_a_study_knows_what_its_launch_plans_until_the_launch_has_ended(text, monkeypatch):
+    seen = []
+
+    @contextlib.contextmanager
+    def stopped(options, workload, say):
+        with in_this_process(options, workload, say) as launch:
+            yield lambda runs, display: launch(runs[:1], display) and False
+
+    def planned(*, stop: bool) -> int:
+        with monkeypatch.context() as patch:
+            if stop:
+                patch.setattr(sweeps.sweep, "on_ray", stopped)
+            seen.append(grid(["--datasets", "text", "--systems", "lstm-lm", *SMALL]))
+        return len(read_planned_runs(Study(str(text / "runs" / "paper"))))
+
+    assert planned(stop=True) == 4
+    FAILING.add(("paper", 1))
+    assert planned(stop=False) == 0
+    assert seen == [130, 1]
 
 
 def test_trials_are_evaluated_cheaply_and_reruns_in_full(text):

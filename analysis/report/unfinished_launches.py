@@ -1,0 +1,39 @@
+"""Say which runs of an unfinished launch do not exist yet: a report on a part must not look whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from analysis.published.catalogue import display_name
+from analysis.reading.collect import Runs
+from lvae_core.run_folder.names import CellName, RunName
+
+_MOST_CELLS = 6
+"""The largest number of cells that a sentence names."""
+
+
+def unfinished_launches(runs: Runs) -> Iterator[str]:
+    """A sentence for each study whose last launch has not ended, if it planned runs that do not exist."""
+    present = set(runs.frame["run"])
+    for study, planned in runs.planned:
+        absent = [parsed for name in planned if name not in present and (parsed := RunName.parse(name))]
+        if absent:
+            verb = "does" if len(absent) == 1 else "do"
+            share = f"{len(absent)} of its {len(planned)} runs {verb} not exist yet"
+            yield (
+                f"{study}: its last launch has not ended, and {share} ({_by_cell(absent)}); to continue, "
+                "run the sweep's command again."
+            )
+
+
+def _by_cell(absent: list[RunName]) -> str:
+    counts = list(Counter(run.cell for run in absent).items())
+    named = [f"{_name(cell)} {number}" for cell, number in counts[:_MOST_CELLS]]
+    named += [f"{len(counts) - _MOST_CELLS} more cells"] if len(counts) > _MOST_CELLS else []
+    return ", ".join(named)
+
+
+def _name(cell: CellName) -> str:
+    samples = f" L={cell.num_samples}" if cell.num_samples else ""
+    return f"{cell.dataset} {cell.setting} {display_name(cell.system)}{samples}:"

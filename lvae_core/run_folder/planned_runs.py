@@ -1,0 +1,44 @@
+"""The runs of a study's launch that has not ended yet, in its file ``planned-runs.json``.
+
+Without it, a report on an interrupted study could not tell the part that is there from the whole. A launch
+writes the file when it begins and deletes it once all of its runs are done or have failed; a later launch
+replaces it.
+
+    runs   names of the planned runs
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from lvae_core.run_folder.digests import UnsealedError, seal, unseal
+from lvae_core.run_folder.folder import DamagedError, Study
+
+FILE = "planned-runs.json"
+
+
+def write_planned_runs(study: Study, names: Iterable[str]) -> None:
+    """Record what a launch plans; raises OSError if the storage cannot be written."""
+    study.store.write(FILE, seal({"runs": sorted(names)}))
+
+
+def read_planned_runs(study: Study) -> tuple[str, ...]:
+    """The names of the runs that the last unfinished launch plans; none if every launch has ended.
+
+    Raises:
+        DamagedError: the file is not what :func:`write_planned_runs` wrote.
+        OSError: the storage cannot be read.
+    """
+    try:
+        return tuple(map(str, unseal(study.store.read(FILE))["runs"]))
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except (UnsealedError, KeyError, TypeError) as error:
+        raise DamagedError(f"{study.url}/{FILE}: damaged, {error}; the next launch replaces it") from None
+
+
+def forget_planned_runs(study: Study) -> None:
+    """Delete the record; a storage that fails keeps one that a later launch replaces."""
+    with contextlib.suppress(OSError):
+        study.store.delete(FILE)

@@ -1,0 +1,30 @@
+"""The record of what an unfinished launch plans."""
+
+import pytest
+
+from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.planned_runs import (
+    FILE,
+    forget_planned_runs,
+    read_planned_runs,
+    write_planned_runs,
+)
+
+
+def test_a_later_launch_replaces_what_an_earlier_one_planned_and_an_end_forgets_it(tmp_path):
+    study = Study(str(tmp_path / "study"))
+    assert read_planned_runs(study) == ()
+    write_planned_runs(study, ["b", "a"])
+    write_planned_runs(study, ["c", "b"])
+    assert read_planned_runs(study) == ("b", "c")
+    forget_planned_runs(study)
+    assert read_planned_runs(study) == ()
+    forget_planned_runs(study)
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"runs": ["a"], "sha256": "0"}', b"\xff"])
+def test_a_damaged_record_is_named(tmp_path, content):
+    study = Study(str(tmp_path / "study"))
+    study.store.write(FILE, content)
+    with pytest.raises(DamagedError, match=r"planned-runs\.json: damaged, .*; the next launch replaces it"):
+        read_planned_runs(study)
