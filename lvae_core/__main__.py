@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from lvae_core.arguments import parsed, repeat_settings
@@ -45,7 +46,9 @@ def make_parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         return sub
 
-    settings = _settings_parser()
+    settings = _settings_parser(
+        "change fields of the config, such as --set seed=1 dropout=0.2", fields_help()
+    )
     data_dir = argparse.ArgumentParser(add_help=False)
     data_dir.add_argument(
         "--data-dir",
@@ -87,6 +90,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="train as in Kruengkrai (2019), or as the system's authors (default: matched)",
     )
 
+    evaluation_settings = _settings_parser(
+        "change fields that the run's estimates read, such as --set iw_samples=5000",
+        fields_help(evaluation=True),
+    )
     execution = _execution_parser()
     sub = command(
         "run",
@@ -118,7 +125,7 @@ def make_parser() -> argparse.ArgumentParser:
         "evaluate",
         _evaluate,
         "evaluate a trained run again with other evaluation fields, without training it",
-        *(data_dir, settings, execution),
+        *(data_dir, evaluation_settings, execution),
     )
     sub.add_argument("run", help="the run folder, a path or URL")
     sub.add_argument(
@@ -170,16 +177,15 @@ def _execution_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings_parser() -> argparse.ArgumentParser:
+def _settings_parser(purpose: str, fields: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
-    fields = "; ".join(f"{name}: {text}" for name, text in fields_help().items())
+    listed = "; ".join(f"{name}: {text}" for name, text in fields.items())
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="change fields of the config, such as --set seed=1 dropout=0.2; repeatable. "
-        f"Fields: {fields}".replace("%", "%%"),
+        help=f"{purpose}; repeatable. Fields: {listed}".replace("%", "%%"),
     )
     return parser
 

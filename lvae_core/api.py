@@ -16,7 +16,8 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus, load_for
 from lvae_core.errors import InputError, check_type
 from lvae_core.evaluation import generate as sentences
-from lvae_core.evaluation.generate import Decoding, Trained
+from lvae_core.evaluation.decoding import Decoding, unread
+from lvae_core.evaluation.generate import Trained
 from lvae_core.identity import evaluation_id
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
 from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, RunFolder
@@ -175,10 +176,12 @@ def generate(run: Run | str | Path, count: int = 5, **decoding: Any) -> list[str
         run: as returned by :func:`train` or :func:`load`, or its folder.
         count: the number of sentences.
         **decoding: ``method`` ("greedy", "sample" or "beam"; by default greedy, for a language model
-            sample), ``temperature``, ``beam_width``, ``max_length`` in words, ``seed``.
+            sample), ``temperature`` of "sample", ``beam_width`` of "beam", ``max_length`` in words,
+            ``seed``.
 
     Raises:
-        InputError: the run has no finished epoch, or a value lies outside its range.
+        InputError: the run has no finished epoch, a value lies outside its range, or the method does not
+            read it.
     """
     check_type("count", count, int, "a whole number")
     if count < 1:
@@ -272,4 +275,10 @@ def _decoding(found: Trained, given: Mapping[str, Any]) -> Decoding:
         if name not in known:
             raise InputError(f"{name}: no option of decoding; choose from {', '.join(sorted(known))}")
     method = "sample" if found.model.encoder is None else "greedy"
-    return Decoding(**{"method": method, **given})
+    decoding = Decoding(**{"method": method, **given})
+    for name, reader in unread(decoding.method, given):
+        raise InputError(
+            f'{name} = {given[name]:g}: method="{decoding.method}" does not read it; give '
+            f'method="{reader}", or leave it out'
+        )
+    return decoding

@@ -20,9 +20,13 @@ def check_samples_read(config: RunConfig, num_samples: int | None) -> None:
         )
 
 
-def fields_help() -> dict[str, str]:
-    """Name of every config field -> one line of documentation."""
-    return {f.name: str(f.metadata["help"]) for f in dataclasses.fields(RunConfig)}
+def fields_help(*, evaluation: bool = False) -> dict[str, str]:
+    """Name of every config field, or of those that estimates read -> one line of documentation."""
+    return {
+        f.name: str(f.metadata["help"])
+        for f in dataclasses.fields(RunConfig)
+        if not evaluation or f.metadata["stage"] != "training"
+    }
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:

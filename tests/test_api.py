@@ -193,6 +193,14 @@ def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
             r"texts = 'ash bay': give a list of sentences, \['ash bay'\]",
         ),
         (lambda: lvae_core.generate(run, 1, temperature=0), "temperature = 0: must be from 1e-30"),
+        (
+            lambda: lvae_core.generate(run, 3, method="beam", temperature=2),
+            'temperature = 2: method="beam" does not read it; give method="sample"',
+        ),
+        (
+            lambda: lvae_core.reconstruct(run, ["ash bay"], beam_width=3),
+            'beam_width = 3: method="greedy" does not read it; give method="beam"',
+        ),
         (lambda: lvae_core.recipe("lstm-vea"), "did you mean 'lstm-vae'"),
         (lambda: analysis.read_runs(tmp_path / "none"), "there is no such study"),
         (lambda: analysis.read_runs(tmp_path, evaluation={"dropout": 1}), "not a field of evaluation"),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lvae_core.errors import InputError
+from lvae_core.evaluation.decoding import Decoding, Method, unread
 from lvae_core.messages import notice
 from lvae_core.run_folder.lookup import open_run
-
-if TYPE_CHECKING:
-    from lvae_core.evaluation.generate import Method
 
 _MOST_SENTENCES = 100_000
 """The largest --count: all sentences are decoded at once."""
@@ -31,7 +29,7 @@ def command(options: argparse.Namespace) -> int:
     from lvae_core.evaluation import generate
     from lvae_core.training.trained import load
 
-    decoding = generate.Decoding(
+    decoding = Decoding(
         method=method,
         temperature=1.0 if options.temperature is None else options.temperature,
         beam_width=5 if options.beam_width is None else options.beam_width,
@@ -62,24 +60,22 @@ def command(options: argparse.Namespace) -> int:
     print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else _format_sentences(found, latent))
     information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
     if information and information["value"] < 0.1:
+        vary = "" if method == "sample" else ", and the decoded sentences hardly vary"
         notice(
             f"note: z carries only {information['value']:z.2f} nats about a sentence; this decoder hardly "
-            "uses it, and the decoded sentences hardly vary"
+            f"uses it{vary}"
         )
     return 0
 
 
 def _check_read(method: Method, options: argparse.Namespace) -> None:
     """Raise InputError if an option is given that this method of decoding does not read."""
-    for option, value, reader in (
-        ("--temperature", options.temperature, "sample"),
-        ("--beam-width", options.beam_width, "beam"),
-    ):
-        if value is not None and method != reader:
-            raise InputError(
-                f"{option} {value:g}: --decode {method} does not read it; give --decode {reader}, or leave "
-                "it out"
-            )
+    given = {name for name, value in vars(options).items() if value is not None}
+    for name, reader in unread(method, given):
+        given_option = f"--{name.replace('_', '-')} {getattr(options, name):g}"
+        raise InputError(
+            f"{given_option}: --decode {method} does not read it; give --decode {reader}, or leave it out"
+        )
 
 
 def _format_sentences(found: dict[str, Any], latent: bool) -> str:

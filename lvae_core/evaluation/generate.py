@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -19,46 +18,13 @@ from lvae_core.config import RunConfig
 from lvae_core.data.batches import make_batch
 from lvae_core.data.tokens import split_tokens
 from lvae_core.data.vocabulary import Vocabulary
-from lvae_core.errors import InputError, check_name, check_type
+from lvae_core.errors import InputError
+from lvae_core.evaluation.decoding import Decoding
 from lvae_core.model.contracts import Posterior, State
 from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.text_model import TextModel
 
 _log = logging.getLogger("lvae.evaluation")
-
-Method = Literal["greedy", "sample", "beam"]
-
-_TEMPERATURES = (1e-30, 1e30)
-"""Between these, logits divided by the temperature remain finite in float32."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decoding:
-    """The rule that chooses words.
-
-    Raises:
-        InputError: a value has the wrong type or lies outside its range.
-    """
-
-    method: Method = "greedy"
-    temperature: float = 1.0
-    """For ``sample``: logits are divided by it; below 1 is more cautious."""
-    beam_width: int = 5
-    """For ``beam``: hypotheses kept; the one of the highest log p(x|z) wins."""
-    max_length: int = 80
-    """Words at most where no ``</s>`` comes."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_name(self.method, get_args(Method), "method of decoding")
-        check_type("temperature", self.temperature, (int, float), "a number")
-        low, high = _TEMPERATURES
-        if not low <= self.temperature <= high:
-            raise InputError(f"temperature = {self.temperature}: must be from {low:g} to {high:g}")
-        for name, least in (("beam_width", 1), ("max_length", 1), ("seed", 0)):
-            check_type(name, value := getattr(self, name), int, "a whole number")
-            if value < least:
-                raise InputError(f"{name} = {value}: must be at least {least}")
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,19 @@ def test_a_diverged_run_is_reported_and_recorded(
     assert (failure["class"], failure["attempt"]) == ("diverged", 1)
 
 
+def test_the_help_of_evaluate_lists_the_fields_that_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "such as --set iw_samples=5000; repeatable" in shown
+    assert "iw_samples: S, importance samples" in shown
+    assert "eval_batch_size: " in shown
+    for field in ("seed", "dropout", "learning_rate", "max_epochs"):
+        assert f"{field}=" not in shown
+        assert f" {field}: " not in shown
+    assert main(["recipe", "--help"]) == 0
+    assert " learning_rate: " in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_finished_run_names_the_evaluation_that_it_does_not_have(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,6 +230,13 @@ def test_the_sentences_of_a_language_model_have_no_prior(
     assert main([*words, "--decode", "sample", "--beam-width", "3"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: --beam-width 3: --decode sample does not read it; give --decode beam")
+
+    notes = {}
+    for method in ("greedy", "beam", "sample"):
+        assert main([*words, "--decode", method]) == 0
+        notes[method] = capsys.readouterr().err.strip()
+    assert notes["sample"].endswith(" nats about a sentence; this decoder hardly uses it")
+    assert notes["greedy"] == notes["beam"] == f"{notes['sample']}, and the decoded sentences hardly vary"
 
 
 @pytest.mark.parametrize(

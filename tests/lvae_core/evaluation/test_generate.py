@@ -15,7 +15,8 @@ from lvae_core.data.batches import make_batch
 from lvae_core.data.vocabulary import Vocabulary
 from lvae_core.errors import InputError
 from lvae_core.evaluation import generate
-from lvae_core.evaluation.generate import Decoding, Trained
+from lvae_core.evaluation.decoding import Decoding
+from lvae_core.evaluation.generate import Trained
 from lvae_core.model.text_model import TextModel
 
 WORDS = ("</s>", "a", "b", "<unk>")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from lvae_core.evaluation import generate
+from lvae_core.evaluation.decoding import Decoding
 from lvae_core.identity import fingerprint
 from lvae_core.parents import parent_of
 from lvae_core.run_folder.folder import RunFolder, reproducible
@@ -61,5 +62,5 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bits(system, s
     assert outcome(stopped) == outcome(whole)
 
     model = trained.load(whole)
-    decoding = generate.Decoding(method="sample", max_length=5, seed=3)
+    decoding = Decoding(method="sample", max_length=5, seed=3)
     assert len(generate.from_prior(model, 3, decoding)) == 3
