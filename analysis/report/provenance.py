@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from analysis.reading.collect import Runs
-from analysis.reading.frame import STATUSES
+from analysis.reading.frame import EVALUATION_FIELDS, STATUSES
 from analysis.reading.sources import study_names
 from analysis.stats.cells import Cell
 from analysis.stats.declared import declaration_note, declared_for
@@ -36,6 +37,7 @@ def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[st
             f"({names}), which were chosen by the seed that they ran with; to see them: "
             f"{shlex.join(['python', 'analysis/summarize.py', runs.left_out[0]])}"
         )
+    yield from _other_evaluations(frame)
     yield from _declarations(runs, [cell.counts.done for cell in cells])
     for name, values in origins(frame):
         yield f"{name}: " + "; ".join(f"{value} ({count} runs)" for value, count in values)
@@ -52,6 +54,21 @@ def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[st
         shown = "1 finished run" if len(done) == 1 else f"{len(done)} finished runs"
         without = f"; without {' and '.join(uncounted)}" if uncounted else ""
         yield f"cost: {total} in the {shown} shown ({parts}){without}"
+
+
+def _other_evaluations(frame: pd.DataFrame) -> Iterable[str]:
+    """That runs have evaluations which are not shown, and how to see one of them."""
+    having = frame[frame["other_evaluations"].notna()]
+    settings: dict[str, None] = {}
+    for _, run in having.iterrows():
+        for evaluation in json.loads(run["other_evaluations"]):
+            differing = {name: evaluation.get(name) for name in EVALUATION_FIELDS}
+            words = [f"{n}={v}" for n, v in differing.items() if v is not None and v != run[n]]
+            if words:
+                settings[" ".join(words)] = None
+    if settings:
+        number = "1 run has" if len(having) == 1 else f"{len(having)} runs have"
+        yield f"other evaluations: {number} some, to be seen with --evaluation {' or '.join(settings)}"
 
 
 def _declarations(runs: Runs, seeds: Sequence[int]) -> Iterable[str]:

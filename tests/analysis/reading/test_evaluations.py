@@ -13,6 +13,7 @@ from analysis.reading.collect import Runs, collect
 from analysis.reading.evaluations import parse_evaluation
 from analysis.reading.signatures import signatures
 from analysis.reading.sources import open_source
+from analysis.report.report import compose
 from analysis.stats.cells import Cell
 from analysis.stats.over_seeds import average_cells
 from analysis.tables.bounds import bounds_table
@@ -67,6 +68,20 @@ def test_the_evaluation_that_most_runs_have_is_shown(tmp_path: Path, write_run: 
     assert only_cell(runs).averages["nll_elbo"].values == (100.0, 101.0, 102.0)
     assert set(runs.frame["iw_samples"]) == {500}
     assert runs.duplicates == 0
+
+
+def test_evaluations_that_are_not_shown_are_named_with_the_option_that_shows_them(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    folders = [write_run(seed=seed, estimates={"nll_elbo": 100.0 + seed}) for seed in range(3)]
+    assert not [fact for fact in compose(read(tmp_path)).facts if "other evaluations" in fact]
+    evaluate(folders[0], 50.0, iw_samples=5000)
+    evaluate(folders[1], 50.0, iw_samples=200, mi_samples=9)
+    (fact,) = [fact for fact in compose(read(tmp_path)).facts if "other evaluations" in fact]
+    assert fact == (
+        "other evaluations: 2 runs have some, to be seen with --evaluation iw_samples=5000 or "
+        "iw_samples=200 mi_samples=9"
+    )
 
 
 def test_of_equally_many_the_one_with_more_samples_is_shown_then_the_newer(
