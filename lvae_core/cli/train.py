@@ -81,8 +81,8 @@ def evaluate(options: argparse.Namespace) -> int:
     config = with_evaluation(present[0], parse_settings(options.set), prefix="--set ")
     wanted = evaluation_id(config)
     part = Part.parse(options.part) if options.part else WHOLE
-    status = 0
-    if wanted not in read_evaluations(folder):
+    is_new = wanted not in read_evaluations(folder)
+    if is_new:
         corpus = load_for(config, options.data_dir)
         status = _carry_out(
             config,
@@ -100,21 +100,23 @@ def evaluate(options: argparse.Namespace) -> int:
             when = f", once all {part.count} parts are"
             notice_next("-m", "lvae_core", *words, data_dir=options.data_dir, when=when)
             return 0
-        if status == 0:
-            given = ", ".join(_other_evaluation(config, folder.read_json("result.json") or {}))
-            done = f"evaluated with {given}" if given else "evaluated again"
-            notice(f"note: {done}; stored as {evaluation_file(wanted)}, result.json is unchanged")
+        if status:
+            return status
+    given = _other_evaluation(config, folder.read_json("result.json") or {})
+    if is_new:
+        done = f"evaluated with {', '.join(given)}" if given else "evaluated again"
+        notice(f"note: {done}; stored as {evaluation_file(wanted)}, result.json is unchanged")
     else:
         notice("note: evaluated before; these are its numbers, and nothing was computed")
-    if status == 0:
-        record = read_evaluations(folder)[wanted]
-        print("\n".join(["test split:", *estimate_lines(record["estimates"], config)]))
-        # Only a sweep names its runs so; the folder around another run need not be a study.
-        if RunName.parse(folder.name):
-            notice_next("analysis/summarize.py", folder.store.url)
-        else:
-            notice_next("-m", "lvae_core", "generate", options.run, data_dir=options.data_dir)
-    return status
+    record = read_evaluations(folder)[wanted]
+    print("\n".join(["test split:", *estimate_lines(record["estimates"], config)]))
+    # Only a sweep names its runs so; the folder around another run need not be a study.
+    if RunName.parse(folder.name):
+        shown = ["--evaluation", *given] if given else []
+        notice_next("analysis/summarize.py", folder.store.url, *shown)
+    else:
+        notice_next("-m", "lvae_core", "generate", options.run, data_dir=options.data_dir)
+    return 0
 
 
 def _other_evaluation(config: RunConfig, result: dict[str, Any]) -> list[str]:

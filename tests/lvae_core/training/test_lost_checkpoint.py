@@ -42,7 +42,8 @@ def test_the_next_command_can_be_pasted_if_the_path_has_blanks(
     assert main(["evaluate", f"my study/{named.name}", "--set", "iw_samples=3"]) == 0
     line = capsys.readouterr().err.splitlines()[-1]
     words = shlex.split(line.removeprefix("next: "))
-    assert words == ["python", "analysis/summarize.py", str(finished.parent)]
+    assert words[1:3] == ["analysis/summarize.py", str(finished.parent)]
+    assert words[3:] == ["--evaluation", "iw_samples=3"]
 
 
 def test_without_its_checkpoint_a_finished_run_is_not_sent_in_a_circle(
