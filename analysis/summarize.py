@@ -53,7 +53,7 @@ from analysis.report.two_studies import compare_studies
 from lvae_core.arguments import bound, parsed
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError, reason
-from lvae_core.messages import Verbosity, is_quiet, notice
+from lvae_core.messages import Verbosity, command_line, is_quiet, notice
 
 Published = Annotated[
     tuple[str, ...],
@@ -285,7 +285,8 @@ def _sources(paths: tuple[str, ...]) -> tuple[list[Source], tuple[str, ...]]:
     found = find_sources(DEFAULT_STORAGE)
     if not found:
         raise InputError(
-            f"no study under {DEFAULT_STORAGE}/; make one with: python sweeps/paper_grid.py --preset demo"
+            f"no study under {DEFAULT_STORAGE}/; make one with: "
+            + command_line("python", "sweeps/paper_grid.py", "--preset", "demo")
         )
     return leave_trials_out(found)
 

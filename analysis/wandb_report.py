@@ -36,7 +36,7 @@ from analysis.report.report import Report, compose
 from lvae_core.arguments import bound, parsed
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity
+from lvae_core.messages import Verbosity, command_line
 
 if TYPE_CHECKING:
     from analysis.formats.wandb import Place
@@ -134,7 +134,7 @@ def _existing(api: Any, place: Place, title: str) -> str | None:
     if place.project not in {found.name for found in api.projects(place.entity)}:
         raise InputError(
             f"--project {place.project}: {place.entity} has no such project; send the runs first, with "
-            "python sweeps/wandb_push.py"
+            + command_line("python", "sweeps/wandb_push.py")
         )
     reports = api.reports(f"{place.entity}/{place.project}")
     return next((str(report.url) for report in reports if report.display_name == title), None)

@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from lvae_core.errors import InputError
 
@@ -22,6 +23,9 @@ NOTICE = 25
 logging.addLevelName(NOTICE, "NOTICE")
 
 _ROOT = logging.getLogger("lvae")
+
+_CODE = Path(__file__).resolve().parents[1]
+"""The checkout, or the folder that the packages are installed in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,27 @@ def next_line(*words: str, when: str = "") -> str:
         words: of the command.
         when: what must be true first.
     """
-    return f"next{when}: {shlex.join(words)}"
+    return f"next{when}: {command_line(*words)}"
+
+
+def command_line(*words: str) -> str:
+    """Quote a command for a shell; a script of this code gets a path that works in the working directory.
+
+    Args:
+        words: of the command, such as ``"python", "sweeps/paper_grid.py", "--preset", "demo"``.
+    """
+    if words[:1] == ("python",) and words[1:]:
+        words = ("python", _script(words[1]), *words[2:])
+    return shlex.join(words)
+
+
+def _script(path: str) -> str:
+    """Where the working directory has a script of this code, named by its path in the checkout."""
+    script = _CODE / path
+    if Path(path).is_file() or not script.is_file():
+        return path
+    started = sys.argv[0]
+    return started if started and Path(started).resolve() == script else str(script)
 
 
 def is_quiet() -> bool:

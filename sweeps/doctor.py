@@ -12,7 +12,6 @@ leaves no files behind. Exit status: 0 a sweep would work, 2 something would sto
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +34,7 @@ from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import load_new
 from lvae_core.errors import InputError, reason
-from lvae_core.messages import Verbosity, next_line
+from lvae_core.messages import Verbosity, command_line, next_line
 from lvae_core.run_folder.folder import Study
 from lvae_core.systems import recipe
 from sweeps.checks import cluster_file
@@ -122,7 +121,8 @@ def run(options: Options, arguments: Sequence[str]) -> int:
     found = examine(options)
     has_failures = any(finding.state == "failure" for finding in found)
     if has_failures:
-        closing = f"fix what has failed, then: {shlex.join(['python', 'sweeps/doctor.py', *arguments])}"
+        again = command_line("python", "sweeps/doctor.py", *arguments)
+        closing = f"fix what has failed, then: {again}"
     elif options.cluster:
         closing = next_line("ray", "up", "-y", options.cluster)
     else:

@@ -13,7 +13,6 @@ again. Exit status: 0 all runs are done, 1 some run has failed, 2 the input cann
 from __future__ import annotations
 
 import math
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -36,7 +35,7 @@ from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
-from lvae_core.messages import next_line, notices_held_back
+from lvae_core.messages import command_line, next_line, notices_held_back
 from lvae_core.protocols import ORIGINALS, Protocol
 from lvae_core.run_folder.folder import open_study
 from sweeps.launching.display import console, unless_quiet
@@ -243,7 +242,7 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    again = shlex.join(["python", "sweeps/paper_grid.py", *arguments])
+    again = command_line("python", "sweeps/paper_grid.py", *arguments)
 
     def command() -> int:
         options = parsed(

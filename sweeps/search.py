@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -41,7 +40,7 @@ from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
-from lvae_core.messages import notices_held_back
+from lvae_core.messages import command_line, notices_held_back
 from lvae_core.run_folder.folder import open_study
 from lvae_core.settings import apply_where_read, parse_settings
 from sweeps.launching.display import Display, console, unless_quiet
@@ -74,7 +73,7 @@ CHEAP = ("iw_samples=2", "iw_exact_samples=0", "mi_samples=2")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    again = shlex.join(["python", "sweeps/search.py", *arguments])
+    again = command_line("python", "sweeps/search.py", *arguments)
 
     def command() -> int:
         options = parsed(lambda: tyro.cli(Options, args=arguments, prog="search.py", description=__doc__))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from lvae_core.errors import InputError, cannot_read
+from lvae_core.messages import command_line
 from lvae_core.run_folder.folder import RunFolder, Study, open_study
 from lvae_core.run_folder.names import RunName
 
@@ -103,9 +104,10 @@ def leave_trials_out(sources: Sequence[Source]) -> tuple[list[Source], tuple[str
     if len(sources) == 1 or not trials:
         return list(sources), ()
     if not others:
+        first = f"{DEFAULT_STORAGE}/{PurePath(trials[0].url).name}"
         raise InputError(
             f"{DEFAULT_STORAGE}/: holds only trials of {len(trials)} searches, which are not merged; give "
-            f"one: python analysis/summarize.py {DEFAULT_STORAGE}/{PurePath(trials[0].url).name}"
+            f"one: {command_line('python', 'analysis/summarize.py', first)}"
         )
     return others, tuple(source.url for source in trials)
 

@@ -10,6 +10,7 @@ from lvae_core.config import RunConfig, dataset_label, from_dict
 from lvae_core.data.corpus import Corpus, load_for, load_new
 from lvae_core.data.sources.public import MissingError
 from lvae_core.errors import InputError
+from lvae_core.messages import command_line
 from lvae_core.model.counts import amount, evaluation_operations, operations
 from lvae_core.run_folder.folder import Study
 from sweeps.planning.former_values import FormerValues, unreadable
@@ -69,7 +70,9 @@ def load_corpora(
             "; in a job: data/ does not travel with it, see docs/cluster.md" if is_in_job(Path()) else ""
         )
         if isinstance(error, MissingError):
-            advice += f"; for a demonstration without it: python {command} --preset demo"
+            advice += "; for a demonstration without it: " + command_line(
+                "python", command, "--preset", "demo"
+            )
         raise InputError(f"{error}{advice}") from None
     for corpus in corpora.values():
         corpus.warn()

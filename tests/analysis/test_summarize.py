@@ -56,7 +56,10 @@ def test_only_the_given_study_and_folder_are_used(tmp_path: Path, write_run: Wri
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "error: no study under runs/; make one with: python sweeps/paper_grid.py --preset demo"),
+        (
+            (),
+            f"error: no study under runs/; make one with: python {ROOT}/sweeps/paper_grid.py --preset demo",
+        ),
         (("nowhere",), "error: nowhere: there is no such study; give a folder that a sweep has written"),
         (("study", "--out", "file"), "error: --out file: cannot be written"),
         (("nofs://x",), "error: nofs://x: not a storage address"),

@@ -16,6 +16,8 @@ from lvae_core.run_folder.digests import seal
 
 from .conftest import WriteRun
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 class Summarize:
     """Run the command in this process, without figures and sentences."""
@@ -73,7 +75,7 @@ def test_a_search_alone_is_no_merge_and_several_are_refused(
         2,
         "",
         "error: runs/: holds only trials of 2 searches, which are not merged; give one: "
-        "python analysis/summarize.py runs/s\n",
+        f"python {ROOT}/analysis/summarize.py runs/s\n",
     )
 
 
@@ -99,7 +101,7 @@ def test_without_a_finished_run_the_next_command_is_named_and_nothing_is_written
     assert lines[0] == "a: no run has finished (1 failed, 1 unfinished), so there is no report"
     assert lines[1].endswith(": diverged, the loss is nan in epoch 2")
     assert "lower learning_rate" in lines[2]
-    assert f"next: python sweeps/runs.py list {tmp_path}/runs/a" in lines
+    assert f"next: python {ROOT}/sweeps/runs.py list {tmp_path}/runs/a" in lines
     assert not (tmp_path / "summary").exists()
 
 
@@ -147,5 +149,5 @@ def test_runs_in_progress_are_no_error(tmp_path: Path, write_run: WriteRun, summ
     assert status == 0
     assert out.splitlines() == [
         "a: no run has finished (1 running), so there is no report",
-        f"next: python analysis/summarize.py {tmp_path}/runs/a --watch",
+        f"next: python {ROOT}/analysis/summarize.py {tmp_path}/runs/a --watch",
     ]

@@ -20,7 +20,7 @@ from sweeps.launching.board import Board
 from sweeps.paper_grid import main
 
 from .nodes import is_alive, process_tree, wait_until
-from .test_sweep_run import SCRIPT, WITHOUT_SEEDS
+from .test_sweep_run import SCRIPT, SUMMARIZE, WITHOUT_SEEDS
 
 pytestmark = pytest.mark.usefixtures("one_ray_for_all")
 
@@ -79,7 +79,7 @@ def test_a_sweep_evaluates_again_survives_a_kill_and_leaves_the_training_alone(
     assert main(AGAIN) == 0
     out = capsys.readouterr().out
     assert "evaluated again: 1 of 1 run" in out
-    assert f"next: python analysis/summarize.py runs/paper --evaluation {' '.join(FIELDS)}" in out
+    assert f"next: python {SUMMARIZE} runs/paper --evaluation {' '.join(FIELDS)}" in out
     assert not progress.exists()
     after = contents(study)
     assert {path: after[path] for path in trained} == trained

@@ -120,7 +120,7 @@ def test_a_node_that_does_not_see_the_storage_is_named(two_nodes, tmp_path):
     assert table_has(done, "storage", f"does not see {storage}; give a --storage that all nodes share")
     assert table_text(done, "storage", 2) == "failure"
     assert table_has(done, "devices", "1 of 2 nodes can take a run of 2 CPUs")
-    assert "fix what has failed, then: python sweeps/doctor.py --storage" in done.stdout
+    assert f"fix what has failed, then: python {DOCTOR} --storage" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -169,7 +169,7 @@ def test_the_doctors_local_ray_leaves_nothing_behind(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     for check in ("runs", "devices", "nodes", "storage", "versions", "data", "disk", "clock", "security"):
         assert is_fine(done, check), check
-    assert done.stdout.splitlines()[-1] == "next: python sweeps/paper_grid.py --study new --datasets toy"
+    assert done.stdout.splitlines()[-1] == f"next: python {GRID} --study new --datasets toy"
     assert list(tmp_path.iterdir()) == []
     ours = [
         path.parent.name

@@ -22,6 +22,7 @@ from ..commands import python
 from .nodes import wait_until
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "search.py"
+SUMMARIZE = Path(__file__).parents[2] / "analysis" / "summarize.py"
 COMMAND = [
     *("--dataset", "toy", "--space", "learning_rate=0.2..2:log", "--trials", "4", "--at-once", "2"),
     *("--rungs", "1", "--keep", "2", "--seeds", "2", "--max-epochs", "3"),
@@ -84,7 +85,7 @@ def test_a_search_reports_its_trials_its_best_point_and_a_comparison_on_fresh_se
     assert (place / "summary/search/search.png").read_bytes().startswith(b"\x89PNG")
     assert "On fresh seeds" in out
     assert re.search(r"^the recipe +\d", out, re.M)
-    assert out.splitlines()[-1] == "next: python analysis/summarize.py runs/search-best"
+    assert out.splitlines()[-1] == f"next: python {SUMMARIZE} runs/search-best"
     before, _, after = out.partition("lowest validation perplexity: ")
     assert "test ppl" not in before, "trials are selected without the test split"
     assert "the recipe, seed 1: done" in after
@@ -126,7 +127,7 @@ def test_an_interrupted_search_ends_with_the_same_results(undisturbed, tmp_path)
         process.send_signal(signal.SIGINT)
         seen = process.stdout.readlines()
         assert process.wait(timeout=240) == 130
-    again = f"interrupted; resume with: python sweeps/search.py {shlex.join(COMMAND)}"
+    again = f"interrupted; resume with: python {SCRIPT} {shlex.join(COMMAND)}"
     assert seen[-1].strip() == again
     assert not (tmp_path / "runs/search-best").exists()
     done = run_search(tmp_path)

@@ -40,6 +40,7 @@ from .nodes import is_alive, process_tree, wait_until
 pytestmark = pytest.mark.usefixtures("one_ray_for_all")
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
+SUMMARIZE = Path(__file__).parents[2] / "analysis" / "summarize.py"
 SMALL = ("max_epochs=3", "kl_anneal_epochs=2", "iw_samples=6")
 GRID = Grid(
     datasets=("toy",),
@@ -148,7 +149,7 @@ def test_a_sweep_gives_the_same_numbers_as_without_ray_and_repeats_no_run(
     monkeypatch.chdir(tmp_path)
     study = tmp_path / "runs" / "paper"
     assert main(COMMAND) == 0
-    assert "next: python analysis/summarize.py runs/paper" in capsys.readouterr().out
+    assert f"next: python {SUMMARIZE} runs/paper" in capsys.readouterr().out
     assert_same_as_without_ray(GRID.configs(), study, tmp_path / "alone", toy)
 
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
@@ -262,7 +263,7 @@ def test_an_interrupted_sweep_saves_and_the_next_launch_resumes_it(number, tmp_p
         first.send_signal(number)
         out, err = first.communicate(timeout=240)
     assert (first.returncode, err) == (130, "")
-    again = f"interrupted; resume with: python sweeps/paper_grid.py {shlex.join(LONG_COMMAND)}"
+    again = f"interrupted; resume with: python {SCRIPT} {shlex.join(LONG_COMMAND)}"
     assert again in out
     assert wait_until(lambda: not any(map(is_alive, inside)))
     (folder,) = (path for path in (tmp_path / "runs" / "paper").iterdir() if path.is_dir())

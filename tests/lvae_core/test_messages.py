@@ -8,15 +8,17 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from lvae_core.__main__ import main
 from lvae_core.errors import InputError
-from lvae_core.messages import Collector, Verbosity, is_quiet, notice, printed
+from lvae_core.messages import Collector, Verbosity, is_quiet, next_line, notice, printed
 
 from ..logs import expect_log
 
+ROOT = Path(__file__).resolve().parents[2]
 LOG = logging.getLogger("lvae.some.part")
 
 
@@ -113,3 +115,23 @@ def test_collectors_can_be_closed_in_any_order():
         LOG.warning("one")
     collectors[1].close()
     assert [collector.take() for collector in collectors] == [["both"], ["both", "one"]]
+
+
+def test_the_next_command_names_a_script_by_a_path_that_works_here(tmp_path, monkeypatch):
+    words = ("python", "sweeps/paper_grid.py", "--study", "my s")
+    script = ROOT / "sweeps" / "paper_grid.py"
+    monkeypatch.chdir(ROOT)
+    assert next_line(*words) == "next: python sweeps/paper_grid.py --study 'my s'"
+    assert next_line("ray", "up", "a.py") == "next: ray up a.py"
+    assert next_line("python") == "next: python"
+    monkeypatch.chdir(tmp_path)
+    assert next_line(*words) == f"next: python {script} --study 'my s'"
+    assert next_line("python", "-m", "lvae_core") == "next: python -m lvae_core"
+    assert next_line("python", "mine.py") == "next: python mine.py"
+    (tmp_path / "code").symlink_to(ROOT)
+    monkeypatch.setattr(sys, "argv", ["code/sweeps/paper_grid.py"])
+    assert next_line(*words) == "next: python code/sweeps/paper_grid.py --study 'my s'"
+    assert next_line("python", "sweeps/runs.py") == f"next: python {ROOT / 'sweeps' / 'runs.py'}"
+    monkeypatch.chdir(ROOT / "sweeps")
+    monkeypatch.setattr(sys, "argv", ["paper_grid.py"])
+    assert next_line(*words) == "next: python paper_grid.py --study 'my s'"

@@ -78,7 +78,7 @@ def test_data_that_cannot_be_used_are_reported_without_starting_ray(tmp_path, mo
     assert main(["--datasets", "toy", "mine"]) == 2
     out = capsys.readouterr().out
     assert "unknown dataset 'mine'" in " ".join(out.split())
-    assert out.splitlines()[-1] == "fix what has failed, then: python sweeps/doctor.py --datasets toy mine"
+    assert out.splitlines()[-1] == f"fix what has failed, then: python {SCRIPT} --datasets toy mine"
 
 
 def test_each_dataset_is_loaded_and_its_problems_are_reported(tmp_path):

@@ -33,7 +33,7 @@ def test_without_its_data_the_paper_says_how_to_run_the_demo(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ptb: no train file")
-    assert line.endswith("python sweeps/paper_grid.py --preset demo")
+    assert line.endswith(f"python {SCRIPT} --preset demo")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,7 +106,7 @@ def test_an_interrupted_launch_names_only_the_command_that_resumes_it(interrupte
     assert main(words) == (130 if interrupted else 0)
     out = capsys.readouterr().out
     last = out.splitlines()[-1]
-    resume = f"interrupted; resume with: python sweeps/paper_grid.py {' '.join(words)}"
+    resume = f"interrupted; resume with: python {SCRIPT} {' '.join(words)}"
     assert last == (resume if interrupted else "next: summarize")
     assert ("next:" in out) != interrupted
 

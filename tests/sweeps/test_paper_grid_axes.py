@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import tyro
 
+from sweeps import paper_grid
 from sweeps.paper_grid import Options, main
 
 
@@ -42,7 +43,7 @@ def test_a_written_grid_plans_the_runs_of_the_flags_into_the_same_study(tmp_path
     flags += ["--systems", "lstm-lm", "lstm-vae-fb", "--num-samples", "1", "--max-epochs", "3"]
     flags += ["--set", "dropout=0.3,0.5", "--zip", "hidden_size=4,8", "latent_size=2,3"]
     assert main([*flags, "--dry-run", "--write-grid", "my_grid.toml"]) == 0
-    assert "next: python sweeps/paper_grid.py --grid my_grid.toml" in capsys.readouterr().out
+    assert f"next: python {paper_grid.__file__} --grid my_grid.toml" in capsys.readouterr().out
     given = tyro.cli(Options, args=flags)
     read = tyro.cli(Options, args=["--grid", "my_grid.toml"])
     assert len(given.grid().configs()) > 20

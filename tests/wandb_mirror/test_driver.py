@@ -21,7 +21,7 @@ from sweeps.planning.plan import Plan, make_plan
 from sweeps.wandb_mirror.live import mirrored
 
 from ..wandb_server.server import Server
-from .kit import KEY, Work, assert_mirrored, complete, rows, until
+from .kit import KEY, ROOT, Work, assert_mirrored, complete, rows, until
 
 GRID = Grid(datasets=("toy",), systems={"lstm-vae": (1,)}, settings=("standard",), seeds=4, changes=())
 
@@ -83,7 +83,7 @@ def test_a_mirror_that_dies_does_no_harm(
     (line,) = lines
     assert line == (
         "W&B lacks some runs (the mirror did not answer); nothing is lost, next: "
-        f"python sweeps/wandb_push.py {tmp_path / 'study'} --project mine --entity me"
+        f"python {ROOT}/sweeps/wandb_push.py {tmp_path / 'study'} --project mine --entity me"
     )
 
 

@@ -63,7 +63,7 @@ def test_what_an_unreachable_server_missed_is_pushed_once(
         assert (ended.sent, ended.left) == (0, 2)
         assert ended.out == (
             "W&B lacks 2 runs (W&B cannot be reached); nothing is lost, next: "
-            f"python sweeps/wandb_push.py {study} --project {PROJECT}\n"
+            f"python {ROOT}/sweeps/wandb_push.py {study} --project {PROJECT}\n"
         )
         down = push(str(study))
         assert (down.returncode, down.stdout) == (2, "")

@@ -14,6 +14,8 @@ from lvae_core.storage.store import open_store
 
 from ...logs import expect_log
 
+SUMMARIZE = Path(__file__).parents[3] / "analysis" / "summarize.py"
+
 SMALL = [
     *("--set", "max_epochs=1", "--set", "embedding_size=4", "--set", "hidden_size=6"),
     *("--set", "iw_samples=2", "--set", "mi_samples=2"),
@@ -42,7 +44,7 @@ def test_the_next_command_can_be_pasted_if_the_path_has_blanks(
     assert main(["evaluate", f"my study/{named.name}", "--set", "iw_samples=3"]) == 0
     line = capsys.readouterr().err.splitlines()[-1]
     words = shlex.split(line.removeprefix("next: "))
-    assert words[1:3] == ["analysis/summarize.py", str(finished.parent)]
+    assert words[:3] == ["python", str(SUMMARIZE), str(finished.parent)]
     assert words[3:] == ["--evaluation", "iw_samples=3"]
 
 
