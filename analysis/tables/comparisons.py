@@ -176,9 +176,10 @@ def reach_notes(
         note = f"{'; '.join(about)}: " if about else ""
         note += f"the smallest p of the sign-flip test with {n} seeds is {p:.4g}"
         note += f", and {corrected:.2g} after Holm over {family} comparisons" if family > 1 else ""
-        if any(c.verdict.needs_seeds for c in of_size):
+        if open_ := sum(c.verdict.needs_seeds for c in of_size):
+            what = f"of the {open_} that more seeds can decide" if open_ < len(of_size) else "here"
             note += (
-                f"; significance here needs {seeds_needed(family)} seeds: fix their number beforehand; "
+                f"; significance {what} needs {seeds_needed(family)} seeds: fix their number beforehand; "
                 "adding seeds until it is reached gives false calls (12% when looking at 6 to 12)"
             )
         yield note

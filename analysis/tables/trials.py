@@ -64,7 +64,8 @@ def _trials(search: SearchRecord) -> str:
         f"{study_names([search.study])}: these runs are the {len(search.points)} trials of a search, which "
         "compares them by validation perplexity and has not used their test estimates. To choose a trial "
         "by the numbers below is to choose it by the test split, and makes its number too low: retrain "
-        "it on fresh seeds"
+        "it on fresh seeds. A trial that is unfinished here was dropped by the search, unless the search "
+        "has not ended"
     )
 
 

@@ -138,3 +138,17 @@ def test_a_terminal_shows_a_study_on_two_screens_and_names_the_rest(
     page = report_page(composed, Pictures((), ()), [], "")
     for note in ("n: number of seeds", "A model is called better", "A family is all"):
         assert page.count(note) == markdown(composed).count(note) == 1, note
+
+
+def test_the_seeds_that_significance_needs_are_said_of_what_they_can_decide(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_pairs(write_run, 3, -2.0)
+    table = report(tmp_path).comparisons[0]
+    assert "; significance here needs 6 seeds: fix" in " ".join(table.notes)
+    for seed in range(3):
+        bound = {"nll_elbo": 51 + seed / 7, "mi": 1.0}  # above the exact number, whatever the seeds
+        write_run("lstm-vae", 5, seed=seed, dataset="toy", estimates=bound, study="study")
+    notes = " ".join(report(tmp_path).comparisons[0].notes)
+    # The exact number against L = 1, by two estimates; nothing decides against L = 5.
+    assert "; significance of the 2 that more seeds can decide needs 7 seeds: fix" in notes
