@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from analysis.formats.latex import Style, latex_header, latex_table
+from analysis.formats.latex import Style, latex_header, latex_labels, latex_table
 from analysis.formats.markdown import section
 from analysis.stats.average import Average
 from analysis.tables.elements.csv_rows import csv_frame, without_formulas
@@ -49,9 +49,11 @@ def table_files(
     """
     if not tables:
         return {}
+    labels = latex_labels(tables, name)
+    floats = (latex_table(t, best, latex, label) for t, label in zip(tables, labels, strict=True))
     files = {
         f"{name}.md": "\n".join(map(section, tables)),
-        f"{name}.tex": "\n".join([latex_header(latex), *(latex_table(t, best, latex) for t in tables)]),
+        f"{name}.tex": "\n".join([latex_header(latex), *floats]),
     }
     return files | ({f"{name}.csv": csv_text(tables, columns)} if columns else {})
 

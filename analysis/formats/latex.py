@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -45,6 +46,8 @@ _LATEX_SPECIAL = {
     "†": r"$^\dagger$",
     "‡": r"$^\ddagger$",
     "×": r"$\times$",
+    "β": r"$\beta$",
+    "…": r"\ldots{}",
 }
 
 _NUMBER = re.compile(r"\(?([+-]?\d+(?:\.\d+)?)(?:±(\d+(?:\.\d+)?))?\)?([†‡]*)")
@@ -56,7 +59,24 @@ def latex_header(style: Style = "plain") -> str:
     return _HEADERS[style]
 
 
-def latex_table(table: Table, best: Sequence[Average] | None = None, style: Style = "plain") -> str:
+def latex_labels(tables: Sequence[Table], name: str) -> list[str]:
+    """The label of each table of the file ``name``, without ``tab:``; no two are equal.
+
+    Tables of several files may have one title, of which only the part before the colon is short enough for
+    a label: then the file's name tells them apart, as in ``corp-table2``. A published number does, too.
+    """
+    labels: list[str] = []
+    for table in tables:
+        slug = _slug(table.heading)
+        label = slug if table.number or slug.startswith(f"{name}-") else f"{slug}-{name}".lstrip("-")
+        copies = (f"{label}-{copy}" for copy in itertools.count(2))
+        labels.append(label if label not in labels else next(c for c in copies if c not in labels))
+    return labels
+
+
+def latex_table(
+    table: Table, best: Sequence[Average] | None = None, style: Style = "plain", label: str = ""
+) -> str:
     r"""A ``table`` float with a caption, a label, and a ``tabular`` with booktabs rules.
 
     Args:
@@ -64,6 +84,7 @@ def latex_table(table: Table, best: Sequence[Average] | None = None, style: Styl
             above, as does its number, because LaTeX counts tables itself.
         best: the averages to set in bold, compared by identity; None: the caption does not speak of them.
         style: how numbers are set.
+        label: the label, without ``tab:``; see :func:`latex_labels`. If empty, it follows from the title.
     """
     remarks = [note for note in table.notes if note not in table.marks]
     comments = [f"% {line}" for line in (table.heading, *remarks)]
@@ -78,7 +99,7 @@ def latex_table(table: Table, best: Sequence[Average] | None = None, style: Styl
         r"\begin{table}[tbp]",
         r"\centering",
         rf"\caption{{{caption}}}",
-        rf"\label{{tab:{_label(table.heading)}}}",
+        rf"\label{{tab:{label or _slug(table.heading)}}}",
         rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
         *_latex_groups(table),
@@ -173,7 +194,7 @@ def _alignment(table: Table, place: int, style: Style) -> str:
     return f"S[table-format={sign}{whole}.{decimals}{f'({digits})' if digits else ''}]"
 
 
-def _label(title: str) -> str:
+def _slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.partition(":")[0].lower()).strip("-")
 
 

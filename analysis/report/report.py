@@ -36,7 +36,7 @@ from analysis.tables.elements.shown_variants import Score, hidden_variant_notes,
 from analysis.tables.elements.table import Table, dataset_title, row_label
 from analysis.tables.hyperparameters import hyperparameter_table
 from analysis.tables.latent import latent_table
-from analysis.tables.notes import dataset_notes
+from analysis.tables.notes import caveats, dataset_notes
 from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.trials import name_trials, search_notes
 from lvae_core.parents import AUTOENCODERS
@@ -138,6 +138,7 @@ def compose(runs: Runs) -> Report:
     # A number below the known truth is what a reader should see first.
     known = set(frame["dataset"][frame["true_nll"].notna()])
     datasets = [*published, *sorted(present - set(published), key=lambda name: (name not in known, name))]
+    of_one = [[dataset] for dataset in datasets]
     tables2 = [
         dataclasses.replace(
             table,
@@ -147,15 +148,15 @@ def compose(runs: Runs) -> Report:
                 *dataset_notes(rows, cells, dataset),
                 *_stages(frame, dataset),
             ),
-            once=(*table.once, *hidden_variant_notes(cells, dataset)),
         )
         for dataset in datasets
         for table in [table2(cells, dataset)]
     ]
+    tables2 = [_with_caveats(*pair, rows, cells) for pair in zip(tables2, of_one, strict=True)]
     # Table 3 has the datasets that it was published for side by side.
     beside = [dataset for dataset in compared_with if dataset in compared_datasets("3")]
     groups = [beside] if present & set(beside) else []
-    groups += [[dataset] for dataset in datasets if dataset not in beside]
+    groups += [group for group in of_one if group[0] not in beside]
     sentences = [
         sentence
         for dataset in ([] if only_trials else datasets)
@@ -176,15 +177,18 @@ def compose(runs: Runs) -> Report:
             *findings(cells, () if only_trials else datasets, compared),
         ),
         table2=tuple(tables2),
-        table3=_with_lines(table3(cells, group) for group in groups),
+        table3=_with_lines(_with_caveats(table3(cells, group), group, rows, cells) for group in groups),
         further=_with_lines(further_table(dataset) for dataset in datasets),
-        bounds=tuple(bounds_table(cells, dataset) for dataset in datasets),
+        bounds=tuple(
+            _with_caveats(bounds_table(cells, dataset), [dataset], rows, cells) for dataset in datasets
+        ),
         examples=(*sentences, CAUTION, *map(_sentence, declaration)) if sentences else (),
         said_above=(RULE, *declaration) if sentences else (),
         comparisons=_with_lines(
-            dataclasses.replace(table, notes=(*table.notes, *hidden_variant_notes(cells, dataset)))
+            dataclasses.replace(table, notes=(*table.notes, *hidden), marks=(*table.marks, *hidden))
             for dataset in datasets
             for table in [comparison_table(compared, dataset, declared)]
+            for hidden in [tuple(hidden_variant_notes(cells, dataset))]
         ),
         reproductions=_with_lines(reproduction_table(cells, dataset) for dataset in published),
         latent=_with_lines(latent_table(cells, dataset) for dataset in datasets),
@@ -223,6 +227,28 @@ def _stages(frame: pd.DataFrame, dataset: str) -> Iterable[str]:
     count = int((frame["system"].isin(AUTOENCODERS) & (frame["dataset"] == dataset)).sum())
     if count:
         yield f"not shown: {count} autoencoders, from which encoders of other runs start"
+
+
+def _with_caveats(
+    table: Table, datasets: Sequence[str], frame: pd.DataFrame, cells: Sequence[Cell]
+) -> Table:
+    """Print with a table of some datasets what changes how its numbers must be read."""
+    found = {
+        dataset: [*hidden_variant_notes(cells, dataset), *caveats(frame, cells, dataset)]
+        for dataset in datasets
+    }
+    several = sum(map(bool, found.values())) > 1
+    said = [
+        f"{dataset_title(dataset)}: {note}" if several else note
+        for dataset, notes in found.items()
+        for note in notes
+    ]
+    return dataclasses.replace(
+        table,
+        notes=(*table.notes, *(note for note in said if note not in table.notes)),
+        marks=(*table.marks, *said),
+        once=(*table.once, *said),
+    )
 
 
 def _with_lines(tables: Iterable[Table]) -> tuple[Table, ...]:

@@ -56,6 +56,12 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
     return [*notes, *_evaluations(done), *_without_evaluation(done)]
 
 
+def caveats(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[str]:
+    """Those of :func:`dataset_notes` that change how a number must be read, wherever it is printed."""
+    done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
+    return [*_unused_latents([cell for cell in cells if cell.dataset == dataset]), *_evaluations(done)]
+
+
 def _unseen_words(done: pd.DataFrame) -> Iterable[str]:
     """Runs whose test text needs an unknown word that their training text does not have."""
     untrained = done[done["train_unknown"].eq(0.0) & done["test_unknown"].gt(0.0)]

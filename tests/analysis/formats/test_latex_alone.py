@@ -1,0 +1,59 @@
+"""A LaTeX file stands alone in a paper: its labels are unique, and its caveats are printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from analysis.formats.files import table_files
+from analysis.formats.latex import latex_labels
+from analysis.formats.summary import write_tables
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.report import compose
+from analysis.tables.elements.table import Table
+from lvae_core.run_folder.folder import RunFolder
+
+WriteRun = Callable[..., RunFolder]
+
+
+@pytest.fixture
+def written(tmp_path: Path, write_run: WriteRun) -> dict[str, str]:
+    """Write the tables of a collapsed study, of a dataset that nobody published numbers for."""
+    estimates = {"nll_elbo": 99.0, "ppl_elbo": 90.0, "nll_iw": 98.0, "kl": 0.0, "mi": 0.0}
+    for dataset in ("corp", "a_b", "a-b"):
+        for seed in range(2):
+            write_run("lstm-lm", dataset=dataset, seed=seed)
+            run = write_run(dataset=dataset, seed=seed, estimates=estimates)
+            if dataset == "corp":
+                run.write_metrics([{"epoch": 3, "step": 9, "valid_nll": 99.0, "kl_weight": 0.2}])
+    write_tables(compose(collect([open_source(str(tmp_path / "study"))])), str(tmp_path / "out"))
+    return {path.stem: path.read_text() for path in (tmp_path / "out").glob("*.tex")}
+
+
+def test_no_two_tables_of_a_summary_have_one_label(written: dict[str, str]) -> None:
+    labels = re.findall(r"\\label\{tab:(.*)\}", "".join(written.values()))
+    assert len(labels) == len(set(labels)) == 15
+    assert {"corp-table2", "corp-table3", "bounds-corp", "hyperparameters-corp"} <= set(labels)
+    assert {"a-b-table2", "a-b-table2-2"} <= set(labels)
+
+
+def test_a_published_number_and_a_name_without_letters_make_labels() -> None:
+    tables = [Table("PTB: NLL", (), (), (), number="2a"), *[Table("語料: NLL", (), (), ())] * 2]
+    assert latex_labels(tables, "table2") == ["table-2a-ptb", "table2", "table2-2"]
+    assert r"\label{tab:table-2a-ptb}" in table_files("table2", (), tables)["table2.tex"]
+
+
+@pytest.mark.parametrize("name", ["table2", "table3", "bounds"])
+def test_what_changes_the_reading_of_a_number_is_printed_below_it(
+    written: dict[str, str], name: str
+) -> None:
+    of_corp = next(part for part in written[name].split(r"\begin{table}") if "corp" in part[:200])
+    printed = re.sub(r"^%.*\n", "", of_corp.partition(r"\end{tabular}")[2], flags=re.MULTILINE)
+    assert "z says next to nothing about a sentence" in printed
+    assert "posterior collapse" in printed
+    assert "estimates shown: S = 500 importance samples" in printed
+    assert written[name].replace("\n", "").isascii()
