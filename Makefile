@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# On two cores: a third of the time is waiting for Ray. The order of the files is that of tests/conftest.py.
+# Three on two cores, because some of the time is waiting for Ray. The order of files is that of tests/conftest.py.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
