@@ -70,8 +70,10 @@ def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison]) -> str:
 
 
 def _failed(cells: Sequence[Cell]) -> list[str]:
-    failed, total = (sum(getattr(c.counts, name) for c in cells) for name in ("failed", "total"))
-    return [f"{failed} of {total} runs failed"] if failed else []
+    failed = sum(c.counts.failed for c in cells)
+    # As in the head of a report: a missing run is none.
+    total = sum(c.counts.total - c.counts.missing for c in cells)
+    return [f"{failed} of {total} run{'' if total == 1 else 's'} failed"] if failed else []
 
 
 def _nothing_compared(cells: Sequence[Cell]) -> str:

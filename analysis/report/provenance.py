@@ -19,8 +19,10 @@ from analysis.tables.elements.table import dataset_title
 def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[str]:
     """Short lines for the head of a report; ``frame`` and ``cells`` also have the missing runs."""
     counts = frame["status"].value_counts()
-    by_status = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
-    yield f"runs: {len(runs.frame)} ({by_status})"
+    present = [status for status in STATUSES if status in counts and status != "missing"]
+    by_status = ", ".join(f"{counts[status]} {status}" for status in present)
+    without = f", and {counts['missing']} missing" if "missing" in counts else ""
+    yield f"runs: {len(runs.frame)} ({by_status}){without}"
     if "running" in counts:
         yield "running: a process works on the run, or one of another machine did and cannot be seen"
     if "missing" in counts:

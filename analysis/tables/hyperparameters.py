@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 
 import pandas as pd
@@ -21,10 +22,12 @@ _UNREAD = "–"
 def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
     """Show every field that the finished runs of a dataset read; no lines if there is none.
 
-    A field has several values, separated by commas, if runs of a system differ in it.
+    A field has several values, separated by commas, if runs of a system differ in it. A note names the
+    values that only runs without a result have.
     """
-    done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
-    done = done[done["encoder"].notna() & ~done["system"].isin(AUTOENCODERS)]
+    known = frame[(frame["dataset"] == dataset) & frame["encoder"].notna()]
+    known = known[~known["system"].isin(AUTOENCODERS)]
+    done = known[known["status"] == "done"]
     order = [*SYSTEMS, *sorted({*done["system"]} - {*SYSTEMS})]
     systems = [system for system in order if (done["system"] == system).any()]
     values = {name: {s: _values(done, s, name) for s in systems} for name in CONFIG_FIELDS}
@@ -40,6 +43,7 @@ def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
     notes: tuple[str, ...] = (
         f"all: the value of every system that reads the field; {_UNREAD}: the system does not read it",
         "values separated by commas: runs of the system differ in the field",
+        *_without_result(known[~known["status"].isin(["done", "missing"])], done),
     )
     title = f"Hyperparameters, {dataset_title(dataset)}"
     notes = notes if lines else ()
@@ -52,6 +56,26 @@ def _values(done: pd.DataFrame, system: str, name: str) -> str:
     texts = setting_texts(found)
     numbers = not any(isinstance(value, str) for value in texts)
     return ", ".join(texts[value] for value in (sorted(texts) if numbers else sorted(texts, key=str)))
+
+
+def _without_result(others: pd.DataFrame, done: pd.DataFrame) -> Iterator[str]:
+    """Say that the table is of finished runs, and name the values that only ``others`` have."""
+    if others.empty:
+        return
+    named: list[str] = []
+    for system, runs in others.groupby("system", sort=False):
+        finished = done[done["system"] == system]
+        if finished.empty:
+            named.append(f"{system}: all")
+            continue
+        fields = []
+        for name in CONFIG_FIELDS:
+            tried = runs[~runs[name].isin(finished[name].dropna())]
+            if texts := _values(tried, str(system), name):
+                fields.append(f"{name}={texts}")
+        named += [f"{system}: {'; '.join(fields)}"] if fields else []
+    tried_too = f"; values of failed or unfinished runs alone: {'. '.join(named)}" if named else ""
+    yield f"finished runs only{tried_too}"
 
 
 def _line(name: str, of_systems: dict[str, str]) -> Line:

@@ -62,7 +62,10 @@ def test_failed_runs_are_counted_where_a_reader_begins(tmp_path: Path, write_run
     write_run("lstm-lm", dataset="toy", setting="inputless", study="study", status="failed")
     inputless, standard = sorted(report(tmp_path).findings)
     assert standard.endswith("1 has too few seeds (3 in common). 4 of 10 runs failed.")
-    assert inputless == "toy inputless: 1 of 3 runs failed."
+    assert inputless == "toy inputless: 1 of 1 run failed."
+    # The two seeds that the language model lacks are missing, and count as runs nowhere.
+    facts = report(tmp_path).facts
+    assert facts[0] == "runs: 11 (6 done, 5 failed), and 2 missing"
 
 
 @pytest.mark.parametrize(

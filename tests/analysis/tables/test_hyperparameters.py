@@ -27,6 +27,23 @@ def test_common_values_stand_once_and_others_by_system(tmp_path: Path, write_run
     # The language model has no latent variable.
     assert lines["latent_size"] == ("32", None, None)
     assert hyperparameter_table(frame, "toy").lines == ()
+    assert len(table.notes) == 3
+
+
+def test_values_of_runs_without_a_result_are_named_below(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", dataset="toy")
+    write_run("lstm-vae", dataset="toy")
+    write_run("lstm-lm", dataset="done")
+    for rate in (1.0, 30.0, 1e30):
+        write_run("lstm-vae", dataset="toy", seed=1, status="failed", learning_rate=rate)
+    write_run("lstm-vae-avg", 5, dataset="toy", status="failed")
+    frame = collect([open_source(str(tmp_path / "study"))]).frame
+    table = hyperparameter_table(frame, "toy")
+    assert table.notes[2:] == (
+        "finished runs only; values of failed or unfinished runs alone: lstm-vae: learning_rate=30, 1e+30. "
+        "lstm-vae-avg: all",
+    )
+    assert not [note for note in hyperparameter_table(frame, "done").notes if "finished" in note]
 
 
 def test_a_field_that_a_system_does_not_read_has_a_dash(tmp_path: Path, write_run: WriteRun) -> None:
