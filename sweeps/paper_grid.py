@@ -58,7 +58,7 @@ from sweeps.planning.grids.overview import axes_of, common_seeds, overview, prin
 from sweeps.planning.grids.seeds import parse_seeds
 from sweeps.planning.grids.writing import check_new_file, write_grid
 from sweeps.planning.loading import add_expected_times, load_corpora, look_up
-from sweeps.planning.parents import parents_notes
+from sweeps.planning.retries import launch_notes, with_retries
 from sweeps.planning.times.calibration import add_rough_times
 from sweeps.planning.times.cost import variant_costs
 from sweeps.planning.times.plan_table import print_costs
@@ -288,7 +288,7 @@ def run(options: Options, *, again: str) -> int:
         return 0
     if runs_to_start(plan, options.launch):
         options.launch.check_fits()
-        print_overview(unless_quiet(out), overview(plan.runs))
+        print_overview(unless_quiet(out), overview(with_retries(plan, options.launch.retry_failed).runs))
     axes = axes_of(configs)
     label = partial(run_label, axes=axes) if axes else None  # names of runs do not tell variants apart
     swept = sweep(options.launch, folder, workload, out, label)
@@ -313,6 +313,7 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
     plan = workload.plan
     warn_of_damages(plan)
     todo = runs_to_start(plan, options.launch)
+    plan = with_retries(plan, options.launch.retry_failed)
     probes = options.launch.auto and todo
     if probes:
         workload.study.check_writable()
@@ -339,7 +340,7 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         out.print(rough, soft_wrap=True)
     if plan.with_status("evaluate") or any(run.epochs for run in todo):
         out.print(work_text(plan, todo))
-    for note in (*parents_notes(plan, todo), options.launch.unfit_note()):
+    for note in (*launch_notes(plan, todo), options.launch.unfit_note()):
         if note:
             out.print(note, markup=False, soft_wrap=True)
     out.print("a dry run: no run was started" if probes else "a dry run: nothing was started")

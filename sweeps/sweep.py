@@ -25,8 +25,9 @@ from sweeps.planning.done_runs import DoneRuns
 from sweeps.planning.grids.fitting import FittingColumn, fitting_table, print_fitting
 from sweeps.planning.grids.overview import MAX_ROWS, VariantName, name_columns, title_of, variant_names
 from sweeps.planning.loading import look_up
-from sweeps.planning.parents import parents_notes, startable
+from sweeps.planning.parents import startable
 from sweeps.planning.plan import Plan, PlannedRun, Status, evaluation_settings
+from sweeps.planning.retries import launch_notes
 from sweeps.planning.times.durations import format_duration
 from sweeps.planning.workload import Workload
 from sweeps.wandb_mirror.live import count, mirrored
@@ -76,7 +77,7 @@ def sweep(
     else:
         board.variant_labels = {v: str(name) for v, name in variant_names(plan.all_runs).items()}
     notes = unless_quiet(out)
-    for note in parents_notes(plan, todo):
+    for note in launch_notes(plan, todo):
         notes.print(note, markup=False, soft_wrap=True)
     with on_wandb(options, folder, out):
         if not todo:

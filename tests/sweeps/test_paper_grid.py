@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lvae_core.data.corpus import load
+from lvae_core.identity import fingerprint
+from lvae_core.run_folder.folder import open_study
+from lvae_core.run_folder.names import run_name
+from lvae_core.systems import recipe
 from sweeps import paper_grid
 from sweeps.paper_grid import Options, main
 from sweeps.sweep import Swept
@@ -192,3 +198,32 @@ def test_a_quiet_command_prints_its_result_alone_and_a_verbose_one_what_it_reads
     assert any(line.startswith(f"warning: {words}/train.txt:2: 1 blank line skipped") for line in lines)
     assert main([*command, "--verbose", "--quiet"]) == 2
     assert capsys.readouterr().err == "error: --verbose and --quiet: give one of them\n"
+
+
+def test_a_dry_run_counts_retries_and_says_which_would_diverge_again(tmp_path, capsys):
+    words = ["--datasets", "toy", "--systems", "lstm-lm", "--settings", "standard", "--seeds", "2"]
+    words += ["--study", "s", "--set", "learning_rate=1,1e30", "--dry-run"]
+    study = open_study("runs/s")
+    corpus = load("toy")
+    for seed, kind in ((0, "diverged"), (1, "code")):
+        config = replace(recipe("lstm-lm", dataset="toy", seed=seed), learning_rate=1e30)
+        key = fingerprint(config, corpus.data_sha256)
+        folder = study.run(run_name(config, key))
+        folder.write_config(config, key)
+        folder.write_failure(kind, "the loss is nan", "")
+
+    def printed(*more: str) -> tuple[list[str], str]:
+        assert main([*words, *more]) == 0
+        out = capsys.readouterr().out
+        (total,) = [line for line in out.splitlines() if "│ all" in line]
+        return total.replace("│", "").split()[1:4], out
+
+    counts, out = printed()
+    assert counts == ["2", "0", "2"]
+    assert "diverge" not in out
+    counts, out = printed("--retry-failed")
+    assert counts[:2] == ["4", "0"]
+    note = (
+        "1 of 2 runs to retry diverged: a run that diverged would diverge again, because a run is determin"
+    )
+    assert note in out
