@@ -46,6 +46,7 @@ from lvae_core.storage.local import local_path
 from sweeps.options import Messages
 from sweeps.planning.grids.overview import UNREAD, cell_columns, value_text
 from sweeps.planning.stored_runs import Run, runs_of, select, selection
+from sweeps.wandb_mirror.live import count
 
 _arg = tyro.conf.arg
 
@@ -106,14 +107,14 @@ def act(options: Options, console: Console) -> int:
     _print(console, chosen, names=options.names)
     doing = f"moved to {options.to}" if target else "deleted"
     if not options.yes:
-        console.print(f"{len(chosen)} runs would be {doing}; add --yes to do it", soft_wrap=True)
+        console.print(f"{count(len(chosen))} would be {doing}; add --yes to do it", soft_wrap=True)
         return 0
     left = 0
     for run in chosen:
         if reason := _apply(run, target):
             left += 1
             console.print(f"left alone: {run.folder.name}: {reason}", soft_wrap=True)
-    console.print(f"{len(chosen) - left} of {len(chosen)} runs {doing}", soft_wrap=True)
+    console.print(f"{len(chosen) - left} of {count(len(chosen))} {doing}", soft_wrap=True)
     if _remove_if_empty(root):
         console.print(f"{options.study}: held nothing else, and is removed", soft_wrap=True)
     return 1 if left else 0
@@ -125,11 +126,16 @@ def _print(console: Console, runs: Sequence[Run], *, names: bool) -> None:
     differences = _differences(runs)
     if names or not console.is_terminal:
         for run, what in zip(runs, differences, strict=True):
-            size = f"epochs: {run.epochs}  {run.size / 1e6:.1f} MB"
+            size = f"epochs: {run.epochs}  {size_text(run.size)}"
             console.print(f"{run.folder.name}  {run.state}  {size}  {what}".rstrip(), soft_wrap=True)
     else:
         console.print(_table(runs, differences))
-    console.print(f"{len(runs)} runs, {sum(run.size for run in runs) / 1e6:.1f} MB")
+    console.print(f"{count(len(runs))}, {size_text(sum(run.size for run in runs))}")
+
+
+def size_text(size: int) -> str:
+    """Format a number of bytes for reading: ``12.3 MB``, below a megabyte in kB."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
 
 
 def in_order(runs: Sequence[Run]) -> list[Run]:
@@ -178,13 +184,13 @@ def _table(runs: Sequence[Run], differences: Sequence[str]) -> Table:
         "state": [run.state for run in runs],
         "what differs": differences,
         "epochs": [str(run.epochs) for run in runs],
-        "MB": [f"{run.size / 1e6:.1f}" for run in runs],
+        "size": [size_text(run.size) for run in runs],
     }
     if not any(differences):
         del columns["what differs"]
     table = Table()
     for heading in columns:
-        is_number = heading in ("L", "seed", "epochs", "MB")
+        is_number = heading in ("L", "seed", "epochs", "size")
         is_long = heading == "what differs"
         table.add_column(
             heading,

@@ -112,7 +112,7 @@ def push(options: Options) -> int:
         for line in _closing(path, tally, options, target):
             print(f"{path}: {line}")
         if skipped:
-            print(f"{path}: {skipped} runs are under way and skipped; --follow sends them, too")
+            print(f"{path}: skipped {count(skipped)} under way; --follow sends what is under way, too")
         complete &= not tally.left
     if not (options.offline or is_quiet()):
         report = ["analysis/wandb_report.py", *options.studies, "--project", options.project]

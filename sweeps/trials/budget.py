@@ -109,26 +109,26 @@ def verdict_text(seeds: int, comparisons: int, *, bounds: bool) -> str:
     """
     if not seeds:
         return "no comparison on fresh seeds: the best of many trials is partly luck"
-    reached = _reach_text(seeds, comparisons)
+    reached, needed = _reach_text(seeds, comparisons), fresh_seeds_needed(comparisons)
+    more = seeds < needed
     if not bounds:
-        return reached
+        return f"{reached}; give --seeds {needed}" if more else reached
+    allowed = f"; --seeds {needed} would allow one, and still give no verdict on the models" if more else ""
     return (
         "no number of seeds gives a verdict on the models: with a latent variable both numbers are bounds, "
-        f"and two bounds decide nothing (docs/report.md). Between the bounds {reached}"
+        f"and two bounds decide nothing (docs/report.md). Between the bounds {reached}{allowed}"
     )
 
 
 def _reach_text(seeds: int, comparisons: int) -> str:
     """Say whether a difference over these seeds can be significant."""
-    needed = fresh_seeds_needed(comparisons)
     smallest = reach(seeds, comparisons)
     over = f" after Holm over {comparisons} comparisons" if comparisons > 1 else ""
     if smallest is None:
-        return f"no significant difference is possible: 1 fresh seed allows no test; give --seeds {needed}"
+        return "no significant difference is possible: 1 fresh seed allows no test"
     reached = f"the smallest p of the test on {seeds} fresh seeds is {smallest:.2g}{over}"
-    if seeds < needed:
-        return f"no significant difference is possible: {reached}; give --seeds {needed}"
-    return f"a significant difference is possible: {reached}"
+    possible = "no" if seeds < fresh_seeds_needed(comparisons) else "a"
+    return f"{possible} significant difference is possible: {reached}"
 
 
 def budget_table(works: Sequence[Work]) -> Table:

@@ -27,7 +27,10 @@ _IN_TITLE = ("dataset", "setting")
 """Headings that a title replaces if all cells have the same value."""
 UNREAD = "–"
 """Shown for a field that a run does not read."""
-_COUNTS = {"to do": ("left", "evaluate"), "done": ("done",), "failed": ("failed",)}
+_LONGEST = 12
+"""The most characters of a number that a table shows with all its digits."""
+_DIGITS = 4
+"""The significant digits of a longer one."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,9 @@ def axes_of(configs: Iterable[RunConfig]) -> list[str]:
 
 def run_label(config: RunConfig, axes: Sequence[str]) -> str:
     """The name of a run in lines for people: its cell, its seed, and its values of the axes."""
-    return f"{CellName.of(config)}__seed{config.seed}{_axes_text(config, axes)}"
+    values = [(field, value_text(config, field)) for field in axes]
+    texts = [f" {field}={value}" for field, value in values if value != UNREAD]
+    return f"{CellName.of(config)}__seed{config.seed}{''.join(texts)}"
 
 
 class VariantName(NamedTuple):
@@ -130,10 +135,14 @@ class VariantName(NamedTuple):
 def variant_names(runs: Iterable[PlannedRun]) -> dict[str, VariantName]:
     """Variant -> its name."""
     first = {run.variant: run.config for run in runs}
-    axes = axes_of(first.values())
+    configs = list(first.values())
+    columns = {field: _texts(configs, field) for field in axes_of(configs)}
     return {
-        variant: VariantName(CellName.of(config), _axes_text(config, axes).strip())
-        for variant, config in first.items()
+        variant: VariantName(
+            CellName.of(config),
+            " ".join(f"{field}={texts[n]}" for field, texts in columns.items() if texts[n] != UNREAD),
+        )
+        for n, (variant, config) in enumerate(first.items())
     }
 
 
@@ -179,16 +188,26 @@ def title_of(kind: str, lines: Iterable[VariantName | str]) -> str:
     return f"{kind}: {words}" if words else kind
 
 
-def _axes_text(config: RunConfig, axes: Sequence[str]) -> str:
-    values = [(field, value_text(config, field)) for field in axes]
-    return "".join(f" {field}={value}" for field, value in values if value != UNREAD)
-
-
 def _column(field: str, configs: Sequence[RunConfig], group: str) -> Column:
-    values = [value_text(config, field) for config in configs]
     return Column(
-        _HEADINGS.get(field, field), values, group, number=type(getattr(configs[0], field)) is not str
+        _HEADINGS.get(field, field),
+        _texts(configs, field),
+        group,
+        number=type(getattr(configs[0], field)) is not str,
     )
+
+
+def _texts(configs: Sequence[RunConfig], field: str) -> list[str]:
+    """The values of a field for a table: long numbers are rounded if values that differ still do."""
+    exact = [value_text(config, field) for config in configs]
+    if not any(len(text) > _LONGEST for text in exact):
+        return exact
+    values = [getattr(config, field) for config in configs]
+    short = [
+        f"{value:.{_DIGITS}g}" if type(value) is float and len(text) > _LONGEST else text
+        for value, text in zip(values, exact, strict=True)
+    ]
+    return short if len(set(short)) == len(set(exact)) else exact
 
 
 def value_text(config: RunConfig, field: str) -> str:

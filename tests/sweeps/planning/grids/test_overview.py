@@ -7,7 +7,14 @@ from rich.console import Console
 
 from sweeps.planning.grid import Grid
 from sweeps.planning.grids.files import PRESETS
-from sweeps.planning.grids.overview import MAX_ROWS, Column, common_seeds, overview, print_overview
+from sweeps.planning.grids.overview import (
+    MAX_ROWS,
+    Column,
+    common_seeds,
+    overview,
+    print_overview,
+    variant_names,
+)
 from sweeps.planning.plan import PlannedRun
 
 TOY = Grid(
@@ -77,6 +84,20 @@ def test_fields_that_follow_from_dataset_and_system_are_no_columns():
 def test_values_that_differ_look_different():
     grid = replace(TOY, systems={"lstm-lm": (1,)}, changes=("dropout=0.1234567,0.1234568,0.50",))
     assert table(overview(planned(grid)))["dropout"] == ["0.1234567", "0.1234568", "0.5"]
+
+
+def test_numbers_of_many_digits_are_rounded_as_long_as_they_differ():
+    def texts(*values: float) -> tuple[list[str], list[str]]:
+        runs = planned(replace(TOY, systems={"lstm-lm": (1,)}, seeds=1, changes=()))
+        runs = [replace(run, config=replace(run.config, dropout=d)) for run in runs for d in values]
+        names = [name.values for name in variant_names(runs).values()]
+        return table(overview(runs))["dropout"], names
+
+    assert texts(0.31423973945093137, 0.5) == (["0.3142", "0.5"], ["dropout=0.3142", "dropout=0.5"])
+    assert texts(0.3000000001, 0.3) == (["0.3000000001", "0.3"], ["dropout=0.3000000001", "dropout=0.3"])
+    close = ["0.31423973945093137", "0.3142"]
+    columns, _ = texts(*map(float, close))
+    assert columns == close
 
 
 def test_a_table_wider_than_the_window_is_printed_group_by_group():
