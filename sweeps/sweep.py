@@ -188,15 +188,23 @@ def class_of(failure: Mapping[str, Any]) -> str:
     return str(failure.get("class", "?"))
 
 
-def failure_table(failures: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A table of failures. ``failures``: run name -> content of failure.json."""
+def failure_table(failures: Mapping[str, Mapping[str, Any]], values: Mapping[str, str]) -> Table:
+    """A table of failures.
+
+    Args:
+        failures: run name -> content of failure.json.
+        values: run name -> its values of the fields that vary, of which the name has only a hash; empty if
+            none vary.
+    """
     table = Table(title="failed runs")
-    for heading in ("run", "class", "attempt", "message"):
+    varied = any(values.get(name) for name in failures)
+    for heading in ("run", *(["what differs"] if varied else []), "class", "attempt", "message"):
         table.add_column(heading, overflow="fold")
     for name, failure in failures.items():
         # As Text, so that nothing in a file is read as markup.
         cells = [Text(str(failure.get(key, "?"))) for key in ("class", "attempt", "message")]
-        table.add_row(name, *cells)
+        differing = [Text(values.get(name, ""))] if varied else []
+        table.add_row(name, *differing, *cells)
     return table
 
 
@@ -219,7 +227,9 @@ def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping
     }
     print_fitting(console, closing_table(plan, console.width))
     if failures:
-        console.print(failure_table(failures))
+        names = variant_names(plan.all_runs)
+        values = {run.name: names[run.variant].values for run in plan.all_runs if run.name in failures}
+        console.print(failure_table(failures, values))
         for advice in failure_advice(map(class_of, failures.values()), RETRY_HINT):
             console.print(advice, markup=False, soft_wrap=True)
     return bool(failures)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from analysis.reading.collect import Runs
 from analysis.reading.frame import STATUSES
 from analysis.reading.sources import study_names
+from analysis.report.failed_runs import failed_runs
 from analysis.report.report import RETRY
 from analysis.report.unfinished_launches import unfinished_launches
 from lvae_core.messages import next_line
@@ -24,8 +25,8 @@ def nothing_finished(runs: Runs) -> tuple[list[str], int]:
     lines += unfinished_launches(runs)
     if "failed" in counts:
         failed = frame[frame["status"] == "failed"]
-        first = failed.iloc[0]
-        lines.append(f"failed, such as {first['run']}: {first['failure_class']}, {first['message']}")
+        name, why = next(failed_runs(frame))
+        lines.append(f"failed, such as {name}: {why}")
         lines += failure_advice(failed["failure_class"].astype(str), RETRY)
     lines += list(runs.problems)
     if "running" in counts:

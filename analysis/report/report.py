@@ -17,6 +17,7 @@ from analysis.published.catalogue import compared_datasets
 from analysis.reading.collect import Runs
 from analysis.reading.sources import study_names
 from analysis.reading.validation import lowest_perplexities
+from analysis.report.failed_runs import failed_runs
 from analysis.report.findings import findings
 from analysis.report.provenance import facts, origins
 from analysis.report.unfinished_launches import unfinished_launches
@@ -75,7 +76,7 @@ class Report:
     """The averages of models that are better than all they are compared with."""
     problems: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
-    """Name of each failed run, and why it failed."""
+    """Name of each failed run, and its variant and why it failed."""
     advice: tuple[str, ...]
     """What to do about the failed runs."""
     missing: tuple[str, ...]
@@ -196,7 +197,7 @@ def compose(runs: Runs) -> Report:
         hyperparameters=_with_lines(hyperparameter_table(frame, dataset) for dataset in datasets),
         best=tuple(best_averages(compared)),
         problems=runs.problems,
-        failures=tuple(_failures(frame)),
+        failures=tuple(failed_runs(frame)),
         advice=tuple(
             failure_advice(frame["failure_class"][frame["status"] == "failed"].astype(str), RETRY)
         ),
@@ -253,12 +254,6 @@ def _with_caveats(
 
 def _with_lines(tables: Iterable[Table]) -> tuple[Table, ...]:
     return tuple(table for table in tables if table.lines)
-
-
-def _failures(frame: pd.DataFrame) -> Iterable[tuple[str, str]]:
-    failed = frame[frame["status"] == "failed"]
-    for run in failed.itertuples():
-        yield str(run.run), f"{run.failure_class}, attempt {run.failure_attempt}: {run.message}"
 
 
 def _missing(cells: Sequence[Cell], published: Sequence[str]) -> Iterable[str]:

@@ -30,6 +30,7 @@ from sweeps.trials.tables import (
     left_out_of_recipe,
     settings,
     short_text,
+    values_text,
 )
 
 _log = logging.getLogger("lvae.trials")
@@ -41,10 +42,11 @@ def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
     A loss that diverges at some point of the space is a finding, not a failure.
     """
     runs = {run.name: run for run in search.plan.runs}
-    names = [search.name(trial.values) for trial in search.known if trial.state == "failed"]
-    failures = {name: runs[name].failure or search.board.failures.get(name, {}) for name in names}
+    failed = [trial for trial in search.known if trial.state == "failed"]
+    values = {search.name(trial.values): values_text(trial.values) for trial in failed}
+    failures = {name: runs[name].failure or search.board.failures.get(name, {}) for name in values}
     if failures:
-        out.print(failure_table(failures))
+        out.print(failure_table(failures, values))
         for advice in failure_advice(map(class_of, failures.values()), RETRY_HINT):
             out.print(advice, markup=False, soft_wrap=True)
     if best:

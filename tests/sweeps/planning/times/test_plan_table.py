@@ -14,7 +14,7 @@ from sweeps.planning.grid import Grid
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.times.cost import variant_costs
 from sweeps.planning.times.plan_table import print_costs
-from sweeps.sweep import closing_table
+from sweeps.sweep import closing_table, failure_table, print_closing
 
 TOY = load("toy")
 SYSTEMS = {"lstm-lm": (1,), "lstm-vae": (2,), "lstm-vae-avg": (2,)}
@@ -97,3 +97,19 @@ def test_the_closing_table_names_variants_alike(tmp_path):
     printed = console.file.getvalue().splitlines()
     table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed if "│" in line]
     assert [row[:3] for row in table] == EXPECTED[:-1]
+
+
+def test_failed_runs_are_listed_with_the_values_that_their_names_have_only_a_hash_of(tmp_path):
+    plan = plan_of(tmp_path)
+    failure = {"class": "diverged", "attempt": 1, "message": "the loss is nan"}
+    console = Console(file=io.StringIO(), width=200)
+    failed = [run.name for run in plan.runs if run.config.latent_size == 8]
+    assert print_closing(console, plan, dict.fromkeys(failed, failure))
+    table = console.file.getvalue().partition("failed runs")[2].splitlines()
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table if "│" in line]
+    assert sorted(rows) == sorted(
+        [name, "latent_size=8" * ("lstm-lm" not in name), "diverged", "1", "the loss is nan"]
+        for name in failed
+    )
+    same = failure_table({"a": failure}, {"a": ""})
+    assert [column.header for column in same.columns] == ["run", "class", "attempt", "message"]
