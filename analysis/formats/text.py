@@ -11,17 +11,11 @@ import math
 
 from analysis.published.facts import Derived, Fact
 from analysis.stats.cells import Counts
-from analysis.stats.intervals import Interval
+from analysis.stats.intervals import HUGE, Interval, decimals, error_text
 from analysis.tables.elements.table import Column, Difference, Value
-
-_MOST_DECIMALS = 3
-"""The largest number of decimals that an error asks for; an error without a digit there is <0.001."""
 
 _FAILURES = {"diverged": "diverged", "out_of_memory": "out of memory"}
 """Class of failure -> the word for it, of those that have one."""
-
-_HUGE = 1e9
-"""Numbers from this on are printed as 1e+09."""
 
 
 def value_text(value: Value, column: Column) -> str:
@@ -33,11 +27,11 @@ def value_text(value: Value, column: Column) -> str:
     if isinstance(value, Counts):
         return status_text(value)
     if isinstance(value, Interval):
-        decimals = _decimals(_half_width(value), column.decimals)
-        return f"[{number_text(value.low, decimals, '+')}, {number_text(value.high, decimals, '+')}]"
+        digits = decimals(value.half_width, column.decimals)
+        return f"[{number_text(value.low, digits, '+')}, {number_text(value.high, digits, '+')}]"
     if isinstance(value, Difference):
-        decimals = _decimals(_half_width(value.interval) if value.interval else None, column.decimals)
-        text = number_text(value.value, decimals, "+")
+        digits = decimals(value.interval.half_width if value.interval else None, column.decimals)
+        text = number_text(value.value, digits, "+")
     elif isinstance(value, Derived):
         text = f"{number_text(value.mean, 1)}†"
     else:
@@ -50,35 +44,16 @@ def value_text(value: Value, column: Column) -> str:
     return f"({text})" if column.parenthesised else text
 
 
-def number_text(value: float, decimals: int, sign: str = "") -> str:
+def number_text(value: float, digits: int, sign: str = "") -> str:
     """A number with so many decimals; without a sign if it is rounded to 0, short if it is huge."""
-    if not math.isfinite(value) or abs(value) >= _HUGE:
+    if not math.isfinite(value) or abs(value) >= HUGE:
         return f"{value:{sign}.3g}"
-    text = f"{value:{sign}.{decimals}f}"
+    text = f"{value:{sign}.{digits}f}"
     return text if text.strip("+-0.") else text.lstrip("+-")
 
 
 def _spread(mean: float, std: float | None, least: int) -> str:
-    decimals = _decimals(std, least)
-    text = number_text(mean, decimals)
-    if std is None:
-        return text
-    if std == 0:
-        return f"{text}±0"
-    if std < 0.5 * 10.0**-_MOST_DECIMALS:
-        return f"{text}±<{10.0**-_MOST_DECIMALS:g}"
-    return f"{text}±{number_text(std, decimals)}"
-
-
-def _decimals(error: float | None, least: int) -> int:
-    """The decimals that show the first digit of an error, ``least`` at least."""
-    if not error or not math.isfinite(error) or error < 0.5 * 10.0**-_MOST_DECIMALS:
-        return least
-    return max(least, min(_MOST_DECIMALS, math.ceil(-math.log10(error))))
-
-
-def _half_width(interval: Interval) -> float:
-    return abs(interval.high - interval.low) / 2
+    return number_text(mean, decimals(std, least)) + ("" if std is None else error_text(std, least))
 
 
 def status_text(counts: Counts) -> str:

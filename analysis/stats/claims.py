@@ -13,7 +13,7 @@ from typing import Literal
 
 from analysis.stats.cells import Cell
 from analysis.stats.collapse import UNUSED
-from analysis.stats.intervals import Interval
+from analysis.stats.intervals import Interval, decimals, error_text
 from analysis.stats.paired import Paired
 
 ALPHA = 0.05
@@ -175,4 +175,5 @@ def _obstacle(a: tuple[Cell, str], b: tuple[Cell, str], lower: bool | None) -> O
 
 
 def _size(mean: float, interval: Interval | None) -> str:
-    return f"{abs(mean):.1f}" + (f"±{interval.half_width:.1f}" if interval else "")
+    half = interval.half_width if interval else None
+    return f"{abs(mean):.{decimals(half)}f}" + ("" if half is None else error_text(half))

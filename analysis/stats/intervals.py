@@ -22,6 +22,12 @@ from scipy import special
 LEVEL = 0.95
 RESAMPLES = 9_999
 
+MOST_DECIMALS = 3
+"""The largest number of decimals that an error asks for; an error without a digit there is <0.001."""
+
+HUGE = 1e9
+"""Numbers from this on are printed as 1e+09."""
+
 _RESAMPLED_BYTES = 2**27
 
 
@@ -47,6 +53,24 @@ class Interval:
     def widened(self, by: float) -> Interval:
         """The interval with both ends moved out by ``by``."""
         return Interval(self.low - by, self.high + by)
+
+
+def decimals(error: float | None, least: int = 1) -> int:
+    """The decimals that show the first digit of an error, ``least`` at least."""
+    if not error or not math.isfinite(error) or error < 0.5 * 10.0**-MOST_DECIMALS:
+        return least
+    return max(least, min(MOST_DECIMALS, math.ceil(-math.log10(error))))
+
+
+def error_text(error: float, least: int = 1) -> str:
+    """An error with its sign: ``±0.3``, ``±0.01``, ``±<0.001``, or ``±0`` if it is exactly zero."""
+    if error == 0:
+        return "±0"
+    if error >= HUGE or not math.isfinite(error):
+        return f"±{error:.3g}"
+    if error < 0.5 * 10.0**-MOST_DECIMALS:
+        return f"±<{10.0**-MOST_DECIMALS:g}"
+    return f"±{error:.{decimals(error, least)}f}"
 
 
 def t_interval(n: int, mean: float, std: float | None, level: float = LEVEL) -> Interval | None:

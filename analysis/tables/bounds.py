@@ -14,7 +14,7 @@ from analysis.published.catalogue import compared_datasets, find
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell, table_order
-from analysis.stats.intervals import Moments, welch
+from analysis.stats.intervals import Moments, error_text, welch
 from analysis.stats.missing_runs import cells_without_runs
 from analysis.stats.text_groups import names_of_texts
 from analysis.stats.valid_bounds import VALID, Convention, conventions, tightest
@@ -135,7 +135,7 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool, weighed: boo
         values: list[Value] = [
             # The status of a cell without numbers is shown once, not for each convention.
             nll or (cell.counts if first or not cell.counts.total else None),
-            f"±{nll.interval.half_width:.1f}" if nll and nll.interval else None,
+            error_text(nll.interval.half_width) if nll and nll.interval else None,
             _difference(nll, exact) if nll and exact is not None and convention.suffix else None,
             ppl,
             *(weight_values(nll) if weighed else []),

@@ -107,5 +107,5 @@ def sort_key(value: Value, column: Column) -> float | str | None:
         if column.text or not number:
             return value.lower()
         # "<0.0001" comes before "0.0001".
-        return float(number[0]) * (0.5 if value.startswith("<") else 1.0)
+        return float(number[0]) * (0.5 if "<" in value else 1.0)
     return None

@@ -147,9 +147,9 @@ def test_a_number_that_is_no_likelihood_is_lower_or_higher_and_never_better() ->
 def test_sentences_state_the_size_and_whether_it_is_a_least_one() -> None:
     paired = differences(-2.6, 8)
     below = verdict(paired, cell(BOUND), cell(EXACT)).sentence("b", "a", paired)
-    assert below == "b is better than a by at least 2.6±0.0 over 8 common seeds"
+    assert below == "b is better than a by at least 2.6±0 over 8 common seeds"
     exact = verdict(paired, cell(EXACT), cell(EXACT)).sentence("b", "a", paired)
-    assert exact == "b is better than a by 2.6±0.0 over 8 common seeds"
+    assert exact == "b is better than a by 2.6±0 over 8 common seeds"
     for kinds in WORDS:
         found = verdict(paired, cell(kinds[0]), cell(kinds[1]))
         if not found.model:

@@ -8,7 +8,15 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.stats.intervals import Interval, Moments, bca_intervals, t_interval, t_p_value, welch
+from analysis.stats.intervals import (
+    Interval,
+    Moments,
+    bca_intervals,
+    error_text,
+    t_interval,
+    t_p_value,
+    welch,
+)
 
 SAMPLE = [100.1, 100.9, 101.2, 99.8, 100.4]
 OTHER = [101.3, 102.9, 101.1]
@@ -162,3 +170,21 @@ def test_within_and_widened() -> None:
     assert Interval(-1.0, 0.5).within(1.0)
     assert not Interval(-1.0, 0.5).within(0.9)
     assert Interval(-1.0, 0.5).widened(0.25) == Interval(-1.25, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (0.0, "±0"),
+        (0.0004, "±<0.001"),
+        (0.0008, "±0.001"),
+        (0.012, "±0.01"),
+        (0.04, "±0.04"),
+        (0.3, "±0.3"),
+        (2.44, "±2.4"),
+        (1e300, "±1e+300"),
+        (math.inf, "±inf"),
+    ],
+)
+def test_an_error_is_printed_with_its_first_digit(error: float, text: str) -> None:
+    assert error_text(error) == text

@@ -214,3 +214,11 @@ def test_csv_rows_have_every_estimate(tmp_path: Path, write_run: WriteRun) -> No
     assert ours.loc["nll_joint", "difference"] == pytest.approx(-0.7)
     assert ours.loc["ppl_elbo", "bound"] == "not a bound"
     assert pd.isna(ours.loc["au", "bound"])
+
+
+def test_a_narrow_interval_is_not_printed_as_none(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, nll in enumerate((100.0, 100.0019)):
+        write_run("lstm-lm", seed=seed, dataset="toy", estimates={"nll": nll})
+    table = bounds_table(cells(tmp_path), "toy")
+    # The t quantile of one degree of freedom is 12.706; half of the difference is 0.00095.
+    assert table.lines[-1].values[1] == "±0.01"
