@@ -19,7 +19,7 @@ import functools
 import logging
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +68,7 @@ _log = logging.getLogger("lvae.trials")
 
 CHEAP = ("iw_samples=2", "iw_exact_samples=0", "mi_samples=2")
 """Settings of a trial: its test estimates are not used, so they cost as little as possible."""
+_CHEAP_FIELDS = frozenset(parse_settings(CHEAP))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,7 +128,8 @@ def run(options: Options, *, again: str) -> int:
     fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
     summary = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
     verdict = verdict_text(options.fresh_seeds, options.best, bounds=base.encoder != "none")
-    for line in (*recipe_notes(search), summary, verdict):
+    notes = (*recipe_notes(search), *_cheap_notes(options, base, cheap))
+    for line in (*notes, summary, verdict):
         unless_quiet(out).print(line, markup=False, soft_wrap=True)
     if options.dry_run:
         _dry_run(options, base, search, out)
@@ -148,6 +150,18 @@ def run(options: Options, *, again: str) -> int:
         out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
         return 130
     return int(failed or not best)
+
+
+def _cheap_notes(options: Options, base: RunConfig, cheap: RunConfig) -> Iterator[str]:
+    """A line if trials are evaluated with other values than the user has given."""
+    names = [name for name in parse_settings(options.given_changes()) if name in _CHEAP_FIELDS]
+    changed = [name for name in names if getattr(base, name) != getattr(cheap, name)]
+    if changed:
+        used, given = (
+            " ".join(f"{name}={getattr(config, name)}" for name in changed) for config in (cheap, base)
+        )
+        fresh = f"; the comparison on fresh seeds has {given}" if options.fresh_seeds else ""
+        yield f"note: trials have {used}, because their test estimates are not used{fresh}"
 
 
 def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) -> None:

@@ -229,6 +229,8 @@ def test_a_dry_run_says_what_a_verdict_needs_before_anything_is_spent(text, caps
         "a significant difference is possible: the smallest p of the test on 7 fresh seeds is 0.031" in out
     )
     assert "no number of seeds gives a verdict on the models" in out  # of an LSTM-VAE
+    cheap = "note: trials have iw_samples=2, because their test estimates are not used"
+    assert f"{cheap}; the comparison on fresh seeds has iw_samples=7" in out.splitlines()
     assert cells(out, "trials  ")[0] == "4"
     # The recipe and the best two.
     assert cells(out, "runs on fresh seeds")[0] == "21"
@@ -238,6 +240,10 @@ def test_a_dry_run_says_what_a_verdict_needs_before_anything_is_spent(text, caps
     assert "about: rough times" in out
     assert main([*command, "--dry-run", "--address", "10.0.0.1:6379"]) == 0
     remote = capsys.readouterr().out
+    assert main([*command, "--set", "iw_samples=2", "--dry-run"]) == 0
+    assert "trials have" not in capsys.readouterr().out
+    assert main([*command, "--seeds", "0", "--dry-run"]) == 0
+    assert cheap in capsys.readouterr().out.splitlines()
     assert cells(remote, "trials  ")[1:] == ["–", "–"]
     assert "times are unknown: the machines of a cluster" in remote
     assert "0.00" not in out
