@@ -11,7 +11,7 @@ from typing import Any
 from lvae_core.arguments import parsed, repeat_settings
 from lvae_core.cli import import_text
 from lvae_core.command import exit_status
-from lvae_core.data.datasets import NAMES
+from lvae_core.data.datasets import NAMES, check_known
 from lvae_core.data.sources.public import PUBLIC
 from lvae_core.messages import Verbosity, notice_next
 from lvae_core.protocols import PROTOCOLS, with_protocol
@@ -212,6 +212,7 @@ def _download(options: argparse.Namespace) -> int:
 def _recipe(options: argparse.Namespace) -> int:
     from lvae_core.data.new_run import settle_min_count
 
+    check_known(options.dataset, options.data_dir)
     config = recipe(
         options.system,
         dataset=options.dataset,

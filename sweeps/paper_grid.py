@@ -33,10 +33,9 @@ from rich.console import Console
 
 from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
-from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.messages import command_line, next_line, notices_held_back
-from lvae_core.protocols import ORIGINALS, Protocol
+from lvae_core.protocols import Protocol
 from lvae_core.run_folder.folder import open_study
 from sweeps.launching.display import console, unless_quiet
 from sweeps.options import (
@@ -50,14 +49,14 @@ from sweeps.options import (
     for_dry_run,
     preset,
 )
-from sweeps.planning.grid import Grid
+from sweeps.planning.grid import Grid, protocol_note
 from sweeps.planning.grids.axes import check_given_once, field_of
 from sweeps.planning.grids.declared import check_declarable, declare
 from sweeps.planning.grids.files import PRESETS, GridFile, read_grid
 from sweeps.planning.grids.overview import axes_of, common_seeds, overview, print_overview, run_label
 from sweeps.planning.grids.seeds import parse_seeds
 from sweeps.planning.grids.writing import check_new_file, write_grid
-from sweeps.planning.loading import add_expected_times, load_corpora, look_up
+from sweeps.planning.loading import add_expected_times, check_datasets, load_corpora, look_up
 from sweeps.planning.retries import launch_notes, with_retries
 from sweeps.planning.times.calibration import add_rough_times
 from sweeps.planning.times.cost import variant_costs
@@ -267,6 +266,7 @@ def run(options: Options, *, again: str) -> int:
     """
     options.check()
     out, folder, grid = console(), options.folder, options.grid()
+    check_datasets((name for part in grid.grids for name in part.datasets), options.launch.data_dir)
     configs, study, given = grid.configs(), open_study(folder), options.chosen_fields()
     notes = [protocol_note(configs)] if grid.protocol == "original" else []
     notes += grid.notes(given)
@@ -297,15 +297,6 @@ def run(options: Options, *, again: str) -> int:
         return 130
     print_next(unless_quiet(out), swept.plan, folder)
     return int(swept.failed)
-
-
-def protocol_note(configs: Sequence[RunConfig]) -> str:
-    """Say which systems have a protocol of their authors."""
-    systems = list(dict.fromkeys(config.system for config in configs))
-    original, matched = (
-        ", ".join(name for name in systems if (name in ORIGINALS) == has) or "none" for has in (True, False)
-    )
-    return f"by their authors' protocols: {original}; as in Kruengkrai (2019): {matched}"
 
 
 def dry_run(options: Options, workload: Workload, out: Console) -> None:

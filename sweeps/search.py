@@ -47,7 +47,7 @@ from sweeps.launching.display import Display, console, unless_quiet
 from sweeps.launching.events import open_events
 from sweeps.launching.session import Launch, on_ray
 from sweeps.options import check_lists_given_once
-from sweeps.planning.loading import load_corpora, look_up
+from sweeps.planning.loading import check_datasets, load_corpora, look_up
 from sweeps.planning.plan import Plan
 from sweeps.planning.times.calibration import add_rough_times
 from sweeps.planning.workload import Workload
@@ -96,6 +96,7 @@ def run(options: Options, *, again: str) -> int:
         InputError: something given cannot be used; nothing has been started or written.
     """
     options.check()
+    check_datasets([options.dataset or options.defaults.dataset], options.launch.data_dir)
     out, base, rules = console(), options.base(), options.rules()
     if base.encoder != "none" and base.init_encoder_from != "none":
         raise InputError(

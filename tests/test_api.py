@@ -201,6 +201,7 @@ def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
             lambda: lvae_core.reconstruct(run, ["ash bay"], beam_width=3),
             'beam_width = 3: method="greedy" does not read it; give method="beam"',
         ),
+        (lambda: lvae_core.recipe("lstm-lm", dataset="tyo", latent_size=4), "did you mean 'toy'"),
         (lambda: lvae_core.recipe("lstm-vea"), "did you mean 'lstm-vae'"),
         (lambda: analysis.read_runs(tmp_path / "none"), "there is no such study"),
         (lambda: analysis.read_runs(tmp_path, evaluation={"dropout": 1}), "not a field of evaluation"),

@@ -102,6 +102,13 @@ def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
     raise AssertionError  # a known name has no folder
 
 
+def check_known(dataset: str, data_dir: str | Path | None = None) -> None:
+    """Raise InputError if a dataset's name is misspelt; the files of a dataset may be missing as yet."""
+    if dataset not in NAMES:
+        with contextlib.suppress(MissingError):
+            folder_of(dataset, data_dir)
+
+
 def true_nll(dataset: str, text: Text) -> float | None:
     """Mean of the exact -log p(x) over a split, in nats per sentence; None if it is unknown."""
     log_likelihood = LOG_LIKELIHOODS.get(dataset)

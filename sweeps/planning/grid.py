@@ -13,7 +13,7 @@ from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError
 from lvae_core.fields import Setting
 from lvae_core.identity import fields_read
-from lvae_core.protocols import Protocol, with_protocol
+from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
 from lvae_core.settings import apply_where_read, system_name
 from lvae_core.systems import recipe
 from sweeps.planning.grids.axes import (
@@ -226,6 +226,15 @@ class Grid:
             config, ignored = apply_where_read(base, changes)
             cells[config] = ignored
         yield from cells.items()
+
+
+def protocol_note(configs: Sequence[RunConfig]) -> str:
+    """Say which systems have a protocol of their authors."""
+    systems = list(dict.fromkeys(config.system for config in configs))
+    original, matched = (
+        ", ".join(name for name in systems if (name in ORIGINALS) == has) or "none" for has in (True, False)
+    )
+    return f"by their authors' protocols: {original}; as in Kruengkrai (2019): {matched}"
 
 
 def _of_one_sample(cells: Sequence[RunConfig], what: str) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lvae_core.config import RunConfig, dataset_label, from_dict
 from lvae_core.data.corpus import Corpus, load_for, load_new
+from lvae_core.data.datasets import check_known
 from lvae_core.data.sources.public import MissingError
 from lvae_core.errors import InputError
 from lvae_core.messages import command_line
@@ -24,6 +25,12 @@ from sweeps.planning.times.variants import product_sizes
 def is_in_job(path: Path) -> bool:
     """Whether a path lies in the copy of the code that Ray makes for a job, and removes after it."""
     return "working_dir_files" in path.resolve().parts
+
+
+def check_datasets(datasets: Iterable[str], data_dir: str | None) -> None:
+    """Raise InputError if the name of a dataset is misspelt; call it before systems are checked."""
+    for dataset in datasets:
+        check_known(dataset, data_dir)
 
 
 def load_corpora(

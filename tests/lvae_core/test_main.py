@@ -250,6 +250,7 @@ def test_the_sentences_of_a_language_model_have_no_prior(
         ),
         (["recipe", "LSTM-VAE"], "did you mean 'lstm-vae'?"),
         (["recipe", "lstm-vae", "--dataset", "nix"], "unknown dataset 'nix'"),
+        (["recipe", "lstm-lm", "--dataset", "tyo", "--set", "latent_size=4"], "did you mean 'toy'?"),
         (["recipe", "lstm-va"], "did you mean 'lstm-vae'?"),
         (["recipe", "lstm-vae", "--setting", "inputles"], "did you mean 'inputless'?"),
         (["recipe", "lstm-vae", "--num-samples", "0"], "at least 1"),

@@ -87,6 +87,7 @@ def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
     [
         (["--datasets", "tyo"], "did you mean 'toy'"),
         (["--datasets", "no/such/folder"], "no such folder"),
+        (["--datasets", "tyo", "--systems", "lstm-lm", "--set", "latent_size=4"], "did you mean 'toy'"),
         (["--datasets"], "--datasets: give at least one"),
         ([*TOY, "--systems", "lstm-va"], "did you mean 'lstm-vae'"),
         ([*TOY, "--settings", "standart"], "did you mean 'standard'"),

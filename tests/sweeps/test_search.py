@@ -57,6 +57,7 @@ def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, ca
     ("arguments", "message"),
     [
         (["--dataset", "tyo"], "did you mean 'toy'"),
+        (["--dataset", "tyo", "--system", "lstm-lm", "--set", "latent_size=4"], "did you mean 'toy'"),
         ([*TOY, "--system", "lstm-va"], "did you mean 'lstm-vae'"),
         ([*TOY, "--setting", "standart"], "did you mean 'standard'"),
         ([*TOY, "--num-samples", "0"], "num_samples = 0: must be at least 1"),
