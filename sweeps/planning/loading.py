@@ -27,10 +27,18 @@ def is_in_job(path: Path) -> bool:
     return "working_dir_files" in path.resolve().parts
 
 
+def _advice_in_job() -> str:
+    """What to add to an error about data."""
+    return "; in a job: data/ does not travel with it, see docs/cluster.md" if is_in_job(Path()) else ""
+
+
 def check_datasets(datasets: Iterable[str], data_dir: str | None) -> None:
     """Raise InputError if the name of a dataset is misspelt; call it before systems are checked."""
-    for dataset in datasets:
-        check_known(dataset, data_dir)
+    try:
+        for dataset in datasets:
+            check_known(dataset, data_dir)
+    except InputError as error:
+        raise InputError(f"{error}{_advice_in_job()}") from None
 
 
 def load_corpora(
@@ -73,9 +81,7 @@ def load_corpora(
         if "patience_rule" not in given:
             configs = former.with_rule_of_study(configs)
     except InputError as error:
-        advice = (
-            "; in a job: data/ does not travel with it, see docs/cluster.md" if is_in_job(Path()) else ""
-        )
+        advice = _advice_in_job()
         if isinstance(error, MissingError):
             advice += "; for a demonstration without it: " + command_line(
                 "python", command, "--preset", "demo"
