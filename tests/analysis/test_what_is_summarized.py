@@ -99,7 +99,7 @@ def test_without_a_finished_run_the_next_command_is_named_and_nothing_is_written
     assert status == 1
     lines = out.splitlines()
     assert lines[0] == "a: no run has finished (1 failed, 1 unfinished), so there is no report"
-    assert lines[1].endswith(": diverged, the loss is nan in epoch 2")
+    assert lines[1].endswith(": diverged, attempt 1: the loss is nan in epoch 2")
     assert "lower learning_rate" in lines[2]
     assert f"next: python {ROOT}/sweeps/runs.py list {tmp_path}/runs/a" in lines
     assert not (tmp_path / "summary").exists()
