@@ -85,7 +85,6 @@ def sweep(
             out.print(f"nothing to start: {done} of {len(plan.runs)} runs are done")
             return Swept(plan, print_closing(out, plan, {}), interrupted=False)
         study.check_writable()
-        write_planned_runs(study, (run.name for run in plan.all_runs))
         notes.print(f"{folder}: {work_text(plan, todo)}", markup=False)
         events = open_events(study, board.again, wanted=options.tensorboard)
         display = Display(board, notes, events)
@@ -93,6 +92,7 @@ def sweep(
         done_runs = DoneRuns(study.url, todo, data)
         board.when_done = done_runs.add
         with done_runs, on_ray(options, workload.only(todo), display.say) as launch:
+            write_planned_runs(study, (run.name for run in plan.all_runs))
             completed = launch(todo, display)
         known = {run.key: run for run in plan.runs if run.is_settled} | done_runs.by_key
         plan = look_up([run.config for run in plan.runs], workload.corpora, study, known=known)

@@ -74,7 +74,7 @@ def test_what_an_unreachable_server_missed_is_pushed_once(
         done = push(str(study))
     assert done.returncode == 0, done.stderr
     assert f"W&B has 2 runs at {server.url}/reader/{PROJECT}" in done.stdout
-    assert "1 runs are under way" in done.stdout
+    assert "skipped 1 run under way" in done.stdout
     for pushed in (folder, partial):
         assert_mirrored(server, pushed)
     assert mirrored(server, partial).states == ["running", "preempted"]
