@@ -67,14 +67,14 @@ def varied_axes(cells: Sequence[Cell], dataset: str) -> list[VariedAxis]:
     shown = [cell for cell in cells if cell.dataset == dataset and cell.shown and cell.averages]
     varied = [cell.varied for cell in shown if not is_of_search(cell)]
     names = list(dict.fromkeys(name for values in varied for name in values))
-    fields = [name for name in names if len({values.get(name) for values in varied} - {None}) > 1]
     groups: list[list[str]] = []
-    for field in fields:
-        with_it = next((group for group in groups if _is_one_axis([group[0], field], varied)), None)
-        if with_it is None:
-            groups.append([field])
+    for field in (name for name in names if _count(name, varied) > 1):
+        for group in groups:
+            if _is_one_axis([group[0], field], varied):
+                group.append(field)
+                break
         else:
-            with_it.append(field)
+            groups.append([field])
     return [VariedAxis(tuple(group), _values(group, varied)) for group in groups][:_MOST_AXES]
 
 
@@ -87,10 +87,15 @@ def _values(fields: Sequence[str], varied: Sequence[Mapping[str, str]]) -> tuple
 def _is_one_axis(fields: Sequence[str], varied: Sequence[Mapping[str, str]]) -> bool:
     """Whether each value of each field occurs with one value of every other field, as after ``--zip``."""
     together = _values(fields, varied)
-    return all(
-        len({*column}) == len(together) == len({values.get(name) for values in varied} - {None})
-        for name, column in zip(fields, zip(*together, strict=True), strict=False)
-    ) and bool(together)
+    return bool(together) and all(
+        len({values[k] for values in together}) == len(together) == _count(field, varied)
+        for k, field in enumerate(fields)
+    )
+
+
+def _count(field: str, varied: Sequence[Mapping[str, str]]) -> int:
+    """The number of values of a field."""
+    return len({values[field] for values in varied if field in values})
 
 
 def caption(cells: Sequence[Cell], dataset: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from analysis.published.catalogue import display_name
 from analysis.reading.collect import Runs
-from lvae_core.run_folder.names import CellName, RunName
+from analysis.tables.elements.table import row_label
+from lvae_core.run_folder.names import RunName
 
 _MOST_CELLS = 6
 """The largest number of cells that a sentence names."""
@@ -29,11 +29,9 @@ def unfinished_launches(runs: Runs) -> Iterator[str]:
 
 def _by_cell(absent: list[RunName]) -> str:
     counts = list(Counter(run.cell for run in absent).items())
-    named = [f"{_name(cell)} {number}" for cell, number in counts[:_MOST_CELLS]]
+    named = [
+        f"{cell.dataset} {cell.setting} {row_label(cell.system, cell.num_samples)}: {number}"
+        for cell, number in counts[:_MOST_CELLS]
+    ]
     named += [f"{len(counts) - _MOST_CELLS} more cells"] if len(counts) > _MOST_CELLS else []
     return ", ".join(named)
-
-
-def _name(cell: CellName) -> str:
-    samples = f" L={cell.num_samples}" if cell.num_samples else ""
-    return f"{cell.dataset} {cell.setting} {display_name(cell.system)}{samples}:"

@@ -106,12 +106,12 @@ class _Numbers:
         found = {name: self._average(positions, *column) for name, column in self._columns.items()}
         return {
             name: dataclasses.replace(
-                average,
+                estimate,
                 ess=self._known_mean(name, "ess", positions),
                 khat_above=self._known_mean(name, "khat_above", positions),
             )
-            for name, average in found.items()
-            if average
+            for name, estimate in found.items()
+            if estimate
         }
 
     def _error(self, name: str, stderr: NDArray[np.float64]) -> NDArray[np.float64]:

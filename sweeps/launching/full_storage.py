@@ -81,9 +81,12 @@ class FullStorage:
         """A run has reported; a result, or a new row of metrics, shows that it could write."""
         row = report.get("metrics") or {}
         if report["phase"] == "done" or (row and row["epoch"] != self._epochs.get(name)):
-            self._refused_since, self._refused_for = None, 0.0
+            self._forget_refusals()
         if row:
             self._epochs[name] = row["epoch"]
+
+    def _forget_refusals(self) -> None:
+        self._refused_since, self._refused_for = None, 0.0
 
     def check(self) -> None:
         """Look at the free space now and then.
@@ -106,7 +109,7 @@ class FullStorage:
         if free >= (self._least if self._has_failed else _NOTHING):
             if self._since is not None:
                 self._say(f"storage {self._url}: has space again; the runs continue")
-                self._refused_since, self._refused_for = None, 0.0
+                self._forget_refusals()
             elif self._has_failed and self._refused_for >= _AGAIN_SECONDS:
                 self._say(
                     f"storage {self._url}: has no space left for this user; free some space on its disk or "

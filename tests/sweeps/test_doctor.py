@@ -21,10 +21,7 @@ from ..commands import python
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "doctor.py"
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LVAE_DATA_DIR", raising=False)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,26 +15,17 @@ from sweeps import paper_grid
 from sweeps.paper_grid import Options, main
 from sweeps.sweep import Swept
 
-from ..commands import python
 from ..logs import expect_log
+from .scripts import run_script
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
 TOY = ["--datasets", "toy", "--seeds", "1"]
 
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LVAE_DATA_DIR", raising=False)
-
-
-def script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [*python(), str(SCRIPT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def test_without_its_data_the_paper_says_how_to_run_the_demo(tmp_path):
-    done = script()
+    done = run_script("paper_grid.py")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ptb: no train file")
@@ -44,7 +34,7 @@ def test_without_its_data_the_paper_says_how_to_run_the_demo(tmp_path):
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
-    done = script("--preset", "demo", "--seeds", "3", "--dry-run")
+    done = run_script("paper_grid.py", "--preset", "demo", "--seeds", "3", "--dry-run")
     assert (done.returncode, done.stderr) == (0, "")
     (total,) = [line for line in done.stdout.splitlines() if "│ all" in line]
     assert total.replace("│", "").split()[:4] == ["all", "33", "0", "0"]

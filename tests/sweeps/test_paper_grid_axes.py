@@ -8,11 +8,7 @@ import tyro
 from sweeps import paper_grid
 from sweeps.paper_grid import Options, main
 
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LVAE_DATA_DIR", raising=False)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def test_lists_make_a_product_and_zips_pair_their_values():

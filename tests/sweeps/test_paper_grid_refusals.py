@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
@@ -13,21 +11,11 @@ from sweeps.doctor import main as doctor
 from sweeps.paper_grid import main
 from sweeps.search import main as search
 
-from ..commands import python
+from .scripts import check_refused, run_script
 
-SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"
 TOY = ["--datasets", "toy", "--seeds", "1"]
 
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LVAE_DATA_DIR", raising=False)
-
-
-def script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [*python(), str(SCRIPT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -154,15 +142,8 @@ def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_started(arguments, message, tmp_path, capsys):
-    (tmp_path / "file").write_text("not a folder")
-    assert main(arguments) == 2
-    out, err = capsys.readouterr()
-    (line,) = err.splitlines()
-    assert line.startswith("error: ")
-    assert message in line
-    assert "Traceback" not in out + err
+    out = check_refused(main, arguments, message, tmp_path, capsys)
     assert out == "" or "--storage" in arguments  # the overview comes before the first write
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +167,7 @@ def test_an_address_without_ray_is_refused_in_seconds_and_one_line():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"127.0.0.1:{server.server_port}"
         # In a separate process, because Ray writes past what Python knows of the standard error.
-        done = script(*TOY, "--address", address)
+        done = run_script("paper_grid.py", *TOY, "--address", address)
         server.shutdown()
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: --address {address}: no Ray answers at {address}")

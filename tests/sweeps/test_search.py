@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 import pytest
 
 from lvae_core.systems import SYSTEMS
@@ -11,25 +8,15 @@ from sweeps.trials.options import PRESETS, Options
 from sweeps.trials.space import parse_space
 from sweeps.trials.tables import settings
 
-from ..commands import python
+from .scripts import check_refused, run_script
 
-SCRIPT = Path(__file__).parents[2] / "sweeps" / "search.py"
 TOY = ["--dataset", "toy", "--max-epochs", "3"]
 
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LVAE_DATA_DIR", raising=False)
-
-
-def script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [*python(), str(SCRIPT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def test_without_its_data_the_error_names_the_demo(tmp_path):
-    done = script()
+    done = run_script("search.py")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ptb: no train file")
@@ -37,7 +24,7 @@ def test_without_its_data_the_error_names_the_demo(tmp_path):
 
 
 def test_a_dry_run_shows_the_space_and_writes_nothing(tmp_path):
-    done = script("--preset", "demo", "--dry-run", "--trials", "5")
+    done = run_script("search.py", "--preset", "demo", "--dry-run", "--trials", "5")
     assert (done.returncode, done.stderr) == (0, "")
     rows = [line.strip("│").split() for line in done.stdout.splitlines() if line.startswith("│")]
     assert ["learning_rate", "│", "1.0", "│", "0.3..3.0:log"] in rows
@@ -93,14 +80,7 @@ def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, ca
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_started(arguments, message, tmp_path, capsys):
-    (tmp_path / "file").write_text("not a folder")
-    assert main(arguments) == 2
-    out, err = capsys.readouterr()
-    (line,) = err.splitlines()
-    assert line.startswith("error: ")
-    assert message in line
-    assert "Traceback" not in out + err
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    check_refused(main, arguments, message, tmp_path, capsys)
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

@@ -9,10 +9,7 @@ from sweeps.paper_grid import main
 SMALL = ("--systems", "lstm-lm", "--settings", "standard", "--seeds", "1", "--dry-run")
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LVAE_DATA_DIR", raising=False)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def write(folder):
