@@ -40,6 +40,7 @@ from analysis.tables.latent import latent_table
 from analysis.tables.notes import caveats, dataset_notes
 from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.trials import name_trials, search_notes
+from lvae_core.messages import command_line
 from lvae_core.parents import AUTOENCODERS
 from lvae_core.run_folder.advice import failure_advice
 
@@ -263,6 +264,7 @@ def _missing(cells: Sequence[Cell], published: Sequence[str]) -> Iterable[str]:
             names = [f"{row_label(c.system, c.num_samples)} {c.setting}" for c in missing]
             yield f"{dataset_title(dataset)}: no run of {', '.join(names)}"
     # A study of other datasets alone need not have the published ones.
-    absent = [dataset_title(name) for name in compared_datasets() if name not in published]
+    absent = [name for name in compared_datasets() if name not in published]
     if absent and published:
-        yield f"{' and '.join(absent)}: no run at all (python sweeps/paper_grid.py)"
+        command = command_line("python", "sweeps/paper_grid.py", "--datasets", *absent)
+        yield f"{' and '.join(map(dataset_title, absent))}: no run at all ({command})"

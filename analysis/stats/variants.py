@@ -27,6 +27,10 @@ estimates read are not among them, nor is the dataset's path: a dataset is ident
 content, not by its folder. iw_exact_samples is among them if validation has enough draws to read it."""
 
 
+_IN_CONFIG = [name in _STAGES for name in VARIANT_FIELDS]
+_EXACT_DRAWS = VARIANT_FIELDS.index("iw_exact_samples")
+
+
 class _Unread:
     """The value of a field that the run does not read."""
 
@@ -111,7 +115,16 @@ def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, Variant
 
 
 def _values(runs: pd.DataFrame) -> list[_Values]:
-    return list(zip(*(_column(runs, name) for name in VARIANT_FIELDS), strict=True))
+    # One array of all fields: taking the columns one by one takes ten times as long.
+    values = runs[list(VARIANT_FIELDS)].to_numpy(object)
+    has_config = runs["encoder"].notna().to_numpy()
+    missing = pd.isna(values)
+    # A run whose config is known does not read the fields of which it has no value.
+    unread = missing & has_config[:, None] & _IN_CONFIG
+    unread[:, _EXACT_DRAWS] |= (runs["valid_samples"] <= FEWEST_EXACT).fillna(False).to_numpy(bool)
+    values[missing] = None
+    values[unread] = _UNREAD
+    return [tuple(of_run) for of_run in values]
 
 
 def _differing(of_groups: Iterable[_Values]) -> list[int]:
@@ -130,18 +143,6 @@ def _texts_of(positions: Iterable[int], of_groups: Sequence[_Values]) -> dict[in
         position: _texts(VARIANT_FIELDS[position], (values[position] for values in distinct))
         for position in positions
     }
-
-
-def _column(runs: pd.DataFrame, name: str) -> list[Hashable | None]:
-    known = runs[name].notna()
-    if name in _STAGES:
-        unread = ~known & runs["encoder"].notna()  # its config is known
-        if name == "iw_exact_samples":
-            unread |= (runs["valid_samples"] <= FEWEST_EXACT).fillna(False)
-    else:
-        unread = known & False
-    values = zip(runs[name].astype(object), known, unread, strict=True)
-    return [_UNREAD if is_unread else value if is_known else None for value, is_known, is_unread in values]
 
 
 def _complete(of_runs: Iterable[_Values]) -> dict[_Values, _Values]:

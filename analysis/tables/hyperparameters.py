@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
 import pandas as pd
@@ -25,12 +25,13 @@ def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
     A field has several values, separated by commas, if runs of a system differ in it. A note names the
     values that only runs without a result have.
     """
+    frame = frame[["dataset", "system", "status", *CONFIG_FIELDS]]  # rows of all columns take long to copy
     known = frame[(frame["dataset"] == dataset) & frame["encoder"].notna()]
     known = known[~known["system"].isin(AUTOENCODERS)]
     done = known[known["status"] == "done"]
-    order = [*SYSTEMS, *sorted({*done["system"]} - {*SYSTEMS})]
-    systems = [system for system in order if (done["system"] == system).any()]
-    values = {name: {s: _values(done, s, name) for s in systems} for name in CONFIG_FIELDS}
+    of_systems = {str(system): runs for system, runs in done.groupby("system")}
+    systems = [*(s for s in SYSTEMS if s in of_systems), *(s for s in of_systems if s not in SYSTEMS)]
+    values = {name: {s: _values(of_systems[s][name]) for s in systems} for name in CONFIG_FIELDS}
     lines: list[Line] = []
     for group in dict.fromkeys(_GROUPS[name] for name in CONFIG_FIELDS):
         of_group = [
@@ -43,35 +44,33 @@ def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
     notes: tuple[str, ...] = (
         f"all: the value of every system that reads the field; {_UNREAD}: the system does not read it",
         "values separated by commas: runs of the system differ in the field",
-        *_without_result(known[~known["status"].isin(["done", "missing"])], done),
+        *_without_result(known[~known["status"].isin(["done", "missing"])], of_systems),
     )
     title = f"Hyperparameters, {dataset_title(dataset)}"
     notes = notes if lines else ()
     return Table(title, columns, tuple(lines), notes, marks=notes)
 
 
-def _values(done: pd.DataFrame, system: str, name: str) -> str:
-    """The values of a field over a system's runs; empty if none reads it."""
-    found = done.loc[done["system"] == system, name].dropna().astype(object)
-    texts = setting_texts(found)
+def _values(of_runs: pd.Series) -> str:
+    """The values of a field over some runs; empty if none reads it."""
+    texts = setting_texts(value for value in of_runs.tolist() if not pd.isna(value))
     numbers = not any(isinstance(value, str) for value in texts)
     return ", ".join(texts[value] for value in (sorted(texts) if numbers else sorted(texts, key=str)))
 
 
-def _without_result(others: pd.DataFrame, done: pd.DataFrame) -> Iterator[str]:
+def _without_result(others: pd.DataFrame, done: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """Say that the table is of finished runs, and name the values that only ``others`` have."""
     if others.empty:
         return
     named: list[str] = []
     for system, runs in others.groupby("system", sort=False):
-        finished = done[done["system"] == system]
-        if finished.empty:
+        if (finished := done.get(str(system))) is None:
             named.append(f"{system}: all")
             continue
         fields = []
         for name in CONFIG_FIELDS:
-            tried = runs[~runs[name].isin(finished[name].dropna())]
-            if texts := _values(tried, str(system), name):
+            tried = runs[name][~runs[name].isin(finished[name].dropna())]
+            if texts := _values(tried):
                 fields.append(f"{name}={texts}")
         named += [f"{system}: {'; '.join(fields)}"] if fields else []
     tried_too = f"; values of failed or unfinished runs alone: {'. '.join(named)}" if named else ""

@@ -29,6 +29,16 @@ _MOST = 12
 _NOT_STATED = frozenset((*EVALUATION_FIELDS, "iw_exact_samples")) - {"iw_samples"}
 """Fields of evaluation of which the paper says nothing, so that no run can depart from it."""
 
+_OF_EVALUATION = (
+    "system",
+    "num_samples",
+    "evaluation",
+    "iw_samples",
+    "iw_exact_samples",
+    "mi_samples",
+    "eval_precision",
+)
+
 _OF_SYSTEM = frozenset(f.name for f in fields(RunConfig) if f.metadata["group"] == "run")
 """Fields that identify the system, not its training."""
 
@@ -58,6 +68,7 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
 
 def caveats(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[str]:
     """Those of :func:`dataset_notes` that change how a number must be read, wherever it is printed."""
+    frame = frame[["dataset", "status", *_OF_EVALUATION]]  # rows of all columns take long to copy
     done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
     return [*_unused_latents([cell for cell in cells if cell.dataset == dataset]), *_evaluations(done)]
 
@@ -253,6 +264,7 @@ def _monte_carlo(cells: Sequence[Cell]) -> Iterable[str]:
 def _evaluations(done: pd.DataFrame) -> Iterable[str]:
     """The evaluation that the estimates of latent systems come from; by system if they differ."""
     rows: dict[str, dict[str, None]] = {}
+    done = done[[*_OF_EVALUATION]]
     latent = done[done["evaluation"].notna() & done["iw_samples"].notna()]
     for _, run in latent.drop_duplicates(["system", "num_samples", "evaluation"]).iterrows():
         rows.setdefault(_evaluation_text(run), {})[row_label(run["system"], run["num_samples"])] = None
