@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 
-from analysis.figures import axes, bounds, cost, curves, differences, kl, latent, nll, ppl
+from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl
 from analysis.figures.draw import draw_all, runs_with_curves
 from analysis.figures.elements import layout, marks, style
 from analysis.published.catalogue import find
@@ -24,31 +23,12 @@ from analysis.stats.comparisons import compare_family
 from analysis.stats.over_seeds import average_cells
 from lvae_core.run_folder.folder import RunFolder
 
-from ..conftest import grid_writer, run_writer
+from ..conftest import run_writer
+from .conftest import drawn, means_of
 
 WriteRun = Callable[..., RunFolder]
 ROOT = Path(__file__).resolve().parents[3]
 OF_CELLS = {"bounds": bounds, "ppl": ppl, "nll": nll, "kl": kl, "latent": latent, "cost": cost}
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("figures")
-    grid_writer(place)()
-    return place / "study"
-
-
-@pytest.fixture(scope="module")
-def cells(study: Path) -> list[Cell]:
-    return average_cells(collect([open_source(str(study))]).frame)
-
-
-def drawn(module, *arguments) -> Figure:
-    with style.style():
-        figure = module.draw(*arguments)
-        assert figure is not None
-        figure.draw_without_rendering()
-    return figure
 
 
 def values(ax: Axes, axis: int) -> list[float]:
@@ -160,32 +140,6 @@ def test_a_figure_with_nothing_to_draw_is_left_out_with_a_reason(
     )
 
 
-@pytest.fixture(scope="module")
-def varied(tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
-    """Two systems of two sizes, whose latent variables say nothing."""
-    place = tmp_path_factory.mktemp("varied")
-    write = run_writer(place)
-    same = {"nll_elbo": 101.0, "nll_joint": 101.0, "nll_iw": 100.5, "nll_iw_joint": 100.5, "ppl_elbo": 90.0}
-    for seed in range(3):
-        write("lstm-lm", seed=seed, dataset="toy", estimates={"nll": 100.0 + seed, "ppl": 90.0})
-        for size in (4, 8):
-            for system in ("lstm-vae", "lstm-vae-avg"):
-                numbers = {name: value + seed - size for name, value in same.items()} | {"kl": 0.001}
-                write(system, 5, seed=seed, dataset="toy", latent_size=size, estimates=numbers)
-    return average_cells(collect([open_source(str(place / "study"))]).frame)
-
-
-def means_of(ax: Axes) -> list[tuple[float, float, str]]:
-    """Place and face of every mark of a mean: those that stand alone and have no transparency."""
-    return [
-        (float(line.get_xdata()[0]), float(line.get_ydata()[0]), str(line.get_markerfacecolor()))
-        for line in ax.get_lines()
-        if len(line.get_xdata()) == 1
-        and line.get_alpha() is None
-        and line.get_marker() not in ("_", "|", "None")
-    ]
-
-
 def test_variants_stand_side_by_side_and_bounds_within_hollow_rings(varied: list[Cell]) -> None:
     ax = drawn(bounds, varied, "toy").axes[0]
     found = means_of(ax)
@@ -208,41 +162,6 @@ def test_numbers_that_are_no_bounds_are_hollow_in_every_figure(module, varied: l
     hollow = [mark for mark in means_of(figure.axes[0]) if mark[2] == style.PAPER]
     assert len(hollow) == 2
     assert "hollow: not a bound" in [text.get_text() for text in figure.legends[0].get_texts()]
-
-
-def test_the_bound_is_drawn_against_each_field_that_was_varied(varied: list[Cell]) -> None:
-    figure = drawn(axes, varied, "toy")
-    (ax,) = figure.axes
-    assert ax.get_xlabel() == "latent_size"
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["4", "8"]
-    # By hand: 100.5 + 1 - 4 and 100.5 + 1 - 8, of both systems.
-    assert sorted(y for _, y, _ in means_of(ax)) == [93.5, 93.5, 97.5, 97.5]
-    kinds = {picture.kind for picture in draw_all(varied, ["toy"], {}, {}).drawn}
-    assert "axes" in kinds
-
-
-def test_fields_that_changed_together_have_one_axis(tmp_path: Path, write_run: WriteRun) -> None:
-    for dropout in (0.3, 0.5):
-        for batch_size, rate in ((8, 1.0), (16, 0.5), (32, 0.25)):
-            fields = {"dropout": dropout, "batch_size": batch_size, "learning_rate": rate}
-            estimates = {"nll": 100.0 - batch_size, "ppl": 90.0}
-            write_run("lstm-lm", dataset="toy", **fields, estimates=estimates)
-    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
-    found = {axis.fields: axis.values for axis in axes.varied_axes(cells, "toy")}
-    assert found.keys() == {("dropout",), ("batch_size", "learning_rate")}
-    assert found["batch_size", "learning_rate"] == (("8", "1"), ("16", "0.5"), ("32", "0.25"))
-    panels = {ax.get_xlabel(): ax for ax in drawn(axes, cells, "toy").axes}
-    assert panels.keys() == {"dropout", "batch_size, learning_rate (together)"}
-    together = panels["batch_size, learning_rate (together)"]
-    assert [label.get_text() for label in together.get_xticklabels()] == ["8, 1", "16, 0.5", "32, 0.25"]
-    # By hand: 100 - 32, 100 - 16 and 100 - 8, at both rates of dropout.
-    assert sorted(y for _, y, _ in means_of(together)) == [68.0, 68.0, 84.0, 84.0, 92.0, 92.0]
-    assert "what each of them does cannot be told" in axes.caption(cells, "toy")
-
-
-def test_without_a_varied_field_there_is_no_figure_of_it(cells: list[Cell]) -> None:
-    assert axes.varied_axes(cells, "ptb") == []
-    assert axes.draw(cells, "ptb") is None
 
 
 def test_the_best_of_many_variants_are_drawn_and_the_caption_says_so(

@@ -1,0 +1,51 @@
+"""The figure of varied fields: one axis for each, with the bounds of every system."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from analysis.figures import axes
+from analysis.figures.draw import draw_all
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.stats.cells import Cell
+from analysis.stats.over_seeds import average_cells
+from lvae_core.run_folder.folder import RunFolder
+
+from .conftest import drawn, means_of
+
+WriteRun = Callable[..., RunFolder]
+
+
+def test_the_bound_is_drawn_against_each_field_that_was_varied(varied: list[Cell]) -> None:
+    figure = drawn(axes, varied, "toy")
+    (ax,) = figure.axes
+    assert ax.get_xlabel() == "latent_size"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["4", "8"]
+    # By hand: 100.5 + 1 - 4 and 100.5 + 1 - 8, of both systems.
+    assert sorted(y for _, y, _ in means_of(ax)) == [93.5, 93.5, 97.5, 97.5]
+    kinds = {picture.kind for picture in draw_all(varied, ["toy"], {}, {}).drawn}
+    assert "axes" in kinds
+
+
+def test_fields_that_changed_together_have_one_axis(tmp_path: Path, write_run: WriteRun) -> None:
+    for dropout in (0.3, 0.5):
+        for batch_size, rate in ((8, 1.0), (16, 0.5), (32, 0.25)):
+            fields = {"dropout": dropout, "batch_size": batch_size, "learning_rate": rate}
+            estimates = {"nll": 100.0 - batch_size, "ppl": 90.0}
+            write_run("lstm-lm", dataset="toy", **fields, estimates=estimates)
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    found = {axis.fields: axis.values for axis in axes.varied_axes(cells, "toy")}
+    assert found.keys() == {("dropout",), ("batch_size", "learning_rate")}
+    assert found["batch_size", "learning_rate"] == (("8", "1"), ("16", "0.5"), ("32", "0.25"))
+    panels = {ax.get_xlabel(): ax for ax in drawn(axes, cells, "toy").axes}
+    assert panels.keys() == {"dropout", "batch_size, learning_rate (together)"}
+    together = panels["batch_size, learning_rate (together)"]
+    assert [label.get_text() for label in together.get_xticklabels()] == ["8, 1", "16, 0.5", "32, 0.25"]
+    # By hand: 100 - 32, 100 - 16 and 100 - 8, at both rates of dropout.
+    assert sorted(y for _, y, _ in means_of(together)) == [68.0, 68.0, 84.0, 84.0, 92.0, 92.0]
+    assert "what each of them does cannot be told" in axes.caption(cells, "toy")
+
+
+def test_without_a_varied_field_there_is_no_figure_of_it(cells: list[Cell]) -> None:
+    assert axes.varied_axes(cells, "ptb") == []
+    assert axes.draw(cells, "ptb") is None
