@@ -16,6 +16,8 @@ import pytest
 from ..commands import python
 from .nodes import ROOT, Cluster, cluster, is_alive, wait_until
 
+pytestmark = pytest.mark.slow  # tests/sweeps/checks/test_preflight.py has fast tests of every check
+
 DOCTOR = ROOT / "sweeps" / "doctor.py"
 GRID = ROOT / "sweeps" / "paper_grid.py"
 WITHOUT_SEEDS = [
@@ -80,7 +82,7 @@ def is_fine(done: subprocess.CompletedProcess[str], check: str) -> bool:
     "tokens",
     [
         pytest.param({"RAY_AUTH_TOKEN": "0" * 64}, id="another"),
-        pytest.param({}, id="none", marks=pytest.mark.slow),
+        pytest.param({}, id="none"),
     ],
 )
 def test_a_launch_without_the_right_token_is_refused_in_one_line(two_nodes, tokens, tmp_path):
@@ -124,7 +126,6 @@ def test_a_node_that_does_not_see_the_storage_is_named(two_nodes, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow  # tests/sweeps/checks/test_preflight.py has a fast test of this
 def test_a_silent_node_is_named_and_the_others_are_examined(two_nodes, tmp_path):
     nodes, raylet = two_nodes
     os.kill(raylet, signal.SIGSTOP)
@@ -151,7 +152,6 @@ def test_a_run_that_is_too_large_for_every_node_is_a_failure(two_nodes, tmp_path
     assert table_has(done, "devices", "the most on any node: 2 CPUs, 0 GPUs")
 
 
-@pytest.mark.slow
 def test_the_doctors_local_ray_leaves_nothing_behind(tmp_path):
     # A folder for Ray's sessions, because its sockets need short paths.
     scratch = Path(f"/tmp/lvae-{os.getpid()}")
@@ -203,7 +203,6 @@ def as_seen_by(pid: int, path: Path) -> Path:
     return Path(f"/proc/{pid}/root{path}")
 
 
-@pytest.mark.slow
 def test_nodes_that_do_not_share_the_storage_or_cannot_write_to_it_are_named(tmp_path):
     share = tmp_path / "share"
     share.mkdir()
@@ -221,7 +220,6 @@ def test_nodes_that_do_not_share_the_storage_or_cannot_write_to_it_are_named(tmp
         assert list(as_seen_by(raylet, share).iterdir()) == []
 
 
-@pytest.mark.slow
 def test_a_node_whose_files_stay_on_the_node_is_named(tmp_path):
     # The node reads the driver's files, but writes to a separate overlay layer.
     share, layer = tmp_path / "share", tmp_path / "layer"
@@ -240,7 +238,6 @@ def test_a_node_whose_files_stay_on_the_node_is_named(tmp_path):
         assert list(as_seen_by(raylet, share).iterdir()) == []
 
 
-@pytest.mark.slow
 def test_a_dead_node_is_named_until_ray_removes_it_from_the_cluster(two_nodes, tmp_path):
     nodes, raylet = two_nodes
     os.kill(raylet, signal.SIGKILL)
@@ -253,7 +250,6 @@ def test_a_dead_node_is_named_until_ray_removes_it_from_the_cluster(two_nodes, t
     assert table_has(done, "nodes", "answered: 1")
 
 
-@pytest.mark.slow
 def test_a_sweep_runs_if_all_nodes_have_the_same_code_and_storage(tmp_path):
     with cluster() as nodes:
         nodes.add()

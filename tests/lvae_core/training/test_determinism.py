@@ -80,7 +80,11 @@ def memory() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("system", "setting", "fields"), CASES)
+@pytest.mark.parametrize(
+    ("system", "setting", "fields"),
+    # test_every_system.py stops sa-vae, too.
+    [pytest.param(*case, marks=pytest.mark.slow) if case[0] == "sa-vae" else case for case in CASES],
+)
 def test_closed_anywhere_and_resumed_is_the_same_run(system, setting, fields, every, memory):
     config = short(system, setting=setting, **fields)
     whole = tiny.folder(memory, "whole")

@@ -225,7 +225,7 @@ def test_killed_in_the_inner_loop_and_resumed_is_the_same_run(tmp_path, monkeypa
     differentiate, copies = Learner.differentiate, []
 
     def copying(self, batch, *, kl_weight, step, inner=0):
-        if inner in (1, 20) and step in (1, 4):
+        if (inner, step) in {(20, 1), (1, 4)}:
             # What a process that is killed here leaves behind.
             name = f"killed-{step}-{inner}"
             for file in whole.store.names("whole"):
@@ -236,7 +236,7 @@ def test_killed_in_the_inner_loop_and_resumed_is_the_same_run(tmp_path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "differentiate", copying)
         list(execute(config, CORPUS, whole, often))
-    assert len(copies) >= 4
+    assert len(copies) == 2
     for name in copies:
         folder = tiny.folder(tmp_path, name)
         assert not folder.has("result.json")

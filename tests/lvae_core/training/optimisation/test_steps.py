@@ -81,7 +81,7 @@ def test_training_lowers_the_loss(name):
 
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
-@pytest.mark.parametrize("stop", [1, 3, 5])
+@pytest.mark.parametrize("stop", [3, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 5))])
 def test_stopped_saved_and_loaded_continues_bit_for_bit(name, optimiser, stop):
     config = config_of(name, optimiser)
     whole = make_learner(config, CORPUS, "cpu")
