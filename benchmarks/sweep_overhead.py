@@ -5,7 +5,8 @@
 The measurements use a cluster of several nodes on this machine, each a raylet with one CPU:
 
 - Growth: grids of one-step runs on ``toy`` through ``sweeps/paper_grid.py``. By number of runs: wall time,
-  peak memory of the driver, and the longest time without output (a line is due every ten seconds).
+  peak memory and CPU time of the driver, the longest time without output (a line is due every ten
+  seconds), and the time from the last run to the end.
 - Ratio: the smallest of these grids in a plain loop in one process.
 - Utilisation: runs of about a minute. Of the time from the start of a node's first run to the end of its
   last, the share spent on steps and evaluation, as recorded by the runs.
@@ -57,6 +58,13 @@ class Launch(NamedTuple):
     """Peak memory of the driver process."""
     silence: float
     """Longest time between two lines of output, in seconds."""
+    driver_seconds: float
+    """CPU time of the driver process."""
+    end_seconds: float
+    """Wall seconds from the last run's result to the end of the command."""
+
+
+_GROWING = ("seconds", "driver_bytes", "driver_seconds")
 
 
 def main(
@@ -141,11 +149,18 @@ def run_through_ray(options: Sequence[str], study: str, environment: Mapping[str
             silence, last = max(silence, now - last if last else 0.0), now
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+        ended = time.time()
     if process.returncode:
         raise SystemExit(
             f"error: {' '.join(command)}: exit status {process.returncode}\n{''.join(lines[-9:])}"
         )
-    return Launch(time.perf_counter() - start, usage.ru_maxrss * 1024, silence)
+    return Launch(
+        seconds=time.perf_counter() - start,
+        driver_bytes=usage.ru_maxrss * 1024,
+        silence=silence,
+        driver_seconds=usage.ru_utime + usage.ru_stime,
+        end_seconds=ended - max(path.stat().st_mtime for path in Path(study).glob("*/result.json")),
+    )
 
 
 def run_in_loop(runs: int, folder: str) -> float:
@@ -202,18 +217,37 @@ def _runs(study: Path) -> list[tuple[dict[str, Any], float, float]]:
 def growth_table(launches: Mapping[int, Launch], looped: float) -> Table:
     """Make the table of costs by number of runs."""
     table = Table("runs", title="one-step runs on toy")
-    for heading in ("wall seconds", "seconds per run", "driver MiB", "longest silence, s"):
+    for heading in (
+        "wall s",
+        "s per run",
+        "driver MiB",
+        "driver CPU ms per run",
+        "longest silence s",
+        "end s",
+    ):
         table.add_column(heading, justify="right")
     smallest = min(launches)
-    table.add_row(f"{smallest} in a plain loop", f"{looped:.1f}", f"{looped / smallest:.3f}", "", "")
+    table.add_row(f"{smallest} in a plain loop", f"{looped:.1f}", f"{looped / smallest:.3f}")
     for number, launch in launches.items():
-        size, a_run = f"{launch.driver_bytes / 2**20:.0f}", f"{launch.seconds / number:.3f}"
-        table.add_row(str(number), f"{launch.seconds:.1f}", a_run, size, f"{launch.silence:.1f}")
-    sizes = sorted(launches)
-    for few, many in pairwise(sizes):
-        seconds = (launches[many].seconds - launches[few].seconds) / (many - few)
-        size = (launches[many].driver_bytes - launches[few].driver_bytes) / (many - few)
-        table.add_row(f"each between {few} and {many}", "", f"{seconds:.3f}", f"{size / 2**20:.3f}", "")
+        table.add_row(
+            str(number),
+            f"{launch.seconds:.1f}",
+            f"{launch.seconds / number:.3f}",
+            f"{launch.driver_bytes / 2**20:.0f}",
+            f"{1000 * launch.driver_seconds / number:.1f}",
+            f"{launch.silence:.1f}",
+            f"{launch.end_seconds:.1f}",
+        )
+    for few, many in pairwise(sorted(launches)):
+        more = [getattr(launches[many], name) - getattr(launches[few], name) for name in _GROWING]
+        seconds, size, driver_seconds = (amount / (many - few) for amount in more)
+        table.add_row(
+            f"each between {few} and {many}",
+            "",
+            f"{seconds:.3f}",
+            f"{size / 2**20:.3f}",
+            f"{1000 * driver_seconds:.1f}",
+        )
     return table
 
 
