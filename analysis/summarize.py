@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from analysis.formats.latex import Style
 from analysis.formats.summary import Wanted, write_comparison, write_page, write_tables
 from analysis.formats.terminal import print_comparison, print_report
+from analysis.options import Messages, Published
 from analysis.published.catalogue import use
 from analysis.reading.cache import Cache, user_cache
 from analysis.reading.collect import Runs, collect
@@ -55,20 +55,8 @@ from lvae_core.command import exit_status
 from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity, command_line, is_quiet, notice
 
-Published = Annotated[
-    tuple[str, ...],
-    tyro.conf.UseAppendAction,
-    tyro.conf.arg(
-        metavar="FILE",
-        help="CSV file of published numbers to show as well (docs/published.md); can be given again.",
-        help_behavior_hint="(default: none)",
-    ),
-]
-
-Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
-
 SUMMARIES = "summary"
-"""The folder of all summaries, each in one of its own."""
+"""The folder that holds a folder for each summary."""
 
 _MIN_WIDTH = 100
 """The width in columns that tables are made for, also used for a pipe."""
@@ -268,7 +256,7 @@ def _finished(runs: Runs) -> bool:
 
 def _command() -> str:
     """The command that makes the same summary again, ready to be copied."""
-    return shlex.join(["python", "analysis/summarize.py", *(a for a in sys.argv[1:] if a != "--watch")])
+    return command_line("python", "analysis/summarize.py", *(a for a in sys.argv[1:] if a != "--watch"))
 
 
 def _name(studies: Sequence[str], compared: Sequence[str]) -> str:

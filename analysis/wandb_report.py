@@ -28,6 +28,7 @@ if __name__ == "__main__":
 
 import tyro
 
+from analysis.options import Messages, Published
 from analysis.published.catalogue import use
 from analysis.reading.cache import user_cache
 from analysis.reading.collect import collect
@@ -42,18 +43,6 @@ if TYPE_CHECKING:
     from analysis.formats.wandb import Place
 
 _arg = tyro.conf.arg
-
-Published = Annotated[
-    tuple[str, ...],
-    tyro.conf.UseAppendAction,
-    _arg(
-        metavar="FILE",
-        help="CSV file of published numbers to show as well (docs/published.md); can be given again.",
-        help_behavior_hint="(default: none)",
-    ),
-]
-
-Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
 
 _LONGEST_TITLE = 128
 

@@ -128,7 +128,7 @@ def token_nats(trained: Trained) -> np.ndarray:
     with torch.no_grad():
         for indices in eval_order(split.lengths, trained.config.eval_batch_size):
             batch = collate(split, indices)
-            log_p = model.output(model.hidden(batch, None, None)[0]).log_softmax(-1)  # (P, V)
+            log_p = model.output(model.hidden(batch, None)[0]).log_softmax(-1)  # (P, V)
             of_targets = log_p.gather(1, model.targets(batch).unsqueeze(1)).squeeze(1).numpy()
             places = np.concatenate([np.arange(split.offsets[i], split.offsets[i + 1]) for i in indices])
             values[places] = -of_targets

@@ -112,9 +112,11 @@ def _help(action: argparse.Action) -> str:
 def _fields() -> Iterator[str]:
     yield "## Config fields"
     yield ""
-    yield "For `--set FIELD=VALUE` and `dataclasses.replace`. Defaults are those of LSTM-VAE on PTB. A"
-    yield "field is read by one part of a system; `--set` refuses it if that part is not chosen. Only"
-    yield "fields read by the evaluation alone can be changed after training."
+    yield "For `--set FIELD=VALUE` and `dataclasses.replace`. A recipe may start from other values than"
+    yield "the defaults: it sets the sizes of the dataset, the fields of the system and, on PTB, Yahoo and"
+    yield "folders, `patience_rule=in_a_row`. `python -m lvae_core recipe SYSTEM --dataset NAME` prints the"
+    yield "values of a run. A field is read by one part of a system; `--set` refuses it if that part is not"
+    yield "chosen. Only fields read by the evaluation alone can be changed after training."
     groups = dict.fromkeys(f.metadata["group"] for f in dataclasses.fields(RunConfig))
     types = get_type_hints(RunConfig)
     for group in groups:

@@ -38,7 +38,7 @@ def parsed(parse: Callable[[], T]) -> T:
     raise InputError(error_line(printed.getvalue()))
 
 
-def repeat_settings(arguments: Iterable[str], option: str = "--set") -> list[str]:
+def repeat_settings(arguments: Iterable[str]) -> list[str]:
     """Rewrite ``--set A=1 B=2`` as ``--set A=1 --set B=2``, for a parser of one value per option.
 
     Words without ``=`` stay as they are: ``nargs="+"`` of argparse would take a positional argument that
@@ -48,9 +48,9 @@ def repeat_settings(arguments: Iterable[str], option: str = "--set") -> list[str
     follows = False  # whether the last word is a setting
     for word in arguments:
         if follows and re.match(r"\w[\w-]*=", word):
-            words.append(option)
+            words.append("--set")
         else:
-            follows = words[-1:] == [option] or word.startswith(f"{option}=")
+            follows = words[-1:] == ["--set"] or word.startswith("--set=")
         words.append(word)
     return words
 

@@ -46,7 +46,10 @@ from lvae_core.ranges import check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One run, complete. Defaults are Kruengkrai (2019) §5 on Penn Treebank; see ``systems.py``.
+    """One run, complete. Recipes (``systems.py``) start from these values and change some of them.
+
+    The values are those of Kruengkrai (2019), §5, on Penn Treebank, but for ``patience_rule``, where the
+    default is the rule of the first runs, because a fingerprint leaves out a field at its default.
 
     Raises:
         InputError: a value lies outside its field's range, or two fields contradict each other.

@@ -105,6 +105,11 @@ def next_line(*words: str, when: str = "") -> str:
     return f"next{when}: {command_line(*words)}"
 
 
+def numbered(number: int, noun: str) -> str:
+    """A number of things: ``1 run``, ``3 runs``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def command_line(*words: str) -> str:
     """Quote a command for a shell; a script of this code gets a path that works in the working directory.
 
@@ -117,7 +122,7 @@ def command_line(*words: str) -> str:
 
 
 def _script(path: str) -> str:
-    """Where the working directory has a script of this code, named by its path in the checkout."""
+    """The path by which the working directory reaches a script of this code; ``path``: in the checkout."""
     script = _CODE / path
     if Path(path).is_file() or not script.is_file():
         return path

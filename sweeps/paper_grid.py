@@ -38,6 +38,7 @@ from lvae_core.messages import command_line, next_line, notices_held_back
 from lvae_core.protocols import Protocol
 from lvae_core.run_folder.folder import open_study
 from sweeps.launching.display import console, unless_quiet
+from sweeps.launching.session import connected
 from sweeps.options import (
     DATASETS_HELP,
     SYSTEMS_HELP,
@@ -308,8 +309,6 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
     probes = options.launch.auto and todo
     if probes:
         workload.study.check_writable()
-        from sweeps.launching.session import connected  # Ray takes seconds to import
-
         say = partial(unless_quiet(out).print, markup=False, soft_wrap=True)
         with connected(options.launch, workload.only(todo), say) as probed:
             workload = replace(workload, per_run=probed.per_run)

@@ -37,7 +37,7 @@ from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import FIELD_TYPES
 from lvae_core.errors import InputError, reason
-from lvae_core.messages import Verbosity
+from lvae_core.messages import Verbosity, numbered
 from lvae_core.run_folder.claims import HeldError, acquire
 from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
@@ -45,8 +45,8 @@ from lvae_core.run_folder.relocation import move, remove
 from lvae_core.storage.local import local_path
 from sweeps.options import Messages
 from sweeps.planning.grids.overview import UNREAD, cell_columns, value_text
+from sweeps.planning.sizes import format_bytes
 from sweeps.planning.stored_runs import Run, runs_of, select, selection
-from sweeps.wandb_mirror.live import count
 
 _arg = tyro.conf.arg
 
@@ -62,7 +62,8 @@ class Options:
     study: Annotated[str, tyro.conf.Positional, _arg(metavar="STUDY")]
     """The folder of a study."""
     where: Annotated[
-        tuple[str, ...], _arg(metavar="FIELD=VALUE ...", help_behavior_hint="(default: all)")
+        tuple[str, ...],
+        _arg(metavar="FIELD=VALUE ...", help_behavior_hint="(default: all; move and delete need it)"),
     ] = ()
     """Select runs by the fields of their config, or by state: done, running, failed, unfinished or
     unreadable. Several values are separated by commas."""
@@ -107,14 +108,16 @@ def act(options: Options, console: Console) -> int:
     _print(console, chosen, names=options.names)
     doing = f"moved to {options.to}" if target else "deleted"
     if not options.yes:
-        console.print(f"{count(len(chosen))} would be {doing}; add --yes to do it", soft_wrap=True)
+        console.print(
+            f"{numbered(len(chosen), 'run')} would be {doing}; add --yes to do it", soft_wrap=True
+        )
         return 0
     left = 0
     for run in chosen:
         if reason := _apply(run, target):
             left += 1
             console.print(f"left alone: {run.folder.name}: {reason}", soft_wrap=True)
-    console.print(f"{len(chosen) - left} of {count(len(chosen))} {doing}", soft_wrap=True)
+    console.print(f"{len(chosen) - left} of {numbered(len(chosen), 'run')} {doing}", soft_wrap=True)
     if _remove_if_empty(root):
         console.print(f"{options.study}: held nothing else, and is removed", soft_wrap=True)
     return 1 if left else 0
@@ -126,16 +129,11 @@ def _print(console: Console, runs: Sequence[Run], *, names: bool) -> None:
     differences = _differences(runs)
     if names or not console.is_terminal:
         for run, what in zip(runs, differences, strict=True):
-            size = f"epochs: {run.epochs}  {size_text(run.size)}"
+            size = f"epochs: {run.epochs}  {format_bytes(run.size)}"
             console.print(f"{run.folder.name}  {run.state}  {size}  {what}".rstrip(), soft_wrap=True)
     else:
         console.print(_table(runs, differences))
-    console.print(f"{count(len(runs))}, {size_text(sum(run.size for run in runs))}")
-
-
-def size_text(size: int) -> str:
-    """Format a number of bytes for reading: ``12.3 MB``, below a megabyte in kB."""
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+    console.print(f"{numbered(len(runs), 'run')}, {format_bytes(sum(run.size for run in runs))}")
 
 
 def in_order(runs: Sequence[Run]) -> list[Run]:
@@ -184,7 +182,7 @@ def _table(runs: Sequence[Run], differences: Sequence[str]) -> Table:
         "state": [run.state for run in runs],
         "what differs": differences,
         "epochs": [str(run.epochs) for run in runs],
-        "size": [size_text(run.size) for run in runs],
+        "size": [format_bytes(run.size) for run in runs],
     }
     if not any(differences):
         del columns["what differs"]
@@ -218,14 +216,14 @@ def _target(options: Options, root: Path) -> Path:
     if options.to is None:
         raise InputError("move: say where to, such as --to runs/other")
     if "://" in options.to:
-        raise InputError(f"--to {options.to}: runs.py works on local folders")
+        raise InputError(f"--to {options.to}: runs.py works on local folders; give one")
     target = local_path(options.to)
     if target.resolve() == root.resolve():
-        raise InputError(f"--to {options.to}: is the study itself")
+        raise InputError(f"--to {options.to}: is the study itself; give another one, such as runs/other")
     if root.resolve() in target.resolve().parents:
         raise InputError(f"--to {options.to}: lies within the study; give another place")
     if target.exists() and not target.is_dir():
-        raise InputError(f"--to {options.to}: is not a folder")
+        raise InputError(f"--to {options.to}: is a file; give the folder of a study")
     return target
 
 

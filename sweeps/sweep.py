@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lvae_core.config import RunConfig
-from lvae_core.messages import next_line, notice
+from lvae_core.messages import next_line, notice, numbered
 from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.planned_runs import forget_planned_runs, write_planned_runs
 from sweeps.launching.board import Board
@@ -30,7 +30,7 @@ from sweeps.planning.plan import Plan, PlannedRun, Status, evaluation_settings
 from sweeps.planning.retries import launch_notes
 from sweeps.planning.times.durations import format_duration
 from sweeps.planning.workload import Workload
-from sweeps.wandb_mirror.live import count, mirrored
+from sweeps.wandb_mirror.live import mirrored
 
 _log = logging.getLogger("lvae.run_folder")
 
@@ -88,16 +88,17 @@ def sweep(
         notes.print(f"{folder}: {work_text(plan, todo)}", markup=False)
         events = open_events(study, board.again, wanted=options.tensorboard)
         display = Display(board, notes, events)
+        planned = [run.name for run in plan.all_runs]
         data = {name: corpus.data_sha256 for name, corpus in workload.corpora.items()}
         done_runs = DoneRuns(study.url, todo, data)
         board.when_done = done_runs.add
         with done_runs, on_ray(options, workload.only(todo), display.say) as launch:
-            write_planned_runs(study, (run.name for run in plan.all_runs))
+            write_planned_runs(study, planned)
             completed = launch(todo, display)
         known = {run.key: run for run in plan.runs if run.is_settled} | done_runs.by_key
         plan = look_up([run.config for run in plan.runs], workload.corpora, study, known=known)
         if all(run.is_settled or run.status == "failed" for run in plan.all_runs):
-            forget_planned_runs(study)
+            forget_planned_runs(study, planned)
         print_evaluated(out, plan, todo)
         return Swept(plan, print_closing(out, plan, board.failures), not completed)
 
@@ -135,7 +136,7 @@ def work_text(plan: Plan, todo: Sequence[PlannedRun]) -> str:
         parts.append(f"{len(unfinished)} of them unfinished ({epochs[0]} of {epochs[1]} epochs)")
     if again:
         settings = ", ".join(evaluation_settings(again)) or "by newer code"
-        parts.append(f"{count(len(again))} to evaluate again ({settings})")
+        parts.append(f"{numbered(len(again), 'run')} to evaluate again ({settings})")
     return ", ".join(parts)
 
 
@@ -144,7 +145,7 @@ def print_evaluated(console: Console, plan: Plan, todo: Sequence[PlannedRun]) ->
     again = {run.name for run in todo if run.evaluation}
     made = sum(run.name in again and run.status == "done" for run in plan.runs)
     if again:
-        console.print(f"evaluated again: {made} of {count(len(again))}")
+        console.print(f"evaluated again: {made} of {numbered(len(again), 'run')}")
 
 
 def warn_of_damages(plan: Plan) -> None:
@@ -155,7 +156,7 @@ def warn_of_damages(plan: Plan) -> None:
         _log.warning("%s; launching repairs it", damage)
 
 
-RETRY_HINT = "--retry-failed retries them; the traceback is in the run's folder, in *failure.json"
+_RETRY_HINT = "--retry-failed retries them; the traceback is in the run's folder, in *failure.json"
 
 
 def closing_table(plan: Plan, width: int) -> Table:
@@ -183,7 +184,7 @@ def closing_table(plan: Plan, width: int) -> Table:
     return fitting_table(title_of("runs", lines), columns, width)
 
 
-def class_of(failure: Mapping[str, Any]) -> str:
+def _class_of(failure: Mapping[str, Any]) -> str:
     """The class of a failure; damaged records have none."""
     return str(failure.get("class", "?"))
 
@@ -208,6 +209,15 @@ def failure_table(failures: Mapping[str, Mapping[str, Any]], values: Mapping[str
     return table
 
 
+def print_failures(
+    console: Console, failures: Mapping[str, Mapping[str, Any]], values: Mapping[str, str]
+) -> None:
+    """Print a table of failed runs and what to do about each kind; arguments as :func:`failure_table`."""
+    console.print(failure_table(failures, values))
+    for advice in failure_advice(map(_class_of, failures.values()), _RETRY_HINT):
+        console.print(advice, markup=False, soft_wrap=True)
+
+
 def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping[str, Any]]) -> bool:
     """Print the outcome of a grid.
 
@@ -229,9 +239,7 @@ def print_closing(console: Console, plan: Plan, unrecorded: Mapping[str, Mapping
     if failures:
         names = variant_names(plan.all_runs)
         values = {run.name: names[run.variant].values for run in plan.all_runs if run.name in failures}
-        console.print(failure_table(failures, values))
-        for advice in failure_advice(map(class_of, failures.values()), RETRY_HINT):
-            console.print(advice, markup=False, soft_wrap=True)
+        print_failures(console, failures, values)
     return bool(failures)
 
 

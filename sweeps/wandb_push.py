@@ -38,12 +38,12 @@ from rich.progress import Progress, TimeRemainingColumn
 from lvae_core.arguments import parsed
 from lvae_core.command import Interrupt, exit_status
 from lvae_core.errors import InputError, cannot_read
-from lvae_core.messages import Verbosity, is_quiet, next_line, notice
+from lvae_core.messages import Verbosity, is_quiet, next_line, notice, numbered
 from lvae_core.run_folder.folder import Study
 from sweeps.options import Messages, check_wandb_names
 from sweeps.wandb_mirror.content import is_under_way
 from sweeps.wandb_mirror.follow import FLUSH_SECONDS, Follower
-from sweeps.wandb_mirror.live import count, lacking, push_options, require_wandb
+from sweeps.wandb_mirror.live import lacking, push_options, require_wandb
 
 if TYPE_CHECKING:  # the library takes a second to load
     from sweeps.wandb_mirror.client import Target
@@ -112,7 +112,8 @@ def push(options: Options) -> int:
         for line in _closing(path, tally, options, target):
             print(f"{path}: {line}")
         if skipped:
-            print(f"{path}: skipped {count(skipped)} under way; --follow sends what is under way, too")
+            runs = numbered(skipped, "run")
+            print(f"{path}: skipped {runs} under way; --follow sends what is under way, too")
         complete &= not tally.left
     if not (options.offline or is_quiet()):
         report = ["analysis/wandb_report.py", *options.studies, "--project", options.project]
@@ -217,16 +218,16 @@ def _closing(path: str, tally: Tally, options: Options, target: Target) -> Itera
     """Lines that say what W&B has and lacks, and the next command."""
     if tally.sent and options.offline:
         folder = os.path.join(target.folder, "wandb")
-        yield f"W&B: {count(tally.sent)} written; {next_line('wandb', 'sync', folder)}"
+        yield f"W&B: {numbered(tally.sent, 'run')} written; {next_line('wandb', 'sync', folder)}"
     elif tally.sent:
-        yield f"W&B has {count(tally.sent)} at {tally.url or options.project}"
+        yield f"W&B has {numbered(tally.sent, 'run')} at {tally.url or options.project}"
     if tally.disagreeing:
         yield (
-            f"W&B: {count(tally.disagreeing)} trained again from a checkpoint with other numbers than "
-            "those already sent; it keeps the former rows"
+            f"W&B: {numbered(tally.disagreeing, 'run')} trained again from a checkpoint with other numbers "
+            "than those already sent; it keeps the former rows"
         )
     if tally.left or tally.trouble:
-        runs = count(tally.left) if tally.left else "some runs"
+        runs = numbered(tally.left, "run") if tally.left else "some runs"
         command = push_options(
             path, options.project, options.entity, offline=options.offline, artifacts=options.artifacts
         )

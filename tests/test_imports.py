@@ -52,6 +52,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
         {"figures"},
         {"report"},
         {"formats"},
+        {"options"},
         {"api", "summarize", "wandb_report"},
         {""},
     ),
@@ -266,6 +267,10 @@ def test_the_driver_of_a_sweep_leaves_torch_unloaded():
     loaded = loaded_by("import sweeps.paper_grid, sweeps.search, sweeps.launching.launch")
     assert {"ray", "sweeps", "lvae_core"} <= loaded
     assert "torch" not in loaded
+
+
+def test_a_plan_and_a_refusal_wait_for_neither_ray_nor_torch():
+    assert loaded_by("import sweeps.paper_grid, sweeps.search") & {"ray", "torch"} == set()
 
 
 def test_the_torch_free_core_loads_neither_torch_nor_numpy():

@@ -15,6 +15,7 @@ from analysis.figures.series import Row
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
+from analysis.stats.variants import numbers_first
 from analysis.tables.elements.shown_variants import is_of_search
 from analysis.tables.elements.table import dataset_title, row_label
 
@@ -81,7 +82,7 @@ def varied_axes(cells: Sequence[Cell], dataset: str) -> list[VariedAxis]:
 def _values(fields: Sequence[str], varied: Sequence[Mapping[str, str]]) -> tuple[Values, ...]:
     """The values of fields in the cells that read all of them."""
     found = {tuple(values[name] for name in fields) for values in varied if values.keys() >= {*fields}}
-    return tuple(sorted(found, key=lambda values: [_in_order(value) for value in values]))
+    return tuple(sorted(found, key=lambda values: [numbers_first(value) for value in values]))
 
 
 def _is_one_axis(fields: Sequence[str], varied: Sequence[Mapping[str, str]]) -> bool:
@@ -105,7 +106,7 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     text = f"The tightest bound on the test split against {names}: every seed and the mean"
     text += ", joined if nothing else differs" if len(axes) > 1 else ""
     if any(len(axis.fields) > 1 for axis in axes):
-        text += ". Fields that changed together have one axis: what each of them does cannot be told"
+        text += ". Fields that changed together share an axis: their effects cannot be separated"
     return f"{text}. To choose a value, compare validation perplexities: these are test numbers."
 
 
@@ -173,11 +174,3 @@ def _point(row: Row, axis: VariedAxis) -> _Point | None:
         return None
     others = ", ".join(f"{name}={v}" for name, v in row.cell.varied.items() if name not in axis.fields)
     return _Point(row, value, others, row.cell.averages[best.nll])
-
-
-def _in_order(value: str) -> tuple[float, str]:
-    """Numbers by size, then words."""
-    try:
-        return float(value), ""
-    except ValueError:
-        return float("inf"), value

@@ -27,13 +27,6 @@ FILES = ("result.json", "provenance.json", "failure.json", "config.json")
 _TOO_LARGE = 2**63
 """The first whole number that does not fit into a column."""
 
-_CLAIM = re.compile(r"claim-[1-9][0-9]*\.json")
-
-
-def is_claim(file: str) -> bool:
-    """Whether a file of a run folder is a claim: a process is training the run, or was killed."""
-    return _CLAIM.fullmatch(file) is not None
-
 
 def read_run(folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     """Read one row of the frame, and a line for each damaged file.

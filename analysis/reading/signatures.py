@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from analysis.reading.run_row import FILES, is_claim
+from analysis.reading.run_row import FILES
 from analysis.reading.sources import Source
+from lvae_core.run_folder.claims import is_claim
 from lvae_core.run_folder.evaluations import is_evaluation
 
 SETTLING_SECONDS = 2.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -14,6 +13,7 @@ from analysis.reading.sources import study_names
 from analysis.stats.cells import Cell
 from analysis.stats.declared import declaration_note, declared_for
 from analysis.tables.elements.table import dataset_title
+from lvae_core.messages import command_line
 
 
 def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[str]:
@@ -37,7 +37,7 @@ def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[st
         yield (
             f"left out of the merge: the trials of {'a search' if len(runs.left_out) == 1 else 'searches'} "
             f"({names}), which were chosen by the seed that they ran with; to see them: "
-            f"{shlex.join(['python', 'analysis/summarize.py', runs.left_out[0]])}"
+            f"{command_line('python', 'analysis/summarize.py', runs.left_out[0])}"
         )
     yield from _other_evaluations(frame)
     yield from _declarations(runs, [cell.counts.done for cell in cells])

@@ -14,9 +14,7 @@ from typing import Literal
 from analysis.stats.cells import Cell
 from analysis.stats.collapse import UNUSED
 from analysis.stats.intervals import Interval, decimals, error_text
-from analysis.stats.paired import Paired
-
-ALPHA = 0.05
+from analysis.stats.paired import ALPHA, Paired
 
 Test = Literal["significant", "not significant", "too few seeds", "equal"]
 """The outcome of the sign-flip test after Holm's correction. "too few seeds": no differences, however

@@ -1,11 +1,12 @@
-"""What a number of seeds that was declared beforehand means for p-values."""
+"""Say what a declared number of seeds means for p-values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from analysis.reading.collect import Runs
-from lvae_core.run_folder.declared_seeds import DeclaredSeeds, count_text
+from lvae_core.messages import numbered
+from lvae_core.run_folder.declared_seeds import DeclaredSeeds
 
 
 def declared_for(runs: Runs) -> DeclaredSeeds | None:
@@ -41,8 +42,9 @@ def _consequence(declared: DeclaredSeeds, seeds: Sequence[int]) -> str:
         numbers = f"{fewer[0]} to {fewer[-1]}" if fewer[0] < fewer[-1] else str(fewer[0])
         parts.append(f"p-values over fewer (here {numbers}) are interim")
     if more:
-        added = count_text(more[-1] - declared.seeds)
-        parts.append(f"{added} more {'was' if added == '1 seed' else 'were'} added: {_ADDED}")
+        added = more[-1] - declared.seeds
+        were = "was" if added == 1 else "were"
+        parts.append(f"{numbered(added, 'seed')} more {were} added: {_ADDED}")
     return "; ".join(parts) or "p-values are of a test whose number of seeds was fixed beforehand"
 
 

@@ -101,7 +101,7 @@ class Moments:
     """Sample standard deviation (ddof = 1)."""
 
 
-def welch(a: Moments, b: Moments, level: float = LEVEL) -> tuple[Interval, float]:
+def welch(a: Moments, b: Moments) -> tuple[Interval, float]:
     """Welch's interval for the mean of ``a`` minus that of ``b``, and the two-sided p that it is 0.
 
     Both need at least two values. Two samples without any spread have p = 0, or p = 1 if they agree.
@@ -114,7 +114,7 @@ def welch(a: Moments, b: Moments, level: float = LEVEL) -> tuple[Interval, float
     share = va / (va + vb)
     freedom = 1 / (share**2 / (a.n - 1) + (1 - share) ** 2 / (b.n - 1))
     error = math.sqrt(va + vb)
-    half = _t_quantile(freedom, level) * error
+    half = _t_quantile(freedom, LEVEL) * error
     return Interval(difference - half, difference + half), _two_sided(difference, error, freedom)
 
 
@@ -122,7 +122,6 @@ def bca_intervals(
     samples: NDArray[np.float64],
     rng: np.random.Generator,
     *,
-    level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> list[Interval | None]:
     """Bias-corrected and accelerated bootstrap intervals (Efron, 1987) for the mean of each row.
@@ -132,7 +131,6 @@ def bca_intervals(
     Args:
         samples: shape (rows, n), finite.
         rng: draws the resamples.
-        level: the nominal coverage; the module's docstring has the actual one.
         resamples: the number of resamples.
 
     Returns:
@@ -151,12 +149,12 @@ def bca_intervals(
     parts = [spread[start : start + step] for start in range(0, len(spread), step)]
     for part in parts:
         part_rng = rng if part is parts[-1] else copy.deepcopy(rng)
-        ends[part] = _bootstrap(moved[part], part_rng, level, resamples)
+        ends[part] = _bootstrap(moved[part], part_rng, resamples)
     return [Interval(float(low), float(high)) for low, high in ends + origin[:, None]]
 
 
 def _bootstrap(
-    samples: NDArray[np.float64], rng: np.random.Generator, level: float, resamples: int
+    samples: NDArray[np.float64], rng: np.random.Generator, resamples: int
 ) -> NDArray[np.float64]:
     from scipy import stats  # slow to import
 
@@ -166,7 +164,7 @@ def _bootstrap(
         (samples / unit,),
         np.mean,
         axis=-1,
-        confidence_level=level,
+        confidence_level=LEVEL,
         n_resamples=resamples,
         method="BCa",
         rng=rng,

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from analysis.stats.intervals import Interval, t_interval, t_p_value
 
+ALPHA = 0.05
+"""The level of significance: p after Holm's correction must not be above it."""
+
 FLIPS = 99_999
 """Largest number of sign flips that are tried: all 2^n if there are no more, else this many random ones."""
 EXACT_UP_TO = int(math.log2(FLIPS))
@@ -109,9 +112,9 @@ def smallest_p(n: int) -> float:
     return 2.0 ** (1 - n) if n <= EXACT_UP_TO else 1 / (1 + FLIPS)
 
 
-def seeds_needed(comparisons: int, level: float = 0.05) -> int:
+def seeds_needed(comparisons: int) -> int:
     """The fewest seeds with which one of ``comparisons`` can be significant after Holm's correction."""
-    return 1 + math.ceil(math.log2(comparisons / level))
+    return 1 + math.ceil(math.log2(comparisons / ALPHA))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

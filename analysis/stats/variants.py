@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -207,3 +208,11 @@ def setting_text(value: Any) -> str:
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}"
     return str(value)
+
+
+def numbers_first(text: str) -> tuple[float, str]:
+    """Sort key for the values of a field: numbers by size, then words."""
+    try:
+        return float(text), ""
+    except ValueError:
+        return math.inf, text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -17,7 +16,7 @@ from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
 from analysis.stats.cells import Cell
 from analysis.stats.collapse import UNUSED
 from analysis.stats.text_groups import published_limits, text_notes
-from analysis.stats.variants import setting_text
+from analysis.stats.variants import numbers_first, setting_text
 from analysis.tables.elements.table import row_label
 from lvae_core.config import RunConfig
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
@@ -139,21 +138,13 @@ def _mixed(done: pd.DataFrame) -> Iterable[str]:
             follows_recipes &= value == getattr(planned, name)
         alike: dict[tuple[str, ...], list[str]] = {}
         for row, of_row in values.items():
-            alike.setdefault(tuple(sorted(of_row, key=_numbers_first)), []).append(row)
+            alike.setdefault(tuple(sorted(of_row, key=numbers_first)), []).append(row)
         # A field that was varied in every row alike is in the names of the variants.
         if follows_recipes or name in (*_OF_SYSTEM, *EVALUATION_FIELDS) or len(alike) < 2:
             continue
         differences += [f"{name}={' and '.join(v)} in {', '.join(those)}" for v, those in alike.items()]
     if differences:
         yield f"not all rows were run with the same config: {_listed(differences)}"
-
-
-def _numbers_first(text: str) -> tuple[float, str]:
-    """The order of values of a field: numbers by size, then words."""
-    try:
-        return float(text), ""
-    except ValueError:
-        return math.inf, text
 
 
 @functools.lru_cache

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         folder,
         lambda: train_patiently(config, corpus, folder, runtime),
         events=events,
-        finished=folder.has("result.json"),
+        was_finished=folder.has("result.json"),
     )
     if status == 0:
         result = folder.read_json("result.json") or {}
@@ -147,10 +147,13 @@ def _carry_out(
     failure: str = FAILURE,
     events: EventFiles | None = None,
     *,
-    finished: bool = False,
+    was_finished: bool = False,
 ) -> int:
-    """Do the work that ``start`` begins, with a display; return the exit status."""
-    display = Display(config, finished=finished)
+    """Do the work that ``start`` begins, with a display; return the exit status.
+
+    ``was_finished``: whether the run had a result before this command.
+    """
+    display = Display(config, finished=was_finished)
 
     def show(progress: Progress) -> None:
         display.show(progress)
@@ -160,14 +163,14 @@ def _carry_out(
 
     try:
         with contextlib.closing(events) if events else contextlib.nullcontext():
-            finished = carry_out(folder, start, show, failure)
+            completed = carry_out(folder, start, show, failure)
     except (InputError, DamagedError):
         raise
     except Exception as error:
         found = failure_of(error)
         print_error(f"{folder}: {found.kind}: {found.message}")
         return 1
-    if not finished:
+    if not completed:
         line = f"stopped; the run is saved in {folder}; run the same command again to resume it"
         print(line, file=sys.stderr)
         return 130

@@ -268,7 +268,8 @@ def _write(out: Path, files: Mapping[str, bytes]) -> None:
             (temporary / name).write_bytes(content)
         temporary.rename(out)
     except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
+        message = f"--out {out}: cannot be written ({error.strerror}); give another folder"
+        raise InputError(message) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

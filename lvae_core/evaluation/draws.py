@@ -62,7 +62,7 @@ class Draws:
         draws = max(1, self.positions // (self.noise.shape[1] * len(targets)))
         parts = []
         for noise in torch.split(self.noise[:, :, row : row + 1], draws):
-            hidden = self.model.hidden(sentence, q.sample(_like(noise, q.mean)), masks=None)  # (s, T, H)
+            hidden = self.model.hidden(sentence, q.sample(_like(noise, q.mean)))  # (s, T, H)
             shortlist = shortlist or Shortlist.around(self.model.output, weight, hidden)
             parts.append(shortlist.log_likelihood(hidden, targets).double().sum(-1))
         return torch.cat(parts)

@@ -66,7 +66,7 @@ def interpolate(trained: Trained, first: str, last: str, count: int, decoding: D
         InputError: as :func:`reconstruct`; or count < 2.
     """
     if count < 2:
-        raise InputError(f"count = {count}: an interpolation has at least its two ends")
+        raise InputError(f"count = {count}: must be at least 2, the two ends")
     start, end = posterior(trained, [first, last]).mean
     line = torch.stack([torch.lerp(start, end, weight) for weight in torch.linspace(0, 1, count)])
     z = line.unsqueeze(1).expand(-1, trained.config.group, -1)

@@ -27,9 +27,6 @@ def latent_estimates(
     model: TextModel,
     split: Split,
     config: RunConfig,
-    *,
-    samples: int | None = None,
-    precision: Arithmetic | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Mutual information (He et al. 2019, §2) and active units over a split; {} without a latent.
 
@@ -40,19 +37,11 @@ def latent_estimates(
     Args:
         model: evaluated without dropout.
         split: N sentences.
-        config: seed and batch size.
-        samples: M, draws of z per sentence; None: config.mi_samples.
-        precision: of the encoder, in which it is left; None: config.eval_precision.
+        config: seed, batch size, draws of z per sentence, and the precision, in which the encoder is left.
     """
     if model.encoder is None:
         return {}
-    q, drawn = infer_split(
-        model,
-        split,
-        config,
-        samples=samples or config.mi_samples,
-        precision=precision or config.eval_precision,
-    )
+    q, drawn = infer_split(model, split, config, samples=config.mi_samples, precision=config.eval_precision)
     N = len(q.mean)
     # One sentence alone does not vary.
     active = int((q.mean.var(0, correction=min(1, N - 1)) > ACTIVE_VARIANCE).sum())
@@ -67,7 +56,12 @@ def infer_split(
 ) -> tuple[Posterior, Tensor]:
     """Infer the posteriors of N sentences by ascending length, float64, and M draws of noise, (M, N, n).
 
-    The arguments are those of :func:`latent_estimates`.
+    Args:
+        model: evaluated without dropout.
+        split: N sentences.
+        config: seed and batch size.
+        samples: M, draws of noise per sentence.
+        precision: of the encoder, in which it is left.
     """
     device = next(model.parameters()).device
     parts, noises = [], []

@@ -127,9 +127,9 @@ class TextModel(nn.Module):
         """The P predicted words of all sentences, (P,)."""
         return batch.words.flatten().index_select(0, batch.positions)
 
-    def hidden(self, batch: Batch, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
-        """The decoder's states at the P predicted words, averaged over each group: (S, P, H)."""
-        return self._states(batch, z, masks).to(self.output.weight.dtype)
+    def hidden(self, batch: Batch, z: Tensor | None) -> Tensor:
+        """The decoder's states at P predicted words, averaged over each group: (S, P, H). No dropout."""
+        return self._states(batch, z, None).to(self.output.weight.dtype)
 
     def _states(self, batch: Batch, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
         """The same states in the decoder's rounding, which the product of the softmax expects."""

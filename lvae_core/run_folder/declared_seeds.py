@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from lvae_core.errors import InputError
+from lvae_core.messages import numbered
 from lvae_core.run_folder.digests import UnsealedError, seal, unseal
 from lvae_core.run_folder.folder import DamagedError, Study
 
@@ -57,12 +58,7 @@ class DeclaredSeeds:
             moment = f"after {runs} finished"
         elif self.started_runs:
             moment = f"before the first result, when {runs} under way"
-        return f"declared {count_text(self.seeds)} {moment} {when}"
-
-
-def count_text(seeds: int) -> str:
-    """``1 seed``, ``8 seeds``."""
-    return f"{seeds} seed{'' if seeds == 1 else 's'}"
+        return f"declared {numbered(self.seeds, 'seed')} {moment} {when}"
 
 
 def read_declared_seeds(study: Study) -> DeclaredSeeds | None:

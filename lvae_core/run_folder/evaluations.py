@@ -27,7 +27,7 @@ from typing import Any
 
 from lvae_core.config import from_dict
 from lvae_core.identity import evaluation_id
-from lvae_core.run_folder.folder import DamagedError, RunFolder
+from lvae_core.run_folder.folder import FAILURE, DamagedError, RunFolder
 
 _FILE = re.compile(r"evaluation-[0-9a-f]{8}\.json")
 _PROGRESS = re.compile(
@@ -65,6 +65,16 @@ def is_progress(file: str, evaluation: str) -> bool:
 def failure_file(evaluation: str) -> str:
     """The name of the file that records why the last attempt at an evaluation failed."""
     return f"evaluation-{evaluation[:8]}.failure.json"
+
+
+def result_file_of(evaluation: str) -> str:
+    """The file with the result of a run or, given an id, of a further evaluation of it."""
+    return evaluation_file(evaluation) if evaluation else "result.json"
+
+
+def failure_file_of(evaluation: str) -> str:
+    """The file that says why a run failed or, given an id, why a further evaluation of it did."""
+    return failure_file(evaluation) if evaluation else FAILURE
 
 
 def is_evaluation(file: str) -> bool:

@@ -38,7 +38,15 @@ def read_planned_runs(study: Study) -> tuple[str, ...]:
         raise DamagedError(f"{study.url}/{FILE}: damaged, {error}; the next launch replaces it") from None
 
 
-def forget_planned_runs(study: Study) -> None:
-    """Delete the record; a storage that fails keeps one that a later launch replaces."""
-    with contextlib.suppress(OSError):
-        study.store.delete(FILE)
+def forget_planned_runs(study: Study, names: Iterable[str]) -> None:
+    """Delete the record of a launch that has ended, unless another launch has replaced it.
+
+    A storage that fails keeps a record that a later launch replaces.
+
+    Args:
+        study: the study.
+        names: what the launch has recorded.
+    """
+    with contextlib.suppress(OSError, DamagedError):
+        if read_planned_runs(study) == tuple(sorted(names)):
+            study.store.delete(FILE)

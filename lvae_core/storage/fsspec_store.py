@@ -76,7 +76,9 @@ class FsspecStore:
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.url, **options)
         except ImportError as error:
-            raise InputError(f"{url}: {error}; install it and try again") from None
+            extra = "gcs" if scheme in ("gs", "gcs") else "s3"
+            install = f"pip install -c constraints.txt -e '.[{extra}]'"
+            raise InputError(f"{url}: {error}; {install} installs what is needed") from None
         except ValueError as error:
             raise InputError(f"{url}: not a storage address ({error})") from None
         names = self._fs.protocol

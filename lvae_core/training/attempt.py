@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
@@ -27,7 +26,7 @@ from lvae_core.identity import (
 )
 from lvae_core.run_folder.claims import Claim, acquire
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
-from lvae_core.training.failures import DivergedError
+from lvae_core.training.failures import check_finite
 from lvae_core.training.initial_encoder import Parent, read_parent
 from lvae_core.training.provenance import describe_attempt
 from lvae_core.training.runtime import Runtime
@@ -195,8 +194,7 @@ class Attempt:
         Raises:
             DivergedError: an estimate is not finite.
         """
-        if not all(math.isfinite(v) for entry in estimates.values() for v in entry.values()):
-            raise DivergedError("an estimate on the test split is not finite")
+        check_finite(estimates)
         test = self.corpus.test
         self.result = {
             "fingerprint": self.identity,

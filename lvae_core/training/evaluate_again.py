@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
@@ -25,7 +24,7 @@ from lvae_core.run_folder.evaluations import (
     read_evaluation,
 )
 from lvae_core.run_folder.folder import DamagedError, RunFolder
-from lvae_core.training.failures import DivergedError
+from lvae_core.training.failures import check_finite
 from lvae_core.training.provenance import describe_attempt
 from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.scoring import Scoring, Work
@@ -103,8 +102,7 @@ def _write(work: Work, parts: Sequence[Scoring]) -> None:
     estimates = likelihood_estimates(rows, test.num_tokens, config) | latent_estimates(
         work.model, test, config
     )
-    if not all(math.isfinite(v) for entry in estimates.values() for v in entry.values()):
-        raise DivergedError("an estimate on the test split is not finite")
+    check_finite(estimates)
     attempt = describe_attempt(
         from_step=trained.step,
         device=work.runtime.device,
@@ -139,7 +137,8 @@ def _result(folder: RunFolder, corpus: Corpus) -> dict[str, Any]:
         raise InputError(f"{folder}: not finished; finish it first with `python -m lvae_core run`")
     if result.get("data_sha256") != corpus.data_sha256:
         raise InputError(
-            f"{folder}: trained on other data than {corpus.name} holds now; give the --data-dir of then"
+            f"{folder}: trained on other data than {corpus.name} holds now; "
+            "give the --data-dir that it was trained with"
         )
     return result
 
@@ -161,8 +160,8 @@ def _trained(folder: RunFolder, result: Mapping[str, Any]) -> TrainState:
     state = load_checkpoint(folder, str(result.get("fingerprint")))
     if state is None:
         raise InputError(
-            f"{folder}: no checkpoint.pt to evaluate from; restore it, or move result.json away and run "
-            "again to train anew"
+            f"{folder}: its checkpoint is missing or damaged; restore checkpoint.pt, or move result.json "
+            "away and run it again to train it anew"
         )
     check_evaluated(state, folder, result)
     return state

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from lvae_core.run_folder.folder import FailureClass
@@ -57,10 +59,16 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def one_line(error: BaseException) -> str:
-    """An error in one line, with its type where the message does not speak for itself."""
+    """An error in one line, with its type unless it is a DivergedError."""
     text = str(error).strip().partition("\n")[0]
     return text if isinstance(error, DivergedError) else f"{type(error).__name__}: {text}"
 
 
 class DivergedError(Exception):
     """The loss is not finite, or has exploded. The message says in which epoch."""
+
+
+def check_finite(estimates: Mapping[str, Mapping[str, float]]) -> None:
+    """Raise DivergedError if an estimate, or its error, is not finite."""
+    if not all(math.isfinite(value) for entry in estimates.values() for value in entry.values()):
+        raise DivergedError("an estimate on the test split is not finite; try a lower learning_rate")

@@ -43,7 +43,7 @@ def describe_attempt(
 
 @functools.cache
 def _commit() -> dict[str, Any]:
-    """The checkout this code runs from; commit "unknown" where it is none."""
+    """The checkout this code runs from; commit "unknown" if there is none."""
     root = Path(__file__).parents[2]
 
     def git(*arguments: str) -> str:

@@ -101,7 +101,7 @@ def copy_parameters(model: TextModel) -> Parameters:
 def save_checkpoint(folder: RunFolder, state: TrainState) -> None:
     """Put ``state`` in the place of the folder's checkpoint, which is kept as the previous one.
 
-    Raises OSError where that cannot be written.
+    Raises OSError if it cannot be written.
     """
     buffer = io.BytesIO()
     torch.save(state.to_dict(), buffer)

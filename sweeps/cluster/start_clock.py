@@ -34,7 +34,7 @@ class StartClock:
     Args:
         work: CPU seconds that they have taken so far.
         now: a clock in seconds.
-        dead: the raylets that have died and of which this process has not been told.
+        dead: the raylets that have died and that this process has not waited for yet.
     """
 
     def __init__(

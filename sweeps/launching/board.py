@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,10 @@ class Running:
     tokens_per_second: float | None = None
     points: list[tuple[float, str, float]] = field(default_factory=list)
     """Time, phase and fraction of the phase at the reports that its pace is measured by."""
+
+
+ENDS = frozenset({"done", "failed", "stopped", "paused", "held"})
+"""The phases in which a run no longer occupies a device."""
 
 
 @dataclass
@@ -129,7 +134,7 @@ class Board:
         return self.weights.get(name, 0.0) > 0
 
     def _variant(self, name: str, cell: str) -> str:
-        """What ``speed`` knows the time of a run by."""
+        """The name by which ``speed`` knows the time of a run."""
         return self.variants.get(name, cell)
 
     def _variant_label(self, name: str, cell: str) -> str:
@@ -177,7 +182,7 @@ class Board:
             run.valid_ppl = report["metrics"]["valid_ppl"]
             label = self._variant_label(name, run.cell)
             self.best[label] = min(self.best.get(label, float("inf")), report["metrics"]["best_ppl"])
-        if run.phase in ("done", "failed", "stopped", "paused", "held"):
+        if run.phase in ENDS:
             del self.running[name]
 
     def lose(self, name: str) -> None:
@@ -251,6 +256,7 @@ class Board:
         running = {name: self._remaining(name, run) for name, run in self.running.items()}
         rate = self._seconds_per_operation(running)
 
+        @functools.cache
         def whole(variant: str) -> float | None:
             operations = self.speed.operations(variant)
             scaled = rate * operations if rate and operations else None

@@ -12,10 +12,9 @@ from lvae_core.errors import InputError
 from lvae_core.messages import notice
 from lvae_core.run_folder.event_files import FOLDER, EventFiles, place_note
 from lvae_core.run_folder.folder import Study
+from sweeps.launching.board import ENDS
 
 _log = logging.getLogger("lvae.tensorboard")
-
-_ENDS = ("done", "failed", "stopped", "paused", "held")
 
 
 class Events:
@@ -59,7 +58,7 @@ class Events:
             if name not in self._files:
                 self._files[name] = EventFiles(self._study.run(name), self.place, SummaryWriter)
             self._files[name].write(report["step"], report["metrics"], report.get("estimates"))
-        if report["phase"] in _ENDS:
+        if report["phase"] in ENDS:
             self.close(name)
 
 

@@ -141,7 +141,7 @@ def _checkpoint_bytes(workload: Workload) -> int:
 
 
 def _slots(workload: Workload, cluster: Mapping[str, float]) -> int:
-    """The number of runs that the nodes of now do at once."""
+    """The number of runs that the present nodes do at once."""
     wanted = workload.resources
     fits = [cluster.get("CPU", 0.0) / max(1, wanted.cpus)]
     fits += [cluster.get("GPU", 0.0) / wanted.gpus] if wanted.gpus else []

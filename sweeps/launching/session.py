@@ -8,15 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-import ray
-
+from lvae_core.training.runtime import Runtime
 from sweeps.checks.findings import Demand
-from sweeps.checks.preflight import preflight, require
-from sweeps.cluster.connect import cluster
 from sweeps.launching.display import Display
 from sweeps.launching.elapsed import elapsed_shown
 from sweeps.options import LaunchOptions
-from sweeps.packing.auto import pack
 from sweeps.planning.plan import PlannedRun
 from sweeps.planning.sizes import corpus_bytes, storage_bytes
 from sweeps.planning.workload import Workload
@@ -37,6 +33,13 @@ def connected(options: LaunchOptions, workload: Workload, say: Callable[[str], N
     Raises:
         InputError: there is no such Ray, or something in it would break runs.
     """
+    # Ray takes seconds to import, so it is imported only to be used: no plan and no refusal waits for it.
+    import ray
+
+    from sweeps.checks.preflight import preflight, require
+    from sweeps.cluster.connect import cluster
+    from sweeps.packing.auto import pack
+
     demand = demand_of(workload)
     begins = not ray.is_initialized()  # else an earlier part of the command has begun it
     here = options.address is None
@@ -97,9 +100,7 @@ def on_ray(options: LaunchOptions, workload: Workload, say: Callable[[str], None
     Raises:
         InputError: there is no such Ray, or something in it would break runs.
     """
-    # Ray and torch take seconds to import, so they are imported only when there is something to start.
-    from lvae_core.training.runtime import Runtime
-    from sweeps.launching.launch import launch
+    from sweeps.launching.launch import launch  # Ray Tune, too, takes seconds to import
     from sweeps.launching.tune_patches import without_aws_keys
 
     runtime = Runtime(

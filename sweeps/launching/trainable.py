@@ -22,8 +22,8 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.messages import Collector
 from lvae_core.run_folder.claims import ClaimLostError, ClaimState, HeldError, acquire
-from lvae_core.run_folder.evaluations import evaluation_file, failure_file
-from lvae_core.run_folder.folder import FAILURE, DamagedError, open_study
+from lvae_core.run_folder.evaluations import failure_file_of, result_file_of
+from lvae_core.run_folder.folder import DamagedError, open_study
 from lvae_core.storage.retrying import is_transient
 from lvae_core.training.failures import failure_of, one_line
 from lvae_core.training.runtime import Progress, Runtime
@@ -156,13 +156,12 @@ class RunTrainable(tune.Trainable):
         # Outside the handler, nothing refers to the tensors of the failed run any more.
         self._iterator = None
         gc.collect()
-        message = failure.message
+        message, file = failure.message, failure_file_of(self._evaluation)
         try:
-            file = failure_file(self._evaluation) if self._evaluation else FAILURE
             if self._part is None:  # else the run itself scores the part, and has not failed yet
                 self._folder.write_failure(*failure, file=file)
         except OSError as error:
-            message += f" (and failure.json could not be written: {error})"
+            message += f" (and {file} could not be written: {error})"
         return {"phase": "failed", "done": True, "failure": {"class": failure.kind, "message": message}}
 
     def _report(self, progress: Progress) -> Report:
@@ -177,8 +176,7 @@ class RunTrainable(tune.Trainable):
         if progress.pace:
             report |= {"epochs": progress.epochs, **asdict(progress.pace)}
         if phase == "done" and self._part is None:
-            file = evaluation_file(self._evaluation) if self._evaluation else "result.json"
-            result = self._folder.read_json(file) or {}
+            result = self._folder.read_json(result_file_of(self._evaluation)) or {}
             fields = ("estimates", "train_seconds", "evaluate_seconds")
             report |= {key: result[key] for key in fields if key in result}
         return report | {"metrics": self._metrics, "done": phase in ("done", "paused")}

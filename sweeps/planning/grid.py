@@ -194,7 +194,10 @@ class Grid:
             if all(field in ignored for ignored in affected):
                 raise InputError(f"--set {field}: no run of the grid has {field}; leave it out")
         if not cells:
-            raise InputError("--systems: none of them is run on these datasets in these settings")
+            raise InputError(
+                "--systems: none of them is run on these datasets in these settings; "
+                "give other --systems, --datasets or --settings"
+            )
         _check_corpora([config for _, config, _ in cells])
         _check_estimates([config for _, config, _ in cells])
         return cells

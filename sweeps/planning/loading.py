@@ -28,7 +28,7 @@ def is_in_job(path: Path) -> bool:
 
 
 def _advice_in_job() -> str:
-    """What to add to an error about data."""
+    """The advice to add to an error about data."""
     return "; in a job: data/ does not travel with it, see docs/cluster.md" if is_in_job(Path()) else ""
 
 

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint, is_same_training
-from lvae_core.run_folder.evaluations import evaluation_file, failure_file
-from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder, Study
+from lvae_core.run_folder.evaluations import failure_file_of, result_file_of
+from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import CellName, run_name, without_fingerprint
 from lvae_core.storage.parallel import read_each
 from sweeps.planning.evaluations import differing_settings, look_up_further
@@ -59,7 +59,7 @@ class PlannedRun:
 
     @cached_property
     def variant(self) -> str:
-        """What it shares with the runs that differ in the seed alone; see :func:`variant_of`."""
+        """The key that it shares with the runs that differ in the seed alone; see :func:`variant_of`."""
         return variant_of(self.config)
 
     @property
@@ -70,12 +70,12 @@ class PlannedRun:
     @property
     def result_file(self) -> str:
         """The file that is written when nothing is left to do."""
-        return evaluation_file(self.evaluation) if self.evaluation else "result.json"
+        return result_file_of(self.evaluation)
 
     @property
     def failure_file(self) -> str:
         """The file that records why doing it failed."""
-        return failure_file(self.evaluation) if self.evaluation else FAILURE
+        return failure_file_of(self.evaluation)
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _earlier_folders(
 
 
 def _preference(run: PlannedRun) -> tuple[bool, ...]:
-    """Sort the folders of one run: with nothing left to do first, then trained, then begun."""
+    """Sort key for the folders of one run: with nothing left to do first, then trained, then begun."""
     return (
         not run.is_settled,
         run.status != "evaluate",

@@ -17,9 +17,6 @@ from sweeps.planning.times.variants import variant_of
 from sweeps.trials.rules import Rules
 from sweeps.trials.search import Search
 
-LEVEL = 0.05
-"""The level of a verdict: p after Holm's correction must be below it."""
-
 
 @dataclass(frozen=True)
 class Work:
@@ -88,7 +85,7 @@ def expected_works(search: Search, speed: Speed, fresh: Plan, fresh_runs: int, s
 
 def fresh_seeds_needed(comparisons: int) -> int:
     """The fewest fresh seeds with which one of the compared points can differ significantly."""
-    return seeds_needed(comparisons, LEVEL)
+    return seeds_needed(comparisons)
 
 
 def reach(seeds: int, comparisons: int) -> float | None:

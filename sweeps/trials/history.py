@@ -145,7 +145,7 @@ class History:
                 )
 
     def _completed(self, values: Values, before: Mapping[str, str]) -> Values:
-        """A recorded point with every field of the space: one that did not vary has its value of then."""
+        """A recorded point with all fields of the space: one that was fixed has its value of that round."""
         default = RunConfig().to_dict()
         return {
             field: values[field]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, cast
@@ -23,6 +24,7 @@ from sweeps.options import (
     at_least_one,
     preset,
 )
+from sweeps.planning.grids.axes import field_of
 from sweeps.planning.grids.files import PRESETS as GRIDS
 from sweeps.trials.budget import fresh_seeds_needed
 from sweeps.trials.proposals import Sampler
@@ -115,6 +117,7 @@ class Options:
     def check(self) -> None:
         """Raise InputError if a number or a name cannot be used."""
         self.launch.check()
+        self._check_given_once()
         if self.launch.auto:
             raise InputError("auto: trials differ in size; give --cpus-per-run and --gpus-per-run numbers")
         if self.keep is not None and not self.rungs:
@@ -130,6 +133,13 @@ class Options:
             )
         if self.fresh_seeds < 0:
             raise InputError(f"--seeds {self.fresh_seeds}: must be 0 or more")
+
+    def _check_given_once(self) -> None:
+        short = [] if self.max_epochs is None else ["max_epochs"]
+        for name, times in Counter([*short, *map(field_of, self.given_changes())]).items():
+            if times > 1:
+                options = "--max-epochs and --set" if name in short else "--set"
+                raise InputError(f"{options}: {name} is given twice; give it once")
 
     @property
     def defaults(self) -> Preset:
@@ -167,7 +177,7 @@ class Options:
         """
         given = self.given_changes()
         for change in given:
-            name = change.partition("=")[0].strip()
+            name = field_of(change)
             if name in ("dataset", "system", "setting", "num_samples", "seed"):
                 raise InputError(f"--set {change}: use --{name.replace('_', '-')}")
         epochs = () if self.max_epochs is None else (f"max_epochs={self.max_epochs}",)

@@ -15,9 +15,8 @@ from analysis.figures import parallel, trials
 from analysis.figures.elements import layout, style
 from analysis.formats.files import write_files
 from lvae_core.errors import reason
-from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.names import CellName
-from sweeps.sweep import RETRY_HINT, class_of, failure_table
+from sweeps.sweep import print_failures
 from sweeps.trials.objectives import OBJECTIVES
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
@@ -46,9 +45,7 @@ def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
     values = {search.name(trial.values): values_text(trial.values) for trial in failed}
     failures = {name: runs[name].failure or search.board.failures.get(name, {}) for name in values}
     if failures:
-        out.print(failure_table(failures, values))
-        for advice in failure_advice(map(class_of, failures.values()), RETRY_HINT):
-            out.print(advice, markup=False, soft_wrap=True)
+        print_failures(out, failures, values)
     if best:
         point = shlex.join(settings(best[0].values))
         line = f"lowest validation perplexity: trial {best[0].number}, {point}"

@@ -103,11 +103,6 @@ def lacking(runs: str, reason: str, options: Sequence[str]) -> str:
     return f"W&B lacks {runs} ({reason}); nothing is lost, {command}"
 
 
-def count(number: int) -> str:
-    """A number of runs, in words."""
-    return f"{number} run" + ("" if number == 1 else "s")
-
-
 def _wait_for_start(child: subprocess.Popen[bytes], out: IO[bytes], errors: IO[bytes], user: str) -> None:
     """Wait for the first line of the child, which says that it can use W&B."""
     deadline = time.monotonic() + _START_SECONDS

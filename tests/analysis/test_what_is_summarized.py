@@ -61,7 +61,7 @@ def test_a_merge_leaves_out_the_trials_of_searches_and_says_how_to_see_them(
     assert ",100.0 100.0 100.0," in table
     text = " ".join(out.split())
     assert text.count("left out of the merge: the trials of a search (s), which were chosen by") == 1
-    assert f"to see them: python analysis/summarize.py {tmp_path}/runs/s" in text
+    assert f"to see them: python {ROOT}/analysis/summarize.py {tmp_path}/runs/s" in text
     assert summarize("runs/s")[0] == 0  # asked for, they are shown
 
 

@@ -117,17 +117,14 @@ def test_one_run_is_counted_as_one_and_a_small_one_has_a_size(
 ) -> None:
     folder = write(tmp_path / "s")
     size = sum(path.stat().st_size for path in (tmp_path / "s" / folder.name).iterdir())
-    assert 100 < size < 10**6
+    shown = f"{size} bytes" if size < 1000 else f"{size / 1024:.0f} KiB"
     assert runs.main(["list", str(tmp_path / "s")]) == 0
     row, total = capsys.readouterr().out.splitlines()
-    assert f"epochs: 2  {size / 1000:.1f} kB" in row
-    assert total == f"1 run, {size / 1000:.1f} kB"
-    assert f" {size / 1000:.1f} kB" in on_a_terminal("list", str(tmp_path / "s"))
+    assert f"epochs: 2  {shown}" in row
+    assert total == f"1 run, {shown}"
+    assert f" {shown}" in on_a_terminal("list", str(tmp_path / "s"))
     assert runs.main(["delete", str(tmp_path / "s"), "--where", "seed=0"]) == 0
     assert "1 run would be deleted; add --yes" in capsys.readouterr().out
-    assert [runs.size_text(size) for size in (0, 999_000, 1_000_000, 2_340_000)] == [
-        *("0.0 kB", "999.0 kB", "1.0 MB", "2.3 MB")
-    ]
 
 
 def test_without_yes_nothing_is_touched(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,14 @@ def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, ca
         ([*TOY, "--set", "num_samples=5"], "use --num-samples"),
         ([*TOY, "--system", "cnn-vae-init"], "its encoder starts from another run"),
         ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),
+        (
+            [*TOY, "--max-epochs", "2", "--set", "max_epochs=3"],
+            "--max-epochs and --set: max_epochs is given twice",
+        ),
+        (
+            [*TOY, "--set", "dropout=0.2", "--set", "dropout=0.5"],
+            "--set: dropout is given twice; give it once",
+        ),
         ([*TOY, "--cpus-per-run", "auto"], "give --cpus-per-run and --gpus-per-run numbers"),
         ([*TOY, "--gpus-per-run", "nan"], "--gpus-per-run nan"),
         ([*TOY, "--study", "a/b"], "--study 'a/b'"),

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
+from lvae_core.messages import numbered
 from lvae_core.run_folder.declared_seeds import (
     FILE,
     check_declared_seeds,
-    count_text,
     declare_seeds,
     read_declared_seeds,
 )
@@ -18,7 +18,7 @@ from lvae_core.run_folder.names import RunName
 
 
 def check_declarable(study: Study, folder: str, configs: Iterable[RunConfig], seeds: int) -> None:
-    """Refuse a declaration that would be of no use; one that the study has already is none.
+    """Refuse a declaration that would be of no use. The study's own may be repeated.
 
     Args:
         study: keeps the runs.
@@ -35,8 +35,8 @@ def check_declarable(study: Study, folder: str, configs: Iterable[RunConfig], se
     planned = {config.seed for config in configs}
     if len(planned) > seeds:
         raise InputError(
-            f"--declare-seeds {seeds}: this grid has {count_text(len(planned))}; declare as many, or give "
-            "fewer --seeds"
+            f"--declare-seeds {seeds}: this grid has {numbered(len(planned), 'seed')}; declare as "
+            "many, or give fewer --seeds"
         )
     check_declared_seeds(study, seeds)
     if read_declared_seeds(study) is None:
@@ -77,7 +77,7 @@ def declare(
     if declared:
         number, what = declared.seeds, declared.words
     elif seeds is not None:
-        number, what = seeds, f"without --dry-run, this declares {count_text(seeds)} in {FILE}"
+        number, what = seeds, f"without --dry-run, this declares {numbered(seeds, 'seed')} in {FILE}"
     else:
         return []
     present = {name.seed for name in map(RunName.parse, study.run_names()) if name}
@@ -91,5 +91,5 @@ def _outcome(declared: int, seeds: Collection[int]) -> str:
         return ""
     outcome = f"p-values stay interim until all {declared} are done"
     if len(seeds) > declared:
-        outcome = f"reports will say that {count_text(len(seeds) - declared)} more were added"
+        outcome = f"reports will say that {numbered(len(seeds) - declared, 'seed')} more were added"
     return f"; with this sweep it has {len(seeds)}: {outcome}"

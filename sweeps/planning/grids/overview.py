@@ -1,4 +1,4 @@
-"""What a plan runs, as a table: a row for each variant, a column for each field in which they differ."""
+"""Show the runs of a plan: a row for each variant, a column for each field in which they differ."""
 
 from __future__ import annotations
 

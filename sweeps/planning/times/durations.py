@@ -38,6 +38,19 @@ class Counted(NamedTuple):
     """See :func:`sweeps.planning.times.variants.product_sizes`."""
 
 
+class _Mean:
+    """A mean that takes no longer the more numbers it has: a display asks for it for each waiting run."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self.value = 0.0
+
+    def add(self, number: float) -> None:
+        """Count one more number."""
+        self._number += 1
+        self.value += (number - self.value) / self._number
+
+
 class Speed:
     """Measured seconds of finished runs, and the times to expect of others.
 
@@ -47,20 +60,22 @@ class Speed:
 
     def __init__(self) -> None:
         # By variant.
-        self._runs: dict[str, list[Seconds]] = {}
+        self._runs: dict[str, tuple[_Mean, _Mean]] = {}
         self._probed: dict[str, Seconds] = {}
         self._counted: dict[str, Counted] = {}
         # Operations per second.
         self._rates: dict[str, float] = {}
         # Seconds of each.
-        self._evaluations: dict[str, list[float]] = {}
-        self._scaled: dict[str, list[float]] = {}
+        self._evaluations: dict[str, _Mean] = {}
+        self._scaled: dict[str, _Mean] = {}
         # Seconds per operation of similar runs, by what they share; None after a change.
         self._paces: Mapping[tuple[object, ...], Seconds] | None = None
 
     def add(self, variant: str, train_seconds: float, evaluate_seconds: float) -> None:
         """Add a finished run of ``variant``."""
-        self._runs.setdefault(variant, []).append(Seconds(train_seconds, evaluate_seconds))
+        train, evaluate = self._runs.setdefault(variant, (_Mean(), _Mean()))
+        train.add(train_seconds)
+        evaluate.add(evaluate_seconds)
         self._paces = None
 
     def add_probe(self, variant: str, train_seconds: float, evaluate_seconds: float) -> None:
@@ -70,11 +85,11 @@ class Speed:
 
     def add_evaluation(self, variant: str, seconds: float) -> None:
         """Add an evaluation of a trained run of ``variant``."""
-        self._evaluations.setdefault(variant, []).append(seconds)
+        self._evaluations.setdefault(variant, _Mean()).add(seconds)
 
     def expect_evaluation(self, variant: str, seconds: float) -> None:
         """Add a prediction for an evaluation of ``variant``; measured evaluations take precedence."""
-        self._scaled.setdefault(variant, []).append(seconds)
+        self._scaled.setdefault(variant, _Mean()).add(seconds)
 
     def count(self, variant: str, counted: Counted) -> None:
         """Set the counted operations of a run of ``variant``: they scale the times of other variants."""
@@ -97,8 +112,8 @@ class Speed:
 
     def evaluation_seconds(self, variant: str) -> float | None:
         """Seconds that evaluating a trained run of ``variant`` is expected to take; None if unknown."""
-        seconds = self._evaluations.get(variant) or self._scaled.get(variant)
-        return fmean(seconds) if seconds else None
+        mean = self._evaluations.get(variant) or self._scaled.get(variant)
+        return mean.value if mean else None
 
     def evaluation_basis(self, variant: str) -> Basis | None:
         """Return the basis of :meth:`evaluation_seconds`."""
@@ -158,8 +173,8 @@ class Speed:
 
     def _measured(self, variant: str) -> Seconds | None:
         """The mean over the runs of a variant, or its probe."""
-        if runs := self._runs.get(variant):
-            return Seconds(*map(fmean, zip(*runs, strict=True)))
+        if variant in self._runs:
+            return Seconds(*(mean.value for mean in self._runs[variant]))
         return self._probed.get(variant)
 
     def _similar_paces(self) -> Mapping[tuple[object, ...], Seconds]:

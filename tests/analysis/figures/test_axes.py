@@ -43,7 +43,7 @@ def test_fields_that_changed_together_have_one_axis(tmp_path: Path, write_run: W
     assert [label.get_text() for label in together.get_xticklabels()] == ["8, 1", "16, 0.5", "32, 0.25"]
     # By hand: 100 - 32, 100 - 16 and 100 - 8, at both rates of dropout.
     assert sorted(y for _, y, _ in means_of(together)) == [68.0, 68.0, 84.0, 84.0, 92.0, 92.0]
-    assert "what each of them does cannot be told" in axes.caption(cells, "toy")
+    assert "their effects cannot be separated" in axes.caption(cells, "toy")
 
 
 def test_without_a_varied_field_there_is_no_figure_of_it(cells: list[Cell]) -> None:

@@ -17,9 +17,24 @@ def test_a_later_launch_replaces_what_an_earlier_one_planned_and_an_end_forgets_
     write_planned_runs(study, ["b", "a"])
     write_planned_runs(study, ["c", "b"])
     assert read_planned_runs(study) == ("b", "c")
-    forget_planned_runs(study)
+    forget_planned_runs(study, ["c", "b"])
     assert read_planned_runs(study) == ()
-    forget_planned_runs(study)
+    forget_planned_runs(study, ["c", "b"])
+
+
+def test_of_two_launches_at_once_the_first_that_ends_keeps_what_the_other_plans(tmp_path):
+    study = Study(str(tmp_path / "study"))
+    write_planned_runs(study, ["a", "b"])
+    write_planned_runs(study, ["b", "c"])
+    forget_planned_runs(study, ["a", "b"])
+    assert read_planned_runs(study) == ("b", "c")
+
+
+def test_a_damaged_record_is_left_for_a_report_to_name(tmp_path):
+    study = Study(str(tmp_path / "study"))
+    study.store.write(FILE, b"{}")
+    forget_planned_runs(study, ["a"])
+    assert study.store.read(FILE) == b"{}"
 
 
 @pytest.mark.parametrize("content", [b"{}", b'{"runs": ["a"], "sha256": "0"}', b"\xff"])

@@ -154,7 +154,10 @@ def test_an_existing_evaluation_is_not_repeated(tmp_path):
     ("prepare", "says"),
     [
         (lambda folder: (folder / "result.json").unlink(), "not finished"),
-        (lambda folder: (folder / "checkpoint.pt").unlink(), "no checkpoint.pt to evaluate from"),
+        (
+            lambda folder: (folder / "checkpoint.pt").unlink(),
+            "missing or damaged; restore",
+        ),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(tmp_path, prepare, says):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 import pytest
 
 from sweeps.planning.times.durations import (
@@ -22,6 +25,38 @@ def test_speed_is_the_mean_over_the_runs_of_the_variant_and_of_no_other():
     assert speed.expected_seconds(LM) == pytest.approx((12 + 24) / 2)
     assert speed.expected_seconds(VAE) == pytest.approx(60)
     assert speed.expected_seconds(OTHER) is None  # without counted operations, nothing is comparable
+
+
+def lines_executed(function: Callable[[], object]) -> int:
+    """How many lines of Python a call executes."""
+    executed = 0
+
+    def trace(frame, event, argument):
+        nonlocal executed
+        executed += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    finally:
+        sys.settrace(before)
+    return executed
+
+
+def test_an_expected_time_costs_no_more_the_more_runs_have_finished():
+    costs = []
+    for runs in (10, 2000):
+        speed = Speed()
+        for _ in range(runs):
+            speed.add(LM, 10.0, 2.0)
+            speed.add_evaluation(LM, 3.0)
+        assert (speed.expected_seconds(LM), speed.evaluation_seconds(LM)) == (12.0, 3.0)
+        costs.append(
+            lines_executed(lambda speed=speed: (speed.expected_seconds(LM), speed.evaluation_seconds(LM)))
+        )
+    assert costs[0] == costs[1] < 100
 
 
 def test_training_and_evaluation_are_scaled_each_by_its_own_operations():
