@@ -16,7 +16,6 @@ from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.stats.variants import numbers_first
-from analysis.tables.elements.shown_variants import is_of_search
 from analysis.tables.elements.table import dataset_title, row_label
 
 _MOST_AXES = 4
@@ -66,7 +65,7 @@ def varied_axes(cells: Sequence[Cell], dataset: str) -> list[VariedAxis]:
     A search draws its trials itself, by the validation perplexities that it compares them by.
     """
     shown = [cell for cell in cells if cell.dataset == dataset and cell.shown and cell.averages]
-    varied = [cell.varied for cell in shown if not is_of_search(cell)]
+    varied = [cell.varied for cell in shown if not cell.of_search]
     names = list(dict.fromkeys(name for values in varied for name in values))
     groups: list[list[str]] = []
     for field in (name for name in names if _count(name, varied) > 1):

@@ -16,7 +16,7 @@ from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import JOINT_ELBO
 from analysis.tables.bounds import published_nll, with_published_cells
-from analysis.tables.elements.shown_variants import MOST_VARIANTS, is_of_search, shown_variants, variant_key
+from analysis.tables.elements.shown_variants import MOST_VARIANTS, shown_variants, variant_key
 from analysis.tables.elements.table import SETTINGS, cell_label
 from lvae_core.run_folder.estimates import ESTIMATES
 
@@ -72,7 +72,7 @@ def fitting(cells: Sequence[Cell], dataset: str, most: int) -> tuple[list[Cell],
     kept = set(map(id, fits))
     if all(id(cell) in kept for cell in of_dataset if cell.counts.done):
         return fits, sentence
-    by = "validation perplexity" if any(map(is_of_search, fits)) else "bounds on the test split"
+    by = "validation perplexity" if any(cell.of_search for cell in fits) else "bounds on the test split"
     chosen = f" Of the variants of each row, only the {variants} with the lowest {by} are shown."
     return fits, chosen + sentence
 

@@ -14,6 +14,7 @@ _BEST = "-best"
 """The end of the name of the study that retrains the best trials on fresh seeds."""
 
 RECIPE = "the recipe"
+"""The name of the point of a search that is the system's recipe."""
 
 
 @dataclass(frozen=True)

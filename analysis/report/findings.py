@@ -16,7 +16,7 @@ from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
 from lvae_core.systems import language_model_of
 
 METRIC = "nll_valid"
-"""The metric that the sentences are about: only tightest valid bounds compare models."""
+"""The tightest valid bound of each cell, the only metric by which models are compared."""
 
 _MOST = 3
 """The largest number of conclusions that a sentence names; the table of comparisons has all."""

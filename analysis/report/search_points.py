@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from analysis.reading.collect import collect
+from analysis.reading.search_record import RECIPE
 from analysis.reading.sources import open_source
+from analysis.report.findings import METRIC
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE
@@ -15,12 +17,6 @@ from analysis.stats.comparisons import compare_family
 from analysis.stats.over_seeds import average_cells
 from analysis.tables.comparisons import reach_notes, verdict_values
 from analysis.tables.elements.table import Column, Difference, Line, Table
-
-METRIC = "nll_valid"
-"""The metric by which points are compared: the tightest valid bound of each."""
-
-RECIPE = "the recipe"
-"""The name of the point that is the system's recipe."""
 
 
 def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]) -> Table | None:

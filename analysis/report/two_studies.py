@@ -325,7 +325,7 @@ def _half_line(pair: _Pair, metric: str, names: Mapping[str, str]) -> Line:
 
 
 def _label(cell: Cell, names: Mapping[str, str]) -> str:
-    return f"  {cell_label(dataclasses.replace(cell, letter=names.get(cell.variant)), ' ({})')}"
+    return f"  {cell_label(dataclasses.replace(cell, short_name=names.get(cell.variant)), ' ({})')}"
 
 
 def _over(whole: Average, seeds: Sequence[int]) -> Average:

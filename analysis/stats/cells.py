@@ -70,9 +70,11 @@ class Cell:
     """The test text of its finished runs; None if there is none."""
     shown: bool = field(default=True, compare=False)
     """Whether tables for reading show it; see analysis/tables/elements/shown_variants.py."""
-    letter: str | None = field(default=None, compare=False)
-    """The short name of its variant, ``latent_size=4`` or ``A``; empty if its row shows no other; None if
-    it was not named."""
+    short_name: str | None = field(default=None, compare=False)
+    """The short name of its variant, ``latent_size=4``, ``A`` or ``trial 3``; empty if its row shows no
+    other; None if it was not named."""
+    of_search: bool = field(default=False, compare=False)
+    """Whether it is a trial of a search, or the recipe that the trials are compared with."""
     varied: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Field -> value, as text, of the fields of ``variant``."""
     objective: str = field(default="", compare=False)
@@ -88,7 +90,7 @@ class Cell:
     @property
     def variant_name(self) -> str:
         """Its variant in tables and figures: the short name if it has one, else the fields that differ."""
-        return self.variant if self.letter is None else self.letter
+        return self.variant if self.short_name is None else self.short_name
 
     @property
     def unused_latent(self) -> bool:

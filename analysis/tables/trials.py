@@ -32,9 +32,13 @@ def name_trials(cells: Sequence[Cell], frame: pd.DataFrame, searches: Sequence[S
     return [
         cell
         if number is None or not cell.shown
-        else dataclasses.replace(cell, letter=RECIPE if number < 0 else f"trial {number}")
+        else dataclasses.replace(cell, short_name=_name(number), of_search=True)
         for cell, number in named
     ]
+
+
+def _name(number: int) -> str:
+    return RECIPE if number < 0 else f"trial {number}"
 
 
 def _number(cell: Cell, rows: pd.DataFrame, searches: Mapping[str, SearchRecord]) -> int | None:

@@ -78,16 +78,11 @@ def name_variants(cells: Sequence[Cell]) -> list[Cell]:
     letters = {variant: _letter(k) for k, variant in enumerate(variants)}
     names = {variant: variant for variant in variants} if can_be_names(several) else letters
     return [
-        dataclasses.replace(cell, letter=names[cell.variant] if len(of_rows[_row(cell)]) > 1 else "")
+        dataclasses.replace(cell, short_name=names[cell.variant] if len(of_rows[_row(cell)]) > 1 else "")
         if cell.shown
         else cell
         for cell in cells
     ]
-
-
-def is_of_search(cell: Cell) -> bool:
-    """Whether the cell has the name of a search's trial, or is the recipe that it is compared with."""
-    return (cell.letter or "").startswith(("trial ", RECIPE))
 
 
 def can_be_names(cells: Sequence[Cell]) -> bool:
@@ -99,7 +94,7 @@ def can_be_names(cells: Sequence[Cell]) -> bool:
 
 def variant_key(cells: Sequence[Cell], *datasets: str) -> list[str]:
     """Explain the letters of the variants that tables or figures of some datasets show."""
-    named = {c.letter: c.variant for c in cells if c.dataset in datasets and c.shown and c.letter}
+    named = {c.short_name: c.variant for c in cells if c.dataset in datasets and c.shown and c.short_name}
     return [
         f"{letter}: {variant}"
         for letter, variant in sorted(named.items(), key=_by_letter)
@@ -166,7 +161,7 @@ def hidden_variant_notes(cells: Sequence[Cell], dataset: str) -> Iterable[str]:
         counts = ", ".join(
             f"{sum(shown for _, shown in found)} of {len(found)} ({row})" for row, found in thinned.items()
         )
-        if any(cell.dataset == dataset and is_of_search(cell) for cell in cells):
+        if any(cell.dataset == dataset and cell.of_search for cell in cells):
             yield f"trials with the lowest validation perplexity only: {counts}; the CSV files have all"
             return
         yield (

@@ -191,7 +191,7 @@ def test_the_same_fields_have_the_same_letter_in_every_row(tmp_path: Path, write
         for rate in rates:
             write_run(system, 5, dataset="toy", learning_rate=rate, max_epochs=int(rate))
     cells = mark_shown(average_cells(collect([open_source(str(tmp_path / "study"))]).frame))
-    letters = {(cell.system, cell.variant): cell.letter for cell in cells}
+    letters = {(cell.system, cell.variant): cell.short_name for cell in cells}
     assert letters == {
         ("lstm-lm", ""): "",
         ("lstm-vae", "learning_rate=1, max_epochs=1"): "A",
