@@ -216,6 +216,7 @@ def test_figures_compute_no_statistics() -> None:
         "analysis.stats.comparisons",
         "analysis.tables.bounds",
         "analysis.stats.valid_bounds",
+        "analysis.stats.variants",
         "analysis.tables.elements.shown_variants",
         "analysis.tables.latent",
         "analysis.tables.costs",
