@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import tyro
 
 from analysis.reading.collect import collect
 from analysis.reading.sources import find_sources
+from lvae_core.identity import fingerprint
+from lvae_core.parents import AUTOENCODERS
+from lvae_core.run_folder.names import run_name
+from sweeps.paper_grid import Options
 
 RESULTS = Path(__file__).parent.parent / "results"
 STUDIES = sorted(path.name for path in RESULTS.iterdir() if path.is_dir() and path.name != "summary")
@@ -51,6 +58,19 @@ def test_the_table_of_runs_holds_the_numbers_of_the_folders(study, runs):
     for name in ("nll", "nll_elbo", "nll_joint", "nll_iw", "nll_iw_joint", "kl"):
         ours = frame.loc[kept.index, name].astype(float).to_numpy()
         np.testing.assert_array_equal(kept[name].to_numpy(float), ours)
+
+
+def test_the_command_beside_a_study_plans_the_runs_that_are_kept(study, runs, monkeypatch):
+    monkeypatch.chdir(RESULTS.parent)
+    readme = (RESULTS / "README.md").read_text()
+    ((_, arguments),) = re.findall(
+        rf"^\| \[({study})\].*\| `python sweeps/paper_grid.py (.*)` \|$", readme, re.M
+    )
+    options = tyro.cli(Options, args=shlex.split(arguments))
+    (data,) = set(runs.frame["data_sha256"])
+    planned = {run_name(config, fingerprint(config, data)) for config in options.grid().configs()}
+    kept = runs.frame[~runs.frame["system"].isin(AUTOENCODERS)]  # these are trained for others
+    assert set(kept["run"]) <= planned
 
 
 def test_on_data_of_known_likelihood_hidden_averaging_reports_less_than_the_truth_and_bounds_do_not():

@@ -26,7 +26,7 @@ STOPPED = (
 )
 SWAP_IS_NO_DAMAGE = ("config.json", "result.json", "failure.json", "provenance.json")
 """Files that are refused or accepted, but not set aside, if they are intact and another run's."""
-FEW, MANY = 20, 220
+FEW, MANY = 8, 220
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pytest
 
 from .small_run import FILES, SEED, SmallRun, outcome
 
-FEW = 8
+FEW = 4
 
 
 @pytest.fixture(scope="module")
