@@ -15,7 +15,7 @@ from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import compare_family
 from analysis.stats.over_seeds import average_cells
-from analysis.tables.comparisons import reach_notes, verdict_values
+from analysis.tables.comparisons import reach_notes, verdict_columns, verdict_note, verdict_values
 from analysis.tables.elements.table import Column, Difference, Line, Table
 
 
@@ -46,16 +46,13 @@ def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]
         difference = None if paired.mean is None else Difference(paired.mean, paired.interval)
         values = comparison.averages[0], difference, *verdict_values(comparison)
         lines.append(Line("ours", name, values))
-    headings = "NLL", "diff", "95%", "n", "flip p", "t p", "lower"
-    columns = (*(Column(name, decimals=2) for name in headings), Column("verdict", text=True))
+    columns = (Column("NLL", decimals=2), Column("diff", decimals=2), *verdict_columns(decimals=2))
     notes = (
         *meanings,
         f"NLL: {' and '.join(dict.fromkeys(compared[0].estimates))} on the test split, nats per sentence, "
         "mean ± standard deviation over seeds that the search has not seen",
-        "diff: mean of point minus recipe over the n common seeds, with its 95% t interval. flip p, t p: "
-        "p-values of the sign-flip test and of the paired t test, after Holm's correction. lower: at "
-        "how many of the common seeds the point's number is lower; a tie counts half. verdict: on the "
-        "point against the recipe",
+        "diff: mean of point minus recipe over the n common seeds, with its 95% t interval. "
+        + verdict_note("the point", "the recipe"),
         RULE,
         *reach_notes(compared),
         *(

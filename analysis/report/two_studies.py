@@ -25,7 +25,13 @@ from analysis.stats.intervals import Interval
 from analysis.stats.over_seeds import average_cells
 from analysis.stats.text_groups import same_text
 from analysis.stats.variants import Variant, common_variants, setting_text
-from analysis.tables.comparisons import metric_title, reach_notes, verdict_values
+from analysis.tables.comparisons import (
+    metric_title,
+    reach_notes,
+    verdict_columns,
+    verdict_note,
+    verdict_values,
+)
 from analysis.tables.costs import scaled, unit_of
 from analysis.tables.elements.csv_rows import comparison_row
 from analysis.tables.elements.shown_variants import can_be_names, states_of
@@ -262,18 +268,11 @@ def _table(
         Column("A", decimals=decimals),
         Column("B", decimals=decimals),
         Column("B - A", decimals=max(2, decimals)),
-        Column("95%", decimals=max(2, decimals)),
-        Column("n"),
-        Column("flip p"),
-        Column("t p"),
-        Column("B lower"),
-        Column("verdict", text=True),
+        *verdict_columns("B lower", max(2, decimals)),
     )
     notes = (
-        "A, B: over the n common seeds. B - A: mean difference over them, with its 95% t interval. flip p, "
-        "t p: p-values of the sign-flip test and of the paired t test, after Holm's correction over the "
-        "rows of a heading. B lower: at how many of the common seeds B's number is lower; a tie counts "
-        "half. verdict: on B against A",
+        "A, B: over the n common seeds. B - A: mean difference over them, with its 95% t interval. "
+        + verdict_note("B", "A", lower="B lower", over=" over the rows of a heading"),
         *([RULE] if any(c.metric.startswith("nll") for c in compared) else []),
         *reach_notes(compared, heading),
         *(f"{name}: {variant}" for variant, name in names.items()),

@@ -70,15 +70,7 @@ def comparison_table(
                 of_family += [_pair_line(c) for c in family if _label(c.b, metric) == b]
             # Only valid bounds decide, so these are the comparisons to read first.
             lines += [dataclasses.replace(line, detail=metric != "nll_valid") for line in of_family]
-    columns = (
-        Column("diff"),
-        Column("95%"),
-        Column("n"),
-        Column("flip p"),
-        Column("t p"),
-        Column("lower"),
-        Column("verdict", text=True),
-    )
+    columns = (Column("diff"), *verdict_columns())
     title = f"Comparisons over seeds, {dataset_title(dataset)}"
     letters = variant_key([cell for c in shown for cell in (c.a, c.b)], dataset)
     marks = [*_columns_note(shown), *_mark_note(shown), *letters]
@@ -143,8 +135,30 @@ def p_text(p: float | None) -> str | None:
     return "<0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
+def verdict_columns(lower: str = "lower", decimals: int = 1) -> tuple[Column, ...]:
+    """The columns of :func:`verdict_values`; ``lower`` names the one that counts seeds."""
+    numbers = Column("95%", decimals=decimals), Column("n"), Column("flip p"), Column("t p"), Column(lower)
+    return (*numbers, Column("verdict", text=True))
+
+
+def verdict_note(row: str, against: str, *, lower: str = "lower", over: str = "") -> str:
+    """Say what :func:`verdict_columns` hold.
+
+    Args:
+        row: what a line is about, such as "the row".
+        against: what it is compared with.
+        lower: the name of the column that counts seeds.
+        over: the comparisons that a correction is over, " over the rows of a heading".
+    """
+    return (
+        "flip p, t p: p-values of the sign-flip test and of the paired t test, after Holm's "
+        f"correction{over}. {lower}: at how many of the common seeds the number of {row} is lower; a tie "
+        f"counts half. verdict: on {row} against {against}"
+    )
+
+
 def verdict_values(comparison: Comparison) -> tuple[Value, ...]:
-    """The values after the difference in a comparison's line: 95%, n, flip p, t p, lower, verdict."""
+    """The values after the difference in a comparison's line, for :func:`verdict_columns`."""
     paired, verdict = comparison.paired, comparison.verdict
     below = paired.below_paired
     return (
@@ -220,9 +234,7 @@ def _columns_note(shown: Sequence[Comparison]) -> list[str]:
         return []
     return [
         "diff: mean difference over the n common seeds, row minus the system named above it, with its 95% "
-        "t interval. flip p, t p: p-values of the sign-flip test and of the paired t test, after Holm's "
-        "correction. lower: at how many of the common seeds the row's number is lower; a tie counts half. "
-        "verdict: on the row against the system named above it"
+        f"t interval. {verdict_note('the row', 'the system named above it')}"
     ]
 
 
