@@ -53,7 +53,7 @@ def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
 
 def _values(of_runs: pd.Series) -> str:
     """The values of a field over some runs; empty if none reads it."""
-    texts = setting_texts(value for value in of_runs.tolist() if not pd.isna(value))
+    texts = setting_texts(value for value in of_runs.unique().tolist() if not pd.isna(value))
     numbers = not any(isinstance(value, str) for value in texts)
     return ", ".join(texts[value] for value in (sorted(texts) if numbers else sorted(texts, key=str)))
 
