@@ -13,6 +13,7 @@ from analysis.stats.cells import Cell
 from analysis.stats.claims import OF_DIRECTION, Verdict
 from analysis.stats.comparisons import Comparison
 from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
+from lvae_core.messages import numbered
 from lvae_core.systems import language_model_of
 
 METRIC = "nll_valid"
@@ -71,9 +72,9 @@ def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison]) -> str:
 
 def _failed(cells: Sequence[Cell]) -> list[str]:
     failed = sum(c.counts.failed for c in cells)
-    # As in the head of a report: a missing run is none.
+    # As in the head of a report, missing runs are not counted.
     total = sum(c.counts.total - c.counts.missing for c in cells)
-    return [f"{failed} of {total} run{'' if total == 1 else 's'} failed"] if failed else []
+    return [f"{failed} of {numbered(total, 'run')} failed"] if failed else []
 
 
 def _nothing_compared(cells: Sequence[Cell]) -> str:

@@ -43,7 +43,7 @@ def describe_attempt(
 
 @functools.cache
 def _commit() -> dict[str, Any]:
-    """The checkout this code runs from; commit "unknown" if there is none."""
+    """The checkout this code runs from; outside of one, its commit is "unknown"."""
     root = Path(__file__).parents[2]
 
     def git(*arguments: str) -> str:

@@ -11,6 +11,7 @@ from ray.tune.experiment import Trial
 
 from lvae_core.command import Interrupt
 from lvae_core.errors import InputError
+from lvae_core.messages import numbered
 from lvae_core.run_folder.estimates import tightest_perplexity
 from sweeps.launching.deleted_study import DeletedStudy
 from sweeps.launching.display import Display
@@ -116,7 +117,7 @@ class LaunchCallback(tune.Callback):
     def _say_who_is_saving(self) -> None:
         saving, now = len(self._board.running), time.monotonic()
         if self._has_announced_stop and saving and now - self._last_stopping >= _STOPPING_SECONDS:
-            self._display.say(f"stopping: {saving} run{'' if saving == 1 else 's'} still to save")
+            self._display.say(f"stopping: {numbered(saving, 'run')} still to save")
             self._last_stopping = now
 
     def has_stopped(self) -> bool:

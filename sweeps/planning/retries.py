@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lvae_core.messages import numbered
 from lvae_core.run_folder.advice import failure_advice
 from sweeps.planning.parents import parents_notes
 from sweeps.planning.plan import Plan, PlannedRun
@@ -33,7 +34,6 @@ def launch_notes(plan: Plan, todo: Sequence[PlannedRun]) -> list[str]:
     notes = parents_notes(plan, todo)
     classes = [(run.failure or {}).get("class") for run in todo if run.status == "failed"]
     if diverged := classes.count("diverged"):
-        runs = "1 run" if len(classes) == 1 else f"{len(classes)} runs"
         (advice,) = failure_advice(["diverged"], "")
-        notes.append(f"{diverged} of {runs} to retry diverged: {advice}")
+        notes.append(f"{diverged} of {numbered(len(classes), 'run')} to retry diverged: {advice}")
     return notes

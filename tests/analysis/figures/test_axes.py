@@ -1,6 +1,5 @@
 """The figure of varied fields: one axis for each, with the bounds of every system."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from analysis.figures import axes
@@ -9,11 +8,9 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.cells import Cell
 from analysis.stats.over_seeds import average_cells
-from lvae_core.run_folder.folder import RunFolder
 
+from ..conftest import WriteRun
 from .conftest import drawn, means_of
-
-WriteRun = Callable[..., RunFolder]
 
 
 def test_the_bound_is_drawn_against_each_field_that_was_varied(varied: list[Cell]) -> None:

@@ -21,12 +21,10 @@ from analysis.reading.sources import open_source
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import compare_family
 from analysis.stats.over_seeds import average_cells
-from lvae_core.run_folder.folder import RunFolder
 
-from ..conftest import run_writer
+from ..conftest import WriteRun, run_writer
 from .conftest import drawn, means_of
 
-WriteRun = Callable[..., RunFolder]
 ROOT = Path(__file__).resolve().parents[3]
 OF_CELLS = {"bounds": bounds, "ppl": ppl, "nll": nll, "kl": kl, "latent": latent, "cost": cost}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,8 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
 from analysis.tables.elements.table import Table
-from lvae_core.run_folder.folder import RunFolder
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 @pytest.fixture
