@@ -29,10 +29,11 @@ from sweeps.launching.tune_patches import (
     TUNE_ENVIRONMENT,
     Names,
     PlanOrder,
-    ended_trials_forgotten,
     errors_as_lost_actors,
+    few_records,
     shared_folder,
     silent_tune,
+    trainable_looked_up_once,
 )
 from sweeps.planning.evaluation_parts import EvaluationPart, evaluation_parts
 from sweeps.planning.resources import Resources
@@ -212,7 +213,12 @@ class _TunerRunner:
             tune.with_parameters(RunTrainable, job=job), lambda config: resources[config["run"]].placement()
         )
         # Nothing reads what Tune writes about trials: the run folders are the record.
-        with own_folder("tune") as scratch, errors_as_lost_actors(), ended_trials_forgotten():
+        with (
+            own_folder("tune") as scratch,
+            errors_as_lost_actors(),
+            few_records(),
+            trainable_looked_up_once(),
+        ):
             tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(

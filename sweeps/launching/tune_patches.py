@@ -7,6 +7,7 @@ tests/sweeps/cluster/test_ray_internals.py fails and names it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,8 +20,10 @@ from ray.tune import tune
 from ray.tune.execution import class_cache
 from ray.tune.execution import tune_controller as controller
 from ray.tune.experiment import Trial
+from ray.tune.experiment import trial as trial_module
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
+from ray.tune.trainable.metadata import _TrainingRunMetadata
 
 from sweeps.cluster.replaced import replaced
 
@@ -134,14 +137,29 @@ def without_aws_keys() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ended_trials_forgotten() -> Iterator[None]:
-    """Let Tuners of the ``with`` block forget each trial that has ended.
+def few_records() -> Iterator[None]:
+    """Let Tuners of the ``with`` block forget ended trials, and keep no statistics of the others.
 
     Tune alone keeps statistics of every number that a trial has reported, writes all of them to disk at the
     end, and looks there for log files of each trial. Nothing reads that, and it grows with the runs; see
     "The overhead of Ray" in benchmarks/README.md.
     """
-    with replaced(tune, TuneController=_Controller):
+    with (
+        replaced(tune, TuneController=_Controller),
+        replaced(_TrainingRunMetadata, update_metric=lambda *args, **kwargs: None),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def trainable_looked_up_once() -> Iterator[None]:
+    """Let Tuners of the ``with`` block ask for each trainable once.
+
+    Tune alone asks the cluster's key-value store for it several times for each trial, and waits for the
+    answers: a fifth of the driver's time for one-step runs.
+    """
+    names = ("get_trainable_cls", "validate_trainable")
+    with replaced(trial_module, **{name: functools.cache(getattr(trial_module, name)) for name in names}):
         yield
 
 

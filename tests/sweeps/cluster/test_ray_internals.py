@@ -40,6 +40,9 @@ NAMES = [
     (PATCHES, "ray.tune.utils.object_cache", "_ObjectCache.has_cached_object"),
     (PATCHES, "ray.tune.utils.object_cache", "_ObjectCache.num_cached_objects"),
     (PATCHES, "ray.tune.experiment.trial", "Trial.pickled_error_file"),
+    (PATCHES, "ray.tune.experiment.trial", "get_trainable_cls"),
+    (PATCHES, "ray.tune.experiment.trial", "validate_trainable"),
+    (PATCHES, "ray.tune.trainable.metadata", "_TrainingRunMetadata.update_metric"),
 ]
 # Attributes that a constructor sets: module, class, attribute.
 ATTRIBUTES = [

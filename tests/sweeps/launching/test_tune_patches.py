@@ -6,8 +6,9 @@ from ray.train._internal.storage import StorageContext
 from ray.tune import tune
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
+from ray.tune.experiment import trial as trial_module
 
-from sweeps.launching.tune_patches import Names, ended_trials_forgotten, shared_folder
+from sweeps.launching.tune_patches import Names, few_records, shared_folder, trainable_looked_up_once
 
 
 def test_names_are_given_in_their_order_and_once():
@@ -22,7 +23,7 @@ def test_a_trial_that_has_ended_is_forgotten_and_one_that_failed_is_not(monkeypa
             self._stopped_trials.append(trial)
 
     monkeypatch.setattr(TuneController, "stop_trial", stop)
-    with ended_trials_forgotten():
+    with few_records():
         controller = object.__new__(tune.TuneController)
     assert tune.TuneController is TuneController
     trials = [Mock(trial_id=name, status=Trial.RUNNING) for name in ("ended", "failed", "runs")]
@@ -34,6 +35,30 @@ def test_a_trial_that_has_ended_is_forgotten_and_one_that_failed_is_not(monkeypa
     assert controller._trials == trials[1:]
     assert controller._stopped_trials == []
     assert set(controller._trial_metadata) == {"failed", "runs"}
+
+
+def test_the_numbers_that_a_trial_reports_are_not_kept(tmp_path):
+    trial = Trial("x", stub=True)
+    report = {"fraction": 0.5, "training_iteration": 1}
+    with few_records():
+        trial.update_last_result(dict(report))
+    assert trial.metric_analysis == {}
+    assert trial.last_result["fraction"] == 0.5
+    trial.update_last_result(dict(report))
+    assert trial.metric_analysis["fraction"]["max"] == 0.5
+
+
+def test_the_trainable_is_looked_up_once_for_all_trials(monkeypatch, tmp_path):
+    asked = []
+    for name in ("get_trainable_cls", "validate_trainable"):
+        monkeypatch.setattr(trial_module, name, lambda of, name=name: asked.append((name, of)) or dict)
+    storage = StorageContext(storage_path=str(tmp_path), experiment_dir_name="sweep")
+    with trainable_looked_up_once():
+        trials = [Trial("mine", storage=storage) for _ in range(3)]
+        assert [trial.get_trainable_cls() for trial in trials] == [dict] * 3
+    assert sorted(asked) == [("get_trainable_cls", "mine"), ("validate_trainable", "mine")]
+    trials[0].get_trainable_cls()
+    assert len(asked) == 3
 
 
 def test_all_trials_have_one_folder(tmp_path):
