@@ -10,8 +10,9 @@ SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
 # On a terminal pip shows its progress; in a log it is silent.
+# It compiles no modules, which would take half a minute: most are never imported.
 PIP_INSTALL := quiet=; [ -t 1 ] || quiet=--quiet; \
-  $(BIN)/pip install $$quiet --disable-pip-version-check -c constraints.txt
+  $(BIN)/pip install $$quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 # Modules are compiled once, not by each of the hundreds of processes that the tests start: `collect` leaves
 # them, and the tests, to those that follow. Beside them mypy keeps another core busy for a minute.
@@ -28,6 +29,10 @@ setup: $(INSTALLED)  ## create .venv and install what the commands need, under c
 
 setup-test: $(TESTED)  ## also install what the tests need: moto, mypy, playwright, ...
 
+# A new environment gets what the tests need at once, if that is what it is for.
+setup-test lint types collect: EXTRAS := sweeps,analysis,test
+EXTRAS := sweeps,analysis
+
 # The stamp is written last, so an installation that was interrupted starts again from the beginning. One that
 # was finished stays, with what the tests need, when the requirements change.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -35,16 +40,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "error: $(PYTHON) is older than 3.11; use make PYTHON=python3.11" >&2; exit 2; }
 	@if [ -e $@ ] && $(BIN)/python -c ''; then echo "[1/3] keeping $(VENV)"; else \
 	  echo "[1/3] creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear $(VENV); fi
+	@$(PIP_INSTALL) --upgrade pip  # older ones take a minute longer to choose the versions
 	@echo "[2/3] downloading and installing torch, Ray and what else the commands need: some minutes"
-	@$(PIP_INSTALL) -e '.[sweeps,analysis]'
+	@$(PIP_INSTALL) -e '.[$(EXTRAS)]'
 	@echo "[3/3] checking that the commands start"
 	@$(BIN)/python sweeps/paper_grid.py --help >/dev/null
 	@$(BIN)/python analysis/summarize.py --help >/dev/null
-	@touch $@
+	@echo $(EXTRAS) > $@
 
 $(TESTED): $(INSTALLED)
-	@echo "[1/1] downloading and installing what the tests need: a minute or two"
-	@$(PIP_INSTALL) -e '.[sweeps,analysis,test]'
+	@grep -q test $< || { echo "[1/1] downloading and installing what the tests need: a minute or two"; \
+	  $(PIP_INSTALL) -e '.[$(EXTRAS)]'; }
 	@touch $@
 
 demo: setup  ## run the whole chain on a small corpus: grid, tables, report (minutes on two cores)

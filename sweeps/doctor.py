@@ -40,7 +40,7 @@ from lvae_core.systems import recipe
 from sweeps.checks import cluster_file
 from sweeps.checks.findings import Demand, Finding
 from sweeps.checks.study import check_run_folders
-from sweeps.launching.display import console
+from sweeps.launching.progress.display import console
 from sweeps.options import LaunchOptions, Messages
 from sweeps.planning.sizes import corpus_bytes, format_bytes
 

@@ -37,7 +37,7 @@ from lvae_core.errors import InputError
 from lvae_core.messages import command_line, next_line, notices_held_back
 from lvae_core.protocols import Protocol
 from lvae_core.run_folder.folder import open_study
-from sweeps.launching.display import console, unless_quiet
+from sweeps.launching.progress.display import console, unless_quiet
 from sweeps.launching.session import connected
 from sweeps.options import (
     DATASETS_HELP,

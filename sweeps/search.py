@@ -43,8 +43,8 @@ from lvae_core.errors import InputError
 from lvae_core.messages import command_line, notices_held_back
 from lvae_core.run_folder.folder import open_study
 from lvae_core.settings import apply_where_read, parse_settings
-from sweeps.launching.display import Display, console, unless_quiet
-from sweeps.launching.events import open_events
+from sweeps.launching.progress.display import Display, console, unless_quiet
+from sweeps.launching.progress.events import open_events
 from sweeps.launching.session import Launch, on_ray
 from sweeps.options import check_lists_given_once
 from sweeps.planning.loading import check_datasets, load_corpora, look_up

@@ -16,9 +16,9 @@ from lvae_core.config import RunConfig
 from lvae_core.messages import next_line, notice, numbered
 from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.planned_runs import forget_planned_runs, write_planned_runs
-from sweeps.launching.board import Board
-from sweeps.launching.display import Display, unless_quiet
-from sweeps.launching.events import open_events
+from sweeps.launching.progress.board import Board
+from sweeps.launching.progress.display import Display, unless_quiet
+from sweeps.launching.progress.events import open_events
 from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
 from sweeps.planning.done_runs import DoneRuns

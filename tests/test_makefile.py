@@ -32,11 +32,18 @@ def test_the_demo_installs_only_what_the_commands_need_and_says_what_it_does(tmp
 
 
 def test_the_tests_add_what_they_need_to_the_environment_of_the_demo(tmp_path: Path) -> None:
-    assert installed(planned("test", tmp_path / "new")) == ["sweeps,analysis", "sweeps,analysis,test"]
     commands = planned("test", tmp_path / "v", ".installed")
     assert installed(commands) == ["sweeps,analysis,test"]
     assert "venv --clear" not in commands
     assert installed(planned("test", tmp_path / "v", ".installed", ".installed-for-tests")) == []
+
+
+def test_an_environment_that_is_made_for_the_tests_gets_everything_at_once(tmp_path: Path) -> None:
+    first, then = planned("test", tmp_path / "v").split("grep -q test", 1)
+    assert installed(first) == ["sweeps,analysis,test"]
+    assert installed(then) == ["sweeps,analysis,test"]
+    assert then.lstrip().startswith(f"{tmp_path}/v/.installed || ")
+    assert f"echo sweeps,analysis,test > {tmp_path}/v/.installed" in first
 
 
 def test_changed_requirements_are_installed_into_the_environment_that_is_there(tmp_path: Path) -> None:

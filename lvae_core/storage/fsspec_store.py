@@ -45,6 +45,13 @@ _NO_ACCESS = {
 _NEVER_VALID = {"ParamValidationError"}
 # S3's codes for data damaged in transfer: s3fs reports an invalid argument, but a retry may succeed.
 _DAMAGED_IN_TRANSFER = {"BadDigest", "IncompleteBody"}
+# The codes of servers for a storage that is full, or a quota that is used up, which s3fs does not know:
+# of MinIO (both) and of Ceph.
+_NO_SPACE = {
+    "XMinioStorageFull": errno.ENOSPC,
+    "XMinioAdminBucketQuotaExceeded": errno.EDQUOT,
+    "QuotaExceeded": errno.EDQUOT,
+}
 
 _memory_lock = threading.Lock()
 
@@ -186,6 +193,8 @@ def _translated_errors() -> Iterator[None]:
         _assert_bucket(error)
         if _code(error) in _DAMAGED_IN_TRANSFER:
             raise OSError(f"{_code(error)}: {_line(error)}") from error
+        if number := _NO_SPACE.get(_code(error)):
+            raise OSError(number, _line(error)) from error
         if str(error).startswith("Forbidden:"):  # gcsfs
             raise PermissionError(_line(error)) from error
         raise

@@ -13,11 +13,11 @@ from lvae_core.command import Interrupt
 from lvae_core.errors import InputError
 from lvae_core.messages import numbered
 from lvae_core.run_folder.estimates import tightest_perplexity
-from sweeps.launching.deleted_study import DeletedStudy
-from sweeps.launching.display import Display
-from sweeps.launching.full_storage import FullStorage
-from sweeps.launching.lost_actors import LostActors, why_lost
-from sweeps.launching.other_launches import OtherLaunches
+from sweeps.launching.progress.display import Display
+from sweeps.launching.trouble.deleted_study import DeletedStudy
+from sweeps.launching.trouble.full_storage import FullStorage
+from sweeps.launching.trouble.lost_actors import LostActors, why_lost
+from sweeps.launching.trouble.other_launches import OtherLaunches
 from sweeps.launching.tune_patches import actor_of
 from sweeps.planning.resources import Resources
 from sweeps.planning.times.durations import format_duration

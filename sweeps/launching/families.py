@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sweeps.launching.display import Display
+from sweeps.launching.progress.display import Display
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.plan import PlannedRun
 

@@ -18,13 +18,13 @@ from lvae_core.training.runtime import Runtime
 from sweeps.cluster.connect import environment
 from sweeps.cluster.scratch_folder import own_folder
 from sweeps.launching.callback import LaunchCallback
-from sweeps.launching.deleted_study import DeletedStudy
-from sweeps.launching.display import Display
 from sweeps.launching.families import Families
-from sweeps.launching.full_storage import FullStorage
-from sweeps.launching.lost_actors import MAX_LOSSES, Loss, LostActors, last_line
-from sweeps.launching.other_launches import OtherLaunches
+from sweeps.launching.progress.display import Display
 from sweeps.launching.trainable import Job, RunTrainable
+from sweeps.launching.trouble.deleted_study import DeletedStudy
+from sweeps.launching.trouble.full_storage import FullStorage
+from sweeps.launching.trouble.lost_actors import MAX_LOSSES, Loss, LostActors, last_line
+from sweeps.launching.trouble.other_launches import OtherLaunches
 from sweeps.launching.tune_patches import (
     TUNE_ENVIRONMENT,
     Names,

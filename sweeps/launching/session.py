@@ -10,8 +10,8 @@ from typing import Protocol
 
 from lvae_core.training.runtime import Runtime
 from sweeps.checks.findings import Demand
-from sweeps.launching.display import Display
-from sweeps.launching.elapsed import elapsed_shown
+from sweeps.launching.progress.display import Display
+from sweeps.launching.progress.elapsed import elapsed_shown
 from sweeps.options import LaunchOptions
 from sweeps.planning.plan import PlannedRun
 from sweeps.planning.sizes import corpus_bytes, storage_bytes

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from sweeps.launching.display import Display
+from sweeps.launching.progress.display import Display
 from sweeps.launching.session import Launch
 from sweeps.planning.plan import PlannedRun
 from sweeps.trials.proposals import Trial

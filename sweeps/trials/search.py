@@ -18,8 +18,8 @@ from lvae_core.errors import InputError, cannot_read
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.run_folder.names import run_name
-from sweeps.launching.board import Board, cells_without_bound
-from sweeps.launching.display import Display
+from sweeps.launching.progress.board import Board, cells_without_bound
+from sweeps.launching.progress.display import Display
 from sweeps.launching.session import Launch
 from sweeps.planning.loading import counted_operations, look_up
 from sweeps.planning.plan import Plan, PlannedRun

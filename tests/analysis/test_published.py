@@ -1,7 +1,7 @@
 import csv
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,8 @@ from analysis.reading.sources import open_source
 from analysis.report.report import compose
 from analysis.tables.elements.table import Difference
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import RunFolder
 
-WriteRun = Callable[..., RunFolder]
+from .conftest import WriteRun
 
 FILES = Path(module.__file__).parent
 

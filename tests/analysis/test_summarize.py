@@ -3,18 +3,16 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from analysis.formats.files import remove_stale, write_files
 from analysis.reading.sources import summary_name
-from lvae_core.run_folder.folder import RunFolder, metrics_sha256
+from lvae_core.run_folder.folder import metrics_sha256
 
 from ..commands import python
-
-WriteRun = Callable[..., RunFolder]
+from .conftest import WriteRun
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -19,9 +19,9 @@ from lvae_core.data.corpus import load
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import RunName
 from sweeps.cluster.connect import OWN_RAY, environment
-from sweeps.launching.board import Board
-from sweeps.launching.display import Display
 from sweeps.launching.launch import launch
+from sweeps.launching.progress.board import Board
+from sweeps.launching.progress.display import Display
 from sweeps.planning.grid import Grid
 from sweeps.planning.plan import make_plan
 from sweeps.planning.resources import Resources

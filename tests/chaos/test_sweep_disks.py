@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.launching.full_storage import GIVE_UP_SECONDS
+from sweeps.launching.trouble.full_storage import GIVE_UP_SECONDS
 
 from .faults import Disk
 from .short_grid import ARGUMENTS

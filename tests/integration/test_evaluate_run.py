@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lvae_core.__main__ import main as core
-from sweeps.launching.board import Board
+from sweeps.launching.progress.board import Board
 from sweeps.paper_grid import main
 
 from .nodes import is_alive, process_tree, wait_until

@@ -15,9 +15,9 @@ from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import CellName
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from sweeps.launching.board import Board
-from sweeps.launching.display import Display
 from sweeps.launching.launch import launch
+from sweeps.launching.progress.board import Board
+from sweeps.launching.progress.display import Display
 from sweeps.packing import devices as probing
 from sweeps.packing.auto import pack
 from sweeps.paper_grid import main

@@ -26,7 +26,7 @@ SUMMARIZE = Path(__file__).parents[2] / "analysis" / "summarize.py"
 COMMAND = [
     *("--dataset", "toy", "--space", "learning_rate=0.2..2:log", "--trials", "4", "--at-once", "2"),
     *("--rungs", "1", "--keep", "2", "--seeds", "2", "--max-epochs", "3"),
-    *("--set", "kl_anneal_epochs=2", "--set", "iw_samples=6"),
+    *("--set", "kl_anneal_epochs=2", "--set", "iw_samples=6", "--max-concurrent", "1"),
 ]
 
 

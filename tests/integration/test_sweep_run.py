@@ -26,9 +26,9 @@ from lvae_core.data.corpus import Corpus, load
 from lvae_core.run_folder.folder import Study, reproducible
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from sweeps.launching.board import Board
-from sweeps.launching.display import Display
 from sweeps.launching.launch import launch
+from sweeps.launching.progress.board import Board
+from sweeps.launching.progress.display import Display
 from sweeps.paper_grid import main
 from sweeps.planning.grid import Grid
 from sweeps.planning.plan import Plan, make_plan
@@ -157,7 +157,7 @@ def test_a_sweep_gives_the_same_numbers_as_without_ray_and_repeats_no_run(
     assert "nothing to start: 4 of 4 runs are done" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
 
-    more = run_on_this_ray(*WITHOUT_SEEDS, "--seeds", "3")
+    more = run_on_this_ray(*WITHOUT_SEEDS, "--seeds", "3", "--max-concurrent", "1")
     assert (more.returncode, more.stderr) == (0, "")
     assert "2 of 6 runs to do" in more.stdout
     assert "\x1b" not in more.stdout
@@ -220,7 +220,7 @@ LONG = dataclasses.replace(
     GRID,
     systems={"lstm-vae-avg": (2,)},
     seeds=1,
-    changes=("max_epochs=80", "patience=80", *SMALL[1:]),
+    changes=("max_epochs=24", "patience=24", *SMALL[1:]),
 )
 LONG_COMMAND = [
     *("--datasets", "toy", "--systems", "lstm-vae-avg", "--num-samples", "2"),
@@ -228,7 +228,7 @@ LONG_COMMAND = [
 ]
 
 
-@pytest.mark.slow  # the next test resumes one, and sweeps/launching/test_lost_actors.py counts losses
+@pytest.mark.slow  # the next test resumes one, and sweeps/launching/trouble counts losses
 def test_a_killed_run_resumes_and_a_run_that_is_lost_too_often_fails(tmp_path, toy):
     plan, board = run_sweep(LONG.configs(), tmp_path, toy, kills=1, losses=0)
     (run,) = plan.with_status("failed")

@@ -1,6 +1,5 @@
 """The page as a file: it is self-contained, executes nothing from run folders, and has a tip per number."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -20,11 +19,8 @@ from analysis.report.sentences import Sentences, best_runs
 from analysis.stats.average import Average
 from analysis.stats.intervals import Interval
 from analysis.tables.elements.table import Column, Difference
-from lvae_core.run_folder.folder import RunFolder
 
 from ..conftest import HOSTILE, grid_writer
-
-WriteRun = Callable[..., RunFolder]
 
 
 class Parsed(HTMLParser):

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +14,7 @@ from analysis.reading.signatures import SETTLING_SECONDS
 from analysis.reading.sources import open_source
 from lvae_core.run_folder.folder import RunFolder
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from analysis.reading.sources import find_sources, open_source
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import RunFolder, Study
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 def read(tmp_path: Path, *studies: str) -> Runs:

@@ -11,9 +11,9 @@ from analysis.reading.collect import Runs, collect
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
 from lvae_core.errors import InputError
-from lvae_core.run_folder.folder import TIMING_FIELDS, RunFolder
+from lvae_core.run_folder.folder import TIMING_FIELDS
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 def read(tmp_path: Path, *studies: str) -> Runs:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,7 @@ from lvae_core.run_folder.evaluations import evaluation_file
 from lvae_core.run_folder.folder import RunFolder
 
 from ...sweeps.planning.test_earlier_studies import FIXTURE
-
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 def evaluate(folder: RunFolder, nll: float, version: int = 1, **fields: Any) -> str:

@@ -13,11 +13,9 @@ import pytest
 from analysis.reading.collect import Runs
 from analysis.reading.watch import watch_runs
 from lvae_core.messages import printed
-from lvae_core.run_folder.folder import RunFolder
 
 from ...commands import python
-
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -27,9 +27,8 @@ from analysis.report.two_studies import compare_studies
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import FAMILY
 from analysis.stats.reproduction import RULE as REPRODUCTION
-from lvae_core.run_folder.folder import RunFolder
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 CLAIM = re.compile(
     r"\b(better|worse|best|gains?|gained|improve\w*|beats?|outperform\w*|superior|significant\w*|reproduced)\b"

@@ -1,6 +1,5 @@
 import io
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from analysis.formats.terminal import print_report
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
-from lvae_core.run_folder.folder import RunFolder
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 def report(tmp_path: Path, *studies: str) -> Report:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +14,10 @@ from analysis.reading.sources import open_source
 from analysis.report.report import compose
 from analysis.report.sentences import COUNT, Best, Sentences, best_runs, sentences
 from analysis.stats.over_seeds import average_cells
-from lvae_core.run_folder.folder import RunFolder
 from lvae_core.systems import recipe
 
 from ...commands import python
-
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 def made_from(study: Path, cache: Path | None = None) -> list[Sentences]:

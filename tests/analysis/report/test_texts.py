@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,8 @@ from analysis.stats.cells import Cell
 from analysis.stats.over_seeds import average_cells
 from analysis.stats.text_groups import first_texts
 from analysis.tables.elements.shown_variants import shown_variants
-from lvae_core.run_folder.folder import RunFolder
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 def read(tmp_path: Path, study: str = "study") -> Runs:

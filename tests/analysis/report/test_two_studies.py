@@ -11,9 +11,8 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.two_studies import TwoStudies, compare_studies
 from analysis.tables.elements.table import Difference
-from lvae_core.run_folder.folder import RunFolder
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 def compared(tmp_path: Path) -> TwoStudies:

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,9 @@ from analysis.reading.sources import open_source
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.over_seeds import average_cells
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import Study
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 def cells(tmp_path: Path, *studies: str) -> list[Cell]:

@@ -1,6 +1,5 @@
 """Comparisons of cells: the pairs, the estimates they are compared by, and the verdicts."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,8 @@ from analysis.reading.sources import open_source
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import METRICS, compare_all, compare_family, pairs_to_compare
 from analysis.stats.over_seeds import average_cells
-from lvae_core.run_folder.folder import RunFolder
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 def cells(tmp_path: Path) -> list[Cell]:

@@ -1,14 +1,12 @@
 """Missing runs are inferred from the seeds that at least half of the cells of a study's dataset have."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.missing_runs import with_missing
-from lvae_core.run_folder.folder import RunFolder
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 def missing(tmp_path: Path, *studies: str) -> list[tuple[str, int, int]]:

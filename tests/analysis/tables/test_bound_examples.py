@@ -1,6 +1,5 @@
 """Sentences on the bounds: which row they are about, and that they conclude nothing but verdicts."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,8 @@ from analysis.stats.comparisons import compare_all
 from analysis.stats.missing_runs import cells_without_runs
 from analysis.stats.over_seeds import average_cells
 from analysis.tables.bound_examples import EXPLANATION, examples, explanation
-from lvae_core.run_folder.folder import RunFolder
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 AVG = {
     "nll_elbo": 97.0, "ppl_elbo": 84.0, "kl": 7.5, "nll_joint": 127.0, "ppl_joint": 330.0,

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,11 +10,9 @@ from analysis.stats.cells import Counts
 from analysis.tables.bounds import bounds_table
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, csv_frame
 from analysis.tables.elements.table import Difference, Table
-from lvae_core.run_folder.folder import RunFolder
 
+from ..conftest import WriteRun
 from .test_bound_examples import AVG, LM, VAE, cells, sentences
-
-WriteRun = Callable[..., RunFolder]
 
 
 def block(table: Table, label: str, heading: str = "standard") -> dict[str, list[object]]:

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ from analysis.tables.notes import dataset_notes
 from lvae_core.config import RunConfig
 from lvae_core.identity import evaluation_id
 from lvae_core.protocols import he2019
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.folder import Study
 from lvae_core.systems import recipe
 
+from ..conftest import WriteRun
 from ..reading.test_evaluations import evaluate
-
-WriteRun = Callable[..., RunFolder]
 
 YAHOO = {"embedding_size": 512, "hidden_size": 1024}
 YAHOO_TEST = {"sentences": 10000, "tokens": 798673}

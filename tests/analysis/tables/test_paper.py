@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +13,8 @@ from analysis.tables.comparisons import reproduction_table
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, csv_frame
 from analysis.tables.elements.table import Difference, Line, Table
 from analysis.tables.paper import further_table, table2, table3
-from lvae_core.run_folder.folder import RunFolder
 
-WriteRun = Callable[..., RunFolder]
+from ..conftest import WriteRun
 
 
 def cells(tmp_path: Path) -> list[Cell]:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import fsspec
 import pytest
 
+from lvae_core.errors import describe
+from lvae_core.storage.retrying import is_transient
 from lvae_core.storage.store import Store, open_store
 
 
@@ -119,6 +121,24 @@ REFUSALS = [
     (409, "ConditionalRequestConflict", OSError),
     (418, "WhoKnows", OSError),
 ]
+
+
+NO_SPACE = [
+    (507, "XMinioStorageFull", errno.ENOSPC),
+    (400, "XMinioAdminBucketQuotaExceeded", errno.EDQUOT),
+    (403, "QuotaExceeded", errno.EDQUOT),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "number"), NO_SPACE, ids=lambda value: str(value))
+@pytest.mark.parametrize("operation", ["write", "create"])
+def test_a_full_server_or_quota_is_a_full_disk(store, s3, operation, status, code, number):
+    s3.proxy.fault("refuse", status=status, code=code)
+    error = error_of(lambda: OPERATIONS[operation](store))
+    assert error.errno == number
+    assert is_transient(error), "there may be space again"
+    assert "\n" not in describe(error)
+    assert "; free some space" in describe(error)
 
 
 @pytest.mark.parametrize(("status", "code", "kind"), REFUSALS, ids=lambda value: str(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweeps.launching.board import Board
+from sweeps.launching.progress.board import Board
 from sweeps.planning.times.durations import Speed
 
 from .boards import CELL, NAMES, Clock

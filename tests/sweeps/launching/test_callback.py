@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from lvae_core.command import Interrupt
-from sweeps.launching.board import Board
 from sweeps.launching.callback import LaunchCallback
+from sweeps.launching.progress.board import Board
 from sweeps.planning.resources import Resources
 from sweeps.planning.times.durations import Speed
 

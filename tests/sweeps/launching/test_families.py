@@ -7,9 +7,9 @@ import io
 from rich.console import Console
 
 from lvae_core.config import RunConfig
-from sweeps.launching.board import Board
-from sweeps.launching.display import Display
 from sweeps.launching.families import Families
+from sweeps.launching.progress.board import Board
+from sweeps.launching.progress.display import Display
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.plan import PlannedRun
 from sweeps.planning.times.durations import Speed

@@ -15,7 +15,7 @@ from lvae_core.run_folder.folder import Study
 from lvae_core.training.failures import DivergedError, failure_of
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from sweeps.launching.display import Display
+from sweeps.launching.progress.display import Display
 from sweeps.planning.plan import PlannedRun
 from sweeps.trials.asha import AshaSearch
 from sweeps.trials.proposals import Trial

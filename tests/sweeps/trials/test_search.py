@@ -14,7 +14,7 @@ from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from sweeps.launching.display import Display
+from sweeps.launching.progress.display import Display
 
 from .searches import (
     BASE,

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from lvae_core.errors import InputError
-from sweeps.launching.display import Display
+from sweeps.launching.progress.display import Display
 from sweeps.trials.history import FILE
 from sweeps.trials.rules import Rules
 

@@ -12,7 +12,7 @@ from lvae_core.errors import InputError
 from lvae_core.messages import notice
 from lvae_core.run_folder.event_files import FOLDER, EventFiles, place_note
 from lvae_core.run_folder.folder import Study
-from sweeps.launching.board import ENDS
+from sweeps.launching.progress.board import ENDS
 
 _log = logging.getLogger("lvae.tensorboard")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sweeps.launching.board import Board
-from sweeps.launching.display import describe
+from sweeps.launching.progress.board import Board
+from sweeps.launching.progress.display import describe
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.times.durations import TRAIN_SHARE, Counted, Speed
 
-from .boards import CELL, DONE, NAMES, Clock, train
+from ..boards import CELL, DONE, NAMES, Clock, train
 
 
 def test_events_move_a_run_from_left_to_running_to_its_end(board):

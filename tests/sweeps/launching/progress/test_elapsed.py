@@ -7,7 +7,7 @@ import threading
 
 from rich.console import Console
 
-from sweeps.launching.elapsed import elapsed_shown
+from sweeps.launching.progress.elapsed import elapsed_shown
 
 
 def test_a_terminal_shows_seconds() -> None:

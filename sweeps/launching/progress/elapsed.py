@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sweeps.launching.display import console, unless_quiet
+from sweeps.launching.progress.display import console, unless_quiet
 
 LINE_SECONDS = 30.0
 """Seconds between lines if there is no terminal."""

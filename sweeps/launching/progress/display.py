@@ -14,8 +14,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from lvae_core.messages import is_quiet
-from sweeps.launching.board import Board, Running
-from sweeps.launching.events import Events
+from sweeps.launching.progress.board import Board
+from sweeps.launching.progress.events import Events
+from sweeps.launching.progress.running import Running
 
 LIVE_SECONDS, LINE_SECONDS = 0.5, 10.0
 """Seconds between updates of a terminal, and between lines if there is no terminal."""

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sweeps.launching.board import cells_without_bound
-from sweeps.launching.display import STARTING, Display, describe, draw
+from sweeps.launching.progress.board import cells_without_bound
+from sweeps.launching.progress.display import STARTING, Display, describe, draw
 
-from ...lvae_core import tiny
-from .boards import CELL, NAMES, Clock, train
+from ....lvae_core import tiny
+from ..boards import CELL, NAMES, Clock, train
 
 
 def test_without_a_terminal_there_are_plain_lines(board):
@@ -88,7 +88,7 @@ def test_numbers_of_averaged_states_are_marked_as_no_bound_while_they_run(board)
 
 def test_before_the_first_run_a_launch_says_that_it_starts_and_shows_no_zeros(board, monkeypatch):
     now = Clock()
-    monkeypatch.setattr("sweeps.launching.display.time.monotonic", now)
+    monkeypatch.setattr("sweeps.launching.progress.display.time.monotonic", now)
     out = io.StringIO()
     with Display(board, Console(file=out, force_terminal=False)) as display:
         for _ in range(4):
@@ -104,7 +104,7 @@ def test_before_the_first_run_a_launch_says_that_it_starts_and_shows_no_zeros(bo
 
 def test_a_run_that_starts_has_one_line_for_each_start(board, monkeypatch):
     now = Clock()
-    monkeypatch.setattr("sweeps.launching.display.time.monotonic", now)
+    monkeypatch.setattr("sweeps.launching.progress.display.time.monotonic", now)
     out = io.StringIO()
 
     def lines() -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lvae_core.errors import InputError
-from sweeps.launching.full_storage import GIVE_UP_SECONDS, FullStorage
+from sweeps.launching.trouble.full_storage import GIVE_UP_SECONDS, FullStorage
 
 LEAST = 10**7
 

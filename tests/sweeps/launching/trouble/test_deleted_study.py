@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lvae_core.errors import InputError
-from sweeps.launching.deleted_study import DeletedStudy
+from sweeps.launching.trouble.deleted_study import DeletedStudy
 
 
 class Clock:

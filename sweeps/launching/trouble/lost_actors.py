@@ -12,7 +12,7 @@ from rich.text import Text
 from lvae_core.errors import describe
 from lvae_core.run_folder.folder import FailureClass
 from lvae_core.training.failures import Failure, one_line
-from sweeps.launching.full_storage import is_full
+from sweeps.launching.trouble.full_storage import is_full
 from sweeps.launching.tune_patches import LowMemoryError, latest_error
 
 MAX_LOSSES = 20

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from ray.exceptions import RayTaskError
 
 from lvae_core.training.failures import Failure
-from sweeps.launching import lost_actors
-from sweeps.launching.lost_actors import Loss, LostActors, why_lost
+from sweeps.launching.trouble import lost_actors
+from sweeps.launching.trouble.lost_actors import Loss, LostActors, why_lost
 
 NODE = Loss("infrastructure", "its process or node was lost")
 MEMORY = Loss("out_of_memory", "Ray ended it because its node ran low on memory")

@@ -10,10 +10,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lvae_core.messages import printed
 from lvae_core.run_folder.digests import seal_rows
 from lvae_core.run_folder.folder import open_study
-from sweeps.launching.events import Events, open_events
+from sweeps.launching.progress.events import Events, open_events
 
-from ...logs import expect_log
-from ...test_imports import loaded_by
+from ....logs import expect_log
+from ....test_imports import loaded_by
 
 NAME = "toy__lstm-lm__standard__L0__seed0__0badcafe"
 
@@ -71,4 +71,7 @@ def test_a_launch_with_event_files_says_where_they_are(capsys: pytest.CaptureFix
 
 
 def test_a_launch_without_event_files_loads_no_library_for_them() -> None:
-    assert loaded_by("import sweeps.launching.events") & {"torch", "tensorboardX", "tensorboard"} == set()
+    assert (
+        loaded_by("import sweeps.launching.progress.events") & {"torch", "tensorboardX", "tensorboard"}
+        == set()
+    )

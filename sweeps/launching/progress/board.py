@@ -11,41 +11,13 @@ from typing import Any, Self
 from lvae_core.config import RunConfig
 from lvae_core.run_folder.estimates import bound
 from lvae_core.run_folder.names import CellName, without_fingerprint
+from sweeps.launching.progress.running import Running
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.plan import Plan, PlannedRun
-from sweeps.planning.times.durations import Speed, format_duration, projected_seconds, remaining_seconds
+from sweeps.planning.times.durations import Speed, format_duration, remaining_seconds
 
 OWN_PACE = 0.1
 """The share of its work after which a run is judged by its own pace instead of by other runs."""
-
-MAX_POINTS = 120
-"""Reports that are kept to measure a pace: about two minutes, and the first one."""
-
-PACE_SECONDS = 5.0
-"""The least time over which a pace is measured. The first steps, slower than the rest, are left out once as
-much time has passed after them."""
-
-
-@dataclass
-class Running:
-    """A run under way."""
-
-    cell: str
-    since: float
-    share: float | None = None
-    """The share of its whole time that has passed; None before its first report."""
-    start_share: float = 0.0
-    """The share that had passed when it was started or resumed."""
-    phase: str = "starting"
-    epoch: int = 0
-    epochs: int = 0
-    """Epochs at most; 0: unknown."""
-    valid_ppl: float | None = None
-    loss: float | None = None
-    tokens_per_second: float | None = None
-    points: list[tuple[float, str, float]] = field(default_factory=list)
-    """Time, phase and fraction of the phase at the reports that its pace is measured by."""
-
 
 ENDS = frozenset({"done", "failed", "stopped", "paused", "held"})
 """The phases in which a run no longer occupies a device."""
@@ -171,13 +143,9 @@ class Board:
             run.epoch, run.epochs = report["epoch"], report.get("epochs", run.epochs)
             run.loss, run.tokens_per_second = report.get("loss"), report.get("tokens_per_second")
             share = report["fraction"]
-            run.points.append((self.now(), run.phase, share))
-            del run.points[1:-MAX_POINTS]
             if name not in self.again:
                 share = self.speed.done_share(self._variant(name, run.cell), run.phase, share)
-            if run.share is None:
-                run.start_share, run.since = share, self.now()
-            run.share = share
+            run.advance(report["fraction"], share, self.now())
         if report.get("metrics"):
             run.valid_ppl = report["metrics"]["valid_ppl"]
             label = self._variant_label(name, run.cell)
@@ -298,24 +266,11 @@ class Board:
         rough = name not in self.again and self.speed.is_rough(self._variant(name, run.cell))
         if expected is not None and not rough and share - run.start_share < OWN_PACE:
             return expected * (1.0 - share)
-        return self._projected(name, run, share)
-
-    def _projected(self, name: str, run: Running, share: float) -> float | None:
-        """Seconds that a run still needs at its own pace; None before that is known."""
-        if not run.points:
+        if (start := run.pace_from()) is None:
             return None
-        last, *_ = run.points[-1]
-        first, *_ = run.points[0]
-        later = [point for point in run.points if point[0] >= first + PACE_SECONDS]
-        start = later[0] if later and last - later[0][0] >= PACE_SECONDS else run.points[0]
-        if last - start[0] < PACE_SECONDS:
-            return None
-        _, phase, fraction = start
-        variant = self._variant(name, run.cell)
-        start_share = fraction if name in self.again else self.speed.done_share(variant, phase, fraction)
-        left = projected_seconds(last - start[0], start_share, share)
-        # Since its last report it has continued.
-        return None if left is None else max(0.0, left - (self.now() - last))
+        variant, fraction = self._variant(name, run.cell), start.fraction
+        done = fraction if name in self.again else self.speed.done_share(variant, start.phase, fraction)
+        return run.seconds_left(start, done, self.now())
 
     def summary(self) -> str:
         """One line of numbers."""

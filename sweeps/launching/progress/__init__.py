@@ -1,0 +1,1 @@
+"""Progress: the state of a launch, and its display."""

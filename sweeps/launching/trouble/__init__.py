@@ -1,0 +1,1 @@
+"""Trouble: what happens to a launch from outside, noticed and remedied or reported."""
