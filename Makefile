@@ -9,9 +9,9 @@ BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
-# On a terminal pip shows its progress; in a log it is silent.
+# On a terminal pip shows its progress; in a log it prints only errors.
 # It compiles no modules, which would take half a minute: most are never imported.
-PIP_INSTALL := quiet=; [ -t 1 ] || quiet=--quiet; \
+PIP_INSTALL := quiet=; [ -t 1 ] || quiet=-qq; \
   $(BIN)/pip install $$quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 # Modules are compiled once, not by each of the hundreds of processes that the tests start: `collect` leaves
