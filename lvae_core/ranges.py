@@ -18,6 +18,12 @@ _MOST_SAMPLES = {
 split at once: 10,000 of Penn Treebank's test split take 10 GB. The other limits only catch slips: a run
 would take weeks."""
 
+_LEAST_KAPPA = 1e-300
+"""Below it float64 has no 2/κ, which the mean of the von Mises-Fisher posterior needs."""
+
+_LARGEST_SPHERE = 10_000
+"""Like MAX_KAPPA: in more dimensions the table of angles becomes too coarse."""
+
 
 def check_ranges(config: Any) -> None:
     """Check the values of a config whose types are right.
@@ -71,8 +77,12 @@ def check_ranges(config: Any) -> None:
             "there, not averaged; use averaging = 'loss'"
         )
     _require(config, "vmf_kappa", 0 < config.vmf_kappa <= MAX_KAPPA, f"above 0 and at most {MAX_KAPPA:g}")
+    _require(config, "vmf_kappa", config.vmf_kappa >= _LEAST_KAPPA, f"at least {_LEAST_KAPPA:g}")
     if config.posterior == "von_mises_fisher":
-        _require(config, "latent_size", config.latent_size >= 2, "at least 2 for a sphere")
+        is_sphere = 2 <= config.latent_size <= _LARGEST_SPHERE
+        _require(
+            config, "latent_size", is_sphere, f"at least 2 and at most {_LARGEST_SPHERE:,} for a sphere"
+        )
     for name in ("adam_beta1", "adam_beta2", "svi_momentum"):
         _require(config, name, 0 <= getattr(config, name) < 1, "in [0, 1)")
     _require(config, "kl_start", 0 <= config.kl_start <= 1, "in [0, 1]")

@@ -18,6 +18,7 @@ from lvae_core.identity import fingerprint
 from lvae_core.parents import AUTOENCODERS
 from lvae_core.run_folder.names import run_name
 from sweeps.paper_grid import Options
+from sweeps.planning.grids.files import PRESETS
 
 RESULTS = Path(__file__).parent.parent / "results"
 STUDIES = sorted(path.name for path in RESULTS.iterdir() if path.is_dir() and path.name != "summary")
@@ -85,3 +86,13 @@ def test_on_data_of_known_likelihood_hidden_averaging_reports_less_than_the_trut
     weighted = frame[frame["system"] == "lstm-iwae"]
     assert (weighted["nll_iw"] > truth).all()
     assert weighted["nll_iw"].max() < averaged["nll_iw_joint"].min(), "the valid counterpart comes nearer"
+
+
+def test_the_demo_trains_runs_on_data_of_known_likelihood_that_are_kept():
+    """So what is asserted above of the kept runs holds in the demo's own settings."""
+    frame = collect(find_sources(str(RESULTS / "topics"))).frame
+    (data,) = set(frame["data_sha256"])
+    configs = [config for config in PRESETS["demo"].grid.configs() if config.dataset == "topics"]
+    assert ("lstm-vae-avg", 10) in {(config.system, config.num_samples) for config in configs}
+    trained = {run_name(config, fingerprint(config, data)) for config in configs}
+    assert trained - set(frame["run"]) == set()

@@ -157,6 +157,9 @@ def _table(d: int, kappa: float) -> tuple[np.ndarray, np.ndarray]:
     theta = edges[:-1, None] - width * (points + 1) / 2  # (cells, 8)
     density = np.exp(kappa * (np.cos(theta) - 1)) * np.sin(theta) ** (d - 2)
     mass = np.concatenate([[0.0], np.cumsum(density @ weights)])
+    if mass[-1] < np.finfo(float).tiny:  # underflow, as at d = 400 and κ = 10,000: its maximum becomes 1
+        log_density = kappa * (np.cos(theta) - 1) + (d - 2) * np.log(np.sin(theta))
+        mass[1:] = np.cumsum(np.exp(log_density - log_density.max()) @ weights)
     probability = mass / mass[-1]
     # If a cell adds nothing, the inverse has no value there.
     kept = np.concatenate([[True], np.diff(probability) > 0])

@@ -9,7 +9,7 @@ from scipy import integrate, special
 from scipy.stats import norm
 
 from lvae_core.errors import InputError
-from lvae_core.model.von_mises_fisher import VonMisesFisher, kl, log_m, resultant_length
+from lvae_core.model.von_mises_fisher import VonMisesFisher, _table, kl, log_m, resultant_length
 from lvae_core.rng import Key
 
 from .. import tiny
@@ -43,6 +43,18 @@ QUANTILES = {
     (100, 100): (0.487354, 0.550806, 0.621838, 0.685398, 0.731774),
 }
 """d, kappa -> quantiles of w = mu z at 0.01, 0.1, 0.5, 0.9 and 0.99."""
+
+VARIANCES = [
+    (16, 13, 0.022960),
+    (25, 25, 0.011132),
+    (32, 13, 0.021458),
+    (32, 25, 0.011916),
+    (32, 80, 0.001982),
+    (32, 200, 0.000359),
+    (50, 80, 0.002732),
+    (100, 100, 0.002768),
+]
+"""d, kappa, variance of w = mu z, to six digits."""
 
 
 def posterior(d: int, kappa: float, sentences: int = 1, seed: int = 0) -> VonMisesFisher:
@@ -155,12 +167,56 @@ def test_turning_the_mean_turns_the_law_of_the_draws():
     assert torch.allclose(turned, q.sample(noise) @ rotation.T, atol=1e-12)
 
 
+# The density of the angle has its maximum at e^-842, e^-844, e^-933 and e^-6225, below float64's smallest.
+UNDERFLOWING = [(400, 1e4), (512, 5e3), (1500, 1500.0), (10_000, 1e4)]
+
+
+def even_cosines(q: VonMisesFisher, count: int = 4001) -> torch.Tensor:
+    """mu z at evenly spaced values of its distribution function."""
+    noise = torch.ones(count, 1, q.mean.shape[1] + 1, dtype=torch.float64)
+    noise[:, 0, -1] = torch.from_numpy(norm.ppf((np.arange(count) + 0.5) / count))
+    return (q.sample(noise) * q.mean).sum(-1)
+
+
+@pytest.mark.parametrize(("d", "kappa", "variance"), VARIANCES)
+def test_the_cosine_has_the_exact_variance(d, kappa, variance):
+    assert float(even_cosines(posterior(d, kappa)).var()) == pytest.approx(variance, rel=2e-3)
+
+
+@pytest.mark.parametrize(("d", "kappa"), [*UNDERFLOWING, (325, 1e4), (340, 1e4), (2, 1e4), (2, 1e-300)])
+def test_the_cosine_has_the_exact_moments_at_the_ends_of_float64(d, kappa):
+    q = posterior(d, kappa)
+    cosines = even_cosines(q, 1001)
+    A = resultant_length(d, kappa)
+    deviation = math.sqrt(1 - A * A - (d - 1) * A / kappa) if kappa > 1 else math.sqrt(1 / d)
+    assert float(cosines.mean()) == pytest.approx(A, abs=1e-3 * deviation)
+    assert float(cosines.std()) == pytest.approx(deviation, rel=5e-3)
+
+
+@pytest.mark.parametrize(("d", "kappa"), [(2, 3.0), (32, 25.0), (32, 85.0), (100, 800.0), (300, 1e4)])
+def test_a_table_that_does_not_underflow_keeps_its_bits(d, kappa):
+    """Those of the formula without its maximum taken out, from which finished runs drew their z."""
+    points, weights = np.polynomial.legendre.leggauss(8)
+    edges = np.linspace(math.pi, 0, 8193)
+    theta = edges[:-1, None] - math.pi / 8192 * (points + 1) / 2
+    density = np.exp(kappa * (np.cos(theta) - 1)) * np.sin(theta) ** (d - 2)
+    mass = np.concatenate([[0.0], np.cumsum(density @ weights)])
+    probability, angle = _table(d, kappa)
+    assert np.isin(probability, mass / mass[-1]).all()
+    assert np.isin(angle, edges).all()
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
         ({"vmf_kappa": 0.0}, "vmf_kappa = 0.0: must be above 0 and at most 10000"),
         ({"vmf_kappa": 1e5}, "vmf_kappa = 100000.0: must be above 0 and at most 10000"),
+        ({"vmf_kappa": 5e-324}, "vmf_kappa = 5e-324: must be at least 1e-300"),
         ({"posterior": "von_mises_fisher", "latent_size": 1}, "latent_size = 1: must be at least 2"),
+        (
+            {"posterior": "von_mises_fisher", "latent_size": 10_001},
+            "latent_size = 10001: must be at least 2 and at most 10,000 for a sphere",
+        ),
     ],
 )
 def test_impossible_spheres_are_refused(fields, says):

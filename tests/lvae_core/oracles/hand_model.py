@@ -15,11 +15,21 @@ Parameters = Mapping[str, Tensor]
 
 def posterior(p: Parameters, words: Sequence[int], *, share: bool = False) -> tuple[Tensor, Tensor]:
     """(μ, log σ²) of one sentence, w_T = </s> included: μ = M3 s_T, log σ² = M4 s_T."""
-    table = p["decoder.embedding.weight" if share else "encoder.embedding.weight"]
-    H = p["encoder.lstm.weight_hh_l0"].shape[1]
-    zero = table.new_zeros(H)
-    last = lstm(p, "encoder.lstm", [table[w] for w in words], zero, zero)[-1]
+    last = last_state(p, words, share=share)
     return _linear(p, "encoder.to_mean", last), _linear(p, "encoder.to_log_variance", last)
+
+
+def direction(p: Parameters, words: Sequence[int]) -> Tensor:
+    """μ of a von Mises-Fisher posterior: M3 s_T / |M3 s_T|."""
+    mean = _linear(p, "encoder.to_mean", last_state(p, words))
+    return mean / torch.sqrt((mean * mean).sum())
+
+
+def last_state(p: Parameters, words: Sequence[int], *, share: bool = False) -> Tensor:
+    """s_T, the encoder's state after all words of one sentence."""
+    table = p["decoder.embedding.weight" if share else "encoder.embedding.weight"]
+    zero = table.new_zeros(p["encoder.lstm.weight_hh_l0"].shape[1])
+    return lstm(p, "encoder.lstm", [table[w] for w in words], zero, zero)[-1]
 
 
 def states(
