@@ -5,13 +5,8 @@ python analysis/summarize.py STUDY_DIR… [--out DIR] [--watch] | --compare STUD
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
 
 if not __package__:
     # As a script, Python puts this folder first on the path, where our modules would hide libraries of the
@@ -19,12 +14,19 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 if __name__ == "__main__":
-    from lvae_core.environment import check_installed
+    from lvae_core.environment import check_installed, end_quietly_on_ctrl_c
 
+    end_quietly_on_ctrl_c()
     check_installed("analysis")
     # Loading pandas takes a second or more. The line is replaced by the first progress bar.
     if sys.stderr.isatty() and not {"--quiet", "--help", "-h"} & set(sys.argv):
         print("loading libraries …", end="\r", file=sys.stderr, flush=True)
+
+import dataclasses
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console

@@ -8,13 +8,8 @@ sweep with ``--wandb`` or by ``sweeps/wandb_push.py``. Exit status: 0, or 2 for 
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import io
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
 
 if not __package__:
     # As a script, Python puts this folder first on the path, where our modules would hide libraries of the
@@ -22,9 +17,16 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 if __name__ == "__main__":
-    from lvae_core.environment import check_installed
+    from lvae_core.environment import check_installed, end_quietly_on_ctrl_c
 
+    end_quietly_on_ctrl_c()
     check_installed("analysis")
+
+import contextlib
+import importlib.util
+import io
+import os
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from lvae_core.environment import end_quietly_on_ctrl_c
+
+if __name__ == "__main__":
+    end_quietly_on_ctrl_c()
+
 import argparse
 import json
 import sys

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, TextIO
 
-from lvae_core.environment import advice
+from lvae_core.environment import advice, raise_on_ctrl_c
 from lvae_core.errors import InputError, describe
 from lvae_core.messages import is_verbose, printed
 from lvae_core.run_folder.folder import DamagedError
@@ -49,6 +49,7 @@ def exit_status(command: Callable[[], int | None], interrupted: str = CONTINUES)
 
 def _guarded(command: Callable[[], int | None], interrupted: str) -> int:
     try:
+        raise_on_ctrl_c()
         _print_any_character()
         return command() or 0
     except (InputError, DamagedError) as error:

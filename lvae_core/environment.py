@@ -1,9 +1,11 @@
-"""The check that this Python has the libraries of a command, before the command imports them.
+"""The start of a command, before it imports its libraries: are they there, and a quiet end by Ctrl-C.
 
 Commands run as scripts call it first. It must run on any Python 3, without any library.
 """
 
+import os
 import shlex
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +19,26 @@ _OF_PACKAGES = {
     "analysis": ("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "tyro", "rich"),
 }
 """Package -> the libraries that its commands cannot do without."""
+
+
+def end_quietly_on_ctrl_c() -> None:
+    """Let Ctrl-C end this process with status 130 and no output, until the guard of commands takes over.
+
+    Python would raise KeyboardInterrupt within an import: dozens of lines of traceback, or none if
+    a library catches it and continues without the module.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as in the background
+        signal.signal(signal.SIGINT, _end)
+
+
+def raise_on_ctrl_c() -> None:
+    """Undo :func:`end_quietly_on_ctrl_c` if it was called; the main thread only."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: object, frame: object) -> None:
+    os._exit(130)  # sys.exit would raise an exception within the import, too
 
 
 def check_installed(package: str) -> None:

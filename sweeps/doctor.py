@@ -11,19 +11,21 @@ leaves no files behind. Exit status: 0 a sweep would work, 2 something would sto
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
 if __name__ == "__main__":
     # Python puts the folder of a script first on the path; lvae_core is in the folder above it.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from lvae_core.environment import check_installed
+    from lvae_core.environment import check_installed, end_quietly_on_ctrl_c
 
+    end_quietly_on_ctrl_c()
     check_installed("sweeps")
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import tyro
 from rich.console import Console

@@ -13,20 +13,22 @@ cannot be used.
 
 from __future__ import annotations
 
-import os
 import sys
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 if __name__ == "__main__":
     # Python puts the folder of a script first on the path; lvae_core is in the folder above it.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from lvae_core.environment import check_installed
+    from lvae_core.environment import check_installed, end_quietly_on_ctrl_c
 
+    end_quietly_on_ctrl_c()
     check_installed("sweeps")
+
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console

@@ -14,22 +14,24 @@ and the next push continues them. The key is WANDB_API_KEY or the one that `wand
 
 from __future__ import annotations
 
-import contextlib
-import os
-import stat
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 if __name__ == "__main__":
     # Python puts the folder of a script first on the path; lvae_core is in the folder above it.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from lvae_core.environment import check_installed
+    from lvae_core.environment import check_installed, end_quietly_on_ctrl_c
 
+    end_quietly_on_ctrl_c()
     check_installed("sweeps")
+
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console

@@ -10,45 +10,45 @@ It needs torch 2.11 or newer and numpy, and nothing else: no installation, no ne
 - estimates the time of the paper's runs on Penn Treebank.
 
 Each part is bounded in time. Results are printed and written as they come, so the command can be stopped at
-any time. With --device cpu everything runs at tiny sizes, to try the command itself.
+any time; Ctrl-C, SIGTERM and the end of its terminal leave nothing running on the GPU. With --device cpu
+everything runs at tiny sizes, to try the command itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from gpu.driver import run_part
 from gpu.estimate import lines
 from gpu.parts import LEAST_SECONDS, PARTS, limit
 from gpu.report import Report
-from lvae_core.command import print_error
+from lvae_core.arguments import parsed
+from lvae_core.command import exit_status
 from lvae_core.errors import InputError, check_name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status: 1 (a check failed), 2 (bad input), 130 (stopped)."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        options = parse(arguments)
-    except InputError as error:
-        print_error(error)
-        return 2
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    return exit_status(lambda: _run(words), interrupted="")
+
+
+def _run(arguments: Sequence[str]) -> int:
+    options = parse(arguments)
     command = shlex.join(["python", "benchmarks/gpu_check.py", *arguments])
     report = Report(options.json, {"command": command, "device": options.device})
-    signal.signal(signal.SIGTERM, interrupt)
     try:
         run_parts(options, report)
-    except KeyboardInterrupt:
+    except BaseException:  # Ctrl-C, the end of the terminal, or a fault: the file keeps what was found
         report.close("stopped")
-        return 130
+        raise
     for name, text, figures in lines(report.records):
         report.add({"part": "estimate", "name": name, "passed": None, "text": text, **figures})
     report.close("done")
@@ -71,7 +71,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--parts", default="", help=f"only these, separated by commas: {names}")
     subjects = "only checks and cases whose name contains TEXT; repeatable"
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help=subjects)
-    options = parser.parse_args(arguments)
+    options = parsed(lambda: parser.parse_args(arguments))
     if not (math.isfinite(options.minutes) and options.minutes > 0):
         raise InputError(f"--minutes {options.minutes}: must be a number above 0")
     for name in filter(None, options.parts.split(",")):
@@ -106,10 +106,6 @@ def run_parts(options: argparse.Namespace, report: Report) -> None:
             record = {"name": f"part {part.name}", "passed": None, "text": "no time left", "cut": True}
             report.add({"part": part.name, **record})
             continue
-        for record in run_part(part, seconds, given):
-            report.add(record)
-
-
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """Treat SIGTERM like Ctrl-C."""
-    raise KeyboardInterrupt
+        with contextlib.closing(run_part(part, seconds, given)) as records:
+            for record in records:
+                report.add(record)

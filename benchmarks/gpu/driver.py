@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +23,7 @@ GRACE_SECONDS = 4.0
 """A part is told of so much less than its limit, to end by itself."""
 
 
-def run_part(part: Part, limit: float, arguments: Sequence[str]) -> Iterator[dict[str, Any]]:
+def run_part(part: Part, limit: float, arguments: Sequence[str]) -> Generator[dict[str, Any], None, None]:
     """Run a part; yield its records as they come, and one more if it fails or is ended at its limit.
 
     Whatever ends this generator ends the part and every process that it started.

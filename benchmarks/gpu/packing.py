@@ -46,11 +46,11 @@ def work(settings: Settings) -> Iterator[Record]:
 def record(
     label: str, case: Case, variant: str, count: int, total: float, alone: float | None, most: list[int]
 ) -> Record:
-    """Make the record of a number of processes."""
+    """Make the record of a number of processes; ``most``: the bytes of the GPU in use, if it is one."""
     gain = total / alone if alone else 1.0
     text = f"{total:,.0f} tokens/s in all, {gain:.2f} × one"
     if most:
-        text += f", {most[0] / 2**20:,.0f} MiB on the device"
+        text += f", {most[0] / 2**20:,.0f} MiB on the device, {most[0] / count / 2**20:,.0f} MiB each"
     return note(
         label,
         text,
@@ -60,6 +60,7 @@ def record(
         tokens_per_second=total,
         gain=gain,
         device_bytes=most[0] if most else None,
+        bytes_per_process=most[0] / count if most else None,
     )
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 from speed.cases import PLAIN, TRAINING, Case, cases
 from speed.limit import flops_per_token
-from speed.measure import set_arithmetic, synthetic_text
+from speed.measure import repeated, set_arithmetic, synthetic_text, time_passes
+from torch import Tensor
 
 from gpu import graphs
 from gpu.clock import GRAPHS, Clock, Timing
 from gpu.records import Record, Settings, check, note, run_part
+from lvae_core.data.batches import collate
 from lvae_core.training.runtime import Runtime
 
 IW_AVG = "ptb/lstm-vae-avg/L10/iw500/standard"
@@ -65,6 +69,8 @@ def work(settings: Settings) -> Iterator[Record]:
         limits[precision] = clock.limit(precision, 8192 if settings.is_gpu else 256)
         text = f"{limits[precision] / 1e12:,.3g} TFLOP/s in products of square matrices"
         yield note(f"peak, {precision}", text, flops_per_second=limits[precision])
+    if settings.wants("preparing batches"):
+        yield preparation(cases(quick=False)[FIRST[0]], settings, clock.seconds)
     graph_bits = "a graph gives the bits of its step"
     baselines: dict[str, float] = {}
     for case, variant in jobs(settings):
@@ -87,6 +93,27 @@ def work(settings: Settings) -> Iterator[Record]:
             continue
         baselines[key] = found.tokens_per_second
         yield record(name, case, variant, found, baselines.get(case.baseline), limits)
+
+
+def preparation(case: Case, settings: Settings, seconds: float) -> Record:
+    """Time what a step does on the CPU before its first kernel: collate a batch and begin to send it.
+
+    Batches are not prefetched: no step waits for the GPU, so the CPU prepares the next batch while the GPU
+    still computes. Only where this takes a large part of ms/step could prefetching gain something.
+    """
+    case = case.tiny() if settings.tiny else case
+    split = synthetic_text(case)
+    order = np.arange(len(split)).reshape(-1, case.batch_size)
+
+    def run() -> Tensor:
+        for indices in order:
+            batch = collate(split, indices).to(settings.device)
+        return batch.words
+
+    passes = repeated(run, torch.device(settings.device))
+    timed = statistics.median(time_passes(passes, at_least=3, seconds=seconds)) / len(order)
+    text = f"{timed * 1e3:,.3f} ms/step to collate and send, {case.name}"
+    return note("preparing batches", text, seconds_per_step=timed)
 
 
 def jobs(settings: Settings) -> list[tuple[Case, str]]:

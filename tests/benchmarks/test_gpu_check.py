@@ -94,6 +94,21 @@ def test_every_part_runs_on_a_machine_with_torch_and_numpy_alone(tmp_path):
     assert all(r["tokens_per_second"] > 0 for r in timed)
 
 
+@pytest.mark.slow
+def test_the_whole_command_ends_within_its_two_minutes_with_every_part_reported(tmp_path):
+    file = tmp_path / "found.json"
+    done = subprocess.run(
+        [*COMMAND, "--minutes", "2", "--json", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    found = json.loads(file.read_text())
+    assert (done.returncode, found["failed"], found["state"]) == (0, [], "done"), done.stdout
+    # Even on a busy machine: a part is ended at its limit, and the limits add up to two minutes.
+    assert found["seconds"] < 150
+    reported = list(dict.fromkeys(record["part"] for record in found["records"]))
+    assert [name for name in reported if name != "estimate"] == [part.name for part in PARTS]
+
+
 def with_environment(text: str) -> list[str]:
     """Return the processes that have ``text`` in their environment."""
     found = []
@@ -104,23 +119,42 @@ def with_environment(text: str) -> list[str]:
     return found
 
 
-def test_a_stopped_command_leaves_what_it_has_found_and_no_process(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_stopped_command_leaves_what_it_has_found_and_no_process(number, tmp_path):
     file = tmp_path / "found.json"
     command = [*COMMAND, "--parts", "values,properties,determinism", "--json", str(file)]
     marked = {**os.environ, "GPU_CHECK_TEST": str(file)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=marked) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=marked
+    ) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         for line in process.stdout:
             if " ok " in line:
                 break
-        process.send_signal(signal.SIGINT)
-        rest = process.stdout.read()
-    assert process.returncode == 130
+        process.send_signal(number)
+        rest, errors = process.stdout.read(), process.stderr.read()
+    assert (process.returncode, errors) == (130, "")
     assert "\nstopped: " in rest
     found = json.loads(file.read_text())
     assert found["state"] == "stopped"
     assert found["passed"] == len(found["records"]) >= 1
     assert with_environment(str(file)) == []
+
+
+def test_an_unexpected_fault_is_one_line_and_leaves_what_was_found(tmp_path, monkeypatch, capsys):
+    def broken(part, seconds, given):
+        yield {"part": part.name, "name": "first", "passed": True, "text": "holds"}
+        raise ZeroDivisionError("division by zero")
+
+    file = tmp_path / "found.json"
+    monkeypatch.setattr("gpu.command.run_part", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["--device", "cpu", "--json", str(file)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: unexpected ZeroDivisionError: division by zero (traceback: ")
+    found = json.loads(file.read_text())
+    assert (found["state"], [record["name"] for record in found["records"]]) == ("stopped", ["first"])
 
 
 def test_a_part_is_ended_at_its_limit():
@@ -196,6 +230,9 @@ def test_the_estimate_adds_up_sixty_runs():
         (["--minutes", "nan"], "--minutes nan: must be a number above 0"),
         (["--parts", "speed"], "unknown part 'speed'"),
         (["--device", "nowhere"], "device 'nowhere': not usable here"),
+        (["--device"], "argument --device: expected one argument; see gpu_check.py --help"),
+        (["--minutes", "x"], "argument --minutes: invalid float value: 'x'; see gpu_check.py --help"),
+        (["--bogus"], "unrecognized arguments: --bogus; see gpu_check.py --help"),
         (["--json", "/no/such/folder/found.json"], "cannot be written (No such file or directory)"),
     ],
 )

@@ -7,8 +7,9 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from gpu import graphs, timing
+from gpu import graphs, packing, timing
 from gpu.checks import oracle, plain, properties, values, waits
+from gpu.checks.found import TOLERANCES, Found, Tolerance
 from gpu.checks.oracle_posteriors import Sphere
 from gpu.checks.subjects import batch_of, config_of, parameters, sentences
 from gpu.records import Settings
@@ -66,6 +67,30 @@ def test_the_density_on_the_sphere_is_that_of_scipy():
 def test_values_and_gradients_hold_on_a_cpu(system):
     assert system in SYSTEMS
     assert "gradients within" in values.compare(system, "standard", "float32", TINY, {})
+
+
+@pytest.mark.parametrize("setting", ["standard", "inputless"])
+@pytest.mark.parametrize("system", ["cnn-lm", "cnn-vae", "sa-vae", "lstm-vae"])
+def test_values_and_gradients_hold_in_bfloat16_on_a_cpu(system, setting):
+    assert "gradients within" in values.compare(system, setting, "bfloat16", TINY, {})
+
+
+@pytest.mark.parametrize("kind", TOLERANCES)
+@pytest.mark.parametrize("factor", [0.0, 2.0, -1.0])
+def test_a_wrong_gradient_of_a_small_tensor_is_found_at_every_tolerance(factor, kind):
+    right = Found((1.0,), {"large": torch.full((9,), 100.0), "small": torch.ones(9)})
+    assert "each within 0e+00" in right.differs_from(right, TOLERANCES[kind])
+    wrong = right._replace(gradients={**right.gradients, "small": factor * right.gradients["small"]})
+    with pytest.raises(AssertionError, match=r"the gradient of small is off by [12]"):
+        wrong.differs_from(right, Tolerance(1.0, 1.0, TOLERANCES[kind].each))
+
+
+def test_a_tensor_without_gradient_may_have_rounding_only():
+    right = Found((1.0,), {"large": torch.ones(9), "none": torch.zeros(9)})
+    for size, holds in ((1e-5, True), (1e-3, False)):
+        found = right._replace(gradients={**right.gradients, "none": torch.full((9,), size)})
+        with contextlib.nullcontext() if holds else pytest.raises(AssertionError, match="of none is off"):
+            found.differs_from(right, TOLERANCES["bfloat16"])
 
 
 @pytest.mark.parametrize("gradient", ["reparameterised", "doubly_reparameterised"])
@@ -204,6 +229,25 @@ def test_a_timing_is_compared_with_plain_code_and_with_the_peak():
     assert record["share_of_peak"] == pytest.approx(1000 * flops / 1e12)
     assert (record["ratio_to_plain"], record["steps_per_second"]) == (4.0, 2.0)
     assert record["text"] == "1,000 tokens/s, 500.00 ms/step, 4.00 × plain, 3% of peak, 2 MiB"
+
+
+def test_the_time_that_batches_take_is_recorded_before_the_steps_it_belongs_to():
+    records = timing.work(replace(TINY, only=["preparing batches"]))
+    (found,) = [record for record in records if not record["name"].startswith("peak")]
+    assert found["name"] == "preparing batches"
+    assert found["text"] == (
+        f"{found['seconds_per_step'] * 1e3:,.3f} ms/step to collate and send, ptb/lstm-vae/L1/standard"
+    )
+    assert found["seconds_per_step"] > 0
+
+
+def test_the_memory_of_each_of_several_processes_is_their_share_of_the_sum():
+    case = cases(quick=False)["ptb/lstm-vae/L1/standard"]
+    record = packing.record("x", case, "ours float32", 8, 3000.0, 1000.0, [12 * 2**30])
+    assert record["text"] == "3,000 tokens/s in all, 3.00 × one, 12,288 MiB on the device, 1,536 MiB each"
+    assert (record["device_bytes"], record["bytes_per_process"]) == (12 * 2**30, 1.5 * 2**30)
+    on_cpu = packing.record("x", case, "ours float32", 8, 3000.0, 1000.0, [])
+    assert (on_cpu["device_bytes"], on_cpu["bytes_per_process"]) == (None, None)
 
 
 def test_a_tiny_case_keeps_its_names_and_modes():

@@ -1,6 +1,7 @@
 """The sweep's own Ray dies: one line with the command that resumes, status 2, within 30 seconds."""
 
 import os
+import re
 import shlex
 import signal
 import time
@@ -14,6 +15,9 @@ pytestmark = pytest.mark.timeout(600)
 
 ENDS_WITHIN = 30.0
 """Seconds, as the project promises."""
+
+CPP = re.compile(r"\s*@ +0x|.*\*\*\* SIG|(\(\w+.*?\) )?\[[^]]* [EFC] \d+ \d+\]")
+"""Begins a line of a stack of C++, or an error that Ray's C++ logs."""
 
 
 def process_of(launch: Launch, name: str) -> psutil.Process:
@@ -45,8 +49,12 @@ def test_a_launch_whose_ray_dies_ends_with_one_line_and_resumes(name, tmp_path, 
         while processes_writing_below(scratch) or list(scratch.iterdir()):
             assert time.monotonic() < killed + ENDS_WITHIN, "it has left something behind"
             time.sleep(0.1)
-        # Ray's own threads may print a line after it.
-        (line,) = [text for text in first.output.splitlines() if text.startswith("error: Ray's process ")]
+        lines = first.output.splitlines()
+        (place,) = [k for k, text in enumerate(lines) if text.startswith("error: Ray's process ")]
+        line = lines[place]
+        # Ray's own threads may print a line beside it, but no page of C++.
+        assert len(lines) - place - 1 <= 2, first.output
+        assert len([text for text in lines if CPP.match(text)]) <= 1, first.output
         _, _, again = line.partition("has died; resume from the last checkpoints with: ")
         assert shlex.split(again)[2:] == first.arguments
         assert "Traceback" not in first.output

@@ -166,7 +166,10 @@ def test_unusable_input_to_the_push_is_one_line(
     push: Push, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = tmp_path / "nowhere"
-    for place, line in ((nowhere, f"error: {nowhere}: "), (tmp_path, f"error: {tmp_path}: not a study")):
+    for place, line in (
+        (nowhere, f"error: {nowhere}: there is no such study"),
+        (tmp_path, f"error: {tmp_path}: not a study"),
+    ):
         assert main([str(place)]) == 2
         out, err = capsys.readouterr()
         assert (out, err.count("\n"), err.startswith(line)) == ("", 1, True)

@@ -67,10 +67,12 @@ def compare(
     if (system, setting) not in known:
         known[system, setting] = by_hand(parameters(model), texts, config)
     expected = known[system, setting]
-    semi = ", semi-amortised" if config.inference == "semi_amortised" else ""
-    cnn = ", cnn" if config.decoder == "cnn" and precision == "bfloat16" else ""
-    allowed = TOLERANCES[f"{precision}{semi}{cnn}"]
-    return found.differs_from(expected, allowed)
+    kind = str(precision)
+    if precision == "bfloat16" and config.inference == "semi_amortised":
+        kind += ", semi-amortised"
+    elif precision == "bfloat16" and config.decoder == "cnn":
+        kind += ", cnn"
+    return found.differs_from(expected, TOLERANCES[kind])
 
 
 def subject(config: RunConfig, settings: Settings) -> tuple[TextModel, list[list[int]]]:
