@@ -69,6 +69,15 @@ class Holder:
         """Describe the calling process."""
         return Holder(launch, platform.node(), _machine(), os.getpid(), start_ticks(os.getpid()) or "")
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Raises TypeError if a value is missing or has another type."""
+        holder = cls(**values)
+        texts = (holder.launch, holder.host, holder.machine, holder.started)
+        if type(holder.pid) is not int or not all(isinstance(text, str) for text in texts):
+            raise TypeError("a value has another type")
+        return holder
+
     def is_gone(self) -> bool:
         """Whether this machine can see that the process has ended."""
         if not self.machine or self.machine != _machine():
@@ -103,7 +112,7 @@ def read_claim(folder: RunFolder) -> ClaimState | None:
             if values is None:
                 continue  # released since the files were listed
             beat = values.pop("beat")
-            return ClaimState(max(numbers), beat, Holder(**values))
+            return ClaimState(max(numbers), beat, Holder.from_dict(values))
         except (DamagedError, KeyError, TypeError):
             return ClaimState(max(numbers), -1, None)
     return None

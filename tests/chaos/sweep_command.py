@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ class Launch:
         script: the script to start.
         grid: arguments that define the grid.
         environment: additional variables of its process.
+        before: words before the command, such as those of a program that starts it.
+        command: a whole command that a launch has printed, to be started instead; see
+            :func:`printed_command`.
     """
 
     def __init__(
@@ -60,15 +64,21 @@ class Launch:
         script: Path = SCRIPT,
         grid: list[str] = GRID,
         environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+        command: Sequence[str] = (),
     ) -> None:
         self.scratch = scratch
         self.arguments = [*grid, "--storage", str(storage), "--study", "s", *arguments]
+        words = [str(script), *self.arguments]
+        if command:
+            (python, *words), self.arguments = command, list(command[2:])
+            assert python == "python"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         self._log = scratch.parent / f"{scratch.name}.{time.monotonic_ns()}.log"
         self._output: str | None = None
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(script), *self.arguments],
+                [*before, sys.executable, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -106,6 +116,12 @@ class Launch:
         if self._output is None:
             self._output = self.output
             self._log.unlink()
+
+
+def printed_command(output: str) -> list[str]:
+    """Return the words of the last command that a launch has printed for resuming it; empty if none."""
+    found = re.findall(r"^.*(?:resume|last checkpoints) with: (.*)$", output, re.MULTILINE)
+    return shlex.split(found[-1]) if found else []
 
 
 def processes_writing_below(folder: Path) -> list[int]:

@@ -1,4 +1,4 @@
-"""Two launches of one study at the same time repeat no run, and one takes over from the other."""
+"""Launches at the same time: of one study, they repeat no run; of several, none hurts another."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from .short_grid import ARGUMENTS
 from .sweep_command import EPOCHS, Launch, Runs, closing, processes_writing_below, wait_until
 
 
@@ -65,6 +66,38 @@ def test_a_launch_takes_over_the_runs_of_one_that_dies_with_its_machine(
     assert runs.table() == undisturbed_table
     attempts = {name: len(runs.attempts(name)) for name in runs.names()}
     assert attempts == {name: lost.get(name, 0) + 1 for name in undisturbed_table}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_launches_that_begin_and_end_beside_others_in_one_scratch_folder_hurt_none(
+    tmp_path, scratch, undisturbed_table, undisturbed_storage
+):
+    """Two begin together; the shorter ends while a third begins; and the longer goes on beside both."""
+    studies = {name: tmp_path / name for name in ("short", "long", "third")}
+    short = Launch(studies["short"], scratch, grid=ARGUMENTS)
+    with closing(short):
+        wait_until(lambda: bool(list(scratch.glob("*/owner"))), short)
+        long = Launch(studies["long"], scratch, "--max-concurrent", "1")
+        with closing(long):
+            wait_until(lambda: len(Runs(studies["short"]).done()) == len(undisturbed_table), short)
+            third = Launch(studies["third"], scratch, grid=ARGUMENTS)
+            with closing(third):
+                assert short.wait(400) == 0, short.output
+                assert long.process.poll() is None, "it is there while the third begins"
+                wait_until(lambda: "Ray is ready" in third.output, third)
+                assert long.process.poll() is None, "it is there while the third works"
+                assert [third.wait(400), long.wait(400)] == [0, 0], [third.output, long.output]
+                outputs = [launch.output for launch in (short, long, third)]
+    assert not [output for output in outputs if "Traceback" in output or "error: " in output]
+    expected = Runs(undisturbed_storage).table()
+    tables = {name: Runs(place).table() for name, place in studies.items()}
+    assert tables == {"short": expected, "long": undisturbed_table, "third": expected}
+    for place in studies.values():
+        runs = Runs(place)
+        assert {name: len(runs.attempts(name)) for name in runs.names()} == dict.fromkeys(runs.names(), 1)
+    assert list(scratch.iterdir()) == []
+    assert processes_writing_below(scratch) == []
 
 
 def send_signal(processes: list[int], number: signal.Signals) -> None:

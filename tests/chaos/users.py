@@ -15,6 +15,9 @@ import pytest
 OTHER = 1234
 """Number of the other user and group, who need not exist."""
 
+AS_ORDINARY_USER = ("setpriv", "--bounding-set", "-chown,-dac_override,-dac_read_search,-fowner")
+"""Before a command: it and all that it starts are without root's power over files of others."""
+
 # Of capabilities(7): CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_FOWNER.
 _OVER_FILES = 0b1111
 _VERSION = 0x20080522

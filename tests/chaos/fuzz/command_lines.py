@@ -1,4 +1,4 @@
-"""Random command lines. None of them starts Ray or calls a server."""
+"""Random command lines. None of them starts Ray, asks a server or writes outside of its case's folder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,31 @@ import random
 from collections.abc import Callable, Sequence
 
 from analysis import summarize as summarize_module
+from analysis import wandb_report as report_module
 from lvae_core import __main__ as core
 from lvae_core.systems import SYSTEMS
-from sweeps import doctor, paper_grid, search, wandb_push
+from sweeps import doctor, paper_grid, runs, search, wandb_push
+
+from .options import OPTIONS, SETTING, Values
+
+Main = Callable[..., object]
+
+MAINS: dict[str, Main] = {
+    "sweeps/paper_grid.py": paper_grid.main,
+    "sweeps/search.py": search.main,
+    "sweeps/doctor.py": doctor.main,
+    "sweeps/runs.py": runs.main,
+    "sweeps/wandb_push.py": wandb_push.main,
+    "analysis/summarize.py": summarize_module.main,
+    "analysis/wandb_report.py": report_module.main,
+}
+"""Command -> its function; those of ``python -m lvae_core`` have one together."""
+
+WEIGHTS = {
+    "generate": 2, "run": 2, "sweeps/paper_grid.py": 3, "sweeps/search.py": 2, "sweeps/runs.py": 2,
+    "analysis/wandb_report.py": 0.4,
+}  # fmt: skip
+"""How much more often than the others a command is drawn; a report's W&B takes two seconds to import."""
 
 NASTY = (
     *(
@@ -29,74 +51,24 @@ NASTY = (
         "-inf",
         "9" * 40,
     ),
-    *(
-        "None",
-        "True",
-        "[]",
-        "{}",
-        "null",
-        "[",
-        "é☃",
-        "\udcff",
-        "\x1b[31m",
-        "a\nb",
-        "=1+1",
-        "%s",
-        "{0}",
-        "a" * 300,
-    ),
-    *(
-        ".",
-        "..",
-        "/",
-        "/dev/null",
-        "run.json",
-        "run.json/x",
-        "nofile",
-        "words",
-        "study",
-        "http://",
-        "nofs://x",
-    ),
-    *(
-        "s3://",
-        "file://",
-        "file:///",
-        "lstm-vae",
-        "lstm-va",
-        "toy",
-        "cpu",
-        "cuda:0",
-        "cuda:99",
-        "meta",
-        "2/1",
-        "1/2",
-    ),
+    *("None", "True", "[]", "{}", "null", "[", "é☃", "\udcff", "\x1b[31m", "a\nb", "=1+1", "%s", "{0}"),
+    *("a" * 300, ".", "..", "/", "/dev/null", "run.json", "run.json/x", "nofile", "words", "study"),
+    *("http://", "nofs://x", "s3://", "file://", "file:///", "lstm-vae", "lstm-va", "toy", "cpu", "cuda:0"),
+    *("cuda:99", "meta", "2/1", "1/2", "grid.toml"),
 )
 """Values for any option or argument."""
 
 SETTINGS = (
-    *(
-        "max_epochs",
-        "seed",
-        "hidden_size",
-        "latent_size",
-        "learning_rate",
-        "dropout",
-        "iw_samples",
-        "batch_size",
-    ),
-    *(
-        "nosuch",
-        "encoder",
-        "averaging",
-        "num_samples",
-        "precision",
-        "kl_anneal_epochs",
-        "dataset",
-        "system",
-    ),
+    *("max_epochs", "seed", "hidden_size", "latent_size", "learning_rate", "dropout", "iw_samples"),
+    *("batch_size", "nosuch", "encoder", "averaging", "num_samples", "precision", "kl_anneal_epochs"),
+    *("dataset", "system", "state"),
 )
+
+WRITES = ("--out", "--to", "--write-grid", "--storage")
+"""Options that name a place where a command writes."""
+
+OUTSIDE = ("..", "/", "file://", "file:///")
+"""Values that are such a place, but not one of the case."""
 
 
 class CommandLines:
@@ -104,133 +76,99 @@ class CommandLines:
 
     Args:
         random: the source of all choices.
-        run: the run folder that arguments name.
+        runs: the run folders that arguments name.
     """
 
-    def __init__(self, random: random.Random, run: str) -> None:
-        self._random, self._run = random, run
+    def __init__(self, random: random.Random, runs: Sequence[str]) -> None:
+        self._random, self._runs = random, runs
 
-    def draw(self) -> tuple[Callable[..., object], list[str]]:
+    def draw(self) -> tuple[Main, list[str]]:
         """Return a command's ``main`` and its arguments."""
-        make = self._random.choice(
-            [
-                *(self._core, self._core, self._core, self._grid, self._search),
-                *(self._doctor, self._push, self._summarize),
-            ]
-        )
-        main, arguments = make()
-        for _ in range(self._random.choice([0, 0, 0, 0, 1])):  # words that are lost, doubled or inserted
+        names = [*OPTIONS, "nosuch"]
+        (name,) = self._random.choices(names, [WEIGHTS.get(name, 1.0) for name in names])
+        arguments = [*self._needed(name), *self._options(OPTIONS.get(name, {}))]
+        for option, value in self._defaults(name):
+            if option not in arguments:
+                arguments += [option, value]
+        for _ in range(self._random.choice([0, 0, 0, 0, 1])):  # a word that is doubled or inserted
             at = self._random.randrange(len(arguments) + 1)
             arguments[at:at] = [self._value()]
         if self._random.random() < 0.05 and arguments:
             del arguments[self._random.randrange(len(arguments))]
-        return main, self._harmless(main, arguments)
+        if name in MAINS:
+            return MAINS[name], self._harmless(name, arguments)
+        return core.main, self._harmless(name, [name, *arguments])
 
-    def _harmless(self, main: Callable[..., object], arguments: list[str]) -> list[str]:
-        """Let no command start Ray or send anything."""
-        if main in (paper_grid.main, search.main):
-            return [*(a for a in arguments if a != "auto"), "--dry-run"]
-        if main is doctor.main:
+    def _harmless(self, name: str, arguments: list[str]) -> list[str]:
+        """Let no command start Ray, send anything or write elsewhere."""
+        pairs = zip(["", *arguments], arguments, strict=False)
+        arguments = ["new" if option in WRITES and a in OUTSIDE else a for option, a in pairs]
+        if name in ("sweeps/paper_grid.py", "sweeps/search.py"):
+            # --list starts nothing either.
+            calm = [] if "--list" in arguments and self._random.random() < 0.8 else ["--dry-run"]
+            return [*(a for a in arguments if a != "auto"), *calm]
+        if name == "sweeps/doctor.py":
             return [*arguments, "--address", "127.0.0.1:1"]
-        if main is wandb_push.main:
+        if name == "sweeps/wandb_push.py":
             return [a for a in arguments if a != "study"]
+        if name == "analysis/summarize.py":
+            return [*arguments, "--no-figures", "--no-samples", "--no-cache"]
         return arguments
 
-    def _value(self) -> str:
-        return self._random.choice([*NASTY, self._run])
+    def _needed(self, name: str) -> list[str]:
+        """Draw the arguments that are no options."""
+        usual: dict[str, Sequence[Sequence[str]]] = {
+            "import": [
+                ("words",), ("tables",), ("tables/train.csv",),
+                ("words/train.txt", "words/valid.txt", "words/test.txt"),
+            ],
+            "recipe": [(system,) for system in SYSTEMS],
+            "run": [("run.json",)],
+            "evaluate": [(run,) for run in self._runs],
+            "generate": [(run,) for run in self._runs],
+            "sweeps/paper_grid.py": [()],
+            "sweeps/search.py": [()],
+            "sweeps/doctor.py": [()],
+            "sweeps/runs.py": [("list", "study"), ("move", "study"), ("delete", "study")],
+            "sweeps/wandb_push.py": [("nofile",)],
+            "analysis/summarize.py": [("study",), ("study", "study"), *((run,) for run in self._runs)],
+            "analysis/wandb_report.py": [("study",), ("study", "study")],
+        }  # fmt: skip
+        words = self._random.choice(usual.get(name, [("words",)]))
+        return [word if self._random.random() < 0.85 else self._value() for word in words]
 
-    def _options(self, known: dict[str, Sequence[str]], most: int = 3) -> list[str]:
+    def _defaults(self, name: str) -> list[tuple[str, str]]:
+        """Options that most command lines have, because without them the command ends early."""
+        usual = {
+            "import": [("--out", "new")],
+            "run": [("--out", "new")],
+            "sweeps/paper_grid.py": [("--datasets", "words"), ("--seeds", "1")],
+            "sweeps/search.py": [("--dataset", "words"), ("--storage", "."), ("--study", "study")],
+        }
+        return usual.get(name, []) if self._random.random() < 0.85 else []
+
+    def _value(self) -> str:
+        return self._random.choice([*NASTY, *self._runs])
+
+    def _options(self, known: dict[str, Values], most: int = 4) -> list[str]:
         """Draw options; each with a value that is usual or nasty, or without one."""
         arguments = []
         for name in self._random.sample(sorted(known), min(most, len(known))):
             if self._random.random() < 0.6:
-                usual = known[name] and self._random.random() < 0.75
-                value = self._random.choice(known[name]) if usual else self._value()
-                arguments += [name, value] if self._random.random() < 0.95 else [name]
+                arguments += [name, *self._values(known[name])]
         return arguments
+
+    def _values(self, usual: Values) -> Sequence[str]:
+        chance = self._random.random()
+        if not usual:
+            return () if chance < 0.95 else (self._value(),)
+        if chance < 0.05:
+            return ()
+        if chance < 0.3:
+            return (self._value(),)
+        chosen = self._random.choice(usual)
+        words = (chosen,) if isinstance(chosen, str) else chosen
+        return [self._setting() if word == SETTING else word for word in words]
 
     def _setting(self) -> str:
         return f"{self._random.choice(SETTINGS)}={self._value()}"
-
-    def _core(self) -> tuple[Callable[..., object], list[str]]:
-        usual: dict[str, Sequence[str]] = {"--verbose": (), "--quiet": ()}
-        run: dict[str, Sequence[str]] = {
-            **usual, "--device": ["cpu"], "--threads": ["1", "2"], "--checkpoint-minutes": ["0", "1"],
-            "--data-dir": ["."], "--set": [self._setting(), self._setting()],
-        }  # fmt: skip
-        name = self._random.choice(
-            ["describe", "recipe", "run", "evaluate", "generate", "generate", "nosuch"]
-        )
-        first = self._run if name in ("evaluate", "generate") else "run.json" if name == "run" else "words"
-        first = first if self._random.random() < 0.7 else self._value()
-        options = {
-            "describe": {**usual, "--data-dir": ["."]},
-            "recipe": {
-                **usual, "--dataset": ["toy"], "--setting": ["inputless"], "--num-samples": ["2"],
-                "--seed": ["3"], "--protocol": ["original"], "--set": run["--set"],
-            },
-            "run": {**run, "--checkpoint-epochs": ["1"], "--parent": (), "--out": ["new"]},
-            "evaluate": {**run, "--part": ["1/2"]},
-            "generate": {
-                **usual, "--decode": ["greedy", "sample", "beam"], "--temperature": ["1", "0.5"],
-                "--beam-width": ["2"], "--max-length": ["5"], "--count": ["1", "2"], "--seed": ["1"],
-                "--sentence": ["a b", "zzz"], "--between": ["a"], "--json": (), "--data-dir": ["."],
-            },
-        }.get(name, run)  # fmt: skip
-        if name == "recipe":
-            first = self._random.choice([*SYSTEMS, self._value()])
-        needed = ["--out", "new"] if name == "run" and self._random.random() < 0.8 else []
-        return core.main, [name, first, *needed, *self._options(options)]
-
-    def _launch(self) -> dict[str, Sequence[str]]:
-        return {
-            "--storage": ["."], "--study": ["study"], "--data-dir": ["."], "--cpus-per-run": ["1"],
-            "--gpus-per-run": ["0", "0.5"], "--max-concurrent": ["1"], "--checkpoint-epochs": ["2"],
-            "--checkpoint-minutes": ["1"], "--wandb": ["disabled"], "--quiet": (), "--verbose": (),
-            "--set": [self._setting(), "max_epochs=1"],
-        }  # fmt: skip
-
-    def _grid(self) -> tuple[Callable[..., object], list[str]]:
-        known = {
-            **self._launch(), "--preset": ["demo"], "--datasets": ["toy", "words"], "--systems": [*SYSTEMS],
-            "--settings": ["standard"], "--num-samples": ["2"], "--seeds": ["1", "0..1"], "--grid": ["."],
-            "--max-epochs": ["1"], "--zip": [self._setting()], "--write-grid": ["new.toml"],
-            "--devices": ["1"], "--price-per-hour": ["2"], "--protocol": ["original"],
-        }  # fmt: skip
-        return paper_grid.main, ["--datasets", "words", "--seeds", "1", *self._options(known, 5)]
-
-    def _search(self) -> tuple[Callable[..., object], list[str]]:
-        known = {
-            **self._launch(), "--dataset": ["words"], "--system": ["lstm-vae"], "--trials": ["3"],
-            "--space": ["learning_rate=0.3..3:log", "latent_size=2,3", "dropout=0..0.5"], "--rungs": ["1"],
-            "--keep": ["2"], "--best": ["1"], "--fresh-seeds": ["1"], "--preset": ["demo"],
-        }  # fmt: skip
-        return search.main, self._options(known, 6)
-
-    def _doctor(self) -> tuple[Callable[..., object], list[str]]:
-        known: dict[str, Sequence[str]] = {
-            "--storage": ["."], "--study": ["study"], "--datasets": ["toy"], "--data-dir": ["."],
-            "--cluster": ["run.json"], "--cpus-per-run": ["1"], "--timeout": ["5"], "--gpus-per-run": ["1"],
-        }  # fmt: skip
-        return doctor.main, self._options(known, 4)
-
-    def _push(self) -> tuple[Callable[..., object], list[str]]:
-        known: dict[str, Sequence[str]] = {
-            "--project": ["p"],
-            "--entity": ["e"],
-            "--offline": (),
-            "--again": (),
-        }
-        return wandb_push.main, ["nofile", *self._options(known)]
-
-    def _summarize(self) -> tuple[Callable[..., object], list[str]]:
-        known: dict[str, Sequence[str]] = {
-            "--out": ["summary"], "--every": ["5"], "--data-dir": ["."], "--evaluation": ["iw_samples=2"],
-            "--published": ["run.json"], "--compare": ["study"], "--quiet": (), "--verbose": (),
-        }  # fmt: skip
-        fast = ["--no-figures", "--no-samples", "--no-cache"]
-        return summarize_module.main, [
-            self._random.choice(["study", self._value()]),
-            *self._options(known),
-            *fast,
-        ]

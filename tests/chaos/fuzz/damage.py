@@ -1,4 +1,4 @@
-"""Random damage to files: bytes that are cut, changed or inserted, and values of JSON that are replaced."""
+"""Random damage to files: bytes that are cut, changed or inserted, and values that are replaced."""
 
 from __future__ import annotations
 
@@ -9,6 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from lvae_core.run_folder.digests import seal
+
+TOML_VALUES = (
+    *("0", "1", "-1", "2.5", "1e400", "nan", "-inf", "9" * 40, "true", "2026-11-29", "07:30:00"),
+    *(
+        '""',
+        '"x"',
+        '"0..1"',
+        '"1..0"',
+        '"0..99999999999"',
+        '"a\\u0000b"',
+        '"\\u001b[31m"',
+        '"../x"',
+        "'é☃'",
+    ),
+    *("[]", "{}", "[[]]", "[1, 1]", "[-1]", '["words", "words"]', '["nosuch"]', "[true]", "[{}]", "[nan]"),
+    *("{num_samples = []}", "{x = 1}", "{seed = 1}", "{dropout = [0.1, 0.1]}", "[{dropout = [0.1]}]", "["),
+    *("[" * 500 + "]" * 500, "[" + "1, " * 400 + "]", "0x10", "1_000", '"""\n"""'),
+)
+"""Right sides of a line of TOML."""
 
 
 class Damage:
@@ -46,6 +65,22 @@ class Damage:
             }
             file.write_bytes(changed[kind])
         return f"{kind} at {at}"
+
+    def toml(self, text: str) -> tuple[str, str]:
+        """Replace one value of a TOML text, or delete, double or move a line; returns text and what."""
+        lines = text.splitlines()
+        at = self._random.randrange(len(lines))
+        key, equals, _ = lines[at].partition(" = ")
+        kind = self._random.choice(["value", "value", "value", "delete", "double", "move"])
+        if kind == "value" and equals:
+            lines[at] = f"{key} = {self._random.choice(TOML_VALUES)}"
+            what = lines[at][:80]
+        else:
+            line = lines[at] if kind == "double" else lines.pop(at)
+            what = f"{kind} {line!r}"
+            if kind in ("double", "move"):
+                lines.insert(self._random.randrange(len(lines) + 1), line)
+        return "\n".join(lines) + "\n", what
 
     def change(self, value: dict[str, Any]) -> str:
         """Change one entry of nested JSON; returns what was changed."""

@@ -1,4 +1,4 @@
-"""Random command lines, damaged run folders and damaged config files, all drawn from a seed.
+"""Random command lines, and damaged studies, config files and grid files, all drawn from a seed.
 
 A case is done in this process: its command's ``main`` is called with arguments, so torch is imported once.
 Commands stop before they would start Ray or call a server.
@@ -10,57 +10,39 @@ import contextlib
 import json
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from analysis import summarize as summarize_module
 from lvae_core import __main__ as core
-from lvae_core.systems import recipe
-from sweeps import paper_grid
+from sweeps import paper_grid, runs, search
 
-from ..small_run import write_corpus
-from .command_lines import CommandLines
+from .command_lines import CommandLines, Main
 from .damage import Damage
 from .outcome import Outcome, call
-
-RUN = "study/" + "words__lstm-vae__standard__L1__seed0__"
-"""Start of the name of the run folder in every case's folder."""
-
-
-def make_template(folder: Path) -> None:
-    """Write a corpus, a config and a finished run, which every case gets a copy of."""
-    (folder / "words").mkdir(parents=True)
-    write_corpus(folder / "words")
-    config = recipe("lstm-vae", dataset="words").to_dict() | {
-        "embedding_size": 2, "hidden_size": 3, "latent_size": 2, "batch_size": 8, "max_epochs": 1,
-        "iw_samples": 2, "mi_samples": 2, "eval_batch_size": 8,
-    }  # fmt: skip
-    (folder / "run.json").write_text(json.dumps(config))
-    with contextlib.chdir(folder):
-        done = call("setup", core.main, ["run", "run.json", "--out", "study/made", "--quiet"])
-    assert done.status == 0, done.output
-    identity = json.loads((folder / "study" / "made" / "result.json").read_text())["fingerprint"]
-    (folder / "study" / "made").rename(folder / f"{RUN}{identity[:8]}")
+from .template import SEARCH
 
 
 class Fuzzer:
     """Draw cases from a seed.
 
     Args:
-        template: a folder that :func:`make_template` has filled.
+        template: a folder that :func:`tests.chaos.fuzz.template.make_template` has filled.
         seed: of the cases.
     """
 
     def __init__(self, template: Path, seed: int) -> None:
         self._template, self._random = template, random.Random(seed)
-        (self._run,) = (str(p.relative_to(template)) for p in template.glob(f"{RUN}*"))
-        self._command_lines, self._damage = CommandLines(self._random, self._run), Damage(self._random)
+        self._runs = sorted(
+            str(p.relative_to(template)) for p in (template / "study").iterdir() if p.is_dir()
+        )
+        self._command_lines, self._damage = CommandLines(self._random, self._runs), Damage(self._random)
 
     def case(self, place: Path) -> Outcome:
         """Do the next case in the new folder ``place``."""
         shutil.copytree(self._template, place)
         draw = self._random.choices(
-            [self._command_line, self._damaged_run, self._damaged_config], [5, 3, 2]
+            [self._command_line, self._damaged_study, self._damaged_config, self._damaged_grid],
+            [5, 3, 2, 2],
         )[0]
         with contextlib.chdir(place):
             try:
@@ -71,13 +53,24 @@ class Fuzzer:
     def _command_line(self) -> Outcome:
         return call("arguments", *self._command_lines.draw())
 
-    def _damaged_run(self) -> Outcome:
+    def _damaged_study(self) -> Outcome:
+        if self._random.random() < 0.1:
+            what = self._damage_files(Path("searched"), [1])
+            return call(f"search, {what}", search.main, [*SEARCH, "--dry-run"])
+        # The run folders have most of the files.
+        run = self._random.choice(self._runs)
+        folder = Path(run if self._random.random() < 0.85 else "study")
+        what = self._damage_files(folder, [1, 1, 2])
+        main, arguments = self._readers(run)
+        return call(f"{folder}, {what}", main, arguments)
+
+    def _damage_files(self, folder: Path, counts: list[int]) -> str:
         damaged = []
-        for _ in range(self._random.choice([1, 1, 2])):
-            file = self._random.choice(sorted(p for p in Path(self._run).iterdir() if p.is_file()))
-            damaged.append(f"{file.name} {self._damage.file(file)}")
-        main, arguments = self._readers()
-        return call(f"run folder, {', '.join(damaged)}", main, arguments)
+        for _ in range(self._random.choice(counts)):
+            if files := sorted(path for path in folder.iterdir() if path.is_file()):
+                file = self._random.choice(files)
+                damaged.append(f"{file.name} {self._damage.file(file)}")
+        return ", ".join(damaged)
 
     def _damaged_config(self) -> Outcome:
         file = Path("run.json")
@@ -90,16 +83,33 @@ class Fuzzer:
             file.write_text(text if self._random.random() < 0.9 else text.replace('"', "'"))
         return call(f"config file, {what}", core.main, ["run", "run.json", "--out", "new"])
 
-    def _readers(self) -> tuple[Callable[..., object], list[str]]:
+    def _damaged_grid(self) -> Outcome:
+        file = Path("grid.toml")
+        if self._random.random() < 0.3:
+            what = self._damage.file(file)
+        else:
+            text, what = self._damage.toml(file.read_text())
+            file.write_text(text)
+        arguments = ["--grid", str(file), "--storage", ".", "--dry-run"]
+        return call(f"grid file, {what}", paper_grid.main, arguments)
+
+    def _readers(self, run: str) -> tuple[Main, list[str]]:
+        """Draw a command that reads the study or a run of it."""
         fast = ["--no-samples", "--no-cache", "--no-figures"]
+        estimates: list[list[str]] = [[], ["--evaluation", "iw_samples=3"]]
         grid = ["--datasets", "words", "--seeds", "1", "--storage", ".", "--study", "study", "--dry-run"]
         return self._random.choice(
             [
-                (core.main, ["generate", self._run, "--count", "1", "--max-length", "3"]),
-                (core.main, ["evaluate", self._run, "--set", "iw_samples=3"]),
-                (core.main, ["run", "run.json", "--out", self._run]),
-                (core.main, ["run", f"{self._run}/config.json", "--out", "new"]),
-                (summarize_module.main, ["study", *fast]),
+                (core.main, ["generate", run, "--count", "1", "--max-length", "3"]),
+                (core.main, ["evaluate", run, "--set", f"iw_samples={self._random.choice([3, 4])}"]),
+                (core.main, ["run", "run.json", "--out", run]),
+                (core.main, ["run", "run.json", "--set", "seed=1", "--out", run]),
+                (core.main, ["run", f"{run}/config.json", "--out", "new"]),
+                (summarize_module.main, ["study", *self._random.choice(estimates), *fast]),
                 (paper_grid.main, grid),
+                (paper_grid.main, ["--grid", "grid.toml", "--storage", ".", "--retry-failed", "--dry-run"]),
+                (runs.main, ["list", "study"]),
+                (runs.main, ["delete", "study", "--where", "state=failed,unreadable,done", "--yes"]),
+                (runs.main, ["move", "study", "--where", "system=lstm-vae", "--to", "moved", "--yes"]),
             ]
         )

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from unittest import mock
 
 from analysis import summarize as summarize_module
+from analysis import wandb_report as report_module
 
-LIMIT_SECONDS = 60.0
-"""Seconds that a case may take on a busy machine; most take less than one."""
+LIMIT_SECONDS = 300.0
+"""Seconds after which a case counts as a hang, even on a busy machine; most take less than one."""
+
+ARGUMENTS_OF_THE_PROCESS = (summarize_module.main, report_module.main)
+"""Commands that take their arguments from ``sys.argv``."""
+
+
+class Hang(BaseException):
+    """The time of a case is over. No command catches it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Outcome:
             return f"status {self.status!r}"
         if "Traceback" in self.output or "error: unexpected" in self.output:
             return "a traceback or an unexpected error"
-        if self.seconds > LIMIT_SECONDS:
+        if self.seconds > LIMIT_SECONDS:  # it was so busy in a library that it could not be interrupted
             return f"{self.seconds:.0f} s"
         if self.status == 2 and not any(word in self.output for word in ("error: ", "fix what has failed")):
             return "status 2 without a line"
@@ -60,9 +70,13 @@ def call(case: str, main: Callable[..., object], arguments: Sequence[str]) -> Ou
         mock.patch.object(sys, "stdin", io.StringIO("")),
     ):
         try:
-            status = main() if main is summarize_module.main else main(list(arguments))
+            with limited(LIMIT_SECONDS):
+                status = main() if main in ARGUMENTS_OF_THE_PROCESS else main(list(arguments))
         except SystemExit as end:
             status = end.code
+        except Hang:
+            status = "a hang"
+            traceback.print_exc()
         except BaseException:
             status = "an exception"
             traceback.print_exc()
@@ -70,6 +84,25 @@ def call(case: str, main: Callable[..., object], arguments: Sequence[str]) -> Ou
     printed.flush()
     output = printed.buffer.getvalue().decode()  # type: ignore[attr-defined]
     return Outcome(f"{case}: {list(arguments)}", status, output, seconds, sorted(paths() - before))
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise Hang if the ``with`` block takes longer, also if pytest has set a timer of its own."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Hang(f"not done within {seconds:g} s")
+
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    left, again = signal.setitimer(signal.ITIMER_REAL, seconds)
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - start)), again)
 
 
 def paths() -> set[str]:

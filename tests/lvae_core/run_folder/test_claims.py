@@ -216,6 +216,16 @@ def test_a_damaged_claim_holds_until_it_is_stale(folder):
     acquire(folder, "mine", stale=caught.value.state).release()
 
 
+@pytest.mark.parametrize(("field", "value"), [("pid", "é"), ("pid", 2.5), ("pid", True), ("started", None)])
+def test_a_claim_with_a_value_of_another_type_is_a_damaged_one(folder, field, value):
+    holder = {**dataclasses.asdict(Holder.current("theirs")), field: value}
+    folder.write_json("claim-1.json", {**holder, "beat": 3})
+    state = read_claim(folder)
+    assert state == ClaimState(1, -1, None)
+    assert not state.is_abandoned
+    acquire(folder, "mine", stale=state).release()
+
+
 def test_a_claim_is_stale_after_it_has_not_changed_for_a_while():
     now = [0.0]
     stale_claims = StaleClaims(lambda: now[0])
