@@ -25,6 +25,9 @@ _APART = 0.12
 """Distance between neighbouring lines, in units of the axis of values."""
 
 
+_Looks = dict[tuple[str, int], tuple[str, str]]
+"""System and L -> colour and marker."""
+
 Values = tuple[str, ...]
 """One value of each field of an axis."""
 
@@ -106,7 +109,8 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     text += ", joined if nothing else differs" if len(axes) > 1 else ""
     if any(len(axis.fields) > 1 for axis in axes):
         text += ". Fields that changed together share an axis: their effects cannot be separated"
-    return f"{text}. To choose a value, compare validation perplexities: these are test numbers."
+    text += ". To choose a value, compare validation perplexities: these are test numbers."
+    return text + series.reliance(series.tightest_of(series.drawn_rows(cells, dataset)))
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
@@ -117,7 +121,9 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     if not varied or not found:
         return None
     figure, axes = layout.panels(len(varied), 0.2 + 2.6 * len(found), rows=len(found), sharey="row")
-    looks = style.looks((row.cell.system, "") for rows in found.values() for row in rows)
+    looks = style.looks_of_samples(
+        sorted((row.cell.system, row.cell.num_samples) for rows in found.values() for row in rows)
+    )
     keys: dict[str, Line2D] = {}
     for across, (setting, rows) in zip(axes, found.items(), strict=True):
         for ax, axis in zip(across, varied, strict=True):
@@ -132,9 +138,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     return figure
 
 
-def _panel(
-    ax: Axes, rows: Sequence[Row], axis: VariedAxis, looks: style.Looks, keys: dict[str, Line2D]
-) -> None:
+def _panel(ax: Axes, rows: Sequence[Row], axis: VariedAxis, looks: _Looks, keys: dict[str, Line2D]) -> None:
     points = [point for row in rows if (point := _point(row, axis))]
     values = [value for value in axis.values if value in {point.value for point in points}]
     lines: dict[tuple[str, int, str], list[_Point]] = {}
@@ -145,7 +149,7 @@ def _panel(
     counts = sorted({num_samples for _, num_samples, _ in lines})
     step = min(_APART, 0.8 / max(1, len(lines)))
     for number, ((system, num_samples, _), members) in enumerate(lines.items()):
-        colour, marker = looks[system, ""]
+        colour, marker = looks[system, num_samples]
         shift = step * (number - (len(lines) - 1) / 2)
         members.sort(key=lambda point: values.index(point.value))
         places = [values.index(point.value) + shift for point in members]
@@ -159,9 +163,9 @@ def _panel(
     for row in rows:
         exact = row.cell.averages.get("nll")
         if exact and not row.cell.variant:
-            marks.level(ax, exact, looks[row.cell.system, ""][0])
+            marks.level(ax, exact, looks[row.cell.system, row.cell.num_samples][0])
             name = marks.level_name(f"{row_label(row.cell.system, 0)}: exact", exact)
-            keys[name] = marks.key(name, looks[row.cell.system, ""][0], line="-")
+            keys[name] = marks.key(name, looks[row.cell.system, row.cell.num_samples][0], line="-")
     ax.set_xticks(range(len(values)), [", ".join(value) for value in values])
     ax.set_xlim(-0.6, len(values) - 0.4)
     ax.grid(visible=False, axis="x")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from matplotlib.axes import Axes
@@ -52,6 +52,10 @@ class _Curve:
     weighted: bool
     """Whether it is importance-weighted: the ELBOs share a place, as do the weighted numbers."""
 
+    def estimate_of(self, cell: Cell) -> str:
+        """The estimate that the curve shows of a cell."""
+        return self.estimate if cell.num_samples > 1 else self.one_sample
+
 
 _CURVES = (
     _Curve("nll_joint", "nll_elbo", "ELBO, KL of all L: valid bound", "D", True, False),
@@ -80,7 +84,19 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
         text += " Compare with LSTM-LM by filled marks only."
     if _true_nll(cells, dataset) is not None:
         text += " A black line is the data's own -log p(x): no bound can lie below it."
-    return text
+    return text + series.reliance(_weighted(rows))
+
+
+def _weighted(rows: Sequence[Row]) -> Iterator[tuple[Cell, str]]:
+    """The cells with their importance-weighted estimates that are drawn."""
+    for members in series.lines(rows).values():
+        joint = any(row.cell.joint_latent for row in members)
+        for cell in (row.cell for row in members):
+            if joint:
+                of_curves = [curve.estimate_of(cell) for curve in _CURVES if curve.weighted]
+            else:
+                of_curves = ["nll_iw"] if cell.objective == "importance_weighted" else []
+            yield from ((cell, estimate) for estimate in dict.fromkeys(of_curves))
 
 
 def _true_nll(cells: Sequence[Cell], dataset: str) -> float | None:
@@ -233,11 +249,7 @@ def _conventions(
         points = [
             (counts.index(row.cell.num_samples) + shift, average)
             for row in members
-            if (
-                average := row.cell.averages.get(
-                    curve.estimate if row.cell.num_samples > 1 else curve.one_sample
-                )
-            )
+            if (average := row.cell.averages.get(curve.estimate_of(row.cell)))
         ]
         first = [
             (counts.index(1) + shift, average)

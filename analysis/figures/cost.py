@@ -15,7 +15,7 @@ from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
-from analysis.tables.costs import unit_of
+from analysis.tables.costs import unit_of_table
 from analysis.tables.elements.table import dataset_title
 
 
@@ -27,7 +27,7 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
         "Device time per run (training and evaluation, over all attempts) against the tightest bound on "
         f"the test split: one dot per run, and the mean{intervals}. Lower left: a lower number at a lower "
         "cost. Times are comparable only if each run had the same kind of device to itself."
-    )
+    ) + series.reliance(series.tightest_of(rows))
 
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
@@ -46,9 +46,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         ax.set_title(setting)
         ax.set_xlim(left=0)
     # All panels have the unit of the table.
-    unit, per_hour = unit_of(
-        max(row.cell.hours.mean for rows in found.values() for row in rows if row.cell.hours)
-    )
+    unit, per_hour = unit_of_table(cells, dataset)
     for ax in axes[0]:
         ax.set_xlabel(f"device-{unit} per run")
         ax.xaxis.set_major_locator(ticker.FixedLocator(_ticks(ax.get_xlim()[1], per_hour)))

@@ -16,6 +16,15 @@ from analysis.figures.trials import Field, Point
 BEST_SHARE = 0.25
 """The share of the trials that is drawn as the best."""
 
+_HEIGHT = 2.2
+"""Inches that the axes are high, at least."""
+
+_BETWEEN = 0.12
+"""Inches that stay free between a choice and the next axis."""
+
+_SIZE = 8
+"""Size of the text beside the axes, in points."""
+
 _LOOKS: dict[str, dict[str, Any]] = {
     "other trials": {"color": style.MUTED, "lw": 0.7, "alpha": 0.45, "zorder": 2.0},
     "best quarter": {"color": "#0072b2", "lw": 1.1, "alpha": 0.85, "zorder": 2.5},
@@ -36,15 +45,16 @@ def draw(points: Sequence[Point], fields: Sequence[Field], title: str) -> Figure
         return None
     ranked = sorted(done, key=lambda point: point.score)
     best = max(1, math.floor(BEST_SHARE * len(ranked)))
-    figure, ((ax,),) = layout.panels(1, 2.8, width=layout.WIDTH)
+    figure, ((ax,),) = layout.panels(1, _HEIGHT + 0.6, width=layout.WIDTH)
     scores = [point.score for point in ranked]
     for place, point in reversed(list(enumerate(ranked))):
         kind = "lowest" if place == 0 else "best quarter" if place < best else "other trials"
         heights = [_height(field, point.values[field.name], done) for field in fields]
         heights.append(_scaled(point.score, scores[0], scores[-1], log=False))
         ax.plot(range(len(heights)), heights, **_LOOKS[kind])
+    room = layout.WIDTH / (len(fields) + 1) - _BETWEEN
     for place, field in enumerate(fields):
-        _scale(ax, place, field, done)
+        _scale(ax, place, field, done, room)
     ends = [(0.0, f"{scores[0]:.4g}"), (1.0, f"{scores[-1]:.4g}")]
     _label(ax, len(fields), ends)
     ax.set_xticks(range(len(fields) + 1), [*(field.name for field in fields), "valid perplexity"])
@@ -82,11 +92,13 @@ def _scaled(value: float, low: float, high: float, *, log: bool) -> float:
     return (value - low) / (high - low)
 
 
-def _scale(ax: Axes, place: int, field: Field, points: Sequence[Point]) -> None:
-    """Draw an axis with its ends, or with all of its choices."""
+def _scale(ax: Axes, place: int, field: Field, points: Sequence[Point], room: float) -> None:
+    """Draw an axis with its ends, or with all of its choices; ``room``: inches to the next axis."""
     if field.choices:
         last = len(field.choices) - 1
-        _label(ax, place, [(k / last if last else 0.5, text) for k, text in enumerate(field.choices)])
+        height = _HEIGHT / max(1, last) / 2
+        texts = [layout.cut(text, room, height, _SIZE) for text in field.choices]
+        _label(ax, place, [(k / last if last else 0.5, text) for k, text in enumerate(texts)])
         return
     low, high = _ends(field, points)
     _label(ax, place, [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")])
@@ -95,12 +107,14 @@ def _scale(ax: Axes, place: int, field: Field, points: Sequence[Point]) -> None:
 def _label(ax: Axes, place: int, ticks: Sequence[tuple[float, str]]) -> None:
     ax.plot([place, place], [0, 1], color=style.INK, linewidth=0.9, zorder=2.8, solid_capstyle="butt")
     for height, text in ticks:
+        # Several lines at an end of the axis would reach the name below it, or the title.
+        inwards = {0.0: "bottom", 1.0: "top"} if "\n" in text else {}
         ax.text(
             place + 0.04,
             height,
             text,
-            fontsize=8,
-            va="center",
+            fontsize=_SIZE,
+            va=inwards.get(height, "center"),
             zorder=4,
             path_effects=layout.halo(),
         )

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from analysis.figures.elements import style
@@ -14,8 +14,9 @@ from analysis.published.catalogue import display_name, find
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
-from analysis.stats.valid_bounds import JOINT_ELBO
+from analysis.stats.valid_bounds import JOINT_ELBO, conventions, tightest
 from analysis.tables.bounds import published_nll, with_published_cells
+from analysis.tables.elements.importance_weights import weight_values
 from analysis.tables.elements.shown_variants import MOST_VARIANTS, shown_variants, variant_key
 from analysis.tables.elements.table import SETTINGS, cell_label
 from lvae_core.run_folder.estimates import ESTIMATES
@@ -140,6 +141,37 @@ def _limit(averages: Sequence[Average]) -> float:
 
 def _fits(average: Average, limit: float) -> bool:
     return all(math.isfinite(v) and abs(v) <= limit for v in (average.mean, *average.values))
+
+
+_MOST_NAMED = 6
+"""Unreliable numbers that a caption names one by one."""
+
+
+def reliance(drawn: Iterable[tuple[Cell, str]]) -> str:
+    """A sentence on the importance-weighted numbers of a figure that few draws decide; "" without any.
+
+    Args:
+        drawn: the cells, each with an estimate that the figure draws.
+    """
+    found = [
+        f"{cell_label(cell)} {cell.setting}, {names[estimate]} (k > 0.7 in {', ESS '.join(values)})"
+        for cell, estimate in drawn
+        for names in [{reading.nll: reading.name for reading in conventions(cell)}]
+        if (average := cell.averages.get(estimate)) and average.unreliable
+        for values in [[str(value) for value in reversed(weight_values(average)) if value]]
+    ]
+    if not found:
+        return ""
+    more = [f"and {len(found) - _MOST_NAMED} more"] if len(found) > _MOST_NAMED else []
+    return (
+        " Unreliable, because few draws decide them (Pareto shape k above 0.7 in more than 5% of the "
+        f"sentences): {'; '.join([*found[:_MOST_NAMED], *more])}."
+    )
+
+
+def tightest_of(chosen: Sequence[Row]) -> list[tuple[Cell, str]]:
+    """The cells with the estimate that is their tightest bound; see :func:`reliance`."""
+    return [(row.cell, best.nll) for row in chosen if (best := tightest(row.cell))]
 
 
 def settings_of(cells: Sequence[Cell]) -> list[str]:

@@ -6,7 +6,8 @@ The numbers in the tables come from the run folders, as in every other report; W
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,11 @@ with warnings.catch_warnings():
     import wandb_workspaces.reports.v2 as wr
 
 from analysis.formats.markdown import markdown_escape, markdown_table
+from analysis.reading.frame import CONFIG_FIELDS
 from analysis.report.report import Report
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, Row, csv_frame
 from analysis.tables.elements.table import Table, dataset_title, row_label
+from analysis.tables.elements.text_sections import TextNames
 from lvae_core.run_folder.names import CellName
 
 DESCRIPTION = "Written from the run folders by analysis/wandb_report.py, which replaces it on each call."
@@ -87,7 +90,13 @@ def blocks_of(report: Report, place: Place) -> list[Any]:
         ),
     ]
     for dataset, cells in _cells(report).items():
-        blocks += [wr.H1(f"{dataset_title(dataset)}: runs by cell"), _panels(place, report, cells)]
+        for text, runs in _runs_by_text(report, dataset).items():
+            named = f", {text}" if text else ""
+            blocks += [
+                wr.H1(f"{dataset_title(dataset)}: runs by cell{named}"),
+                _panels(place, report, dataset, cells, runs),
+            ]
+        blocks += [wr.MarkdownBlock(markdown_escape(note)) for note in _not_bounds(report, dataset)]
     for heading, tables in (
         (
             "Comparison with the published numbers" if report.has_published else "Results",
@@ -150,11 +159,76 @@ def _cells(report: Report) -> dict[str, list[str]]:
     return cells
 
 
-def _panels(place: Place, report: Report, cells: Iterable[str]) -> wr.PanelGrid:
+def _runs_by_text(report: Report, dataset: str) -> dict[str, list[str]]:
+    """Name of a text -> folders of the dataset's runs over it; with one text {"": []}, which means all.
+
+    An unfinished run is over the text of the finished ones whose vocabulary has the same limits, or over
+    the first if there are none, or several.
+    """
+    names = TextNames(report.cells)
+    if len(names.every(dataset)) < 2:
+        return {"": []}
+    finished = {
+        run: names.of(cell)
+        for cell in report.cells
+        if cell.dataset == dataset
+        for average in cell.averages.values()
+        for run in average.runs
+    }
+    frame = report.frame
+    rows = frame[(frame["dataset"] == dataset) & (frame["status"] != "missing")]
+    limits = [f"{a} {b}" for a, b in zip(rows["min_count"], rows["max_vocabulary"], strict=True)]
+    texts = [finished.get(run, "") for run in rows["run"]]
+    of_limits: dict[str, set[str]] = defaultdict(set)
+    for limit, text in zip(limits, texts, strict=True):
+        of_limits[limit] |= {text} - {""}
+    found: dict[str, list[str]] = {name: [] for name in names.every(dataset)}
+    for folder, limit, text in zip(rows["folder"], limits, texts, strict=True):
+        known = [text] if text else list(of_limits[limit])
+        found[known[0] if len(known) == 1 else next(iter(found))].append(str(folder))
+    return found
+
+
+def _varied(report: Report, dataset: str) -> list[str]:
+    """The keys of W&B's configs in which runs of one cell differ, besides the seed.
+
+    W&B averages the runs of a group: runs of different configs must not be in one.
+    """
+    varied = dict.fromkeys(name for c in report.cells if c.dataset == dataset for name in c.varied)
+    keys = {name: name for name in CONFIG_FIELDS} | {"data": "provenance.data_sha256"}
+    return [f"config.{keys[name]}" for name in varied if name in keys]
+
+
+def _not_bounds(report: Report, dataset: str) -> list[str]:
+    """Say of which cells the panels' perplexities and NLLs are no bounds."""
+    names = dict.fromkeys(
+        row_label(cell.system, cell.num_samples)
+        for cell in report.cells
+        if cell.dataset == dataset and cell.joint_latent and cell.counts.total > cell.counts.missing
+    )
+    if not names:
+        return []
+    return [
+        f"{' and '.join(names)}: the validation perplexity, the test perplexity by the published "
+        "convention, the importance-weighted NLL and the NLL against the KL count one KL for several "
+        "samples of z, so they are not bounds. Compare by the table of bounds."
+    ]
+
+
+def _panels(
+    place: Place, report: Report, dataset: str, cells: Iterable[str], folders: Sequence[str]
+) -> wr.PanelGrid:
+    """Panels of a dataset's cells; ``folders``: of the runs of one text, empty for all."""
     studies = [study.rpartition("/")[2] for study in report.studies]
     filters = f"Config('cell') in {sorted(cells)!r} and Config('study') in {studies!r}"
+    if folders:
+        filters += f" and Config('run') in {sorted(set(folders))!r}"
     runs = wr.Runset(
-        entity=place.entity, project=place.project, name="by cell", groupby=["config.cell"], filters=filters
+        entity=place.entity,
+        project=place.project,
+        name="by cell",
+        groupby=["config.cell", *_varied(report, dataset)],
+        filters=filters,
     )
     curves = [
         wr.LinePlot(

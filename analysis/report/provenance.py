@@ -12,8 +12,9 @@ from analysis.reading.frame import EVALUATION_FIELDS, STATUSES
 from analysis.reading.sources import study_names
 from analysis.stats.cells import Cell
 from analysis.stats.declared import declaration_note, declared_for
+from analysis.tables.costs import amount_text, unit_of, unit_of_table
 from analysis.tables.elements.table import dataset_title
-from lvae_core.messages import command_line
+from lvae_core.messages import command_line, numbered
 
 
 def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[str]:
@@ -42,13 +43,11 @@ def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[st
     yield from _other_evaluations(frame)
     yield from _declarations(runs, [cell.counts.done for cell in cells])
     for name, values in origins(frame):
-        yield f"{name}: " + "; ".join(f"{value} ({count} runs)" for value, count in values)
+        yield f"{name}: " + "; ".join(f"{value} ({numbered(count, 'run')})" for value, count in values)
     done = frame[frame["status"] == "done"]
     seconds = done[["train_seconds", "evaluate_seconds"]].sum(axis=1).groupby(done["dataset"]).sum()
     if len(seconds):
-        unit, size = ("hours", 3600) if seconds.sum() >= 3600 else ("minutes", 60)
-        parts = ", ".join(f"{dataset_title(str(name))} {s / size:.3g}" for name, s in seconds.items())
-        total = f"{seconds.sum() / size:.3g} device-{unit}"
+        total, parts = _cost(seconds, cells)
         uncounted = [
             *(["those left out"] if runs.duplicates else []),
             *(["unfinished and failed runs"] if len(done) < len(runs.frame) else []),
@@ -56,6 +55,24 @@ def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[st
         shown = "1 finished run" if len(done) == 1 else f"{len(done)} finished runs"
         without = f"; without {' and '.join(uncounted)}" if uncounted else ""
         yield f"cost: {total} in the {shown} shown ({parts}){without}"
+
+
+def _cost(seconds: pd.Series[float], cells: Sequence[Cell]) -> tuple[str, str]:
+    """The device time in all and of each dataset, in the units of the cost tables."""
+    units = {
+        str(name): unit_of_table(cells, str(name))
+        # The runs of a dataset without a table, such as autoencoders alone.
+        if any(cell.dataset == name and cell.hours and cell.shown for cell in cells)
+        else unit_of(float(spent) / 3600)
+        for name, spent in seconds.items()
+    }
+    unit, per_hour = min(units.values(), key=lambda unit: unit[1])
+    parts = [
+        f"{dataset_title(str(name))} {amount_text(spent / 3600 * units[str(name)][1])}"
+        + ("" if units[str(name)][0] == unit else f" {units[str(name)][0]}")
+        for name, spent in seconds.items()
+    ]
+    return f"{amount_text(seconds.sum() / 3600 * per_hour)} device-{unit}", ", ".join(parts)
 
 
 def _other_evaluations(frame: pd.DataFrame) -> Iterable[str]:

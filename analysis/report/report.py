@@ -21,14 +21,14 @@ from analysis.report.failed_runs import failed_runs
 from analysis.report.findings import findings
 from analysis.report.provenance import facts, origins
 from analysis.report.unfinished_launches import unfinished_launches
-from analysis.stats.average import Average
+from analysis.stats.average import Average, finite_mean
 from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import compare_all
 from analysis.stats.declared import declaration_note, declared_for
 from analysis.stats.missing_runs import cells_without_runs, with_missing
 from analysis.stats.over_seeds import average_cells, with_bootstrap
-from analysis.tables.bound_examples import CAUTION, examples, explanation
+from analysis.tables.bound_examples import CAUTION, below_the_truth, examples, explanation
 from analysis.tables.bounds import bounds_table
 from analysis.tables.comparisons import comparison_table, reproduction_table
 from analysis.tables.costs import cost_table
@@ -37,7 +37,7 @@ from analysis.tables.elements.shown_variants import Score, hidden_variant_notes,
 from analysis.tables.elements.table import Table, dataset_title, row_label
 from analysis.tables.hyperparameters import hyperparameter_table
 from analysis.tables.latent import latent_table
-from analysis.tables.notes import caveats, dataset_notes
+from analysis.tables.notes import caveats, dataset_notes, huge_notes
 from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.trials import name_trials, search_notes
 from lvae_core.messages import command_line
@@ -59,7 +59,9 @@ class Report:
     """What a reader must know before any number."""
     facts: tuple[str, ...]
     findings: tuple[str, ...]
-    """What the comparisons of each dataset and setting show, in a sentence; none of a search's trials."""
+    """What a reader should see first: the number furthest below the known truth of each dataset, launches
+    that have not ended, and what the comparisons of each dataset and setting show. Of a search's trials,
+    nothing is compared."""
     table2: tuple[Table, ...]
     table3: tuple[Table, ...]
     further: tuple[Table, ...]
@@ -159,9 +161,10 @@ def compose(runs: Runs) -> Report:
     beside = [dataset for dataset in compared_with if dataset in compared_datasets("3")]
     groups = [beside] if present & set(beside) else []
     groups += [group for group in of_one if group[0] not in beside]
+    concluded = [] if only_trials else datasets
     sentences = [
         sentence
-        for dataset in ([] if only_trials else datasets)
+        for dataset in concluded
         for sentence in examples(cells, dataset, compared, lambda names: lowest_perplexities(frame, names))
     ]
     declared = declared_for(runs)
@@ -175,8 +178,10 @@ def compose(runs: Runs) -> Report:
         remarks=tuple(search_notes(runs.searches)),
         facts=tuple(facts(runs, frame, cells)),
         findings=(
+            # Seen in one row alone, so it needs no comparison and no other run.
+            *(sentence for dataset in concluded for sentence in below_the_truth(cells, dataset)),
             *unfinished_launches(runs),
-            *findings(cells, () if only_trials else datasets, compared),
+            *findings(cells, concluded, compared),
         ),
         table2=tuple(tables2),
         table3=_with_lines(_with_caveats(table3(cells, group), group, rows, cells) for group in groups),
@@ -187,12 +192,15 @@ def compose(runs: Runs) -> Report:
         examples=(*sentences, CAUTION, *map(_sentence, declaration)) if sentences else (),
         said_above=(RULE, *declaration) if sentences else (),
         comparisons=_with_lines(
-            dataclasses.replace(table, notes=(*table.notes, *hidden), marks=(*table.marks, *hidden))
+            _with_marks(
+                comparison_table(compared, dataset, declared),
+                (*hidden_variant_notes(cells, dataset), *_huge(cells, dataset)),
+            )
             for dataset in datasets
-            for table in [comparison_table(compared, dataset, declared)]
-            for hidden in [tuple(hidden_variant_notes(cells, dataset))]
         ),
-        reproductions=_with_lines(reproduction_table(cells, dataset) for dataset in published),
+        reproductions=_with_lines(
+            _with_marks(reproduction_table(cells, dataset), _huge(cells, dataset)) for dataset in published
+        ),
         latent=_with_lines(latent_table(cells, dataset) for dataset in datasets),
         costs=_with_lines(cost_table(cells, dataset) for dataset in datasets),
         hyperparameters=_with_lines(hyperparameter_table(frame, dataset) for dataset in datasets),
@@ -216,7 +224,7 @@ def _by_validation(cells: Sequence[Cell], frame: pd.DataFrame) -> Score:
 
     def score(cell: Cell) -> float:
         of_cell = runs[id(cell)]
-        return float(np.mean([found.get(run, math.inf) for run in of_cell])) if of_cell else math.inf
+        return finite_mean([found.get(run, math.inf) for run in of_cell]) if of_cell else math.inf
 
     return score
 
@@ -251,6 +259,14 @@ def _with_caveats(
         marks=(*table.marks, *said),
         once=(*table.once, *said),
     )
+
+
+def _with_marks(table: Table, marks: Sequence[str]) -> Table:
+    return dataclasses.replace(table, notes=(*table.notes, *marks), marks=(*table.marks, *marks))
+
+
+def _huge(cells: Sequence[Cell], dataset: str) -> list[str]:
+    return huge_notes(cell for cell in cells if cell.dataset == dataset)
 
 
 def _with_lines(tables: Iterable[Table]) -> tuple[Table, ...]:

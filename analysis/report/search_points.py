@@ -17,6 +17,7 @@ from analysis.stats.comparisons import compare_family
 from analysis.stats.over_seeds import average_cells
 from analysis.tables.comparisons import reach_notes, verdict_columns, verdict_note, verdict_values
 from analysis.tables.elements.table import Column, Difference, Line, Table
+from analysis.tables.notes import huge_notes
 
 
 def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]) -> Table | None:
@@ -54,6 +55,7 @@ def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]
         "diff: mean of point minus recipe over the n common seeds, with its 95% t interval. "
         + verdict_note("the point", "the recipe"),
         RULE,
+        *huge_notes([*cells.values(), recipe]),
         *reach_notes(compared),
         *(
             f"{name}: {comparison.verdict.sentence(name, RECIPE, comparison.paired)}"

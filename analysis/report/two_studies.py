@@ -36,6 +36,7 @@ from analysis.tables.costs import scaled, unit_of
 from analysis.tables.elements.csv_rows import comparison_row
 from analysis.tables.elements.shown_variants import can_be_names, states_of
 from analysis.tables.elements.table import Column, Difference, Line, Table, cell_label, dataset_title
+from analysis.tables.notes import huge_notes
 from lvae_core.run_folder.estimates import LATENT_USE
 
 HOURS = "device_hours"
@@ -191,10 +192,11 @@ def _where(cell: Cell) -> str:
 
 
 def _equality_notes(compared: Sequence[Comparison]) -> Iterable[str]:
-    differences = [d for c in compared if c.metric != HOURS for d in c.paired.differences]
-    if not differences:
+    pairs = [c.paired for c in compared if c.metric != HOURS]
+    differences = [d for paired in pairs for d in paired.differences]
+    if not any(paired.seeds for paired in pairs):
         yield "the studies have no finished run of the same cell and seed"
-    elif not any(differences):
+    elif not any(differences) and not any(paired.too_large for paired in pairs):
         yield f"all {len(differences)} numbers of the common seeds are equal to the last bit"
 
 
@@ -270,10 +272,12 @@ def _table(
         Column("B - A", decimals=max(2, decimals)),
         *verdict_columns("B lower", max(2, decimals)),
     )
+    huge = _huge([*((c.a, c.b) for c in compared), *halves])
     notes = (
         "A, B: over the n common seeds. B - A: mean difference over them, with its 95% t interval. "
         + verdict_note("B", "A", lower="B lower", over=" over the rows of a heading"),
         *([RULE] if any(c.metric.startswith("nll") for c in compared) else []),
+        *huge,
         *reach_notes(compared, heading),
         *(f"{name}: {variant}" for variant, name in names.items()),
     )
@@ -284,10 +288,19 @@ def _table(
         tuple(lines),
         notes,
         lambda: (comparison_row(c, "study") for c in compared),
-        marks=(notes[0], *key),
+        marks=(notes[0], *huge, *key),
         once=(RULE, *key),
         background=(RULE,),
     )
+
+
+def _huge(pairs: Sequence[_Pair]) -> list[str]:
+    """A note on the huge estimates of each study."""
+    return [
+        f"{study}: {note}"
+        for study, side in (("A", 1), ("B", 0))
+        for note in huge_notes({id(pair[side]): pair[side] for pair in pairs}.values())
+    ]
 
 
 def _short_names(cells: Sequence[Cell]) -> dict[str, str]:

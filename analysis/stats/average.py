@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,10 +21,10 @@ class Average:
     n: int
     mean: float
     std: float | None
-    """Sample standard deviation (ddof = 1); None for n = 1."""
+    """Sample standard deviation (ddof = 1); None for n = 1, and if it is too large to be computed."""
     mc_stderr: float | None
     """Monte Carlo standard error of the mean: root mean square of the seeds' errors / sqrt(n). The spread
-    over seeds already contains it. None if nothing was sampled."""
+    over seeds already contains it. None if nothing was sampled, or if it is too large to be computed."""
     seeds: tuple[int, ...] = ()
     values: tuple[float, ...] = ()
     """One per seed."""
@@ -47,12 +48,12 @@ class Average:
 
     @property
     def stderr(self) -> float | None:
-        """Standard error of the mean; None for n = 1."""
+        """Standard error of the mean; None without a std."""
         return None if self.std is None else self.std / math.sqrt(self.n)
 
     @property
     def interval(self) -> Interval | None:
-        """95% t interval of the mean; None for n = 1."""
+        """95% t interval of the mean; None without a std."""
         return t_interval(self.n, self.mean, self.std)
 
     @property
@@ -76,13 +77,34 @@ def average(
     seeds: NDArray[np.int64], values: NDArray[np.float64], mc_stderrs: NDArray[np.float64]
 ) -> Average:
     """Average one estimate over seeds; a Monte Carlo error of NaN is unknown."""
-    known = not np.isnan(mc_stderrs).any()
+    with np.errstate(over="ignore", invalid="ignore"):
+        mc_stderr = float(np.sqrt(np.mean(mc_stderrs**2) / len(values)))
     return Average(
         n=len(values),
-        mean=float(np.mean(values)),
-        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        mc_stderr=float(np.sqrt(np.mean(mc_stderrs**2) / len(values))) if known else None,
+        mean=finite_mean(values),
+        std=finite_std(values),
+        mc_stderr=mc_stderr if math.isfinite(mc_stderr) else None,
         seeds=tuple(map(int, seeds)),
         values=tuple(map(float, values)),
         mc_stderrs=tuple(None if math.isnan(error) else float(error) for error in mc_stderrs),
     )
+
+
+def finite_mean(values: Sequence[float] | NDArray[np.float64]) -> float:
+    """The mean of finite values; it is finite even if their sum is not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(np.mean(values))
+        if math.isfinite(mean):
+            return mean
+        # Only then in another unit, which could change the last digit of an ordinary mean.
+        unit = np.abs(values).max()
+        return float(np.mean(np.asarray(values) / unit) * unit) if np.isfinite(unit) else mean
+
+
+def finite_std(values: Sequence[float] | NDArray[np.float64]) -> float | None:
+    """Sample standard deviation (ddof = 1); None for one value, and if its square is no finite number."""
+    if len(values) < 2:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        std = float(np.std(values, ddof=1))
+    return std if math.isfinite(std) else None

@@ -16,9 +16,10 @@ from analysis.stats.collapse import UNUSED
 from analysis.stats.intervals import Interval, decimals, error_text
 from analysis.stats.paired import ALPHA, Paired
 
-Test = Literal["significant", "not significant", "too few seeds", "equal"]
+Test = Literal["significant", "not significant", "too few seeds", "too large", "equal"]
 """The outcome of the sign-flip test after Holm's correction. "too few seeds": no differences, however
-large, could have been significant. "equal": the numbers of every common seed are the same."""
+large, could have been significant. "too large": the spread of the differences cannot be computed. "equal":
+the numbers of every common seed are the same."""
 
 Model = Literal["better", "worse", ""]
 
@@ -78,6 +79,8 @@ class Verdict:
             return self.test
         if self.obstacle:
             return f"undecided: {self.obstacle}"
+        if self.test == "too large":
+            return "undecided: too large"
         if self.test != "significant":
             return self.test
         if self.model:
@@ -97,6 +100,8 @@ class Verdict:
             return f"no conclusion, the numbers of {seeds} are equal"
         if self.obstacle:
             return f"no conclusion, {REASONS[self.obstacle]}"
+        if self.test == "too large":
+            return f"no conclusion, the numbers of {seeds} are too large to be compared"
         if self.test == "too few seeds":
             return f"no conclusion, {seeds} {'is' if n == 1 else 'are'} too few"
         if self.test == "not significant":
@@ -140,6 +145,8 @@ def decide(
 def _test(paired: Paired, flip_holm: float | None, family: int) -> Test:
     if paired.differences and not any(paired.differences):
         return "equal"
+    if paired.too_large:
+        return "too large"
     if flip_holm is not None and flip_holm <= ALPHA:
         return "significant"
     # Holm multiplies the smallest p by the size of the family.

@@ -101,13 +101,19 @@ class Moments:
     """Sample standard deviation (ddof = 1)."""
 
 
-def welch(a: Moments, b: Moments) -> tuple[Interval, float]:
+def welch(a: Moments, b: Moments) -> tuple[Interval | None, float | None]:
     """Welch's interval for the mean of ``a`` minus that of ``b``, and the two-sided p that it is 0.
 
     Both need at least two values. Two samples without any spread have p = 0, or p = 1 if they agree.
+    Numbers so large that the interval would not be finite have neither.
     """
     difference = a.mean - b.mean
-    va, vb = a.std**2 / a.n, b.std**2 / b.n
+    try:
+        va, vb = a.std**2 / a.n, b.std**2 / b.n
+    except OverflowError:
+        return None, None
+    if not math.isfinite(difference) or not math.isfinite(va + vb):
+        return None, None
     if va + vb == 0:
         return Interval(difference, difference), _two_sided(difference, 0.0, 1)
     # Welch and Satterthwaite's degrees of freedom, by shares: squares of tiny variances would underflow.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.published.catalogue import AVERAGING
 from analysis.reading.frame import STATUSES, TIMES
-from analysis.stats.average import Average, average
+from analysis.stats.average import Average, average, finite_mean
 from analysis.stats.cells import Cell, Counts, table_order
 from analysis.stats.collapse import UNUSED, last_kl_weight
 from analysis.stats.intervals import bca_intervals
@@ -70,7 +70,8 @@ def with_bootstrap(cells: Sequence[Cell], rng: np.random.Generator) -> list[Cell
     by_size: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for position, cell in enumerate(cells):
         for name, found in cell.averages.items() if cell.shown else ():
-            by_size[found.n].append((position, name))
+            if found.std is not None:
+                by_size[found.n].append((position, name))
     averages = [dict(cell.averages) for cell in cells]
     for n, places in by_size.items():
         samples = np.array([averages[position][name].values for position, name in places])
@@ -90,7 +91,9 @@ class _Numbers:
         self.names = runs["run"].to_numpy(object)
         self._true_nll = _floats(runs["true_nll"])
         self._texts = runs[_TEXT].tolist()
-        self.hours = sum((_floats(runs[name]) for name in TIMES), np.zeros(len(runs))) / 3600
+        with np.errstate(over="ignore"):
+            hours = sum((_floats(runs[name]) for name in TIMES), np.zeros(len(runs))) / 3600
+        self.hours = np.where(np.isfinite(hours), hours, np.nan)
         present = [name for name in ESTIMATES if runs[name].notna().any()]
         self._diagnostics = {
             name: {part: _floats(runs[f"{name}_{part}"]) for part in diagnostics_of(name)}
@@ -123,7 +126,7 @@ class _Numbers:
         if values is None:
             return None
         known = [values[p] for p in positions if self.done[p] and not math.isnan(values[p])]
-        return float(np.mean(known)) if known else None
+        return finite_mean(known) if known else None
 
     def cost(self, positions: Sequence[int]) -> Average | None:
         """Device-hours per finished run among ``positions``."""

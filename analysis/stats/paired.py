@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.stats.average import finite_mean, finite_std
 from analysis.stats.intervals import Interval, t_interval, t_p_value
 
 ALPHA = 0.05
@@ -32,32 +33,43 @@ class Paired:
     seeds: tuple[int, ...]
     """The common seeds."""
     differences: tuple[float, ...]
-    """``a`` minus ``b``, one per common seed."""
+    """``a`` minus ``b``, one per common seed; empty if one of them is no finite number."""
     mean: float | None
-    """Mean difference; None without a common seed."""
+    """Mean difference; None without differences."""
     std: float | None
-    """Sample standard deviation of the differences; None for fewer than two."""
+    """Sample standard deviation of the differences; None for fewer than two, and if it is too large to be
+    computed. Without it, there is no test."""
     interval: Interval | None
-    """95% t interval of the mean difference."""
+    """95% t interval of the mean difference; None without a std."""
     t_p: float | None
-    """Two-sided p of the paired t test; None for fewer than two seeds."""
+    """Two-sided p of the paired t test; None without a std."""
     flip_p: float | None
-    """Two-sided p of the sign-flip test, :func:`sign_flip_p`; None for fewer than two seeds."""
+    """Two-sided p of the sign-flip test, :func:`sign_flip_p`; None without a std."""
     smallest_p: float | None
-    """The lowest ``flip_p`` that any differences over this number of seeds can reach."""
+    """The lowest ``flip_p`` that any differences over this number of seeds can reach; None without a
+    std."""
     below: float | None
     """P(a < b) over all pairs of a seed of ``a`` and a seed of ``b``; see :func:`probability_below`."""
     below_paired: float | None
     """Share of the common seeds at which a < b; a tie counts half."""
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the differences are so large that their mean or their spread cannot be computed."""
+        n = len(self.seeds)
+        return (n > 0 and self.mean is None) or (n > 1 and self.std is None)
 
 
 def compare(a: Mapping[int, float], b: Mapping[int, float], rng: np.random.Generator) -> Paired:
     """Compare two samples, each seed -> value; ``rng`` is used only beyond EXACT_UP_TO common seeds."""
     seeds = tuple(sorted(a.keys() & b.keys()))
     differences = np.array([a[seed] - b[seed] for seed in seeds])
-    n = len(seeds)
-    mean = float(differences.mean()) if n else None
-    std = float(differences.std(ddof=1)) if n > 1 else None
+    below_paired = float(np.mean(_below(differences, 0.0))) if seeds else None
+    if not np.isfinite(differences).all():
+        differences = differences[:0]
+    n = len(differences)
+    mean = finite_mean(differences) if n else None
+    std = None if mean is None else finite_std(differences)
     return Paired(
         seeds=seeds,
         differences=tuple(map(float, differences)),
@@ -65,10 +77,10 @@ def compare(a: Mapping[int, float], b: Mapping[int, float], rng: np.random.Gener
         std=std,
         interval=None if mean is None else t_interval(n, mean, std),
         t_p=None if mean is None else t_p_value(n, mean, std),
-        flip_p=sign_flip_p(differences, rng) if n > 1 else None,
-        smallest_p=smallest_p(n) if n > 1 else None,
+        flip_p=None if std is None else sign_flip_p(differences, rng),
+        smallest_p=None if std is None else smallest_p(n),
         below=probability_below(list(a.values()), list(b.values())) if a and b else None,
-        below_paired=float(np.mean(_below(differences, 0.0))) if n else None,
+        below_paired=below_paired,
     )
 
 

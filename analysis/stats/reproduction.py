@@ -38,7 +38,8 @@ class Verdict:
     difference: float
     """Ours - published."""
     interval: Interval | None
-    """95%, rounding included; None if we have one seed, or no std or number of runs was published."""
+    """95%, rounding included; None if we have one seed, no std or number of runs was published, or the
+    spread is too large to be computed."""
     margin: float | None
     """None as for the interval, and if there is no verdict."""
     p: float | None
@@ -70,12 +71,13 @@ def judge(ours: Average, fact: Fact) -> Verdict:
     std = fact.std + half_unit
     margin = 2 * std
     sample = Moments(ours.n, ours.mean, ours.std)
-    interval = welch(sample, Moments(fact.runs, fact.mean, std))[0].widened(half_unit)
+    interval, _ = welch(sample, Moments(fact.runs, fact.mean, std))
+    interval = interval and interval.widened(half_unit)
     if is_without_formula(fact):
         return Verdict("no verdict", difference, interval, None, None)
     # The p-value is for the CSV file; the verdict does not use it.
     _, p = welch(sample, Moments(fact.runs, fact.mean, fact.std))
-    return Verdict(_word(interval, margin), difference, interval, margin, p)
+    return Verdict(_word(interval, margin), difference, interval, margin if interval else None, p)
 
 
 def is_without_formula(fact: Fact) -> bool:
@@ -88,7 +90,9 @@ def is_without_formula(fact: Fact) -> bool:
     return fact.metric == "nll_iw" and fact.num_samples > 1 and averaging == "hidden"
 
 
-def _word(interval: Interval, margin: float) -> Word:
+def _word(interval: Interval | None, margin: float) -> Word:
+    if interval is None:
+        return "cannot tell"
     if interval.within(margin):
         return "reproduced"
     if 0 in interval:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.published.catalogue import display_name, find
 from analysis.published.facts import Fact
-from analysis.stats.average import Average
+from analysis.stats.average import Average, finite_mean
 from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison
+from analysis.stats.intervals import HUGE
 from analysis.stats.text_groups import first_texts
 from analysis.stats.valid_bounds import JOINT_ELBO, PUBLISHED_ELBO, Convention, tightest
 from analysis.tables.bounds import exact_cell, published_nll, with_published_cells
@@ -71,7 +72,7 @@ def examples(
     The example is the joint-latent cell of our runs with the lowest validation perplexity, never the one
     with the best test number; without runs, it is the lowest published number. The sentence says how the
     cell was chosen. What follows about the models is said by the verdict of the comparison; without one,
-    nothing is concluded.
+    nothing is concluded. No example has a huge number: its training diverged, or its file is wrong.
 
     Args:
         cells: of any dataset; those over its first text are used.
@@ -80,19 +81,23 @@ def examples(
         validation: called only if our runs have several candidates.
     """
     of_dataset = with_published_cells(first_texts(cells), dataset)
-    sentences = _below_the_truth(of_dataset)
+    sentences = []
     for setting in SETTINGS:
         of_setting = [c for c in of_dataset if c.setting == setting and c.shown]
         joint = [c for c in of_setting if c.joint_latent]
-        ours = [_compare_ours(cell, exact_cell(of_dataset, cell), compared) for cell in joint]
-        if candidates := [c for c in ours if c is not None]:
+        ours = (_compare_ours(cell, exact_cell(of_dataset, cell), compared) for cell in joint)
+        if candidates := _usable(ours):
             sentences.append(_chosen(candidates, validation).sentence())
             sentences += _lowest_valid(of_setting, of_dataset, compared)
-        elif published := [c for c in map(_compare_published, joint) if c is not None]:
+        elif published := _usable(map(_compare_published, joint)):
             lowest = min(published, key=lambda comparison: comparison.published.mean)
             how = f"the lowest of {len(published)} published" if len(published) > 1 else ""
             sentences.append(dataclasses.replace(lowest, how=how).sentence())
     return sentences
+
+
+def _usable(found: Iterable[_Example | None]) -> list[_Example]:
+    return [e for e in found if e is not None and _is_ordinary(e.published, e.valid, e.exact)]
 
 
 def _chosen(candidates: Sequence[_Example], validation: Validation) -> _Example:
@@ -101,7 +106,7 @@ def _chosen(candidates: Sequence[_Example], validation: Validation) -> _Example:
         return candidates[0]
     found = validation([run for example in candidates for run in example.published.runs])
     if all(run in found for example in candidates for run in example.published.runs):
-        means = [float(np.mean([found[run] for run in c.published.runs])) for c in candidates]
+        means = [finite_mean([found[run] for run in c.published.runs]) for c in candidates]
         chosen = candidates[int(np.argmin(means))]
         how = f"the lowest validation perplexity of {len(candidates)} such rows"
     else:
@@ -115,31 +120,44 @@ def _lowest_valid(
 ) -> list[str]:
     """Name the row with the lowest valid number, and say that the test split chose it."""
     valid = [(cell, cell.averages[best.nll]) for cell in of_setting if (best := tightest(cell))]
+    valid = [(cell, nll) for cell, nll in valid if _is_ordinary(nll)]
     if len(valid) < _FEWEST_ROWS:
         return []
     cell, nll = min(valid, key=lambda candidate: candidate[1].mean)
     where = f"{dataset_title(cell.dataset)} {cell.setting}"
     among = f"the lowest valid number of {len(valid)} rows on the test split"
     language_model = exact_cell(of_dataset, cell)
-    if language_model is None or language_model is cell:
+    if language_model is None or language_model is cell or not _is_ordinary(language_model.averages["nll"]):
         return [f"{where}: {_name(cell)} has {among}, {nll.mean:.1f} nats."]
     exact = language_model.averages["nll"]
     decimals = _decimals((nll, exact))
+    distance = _distance(nll, exact, decimals)
     return [
         f"{where}: {_name(cell)} has {among}, {nll.mean:.{decimals}f}"
-        f"{' (unreliable)' if nll.unreliable else ''}, {_distance(nll, exact, decimals)} than "
+        f"{_reliability(nll)}, {distance} {'as' if distance == 'the same' else 'than'} "
         f"{_name(language_model)}: {_verdict(cell, language_model, compared)}. It is picked by test "
         "numbers, so it is likely too low."
     ]
 
 
-def _below_the_truth(cells: Sequence[Cell]) -> list[str]:
-    """Name the number furthest below the known -log p(x) of the data, and the valid bound beside it."""
+def below_the_truth(cells: Sequence[Cell], dataset: str) -> list[str]:
+    """Name the number furthest below the known -log p(x) of the data, and the valid bound beside it.
+
+    Such a number shows without any comparison that its convention gives no bound, so a report begins with
+    this sentence. The list is empty if no number is below the truth, or if the truth is unknown.
+
+    Args:
+        cells: of any dataset; those over its first text are used.
+        dataset: the one that the sentence is about.
+    """
     found = []
-    for cell in cells:
-        published, valid = cell.averages.get(PUBLISHED_ELBO.nll), tightest(cell)
-        if cell.shown and cell.joint_latent and cell.true_nll is not None and published and valid:
-            found.append((published.mean - cell.true_nll, cell, published, cell.averages[valid.nll]))
+    for cell in with_published_cells(first_texts(cells), dataset):
+        published, best, truth = cell.averages.get(PUBLISHED_ELBO.nll), tightest(cell), cell.true_nll
+        if not (cell.shown and cell.joint_latent and published and best) or truth is None:
+            continue
+        valid = cell.averages[best.nll]
+        if _is_ordinary(published, valid) and abs(truth) < HUGE:
+            found.append((published.mean - truth, cell, published, valid))
     found = [f for f in found if -f[0] > max(_LEAST_BELOW, _ERRORS * (f[2].mc_stderr or 0.0))]
     if not found:
         return []
@@ -149,7 +167,7 @@ def _below_the_truth(cells: Sequence[Cell]) -> list[str]:
     return [
         f"{where}: the data's own -log p(x) is {cell.true_nll:.2f} nats, which no bound can undercut. "
         f"{_name(cell)} has {published.mean:.2f} by the published convention, {-below:.2f} below the truth"
-        f"{how}; its tightest valid bound is {valid_nll.mean:.2f}."
+        f"{how}; its tightest valid bound is {valid_nll.mean:.2f}{_reliability(valid_nll)}."
     ]
 
 
@@ -188,6 +206,15 @@ class _Example:
             f"convention, {apart[0]}, but this number is not a bound; its tightest valid bound "
             f"({self.convention.name}{unreliable}) is {bound}, {apart[1]}: {self.verdict}."
         )
+
+
+def _is_ordinary(*averages: Average) -> bool:
+    """Whether a sentence can print the means with their decimals and subtract them."""
+    return all(abs(average.mean) < HUGE for average in averages)
+
+
+def _reliability(nll: Average) -> str:
+    return " (unreliable)" if nll.unreliable else ""
 
 
 def _name(cell: Cell) -> str:

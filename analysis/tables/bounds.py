@@ -7,7 +7,7 @@ numbers that count the KL of all L: for our runs and, if a KL was published, for
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 from analysis.published.catalogue import compared_datasets, find
@@ -16,7 +16,6 @@ from analysis.stats.average import Average
 from analysis.stats.cells import Cell, table_order
 from analysis.stats.intervals import Moments, error_text, welch
 from analysis.stats.missing_runs import cells_without_runs
-from analysis.stats.text_groups import names_of_texts
 from analysis.stats.valid_bounds import VALID, Convention, conventions, tightest
 from analysis.tables.elements.csv_rows import Row, cell_row
 from analysis.tables.elements.importance_weights import weight_notes, weight_values
@@ -35,6 +34,7 @@ from analysis.tables.elements.table import (
     marks_of,
     runs_text,
 )
+from analysis.tables.elements.text_sections import TextNames, sections
 from lvae_core.run_folder.estimates import ESTIMATES
 from lvae_core.systems import language_model_of
 
@@ -45,12 +45,10 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
     published = dataset in compared_datasets()
     weighed = any(average.ess is not None for c in of_dataset for average in c.averages.values())
     lines: list[Line] = []
-    names = names_of_texts(of_dataset, dataset)
-    for setting, text in itertools.product(SETTINGS, dict.fromkeys(names.values())):
-        of_setting = [c for c in of_dataset if (c.setting, names[c.text]) == (setting, text)]
-        heading = f"{setting}, {text}" if text else setting
-        lines += [Line("heading", heading)] if of_setting else []
-        for cell in of_setting:
+    names = TextNames(of_dataset)
+    for heading, together in sections(of_dataset, names):
+        lines.append(Line("heading", heading))
+        for cell in together:
             if cell.shown:
                 lines += _cell_lines(cell, exact_nll(of_dataset, cell), published, weighed)
     columns = [
@@ -64,7 +62,11 @@ def bounds_table(cells: Sequence[Cell], dataset: str) -> Table:
         Column("bound on -log p(x)", text=True),
     ]
     key = variant_key(of_dataset, dataset)
-    further = (*_notes(lines, len(names) > 2), *weight_notes(of_dataset), *_truth(of_dataset))
+    further = (
+        *_notes(lines, len(names.every(dataset)) > 1),
+        *weight_notes(of_dataset),
+        *_truth(of_dataset),
+    )
     return Table(
         f"Bounds, {dataset_title(dataset)}: what each number is",
         tuple(columns),
@@ -148,7 +150,10 @@ def _cell_lines(cell: Cell, exact: Average | None, published: bool, weighed: boo
     return lines if lines[0].label == label else [Line("published", label), *lines]
 
 
-def _difference(nll: Average, exact: Average) -> Difference:
+def _difference(nll: Average, exact: Average) -> Difference | None:
+    """The difference from the exact number; None if it is too large for a float."""
+    if not math.isfinite(nll.mean - exact.mean):
+        return None
     interval = None
     if nll.std is not None and exact.std is not None:
         interval, _ = welch(Moments(nll.n, nll.mean, nll.std), Moments(exact.n, exact.mean, exact.std))

@@ -51,7 +51,8 @@ def comparison_table(
     of_dataset = [c for c in comparisons if c.a.dataset == dataset]
     lines: list[Line] = []
     shown: list[Comparison] = []
-    cells = [cell for c in of_dataset for cell in (c.a, c.b)]
+    # Each cell once: texts are named by their number of runs.
+    cells = list({id(cell): cell for c in of_dataset for cell in (c.a, c.b)}.values())
     names = names_of_texts(cells, dataset)
 
     def heading(of: Comparison) -> str:

@@ -10,6 +10,7 @@ from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.elements.shown_variants import variant_key
 from analysis.tables.elements.table import Column, Line, Table, cell_label, dataset_title, runs_text
+from analysis.tables.elements.text_sections import TextNames, sections
 
 UNITS = (("hours", 1), ("minutes", 60), ("seconds", 3600))
 
@@ -19,16 +20,37 @@ def unit_of(hours: float) -> tuple[str, int]:
     return next((unit for unit in UNITS if hours * unit[1] >= 2), UNITS[-1])
 
 
+def unit_of_table(cells: Sequence[Cell], dataset: str) -> tuple[str, int]:
+    """The unit of a dataset's cost table, by the largest total of a cell, as :func:`unit_of` gives it.
+
+    The head of the report and the figure of costs have the same, so that one report never gives one cost in
+    hours and in minutes.
+    """
+    totals = (sum(cell.hours.values) for cell in _timed(cells, dataset) if cell.hours)
+    return unit_of(max(totals, default=0.0))
+
+
+def amount_text(value: float) -> str:
+    """A number of hours, minutes or seconds with three digits, or all of a larger whole number."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
+
+
+def _timed(cells: Sequence[Cell], dataset: str) -> list[Cell]:
+    """The cells in a dataset's cost table: those that are shown and recorded their time."""
+    return [cell for cell in cells if cell.dataset == dataset and cell.hours and cell.shown]
+
+
 def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
     """Show the cost of a dataset's cells in one unit; no lines if no run recorded its time."""
-    timed = [cell for cell in cells if cell.dataset == dataset and cell.hours and cell.shown]
-    unit, per_hour = unit_of(max((cell.hours.mean for cell in timed if cell.hours), default=0.0))
+    timed = _timed(cells, dataset)
+    unit, per_hour = unit_of_table(cells, dataset)
     lines: list[Line] = []
-    for setting in dict.fromkeys(cell.setting for cell in timed):
-        lines.append(Line("heading", setting))
-        lines += [_line(cell, per_hour) for cell in timed if cell.setting == setting]
+    for heading, together in sections(timed, TextNames(cells)):
+        lines += [Line("heading", heading), *(_line(cell, per_hour) for cell in together)]
+    # The unit suits the total; a run may take less than one of it.
+    longest = max((cell.hours.mean for cell in timed if cell.hours), default=0.0)
     columns = (
-        Column(f"{unit} per run"),
+        Column(f"{unit} per run", decimals=1 if longest * per_hour >= 2 else 2),
         Column(f"{unit} in total"),
         Column("n"),
         Column("tightest bound (test)"),
@@ -60,4 +82,4 @@ def _line(cell: Cell, per_hour: int) -> Line:
     if cell.hours is None:
         return Line("ours", label, (None, None, runs_text(cell.counts, nll), nll))
     time = scaled(cell.hours, per_hour)
-    return Line("ours", label, (time, f"{sum(time.values):.3g}", runs_text(cell.counts, time), nll))
+    return Line("ours", label, (time, amount_text(sum(time.values)), runs_text(cell.counts, time), nll))

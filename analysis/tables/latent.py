@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from analysis.stats.cells import Cell
 from analysis.tables.elements.shown_variants import variant_key
 from analysis.tables.elements.table import (
-    SETTINGS,
     Column,
     Line,
     Table,
@@ -17,6 +16,7 @@ from analysis.tables.elements.table import (
     marks_of,
     runs_text,
 )
+from analysis.tables.elements.text_sections import TextNames, sections
 from lvae_core.run_folder.estimates import LATENT_USE, Estimate
 
 
@@ -28,9 +28,8 @@ def latent_table(cells: Sequence[Cell], dataset: str) -> Table:
         for c in cells
         if c.dataset == dataset and c.shown and not LATENT_USE.keys().isdisjoint(c.averages)
     ]
-    for setting in SETTINGS:
-        of_setting = [_line(cell) for cell in measured if cell.setting == setting]
-        lines += [Line("heading", setting), *of_setting] if of_setting else []
+    for heading, together in sections(measured, TextNames(cells)):
+        lines += [Line("heading", heading), *map(_line, together)]
     columns = [
         Column(name.upper(), decimals=1 if estimate.unit == "dimensions" else 2)
         for name, estimate in LATENT_USE.items()

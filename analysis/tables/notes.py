@@ -15,9 +15,10 @@ from analysis.published.catalogue import compared_datasets, published_splits
 from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
 from analysis.stats.cells import Cell
 from analysis.stats.collapse import UNUSED
+from analysis.stats.intervals import HUGE
 from analysis.stats.text_groups import published_limits, text_notes
 from analysis.stats.variants import numbers_first, setting_text
-from analysis.tables.elements.table import row_label
+from analysis.tables.elements.table import cell_label, row_label
 from lvae_core.config import RunConfig
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
 from lvae_core.systems import SYSTEMS, recipe
@@ -57,6 +58,7 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
         notes += _mixed(done)
     notes += [
         *_protocols(done),
+        *huge_notes(of_dataset),
         *_unused_latents(of_dataset),
         *_repeated_seeds(done),
         *_monte_carlo(of_dataset),
@@ -69,7 +71,34 @@ def caveats(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[st
     """Those of :func:`dataset_notes` that change how a number must be read, wherever it is printed."""
     frame = frame[["dataset", "status", *_OF_EVALUATION]]  # rows of all columns take long to copy
     done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
-    return [*_unused_latents([cell for cell in cells if cell.dataset == dataset]), *_evaluations(done)]
+    of_dataset = [cell for cell in cells if cell.dataset == dataset]
+    return [*huge_notes(of_dataset), *_unused_latents(of_dataset), *_evaluations(done)]
+
+
+def huge_notes(cells: Iterable[Cell]) -> list[str]:
+    """Name the cells whose estimates are so huge that tables print them in short, or that have no spread.
+
+    A huge seed hides in no mean, so a reader sees such a number in any table of these cells.
+    """
+    rows: list[str] = []
+    without_spread = False
+    for cell in cells:
+        huge = {n: a for n, a in cell.averages.items() if max(map(abs, a.values), default=0.0) >= HUGE}
+        if huge and cell.shown:
+            rows.append(f"{cell_label(cell)} {cell.setting} ({', '.join(huge)})")
+            without_spread |= any(average.n > 1 and average.std is None for average in huge.values())
+    if not rows:
+        return []
+    note = (
+        f"estimates of {HUGE:.0e} and more: {_listed(rows)}; training diverged, a bound is very loose, "
+        "or a file is wrong"
+    )
+    if without_spread:
+        note += (
+            ". Where no ± is given for several seeds, the spread is too large to be computed, and there is "
+            "no interval, no test and no verdict"
+        )
+    return [note]
 
 
 def _unseen_words(done: pd.DataFrame) -> Iterable[str]:

@@ -3,58 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from analysis.published.catalogue import catalogue, display_name
 from analysis.published.facts import Fact
 from analysis.published.parse import METRICS
-from analysis.stats.cells import Cell, Counts
-from analysis.stats.reproduction import judge
-from analysis.stats.text_groups import has_published_text
+from analysis.stats.cells import Cell
 from analysis.tables.elements.csv_rows import Row, cell_row, published_row
-from analysis.tables.elements.importance_weights import reading_notes
+from analysis.tables.elements.importance_weights import reading_notes, weight_notes
 from analysis.tables.elements.shown_variants import unfinished_variants, variant_key
 from analysis.tables.elements.table import (
     NOT_A_BOUND,
     SETTINGS,
     Column,
-    Difference,
     Line,
     Table,
-    Value,
     dataset_title,
     formula_notes,
     legend,
     marks_of,
     name_label,
-    runs_text,
 )
+from analysis.tables.elements.text_sections import TextNames
+from analysis.tables.paper_lines import CONVERTED, RELIANCE, WEIGHTED, Block, Facts, other_text, row_lines
 from lvae_core.run_folder.estimates import LATENT_USE
 
-
-@dataclass(frozen=True)
-class _Block:
-    """The adjacent columns of one dataset and setting."""
-
-    title: str
-    dataset: str
-    setting: str
-
-
 _COLUMN_NAMES = {"nll": "NLL", "kl": "(KL)", "ppl": "PPL", "nll_iw": "IW", "mi": "MI", "au": "AU"}
-
-_CONVERTED = "converted"
-"""The column of NLLs on our count of tokens, for published rows that have another."""
+_COLUMN_NAMES |= {"ess": "ESS", "khat_above": "k>0.7"}
 
 _CLOSE = 0.25
 """Difference in tokens per sentence up to which two counts are treated as equal."""
 
 _RowKey = tuple[str, str, int, str]
 """Source ("" for a row of ours alone), system, L and printed name of a row."""
-
-_Facts = Mapping[tuple[str, str, str], Fact | None]
-"""Dataset, setting and metric -> the published number of one row."""
 
 
 def table2(cells: Sequence[Cell], dataset: str) -> Table:
@@ -66,9 +47,10 @@ def table2(cells: Sequence[Cell], dataset: str) -> Table:
     return _compare(
         f"{dataset_title(dataset)}: NLL (KL) in nats per sentence, and PPL",
         number,
-        [_Block(setting, dataset, setting) for setting in SETTINGS if setting in present],
+        [Block(setting, dataset, setting) for setting in SETTINGS if setting in present],
         METRICS["2"],
         [cell for cell in cells if cell.dataset == dataset],
+        TextNames(cells),
         facts,
     )
 
@@ -76,23 +58,27 @@ def table2(cells: Sequence[Cell], dataset: str) -> Table:
 def table3(cells: Sequence[Cell], datasets: Sequence[str]) -> Table:
     """ELBO against importance-weighted NLL in the standard setting, datasets side by side."""
     titles = [dataset_title(dataset) for dataset in datasets]
+    latent = [c for c in cells if c.dataset in datasets and c.setting == "standard" and c.num_samples]
     table = _compare(
         f"{', '.join(titles)}: NLL (the ELBO) and importance-weighted NLL (IW), standard",
         "3",
-        [_Block(title, name, "standard") for title, name in zip(titles, datasets, strict=True)],
+        [Block(title, name, "standard") for title, name in zip(titles, datasets, strict=True)],
         METRICS["3"],
-        [
-            cell
-            for cell in cells
-            if cell.dataset in datasets and cell.setting == "standard" and cell.num_samples
-        ],
+        latent,
+        TextNames(cells),
         [
             f
             for f in catalogue().facts
             if f.table[:1] == "3" and f.dataset in datasets and f.setting == "standard"
         ],
     )
-    return dataclasses.replace(table, notes=(*table.notes, *reading_notes(cells, datasets)))
+    # How far to rely on a weighted number belongs beside it, also where the table stands alone.
+    reliance = weight_notes(latent, [WEIGHTED])
+    return dataclasses.replace(
+        table,
+        notes=(*table.notes, *reliance, *reading_notes(cells, datasets)),
+        marks=(*table.marks, *reliance),
+    )
 
 
 def further_table(dataset: str) -> Table:
@@ -102,9 +88,10 @@ def further_table(dataset: str) -> Table:
     table = _compare(
         f"Published elsewhere on the same test split, {dataset_title(dataset)}",
         "",
-        [_Block(setting, dataset, setting) for setting in settings],
+        [Block(setting, dataset, setting) for setting in settings],
         [metric for metric in METRICS[""] if any(f.metric == metric for f in facts)],
         (),
+        TextNames(()),
         facts,
     )
     read = dict.fromkeys(f"{f.cited}: {f.read_in}" for f in facts if f.read_in)
@@ -117,16 +104,29 @@ def further_table(dataset: str) -> Table:
 def _compare(
     title: str,
     number: str,
-    blocks: Sequence[_Block],
+    blocks: Sequence[Block],
     metrics: Sequence[str],
     cells: Sequence[Cell],
+    names_of: TextNames,
     facts: Sequence[Fact],
 ) -> Table:
-    """Show the published rows in their order, our rows under theirs, then our rows that have no other."""
-    datasets = dict.fromkeys(block.dataset for block in blocks)
+    """Show the published rows in their order, our rows under theirs, then our rows that have no other.
+
+    Our rows over another text than those come last, under the name of their text.
+    """
+    datasets = list(dict.fromkeys(block.dataset for block in blocks))
+    first = {dataset: names_of.beside_published(cells, dataset) for dataset in datasets}
+    words = [
+        f"{dataset_title(dataset)} {text}" if len(datasets) > 1 else text
+        for dataset, text in first.items()
+        if text
+    ]
     counted = [f for f in facts if f.metric == "nll" and catalogue().implied_tokens(f)]
-    shown = [*metrics, *([_CONVERTED] if counted else [])]
-    names = {**_COLUMN_NAMES, _CONVERTED: f"NLL at {_tokens(counted[0]):.1f}" if counted else ""}
+    weighed = WEIGHTED in metrics and any(
+        c.averages[WEIGHTED].ess is not None for c in cells if c.shown and WEIGHTED in c.averages
+    )
+    shown = [*metrics, *(RELIANCE if weighed else ()), *([CONVERTED] if counted else [])]
+    names = {**_COLUMN_NAMES, CONVERTED: f"NLL at {_tokens(counted[0]):.1f}" if counted else ""}
     columns = [
         Column(name, block.title, parenthesised=metric == "kl")
         for block in blocks
@@ -142,14 +142,11 @@ def _compare(
     titles = {f.source: f.cited for f in facts}
     ours = dict.fromkeys(("", c.system, c.num_samples, display_name(c.system)) for c in cells)
     lines: list[Line] = []
-    sources: list[tuple[_Facts, list[Cell]]] = []
+    sources: list[tuple[Facts, list[Cell]]] = []
     heading = None
     # A dict keeps the order of first appearance, which is the published order.
     for key in [*printed, *(key for key in ours if key[1:3] not in matched)]:
         source, system, num_samples, name = key
-        if facts and source != heading:
-            heading = source
-            lines.append(Line("heading", titles.get(source, "without a published number")))
         found = printed.get(key, {})
         row = {
             (b.dataset, b.setting, m): found.get((b.dataset, b.setting, m)) for b in blocks for m in metrics
@@ -159,8 +156,22 @@ def _compare(
         label = name_label(name, num_samples)
         if any(fact.bound for fact in found.values()) or any(c.joint_latent for c in chosen):
             label += NOT_A_BOUND
-        lines += _row_lines(label, source, blocks, shown, row, with_ours, [c for c in chosen if c.shown])
         sources.append((row, chosen))
+        beside_it = [c for c in chosen if names_of.of(c) == first[c.dataset]]
+        if chosen and not beside_it and not source:
+            continue  # all of it is over another text
+        if (facts or words) and source != heading:
+            heading = source
+            name = titles.get(source) or ", ".join(["without a published number"] * bool(facts) + words)
+            lines.append(Line("heading", name))
+        here = [c for c in beside_it if c.shown]
+        lines += row_lines(label, ", ".join(words), source, blocks, shown, row, with_ours, here)
+    for dataset in datasets:
+        for text in names_of.every(dataset):
+            if text != first[dataset]:
+                over = [c for c in cells if c.dataset == dataset and names_of.of(c) == text and c.shown]
+                name = f"{dataset_title(dataset)}, {text}" if len(datasets) > 1 else text
+                lines += other_text(name, over, blocks, shown)
     letters = variant_key(cells, *datasets)
     return Table(
         title,
@@ -206,79 +217,7 @@ def _conversion_note(counted: Sequence[Fact]) -> Iterator[str]:
     )
 
 
-def _row_lines(
-    label: str,
-    source: str,
-    blocks: Sequence[_Block],
-    metrics: Sequence[str],
-    row: _Facts,
-    with_ours: bool,
-    cells: Sequence[Cell],
-) -> list[Line]:
-    """The published line of a row (if ``source`` is not ""), and two lines for each of our variants."""
-    lines = []
-    if source:
-        values = [v for b in blocks for v in [*(_printed(row, b, m) for m in metrics), None]]
-        lines.append(Line("published", label, tuple(values)))
-        if not with_ours:
-            return lines
-    variants = {cell.variant: cell.variant_name for cell in cells} or {"": ""}
-    # A row that was not published has its variants under a line of its name alone.
-    if not source and list(variants.values()) != [""]:
-        lines.append(Line("published", label, (None,) * len(blocks) * (len(metrics) + 1)))
-    for variant, named in variants.items():
-        at = {(c.dataset, c.setting): c for c in cells if c.variant == variant}
-        parts = [*(["ours"] if source else []), *([named] if named else [])]
-        name = f"  {', '.join(parts)}" if parts else label
-        halves = [_cell_values(at.get((b.dataset, b.setting)), metrics, row, b) for b in blocks]
-        lines.append(Line("ours", name, tuple(value for half in halves for value in half)))
-        differences = [
-            value
-            for b in blocks
-            for value in [
-                *(_difference(at.get((b.dataset, b.setting)), m, row) for m in metrics),
-                None,
-            ]
-        ]
-        if any(differences):
-            lines.append(Line("difference", "  difference", tuple(differences)))
-    return lines
-
-
-def _printed(row: _Facts, block: _Block, metric: str) -> Fact | None:
-    """A number of a published line; in the converted column only if its row counts other tokens."""
-    if metric != _CONVERTED:
-        return row[block.dataset, block.setting, metric]
-    nll = row[block.dataset, block.setting, "nll"]
-    converted = nll and catalogue().comparable(nll)
-    return converted if converted and converted.formula else None
-
-
-def _cell_values(cell: Cell | None, metrics: Sequence[str], row: _Facts, block: _Block) -> list[Value]:
-    if cell is None:
-        # Nothing is missing where others have numbers in the other setting or dataset only.
-        facts = [row[block.dataset, block.setting, metric] for metric in metrics if metric != _CONVERTED]
-        if any(row.values()) and not any(facts):
-            return [None] * (len(metrics) + 1)
-        return [*(None if metric in ("kl", _CONVERTED) else Counts() for metric in metrics), None]
-    if not cell.counts.done:
-        return [cell.counts, *[None] * (len(metrics) - 1), runs_text(cell.counts)]
-    averages = [cell.averages.get(cell.estimate(metric)) for metric in metrics]
-    return [*averages, runs_text(cell.counts, *averages)]
-
-
-def _difference(cell: Cell | None, metric: str, row: _Facts) -> Difference | None:
-    if cell is None or metric == _CONVERTED:
-        return None
-    average = cell.averages.get(cell.estimate(metric))
-    fact = row[cell.dataset, cell.setting, metric]
-    if not average or not fact or not has_published_text(cell):
-        return None
-    fact = catalogue().comparable(fact)
-    return Difference(average.mean - fact.mean, judge(average, fact).interval, average, fact)
-
-
-def _csv_rows(number: str, metrics: Sequence[str], row: _Facts, cells: Sequence[Cell]) -> Iterator[Row]:
+def _csv_rows(number: str, metrics: Sequence[str], row: Facts, cells: Sequence[Cell]) -> Iterator[Row]:
     # Table 2's file has all measures of the latent variable's use; the table shows the KL alone.
     wanted = dict.fromkeys([*metrics, *(LATENT_USE if number[:1] == "2" else ())])
     for cell in cells:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.formats.files import remove_stale, write_files
@@ -192,6 +194,37 @@ def test_a_second_study_never_overwrites_the_first(tmp_path: Path, write_run: Wr
         assert summarize(tmp_path, f"runs/{study}", "--no-figures", "--no-samples").returncode == 0
     for study in ("a", "b"):
         assert f"runs/{study}" in (tmp_path / "summary" / study / "report.md").read_text()
+
+
+@pytest.mark.parametrize("huge_seeds", [1, 3])
+def test_huge_estimates_are_named_in_a_note_and_decide_nothing(
+    huge_seeds: int, tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed in range(3):
+        huge = seed < huge_seeds
+
+        def of(usual: float, huge: bool = huge, seed: int = seed) -> float:
+            return 1e308 if huge else usual + seed / 8
+
+        write_run("lstm-lm", seed=seed, study="runs/a", estimates={"nll": of(100.0), "ppl": of(90.0)})
+        latent = {"nll_elbo": (of(102.0), of(0.01)), "ppl_elbo": of(99.0), "kl": of(2.0)}
+        write_run("lstm-vae", seed=seed, study="runs/a", estimates=latent)
+        joint = latent | {"nll_elbo": -of(97.0) if huge else 97.0, "nll_joint": of(127.0)}
+        joint |= {"nll_iw": of(95.0), "nll_iw_joint": of(120.0)}
+        write_run("lstm-vae-avg", 5, seed=seed, study="runs/a", estimates=joint)
+    done = summarize(tmp_path, "--no-samples", "--no-cache", "--out", "summary")
+    assert (done.returncode, done.stderr) == (0, "")
+    for text in (done.stdout, (tmp_path / "summary" / "report.md").read_text()):
+        assert "estimates of 1e+09 and more: LSTM-LM standard (nll, ppl); LSTM-VAE L=1" in " ".join(
+            text.replace("\\", "").split()
+        )
+        assert not re.search(r"\b(nan|inf)\b", text)
+        assert not re.search(r"\d{30}", text)  # no number with all of its digits
+    compared = pd.read_csv(tmp_path / "summary" / "comparisons.csv")
+    ends = np.isfinite(compared[["difference_low", "difference_high"]].to_numpy(float)).all(axis=1)
+    without = compared[(compared["kind"] == "published") & ~ends]
+    assert len(without) >= 7
+    assert set(without["verdict"]) == {"cannot tell", "no verdict"}  # no formula was published for some
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])

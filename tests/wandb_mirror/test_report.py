@@ -8,6 +8,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from analysis.formats.wandb import Place, blocks_of, wr
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.report import compose
+from sweeps.wandb_mirror.content import read_content
+
+from ..analysis.conftest import run_writer
 from ..commands import python
 from ..wandb_server.server import Server
 from .kit import KEY, PROJECT, ROOT, begin, complete, environment
@@ -67,6 +74,70 @@ def test_one_report_is_written_and_rewritten_in_place(server: Server, home: Path
     after = json.dumps(json.loads(view["spec"]), ensure_ascii=False)
     assert "| nll_elbo | 5 | 103.25 ± 1.58 |" in after
     assert "the loss is not finite" not in after
+
+
+def blocks(place: Path) -> list[Any]:
+    return blocks_of(compose(collect([open_source(str(place / "study"))])), Place("entity", "project"))
+
+
+def runsets(place: Path) -> list[Any]:
+    return [block.runsets[0] for block in blocks(place) if isinstance(block, wr.PanelGrid)]
+
+
+def over(vocabulary: int) -> dict[str, Any]:
+    """What a result says of its vocabulary."""
+    sizes = {"sentences": 3761, "tokens": 82430, "unknown": 0.1}
+    return {"vocabulary": vocabulary, "splits": {"train": sizes, "valid": sizes, "test": sizes}}
+
+
+def test_panels_average_no_runs_of_different_configs(tmp_path: Path) -> None:
+    write = run_writer(tmp_path)
+    for rate, data in ((0.5, "d" * 64), (1.0, "d" * 64), (1.0, "e" * 64)):
+        write(dataset="toy", learning_rate=rate, data=data, result=over(9000))
+    write(dataset="pydocs")
+    of_toy = [found for found in runsets(tmp_path) if "toy__" in found.filters]
+    for found in of_toy:
+        assert found.groupby == ["config.cell", "config.learning_rate", "config.provenance.data_sha256"]
+    (of_pydocs,) = [found for found in runsets(tmp_path) if "pydocs__" in found.filters]
+    assert of_pydocs.groupby == ["config.cell"]
+    # Where the mirror puts the digest of the data.
+    folder = begin(tmp_path / "mirrored")
+    folder.write_json("provenance.json", {"attempts": [{"data_sha256": "d" * 64}]})
+    content = read_content(folder)
+    assert content is not None
+    assert content.config["provenance"]["data_sha256"] == "d" * 64
+
+
+def test_runs_over_different_text_have_panels_of_their_own(tmp_path: Path) -> None:
+    write, folders = run_writer(tmp_path), {}
+    for limit, vocabulary in ((0, 9000), (100, 100)):
+        same = {"dataset": "toy", "max_vocabulary": limit}
+        folders[limit] = [write(**same, seed=0, result=over(vocabulary)).name]
+        # An unfinished run has the text of those with its limits.
+        folders[limit].append(write(**same, seed=1, status="unfinished").name)
+    folders[0].append(write(dataset="toy", seed=2, result=over(9000)).name)
+    first, second = runsets(tmp_path)
+    assert repr(sorted(folders[0])) in first.filters
+    assert repr(sorted(folders[100])) in second.filters
+    titles = [block.text for block in blocks(tmp_path) if isinstance(block, wr.H1)]
+    assert titles[1:3] == ["toy: runs by cell, text 1", "toy: runs by cell, text 2"]
+
+
+def test_panels_say_which_of_their_numbers_are_no_bounds(tmp_path: Path) -> None:
+    write = run_writer(tmp_path)
+    write("lstm-vae-avg", 5, dataset="toy")
+    write("lstm-vae-avg", 1, dataset="toy")
+    write("lstm-vae", 5, dataset="toy")
+    found = blocks(tmp_path)
+    (place,) = [k for k, block in enumerate(found) if isinstance(block, wr.PanelGrid)]
+    note = found[place + 1].text.replace("\\", "")
+    assert note.startswith("LSTM-VAE-AVG L=5: the validation perplexity")
+    assert "they are not bounds" in note
+    # Without such a cell nothing is said.
+    run_writer(tmp_path / "bounds")("lstm-vae", 5, dataset="toy")
+    found = blocks(tmp_path / "bounds")
+    (place,) = [k for k, block in enumerate(found) if isinstance(block, wr.PanelGrid)]
+    assert isinstance(found[place + 1], wr.H1)
 
 
 def test_unusable_input_is_one_line(server: Server, home: Path, tmp_path: Path) -> None:

@@ -94,6 +94,21 @@ def wrap(text: str, inches: float, size: float, weight: str = "normal") -> str:
     return "\n".join(lines)
 
 
+def cut(text: str, inches: float, height: float, size: float) -> str:
+    """Break text into lines, and leave out those that a height in inches has no room for.
+
+    "…" stands at the end of a text that was cut.
+    """
+    lines = wrap(text, inches, size).split("\n")
+    most = max(1, int(height / (size * _LINE / 72)))
+    if len(lines) <= most:
+        return "\n".join(lines)
+    last = lines[most - 1]
+    while last and width(f"{last}…", size) > inches:
+        last = last[:-1]
+    return "\n".join([*lines[: most - 1], f"{last}…"])
+
+
 def _pieces(text: str, inches: float, size: float, weight: str) -> Iterator[str]:
     for word in re.findall(r"\s*\S+\s*", text):
         for part in (

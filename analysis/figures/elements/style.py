@@ -116,6 +116,28 @@ def looks(rows: Iterable[tuple[str, str]]) -> Looks:
     return chosen | dict(zip(rest, itertools.cycle(free), strict=False))
 
 
+def looks_of_samples(rows: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[str, str]]:
+    """Colour and marker of each system and L: the system's colour, and a marker for each L.
+
+    The first L of a system has the system's own marker, the others those that no system in ``rows`` has, as
+    far as there are any.
+    """
+    keys = list(dict.fromkeys(rows))
+    own = {system: look for (system, _), look in looks((system, "") for system, _ in keys).items()}
+    used = {marker for _, marker in own.values()}
+    markers = [marker for _, marker in _LOOKS]
+    free = [marker for marker in markers if marker not in used] or markers
+    chosen: dict[tuple[str, int], tuple[str, str]] = {}
+    for system, (colour, marker) in own.items():
+        counts = [num_samples for name, num_samples in keys if name == system]
+        # A system with more L than there are markers repeats them.
+        chosen |= {
+            (system, L): (colour, each)
+            for L, each in zip(counts, itertools.chain([marker], itertools.cycle(free)), strict=False)
+        }
+    return chosen
+
+
 def line_of(position: int) -> Any:
     """The dashes of the first, second, … variant of a system."""
     return _LINES[position % len(_LINES)]

@@ -16,6 +16,10 @@ MOST_LINES = 500
 """The largest number of lines of a table on the page: with more it would be slow to open."""
 
 
+_TEXT = re.compile(r"\btext \d+\b")
+"""The name of a text in the heading of its rows."""
+
+
 @dataclass(frozen=True)
 class PageCell:
     """One cell."""
@@ -37,6 +41,8 @@ class PageRow:
     context: str
     """The labels above the line, shown when sorting has moved it away from them."""
     cells: tuple[PageCell, ...]
+    text: str = ""
+    """The text that its numbers are over, "text 2", if the table has several: sorting keeps them apart."""
 
     @property
     def ranked(self) -> bool:
@@ -69,7 +75,8 @@ def page_rows(table: Table) -> list[PageRow]:
             PageCell(value_text(value, column), sort_key(value, column), tip, column.text)
             for value, column, tip in zip(line.values, table.columns, line_tips, strict=False)
         )
-        rows.append(PageRow(line.kind, label, indented, context, cells))
+        text = _TEXT.search(section)
+        rows.append(PageRow(line.kind, label, indented, context, cells, text[0] if text else ""))
     return rows
 
 

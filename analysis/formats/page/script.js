@@ -65,7 +65,9 @@
       const sign = direction === "ascending" ? 1 : -1;
       const keyed = first.map((row) => [key(row, column), row]);
       // Rows without a number stay last in both directions.
-      keyed.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null) : sign * compare(a, b));
+      const byValue = (a, b) => a === null || b === null ? (a === null) - (b === null) : sign * compare(a, b);
+      // Numbers over different text are not ranked: each text is sorted by itself.
+      keyed.sort(([a, x], [b, y]) => compare(x.dataset.text || "", y.dataset.text || "") || byValue(a, b));
       body.append(...keyed.map(([, row]) => row));
     }));
   }

@@ -7,21 +7,27 @@ from collections.abc import Sequence
 
 from analysis.stats.average import Average
 from analysis.stats.comparisons import Comparison
+from analysis.stats.texts import Text
 
 RULE = (
-    "Bold: the lowest number with a verdict in its favour in every comparison of its system (exact or a "
-    "valid bound, enough seeds, Holm's correction)"
+    "Bold: the lowest number with a verdict in its favour in every comparison of its system, within one "
+    "text (exact or a valid bound, enough seeds, Holm's correction)"
 )
 
 NONE = "No number is bold: none has a verdict in its favour in every comparison of its system"
 
 
 def best_averages(compared: Sequence[Comparison]) -> list[Average]:
-    """The lowest average of each metric, dataset and setting whose model is better than all its rivals."""
-    rivals: dict[tuple[str, str, str], dict[int, list[Comparison]]] = defaultdict(lambda: defaultdict(list))
+    """The lowest average of each metric, dataset, setting and text whose model is better than all rivals.
+
+    Numbers over different text are different problems: one of another text is no rival.
+    """
+    rivals: dict[tuple[str, str, str, Text | None], dict[int, list[Comparison]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for c in compared:
         if c.metric in ("nll", "nll_valid", "ppl"):
-            rivals[c.metric, c.a.dataset, c.a.setting][id(c.a)].append(c)
+            rivals[c.metric, c.a.dataset, c.a.setting, c.a.text][id(c.a)].append(c)
     best = []
     for of_cells in rivals.values():
         winners = [

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Container, Sequence
 
 from analysis.published.catalogue import find
-from analysis.stats.average import Average
+from analysis.stats.average import Average, finite_mean
 from analysis.stats.cells import Cell
+from analysis.stats.intervals import HUGE
 from analysis.stats.reproduction import is_without_formula
 from analysis.stats.valid_bounds import PUBLISHED_ELBO, Convention, conventions
 from analysis.tables.elements.table import Value, cell_label, dataset_title
@@ -20,13 +19,17 @@ def weight_values(nll: Average | None) -> list[Value]:
     return [None if ess is None else f"{ess:.0f}", None if above is None else f"{above:.1%}"]
 
 
-def weight_notes(cells: Sequence[Cell]) -> list[str]:
-    """Explain the values of :func:`weight_values`, and what unreliable means."""
+def weight_notes(cells: Sequence[Cell], estimates: Container[str] | None = None) -> list[str]:
+    """Explain the values of :func:`weight_values`, and what unreliable means.
+
+    ``estimates``: those that the table has; None: every importance-weighted one.
+    """
     weighted = [
         average
         for cell in cells
         if cell.shown
         for convention in _weighted(cell)
+        if estimates is None or convention.nll in estimates
         if (average := cell.averages.get(convention.nll))
     ]
     notes = []
@@ -84,8 +87,8 @@ def _gaps(cell: Cell) -> dict[str, float]:
     for convention in _weighted(cell):
         if iw := cell.averages.get(convention.nll):
             both = [nll[r] - value for r, value in zip(iw.runs, iw.values, strict=True) if r in nll]
-            if both:
-                gaps[convention.name] = float(np.mean(both))
+            if both and abs(gap := finite_mean(both)) < HUGE:
+                gaps[convention.name] = gap
     return gaps
 
 

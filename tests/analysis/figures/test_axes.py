@@ -43,6 +43,30 @@ def test_fields_that_changed_together_have_one_axis(tmp_path: Path, write_run: W
     assert "their effects cannot be separated" in axes.caption(cells, "toy")
 
 
+def test_each_l_of_a_system_has_its_mark_and_the_systems_colour(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for size in (4, 8):
+        for system, L in (("lstm-lm", 0), ("lstm-vae", 1), ("lstm-vae", 5), ("lstm-vae-avg", 5)):
+            nll = 100.0 - size + L
+            estimates = {"nll_elbo": nll, "nll_joint": nll + 1} if L else {"nll": nll}
+            write_run(system, L, dataset="toy", latent_size=size, estimates=estimates)
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    figure = drawn(axes, cells, "toy")
+    keys = {
+        text.get_text(): (line.get_color(), line.get_marker())
+        for legend in figure.legends
+        for line, text in zip(legend.get_lines(), legend.get_texts(), strict=True)
+    }
+    one, five, avg = (keys[name] for name in ("LSTM-VAE L=1", "LSTM-VAE L=5", "LSTM-VAE-AVG L=5"))
+    assert one[0] == five[0] != avg[0]
+    assert len({one[1], five[1], avg[1]}) == 3
+    # In print, without colour, the marks of the panel tell them apart, too.
+    (ax,) = figure.axes
+    shapes = {line.get_marker() for line in ax.get_lines() if line.get_alpha() is None} - {"None", "_", "|"}
+    assert {one[1], five[1], avg[1]} <= shapes
+
+
 def test_without_a_varied_field_there_is_no_figure_of_it(cells: list[Cell]) -> None:
     assert axes.varied_axes(cells, "ptb") == []
     assert axes.draw(cells, "ptb") is None

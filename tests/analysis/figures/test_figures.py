@@ -11,7 +11,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl
+from analysis.figures import axes, bounds, cost, curves, differences, kl, latent, nll, ppl
 from analysis.figures.draw import draw_all, runs_with_curves
 from analysis.figures.elements import layout, marks, style
 from analysis.published.catalogue import find
@@ -89,6 +89,48 @@ def test_a_system_is_compared_by_the_bound_that_it_was_trained_by(tmp_path: Path
     keys = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
     assert "LSTM-VAE, ELBO: valid bound" in keys
     assert "LSTM-IWAE, IW: valid in expectation" in keys
+
+
+def iw(value: float, khat_above: float) -> dict[str, float]:
+    return {"value": value, "stderr": 0.1, "ess": 12.4, "khat_above": khat_above}
+
+
+def test_captions_name_the_unreliable_numbers_that_are_drawn(tmp_path: Path) -> None:
+    write = run_writer(tmp_path)
+    ratios = {"nll_iw": iw(95.0, 0.05), "nll_iw_one": iw(94.0, 0.9), "nll_iw_joint": iw(105.0, 0.4)}
+    for size in (4, 8):
+        nll = {"nll_elbo": 97.0, "nll_joint": 110.0, "kl": 2.0}
+        write("lstm-vae-avg", 5, dataset="toy", latent_size=size, estimates=nll | ratios)
+        # Drawn by its ELBO in the figure of bounds; its tightest bound is the weighted one.
+        estimates = {"nll_elbo": 99.0, "nll_iw": iw(98.0, 0.61)}
+        write("lstm-vae", 5, dataset="toy", latent_size=size, estimates=estimates)
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    avg = "LSTM-VAE-AVG L=5, latent_size=4 standard, IW, joint (k > 0.7 in 40.0%, ESS 12)"
+    vae = "LSTM-VAE L=5, latent_size=4 standard, IW (k > 0.7 in 61.0%, ESS 12)"
+    said = bounds.caption(cells, "toy")
+    assert "Unreliable, because few draws decide them" in said
+    assert avg in said
+    # Neither a number that is not drawn nor one of 5%.
+    assert vae not in said
+    for name in ("one ratio", "mean of ratios"):
+        assert name not in said
+    for module in (cost, axes):
+        assert avg in module.caption(cells, "toy")
+        assert vae in module.caption(cells, "toy")
+
+
+def test_captions_are_silent_if_all_weighted_numbers_are_reliable(cells: list[Cell]) -> None:
+    assert "Unreliable" not in bounds.caption(cells, "ptb") + cost.caption(cells, "ptb")
+
+
+def test_a_caption_names_few_unreliable_numbers_and_counts_the_others(tmp_path: Path) -> None:
+    for L in range(2, 11):
+        estimates = {"nll_elbo": 99.0, "nll_iw": iw(98.0, 0.61)}
+        run_writer(tmp_path)("lstm-vae", L, dataset="toy", estimates=estimates)
+    found = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    said = cost.caption(found, "toy")
+    assert said.count("k > 0.7 in") == 6
+    assert said.endswith("; and 3 more.")
 
 
 def test_without_averaged_states_there_is_no_figure_of_conventions(cells: list[Cell]) -> None:
@@ -216,6 +258,7 @@ def test_figures_compute_no_statistics() -> None:
         "analysis.stats.valid_bounds",
         "analysis.stats.variants",
         "analysis.tables.elements.shown_variants",
+        "analysis.tables.elements.importance_weights",
         "analysis.tables.latent",
         "analysis.tables.costs",
         "lvae_core.run_folder",  # names and definitions

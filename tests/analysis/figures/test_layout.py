@@ -18,9 +18,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis.figures import bounds, cost, curves, differences, kl, latent, nll, ppl, trials
+from analysis.figures import axes, bounds, cost, curves, differences, kl, latent, nll, parallel, ppl, trials
 from analysis.figures.elements import layout, style
-from analysis.figures.trials import Field, Point
+from analysis.figures.trials import Field, Outcome, Point
 from analysis.stats.average import Average, average
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.comparisons import compare_family
@@ -148,7 +148,12 @@ def figures_of(shape: Shape) -> Iterator[tuple[str, Figure]]:
         points = [
             Point({f.name: 10.0 ** (k - 3) if f.log else k % 3 for f in fields}, 90.0 + k) for k in range(6)
         ]
-        drawn["trials"] = trials.draw(points, fields, {fields[0].name: 0.1}, f"a search of {shape.dataset}")
+        title = f"a search of {shape.dataset}"
+        drawn["trials"] = trials.draw(points, fields, {fields[0].name: 0.1}, title)
+        drawn["parallel"] = parallel.draw(points, fields, title)
+        size = 1e8 if shape.n == 1 else 1.0
+        outcomes = [Outcome((size + k, size - k / 3), on_front=k % 2 == 0) for k in range(12)]
+        drawn["front"] = trials.draw_front(outcomes, ["valid NLL", "seconds of training"], 0, title)
     yield from ((name, figure) for name, figure in drawn.items() if figure)
 
 
@@ -207,13 +212,103 @@ def test_every_text_of_every_figure_can_be_read(name: str) -> None:
     assert not found
 
 
+Values = dict[tuple[str, ...], tuple[tuple[str, ...], ...]]
+"""Fields that change together -> their values."""
+
+RATES = tuple((f"{0.001 * 2**k:g}",) for k in range(12))
+VARIED: dict[str, tuple[Shape, Values]] = {
+    "one field": (Shape(dataset="toy"), {("latent_size",): (("4",), ("8",))}),
+    "12 values": (Shape(systems=("lstm-vae",), dataset="toy"), {("learning_rate",): RATES}),
+    "12 long values": (
+        Shape(systems=("lstm-vae",), dataset="a-corpus-of-our-own-" * 6),
+        {("kl_anneal_epochs",): tuple((str(1000.5 + k),) for k in range(12))},
+    ),
+    "three fields together": (
+        Shape(("standard",), ("lstm-vae",), (1,), dataset="toy"),
+        {
+            ("hidden_size", "embedding_size", "learning_rate"): tuple(
+                (str(200 * k), str(50 * k), f"{0.001 * k:g}") for k in range(1, 7)
+            )
+        },
+    ),
+    "a panel for each of three fields": (
+        Shape(systems=("lstm-vae",), dataset="toy"),
+        {
+            ("latent_size",): (("4",), ("8",)),
+            ("dropout",): (("0.3",), ("0.5",)),
+            ("learning_rate",): (("0.5",), ("1",)),
+        },
+    ),
+    "long texts of one value": (
+        Shape(("inputless",), (LONG,), dataset="toy"),
+        {("cnn_dilations",): (("1,2,4",), ("1,2,4,8,16",), ("1,2,4,8,16,32",))},
+    ),
+    "large numbers of one seed": (
+        Shape(dataset="toy", n=1, values="large"),
+        {("latent_size",): (("4",), ("8",))},
+    ),
+}
+
+
+def varied_cells(shape: Shape, fields: Values) -> list[Cell]:
+    """The cells of a grid over fields."""
+    found: list[Cell] = []
+    for values in itertools.product(*fields.values()):
+        varied = {
+            name: value
+            for names, together in zip(fields, values, strict=True)
+            for name, value in zip(names, together, strict=True)
+        }
+        label = ", ".join(f"{name}={value}" for name, value in varied.items())
+        cells = cells_of(replace(shape, variants=(label,)))
+        found += [replace(cell, varied=varied) for cell in cells]
+    return found
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_every_text_of_the_figure_of_varied_fields_can_be_read(name: str) -> None:
+    shape, fields = VARIED[name]
+    with style.style():
+        figure = axes.draw(varied_cells(shape, fields), shape.dataset)
+        assert figure is not None
+        figure.set_dpi(72)
+        assert problems(figure) == []
+
+
+@pytest.mark.parametrize("count", [2, 5, 8])
+def test_long_choices_of_a_search_stay_between_their_axes(count: int) -> None:
+    fields = [Field(f"field_{k}", log=False, choices=(LONG, f"{LONG}-{k}", "b")) for k in range(count)]
+    points = [Point({field.name: k % 3 for field in fields}, 90.0 + k) for k in range(6)]
+    with style.style():
+        figure = parallel.draw(points, fields, "a search")
+        assert figure is not None
+        figure.set_dpi(72)
+        assert problems(figure) == []
+        (ax,) = figure.axes
+        ends = [text.get_window_extent().x1 for text in ax.texts]
+        starts = [float(ax.transData.transform((text.get_position()[0], 0))[0]) for text in ax.texts]
+        step = float(np.diff(ax.transData.transform([(0, 0), (1, 0)])[:, 0])[0])
+        assert all(end < start + step for end, start in zip(ends, starts, strict=True))
+    # The beginning of each choice is there, whatever is cut.
+    assert all(text.get_text()[:5] in (LONG[:5], "b", "90", "95") for text in ax.texts)
+
+
+def test_text_that_has_no_room_is_cut_with_a_sign() -> None:
+    assert layout.cut("short", 1.0, 0.2, 8) == "short"
+    assert layout.cut("two words", 0.5, 0.5, 8) == "two\nwords"
+    shown = layout.cut("many words that need more than a line", 0.8, 0.2, 8)
+    assert "\n" not in shown
+    assert shown.endswith("…")
+    assert "many words".startswith(shown[:-1])
+
+
 def test_texts_are_found_if_they_are_cut_off_or_overlap() -> None:
     """The checker itself: a wide legend, and two names in one place."""
     with style.style():
-        figure, axes = layout.panels(1, 2.0)
-        axes[0][0].text(0.5, 0.5, "one name")
-        axes[0][0].text(0.5, 0.5, "another")
-        figure.legend([axes[0][0].plot([0, 1])[0]], ["too wide " * 20])
+        figure, ((ax,),) = layout.panels(1, 2.0)
+        ax.text(0.5, 0.5, "one name")
+        ax.text(0.5, 0.5, "another")
+        figure.legend([ax.plot([0, 1])[0]], ["too wide " * 20])
         found = problems(figure)
     assert "overlap: 'one name' and 'another'" in found
     assert any(problem.startswith("cut off: 'too wide") for problem in found)

@@ -16,7 +16,7 @@ from analysis.report.report import compose
 from analysis.report.sentences import Sentences, best_runs
 from analysis.report.two_studies import compare_studies
 
-from ..conftest import HOSTILE, grid_writer
+from ..conftest import HOSTILE, grid_writer, run_writer
 
 chromium = os.environ.get("LVAE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -109,6 +109,32 @@ def test_clicking_a_heading_sorts_then_reverses_then_restores_the_order(
     nll.click()
     assert column(page, 1) == before
     assert opened.problems == []
+
+
+def test_sorting_ranks_no_numbers_over_different_text(browser: Browser, tmp_path: Path) -> None:
+    write = run_writer(tmp_path)
+    sizes = {"sentences": 3761, "tokens": 82430, "unknown": 0.1}
+    for limit, vocabulary, nll in ((0, 9000, 90.0), (100, 100, 30.0)):
+        splits = dict.fromkeys(("train", "valid", "test"), sizes)
+        for L in (1, 5, 10):
+            write(
+                "lstm-vae",
+                L,
+                dataset="toy",
+                max_vocabulary=limit,
+                estimates={"nll_elbo": nll - (L - 4) ** 2, "ppl_elbo": 9.0},
+                result={"vocabulary": vocabulary, "splits": splits},
+            )
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    path = tmp_path / "report.html"
+    path.write_text(report_page(report, draw_all([], [], {}, {}), [], "python …"), encoding="utf-8")
+    page = Opened(browser, path).page
+    nll_button = page.locator("table.numbers").first.locator("thead tr").last.locator("button").nth(1)
+    nll_button.click()
+    # By hand: 90 - 36, 90 - 9, 90 - 1 and 60 less.
+    assert [float(text) for text in column(page, 1)] == [54.0, 81.0, 89.0, -6.0, 21.0, 29.0]
+    nll_button.click()
+    assert [float(text) for text in column(page, 1)] == [89.0, 81.0, 54.0, 29.0, 21.0, -6.0]
 
 
 def test_rows_without_a_number_stay_last_in_both_directions(browser: Browser, path: Path) -> None:

@@ -40,9 +40,9 @@ def test_the_head_shows_counts_origins_and_cost(tmp_path: Path, write_run: Write
     assert "- runs: 4 (3 done, 1 failed)\n" in text
     once = "a run in several places counts once: 1 left out"
     assert f"- {once} (copied, or trained again with the same numbers)\n" in text
-    assert "- commit: c0ffeec0ff (2 runs); c0ffeec0ff + changes (1 runs)\n" in text
+    assert "- commit: c0ffeec0ff (2 runs); c0ffeec0ff + changes (1 run)\n" in text
     # Half an hour of training and a quarter of evaluation each.
-    cost = "2.25 device-hours in the 3 finished runs shown (PTB 1.5, pydocs 0.75)"
+    cost = "135 device-minutes in the 3 finished runs shown (PTB 90, pydocs 45)"
     assert f"- cost: {cost}; without those left out and unfinished and failed runs\n" in text
 
 
@@ -54,11 +54,6 @@ def test_the_title_names_the_studies(tmp_path: Path, write_run: WriteRun) -> Non
     # Studies of one name are told apart by the folders that they are in.
     assert report(tmp_path, "b", "mine/b").title.endswith("-b and mine-b")
     assert replace(report(tmp_path, "b"), studies=tuple("abcdef")).title == "Results: a, b, c and 3 more"
-
-
-def test_the_cost_of_a_short_study_is_in_minutes(tmp_path: Path, write_run: WriteRun) -> None:
-    write_run("lstm-lm", dataset="toy", result={"train_seconds": 80.0, "evaluate_seconds": 10.0})
-    assert "cost: 1.5 device-minutes in the 1 finished run shown (toy 1.5)" in report(tmp_path).facts
 
 
 def test_autoencoders_are_no_rows_but_are_counted(tmp_path: Path, write_run: WriteRun) -> None:
@@ -111,6 +106,19 @@ def test_a_dataset_whose_true_nll_is_known_comes_before_others(tmp_path: Path, w
     write_run(dataset="pydocs")
     write_run(dataset="topics", result={"true_nll": 6.2})
     assert report(tmp_path).datasets == ("topics", "pydocs")
+
+
+def test_the_head_begins_with_the_number_below_the_known_truth(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", dataset="toy", result={"true_nll": 98.0})
+    estimates = {"nll_elbo": 97.0, "nll_joint": 127.0}
+    write_run("lstm-vae-avg", 5, dataset="toy", estimates=estimates, result={"true_nll": 98.0})
+    composed = report(tmp_path)
+    seen, counted = composed.findings
+    assert "has 97.00 by the published convention, 1.00 below the truth" in seen
+    assert counted.startswith("toy standard: 1 comparison of tightest valid bounds")
+    for text in (markdown(composed), " ".join(on_terminal(composed).split())):
+        assert text.count("1.00 below the truth") == 1
+        assert text.index("1.00 below the truth") < text.index("1 comparison of tightest")
 
 
 def test_a_language_model_alone_has_no_table_3(tmp_path: Path, write_run: WriteRun) -> None:

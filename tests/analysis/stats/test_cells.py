@@ -1,10 +1,14 @@
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
-from analysis.stats.average import Average
+from analysis.stats.average import Average, average, finite_mean
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.over_seeds import average_cells
 from lvae_core.run_folder.folder import Study
@@ -51,6 +55,24 @@ def test_one_seed_has_no_std(tmp_path: Path, write_run: WriteRun) -> None:
     nll = cells(tmp_path)[0].averages["nll_elbo"]
     assert nll == Average(1, 101.0, None, 0.5, (0,), (101.0,), (0.5,))
     assert (nll.stderr, nll.interval) == (None, None)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40))
+def test_the_mean_of_finite_numbers_is_finite_and_theirs(values: list[float]) -> None:
+    exact = sum(map(Fraction, values)) / len(values)
+    close = Fraction(max(map(abs, values))) / 10**12
+    assert abs(Fraction(finite_mean(values)) - exact) <= close
+
+
+@pytest.mark.parametrize("values", [(1e308,) * 3, (1e308, 100.0, 100.0), (-1e308, 1e308), (1e155, 0.0)])
+def test_a_spread_too_large_for_a_number_is_unknown(values: tuple[float, ...]) -> None:
+    found = average(np.arange(len(values)), np.array(values), np.full(len(values), np.nan))
+    assert (found.std, found.stderr, found.interval) == (None, None, None)
+    assert found.mean == pytest.approx(sum(v / len(values) for v in values))
+
+
+def test_a_monte_carlo_error_too_large_for_a_number_is_unknown() -> None:
+    assert average(np.arange(2), np.array([100.0, 101.0]), np.full(2, 1e308)).mc_stderr is None
 
 
 def test_cells_differ_in_dataset_system_setting_and_samples(tmp_path: Path, write_run: WriteRun) -> None:

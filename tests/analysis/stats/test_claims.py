@@ -64,6 +64,30 @@ WORDS = {
 }
 
 
+@pytest.mark.parametrize("n", [1, 2, 8])
+@pytest.mark.parametrize("lm", [100.0, -1e308])
+def test_differences_too_large_for_a_number_conclude_nothing(n: int, lm: float) -> None:
+    huge = dict.fromkeys(range(n), 1e308)
+    paired = compare(huge, dict.fromkeys(huge, lm), np.random.default_rng(0))
+    found = verdict(paired, cell(EXACT), cell(EXACT))
+    if n == 1 and lm == 100.0:  # one number is as good as any other one
+        assert found.words == "too few seeds"
+        return
+    assert (paired.std, paired.interval, paired.t_p, paired.flip_p, paired.smallest_p) == (None,) * 5
+    assert paired.too_large
+    assert (found.words, found.model, found.needs_seeds) == ("undecided: too large", "", False)
+    said = found.sentence("A", "B", paired)
+    assert said.startswith("no conclusion, the numbers of ")
+    assert said.endswith(" are too large to be compared")
+
+
+def test_one_huge_seed_among_many_concludes_nothing() -> None:
+    values = {seed: 1e308 if seed == 3 else 102.0 for seed in range(8)}
+    paired = compare(values, dict.fromkeys(values, 100.0), np.random.default_rng(0))
+    assert verdict(paired, cell(EXACT), cell(EXACT)).words == "undecided: too large"
+    assert paired.below_paired == 0.0
+
+
 @pytest.mark.parametrize(("kinds", "words"), WORDS.items())
 def test_what_follows_from_each_pair_of_kinds(kinds: tuple[Kind, Kind], words: tuple[str, str]) -> None:
     sides = cell(kinds[0]), cell(kinds[1])

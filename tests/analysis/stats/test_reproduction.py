@@ -81,6 +81,17 @@ def test_published_numbers_without_seeds_give_no_verdict(change: dict[str, objec
     assert (found.word, found.interval, found.margin, found.p) == ("cannot tell", None, None, None)
 
 
+@pytest.mark.parametrize("values", [(1e308, 100.0, 100.1), (1e308,) * 3, (-1e308, 1e308), (1e200, 1.0)])
+def test_without_a_finite_interval_there_is_no_verdict(values: tuple[float, ...]) -> None:
+    found = judge(ours(*values), FACT)
+    assert (found.word, found.interval, found.margin, found.p) == ("cannot tell", None, None, None)
+
+
+def test_a_published_std_too_large_to_be_squared_gives_no_verdict() -> None:
+    found = judge(ours(100.0, 100.1), dataclasses.replace(FACT, std=1e200))
+    assert (found.word, found.interval, found.margin, found.p) == ("cannot tell", None, None, None)
+
+
 def test_a_std_printed_as_zero_is_not_taken_as_zero() -> None:
     flat = dataclasses.replace(FACT, std=0.0)
     found = judge(ours(100.0, 100.0, 100.0), flat)

@@ -12,7 +12,7 @@ from analysis.stats.cells import Cell
 from analysis.stats.comparisons import compare_all
 from analysis.stats.missing_runs import cells_without_runs
 from analysis.stats.over_seeds import average_cells
-from analysis.tables.bound_examples import EXPLANATION, examples, explanation
+from analysis.tables.bound_examples import EXPLANATION, below_the_truth, examples, explanation
 
 from ..conftest import WriteRun
 
@@ -182,7 +182,54 @@ def test_a_number_is_below_the_truth_only_by_more_than_its_error(
 ) -> None:
     estimates = AVG | {"nll_elbo": (97.0, stderr)}
     write_run("lstm-vae-avg", 5, dataset="toy", estimates=estimates, result={"true_nll": 97.8})
-    assert any("0.80 below the truth" in sentence for sentence in sentences(tmp_path, "toy")) == named
+    seen = below_the_truth(cells(tmp_path), "toy")
+    assert ["0.80 below the truth" in sentence for sentence in seen] == [True] * named
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.97, "119.00 (unreliable)."), (0.01, "119.00.")])
+def test_an_unreliable_bound_beside_a_number_below_the_truth_is_called_so(
+    tmp_path: Path, write_run: WriteRun, share: float, said: str
+) -> None:
+    weighted = {"value": 119.0, "ess": 3.0, "khat_above": share}
+    estimates = AVG | {"nll_iw_joint": weighted}
+    write_run("lstm-vae-avg", 5, dataset="toy", estimates=estimates, result={"true_nll": 97.8})
+    (sentence,) = below_the_truth(cells(tmp_path), "toy")
+    assert sentence.endswith(f"; its tightest valid bound is {said}")
+
+
+@pytest.mark.parametrize(
+    ("system", "huge"),
+    [
+        ("lstm-vae-avg", {"nll_elbo": -1e308}),
+        ("lstm-vae-avg", {"nll_elbo": 1e308}),
+        ("lstm-vae-avg", {"nll_joint": 1e308, "nll_iw_joint": 1e308}),
+        ("lstm-vae-avg", {"nll_joint": 1e308, "nll_iw_joint": -1e308}),
+        ("lstm-lm", {"nll": 1e308}),
+        ("lstm-lm", {"nll": -1e308}),
+    ],
+)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_no_sentence_is_about_a_number_of_a_diverged_run(
+    tmp_path: Path, write_run: WriteRun, system: str, huge: dict[str, float], seeds: int
+) -> None:
+    for seed in range(seeds):
+        for name, L, usual in (("lstm-lm", 0, LM), ("lstm-vae", 1, VAE), ("lstm-vae-avg", 5, AVG)):
+            estimates = usual | (huge if name == system and seed == 0 else {})
+            write_run(name, L, seed=seed, dataset="toy", estimates=estimates, result={"true_nll": 99.0})
+    assert sentences(tmp_path, "toy") == []
+    # This one needs no language model.
+    assert len(below_the_truth(cells(tmp_path), "toy")) == (system == "lstm-lm")
+
+
+def test_a_huge_number_is_not_the_lowest_valid_one(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm", dataset="toy", estimates=LM)
+    write_run("lstm-vae", 1, dataset="toy", estimates=VAE)
+    write_run("lstm-vae", 5, dataset="toy", estimates=VAE | {"nll_elbo": -1e308, "nll_iw": -1e308})
+    write_run("lstm-vae-avg", 5, dataset="toy", estimates=AVG)
+    _, lowest = sentences(tmp_path, "toy")
+    assert lowest == (
+        "toy standard: LSTM-LM has the lowest valid number of 3 rows on the test split, 101.0 nats."
+    )
 
 
 def test_the_explanation_has_every_word_of_the_table() -> None:

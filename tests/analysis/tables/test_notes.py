@@ -49,6 +49,26 @@ def test_the_evaluation_shown_is_named(tmp_path: Path, write_run: WriteRun) -> N
     )
 
 
+def test_huge_estimates_are_named_with_what_is_not_computed_from_them(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed, nll in enumerate([1e12, 100.0]):
+        write_run("lstm-lm", seed=seed, estimates={"nll": nll, "ppl": 90.0})
+    listed = "estimates of 1e+09 and more: LSTM-LM standard (nll)"
+    why = "; training diverged, a bound is very loose, or a file is wrong"
+    assert notes(tmp_path) == [listed + why]
+    write_run("lstm-vae", seed=0, estimates={"nll_elbo": -1e308, "kl": 1e308})
+    write_run("lstm-vae", seed=1, estimates={"nll_elbo": 100.0, "kl": 2.0})
+    (note,) = [note for note in notes(tmp_path) if "estimates" in note]
+    assert note.startswith(f"{listed}; LSTM-VAE L=1 standard (nll_elbo, kl){why}. Where no ± is given")
+
+
+def test_the_largest_ordinary_estimates_have_no_note(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed in range(2):
+        write_run("lstm-lm", seed=seed, estimates={"nll": 9.99e8, "ppl": -9.99e8})
+    assert notes(tmp_path) == []
+
+
 def test_seeds_without_the_evaluation_shown_are_counted(tmp_path: Path, write_run: WriteRun) -> None:
     for seed in range(3):
         evaluate(write_run(seed=seed), 99.0, iw_samples=5000)

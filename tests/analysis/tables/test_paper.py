@@ -3,6 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.formats.latex import latex_table
 from analysis.published.facts import Fact
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
@@ -15,6 +16,7 @@ from analysis.tables.elements.table import Difference, Line, Table
 from analysis.tables.paper import further_table, table2, table3
 
 from ..conftest import WriteRun
+from .test_bounds import weighted
 
 
 def cells(tmp_path: Path) -> list[Cell]:
@@ -224,6 +226,106 @@ def test_table_3_has_the_datasets_side_by_side(tmp_path: Path, write_run: WriteR
     assert means(difference) == [-0.3, 0.3, None, None, None, None]
     # A language model has no importance weights; the paper's table is of the standard setting.
     assert not [line for line in table.lines if "LSTM-LM" in line.label]
+
+
+def test_a_weighted_number_of_table_3_says_how_far_to_rely_on_it(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for system, khat_above in (("lstm-vmf-vae", 0.61), ("lstm-vae", 0.05)):
+        estimates = {
+            "nll_elbo": 44.7,
+            "nll_iw": weighted(41.9, khat_above),
+            "nll_iw_one": weighted(1.0, 0.9),
+        }
+        write_run(system, 1, dataset="pydocs", estimates=estimates)
+    found = cells(tmp_path)
+    table = table3(found, ["pydocs"])
+    assert [column.name for column in table.columns] == ["NLL", "IW", "ESS", "k>0.7", "n"]
+    shown = {line.label: means(line) for line in table.lines}
+    assert shown["LSTM-vMF-VAE L=1"] == [44.7, 41.9, "312", "61.0%", "1"]
+    assert shown["LSTM-VAE L=1"] == [44.7, 41.9, "312", "5.0%", "1"]
+    latex = latex_table(table)
+    assert r"41.9 & 312 & 61.0\% & 1" in latex
+    assert "unreliable: the Pareto shape is above 0.7 in more than 5\\% of the sentences" in latex
+    # The table does not have the reading by one ratio, which is unreliable in every cell.
+    (alone,) = [table3([c for c in found if c.system == "lstm-vae"], ["pydocs"])]
+    assert not [note for note in alone.notes if note.startswith("unreliable")]
+    assert [note for note in alone.notes if note.startswith("ESS: ")]
+
+
+def test_weighted_numbers_of_earlier_results_say_that_nothing_is_recorded(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run(dataset="pydocs", estimates={"nll_elbo": 44.7, "nll_iw": 41.9})
+    table = table3(cells(tmp_path), ["pydocs"])
+    assert [column.name for column in table.columns] == ["NLL", "IW", "n"]
+    assert "ESS and k>0.7 are not recorded in results of earlier versions" in table.marks
+
+
+def over(vocabulary: int) -> dict[str, object]:
+    """What a result says of its vocabulary."""
+    sizes = {"sentences": 3761, "tokens": 82430, "unknown": 0.1}
+    return {"vocabulary": vocabulary, "splits": {"train": sizes, "valid": sizes, "test": sizes}}
+
+
+def test_rows_over_another_text_stand_below_its_name(tmp_path: Path, write_run: WriteRun) -> None:
+    for limit, vocabulary, nll in ((0, 9000, 90.0), (100, 100, 30.0)):
+        fields = {"dataset": "toy", "max_vocabulary": limit, "result": over(vocabulary)}
+        write_run("lstm-lm", estimates={"nll": nll + 1, "ppl": nll}, **fields)
+        write_run("lstm-vae-avg", 5, estimates={"nll_elbo": nll, "nll_iw": nll}, **fields)
+    # The second text has a further run: a cell without a finished one belongs to its variant's text.
+    write_run("lstm-lm", seed=1, dataset="toy", result=over(9000), estimates={"nll": 92.0})
+    write_run("lstm-lm", 0, "inputless", dataset="toy", max_vocabulary=100, status="unfinished")
+    found = cells(tmp_path)
+    lines = [
+        (line.label, line.values[0].mean if line.values and isinstance(line.values[0], Average) else None)
+        for line in table2(found, "toy").lines
+    ]
+    assert lines == [
+        ("text 1", None),
+        ("LSTM-LM", None),
+        ("  max_vocabulary=0", 91.5),
+        ("LSTM-VAE-AVG L=5‡", None),
+        ("  max_vocabulary=0", 90.0),
+        ("text 2", None),
+        ("LSTM-LM", None),
+        ("  max_vocabulary=100", 31.0),
+        ("LSTM-VAE-AVG L=5‡", None),
+        ("  max_vocabulary=100", 30.0),
+    ]
+    assert table2(found, "toy").lines[7].values[4] == Counts(unfinished=1)
+    headings = [line.label for line in table3(found, ["toy"]).lines if line.kind == "heading"]
+    assert headings == ["text 1", "text 2"]
+
+
+def test_only_our_numbers_over_the_published_text_stand_below_published_ones(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """Even if more runs are over another text."""
+    write_run("lstm-vae", 1, estimates={"nll_elbo": 102.0, "nll_iw": 101.0}, result=over(10000))
+    for seed in range(2):
+        estimates = {"nll_elbo": 30.0, "nll_iw": 29.0}
+        write_run("lstm-vae", 1, seed=seed, max_vocabulary=100, result=over(100), estimates=estimates)
+    write_run("lstm-vae", 1, dataset="yahoo", estimates={"nll_elbo": 300.0, "nll_iw": 299.0})
+    found = cells(tmp_path)
+    table = table2(found, "ptb")
+    beside = after(table, "LSTM-VAE L=1")
+    assert [line.label.strip() for line in beside[1:]] == ["ours, max_vocabulary=0, text 2", "difference"]
+    assert [line.label for line in table.lines[-3:]] == ["text 1", "LSTM-VAE L=1", "  max_vocabulary=100"]
+    assert means(table.lines[-1])[0] == 30.0
+    both = table3(found, ["ptb", "yahoo"])
+    assert [line.label for line in both.lines[-3:]] == [
+        "PTB, text 1",
+        "LSTM-VAE L=1",
+        "  max_vocabulary=100",
+    ]
+    # In the columns of the other dataset nothing is missing.
+    assert means(both.lines[-1]) == [30.0, 29.0, "2", None, None, None]
+    labels = [line.label for line in both.lines]
+    assert "  ours, max_vocabulary=0, PTB text 2" in labels
+    # The CSV file has every cell once.
+    rows = csv_frame(table.csv_rows(), CELL_COLUMNS)
+    assert sorted(rows[(rows["n"] > 0) & (rows["metric"] == "nll")]["mean"]) == [30.0, 102.0]
 
 
 def test_published_numbers_without_a_formula_get_the_nearest_reading_and_no_verdict(

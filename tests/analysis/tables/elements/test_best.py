@@ -8,6 +8,7 @@ import pytest
 from analysis.stats.average import Average, average
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.comparisons import compare_all
+from analysis.stats.texts import Text
 from analysis.tables.elements.best import best_averages
 
 
@@ -15,11 +16,11 @@ def of(values: list[float]) -> Average:
     return average(np.arange(len(values)), np.array(values), np.full(len(values), np.nan))
 
 
-def cell(system: str, L: int, base: float, seeds: int) -> Cell:
+def cell(system: str, L: int, base: float, seeds: int, text: Text | None = None, variant: str = "") -> Cell:
     values = [base + 0.01 * seed for seed in range(seeds)]
     names = {"nll": of(values)} if not L else {"nll_elbo": of(values), "mi": of([5.0] * seeds)}
     averaging = "loss" if L else "none"
-    return Cell("toy", system, L, "standard", "", averaging, Counts(done=seeds), names)
+    return Cell("toy", system, L, "standard", variant, averaging, Counts(done=seeds), names, text=text)
 
 
 @pytest.mark.parametrize(("seeds", "base", "bold"), [(10, 90.0, 1), (3, 90.0, 0), (10, 110.0, 0)])
@@ -30,3 +31,17 @@ def test_a_number_is_bold_only_if_its_model_is_better(seeds: int, base: float, b
     ours = cells[1].averages["nll_elbo"]
     assert sum(found is ours for found in best) >= bold
     assert bool(best) == bool(bold)
+
+
+def test_each_text_has_its_own_bold_number() -> None:
+    """A small vocabulary lowers every number: its winner is not compared with that of a large one."""
+    large = Text("a" * 64, 400, 60, 9000, None)
+    small = Text("a" * 64, 400, 60, 100, None, (1, 100))
+    cells = [
+        cell("lstm-lm", 0, 100.0, 10, large, "max_vocabulary=0"),
+        cell("lstm-vae", 1, 90.0, 10, large, "max_vocabulary=0"),
+        cell("lstm-lm", 0, 40.0, 10, small, "max_vocabulary=100"),
+        cell("lstm-vae", 1, 30.0, 10, small, "max_vocabulary=100"),
+    ]
+    best = {id(found) for found in best_averages(compare_all(cells, np.random.default_rng(0)))}
+    assert best == {id(cells[k].averages["nll_elbo"]) for k in (1, 3)}

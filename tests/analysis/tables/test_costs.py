@@ -1,0 +1,93 @@
+"""The cost table: one unit, which the head of the report shares, and texts apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.provenance import facts
+from analysis.stats.cells import Cell
+from analysis.stats.over_seeds import average_cells
+from analysis.tables.costs import amount_text, cost_table
+
+from ..conftest import WriteRun
+from .test_paper import over
+
+
+def cells(tmp_path: Path) -> list[Cell]:
+    return average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+
+
+def head(tmp_path: Path) -> str:
+    """The line on the cost in the head of the report."""
+    runs = collect([open_source(str(tmp_path / "study"))])
+    (line,) = [fact for fact in facts(runs, runs.frame, cells(tmp_path)) if fact.startswith("cost: ")]
+    return line
+
+
+def takes(seconds: float) -> dict[str, float]:
+    return {"train_seconds": seconds, "evaluate_seconds": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "seeds", "unit", "per_run", "total"),
+    [(1800.0, 10, "hours", 0.5, "5"), (1800.0, 3, "minutes", 30.0, "90"), (10.0, 3, "seconds", 10.0, "30")],
+)
+def test_the_head_and_the_table_have_one_unit(
+    tmp_path: Path,
+    write_run: WriteRun,
+    seconds: float,
+    seeds: int,
+    unit: str,
+    per_run: float,
+    total: str,
+) -> None:
+    for seed in range(seeds):
+        write_run(seed=seed, dataset="toy", result=takes(seconds))
+    table = cost_table(cells(tmp_path), "toy")
+    assert [column.name for column in table.columns[:2]] == [f"{unit} per run", f"{unit} in total"]
+    (line,) = [line for line in table.lines if line.kind == "ours"]
+    assert getattr(line.values[0], "mean", None) == pytest.approx(per_run)
+    assert line.values[1] == total
+    assert head(tmp_path).startswith(f"cost: {total} device-{unit} in the {seeds} finished runs")
+
+
+def test_each_dataset_of_the_head_has_the_unit_of_its_table(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(dataset="toy", result=takes(600.0))
+    write_run(dataset="pydocs", result=takes(7200.0))
+    # An autoencoder has no row, and is counted: half an hour.
+    write_run("lstm-ae", dataset="other", result=takes(1800.0))
+    line = head(tmp_path)
+    assert line.startswith("cost: 2.67 device-hours in the 3 finished runs shown (")
+    for part in ("pydocs 2", "toy 10 minutes", "other 30 minutes"):
+        assert part in line.partition("(")[2].rstrip(")").split(", ")
+
+
+def test_a_run_of_less_than_one_unit_keeps_its_digits(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed in range(8):
+        write_run(seed=seed, dataset="toy", result=takes(900.0))
+    table = cost_table(cells(tmp_path), "toy")
+    assert (table.columns[0].name, table.columns[0].decimals) == ("hours per run", 2)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.25, "0.25"), (12.34, "12.3"), (999.4, "999"), (12312.4, "12312")]
+)
+def test_large_totals_are_whole_numbers(value: float, text: str) -> None:
+    assert amount_text(value) == text
+
+
+def test_costs_of_different_texts_stand_apart(tmp_path: Path, write_run: WriteRun) -> None:
+    for limit, vocabulary in ((0, 9000), (100, 100)):
+        result = {**takes(60.0), **over(vocabulary)}
+        write_run("lstm-lm", dataset="toy", max_vocabulary=limit, result=result)
+    labels = [line.label for line in cost_table(cells(tmp_path), "toy").lines]
+    assert labels == [
+        "standard, text 1",
+        "LSTM-LM, max_vocabulary=0",
+        "standard, text 2",
+        "LSTM-LM, max_vocabulary=100",
+    ]
