@@ -24,6 +24,7 @@ from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, RunFolder
 from lvae_core.run_folder.lookup import open_run
 from lvae_core.run_folder.names import CellName
 from lvae_core.settings import with_evaluation
+from lvae_core.system_names import check_named_rightly
 from lvae_core.training import trained
 from lvae_core.training.carry_out import acquire, carry_out, train_patiently
 from lvae_core.training.evaluate_again import evaluate_again
@@ -91,7 +92,8 @@ def train(
         progress: called about once a second.
 
     Raises:
-        InputError: bad input: the message is one line, what, where and remedy.
+        InputError: bad input: the message is one line, what, where and remedy. For a new run this includes
+            a config that is called one system and is another.
         DivergedError: the loss is no longer finite or far above that of guessing.
         DamagedError: the folder's ``result.json`` is not what was written.
     """
@@ -100,6 +102,8 @@ def train(
     folder = _folder(out)
     corpus = _corpus(config, data_dir)
     _check_progress(progress)
+    if not folder.has("config.json"):  # a run that has begun keeps its name
+        check_named_rightly(config)
     for warning in corpus.warnings:
         _warn_once(warning)
     if not folder.has(CHECKPOINT):

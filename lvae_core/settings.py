@@ -10,6 +10,7 @@ from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
 from lvae_core.fields import Setting
 from lvae_core.identity import evaluation_values, fields_read
+from lvae_core.system_names import check_system
 
 
 def check_samples_read(config: RunConfig, num_samples: int | None) -> None:
@@ -50,7 +51,7 @@ def apply_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
     """Apply ``FIELD=VALUE`` strings to a config.
 
     Raises:
-        InputError: as :func:`parse_settings`; or the config has no part that reads one of the fields.
+        InputError: as :func:`parse_settings` and :func:`apply_fields`.
     """
     return apply_fields(config, parse_settings(settings), prefix="--set ")
 
@@ -59,11 +60,12 @@ def apply_fields(config: RunConfig, changes: Mapping[str, Any], prefix: str = ""
     """Change fields of a config.
 
     Raises:
-        InputError: a field is unknown, or (after ``prefix``) no part of the config reads it; or a value
-            lies outside its field's range.
+        InputError: a field is unknown, or (after ``prefix``) no part of the config reads it; a value lies
+            outside its field's range; or the changes turn the system into another that has a name.
     """
     for name in changes:
         check_name(name, FIELD_TYPES, "config field")
+    check_system(config, changes)
     changed, ignored = apply_where_read(config, changes)
     if ignored:
         name = ignored[0]

@@ -12,21 +12,23 @@ again. Exit status: 0 all runs are done, 1 some run has failed, 2 the input cann
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
 from pathlib import Path
-from statistics import fmean
-from typing import Annotated, Literal
 
 if __name__ == "__main__":
     # Python puts the folder of a script first on the path; lvae_core is in the folder above it.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from lvae_core.environment import check_installed
+    from lvae_core.environment import check_installed, end_quietly_on_ctrl_c
 
+    end_quietly_on_ctrl_c()
     check_installed("sweeps")
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from statistics import fmean
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -55,6 +57,7 @@ from sweeps.planning.grids.axes import check_given_once, field_of
 from sweeps.planning.grids.declared import check_declarable, declare
 from sweeps.planning.grids.files import PRESETS, GridFile, read_grid
 from sweeps.planning.grids.overview import axes_of, common_seeds, overview, print_overview, run_label
+from sweeps.planning.grids.run_list import print_runs
 from sweeps.planning.grids.seeds import parse_seeds
 from sweeps.planning.grids.writing import check_new_file, write_grid
 from sweeps.planning.loading import add_expected_times, check_datasets, load_corpora, look_up
@@ -107,6 +110,8 @@ class Options:
     """Lists of one length, paired value by value: --zip hidden_size=200,400 dropout=0.3,0.5."""
     dry_run: Flag = False
     """Print the plan and its cost; start nothing but the probes of auto."""
+    list_runs: Annotated[Flag, arg(name="list")] = False
+    """Print the folder and the status of each planned run, a line each; start nothing."""
     write_grid: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """With --dry-run: write the grid of all these options as a file for --grid."""
     devices: Annotated[tuple[int, ...] | None, arg(metavar="K", help_behavior_hint="(default: 1 8)")] = None
@@ -123,6 +128,8 @@ class Options:
         at_least_one("--declare-seeds", self.declare_seeds)
         if self.grid_file is not None and self.preset is not None:
             raise InputError(f"--grid {self.grid_file} --preset {self.preset}: give one of them")
+        if self.list_runs and self.dry_run:
+            raise InputError("--list --dry-run: give one of them")
         if not self.dry_run:
             for_dry_run(self, "write_grid", "devices", "price_per_hour")
         if self.write_grid is not None:
@@ -277,9 +284,14 @@ def run(options: Options, *, again: str) -> int:
         configs, corpora = load_corpora(configs, options.launch.data_dir, study, given=given)
         plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
-    notes += declare(study, folder, configs, options.declare_seeds, is_dry_run=options.dry_run)
+    is_dry_run = options.dry_run or options.list_runs
+    notes += declare(study, folder, configs, options.declare_seeds, is_dry_run=is_dry_run)
     for note in notes:
         unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
+    if options.list_runs:
+        warn_of_damages(plan)
+        print_runs(out, unless_quiet(out), plan)
+        return 0
     if options.dry_run:
         dry_run(options, workload, out)
         if options.write_grid is not None:

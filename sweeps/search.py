@@ -14,21 +14,23 @@ cannot be used, 130 interrupted.
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import logging
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 if __name__ == "__main__":
     # Python puts the folder of a script first on the path; lvae_core is in the folder above it.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from lvae_core.environment import check_installed
+    from lvae_core.environment import check_installed, end_quietly_on_ctrl_c
 
+    end_quietly_on_ctrl_c()
     check_installed("sweeps")
+
+import contextlib
+import functools
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import tyro
 from rich.console import Console
@@ -39,7 +41,6 @@ from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
-from lvae_core.errors import InputError
 from lvae_core.messages import command_line, notices_held_back
 from lvae_core.run_folder.folder import open_study
 from lvae_core.settings import apply_where_read, parse_settings
@@ -49,6 +50,7 @@ from sweeps.launching.session import Launch, on_ray
 from sweeps.options import check_lists_given_once
 from sweeps.planning.loading import check_datasets, load_corpora, look_up
 from sweeps.planning.plan import Plan
+from sweeps.planning.retries import launch_notes, with_retries
 from sweeps.planning.times.calibration import add_rough_times
 from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
@@ -57,11 +59,11 @@ from sweeps.trials.budget import budget_table, expected_works, verdict_text
 from sweeps.trials.history import recorded_space
 from sweeps.trials.importances import importances_table
 from sweeps.trials.objectives import check_objectives
-from sweeps.trials.options import Options
+from sweeps.trials.options import SYSTEM, Options, check_no_parent
 from sweeps.trials.proposals import Trial
 from sweeps.trials.report import is_worth_rerunning, print_outcome, write_trials
 from sweeps.trials.search import Search
-from sweeps.trials.space import parse_space
+from sweeps.trials.space import check_systems, parse_space
 from sweeps.trials.tables import recipe_notes, rules_text, space_table, trials_table, values_text
 
 _log = logging.getLogger("lvae.trials")
@@ -98,18 +100,17 @@ def run(options: Options, *, again: str) -> int:
     options.check()
     check_datasets([options.dataset or options.defaults.dataset], options.launch.data_dir)
     out, base, rules = console(), options.base(), options.rules()
-    if base.encoder != "none" and base.init_encoder_from != "none":
-        raise InputError(
-            f"--system {base.system}: its encoder starts from another run, which a search does not train; "
-            "add --set init_encoder_from=none"
-        )
+    check_no_parent(base, options.given_changes())
     study, given = open_study(options.folder), options.given_changes()
     # A search that is continued without --space keeps its space.
     space = parse_space(options.given_space() or recorded_space(study) or options.texts(), base)
+    if options.given_space():
+        check_systems(space, base, SYSTEM)
     rules.check(base.max_epochs)
     check_objectives(rules.objectives, rules.rungs, base)
     replace(base, seed=base.seed + options.fresh_seeds)  # fails now if the last seed is out of range
-    retry = options.launch.retry_failed
+    # A dry run reads failed trials as they are, and counts those that a launch would retry.
+    retry = options.launch.retry_failed and not options.dry_run
     make = AshaSearch if options.rule == "asha" else Search
     with notices_held_back():  # an error is the only line
         (base,), corpora = load_corpora(
@@ -167,24 +168,28 @@ def _cheap_notes(options: Options, base: RunConfig, cheap: RunConfig) -> Iterato
 
 def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) -> None:
     """Print the trials so far, and what the rest of the search and its comparison cost at most."""
-    best = search.best(options.best)
+    best, retry = search.best(options.best), options.launch.retry_failed
     points = _fresh_points(base, best)
-    plan = look_up(_fresh_configs(options, base, points), search.corpora, open_study(options.best_folder))
-    fresh_runs = _fresh_runs_left(options, base, search, plan)
+    known = look_up(_fresh_configs(options, base, points), search.corpora, open_study(options.best_folder))
+    plan, again = with_retries(known, retry), search.failed_runs() if retry else []
+    fresh_runs = _fresh_runs_left(options, base, search, plan, len(again))
     trial = look_up([search.base], search.corpora, search.study, evaluate=False)
     is_remote = options.launch.address is not None
     rough = add_rough_times(trial, search.corpora, options.launch.resources(), is_remote=is_remote)
-    works = expected_works(search, trial.speed, plan, fresh_runs, options.launch.resources().share)
+    share = options.launch.resources().share
+    works = expected_works(search, trial.speed, plan, fresh_runs, share, retries=len(again))
     tables = [*([trials_table(search)] if search.known else []), budget_table(works)]
     out.print(*tables)
     if rough:
         out.print(rough, soft_wrap=True)
-    if note := options.launch.unfit_note():
-        out.print(note, markup=False, soft_wrap=True)
+    retried = [*again, *(known.with_status("failed") if retry else [])]
+    for note in (*launch_notes(known, retried), options.launch.unfit_note()):
+        if note:
+            out.print(note, markup=False, soft_wrap=True)
     out.print("a dry run: nothing was started")
 
 
-def _fresh_runs_left(options: Options, base: RunConfig, search: Search, plan: Plan) -> int:
+def _fresh_runs_left(options: Options, base: RunConfig, search: Search, plan: Plan, retries: int) -> int:
     """The most runs on fresh seeds that may be left. Trials to come may take the places of the best.
 
     Args:
@@ -192,9 +197,10 @@ def _fresh_runs_left(options: Options, base: RunConfig, search: Search, plan: Pl
         base: the recipe.
         search: its trials so far.
         plan: the runs of today's points on fresh seeds.
+        retries: the number of failed trials that are trained again.
     """
     left = Counter(replace(run.config, seed=base.seed) for run in plan.with_status("left"))
-    coming = max(0, search.rules.trials - len(search.known))
+    coming = max(0, search.rules.trials - len(search.known)) + retries
     if coming and len(search.rules.objectives) > 1:
         coming = options.best  # one trial can remove several points from the front
 

@@ -203,6 +203,14 @@ def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
         ),
         (lambda: lvae_core.recipe("lstm-lm", dataset="tyo", latent_size=4), "did you mean 'toy'"),
         (lambda: lvae_core.recipe("lstm-vea"), "did you mean 'lstm-vae'"),
+        (
+            lambda: lvae_core.recipe("lstm-vae", dataset="toy", averaging="hidden"),
+            "turns lstm-vae into lstm-vae-avg, .*; use the recipe of lstm-vae-avg",
+        ),
+        (
+            lambda: lvae_core.train(small(averaging="hidden"), tmp_path / "x"),
+            "turns lstm-vae into lstm-vae-avg",
+        ),
         (lambda: analysis.read_runs(tmp_path / "none"), "there is no such study"),
         (lambda: analysis.read_runs(tmp_path, evaluation={"dropout": 1}), "not a field of evaluation"),
     ):

@@ -24,6 +24,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
         {"systems"},
         {"parents", "protocols"},
         {"identity"},
+        {"system_names"},
         {"run_folder", "settings"},
         {"arguments", "command"},
         {"data"},
@@ -70,6 +71,7 @@ TORCH_FREE = {
     "messages",
     "settings",
     "systems",
+    "system_names",
     "arguments",
     "command",
 }

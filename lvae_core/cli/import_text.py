@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="the folder to make")
     parser.add_argument(
-        "--column", metavar="N|NAME", help="of tables: the column of the text, from 1, or its name"
+        "--column",
+        "--columns",
+        metavar="N|NAME",
+        help="of tables: the column of the text, from 1, or its name",
     )
     parser.add_argument(
         "--header", action="store_true", help="pass over the first line; implied by --column NAME"

@@ -15,6 +15,7 @@ from lvae_core.fields import Setting
 from lvae_core.identity import fields_read
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
 from lvae_core.settings import apply_where_read, system_name
+from lvae_core.system_names import check_system
 from lvae_core.systems import recipe
 from sweeps.planning.grids.axes import (
     Axis,
@@ -25,7 +26,6 @@ from sweeps.planning.grids.axes import (
     parse_changes,
     parse_zip,
 )
-from sweeps.planning.grids.system_names import check_system
 
 OWN_OPTIONS = {
     "dataset": "--datasets",
@@ -223,7 +223,7 @@ class Grid:
                 bases.append(with_protocol(base, self.protocol))
         pairs = list(product(bases, combinations(self.axes)))
         for base, changes in pairs:  # first, because other systems may have no such config at all
-            check_system(base, changes)
+            check_system(base, changes, "--systems ")
         cells = {}
         for base, changes in pairs:
             config, ignored = apply_where_read(base, changes)

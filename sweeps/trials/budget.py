@@ -55,7 +55,9 @@ def trained_share(rules: Rules, trials: int, max_epochs: int) -> float:
     return epochs / (trials * max_epochs)
 
 
-def expected_works(search: Search, speed: Speed, fresh: Plan, fresh_runs: int, share: float) -> list[Work]:
+def expected_works(
+    search: Search, speed: Speed, fresh: Plan, fresh_runs: int, share: float, *, retries: int = 0
+) -> list[Work]:
     """The trials and the runs on fresh seeds that are left, with the times that are known.
 
     Args:
@@ -64,10 +66,11 @@ def expected_works(search: Search, speed: Speed, fresh: Plan, fresh_runs: int, s
         fresh: the plan of runs on fresh seeds: one of the points of each seed at least, if there are seeds.
         fresh_runs: the number of runs on fresh seeds that are left.
         share: the devices that one run takes up.
+        retries: the number of failed trials that are trained again.
     """
     rules, base = search.rules, search.base
     corpus, whole = search.corpora[base.dataset], speed.expected_seconds(variant_of(base))
-    left = max(0, rules.trials - len(search.known))
+    left = max(0, rules.trials - len(search.known)) + retries
     trial = None if whole is None else whole * trained_share(rules, left, base.max_epochs)
     expected = [fresh.speed.expected_seconds(variant) for variant in fresh.variants()]
     known = [seconds for seconds in expected if seconds is not None]

@@ -37,9 +37,20 @@ def importances(search: Search) -> Mapping[str, float] | None:
     return dict(sorted(values.items(), key=lambda item: -item[1]))
 
 
+def importances_csv(search: Search, values: Mapping[str, float]) -> str:
+    """The importances of :func:`importances` as CSV, with all digits and the number of trials."""
+    rows = [f"{field},{value!r},{_finished(search)}" for field, value in values.items()]
+    return "\n".join(["field,importance,trials", *rows, ""])
+
+
+def _finished(search: Search) -> int:
+    """The number of trials that were trained to their ends."""
+    return sum(trial.state == "done" for trial in search.known)
+
+
 def importances_table(search: Search) -> Table:
     """The importances, or why there are none, with the number of trials."""
-    done = sum(trial.state == "done" for trial in search.known)
+    done = _finished(search)
     table = Table("field", title="importance of the fields")
     for heading in ("importance", "trials"):
         table.add_column(heading, justify="right")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, cast
 
@@ -14,6 +14,7 @@ from lvae_core.errors import InputError
 from lvae_core.fields import Setting
 from lvae_core.identity import fields_read
 from lvae_core.settings import apply_settings, apply_where_read, check_samples_read, parse_settings
+from lvae_core.system_names import check_system, system_with
 from lvae_core.systems import recipe
 from sweeps.options import (
     DATASETS_HELP,
@@ -29,6 +30,9 @@ from sweeps.planning.grids.files import PRESETS as GRIDS
 from sweeps.trials.budget import fresh_seeds_needed
 from sweeps.trials.proposals import Sampler
 from sweeps.trials.rules import Rule, Rules
+
+SYSTEM = "--system "
+"""The option that chooses the system, as messages that name another one write it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +177,7 @@ class Options:
         """The recipe with the changes that the options ask for.
 
         Raises:
-            InputError: an unknown name, or a value out of its range.
+            InputError: an unknown name, a value out of its range, or changes that make the system another.
         """
         given = self.given_changes()
         for change in given:
@@ -190,6 +194,7 @@ class Options:
         )
         check_samples_read(config, self.num_samples)
         preset, _ = apply_where_read(config, parse_settings((*self.defaults.changes, *epochs)))
+        check_system(preset, parse_settings(given), SYSTEM)
         return apply_settings(preset, given)
 
     def given_changes(self) -> tuple[str, ...]:
@@ -218,3 +223,23 @@ class Options:
             rule=self.rule,
             objectives=self.objective,
         )
+
+
+def check_no_parent(base: RunConfig, changes: Sequence[str]) -> None:
+    """Raise InputError if the encoder starts from another run, which a search would have to train.
+
+    Args:
+        base: the config of the trials, apart from the fields of the space.
+        changes: the ``FIELD=VALUE`` of the command line.
+    """
+    if base.encoder == "none" or base.init_encoder_from == "none":
+        return
+    what, remedy = f"{SYSTEM}{base.system}", "search another system"
+    if without := system_with(base, {"init_encoder_from": "none"}):
+        remedy = f"use {SYSTEM}{without} instead"
+    elif any(field_of(change) == "init_encoder_from" for change in changes):
+        what, remedy = f"--set init_encoder_from={base.init_encoder_from}", "leave it out"
+    raise InputError(
+        f"{what}: the encoder starts from another run, which a search does not train; {remedy}, then give "
+        "the point that it finds to paper_grid.py, which trains the other run"
+    )

@@ -17,6 +17,7 @@ from analysis.formats.files import write_files
 from lvae_core.errors import reason
 from lvae_core.run_folder.names import CellName
 from sweeps.sweep import print_failures
+from sweeps.trials.importances import importances, importances_csv
 from sweeps.trials.objectives import OBJECTIVES
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
@@ -102,7 +103,7 @@ def _front_figure(search: Search, title: str) -> Figure | None:
 
 
 def write_trials(options: Options, search: Search, out: Console) -> None:
-    """Write the trials as CSV and as a figure."""
+    """Write the trials and the importances of their fields as CSV, and the trials as figures."""
     name = options.folder.rpartition("/")[2]
     config = search.base
     title = f"{name}: {CellName.of(config).words}, seed {config.seed}"
@@ -118,6 +119,8 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
         for field, distribution in search.space.items()
     ]
     files: dict[str, str | bytes] = {f"{name}.csv": csv_text(search)}
+    if (found := importances(search)) is not None:
+        files[f"{name}-importances.csv"] = importances_csv(search, found)
     with style.style():
         if figure := trials.draw(_points(search), panels, _placed(search, fields), title):
             files[f"{name}.svg"], files[f"{name}.png"] = layout.save(figure)

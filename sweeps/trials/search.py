@@ -157,6 +157,11 @@ class Search:
         done = [trial for trial in self.known if trial.state == "done"]
         return sorted(done, key=lambda trial: (trial.scores[-1], trial.number))[:count]
 
+    def failed_runs(self) -> list[PlannedRun]:
+        """The runs of the trials that have failed or diverged: those that a launch may retry."""
+        names = {self.name(t.values) for t in self.known if t.state in ("failed", "diverged")}
+        return [run for run in self.plan.runs if run.name in names and run.status == "failed"]
+
     def _add(self, ended: list[Trial]) -> None:
         self.known += ended
         self._last_round = ended

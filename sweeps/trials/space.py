@@ -22,7 +22,8 @@ from optuna.distributions import (
 from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
 from lvae_core.identity import fields_read
-from lvae_core.settings import apply_settings, system_name
+from lvae_core.settings import apply_where_read, parse_settings, system_name
+from lvae_core.system_names import check_system
 
 Values = Mapping[str, Any]
 """Field -> value."""
@@ -80,6 +81,27 @@ def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribu
     return space
 
 
+def check_systems(space: Mapping[str, BaseDistribution], base: RunConfig, option: str) -> None:
+    """Check that no choice of a list turns the system into another that has a name.
+
+    Of a range only a single point could, which is hardly ever proposed.
+
+    Args:
+        space: field -> its range or choices.
+        base: the config whose fields vary.
+        option: as :func:`lvae_core.system_names.check_system` takes it.
+
+    Raises:
+        InputError: a choice does.
+    """
+    for field, distribution in space.items():
+        try:
+            for value in choices_of(distribution):
+                check_system(base, {field: value}, option)
+        except InputError as error:
+            raise InputError(f"--space {field}={spec_of(distribution)}: {error}") from None
+
+
 def _range(field: str, spec: str, base: RunConfig) -> BaseDistribution:
     bounds, _, scale = spec.partition(":")
     if "..." in bounds:
@@ -109,7 +131,8 @@ def _choices(field: str, spec: str, base: RunConfig) -> BaseDistribution:
 
 def parse_value(field: str, text: str, base: RunConfig) -> Any:
     """The value of a field that a text stands for. Raises InputError if ``base`` cannot have it."""
-    return getattr(apply_settings(base, [f"{field}={text}"]), field)
+    config, _ = apply_where_read(base, parse_settings([f"{field}={text}"]))
+    return getattr(config, field)
 
 
 def spec_of(distribution: BaseDistribution) -> str:

@@ -168,16 +168,17 @@ def test_settings_are_parsed_by_the_type_of_their_field(setting, name, value):
 
 
 def test_a_setting_may_choose_the_part_that_reads_another():
+    mine = RunConfig(system="mine")  # with a name that no other system has
     settings = ["inference=semi_amortised", "sa_clip=none", "kl_cycles=2", "kl_schedule=cyclical"]
-    changed = apply_settings(RunConfig(), settings)
+    changed = apply_settings(mine, settings)
     assert (changed.inference, changed.sa_clip, changed.kl_cycles) == ("semi_amortised", "none", 2)
-    message = error_of(apply_settings, RunConfig(), [*settings, "svi_max_grad_norm=1"])
+    message = error_of(apply_settings, mine, [*settings, "svi_max_grad_norm=1"])
     assert "has no svi_max_grad_norm; leave it out" in message
     assert "has no svi_steps; leave it out" in error_of(apply_settings, RunConfig(), ["svi_steps=5"])
 
 
 def test_settings_that_need_each_other_are_applied_together():
-    lm = apply_settings(RunConfig(), ["encoder=none", "averaging=none", "num_samples=0"])
+    lm = apply_settings(RunConfig(system="mine"), ["encoder=none", "averaging=none", "num_samples=0"])
     assert (lm.encoder, lm.averaging, lm.num_samples) == ("none", "none", 0)
     assert apply_settings(RunConfig(), ["seed=1", "seed=2"]).seed == 2
     assert apply_settings(RunConfig(), []) == RunConfig()
@@ -196,6 +197,7 @@ def test_settings_that_need_each_other_are_applied_together():
         ("deterministic=maybe", "deterministic=maybe: must be true or false"),
         ("setting=inputles", "unknown setting 'inputles': did you mean 'inputless'?"),
         ("num_samples=0", "num_samples = 0: must be at least 1"),
+        ("averaging=hidden", "turns lstm-vae into lstm-vae-avg, which tables would then call lstm-vae"),
     ],
 )
 def test_bad_settings_give_one_line(setting, says):

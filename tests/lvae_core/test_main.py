@@ -259,6 +259,14 @@ def test_the_sentences_of_a_language_model_have_no_prior(
         (["recipe", "lstm-vae", "--set", "dropot=0.1"], "did you mean 'dropout'?"),
         (["recipe", "lstm-vae", "--set", "dropout=much"], "must be a number"),
         (["recipe", "lstm-vae", "--set", "dropout"], "write FIELD=VALUE"),
+        (
+            ["recipe", "lstm-vae", "--num-samples", "5", "--set", "averaging=hidden"],
+            "turns lstm-vae into lstm-vae-avg, which tables would then call lstm-vae; use the recipe of ls",
+        ),
+        (
+            ["recipe", "lstm-vae", "--set", "system=lstm-vae-avg"],
+            "system=lstm-vae-avg: only renames lstm-va",
+        ),
         (["recipe", "lstm-vae", "--set", "seed=1", "dropot=0"], "did you mean 'dropout'?"),
         (["run", "nofile.json", "--out", "x"], "recipe lstm-vae > nofile.json"),
         (["generate", "no-run"], "no run folder with a finished epoch"),
@@ -305,6 +313,15 @@ def test_a_bad_config_file_is_refused(
     assert message in err
     assert f"{tmp_path}/run.json: " in err
     assert len(err) < 300 + len(str(tmp_path))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_new_run_that_is_another_system_than_its_config_says_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text('{"system": "lstm-vae", "num_samples": 5, "averaging": "hidden"}')
+    assert main(["run", str(tmp_path / "run.json"), "--out", str(tmp_path / "out")]) == 2
+    assert "averaging=hidden: turns lstm-vae into lstm-vae-avg" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -11,6 +11,8 @@ from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import open_study
 from lvae_core.run_folder.names import run_name
 from lvae_core.systems import recipe
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
 from sweeps import paper_grid
 from sweeps.paper_grid import Options, main
 from sweeps.sweep import Swept
@@ -164,6 +166,45 @@ def test_a_dry_run_names_a_damaged_file_and_leaves_it(tmp_path, capsys):
     assert line.startswith(f"warning: {folder}/config.json: damaged")
     assert line.endswith("; launching repairs it")
     assert [path.name for path in folder.iterdir()] == ["config.json"]
+
+
+def test_a_list_has_the_folder_and_the_status_of_each_run_and_starts_nothing(tmp_path, capsys):
+    words = ["--datasets", "toy", "--systems", "lstm-lm", "--settings", "standard", "--seeds", "2"]
+    words += ["--set", "dropout=0.25,0.5", "--declare-seeds", "2", "--list"]
+    corpus, names = load("toy"), []
+    for seed in range(2):
+        for dropout in (0.25, 0.5):
+            config = replace(recipe("lstm-lm", dataset="toy", seed=seed), dropout=dropout)
+            names.append(run_name(config, fingerprint(config, corpus.data_sha256)))
+    assert main([*words, "--quiet"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{name}  left  dropout={dropout}" for name, dropout in zip(names, (0.25, 0.5) * 2, strict=True)
+    ]
+    assert list(tmp_path.iterdir()) == []
+    open_study("runs/paper").run(names[1]).write_failure("code", "no", "")
+    assert main([*words, "--quiet"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == f"{names[1]}  failed  dropout=0.5"
+    assert main(words) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "4 runs: 1 failed, 3 left; nothing was started"
+    assert main([*words, "--dry-run"]) == 2
+    assert capsys.readouterr().err == "error: --list --dry-run: give one of them\n"
+
+
+def test_a_list_marks_parents_and_says_how_far_an_unfinished_run_is(tmp_path, capsys):
+    words = ["--datasets", "toy", "--systems", "cnn-vae-init", "--settings", "standard", "--seeds", "1"]
+    assert main([*words, "--list", "--quiet"]) == 0
+    parent, child = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"toy__lstm-lm__standard__L0__seed0__\w{8}  left  parent of other runs", parent)
+    assert re.fullmatch(r"toy__cnn-vae-init__standard__L1__seed0__\w{8}  left", child)
+    config = recipe("lstm-lm", dataset="toy")
+    name = run_name(config, fingerprint(config, load("toy").data_sha256))
+    attempt = execute(config, load("toy"), open_study("runs/paper").run(name), Runtime())
+    while next(attempt).metrics is None:
+        pass
+    attempt.close()
+    assert main([*TOY, "--systems", "lstm-lm", "--settings", "standard", "--list", "--quiet"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == f"{name}  left (1 of {config.max_epochs} epochs)"
 
 
 def test_a_quiet_command_prints_its_result_alone_and_a_verbose_one_what_it_reads(

@@ -70,7 +70,29 @@ def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, ca
         ),
         ([*TOY, "--space", "dropout=0.5..0.1"], "0.5 is not below 0.1"),
         ([*TOY, "--set", "num_samples=5"], "use --num-samples"),
-        ([*TOY, "--system", "cnn-vae-init"], "its encoder starts from another run"),
+        (
+            [*TOY, "--system", "cnn-vae-init"],
+            "--system cnn-vae-init: the encoder starts from another run, which a search does not train; "
+            "use --system cnn-vae instead",
+        ),
+        ([*TOY, "--system", "lstm-vae-ae-fb"], "use --system lstm-vae-fb instead"),
+        (
+            [*TOY, "--set", "init_encoder_from=lstm-lm"],
+            "--set init_encoder_from=lstm-lm: the encoder starts from another run, which a search does not "
+            "train; leave it out",
+        ),
+        (
+            [*TOY, "--system", "cnn-vae-init", "--set", "init_encoder_from=none"],
+            "turns cnn-vae-init into cnn-vae, which tables would then call cnn-vae-init; use --system cnn-",
+        ),
+        (
+            [*TOY, "--set", "averaging=hidden"],
+            "turns lstm-vae into lstm-vae-avg, which tables would then call lstm-vae; use --system lstm-va",
+        ),
+        (
+            [*TOY, "--space", "kl_weight=0.4,0.7"],
+            "--space kl_weight=0.4,0.7: kl_weight=0.4: turns lstm-vae into lstm-beta-vae",
+        ),
         ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),
         (
             [*TOY, "--max-epochs", "2", "--set", "max_epochs=3"],
@@ -99,6 +121,12 @@ def test_every_preset_suits_every_system(preset, system):
     fields = parse_space(options.texts(), base)
     assert ("kl_anneal_epochs" in fields) == (preset == "paper" and base.encoder != "none")
     options.rules().check(base.max_epochs)
+
+
+def test_a_range_may_hold_another_systems_value(capsys):
+    """It is a single point; a search that is continued keeps the space that it has recorded, too."""
+    space = ["--space", "kl_weight=0.4..1", "--space", "free_bits=0..8"]
+    assert main([*TOY, *space, "--dry-run"]) == 0
 
 
 def test_settings_can_be_given_to_another_command():

@@ -73,6 +73,12 @@ class Board:
     not_bounds: set[str] = field(default_factory=set)
     """Cells, and labels of variants, whose validation perplexity is not a bound of their model's."""
 
+    began: float = field(init=False)
+    """When the board was made."""
+
+    def __post_init__(self) -> None:
+        self.began = self.now()
+
     @classmethod
     def of(cls, plan: Plan, runs: Iterable[PlannedRun]) -> Self:
         """The board of a launch that will do ``runs``."""
@@ -273,7 +279,7 @@ class Board:
         return run.seconds_left(start, done, self.now())
 
     def summary(self) -> str:
-        """One line of numbers."""
+        """One line of numbers and times."""
         counts = {
             "done": self.done,
             "running": len(self.running),
@@ -284,14 +290,15 @@ class Board:
         if self.held:
             counts["in another launch"] = len(self.held)
         line = ", ".join(f"{number} {word}" for word, number in counts.items())
+        line = f"{self.share():.0%}: {line}; {format_duration(self.now() - self.began)} elapsed"
         if not self.running:
-            return f"{self.share():.0%}: {line}"
+            return line
         eta = self.eta()
         # Training may stop before its last epoch.
         variants = [self._variant(name, run.cell) for name, run in self.running.items()]
         known = any(self.speed.basis(variant) == "runs" for variant in variants)
         left = "–" if eta is None else f"{'' if known else 'at most '}about {format_duration(eta)}"
-        return f"{self.share():.0%}: {line}; {left} to go"
+        return f"{line}, {left} to go"
 
 
 def cells_without_bound(configs: Iterable[RunConfig]) -> set[str]:

@@ -50,6 +50,13 @@ def test_a_column_is_read_by_number_and_by_name(tmp_path: Path) -> None:
     assert lines(tmp_path / "whole") == ["text", "a b", 'c\u00a0d "e']
 
 
+@pytest.mark.parametrize("option", ["--column", "--columns"])
+def test_the_option_of_the_column_has_two_spellings(tmp_path: Path, option: str) -> None:
+    source = write(tmp_path / "in", ".tsv", **same("1\ta\n"))
+    assert main(["import", str(source), option, "2", "--out", str(tmp_path / "out")]) == 0
+    assert lines(tmp_path / "out") == ["a"]
+
+
 def test_quotes_commas_and_line_breaks_of_csv_belong_to_the_text(tmp_path: Path) -> None:
     source = write(tmp_path / "in", ".csv", **same('id,text\n1,"a, ""b""\nc"\n2,d\n'))
     assert lines(imported(source, column="text")) == ['a, "b" c', "d"]

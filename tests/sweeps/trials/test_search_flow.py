@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import itertools
 import json
 import re
@@ -282,6 +283,31 @@ def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
     assert cells(out, "runs on fresh seeds")[0] == "3"
 
 
+def test_a_dry_run_counts_the_retries_of_trials_and_of_runs_on_fresh_seeds(text, capsys):
+    once = [*COMMAND, "--best", "1"]
+    FAILING.add(("search-best", 2))
+    assert main(once) == 1
+    with (text / "summary/search/search.csv").open(newline="") as file:
+        worst = max(csv.DictReader(file), key=lambda row: float(row["valid_ppl"]))["run"]
+    folder = Study(str(text / "runs/search")).run(worst)
+    (text / "runs/search" / worst / "result.json").unlink()
+    folder.write_failure("diverged", "the loss is nan", "")
+    capsys.readouterr()
+
+    def left(*more: str) -> tuple[str, str, str]:
+        assert main([*once, *more, "--dry-run"]) == 0
+        out = capsys.readouterr().out
+        return cells(out, "trials  ")[0], cells(out, "runs on fresh seeds")[0], out
+
+    assert left()[:2] == ("0", "0")
+    trials, fresh, out = left("--retry-failed")
+    assert trials == "1"
+    # At most: the recipe's failed run, and three of the trial if it becomes the best.
+    assert fresh == "4"
+    assert "1 of 3 runs to retry diverged" in out
+    assert re.search(r"│ diverged +│", out)  # the table shows trials as they are
+
+
 def test_a_search_continued_without_a_space_keeps_its_own(text, capsys):
     assert main([*COMMAND, "--seeds", "0", "--trials", "2"]) == 0
     place = COMMAND.index("--space")
@@ -301,9 +327,26 @@ def test_with_two_objectives_the_point_of_lowest_nll_on_the_front_is_compared(te
     }
     written = {path.name for path in (text / "summary/search").iterdir() if path.stat().st_size > 1000}
     assert written >= pictures
+    assert not list((text / "summary/search").glob("*-importances.csv"))
     rows = (text / "summary/search/search.csv").read_text().splitlines()
     nll = {row.split(",")[0]: float(row.split(",")[4]) for row in rows[1:]}
     assert f": trial {min(nll, key=lambda number: nll[number])}," in out
+
+
+def test_the_importances_of_enough_trials_are_written_beside_the_table(text, capsys):
+    space = ["--space", "learning_rate=0.2..2:log", "--space", "dropout=0..0.5"]
+    small = [*COMMAND, *space, "--trials", "10", "--at-once", "10", "--max-epochs", "1", "--seeds", "0"]
+    assert main(small) == 0
+    out = capsys.readouterr().out
+    assert "summary/search/search-importances.csv" in out
+    with (text / "summary/search/search-importances.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["field"] for row in rows} == {"learning_rate", "dropout"}
+    assert {row["trials"] for row in rows} == {"10"}
+    values = [float(row["importance"]) for row in rows]
+    assert sum(values) == pytest.approx(1.0)
+    for row, value in zip(rows, values, strict=True):
+        assert re.search(rf"{row['field']} +│ +{value:.2f} │ +10 │", out)
 
 
 def test_if_the_recipe_wins_nothing_is_rerun(text, capsys):

@@ -220,10 +220,20 @@ def test_the_eta_is_an_upper_limit_until_a_run_of_the_cell_has_ended(board, cloc
     board.report(NAMES[0], train(0.0))
     clock.time += 10
     board.report(NAMES[0], train(0.5))
-    assert "; at most about " in board.summary()  # training may stop before its last epoch
+    assert " elapsed, at most about " in board.summary()  # training may stop before its last epoch
     board.report(NAMES[0], DONE)
     board.start(NAMES[1])
-    assert "; about " in board.summary()
+    assert " elapsed, about " in board.summary()
+
+
+def test_the_elapsed_time_is_that_of_the_launch_until_its_end(board, clock):
+    clock.time += 60
+    board.start(NAMES[0])
+    clock.time += 3600
+    assert "; 1 h 01 min elapsed, " in board.summary()
+    board.report(NAMES[0], DONE)
+    clock.time += 120
+    assert board.summary().endswith("; 1 h 03 min elapsed")
 
 
 def test_the_time_between_training_and_evaluation_follows_the_counted_operations(clock):

@@ -99,7 +99,7 @@ def test_before_the_first_run_a_launch_says_that_it_starts_and_shows_no_zeros(bo
         display.refresh()
     lines = [line[10:] for line in out.getvalue().splitlines()]
     assert lines == [STARTING, board.summary(), "  toy__lstm-lm__standard__L0__seed0: starting"]
-    assert board.summary().endswith("; – to go")
+    assert board.summary().endswith("; 0 s elapsed, – to go")
 
 
 def test_a_run_that_starts_has_one_line_for_each_start(board, monkeypatch):

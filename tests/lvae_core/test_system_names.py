@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from lvae_core.config import from_dict
 from lvae_core.errors import InputError
+from lvae_core.protocols import PROTOCOLS, with_protocol
+from lvae_core.settings import apply_fields
+from lvae_core.system_names import check_named_rightly, check_system, system_with
 from lvae_core.systems import SYSTEMS, recipe
-from sweeps.planning.grids.system_names import check_system
 
 
 @pytest.mark.parametrize("setting", ["standard", "inputless"])
@@ -35,7 +40,7 @@ from sweeps.planning.grids.system_names import check_system
 )
 def test_a_change_that_makes_a_system_another_is_refused_with_its_name(setting, system, changes, other):
     with pytest.raises(InputError) as caught:
-        check_system(recipe(system, setting=setting), changes)
+        check_system(recipe(system, setting=setting), changes, "--systems ")
     assert f"turns {system} into {other}, " in str(caught.value)
     assert f"--systems {other} instead" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -69,3 +74,40 @@ def test_no_recipe_is_taken_for_another_and_each_is_found_from_every_other(syste
         other = recipe(name, setting=setting).to_dict()
         with pytest.raises(InputError, match=f"turns {system} into {name}, "):
             check_system(own, {field: value for field, value in other.items() if field != "system"})
+
+
+def test_a_system_is_not_renamed():
+    with pytest.raises(
+        InputError, match=r"^system=lstm-vae-avg: only renames lstm-vae, .*; use the recipe of"
+    ):
+        check_system(recipe("lstm-vae"), {"system": "lstm-vae-avg"})
+    check_system(recipe("lstm-vae"), {"system": "mine"})
+    check_system(replace(recipe("lstm-vae"), system="mine"), {"averaging": "hidden"})
+
+
+def test_changes_name_the_system_that_they_make():
+    init = {"init_encoder_from": "none"}
+    assert system_with(recipe("cnn-vae-init"), init) == "cnn-vae"
+    assert system_with(replace(recipe("lstm-vae"), init_encoder_from="lstm-lm"), init) is None
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("setting", ["standard", "inputless"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_recipe_is_named_rightly_under_every_protocol(system, setting, protocol):
+    check_named_rightly(with_protocol(recipe(system, setting=setting), protocol))
+
+
+def test_a_config_that_is_another_system_than_it_is_called_is_found():
+    wrong = replace(recipe("lstm-vae"), averaging="hidden")
+    with pytest.raises(InputError, match=r"^averaging=hidden: turns lstm-vae into lstm-vae-avg, "):
+        check_named_rightly(wrong)
+    check_named_rightly(replace(wrong, system="mine"))
+
+
+def test_a_stored_config_with_another_systems_fields_is_read_and_other_fields_of_it_change():
+    stored = from_dict(replace(recipe("lstm-vae"), averaging="hidden").to_dict())
+    assert stored.averaging == "hidden"
+    assert apply_fields(stored, {"averaging": "hidden", "iw_samples": 9}).iw_samples == 9
+    with pytest.raises(InputError, match="turns lstm-vae into sa-vae"):
+        apply_fields(stored, {"inference": "semi_amortised"})
