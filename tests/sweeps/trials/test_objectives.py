@@ -40,6 +40,12 @@ def test_the_front_has_the_trials_that_no_other_beats():
     assert pareto_front([trial(0, state="diverged"), replace(trial(1), state="dropped")], names) == []
 
 
+def test_the_trials_of_averaged_states_are_said_to_have_no_bound(tmp_path):
+    found = finished(tmp_path, TWO)
+    found.base = replace(found.base, averaging="hidden", num_samples=5)
+    assert trials_table(found).title == "trials by validation perplexity, not a bound"
+
+
 def test_the_best_of_a_search_is_the_lowest_nll_on_the_front(tmp_path):
     found = finished(tmp_path, TWO)
     values = []
@@ -54,6 +60,7 @@ def test_the_best_of_a_search_is_the_lowest_nll_on_the_front(tmp_path):
     # The table shows the front first, and the file says which trials are on it.
     remarks = list(trials_table(found).columns[-1].cells)
     assert all("on the front" in str(remark) for remark in remarks[: len(front)])
+    assert trials_table(found).title == "trials by validation perplexity"
     lines = csv_text(found).splitlines()
     assert lines[0].startswith(
         "trial,state,epochs,valid_ppl,objective_nll,objective_kl,on_front,learning_rate"
