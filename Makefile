@@ -19,7 +19,7 @@ PIP_INSTALL := quiet=; [ -t 1 ] || quiet=-qq; \
 unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --jobs=2
 
-.PHONY: help setup setup-test demo results docs test test-all test-cluster gpu-check lint types collect \
+.PHONY: help setup setup-test demo results docs pictures test test-all test-cluster gpu-check lint types collect \
   fast-tests all-tests format clean
 
 help:  ## print this list
@@ -65,6 +65,9 @@ results: setup  ## make the tables of results/ again from the runs kept there
 
 docs: setup  ## make docs/reference.md again from the commands and the config
 	$(BIN)/python docs/make_reference.py
+
+pictures: setup-test  ## take the README's picture of a report again; needs Chromium
+	$(BIN)/python docs/make_pictures.py
 
 test: lint fast-tests types  ## run lint, type checks and the fast tests
 

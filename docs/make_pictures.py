@@ -1,4 +1,4 @@
-"""Make the pictures of the documents from the runs in results/: python docs/make_pictures.py
+"""Make the picture of the README from the runs in results/: python docs/make_pictures.py
 
 Needs Chromium (apt-get install chromium, or its path in LVAE_CHROMIUM) and what the tests need.
 """
@@ -24,7 +24,7 @@ COLOURS = 96
 
 
 def main() -> None:
-    """Summarize the study, and keep the head of its report and one figure."""
+    """Summarize the study, and keep a picture of the head of its report."""
     with tempfile.TemporaryDirectory() as place:
         options = ["--no-samples", "--no-cache", "--quiet", "--out", place]
         command = [sys.executable, "analysis/summarize.py", STUDY, *options]
