@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from analysis.reading.frame import CONFIG_FIELDS
 from lvae_core.config import RunConfig
-from lvae_core.fields import FEWEST_EXACT
+from lvae_core.fields import FEWEST_EXACT, Setting
+from lvae_core.systems import SYSTEMS, recipe
 
 _STAGES = {f.name: f.metadata["stage"] for f in fields(RunConfig)}
 
@@ -125,7 +127,27 @@ def _values(runs: pd.DataFrame) -> list[_Values]:
     unread[:, _EXACT_DRAWS] |= (runs["valid_samples"] <= FEWEST_EXACT).fillna(False).to_numpy(bool)
     values[missing] = None
     values[unread] = _UNREAD
+    for name, own in _set_by_setting(str(runs["system"].iloc[0]) if len(runs) else "").items():
+        column = VARIANT_FIELDS.index(name)
+        if all(v in _OPEN or v == own[s] for v, s in zip(values[:, column], runs["setting"], strict=True)):
+            values[:, column] = _UNREAD
     return [tuple(of_run) for of_run in values]
+
+
+@functools.cache
+def _set_by_setting(system: str) -> dict[str, dict[str, Any]]:
+    """The fields whose values in a system's recipe depend on the setting, with both values.
+
+    If all runs of a system have these, they do not tell variants apart.
+    """
+    if system not in SYSTEMS:
+        return {}
+    recipes = {setting: recipe(system, setting=setting).to_dict() for setting in get_args(Setting)}
+    return {
+        name: {setting: values[name] for setting, values in recipes.items()}
+        for name in VARIANT_FIELDS
+        if name in _STAGES and len({values[name] for values in recipes.values()}) > 1
+    }
 
 
 def _differing(of_groups: Iterable[_Values]) -> list[int]:

@@ -117,6 +117,20 @@ def test_variants_are_separated_across_studies_and_by_several_fields(
     ]
 
 
+def test_a_value_that_the_recipe_takes_from_the_setting_makes_no_variant(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    def write(study: str, standard: float, inputless: float) -> list[Cell]:
+        sphere = {"posterior": "von_mises_fisher", "study": study}
+        write_run("lstm-vmf-vae", vmf_kappa=standard, **sphere)
+        write_run("lstm-vmf-vae", setting="inputless", vmf_kappa=inputless, **sphere)
+        return cells(tmp_path, study)
+
+    assert {cell.variant for cell in write("recipes", 25.0, 85.0)} == {""}
+    assert {cell.variant for cell in write("same", 25.0, 25.0)} == {""}
+    assert {cell.variant for cell in write("own", 30.0, 85.0)} == {"vmf_kappa=30", "vmf_kappa=85"}
+
+
 def test_close_numbers_do_not_share_a_label(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(seed=0, learning_rate=0.12345678)
     write_run(seed=1, learning_rate=0.12345679)
