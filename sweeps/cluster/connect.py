@@ -25,6 +25,9 @@ from sweeps.cluster.start_clock import LONGEST, StartClock, patient_start
 
 _MIN_OBJECT_STORE = 128 * 2**20
 
+_LOST_PROCESS = (ray.exceptions.RayError, ConnectionError, RuntimeError)
+"""What Ray raises if one of its processes ends while it starts."""
+
 
 @contextlib.contextmanager
 def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
@@ -62,11 +65,14 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
 def _start(folder: Path, object_store_bytes: int) -> None:
     """Start a private Ray and connect to it.
 
-    It is tried again, for some minutes, if Ray's start-up limit of 30 seconds passes. Seconds in which
-    Ray's processes make progress do not count; see :class:`StartClock`.
+    It is tried again, for some minutes, if Ray's start-up limit of 30 seconds passes, and once if one of
+    its processes ends meanwhile. Seconds in which they make progress do not count; see :class:`StartClock`.
+
+    Raises:
+        InputError: Ray does not start.
     """
     began, attempt = time.monotonic(), 0
-    while attempt < 2 or time.monotonic() - began < LONGEST:
+    while True:
         attempt += 1
         try:
             with _loopback(), _own_sigterm(), _fewer_processes(), patient_start(StartClock()):
@@ -83,12 +89,19 @@ def _start(folder: Path, object_store_bytes: int) -> None:
         except Exception as error:
             ray.shutdown()
             check_space(folder)  # it may have filled while Ray was starting
-            if "timed out during startup" not in str(error):  # Ray has no class for this error
+            is_slow = "timed out during startup" in str(error)  # Ray has no class for this error
+            if not is_slow and not isinstance(error, _LOST_PROCESS):
                 raise
-    raise InputError(
-        f"Ray: did not start within {time.monotonic() - began:.0f} s, in {attempt} attempts; this machine "
-        "is overloaded or low on memory: stop other programs and launch again"
-    )
+            seconds = time.monotonic() - began
+            if attempt > 1 and (seconds >= LONGEST or not is_slow):
+                cause = (
+                    "this machine is overloaded or low on memory: stop other programs and launch again"
+                    if is_slow
+                    else f"{one_line(error)}; launch again"
+                )
+                raise InputError(
+                    f"Ray: did not start within {seconds:.0f} s, in {attempt} attempts; {cause}"
+                ) from None
 
 
 @contextlib.contextmanager

@@ -1,0 +1,92 @@
+"""A private Ray: what happens if it does not start, and if a signal arrives at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+import ray
+
+from lvae_core.errors import InputError
+from sweeps.cluster import connect
+from sweeps.cluster.connect import cluster
+
+LOST = ray.exceptions.RaySystemError("Failed to connect to GCS.\nPlease check")
+SLOW = Exception("The current node timed out during startup. This could happen because …")
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Let Ray's starts raise these errors, and then succeed; returns the names of their folders."""
+
+    def make(*errors: Exception) -> list[str]:
+        folders: list[str] = []
+
+        def init(*, _temp_dir: str, **options: object) -> None:
+            folders.append(Path(_temp_dir).name)
+            if len(folders) <= len(errors):
+                raise errors[len(folders) - 1]
+
+        monkeypatch.setattr(ray, "init", init)
+        return folders
+
+    return make
+
+
+def test_a_ray_that_loses_a_process_while_it_starts_is_started_once_more(starts):
+    folders = starts(LOST)
+    with cluster(None):
+        assert folders == ["r1", "r2"]
+
+
+def test_a_ray_that_loses_a_process_twice_ends_the_launch_in_one_line(starts):
+    folders = starts(LOST, LOST, LOST)
+    with pytest.raises(InputError) as caught, cluster(None):
+        pass
+    assert folders == ["r1", "r2"]
+    message = str(caught.value)
+    assert message.startswith("Ray: did not start within 0 s, in 2 attempts; ")
+    assert "Failed to connect to GCS" in message
+    assert message.endswith("; launch again")
+    assert "\n" not in message
+
+
+def test_a_slow_ray_is_started_again_for_some_minutes(starts, monkeypatch):
+    folders = starts(*[SLOW] * 99)
+    clock = count(0, 60)
+    monkeypatch.setattr(connect.time, "monotonic", lambda: float(next(clock)))
+    with pytest.raises(
+        InputError, match=r"did not start within 300 s, in 5 attempts; this machine is over"
+    ), cluster(None):
+        pass
+    assert folders == ["r1", "r2", "r3", "r4", "r5"]
+
+
+def test_an_error_of_the_call_is_not_taken_for_a_lost_process(starts):
+    starts(TypeError("unexpected keyword"))
+    with pytest.raises(TypeError, match="unexpected keyword"), cluster(None):
+        pass
+
+
+@pytest.mark.slow  # it starts a Ray of its own
+def test_a_sigterm_right_after_the_start_ends_with_our_line_alone(tmp_path):
+    code = """
+import os, signal, sys, time
+from lvae_core.command import CONTINUES, exit_status
+from sweeps.cluster.connect import cluster
+
+def command():
+    with cluster(None):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+sys.exit(exit_status(command, CONTINUES))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    (line,) = (done.stdout + done.stderr).splitlines()
+    assert line.startswith("stopped at once; run the same command again")
+    assert done.returncode == 130
