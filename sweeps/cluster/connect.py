@@ -17,7 +17,7 @@ from ray._private import ray_constants
 
 from lvae_core.errors import InputError
 from lvae_core.training.failures import one_line
-from sweeps.cluster.daemons import hangup_ignored, watched_daemons
+from sweeps.cluster.daemons import hangup_ignored, signals_deferred, watched_daemons
 from sweeps.cluster.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
 from sweeps.cluster.replaced import replaced
 from sweeps.cluster.scratch_folder import check_space, own_folder
@@ -75,7 +75,7 @@ def _start(folder: Path, object_store_bytes: int) -> None:
     while True:
         attempt += 1
         try:
-            with _loopback(), _own_sigterm(), _fewer_processes(), patient_start(StartClock()):
+            with _loopback(), _quietly(), _fewer_processes(), patient_start(StartClock()):
                 ray.init(
                     address="local",
                     include_dashboard=False,
@@ -86,6 +86,9 @@ def _start(folder: Path, object_store_bytes: int) -> None:
                     _temp_dir=str(folder / f"r{attempt}"),
                 )
             return
+        except KeyboardInterrupt:
+            ray.shutdown()
+            raise
         except Exception as error:
             ray.shutdown()
             check_space(folder)  # it may have filled while Ray was starting
@@ -150,9 +153,25 @@ def _loopback() -> AbstractContextManager[None]:
     return replaced(ray_constants, ENABLE_RAY_CLUSTER=False)
 
 
-def _own_sigterm() -> AbstractContextManager[None]:
-    """Keep Ray from replacing our handler of SIGTERM, by one that ends the process without a line."""
-    return replaced(ray._private.utils, set_sigterm_handler=_nothing)
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep a Ray that is connected to in the ``with`` block from printing, and from ending without a line.
+
+    It would replace our handler of SIGTERM, and print the messages of its own processes: pages of their
+    logs below the one line of an error. An interrupt while its C++ code connects would leave that half
+    done, which crashes at the end of the process.
+    """
+    connect = ray._private.worker.connect
+
+    def undisturbed(*arguments: Any, **options: Any) -> Any:
+        with signals_deferred():
+            return connect(*arguments, **options)
+
+    with (
+        replaced(ray._private.utils, set_sigterm_handler=_nothing),
+        replaced(ray._private.worker, listen_error_messages=_nothing, connect=undisturbed),
+    ):
+        yield
 
 
 def _fewer_processes() -> AbstractContextManager[None]:
@@ -174,7 +193,7 @@ def _connected(address: str) -> Iterator[None]:
     check_address(address)
     ask(address)
     try:
-        with _loopback() if is_on_loopback_alone(address) else contextlib.nullcontext(), _own_sigterm():
+        with _loopback() if is_on_loopback_alone(address) else contextlib.nullcontext(), _quietly():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ray.exceptions.AuthenticationError) as error:
         raise InputError(f"--address {address}: {one_line(error)}; {TOKEN}") from None

@@ -42,6 +42,24 @@ def hangup_ignored() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP take effect at the end of the ``with`` block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handled = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if callable(signal.getsignal(n))]
+    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in handled}
+    try:
+        yield
+    finally:
+        for handled_one, former in before.items():
+            signal.signal(handled_one, former)
+        for number in came:
+            signal.raise_signal(number)
+
+
+@contextlib.contextmanager
 def watched_daemons(end: Callable[[str], None] | None = None) -> Iterator[None]:
     """End this process, with one line and status 2, if its own Ray dies in the ``with`` block.
 

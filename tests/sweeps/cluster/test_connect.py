@@ -59,9 +59,10 @@ def test_a_slow_ray_is_started_again_for_some_minutes(starts, monkeypatch):
     folders = starts(*[SLOW] * 99)
     clock = count(0, 60)
     monkeypatch.setattr(connect.time, "monotonic", lambda: float(next(clock)))
-    with pytest.raises(
-        InputError, match=r"did not start within 300 s, in 5 attempts; this machine is over"
-    ), cluster(None):
+    with (
+        pytest.raises(InputError, match=r"did not start within 300 s, in 5 attempts; this machine is over"),
+        cluster(None),
+    ):
         pass
     assert folders == ["r1", "r2", "r3", "r4", "r5"]
 

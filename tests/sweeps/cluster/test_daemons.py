@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.cluster import daemons
-from sweeps.cluster.daemons import hangup_ignored, watched_daemons
+from sweeps.cluster.daemons import hangup_ignored, signals_deferred, watched_daemons
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +77,28 @@ def test_a_child_that_was_started_meanwhile_survives_a_hangup() -> None:
             child.wait(0.3)
         child.kill()
     assert signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+
+
+def test_a_signal_takes_effect_after_what_must_not_be_interrupted() -> None:
+    steps = []
+
+    def work() -> None:
+        with signals_deferred():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("undisturbed")
+        steps.append("not reached")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert steps == ["undisturbed"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_that_is_ignored_stays_so_while_others_wait() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_deferred():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -18,6 +18,8 @@ CONNECT, HEAD, INTERNALS, START, PATCHES = (
 NAMES = [
     (CONNECT, "ray._private.ray_constants", "ENABLE_RAY_CLUSTER"),
     (CONNECT, "ray._private.utils", "set_sigterm_handler"),
+    (CONNECT, "ray._private.worker", "connect"),
+    (CONNECT, "ray._private.worker", "listen_error_messages"),
     (CONNECT, "ray._private.node", "Node.start_log_monitor"),
     (CONNECT, "ray._private.node", "Node.start_api_server"),
     (CONNECT, "ray._private.node", "Node.start_monitor"),
