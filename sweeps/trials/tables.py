@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from lvae_core.run_folder.estimates import bound
 from lvae_core.run_folder.names import CellName
+from sweeps.launching.progress.board import cells_without_bound
 from sweeps.trials.objectives import OBJECTIVES, pareto_front
 from sweeps.trials.proposals import State, Trial
 from sweeps.trials.search import Search
@@ -90,8 +90,8 @@ def trials_table(search: Search) -> Table:
     front = front_numbers(search)
     ranked = sorted(search.known, key=rank)
     more = len(ranked) - SHOWN
-    no_bound = bound("ppl_elbo", search.base.averaging, search.base.num_samples) == "not a bound"
-    table = Table("trial", title="trials by validation perplexity" + (", not a bound" if no_bound else ""))
+    no_bound = ", not a bound" if cells_without_bound([search.base]) else ""
+    table = Table("trial", title=f"trials by validation perplexity{no_bound}")
     table.caption = f"and {more} more" if more > 0 else None
     for heading in ("valid ppl", "epochs"):
         table.add_column(heading, justify="right")
