@@ -24,9 +24,8 @@ from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, RunFolder
 from lvae_core.run_folder.lookup import open_run
 from lvae_core.run_folder.names import CellName
 from lvae_core.settings import with_evaluation
-from lvae_core.system_names import check_named_rightly
 from lvae_core.training import trained
-from lvae_core.training.carry_out import acquire, carry_out, train_patiently
+from lvae_core.training.carry_out import acquire, carry_out, check_new, train_patiently
 from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.initial_encoder import read_parent
 from lvae_core.training.runtime import Progress, make_runtime
@@ -102,8 +101,7 @@ def train(
     folder = _folder(out)
     corpus = _corpus(config, data_dir)
     _check_progress(progress)
-    if not folder.has("config.json"):  # a run that has begun keeps its name
-        check_named_rightly(config)
+    check_new(config, folder)
     for warning in corpus.warnings:
         _warn_once(warning)
     if not folder.has(CHECKPOINT):

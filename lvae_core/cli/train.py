@@ -26,8 +26,7 @@ from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFo
 from lvae_core.run_folder.lookup import find_run, open_run
 from lvae_core.run_folder.names import RunName
 from lvae_core.settings import apply_settings, parse_settings, with_evaluation
-from lvae_core.system_names import check_named_rightly
-from lvae_core.training.carry_out import acquire, carry_out, train_patiently
+from lvae_core.training.carry_out import acquire, carry_out, check_new, train_patiently
 from lvae_core.training.evaluate_again import evaluate_again, evaluate_part
 from lvae_core.training.failures import failure_of
 from lvae_core.training.initial_encoder import read_parent
@@ -39,8 +38,7 @@ def run(options: argparse.Namespace) -> int:
     config = apply_settings(_read_config(options.config), options.set)
     runtime = _runtime(options)
     folder = open_run(options.out)
-    if not folder.has("config.json"):
-        check_named_rightly(config)
+    check_new(config, folder)
     corpus = load_for(config, options.data_dir)
     corpus.warn()
     if options.parent:

@@ -15,9 +15,16 @@ from lvae_core.identity import fingerprint, is_same_training
 from lvae_core.messages import notice
 from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, acquire_patiently
 from lvae_core.run_folder.folder import FAILURE, DamagedError, RunFolder
+from lvae_core.system_names import check_named_rightly
 from lvae_core.training.failures import failure_of
 from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.trainer import execute
+
+
+def check_new(config: RunConfig, folder: RunFolder) -> None:
+    """Raise InputError if a run that has not begun is another system than it is called."""
+    if not folder.has("config.json"):  # a run that has begun keeps its name
+        check_named_rightly(config)
 
 
 def acquire(folder: RunFolder, runtime: Runtime) -> Claim:
