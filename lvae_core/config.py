@@ -28,6 +28,7 @@ from lvae_core.fields import (
     Encoder,
     EncoderGradient,
     EvalPrecision,
+    ImprovementOver,
     Inference,
     KLSchedule,
     LRSchedule,
@@ -37,8 +38,10 @@ from lvae_core.fields import (
     Posterior,
     Precision,
     ReverseClipping,
+    SampleMasks,
     Setting,
     Step,
+    TestedEpoch,
     option,
 )
 from lvae_core.ranges import check_ranges
@@ -132,6 +135,28 @@ class RunConfig:
     )
     word_dropout: float = option(
         0.0, "P(an input word is hidden from the decoder), Bowman 2016", "model", "decoder's words"
+    )
+    dropout_hidden_word: bool = option(
+        True,
+        "the same dropout on the vector that stands for a hidden word",
+        "model",
+        "hidden word",
+        added=True,
+    )
+    sample_masks: SampleMasks = option(
+        "softmax",
+        "where each of the L samples has its own mask of dropout: on the softmax's input, nowhere, or on "
+        "the words, too",
+        "model",
+        "latent variable",
+        added=True,
+    )
+    dropout_before_average: bool = option(
+        False,
+        "dropout on each of the L states, not on their average",
+        "model",
+        "averaged states",
+        added=True,
     )
 
     cnn_dilations: str = option(
@@ -277,6 +302,13 @@ class RunConfig:
     patience_rule: PatienceRule = option(
         "in_all", "which of them count: all, or those in a row", "optimiser", "plateau schedule", added=True
     )
+    improvement_over: ImprovementOver = option(
+        "best",
+        "an epoch without improvement is not below the best so far, or not below the one before",
+        "optimiser",
+        "plateau schedule",
+        added=True,
+    )
     max_epochs: int = option(30, "epochs at most", "budget")
     max_steps: int = option(0, "gradient steps at most (a smoke test); 0: no limit", "budget")
 
@@ -324,7 +356,13 @@ class RunConfig:
         added=True,
     )
 
-    # Evaluation of the best epoch on the test split
+    # Evaluation on the test split
+    tested_epoch: TestedEpoch = option(
+        "best",
+        "whose parameters are evaluated: of the best epoch in validation, or of the last",
+        "budget",
+        added=True,
+    )
     iw_samples: int = option(
         500,
         "S, importance samples per sentence for the test estimates",

@@ -22,6 +22,9 @@ KLSchedule = Literal["linear", "cyclical"]
 DecoderStart = Literal["h0_linear_c0_zero", "c0_linear_h0_tanh"]
 LRSchedule = Literal["plateau", "after_plateau", "every", "reload_best"]
 PatienceRule = Literal["in_all", "in_a_row"]
+ImprovementOver = Literal["best", "previous"]
+TestedEpoch = Literal["best", "last"]
+SampleMasks = Literal["softmax", "none", "words_and_softmax"]
 Optimiser = Literal["sgd", "adam"]
 Batching = Literal["bucketed", "shuffled", "equal_length"]
 Precision = Literal["float32", "bfloat16", "auto"]
@@ -55,6 +58,8 @@ PARTS: dict[str, Callable[[Any], bool]] = {
     "von Mises-Fisher posterior": lambda config: (
         config.encoder != "none" and config.posterior == "von_mises_fisher"
     ),
+    "averaged states": lambda config: config.encoder != "none" and config.averaging == "hidden",
+    "hidden word": lambda config: config.setting == "inputless" or config.word_dropout > 0,
     "ELBO objective": lambda config: config.encoder != "none" and config.objective == "elbo",
     "importance-weighted objective": lambda config: (
         config.encoder != "none" and config.objective == "importance_weighted"

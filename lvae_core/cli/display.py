@@ -116,7 +116,8 @@ def _cut(line: str) -> str:
 
 def summary(result: dict[str, Any], config: RunConfig) -> str:
     """Format the content of a ``result.json``."""
-    head = f"best epoch {result['best_epoch']} of {result['epochs']}, test split:"
+    tested = "the last epoch's parameters on the " if config.tested_epoch == "last" else ""
+    head = f"best epoch {result['best_epoch']} of {result['epochs']}, {tested}test split:"
     return "\n".join([head, *estimate_lines(result["estimates"], config)])
 
 

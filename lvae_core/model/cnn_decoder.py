@@ -39,10 +39,9 @@ class CNNDecoder(Decoder):
     """
 
     def __init__(self, config: RunConfig, embedding: Embedding | None) -> None:
-        super().__init__()
+        super().__init__(config, embedding)
         D, E, C = config.embedding_size, config.cnn_external, config.cnn_channels
         self.output_size = E
-        self.embedding = embedding
         if config.encoder != "none":
             self.from_latent = Linear(config.latent_size, E - D)
         else:
@@ -50,19 +49,16 @@ class CNNDecoder(Decoder):
         if embedding is None or config.word_dropout > 0:
             self.hidden_word = nn.Parameter(torch.empty(D))
         self.blocks = nn.ModuleList(Block(E, C, dilation) for dilation in config.dilations)
-        self.dropout = config.dropout
-        self.dropout_latent = config.dropout if config.dropout_latent_input else 0.0
         self.dropout_block = config.cnn_dropout
-        self.word_dropout = config.word_dropout
 
     def forward(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
         """Return the states (N, B, T, E); see :class:`Decoder`."""
         B, T = inputs.shape
-        embedded = dropout(self.embed(inputs, masks), self.dropout, masks)  # (B, T, D)
+        N = 1 if z is None else len(z)
+        embedded = self.read(inputs, masks, N)  # (1 or N, B, T, D)
         if z is None:
-            x = self.project(embedded)
+            x = self.project(embedded[0])
         else:
-            N = len(z)
             latent = dropout(self.from_latent(z), self.dropout_latent, masks)  # (N, B, E - D)
             joined = [embedded.expand(N, B, T, -1), latent.unsqueeze(2).expand(N, B, T, -1)]
             x = torch.cat(joined, dim=-1).view(N * B, T, -1)
@@ -78,7 +74,7 @@ class CNNDecoder(Decoder):
 
     def step(self, words: Tensor, z: Tensor | None, state: Window) -> tuple[Tensor, Window]:
         """Read one word per row: words (rows,), z (rows, Z) -> hidden (rows, E) and the next windows."""
-        embedded = self.embed(words, None)
+        embedded = self.embed(words)
         x = self.project(embedded) if z is None else torch.cat([embedded, self.from_latent(z)], dim=-1)
         windows = []
         for block, window in zip(self.blocks, state, strict=True):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import Batch
+from lvae_core.model.dropout import dropout
 from lvae_core.model.layers.embedding import Embedding
 from lvae_core.rng import Key
 
@@ -203,20 +204,42 @@ class Decoder(nn.Module, ABC):
     embedding: Embedding | None
     hidden_word: nn.Parameter
     """The learned vector that replaces a hidden word, (D,); only if words can be hidden."""
-    word_dropout: float
 
-    def embed(self, words: Tensor, masks: torch.Generator | None) -> Tensor:
-        """Return the embeddings of words, (..., D).
+    def __init__(self, config: RunConfig, embedding: Embedding | None) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.dropout = config.dropout
+        self.dropout_latent = config.dropout if config.dropout_latent_input else 0.0
+        self.word_dropout = config.word_dropout
+        self.drops_hidden = config.dropout_hidden_word
+        self.masks_each = config.sample_masks == "words_and_softmax"
 
-        Every word is hidden in the inputless setting, and a random few under word dropout.
-        """
+    def embed(self, words: Tensor) -> Tensor:
+        """Return the embeddings of words without dropout, (..., D); each is hidden if inputless."""
         if self.embedding is None:
             return self.hidden_word.expand(*words.shape, -1)
         embedded: Tensor = self.embedding(words)
+        return embedded
+
+    def read(self, words: Tensor, masks: torch.Generator | None, decoders: int) -> Tensor:
+        """Return the embeddings of words (B, T) as ``decoders`` decoders read them, under dropout.
+
+        Every word is hidden in the inputless setting, and a random few under word dropout.
+
+        Returns:
+            (1, B, T, D), or (decoders, B, T, D) if each decoder has masks of its own.
+        """
+        words = words.expand(decoders if self.masks_each and masks is not None else 1, *words.shape)
+        embedded = self.embed(words)
+        if self.embedding is None:
+            return dropout(embedded, self.dropout, masks) if self.drops_hidden else embedded
         if masks is None or self.word_dropout == 0:
-            return embedded
+            return dropout(embedded, self.dropout, masks)
         chance = torch.rand(words.shape, generator=masks, device=words.device)
-        return torch.where((chance < self.word_dropout).unsqueeze(-1), self.hidden_word, embedded)
+        hidden = (chance < self.word_dropout).unsqueeze(-1)
+        if self.drops_hidden:
+            return dropout(torch.where(hidden, self.hidden_word, embedded), self.dropout, masks)
+        return torch.where(hidden, self.hidden_word, dropout(embedded, self.dropout, masks))
 
     @abstractmethod
     def forward(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
@@ -225,7 +248,8 @@ class Decoder(nn.Module, ABC):
         Args:
             inputs: ids of <s>, w_1..w_{T-1}, (B, T); padding lies to the right.
             z: (N, B, Z), or None for a language model (N = 1).
-            masks: draws dropout; None: no dropout. The N decoders share the masks of the words.
+            masks: draws dropout; None: no dropout. The N decoders share the masks of the words, unless
+                ``masks_each``.
 
         Returns:
             (N, B, T, H); rounded if the matrix products are.

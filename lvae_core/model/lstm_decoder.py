@@ -27,27 +27,23 @@ class LSTMDecoder(Decoder):
     """
 
     def __init__(self, config: RunConfig, embedding: Embedding | None) -> None:
-        super().__init__()
+        super().__init__(config, embedding)
         latent = config.latent_size if config.encoder != "none" else 0
         self.output_size = config.hidden_size
-        self.embedding = embedding
         self.lstm = LSTM(config.embedding_size + latent, config.hidden_size)
         if latent:
             self.initial = nn.Linear(latent, config.hidden_size, bias=config.linear_bias)  # M2
         self.starts_from_cell = config.decoder_start == "c0_linear_h0_tanh"
         if embedding is None or config.word_dropout > 0:
             self.hidden_word = nn.Parameter(torch.empty(config.embedding_size))
-        self.dropout = config.dropout
-        self.dropout_latent = config.dropout if config.dropout_latent_input else 0.0
-        self.word_dropout = config.word_dropout
 
     def forward(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
         """Return the states (N, B, T, H), as the LSTM gives them; see :class:`Decoder`."""
         B, T = inputs.shape
-        embedded = dropout(self.embed(inputs, masks), self.dropout, masks)  # (B, T, D)
+        N = 1 if z is None else len(z)
+        embedded = self.read(inputs, masks, N)  # (1 or N, B, T, D)
         if z is None:
-            return self.lstm(embedded)[0].unsqueeze(0)
-        N = z.shape[0]
+            return self.lstm(embedded[0])[0].unsqueeze(0)
         state = self.start(z.reshape(N * B, -1), N * B)
         embedded = embedded.expand(N, B, T, -1)
         latent = dropout(z.unsqueeze(2).expand(N, B, T, -1), self.dropout_latent, masks)
@@ -67,7 +63,7 @@ class LSTMDecoder(Decoder):
 
     def step(self, words: Tensor, z: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Read one word per row: words (rows,), z (rows, Z) -> hidden (rows, H) and the next state."""
-        embedded = self.embed(words, None)
+        embedded = self.embed(words)
         joined = embedded if z is None else torch.cat([embedded, z], dim=-1)
         hidden, state = self.lstm(joined.unsqueeze(1), state)
         return hidden.squeeze(1).to(joined.dtype), state

@@ -88,7 +88,7 @@ class TextModel(nn.Module):
         Returns:
             (S, B), nats per sentence.
         """
-        states = dropout(self._states(batch, z, masks), self.dropout, masks)  # (S, P, H)
+        states = self._states(batch, z, masks)  # (S, P, H)
         values = self.output.log_likelihood(states.flatten(0, 1), self.targets(batch).repeat(len(states)))
         return _by_sentence(values.view(len(states), -1), batch)
 
@@ -110,7 +110,7 @@ class TextModel(nn.Module):
         Returns:
             A scalar, nats per sentence, differentiable once.
         """
-        hidden = dropout(self._states(batch, z, masks), self.dropout, masks)  # (S, P, H)
+        hidden = self._states(batch, z, masks)  # (S, P, H)
         S, T = len(hidden), batch.words.shape[1]
         factor = -1 / (S * len(batch.words))
 
@@ -132,7 +132,7 @@ class TextModel(nn.Module):
         return self._states(batch, z, None).to(self.output.weight.dtype)
 
     def _states(self, batch: Batch, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
-        """The same states in the decoder's rounding, which the product of the softmax expects."""
+        """The same states under dropout, in the decoder's rounding, which the softmax's product expects."""
         dtype = self.output.weight.dtype
         start = batch.words.new_full((len(batch.words), 1), self.start_id)
         inputs = torch.cat([start, batch.words[:, :-1]], dim=1)  # <s>, w_1..w_{T-1}
@@ -145,12 +145,22 @@ class TextModel(nn.Module):
                 # Eq. 7: a sum divided, whose gradient is divided before it is spread over the group. An
                 # LSTM writes its states step by step: in that order, the backward pass moves no memory.
                 by_step = states.movedim(2, 0)  # (T, S G, B, H)
+                if self.config.dropout_before_average:
+                    by_step = self._drop(by_step, masks, samples=1)
                 states = by_step.view(-1, S, G, *by_step.shape[2:]).sum(2, dtype=dtype) / G
                 states = states.movedim(0, 2)  # (S, B, T, H)
         states = states.flatten(1, 2)
         if batch.positions.numel() < batch.words.numel():  # there is padding to leave out
             states = states.index_select(1, batch.positions)
-        return states
+        dropped = self.config.dropout_before_average and z is not None and z.shape[1] > 1
+        return states if dropped else self._drop(states, masks, samples=0)
+
+    def _drop(self, states: Tensor, masks: torch.Generator | None, *, samples: int) -> Tensor:
+        """Apply dropout, with one mask for all samples, whose axis is given, if the config asks for it."""
+        if self.config.sample_masks != "none" or masks is None:
+            return dropout(states, self.dropout, masks)
+        one = states.narrow(samples, 0, 1)
+        return states * dropout(torch.ones_like(one), self.dropout, masks)
 
 
 def _by_sentence(values: Tensor, batch: Batch) -> Tensor:

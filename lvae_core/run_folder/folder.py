@@ -29,7 +29,8 @@ renamed to ``<file>.partial-<k>``.
     true_nll           mean of -log p(x) over the test split under the model that the dataset was drawn
                        from, nats per sentence, if that model is known
     parameters         number of trained parameters
-    best_epoch         epoch whose parameters were evaluated: the one with the lowest validation perplexity
+    best_epoch         epoch with the lowest validation perplexity, whose parameters were evaluated unless
+                       the config's tested_epoch is "last"
     epochs, steps      epochs and gradient steps trained
     train_seconds, evaluate_seconds   time on the device over all attempts: the only fields that are
                        not reproducible to the last bit

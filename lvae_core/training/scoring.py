@@ -57,7 +57,7 @@ class Work:
         """The trained model, on its device."""
         set_arithmetic(self.config, self.runtime)
         model = TextModel(self.config, len(self.corpus.vocabulary)).to(self.runtime.device)
-        model.load_state_dict(self.trained.best_parameters)
+        model.load_state_dict(self.trained.tested_parameters(self.config))
         return model
 
     def check_claim(self) -> None:

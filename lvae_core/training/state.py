@@ -41,7 +41,7 @@ class TrainState:
     """Of the run: a checkpoint of another one never passes for its own."""
     parameters: Parameters
     best_parameters: Parameters
-    """Those of ``rate.best_epoch``, with which the run is evaluated."""
+    """Those of ``rate.best_epoch``."""
     rate: RateState
     vocabulary: list[str]
     """The words in class order: what makes sentences of a checkpoint without its corpus."""
@@ -72,6 +72,10 @@ class TrainState:
             or is_over(self.rate, config)
             or (config.max_steps > 0 and self.step >= config.max_steps and self.batch == 0)
         )
+
+    def tested_parameters(self, config: RunConfig) -> Parameters:
+        """Those with which the run is evaluated: of the best epoch, or of the last."""
+        return self.best_parameters if config.tested_epoch == "best" else self.parameters
 
     def to_dict(self) -> dict[str, Any]:
         """Tensors and plain values only, as ``torch.load(weights_only=True)`` admits."""
@@ -132,10 +136,14 @@ def check_evaluated(state: TrainState, folder: RunFolder, result: Mapping[str, A
 
     The previous checkpoint, which takes the place of a damaged one, may have those of an earlier epoch.
     """
-    if state.rate.best_epoch != result.get("best_epoch"):
+    last = dict(result.get("config", {})).get("tested_epoch") == "last"
+    held, evaluated = state.rate.best_epoch, result.get("best_epoch")
+    if last:
+        held, evaluated = state.epoch, result.get("epochs")
+    if held != evaluated:
         raise InputError(
-            f"{folder}: its checkpoint holds the best parameters of epoch {state.rate.best_epoch}, but "
-            f"those of epoch {result.get('best_epoch')} were evaluated; restore checkpoint.pt"
+            f"{folder}: its checkpoint holds the {'last' if last else 'best'} parameters of epoch {held}, "
+            f"but those of epoch {evaluated} were evaluated; restore checkpoint.pt"
         )
 
 

@@ -37,5 +37,5 @@ def load(folder: RunFolder) -> Trained:
     words = tuple(state.vocabulary)
     unknown = next((words.index(symbol) for symbol in UNKNOWN_SYMBOLS if symbol in words), None)
     model = TextModel(config, len(words))
-    model.load_state_dict(state.best_parameters)
+    model.load_state_dict(state.tested_parameters(config))
     return Trained(config, model.requires_grad_(False), Vocabulary(words, unknown))

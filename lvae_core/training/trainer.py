@@ -244,10 +244,10 @@ class _Run:
         return row
 
     def evaluate(self) -> Iterator[Progress]:
-        """Evaluate the best epoch's parameters on the test split and write the result."""
+        """Evaluate the parameters of the best or last epoch on the test split and write the result."""
         config, test = self.config, self.corpus.test
         self._phase = "evaluate"
-        self.model.load_state_dict(self.state.best_parameters)
+        self.model.load_state_dict(self.state.tested_parameters(config))
         if self.state.evaluation.id != (identity := evaluation_id(config)):
             # What an earlier attempt has scored with other fields does not count.
             self.state.evaluation = EvaluationState(id=identity)

@@ -61,7 +61,14 @@ EVALUATION = {"iw_samples", "iw_exact_samples", "mi_samples", "mi_batch_size", "
 
 LATENT = {
     *("latent_size", "share_embeddings", "dropout_latent_input", "dropout_encoder", "valid_samples"),
-    *("kl_weight", "kl_anneal_epochs", "kl_anneal_steps", "kl_start", "decay_while_annealing"),
+    *(
+        "kl_weight",
+        "kl_anneal_epochs",
+        "kl_anneal_steps",
+        "kl_start",
+        "decay_while_annealing",
+        "sample_masks",
+    ),
 }
 """Fields of training that mean nothing to a language model."""
 
@@ -69,6 +76,8 @@ PARTS = {
     "adam_beta1": {"optimiser": "adam"},
     "adam_beta2": {"optimiser": "adam"},
     "adam_epsilon": {"optimiser": "adam"},
+    "dropout_hidden_word": {"setting": "inputless"},
+    "dropout_before_average": {"averaging": "hidden", "num_samples": 2},
     "cnn_dilations": {"decoder": "cnn"},
     "cnn_channels": {"decoder": "cnn"},
     "cnn_external": {"decoder": "cnn"},

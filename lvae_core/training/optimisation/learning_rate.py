@@ -20,10 +20,12 @@ class RateState:
     learning_rate: float
     best: float = math.inf
     """Lowest validation perplexity so far."""
+    previous: float = math.inf
+    """That of the epoch before."""
     best_epoch: int = 0
     """The epoch it was reached in, from 1; 0: none yet."""
     without_improvement: int = 0
-    """Epochs that did not improve on the best and counted: in all, or in a row, by ``patience_rule``."""
+    """Epochs that did not improve and counted: in all, or in a row, by ``patience_rule``."""
     decays: int = 0
     """How often a schedule other than "plateau" has lowered the rate."""
     reference: float = math.inf
@@ -48,7 +50,8 @@ class Schedule(ABC):
         """Return the state after an epoch.
 
         Args:
-            state: its best epoch may be this one already; its ``reload`` is False.
+            state: its best epoch may be this one already; its ``previous`` is that of the epoch before and
+                its ``reload`` is False.
             epoch: number of the epoch, from 1.
             perplexity: of its validation.
             config: rates, epochs and counts.
@@ -71,7 +74,8 @@ class Plateau(Schedule):
         self, state: RateState, epoch: int, perplexity: float, config: RunConfig, *, annealing: bool
     ) -> RateState:
         """Return the state after an epoch; see :class:`Schedule`."""
-        if state.best_epoch == epoch:
+        over_previous = config.improvement_over == "previous" and perplexity < state.previous
+        if over_previous or state.best_epoch == epoch:
             return replace(state, without_improvement=0) if config.patience_rule == "in_a_row" else state
         if annealing and not config.decay_while_annealing:
             return state
@@ -161,7 +165,8 @@ def after_epoch(
     state = replace(state, reload=False)
     if perplexity < state.best:
         state = replace(state, best=perplexity, best_epoch=epoch)
-    return SCHEDULES[config.lr_schedule].after(state, epoch, perplexity, config, annealing=annealing)
+    state = SCHEDULES[config.lr_schedule].after(state, epoch, perplexity, config, annealing=annealing)
+    return replace(state, previous=perplexity)
 
 
 def is_over(state: RateState, config: RunConfig) -> bool:

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from lvae_core.data.batches import epoch_order
+from lvae_core.errors import InputError
 from lvae_core.model.text_model import TextModel
 from lvae_core.training.runtime import Progress, Runtime
-from lvae_core.training.state import load_checkpoint
+from lvae_core.training.state import check_evaluated, load_checkpoint
+from lvae_core.training.trained import load as load_trained
 from lvae_core.training.trainer import execute
 
 from .. import tiny
@@ -97,6 +99,30 @@ def test_patience_stops_a_run_and_the_best_epoch_is_evaluated(tmp_path):
     again = tiny.folder(tmp_path, "mirrored")
     run(config, again, corpus=mirrored)
     assert again.read_json("result.json")["estimates"]["ppl"]["value"] == best["valid_ppl"]
+
+
+def test_the_last_epoch_can_be_tested_instead_of_the_best(tmp_path):
+    fields = {"learning_rate": 20.0, "max_grad_norm": 0.0, "max_epochs": 50, "dropout": 0.0}
+    config = short("lstm-lm", tested_epoch="last", **fields)
+    mirrored = replace(CORPUS, test=CORPUS.valid, data_sha256="mirrored")
+    folder = tiny.folder(tmp_path)
+    run(config, folder, corpus=mirrored)
+    rows, result = folder.read_metrics(), folder.read_json("result.json")
+    assert result["best_epoch"] < len(rows), "or the two would be the same"
+    assert result["estimates"]["ppl"]["value"] == rows[-1]["valid_ppl"] != rows[-1]["best_ppl"]
+    model, last = load_trained(folder).model, load_checkpoint(folder).parameters
+    assert all(torch.equal(value, last[name]) for name, value in model.state_dict().items())
+
+
+def test_a_checkpoint_before_the_last_epoch_is_not_that_of_a_result(tmp_path):
+    config = short("lstm-lm", tested_epoch="last", learning_rate=1e-3)
+    folder = tiny.folder(tmp_path)
+    run(config, folder)
+    state = load_checkpoint(folder)
+    result = folder.read_json("result.json")
+    check_evaluated(state, folder, result)
+    with pytest.raises(InputError, match="holds the last parameters of epoch 2, but those of epoch 3 were"):
+        check_evaluated(replace(state, epoch=2), folder, result)
 
 
 def test_a_reload_continues_from_the_best_parameters_with_a_new_optimiser(tmp_path):

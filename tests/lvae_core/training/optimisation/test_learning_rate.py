@@ -73,6 +73,18 @@ def test_in_all_ends_at_the_third_failure_and_in_a_row_at_the_third_consecutive_
     assert len(rates(perplexities, RunConfig(patience_rule="in_a_row"))) == 9  # 7, 8, 9
 
 
+def test_an_epoch_can_be_compared_with_the_one_before():
+    # Below the one before but above the best: epochs 3 and 6.
+    perplexities = [10, 12, 11, 11, 12, 11, 9]
+    assert rates(perplexities, RunConfig(patience=9)) == pytest.approx(
+        [2.0**-k for k in (0, 1, 2, 3, 4, 5, 5)]
+    )
+    config = RunConfig(patience=9, improvement_over="previous")
+    assert rates(perplexities, config) == pytest.approx([2.0**-k for k in (0, 1, 1, 2, 3, 3, 3)])
+    in_a_row = RunConfig(patience=2, improvement_over="previous", patience_rule="in_a_row")
+    assert len(rates(perplexities, in_a_row)) == 5  # epochs 4 and 5
+
+
 def test_epochs_of_annealing_neither_count_nor_break_a_row():
     config = RunConfig(patience_rule="in_a_row", patience=2)
     assert rates([10, 11, 12, 11, 11], config, annealing_epochs=3) == [1, 1, 1, 0.5, 0.25]

@@ -131,13 +131,13 @@ def test_word_dropout_hides_words_at_its_rate_and_in_training_only():
     model = tiny.double_model(config, CLASSES)
     inputs = torch.full((200, 50), 4)
     with torch.no_grad():
-        embedded = model.decoder.embed(inputs, rng.torch_generator(0, "dropout", 1))
+        embedded = model.decoder.read(inputs, rng.torch_generator(0, "dropout", 1), 1)[0]
         hidden = (embedded == model.decoder.hidden_word).all(-1)
         kept = (embedded == model.decoder.embedding.weight[4]).all(-1)
     assert bool((hidden ^ kept).all())
     n = inputs.numel()
     assert abs(float(hidden.double().mean()) - 0.3) < 5 * (0.3 * 0.7 / n) ** 0.5
-    assert bool((model.decoder.embed(inputs, None) == model.decoder.embedding.weight[4]).all())
+    assert bool((model.decoder.read(inputs, None, 1) == model.decoder.embedding.weight[4]).all())
 
 
 def loss_at(step: int, seed: int = 0, **fields: float) -> float:
