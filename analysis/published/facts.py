@@ -41,6 +41,8 @@ class Fact:
     test_split: tuple[int, int] | None = None
     """Sentences and predicted tokens of the test split."""
     bound: Doubt = ""
+    defined: bool = True
+    """Whether the publication says how it was computed; if not, there is no verdict on it."""
     note: str = ""
     """What a reader must know of it."""
     formula: str = ""

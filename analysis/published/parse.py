@@ -15,7 +15,7 @@ from lvae_core.errors import InputError
 REQUIRED = ("dataset", "source", "system", "setting", "metric", "mean")
 OPTIONAL = (
     "table", "num_samples", "std", "cited_as", "read_in", "our_system", "beside", "runs", "sentences",
-    "tokens", "bound", "note",
+    "tokens", "bound", "defined", "note",
 )  # fmt: skip
 """Columns that a file may leave out; a field may be empty in any of them."""
 
@@ -108,7 +108,8 @@ def _fact(found: Mapping[str, str]) -> Fact:
         raise InputError(f"table {row['table']!r}: must be 2 or 3 with an optional letter, or empty")
     _one_of(row, "setting", ("standard", "inputless"))
     _one_of(row, "metric", METRICS[row["table"][:1]])
-    _one_of(row, "beside", ("", "yes", "no"))
+    for column in ("beside", "defined"):
+        _one_of(row, column, ("", "yes", "no"))
     bound = next(doubt for doubt in get_args(Doubt) if doubt == _one_of(row, "bound", get_args(Doubt)))
     if row["beside"] == "yes" and not row["table"]:
         raise InputError("beside: our numbers stand in Tables 2 and 3 only; fill in table")
@@ -139,6 +140,7 @@ def _fact(found: Mapping[str, str]) -> Fact:
         beside=row["beside"] == "yes",
         test_split=(sentences, tokens) if sentences and tokens else None,
         bound=bound,
+        defined=row["defined"] != "no",
         note=row["note"],
     )
 

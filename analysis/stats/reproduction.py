@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.published.catalogue import averaging_of
 from analysis.published.facts import Fact
 from analysis.stats.average import Average
 from analysis.stats.intervals import Interval, Moments, welch
@@ -19,7 +18,7 @@ RULE = (
     "runs. reproduced: the whole interval lies within the margin. lower or higher: it does not, and 0 lies "
     "outside the interval; this is about two numbers and says nothing of better or worse models. cannot "
     "tell: neither, or we have one seed, or no std or number of runs was "
-    "published. no verdict: no formula was published (IW with averaged decoder states). "
+    "published. no verdict: the publication does not say how the number was computed. "
     "The published std is assumed to have the divisor n - 1, which the paper does not say; if it is n, the "
     "true one is larger (by 12% for five runs) and our intervals are too narrow. "
     "Rounding is allowed for: the published std is taken at the largest value that is printed so, and the "
@@ -64,7 +63,7 @@ def judge(ours: Average, fact: Fact) -> Verdict:
     difference = ours.mean - fact.mean
     # The interval needs a std and its number of seeds on both sides.
     if ours.std is None or fact.std is None or fact.runs is None:
-        word: Word = "no verdict" if is_without_formula(fact) else "cannot tell"
+        word: Word = "cannot tell" if fact.defined else "no verdict"
         return Verdict(word, difference, None, None, None)
     # The digits that printing cut off could all speak against a reproduction: assume the worst of them.
     half_unit = 0.5 * 10.0**-fact.decimals
@@ -73,21 +72,11 @@ def judge(ours: Average, fact: Fact) -> Verdict:
     sample = Moments(ours.n, ours.mean, ours.std)
     interval, _ = welch(sample, Moments(fact.runs, fact.mean, std))
     interval = interval and interval.widened(half_unit)
-    if is_without_formula(fact):
+    if not fact.defined:
         return Verdict("no verdict", difference, interval, None, None)
     # The p-value is for the CSV file; the verdict does not use it.
     _, p = welch(sample, Moments(fact.runs, fact.mean, fact.std))
     return Verdict(_word(interval, margin), difference, interval, margin if interval else None, p)
-
-
-def is_without_formula(fact: Fact) -> bool:
-    """Whether the published formula is missing, as for IW with averaged states of several samples.
-
-    The ratio p(z)/q(z|x) in the weight may be the mean of the L, that of one sample or their product; see
-    analysis/tables/elements/importance_weights.py.
-    """
-    averaging = averaging_of(fact.system, fact.num_samples)
-    return fact.metric == "nll_iw" and fact.num_samples > 1 and averaging == "hidden"
 
 
 def _word(interval: Interval | None, margin: float) -> Word:

@@ -235,7 +235,7 @@ def _protocols(done: pd.DataFrame) -> Iterable[str]:
         f"{_listed(list(names), ', ')} {how}"
         for names, how in (
             (rows["original"], "as trained by its authors (--protocol original)"),
-            (rows["matched"], "as all other systems, by Kruengkrai (2019) (--protocol matched)"),
+            (rows["matched"], "as all other systems, by the recipes (--protocol matched)"),
         )
         if names
     ]

@@ -8,7 +8,6 @@ from analysis.published.catalogue import find
 from analysis.stats.average import Average, finite_mean
 from analysis.stats.cells import Cell
 from analysis.stats.intervals import HUGE
-from analysis.stats.reproduction import is_without_formula
 from analysis.stats.valid_bounds import PUBLISHED_ELBO, Convention, conventions
 from analysis.tables.elements.table import Value, cell_label, dataset_title
 
@@ -67,7 +66,7 @@ def _reading_note(cell: Cell) -> list[str]:
     key = (cell.dataset, cell.system, cell.num_samples, cell.setting)
     nll, iw = find("3", *key, "nll"), find("3", *key, "nll_iw")
     gaps = _gaps(cell)
-    if nll is None or iw is None or not is_without_formula(iw) or not gaps:
+    if nll is None or iw is None or iw.defined or not gaps:
         return []
     published = nll.mean - iw.mean
     nearest = min(gaps, key=lambda name: abs(gaps[name] - published))

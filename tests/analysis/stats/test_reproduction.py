@@ -36,6 +36,14 @@ def test_verdicts_by_hand(values: tuple[float, ...], word: str) -> None:
     assert judge(ours(*values), FACT).word == word
 
 
+def test_a_number_that_is_not_defined_has_an_interval_and_no_verdict() -> None:
+    undefined = dataclasses.replace(FACT, defined=False)
+    found, defined = judge(ours(103.0, 103.1, 102.9), undefined), judge(ours(103.0, 103.1, 102.9), FACT)
+    assert (found.word, found.p) == ("no verdict", None)
+    assert (defined.word, found.interval) == ("higher", defined.interval)
+    assert judge(ours(103.0), undefined).word == "no verdict"
+
+
 def test_the_interval_is_welchs_and_allows_for_rounding() -> None:
     sample = (100.2, 100.3, 100.1, 100.3, 100.1)
     found = judge(ours(*sample), FACT)
