@@ -3,17 +3,24 @@
     python benchmarks/state_rounding.py [--dataset ptb --max-steps 500] [--seeds 5] [--processes 2]
 
 torch's LSTM in bfloat16 also rounds what it keeps between steps: the cell c and the output h. The variants
-round the operands of all matrix products, and of the LSTM's state nothing, c, or both. They compute the
-LSTM step by step, so that they mean the same on every processor. The runs are kept under --out, so the same
-command resumes after an interruption.
+round the operands of matrix products, of the LSTM, the softmax or both; of the LSTM's state nothing, c, or
+both; and the gradients of the LSTM's products. They compute the LSTM step by step, so that they mean the
+same on every processor. The runs are kept under --out, so the same command resumes after an interruption.
+
+    python benchmarks/state_rounding.py --dataset yelp10k --data-dir DIR --max-steps 939 --seeds 10 \
+        --set min_count=2 embedding_size=50 hidden_size=100 latent_size=16
+
+is three epochs of a small model, a minute or two each.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 from unittest.mock import patch
 
 import numpy as np
@@ -30,16 +37,33 @@ from lvae_core.command import exit_status, print_error
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.model.layers.lstm import LSTM, State
+from lvae_core.model.layers.softmax import Softmax
 from lvae_core.settings import apply_settings
 from lvae_core.systems import recipe
 
-VARIANTS: dict[str, tuple[bool, bool] | None] = {
+
+@dataclass(frozen=True)
+class Rounding:
+    """What is rounded to bfloat16, beside the operands of the LSTM's products."""
+
+    softmax: bool = True
+    """The operands and results of the softmax's products, so probabilities minus one-hot, too."""
+    c: bool = False
+    h: bool = False
+    gradients: bool = False
+    """The gradients of the operands of the LSTM's products, that of z among them."""
+
+
+VARIANTS: dict[str, Rounding | Literal["softmax"] | None] = {
     "float32": None,
-    "products": (False, False),
-    "products and c": (True, False),
-    "products, c and h": (True, True),
+    "softmax": "softmax",
+    "LSTM": Rounding(softmax=False),
+    "products": Rounding(),
+    "products and c": Rounding(c=True),
+    "products, c and h": Rounding(c=True, h=True),
+    "products, c, h and gradients": Rounding(c=True, h=True, gradients=True),
 }
-"""What is rounded -> whether c and h are, between steps; None: nothing at all."""
+"""What is rounded -> how; softmax: nothing of the LSTM; None: nothing at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +93,12 @@ def rounded(x: Tensor) -> Tensor:
     return x + (x.bfloat16().to(x.dtype) - x).detach()
 
 
-def stepwise(round_c: bool, round_h: bool) -> Callable[[LSTM, Tensor, State | None], tuple[Tensor, State]]:
+def rounded_both_ways(x: Tensor) -> Tensor:
+    """``x`` in the precision of bfloat16, and its gradient, too."""
+    return x.bfloat16().to(x.dtype)
+
+
+def stepwise(rounding: Rounding) -> Callable[[LSTM, Tensor, State | None], tuple[Tensor, State]]:
     """Make a ``forward`` of an LSTM with rounded products, and such roundings between steps.
 
     Returns:
@@ -82,21 +111,36 @@ def stepwise(round_c: bool, round_h: bool) -> Callable[[LSTM, Tensor, State | No
             h, c = zeros, zeros
         else:
             h, c = state[0][0], state[1][0]
-        bias = rounded(self.bias_ih_l0) + rounded(self.bias_hh_l0)
-        from_words = rounded(inputs) @ rounded(self.weight_ih_l0).T + bias
-        weight = rounded(self.weight_hh_l0).T
+        operand = rounded_both_ways if rounding.gradients else rounded
+        bias = operand(self.bias_ih_l0) + operand(self.bias_hh_l0)
+        from_words = operand(inputs) @ operand(self.weight_ih_l0).T + bias
+        weight = operand(self.weight_hh_l0).T
         outputs = []
         for step in range(inputs.shape[1]):
-            gates = from_words[:, step] + rounded(h) @ weight
+            gates = from_words[:, step] + operand(h) @ weight
             i, f, g, o = gates.chunk(4, dim=-1)
             c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            c = rounded(c) if round_c else c
+            c = rounded(c) if rounding.c else c
             h = torch.sigmoid(o) * torch.tanh(c)
-            h = rounded(h) if round_h else h
+            h = rounded(h) if rounding.h else h
             outputs.append(h)
         return torch.stack(outputs, 1), (h[None], c[None])
 
     return forward
+
+
+@contextmanager
+def rounding_of(rounding: Rounding | Literal["softmax"] | None) -> Iterator[None]:
+    """Train within it in bfloat16, but with this rounding."""
+    with ExitStack() as patches:
+        if rounding == "softmax":
+            patches.enter_context(patch.object(LSTM, "forward", torch.nn.LSTM.forward))
+        elif rounding is not None:
+            patches.enter_context(patch.object(LSTM, "forward", stepwise(rounding)))
+            if not rounding.softmax:
+                whole = property(lambda self: "float32", lambda self, value: None)
+                patches.enter_context(patch.object(Softmax, "arithmetic", whole))
+        yield
 
 
 def config(options: Options, variant: str, seed: int) -> RunConfig:
@@ -112,11 +156,8 @@ def measure(options: Options, variant: str, seed: int) -> tuple[float, float]:
     torch.set_num_threads(1)
     out = f"{options.out}/{variant.replace(', ', '-').replace(' ', '-')}"
     run = config(options, variant, seed)
-    if (rounding := VARIANTS[variant]) is None:
+    with rounding_of(VARIANTS[variant]):
         _, metrics = train(run, out, options.data_dir)
-    else:
-        with patch.object(LSTM, "forward", stepwise(*rounding)):
-            _, metrics = train(run, out, options.data_dir)
     return float(metrics[-1]["valid_kl"]), float(metrics[-1]["valid_nll"])
 
 
