@@ -165,37 +165,73 @@ def _marking_children() -> Iterator[None]:
 
 
 def _clear(folder: Path) -> None:
-    """Kill the writers and remove the folder, its owner's file last, so that a rest counts as abandoned."""
-    _end_writers(folder)
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name != _OWNER:
-            path.unlink()
-    shutil.rmtree(folder)
+    """Kill the launch's processes that use the folder, and remove it.
 
+    Its owner's file goes last, and comes back if something has been written meanwhile: whatever is left
+    counts as abandoned.
 
-def _end_writers(folder: Path) -> None:
-    """Kill the processes of the folder's launch that have a file there open for writing, and wait for them.
-
-    Ray's processes are recognised by their open log files, because the command line of many is just a
-    title. An open file alone is not enough: another launch opens one briefly to check whether the owner is
-    alive.
+    Raises:
+        OSError: something is still written there after ten seconds, or cannot be removed.
     """
-    launch, _, began = (folder / _OWNER).read_text().partition(" ")
+    owner = folder / _OWNER
+    about = owner.read_text()
+    end = time.monotonic() + _END_SECONDS
+    while True:
+        _end_users(folder, about)
+        for path in folder.iterdir():
+            if path != owner:
+                _remove(path)
+        owner.unlink()
+        try:
+            folder.rmdir()
+            return
+        except OSError:
+            owner.write_text(about)
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.05)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder; processes that end may remove theirs at the same time."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+
+
+def _end_users(folder: Path, about: str) -> None:
+    """Kill the processes of the folder's launch that use it, and wait for them.
+
+    They have a file there open for writing, or name a path there in their command line, as a process of
+    Ray does that has just started; later the command line of many is just a title. That alone is not
+    enough: another launch opens a file briefly to check whether the owner is alive.
+
+    Args:
+        folder: of a launch that has ended or is this one's.
+        about: the content of its owner's file.
+    """
+    launch, _, began = about.partition(" ")
     if not launch:
         return
-    writers = []
+    users = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            is_other = process.pid != os.getpid()
-            if is_other and _writes_below(process, folder) and _is_of(process, launch, float(began)):
-                writers.append(process)
-    for process in writers:
+            if process.pid == os.getpid():
+                continue
+            uses = _names(process, folder) or _writes_below(process, folder)
+            if uses and _is_of(process, launch, float(began)):
+                users.append(process)
+    for process in users:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-            _log.info("%s: ended process %d, which was still writing there", folder, process.pid)
-    psutil.wait_procs(writers, timeout=_END_SECONDS)
+            _log.info("%s: ended process %d, which still used it", folder, process.pid)
+    psutil.wait_procs(users, timeout=_END_SECONDS)
+
+
+def _names(process: psutil.Process, folder: Path) -> bool:
+    return any(f"{folder}{os.sep}" in word or word.endswith(str(folder)) for word in process.cmdline())
 
 
 def _writes_below(process: psutil.Process, folder: Path) -> bool:

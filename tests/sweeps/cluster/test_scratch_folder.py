@@ -54,9 +54,9 @@ def root(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def start(script: str) -> tuple[subprocess.Popen[str], list[str]]:
+def start(script: str, *arguments: str) -> tuple[subprocess.Popen[str], list[str]]:
     owner = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert owner.stdout is not None
     return owner, owner.stdout.readline().split()
@@ -129,6 +129,35 @@ def test_processes_that_write_there_are_killed_and_readers_are_not(dies, root):
         for process in (*writers, reader):
             with contextlib.suppress(psutil.Error):
                 process.kill()
+
+
+# A launch with a process, given as code, that makes folders there one after the other with no file open.
+MAKER = """
+import os, subprocess, sys
+from sweeps.cluster.scratch_folder import own_folder
+with own_folder("ray") as folder:
+    code, *words = (word.replace("FOLDER", str(folder)) for word in sys.argv[1:])
+    subprocess.Popen([sys.executable, "-c", code, *words], cwd=folder, stderr=subprocess.DEVNULL)
+    while not any(path.is_dir() for path in folder.iterdir()):
+        pass
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+MAKING = """
+import os, sys, time
+end = time.monotonic() + 2.0
+while time.monotonic() < end:
+    os.makedirs(os.path.join(sys.argv[1], str(time.monotonic_ns())))
+"""
+
+
+@pytest.mark.parametrize("place", ["FOLDER", "."])
+def test_what_is_made_while_the_folder_is_removed_is_removed_too(place, root):
+    """A process that names the folder is killed; what any other makes leaves the folder with its owner."""
+    owner, (folder,) = start(MAKER, MAKING, place)
+    assert Path(folder).is_dir()
+    assert end(owner) == 0
+    assert list(root.iterdir()) == []
 
 
 @pytest.mark.parametrize("environment", [os.environ, {}])
