@@ -115,6 +115,26 @@ def li2019(matched: RunConfig) -> RunConfig:
     return replace(he2019(matched), kl_start=0.0, learning_rate=0.5, reload_after=5)
 
 
+def fu2019(matched: RunConfig) -> RunConfig:
+    """Fu et al. (2019), from their code for PTB: Adam for 40 epochs, β from 0.1 in each of four cycles.
+
+    Not reproduced: within each cycle their rate falls along half a cosine, here it is constant; β reaches 1
+    half an epoch earlier in their cycles; their encoder reads <s> first; their sizes (D = H = 256).
+    """
+    return replace(
+        matched,
+        linear_bias=True,
+        optimiser="adam",
+        learning_rate=1e-3,
+        batching="equal_length",
+        kl_start=0.1,
+        kl_cycles=4,
+        lr_schedule="every",
+        lr_decay_from=41,  # never
+        max_epochs=40,
+    )
+
+
 ORIGINALS: dict[str, Callable[[RunConfig], RunConfig]] = {
     "lstm-vmf-vae": xu2018,
     "cnn-lm": yang2017,
@@ -124,9 +144,10 @@ ORIGINALS: dict[str, Callable[[RunConfig], RunConfig]] = {
     "lstm-vae-ain": he2019,
     "lstm-vae-fb": li2019,
     "lstm-vae-ae-fb": li2019,
+    "lstm-vae-cyclical": fu2019,
 }
 """System -> its authors' protocol, applied to the matched recipe. A system that is not listed has only the
-matched one: it is Kruengkrai's or this project's, or its authors' protocol has not been looked up."""
+matched one: it is Kruengkrai's or this project's, or no code of its authors for text is public."""
 
 
 def with_protocol(matched: RunConfig, protocol: Protocol) -> RunConfig:

@@ -14,7 +14,7 @@ from . import tiny
 from .training.runs import run
 
 PARTS = ("system", "setting", "encoder", "posterior", "decoder", "inference", "averaging", "num_samples")
-PARTS += ("objective", "step", "optimiser", "init_encoder_from", "embedding_size", "hidden_size", "seed")
+PARTS += ("objective", "step", "init_encoder_from", "embedding_size", "hidden_size", "seed")
 
 
 def both(system: str, **arguments) -> tuple[RunConfig, RunConfig]:
@@ -85,6 +85,16 @@ def test_li_et_al():
     assert values(config, "free_bits", "kl_start", "kl_anneal_epochs") == (8.0, 0.0, 10.0)
     assert values(config, "learning_rate", "reload_after", "lr_schedule") == (0.5, 5, "reload_best")
     assert values(config, "init_scale", "decoder_start") == (0.01, "c0_linear_h0_tanh")
+
+
+def test_fu_et_al():
+    config = both("lstm-vae-cyclical")[1]
+    names = ("optimiser", "learning_rate", "adam_beta1", "adam_beta2", "max_grad_norm", "max_epochs")
+    assert values(config, *names) == ("adam", 1e-3, 0.9, 0.999, 5.0, 40)
+    # 10 epochs a cycle, beta up to 1 in the first 5 of them.
+    assert values(config, "kl_schedule", "kl_cycles", "kl_start", "kl_weight") == ("cyclical", 4, 0.1, 1.0)
+    assert values(config, "dropout", "init_scale", "batching") == (0.5, 0.1, "equal_length")
+    assert config.lr_decay_from > config.max_epochs
 
 
 @pytest.mark.parametrize("system", sorted(set(ORIGINALS) - {"cnn-vae-init", "lstm-vae-ae-fb"}))
