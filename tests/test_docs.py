@@ -61,12 +61,50 @@ def test_links_between_documents_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(file), f"{page.name}: {target}"
 
 
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+
+OF_OTHER_PROGRAMS = {
+    *("--strict", "--exclude", "--logdir"),  # mypy, rsync, tensorboard
+    *("--generate", "--submission-id", "--working-dir"),  # ray
+}
+
+COMMAND = re.compile(r"(?<![\w/])((?:sweeps|analysis)/\w+\.py|lvae_core [a-z]+)\b(.*)")
+"""One of our commands, and the rest of its line."""
+
+
+def options(text: str) -> set[str]:
+    return set(OPTION.findall(text))
+
+
+def documented() -> dict[str, set[str]]:
+    """Command, such as "runs.py" or "lvae_core import" -> its options, as the reference lists them."""
+    heading = re.compile(r"^##+ (?:`(?:sweeps|analysis)/(\w+\.py)`|(\w+))$", re.MULTILINE)
+    parts = heading.split(REFERENCE)[1:]
+    found = {}
+    for script, word, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        known = {"--help", *options(re.split(r"^## ", text, flags=re.MULTILINE)[0])}
+        found[script or f"lvae_core {word}"] = known | {name.replace("--", "--no-", 1) for name in known}
+    return found
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_documents_name_only_options_that_exist(page: Path) -> None:
-    known = {"--help", *re.findall(r"--[a-z][\w-]*", REFERENCE)}
-    known |= {option.replace("--", "--no-", 1) for option in known}
-    blocks = re.findall(r"^    .*$|^\| .*$", page.read_text(), re.MULTILINE)
-    ours = [line for line in blocks if re.search(r"(sweeps|analysis)/\w+\.py|lvae_core|^\| ", line)]
-    if page.name in ("README.md", "grid.md", "report.md", "search.md", "wandb.md"):
-        found = set(re.findall(r"(?<=[\s`])--[a-z][\w-]*", "\n".join(ours)))
-        assert found <= known
+    of_commands = documented()
+    known = set().union(*of_commands.values())
+    text = page.read_text()
+    assert options(text) <= known | OF_OTHER_PROGRAMS
+    text = text.replace("\\\n", " ")
+    for code in re.findall(r"^    .*$|`[^`]*`", text, re.MULTILINE):
+        for command, rest in COMMAND.findall(code):
+            name = command.rpartition("/")[2]
+            assert options(re.split(r" [|;#] |&&", rest)[0]) <= of_commands.get(name, set()), (
+                f"{command}{rest}"
+            )
+
+
+def test_every_command_is_in_the_reference() -> None:
+    paths = [path for folder in ("sweeps", "analysis") for path in (ROOT / folder).glob("*.py")]
+    scripts = {path.name for path in paths if '__name__ == "__main__"' in path.read_text()}
+    assert {name for name in documented() if name.endswith(".py")} == scripts
+    assert documented()["lvae_core import"] >= {"--column", "--help"}
+    assert "--column" not in documented()["lvae_core run"]

@@ -58,21 +58,45 @@ def chapters() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for part in re.split(r"^## ", README, flags=re.MULTILINE)[1:]:
         heading, _, text = part.partition("\n")
-        lines = re.findall(r"^    (.*)$", text, re.MULTILINE)
-        joined = "\n".join(lines).replace("\\\n", "")
-        commands = [re.sub(r"\s+# .*$", "", line).strip() for line in joined.split("\n")]
-        if lines:
-            found[heading] = [re.sub(r"\s+", " ", command) for command in commands if command]
+        if commands := commands_of(text):
+            found[heading] = commands
+    return found
+
+
+def commands_of(text: str) -> list[str]:
+    """The indented lines of a document, without comments."""
+    joined = "\n".join(re.findall(r"^    (.*)$", text, re.MULTILINE)).replace("\\\n", "")
+    commands = [re.sub(r"\s+# .*$", "", line).strip() for line in joined.split("\n")]
+    return [re.sub(r"\s+", " ", command) for command in commands if command]
+
+
+def files_of_a_clone() -> list[str]:
+    """The files that git tracks; without git, all but those that its rules would ignore.
+
+    A new file is none of them until it is added: a commit that lacks it would give users a clone that does
+    not work, which only these tests can notice.
+    """
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        return [name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
+    ignored = [".git", *(rule.rstrip("/") for rule in (ROOT / ".gitignore").read_text().split())]
+    found = []
+    for folder, below, names in os.walk(ROOT):
+        # A rule that begins with "/" is of the root alone.
+        here = Path("/", Path(folder).relative_to(ROOT))
+        below[:] = [name for name in below if not any(map((here / name).match, ignored))]
+        found += [str(here / name)[1:] for name in names if not any(map((here / name).match, ignored))]
     return found
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("clone")
-    for name in ("lvae_core", "sweeps", "analysis"):
-        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", "README.md"):
-        shutil.copy(ROOT / name, place)
+    for name in files_of_a_clone():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, place / name)
     reviews = place / "reviews"
     reviews.mkdir()
     for split, count in {"train": 60, "valid": 12, "test": 12}.items():
@@ -113,27 +137,44 @@ def test_every_smaller_command_stands_for_one_in_the_readme() -> None:
     assert set(SCALED) <= {command for commands in chapters().values() for command in commands}
 
 
+def execute(command: str, clone: Path, quick_python: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=clone,
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("WANDB_")},
+            "PATH": f"{quick_python}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(clone),
+        },
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("chapter", chapters())
 def test_every_command_of_a_chapter_works(chapter: str, clone: Path, quick_python: Path) -> None:
-    environment = {
-        **os.environ,
-        "PATH": f"{quick_python}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(clone),
-    }
     for command in chapters()[chapter]:
-        done = subprocess.run(
-            ["bash", "-c", SCALED.get(command, command)],
-            cwd=clone,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=280,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-        assert "Traceback" not in done.stderr
+        execute(SCALED.get(command, command), clone, quick_python)
     if chapter == "Your own text":
         assert (clone / "summary").is_dir()
         assert len(list(clone.glob("runs/mine/my_corpus__*/result.json"))) == 2
+
+
+def test_what_wandb_writes_offline_disturbs_no_check_of_the_clone(clone: Path, quick_python: Path) -> None:
+    document = (ROOT / "docs" / "wandb.md").read_text()
+    (command,) = [line for line in commands_of(document) if "--wandb offline" in line]
+    tiny = (
+        "--datasets toy --seeds 1 --study mirrored --systems lstm-vae --num-samples 1 --settings standard "
+        f"--max-epochs 1 {TINY}"
+    )
+    assert " … " in command
+    execute(command.replace("…", tiny), clone, quick_python)
+    assert len(list(clone.glob("wandb/offline-run-*/*.wandb"))) == 1
+    # As in a clone, the linter passes over what git ignores.
+    execute("git init --quiet && ruff check --no-cache .", clone, quick_python)
 
 
 def test_the_table_of_results_follows_from_the_kept_runs() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -12,13 +12,22 @@ from analysis.reading.frame import EVALUATION_FIELDS, STATUSES
 from analysis.reading.sources import study_names
 from analysis.stats.cells import Cell
 from analysis.stats.declared import declaration_note, declared_for
-from analysis.tables.costs import amount_text, unit_of, unit_of_table
+from analysis.tables.costs import Unit, amount_text, unit_of, unit_of_table
 from analysis.tables.elements.table import dataset_title
 from lvae_core.messages import command_line, numbered
 
 
-def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[str]:
-    """Short lines for the head of a report; ``frame`` and ``cells`` also have the missing runs."""
+def facts(
+    runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell], units: Mapping[str, Unit] | None = None
+) -> Iterable[str]:
+    """Short lines for the head of a report.
+
+    Args:
+        runs: the runs.
+        frame: the runs, missing ones included.
+        cells: the cells of ``frame``.
+        units: the unit of each dataset's cost; None: those of a page of these runs alone.
+    """
     counts = frame["status"].value_counts()
     present = [status for status in STATUSES if status in counts and status != "missing"]
     by_status = ", ".join(f"{counts[status]} {status}" for status in present)
@@ -45,9 +54,9 @@ def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[st
     for name, values in origins(frame):
         yield f"{name}: " + "; ".join(f"{value} ({numbered(count, 'run')})" for value, count in values)
     done = frame[frame["status"] == "done"]
-    seconds = done[["train_seconds", "evaluate_seconds"]].sum(axis=1).groupby(done["dataset"]).sum()
-    if len(seconds):
-        total, parts = _cost(seconds, cells)
+    hours = _hours(frame)
+    if hours:
+        total, parts = _cost(hours, units or cost_units([frame], cells))
         uncounted = [
             *(["those left out"] if runs.duplicates else []),
             *(["unfinished and failed runs"] if len(done) < len(runs.frame) else []),
@@ -57,22 +66,39 @@ def facts(runs: Runs, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[st
         yield f"cost: {total} in the {shown} shown ({parts}){without}"
 
 
-def _cost(seconds: pd.Series[float], cells: Sequence[Cell]) -> tuple[str, str]:
-    """The device time in all and of each dataset, in the units of the cost tables."""
-    units = {
-        str(name): unit_of_table(cells, str(name))
+def cost_units(frames: Sequence[pd.DataFrame], cells: Sequence[Cell]) -> dict[str, Unit]:
+    """Dataset -> the one unit of its costs on a page.
+
+    Args:
+        frames: the runs of each study on the page.
+        cells: the cells of all of them.
+    """
+    spent = [_hours(frame) for frame in frames]
+    return {
+        name: unit_of_table(cells, name)
         # The runs of a dataset without a table, such as autoencoders alone.
         if any(cell.dataset == name and cell.hours and cell.shown for cell in cells)
-        else unit_of(float(spent) / 3600)
-        for name, spent in seconds.items()
+        else unit_of(max(of_study.get(name, 0.0) for of_study in spent))
+        for name in dict.fromkeys(name for of_study in spent for name in of_study)
     }
-    unit, per_hour = min(units.values(), key=lambda unit: unit[1])
+
+
+def _hours(frame: pd.DataFrame) -> dict[str, float]:
+    """The device-hours of each dataset's finished runs."""
+    done = frame[frame["status"] == "done"]
+    seconds = done[["train_seconds", "evaluate_seconds"]].sum(axis=1).groupby(done["dataset"]).sum()
+    return {str(name): float(spent) / 3600 for name, spent in seconds.items()}
+
+
+def _cost(hours: Mapping[str, float], units: Mapping[str, Unit]) -> tuple[str, str]:
+    """The device time in all and of each dataset, in the units of the page."""
+    unit, per_hour = min((units[name] for name in hours), key=lambda unit: unit[1])
     parts = [
-        f"{dataset_title(str(name))} {amount_text(spent / 3600 * units[str(name)][1])}"
-        + ("" if units[str(name)][0] == unit else f" {units[str(name)][0]}")
-        for name, spent in seconds.items()
+        f"{dataset_title(name)} {amount_text(spent * units[name][1])}"
+        + ("" if units[name][0] == unit else f" {units[name][0]}")
+        for name, spent in hours.items()
     ]
-    return f"{amount_text(seconds.sum() / 3600 * per_hour)} device-{unit}", ", ".join(parts)
+    return f"{amount_text(sum(hours.values()) * per_hour)} device-{unit}", ", ".join(parts)
 
 
 def _other_evaluations(frame: pd.DataFrame) -> Iterable[str]:

@@ -107,4 +107,7 @@ def finite_std(values: Sequence[float] | NDArray[np.float64]) -> float | None:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         std = float(np.std(values, ddof=1))
-    return std if math.isfinite(std) else None
+        if not math.isfinite(std):
+            return None
+        # The mean of equal values may be a last digit away from them.
+        return 0.0 if np.ptp(values) == 0 else std

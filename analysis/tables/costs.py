@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from analysis.stats.average import Average
@@ -12,22 +13,35 @@ from analysis.tables.elements.shown_variants import variant_key
 from analysis.tables.elements.table import Column, Line, Table, cell_label, dataset_title, runs_text
 from analysis.tables.elements.text_sections import TextNames, sections
 
-UNITS = (("hours", 1), ("minutes", 60), ("seconds", 3600))
+Unit = tuple[str, int]
+"""A unit of time, and how many of it make an hour."""
+
+UNITS: tuple[Unit, ...] = (("hours", 1), ("minutes", 60), ("seconds", 3600))
 
 
-def unit_of(hours: float) -> tuple[str, int]:
-    """The largest unit of which ``hours`` has at least two, and how many of it make an hour."""
+def unit_of(hours: float) -> Unit:
+    """The largest unit of which ``hours`` has at least two."""
     return next((unit for unit in UNITS if hours * unit[1] >= 2), UNITS[-1])
 
 
-def unit_of_table(cells: Sequence[Cell], dataset: str) -> tuple[str, int]:
-    """The unit of a dataset's cost table, by the largest total of a cell, as :func:`unit_of` gives it.
+def unit_of_table(cells: Sequence[Cell], dataset: str) -> Unit:
+    """The unit of a dataset's costs, by the largest total of a cell, as :func:`unit_of` gives it.
 
-    The head of the report and the figure of costs have the same, so that one report never gives one cost in
-    hours and in minutes.
+    The cost table, the head of the report and the figure of costs have it, so that one page never gives a
+    cost in hours and in minutes. ``cells``: those of the whole page, of both studies if it compares two.
     """
     totals = (sum(cell.hours.values) for cell in _timed(cells, dataset) if cell.hours)
     return unit_of(max(totals, default=0.0))
+
+
+def decimals_of(longest: float) -> int:
+    """The decimals of times up to ``longest``: at least two digits of it.
+
+    The unit suits a total; a run may take less than one of it.
+    """
+    if not 0 < longest < 2:
+        return 1
+    return max(2, 1 - math.floor(math.log10(longest)))
 
 
 def amount_text(value: float) -> str:
@@ -47,10 +61,9 @@ def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
     lines: list[Line] = []
     for heading, together in sections(timed, TextNames(cells)):
         lines += [Line("heading", heading), *(_line(cell, per_hour) for cell in together)]
-    # The unit suits the total; a run may take less than one of it.
     longest = max((cell.hours.mean for cell in timed if cell.hours), default=0.0)
     columns = (
-        Column(f"{unit} per run", decimals=1 if longest * per_hour >= 2 else 2),
+        Column(f"{unit} per run", decimals=decimals_of(longest * per_hour)),
         Column(f"{unit} in total"),
         Column("n"),
         Column("tightest bound (test)"),

@@ -26,6 +26,7 @@ T_QUANTILE = 4.302652729911275
 def command(server: Server, home: Path, script: str, *arguments: str, key: str | None = KEY) -> Any:
     line = [*python(), str(ROOT / script), *arguments, "--project", PROJECT]
     env = {**environment(home, server.url, key), "XDG_CACHE_HOME": str(home / "cache")}
+    env["WANDB_MODE"] = ""  # which the library alone would refuse
     return subprocess.run(line, env=env, cwd=home, capture_output=True, text=True, timeout=240, check=False)
 
 

@@ -5,28 +5,35 @@ Which claims are allowed is known from how each small study was made, not from t
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterator
+import typing
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from analysis.figures.pictures import Pictures
+from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown
 from analysis.formats.page.page import compare_page, report_page
 from analysis.formats.terminal import print_comparison, print_report, print_table
+from analysis.formats.wandb import DESCRIPTION, Place, blocks_of, wr
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
-from analysis.report.report import compose
+from analysis.report.report import Report, compose
 from analysis.report.search_points import compare_points
 from analysis.report.two_studies import compare_studies
+from analysis.stats.average import Average
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import FAMILY
 from analysis.stats.reproduction import RULE as REPRODUCTION
+from analysis.tables.elements.table import Table
+from lvae_core.config import RunConfig
 
 from ..conftest import WriteRun
 
@@ -39,6 +46,14 @@ EXPLAINED = (RULE, FAMILY, REPRODUCTION)
 """Texts that explain the words of verdicts, and claim nothing."""
 
 NOT_CLAIMS = ("not significant", "Better Exploiting Latent Variables")
+
+SETTINGS = tuple(
+    # A page may break a long name after "_".
+    re.compile(rf"\b{name.replace('_', '_ ?')}\b(\W+({'|'.join(map(str, choices))})\b)*")
+    for name, kind in typing.get_type_hints(RunConfig).items()
+    if CLAIM.search(" ".join(map(str, (name, *(choices := typing.get_args(kind))))))
+)
+"""Fields of the table of hyperparameters with their values, such as "improvement_over best": no claims."""
 
 NO_PICTURES = Pictures((), ())
 
@@ -63,6 +78,8 @@ def claims(text: str) -> set[str]:
     text = " ".join(html.unescape(text.replace("\\", "")).split())
     for known in (*EXPLAINED, *NOT_CLAIMS):
         text = text.replace(" ".join(known.split()), "")
+    for setting in SETTINGS:
+        text = setting.sub(" ", text)
     return set(CLAIM.findall(text))
 
 
@@ -73,12 +90,41 @@ def printed(show: Callable[[Console], object]) -> str:
     return console.file.getvalue()
 
 
-def texts_of_report(study: Path) -> Iterator[str]:
-    report = compose(collect([open_source(str(study))]))
+def composed(study: Path) -> Report:
+    return compose(collect([open_source(str(study))]))
+
+
+def texts_of_report(report: Report) -> Iterator[str]:
     yield markdown(report)
     yield printed(lambda console: print_report(report, console))
     yield report_page(report, NO_PICTURES, [], "make it again")
     yield "\n".join(report.examples)
+    yield latex_text(tables_of(report), report.best)
+
+
+def wandb_text(report: Report) -> str:
+    """The headings, texts and panels' titles of the W&B report, which shows no comparisons."""
+    blocks = blocks_of(report, Place("entity", "project"))
+    texts = [block.text for block in blocks if not isinstance(block, wr.PanelGrid)]
+    grids = [block for block in blocks if isinstance(block, wr.PanelGrid)]
+    titles = [getattr(panel, "title", None) or "" for grid in grids for panel in grid.panels]
+    assert grids
+    assert any(titles)
+    return "\n".join([DESCRIPTION, *texts, *titles])
+
+
+def tables_of(report: Report) -> list[Table]:
+    """Every table of a report, in whichever of its fields."""
+    fields = [getattr(report, field.name) for field in dataclasses.fields(report)]
+    found = [item for field in fields if isinstance(field, tuple) for item in field]
+    return [item for item in found if isinstance(item, Table)]
+
+
+def latex_text(tables: Sequence[Table], best: Sequence[Average] | None = None) -> str:
+    """Tables as LaTeX prints them; a number in bold is called better than all others."""
+    assert tables
+    text = "\n".join(latex_table(table, best) for table in tables)
+    return text.replace(r"\textbf", "better ").replace(r"\textless{}", "<").replace(r"\textgreater{}", ">")
 
 
 def values(n: int, shift: float, *, mixed: bool) -> list[float]:
@@ -121,7 +167,8 @@ def is_better(shape: Shape) -> bool:
 def test_a_report_claims_nothing_if_the_rule_allows_nothing(tmp_path: Path, write_run: WriteRun) -> None:
     for number, shape in enumerate(shape for shape in SHAPES if not is_better(shape)):
         write_shape(write_run, shape, f"case-{number}")
-    for text in texts_of_report(tmp_path / "study"):
+    report = composed(tmp_path / "study")
+    for text in (*texts_of_report(report), wandb_text(report)):
         assert claims(text) == set()
 
 
@@ -129,9 +176,11 @@ def test_a_report_claims_nothing_if_the_rule_allows_nothing(tmp_path: Path, writ
 def test_a_report_claims_what_the_rule_allows(tmp_path: Path, write_run: WriteRun, dataset: str) -> None:
     (shape,) = filter(is_better, SHAPES)
     write_shape(write_run, shape, dataset)
-    for text in texts_of_report(tmp_path / "study"):
+    report = composed(tmp_path / "study")
+    for text in texts_of_report(report):
         # Beside published numbers a verdict on the reproduction may stand.
         assert claims(text) - {"reproduced"} == {"better"}
+    assert claims(wandb_text(report)) <= {"reproduced"}
 
 
 def test_two_bounds_are_never_called_better_or_worse(tmp_path: Path, write_run: WriteRun) -> None:
@@ -141,7 +190,8 @@ def test_two_bounds_are_never_called_better_or_worse(tmp_path: Path, write_run: 
         dataset = f"case-{number}"
         write_latent(write_run, "lstm-vae", 5, values(n, 0.0, mixed=False), 2.0, dataset=dataset)
         write_latent(write_run, "lstm-vae-avg", 5, values(n, shift, mixed=mixed), 2.0, dataset=dataset)
-    for text in texts_of_report(tmp_path / "study"):
+    report = composed(tmp_path / "study")
+    for text in (*texts_of_report(report), wandb_text(report)):
         assert claims(text) == set()
 
 
@@ -175,6 +225,7 @@ def test_two_studies_and_a_search_claim_no_more_than_the_rule(
         for text in (
             printed(lambda console: print_comparison(compared, console)),  # noqa: B023
             compare_page(compared, NO_PICTURES, "make it again"),
+            latex_text(compared.tables),
             printed(lambda console: print_table(console, table)),  # noqa: B023
         ):
             assert claims(text) == allowed
@@ -190,7 +241,10 @@ def test_no_caption_or_sentence_in_the_source_claims_what_it_cannot_know() -> No
     """Texts written by hand stand in the source: none of them ranks anything."""
     root = Path(__file__).parents[3]
     known = [" ".join(text.split()) for text in (*EXPLAINED, *NOT_CLAIMS)]
-    for path in itertools.chain((root / "analysis").rglob("*.py"), (root / "analysis").rglob("*.j2")):
+    folders = (root / "analysis", root / "sweeps" / "trials")
+    for path in (
+        path for folder in folders for ending in ("py", "j2") for path in folder.rglob(f"*.{ending}")
+    ):
         if path.suffix == ".j2":
             assert not claims(re.sub(r"{[{%#].*?[}%#]}", "", path.read_text("utf-8"), flags=re.DOTALL))
             continue

@@ -172,6 +172,30 @@ def test_hours_are_compared_as_well(tmp_path: Path, write_run: WriteRun) -> None
     assert (a.mean, b.mean, difference.value) == (2.0, 1.0, -1.0)
 
 
+def test_a_page_has_one_unit_of_time_for_each_dataset(tmp_path: Path, write_run: WriteRun) -> None:
+    # Minutes would suit a run, and the total of A: the largest total is one of B, with 2.5 hours.
+    for study, seconds, seeds in (("a", 600.0, 2), ("b", 1800.0, 5)):
+        for seed in range(seeds):
+            result = {"train_seconds": seconds, "evaluate_seconds": 0.0}
+            write_run(seed=seed, study=study, result=result)
+            write_run(seed=seed, study=study, dataset="toy", result={**result, "train_seconds": 60.0})
+    pair = compared(tmp_path)
+    units = [
+        line.label.removeprefix("standard, device-").removesuffix(" per run")
+        for table in pair.tables
+        for line in table.lines
+        if line.kind == "heading" and "device-" in line.label
+    ]
+    assert units == ["hours", "minutes"]
+    heads = [fact for facts in pair.facts for fact in facts if fact.startswith("cost: ")]
+    assert heads == [
+        "cost: 0.367 device-hours in the 4 finished runs shown (PTB 0.333, toy 2 minutes)",
+        "cost: 2.58 device-hours in the 10 finished runs shown (PTB 2.5, toy 5 minutes)",
+    ]
+    # 0.167 and 0.5 hours
+    assert {column.decimals for column in pair.tables[1].columns[:3]} == {3}
+
+
 def test_studies_without_a_common_seed_are_noted(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(seed=0, study="a")
     write_run(seed=1, study="b")

@@ -57,6 +57,14 @@ def test_one_seed_has_no_std(tmp_path: Path, write_run: WriteRun) -> None:
     assert (nll.stderr, nll.interval) == (None, None)
 
 
+def test_equal_values_have_a_std_of_zero(tmp_path: Path, write_run: WriteRun) -> None:
+    value = 4900 / 3600  # the sum of three, divided by 3, is another number
+    assert sum([value] * 3) / 3 != value
+    for seed in range(3):
+        write_run(seed=seed, estimates={"nll_elbo": value})
+    assert cells(tmp_path)[0].averages["nll_elbo"].std == 0
+
+
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40))
 def test_the_mean_of_finite_numbers_is_finite_and_theirs(values: list[float]) -> None:
     exact = sum(map(Fraction, values)) / len(values)

@@ -66,11 +66,14 @@ def test_each_dataset_of_the_head_has_the_unit_of_its_table(tmp_path: Path, writ
         assert part in line.partition("(")[2].rstrip(")").split(", ")
 
 
-def test_a_run_of_less_than_one_unit_keeps_its_digits(tmp_path: Path, write_run: WriteRun) -> None:
-    for seed in range(8):
-        write_run(seed=seed, dataset="toy", result=takes(900.0))
+@pytest.mark.parametrize(("seconds", "seeds", "decimals"), [(900.0, 8, 2), (180.0, 40, 3)])
+def test_a_run_of_less_than_one_unit_keeps_its_digits(
+    tmp_path: Path, write_run: WriteRun, seconds: float, seeds: int, decimals: int
+) -> None:
+    for seed in range(seeds):
+        write_run(seed=seed, dataset="toy", result=takes(seconds))
     table = cost_table(cells(tmp_path), "toy")
-    assert (table.columns[0].name, table.columns[0].decimals) == ("hours per run", 2)
+    assert (table.columns[0].name, table.columns[0].decimals) == ("hours per run", decimals)
 
 
 @pytest.mark.parametrize(

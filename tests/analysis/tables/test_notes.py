@@ -171,7 +171,7 @@ def test_the_protocol_of_systems_with_two_is_named(tmp_path: Path, write_run: Wr
     write_run("lstm-lm")
     (line,) = notes(tmp_path)
     assert line == (
-        "protocols: LSTM-VAE-AIN+anneal L=1 as all other systems, by Kruengkrai (2019) (--protocol matched)"
+        "protocols: LSTM-VAE-AIN+anneal L=1 as all other systems, by the recipes (--protocol matched)"
     )
     write_run("lstm-vae-ain", step="aggressive", seed=1, **(changed | {"dropout": 0.3}))
     deviations, line = (note for note in notes(tmp_path) if "variants" not in note)

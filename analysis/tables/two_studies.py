@@ -1,0 +1,192 @@
+"""The tables of two studies side by side: estimates and cost of each cell, B minus A."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from analysis.stats.average import Average, average
+from analysis.stats.cells import Cell
+from analysis.stats.claims import RULE
+from analysis.stats.comparisons import Comparison, estimate_of
+from analysis.stats.intervals import Interval
+from analysis.tables.comparisons import (
+    metric_title,
+    reach_notes,
+    verdict_columns,
+    verdict_note,
+    verdict_values,
+)
+from analysis.tables.costs import Unit, decimals_of, scaled
+from analysis.tables.elements.csv_rows import comparison_row
+from analysis.tables.elements.shown_variants import can_be_names
+from analysis.tables.elements.table import Column, Difference, Line, Table, cell_label, dataset_title
+from analysis.tables.notes import huge_notes
+from lvae_core.run_folder.estimates import LATENT_USE
+
+HOURS = "device_hours"
+
+Pair = tuple[Cell, Cell]
+"""A cell of study B and its partner of study A."""
+
+METRICS = {
+    "nll": "NLL (as published)",
+    "nll_valid": "NLL (tightest bound)",
+    "ppl": "PPL (as published)",
+    **{name: estimate.title for name, estimate in LATENT_USE.items()},
+    HOURS: "device-hours per run",
+}
+
+
+def study_tables(
+    compared: Sequence[Comparison], halves: Sequence[Pair], dataset: str, units: Mapping[str, Unit]
+) -> Iterable[Table]:
+    """The tables of a dataset: its estimates and its cost, if there are any.
+
+    Args:
+        compared: the comparisons of all datasets.
+        halves: the pairs of which only one cell has a finished run.
+        dataset: its name.
+        units: the unit of each dataset's costs.
+    """
+    estimates = [c for c in compared if c.a.dataset == dataset and c.metric != HOURS]
+    hours = [c for c in compared if c.a.dataset == dataset and c.metric == HOURS]
+    if estimates:
+        of_dataset = [half for half in halves if half[0].dataset == dataset]
+        yield _table(estimates, f"B minus A, {dataset_title(dataset)}", 1, halves=of_dataset)
+    if hours:
+        unit, per_hour = units[dataset]
+        longest = max(average.mean for c in hours for average in c.averages)
+        title = f"Cost of B minus A, {dataset_title(dataset)}"
+        shown = [_in_unit(comparison, per_hour) for comparison in hours]
+        table = _table(shown, title, decimals_of(longest * per_hour) + 1, f"device-{unit} per run")
+        # The CSV file has hours, whatever the table shows.
+        yield dataclasses.replace(table, csv_rows=lambda: (comparison_row(c, "study") for c in hours))
+
+
+def _in_unit(comparison: Comparison, per_hour: int) -> Comparison:
+    """A comparison of hours in another unit."""
+    paired, a, b = comparison.paired, comparison.a, comparison.b
+    interval = paired.interval and Interval(paired.interval.low * per_hour, paired.interval.high * per_hour)
+    return dataclasses.replace(
+        comparison,
+        a=dataclasses.replace(a, averages={HOURS: scaled(a.averages[HOURS], per_hour)}),
+        b=dataclasses.replace(b, averages={HOURS: scaled(b.averages[HOURS], per_hour)}),
+        paired=dataclasses.replace(
+            paired,
+            mean=None if paired.mean is None else paired.mean * per_hour,
+            interval=interval,
+        ),
+    )
+
+
+def _table(
+    compared: Sequence[Comparison],
+    title: str,
+    decimals: int,
+    measure: str = "",
+    halves: Sequence[Pair] = (),
+) -> Table:
+    names = _short_names([*(c.a for c in compared), *(cell for cell, _ in halves)])
+    lines: list[Line] = []
+    cells = [cell for c in compared for cell in (c.a, c.b)]
+
+    def heading(of: Comparison) -> str:
+        return f"{of.a.setting}, {measure or metric_title(METRICS[of.metric], cells)}"
+
+    for setting, metric in dict.fromkeys((c.a.setting, c.metric) for c in compared):
+        of_heading = [c for c in compared if (c.a.setting, c.metric) == (setting, metric)]
+        lines.append(Line("heading", heading(of_heading[0])))
+        lines += [_line(c, names) for c in of_heading]
+        lines += [_half_line(half, metric, names) for half in halves if half[0].setting == setting]
+    columns = (
+        Column("A", decimals=decimals),
+        Column("B", decimals=decimals),
+        Column("B - A", decimals=max(2, decimals)),
+        *verdict_columns("B lower", max(2, decimals)),
+    )
+    huge = _huge([*((c.a, c.b) for c in compared), *halves])
+    notes = (
+        "A, B: over the n common seeds. B - A: mean difference over them, with its 95% t interval. "
+        + verdict_note("B", "A", lower="B lower", over=" over the rows of a heading"),
+        *([RULE] if any(c.metric.startswith("nll") for c in compared) else []),
+        *huge,
+        *reach_notes(compared, heading),
+        *(f"{name}: {variant}" for variant, name in names.items()),
+    )
+    key = notes[len(notes) - len(names) :] if names else ()
+    return Table(
+        title,
+        columns,
+        tuple(lines),
+        notes,
+        lambda: (comparison_row(c, "study") for c in compared),
+        marks=(notes[0], *huge, *key),
+        once=(RULE, *key),
+        background=(RULE,),
+    )
+
+
+def _huge(pairs: Sequence[Pair]) -> list[str]:
+    """A note on the huge estimates of each study."""
+    return [
+        f"{study}: {note}"
+        for study, side in (("A", 1), ("B", 0))
+        for note in huge_notes({id(pair[side]): pair[side] for pair in pairs}.values())
+    ]
+
+
+def _short_names(cells: Sequence[Cell]) -> dict[str, str]:
+    """Variant -> ``v1``, ``v2``, … if values are too long for names; letters are names of the studies."""
+    cells = [cell for cell in cells if cell.variant]
+    variants = list(dict.fromkeys(cell.variant for cell in cells))
+    if can_be_names(cells):
+        return {}
+    return {variant: f"v{k}" for k, variant in enumerate(variants, start=1)} if len(variants) > 1 else {}
+
+
+def _line(comparison: Comparison, names: Mapping[str, str]) -> Line:
+    paired = comparison.paired
+    b, a = (_over(average, paired.seeds) for average in comparison.averages)
+    return Line(
+        "ours",
+        _label(comparison.a, names),
+        (
+            a,
+            b,
+            None if paired.mean is None else Difference(paired.mean, paired.interval, b, a),
+            *verdict_values(comparison),
+        ),
+    )
+
+
+def _half_line(pair: Pair, metric: str, names: Mapping[str, str]) -> Line:
+    """The line of a cell that has finished runs in one study only; the other has the states of its runs."""
+    b, a = (
+        cell.averages.get(estimate_of(cell, metric) or "") if cell.counts.done else cell.counts
+        for cell in pair
+    )
+    return Line("ours", _label(pair[0], names), (a, b, None, None, "0", None, None, None, None))
+
+
+def _label(cell: Cell, names: Mapping[str, str]) -> str:
+    return f"  {cell_label(dataclasses.replace(cell, short_name=names.get(cell.variant)), ' ({})')}"
+
+
+def _over(whole: Average, seeds: Sequence[int]) -> Average:
+    """An average over some of its seeds; it stays as it is if it has none of them."""
+    kept = [position for position, seed in enumerate(whole.seeds) if seed in seeds]
+    if len(kept) in (0, whole.n):
+        return whole
+    errors = [whole.mc_stderrs[k] for k in kept]
+    part = average(
+        np.array([whole.seeds[k] for k in kept]),
+        np.array([whole.values[k] for k in kept]),
+        np.array([math.nan if error is None else error for error in errors]),
+    )
+    return dataclasses.replace(
+        part, runs=tuple(whole.runs[k] for k in kept), ess=whole.ess, khat_above=whole.khat_above
+    )
