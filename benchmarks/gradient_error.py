@@ -30,7 +30,7 @@ from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.data.batches import Batch, collate
 from lvae_core.errors import InputError, check_name
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 from lvae_core.model.layers import precision
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.text_model import TextModel

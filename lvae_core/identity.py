@@ -14,7 +14,8 @@ import json
 from typing import Any, Literal
 
 from lvae_core.config import RunConfig, dataset_label
-from lvae_core.fields import FEWEST_EXACT, PARTS
+from lvae_core.fields.choices import FEWEST_EXACT
+from lvae_core.fields.declaration import PARTS
 from lvae_core.parents import parent_of
 
 NUMERICS_VERSION = 6

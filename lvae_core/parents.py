@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lvae_core.config import RunConfig
-from lvae_core.fields import ENCODER_SOURCES
+from lvae_core.fields.choices import ENCODER_SOURCES
 from lvae_core.systems import lstm_lm
 
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}

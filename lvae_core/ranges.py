@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from lvae_core.errors import InputError
-from lvae_core.fields import ENCODER_SOURCES, FEWEST_EXACT, MAX_KAPPA
+from lvae_core.fields.choices import ENCODER_SOURCES, FEWEST_EXACT, MAX_KAPPA
 
 _MOST_SAMPLES = {
     "num_samples": 100_000,

@@ -8,7 +8,7 @@ from typing import Any
 
 from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 from lvae_core.identity import evaluation_values, fields_read
 from lvae_core.system_names import check_system
 

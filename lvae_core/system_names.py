@@ -9,7 +9,7 @@ from typing import Any
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 from lvae_core.identity import fields_read
 from lvae_core.systems import SYSTEMS, recipe
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError, check_name, check_type
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 
 Recipe = Callable[[RunConfig], RunConfig]
 

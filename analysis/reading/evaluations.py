@@ -25,7 +25,7 @@ from analysis.reading.frame import (
     table_of,
 )
 from lvae_core.errors import InputError
-from lvae_core.fields import FEWEST_EXACT
+from lvae_core.fields.choices import FEWEST_EXACT
 from lvae_core.settings import parse_settings
 
 _EVALUATION_COLUMNS = ("evaluation", "evaluation_version", *ESTIMATE_COLUMNS, *EVALUATION_FIELDS)

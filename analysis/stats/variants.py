@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.reading.frame import CONFIG_FIELDS
 from lvae_core.config import RunConfig
-from lvae_core.fields import FEWEST_EXACT, Setting
+from lvae_core.fields.choices import FEWEST_EXACT, Setting
 from lvae_core.systems import SYSTEMS, recipe
 
 _STAGES = {f.name: f.metadata["stage"] for f in fields(RunConfig)}

@@ -10,7 +10,7 @@ import torch
 
 from lvae_core import rng
 from lvae_core.data.corpus import Split
-from lvae_core.fields import Batching
+from lvae_core.fields.choices import Batching
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from lvae_core.data.corpus import load_new
 from lvae_core.data.datasets import NAMES, check_known
 from lvae_core.data.sources.public import MissingError
 from lvae_core.errors import check_name
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 from lvae_core.messages import notice
 from lvae_core.protocols import PROTOCOLS, Protocol, with_protocol
 from lvae_core.settings import apply_fields

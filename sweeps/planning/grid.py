@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 from lvae_core.identity import fields_read
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
 from lvae_core.settings import apply_where_read, system_name

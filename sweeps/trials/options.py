@@ -11,7 +11,7 @@ import tyro
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 from lvae_core.identity import fields_read
 from lvae_core.settings import apply_settings, apply_where_read, check_samples_read, parse_settings
 from lvae_core.system_names import check_system, system_with

@@ -13,7 +13,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.batches import Batch, make_batch
 from lvae_core.data.corpus import Corpus, Split
 from lvae_core.data.vocabulary import Vocabulary
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 from lvae_core.model.text_model import TextModel
 from lvae_core.systems import recipe
 

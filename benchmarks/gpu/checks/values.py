@@ -18,7 +18,7 @@ from gpu.checks.subjects import SETTINGS, batch_of, config_of, num_classes, para
 from gpu.records import Record, Settings, check, run_part
 from lvae_core import rng
 from lvae_core.config import RunConfig
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.noise import BatchNoise
 from lvae_core.model.text_model import TextModel

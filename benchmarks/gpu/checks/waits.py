@@ -13,7 +13,7 @@ import torch
 from gpu.checks.subjects import SETTINGS, config_of, corpus
 from gpu.records import Record, Settings, check, note, run_part
 from lvae_core.data.batches import collate
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.systems import SYSTEMS
 from lvae_core.training.optimisation import aggressive

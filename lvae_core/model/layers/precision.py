@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lvae_core.fields import Precision
+from lvae_core.fields.choices import Precision
 
 Arithmetic = Literal["reference", "float32", "bfloat16"]
 """reference: the plain formulas. float32: the same numbers up to rounding, in little memory. bfloat16: the

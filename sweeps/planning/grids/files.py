@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args
 from lvae_core.config import FIELD_TYPES, dataset_label
 from lvae_core.data.datasets import NAMES
 from lvae_core.errors import InputError, check_name
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 from lvae_core.protocols import PROTOCOLS
 from lvae_core.settings import LIST_FIELDS
 from lvae_core.systems import SYSTEMS

@@ -13,7 +13,7 @@ import torch
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import collate, epoch_order, eval_order
 from lvae_core.data.corpus import Split
-from lvae_core.fields import Batching
+from lvae_core.fields.choices import Batching
 
 LENGTHS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6, 2, 6])
 BATCHINGS: tuple[Batching, ...] = get_args(Batching)

@@ -1,43 +1,10 @@
-"""The declaration of config fields: their choices, the part and the stage that read each."""
+"""The declaration of a config field: its help, and the part and the stage that read it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field
 from typing import Any, Literal
-
-Setting = Literal["standard", "inputless"]
-Averaging = Literal["none", "loss", "hidden"]
-Encoder = Literal["none", "lstm"]
-Posterior = Literal["gaussian", "von_mises_fisher"]
-Decoder = Literal["lstm", "cnn"]
-Inference = Literal["amortised", "semi_amortised"]
-ReverseClipping = Literal["consistent", "none"]
-Step = Literal["joint", "aggressive"]
-AggressiveMI = Literal["mi_batch32", "mi"]
-AggressiveClip = Literal["joint", "separate"]
-ObjectiveName = Literal["elbo", "importance_weighted"]
-EncoderGradient = Literal["doubly_reparameterised", "reparameterised"]
-KLSchedule = Literal["linear", "cyclical"]
-DecoderStart = Literal["h0_linear_c0_zero", "c0_linear_h0_tanh"]
-LRSchedule = Literal["plateau", "after_plateau", "every", "reload_best"]
-PatienceRule = Literal["in_all", "in_a_row"]
-ImprovementOver = Literal["best", "previous"]
-TestedEpoch = Literal["best", "last"]
-SampleMasks = Literal["softmax", "none", "words_and_softmax"]
-Optimiser = Literal["sgd", "adam"]
-Batching = Literal["bucketed", "shuffled", "equal_length"]
-Precision = Literal["float32", "bfloat16", "auto"]
-EvalPrecision = Literal["float32", "bfloat16"]
-
-FEWEST_EXACT = 6
-"""The least iw_exact_samples above 0: three estimates share them, and each needs two for a variance."""
-
-ENCODER_SOURCES = ("lstm-lm", "autoencoder")
-"""The runs that an encoder can start from by name; see ``parents.py``."""
-
-MAX_KAPPA = 1e4
-"""The largest vmf_kappa: beyond it the table of angles becomes too coarse for its 1e-8."""
 
 Group = Literal[
     "run", "data", "model", "objective", "optimiser", "budget", "validation", "evaluation", "arithmetic"

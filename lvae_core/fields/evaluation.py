@@ -1,0 +1,88 @@
+"""Validation, evaluation on the test split, and the arithmetic of it all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lvae_core.fields.choices import EvalPrecision, Precision, TestedEpoch
+from lvae_core.fields.declaration import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationFields:
+    """Validation, evaluation on the test split, and the arithmetic of it all."""
+
+    # Validation, after each epoch
+    valid_samples: int = option(
+        1,
+        "draws (or, importance-weighted, sets of L) per sentence in validation",
+        "validation",
+        "latent variable",
+    )
+    valid_precision: EvalPrecision = option(
+        "float32", "of validation's matrix products", "validation", added=True
+    )
+    eval_batch_size: int = option(
+        32, "sentences encoded together in validation and evaluation", "validation", stage="both"
+    )
+    eval_chunk_tokens: int = option(
+        16384, "decoder positions at once in validation and evaluation", "validation", stage="both"
+    )
+
+    valid_kl_weight: float = option(
+        1.0,
+        "beta of the validation score that the learning rate and the best epoch follow",
+        "validation",
+        "latent variable",
+        added=True,
+    )
+
+    # Evaluation on the test split
+    tested_epoch: TestedEpoch = option(
+        "best",
+        "whose parameters are evaluated: of the best epoch in validation, or of the last",
+        "budget",
+        added=True,
+    )
+    iw_samples: int = option(
+        500,
+        "S, importance samples per sentence for the test estimates",
+        "evaluation",
+        "latent variable",
+        stage="evaluation",
+    )
+    iw_exact_samples: int = option(
+        24,
+        "score so many of the S draws in full and all roughly (see two_phase.py); 0: all in full",
+        "evaluation",
+        "latent variable",
+        stage="evaluation",
+    )
+    mi_samples: int = option(
+        8,
+        "draws of z per sentence for the mutual information",
+        "evaluation",
+        "latent variable",
+        stage="evaluation",
+    )
+    mi_batch_size: int = option(
+        0,
+        "also the mutual information within batches of so many test sentences of similar length; 0: no",
+        "evaluation",
+        "latent variable",
+        stage="evaluation",
+        added=True,
+    )
+    eval_precision: EvalPrecision = option(
+        "float32", "of the estimates' matrix products", "evaluation", stage="evaluation"
+    )
+
+    # Arithmetic
+    precision: Precision = option(
+        "float32",
+        "of training's matrix products; auto: bfloat16 where the processor is quick at it",
+        "arithmetic",
+    )
+    deterministic: bool = option(
+        True, "only algorithms whose result is the same every time", "arithmetic", stage="both"
+    )

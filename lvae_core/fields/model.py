@@ -1,0 +1,99 @@
+"""Sizes, initialisation and dropout of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lvae_core.fields.choices import DecoderStart, SampleMasks
+from lvae_core.fields.declaration import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFields:
+    """Sizes, initialisation and dropout of the model."""
+
+    # Model
+    embedding_size: int = option(100, "D, word embedding", "model")
+    hidden_size: int = option(400, "H, LSTM state of encoder and decoder", "model", "LSTM state")
+    latent_size: int = option(32, "Z, latent variable", "model", "latent variable")
+    vmf_kappa: float = option(
+        25.0,
+        "concentration of the von Mises-Fisher posterior, one for all sentences",
+        "model",
+        "von Mises-Fisher posterior",
+        added=True,
+    )
+    mu_batch_norm: float = option(
+        0.0,
+        "scale of a batch normalisation of the posterior's mean, which keeps the KL up; 0: none",
+        "model",
+        "Gaussian posterior",
+        added=True,
+    )
+    share_embeddings: bool = option(
+        False, "encoder and decoder read one embedding table", "model", "encoder's and decoder's words"
+    )
+    init_encoder_from: str = option(
+        "none",
+        "trained run that the encoder starts from: lstm-lm, autoencoder, or a run folder of the same study",
+        "model",
+        "latent variable",
+        added=True,
+    )
+    linear_bias: bool = option(False, "add a bias to M1..M4 (the paper's equations have none)", "model")
+    init_scale: float = option(0.1, "every parameter starts as U(-a, a)", "model")
+    embedding_init_scale: float = option(
+        0.0, "a of the word embeddings; 0: the same as init_scale", "model", added=True
+    )
+    decoder_start: DecoderStart = option(
+        "h0_linear_c0_zero",
+        "the LSTM decoder's first state: h = M2 z and c = 0, or c = M2 z and h = tanh(c)",
+        "model",
+        "LSTM decoder's start",
+        added=True,
+    )
+    dropout: float = option(0.5, "on the decoder's input embedding and on the softmax's input", "model")
+    dropout_latent_input: bool = option(
+        False, "the same dropout on z where it enters as input", "model", "latent variable"
+    )
+    dropout_encoder: bool = option(
+        False, "the same dropout on the encoder's input embedding", "model", "latent variable"
+    )
+    word_dropout: float = option(
+        0.0, "P(an input word is hidden from the decoder), Bowman 2016", "model", "decoder's words"
+    )
+    dropout_hidden_word: bool = option(
+        True,
+        "the same dropout on the vector that stands for a hidden word",
+        "model",
+        "hidden word",
+        added=True,
+    )
+    sample_masks: SampleMasks = option(
+        "softmax",
+        "where each of the L samples has its own mask of dropout: on the softmax's input, nowhere, or on "
+        "the words, too",
+        "model",
+        "latent variable",
+        added=True,
+    )
+    dropout_before_average: bool = option(
+        False,
+        "dropout on each of the L states, not on their average",
+        "model",
+        "averaged states",
+        added=True,
+    )
+
+    cnn_dilations: str = option(
+        "1,2,4,8,16,1,2,4,8,16",
+        "dilation of each block; SCNN 1,2,4; MCNN 1,2,4,8,16; LCNN twice, VLCNN three times that",
+        "model",
+        "CNN decoder",
+        added=True,
+    )
+    cnn_channels: int = option(512, "channels inside a block", "model", "CNN decoder", added=True)
+    cnn_external: int = option(
+        1024, "channels between blocks; above embedding_size", "model", "CNN decoder", added=True
+    )
+    cnn_dropout: float = option(0.1, "dropout between blocks", "model", "CNN decoder", added=True)
