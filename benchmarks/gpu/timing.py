@@ -52,10 +52,13 @@ def selected(settings: Settings) -> list[Case]:
 def variants(case: Case, settings: Settings) -> list[str]:
     """The variants of a case, the baseline first."""
     if case.task == "train":
-        # A graph would keep the counter of Adam's steps, and cannot read the state of a generator.
-        graphed = settings.is_gpu and case.config.optimiser == "sgd" and case.config.objective == "elbo"
+        # A graph would keep the counter of Adam's steps, and cannot read the state of a generator. An
+        # aggressive step looks at its losses.
+        config = case.config
+        kept = config.optimiser == "sgd" and config.objective == "elbo" and config.step == "joint"
+        graphed = settings.is_gpu and kept and config.inference == "amortised"
         ends = ("", GRAPHS) if graphed else ("",)
-        return [PLAIN[0], *(name + end for name in TRAINING for end in ends)]
+        return [PLAIN[0], *(name + end for name in case.variants if name not in PLAIN for end in ends)]
     plain = [PLAIN[0]] if case.name != IW_AVG else []
     two_phase = "ours two-phase"
     return [*plain, "ours float32", two_phase, two_phase + LARGE_CHUNK, f"{two_phase}, rough in bfloat16"]

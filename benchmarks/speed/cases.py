@@ -7,13 +7,17 @@ from typing import Any, Literal, NamedTuple
 
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
-from lvae_core.fields import Setting
+from lvae_core.fields.choices import Setting
 from lvae_core.systems import recipe
 
 PTB_LENGTHS = (12, 21, 32)
 """Predicted tokens at the quantiles 1/6, 1/2 and 5/6 of Penn Treebank's training sentences (mean 22)."""
 YAHOO_LENGTHS = (80,)
 """Mean number of predicted tokens of Yahoo's documents."""
+
+ENCODER_UPDATES = 15
+"""Updates of the encoder before one of the decoder, in an aggressive step as it is measured. In training
+there are 30 to 99, as the losses of each 15 decide."""
 
 IW_SAMPLES = 500
 IW_EXACT_SAMPLES = 24
@@ -98,7 +102,16 @@ class Case:
     @property
     def variants(self) -> tuple[str, ...]:
         """Names of the variants, baselines first."""
-        return (*PLAIN, *(TRAINING if self.task == "train" else EVALUATION))
+        return (*PLAIN, *self._ours)
+
+    @property
+    def _ours(self) -> dict[str, dict[str, Any]]:
+        if self.task == "iw":
+            return EVALUATION
+        rounds = self.config.inference != "semi_amortised"  # whose differences of gradients need float32
+        return {
+            name: fields for name, fields in TRAINING.items() if rounds or fields["precision"] == "float32"
+        }
 
     @property
     def batch_size(self) -> int:
@@ -120,8 +133,7 @@ class Case:
 
     def our_config(self, variant: str) -> RunConfig:
         """The config of one of our variants."""
-        changes = (TRAINING if self.task == "train" else EVALUATION)[variant]
-        return replace(self.config, **changes)
+        return replace(self.config, **self._ours[variant])
 
     def short(self, *modes: Mode) -> Case:
         """A shorter form of the case: only the middle length, fewer passes, one sentence for iw."""
@@ -162,9 +174,11 @@ def _all_cases() -> list[Case]:
         for setting in settings
     ]
     ptb += [
-        _training("ptb", system, L, "standard")
+        _training("ptb", system, L, setting)
         for system, L in (("lstm-vmf-vae", 1), ("lstm-iwae", 5), ("cnn-lm", 1), ("cnn-vae", 1))
+        for setting in settings
     ]
+    ptb += [_long_step(system, setting) for system in ("sa-vae", "lstm-vae-ain") for setting in settings]
     one, ten = (_training("yahoo", "lstm-vae", L, "standard") for L in (1, 10))
     # Measured for its memory; a step takes half a minute on two cores.
     ten = replace(ten, modes=(ONE_RUN,), warm_passes=1, min_passes=1)
@@ -181,6 +195,12 @@ def _training(dataset: str, system: str, L: int, setting: Setting, /) -> Case:
         # Plain code has no averaging = hidden: it decodes L times and computes L softmaxes.
         baseline=f"{dataset}/{system.removesuffix('-avg')}{samples}/{setting}",
     )
+
+
+def _long_step(system: str, setting: Setting) -> Case:
+    """A step of many passes, on one batch: so the batches that an aggressive step draws cost the same."""
+    case = _training("ptb", system, 1, setting)
+    return replace(case, lengths=PTB_LENGTHS[1:2], modes=(ONE_RUN,), warm_passes=1, min_passes=1)
 
 
 def _evaluation() -> Case:

@@ -6,6 +6,10 @@ The count is of multiplications and additions (FLOPs) in the products of LSTMs a
     one step of the CNN     see lvae_core/model/counts.py, which counts for every decoder
     one position's logits   2 · H V
     training                three times the forward pass: each product has gradients for two factors
+    a step of inference     twice the forward pass of decoder and softmax: only λ has a gradient. The way
+                            back costs that pass six times in ours, which takes two gradients of λ and θ,
+                            and four times in plain code, which takes second derivatives
+    an aggressive step      each update like a training step: the norm of all gradients is clipped
     evaluation              the forward pass only
     two-phase evaluation    for each of S draws: the decoder, K listed words, the target and the first-order
                             term; two products with all words for the list; and the exact draws in full
@@ -17,7 +21,7 @@ Averaging of hidden states (Eq. 7) takes L decoder passes and one softmax. Produ
 from __future__ import annotations
 
 from lvae_core.model.counts import DECODERS, ENCODERS
-from speed.cases import PLAIN, Case
+from speed.cases import ENCODER_UPDATES, PLAIN, Case
 
 LISTED = 256
 """K, words that two-phase evaluation scores for every draw; equal to lvae_core's shortlist.SIZE."""
@@ -33,7 +37,10 @@ def flops_per_token(case: Case, variant: str) -> float:
     if case.task == "train":
         draws = max(1, config.num_samples)
         softmaxes = 1 if config.averaging == "hidden" and variant not in PLAIN else draws
-        return 3 * (encoder + draws * decoder + softmaxes * logits)
+        updates = 1 + (ENCODER_UPDATES if config.step == "aggressive" else 0)
+        inference = (6 if variant in PLAIN else 8) * config.svi_steps * (decoder + logits)
+        inference *= config.has("semi-amortised inference")
+        return updates * (3 * (encoder + draws * decoder + softmaxes * logits) + inference)
     S, exact = config.iw_samples, config.iw_exact_samples
     decoder *= config.group
     if variant in PLAIN or exact == 0:

@@ -29,10 +29,9 @@ from lvae_core.data.corpus import Split
 from lvae_core.errors import InputError, check_name
 from lvae_core.model.layers.softmax import CHUNK_LOGITS
 from lvae_core.training.runtime import Runtime, check_device, keep_freed_memory, set_arithmetic
-from speed import ours, plain
+from speed import ours, plain, plain_systems
 from speed.cases import PLAIN, Case, cases
 from speed.limit import is_float32
-from speed.plain_systems import plain_model
 
 WARM_SECONDS = 2.0
 LIMIT_SECONDS = 0.5
@@ -115,7 +114,7 @@ def make_pass(
     order = np.arange(len(split)).reshape(-1, case.batch_size)
     batches = [collate(split, indices).words.to(device) for indices in order]
     if case.task == "train":
-        return plain.training(case.config, case.num_classes, batches, plain_model)
+        return plain_systems.training(case.config, case.num_classes, batches)
     return plain.evaluation(case.config, case.num_classes, batches)
 
 

@@ -92,13 +92,24 @@ class PlainModel(nn.Module):
         """Compute the training loss of words (B, T): the mean over sentences, nats per sentence."""
         if not self.has_latent:
             return self.nll(words, None).sum() / len(words)
-        mean, log_variance = self.encode(words)
+        return self.negative_elbo(words, *self.encode(words), num_samples, kl_weight)
+
+    def negative_elbo(
+        self, words: Tensor, mean: Tensor, log_variance: Tensor, num_samples: int, kl_weight: float
+    ) -> Tensor:
+        """Compute the loss of words (B, T) under posteriors, mean and log_variance (B, Z)."""
         reconstruction = torch.zeros((), device=words.device)
         for _ in range(num_samples):
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
             reconstruction = reconstruction + self.nll(words, z).sum() / len(words)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean()
         return reconstruction / num_samples + kl_weight * kl
+
+    def differentiate(self, words: Tensor, num_samples: int, kl_weight: float = 1.0) -> Tensor:
+        """Add the gradients of :meth:`loss` to those of the parameters and return the loss."""
+        loss = self.loss(words, num_samples, kl_weight)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     @torch.no_grad()
     def importance_weighted_nll(self, words: Tensor, num_samples: int, draws: int) -> Tensor:
@@ -143,11 +154,10 @@ def training(
     def run() -> Tensor:
         for words in batches:
             optimiser.zero_grad()
-            loss = model.loss(words, config.num_samples)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = model.differentiate(words, config.num_samples)
             nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
             optimiser.step()
-        return loss.detach()
+        return loss
 
     return run
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lvae_core.config import RunConfig
+from speed import plain, plain_aggressive
 from speed.plain import PlainModel
+from speed.plain_semi_amortised import PlainSemiAmortised
 
 
 class PlainVonMisesFisher(PlainModel):
@@ -109,9 +112,18 @@ def plain_model(config: RunConfig, num_classes: int) -> PlainModel:
         return PlainCNN(config, num_classes)
     if config.posterior == "von_mises_fisher":
         return PlainVonMisesFisher(config, num_classes)
+    if config.inference == "semi_amortised":
+        return PlainSemiAmortised(config, num_classes)
     if config.objective == "importance_weighted":
         return PlainImportanceWeighted(config, num_classes)
     return PlainModel(config, num_classes)
+
+
+def training(config: RunConfig, num_classes: int, batches: list[Tensor]) -> Callable[[], Tensor]:
+    """Make a function that takes the step that ``config`` names on each batch; it returns the last loss."""
+    if config.step == "aggressive":
+        return plain_aggressive.training(config, num_classes, batches, plain_model)
+    return plain.training(config, num_classes, batches, plain_model)
 
 
 def _kl(d: int, kappa: float) -> float:

@@ -28,6 +28,8 @@ ratio: relative to the tokens/s of plain. Plain code does not average states: ls
 plain lstm-vae at the same L, which decodes L times and computes L softmaxes.
 of limit: time that the variant's matrix products (counted in speed/limit.py) would take at the speed of the
 softmax's products, measured in the same processes, as a share of the whole time; float32 only.
+sa-vae: a step has 20 steps of inference and the way back through them. lstm-vae-ain: 15 updates of the
+encoder and one of the decoder, each with all gradients; the tokens count once.
 iw500: log-likelihoods from 500 samples per sentence; a step is a batch of sentences."""
 
 

@@ -216,7 +216,7 @@ def test_graphs_come_after_all_other_timings_of_the_informative_cases():
     assert set(stages) == {0, 1, 2}
     uncaptured = {case.name for case, _ in listed} - {c.name for c, v in listed if v.endswith(", graphs")}
     assert {name.split("/")[1] for name in uncaptured if "iw500" not in name} == {
-        *("cnn-lm", "cnn-vae", "lstm-iwae")
+        *("cnn-lm", "cnn-vae", "lstm-iwae", "sa-vae", "lstm-vae-ain")
     }
 
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from core_speed import in_order
 from speed import measure
-from speed.cases import PLAIN, Case, Mode, cases
+from speed.cases import ENCODER_UPDATES, PLAIN, Case, Mode, cases
 from speed.limit import LISTED, flops_per_token, is_float32
 from speed.measure import measure_limit, synthetic_text, time_passes
 from speed.plain import PlainModel
+from speed.plain_systems import plain_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from lvae_core.data.batches import collate
@@ -28,7 +29,7 @@ LONG = 120
 def case_of(system: str, L: int, setting: str = "standard", V: int = 23, **changes) -> Case:
     sizes = {"embedding_size": D, "hidden_size": H, "latent_size": Z, "batch_size": 2, "eval_batch_size": 2}
     config = replace(recipe(system, num_samples=L, setting=setting), **sizes)
-    config = replace(config, iw_samples=30, iw_exact_samples=0)
+    config = replace(config, iw_samples=30, iw_exact_samples=0, svi_steps=3)
     return Case(name="small", config=config, num_classes=V, lengths=(LONG,), baseline="small", **changes)
 
 
@@ -56,6 +57,8 @@ def counted(run, case: Case) -> float:
         ("ours float32", "lstm-lm", 1, "inputless"),
         ("ours float32", "lstm-vae", 2, "standard"),
         ("ours float32", "lstm-vae-avg", 3, "inputless"),
+        ("plain", "sa-vae", 2, "standard"),
+        ("ours float32", "sa-vae", 2, "inputless"),
     ],
 )
 def test_the_count_of_a_training_step_agrees_with_torch(variant, system, L, setting):
@@ -64,11 +67,10 @@ def test_the_count_of_a_training_step_agrees_with_torch(variant, system, L, sett
 
     def run():
         if variant == "plain":
-            loss = PlainModel(case.config, case.num_classes).double().loss(batch.words, L)
+            plain_model(case.config, case.num_classes).double().differentiate(batch.words, L)
         else:
             model = TextModel(case.config, case.num_classes).double()
-            loss = objective(model, batch, case.config, kl_weight=1.0, step=0).loss
-        loss.backward()
+            objective(model, batch, case.config, kl_weight=1.0, step=0).loss.backward()
 
     assert flops_per_token(case, variant) == pytest.approx(counted(run, case), rel=5e-3)
 
@@ -98,6 +100,10 @@ def test_the_count_agrees_with_a_count_by_hand():
         encoder + 5 * decoder + logits
     )
     assert flops_per_token(case_of("lstm-lm", 1), "plain") == 3 * (8 * 7 * (6 + 7) + logits)
+    aggressive = case_of("lstm-vae-ain", 1)
+    for variant in ("plain", "ours float32"):
+        one = 3 * (encoder + decoder + logits)
+        assert flops_per_token(aggressive, variant) == (ENCODER_UPDATES + 1) * one
     assert flops_per_token(iw, "plain+malloc") == encoder + 30 * (decoder + logits)
     assert flops_per_token(iw, "ours two-phase") == (
         encoder + 30 * (decoder + 2 * 7 * 258) + 2 * logits + 24 * (decoder + logits)

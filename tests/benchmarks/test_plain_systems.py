@@ -55,8 +55,9 @@ def like(own: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
     return own.view(len(own), parameter.shape[2], -1).flip(1).transpose(1, 2)
 
 
-def test_the_von_mises_fisher_baseline_has_our_loss_and_gradients(monkeypatch):
-    config = small("lstm-vmf-vae")
+@pytest.mark.parametrize("setting", ["standard", "inputless"])
+def test_the_von_mises_fisher_baseline_has_our_loss_and_gradients(setting, monkeypatch):
+    config = small("lstm-vmf-vae", setting=setting)
     plain, ours = plain_model(config, V), TextModel(config, V)
     for name, parameter in plain.named_parameters():
         part, dot, rest = name.partition(".")
@@ -80,8 +81,9 @@ def test_cosines_by_rejection_have_the_mean_of_the_distribution():
     assert abs(float(drawn.mean()) - mean) < 4 * error
 
 
-def test_the_importance_weighted_baseline_has_our_loss_and_gradients(monkeypatch):
-    config = small("lstm-iwae", 3, encoder_gradient="reparameterised")
+@pytest.mark.parametrize("setting", ["standard", "inputless"])
+def test_the_importance_weighted_baseline_has_our_loss_and_gradients(setting, monkeypatch):
+    config = small("lstm-iwae", 3, encoder_gradient="reparameterised", setting=setting)
     plain, ours = plain_model(config, V), TextModel(config, V)
     for name, parameter in plain.named_parameters():
         part, dot, rest = name.partition(".")
