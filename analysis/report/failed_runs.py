@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.stats.variants import variant_labels
+from analysis.stats.variants import variants_by_row
 
 
 def failed_runs(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
@@ -14,12 +14,16 @@ def failed_runs(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
     The name has a hash in place of the values: ``learning_rate=1e+30: diverged, attempt 1: …``.
     """
-    failed = frame["status"] == "failed"
-    variants: dict[object, str] = {}
-    for _, runs in frame.groupby(["dataset", "system", "num_samples"], sort=False):
-        if failed[runs.index].any():
-            labels = (variant.label for variant in variant_labels(runs))
-            variants.update(zip(runs.index, labels, strict=True))
-    for run in frame[failed].itertuples():
-        why = f"{run.failure_class}, attempt {run.failure_attempt}: {run.message}"
-        yield str(run.run), ": ".join(filter(None, (variants.get(run.Index), why)))
+    failed = (frame["status"] == "failed").to_numpy()
+    if not failed.any():
+        return
+    labels = {
+        row: variant.label
+        for rows, variants in variants_by_row(frame)
+        for row, variant in zip(rows, variants, strict=True)
+    }
+    columns = (frame[name] for name in ("run", "failure_class", "failure_attempt", "message"))
+    for row, (run, failure, attempt, message) in enumerate(zip(*columns, strict=True)):
+        if failed[row]:
+            why = f"{failure}, attempt {attempt}: {message}"
+            yield str(run), ": ".join(filter(None, (labels.get(row), why)))

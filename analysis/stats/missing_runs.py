@@ -21,7 +21,7 @@ import pandas as pd
 from analysis.published.catalogue import averaging_of, catalogue
 from analysis.reading.frame import frame_of, in_order, table_of
 from analysis.stats.cells import Cell, Counts, table_order
-from analysis.stats.variants import VARIANT_FIELDS, Variant, variant_labels
+from analysis.stats.variants import VARIANT_FIELDS, Variant, variants_by_row
 from lvae_core.run_folder.names import CellName
 
 _CELL = ("dataset", "system", "num_samples", "setting")
@@ -42,9 +42,8 @@ class _Run(NamedTuple):
     status: str
     counts: bool
     """Whether it says something about its study's grid."""
-    frame: pd.DataFrame
-    position: int
-    """Its row in ``frame``."""
+    row: int
+    """Its position in the frame."""
 
 
 def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +68,7 @@ def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
             for seed in grid:
                 if seed not in seeds[cell]:
                     seeds[cell].add(seed)
-                    rows.append(_row(study, cell, seed, _known_fields(examples[cell])))
+                    rows.append(_row(study, cell, seed, _known_fields(frame, examples[cell])))
     return in_order(pd.concat([frame, frame_of(table_of(rows))])) if rows else frame
 
 
@@ -87,19 +86,17 @@ def cells_without_runs(cells: Sequence[Cell], dataset: str) -> list[Cell]:
 
 
 def _runs(frame: pd.DataFrame) -> Iterator[_Run]:
-    named = frame[frame["dataset"].notna()]
-    for _, runs in named.groupby(["dataset", "system", "num_samples"], sort=False):
-        variants = variant_labels(runs)
-        # A run without a config (damaged) has no averaging, and could be of any variant.
-        counts = runs["averaging"].notna() & (runs["numerics"].fillna("current") == "current")
-        cells = map(_Cell, *(runs[name] for name in _CELL), variants)
-        rows = zip(cells, runs["study"], runs["seed"], runs["status"], counts, strict=True)
-        for position, (cell, study, seed, status, run_counts) in enumerate(rows):
-            yield _Run(cell, study, seed, status, run_counts, runs, position)
+    # A run without a config (damaged) has no averaging, and could be of any variant.
+    counts = frame["averaging"].notna() & (frame["numerics"].fillna("current") == "current")
+    cells: list[tuple[str, str, int, str]] = list(zip(*(frame[name] for name in _CELL), strict=True))
+    runs = list(zip(frame["study"], frame["seed"], frame["status"], counts, strict=True))
+    for rows, variants in variants_by_row(frame):
+        for row, variant in zip(rows, variants, strict=True):
+            yield _Run(_Cell(*cells[row], variant), *runs[row], row)
 
 
-def _known_fields(examples: Sequence[_Run]) -> dict[str, Any]:
-    rows = (run.frame.iloc[run.position] for run in examples)
+def _known_fields(frame: pd.DataFrame, examples: Sequence[_Run]) -> dict[str, Any]:
+    rows = (frame.iloc[run.row] for run in examples)
     return {name: row[name] for row in rows for name in VARIANT_FIELDS if not pd.isna(row[name])}
 
 

@@ -22,7 +22,7 @@ from analysis.stats.cells import Cell, Counts, table_order
 from analysis.stats.collapse import UNUSED, last_kl_weight
 from analysis.stats.intervals import bca_intervals
 from analysis.stats.texts import Text, texts_of_runs
-from analysis.stats.variants import Variant, variant_labels
+from analysis.stats.variants import Variant, variants_by_row
 from lvae_core.run_folder.estimates import ESTIMATES, diagnostics_of
 
 _TEXT = "text"
@@ -45,15 +45,13 @@ def average_cells(frame: pd.DataFrame) -> list[Cell]:
     cells: list[Cell] = []
     # Over all systems: a result that recorded its vocabulary tells it for others.
     frame = frame.assign(**{_TEXT: pd.Series(texts_of_runs(frame), frame.index, dtype=object)})
-    for _, runs in frame.groupby(["dataset", "system", "num_samples"], sort=False):
-        runs = runs.reset_index(drop=True)
-        # Variants are labelled over both settings, so that the two halves of a table row match.
-        variants = variant_labels(runs)
-        numbers = _Numbers(runs)
-        columns = {name: runs[name].to_numpy(object) for name in _OF_A_CELL}
+    numbers = _Numbers(frame)
+    columns = {name: frame[name].to_numpy(object) for name in _OF_A_CELL}
+    # Variants are labelled over both settings, so that the two halves of a table row match.
+    for rows, variants in variants_by_row(frame):
         members: dict[tuple[Variant, str], list[int]] = defaultdict(list)
-        for position, key in enumerate(zip(variants, runs["setting"], strict=True)):
-            members[key].append(position)
+        for position, variant in zip(rows, variants, strict=True):
+            members[variant, columns["setting"][position]].append(position)
         for variant, setting in sorted(members, key=lambda key: key[0].rank):
             positions = members[variant, setting]
             cells.append(_cell(columns, numbers, positions, variant))

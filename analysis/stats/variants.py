@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.reading.frame import CONFIG_FIELDS
 from lvae_core.config import RunConfig
@@ -47,6 +50,8 @@ _OPEN = (None, _UNREAD)
 _NAMES = {"data_sha256": "data"}
 """Fields that have another name in labels."""
 
+_GROUP = ("dataset", "system", "num_samples")
+
 _Values = tuple[Hashable | None, ...]
 """A run's values of VARIANT_FIELDS; None if unknown."""
 
@@ -66,9 +71,30 @@ class Variant:
         return ", ".join(f"{name}={text}" for name, text in self.fields)
 
 
-def variant_labels(runs: pd.DataFrame) -> list[Variant]:
-    """Find the variant of each run of one system and L, over both settings."""
-    of_runs = _values(runs)
+def variants_by_row(frame: pd.DataFrame) -> list[tuple[list[int], list[Variant]]]:
+    """Find the variants of every dataset, system and L, over both settings.
+
+    Returns:
+        For each of them, in the order of the frame: the positions of its rows, and the variant of each.
+        Rows without a dataset, which no run's name gave, are left out.
+    """
+    known = frame["dataset"].notna().to_numpy()
+    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for position, key in enumerate(zip(*(frame[name] for name in _GROUP), strict=True)):
+        if known[position]:
+            groups[key].append(position)
+    # One array for all groups: in a frame of so many columns, taking the rows of each takes far longer.
+    values = _values(frame)
+    systems, settings = frame["system"].tolist(), frame["setting"].tolist()
+    found = []
+    for rows in groups.values():
+        of_runs = _set_apart(values[rows], systems[rows[0]], [settings[row] for row in rows])
+        found.append((rows, _variants(of_runs)))
+    return found
+
+
+def _variants(of_runs: Sequence[_Values]) -> list[Variant]:
+    """The variant of each run of one system and L."""
     completed = _complete(of_runs)
     distinct = list(dict.fromkeys(completed.values()))
     # A variant has only the fields in which it differs from others.
@@ -91,7 +117,7 @@ def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, Variant
     Returns:
         For each study: the label of a variant within the study -> the common variant.
     """
-    of_runs = _values(pd.concat([a, b], ignore_index=True))
+    of_runs = _of_one_system(pd.concat([a, b], ignore_index=True))
     completed = _complete(of_runs)
     full = [completed[values] for values in of_runs]
     sides = (a, full[: len(a)]), (b, full[len(a) :])
@@ -103,7 +129,7 @@ def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, Variant
     texts = _texts_of(named, full)
     found = []
     for (runs, of_side), finished in zip(sides, done, strict=True):
-        own = zip(variant_labels(runs), of_side, strict=True)
+        own = zip(_variants(_of_one_system(runs)), of_side, strict=True)
         taken = {_variant(values, texts).label for values in finished}
         kept = set(finished)
         alike = {v.label: (values, _variant(values, texts)) for v, values in own}
@@ -117,9 +143,10 @@ def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, Variant
     return found[0], found[1]
 
 
-def _values(runs: pd.DataFrame) -> list[_Values]:
+def _values(runs: pd.DataFrame) -> NDArray[np.object_]:
+    """The values of VARIANT_FIELDS of each run, (runs, fields); None if unknown."""
     # One array of all fields: taking the columns one by one takes ten times as long.
-    values = runs[list(VARIANT_FIELDS)].to_numpy(object)
+    values: NDArray[np.object_] = runs[list(VARIANT_FIELDS)].to_numpy(object)
     has_config = runs["encoder"].notna().to_numpy()
     missing = pd.isna(values)
     # A run whose config is known does not read the fields of which it has no value.
@@ -127,11 +154,22 @@ def _values(runs: pd.DataFrame) -> list[_Values]:
     unread[:, _EXACT_DRAWS] |= (runs["valid_samples"] <= FEWEST_EXACT).fillna(False).to_numpy(bool)
     values[missing] = None
     values[unread] = _UNREAD
-    for name, own in _set_by_setting(str(runs["system"].iloc[0]) if len(runs) else "").items():
+    return values
+
+
+def _set_apart(values: NDArray[np.object_], system: str, settings: Sequence[str]) -> list[_Values]:
+    """The values of one system's runs, less those in which they differ only because settings do."""
+    values = values.copy()
+    for name, own in _set_by_setting(system).items():
         column = VARIANT_FIELDS.index(name)
-        if all(v in _OPEN or v == own[s] for v, s in zip(values[:, column], runs["setting"], strict=True)):
+        if all(v in _OPEN or v == own[s] for v, s in zip(values[:, column], settings, strict=True)):
             values[:, column] = _UNREAD
     return [tuple(of_run) for of_run in values]
+
+
+def _of_one_system(runs: pd.DataFrame) -> list[_Values]:
+    system = str(runs["system"].iloc[0]) if len(runs) else ""
+    return _set_apart(_values(runs), system, runs["setting"].tolist())
 
 
 @functools.cache

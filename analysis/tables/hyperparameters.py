@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from typing import Any, cast
 
 import pandas as pd
 
@@ -29,9 +30,9 @@ def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
     known = frame[(frame["dataset"] == dataset) & frame["encoder"].notna()]
     known = known[~known["system"].isin(AUTOENCODERS)]
     done = known[known["status"] == "done"]
-    of_systems = {str(system): runs for system, runs in done.groupby("system")}
+    of_systems = _of_systems(done)
     systems = [*(s for s in SYSTEMS if s in of_systems), *(s for s in of_systems if s not in SYSTEMS)]
-    values = {name: {s: _values(of_systems[s][name]) for s in systems} for name in CONFIG_FIELDS}
+    values = {name: {s: _text(of_systems[s][name]) for s in systems} for name in CONFIG_FIELDS}
     lines: list[Line] = []
     for group in dict.fromkeys(_GROUPS[name] for name in CONFIG_FIELDS):
         of_group = [
@@ -51,27 +52,47 @@ def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
     return Table(title, columns, tuple(lines), notes, marks=notes)
 
 
-def _values(of_runs: pd.Series) -> str:
-    """The values of a field over some runs; empty if none reads it."""
-    texts = setting_texts(value for value in of_runs.unique().tolist() if not pd.isna(value))
+_Values = dict[str, list[Any]]
+"""Field -> the values that runs have of it, each once; none if no run reads it."""
+
+
+def _of_systems(runs: pd.DataFrame) -> dict[str, _Values]:
+    """System -> the values of its runs, systems by name."""
+    # Plain arrays, because a frame of so many columns takes long to divide.
+    values = runs[list(CONFIG_FIELDS)].to_numpy(object, na_value=cast(Any, None))
+    rows: dict[str, list[int]] = {}
+    for row, system in enumerate(runs["system"]):
+        rows.setdefault(str(system), []).append(row)
+    return {
+        system: {
+            name: [value for value in dict.fromkeys(column) if value is not None]
+            for name, column in zip(CONFIG_FIELDS, values[rows[system]].T, strict=True)
+        }
+        for system in sorted(rows)
+    }
+
+
+def _text(values: Iterable[Any]) -> str:
+    """Values of a field in one cell of the table."""
+    texts = setting_texts(values)
     numbers = not any(isinstance(value, str) for value in texts)
     return ", ".join(texts[value] for value in (sorted(texts) if numbers else sorted(texts, key=str)))
 
 
-def _without_result(others: pd.DataFrame, done: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+def _without_result(others: pd.DataFrame, done: Mapping[str, _Values]) -> Iterator[str]:
     """Say that the table is of finished runs, and name the values that only ``others`` have."""
     if others.empty:
         return
     named: list[str] = []
-    for system, runs in others.groupby("system", sort=False):
-        if (finished := done.get(str(system))) is None:
+    for system, tried in _of_systems(others).items():
+        if (finished := done.get(system)) is None:
             named.append(f"{system}: all")
             continue
-        fields = []
-        for name in CONFIG_FIELDS:
-            tried = runs[name][~runs[name].isin(finished[name].dropna())]
-            if texts := _values(tried):
-                fields.append(f"{name}={texts}")
+        fields = [
+            f"{name}={texts}"
+            for name in CONFIG_FIELDS
+            if (texts := _text(value for value in tried[name] if value not in finished[name]))
+        ]
         named += [f"{system}: {'; '.join(fields)}"] if fields else []
     tried_too = f"; values of failed or unfinished runs alone: {'. '.join(named)}" if named else ""
     yield f"finished runs only{tried_too}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.published.catalogue import compared_datasets, published_splits
 from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
@@ -157,11 +158,11 @@ def _mixed(done: pd.DataFrame) -> Iterable[str]:
     rows = [row_label(system, L) for system, L in zip(done["system"], done["num_samples"], strict=True)]
     recipes = [_recipe(*run) for run in done[["system", "dataset", "setting"]].itertuples(index=False)]
     differences = []
-    for name in CONFIG_FIELDS:
+    for name, of_runs in _configs(done).items():
         values: dict[str, dict[str, None]] = {}
         follows_recipes = True
-        for row, planned, value in zip(rows, recipes, done[name].astype(object), strict=True):
-            if pd.isna(value):
+        for row, planned, value in zip(rows, recipes, of_runs, strict=True):
+            if value is None:
                 continue  # the run does not read it
             values.setdefault(row, {})[setting_text(value)] = None
             follows_recipes &= value == getattr(planned, name)
@@ -205,13 +206,14 @@ def _published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
 
 def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     changes: Counter[tuple[str, str, str]] = Counter()
-    for system, setting, protocol, runs in _by_protocol(done):
+    configs = _configs(done)
+    for system, setting, protocol, rows in _by_protocol(done):
         planned = with_protocol(_recipe(system, dataset, setting), protocol)
         for name in CONFIG_FIELDS:
             if name not in _OF_SYSTEM | _NOT_STATED:
                 expected = getattr(planned, name)
-                for value, count in runs[name].astype(object).value_counts().items():
-                    if value != expected:
+                for value, count in Counter(configs[name][rows]).most_common():
+                    if value is not None and value != expected:
                         changes[name, setting_text(value), setting_text(expected)] += count
     order = sorted(changes, key=lambda change: CONFIG_FIELDS.index(change[0]))
     listed = [
@@ -228,9 +230,10 @@ def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
 def _protocols(done: pd.DataFrame) -> Iterable[str]:
     """Which rows were trained as their authors did, if there are systems that can be."""
     rows: dict[Protocol, dict[str, None]] = {"original": {}, "matched": {}}
-    for system, _, protocol, runs in _by_protocol(done):
+    samples = done["num_samples"].to_numpy()
+    for system, _, protocol, chosen in _by_protocol(done):
         if system in ORIGINALS:
-            rows[protocol] |= dict.fromkeys(row_label(system, L) for L in runs["num_samples"])
+            rows[protocol] |= dict.fromkeys(row_label(system, L) for L in samples[chosen])
     said = [
         f"{_listed(list(names), ', ')} {how}"
         for names, how in (
@@ -243,22 +246,33 @@ def _protocols(done: pd.DataFrame) -> Iterable[str]:
         yield f"protocols: {'; '.join(said)}"
 
 
-def _by_protocol(done: pd.DataFrame) -> Iterable[tuple[str, str, Protocol, pd.DataFrame]]:
-    """The runs of each system and setting, apart by the protocol that their fields are nearer to."""
-    for (system, setting), runs in cast(Any, done.groupby(["system", "setting"], sort=False)):
-        votes = np.zeros(len(runs), np.int64)  # for the original
+def _by_protocol(done: pd.DataFrame) -> Iterable[tuple[str, str, Protocol, NDArray[np.int64]]]:
+    """The rows of each system and setting, apart by the protocol that their fields are nearer to."""
+    configs = _configs(done)
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, key in enumerate(zip(done["system"], done["setting"], strict=True)):
+        places[key].append(row)
+    for (system, setting), found in places.items():
+        rows = np.array(found)
+        votes = np.zeros(len(rows), np.int64)  # for the original
         if system in ORIGINALS:
-            matched = _recipe(system, runs["dataset"].iloc[0], setting)
+            matched = _recipe(system, done["dataset"].iloc[rows[0]], setting)
             original = with_protocol(matched, "original")
             for name in CONFIG_FIELDS:
                 here, there = getattr(matched, name), getattr(original, name)
                 if here != there:
-                    votes += (runs[name] == there).fillna(False).to_numpy(np.int64)
-                    votes -= (runs[name] == here).fillna(False).to_numpy(np.int64)
+                    values = configs[name][rows]
+                    votes += (values == there).astype(np.int64) - (values == here)
         protocols: tuple[tuple[Protocol, Any], ...] = (("matched", votes <= 0), ("original", votes > 0))
         for protocol, chosen in protocols:
             if chosen.any():
-                yield system, setting, protocol, runs[chosen]
+                yield system, setting, protocol, rows[chosen]
+
+
+def _configs(done: pd.DataFrame) -> dict[str, NDArray[np.object_]]:
+    """The config fields as plain arrays, None for what a run does not read: rows of a frame copy slowly."""
+    values = done[list(CONFIG_FIELDS)].to_numpy(object, na_value=cast(Any, None))
+    return dict(zip(CONFIG_FIELDS, values.T, strict=True))
 
 
 def _repeated_seeds(done: pd.DataFrame) -> Iterable[str]:
@@ -305,14 +319,16 @@ def _evaluation_text(run: pd.Series) -> str:
 
 
 def _without_evaluation(done: pd.DataFrame) -> Iterable[str]:
-    for _, runs in done.groupby(["system", "num_samples", "setting"], sort=False):
-        cell = runs.iloc[0]
+    names = ["system", "num_samples", "setting"]
+    # Rows of all columns take long to copy.
+    cells = done[[*names, "evaluation", "iw_samples"]].groupby(names, sort=False)
+    for (system, num_samples, setting), runs in cast(Any, cells):
         lacking = int(runs["evaluation"].isna().sum())
         if lacking:
             samples = runs["iw_samples"].dropna().unique()
             which = f"evaluation with S = {samples[0]}" if len(samples) == 1 else "such evaluation"
-            label = row_label(cell["system"], cell["num_samples"])
-            yield f"{label} {cell['setting']}: {lacking} of {len(runs)} seeds have no {which}"
+            label = row_label(system, num_samples)
+            yield f"{label} {setting}: {lacking} of {len(runs)} seeds have no {which}"
 
 
 def _listed(items: Sequence[str], separator: str = "; ") -> str:
