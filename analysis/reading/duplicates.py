@@ -70,7 +70,8 @@ def identities(frame: pd.DataFrame) -> pd.Series:
 def _refuse_differences(kept: pd.DataFrame, copies: pd.DataFrame, names: Sequence[str]) -> None:
     """Raise InputError for the first of these columns that differs between ``kept`` and ``copies``."""
     for name in names:
-        a, b = kept[name], copies[name]
+        a: Any = kept[name]
+        b: Any = copies[name]
         # Positions, not labels: several copies of one run have the same label.
         equal = (a.array == b.array).fillna(False) | (a.isna() & b.isna()).array
         if name in ADDED_COLUMNS:

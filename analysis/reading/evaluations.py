@@ -88,7 +88,8 @@ def one_evaluation_per_cell(frame: pd.DataFrame, wanted: Mapping[str, Any]) -> p
     if not wanted and not run[done.index].duplicated().any() and _are_alike(done):
         return frame
     kept = [frame[frame["status"] != "done"]]
-    for _, cell in done.groupby([*_CELL, *_SETTINGS, _validation_draws(done)], dropna=False, sort=False):
+    names: Any = [*_CELL, *_SETTINGS, _validation_draws(done)]
+    for _, cell in done.groupby(names, dropna=False, sort=False):
         chosen = _choose(cell, run, wanted)
         shown = cell[cell["evaluation"] == chosen]
         others = cell[~run[cell.index].isin(run[shown.index])]
@@ -119,7 +120,8 @@ def _check_some_run_has(done: pd.DataFrame, wanted: Mapping[str, Any]) -> None:
 def _fitting(rows: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.DataFrame:
     """The evaluations whose fields, as far as they are read, have the wanted values."""
     for name, value in wanted.items():
-        rows = rows[rows[name].isna() | (rows[name] == value).fillna(False)]
+        column: Any = rows[name]
+        rows = rows[column.isna() | (column == value).fillna(False)]
     return rows
 
 
