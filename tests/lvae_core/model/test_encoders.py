@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
-from lvae_core import config as configs
+from lvae_core.fields import choices
 from lvae_core.model import counts
 from lvae_core.model.contracts import Encoder
 from lvae_core.model.layers.embedding import Embedding
@@ -47,8 +47,8 @@ def close(a: torch.Tensor, b: torch.Tensor) -> None:
 
 @pytest.mark.parametrize(
     ("choice", "registry"),
-    [(configs.Encoder, ["none", *ENCODERS]), (configs.Decoder, DECODERS),
-     (configs.Posterior, POSTERIORS), (configs.Inference, INFERENCES)],
+    [(choices.Encoder, ["none", *ENCODERS]), (choices.Decoder, DECODERS),
+     (choices.Posterior, POSTERIORS), (choices.Inference, INFERENCES)],
     ids=["encoder", "decoder", "posterior", "inference"],
 )  # fmt: skip
 def test_a_config_can_choose_every_registered_part_and_no_other(choice, registry):
