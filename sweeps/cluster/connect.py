@@ -75,7 +75,13 @@ def _start(folder: Path, object_store_bytes: int) -> None:
     while True:
         attempt += 1
         try:
-            with _loopback(), _quietly(), _fewer_processes(), patient_start(StartClock()):
+            with (
+                _loopback(),
+                _quietly(),
+                _fewer_processes(),
+                patient_start(StartClock()),
+                watched_daemons(),
+            ):
                 ray.init(
                     address="local",
                     include_dashboard=False,

@@ -21,8 +21,11 @@ _NAMES = ("gcs_server", "raylet")
 
 _BETWEEN_SECONDS = 0.25
 
-_STARTING_LOOKS = 80
-"""Looks for agents of the raylet, which start after it and without which it ends."""
+_STARTING_LOOKS = 240
+"""Looks for new processes: on a busy machine agents start long after their raylet."""
+
+_AGENTS = ("runtime_env/agent/main.py", "dashboard/agent.py")
+"""Programs of a raylet's agents, without which it ends."""
 
 
 @contextlib.contextmanager
@@ -63,24 +66,22 @@ def signals_deferred() -> Iterator[None]:
 def watched_daemons(end: Callable[[str], None] | None = None) -> Iterator[None]:
     """End this process, with one line and status 2, if its own Ray dies in the ``with`` block.
 
-    Ray would take a minute to notice and end the process with its own message. Until then all calls into
-    Ray hang, so ending the process is all that can be done.
+    The Ray may start within the block. Ray itself would take a minute to notice and end the process with
+    its own message. Until then all calls into Ray hang, so ending the process is all that can be done.
 
     Args:
         end: called in another thread with the name of a process that has died; by default
             :func:`end_launch`.
     """
     over = threading.Event()
-    daemons = {child: name for child in psutil.Process().children() if (name := _name(child)) in _NAMES}
-    raylets = [process for process, name in daemons.items() if name == "raylet"]
 
     def watch() -> None:
+        daemons: dict[psutil.Process, str] = {}
         with contextlib.closing(_Ends()) as ends:
             for look in itertools.count():
+                if look < _STARTING_LOOKS and look % 4 == 0:
+                    daemons |= _daemons()
                 ends.wait(daemons)
-                if look < _STARTING_LOOKS and look % 8 == 0:
-                    for raylet in raylets:
-                        daemons.update(_agents(raylet))
                 dead = [name for process, name in daemons.items() if _has_ended(process)]
                 if over.is_set():  # the end of the block comes before Ray is stopped
                     return
@@ -139,15 +140,29 @@ def _name(process: psutil.Process) -> str:
     return ""
 
 
+def _daemons() -> dict[psutil.Process, str]:
+    """The processes of this process's Ray that must not end, with their names."""
+    found = {child: name for child in psutil.Process().children() if (name := _name(child)) in _NAMES}
+    raylets = [process for process, name in found.items() if name == "raylet"]
+    return found | {agent: title for raylet in raylets for agent, title in _agents(raylet).items()}
+
+
 def _agents(raylet: psutil.Process) -> dict[psutil.Process, str]:
     with contextlib.suppress(psutil.Error):
-        return {child: title for child in raylet.children() if _is_agent(title := _title(child))}
+        titles = {child: _title(child) for child in raylet.children()}
+        return {child: _agent_name(title) for child, title in titles.items() if _agent_name(title)}
     return {}
 
 
-def _is_agent(title: str) -> bool:
-    """Whether a process that has set this title is an agent of Ray, such as ``ray::RuntimeEnvAgent``."""
-    return title.startswith("ray::") and title.split(" ")[0].endswith("Agent")
+def _agent_name(title: str) -> str:
+    """The name of an agent of Ray by its title, such as ``ray::RuntimeEnvAgent``; empty for all others.
+
+    Until an agent has set its title, it has a command line.
+    """
+    words = title.split(" ")
+    if words[0].startswith("ray::"):
+        return words[0] if words[0].endswith("Agent") else ""
+    return next(("ray::" + program for word in words for program in _AGENTS if word.endswith(program)), "")
 
 
 def _title(process: psutil.Process) -> str:

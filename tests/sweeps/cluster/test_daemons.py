@@ -68,6 +68,38 @@ def test_the_padding_of_a_process_title_is_not_part_of_its_name() -> None:
     assert daemons._agents(Raylet()) == {agent: "ray::DashboardAgent"}  # type: ignore[arg-type, comparison-overlap]
 
 
+def test_a_process_that_starts_and_dies_within_the_block_is_reported() -> None:
+    found, told = [], threading.Event()
+
+    def end(name: str) -> None:
+        found.append(name)
+        told.set()
+
+    with watched_daemons(end):
+        time.sleep(0.5)
+        with subprocess.Popen(["/bin/sleep", "60"]) as child:
+            time.sleep(1.5)  # a look for new processes comes once in a second
+            child.kill()
+            assert told.wait(10)
+    assert found == ["sleep"]
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("ray::RuntimeEnvAgent", "ray::RuntimeEnvAgent"),
+        ("python -u /x/ray/_private/runtime_env/agent/main.py --x=1", "ray::runtime_env/agent/main.py"),
+        ("python -u /x/ray/dashboard/agent.py --x=1", "ray::dashboard/agent.py"),
+        ("ray::IDLE", ""),
+        ("ray::Agent.train", ""),
+        ("python /x/ray/_private/workers/default_worker.py", ""),
+        ("", ""),
+    ],
+)
+def test_agents_are_known_before_and_after_they_have_a_title(title: str, name: str) -> None:
+    assert daemons._agent_name(title) == name
+
+
 def test_a_child_that_was_started_meanwhile_survives_a_hangup() -> None:
     with hangup_ignored():
         child = subprocess.Popen(["/bin/sleep", "60"])
