@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import difflib
 import functools
 import io
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 from lvae_core.errors import InputError, check_name
 
@@ -20,6 +22,23 @@ _COLUMNS = "100000"
 """Width of the terminal that a parser sees, so that it breaks no line."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of argparse that refuses what it does not know itself, so that a subcommand names its help."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parse ``args``. Raises InputError if an option or a word is left over."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            options = [o for o in self._option_string_actions if o.startswith("--")]
+
+            def near(option: str) -> str | None:
+                similar = difflib.get_close_matches(option, options, n=1)
+                return nearest_option(option, [o for o in options if _begins(option, o)] or similar)
+
+            raise InputError(unknown_line(left, near, f"{self.prog} --help"))
+        return found, left
 
 
 def parsed(parse: Callable[[], T]) -> T:
@@ -84,11 +103,52 @@ def _wide_terminal() -> Iterator[None]:
 def error_line(printed: str) -> str:
     """Shorten what a parser prints about a wrong command line to one line."""
     # tyro frames its text with lines and columns of these characters; which, depends on the output.
-    lines = [line.strip(" │") for line in _ANSI.sub("", printed).splitlines() if line.strip(" ╰─╯-")]
+    lines = [
+        line.replace("│", " ").rstrip()
+        for line in _ANSI.sub("", printed).splitlines()
+        if line.strip(" │╭╮╰─╯-")
+    ]
     try:
         return _of_argparse(lines) if printed.startswith("usage: ") else _of_tyro(lines)
     except InputError as error:
         return str(error)
+
+
+def unknown_line(words: Sequence[str], near: Callable[[str], str | None], help_command: str) -> str:
+    """The error about words that a parser does not know.
+
+    Args:
+        words: the unknown options with their values, or arguments too many.
+        near: returns the valid option that is meant by an unknown one, or None.
+        help_command: the command that prints the help.
+    """
+    options = [word.partition("=")[0] for word in words if word.startswith("-")]
+    what = "unknown option" if options else "unexpected argument"
+    given = options or [word or "''" for word in words]
+    message = f"{what}{'s' * (len(given) > 1)} {', '.join(given)}"
+    meant = {option: found for option in options if (found := near(option))}
+    if not meant:
+        return f"{message}; see {help_command}"
+    if len(options) == 1:
+        return f"{message}: did you mean {meant[options[0]]!r}?"
+    return f"{message}: " + ", ".join(f"for {option}, give {found}" for option, found in meant.items())
+
+
+def nearest_option(given: str, similar: Sequence[str]) -> str | None:
+    """The valid option that is meant: one that ``given`` begins, or that begins it, else the first similar.
+
+    Args:
+        given: an unknown option.
+        similar: valid ones, the most similar first.
+    """
+    related = [option for option in similar if _begins(given, option)]
+    return min(related, key=lambda option: abs(len(option) - len(given)), default=next(iter(similar), None))
+
+
+def _begins(given: str, option: str) -> bool:
+    """Whether one of two options begins the other."""
+    short, long = sorted((given.replace("_", "-"), option), key=len)
+    return len(short) > len("--") and long.startswith(short)
 
 
 def _of_argparse(lines: list[str]) -> str:
@@ -99,19 +159,38 @@ def _of_argparse(lines: list[str]) -> str:
     return f"{message or program}; see {program} --help"
 
 
+def _similar_options(lines: Sequence[str]) -> dict[str, list[str]]:
+    """Unknown option -> the options that tyro finds similar; "" if it is the only one."""
+    found: dict[str, list[str]] = {}
+    for heading, first in itertools.pairwise(lines):
+        title = re.fullmatch(r"\s*(?:Perhaps you meant|Arguments similar to (\S+?)):", heading)
+        if title is None:
+            continue
+        # Below each option stands its help, further to the right, whose lines may begin with an option.
+        indent = first[: len(first) - len(first.lstrip())]
+        section = itertools.takewhile(
+            lambda line: not line.strip().startswith(("Arguments similar to ", "For full helptext")),
+            lines[lines.index(heading) + 1 :],
+        )
+        options = [line.removeprefix(indent) for line in section if line.startswith(f"{indent}-")]
+        found[(title[1] or "").partition("=")[0]] = [re.split("[ ,]", option)[0] for option in options]
+    return found
+
+
 def _of_tyro(lines: list[str]) -> str:
-    text = lines[1:]  # without the title
+    text = [line.strip() for line in lines[1:]]  # without the title
     # The line is broken if several arguments are missing.
     asks = re.search(r"For full helptext, \w+:? (.*)", " ".join(text))
     program = asks[1] if asks else ""
     message = text[0].rstrip(".") if text else "the command line cannot be used"
     if message.startswith("Unrecognized options:"):
-        tokens = [token for token in message.partition(": ")[2].split(", ") if token]
-        options = [token for token in tokens if token.startswith("-")] or tokens or ["''"]
-        message = f"unknown option{'s' * (len(options) > 1)} {', '.join(options)}"
-        for heading, option in itertools.pairwise(text):
-            if heading.startswith(("Perhaps you meant:", "Arguments similar to")):
-                return f"{message}: did you mean {option.split(' ')[0].rstrip(',')!r}?"
+        words = [word for word in message.partition(": ")[2].split(", ") if word] or [""]
+        similar = _similar_options(lines)
+
+        def near(option: str) -> str | None:
+            return nearest_option(option, similar.get(option, similar.get("", [])))
+
+        return unknown_line(words, near, program)
     elif message.startswith("Missing from"):
         required = [name for name, what in itertools.pairwise(text) if what.endswith("(required)")]
         message = f"give {' and '.join(required)}"
@@ -132,7 +211,10 @@ def _of_tyro(lines: list[str]) -> str:
         message = "{}: {} cannot be read".format(*wrong.groups())
     elif choice := re.match(r"invalid choice '(.*)' for argument '(.*)'\. Expected .* \((.*)\)", message):
         value, option, choices = choice.groups()
-        check_name(value, re.findall(r"'([^']*)'", choices), option)
+        valid = re.findall(r"'([^']*)'", choices)
+        if "None" in valid:  # an option that may be left out; its choices come in any order
+            valid = sorted(set(valid) - {"None"})
+        check_name(value, valid, option)
     elif message.endswith(":"):
         message = " ".join([message, *text[1:2]])
     return f"{message}; see {program}"

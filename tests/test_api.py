@@ -174,6 +174,8 @@ def test_a_diverged_run_raises_and_leaves_its_failure(tmp_path: Path) -> None:
 def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
     run = lvae_core.train(small(), tmp_path / "run")
     assert repr(run) == f"Run('{tmp_path}/run': toy, lstm-vae, standard, L2, seed 0)"
+    study = tmp_path / "study"
+    (study / "toy__lstm-vae__standard__L2__seed0__00000000").mkdir(parents=True)
     for call, message in (
         (lambda: lvae_core.load(tmp_path / "none"), r"none: no run folder; make one with train"),
         (lambda: lvae_core.train(small(), tmp_path / "x", threads=0), "threads = 0: must be at least 1"),
@@ -211,6 +213,7 @@ def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
             lambda: lvae_core.train(small(averaging="hidden"), tmp_path / "x"),
             "turns lstm-vae into lstm-vae-avg",
         ),
+        (lambda: lvae_core.train(small(), study), "study: a study, with run folders in it; give .*/my-run"),
         (lambda: analysis.read_runs(tmp_path / "none"), "there is no such study"),
         (lambda: analysis.read_runs(tmp_path, evaluation={"dropout": 1}), "not a field of evaluation"),
     ):

@@ -25,8 +25,24 @@ PARTS: dict[str, Callable[[Any], bool]] = {
     "von Mises-Fisher posterior": lambda config: (
         config.encoder != "none" and config.posterior == "von_mises_fisher"
     ),
-    "averaged states": lambda config: config.encoder != "none" and config.averaging == "hidden",
-    "hidden word": lambda config: config.setting == "inputless" or config.word_dropout > 0,
+    "hidden word under dropout": lambda config: (
+        config.dropout > 0 and (config.setting == "inputless" or config.word_dropout > 0)
+    ),
+    "words of several samples under dropout": lambda config: (
+        config.encoder != "none" and config.num_samples > 1 and config.dropout + config.word_dropout > 0
+    ),
+    "averaged states under dropout": lambda config: (
+        config.encoder != "none"
+        and config.num_samples > 1
+        and config.dropout > 0
+        and config.averaging == "hidden"
+    ),
+    "states of several samples under dropout": lambda config: (
+        config.encoder != "none"
+        and config.num_samples > 1
+        and config.dropout > 0
+        and (config.averaging != "hidden" or config.dropout_before_average)
+    ),
     "ELBO objective": lambda config: config.encoder != "none" and config.objective == "elbo",
     "importance-weighted objective": lambda config: (
         config.encoder != "none" and config.objective == "importance_weighted"

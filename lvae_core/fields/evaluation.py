@@ -41,7 +41,8 @@ class EvaluationFields:
     tested_epoch: TestedEpoch = option(
         "best",
         "whose parameters are evaluated: of the best epoch in validation, or of the last",
-        "budget",
+        "evaluation",
+        stage="evaluation",
         added=True,
     )
     iw_samples: int = option(

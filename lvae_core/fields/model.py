@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lvae_core.fields.choices import DecoderStart, SampleMasks
+from lvae_core.fields.choices import DecoderStart
 from lvae_core.fields.declaration import option
 
 
@@ -66,22 +66,28 @@ class ModelFields:
         True,
         "the same dropout on the vector that stands for a hidden word",
         "model",
-        "hidden word",
-        added=True,
-    )
-    sample_masks: SampleMasks = option(
-        "softmax",
-        "where each of the L samples has its own mask of dropout: on the softmax's input, nowhere, or on "
-        "the words, too",
-        "model",
-        "latent variable",
+        "hidden word under dropout",
         added=True,
     )
     dropout_before_average: bool = option(
         False,
         "dropout on each of the L states, not on their average",
         "model",
-        "averaged states",
+        "averaged states under dropout",
+        added=True,
+    )
+    separate_word_masks: bool = option(
+        False,
+        "each of the L samples has its own masks of dropout on the words, instead of one for all",
+        "model",
+        "words of several samples under dropout",
+        added=True,
+    )
+    shared_state_masks: bool = option(
+        False,
+        "one mask of dropout on the states of all L samples, instead of one for each",
+        "model",
+        "states of several samples under dropout",
         added=True,
     )
 

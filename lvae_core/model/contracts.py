@@ -212,7 +212,7 @@ class Decoder(nn.Module, ABC):
         self.dropout_latent = config.dropout if config.dropout_latent_input else 0.0
         self.word_dropout = config.word_dropout
         self.drops_hidden = config.dropout_hidden_word
-        self.masks_each = config.sample_masks == "words_and_softmax"
+        self.masks_each = config.separate_word_masks
 
     def embed(self, words: Tensor) -> Tensor:
         """Return the embeddings of words without dropout, (..., D); each is hidden if inputless."""

@@ -157,7 +157,7 @@ class TextModel(nn.Module):
 
     def _drop(self, states: Tensor, masks: torch.Generator | None, *, samples: int) -> Tensor:
         """Apply dropout, with one mask for all samples, whose axis is given, if the config asks for it."""
-        if self.config.sample_masks != "none" or masks is None:
+        if not self.config.shared_state_masks or masks is None:
             return dropout(states, self.dropout, masks)
         one = states.narrow(samples, 0, 1)
         return states * dropout(torch.ones_like(one), self.dropout, masks)

@@ -30,7 +30,7 @@ renamed to ``<file>.partial-<k>``.
                        from, nats per sentence, if that model is known
     parameters         number of trained parameters
     best_epoch         epoch with the lowest validation perplexity, whose parameters were evaluated unless
-                       the config's tested_epoch is "last"
+                       the evaluation's tested_epoch is "last"
     epochs, steps      epochs and gradient steps trained
     train_seconds, evaluate_seconds   time on the device over all attempts: the only fields that are
                        not reproducible to the last bit
@@ -83,6 +83,10 @@ class RunFolder:
     def has(self, file: str) -> bool:
         """Whether the run folder holds ``file``."""
         return self.store.exists(f"{self.name}/{file}")
+
+    def holds_runs(self) -> bool:
+        """Whether run folders are in it, as in a study's folder."""
+        return any(RunName.parse(name) for name in self.store.names(self.name))
 
     def read_json(self, file: str) -> dict[str, Any] | None:
         """Read the object in ``file``; None if there is no such file.

@@ -22,9 +22,17 @@ from lvae_core.training.trainer import execute
 
 
 def check_new(config: RunConfig, folder: RunFolder) -> None:
-    """Raise InputError if a run that has not begun is another system than it is called."""
-    if not folder.has("config.json"):  # a run that has begun keeps its name
-        check_named_rightly(config)
+    """Raise InputError if a run that has not begun cannot begin.
+
+    It may be another system than it is called, or have a study's folder in place of its own.
+    """
+    if folder.has("config.json"):
+        return  # a run that has begun keeps its name
+    check_named_rightly(config)
+    if folder.holds_runs():
+        raise InputError(
+            f"{folder}: a study, with run folders in it; give {folder}/my-run or another new folder"
+        )
 
 
 def acquire(folder: RunFolder, runtime: Runtime) -> Claim:

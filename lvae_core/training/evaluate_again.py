@@ -36,7 +36,7 @@ _log = logging.getLogger("lvae.run_folder")
 def evaluate_again(
     config: RunConfig, corpus: Corpus, folder: RunFolder, runtime: Runtime, claim: Claim | None = None
 ) -> Generator[Progress, None, None]:
-    """Evaluate the best parameters of a trained run and write the estimates beside its result.
+    """Evaluate a trained run again and write the estimates beside its result.
 
     Yields often; between two yields it may be closed, upon which it saves its progress. Killed anywhere, it
     resumes bit for bit. The numbers are those that training with ``config`` would have put into the result.
@@ -62,7 +62,7 @@ def evaluate_again(
         folder.set_leftovers_aside()
         result = _result(folder, corpus)
         if not _is_evaluated(folder, result, evaluation_id(config)):
-            work = Work(config, corpus, folder, runtime, _trained(folder, result), claim)
+            work = Work(config, corpus, folder, runtime, _trained(folder, result, config), claim)
             count = part_count(folder, work.evaluation) or 1
             parts = [Scoring(work, Part(number, count)) for number in range(1, count + 1)]
             for part in parts:
@@ -90,7 +90,9 @@ def evaluate_part(
             "divide it into fewer parts, or set a smaller eval_batch_size"
         )
     if not _is_evaluated(folder, result, evaluation_id(config)):
-        yield from Scoring(Work(config, corpus, folder, runtime, _trained(folder, result)), part).score()
+        yield from Scoring(
+            Work(config, corpus, folder, runtime, _trained(folder, result, config)), part
+        ).score()
     yield Progress(phase="done", epoch=0, step=0, fraction=1.0)
 
 
@@ -155,13 +157,13 @@ def _is_evaluated(folder: RunFolder, result: Mapping[str, Any], wanted: str) -> 
         return False
 
 
-def _trained(folder: RunFolder, result: Mapping[str, Any]) -> TrainState:
-    """The state of a trained run with the parameters that its result was evaluated with."""
+def _trained(folder: RunFolder, result: Mapping[str, Any], config: RunConfig) -> TrainState:
+    """The state of a trained run with the parameters that ``config`` evaluates."""
     state = load_checkpoint(folder, str(result.get("fingerprint")))
     if state is None:
         raise InputError(
             f"{folder}: its checkpoint is missing or damaged; restore checkpoint.pt, or move result.json "
             "away and run it again to train it anew"
         )
-    check_evaluated(state, folder, result)
+    check_evaluated(state, folder, result, config)
     return state

@@ -131,19 +131,21 @@ def load_checkpoint(folder: RunFolder, fingerprint: str | None = None) -> TrainS
     return None
 
 
-def check_evaluated(state: TrainState, folder: RunFolder, result: Mapping[str, Any]) -> None:
-    """Raise an InputError unless the state of a finished run has the parameters behind its result.
+def check_evaluated(
+    state: TrainState, folder: RunFolder, result: Mapping[str, Any], config: RunConfig
+) -> None:
+    """Raise an InputError unless the state of a finished run has the parameters that ``config`` evaluates.
 
     The previous checkpoint, which takes the place of a damaged one, may have those of an earlier epoch.
     """
-    last = dict(result.get("config", {})).get("tested_epoch") == "last"
+    last = config.tested_epoch == "last"
     held, evaluated = state.rate.best_epoch, result.get("best_epoch")
     if last:
         held, evaluated = state.epoch, result.get("epochs")
     if held != evaluated:
         raise InputError(
             f"{folder}: its checkpoint holds the {'last' if last else 'best'} parameters of epoch {held}, "
-            f"but those of epoch {evaluated} were evaluated; restore checkpoint.pt"
+            f"not those of epoch {evaluated}; restore checkpoint.pt"
         )
 
 

@@ -31,9 +31,9 @@ def load(folder: RunFolder) -> Trained:
             f"{folder}: no run folder with a finished epoch; make one with "
             "`python -m lvae_core run CONFIG.json --out DIR`"
         )
-    if result is not None:
-        check_evaluated(state, folder, result)
     config, _ = present
+    if result is not None:
+        check_evaluated(state, folder, result, config)
     words = tuple(state.vocabulary)
     unknown = next((words.index(symbol) for symbol in UNKNOWN_SYMBOLS if symbol in words), None)
     model = TextModel(config, len(words))

@@ -37,7 +37,8 @@ OTHER: dict[str, Any] = {
     "optimiser": "adam", "adam_beta1": 0.5, "adam_beta2": 0.9, "adam_epsilon": 1e-6,
     "init_encoder_from": "lstm-lm", "valid_kl_weight": 0.0,
     "inference": "semi_amortised", "svi_steps": 10, "svi_step_size": 0.5, "svi_momentum": 0.0,
-    "dropout_hidden_word": False, "sample_masks": "none", "dropout_before_average": True,
+    "dropout_hidden_word": False, "separate_word_masks": True, "shared_state_masks": True,
+    "dropout_before_average": True,
     "improvement_over": "previous", "tested_epoch": "last",
     "sa_clip": "none", "svi_max_grad_norm": 1.0,
 }  # fmt: skip

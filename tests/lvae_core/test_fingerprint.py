@@ -56,19 +56,14 @@ def test_the_fingerprint_of_a_folder_is_the_golden_one():
     assert fingerprint(config, "1" * 64) == GOLDEN["folder"]
 
 
-EVALUATION = {"iw_samples", "iw_exact_samples", "mi_samples", "mi_batch_size", "eval_precision"}
+EVALUATION = {
+    *("tested_epoch", "iw_samples", "iw_exact_samples", "mi_samples", "mi_batch_size", "eval_precision"),
+}
 """Fields that only the estimates read."""
 
 LATENT = {
     *("latent_size", "share_embeddings", "dropout_latent_input", "dropout_encoder", "valid_samples"),
-    *(
-        "kl_weight",
-        "kl_anneal_epochs",
-        "kl_anneal_steps",
-        "kl_start",
-        "decay_while_annealing",
-        "sample_masks",
-    ),
+    *("kl_weight", "kl_anneal_epochs", "kl_anneal_steps", "kl_start", "decay_while_annealing"),
 }
 """Fields of training that mean nothing to a language model."""
 
@@ -78,6 +73,8 @@ PARTS = {
     "adam_epsilon": {"optimiser": "adam"},
     "dropout_hidden_word": {"setting": "inputless"},
     "dropout_before_average": {"averaging": "hidden", "num_samples": 2},
+    "separate_word_masks": {"num_samples": 2},
+    "shared_state_masks": {"num_samples": 2},
     "cnn_dilations": {"decoder": "cnn"},
     "cnn_channels": {"decoder": "cnn"},
     "cnn_external": {"decoder": "cnn"},
@@ -101,6 +98,7 @@ PARTS = {
 }
 """Field -> the choice without which nothing reads it."""
 LSTM_LM = recipe("lstm-lm")
+AVG = recipe("lstm-vae-avg", num_samples=5)
 INPUTLESS = recipe("lstm-vae", setting="inputless")
 
 
@@ -126,11 +124,31 @@ def test_fields_of_evaluation_are_in_its_identity_and_not_in_the_fingerprint(nam
     assert evaluation_id(changed) != evaluation_id(RunConfig())
 
 
-@pytest.mark.parametrize("name", sorted(LATENT | EVALUATION - {"eval_precision"}))
+@pytest.mark.parametrize("name", sorted(LATENT | EVALUATION - {"eval_precision", "tested_epoch"}))
 def test_a_language_model_does_not_read_fields_of_the_latent_variable(name):
     changed = replace(LSTM_LM, **{name: OTHER[name]})
     assert fingerprint(changed, DATA) == fingerprint(LSTM_LM, DATA)
     assert evaluation_id(changed) == evaluation_id(LSTM_LM)
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        *((replace(AVG, dropout=0.0), name) for name in ("dropout_before_average", "shared_state_masks")),
+        (replace(AVG, dropout=0.0), "separate_word_masks"),
+        (replace(INPUTLESS, dropout=0.0), "dropout_hidden_word"),
+        (AVG, "shared_state_masks"),  # the average of the states has one mask in any case
+    ],
+)
+def test_masks_that_make_no_difference_are_not_read(config, name):
+    changed = replace(config, **{name: OTHER[name]})
+    assert fingerprint(changed, DATA) == fingerprint(config, DATA)
+
+
+def test_the_states_of_an_average_have_masks_if_they_are_dropped_out_before_it():
+    before = replace(AVG, dropout_before_average=True)
+    assert fingerprint(before, DATA) != fingerprint(AVG, DATA)
+    assert fingerprint(replace(before, shared_state_masks=True), DATA) != fingerprint(before, DATA)
 
 
 def test_only_a_gaussian_posterior_has_a_mean_to_normalise():

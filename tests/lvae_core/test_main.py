@@ -239,6 +239,20 @@ def test_the_sentences_of_a_language_model_have_no_prior(
     assert notes["greedy"] == notes["beam"] == f"{notes['sample']}, and the decoded sentences hardly vary"
 
 
+def test_a_run_is_not_put_into_the_folder_of_a_study(tmp_path, capsys):
+    assert main(["recipe", "lstm-lm", "--dataset", "toy"]) == 0
+    (tmp_path / "run.json").write_text(capsys.readouterr().out)
+    run = tmp_path / "study" / "toy__lstm-lm__standard__L0__seed0__00000000"
+    run.mkdir(parents=True)
+    assert main(["run", str(tmp_path / "run.json"), "--out", str(tmp_path / "study")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "study: a study, with run folders in it; give "
+        + str(tmp_path / "study/my-run or another new folder")
+    )
+    assert os.listdir(tmp_path / "study") == [run.name]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -41,12 +41,12 @@ def read(decoder):
 
 def test_by_default_all_samples_read_words_under_one_mask(decoder_of):
     assert read(decoder_of(dropout=0.5)).shape == (1, *WORDS.shape, 3)
-    assert decoder_of(dropout=0.5, sample_masks="none").read(WORDS, masks(), SAMPLES).shape[0] == 1
+    assert decoder_of(dropout=0.5, shared_state_masks=True).read(WORDS, masks(), SAMPLES).shape[0] == 1
 
 
 @pytest.mark.parametrize("setting", tiny.SETTINGS)
 def test_samples_can_read_words_under_masks_of_their_own(decoder_of, setting):
-    decoder = decoder_of(setting=setting, dropout=0.25, sample_masks="words_and_softmax")
+    decoder = decoder_of(setting=setting, dropout=0.25, separate_word_masks=True)
     found = read(decoder)
     assert found.shape == (SAMPLES, *WORDS.shape, 3)
     kept = found != 0
@@ -58,14 +58,14 @@ def test_samples_can_read_words_under_masks_of_their_own(decoder_of, setting):
 
 
 def test_samples_of_their_own_masks_hide_words_of_their_own(decoder_of):
-    decoder = decoder_of(dropout=0.0, word_dropout=0.3, sample_masks="words_and_softmax")
+    decoder = decoder_of(dropout=0.0, word_dropout=0.3, separate_word_masks=True)
     hidden = (read(decoder) == decoder.hidden_word).all(-1)
     assert hidden.shape == (SAMPLES, *WORDS.shape)
     assert bool((hidden[0] != hidden[1]).any())
 
 
 def test_without_masks_samples_read_the_same_words_once(decoder_of):
-    decoder = decoder_of(dropout=0.5, sample_masks="words_and_softmax")
+    decoder = decoder_of(dropout=0.5, separate_word_masks=True)
     assert torch.equal(decoder.read(WORDS, None, SAMPLES), decoder.embed(WORDS).unsqueeze(0))
 
 
@@ -117,7 +117,7 @@ def test_by_default_each_sample_enters_the_softmax_under_a_mask_of_its_own(monke
 
 
 def test_samples_can_share_the_mask_of_the_softmax(monkeypatch):
-    found = factors(monkeypatch, averaging="loss", sample_masks="none")
+    found = factors(monkeypatch, averaging="loss", shared_state_masks=True)
     assert set(found.unique().tolist()) == {0.0, 2.0}
     assert torch.equal(found, found[:1].expand_as(found))
 
@@ -138,14 +138,14 @@ def test_each_state_can_be_dropped_out_before_the_average(monkeypatch):
 
 
 def test_one_mask_before_the_average_is_one_mask_on_the_average(monkeypatch):
-    found = factors(monkeypatch, averaging="hidden", dropout_before_average=True, sample_masks="none")
+    found = factors(monkeypatch, averaging="hidden", dropout_before_average=True, shared_state_masks=True)
     assert thirds(found) == {0, 3}
 
 
 def test_a_language_model_keeps_its_one_mask():
     losses = []
-    for choice in ("softmax", "none", "words_and_softmax"):
-        config = tiny.config("lstm-lm", dropout=0.5, sample_masks=choice)
+    for fields in ({}, {"shared_state_masks": True}, {"separate_word_masks": True}):
+        config = tiny.config("lstm-lm", dropout=0.5, **fields)
         model = tiny.double_model(config, V)
         losses.append(model.mean_nll(tiny.batch([[3, 1, 0], [2, 0]]), None, masks()).item())
     assert losses[0] == losses[1] == losses[2]

@@ -123,7 +123,7 @@ def test_the_checkpoint_must_hold_the_parameters_that_the_result_is_of(tmp_path)
     state.rate = dataclasses.replace(state.rate, best_epoch=2)
     (place / "checkpoint.pt").unlink()
     save_checkpoint(folder, state)
-    with pytest.raises(InputError, match="best parameters of epoch 2, but those of epoch 1 were evaluated"):
+    with pytest.raises(InputError, match="best parameters of epoch 2, not those of epoch 1; restore"):
         run(dataclasses.replace(config, iw_samples=11), folder)
 
 

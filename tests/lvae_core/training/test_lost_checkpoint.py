@@ -99,4 +99,4 @@ def test_no_sentence_comes_from_an_earlier_epoch_than_the_result(
         assert main(["generate", "longer"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "epoch 2, but those of epoch 3 were evaluated; restore checkpoint.pt" in err.splitlines()[-1]
+    assert "epoch 2, not those of epoch 3; restore checkpoint.pt" in err.splitlines()[-1]

@@ -120,9 +120,11 @@ def test_a_checkpoint_before_the_last_epoch_is_not_that_of_a_result(tmp_path):
     run(config, folder)
     state = load_checkpoint(folder)
     result = folder.read_json("result.json")
-    check_evaluated(state, folder, result)
-    with pytest.raises(InputError, match="holds the last parameters of epoch 2, but those of epoch 3 were"):
-        check_evaluated(replace(state, epoch=2), folder, result)
+    check_evaluated(state, folder, result, config)
+    with pytest.raises(
+        InputError, match="holds the last parameters of epoch 2, not those of epoch 3; rest"
+    ):
+        check_evaluated(replace(state, epoch=2), folder, result, config)
 
 
 def test_a_reload_continues_from_the_best_parameters_with_a_new_optimiser(tmp_path):
