@@ -18,15 +18,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         nargs="+",
-        help="a folder with train, valid and test (.txt, .tsv or .csv); the three files in this order; or "
-        "one file, with --split",
+        help="a folder with train, valid and test (.txt, .tsv, .csv or .jsonl); the three files in this "
+        "order; or one file, with --split",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="the folder to make")
     parser.add_argument(
         "--column",
         "--columns",
         metavar="N|NAME",
-        help="of tables: the column of the text, from 1, or its name",
+        help="of tables: the column of the text, from 1, or its name; of JSON lines: its name",
+    )
+    parser.add_argument(
+        "--delimiter",
+        metavar="CHARACTER",
+        help="of tables: what is between columns, such as ';' or tab (default: a comma in .csv, else tab)",
     )
     parser.add_argument(
         "--header", action="store_true", help="pass over the first line; implied by --column NAME"
@@ -74,6 +79,7 @@ def command(options: argparse.Namespace) -> int:
     rules = Rules(
         column=options.column,
         header=options.header,
+        delimiter=options.delimiter,
         unknown_words=tuple(options.unknown_word),
         remove=tuple(options.remove),
         max_length=options.max_length,

@@ -17,7 +17,8 @@ from lvae_core.config import dataset_label
 from lvae_core.data.markers import marker_warnings
 from lvae_core.data.sources import pydocs, topics, toy
 from lvae_core.data.sources.public import PUBLIC, Hashes, MissingError, data_folder, locate
-from lvae_core.data.text_files import SPLITS, Text, import_command, read_file
+from lvae_core.data.tables import SUFFIXES
+from lvae_core.data.text_files import SPLITS, Text, import_command, read_file, rename_advice
 from lvae_core.errors import InputError, check_name
 from lvae_core.storage.local import local_path
 
@@ -62,8 +63,9 @@ def read(
     folder = folder_of(dataset, data_dir)
     path = folder / f"{split}.txt"
     if not path.is_file():
-        table = next((name for name in (f"{split}.tsv", f"{split}.csv") if (folder / name).is_file()), "")
+        table = next((name for s in SUFFIXES if (folder / (name := f"{split}{s}")).is_file()), "")
         advice = f"; for {table}: {import_command(folder, '--column', 'NAME')}" if table else ""
+        advice = advice or rename_advice(folder, split, SUFFIXES)
         raise MissingError(
             f"dataset {dataset}: {path} is missing; the folder needs {_split_files()}{advice}"
         )

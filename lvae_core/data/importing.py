@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from lvae_core.config import dataset_label
 from lvae_core.data.datasets import NAMES
 from lvae_core.data.tables import SUFFIXES, read_cells
-from lvae_core.data.text_files import SPLITS, read_bytes
+from lvae_core.data.text_files import SPLITS, read_bytes, rename_advice
 from lvae_core.data.tokens import split_tokens
 from lvae_core.data.vocabulary import END, START, UNKNOWN_SYMBOLS
 from lvae_core.errors import InputError
@@ -37,6 +37,7 @@ class Rules:
     column: str | None = None
     """See :func:`lvae_core.data.tables.read_cells`."""
     header: bool = False
+    delimiter: str | None = None
     unknown_words: tuple[str, ...] = ()
     """Tokens that become ``<unk>``."""
     remove: tuple[str, ...] = ()
@@ -60,10 +61,16 @@ class Rules:
                 f"--split {given}: the shares sum to {sum(self.split):g}; give shares that sum to 1, or "
                 "whole numbers such as 8 1 1"
             )
+        if self.delimiter not in (None, "tab") and not _can_divide(self.delimiter):
+            raise InputError(f"--delimiter {self.delimiter!r}: give tab, or one character such as ';'")
         for option, words in (("--unknown-word", self.unknown_words), ("--remove", self.remove)):
             for word in words:
                 if split_tokens(word) != [word]:
                     raise InputError(f"{option} {word!r}: must be one token, without spaces")
+
+
+def _can_divide(delimiter: str) -> bool:
+    return len(delimiter) == 1 and not delimiter.isalnum() and delimiter not in '" \r\n\0'
 
 
 def _is_division(shares: tuple[float, ...]) -> bool:
@@ -92,6 +99,7 @@ class Source(NamedTuple):
     path: Path
     sentences: list[str]
     counts: Counts
+    warnings: tuple[str, ...]
 
 
 def import_text(sources: Sequence[str | Path], out: str | Path, rules: Rules) -> dict[str, Any]:
@@ -104,7 +112,8 @@ def import_text(sources: Sequence[str | Path], out: str | Path, rules: Rules) ->
         rules: how text becomes sentences.
 
     Returns:
-        The record: ``sources``, ``rules``, ``counts`` by split, and ``sha256`` of the files written.
+        The record: ``sources``, ``rules``, ``counts`` by split, ``warnings`` about the sources, and
+        ``sha256`` of the files written.
 
     Raises:
         InputError: a source or a rule cannot be used, or ``out`` exists or has an unusable name.
@@ -132,6 +141,7 @@ def import_text(sources: Sequence[str | Path], out: str | Path, rules: Rules) ->
         },
         "rules": asdict(rules),
         "counts": counts,
+        "warnings": [warning for source in read.values() for warning in source.warnings],
         "sha256": {split: _sha256(content) for split, content in contents.items()},
     }
     files = {f"{split}.txt": content for split, content in contents.items()}
@@ -176,6 +186,7 @@ def _three(paths: Sequence[Path]) -> dict[str, Path]:
             wanted = " or ".join(f"{split}{suffix}" for suffix in SUFFIXES)
             names = " and ".join(path.name for path in there)
             problem = f"has {names}; keep one" if there else f"{wanted} is missing"
+            problem += "" if there else rename_advice(folder, split, SUFFIXES)
             raise InputError(f"{folder}: {problem}, or give the three files")
         found[split] = there[0]
     return found
@@ -184,7 +195,8 @@ def _three(paths: Sequence[Path]) -> dict[str, Path]:
 def _read(path: Path, rules: Rules) -> Source:
     """Read a file and apply the rules."""
     counts, sentences = Counts(), []
-    for number, text in read_cells(path, rules.column, header=rules.header):
+    column = read_cells(path, rules.column, header=rules.header, delimiter=rules.delimiter)
+    for number, text in column.cells:
         tokens = split_tokens(text)
         kept = _without_edges(tokens, rules.remove)
         counts.removed += len(tokens) - len(kept)
@@ -208,7 +220,7 @@ def _read(path: Path, rules: Rules) -> Source:
     if not sentences:
         raise InputError(f"{path}: no sentence is left; check the file and the options")
     counts.sentences = len(sentences)
-    return Source(path, sentences, counts)
+    return Source(path, sentences, counts, column.warnings)
 
 
 def _refuse_markers(where: str, tokens: list[str]) -> None:
@@ -282,7 +294,8 @@ def summary(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def warnings(record: Mapping[str, Any]) -> Iterator[str]:
-    """Warnings about held-out sentences that are cut or dropped."""
+    """Warnings about the sources, and about held-out sentences that are cut or dropped."""
+    yield from record.get("warnings", ())
     for name, counts in record["counts"].items():
         for kind in ("cut", "dropped"):
             if name != "train" and (number := counts.get(kind)):

@@ -1,11 +1,13 @@
-"""Warnings about tokens that are no words: markers, spellings of an unknown word, attached punctuation."""
+"""Warnings about tokens that are no words: other columns, markers, unknown words, attached punctuation."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from lvae_core.data.json_lines import first_object
 from lvae_core.data.text_files import Text, import_command
 from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS
 
@@ -22,20 +24,66 @@ _MOSTLY = 0.5
 abbreviation."""
 
 
+class _Fault(NamedTuple):
+    """Something that an import mends."""
+
+    problem: str
+    """Where and what, and why it matters."""
+    remedy: str
+    """What the import does about it."""
+    options: tuple[tuple[str, str], ...]
+    """Of the import."""
+
+
 def marker_warnings(texts: Mapping[str, Text]) -> Iterator[str]:
-    """Yield a warning for each kind of marker that the splits count as ordinary words.
+    """Yield a warning for each kind of thing that the splits count as ordinary words.
+
+    The first one that an import mends has the command that mends all of them, because two commands would
+    write to the same folder.
 
     Args:
         texts: split -> its text.
     """
-    yield from _edge_warning(texts, "begins", lambda line: line.partition(" ")[0])
-    yield from _edge_warning(texts, "ends", lambda line: line.rpartition(" ")[2])
-    yield from _unknown_warning(texts)
+    faults = [
+        *_table_faults(texts),
+        *_edge_fault(texts, "begins", lambda line: line.partition(" ")[0]),
+        *_edge_fault(texts, "ends", lambda line: line.rpartition(" ")[2]),
+        *_unknown_fault(texts),
+    ]
+    # An import keeps one column; the other options can be repeated.
+    columns = [option for fault in faults for option in fault.options if option[0] == "--column"]
+    others = [option for fault in faults for option in fault.options if option[0] != "--column"]
+    for fault in faults:
+        if fault is faults[0]:
+            words = [word for option in (*columns[:1], *dict.fromkeys(others)) for word in option]
+            folder = Path(next(iter(texts.values())).source).parent
+            yield f"{fault.problem}; {fault.remedy} with {import_command(folder, *words)}"
+        else:
+            yield f"{fault.problem}; {fault.remedy} with the command above"
     yield from _attached_warning(texts)
 
 
-def _edge_warning(texts: Mapping[str, Text], place: str, edge: Callable[[str], str]) -> Iterator[str]:
-    """The warning about a marker on every line of a split.
+def _table_faults(texts: Mapping[str, Text]) -> Iterator[_Fault]:
+    """The files that seem to be tables or JSON lines."""
+    for text in texts.values():
+        if text.tabs:
+            yield _Fault(
+                f"{text.source}: a table? Every line has {text.tabs} tab{'s' * (text.tabs > 1)}, so all "
+                "columns are read as text",
+                "keep one",
+                (("--column", str(text.tabs + 1)),),
+            )
+        elif known := first_object(text.lines):
+            name = next((name for name, value in known.items() if isinstance(value, str)), "NAME")
+            yield _Fault(
+                f"{text.source}: JSON lines, whose names and marks are read as text",
+                "keep the text of one name",
+                (("--column", name),),
+            )
+
+
+def _edge_fault(texts: Mapping[str, Text], place: str, edge: Callable[[str], str]) -> Iterator[_Fault]:
+    """A marker on every line of a split.
 
     Args:
         texts: see :func:`marker_warnings`.
@@ -47,15 +95,17 @@ def _edge_warning(texts: Mapping[str, Text], place: str, edge: Callable[[str], s
         if len(text.lines) < 2 or token in SPELLINGS or not _MARKER.fullmatch(token):
             continue
         if all(edge(line) == token for line in text.lines):
-            yield (
+            yield _Fault(
                 f"{text.source}: {token} {place} every line and is counted as a word that costs nothing, "
-                f"which makes the perplexity too low; remove it with {_command(text, '--remove', token)}"
+                "which makes the perplexity too low",
+                "remove it",
+                (("--remove", token),),
             )
             return
 
 
-def _unknown_warning(texts: Mapping[str, Text]) -> Iterator[str]:
-    """The warning about spellings of an unknown word that are ordinary words to the vocabulary."""
+def _unknown_fault(texts: Mapping[str, Text]) -> Iterator[_Fault]:
+    """Spellings of an unknown word that are ordinary words to the vocabulary."""
     counts = dict.fromkeys(SPELLINGS, 0)
     for text in texts.values():
         for spelling in SPELLINGS:
@@ -75,10 +125,10 @@ def _unknown_warning(texts: Mapping[str, Text]) -> Iterator[str]:
     listed = ", ".join(f"{spelling} ({counts[spelling]:,} times)" for spelling in found)
     # An import writes the first symbol, beside which all others would be ordinary words.
     respelled = [spelling for spelling in found if spelling != UNKNOWN_SYMBOLS[0]]
-    options = [word for spelling in respelled for word in ("--unknown-word", spelling)]
-    yield (
-        f"{text.source}: {listed}: an unknown word? {', '.join(others)} would be {_ordinary(others)}; "
-        f"give all one spelling with {_command(text, *options)}"
+    yield _Fault(
+        f"{text.source}: {listed}: an unknown word? {', '.join(others)} would be {_ordinary(others)}",
+        "give all one spelling",
+        tuple(("--unknown-word", spelling) for spelling in respelled),
     )
 
 
@@ -97,7 +147,3 @@ def _attached_warning(texts: Mapping[str, Text]) -> Iterator[str]:
 
 def _ordinary(words: list[str]) -> str:
     return "an ordinary word" if len(words) == 1 else "ordinary words"
-
-
-def _command(text: Text, *options: str) -> str:
-    return import_command(Path(text.source).parent, *options)

@@ -1,17 +1,35 @@
-"""Text from files of several forms: plain lines, or a column of tab-separated lines or of a CSV file."""
+"""Text from files of several forms: plain lines, a column of a table, or JSON lines."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lvae_core.data.text_files import decoded, read_bytes
+from lvae_core.data.json_lines import first_object, is_document, read_values
+from lvae_core.data.quoted import Row, plain_rows, quoted_rows
+from lvae_core.data.text_files import decoded, equal_tabs, read_bytes
+from lvae_core.data.tokens import split_tokens
 from lvae_core.errors import InputError
 
-SUFFIXES = (".txt", ".tsv", ".csv")
+SUFFIXES = (".txt", ".tsv", ".csv", ".jsonl")
+
+_TAB = "\t"
+
+_SEPARATORS = (";", _TAB, ",", "|")
+"""What programs put between columns."""
+
+# Names that text and labels have in public datasets; also review_text, sentence1, text_b.
+_COLUMN_NAME = re.compile(
+    r"(?:\w+_|review)?(?:text|sentence|review|document|doc|content|label|body|comment|tweet|utterance|title|"
+    r"question|answer|premise|hypothesis|summary|description|abstract|article|headline|class|sentiment)s?"
+    r"(?:_?[\dab])?",
+    re.IGNORECASE,
+)
 
 
 class Cell(NamedTuple):
@@ -21,63 +39,143 @@ class Cell(NamedTuple):
     text: str
 
 
-def read_cells(path: Path, column: str | None, *, header: bool = False) -> list[Cell]:
-    """Read the text of a file, in order, with its empty pieces.
+@dataclass(frozen=True)
+class Column:
+    """The text of a file.
+
+    cells: its pieces in order, also the empty ones.
+    warnings: lines for the user about what looks wrong.
+    """
+
+    cells: list[Cell]
+    warnings: tuple[str, ...] = ()
+
+
+def read_cells(
+    path: Path, column: str | None, *, header: bool = False, delimiter: str | None = None
+) -> Column:
+    """Read the text of a file.
 
     Args:
-        path: a file; ``.csv`` is read as comma-separated with quotes, others as lines, which tabs divide
-            if ``column`` is given.
-        column: the number of a column, from 1, or its name in the first line; None: whole lines.
+        path: a file. ``.csv`` is read as comma-separated with quotes, JSON lines by their content, others
+            as lines, which tabs divide if ``column`` is given.
+        column: a whole number is the position of a column, from 1; else its name in the first line, or in
+            the objects of JSON lines; None: whole lines.
         header: whether the first line is to be passed over. A column given by name implies it.
+        delimiter: the character between columns, or ``tab``; None: by the name of the file.
 
     Raises:
         InputError: the file cannot be read, a line has another number of columns than the first, there is
             no such column, or the column is empty; the message names file and line.
     """
     content = decoded(read_bytes(path), path)
-    is_csv = path.suffix.lower() == ".csv"
-    if column is None and not is_csv:
-        if path.suffix.lower() == ".tsv":
-            first = content.partition("\n")[0].rstrip("\r").split("\t")
-            raise InputError(f"{path}: a table; give --column with a number or one of {_named(first)}")
-        return [Cell(n, line) for n, line in enumerate(content.removesuffix("\n").split("\n"), start=1)]
-    rows = [row for row in (_csv_rows if is_csv else _tab_rows)(content, path) if any(row.cells)]
+    if (known := first_object(content.split("\n"))) is not None:
+        return _of_json(content, path, column, known, extra=header or delimiter is not None)
+    if is_document(content):
+        raise InputError(f"{path}: one JSON document; write one object per line, for --column NAME")
+    suffix = path.suffix.lower()
+    if column is None and delimiter is None and suffix not in (".csv", ".tsv"):
+        return _of_lines(content, path, header)
+    rows, quotes_stay = _rows(content, path, delimiter)
+    rows = [row for row in rows if any(row.cells)]
     if not rows:
         raise InputError(f"{path}: contains no text")
     first = rows[0].cells
     if column is None:
         raise InputError(f"{path}: a table; give --column with a number or one of {_named(first)}")
-    index = _index(path, column, first)
+    index = _index(path, column, first, header)
+    warnings = []
     if header or not column.isdecimal():
         rows = rows[1:]
+    elif _looks_like_header(first, index):
+        warnings.append(_header_kept(path, Cell(rows[0].number, first[index])))
     for row in rows:
         if len(row.cells) != len(first):
+            inside = "" if suffix == ".csv" else " (a text with tabs or line breaks inside?)"
             raise InputError(
                 f"{path}:{row.number}: {_columns(len(row.cells))}, but the first line has {len(first)}; "
-                f"correct the line{'' if is_csv else ' (a text with tabs inside?)'}"
+                f"correct the line{inside}"
             )
     cells = [Cell(row.number, row.cells[index]) for row in rows]
     if not any(cell.text.strip() for cell in cells):
         raise InputError(f"{path}: column {column} is empty; choose another")
-    return cells
+    if quotes_stay:
+        warnings += _quotes_kept(path, cells)
+    return Column(cells, tuple(warnings))
 
 
-class _Row(NamedTuple):
-    number: int
-    cells: list[str]
+def _of_lines(content: str, path: Path, header: bool) -> Column:
+    """The lines of a file that is no table."""
+    cells = [Cell(row.number, row.cells[0]) for row in plain_rows(content, "\n")]
+    warnings = []
+    if tabs := equal_tabs([cell.text.count(_TAB) for cell in cells if split_tokens(cell.text)]):
+        warnings.append(
+            f"{path}: a table? Every line has {tabs} tab{'s' * (tabs > 1)}, so all columns are read as "
+            f"text; keep one with --column, a number from 1 to {tabs + 1}"
+        )
+    if header:
+        return Column(cells[1:], tuple(warnings))
+    if _COLUMN_NAME.fullmatch(cells[0].text.strip()):
+        warnings.append(_header_kept(path, cells[0]))
+    return Column(cells, tuple(warnings))
 
 
-def _tab_rows(content: str, path: Path) -> Iterator[_Row]:
-    for number, line in enumerate(content.removesuffix("\n").split("\n"), start=1):
-        yield _Row(number, line.removesuffix("\r").split("\t"))
+def _of_json(
+    content: str, path: Path, column: str | None, known: Collection[str], *, extra: bool
+) -> Column:
+    """The texts of a name in JSON lines; ``extra``: an option of tables was given."""
+    names = _named(list(known))
+    if extra:
+        raise InputError(f"{path}: JSON lines, which have names; leave --header and --delimiter out")
+    if column is None:
+        raise InputError(f"{path}: JSON lines; give --column with one of {names}")
+    if column not in known:
+        raise InputError(f"{path}:1: --column {column}: JSON lines have no such name; choose from {names}")
+    cells = [Cell(number, text) for number, text in read_values(content, path, column)]
+    if not any(cell.text.strip() for cell in cells):
+        raise InputError(f"{path}: column {column} is empty; choose another")
+    return Column(cells)
 
 
-def _csv_rows(content: str, path: Path) -> Iterator[_Row]:
-    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+def _rows(content: str, path: Path, delimiter: str | None) -> tuple[list[Row], bool]:
+    """Divide a table into rows and cells; also say whether quotes, if there are any, stay in the cells."""
+    is_csv = path.suffix.lower() == ".csv"
+    separator = delimiter or ("," if is_csv else _TAB)
+    separator = _TAB if separator == "tab" else separator
+    plain = [] if is_csv else plain_rows(content, separator)
+    widths = {len(row.cells) for row in plain if any(row.cells)}
+    if delimiter is None and not (_is_table(content, separator) if is_csv else _is_width(widths)):
+        for other in _SEPARATORS:
+            if other != separator and _is_table(content, other):
+                raise InputError(
+                    f"{path}: seems to be separated by {_shown(other)}, not by {_shown(separator)}; give "
+                    f"--delimiter {_argument(other)}, or else --delimiter {_argument(separator)}"
+                )
+    if is_csv:
+        return list(_csv_rows(content, path, separator)), False
+    quoted = quoted_rows(content, separator, plain)
+    return (plain, True) if quoted is None else (quoted, False)
+
+
+def _is_width(widths: Collection[int]) -> bool:
+    return len(widths) == 1 and 1 not in widths
+
+
+def _is_table(content: str, separator: str) -> bool:
+    """Whether a separator divides every row into the same number of columns, at least two."""
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
+    try:
+        return _is_width({len(cells) for cells in reader if any(cells)})
+    except csv.Error:
+        return False
+
+
+def _csv_rows(content: str, path: Path, separator: str) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
     number = 1
     try:
         for cells in reader:
-            yield _Row(number, cells)
+            yield Row(number, cells)
             number = reader.line_num + 1
     except csv.Error as error:
         raise InputError(
@@ -85,8 +183,19 @@ def _csv_rows(content: str, path: Path) -> Iterator[_Row]:
         ) from None
 
 
-def _index(path: Path, column: str, first: list[str]) -> int:
-    if not column.removeprefix("-").isdecimal() or column in first:
+def _quotes_kept(path: Path, cells: list[Cell]) -> Iterator[str]:
+    """The warning about texts in quotes that stay part of the text."""
+    found = [c for c in cells if len(c.text) > 1 and c.text.startswith('"') and c.text.endswith('"')]
+    if found:
+        yield (
+            f"{path}:{found[0].number}: {len(found):,} text{'s' * (len(found) > 1)} in quotes, which stay "
+            "part of the text; if a program put them there, save the table as .csv"
+        )
+
+
+def _index(path: Path, column: str, first: list[str], header: bool) -> int:
+    """The place of a column, from 0."""
+    if not column.removeprefix("-").isdecimal():
         if first.count(column) != 1:
             problem = "two columns of that name" if column in first else "no such column"
             raise InputError(f"{path}:1: --column {column}: {problem}; choose from {_named(first)}")
@@ -96,7 +205,37 @@ def _index(path: Path, column: str, first: list[str]) -> int:
             f"{path}:1: --column {column}: the file has {_columns(len(first))}, from 1; give a number "
             f"from 1 to {len(first)}, or one of {_named(first)}"
         )
-    return int(column) - 1
+    index = int(column) - 1
+    others = [i for i, name in enumerate(first) if name.strip() == column and i != index]
+    if others and (header or _looks_like_header(first, index)):
+        raise InputError(
+            f"{path}:1: --column {column}: column {column}, or column {others[0] + 1}, whose name is "
+            f"{column}? Rename that column in the first line, then give its new name or a number"
+        )
+    return index
+
+
+def _looks_like_header(first: list[str], index: int) -> bool:
+    """Whether the first line seems to name the columns, by its cell in one of them."""
+    # pandas numbers columns without names; it puts an empty name above the numbers of the rows.
+    named = first[1:] if first[0] == "" else first
+    numbered = len(named) > 1 and named == [str(i) for i in range(len(named))]
+    return numbered or _COLUMN_NAME.fullmatch(first[index].strip()) is not None
+
+
+def _header_kept(path: Path, cell: Cell) -> str:
+    return (
+        f"{path}:{cell.number}: '{cell.text.strip()}' looks like the name of the column and is kept as a "
+        "sentence; give --header to pass over the first line"
+    )
+
+
+def _shown(separator: str) -> str:
+    return "tabs" if separator == _TAB else f"'{separator}'"
+
+
+def _argument(separator: str) -> str:
+    return "tab" if separator == _TAB else f"'{separator}'"
 
 
 def _columns(count: int) -> str:
@@ -104,5 +243,6 @@ def _columns(count: int) -> str:
 
 
 def _named(first: list[str]) -> str:
-    shown = [name if len(name) <= 30 else f"{name[:29]}…" for name in first[:9]]
+    names = [" ".join(name.split()) for name in first[:9]]
+    shown = [name if len(name) <= 30 else f"{name[:29]}…" for name in names]
     return ", ".join([*shown, *(["…"] if len(first) > len(shown) else [])])

@@ -38,17 +38,18 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
     lines: list[str] = []
     blanks: list[int] = []
     reserved = {END, START}
-    tabs: set[int] = set()
+    tabs: list[int] = []
     for number, line in enumerate(content.removesuffix("\n").split("\n"), start=1):
         tokens = split_tokens(line)
         if not tokens:
             blanks.append(number)
             continue
-        tabs.add(line.count("\t"))
+        tabs.append(line.count("\t"))
         if not reserved.isdisjoint(tokens):
+            remove = [word for token in sorted(reserved & {*tokens}) for word in ("--remove", token)]
             raise InputError(
                 f"{path}:{number}: contains {START} or {END}, which the model adds itself; remove it, with "
-                + import_command(path.parent, "--remove", next(t for t in tokens if t in reserved))
+                + import_command(path.parent, *remove)
             )
         if max_length is not None and len(tokens) + 1 > max_length:
             cut = ("--max-length", max_length, "--max-length-policy", "cut")
@@ -64,13 +65,27 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
     if blanks:
         count = "1 blank line" if len(blanks) == 1 else f"{len(blanks)} blank lines"
         warnings.append(f"{path}:{blanks[0]}: {count} skipped, this is the first")
-    if len(lines) > 1 and len(tabs) == 1 and (each := tabs.pop()):
-        warnings.append(
-            f"{path}: a table? Every line has {each} tab{'s' * (each > 1)}, so all columns are read as "
-            f"text; keep one with {import_command(path.parent, '--column', each + 1)}"
-        )
     _log.info("%s: read %d sentences", path, len(lines))
-    return Text(tuple(lines), hashlib.sha256(data).hexdigest(), str(path), tuple(warnings))
+    digest = hashlib.sha256(data).hexdigest()
+    return Text(tuple(lines), digest, str(path), tuple(warnings), equal_tabs(tabs))
+
+
+def equal_tabs(counts: Sequence[int]) -> int:
+    """The number of tabs that every line has; 0 if they differ or there is only one line.
+
+    Args:
+        counts: the tabs of each line that is not blank.
+    """
+    return counts[0] if len(counts) > 1 and len(set(counts)) == 1 else 0
+
+
+def rename_advice(folder: Path, split: str, suffixes: Sequence[str]) -> str:
+    """What to do if the file of a split has one of the other names that corpora use; else nothing."""
+    for name in OTHER_NAMES.get(split, ()):
+        for suffix in suffixes:
+            if (folder / f"{name}{suffix}").is_file():
+                return f"; rename {name}{suffix} to {split}{suffix}"
+    return ""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -109,6 +124,9 @@ def import_command(source: Path, *options: object) -> str:
 
 SPLITS = ("train", "valid", "test")
 
+OTHER_NAMES = {"valid": ("dev", "val", "validation")}
+"""Names of splits' files in other corpora."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -118,12 +136,14 @@ class Text:
     sha256: hash of the file's bytes; without a file, of the lines with a newline after each.
     source: path of the file, or the names of dataset and split.
     warnings: lines for the user about the file.
+    tabs: the number of tabs that every line of the file has; 0 if they differ.
     """
 
     lines: tuple[str, ...]
     sha256: str
     source: str
     warnings: tuple[str, ...] = ()
+    tabs: int = 0
 
     def sentences(self) -> Iterator[list[str]]:
         """Yield the tokens of each sentence, without ``</s>``."""

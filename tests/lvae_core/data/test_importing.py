@@ -75,7 +75,7 @@ def test_a_column_written_by_the_csv_module_is_read_back(
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["id", "text"], *([str(i), text] for i, text in enumerate(texts))])
     if any(text.strip() for text in texts):
-        assert [cell.text for cell in read_cells(path, "text")] == list(texts)
+        assert [cell.text for cell in read_cells(path, "text").cells] == list(texts)
     else:
         with pytest.raises(InputError, match="column text is empty"):
             read_cells(path, "text")
@@ -160,6 +160,24 @@ def test_an_imported_folder_is_an_ordinary_dataset_with_a_record(tmp_path: Path)
         (b"a\tb\nc\td\te\n", ["--column", "2"], "train.tsv:2: 3 columns, but the first line has 2"),
         (b"a\t\nc\t\n", ["--column", "2"], "train.tsv: column 2 is empty"),
         (b"a\tb\n\xff\td\n", ["--column", "2"], "train.tsv:2: byte 0xff is not UTF-8"),
+        (b"text\t1\na\tb\n", ["--column", "1"], "1, or column 2, whose name is 1? Rename that column"),
+        (b"x\t1\na\tb\n", ["--column", "1", "--header"], "column 1, or column 2, whose name is 1? Rename"),
+        (b"0\t1\na\tb\n", ["--column", "1"], "column 1, or column 2, whose name is 1? Rename"),
+        (b"text;label\na, b;1\nc;0\n", ["--column", "text"], "train.tsv: seems to be separated by ';', not "
+         "by tabs; give --delimiter ';', or else --delimiter tab"),
+        (b"text;label\na;1\n", ["--column", "1"], "seems to be separated by ';'"),
+        (b"text,label\n\"a, b\",1\n", [], "seems to be separated by ',', not by tabs; give"),
+        (b"a\tb\n", ["--column", "2", "--delimiter", "ab"], "--delimiter 'ab': give tab, or one character"),
+        (b"a\tb\n", ["--column", "2", "--delimiter", '"'], "give tab, or one character such as ';'"),
+        (b'{"text": "a"}\n', [], "train.tsv: JSON lines; give --column with one of text"),
+        (b'{"text": "a"}\n', ["--column", "1"], "JSON lines have no such name; choose from text"),
+        (b'{"text": "a"}\n', ["--column", "text", "--header"], "leave --header and --delimiter out"),
+        (b'{"text": "a"}\n{"text": 1}\n', ["--column", "text"], "tsv:2: --column text: text is not text"),
+        (b'{"text": "a"}\n\n{"b": "a"}\n', ["--column", "text"], "train.tsv:3: --column text: has no text"),
+        (b'{"text": "a"}\n{"b\n', ["--column", "text"], "train.tsv:2: not a JSON object"),
+        (b'{"text": "a\\u0000"}\n', ["--column", "text"], "tsv:1: --column text: has a NUL character"),
+        (b'{"text": " "}\n', ["--column", "text"], "train.tsv: column text is empty"),
+        (b'[\n  {"text": "a"}\n]\n', ["--column", "text"], "tsv: one JSON document; write one object"),
         (b"a\tb\n", [], "train.tsv: a table; give --column with a number or one of a, b"),
         (b"a\t<s> b <s> c\n", ["--column", "2"], "train.tsv:1: contains <s> or </s> within a sentence"),
         (b"a\tb </s>\n", ["--column", "2"], "train.tsv:1: </s> at an end of the line, which the model adds "
@@ -202,7 +220,7 @@ def test_text_that_is_not_csv_and_missing_files_are_named(tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"in/train.csv:3: not CSV \("):
         imported(source, column="text")
     (source / "valid.csv").unlink()
-    with pytest.raises(InputError, match=r"in: valid.txt or valid.tsv or valid.csv is missing"):
+    with pytest.raises(InputError, match=r"in: valid.txt or .* or valid.jsonl is missing, or give"):
         imported(source, column="text")
     with pytest.raises(InputError, match="no such file or folder"):
         imported(tmp_path / "none")
@@ -251,3 +269,170 @@ def test_an_import_that_cuts_test_sentences_warns(
     warning, following = capsys.readouterr().err.splitlines()
     assert warning.startswith("warning: test: 1 long sentence cut; ")
     assert following.startswith("next: ")
+
+
+def import_file(path: Path, content: str, *arguments: str) -> int:
+    """Import a file as all three splits, to the folder ``out`` beside it."""
+    path.write_text(content, encoding="utf-8")
+    return main(["import", *[str(path)] * 3, *arguments, "--out", str(path.parent / "out")])
+
+
+def test_a_number_is_a_position_even_if_a_cell_of_the_first_line_is_that_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert import_file(tmp_path / "lab.csv", "slowly book cat likes,1\na b,0\n", "--column", "1") == 0
+    assert lines(tmp_path / "out") == ["slowly book cat likes", "a b"]
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_a_column_named_by_its_own_position_needs_no_choice(tmp_path: Path) -> None:
+    assert import_file(tmp_path / "lab.csv", "1,text\na b,0\n", "--column", "1", "--header") == 0
+    assert lines(tmp_path / "out") == ["a b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column"),
+    [
+        ("bom.csv", "\ufefftext,label\na b,1\n", "1"),
+        ("a.tsv", "1\tReview_Text\n0\ta b\n", "2"),
+        ("a.csv", ",0,1\n0,a b,1\n", "2"),
+        ("a.txt", "Sentence\na b\n", None),
+    ],
+)
+def test_a_first_line_that_looks_like_a_header_is_reported_until_header_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str, column: str | None
+) -> None:
+    options = ["--column", column] if column else []
+    assert import_file(tmp_path / name, content, *options) == 0
+    *warned, _ = capsys.readouterr().err.splitlines()
+    kept = lines(tmp_path / "out")[0]
+    assert warned == 3 * [
+        f"warning: {tmp_path / name}:1: '{kept}' looks like the name of the column and is kept as a "
+        "sentence; give --header to pass over the first line"
+    ]
+    (tmp_path / "out").rename(tmp_path / "kept")
+    assert import_file(tmp_path / name, content, *options, "--header") == 0
+    assert lines(tmp_path / "out") == ["a b"]
+    assert "warning" not in capsys.readouterr().err
+
+
+TEXTS = ["say", 'the "quoted" , yes', "a, b", '"', "two\nlines", "a\ttab", "NA", ""]
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+def test_quotes_that_a_program_put_around_fields_of_a_tsv_are_removed(tmp_path: Path, quoting: int) -> None:
+    path = tmp_path / "a.tsv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", quoting=quoting)  # type: ignore[arg-type]
+        writer.writerows([["text", "label"], *([text, i] for i, text in enumerate(TEXTS))])
+    read = read_cells(path, "text")
+    assert [cell.text.replace("\r\n", "\n") for cell in read.cells] == TEXTS
+    assert [cell.number for cell in read.cells] == [2, 3, 4, 5, 6, 8, 9, 10]
+    assert read.warnings == ()
+
+
+def test_fields_with_commas_may_have_quotes_as_excel_writes_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b'"a ""b"" , c"\t1\r\n"d , e"\t0\r\nf\t\r\n')
+    assert [cell.text for cell in read_cells(path, "1").cells] == ['a "b" , c', "d , e", "f"]
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        # Speech over two lines, which quoted fields with line breaks would look like.
+        ('1\t"i am\n0\tb "\n', ['"i am', 'b "']),
+        ('0\tb\n1\t"hi"\n', ["b", '"hi"']),
+        ('1\t"hi" he said\n0\tb\n', ['"hi" he said', "b"]),
+        ('1\ta "b" c\n0\t""\n', ['a "b" c', '""']),
+        ('1\t" no , yes "\n0\tb\n', ['" no , yes "', "b"]),
+        ('1\t"a""b"\n0\t"c"\n1\td\n', ['"a""b"', '"c"', "d"]),
+    ],
+)
+def test_quotes_of_the_text_of_a_tsv_stay_and_whole_texts_in_quotes_are_reported(
+    tmp_path: Path, content: str, texts: list[str]
+) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text(content)
+    read = read_cells(path, "2")
+    assert [cell.text for cell in read.cells] == texts
+    whole = [number for number, text in enumerate(texts, start=1) if text[0] == text[-1] == '"']
+    assert [warning.partition(" text")[0] for warning in read.warnings] == (
+        [f"{path}:{whole[0]}: {len(whole)}"] if whole else []
+    )
+
+
+def test_lines_with_tabs_that_are_imported_whole_are_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tabs.txt"
+    path.write_text("".join(f"{i}\tword{i} end\n" for i in range(30)))
+    assert main(["import", str(path), "--split", "8", "1", "1", "--out", str(tmp_path / "out")]) == 0
+    warning, _ = capsys.readouterr().err.splitlines()
+    assert warning == (
+        f"warning: {path}: a table? Every line has 1 tab, so all columns are read as text; keep one with "
+        "--column, a number from 1 to 2"
+    )
+    path.write_text("a\tb\nc\n")
+    assert read_cells(path, None).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter", "content"),
+    [
+        ("a.csv", ";", 'id;text\n1;"a; b"\n'),
+        ("a.csv", "tab", "id\ttext\n1\ta; b\n"),
+        ("a.txt", ",", "id,text\n1,a; b\n"),
+        ("a.tsv", "|", "id|text\n1|a; b\n"),
+    ],
+)
+def test_a_delimiter_divides_columns(tmp_path: Path, name: str, delimiter: str, content: str) -> None:
+    assert import_file(tmp_path / name, content, "--column", "text", "--delimiter", delimiter) == 0
+    assert lines(tmp_path / "out") == ["a; b"]
+
+
+def test_a_csv_of_another_delimiter_is_refused_until_the_comma_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = "text;label\na, b;1\nc;0\n"
+    for column in ("text", "1"):
+        assert import_file(tmp_path / "semi.csv", content, "--column", column) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line == (
+            f"error: {tmp_path}/semi.csv: seems to be separated by ';', not by ','; give --delimiter ';', "
+            "or else --delimiter ','"
+        )
+    one = "a;b\nc;d\n"
+    assert import_file(tmp_path / "one.csv", one, "--column", "1", "--delimiter", ",") == 0
+    assert lines(tmp_path / "out") == ["a;b", "c;d"]
+
+
+def test_json_lines_are_read_by_the_name_of_the_text(tmp_path: Path) -> None:
+    texts = ['a "b"', "two\nlines", "é, c\t\u2028d"]
+    content = "\n".join(json.dumps({"id": i, "text": text}) for i, text in enumerate(texts))
+    source = write(tmp_path / "in", ".jsonl", **same(content))
+    assert lines(imported(source, column="text")) == ['a "b"', "two lines", "é, c \u2028d"]
+
+
+def test_text_that_begins_with_a_brace_is_not_json(tmp_path: Path) -> None:
+    assert import_file(tmp_path / "a.txt", '{"a": 1}\nreturn it\n') == 0
+    assert lines(tmp_path / "out") == ['{"a": 1}', "return it"]
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv"])
+@pytest.mark.parametrize("name", ["dev", "val", "validation"])
+def test_a_held_out_split_of_another_name_is_to_be_renamed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, suffix: str
+) -> None:
+    source = write(tmp_path / "in", suffix, **{"train": "a\n", name: "a\n", "test": "a\n"})
+    assert main(["import", str(source), "--column", "1", "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f" is missing; rename {name}{suffix} to valid{suffix}, or give the three files" in line
+    with pytest.raises(datasets.MissingError, match=f"; rename {name}{suffix} to valid{suffix}$"):
+        datasets.read(str(source), "valid")
+
+
+def test_a_line_break_in_the_name_of_a_column_does_not_break_the_message(tmp_path: Path) -> None:
+    source = write(tmp_path / "in", ".csv", **same('"the\ntext",label\na,1\n'))
+    with pytest.raises(InputError, match=r"choose from the text, label$"):
+        imported(source, column="text")

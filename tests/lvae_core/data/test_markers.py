@@ -111,3 +111,31 @@ def test_spellings_that_would_be_ordinary_words_are_reported(
 @pytest.mark.parametrize("text", ["a <unk> b\n<unk>\n", "a _UNK b\n_UNK\n", "a b\nb\n"])
 def test_one_known_spelling_is_not_reported(tmp_path: Path, text: str) -> None:
     assert warnings(folder(tmp_path / "in", text), "an unknown word?") == []
+
+
+def test_one_command_mends_all_that_the_warnings_name(tmp_path: Path) -> None:
+    path = folder(tmp_path / "in", "0\ta [UNK] <eos>\n1\tb UNK <eos>\n")
+    lines = [line for line in load(str(path)).warnings if "with" in line]
+    assert [line.split(": ")[1][:9] for line in lines] == ["a table? "] * 3 + ["<eos> end", "[UNK] (3 "]
+    assert [line.endswith(" with the command above") for line in lines] == [False, True, True, True, True]
+    new = follow(lines[0], tmp_path)
+    assert (new / "train.txt").read_text() == "a <unk>\nb <unk>\n"
+    assert warnings(new, "with") == []
+
+
+def test_the_refusal_of_both_reserved_tokens_names_one_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(tmp_path / "in", "<s> a </s>\n<s> b </s>\n")
+    assert main(["describe", str(path)]) == 2
+    new = follow(capsys.readouterr().err, tmp_path)
+    assert (new / "train.txt").read_text() == "a\nb\n"
+
+
+def test_json_lines_in_place_of_text_are_reported_with_their_remedy(tmp_path: Path) -> None:
+    path = folder(tmp_path / "in", '{"id": 1, "text": "a b"}\n{"id": 2, "text": "b  a"}\n')
+    lines = warnings(path, "JSON lines")
+    assert [line.partition(":")[0] for line in lines] == [f"{path}/{split}.txt" for split in SPLITS]
+    new = follow(lines[0], tmp_path)
+    assert (new / "train.txt").read_text() == "a b\nb a\n"
+    assert warnings(new, "JSON lines") == []
