@@ -132,7 +132,9 @@ def summarize(
     """
     messages.apply()
     if compare and studies:
-        raise InputError(f"--compare takes two studies and no others; leave out {studies[0]}")
+        both = [*studies, *compare]
+        remedy = f"give --compare {' '.join(both)}" if len(both) == 2 else f"leave out {studies[0]}"
+        raise InputError(f"--compare takes two studies, both after it, and no others; {remedy}")
     if len(compare) not in (0, 2):
         raise InputError(
             f"--compare {' '.join(compare)}: give two studies, as in --compare runs/before runs/after"

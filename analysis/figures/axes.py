@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,6 +27,21 @@ _APART = 0.12
 """Distance between neighbouring lines, in units of the axis of values."""
 
 
+_MOST_FIELDS = 3
+"""Fields that changed together whose values are all in the name of a value."""
+
+_MOST_LINES = 3
+"""Lines of the name of a value below an axis, and, less one, of the name of the axis."""
+
+_TICKS, _LABEL = 8.5, 9.0
+"""Sizes of text in points."""
+
+_HIGH = 1.4 / 72
+"""Height of a line of text in inches, in units of its size; a little more than layout.cut takes."""
+
+_BESIDE = 0.85
+"""Inches beside a single panel, for its numbers and their label."""
+
 _Looks = dict[tuple[str, int], tuple[str, str]]
 """System and L -> colour and marker."""
 
@@ -40,10 +57,41 @@ class VariedAxis:
     values: tuple[Values, ...]
     """In their order."""
 
-    @property
-    def name(self) -> str:
-        """The fields, as a label."""
-        return ", ".join(self.fields) + (" (together)" if len(self.fields) > 1 else "")
+    def name(self, inches: float) -> str:
+        """The fields as a label of a width: all of them if there is room, or else the first."""
+        together = " (together)" if len(self.fields) > 1 else ""
+        text = layout.wrap(", ".join(self.fields) + together, inches, _LABEL)
+        if together and text.count("\n") >= _MOST_LINES - 1:
+            text = f"{self.fields[0]} and {len(self.fields) - 1} more{together}"
+        return layout.cut(text, inches, (_MOST_LINES - 1) * _LABEL * _HIGH, _LABEL)
+
+    def names(self, values: Sequence[Values], cells: Sequence[Cell], inches: float) -> list[str]:
+        """A text for each of some values, as wide as its share of an axis of ``inches``.
+
+        It is the values of all fields, if they are few and there is room. Else it is the letter of the
+        variant, if each value has one, or the value of the first field: it tells fields that change
+        together apart as well.
+        Numbers of a single field stay whole: if they are too many, some of them are left out.
+        """
+        share = 0.92 * inches / (len(values) + 0.2)
+        texts = [", ".join(value) for value in values]
+        if len(self.fields) > _MOST_FIELDS or (len(self.fields) > 1 and not _have_room(texts, share)):
+            texts = self._letters(values, cells) or [value[0] for value in values]
+        if _have_room(texts, share):
+            return [layout.wrap(text, share, _TICKS) for text in texts]
+        if all(math.isfinite(numbers_first(text)[0]) for text in texts):
+            return texts
+        return [layout.cut(text, share, _MOST_LINES * _TICKS * _HIGH, _TICKS) for text in texts]
+
+    def _letters(self, values: Sequence[Values], cells: Sequence[Cell]) -> list[str]:
+        """The short names of the variants that have the values; empty if a value has several or none."""
+        names: dict[Values, set[str]] = {value: set() for value in values}
+        for cell in cells:
+            value = self.value_of(cell)
+            if value in names:
+                names[value].add(cell.short_name or "")
+        letters = ["".join(found) for found in names.values() if len(found) == 1]
+        return letters if len({*letters} - {""}) == len(values) else []
 
     def value_of(self, cell: Cell) -> Values | None:
         """Where a cell stands; None if it reads none of the fields."""
@@ -62,7 +110,39 @@ class _Point:
     bound: Average
 
 
+@dataclass
+class _Legend:
+    """The legend of a figure, and the looks of lines that it explains."""
+
+    others: Sequence[str]
+    """The values of other fields, if lines of one system and L differ in them; else empty."""
+    systems: dict[str, Line2D] = field(default_factory=dict)
+
+    def look(self, others: str) -> tuple[Any, bool]:
+        """The dashes of a line, and whether its marks are hollow."""
+        return style.line_and_face(self.others.index(others) if others in self.others else 0)
+
+    def lines(self) -> list[Line2D]:
+        """An entry for each of the values."""
+        looks = ((name, *self.look(name)) for name in self.others)
+        return [marks.key(name, style.MUTED, "o", dashes, hollow=hollow) for name, dashes, hollow in looks]
+
+
+def _have_room(texts: Sequence[str], inches: float) -> bool:
+    """Whether each text wraps to few lines of ``inches`` without a break within a word."""
+    return all(
+        layout.wrap(text, inches, _TICKS).count("\n") < _MOST_LINES
+        and all(layout.width(word, _TICKS) <= inches for word in text.split())
+        for text in texts
+    )
+
+
 def varied_axes(cells: Sequence[Cell], dataset: str) -> list[VariedAxis]:
+    """The axes that a figure shows; see :func:`_every_axis`."""
+    return _every_axis(cells, dataset)[:_MOST_AXES]
+
+
+def _every_axis(cells: Sequence[Cell], dataset: str) -> list[VariedAxis]:
     """The axes along which the variants that are shown of a dataset differ, without those of a search.
 
     A search draws its trials itself, by the validation perplexities that it compares them by.
@@ -71,14 +151,14 @@ def varied_axes(cells: Sequence[Cell], dataset: str) -> list[VariedAxis]:
     varied = [cell.varied for cell in shown if not cell.of_search]
     names = list(dict.fromkeys(name for values in varied for name in values))
     groups: list[list[str]] = []
-    for field in (name for name in names if _count(name, varied) > 1):
+    for name in (name for name in names if _count(name, varied) > 1):
         for group in groups:
-            if _is_one_axis([group[0], field], varied):
-                group.append(field)
+            if _is_one_axis([group[0], name], varied):
+                group.append(name)
                 break
         else:
-            groups.append([field])
-    return [VariedAxis(tuple(group), _values(group, varied)) for group in groups][:_MOST_AXES]
+            groups.append([name])
+    return [VariedAxis(tuple(group), _values(group, varied)) for group in groups]
 
 
 def _values(fields: Sequence[str], varied: Sequence[Mapping[str, str]]) -> tuple[Values, ...]:
@@ -115,7 +195,8 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
 
 def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     """Draw a panel per setting and axis; None if no field was varied."""
-    varied = varied_axes(cells, dataset)
+    every = _every_axis(cells, dataset)
+    varied = every[:_MOST_AXES]
     cells, notes = series.prepare(cells, dataset, *series.NLLS)
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
     if not varied or not found:
@@ -124,22 +205,50 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     looks = style.looks_of_samples(
         sorted((row.cell.system, row.cell.num_samples) for rows in found.values() for row in rows)
     )
-    keys: dict[str, Line2D] = {}
+    inches = figure.get_figwidth() / len(varied) - (_BESIDE if len(varied) == 1 else 0.5 * _BESIDE)
+    legend = _Legend(_others(found.values(), varied, every))
     for across, (setting, rows) in zip(axes, found.items(), strict=True):
         for ax, axis in zip(across, varied, strict=True):
-            _panel(ax, rows, axis, looks, keys)
-            ax.set_xlabel(axis.name)
+            values = _panel(ax, rows, axis, every, looks, legend)
+            drawn_cells = [row.cell for row in rows]
+            ax.set_xticks(range(len(values)), axis.names(values, drawn_cells, inches))
+            ax.set_xlabel(axis.name(inches))
         across[0].set_title(setting)
         across[0].set_ylabel("tightest bound (test), nats")
     layout.title(figure, f"{dataset_title(dataset)}: what was varied")
     drawn = [row.cell for rows in found.values() for row in rows]
     common = marks.common_keys(intervals=marks.has_intervals(drawn))
-    layout.legend(figure, [*keys.values(), *common], columns=2, notes=notes)
+    layout.legend(figure, [*legend.systems.values(), *legend.lines(), *common], columns=2, notes=notes)
     return figure
 
 
-def _panel(ax: Axes, rows: Sequence[Row], axis: VariedAxis, looks: _Looks, keys: dict[str, Line2D]) -> None:
-    points = [point for row in rows if (point := _point(row, axis))]
+def _others(
+    found: Iterable[Sequence[Row]], varied: Sequence[VariedAxis], every: Sequence[VariedAxis]
+) -> list[str]:
+    """What the lines of one system and L in a panel are told apart by; empty if it never has several."""
+    several = False
+    names: dict[str, None] = {}
+    for rows in found:
+        for axis in varied:
+            lines: dict[tuple[str, int], set[str]] = {}
+            for point in (point for row in rows if (point := _point(row, axis, every))):
+                names[point.others] = None
+                key = (point.row.cell.system, point.row.cell.num_samples)
+                lines.setdefault(key, set()).add(point.others)
+            several |= any(len(others) > 1 for others in lines.values())
+    return [name for name in names if name] if several else []
+
+
+def _panel(
+    ax: Axes,
+    rows: Sequence[Row],
+    axis: VariedAxis,
+    every: Sequence[VariedAxis],
+    looks: _Looks,
+    legend: _Legend,
+) -> list[Values]:
+    """Draw the lines of a panel; returns the values at 0, 1, … of its axis."""
+    points = [point for row in rows if (point := _point(row, axis, every))]
     values = [value for value in axis.values if value in {point.value for point in points}]
     lines: dict[tuple[str, int, str], list[_Point]] = {}
     for point in points:
@@ -148,32 +257,40 @@ def _panel(ax: Axes, rows: Sequence[Row], axis: VariedAxis, looks: _Looks, keys:
         )
     counts = sorted({num_samples for _, num_samples, _ in lines})
     step = min(_APART, 0.8 / max(1, len(lines)))
-    for number, ((system, num_samples, _), members) in enumerate(lines.items()):
+    for number, ((system, num_samples, others), members) in enumerate(lines.items()):
         colour, marker = looks[system, num_samples]
         shift = step * (number - (len(lines) - 1) / 2)
         members.sort(key=lambda point: values.index(point.value))
         places = [values.index(point.value) + shift for point in members]
-        dashes = style.line_of(counts.index(num_samples))
+        of_count = style.line_of(counts.index(num_samples))
+        dashes, hollow = legend.look(others) if legend.others else (of_count, False)
         ax.plot(places, [p.bound.mean for p in members], color=colour, ls=dashes, lw=1.2, zorder=2)
         for place, point in zip(places, members, strict=True):
             marks.seeds(ax, place + 0.4 * step, point.bound, colour, "y", 0.2 * step)
-            marks.mean(ax, place, point.bound, colour, marker, "y")
+            marks.mean(ax, place, point.bound, colour, marker, "y", hollow=hollow)
         name = row_label(system, num_samples)
-        keys[name] = marks.key(name, colour, marker, dashes)
+        legend.systems[name] = marks.key(name, colour, marker, "" if legend.others else dashes)
     for row in rows:
         exact = row.cell.averages.get("nll")
         if exact and not row.cell.variant:
             marks.level(ax, exact, looks[row.cell.system, row.cell.num_samples][0])
             name = marks.level_name(f"{row_label(row.cell.system, 0)}: exact", exact)
-            keys[name] = marks.key(name, looks[row.cell.system, row.cell.num_samples][0], line="-")
-    ax.set_xticks(range(len(values)), [", ".join(value) for value in values])
+            legend.systems[name] = marks.key(
+                name, looks[row.cell.system, row.cell.num_samples][0], line="-"
+            )
     ax.set_xlim(-0.6, len(values) - 0.4)
     ax.grid(visible=False, axis="x")
+    return values
 
 
-def _point(row: Row, axis: VariedAxis) -> _Point | None:
+def _point(row: Row, axis: VariedAxis, every: Sequence[VariedAxis]) -> _Point | None:
     value, best = axis.value_of(row.cell), tightest(row.cell)
     if value is None or best is None:
         return None
-    others = ", ".join(f"{name}={v}" for name, v in row.cell.varied.items() if name not in axis.fields)
+    varied = row.cell.varied
+    read = [[name for name in other.fields if name in varied] for other in every if other is not axis]
+    # Of fields that change together, one tells all values apart.
+    others = ", ".join(
+        f"{names[0]}={varied[names[0]]}{', …' * (len(names) > 1)}" for names in read if names
+    )
     return _Point(row, value, others, row.cell.averages[best.nll])

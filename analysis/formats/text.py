@@ -1,8 +1,8 @@
 """Turn table values into text, for the terminal, Markdown, LaTeX and the web page.
 
 Numbers look as in Kruengkrai (2019): NLL, KL and PPL with one decimal, mean±std, KL in parentheses,
-differences with their sign; with more decimals if the error has no digit otherwise. Published numbers keep
-the digits that they were printed with.
+differences with their sign; with more decimals, three at most, if the error has no digit otherwise.
+Published numbers keep the digits that they were printed with.
 """
 
 from __future__ import annotations

@@ -162,6 +162,14 @@ def compared_datasets(table: str = "") -> tuple[str, ...]:
     return tuple(dict.fromkeys(fact.dataset for fact in facts))
 
 
+def compared_together(dataset: str, table: str) -> tuple[str, ...]:
+    """The datasets that a table shows beside ``dataset``, it included: those of the same publications."""
+    facts = [fact for fact in catalogue().facts if fact.beside and fact.table.startswith(table)]
+    sources = {fact.source for fact in facts if fact.dataset == dataset}
+    together = {fact.dataset for fact in facts if fact.source in sources}
+    return tuple(name for name in compared_datasets() if name in together)
+
+
 def published_splits() -> Mapping[str, tuple[int, int]]:
     """Dataset -> sentences and predicted tokens of the test split behind its published numbers."""
     return catalogue().test_splits

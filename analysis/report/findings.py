@@ -22,6 +22,9 @@ METRIC = "nll_valid"
 _MOST = 3
 """The largest number of conclusions that a sentence names; the table of comparisons has all."""
 
+_ANNEALING = "undecided at any number of seeds: annealing"
+_EXPLAINED = f"{_ANNEALING} (training ended before the KL had its full weight; train longer)"
+
 Name = Callable[[Cell], str]
 
 
@@ -42,7 +45,15 @@ def findings(cells: Sequence[Cell], datasets: Sequence[str], compared: Sequence[
             if found or any(c.counts.failed for c in of_setting):
                 text = ". ".join([*found, *_failed(of_setting)])
                 lines.append(f"{dataset_title(dataset)} {setting}: {text}.")
-    return lines
+    return explained_once(lines)
+
+
+def explained_once(sentences: Sequence[str]) -> list[str]:
+    """The sentences; the first with annealing as a reason says what it means and what to do."""
+    first = next((k for k, text in enumerate(sentences) if _ANNEALING in text), -1)
+    return [
+        text.replace(_ANNEALING, _EXPLAINED, 1) if k == first else text for k, text in enumerate(sentences)
+    ]
 
 
 def sum_up(compared: Sequence[Comparison], a: Name, b: Name) -> str:

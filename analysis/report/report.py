@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.published.catalogue import compared_datasets
+from analysis.published.catalogue import compared_datasets, compared_together
 from analysis.reading.collect import Runs
 from analysis.reading.sources import study_names
 from analysis.reading.validation import lowest_perplexities
@@ -40,7 +40,6 @@ from analysis.tables.latent import latent_table
 from analysis.tables.notes import caveats, dataset_notes, huge_notes
 from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.trials import name_trials, search_notes
-from lvae_core.messages import command_line
 from lvae_core.parents import AUTOENCODERS
 from lvae_core.run_folder.advice import failure_advice
 
@@ -158,9 +157,7 @@ def compose(runs: Runs) -> Report:
     ]
     tables2 = [_with_caveats(*pair, rows, cells) for pair in zip(tables2, of_one, strict=True)]
     # Table 3 has the datasets that it was published for side by side.
-    beside = [dataset for dataset in compared_with if dataset in compared_datasets("3")]
-    groups = [beside] if present & set(beside) else []
-    groups += [group for group in of_one if group[0] not in beside]
+    groups = [list(g) for g in dict.fromkeys(compared_together(d, "3") or (d,) for d in datasets)]
     concluded = [] if only_trials else datasets
     sentences = [
         sentence
@@ -274,13 +271,9 @@ def _with_lines(tables: Iterable[Table]) -> tuple[Table, ...]:
 
 
 def _missing(cells: Sequence[Cell], published: Sequence[str]) -> Iterable[str]:
+    """Name the published cells without a run. A study need not have other datasets than its own."""
     for dataset in published:
         missing = cells_without_runs(cells, dataset)
         if missing:
             names = [f"{row_label(c.system, c.num_samples)} {c.setting}" for c in missing]
             yield f"{dataset_title(dataset)}: no run of {', '.join(names)}"
-    # A study of other datasets alone need not have the published ones.
-    absent = [name for name in compared_datasets() if name not in published]
-    if absent and published:
-        command = command_line("python", "sweeps/paper_grid.py", "--datasets", *absent)
-        yield f"{' and '.join(map(dataset_title, absent))}: no run at all ({command})"

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.reading.collect import Runs
 from analysis.reading.frame import CONFIG_FIELDS
 from analysis.reading.sources import study_names
-from analysis.report.findings import METRIC, sum_up
+from analysis.report.findings import METRIC, explained_once, sum_up
 from analysis.report.provenance import cost_units, facts, origins
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell
@@ -58,7 +58,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     return TwoStudies(
         studies=(a.studies[0], b.studies[0]),
         facts=(tuple(facts(a, a.frame, cells[0], units)), tuple(facts(b, b.frame, cells[1], units))),
-        findings=tuple(_findings(compared)),
+        findings=tuple(explained_once(list(_findings(compared)))),
         notes=(*_equality_notes(compared), *_changes(a.frame, b.frame), *alone),
         tables=tuple(
             # Elsewhere the studies are named above the tables.

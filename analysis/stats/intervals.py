@@ -23,7 +23,7 @@ LEVEL = 0.95
 RESAMPLES = 9_999
 
 MOST_DECIMALS = 3
-"""The largest number of decimals that an error asks for; an error without a digit there is <0.001."""
+"""The largest number of decimals that an error asks for; a smaller error is printed as 0.000."""
 
 HUGE = 1e9
 """Numbers from this on are printed as 1e+09."""
@@ -56,20 +56,18 @@ class Interval:
 
 
 def decimals(error: float | None, least: int = 1) -> int:
-    """The decimals that show the first digit of an error, ``least`` at least."""
-    if not error or not math.isfinite(error) or error < 0.5 * 10.0**-MOST_DECIMALS:
+    """The decimals that show the first digit of an error, from ``least`` to MOST_DECIMALS."""
+    if not error or not math.isfinite(error):
         return least
     return max(least, min(MOST_DECIMALS, math.ceil(-math.log10(error))))
 
 
 def error_text(error: float, least: int = 1) -> str:
-    """An error with its sign: ``±0.3``, ``±0.01``, ``±<0.001``, or ``±0`` if it is exactly zero."""
+    """An error with its sign: ``±0.3``, ``±0.01``, ``±0.000``, or ``±0`` if it is exactly zero."""
     if error == 0:
         return "±0"
     if error >= HUGE or not math.isfinite(error):
         return f"±{error:.3g}"
-    if error < 0.5 * 10.0**-MOST_DECIMALS:
-        return f"±<{10.0**-MOST_DECIMALS:g}"
     return f"±{error:.{decimals(error, least)}f}"
 
 

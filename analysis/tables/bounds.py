@@ -113,7 +113,8 @@ def published_nll(cell: Cell, convention: Convention) -> Fact | Derived | None:
         return find("3", *key, "nll_iw")
     nll, kl = find("2", *key, "nll"), find("2", *key, "kl")
     if convention.suffix == "_joint":
-        if not nll or not kl:
+        # A number that its publication calls a bound counts the KL of all samples already.
+        if not nll or not kl or not nll.bound:
             return None
         return Derived(nll.mean + (cell.num_samples - 1) * kl.mean, nll.source, "NLL + (L - 1) KL")
     return nll if convention.suffix in ("", "_elbo") else None

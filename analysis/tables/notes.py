@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from analysis.stats.cells import Cell
 from analysis.stats.collapse import UNUSED
 from analysis.stats.intervals import HUGE
 from analysis.stats.text_groups import published_limits, text_notes
-from analysis.stats.variants import numbers_first, setting_text
+from analysis.stats.variants import numbers_first, setting_text, variants_by_row
 from analysis.tables.elements.table import cell_label, row_label
 from lvae_core.config import RunConfig
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
@@ -58,7 +58,7 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
         # Without a published protocol, rows can only be compared with each other.
         notes += _mixed(done)
     notes += [
-        *_protocols(done),
+        *_protocols(done, frame, of_dataset),
         *huge_notes(of_dataset),
         *_unused_latents(of_dataset),
         *_repeated_seeds(done),
@@ -227,23 +227,51 @@ def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
         )
 
 
-def _protocols(done: pd.DataFrame) -> Iterable[str]:
-    """Which rows were trained as their authors did, if there are systems that can be."""
-    rows: dict[Protocol, dict[str, None]] = {"original": {}, "matched": {}}
+def _protocols(done: pd.DataFrame, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[str]:
+    """Which rows were trained as their authors did, if there are systems that can be.
+
+    If a row has both protocols, these are variants of it, and the note names those that are shown.
+    """
+    rows: dict[Protocol, dict[tuple[str, int], list[int]]] = {"original": {}, "matched": {}}
     samples = done["num_samples"].to_numpy()
     for system, _, protocol, chosen in _by_protocol(done):
         if system in ORIGINALS:
-            rows[protocol] |= dict.fromkeys(row_label(system, L) for L in samples[chosen])
+            for position in chosen:
+                rows[protocol].setdefault((system, samples[position]), []).append(position)
+    in_both = rows["original"].keys() & rows["matched"].keys()
+    names_of = _shown_names(frame, cells, {system for system, _ in in_both})
+    labels: dict[Protocol, dict[str, None]] = {"original": {}, "matched": {}}
+    for protocol, found in rows.items():
+        for row, positions in found.items():
+            named = [row_label(*row)]
+            if row in in_both:
+                named = [name for index in done.index[positions] if (name := names_of.get(index))]
+            labels[protocol] |= dict.fromkeys(named)
     said = [
         f"{_listed(list(names), ', ')} {how}"
         for names, how in (
-            (rows["original"], "as trained by its authors (--protocol original)"),
-            (rows["matched"], "as all other systems, by the recipes (--protocol matched)"),
+            (labels["original"], "as trained by its authors (--protocol original)"),
+            (labels["matched"], "as all other systems, by the recipes (--protocol matched)"),
         )
         if names
     ]
     if said:
         yield f"protocols: {'; '.join(said)}"
+
+
+def _shown_names(frame: pd.DataFrame, cells: Sequence[Cell], systems: Collection[str]) -> dict[object, str]:
+    """Index of a run of some systems in the frame -> its row with its variant, as tables name it."""
+    if not systems:
+        return {}
+    shown = {(c.system, c.num_samples, c.variant): cell_label(c, " ({})") for c in cells if c.shown}
+    runs = frame[frame["system"].isin(systems) & frame["dataset"].isin({c.dataset for c in cells})]
+    found = {}
+    for rows, variants in variants_by_row(runs):
+        for row, variant in zip(rows, variants, strict=True):
+            key = (runs["system"].iloc[row], runs["num_samples"].iloc[row], variant.label)
+            if key in shown:
+                found[runs.index[row]] = shown[key]
+    return found
 
 
 def _by_protocol(done: pd.DataFrame) -> Iterable[tuple[str, str, Protocol, NDArray[np.int64]]]:

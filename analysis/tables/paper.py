@@ -154,18 +154,22 @@ def _compare(
         with_ours = key in beside or not source
         chosen = [c for c in cells if with_ours and (c.system, c.num_samples) == (system, num_samples)]
         label = name_label(name, num_samples)
-        if any(fact.bound for fact in found.values()) or any(c.joint_latent for c in chosen):
-            label += NOT_A_BOUND
+        joint = any(c.joint_latent for c in chosen)
+        # Of a published row, its file says whether it is a bound; our rows below it have their own mark.
+        marked = any(fact.bound for fact in found.values()) if source else joint
+        label += NOT_A_BOUND * marked
         sources.append((row, chosen))
         beside_it = [c for c in chosen if names_of.of(c) == first[c.dataset]]
         if chosen and not beside_it and not source:
             continue  # all of it is over another text
         if (facts or words) and source != heading:
             heading = source
-            name = titles.get(source) or ", ".join(["without a published number"] * bool(facts) + words)
+            name = titles.get(source) or ", ".join(["not beside a published number"] * bool(facts) + words)
             lines.append(Line("heading", name))
         here = [c for c in beside_it if c.shown]
-        lines += row_lines(label, ", ".join(words), source, blocks, shown, row, with_ours, here)
+        lines += row_lines(
+            label, ", ".join(words), source, blocks, shown, row, with_ours, here, joint and not marked
+        )
     for dataset in datasets:
         for text in names_of.every(dataset):
             if text != first[dataset]:

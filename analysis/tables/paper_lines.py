@@ -70,10 +70,12 @@ def row_lines(
     row: Facts,
     with_ours: bool,
     cells: Sequence[Cell],
+    ours_marked: bool = False,
 ) -> list[Line]:
     """The published line of a row (if ``source`` is not ""), and two lines for each of our variants.
 
-    ``text`` names the text of our numbers below a published line, if there are several.
+    ``text`` names the text of our numbers below a published line, if there are several. ``ours_marked``:
+    our numbers below it are no bounds, though the published ones are.
     """
     lines = []
     if source:
@@ -88,7 +90,7 @@ def row_lines(
     for variant, named in variants.items():
         at = {(c.dataset, c.setting): c for c in cells if c.variant == variant}
         parts = [
-            *(["ours"] if source else []),
+            *([f"ours{NOT_A_BOUND * ours_marked}"] if source else []),
             *([named] if named else []),
             *([text] if source and text else []),
         ]

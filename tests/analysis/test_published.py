@@ -13,6 +13,11 @@ from analysis.published.parse import OPTIONAL, REQUIRED, parse, read_facts
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell, Counts
+from analysis.stats.valid_bounds import JOINT_ELBO
+from analysis.tables.bounds import published_nll
+from analysis.tables.elements.csv_rows import reproduction_row
 from analysis.tables.elements.table import Difference
 from lvae_core.errors import InputError
 
@@ -275,6 +280,91 @@ def test_numbers_on_a_users_folder_are_compared_and_leave_the_papers_tables_alon
     (ptb,) = [table for table in report.table2 if table.title.startswith("PTB")]
     assert not [line for line in ptb.lines if line.kind == "difference"]
     assert any("not the published vocabulary (min_count=1" in note for note in ptb.notes)
+
+
+def test_whether_a_published_row_is_marked_depends_on_its_file_alone(
+    own: Path, tmp_path: Path, write_run: WriteRun
+) -> None:
+    own.write_text(
+        "dataset,source,system,num_samples,setting,metric,mean,table,beside,our_system,bound\n"
+        "clean,hu2026,MyVAE,3,standard,nll,21.1,2,yes,lstm-vae-avg,\n"
+        "clean,hu2026,Other-VAE,3,standard,nll,21.2,2,,lstm-vae-avg,no\n"
+    )
+    use([str(own)])
+    write_run("lstm-lm", dataset="clean")
+
+    def composed() -> tuple[list[str], list[str]]:
+        report = compose(collect([open_source(str(tmp_path / "study"))]))
+        (table,) = report.table2
+        labels = [line.label for line in table.lines if line.kind in ("published", "ours")]
+        return labels, [note for note in table.notes if note.startswith("‡")]
+
+    labels, explained = composed()
+    assert labels == ["MyVAE L=3", "  ours", "Other-VAE L=3‡", "LSTM-LM"]
+    assert len(explained) == 1
+    write_run("lstm-vae-avg", 3, dataset="clean", estimates={"nll_elbo": 20.0, "kl": 1.0})
+    labels, explained = composed()
+    # Our number below an unmarked one has its own mark.
+    assert labels == ["MyVAE L=3", "  ours‡", "Other-VAE L=3‡", "LSTM-LM"]
+    assert len(explained) == 1
+
+
+def test_the_kind_of_bound_of_a_published_number_in_csv_files_is_that_of_its_file(own: Path) -> None:
+    own.write_text(
+        "dataset,source,system,num_samples,setting,metric,mean,std,runs,table,beside,our_system,bound\n"
+        "clean,hu2026,MyVAE,3,standard,nll,21.1,0.1,3,2,yes,lstm-vae-avg,\n"
+        "clean,hu2026,MyVAE,3,standard,kl,2.0,0.1,3,2,yes,lstm-vae-avg,\n"
+        "clean,hu2026,MyVAE,5,standard,nll,20.1,0.1,3,2,yes,lstm-vae-avg,no\n"
+        "clean,hu2026,MyVAE,5,standard,kl,2.0,0.1,3,2,yes,lstm-vae-avg,\n"
+    )
+    use([str(own)])
+    found = {}
+    for L in (3, 5):
+        counts, nll = Counts(done=1), Average(1, 20.0, None, None, (0,), (20.0,))
+        ours = Cell("clean", "lstm-vae-avg", L, "standard", "", "hidden", counts, {"nll_elbo": nll})
+        fact = find("2", "clean", "lstm-vae-avg", L, "standard", "nll")
+        assert fact
+        found[L] = reproduction_row(ours, fact)["b"]["bound"], published_nll(ours, JOINT_ELBO)
+    assert found[3] == ("upper bound", None)
+    # By hand: 20.1 + 4 * 2.0.
+    kind, derived = found[5]
+    assert kind == "not a bound"
+    assert derived is not None
+    assert derived.mean == pytest.approx(28.1)
+
+
+def test_the_example_of_the_documentation_stands_beside_our_runs(
+    own: Path, tmp_path: Path, write_run: WriteRun
+) -> None:
+    page = (FILES.parent.parent / "docs" / "published.md").read_text()
+    own.write_text("".join(line[4:] + "\n" for line in page.splitlines() if line.startswith("    ")))
+    rows = list(csv.DictReader(own.read_text().splitlines()))
+    assert rows
+    use([str(own)])
+    (dataset,) = {row["dataset"] for row in rows}
+    L = int(rows[0]["num_samples"])
+    write_run(
+        rows[0]["system"].lower(), L, dataset=dataset, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0}
+    )
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    (table,) = report.table2
+    assert [line.kind for line in table.lines] == ["heading", "published", "ours", "difference"]
+    assert table.lines[0].label == rows[0]["cited_as"]
+
+
+def test_a_users_numbers_of_table_3_have_a_table_without_the_papers_datasets(
+    own: Path, tmp_path: Path, write_run: WriteRun
+) -> None:
+    own.write_text(
+        "dataset,source,system,num_samples,setting,metric,mean,table,beside\n"
+        "clean,hu2026,LSTM-VAE,1,standard,nll_iw,21.1,3,yes\n"
+    )
+    use([str(own)])
+    for dataset in ("clean", "ptb"):
+        write_run(dataset=dataset, estimates={"nll_elbo": 22.0, "nll_iw": 21.0})
+        report = compose(collect([open_source(str(tmp_path / "study"))]))
+        groups = [{column.group for column in table.columns} for table in report.table3]
+        assert groups == [{"PTB", "Yahoo"}, {"clean"}][dataset == "clean" :]
 
 
 def test_without_counts_of_the_test_split_nothing_is_converted() -> None:

@@ -63,7 +63,12 @@ def test_only_the_given_study_and_folder_are_used(tmp_path: Path, write_run: Wri
         (("nowhere",), "error: nowhere: there is no such study; give a folder that a sweep has written"),
         (("study", "--out", "file"), "error: --out file: cannot be written"),
         (("nofs://x",), "error: nofs://x: not a storage address"),
-        (("study", "--compare", "study", "study"), "error: --compare takes two studies and no others"),
+        (("study", "--compare", "study", "study"), "error: --compare takes two studies, both after it"),
+        (
+            ("runs/mine", "--compare", "runs/open"),
+            "error: --compare takes two studies, both after it, and no others; give --compare runs/mine "
+            "runs/open",
+        ),
         (
             ("--compare", "study", "./study"),
             "error: --compare study ./study: both are the same study; give two",

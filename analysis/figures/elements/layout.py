@@ -157,8 +157,8 @@ def legend(
 ) -> None:
     """Put a legend below all panels, in as many columns as fit, ``columns`` at most.
 
-    A high legend of a single panel stands beside it. ``notes`` stand above the keys: what a reader of the
-    figure alone must know.
+    A high legend of a single panel stands beside it, unless its notes would be cut there. ``notes`` stand
+    above the keys: what a reader of the figure alone must know.
     """
     room = figure.get_figwidth() - 2 * _MARGIN
     for ncols in range(min(columns, len(handles)), 0, -1):
@@ -167,7 +167,8 @@ def legend(
         if ncols == 1 or extent.width <= room * figure.dpi:
             break
         box.remove()
-    if figure.get_figwidth() > _NARROW or extent.height < _HIGH * figure.dpi:
+    cut_beside = len(_note_lines(notes, _BESIDE - 2 * _MARGIN)) > _MOST_NOTE_LINES
+    if figure.get_figwidth() > _NARROW or extent.height < _HIGH * figure.dpi or cut_beside:
         _grow(figure, extent.height / figure.dpi)
         return
     box.remove()
@@ -186,7 +187,7 @@ def _legend(
     columns: int,
 ) -> Legend:
     """A legend whose notes and keys wrap to ``room`` inches."""
-    heading = wrap("\n".join(notes), room, _LEGEND).split("\n") if notes else []
+    heading = _note_lines(notes, room)
     if len(heading) > _MOST_NOTE_LINES:
         heading = [*heading[: _MOST_NOTE_LINES - 1], "and more, in report.md"]
     shown: dict[str, Any] = {"title": "\n".join(heading)} if heading else {}
@@ -205,6 +206,10 @@ def _legend(
     )
     box.get_title().set_color(MUTED)
     return box
+
+
+def _note_lines(notes: Sequence[str], room: float) -> list[str]:
+    return wrap("\n".join(notes), room, _LEGEND).split("\n") if notes else []
 
 
 def _grow(figure: Figure, inches: float) -> None:

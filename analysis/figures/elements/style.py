@@ -34,7 +34,14 @@ _LOOKS = (
 COLOURS = (INK, MUTED, GRID, PAPER, *(colour for colour, _ in _LOOKS))
 """Every colour of the figures; a page may replace them."""
 
-_LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
+_LINES = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.5, 1.2)),
+    (0, (5, 1.5, 1.5, 1.5)),
+    (0, (9, 2)),
+    (0, (5, 1.5, 1.5, 1.5, 1.5, 1.5)),
+)
 
 FAMILY = "DejaVu Sans"
 """The font of all text; matplotlib brings it along."""
@@ -141,3 +148,8 @@ def looks_of_samples(rows: Iterable[tuple[str, int]]) -> dict[tuple[str, int], t
 def line_of(position: int) -> Any:
     """The dashes of the first, second, … variant of a system."""
     return _LINES[position % len(_LINES)]
+
+
+def line_and_face(position: int) -> tuple[Any, bool]:
+    """The dashes of the first, second, … line of a colour and marker, and whether its marks are hollow."""
+    return line_of(position), position // len(_LINES) % 2 == 1

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from analysis.published.catalogue import averaging_of
 from analysis.published.facts import Derived, Fact
 from analysis.reading.frame import STATUSES
 from analysis.stats.average import Average
@@ -184,7 +183,8 @@ def _published(fact: Fact | Derived) -> Row:
 
 
 def _published_bound(fact: Fact, estimate: str) -> str | None:
-    kind = bound(estimate, averaging_of(fact.system, fact.num_samples), fact.num_samples)
+    """The kind of bound that the number's file gives it, whatever our system of this name is."""
+    kind = bound(estimate, "loss" if fact.num_samples else "none", fact.num_samples)
     return {"no": "not a bound", "doubtful": "doubtful"}.get(fact.bound, kind)
 
 

@@ -195,7 +195,7 @@ def marks_of(lines: Sequence[Line]) -> list[str]:
             "unfinished"
         )
     notes = ["; ".join(marks)] if marks else []
-    if any(line.label.endswith(NOT_A_BOUND) for line in lines) or any(fact.marked for fact in facts):
+    if any(NOT_A_BOUND in line.label for line in lines) or any(fact.marked for fact in facts):
         notes.append(
             f"{NOT_A_BOUND}: NLL and PPL count one KL for several samples of z, so they are not bounds of "
             "the evaluated model; the table of bounds has valid ones"

@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
+from matplotlib.lines import Line2D
+
 from analysis.figures import axes
 from analysis.figures.draw import draw_all
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.cells import Cell
 from analysis.stats.over_seeds import average_cells
+from analysis.tables.elements.shown_variants import mark_shown, variant_key
+from lvae_core.protocols import fu2019
+from lvae_core.systems import recipe
 
 from ..conftest import WriteRun
 from .conftest import drawn, means_of
@@ -65,6 +70,61 @@ def test_each_l_of_a_system_has_its_mark_and_the_systems_colour(
     (ax,) = figure.axes
     shapes = {line.get_marker() for line in ax.get_lines() if line.get_alpha() is None} - {"None", "_", "|"}
     assert {one[1], five[1], avg[1]} <= shapes
+
+
+def test_variants_that_differ_in_many_fields_have_the_letters_of_the_tables(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    matched = recipe("lstm-vae-cyclical", dataset="toy")
+    own = {name: v for name, v in fu2019(matched).to_dict().items() if v != getattr(matched, name)}
+    same = {"kl_schedule": matched.kl_schedule}
+    for fields in (same, same | own):
+        nll = 99.0 + len(fields)
+        write_run("lstm-vae-cyclical", dataset="toy", **fields, estimates={"nll_elbo": nll})
+    cells = mark_shown(average_cells(collect([open_source(str(tmp_path / "study"))]).frame))
+    figure = drawn(axes, cells, "toy")
+    (ax,) = figure.axes
+    assert sorted(label.get_text() for label in ax.get_xticklabels()) == ["A", "B"]
+    assert ax.get_xlabel().endswith("(together)")
+    # The legend explains both letters in full.
+    key = " ".join(figure.legends[0].get_title().get_text().split())
+    assert key == "; ".join(variant_key(cells, "toy"))
+    # Each letter stands where its variant is: the original has the higher bound.
+    letters = {cell.short_name: cell.averages["nll_elbo"].mean for cell in cells}
+    places = {round(x): y for x, y, _ in means_of(ax)}
+    shown = {label.get_text(): places[k] for k, label in enumerate(ax.get_xticklabels())}
+    assert shown == letters
+
+
+def test_lines_of_other_values_can_be_told_apart(tmp_path: Path, write_run: WriteRun) -> None:
+    """In a panel, lines of one system and L have different dashes, which the legend explains."""
+    for size in (4, 8):
+        for dropout in (0.3, 0.5):
+            nll = 100.0 - size + dropout
+            write_run(dataset="toy", latent_size=size, dropout=dropout, estimates={"nll_elbo": nll})
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    figure = drawn(axes, cells, "toy")
+    (legend,) = figure.legends
+    named = {
+        text.get_text(): dashes(line)
+        for line, text in zip(legend.get_lines(), legend.get_texts(), strict=True)
+    }
+    panels = {ax.get_xlabel(): ax for ax in figure.axes}
+    # By hand: the bound of the first point of each line, at latent_size=4 or dropout=0.3.
+    for field, expected in (
+        ("latent_size", {96.3: "dropout=0.3", 96.5: "dropout=0.5"}),
+        ("dropout", {96.3: "latent_size=4", 92.3: "latent_size=8"}),
+    ):
+        lines = [line for line in panels[field].get_lines() if len(line.get_xdata()) == 2]
+        found = {round(float(line.get_ydata()[0]), 6): dashes(line) for line in lines}
+        assert found == {bound: named[name] for bound, name in expected.items()}
+        assert len({*found.values()}) == 2
+
+
+def dashes(line: Line2D) -> tuple[float, ...]:
+    """The dashes of a line in units of its width."""
+    _, lengths = line._dash_pattern
+    return tuple(round(length / line.get_linewidth(), 3) for length in lengths or ())
 
 
 def test_without_a_varied_field_there_is_no_figure_of_it(cells: list[Cell]) -> None:

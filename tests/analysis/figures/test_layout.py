@@ -24,6 +24,7 @@ from analysis.figures.trials import Field, Outcome, Point
 from analysis.stats.average import Average, average
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.comparisons import compare_family
+from analysis.tables.elements.shown_variants import name_variants
 from lvae_core.systems import SYSTEMS
 
 OF_CELLS = {"bounds": bounds, "ppl": ppl, "nll": nll, "kl": kl, "latent": latent, "cost": cost}
@@ -216,6 +217,11 @@ Values = dict[tuple[str, ...], tuple[tuple[str, ...], ...]]
 """Fields that change together -> their values."""
 
 RATES = tuple((f"{0.001 * 2**k:g}",) for k in range(12))
+PROTOCOL = ("decoder_start", "lr_schedule", "optimiser", "init_scale", "kl_anneal_epochs", "patience_rule")
+PROTOCOLS = (
+    ("c0_linear_h0_tanh", "decay_on_plateau", "adam", "0.01", "10", "validation_elbo"),
+    ("none", "constant", "sgd_with_momentum", "uniform", "0", "best_of_all_epochs"),
+)
 VARIED: dict[str, tuple[Shape, Values]] = {
     "one field": (Shape(dataset="toy"), {("latent_size",): (("4",), ("8",))}),
     "12 values": (Shape(systems=("lstm-vae",), dataset="toy"), {("learning_rate",): RATES}),
@@ -243,6 +249,14 @@ VARIED: dict[str, tuple[Shape, Values]] = {
         Shape(("inputless",), (LONG,), dataset="toy"),
         {("cnn_dilations",): (("1,2,4",), ("1,2,4,8,16",), ("1,2,4,8,16,32",))},
     ),
+    "an original and a matched protocol": (
+        Shape(("standard",), ("lstm-vae",), (1, 5), dataset="toy"),
+        {PROTOCOL: PROTOCOLS},
+    ),
+    "two protocols of two sizes": (
+        Shape(systems=("lstm-vae",), dataset="toy"),
+        {PROTOCOL: PROTOCOLS, ("latent_size",): (("4",), ("8",))},
+    ),
     "large numbers of one seed": (
         Shape(dataset="toy", n=1, values="large"),
         {("latent_size",): (("4",), ("8",))},
@@ -269,10 +283,16 @@ def varied_cells(shape: Shape, fields: Values) -> list[Cell]:
 def test_every_text_of_the_figure_of_varied_fields_can_be_read(name: str) -> None:
     shape, fields = VARIED[name]
     with style.style():
-        figure = axes.draw(varied_cells(shape, fields), shape.dataset)
+        figure = axes.draw(name_variants(varied_cells(shape, fields)), shape.dataset)
         assert figure is not None
         figure.set_dpi(72)
         assert problems(figure) == []
+    # Every value of fields that changed together is named, whatever the room.
+    panels = zip(figure.axes, fields.items(), strict=False)
+    for ax, (together, values) in panels:
+        if len(together) > 1:
+            names = [text.get_text() for _, text in layout.tick_labels(ax.xaxis)]
+            assert len({*names}) == len(values)
 
 
 @pytest.mark.parametrize("count", [2, 5, 8])

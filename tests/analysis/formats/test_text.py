@@ -201,8 +201,9 @@ def spread(*values: float) -> Average:
         (spread(100.0, 100.06), "100.03±0.04"),
         (spread(100.0, 100.0), "100.0±0"),
         (spread(99.0, 101.0), "100.0±1.4"),
-        (spread(100.0, 100.0 + 1e-7), "100.0±<0.001"),
-        (spread(100.0, 100.0003), "100.0±<0.001"),
+        (spread(100.0, 100.0 + 1e-7), "100.000±0.000"),
+        (spread(0.0, 1e-7), "0.000±0.000"),
+        (spread(100.0, 100.0003), "100.000±0.000"),
         (spread(100.0, 100.0008), "100.000±0.001"),
         (spread(-1e-9), "0.0"),
         (spread(-0.0), "0.0"),
@@ -212,7 +213,7 @@ def spread(*values: float) -> Average:
         (Difference(0.5, Interval(-1.0, 2.0)), "+0.5"),
         (Interval(-0.005, -0.001), "[-0.005, -0.001]"),
         (Interval(-0.0001, 3.0), "[0.0, +3.0]"),
-        (Interval(-0.0003, 0.0003), "[0.0, 0.0]"),
+        (Interval(-0.0003, 0.0003), "[0.000, 0.000]"),
     ],
 )
 def test_an_error_has_a_digit_and_a_zero_no_sign(value: Value, text: str) -> None:
@@ -269,7 +270,6 @@ def test_siunitx_columns_have_room_for_their_numbers_and_braces_around_words() -
         Line("ours", "a", (Average(3, 101.25, 0.5, None), Average(3, -0.5, None, None))),
         Line("ours", "b", (Average(3, 9.0, 12.0, None), Counts())),
         Line("published", "c", (replace(FACT, marked=True), "<0.0001")),
-        Line("ours", "d", (spread(100.0, 100.0 + 1e-7), spread(2.0, 2.0 + 1e-7))),
     )
     table = Table("T", (PLAIN, KL), lines, ())
     text = latex_table(table, [lines[0].values[0]], "siunitx")  # type: ignore[list-item]
@@ -278,7 +278,9 @@ def test_siunitx_columns_have_room_for_their_numbers_and_braces_around_words() -
     assert r"a & \bfseries 101.2 \pm 0.5 & -0.5 \\" in text
     assert r"b & 9.0 \pm 12.0 & {--} \\" in text
     assert r"c & 100 {$^\ddagger$} & {\textless{}0.0001} \\" in text
-    assert r"d & {100.0$\pm$\textless{}0.001} & {(2.0$\pm$\textless{}0.001)} \\" in text
+    (small,) = [Line("ours", "d", (spread(100.0, 100.0 + 1e-7), spread(2.0, 2.0 + 1e-7)))]
+    text = latex_table(Table("T", (PLAIN, KL), (small,), ()), [], "siunitx")
+    assert r"d & 100.000 \pm 0.000 & 2.000 \pm 0.000 \\" in text
 
 
 @pytest.mark.parametrize(
@@ -298,4 +300,4 @@ def test_only_texts_that_are_no_numbers_are_kept_from_spreadsheets(text: str, wr
 
 def test_a_spread_of_exactly_zero_is_not_a_small_one() -> None:
     assert value_text(Average(3, 0.0, 0.0, None), PLAIN) == "0.0±0"
-    assert value_text(Average(3, 0.0, 1e-5, None), PLAIN) == "0.0±<0.001"
+    assert value_text(Average(3, 0.0, 1e-5, None), PLAIN) == "0.000±0.000"

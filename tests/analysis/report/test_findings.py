@@ -96,6 +96,18 @@ def test_two_bounds_are_said_to_decide_nothing_whatever_the_seeds(
     )
 
 
+def test_annealing_is_explained_at_its_first_place(tmp_path: Path, write_run: WriteRun) -> None:
+    for setting in ("standard", "inputless"):
+        for seed in range(2):
+            write_run("lstm-lm", setting=setting, seed=seed, dataset="toy", estimates={"nll": 50.0 + seed})
+            early = {"nll_elbo": 48.0 + seed, "mi": 0.01}
+            write_run("lstm-vae", 1, setting, seed, dataset="toy", estimates=early, kl_anneal_epochs=20.0)
+    undecided = "1 is undecided at any number of seeds: annealing"
+    first, second = report(tmp_path).findings
+    assert first.endswith(f"{undecided} (training ended before the KL had its full weight; train longer).")
+    assert second.endswith(f"{undecided}.")
+
+
 def test_without_a_comparison_the_reason_is_given(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(dataset="toy")
     assert report(tmp_path).findings == (

@@ -11,6 +11,7 @@ from analysis.figures import kl, nll, ppl
 from analysis.formats.markdown import markdown, section
 from analysis.formats.summary import write_tables
 from analysis.formats.terminal import print_report
+from analysis.published.catalogue import use
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
@@ -75,7 +76,24 @@ def test_failed_damaged_and_missing_are_listed(tmp_path: Path, write_run: WriteR
         assert "diverged, attempt 1: the loss is nan in epoch 2" in text
         assert f"{broken}/result.json: damaged" in text
         assert "PTB: no run of LSTM-LM standard, LSTM-LM inputless, LSTM-VAE L=1 inputless" in text
-        assert "Yahoo: no run at all" in text
+
+
+def test_nothing_is_missing_of_datasets_that_the_study_does_not_have(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run(dataset="mine")
+    own = tmp_path / "own.csv"
+    own.write_text(
+        "dataset,source,system,num_samples,setting,metric,mean,table,beside\n"
+        "mine,me2026,LSTM-VAE,1,standard,nll,98.5,2,yes\n"
+        "mine,me2026,LSTM-LM,,standard,nll,99.5,2,yes\n"
+    )
+    use([str(own)])
+    try:
+        composed = report(tmp_path)
+    finally:
+        use()
+    assert composed.missing == ("mine: no run of LSTM-LM standard",)
 
 
 def test_the_terminal_lists_ten_failures_and_the_page_all(tmp_path: Path, write_run: WriteRun) -> None:

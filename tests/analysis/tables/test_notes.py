@@ -6,6 +6,7 @@ import pytest
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.over_seeds import average_cells
+from analysis.tables.elements.shown_variants import mark_shown, variant_key
 from analysis.tables.notes import dataset_notes
 from lvae_core.config import RunConfig
 from lvae_core.identity import evaluation_id
@@ -22,7 +23,7 @@ YAHOO_TEST = {"sentences": 10000, "tokens": 798673}
 
 def all_notes(tmp_path: Path, dataset: str = "ptb", **evaluation: Any) -> list[str]:
     frame = collect([open_source(str(tmp_path / "study"))], evaluation=evaluation).frame
-    return dataset_notes(frame, average_cells(frame), dataset)
+    return dataset_notes(frame, mark_shown(average_cells(frame)), dataset)
 
 
 def notes(tmp_path: Path, dataset: str = "ptb") -> list[str]:
@@ -174,12 +175,18 @@ def test_the_protocol_of_systems_with_two_is_named(tmp_path: Path, write_run: Wr
         "protocols: LSTM-VAE-AIN+anneal L=1 as all other systems, by the recipes (--protocol matched)"
     )
     write_run("lstm-vae-ain", step="aggressive", seed=1, **(changed | {"dropout": 0.3}))
-    deviations, line = (note for note in notes(tmp_path) if "variants" not in note)
+    deviations, line = (note for note in notes(tmp_path) if "in 2 variants" not in note)
     assert deviations.startswith(
         "not run by the recipes of the systems: dropout=0.3 instead of 0.5 (1 of 3"
     )
-    assert line.startswith("protocols: LSTM-VAE-AIN+anneal L=1 as trained by its authors (--protocol orig")
-    assert line.endswith("(--protocol matched)")
+    # The two runs are variants of one row, which the note names as the tables do.
+    assert line == (
+        "protocols: LSTM-VAE-AIN+anneal L=1 (A) as trained by its authors (--protocol original); "
+        "LSTM-VAE-AIN+anneal L=1 (B) as all other systems, by the recipes (--protocol matched)"
+    )
+    frame = collect([open_source(str(tmp_path / "study"))]).frame
+    key = variant_key(mark_shown(average_cells(frame)), "ptb")
+    assert ["A" if "init_scale=0.01" in text else "B" for text in key] == [text[0] for text in key]
 
 
 def test_a_test_split_other_than_the_published_is_noted(tmp_path: Path, write_run: WriteRun) -> None:

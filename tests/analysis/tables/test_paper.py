@@ -207,7 +207,7 @@ def test_a_system_without_a_published_number_comes_last(tmp_path: Path, write_ru
     write_run("lstm-vae", 2)
     write_run("my-vae", 3)
     labels = [line.label for line in table2(cells(tmp_path), "ptb").lines]
-    assert labels[-3:] == ["without a published number", "LSTM-VAE L=2", "my-vae L=3"]
+    assert labels[-3:] == ["not beside a published number", "LSTM-VAE L=2", "my-vae L=3"]
 
 
 def test_table_3_has_the_datasets_side_by_side(tmp_path: Path, write_run: WriteRun) -> None:
