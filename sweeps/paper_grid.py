@@ -22,6 +22,9 @@ if __name__ == "__main__":
 
     end_quietly_on_ctrl_c()
     check_installed("sweeps")
+    from sweeps.guardian import let_a_child_work
+
+    let_a_child_work()
 
 import math
 from collections.abc import Sequence
@@ -51,6 +54,7 @@ from sweeps.options import (
     check_lists_given_once,
     for_dry_run,
     preset,
+    split_lists,
 )
 from sweeps.planning.grid import Grid, protocol_note
 from sweeps.planning.grids.axes import check_given_once, field_of
@@ -68,7 +72,7 @@ from sweeps.planning.times.plan_table import print_costs
 from sweeps.planning.workload import Workload
 from sweeps.sweep import print_next, runs_to_start, sweep, warn_of_damages, work_text
 
-_LISTS = ("--datasets", "--systems", "--settings", "--num-samples", "--seeds", "--devices")
+_LISTS = ("--datasets", "--systems", "--settings", "--num-samples", "--devices")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,11 +256,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     again = command_line("python", "sweeps/paper_grid.py", *arguments)
 
     def command() -> int:
-        options = parsed(
-            lambda: tyro.cli(Options, args=arguments, prog="paper_grid.py", description=__doc__)
-        )
+        words = split_lists(arguments, *_LISTS)
+        options = parsed(lambda: tyro.cli(Options, args=words, prog="paper_grid.py", description=__doc__))
         options.launch.messages.apply()
-        check_lists_given_once(arguments, *_LISTS)
+        check_lists_given_once(arguments, *_LISTS, "--seeds")
         return run(options, again=again)
 
     return exit_status(command)

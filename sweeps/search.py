@@ -24,6 +24,9 @@ if __name__ == "__main__":
 
     end_quietly_on_ctrl_c()
     check_installed("sweeps")
+    from sweeps.guardian import let_a_child_work
+
+    let_a_child_work()
 
 import contextlib
 import functools
@@ -47,7 +50,7 @@ from lvae_core.settings import apply_where_read, parse_settings
 from sweeps.launching.progress.display import Display, console, unless_quiet
 from sweeps.launching.progress.events import open_events
 from sweeps.launching.session import Launch, on_ray
-from sweeps.options import check_lists_given_once
+from sweeps.options import check_lists_given_once, split_lists
 from sweeps.planning.loading import check_datasets, load_corpora, look_up
 from sweeps.planning.plan import Plan
 from sweeps.planning.retries import launch_notes, with_retries
@@ -68,6 +71,8 @@ from sweeps.trials.tables import recipe_notes, rules_text, space_table, trials_t
 
 _log = logging.getLogger("lvae.trials")
 
+_LISTS = ("--rungs", "--objective")
+
 CHEAP = ("iw_samples=2", "iw_exact_samples=0", "mi_samples=2")
 """Settings of a trial: its test estimates are not used, so they cost as little as possible."""
 _CHEAP_FIELDS = frozenset(parse_settings(CHEAP))
@@ -79,9 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     again = command_line("python", "sweeps/search.py", *arguments)
 
     def command() -> int:
-        options = parsed(lambda: tyro.cli(Options, args=arguments, prog="search.py", description=__doc__))
+        words = split_lists(arguments, *_LISTS)
+        options = parsed(lambda: tyro.cli(Options, args=words, prog="search.py", description=__doc__))
         options.launch.messages.apply()
-        check_lists_given_once(arguments, "--rungs", "--objective")
+        check_lists_given_once(arguments, *_LISTS)
         return run(options, again=again)
 
     return exit_status(command)

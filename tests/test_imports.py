@@ -36,7 +36,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
         {"__main__"},
     ),
     "sweeps": (
-        {"", "cluster", "planning"},
+        {"", "cluster", "guardian", "planning"},
         {"options", "checks"},
         {"packing"},
         {"launching"},

@@ -56,7 +56,8 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
         with hangup_ignored():
             _start(folder, max(_MIN_OBJECT_STORE, 2 * object_bytes))
         try:
-            with watched_daemons():
+            node = ray._private.worker.global_worker.node
+            with watched_daemons(node.plasma_store_socket_name if node else ""):
                 yield
         finally:
             ray.shutdown()

@@ -8,6 +8,7 @@ import os
 import select
 import shlex
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -63,13 +64,16 @@ def signals_deferred() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def watched_daemons(end: Callable[[str], None] | None = None) -> Iterator[None]:
+def watched_daemons(store: str = "", *, end: Callable[[str], None] | None = None) -> Iterator[None]:
     """End this process, with one line and status 2, if its own Ray dies in the ``with`` block.
 
     The Ray may start within the block. Ray itself would take a minute to notice and end the process with
     its own message. Until then all calls into Ray hang, so ending the process is all that can be done.
 
     Args:
+        store: path of the socket of the raylet's object store; "": the Ray has not started yet. A raylet
+            that is told to end closes its store before it ends, and Ray's own threads end this process as
+            soon as they write to it.
         end: called in another thread with the name of a process that has died; by default
             :func:`end_launch`.
     """
@@ -77,12 +81,13 @@ def watched_daemons(end: Callable[[str], None] | None = None) -> Iterator[None]:
 
     def watch() -> None:
         daemons: dict[psutil.Process, str] = {}
-        with contextlib.closing(_Ends()) as ends:
+        with contextlib.closing(_Ends(store)) as ends:
             for look in itertools.count():
                 if look < _STARTING_LOOKS and look % 4 == 0:
                     daemons |= _daemons()
                 ends.wait(daemons)
                 dead = [name for process, name in daemons.items() if _has_ended(process)]
+                dead += ["raylet"] if ends.store_is_closed() else []
                 if over.is_set():  # the end of the block comes before Ray is stopped
                     return
                 if dead:
@@ -113,12 +118,24 @@ def end_launch(name: str) -> None:
 
 
 class _Ends:
-    """Wait for the end of any of some processes: on Linux it is noticed at once, else within a moment."""
+    """Wait for the end of any of some processes: on Linux it is noticed at once, else within a moment.
 
-    def __init__(self) -> None:
+    Args:
+        store: path of a socket that is open as long as a raylet works; "": none.
+    """
+
+    def __init__(self, store: str) -> None:
         self._poll = select.poll()
         self._known: set[psutil.Process] = set()
         self._descriptors = contextlib.ExitStack()
+        self._store: socket.socket | None = None
+        if store:
+            self._store = self._descriptors.enter_context(socket.socket(socket.AF_UNIX))
+            try:
+                self._store.connect(store)
+                self._poll.register(self._store, select.POLLIN)
+            except OSError:
+                self._store = None  # a raylet that has ended by now is noticed as a process
 
     def wait(self, processes: Iterable[psutil.Process]) -> None:
         """Return when a process has ended, or after :data:`_BETWEEN_SECONDS`."""
@@ -129,6 +146,10 @@ class _Ends:
                 self._descriptors.callback(os.close, descriptor)
                 self._poll.register(descriptor, select.POLLIN)
         self._poll.poll(1000 * _BETWEEN_SECONDS)
+
+    def store_is_closed(self) -> bool:
+        """Whether the socket was open and is closed; nothing is ever sent to who only connects to it."""
+        return self._store is not None and bool(select.select([self._store], [], [], 0)[0])
 
     def close(self) -> None:
         self._descriptors.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -30,7 +31,7 @@ def test_a_process_that_dies_is_reported_at_once_and_once() -> None:
     with (
         subprocess.Popen(["/bin/sleep", "60"]) as child,
         subprocess.Popen(["/bin/sleep", "60"]) as other,
-        watched_daemons(end),
+        watched_daemons(end=end),
     ):
         assert not told.wait(0.5)
         child.kill()
@@ -45,7 +46,7 @@ def test_a_process_that_is_stopped_after_the_block_is_not_reported() -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         with subprocess.Popen(["/bin/sleep", "60"]) as child:
-            with watched_daemons(found.append):
+            with watched_daemons(end=found.append):
                 pass
             child.kill()
     end = time.monotonic() + 10
@@ -75,13 +76,38 @@ def test_a_process_that_starts_and_dies_within_the_block_is_reported() -> None:
         found.append(name)
         told.set()
 
-    with watched_daemons(end):
+    with watched_daemons(end=end):
         time.sleep(0.5)
         with subprocess.Popen(["/bin/sleep", "60"]) as child:
             time.sleep(1.5)  # a look for new processes comes once in a second
             child.kill()
             assert told.wait(10)
     assert found == ["sleep"]
+
+
+def test_a_store_that_closes_is_reported_as_the_end_of_the_raylet(tmp_path: Path) -> None:
+    found, told = [], threading.Event()
+
+    def end(name: str) -> None:
+        found.append(name)
+        told.set()
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "store"))
+        server.listen()
+        with watched_daemons(str(tmp_path / "store"), end=end):
+            connection, _ = server.accept()
+            assert not told.wait(0.5)
+            connection.close()
+            assert told.wait(10)
+    assert found == ["raylet"]
+
+
+def test_a_store_that_is_gone_is_left_to_the_watch_of_processes(tmp_path: Path) -> None:
+    found: list[str] = []
+    with watched_daemons(str(tmp_path / "none"), end=found.append):
+        time.sleep(0.5)
+    assert found == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""The process that a user starts, with scripts that end in every way in place of a launch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no guardian")
+
+COUNTING = """
+import signal, time
+came = []
+signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+print("ready", flush=True)
+while not came:
+    time.sleep(0.01)
+time.sleep(0.5)
+print(len(came))
+raise SystemExit(130)
+"""
+
+
+@contextmanager
+def launched(work: str) -> Iterator[subprocess.Popen[str]]:
+    code = f"from sweeps.guardian import let_a_child_work\nlet_a_child_work()\n{work}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "--seeds", "a b"],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with process:
+        yield process
+        if process.poll() is None:
+            process.kill()
+
+
+def ready(process: subprocess.Popen[str]) -> psutil.Process:
+    """Wait for the child to print a line; return it."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    (child,) = psutil.Process(process.pid).children()
+    return child
+
+
+@pytest.mark.parametrize("status", [0, 1, 2, 3, 130])
+def test_a_child_that_ends_by_itself_gives_the_status_and_no_line(status: int) -> None:
+    with launched(f"print('done'); raise SystemExit({status})") as process:
+        assert process.communicate() == ("done\n", "")
+    assert process.returncode == status
+
+
+@pytest.mark.parametrize("status", [2, 130])
+def test_a_status_of_ours_counts_although_python_does_not_end(status: int) -> None:
+    with launched(f"import os; os._exit({status})") as process:
+        assert process.communicate() == ("", "")
+    assert process.returncode == status
+
+
+@pytest.mark.parametrize(
+    ("work", "how"),
+    [
+        ("os._exit(1)", "status 1"),
+        ("os.abort()", "signal 6"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
+        ("os.fork() or time.sleep(3); os._exit(1)", "status 1"),  # a child of its own outlives it
+    ],
+)
+def test_an_end_from_outside_is_one_line_with_the_command_and_status_2(work: str, how: str) -> None:
+    began = time.monotonic()
+    with launched(f"import os, signal, time; {work}") as process:
+        assert process.wait() == 2
+        assert time.monotonic() - began < 60
+        assert process.stderr is not None
+        line = process.stderr.readline()
+    assert line == (
+        f"error: the launch was ended from outside ({how}), as Ray does if one of its processes dies; "
+        "resume from the last checkpoints with: python -c --seeds 'a b'\n"
+    )
+
+
+def test_a_signal_to_the_process_or_to_its_group_reaches_the_child_once() -> None:
+    for send in (os.kill, os.killpg):
+        with launched(COUNTING) as process:
+            ready(process)
+            send(process.pid, signal.SIGTERM)
+            assert process.communicate() == ("1\n", "")
+        assert process.returncode == 130
+
+
+def test_a_signal_that_nothing_handles_yet_ends_both_by_it() -> None:
+    with launched("import time; print('ready', flush=True); time.sleep(60)") as process:
+        child = ready(process)
+        process.terminate()
+        assert process.communicate() == ("", "")
+        assert not child.is_running()
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_the_child_dies_with_the_process_that_was_started() -> None:
+    with launched("import time; print('ready', flush=True); time.sleep(60)") as process:
+        child = ready(process)
+        process.kill()
+        assert psutil.wait_procs([child], timeout=30)[0] == [child]
+
+
+def test_a_stop_from_the_terminal_stops_the_work_until_it_goes_on() -> None:
+    with launched("import time; print('ready', flush=True); time.sleep(60)") as process:
+        child = ready(process)
+        os.killpg(process.pid, signal.SIGTSTP)
+        both = [psutil.Process(process.pid), child]
+        end = time.monotonic() + 30
+        while any(each.status() != psutil.STATUS_STOPPED for each in both) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert [each.status() for each in both] == [psutil.STATUS_STOPPED] * 2
+        process.send_signal(signal.SIGCONT)
+        while any(each.status() == psutil.STATUS_STOPPED for each in both) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert psutil.STATUS_STOPPED not in [each.status() for each in both]
+
+
+@pytest.mark.parametrize("script", ["paper_grid.py", "search.py"])
+def test_launches_have_such_a_process(script: str) -> None:
+    lines = (ROOT / "sweeps" / script).read_text().splitlines()
+    assert "    let_a_child_work()" in lines
+    assert lines.index("    let_a_child_work()") < next(
+        n for n, line in enumerate(lines) if line.startswith(("import ", "from ")) and n > 20
+    )
