@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from lvae_core.arguments import parsed, repeat_settings
+from lvae_core.arguments import Parser, parsed, repeat_settings
 from lvae_core.cli import import_text
 from lvae_core.command import exit_status
 from lvae_core.data.datasets import NAMES, check_known
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lvae_core", description=__doc__)
+    parser: argparse.ArgumentParser = Parser(prog="python -m lvae_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     verbosity = argparse.ArgumentParser(add_help=False)
     verbosity.add_argument("--verbose", action="store_true", help="also print reads, claims and retries")

@@ -25,17 +25,18 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of argparse that refuses what it does not know itself, so that a subcommand names its help."""
+    """A parser of argparse that refuses unknown words itself: a subcommand then names its own help."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Parse ``args``. Raises InputError if an option or a word is left over."""
         found, left = super().parse_known_args(args, namespace)
         if left:
-            options = [o for o in self._option_string_actions if o.startswith("--")]
+            options = {o.lstrip("-"): o for o in self._option_string_actions if o.startswith("--")}
 
             def near(option: str) -> str | None:
-                similar = difflib.get_close_matches(option, options, n=1)
-                return nearest_option(option, [o for o in options if _begins(option, o)] or similar)
+                similar = difflib.get_close_matches(option.lstrip("-"), options)
+                known = [o for name, o in options.items() if name in similar or _begins(option, o)]
+                return nearest_option(option, known)
 
             raise InputError(unknown_line(left, near, f"{self.prog} --help"))
         return found, left
@@ -122,8 +123,8 @@ def unknown_line(words: Sequence[str], near: Callable[[str], str | None], help_c
         near: returns the valid option that is meant by an unknown one, or None.
         help_command: the command that prints the help.
     """
-    options = [word.partition("=")[0] for word in words if word.startswith("-")]
-    what = "unknown option" if options else "unexpected argument"
+    options = list(dict.fromkeys(w.partition("=")[0] for w in words if re.match(r"-[^\d.]", w)))
+    what = "unknown option" if options else "superfluous argument"
     given = options or [word or "''" for word in words]
     message = f"{what}{'s' * (len(given) > 1)} {', '.join(given)}"
     meant = {option: found for option in options if (found := near(option))}
@@ -131,18 +132,19 @@ def unknown_line(words: Sequence[str], near: Callable[[str], str | None], help_c
         return f"{message}; see {help_command}"
     if len(options) == 1:
         return f"{message}: did you mean {meant[options[0]]!r}?"
-    return f"{message}: " + ", ".join(f"for {option}, give {found}" for option, found in meant.items())
+    return f"{message}: give " + ", ".join(f"{found} for {option}" for option, found in meant.items())
 
 
-def nearest_option(given: str, similar: Sequence[str]) -> str | None:
-    """The valid option that is meant: one that ``given`` begins, or that begins it, else the first similar.
+def nearest_option(given: str, options: Iterable[str]) -> str | None:
+    """The valid option that an unknown one means: rather one of which it is a beginning, or that begins it.
 
-    Args:
-        given: an unknown option.
-        similar: valid ones, the most similar first.
+    ``--seed`` means ``--seeds`` and not ``--declare-seeds``, however similar that is.
     """
-    related = [option for option in similar if _begins(given, option)]
-    return min(related, key=lambda option: abs(len(option) - len(given)), default=next(iter(similar), None))
+
+    def closeness(option: str) -> tuple[bool, float]:
+        return _begins(given, option), difflib.SequenceMatcher(a=given, b=option).ratio()
+
+    return max(options, key=closeness, default=None)
 
 
 def _begins(given: str, option: str) -> bool:
@@ -191,7 +193,7 @@ def _of_tyro(lines: list[str]) -> str:
             return nearest_option(option, similar.get(option, similar.get("", [])))
 
         return unknown_line(words, near, program)
-    elif message.startswith("Missing from"):
+    if message.startswith("Missing from"):
         required = [name for name, what in itertools.pairwise(text) if what.endswith("(required)")]
         message = f"give {' and '.join(required)}"
     elif wrong := re.match(r"Error parsing (\S+): no type matching (.*) could .* from \[(.*)\]", message):

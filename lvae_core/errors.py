@@ -25,6 +25,34 @@ _LISTS: Mapping[str, str] = {
 }
 """Kind of a name -> where to find all names, if they are many."""
 
+_OTHER_NAMES: Mapping[str, Mapping[str, str]] = {
+    "config field": {
+        "learning_rate": "lr alpha",
+        "max_grad_norm": "clip grad_clip gradient_clip clip_grad clip_norm gradient_clipping",
+        "batch_size": "bs batch minibatch",
+        "optimiser": "opt",
+        "adam_epsilon": "eps",
+        "patience": "early_stopping",
+        "max_steps": "steps",
+        "kl_weight": "beta kl_beta kl_coefficient",
+        "kl_anneal_epochs": "warmup warm_up kl_warmup warmup_epochs anneal annealing kl_annealing",
+        "kl_anneal_steps": "warmup_steps",
+        "free_bits": "fb",
+        "svi_steps": "k",
+        "num_samples": "l samples",
+        "iw_samples": "s importance_samples",
+        "hidden_size": "h h_dim dim_h rnn_size",
+        "latent_size": "z z_dim dim_z nz z_size",
+        "embedding_size": "d e_dim dim_emb emb emb_dim embed ni word_dim",
+        "max_vocabulary": "v vocab vocab_size",
+        "min_count": "min_freq",
+        "mu_batch_norm": "bn",
+        "system": "model",
+        "seed": "random_seed",
+    }
+}
+"""Kind of a name -> name -> its other common names that no likeness of letters would lead to it."""
+
 NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 """Error numbers of a write to something that belongs to another user, or is read-only."""
 
@@ -36,14 +64,18 @@ class InputError(ValueError):
 def check_name(name: object, valid: Collection[str], kind: str) -> None:
     """Raise :class:`InputError` with the nearest valid name unless ``name`` is one of ``valid``.
 
-    A name in other letters, such as ``LSTM-VAE`` for ``lstm-vae``, is near. If there are many names and
-    none is near, the three most similar ones are given.
+    A name in other letters, such as ``LSTM-VAE`` for ``lstm-vae``, is near, and so is another common name,
+    such as ``lr`` for ``learning_rate``. If there are many names and none is near, the three most similar
+    ones are given.
     """
     if isinstance(name, str) and name in valid:
         return
     folded = {known.casefold(): known for known in valid}
     word = str(name).casefold()
-    if near := difflib.get_close_matches(word, folded, n=1, cutoff=0.6):
+    others = _OTHER_NAMES.get(kind, {}).items()
+    if meant := [known for known, other in others if word.replace("-", "_") in other.split()]:
+        hint = f"did you mean {meant[0]!r}?"
+    elif near := difflib.get_close_matches(word, folded, n=1, cutoff=0.6):
         hint = f"did you mean {folded[near[0]]!r}?"
     elif len(folded) <= _MOST_LISTED:
         hint = "choose from " + ", ".join(valid)

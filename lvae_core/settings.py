@@ -9,6 +9,7 @@ from typing import Any
 from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
 from lvae_core.fields.choices import Setting
+from lvae_core.fields.needs import NEEDS
 from lvae_core.identity import evaluation_values, fields_read
 from lvae_core.system_names import check_system
 
@@ -69,7 +70,7 @@ def apply_fields(config: RunConfig, changes: Mapping[str, Any], prefix: str = ""
     changed, ignored = apply_where_read(config, changes)
     if ignored:
         name = ignored[0]
-        raise InputError(f"{prefix}{name}: {system_name(changed, name)} has no {name}; leave it out")
+        raise InputError(f"{prefix}{name}: {system_name(changed, name)} has no {name}; {leave_out(name)}")
     return changed
 
 
@@ -117,7 +118,14 @@ def system_name(config: RunConfig, field: str) -> str:
     return f"{config.system} {config.setting}" if field in fields_read(other, "training") else config.system
 
 
+def leave_out(field: str) -> str:
+    """What to do about a field that no run reads, and what runs need that read it."""
+    return f"leave it out, because it needs {NEEDS[_PARTS[field]]}"
+
+
 _GROUPS = {f.name: f.metadata["group"] for f in dataclasses.fields(RunConfig)}
+
+_PARTS = {f.name: f.metadata["part"] for f in dataclasses.fields(RunConfig)}
 
 
 LIST_FIELDS = frozenset(

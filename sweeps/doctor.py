@@ -43,7 +43,7 @@ from sweeps.checks import cluster_file
 from sweeps.checks.findings import Demand, Finding
 from sweeps.checks.study import check_run_folders
 from sweeps.launching.progress.display import console
-from sweeps.options import LaunchOptions, Messages
+from sweeps.options import LaunchOptions, Messages, split_lists
 from sweeps.planning.sizes import corpus_bytes, format_bytes
 
 _arg = tyro.conf.arg
@@ -111,7 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def command() -> int:
-        options = parsed(lambda: tyro.cli(Options, args=arguments, prog="doctor.py", description=__doc__))
+        words = split_lists(arguments, "--datasets")
+        options = parsed(lambda: tyro.cli(Options, args=words, prog="doctor.py", description=__doc__))
         options.messages.apply()
         return run(options, arguments)
 

@@ -15,6 +15,7 @@ import tyro
 from lvae_core.data.datasets import NAMES
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity
+from lvae_core.storage.local import local_path
 from lvae_core.systems import SYSTEMS
 from sweeps.cluster.scratch_folder import check_root
 from sweeps.planning.loading import is_in_job
@@ -136,6 +137,30 @@ class LaunchOptions:
     def folder(self, default: str) -> str:
         """The study, as the user would write it; ``default`` is its name if none is given."""
         return f"{self.storage.rstrip('/')}/{self.study or default}"
+
+
+def split_lists(arguments: Sequence[str], *options: str) -> list[str]:
+    """The words of a command line, with the values of lists separated by blanks that had commas between.
+
+    A folder that exists keeps the commas of its path.
+
+    Args:
+        arguments: the words of the command line.
+        options: those that take a list of values without commas, such as ``--datasets``.
+    """
+    words: list[str] = []
+    option = ""
+    for argument in arguments:
+        given, equals, value = argument.partition("=")
+        if argument.startswith("--"):
+            option = given.replace("_", "-")
+        values = value if equals and argument.startswith("--") else argument
+        parts = [part.strip() for part in values.split(",") if part.strip()]
+        if option not in options or "," not in values or not parts or local_path(values).is_dir():
+            words.append(argument)
+        else:
+            words += [*([option] if argument.startswith("--") else []), *parts]
+    return words
 
 
 def check_lists_given_once(arguments: Sequence[str], *options: str) -> None:

@@ -3,7 +3,7 @@
     python sweeps/runs.py list runs/paper
     python sweeps/runs.py list runs/paper --where system=lstm-vae state=failed
     python sweeps/runs.py move runs/paper --where learning_rate=0.5 --to runs/slow --yes
-    python sweeps/runs.py delete runs/paper --where dataset=toy seed=3,4 --yes
+    python sweeps/runs.py delete runs/paper --where dataset=toy seed=3..5,9 --yes
 
 Without --yes, move and delete only show what they would do. A run that another process is working on is
 left alone. A study in which nothing is left, not even a record such as declared-seeds.json, is removed.
@@ -68,7 +68,7 @@ class Options:
         _arg(metavar="FIELD=VALUE ...", help_behavior_hint="(default: all; move and delete need it)"),
     ] = ()
     """Select runs by the fields of their config, or by state: done, running, failed, unfinished or
-    unreadable. Several values are separated by commas."""
+    unreadable. Several values have commas between, and numbers may be a range: seed=0..2,7."""
     to: Annotated[str | None, _arg(metavar="STUDY", help_behavior_hint="(for move)")] = None
     """The folder of the study that runs are moved to."""
     names: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

@@ -18,7 +18,7 @@ from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.planned_runs import forget_planned_runs, write_planned_runs
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display, unless_quiet
-from sweeps.launching.progress.events import open_events
+from sweeps.launching.progress.events import note_without_events, open_events
 from sweeps.launching.session import on_ray
 from sweeps.options import LaunchOptions
 from sweeps.planning.done_runs import DoneRuns
@@ -79,6 +79,8 @@ def sweep(
     notes = unless_quiet(out)
     for note in launch_notes(plan, todo):
         notes.print(note, markup=False, soft_wrap=True)
+    if options.tensorboard:
+        note_without_events(study, [run.name for run in plan.with_status("done", "evaluate")])
     with on_wandb(options, folder, out):
         if not todo:
             done = len(plan.with_status("done"))
@@ -125,13 +127,16 @@ def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:
 def work_text(plan: Plan, todo: Sequence[PlannedRun]) -> str:
     """Describe the work: ``3 of 24 runs to do, 12 runs to evaluate again (iw_samples=5000)``.
 
-    Runs that will resume from a checkpoint are counted: ``1 of them unfinished (8 of 150 epochs)``.
+    Runs that will resume from a checkpoint are counted: ``1 of them unfinished (8 of 150 epochs)``, and
+    apart from them those that have all their epochs.
     """
     again = [run for run in todo if run.evaluation]
     parents = {run.name for run in plan.parents}
     train = [run for run in todo if not run.evaluation and run.name not in parents]
     parts = [f"{len(train)} of {len(plan.runs)} runs to do"] if train else []
-    if unfinished := [run for run in train if run.epochs]:
+    if trained := sum(run.epochs >= run.config.max_epochs for run in train):
+        parts.append(f"{trained} of them trained and not yet evaluated")
+    if unfinished := [run for run in train if 0 < run.epochs < run.config.max_epochs]:
         epochs = sum(run.epochs for run in unfinished), sum(run.config.max_epochs for run in unfinished)
         parts.append(f"{len(unfinished)} of them unfinished ({epochs[0]} of {epochs[1]} epochs)")
     if again:

@@ -228,6 +228,10 @@ def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
         (lambda: lvae_core.recipe("lstm-lm", seed="5"), "seed = '5': must be of type int"),
         (lambda: lvae_core.recipe("lstm-lm", protocol=1), "unknown protocol 1: choose from matched"),
         (lambda: lvae_core.recipe("lstm-lm", latent_size=3), "latent_size: lstm-lm has no latent_size"),
+        (
+            lambda: lvae_core.recipe("lstm-vae", lr=1.0),
+            r"unknown config field 'lr': did you mean 'learning_rate'\?",
+        ),
         (lambda: lvae_core.describe(None), "dataset = None: must be a dataset's name or a folder"),
         (
             lambda: lvae_core.train(small().to_dict(), tmp_path / "x"),

@@ -58,6 +58,8 @@ def command(options: argparse.Namespace) -> int:
             found["between"] = [generate.as_read(trained, first), generate.as_read(trained, last)]
     as_json = options.json
     print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else _format_sentences(found, latent))
+    if method != "sample" and not any(found["prior"]):
+        notice("note: the most probable sentence is the empty one; --decode sample draws others")
     information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
     if information and information["value"] < 0.1:
         vary = "" if method == "sample" else ", and the decoded sentences hardly vary"

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 _DIVERGED = (
     "a run that diverged would diverge again, because a run is deterministic: lower learning_rate or "
-    "init_scale, or clip at a smaller max_grad_norm (--set learning_rate=0.5), which makes it another run"
+    "init_scale, or clip the gradients at a smaller max_grad_norm, or at 5 if it is 0, which clips nothing "
+    "(--set learning_rate=0.5); that makes it another run"
 )
 
 _OUT_OF_MEMORY = (

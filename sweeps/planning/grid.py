@@ -14,7 +14,7 @@ from lvae_core.errors import InputError
 from lvae_core.fields.choices import Setting
 from lvae_core.identity import fields_read
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
-from lvae_core.settings import apply_where_read, system_name
+from lvae_core.settings import apply_where_read, leave_out, system_name
 from lvae_core.system_names import check_system
 from lvae_core.systems import recipe
 from sweeps.planning.grids.axes import (
@@ -192,7 +192,7 @@ class Grid:
         for field in dict.fromkeys(field for grid in self.grids for field in grid.fields):
             affected = [ignored for grid, _, ignored in cells if field in grid.fields]
             if all(field in ignored for ignored in affected):
-                raise InputError(f"--set {field}: no run of the grid has {field}; leave it out")
+                raise InputError(f"--set {field}: no run of the grid has {field}; {leave_out(field)}")
         if not cells:
             raise InputError(
                 "--systems: none of them is run on these datasets in these settings; "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lvae_core.config import FIELD_TYPES, RunConfig
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, check_name
 from lvae_core.run_folder.claims import read_claim
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import RunName
@@ -54,7 +54,7 @@ def runs_of(root: Path) -> list[Run]:
 
 
 def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Parse ``field=value,value`` items.
+    """Parse ``field=value,value`` items; a value of a number may be a range, ``0..2``, ends included.
 
     Raises:
         InputError: an item has another form, or names no field or no state.
@@ -64,20 +64,31 @@ def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
         name, equals, values = item.partition("=")
         if not equals or not values:
             raise InputError(f"--where {item}: write it as field=value")
-        if name not in _FIELDS:
-            raise InputError(f"--where {item}: there is no field {name}; docs/reference.md lists them")
+        try:
+            check_name(name, _FIELDS, "config field")
+        except InputError as error:
+            raise InputError(f"--where {item}: {error}") from None
         if name in chosen:
             raise InputError(f"--where {item}: {name} is given twice; separate its values by commas")
         chosen[name] = tuple(values.split(","))
         if name != "state" and name not in LIST_FIELDS:
             for text in chosen[name]:
-                _check_type(name, text)
+                _check_range(name, text)
     for state in chosen.get("state", ()):
         if state.lower() not in STATES:
             raise InputError(
                 f"--where state={state}: there is no such state; choose from {', '.join(STATES)}"
             )
     return chosen
+
+
+def _check_range(name: str, text: str) -> None:
+    """Raise InputError if no config can have one of these values: one, or the numbers of a range."""
+    ends = text.split("..") if FIELD_TYPES[name] in (int, float) else [text]
+    for end in ends:
+        _check_type(name, end)
+    if len(ends) > 2 or (len(ends) == 2 and float(ends[1]) < float(ends[0])):
+        raise InputError(f"--where {name}={text}: is empty; write LOW..HIGH, the smaller number first")
 
 
 def _check_type(name: str, text: str) -> None:
@@ -105,10 +116,8 @@ def select(runs: Sequence[Run], chosen: Mapping[str, Sequence[str]]) -> list[Run
 def _is(value: Any, text: str) -> bool:
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value is not None and str(value).lower() == text.lower()
-    try:
-        return float(value) == float(text)
-    except (TypeError, ValueError):
-        return str(value) == text
+    low, _, high = text.partition("..")
+    return float(low) <= float(value) <= float(high or low)
 
 
 def _run(folder: RunFolder, place: Path) -> Run:

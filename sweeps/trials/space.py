@@ -22,7 +22,7 @@ from optuna.distributions import (
 from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
 from lvae_core.identity import fields_read
-from lvae_core.settings import apply_where_read, parse_settings, system_name
+from lvae_core.settings import apply_where_read, leave_out, parse_settings, system_name
 from lvae_core.system_names import check_system
 
 Values = Mapping[str, Any]
@@ -67,12 +67,16 @@ def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribu
                 f"--space {text}: write FIELD=LOW..HIGH, FIELD=LOW..HIGH:log or FIELD=A,B,C, such as "
                 "--space learning_rate=0.3..3:log"
             )
-        if field not in searchable and field in FIELD_TYPES:
-            raise InputError(f"--space {text}: {field} cannot be searched; {_WHY_NOT}")
-        if field in searchable and field not in read:
-            raise InputError(f"--space {text}: {system_name(base, field)} has no {field}; leave it out")
         try:
-            check_name(field, searchable, "field")
+            check_name(field, FIELD_TYPES, "config field")
+        except InputError as error:
+            raise InputError(f"--space {text}: {error}") from None
+        if field not in searchable:
+            raise InputError(f"--space {text}: {field} cannot be searched; {_WHY_NOT}")
+        if field not in read:
+            missing = f"{system_name(base, field)} has no {field}"
+            raise InputError(f"--space {text}: {missing}; {leave_out(field)}")
+        try:
             space[field] = _range(field, spec, base) if ".." in spec else _choices(field, spec, base)
         except InputError as error:
             raise InputError(f"--space {text}: {error}") from None

@@ -7,7 +7,7 @@ import argparse
 import pytest
 import tyro
 
-from lvae_core.arguments import bound, parsed, repeat_settings
+from lvae_core.arguments import Parser, bound, parsed, repeat_settings
 from lvae_core.errors import InputError
 from sweeps import runs
 from sweeps.paper_grid import Options
@@ -19,7 +19,7 @@ def grid(*arguments: str) -> Options:
 
 
 def core(*arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="core")
+    parser = Parser(prog="core")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run")
     run.add_argument("config")
@@ -33,8 +33,12 @@ def core(*arguments: str) -> argparse.Namespace:
     [
         (["--sedes", "3"], "unknown option --sedes: did you mean '--seeds'?"),
         (["--qqq"], "unknown option --qqq; see paper_grid.py --help"),
-        (["a", "b"], "unknown options a, b; see paper_grid.py --help"),
-        ([""], "unknown option ''; see paper_grid.py --help"),
+        (["--seed", "3"], "unknown option --seed: did you mean '--seeds'?"),
+        (["--seed=3"], "unknown option --seed: did you mean '--seeds'?"),
+        (["--system=a", "--qqq", "-1"], "unknown options --system, --qqq: give --systems for --system"),
+        (["--epochs", "3"], "unknown option --epochs: did you mean '--max-epochs'?"),
+        (["a", "b"], "superfluous arguments a, b; see paper_grid.py --help"),
+        ([""], "superfluous argument ''; see paper_grid.py --help"),
         (["--max-epochs", "x"], "--max-epochs: 'x' is not a whole number; see paper_grid.py --help"),
         (["--num-samples", "1.5"], "--num-samples: '1.5' is not a whole number; see paper_grid.py --help"),
         (
@@ -44,6 +48,7 @@ def core(*arguments: str) -> argparse.Namespace:
         (["--devices", "x"], "--devices: 'x' is not a whole number; see paper_grid.py --help"),
         (["--price-per-hour", "x"], "--price-per-hour: 'x' is not a number; see paper_grid.py --help"),
         (["--preset", "dmo"], "unknown --preset 'dmo': did you mean 'demo'?"),
+        (["--preset", "foo"], "unknown --preset 'foo': choose from all, demo, paper"),
         (["--study"], "Missing value for argument '--study'. Expected 1 values; see paper_grid.py --help"),
     ],
 )
@@ -56,6 +61,15 @@ def test_an_error_of_tyro_becomes_one_line_in_a_terminal_of_any_width(
         grid(*arguments)
     assert str(caught.value) == message
     assert capsys.readouterr() == ("", "")
+
+
+def test_each_unknown_option_gets_the_option_that_is_meant() -> None:
+    words = ["--systems", "lstm-lm", "--datasets", "toy"]
+    with pytest.raises(InputError) as caught:
+        parsed(lambda: tyro.cli(SearchOptions, args=words, prog="search.py"))
+    assert str(caught.value) == (
+        "unknown options --systems, --datasets: give --system for --systems, --dataset for --datasets"
+    )
 
 
 def test_a_list_with_a_word_that_is_no_number_cannot_be_read() -> None:
@@ -84,7 +98,11 @@ def test_arguments_that_are_missing_are_all_named(arguments, message):
         (["run"], "the following arguments are required: config; see core run --help"),
         (["run", "x", "--threads", "q"], "argument --threads: invalid int value: 'q'; see core run --help"),
         (["run", "x", "--decode", "gredy"], "unknown --decode 'gredy': did you mean 'greedy'?"),
-        (["run", "x", "--foo"], "unrecognized arguments: --foo; see core --help"),
+        (["run", "x", "--foo"], "unknown option --foo; see core run --help"),
+        (["run", "x", "--decoder=greedy"], "unknown option --decoder: did you mean '--decode'?"),
+        (["run", "x", "--thread_s", "2"], "unknown option --thread_s: did you mean '--threads'?"),
+        (["run", "x", "y"], "superfluous argument y; see core run --help"),
+        (["--foo", "run", "x"], "unknown option --foo; see core --help"),
     ],
 )
 def test_an_error_of_argparse_becomes_one_line(arguments, message, capsys):

@@ -234,7 +234,7 @@ def test_the_sentences_of_a_language_model_have_no_prior(
     notes = {}
     for method in ("greedy", "beam", "sample"):
         assert main([*words, "--decode", method]) == 0
-        notes[method] = capsys.readouterr().err.strip()
+        *_, notes[method] = capsys.readouterr().err.splitlines()
     assert notes["sample"].endswith(" nats about a sentence; this decoder hardly uses it")
     assert notes["greedy"] == notes["beam"] == f"{notes['sample']}, and the decoded sentences hardly vary"
 
@@ -271,6 +271,10 @@ def test_a_run_is_not_put_into_the_folder_of_a_study(tmp_path, capsys):
         (["recipe", "lstm-lm", "--num-samples", "3"], "--num-samples 3: lstm-lm has no latent variable"),
         (["recipe", "lstm-vae", "--seed", "-1"], "0 or more"),
         (["recipe", "lstm-vae", "--set", "dropot=0.1"], "did you mean 'dropout'?"),
+        (["recipe", "lstm-vae", "--set", "lr=0.1"], "did you mean 'learning_rate'?"),
+        (["recipe", "lstm-vae", "--seeds", "3"], "unknown option --seeds: did you mean '--seed'?"),
+        (["describe", "a", "b"], "superfluous argument b; see python -m lvae_core describe --help"),
+        (["generate", "no-run", "--method", "beam"], "see python -m lvae_core generate --help"),
         (["recipe", "lstm-vae", "--set", "dropout=much"], "must be a number"),
         (["recipe", "lstm-vae", "--set", "dropout"], "write FIELD=VALUE"),
         (

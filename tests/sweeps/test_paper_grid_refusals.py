@@ -91,6 +91,11 @@ def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
         ),
         ([*TOY, "--max-epochs", "0"], "max_epochs = 0: must be at least 1"),
         ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),
+        ([*TOY, "--set", "lr=0.5,1"], "did you mean 'learning_rate'?"),
+        (
+            [*TOY, "--settings", "standard", "--set", "dropout_hidden_word=true,false"],
+            "it needs dropout above 0, with setting=inputless or word_dropout above 0",
+        ),
         ([*TOY, "--set", "seed=4"], "use --seeds"),
         ([*TOY, "--set", "dropout"], "FIELD=VALUE"),
         (

@@ -217,6 +217,24 @@ def test_a_whole_number_may_be_written_with_a_point(
     assert capsys.readouterr().out.splitlines()[-1].startswith("2 runs")
 
 
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [
+        ("seed=0..1", 4),
+        ("seed=1..9", 2),
+        ("seed=1..1,7", 2),
+        ("seed=2..9", 0),
+        ("learning_rate=0.1..0.5", 2),
+        ("learning_rate=0.5..1", 4),
+    ],
+)
+def test_a_range_selects_the_numbers_from_end_to_end(
+    study: Path, where: str, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runs.main(["list", str(study), "--where", where, "--names"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"{count} runs")
+
+
 def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = names(study)
     assert runs.main(["delete", str(study), "--where", "seed=99", "--yes"]) == 0
@@ -229,7 +247,13 @@ def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.Captur
     ("arguments", "complaint"),
     [
         (("delete", "{study}", "--yes"), "delete: say which runs"),
-        (("list", "{study}", "--where", "colour=red"), "there is no field colour"),
+        (("list", "{study}", "--where", "colour=red"), "unknown config field 'colour': the most"),
+        (
+            ("list", "{study}", "--where", "lr=0.5"),
+            "unknown config field 'lr': did you mean 'learning_rate'?",
+        ),
+        (("list", "{study}", "--where", "seed=3..1"), "seed=3..1: is empty; write LOW..HIGH"),
+        (("list", "{study}", "--where", "seed=1..x"), "seed=x: must be a whole number"),
         (
             ("delete", "{study}", "--where", "state=done,finished"),
             "there is no such state; choose from done, running, failed, unfinished, unreadable",

@@ -63,10 +63,12 @@ def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, ca
         ([*TOY, "--rungs", "1", "--keep", "1"], "--keep 1: must be at least 2"),
         ([*TOY, "--keep", "2"], "--keep 2: give --rungs"),
         ([*TOY, "--space", "droput=0..0.5"], "did you mean 'dropout'"),
+        ([*TOY, "--space", "lr=0.1..1"], "did you mean 'learning_rate'"),
+        ([*TOY, "--rungs", "1,3"], "--rungs 1 3: must rise, and end below max_epochs = 3"),
         ([*TOY, "--space", "seed=1,2"], "seed cannot be searched"),
         (
             [*TOY, "--system", "lstm-lm", "--space", "latent_size=2,4"],
-            "lstm-lm has no latent_size; leave it out",
+            "lstm-lm has no latent_size; leave it out, because it needs a system with a latent variable",
         ),
         ([*TOY, "--space", "dropout=0.5..0.1"], "0.5 is not below 0.1"),
         ([*TOY, "--set", "num_samples=5"], "use --num-samples"),

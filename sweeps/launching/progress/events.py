@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
 from lvae_core.errors import InputError
-from lvae_core.messages import notice
+from lvae_core.messages import notice, numbered
 from lvae_core.run_folder.event_files import FOLDER, EventFiles, place_note
 from lvae_core.run_folder.folder import Study
 from sweeps.launching.progress.board import ENDS
@@ -24,7 +24,7 @@ class Events:
     """
 
     def __init__(self, study: Study, evaluated_again: frozenset[str] = frozenset()) -> None:
-        self.place = Path(FOLDER) / PurePath(study.url).name
+        self.place = _place(study)
         self._study, self._left_out = study, evaluated_again
         self._files: dict[str, EventFiles] = {}
         self._works = True
@@ -60,6 +60,20 @@ class Events:
             self._files[name].write(report["step"], report["metrics"], report.get("estimates"))
         if report["phase"] in ENDS:
             self.close(name)
+
+
+def _place(study: Study) -> Path:
+    return Path(FOLDER) / PurePath(study.url).name
+
+
+def note_without_events(study: Study, finished: Iterable[str]) -> None:
+    """Say how many of the runs that were trained before this launch have no event files, and get none."""
+    place = _place(study)
+    if lacking := sum(not (place / name).exists() for name in finished):
+        notice(
+            f"note: {numbered(lacking, 'run')} trained before without --tensorboard: no event files in "
+            f"{place}, because they are written for runs that this launch trains"
+        )
 
 
 def open_events(

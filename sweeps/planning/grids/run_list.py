@@ -42,5 +42,8 @@ def print_runs(out: Console, notes: Console, plan: Plan) -> None:
 
 
 def _status(run: PlannedRun) -> str:
-    epochs = f" ({run.epochs} of {run.config.max_epochs} epochs)" if run.epochs else ""
-    return f"{_STATUSES[run.status]}{epochs}"
+    if not run.epochs:
+        return _STATUSES[run.status]
+    epochs, most = run.epochs, run.config.max_epochs
+    done = "trained and not yet evaluated" if epochs >= most else f"{epochs} of {most} epochs"
+    return f"{_STATUSES[run.status]} ({done})"

@@ -36,7 +36,7 @@ OPTIONS: dict[str, dict[str, Values]] = {
     "describe": {**_CORE, "--json": ()},
     "import": {
         **_MESSAGES, "--out": ["new"], "--column": ["1", "2", "text"],
-        "--columns": ["2"], "--header": (),
+        "--columns": ["2"], "--header": (), "--delimiter": [";", "tab"],
         "--unknown-word": ["a"], "--remove": ["b"], "--max-length": ["3", "512"],
         "--max-length-policy": ["refuse", "cut"],
         "--split": [("0.8", "0.1", "0.1"), ("8", "1", "1"), ("1", "0", "0")], "--seed": ["3"],

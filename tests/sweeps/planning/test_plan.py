@@ -16,6 +16,7 @@ from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from sweeps.planning.grid import Grid
+from sweeps.planning.grids.run_list import run_lines
 from sweeps.planning.loading import look_up
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.times.variants import variant_of
@@ -86,6 +87,12 @@ def test_a_run_that_can_resume_counts_its_finished_epochs(tmp_path):
     epochs = configs[0].max_epochs
     assert work_text(plan, todo) == f"3 of 4 runs to do, 1 of them unfinished (2 of {epochs} epochs)"
     assert work_text(plan, todo[1:]) == "2 of 4 runs to do"
+    resumed = todo[0]
+    trained = dataclasses.replace(resumed, epochs=epochs)
+    assert work_text(plan, [trained, resumed]) == (
+        "2 of 4 runs to do, 1 of them trained and not yet evaluated, "
+        f"1 of them unfinished (2 of {epochs} epochs)"
+    )
 
 
 def test_a_result_outweighs_an_older_failure(tmp_path):
@@ -245,3 +252,15 @@ def test_a_result_without_a_required_field_is_refused(content: dict[str, object]
     others = [c for c in GRID.configs() if c != config]
     assert folder.exists()
     assert len(make_plan(others, DATA, Study(str(tmp_path))).runs) == len(others)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "text"),
+    [(0, "left"), (2, "left (2 of 30 epochs)"), (30, "left (trained and not yet evaluated)")],
+)
+def test_a_list_tells_a_trained_run_from_an_unfinished_one(tmp_path, epochs, text):
+    plan = make_plan(GRID.configs()[:1], DATA, Study(str(tmp_path)))
+    run = dataclasses.replace(plan.runs[0], epochs=epochs)
+    assert run.config.max_epochs == 30
+    (line,) = run_lines(dataclasses.replace(plan, runs=[run]))
+    assert line.split("  ")[1] == text

@@ -41,6 +41,8 @@ def test_each_form_of_range_is_parsed():
     [
         ("dropout", "write FIELD=LOW..HIGH"),
         ("droput=0..1", "did you mean 'dropout'"),
+        ("lr=0.1..1", "did you mean 'learning_rate'?"),
+        ("adam_beta1=0.1,0.5", "leave it out, because it needs optimiser=adam"),
         ("dropout=0..1", "dropout = 1.0: must be in [0, 1)"),
         ("dropout=0.5..0.2", "0.5 is not below 0.2"),
         ("dropout=0.2..0.2", "0.2 is not below 0.2"),
@@ -106,7 +108,7 @@ def test_a_search_varies_all_but_the_cell_the_parts_the_data_the_budget_and_the_
         *("cnn_dilations", "min_count", "max_vocabulary", "max_length", "max_epochs", "max_steps"),
         *("init_encoder_from", "valid_kl_weight"),
         *("valid_samples", "valid_precision", "eval_batch_size", "eval_chunk_tokens", "eval_precision"),
-        *("iw_samples", "iw_exact_samples", "mi_samples", "mi_batch_size", "deterministic"),
+        *("iw_samples", "iw_exact_samples", "mi_samples", "mi_batch_size", "tested_epoch", "deterministic"),
     }
 
 

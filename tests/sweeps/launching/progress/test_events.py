@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lvae_core.messages import printed
 from lvae_core.run_folder.digests import seal_rows
 from lvae_core.run_folder.folder import open_study
-from sweeps.launching.progress.events import Events, open_events
+from sweeps.launching.progress.events import Events, note_without_events, open_events
 
 from ....logs import expect_log
 from ....test_imports import loaded_by
@@ -74,4 +74,18 @@ def test_a_launch_without_event_files_loads_no_library_for_them() -> None:
     assert (
         loaded_by("import sweeps.launching.progress.events") & {"torch", "tensorboardX", "tensorboard"}
         == set()
+    )
+
+
+def test_runs_that_were_trained_without_event_files_are_counted_in_a_note(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study = open_study("runs/mine")
+    Path("tensorboard/mine", NAME).mkdir(parents=True)
+    with printed():
+        note_without_events(study, [NAME])
+        note_without_events(study, [NAME, NAME.replace("seed0", "seed1")])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "note: 1 run trained before without --tensorboard: no event files in tensorboard/mine"
     )
