@@ -38,6 +38,7 @@ _OF_EVALUATION = (
     "iw_exact_samples",
     "mi_samples",
     "eval_precision",
+    "tested_epoch",
 )
 
 _OF_SYSTEM = frozenset(f.name for f in fields(RunConfig) if f.metadata["group"] == "run")
@@ -324,11 +325,15 @@ def _monte_carlo(cells: Sequence[Cell]) -> Iterable[str]:
 
 
 def _evaluations(done: pd.DataFrame) -> Iterable[str]:
-    """The evaluation that the estimates of latent systems come from; by system if they differ."""
+    """The evaluation that the estimates come from, of a language model if it is not the usual one.
+
+    By system if they differ.
+    """
     rows: dict[str, dict[str, None]] = {}
     done = done[[*_OF_EVALUATION]]
-    latent = done[done["evaluation"].notna() & done["iw_samples"].notna()]
-    for _, run in latent.drop_duplicates(["system", "num_samples", "evaluation"]).iterrows():
+    last = (done["tested_epoch"] == "last").fillna(False)
+    said = done[done["evaluation"].notna() & (done["iw_samples"].notna() | last)]
+    for _, run in said.drop_duplicates(["system", "num_samples", "evaluation"]).iterrows():
         rows.setdefault(_evaluation_text(run), {})[row_label(run["system"], run["num_samples"])] = None
     if len(rows) == 1:
         yield f"estimates shown: {next(iter(rows))}"
@@ -338,12 +343,17 @@ def _evaluations(done: pd.DataFrame) -> Iterable[str]:
 
 
 def _evaluation_text(run: pd.Series) -> str:
-    samples, exact = run["iw_samples"], run["iw_exact_samples"]
-    text = f"S = {samples} importance samples"
-    text += f" ({exact} scored in full)" if 0 < exact < samples else ""
-    text += f", {run['mi_samples']} draws for the mutual information"
-    text += "" if run["eval_precision"] == "float32" else f", in {run['eval_precision']}"
-    return f"{text} (evaluation {run['evaluation']})"
+    parts = []
+    if not pd.isna(samples := run["iw_samples"]):
+        exact = run["iw_exact_samples"]
+        full = f" ({exact} scored in full)" if 0 < exact < samples else ""
+        draws = f"{run['mi_samples']} draws for the mutual information"
+        parts += [f"S = {samples} importance samples{full}", draws]
+    parts += [] if run["eval_precision"] == "float32" else [f"in {run['eval_precision']}"]
+    # Results from before the field lack it.
+    is_last = not pd.isna(run["tested_epoch"]) and run["tested_epoch"] == "last"
+    parts += ["of the last epoch instead of the best"] if is_last else []
+    return f"{', '.join(parts)} (evaluation {run['evaluation']})"
 
 
 def _without_evaluation(done: pd.DataFrame) -> Iterable[str]:

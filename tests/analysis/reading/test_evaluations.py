@@ -159,7 +159,9 @@ def test_a_damaged_evaluation_is_named_and_the_others_are_used(tmp_path: Path, w
 
 def test_a_field_that_is_not_one_of_evaluation_is_refused() -> None:
     assert parse_evaluation(["iw_samples=5000"]) == {"iw_samples": 5000}
-    with pytest.raises(InputError, match="dropout=…: not a field of evaluation; give one of iw_samples"):
+    with pytest.raises(
+        InputError, match="dropout=…: not a field of evaluation; give one of tested_epoch, iw_samples"
+    ):
         parse_evaluation(["dropout=0.1"])
 
 

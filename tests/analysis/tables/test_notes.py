@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,19 @@ def test_the_evaluation_shown_is_named(tmp_path: Path, write_run: WriteRun) -> N
         "estimates shown: S = 500 importance samples (24 scored in full), 8 draws for the mutual "
         "information (evaluation b6c6e7b5) in LSTM-VAE L=1; S = 9 importance samples, 2 draws for the "
         f"mutual information, in bfloat16 (evaluation {digits}) in LSTM-VAE-AVG L=5"
+    )
+
+
+def test_an_evaluation_of_the_last_epoch_is_named_of_language_models_too(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-lm", tested_epoch="last")
+    write_run("lstm-vae", tested_epoch="last")
+    (note,) = all_notes(tmp_path)
+    assert re.sub(r"evaluation \w{8}", "id", note) == (
+        "estimates shown: of the last epoch instead of the best (id) in LSTM-LM; S = 500 importance "
+        "samples (24 scored in full), 8 draws for the mutual information, of the last epoch instead of the "
+        "best (id) in LSTM-VAE L=1"
     )
 
 
