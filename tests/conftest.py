@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -40,6 +41,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return order.get(folder, len(order))
 
     items.sort(key=rank)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def signals_as_on_a_terminal():
+    """Undo that a background shell ignores Ctrl-C, and nohup SIGHUP, for the tests that send them."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    for number, handler in usual.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
