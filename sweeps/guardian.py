@@ -23,6 +23,12 @@ _PR_SET_PDEATHSIG = 1
 _OWN_ENDS = (0, 2, 130)
 """Statuses with which a launch ends itself in any case, also where Python does not come to its own end."""
 
+_BY_ITSELF = 255
+"""What a child says at the end of Python; any other number is the status that it means to end with."""
+
+_to_guardian: list[int] = []
+"""The descriptor on which this process, if it is such a child, says how it ends."""
+
 
 def let_a_child_work() -> None:
     """Return in a child of this process, which passes signals on to it, waits, and ends as it does.
@@ -47,8 +53,16 @@ def let_a_child_work() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guardian:  # it has died before it could be said
         os._exit(130)
-    atexit.register(os.write, writing, b"!")  # Python ends this process by itself
+    _to_guardian.append(writing)
+    atexit.register(will_end_with, _BY_ITSELF)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def will_end_with(status: int) -> None:
+    """Say that this process has printed why it ends, and with which status, in case Ray is faster."""
+    for descriptor in _to_guardian:
+        with contextlib.suppress(OSError):
+            os.write(descriptor, bytes([status]))
 
 
 def _end_as(child: int, reading: int, waited_for: set[signal.Signals]) -> NoReturn:
@@ -67,7 +81,10 @@ def _end_as(child: int, reading: int, waited_for: set[signal.Signals]) -> NoRetu
             passed_on.add(number)
             os.kill(child, number)
     code = os.waitstatus_to_exitcode(status)
-    if code in _OWN_ENDS or _has_told(reading):
+    told = _told(reading)
+    if told is not None and told != _BY_ITSELF:
+        code = told
+    if code in _OWN_ENDS or told is not None:
         os._exit(code)
     if -code in passed_on:  # before it could handle signals
         signal.signal(-code, signal.SIG_DFL)
@@ -86,9 +103,9 @@ def _end_as(child: int, reading: int, waited_for: set[signal.Signals]) -> NoRetu
     os._exit(2)
 
 
-def _has_told(reading: int) -> bool:
-    """Whether the child came to the end of Python; its own children may still hold the pipe open."""
+def _told(reading: int) -> int | None:
+    """The first that the child has said, if anything; its own children may still hold the pipe open."""
     os.set_blocking(reading, False)
     with contextlib.suppress(BlockingIOError):
-        return bool(os.read(reading, 1))
-    return False
+        return next(iter(os.read(reading, 1)), None)
+    return None

@@ -36,7 +36,8 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
         {"__main__"},
     ),
     "sweeps": (
-        {"", "cluster", "guardian", "planning"},
+        {"guardian"},
+        {"", "cluster", "planning"},
         {"options", "checks"},
         {"packing"},
         {"launching"},

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 import psutil
 
 from sweeps.cluster.scratch_folder import remove_after_exit
+from sweeps.guardian import will_end_with
 
 _NAMES = ("gcs_server", "raylet")
 """Processes without which Ray does not work."""
@@ -113,6 +114,7 @@ def end_launch(name: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         print(f"{show_cursor}{line}", file=sys.stderr, flush=True)
+    will_end_with(2)
     remove_after_exit()
     os._exit(2)
 

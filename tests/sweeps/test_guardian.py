@@ -70,6 +70,13 @@ def test_a_status_of_ours_counts_although_python_does_not_end(status: int) -> No
     assert process.returncode == status
 
 
+def test_a_child_that_has_said_how_it_ends_may_be_ended_meanwhile() -> None:
+    said = "import os; from sweeps.guardian import will_end_with; print('why'); will_end_with(2)"
+    with launched(f"{said}; import sys; sys.stdout.flush(); os._exit(1)") as process:
+        assert process.communicate() == ("why\n", "")
+    assert process.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("work", "how"),
     [
