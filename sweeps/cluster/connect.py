@@ -17,10 +17,11 @@ from ray._private import ray_constants
 
 from lvae_core.errors import InputError
 from lvae_core.training.failures import one_line
-from sweeps.cluster.daemons import hangup_ignored, signals_deferred, watched_daemons
+from sweeps.cluster.daemons import watched_daemons
 from sweeps.cluster.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
 from sweeps.cluster.replaced import replaced
 from sweeps.cluster.scratch_folder import check_space, own_folder
+from sweeps.cluster.signals import hangup_ignored, signals_deferred
 from sweeps.cluster.start_clock import LONGEST, StartClock, patient_start
 
 _MIN_OBJECT_STORE = 128 * 2**20

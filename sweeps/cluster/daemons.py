@@ -7,7 +7,6 @@ import itertools
 import os
 import select
 import shlex
-import signal
 import socket
 import sys
 import threading
@@ -28,40 +27,6 @@ _STARTING_LOOKS = 240
 
 _AGENTS = ("runtime_env/agent/main.py", "dashboard/agent.py")
 """Programs of a raylet's agents, without which it ends."""
-
-
-@contextlib.contextmanager
-def hangup_ignored() -> Iterator[None]:
-    """Let processes that are started in the ``with`` block survive the end of the terminal.
-
-    The launch itself handles it: its runs save their state before it stops Ray.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-@contextlib.contextmanager
-def signals_deferred() -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP take effect at the end of the ``with`` block."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    handled = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if callable(signal.getsignal(n))]
-    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in handled}
-    try:
-        yield
-    finally:
-        for handled_one, former in before.items():
-            signal.signal(handled_one, former)
-        for number in came:
-            signal.raise_signal(number)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from lvae_core.errors import InputError
 from lvae_core.run_folder.claims import start_ticks
+from sweeps.cluster.signals import signals_deferred
 
 _log = logging.getLogger("lvae.cluster")
 
@@ -69,7 +70,8 @@ def own_folder(kind: str) -> Iterator[Path]:
             yield folder
         finally:
             _own.discard(folder)
-            with contextlib.suppress(OSError):  # the next launch tries again
+            # An interrupt would leave a part that no launch recognises.
+            with signals_deferred(), contextlib.suppress(OSError):  # the next launch tries again
                 _clear(folder)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import subprocess
 import threading
@@ -13,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.cluster import daemons
-from sweeps.cluster.daemons import hangup_ignored, signals_deferred, watched_daemons
+from sweeps.cluster.daemons import watched_daemons
 
 
 @pytest.fixture(autouse=True)
@@ -124,39 +122,3 @@ def test_a_store_that_is_gone_is_left_to_the_watch_of_processes(tmp_path: Path) 
 )
 def test_agents_are_known_before_and_after_they_have_a_title(title: str, name: str) -> None:
     assert daemons._agent_name(title) == name
-
-
-def test_a_child_that_was_started_meanwhile_survives_a_hangup() -> None:
-    with hangup_ignored():
-        child = subprocess.Popen(["/bin/sleep", "60"])
-    with child:
-        os.kill(child.pid, signal.SIGHUP)
-        with pytest.raises(subprocess.TimeoutExpired):
-            child.wait(0.3)
-        child.kill()
-    assert signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
-
-
-def test_a_signal_takes_effect_after_what_must_not_be_interrupted() -> None:
-    steps = []
-
-    def work() -> None:
-        with signals_deferred():
-            signal.raise_signal(signal.SIGINT)
-            steps.append("undisturbed")
-        steps.append("not reached")
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert steps == ["undisturbed"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_a_signal_that_is_ignored_stays_so_while_others_wait() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with signals_deferred():
-            signal.raise_signal(signal.SIGHUP)
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)

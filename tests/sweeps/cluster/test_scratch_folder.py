@@ -93,6 +93,19 @@ def test_a_folder_exists_only_within_its_block(root):
     assert scratch_folder._MARK not in os.environ
 
 
+def test_an_interrupt_waits_until_the_folder_is_gone(root, monkeypatch):
+    clear = scratch_folder._clear
+
+    def interrupted(folder: Path) -> None:
+        signal.raise_signal(signal.SIGINT)
+        clear(folder)
+
+    monkeypatch.setattr(scratch_folder, "_clear", interrupted)
+    with pytest.raises(KeyboardInterrupt), own_folder("ray"):
+        pass
+    assert list(root.iterdir()) == []
+
+
 def test_a_folder_in_use_stays_and_one_of_a_dead_owner_is_removed(root):
     alive, its_folder = start_owner()
     dead, abandoned = start_owner()
