@@ -58,6 +58,14 @@ def let_a_child_work() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def last_line(what: str) -> str:
+    """The line for standard error that says what has ended a launch, and how to resume it."""
+    # Displays hide the cursor of a terminal.
+    show_cursor = "\r\033[K\033[?25h" if os.isatty(2) else ""
+    again = shlex.join(["python", *sys.argv])
+    return f"{show_cursor}error: {what}; resume from the last checkpoints with: {again}"
+
+
 def will_end_with(status: int) -> None:
     """Say that this process has printed why it ends, and with which status, in case Ray is faster."""
     for descriptor in _to_guardian:
@@ -91,15 +99,9 @@ def _end_as(child: int, reading: int, waited_for: set[signal.Signals]) -> NoRetu
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
         os.kill(os.getpid(), -code)
     how = f"signal {-code}" if code < 0 else f"status {code}"
-    again = shlex.join(["python", *sys.argv])
-    line = (
-        f"error: the launch was ended from outside ({how}), as Ray does if one of its processes dies; "
-        f"resume from the last checkpoints with: {again}\n"
-    )
+    line = last_line(f"the launch was ended from outside ({how}), as Ray does if one of its processes dies")
     with contextlib.suppress(OSError):
-        # Displays hide the cursor of a terminal.
-        show_cursor = "\r\033[K\033[?25h" if os.isatty(2) else ""
-        os.write(2, (show_cursor + line).encode())
+        os.write(2, f"{line}\n".encode())
     os._exit(2)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
@@ -14,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.reading.frame import CONFIG_FIELDS
+from analysis.reading.plain import rows_by, values_of
 from lvae_core.config import RunConfig
 from lvae_core.fields.choices import FEWEST_EXACT, Setting
 from lvae_core.systems import SYSTEMS, recipe
@@ -78,16 +78,12 @@ def variants_by_row(frame: pd.DataFrame) -> list[tuple[list[int], list[Variant]]
         For each of them, in the order of the frame: the positions of its rows, and the variant of each.
         Rows without a dataset, which no run's name gave, are left out.
     """
-    known = frame["dataset"].notna().to_numpy()
-    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for position, key in enumerate(zip(*(frame[name] for name in _GROUP), strict=True)):
-        if known[position]:
-            groups[key].append(position)
-    # One array for all groups: in a frame of so many columns, taking the rows of each takes far longer.
     values = _values(frame)
     systems, settings = frame["system"].tolist(), frame["setting"].tolist()
     found = []
-    for rows in groups.values():
+    for (dataset, *_), rows in rows_by(frame, _GROUP).items():
+        if pd.isna(dataset):
+            continue
         of_runs = _set_apart(values[rows], systems[rows[0]], [settings[row] for row in rows])
         found.append((rows, _variants(of_runs)))
     return found
@@ -145,14 +141,12 @@ def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, Variant
 
 def _values(runs: pd.DataFrame) -> NDArray[np.object_]:
     """The values of VARIANT_FIELDS of each run, (runs, fields); None if unknown."""
-    # One array of all fields: taking the columns one by one takes ten times as long.
-    values: NDArray[np.object_] = runs[list(VARIANT_FIELDS)].to_numpy(object)
+    values = values_of(runs, VARIANT_FIELDS)
     has_config = runs["encoder"].notna().to_numpy()
     missing = pd.isna(values)
     # A run whose config is known does not read the fields of which it has no value.
     unread = missing & has_config[:, None] & _IN_CONFIG
     unread[:, _EXACT_DRAWS] |= (runs["valid_samples"] <= FEWEST_EXACT).fillna(False).to_numpy(bool)
-    values[missing] = None
     values[unread] = _UNREAD
     return values
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
 from analysis.reading.frame import CONFIG_FIELDS
+from analysis.reading.plain import rows_by, values_of
 from analysis.stats.variants import setting_texts
 from analysis.tables.elements.table import Column, Line, Table, dataset_title
 from lvae_core.config import RunConfig
@@ -58,11 +59,8 @@ _Values = dict[str, list[Any]]
 
 def _of_systems(runs: pd.DataFrame) -> dict[str, _Values]:
     """System -> the values of its runs, systems by name."""
-    # Plain arrays, because a frame of so many columns takes long to divide.
-    values = runs[list(CONFIG_FIELDS)].to_numpy(object, na_value=cast(Any, None))
-    rows: dict[str, list[int]] = {}
-    for row, system in enumerate(runs["system"]):
-        rows.setdefault(str(system), []).append(row)
+    values = values_of(runs, CONFIG_FIELDS)
+    rows = {str(system): found for (system,), found in rows_by(runs, ("system",)).items()}
     return {
         system: {
             name: [value for value in dict.fromkeys(column) if value is not None]

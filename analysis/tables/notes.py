@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, cast
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.published.catalogue import compared_datasets, published_splits
 from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
+from analysis.reading.plain import rows_by, values_of
 from analysis.stats.cells import Cell
 from analysis.stats.collapse import UNUSED
 from analysis.stats.intervals import HUGE
@@ -278,10 +279,7 @@ def _shown_names(frame: pd.DataFrame, cells: Sequence[Cell], systems: Collection
 def _by_protocol(done: pd.DataFrame) -> Iterable[tuple[str, str, Protocol, NDArray[np.int64]]]:
     """The rows of each system and setting, apart by the protocol that their fields are nearer to."""
     configs = _configs(done)
-    places: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for row, key in enumerate(zip(done["system"], done["setting"], strict=True)):
-        places[key].append(row)
-    for (system, setting), found in places.items():
+    for (system, setting), found in rows_by(done, ("system", "setting")).items():
         rows = np.array(found)
         votes = np.zeros(len(rows), np.int64)  # for the original
         if system in ORIGINALS:
@@ -299,9 +297,8 @@ def _by_protocol(done: pd.DataFrame) -> Iterable[tuple[str, str, Protocol, NDArr
 
 
 def _configs(done: pd.DataFrame) -> dict[str, NDArray[np.object_]]:
-    """The config fields as plain arrays, None for what a run does not read: rows of a frame copy slowly."""
-    values = done[list(CONFIG_FIELDS)].to_numpy(object, na_value=cast(Any, None))
-    return dict(zip(CONFIG_FIELDS, values.T, strict=True))
+    """The config fields as plain arrays, None for what a run does not read."""
+    return dict(zip(CONFIG_FIELDS, values_of(done, CONFIG_FIELDS).T, strict=True))
 
 
 def _repeated_seeds(done: pd.DataFrame) -> Iterable[str]:

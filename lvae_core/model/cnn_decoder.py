@@ -46,8 +46,6 @@ class CNNDecoder(Decoder):
             self.from_latent = Linear(config.latent_size, E - D)
         else:
             self.project = Linear(D, E)
-        if embedding is None or config.word_dropout > 0:
-            self.hidden_word = nn.Parameter(torch.empty(D))
         self.blocks = nn.ModuleList(Block(E, C, dilation) for dilation in config.dilations)
         self.dropout_block = config.cnn_dropout
 

@@ -208,6 +208,8 @@ class Decoder(nn.Module, ABC):
     def __init__(self, config: RunConfig, embedding: Embedding | None) -> None:
         super().__init__()
         self.embedding = embedding
+        if embedding is None or config.word_dropout > 0:
+            self.hidden_word = nn.Parameter(torch.empty(config.embedding_size))
         self.dropout = config.dropout
         self.dropout_latent = config.dropout if config.dropout_latent_input else 0.0
         self.word_dropout = config.word_dropout

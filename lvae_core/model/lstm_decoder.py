@@ -34,8 +34,6 @@ class LSTMDecoder(Decoder):
         if latent:
             self.initial = nn.Linear(latent, config.hidden_size, bias=config.linear_bias)  # M2
         self.starts_from_cell = config.decoder_start == "c0_linear_h0_tanh"
-        if embedding is None or config.word_dropout > 0:
-            self.hidden_word = nn.Parameter(torch.empty(config.embedding_size))
 
     def forward(self, inputs: Tensor, z: Tensor | None, masks: torch.Generator | None) -> Tensor:
         """Return the states (N, B, T, H), as the LSTM gives them; see :class:`Decoder`."""

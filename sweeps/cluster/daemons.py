@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import select
-import shlex
 import socket
 import sys
 import threading
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 import psutil
 
 from sweeps.cluster.scratch_folder import remove_after_exit
-from sweeps.guardian import will_end_with
+from sweeps.guardian import last_line, will_end_with
 
 _NAMES = ("gcs_server", "raylet")
 """Processes without which Ray does not work."""
@@ -72,13 +71,9 @@ def end_launch(name: str) -> None:
 
     There is little time: Ray's own threads end this process as soon as they notice.
     """
-    # Displays hide the cursor of a terminal.
-    show_cursor = "\r\033[K\033[?25h" if sys.stderr.isatty() else ""
-    again = shlex.join(["python", *sys.argv])
-    line = f"error: Ray's process {name} has died; resume from the last checkpoints with: {again}"
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
-        print(f"{show_cursor}{line}", file=sys.stderr, flush=True)
+        print(last_line(f"Ray's process {name} has died"), file=sys.stderr, flush=True)
     will_end_with(2)
     remove_after_exit()
     os._exit(2)
@@ -137,8 +132,7 @@ def _daemons() -> dict[psutil.Process, str]:
 
 def _agents(raylet: psutil.Process) -> dict[psutil.Process, str]:
     with contextlib.suppress(psutil.Error):
-        titles = {child: _title(child) for child in raylet.children()}
-        return {child: _agent_name(title) for child, title in titles.items() if _agent_name(title)}
+        return {child: name for child in raylet.children() if (name := _agent_name(_title(child)))}
     return {}
 
 

@@ -5,38 +5,42 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from types import FrameType
+from typing import Any
+
+Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 
 @contextlib.contextmanager
-def hangup_ignored() -> Iterator[None]:
+def _handlers(replacements: Mapping[signal.Signals, Handler]) -> Iterator[None]:
+    """Replace handlers in the ``with`` block, if this is the main thread; no other thread can."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {n: signal.signal(n, handler) for n, handler in replacements.items()} if is_main else {}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def hangup_ignored() -> AbstractContextManager[None]:
     """Let processes that are started in the ``with`` block survive the end of the terminal.
 
     The launch itself handles it: its runs save their state before it stops Ray.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    return _handlers({signal.SIGHUP: signal.SIG_IGN})
 
 
 @contextlib.contextmanager
 def signals_deferred() -> Iterator[None]:
     """Let Ctrl-C, SIGTERM and SIGHUP take effect at the end of the ``with`` block."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     came: list[int] = []
     handled = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if callable(signal.getsignal(n))]
-    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in handled}
     try:
-        yield
+        with _handlers({n: lambda number, frame: came.append(number) for n in handled}):
+            yield
     finally:
-        for handled_one, former in before.items():
-            signal.signal(handled_one, former)
         for number in came:
             signal.raise_signal(number)
