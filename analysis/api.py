@@ -15,6 +15,7 @@ from analysis.reading.frame import COLUMNS
 from analysis.reading.learning_curves import learning_curves
 from analysis.reading.sources import Source, open_source
 from analysis.report.report import Report, compose
+from analysis.stats.pairs import OWN_BASELINES, Baseline
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, cell_row, csv_frame
 from lvae_core.errors import InputError, check_type
 
@@ -87,7 +88,7 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
     return _with_numbers(csv_frame(rows, _COLUMNS))
 
 
-def comparisons(runs: pd.DataFrame) -> pd.DataFrame:
+def comparisons(runs: pd.DataFrame, *, baseline: Iterable[str] = ()) -> pd.DataFrame:
     """Compare systems with their baselines seed by seed; one row per comparison and metric.
 
     ``difference`` is a - b, the mean over the ``n`` common seeds; ``flip_holm`` is the p-value after Holm's
@@ -95,11 +96,14 @@ def comparisons(runs: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         runs: rows of :func:`read_runs`. The correction counts the comparisons among these.
+        baseline: systems to compare every system with, and ``FIELD=VALUE`` of the variant to compare
+            variants with; by default each system's own baselines, and its first variant.
 
     Raises:
-        InputError: as :func:`cells`.
+        InputError: as :func:`cells`; or no finished run is of the baseline.
     """
-    tables = _report(runs).comparisons
+    check_type("baseline", baseline, (list, tuple), "a list, such as ['lstm-lm', 'latent_size=32']")
+    tables = _report(runs, Baseline.parse(baseline)).comparisons
     rows = (row for table in tables for row in table.csv_rows())
     return _with_numbers(csv_frame(rows, COMPARISON_COLUMNS))
 
@@ -121,12 +125,12 @@ def _sources(studies: Iterable[str | Path]) -> list[Source]:
     return [open_source(str(study)) for study in studies]
 
 
-def _report(runs: pd.DataFrame) -> Report:
+def _report(runs: pd.DataFrame, baseline: Baseline = OWN_BASELINES) -> Report:
     check_type("runs", runs, pd.DataFrame, "a frame, as read_runs(study) returns it")
     if lacking := [name for name in COLUMNS if name not in runs]:
         raise InputError(f"runs: no column {lacking[0]!r}; give rows of read_runs with all its columns")
     studies = tuple(map(str, runs["study"].unique()))
-    return compose(Runs(runs.reset_index(drop=True), studies, problems=(), duplicates=0))
+    return compose(Runs(runs.reset_index(drop=True), studies, problems=(), duplicates=0), baseline)
 
 
 def _warn(problems: Iterable[str]) -> None:

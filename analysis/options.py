@@ -18,4 +18,14 @@ Published = Annotated[
     ),
 ]
 
+ComparedWith = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(
+        name="baseline",
+        metavar="SYSTEM|FIELD=VALUE ...",
+        help="Compare every system with these, and variants with the one that has these values.",
+        help_behavior_hint="(default: each system's own baselines, and its first variant)",
+    ),
+]
+
 Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]

@@ -35,7 +35,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from analysis.formats.latex import Style
 from analysis.formats.summary import Wanted, write_comparison, write_page, write_tables
 from analysis.formats.terminal import print_comparison, print_report
-from analysis.options import Messages, Published
+from analysis.options import ComparedWith, Messages, Published
 from analysis.published.catalogue import use
 from analysis.reading.cache import Cache, user_cache
 from analysis.reading.collect import Runs, collect
@@ -52,6 +52,7 @@ from analysis.reading.watch import status_line, watch_runs
 from analysis.report.nothing_finished import nothing_finished
 from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
+from analysis.stats.pairs import Baseline
 from lvae_core.arguments import bound, parsed
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError, reason
@@ -119,6 +120,7 @@ def summarize(
         Style,
         tyro.conf.arg(help="How the .tex files set numbers: as text, or in S columns of siunitx."),
     ] = "plain",
+    baseline: ComparedWith = (),
     published: Published = (),
     cache: Annotated[
         bool, tyro.conf.arg(help="Read only runs that have changed since the last summary.")
@@ -139,6 +141,9 @@ def summarize(
         raise InputError(
             f"--compare {' '.join(compare)}: give two studies, as in --compare runs/before runs/after"
         )
+    compared_with = Baseline.parse(baseline)
+    if compare and baseline:
+        raise InputError("--baseline: the baseline of --compare is its first study; leave --baseline out")
     use(published)
     if not 1 <= every < 1e6:
         raise InputError(f"--every {every:g}: must be at least 1 second")
@@ -146,7 +151,8 @@ def summarize(
     kept = user_cache() if cache else None
     wanted = Wanted(place, _command(), figures, samples, data_dir, kept, latex)
     shown = parse_evaluation(evaluation)
-    job = _Comparison(compare, wanted, shown) if compare else _Summary(studies, wanted, shown)
+    summary = _Summary(studies, wanted, shown, compared_with)
+    job = _Comparison(compare, wanted, shown) if compare else summary
     status = 0
     try:
         if watch:
@@ -176,8 +182,15 @@ def _run() -> int:
 class _Summary:
     """The job of writing the report on merged studies."""
 
-    def __init__(self, studies: tuple[str, ...], wanted: Wanted, evaluation: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        studies: tuple[str, ...],
+        wanted: Wanted,
+        evaluation: Mapping[str, Any],
+        baseline: Baseline,
+    ) -> None:
         self.studies, self.wanted, self.evaluation = studies, wanted, evaluation
+        self.baseline = baseline
         self.path = ""
 
     def read(self) -> list[Runs]:
@@ -193,7 +206,7 @@ class _Summary:
                 print(*lines, sep="\n")
             return status
         with _step("computing tables"):
-            report = compose(runs[0])
+            report = compose(runs[0], self.baseline)
         # Tables are written and printed first: figures and sentences of a large study take minutes.
         markdown_page = write_tables(report, self.wanted.out, self.wanted.latex)
         console = _console()

@@ -30,12 +30,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from analysis.options import Messages, Published
+from analysis.options import ComparedWith, Messages, Published
 from analysis.published.catalogue import use
 from analysis.reading.cache import user_cache
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
+from analysis.stats.pairs import Baseline
 from lvae_core.arguments import bound, parsed
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
@@ -69,11 +70,13 @@ def wandb_report(
             help_behavior_hint="(default: the studies' names)",
         ),
     ] = None,
+    baseline: ComparedWith = (),
     published: Published = (),
     messages: Messages = Verbosity(),  # noqa: B008 (it is frozen)
 ) -> None:
     """Write a W&B report on studies, or replace the one that is there."""
     messages.apply()
+    compared_with = Baseline.parse(baseline)
     use(published)
     if not studies:
         raise InputError("wandb_report.py: give a study, such as runs/paper")
@@ -81,7 +84,8 @@ def wandb_report(
         raise InputError(
             "wandb_report.py: wandb is not installed; pip install -c constraints.txt -e '.[wandb]'"
         )
-    report = compose(collect([open_source(path) for path in studies], cache=user_cache()))
+    runs = collect([open_source(path) for path in studies], cache=user_cache())
+    report = compose(runs, compared_with)
     names = ", ".join(study.rpartition("/")[2] for study in report.studies)
     print(save(report, project, entity, (title or f"lvae: {names}")[:_LONGEST_TITLE]))
 

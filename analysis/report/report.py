@@ -28,6 +28,7 @@ from analysis.stats.comparisons import compare_all
 from analysis.stats.declared import declaration_note, declared_for
 from analysis.stats.missing_runs import cells_without_runs, with_missing
 from analysis.stats.over_seeds import average_cells, with_bootstrap
+from analysis.stats.pairs import OWN_BASELINES, Baseline
 from analysis.tables.bound_examples import CAUTION, below_the_truth, examples, explanation
 from analysis.tables.bounds import bounds_table
 from analysis.tables.comparisons import comparison_table, reproduction_table
@@ -40,6 +41,7 @@ from analysis.tables.latent import latent_table
 from analysis.tables.notes import caveats, dataset_notes, huge_notes
 from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.trials import name_trials, search_notes
+from lvae_core.errors import InputError
 from lvae_core.parents import AUTOENCODERS
 from lvae_core.run_folder.advice import failure_advice
 
@@ -121,8 +123,12 @@ class Report:
         return any(table.has_published for table in (*self.table2, *self.table3, *self.further))
 
 
-def compose(runs: Runs) -> Report:
-    """Compute everything that a report shows from the runs."""
+def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
+    """Compute everything that a report shows from the runs.
+
+    Raises:
+        InputError: no finished run is of the chosen baseline, or trials of a search should be compared.
+    """
     frame = with_missing(runs.frame)
     # Drawn from in a fixed order: bootstrap first, then sign flips.
     rng = np.random.default_rng(RESAMPLING_SEED)
@@ -131,10 +137,15 @@ def compose(runs: Runs) -> Report:
     trials = [search.study for search in runs.searches if not search.retrained]
     only_trials = bool(trials) and set(trials) == set(runs.studies)
     averaged = average_cells(rows)
-    score = _by_validation(averaged, frame) if only_trials else tightest_nll
+    if only_trials and baseline != OWN_BASELINES:
+        raise InputError(
+            "--baseline: trials of a search are not compared; give the study of its retrained best"
+        )
+    baseline.check(averaged)
+    score = _by_validation(averaged, frame) if only_trials else _chosen_first(tightest_nll, baseline)
     shown = name_trials(mark_shown(averaged, score=score), frame, runs.searches)
     cells = with_bootstrap(shown, rng)
-    compared = [] if only_trials else compare_all(cells, rng)
+    compared = [] if only_trials else compare_all(cells, rng, baseline)
     present = set(frame["dataset"].dropna())
     compared_with = compared_datasets()
     published = [dataset for dataset in compared_with if dataset in present]
@@ -224,6 +235,11 @@ def _by_validation(cells: Sequence[Cell], frame: pd.DataFrame) -> Score:
         return finite_mean([found.get(run, math.inf) for run in of_cell]) if of_cell else math.inf
 
     return score
+
+
+def _chosen_first(score: Score, baseline: Baseline) -> Score:
+    """Show the variant that others are compared with, wherever it stands."""
+    return lambda cell: -math.inf if baseline.is_variant(cell) else score(cell)
 
 
 def _sentence(note: str) -> str:

@@ -11,10 +11,10 @@ from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.stats.claims import Verdict, decide
 from analysis.stats.paired import Paired, compare, holm
+from analysis.stats.pairs import OWN_BASELINES, Baseline, pairs_to_compare
 from analysis.stats.text_groups import same_text
 from analysis.stats.valid_bounds import tightest
 from lvae_core.run_folder.estimates import LATENT_USE
-from lvae_core.systems import baselines_of
 
 METRICS = ("nll", "nll_valid", "ppl", "ppl_valid", *LATENT_USE)
 """The metrics by which cells are compared. nll and ppl follow the published convention, which gives no
@@ -59,13 +59,16 @@ class Comparison:
         return self.a.averages[self.estimates[0]], self.b.averages[self.estimates[1]]
 
 
-def compare_all(cells: Sequence[Cell], rng: np.random.Generator) -> list[Comparison]:
+def compare_all(
+    cells: Sequence[Cell], rng: np.random.Generator, baseline: Baseline = OWN_BASELINES
+) -> list[Comparison]:
     """Compare the pairs of :func:`pairs_to_compare` by every metric, in every dataset and setting."""
     cells = [cell for cell in cells if cell.shown]
     families = dict.fromkeys((cell.dataset, cell.setting) for cell in cells)
     compared: list[Comparison] = []
     for dataset, setting in families:
-        pairs = pairs_to_compare([c for c in cells if (c.dataset, c.setting) == (dataset, setting)])
+        of_one = [c for c in cells if (c.dataset, c.setting) == (dataset, setting)]
+        pairs = pairs_to_compare(of_one, baseline)
         for metric in METRICS:
             compared += compare_family(pairs, metric, rng)
     return compared
@@ -104,32 +107,3 @@ def estimate_of(cell: Cell, metric: str) -> str | None:
     else:
         name = cell.estimate(metric)
     return name if name in cell.averages else None
-
-
-def pairs_to_compare(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
-    """The pairs worth comparing among cells of one dataset and setting.
-
-    Each system is paired with its baselines (a latent-variable baseline of the same L), and each variant of
-    a system with the first over the same text. Other pairs are left out: each further comparison makes
-    Holm's correction stricter.
-    """
-    done = [cell for cell in cells if cell.counts.done]
-    pairs: dict[tuple[int, int], tuple[Cell, Cell]] = {}
-    for cell in done:
-        others = [_baseline_cell(cell, baseline, done) for baseline in baselines_of(cell.system)]
-        variants = [c for c in done if (c.system, c.num_samples) == (cell.system, cell.num_samples)]
-        variants = [c for c in variants if c.text == cell.text]
-        for other in (*others, variants[0]):
-            if other is not None and other is not cell:
-                pairs[id(cell), id(other)] = cell, other
-    return list(pairs.values())
-
-
-def _baseline_cell(cell: Cell, baseline: str, cells: Sequence[Cell]) -> Cell | None:
-    """The baseline's cell of the same variant, or its only cell, over the same text."""
-    # A language model has no L (0), and is the baseline at every L.
-    candidates = [c for c in cells if c.system == baseline and c.num_samples in (0, cell.num_samples)]
-    candidates = [c for c in candidates if c.text == cell.text]
-    if len(candidates) == 1:
-        return candidates[0]
-    return next((c for c in candidates if c.variant == cell.variant), None)

@@ -76,6 +76,15 @@ def test_only_the_given_study_and_folder_are_used(tmp_path: Path, write_run: Wri
         (("--compare", "study"), "error: --compare study: give two studies, as in --compare runs/before"),
         (("study", "--every", "0"), "error: --every 0: must be at least 1 second"),
         (
+            ("study", "--baseline", "lstm-iwae"),
+            "error: --baseline lstm-iwae: no run of it has finished; choose from ",
+        ),
+        (("study", "--baseline", "latent_siz=4"), "error: unknown config field 'latent_siz'"),
+        (
+            ("--compare", "study", "other", "--baseline", "lstm-lm"),
+            "error: --baseline: the baseline of --compare is its first study; leave --baseline out",
+        ),
+        (
             ("study", "--evaluation", "iw_samples=7"),
             "error: --evaluation iw_samples=7: no run has such an evaluation; all have iw_samples=500",
         ),

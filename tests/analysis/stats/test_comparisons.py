@@ -8,8 +8,10 @@ import pytest
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.cells import Cell
-from analysis.stats.comparisons import METRICS, compare_all, compare_family, pairs_to_compare
+from analysis.stats.comparisons import METRICS, compare_all, compare_family
 from analysis.stats.over_seeds import average_cells
+from analysis.stats.pairs import Baseline, pairs_to_compare
+from lvae_core.errors import InputError
 
 from ..conftest import WriteRun
 
@@ -59,6 +61,91 @@ def test_variants_are_paired_with_the_first_and_with_the_same_variant_of_the_bas
         ("lstm-vae 1 max_epochs=30", "lstm-lm 0 max_epochs=30"),
         ("lstm-vae 1 max_epochs=30", "lstm-vae 1 max_epochs=3"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ["lstm-iwae"],  # of the same L where it has one
+            [
+                ("lstm-lm 0", None),
+                ("lstm-vae 1", "lstm-iwae 1"),
+                ("lstm-vae 5", "lstm-iwae 5"),
+                ("lstm-iwae 1", None),
+                ("lstm-iwae 5", None),
+                ("lstm-vae-fb 1", "lstm-iwae 1"),
+            ],
+        ),
+        (
+            ["lstm-vae-fb"],  # its only L
+            [
+                ("lstm-lm 0", "lstm-vae-fb 1"),
+                ("lstm-vae 1", "lstm-vae-fb 1"),
+                ("lstm-vae 5", "lstm-vae-fb 1"),
+                ("lstm-iwae 1", "lstm-vae-fb 1"),
+                ("lstm-iwae 5", "lstm-vae-fb 1"),
+                ("lstm-vae-fb 1", None),
+            ],
+        ),
+    ],
+)
+def test_every_system_is_compared_with_a_chosen_one(
+    tmp_path: Path, write_run: WriteRun, words: list[str], expected: list[tuple[str, str | None]]
+) -> None:
+    write_run("lstm-lm")
+    for L in (1, 5):
+        write_run("lstm-vae", L)
+        write_run("lstm-iwae", L)
+    write_run("lstm-vae-fb", 1)
+    pairs = names(pairs_to_compare(cells(tmp_path), Baseline.parse(words)))
+    assert pairs == [(a, b) for a, b in expected if b is not None]
+
+
+def test_variants_are_compared_with_the_chosen_one(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-lm")
+    for size in (4, 8, 16):
+        write_run("lstm-vae", 1, latent_size=size)
+    baseline = Baseline.parse(["latent_size=8"])
+    found = cells(tmp_path)
+    baseline.check(found)
+    assert names(pairs_to_compare(found, baseline)) == [
+        ("lstm-vae 1 latent_size=4", "lstm-lm 0"),
+        ("lstm-vae 1 latent_size=4", "lstm-vae 1 latent_size=8"),
+        ("lstm-vae 1 latent_size=8", "lstm-lm 0"),
+        ("lstm-vae 1 latent_size=16", "lstm-lm 0"),
+        ("lstm-vae 1 latent_size=16", "lstm-vae 1 latent_size=8"),
+    ]
+    # With a system, its chosen variant is that of every other system.
+    of_both = Baseline.parse(["lstm-vae", "latent_size=8"])
+    assert ("lstm-lm 0", "lstm-vae 1 latent_size=8") in names(pairs_to_compare(found, of_both))
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["lstm-iwae"], "--baseline lstm-iwae: no run of it has finished; choose from lstm-lm, lstm-vae"),
+        (
+            ["latent_size=5"],
+            "--baseline latent_size=5: no variant with finished runs has this; choose from latent_size=4, "
+            "latent_size=8",
+        ),
+        (
+            ["lr_decay=0.25"],
+            "--baseline lr_decay=0.25: no variant with finished runs has this; choose from ",
+        ),
+    ],
+)
+def test_a_baseline_without_a_finished_run_is_refused(
+    tmp_path: Path, write_run: WriteRun, words: list[str], complaint: str
+) -> None:
+    write_run("lstm-lm")
+    for size in (4, 8):
+        write_run("lstm-vae", 1, latent_size=size)
+    write_run("lstm-iwae", 1, status="failed")
+    with pytest.raises(InputError) as caught:
+        Baseline.parse(words).check(cells(tmp_path))
+    assert str(caught.value).startswith(complaint)
 
 
 def test_valid_metrics_use_the_tightest_bound_of_each_cell(tmp_path: Path, write_run: WriteRun) -> None:

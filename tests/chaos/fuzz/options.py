@@ -87,12 +87,13 @@ OPTIONS: dict[str, dict[str, Values]] = {
     "analysis/summarize.py": {
         **_MESSAGES, "--out": ["new"], "--compare": [("study", "study"), ("study", "words")],
         "--every": ["5"], "--data-dir": ["."], "--evaluation": ["iw_samples=3", SETTING],
+        "--baseline": ["lstm-lm", SETTING],
         "--latex": ["plain", "siunitx"], "--published": ["published.csv", "run.json"],
         "--no-figures": (), "--no-samples": (), "--no-cache": (), "--no-watch": (),
     },
     "analysis/wandb_report.py": {
         **_MESSAGES, "--project": ["p"], "--entity": ["e"], "--title": ["a title"],
-        "--published": ["published.csv", "run.json"],
+        "--baseline": ["lstm-lm", SETTING], "--published": ["published.csv", "run.json"],
     },
 }  # fmt: skip
 """Heading in docs/reference.md -> the options that are drawn."""

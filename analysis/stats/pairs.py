@@ -1,0 +1,98 @@
+"""Choose the pairs of cells that are compared: each further one makes Holm's correction stricter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from analysis.stats.cells import Cell
+from analysis.stats.variants import setting_text, setting_texts
+from lvae_core.errors import InputError
+from lvae_core.settings import parse_settings
+from lvae_core.systems import baselines_of
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What cells are compared with, as a user has chosen it; each choice may be empty."""
+
+    systems: tuple[str, ...] = ()
+    """Every cell is compared with these, instead of the baselines of its own system."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Config field -> value: variants are compared with the one that has these, instead of the first."""
+
+    @classmethod
+    def parse(cls, words: Iterable[str]) -> Baseline:
+        """Read the words of ``--baseline``: names of systems, and ``FIELD=VALUE``.
+
+        Raises:
+            InputError: a field is unknown, or its value of the wrong type.
+        """
+        words = list(words)
+        systems = tuple(word for word in words if "=" not in word)
+        return cls(systems, parse_settings(word for word in words if "=" in word))
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Raise InputError unless finished cells have what was chosen."""
+        done = [cell for cell in cells if cell.counts.done]
+        systems = dict.fromkeys(cell.system for cell in done)
+        for system in self.systems:
+            if system not in systems:
+                raise InputError(
+                    f"--baseline {system}: no run of it has finished; choose from {', '.join(systems)}"
+                )
+        if done and self.settings and not any(map(self.is_variant, done)):
+            varied = dict.fromkeys(f"{name}={text}" for cell in done for name, text in cell.varied.items())
+            wanted = " ".join(f"{name}={setting_text(value)}" for name, value in self.settings.items())
+            remedy = f"choose from {', '.join(varied)}" if varied else "leave it out"
+            raise InputError(f"--baseline {wanted}: no variant with finished runs has this; {remedy}")
+
+    def is_variant(self, cell: Cell) -> bool:
+        """Whether a cell has all the values that were chosen, if any were."""
+        return bool(self.settings) and all(
+            cell.varied.get(name) in (setting_text(value), *setting_texts([value]).values())
+            for name, value in self.settings.items()
+        )
+
+    def of_system(self, cell: Cell) -> tuple[str, ...]:
+        """The systems that a cell is compared with."""
+        return self.systems or baselines_of(cell.system)
+
+    def of_variants(self, cells: Sequence[Cell]) -> Cell:
+        """The cell that the other variants of a system and L are compared with: else the first."""
+        return next(filter(self.is_variant, cells), cells[0])
+
+
+OWN_BASELINES = Baseline()
+"""Each system's own, and the first of its variants."""
+
+
+def pairs_to_compare(cells: Sequence[Cell], baseline: Baseline = OWN_BASELINES) -> list[tuple[Cell, Cell]]:
+    """The pairs worth comparing among cells of one dataset and setting.
+
+    Each system is paired with its baselines (a latent-variable baseline of the same L), and each variant of
+    a system with one over the same text.
+    """
+    done = [cell for cell in cells if cell.counts.done]
+    pairs: dict[tuple[int, int], tuple[Cell, Cell]] = {}
+    for cell in done:
+        others = [_baseline_cell(cell, system, done, baseline) for system in baseline.of_system(cell)]
+        variants = [c for c in done if (c.system, c.num_samples) == (cell.system, cell.num_samples)]
+        variants = [c for c in variants if c.text == cell.text]
+        for other in (*others, baseline.of_variants(variants)):
+            if other is not None and other is not cell:
+                pairs[id(cell), id(other)] = cell, other
+    return list(pairs.values())
+
+
+def _baseline_cell(cell: Cell, system: str, cells: Sequence[Cell], baseline: Baseline) -> Cell | None:
+    """The system's cell of the same variant, or its only cell, or the chosen one, over the same text."""
+    of_system = [c for c in cells if c.system == system and c.text == cell.text]
+    # A language model has no L (0), and is the baseline at every L; so is a chosen system of one L.
+    chosen = system in baseline.systems and len({c.num_samples for c in of_system}) == 1
+    candidates = [c for c in of_system if chosen or c.num_samples in (0, cell.num_samples)]
+    if len(candidates) == 1:
+        return candidates[0]
+    same = next((c for c in candidates if c.variant == cell.variant), None)
+    return same or next(filter(baseline.is_variant, candidates), None)
