@@ -17,11 +17,11 @@ from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lvae_core.errors import InputError, check_name
-from lvae_core.fields.declaration import PARTS
 from lvae_core.fields.evaluation import EvaluationFields
 from lvae_core.fields.model import ModelFields
 from lvae_core.fields.objective import ObjectiveFields
 from lvae_core.fields.optimisation import OptimisationFields
+from lvae_core.fields.parts import PARTS
 from lvae_core.fields.run import RunFields
 from lvae_core.ranges import check_ranges
 
@@ -43,8 +43,8 @@ class RunConfig(EvaluationFields, OptimisationFields, ObjectiveFields, ModelFiel
         check_ranges(self)
 
     def has(self, part: str) -> bool:
-        """Whether the run has a part, one of :data:`lvae_core.fields.declaration.PARTS`."""
-        return PARTS[part](self)
+        """Whether the run has a part, one of :data:`lvae_core.fields.parts.PARTS`."""
+        return PARTS[part].is_chosen(self)
 
     @property
     def group(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.fields.choices import FEWEST_EXACT
-from lvae_core.fields.declaration import PARTS
+from lvae_core.fields.parts import PARTS
 from lvae_core.parents import parent_of
 
 NUMERICS_VERSION = 6
@@ -60,7 +60,7 @@ def canonical_json(value: Any) -> str:
 
 def fields_read(config: RunConfig, stage: Literal["training", "evaluation"]) -> frozenset[str]:
     """Names of the config fields that this run reads in a stage; validation belongs to training."""
-    chosen = {part for part, is_chosen in PARTS.items() if is_chosen(config)}
+    chosen = {name for name, part in PARTS.items() if part.is_chosen(config)}
     read = {
         f.name
         for f in dataclasses.fields(RunConfig)

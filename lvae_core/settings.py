@@ -9,7 +9,7 @@ from typing import Any
 from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
 from lvae_core.fields.choices import Setting
-from lvae_core.fields.needs import NEEDS
+from lvae_core.fields.parts import PARTS
 from lvae_core.identity import evaluation_values, fields_read
 from lvae_core.system_names import check_system
 
@@ -120,12 +120,12 @@ def system_name(config: RunConfig, field: str) -> str:
 
 def leave_out(field: str) -> str:
     """What to do about a field that no run reads, and what runs need that read it."""
-    return f"leave it out, because it needs {NEEDS[_PARTS[field]]}"
+    return f"leave it out, because it needs {PARTS[_PART_OF[field]].needs}"
 
 
 _GROUPS = {f.name: f.metadata["group"] for f in dataclasses.fields(RunConfig)}
 
-_PARTS = {f.name: f.metadata["part"] for f in dataclasses.fields(RunConfig)}
+_PART_OF = {f.name: f.metadata["part"] for f in dataclasses.fields(RunConfig)}
 
 
 LIST_FIELDS = frozenset(

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from lvae_core.config import FIELD_TYPES, RunConfig
-from lvae_core.fields.declaration import PARTS
-from lvae_core.fields.needs import NEEDS
+from lvae_core.fields.parts import PARTS
 from lvae_core.systems import SYSTEMS, recipe
 
 
@@ -23,22 +22,18 @@ def with_needs(config: RunConfig, words: str) -> RunConfig:
     return dataclasses.replace(config, **values)
 
 
-def test_every_part_that_a_run_may_lack_has_words() -> None:
-    assert NEEDS.keys() == PARTS.keys() - {"every run"}
-
-
-@pytest.mark.parametrize("part", sorted(NEEDS))
+@pytest.mark.parametrize("part", sorted(PARTS.keys() - {"every run"}))
 def test_a_run_with_what_a_part_needs_has_the_part(part: str) -> None:
-    words = NEEDS[part]
+    words = PARTS[part].needs
     assert with_needs(RunConfig(), words).has(part)
     if named := re.search(r", as in ([\w-]+)", words):
         assert named[1] in SYSTEMS
         assert with_needs(recipe(named[1]), words).has(part)
 
 
-@pytest.mark.parametrize("part", sorted(NEEDS))
+@pytest.mark.parametrize("part", sorted(PARTS.keys() - {"every run"}))
 def test_a_part_that_needs_a_latent_variable_is_no_part_of_a_language_model(part: str) -> None:
-    words = NEEDS[part]
+    words = PARTS[part].needs
     if re.match(r"a (system with a )?latent variable(?! or)", words):
         assert not recipe("lstm-lm").has(part)
         assert not recipe("cnn-lm").has(part)
