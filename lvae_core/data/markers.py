@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lvae_core.data.json_lines import first_object
-from lvae_core.data.text_files import Text, import_command
+from lvae_core.data.text_files import Text, import_command, tabs_problem
 from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS
 
 SPELLINGS = (*UNKNOWN_SYMBOLS, "<UNK>", "[UNK]", "UNK", "<oov>", "<OOV>")
@@ -68,10 +68,7 @@ def _table_faults(texts: Mapping[str, Text]) -> Iterator[_Fault]:
     for text in texts.values():
         if text.tabs:
             yield _Fault(
-                f"{text.source}: a table? Every line has {text.tabs} tab{'s' * (text.tabs > 1)}, so all "
-                "columns are read as text",
-                "keep one",
-                (("--column", str(text.tabs + 1)),),
+                tabs_problem(text.source, text.tabs), "keep one", (("--column", str(text.tabs + 1)),)
             )
         elif known := first_object(text.lines):
             name = next((name for name, value in known.items() if isinstance(value, str)), "NAME")

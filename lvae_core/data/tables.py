@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from lvae_core.data.json_lines import first_object, is_document, read_values
 from lvae_core.data.quoted import Row, plain_rows, quoted_rows
-from lvae_core.data.text_files import decoded, equal_tabs, read_bytes
+from lvae_core.data.text_files import decoded, equal_tabs, read_bytes, tabs_problem
 from lvae_core.data.tokens import split_tokens
 from lvae_core.errors import InputError
 
@@ -97,8 +97,7 @@ def read_cells(
                 f"correct the line{inside}"
             )
     cells = [Cell(row.number, row.cells[index]) for row in rows]
-    if not any(cell.text.strip() for cell in cells):
-        raise InputError(f"{path}: column {column} is empty; choose another")
+    _check_filled(path, column, cells)
     if quotes_stay:
         warnings += _quotes_kept(path, cells)
     return Column(cells, tuple(warnings))
@@ -110,8 +109,7 @@ def _of_lines(content: str, path: Path, header: bool) -> Column:
     warnings = []
     if tabs := equal_tabs([cell.text.count(_TAB) for cell in cells if split_tokens(cell.text)]):
         warnings.append(
-            f"{path}: a table? Every line has {tabs} tab{'s' * (tabs > 1)}, so all columns are read as "
-            f"text; keep one with --column, a number from 1 to {tabs + 1}"
+            f"{tabs_problem(path, tabs)}; keep one with --column, a number from 1 to {tabs + 1}"
         )
     if header:
         return Column(cells[1:], tuple(warnings))
@@ -132,9 +130,13 @@ def _of_json(
     if column not in known:
         raise InputError(f"{path}:1: --column {column}: JSON lines have no such name; choose from {names}")
     cells = [Cell(number, text) for number, text in read_values(content, path, column)]
+    _check_filled(path, column, cells)
+    return Column(cells)
+
+
+def _check_filled(path: Path, column: str, cells: Iterable[Cell]) -> None:
     if not any(cell.text.strip() for cell in cells):
         raise InputError(f"{path}: column {column} is empty; choose another")
-    return Column(cells)
 
 
 def _rows(content: str, path: Path, delimiter: str | None) -> tuple[list[Row], bool]:

@@ -79,6 +79,12 @@ def equal_tabs(counts: Sequence[int]) -> int:
     return counts[0] if len(counts) > 1 and len(set(counts)) == 1 else 0
 
 
+def tabs_problem(source: object, tabs: int) -> str:
+    """Say that lines with equally many tabs look like a table."""
+    plural = "s" if tabs > 1 else ""
+    return f"{source}: a table? Every line has {tabs} tab{plural}, so all columns are read as text"
+
+
 def rename_advice(folder: Path, split: str, suffixes: Sequence[str]) -> str:
     """What to do if the file of a split has one of the other names that corpora use; else nothing."""
     for name in OTHER_NAMES.get(split, ()):
