@@ -42,6 +42,7 @@ from lvae_core.errors import InputError
 from lvae_core.messages import command_line, next_line, notices_held_back
 from lvae_core.protocols import Protocol
 from lvae_core.run_folder.folder import open_study
+from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import console, unless_quiet
 from sweeps.launching.session import connected
 from sweeps.options import (
@@ -262,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_lists_given_once(arguments, *_LISTS, "--seeds")
         return run(options, again=again)
 
-    return exit_status(command)
+    return closing_with(exit_status(command))
 
 
 def run(options: Options, *, again: str) -> int:

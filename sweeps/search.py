@@ -47,6 +47,7 @@ from lvae_core.data.corpus import Corpus
 from lvae_core.messages import command_line, notices_held_back
 from lvae_core.run_folder.folder import open_study
 from lvae_core.settings import apply_where_read, parse_settings
+from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import Display, console, unless_quiet
 from sweeps.launching.progress.events import open_events
 from sweeps.launching.session import Launch, on_ray
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_lists_given_once(arguments, *_LISTS)
         return run(options, again=again)
 
-    return exit_status(command)
+    return closing_with(exit_status(command))
 
 
 def run(options: Options, *, again: str) -> int:

@@ -99,6 +99,19 @@ def test_an_end_from_outside_is_one_line_with_the_command_and_status_2(work: str
     )
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_after_the_last_line_changes_nothing(number: signal.Signals) -> None:
+    work = (
+        "import time; from sweeps.guardian import closing_with; status = closing_with(130)\n"
+        "print('ready', flush=True); time.sleep(60); raise SystemExit(status)"
+    )
+    with launched(work) as process:
+        ready(process)
+        process.send_signal(number)
+        assert process.communicate(timeout=20) == ("", "")
+        assert process.returncode == 130
+
+
 def test_a_signal_to_the_process_or_to_its_group_reaches_the_child_once() -> None:
     for send in (os.kill, os.killpg):
         with launched(COUNTING) as process:
