@@ -69,10 +69,12 @@ def own_folder(kind: str) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            _own.discard(folder)
             # An interrupt would leave a part that no launch recognises.
-            with signals_deferred(), contextlib.suppress(OSError):  # the next launch tries again
-                _clear(folder)
+            with signals_deferred():
+                _own.discard(folder)
+                with contextlib.suppress(OSError):  # the next launch tries again
+                    _clear(folder)
+                remove_abandoned(root)  # what could not be removed at the beginning
 
 
 def remove_after_exit() -> None:
@@ -184,13 +186,14 @@ def _clear(folder: Path) -> None:
             if path != owner:
                 _remove(path)
         owner.unlink()
-        try:
+        with contextlib.suppress(OSError):
             folder.rmdir()
+        _end_users(folder, about)  # one that has just started would make the folder again
+        if not folder.exists():
             return
-        except OSError:
-            owner.write_text(about)
-            if time.monotonic() > end:
-                raise
+        owner.write_text(about)
+        if time.monotonic() > end:
+            raise OSError(f"{folder}: something is still written there")
         time.sleep(0.05)
 
 

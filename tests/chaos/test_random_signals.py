@@ -101,7 +101,7 @@ def left_behind(scratch: Path, place: Path) -> list[object]:
     """Return the files and processes that launches have left."""
     mirrors = [process.pid for process in psutil.process_iter() if is_mirror(process, place)]
     writers = [*processes_writing_below(scratch), *processes_writing_below(place)]
-    return [*scratch.iterdir(), *writers, *mirrors]
+    return [*scratch.rglob("*"), *writers, *mirrors]
 
 
 def is_mirror(process: psutil.Process, place: Path) -> bool:

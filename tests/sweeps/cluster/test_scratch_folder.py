@@ -173,6 +173,40 @@ def test_what_is_made_while_the_folder_is_removed_is_removed_too(place, root):
     assert list(root.iterdir()) == []
 
 
+def test_a_process_that_has_just_started_does_not_make_the_folder_again(root, monkeypatch):
+    rmdir, started = Path.rmdir, []
+
+    def remove_and_make(path: Path) -> None:
+        rmdir(path)
+        if not started:
+            making = "import pathlib, sys, time; pathlib.Path(sys.argv[1], 'log').mkdir(parents=True); "
+            making += "time.sleep(600)"
+            started.append(subprocess.Popen([sys.executable, "-c", making, str(path)], text=True))
+            while not (path / "log").exists():
+                time.sleep(0.01)
+
+    with own_folder("ray"):
+        monkeypatch.setattr(Path, "rmdir", remove_and_make)
+    assert list(root.iterdir()) == []
+    assert not psutil.pid_exists(started[0].pid)
+    end(started[0])
+
+
+def test_what_cannot_be_removed_at_the_beginning_is_removed_at_the_end(root, monkeypatch):
+    dead, abandoned = start_owner()
+    kill(dead)
+    clear = scratch_folder._clear
+
+    def failing(folder: Path) -> None:
+        monkeypatch.setattr(scratch_folder, "_clear", clear)
+        raise OSError(f"{folder}: something is still written there")
+
+    monkeypatch.setattr(scratch_folder, "_clear", failing)
+    with own_folder("ray") as mine:
+        assert set(root.iterdir()) == {abandoned, mine}
+    assert list(root.iterdir()) == []
+
+
 @pytest.mark.parametrize("environment", [os.environ, {}])
 def test_a_writer_of_another_launch_is_not_killed(environment, root):
     """An open file alone is no reason, nor is an empty environment in one that is older than the launch."""
