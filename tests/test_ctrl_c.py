@@ -54,7 +54,9 @@ def test_every_command_is_among_those_tested():
     assert len(COMMANDS) == 9
 
 
-@pytest.mark.parametrize("module", ["lvae_core.arguments", "lvae_core.command"])
+@pytest.mark.parametrize(
+    "module", ["lvae_core.arguments", pytest.param("lvae_core.command", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_ctrl_c_during_imports_ends_a_command_quietly(name, module, tmp_path):
     done = ended(COMMANDS[name], module, tmp_path)

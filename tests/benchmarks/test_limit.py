@@ -53,11 +53,11 @@ def counted(run, case: Case) -> float:
     ("variant", "system", "L", "setting"),
     [
         ("plain", "lstm-lm", 1, "standard"),
-        ("plain", "lstm-vae", 2, "inputless"),
-        ("ours float32", "lstm-lm", 1, "inputless"),
+        pytest.param("plain", "lstm-vae", 2, "inputless", marks=pytest.mark.slow),
+        pytest.param("ours float32", "lstm-lm", 1, "inputless", marks=pytest.mark.slow),
         ("ours float32", "lstm-vae", 2, "standard"),
         ("ours float32", "lstm-vae-avg", 3, "inputless"),
-        ("plain", "sa-vae", 2, "standard"),
+        pytest.param("plain", "sa-vae", 2, "standard", marks=pytest.mark.slow),
         ("ours float32", "sa-vae", 2, "inputless"),
     ],
 )

@@ -103,6 +103,7 @@ def test_a_study_on_a_server_that_fails_at_random_ends_with_undisturbed_results(
     assert {key.split("/")[2] for key in listed} == {"", *table_of}
 
 
+@pytest.mark.slow
 def test_the_number_of_listings_depends_on_neither_runs_nor_steps(s3, monkeypatch):
     """Each plan lists the study once; listings of a run's folder depend only on its number of writes."""
     toy = load("toy")

@@ -98,6 +98,7 @@ def test_the_head_takes_no_runs_and_the_workers_are_spot_and_may_be_none():
     assert config["idle_timeout_minutes"] <= 10
 
 
+@pytest.mark.slow
 def test_the_stack_passes_cfn_lint():
     lint = [str(Path(sys.executable).with_name("cfn-lint")), str(STACK)]
     done = subprocess.run(lint, capture_output=True, text=True, timeout=120, check=False)

@@ -54,6 +54,7 @@ def assert_uploaded_once(server: Server, folder: RunFolder) -> None:
     assert files == {name: folder.store.read(f"{folder.name}/{name}") for name in FILES}
 
 
+@pytest.mark.slow
 def test_a_run_already_mirrored_gets_its_artifact_when_asked_for(
     server: Server, home: Path, tmp_path: Path
 ) -> None:

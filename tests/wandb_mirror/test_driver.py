@@ -109,6 +109,7 @@ def test_without_the_library_nothing_is_started(
     assert not (user / "runs").exists()
 
 
+@pytest.mark.slow
 def test_repeating_the_command_sends_what_is_still_missing(
     server: Server, user: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

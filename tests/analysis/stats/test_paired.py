@@ -99,6 +99,7 @@ def test_random_flips_come_near_the_exact_p() -> None:
     assert sign_flip_p(np.ones(40), RNG(1)) == 1 / (1 + FLIPS)
 
 
+@pytest.mark.slow
 def test_many_differences_are_flipped_in_batches() -> None:
     differences = np.concatenate([np.ones(250), -np.ones(250)])
     assert sign_flip_p(differences, RNG(1)) == 1.0
@@ -118,6 +119,7 @@ def test_seeds_needed() -> None:
         assert family * smallest_p(n) <= 0.05 < family * smallest_p(n - 1)
 
 
+@pytest.mark.slow
 def test_p_values_of_the_exact_test_are_uniform_under_the_null() -> None:
     """Of five differences from a symmetric distribution, all 16 shares are equally likely."""
     rng = RNG(8)

@@ -87,6 +87,7 @@ def test_bucketing_keeps_the_order_of_sentences_of_equal_length() -> None:
     assert bucketed.tolist() == sorted(permutation.tolist(), key=lambda i: i % 3)
 
 
+@pytest.mark.slow
 def test_another_process_computes_the_same_order() -> None:
     program = (
         "import numpy as np; from lvae_core.data.batches import epoch_order;"

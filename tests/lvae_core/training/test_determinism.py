@@ -119,8 +119,13 @@ def test_a_run_closed_repeatedly_is_the_same_run(system, setting, fields, memory
     "runtime",
     [
         Runtime(progress_seconds=0, checkpoint_seconds=0),
-        Runtime(progress_seconds=0, checkpoint_epochs=2, checkpoint_seconds=1e9),
-        Runtime(progress_seconds=0, checkpoint_epochs=100, checkpoint_seconds=1e9),
+        pytest.param(
+            Runtime(progress_seconds=0, checkpoint_epochs=2, checkpoint_seconds=1e9), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            Runtime(progress_seconds=0, checkpoint_epochs=100, checkpoint_seconds=1e9),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["checkpoint at every yield", "every second epoch", "at the end"],
 )

@@ -13,12 +13,14 @@ from .test_determinism import CORPUS, finish, outcome, short, stop_after
 BFLOAT16 = {"precision": "bfloat16", "eval_precision": "bfloat16"}
 TWO_PHASE = {"iw_samples": 9, "iw_exact_samples": 6}
 
+ROUGH_BFLOAT16 = TWO_PHASE | {"precision": "bfloat16"}
+
 CASES = [
-    pytest.param("lstm-vae", BFLOAT16, True, id="bfloat16"),
+    pytest.param("lstm-vae", BFLOAT16, True, id="bfloat16", marks=pytest.mark.slow),
     pytest.param("lstm-vae", BFLOAT16, False, id="bfloat16, emulated"),
     pytest.param("lstm-vae", TWO_PHASE, False, id="two-phase"),
-    pytest.param("lstm-vae-avg", TWO_PHASE | {"precision": "bfloat16"}, True, id="rough in bfloat16"),
-    pytest.param("lstm-vae-avg", TWO_PHASE | {"precision": "bfloat16"}, False, id="rough in it, emulated"),
+    pytest.param("lstm-vae-avg", ROUGH_BFLOAT16, True, id="rough in bfloat16", marks=pytest.mark.slow),
+    pytest.param("lstm-vae-avg", ROUGH_BFLOAT16, False, id="rough in it, emulated"),
 ]
 
 

@@ -17,6 +17,17 @@ from lvae_core.training import trained
 from .. import tiny
 from .runs import CORPUS, OFTEN, execute, run, short
 
+CASES = [
+    pytest.param(
+        system,
+        setting,
+        # Without words there is another decoder's input, but no other state.
+        marks=[pytest.mark.slow] * (setting == "inputless" and system not in ("lstm-vae-avg", "cnn-vae")),
+    )
+    for system in SYSTEMS
+    for setting in tiny.SETTINGS
+]
+
 CNN = {"cnn_channels": 4, "cnn_external": 7, "cnn_dilations": "1,2"}
 
 
@@ -41,8 +52,7 @@ def outcome(folder: RunFolder):
     return folder.store.read(f"{folder.name}/metrics.jsonl"), json.dumps(reproducible(result))
 
 
-@pytest.mark.parametrize("setting", tiny.SETTINGS)
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize(("system", "setting"), CASES)
 def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bits(system, setting, tmp_path):
     config = config_of(system, setting)
     whole = prepared(config, tmp_path / "whole")

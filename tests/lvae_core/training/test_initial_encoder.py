@@ -145,6 +145,7 @@ def test_the_childs_fingerprint_covers_the_parents(monkeypatch):
     assert fingerprint(without, SHA) == before[1]
 
 
+@pytest.mark.slow
 def test_a_child_killed_anywhere_resumes_without_its_parent(tmp_path):
     config = child()
     trained_parent(config, tmp_path)

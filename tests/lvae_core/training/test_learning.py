@@ -25,7 +25,7 @@ def toy_corpus() -> corpus_module.Corpus:
 @pytest.mark.parametrize(
     ("system", "estimate"),
     [
-        ("lstm-lm", "nll"),
+        pytest.param("lstm-lm", "nll", marks=pytest.mark.slow),
         pytest.param("lstm-vae", "nll_iw", marks=pytest.mark.slow),
         ("lstm-vae-avg", "nll_iw_joint"),
     ],

@@ -96,6 +96,7 @@ def test_a_longer_search_keeps_the_recorded_decisions(tmp_path):
     assert done <= {t.number for t in longer.known if t.state == "done"}
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_passed_over_and_a_retry_changes_no_decision(tmp_path):
     whole = finished(tmp_path / "whole", ASHA)
     names = [whole.name(trial.values) for trial in whole.known]

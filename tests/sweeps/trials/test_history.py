@@ -68,6 +68,7 @@ def test_widening_before_or_after_an_interruption_gives_the_same_result(rules, t
         assert last.history.spaces == expected.history.spaces
 
 
+@pytest.mark.slow
 def test_a_choice_or_a_field_can_be_added(tmp_path):
     choices = ("learning_rate=0.1,1", "hidden_size=4,6")
     first = finished(tmp_path, replace(RULES, trials=3), space=choices)
@@ -115,6 +116,7 @@ def test_a_recipe_outside_the_space_is_said_plainly(tmp_path):
     assert list(table.columns[2].cells) == ["0.05..2.0:log", "6,8"]
 
 
+@pytest.mark.slow
 def test_a_lost_or_damaged_record_changes_nothing(tmp_path):
     first = finished(tmp_path)
     for damage in (b"", b"{}", (tmp_path / FILE).read_bytes().replace(b"0.", b"1.", 1), None):

@@ -46,6 +46,7 @@ def test_the_trials_of_averaged_states_are_said_to_have_no_bound(tmp_path):
     assert trials_table(found).title == "trials by validation perplexity, not a bound"
 
 
+@pytest.mark.slow
 def test_the_best_of_a_search_is_the_lowest_nll_on_the_front(tmp_path):
     found = finished(tmp_path, TWO)
     values = []

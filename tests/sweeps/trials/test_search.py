@@ -49,6 +49,7 @@ def test_every_trial_is_a_whole_run_and_the_lowest_perplexity_is_the_best(tmp_pa
     assert best == sorted(range(8), key=lambda number: lowest[number])[:3]
 
 
+@pytest.mark.slow
 def test_pausing_at_a_rung_changes_no_result_of_the_trials_that_continue(tmp_path):
     found = finished(tmp_path / "halved", HALVING)
     whole = search(tmp_path / "whole", RULES)
@@ -96,6 +97,7 @@ def test_an_interrupted_search_continues_to_the_same_result(rules, stop_after, t
     assert names == {path.name for path in (tmp_path / "expected").iterdir()}
 
 
+@pytest.mark.slow
 def test_a_finished_search_starts_nothing_and_a_longer_one_only_what_is_missing(tmp_path):
     first = finished(tmp_path, replace(RULES, trials=6))
     launcher, _ = continue_search(search(tmp_path, replace(RULES, trials=6)))
@@ -111,7 +113,7 @@ def test_a_finished_search_starts_nothing_and_a_longer_one_only_what_is_missing(
     assert shorter.known == first.known
 
 
-@pytest.mark.parametrize("rules", [RULES, HALVING])
+@pytest.mark.parametrize("rules", [pytest.param(RULES, marks=pytest.mark.slow), HALVING])
 def test_no_point_is_tried_twice_and_a_small_space_ends_the_search(rules, tmp_path):
     found = finished(tmp_path, rules, space=("hidden_size=4..6", "linear_bias=true,false"))
     points = [tuple(trial.values.items()) for trial in found.known]

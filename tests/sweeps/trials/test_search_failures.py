@@ -46,6 +46,7 @@ def test_a_diverging_loss_is_a_finding_and_no_failure(tmp_path):
     assert [trial.state for trial in found.best(8)] == ["done"]
 
 
+@pytest.mark.slow
 def test_a_round_in_which_every_trial_fails_ends_the_search(tmp_path):
     found = search(tmp_path)
     names = [found.name(values) for values in found._propose(0)]
@@ -72,6 +73,7 @@ def test_rounds_that_diverge_do_not_end_the_search(at_once, tmp_path):
     assert {"done", "diverged"} == {trial.state for trial in found.known}
 
 
+@pytest.mark.slow
 def test_a_failure_after_a_rung_does_not_change_its_selection(tmp_path):
     rules = replace(HALVING, trials=4, rungs=(1,))
     whole = finished(tmp_path / "whole", rules)

@@ -221,6 +221,7 @@ def test_the_comparison_is_of_bounds_over_common_seeds(text, capsys):
             assert p - 0.005 <= flip <= 1
 
 
+@pytest.mark.slow
 def test_fewer_seeds_than_before_are_fewer_in_the_table(text, capsys):
     assert main(COMMAND) == 0
     capsys.readouterr()
@@ -283,6 +284,7 @@ def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
     assert cells(out, "runs on fresh seeds")[0] == "3"
 
 
+@pytest.mark.slow
 def test_a_dry_run_counts_the_retries_of_trials_and_of_runs_on_fresh_seeds(text, capsys):
     once = [*COMMAND, "--best", "1"]
     FAILING.add(("search-best", 2))
@@ -373,6 +375,7 @@ def test_a_trial_that_fails_is_an_exit_status_and_one_that_diverges_is_none(text
     assert "--retry-failed" not in out
 
 
+@pytest.mark.slow
 def test_a_fresh_run_that_fails_is_an_exit_status(text, capsys):
     FAILING.update({("search-best", seed) for seed in (1, 2, 3)})
     assert main(COMMAND) == 1
@@ -382,6 +385,7 @@ def test_a_fresh_run_that_fails_is_an_exit_status(text, capsys):
     assert "On fresh seeds" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_figure_that_cannot_be_written_loses_nothing(text, capsys):
     (text / "file").write_text("in the way")
     with expect_log("lvae.trials"):

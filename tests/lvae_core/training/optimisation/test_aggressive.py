@@ -218,6 +218,7 @@ def test_the_metrics_name_the_phase_its_updates_and_both_mutual_informations(tmp
     assert "valid_mi" not in third
 
 
+@pytest.mark.slow
 def test_killed_in_the_inner_loop_and_resumed_is_the_same_run(tmp_path, monkeypatch):
     config = short("lstm-vae-ain", max_epochs=2, **INFORMATIVE)
     whole = tiny.folder(tmp_path, "whole")
