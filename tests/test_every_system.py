@@ -13,12 +13,15 @@ from analysis.reading.sources import open_source
 from analysis.report.report import compose
 from analysis.stats.average import Average
 from lvae_core.data.corpus import load_for
+from lvae_core.evaluation.decoding import Decoding
+from lvae_core.evaluation.generate import from_prior
 from lvae_core.identity import fingerprint
 from lvae_core.parents import AUTOENCODERS, parent_of
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from lvae_core.systems import SYSTEMS
 from lvae_core.training.runtime import Runtime
+from lvae_core.training.trained import load
 from lvae_core.training.trainer import execute
 
 from .lvae_core import tiny
@@ -72,10 +75,13 @@ def runs(tmp_path_factory):
             for name, config in named.items():
                 *_, last = execute(config, corpus, study.run(name), Runtime(threads=1))
                 assert last.phase == "done"
+                if config.system in SYSTEMS:
+                    decoding = Decoding(method="sample", max_length=5, seed=3)
+                    assert len(from_prior(load(study.run(name)), 2, decoding)) == 2
     return collect([open_source(study.url)])
 
 
-def test_every_system_is_trained_evaluated_and_reported(runs):
+def test_every_system_is_trained_evaluated_sampled_and_reported(runs):
     assert LABELS.keys() == SYSTEMS.keys()
     frame = runs.frame[~runs.frame["system"].isin(AUTOENCODERS)]
     assert set(frame["status"]) == {"done"}

@@ -47,6 +47,7 @@ def test_no_checkpoint_and_no_path_of_a_machine_is_kept(study):
         "provenance.json",
         "metrics.jsonl",
         "result.json",
+        "declared-seeds.json",
     }
     assert not [path for path in files if b'"dataset":"/' in path.read_bytes().replace(b": ", b":")]
 

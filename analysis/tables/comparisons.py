@@ -15,7 +15,7 @@ from analysis.stats.paired import seeds_needed, smallest_p
 from analysis.stats.reproduction import RULE, judge
 from analysis.stats.text_groups import has_published_text, names_of_texts
 from analysis.tables.elements.csv_rows import comparison_row, reproduction_row
-from analysis.tables.elements.importance_weights import reading_notes
+from analysis.tables.elements.importance_weights import reading_notes, weight_notes
 from analysis.tables.elements.shown_variants import variant_key
 from analysis.tables.elements.table import (
     NOT_A_BOUND,
@@ -28,6 +28,7 @@ from analysis.tables.elements.table import (
     dataset_title,
     formula_notes,
 )
+from analysis.tables.paper_lines import WEIGHTED
 from lvae_core.run_folder.declared_seeds import DeclaredSeeds
 
 SHOWN = {"nll": "NLL (as published)", "nll_valid": "NLL (tightest bound)"}
@@ -116,7 +117,9 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
     )
     title = f"Reproduction, {dataset_title(dataset)}"
     key = variant_key(cells, dataset)
-    marks = (*key, *formula_notes(lines)) if lines else ()
+    # How far to rely on a weighted number belongs beside it, also where the table stands alone.
+    weighted = [cell for cell, fact in pairs if fact.metric == WEIGHTED]
+    marks = (*key, *formula_notes(lines), *weight_notes(weighted, [WEIGHTED])) if lines else ()
     notes = (RULE, *marks, *reading_notes(cells, [dataset])) if lines else ()
     return Table(
         title,
@@ -222,7 +225,8 @@ def _published_line(cell: Cell, fact: Fact, name: str) -> Line:
         None if verdict.margin is None else f"{verdict.margin:.1f}",
         verdict.word,
     )
-    return Line("ours", f"  {cell_label(cell)} {name}", values)
+    unreliable = ", unreliable" if average.unreliable else ""
+    return Line("ours", f"  {cell_label(cell)} {name}{unreliable}", values)
 
 
 def _label(cell: Cell, metric: str) -> str:

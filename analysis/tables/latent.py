@@ -18,6 +18,7 @@ from analysis.tables.elements.table import (
 )
 from analysis.tables.elements.text_sections import TextNames, sections
 from lvae_core.run_folder.estimates import LATENT_USE, Estimate
+from lvae_core.systems import SYSTEMS, recipe
 
 
 def latent_table(cells: Sequence[Cell], dataset: str) -> Table:
@@ -35,7 +36,7 @@ def latent_table(cells: Sequence[Cell], dataset: str) -> Table:
         for name, estimate in LATENT_USE.items()
     ]
     key = variant_key(cells, dataset)
-    notes = (*legend(lines), *key, definitions(LATENT_USE)) if lines else ()
+    notes = (*legend(lines), *key, *_directions(measured), definitions(LATENT_USE)) if lines else ()
     return Table(
         f"Use of the latent variable, {dataset_title(dataset)}",
         (*columns, Column("n")),
@@ -51,6 +52,16 @@ def definitions(measures: Mapping[str, Estimate]) -> str:
     return "; ".join(
         f"{name.upper()}: {estimate.title}, {estimate.meaning}" for name, estimate in measures.items()
     )
+
+
+def _directions(cells: Sequence[Cell]) -> list[str]:
+    systems = {cell.system for cell in cells if "au" in cell.averages} & SYSTEMS.keys()
+    if not any(recipe(system).posterior == "von_mises_fisher" for system in systems):
+        return []
+    return [
+        "AU of posteriors over directions: their means lie within the unit sphere, so in more than 100 "
+        "dimensions no variance need exceed 0.01, and AU can be 0 without posterior collapse"
+    ]
 
 
 def _line(cell: Cell) -> Line:

@@ -225,7 +225,7 @@ def _protocol(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     if listed:
         yield (
             f"not run by the recipes of the systems: {_listed(listed)}; "
-            "the differences from the published numbers include this"
+            "the differences from the published numbers may include this"
         )
 
 

@@ -43,6 +43,18 @@ def test_the_table_has_the_means_of_every_cell_with_a_latent_variable(
     assert means == [pytest.approx(7.25), pytest.approx(0.9 * 7.25), pytest.approx(4)]
 
 
+def test_active_units_of_directions_are_said_to_be_few(
+    tmp_path: Path, write_run: Callable[..., None]
+) -> None:
+    said = []
+    for system in ("lstm-vae", "lstm-vmf-vae"):
+        write_run(system, 1, estimates={"nll_elbo": 102.5, "kl": 3.0, "au": 0.0})
+        said.append(
+            any("AU can be 0 without posterior collapse" in note for note in latent(tmp_path).notes)
+        )
+    assert said == [False, True]
+
+
 def test_without_a_latent_variable_there_is_no_table(
     tmp_path: Path, write_run: Callable[..., None]
 ) -> None:

@@ -351,9 +351,21 @@ def test_published_numbers_without_a_formula_get_the_nearest_reading_and_no_verd
     for notes in (table3(found, ["ptb", "yahoo"]).notes, table.notes):
         assert [n for n in notes if "formula" in n and "gap" in n] == [note]
     words = {line.label.strip(): line.values[-1] for line in table.lines if line.values}
+    assert not [note for note in table.notes if note.startswith("unreliable: ")]
     assert words["LSTM-VAE-AVG L=5 NLL"] == "reproduced"
     assert words["LSTM-VAE-AVG L=5 IW"] == "no verdict"
     assert words["LSTM-VAE L=1 IW"] == "reproduced"
+
+
+def test_an_unreliable_number_is_called_so_beside_the_published_one(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed in range(3):
+        write_run("lstm-vae", 1, seed=seed, estimates={"nll_elbo": 102.5, "nll_iw": weighted(102.1, 0.06)})
+    table = reproduction_table(cells(tmp_path), "ptb")
+    labels = [line.label.strip() for line in table.lines if line.values]
+    assert labels == ["LSTM-VAE L=1 NLL", "LSTM-VAE L=1 IW, unreliable"]
+    assert [note for note in table.notes if note.startswith("unreliable: ")]
 
 
 def test_csv_rows_have_all_digits_and_every_count(tmp_path: Path, write_run: WriteRun) -> None:
