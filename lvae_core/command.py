@@ -26,7 +26,12 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 """Signals that stop a command like Ctrl-C: a request to end, and the end of its terminal."""
 
 
-def exit_status(command: Callable[[], int | None], interrupted: str = CONTINUES) -> int:
+def exit_status(
+    command: Callable[[], int | None],
+    interrupted: str = CONTINUES,
+    *,
+    closing: Callable[[int], int] = int,
+) -> int:
     """Run a command and return its exit status: 0, 1, 2 or 130. It never ends with a bare traceback.
 
     Messages are printed while it runs. If the reader of its output goes away, as in ``command | head``, it
@@ -39,12 +44,13 @@ def exit_status(command: Callable[[], int | None], interrupted: str = CONTINUES)
     Args:
         command: parses the command line, applies the verbosity, and returns the exit status; None is 0.
         interrupted: the line to print after Ctrl-C, SIGTERM or SIGHUP; none if empty.
+        closing: called after the last line, while signals are still handled, with the status; returns it.
     """
     with _readers_may_leave(), printed(), _stop_signals_interrupt():
         try:
-            return _guarded(command, interrupted)
+            return closing(_guarded(command, interrupted))
         except KeyboardInterrupt:  # one more, while the line about the first was being printed
-            return 130
+            return closing(130)
 
 
 def _guarded(command: Callable[[], int | None], interrupted: str) -> int:

@@ -13,8 +13,10 @@ import ctypes
 import os
 import shlex
 import signal
+import subprocess
 import sys
-from typing import NoReturn
+from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -25,6 +27,9 @@ _OWN_ENDS = (0, 2, 130)
 
 _BY_ITSELF = 255
 """What a child says at the end of Python; any other number is the status that it means to end with."""
+
+_REMOVE = "from sweeps.cluster.scratch_folder import remove_soon; remove_soon()"
+"""A program that removes the folders of a launch that could not do it."""
 
 _to_guardian: list[int] = []
 """The descriptor on which this process, if it is such a child, says how it ends."""
@@ -41,6 +46,7 @@ def let_a_child_work() -> None:
     if sys.platform != "linux":
         return
     waited_for = {*_PASSED_ON, signal.SIGTSTP, signal.SIGCHLD}
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, no end of a child is told
     # Blocked from before there is a child, so that none is lost.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
     reading, writing = os.pipe()
@@ -50,6 +56,8 @@ def let_a_child_work() -> None:
         _end_as(child, reading, waited_for)
     os.close(reading)
     os.setpgid(0, 0)
+    # The group of the terminal is this one's no more, but it may write there, also after `stty tostop`.
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guardian:  # it has died before it could be said
         os._exit(130)
@@ -66,11 +74,25 @@ def last_line(what: str) -> str:
     return f"{show_cursor}error: {what}; resume from the last checkpoints with: {again}"
 
 
-def will_end_with(status: int) -> None:
-    """Say that this process has printed why it ends, and with which status, in case Ray is faster."""
+def has_guardian() -> bool:
+    """Whether this process is such a child: a signal of its terminal then reaches it and no child of it."""
+    return bool(_to_guardian)
+
+
+def will_end_with(status: int, line: str = "") -> None:
+    """Say with which status this process ends, in case Ray is faster.
+
+    Args:
+        status: of the launch.
+        line: the last one, for standard error; empty if it has been printed. Without a guardian it is
+            printed here.
+    """
     for descriptor in _to_guardian:
         with contextlib.suppress(OSError):
-            os.write(descriptor, bytes([status]))
+            os.write(descriptor, f"{status} {line}\n".encode())  # short enough to arrive whole
+    if line and not has_guardian():
+        with contextlib.suppress(OSError, ValueError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def closing_with(status: int) -> int:
@@ -86,6 +108,19 @@ def closing_with(status: int) -> int:
     return status
 
 
+def remove_folders() -> None:
+    """Start a process that removes what the launch has left in folders for temporary files."""
+    with contextlib.suppress(OSError):
+        subprocess.Popen(
+            [sys.executable, "-c", _REMOVE],
+            cwd=Path(__file__).resolve().parents[1],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
 def _end_as(child: int, reading: int, waited_for: set[signal.Signals]) -> NoReturn:
     passed_on = set()
     while True:
@@ -96,31 +131,56 @@ def _end_as(child: int, reading: int, waited_for: set[signal.Signals]) -> NoRetu
                 break
         elif number == signal.SIGTSTP:
             os.kill(child, signal.SIGSTOP)
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # The kernel stops this process by it only if somebody is there to continue it.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+            os.kill(os.getpid(), signal.SIGTSTP)
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
             os.kill(child, signal.SIGCONT)
         else:
             passed_on.add(number)
             os.kill(child, number)
     code = os.waitstatus_to_exitcode(status)
     told = _told(reading)
-    if told is not None and told != _BY_ITSELF:
-        code = told
-    if code in _OWN_ENDS or told is not None:
+    if told and told.status != _BY_ITSELF:
+        code = told.status
+        _print(told.line)
+    if told or code in _OWN_ENDS:
+        if told and told.line:
+            remove_folders()
         os._exit(code)
     if -code in passed_on:  # before it could handle signals
         signal.signal(-code, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
         os.kill(os.getpid(), -code)
-    how = f"signal {-code}" if code < 0 else f"status {code}"
-    line = last_line(f"the launch was ended from outside ({how}), as Ray does if one of its processes dies")
-    with contextlib.suppress(OSError):
-        os.write(2, f"{line}\n".encode())
+    _print(last_line(f"the launch was ended from outside ({_cause(code)})"))
+    remove_folders()
     os._exit(2)
 
 
-def _told(reading: int) -> int | None:
+def _cause(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "signal 9: the machine ran out of memory, or somebody killed it"
+    how = f"signal {-code}" if code < 0 else f"status {code}"
+    return f"{how}, as Ray does if one of its processes dies"
+
+
+def _print(line: str) -> None:
+    if line:
+        with contextlib.suppress(OSError):
+            os.write(2, f"{line}\n".encode())
+
+
+class _Told(NamedTuple):
+    """What a child has said before its end."""
+
+    status: int
+    line: str
+
+
+def _told(reading: int) -> _Told | None:
     """The first that the child has said, if anything; its own children may still hold the pipe open."""
     os.set_blocking(reading, False)
     with contextlib.suppress(BlockingIOError):
-        return next(iter(os.read(reading, 1)), None)
+        status, _, line = os.read(reading, 65536).decode().partition("\n")[0].partition(" ")
+        return _Told(int(status), line) if status else None
     return None

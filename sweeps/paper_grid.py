@@ -263,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_lists_given_once(arguments, *_LISTS, "--seeds")
         return run(options, again=again)
 
-    return closing_with(exit_status(command))
+    return exit_status(command, closing=closing_with)
 
 
 def run(options: Options, *, again: str) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -17,14 +18,18 @@ from ray._private import ray_constants
 
 from lvae_core.errors import InputError
 from lvae_core.training.failures import one_line
-from sweeps.cluster.daemons import watched_daemons
+from sweeps.cluster.daemons import end_launch, watched_daemons
 from sweeps.cluster.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
 from sweeps.cluster.replaced import replaced
 from sweeps.cluster.scratch_folder import check_space, own_folder
 from sweeps.cluster.signals import hangup_ignored, signals_deferred
 from sweeps.cluster.start_clock import LONGEST, StartClock, patient_start
+from sweeps.guardian import has_guardian
 
 _MIN_OBJECT_STORE = 128 * 2**20
+
+_GIVES_UP_SECONDS = 10.0
+"""How long an attempt to start Ray that has lost a process may take to fail."""
 
 _LOST_PROCESS = (ray.exceptions.RayError, ConnectionError, RuntimeError)
 """What Ray raises if one of its processes ends while it starts."""
@@ -54,7 +59,8 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
             yield
         return
     with own_folder("ray") as folder, environment(OWN_RAY):
-        with hangup_ignored():
+        # Under a guardian a terminal's end is no signal to Ray's processes, and must not be lost here.
+        with contextlib.nullcontext() if has_guardian() else hangup_ignored():
             _start(folder, max(_MIN_OBJECT_STORE, 2 * object_bytes))
         try:
             node = ray._private.worker.global_worker.node
@@ -76,13 +82,14 @@ def _start(folder: Path, object_store_bytes: int) -> None:
     began, attempt = time.monotonic(), 0
     while True:
         attempt += 1
+        clock = StartClock()
         try:
             with (
                 _loopback(),
                 _quietly(),
                 _fewer_processes(),
-                patient_start(StartClock()),
-                watched_daemons(),
+                patient_start(clock),
+                _lost_processes_end_it(clock) if attempt == 1 else watched_daemons(),
             ):
                 ray.init(
                     address="local",
@@ -116,6 +123,27 @@ def _start(folder: Path, object_store_bytes: int) -> None:
 
 
 @contextlib.contextmanager
+def _lost_processes_end_it(clock: StartClock) -> Iterator[None]:
+    """End the attempt to start Ray if one of its processes dies, and the launch if it then hangs.
+
+    Args:
+        clock: by which the attempt measures its limit.
+    """
+    over = threading.Event()
+
+    def lost(name: str) -> None:
+        clock.expire()
+        if not over.wait(_GIVES_UP_SECONDS):
+            end_launch(name)
+
+    with watched_daemons(end=lost):
+        try:
+            yield
+        finally:
+            over.set()
+
+
+@contextlib.contextmanager
 def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
     """Set environment variables, or unset them with None, inside the ``with`` block."""
     before = {name: os.environ.get(name) for name in variables}
@@ -138,11 +166,13 @@ def _set(variables: Mapping[str, str | None]) -> None:
 # and no file contains it. Ray remembers the first token it sees, so a process uses only one. The mode is
 # unset because Ray then requires tokens; a mode that is set is read at the import of ray, too early for us.
 # Ray gives its workers the priority 15, with which a run beside any busy program gets 3% of a core.
+# Its C++ code waits for the raylet in steps of a second, not of 30, so that our clock is asked in between.
 OWN_RAY = {
     "RAY_AUTH_MODE": None,
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_gcs_server_port_wait_time_s": "120",
+    "RAY_raylet_start_wait_time_s": "1",
     "RAY_worker_niceness": "0",
 }
 """Environment of a process that starts Ray."""

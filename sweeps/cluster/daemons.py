@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import psutil
 
-from sweeps.cluster.scratch_folder import remove_after_exit
-from sweeps.guardian import last_line, will_end_with
+from sweeps.guardian import has_guardian, last_line, remove_folders, will_end_with
 
 _NAMES = ("gcs_server", "raylet")
 """Processes without which Ray does not work."""
@@ -28,8 +27,21 @@ _AGENTS = ("runtime_env/agent/main.py", "dashboard/agent.py")
 """Programs of a raylet's agents, without which it ends."""
 
 
+def end_launch(name: str) -> None:
+    """Print one line, leave the rest of the launch to a process that ends it, and exit with status 2.
+
+    There is little time: Ray's own threads end this process as soon as they notice.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    will_end_with(2, last_line(f"Ray's process {name} has died"))
+    if not has_guardian():
+        remove_folders()
+    os._exit(2)
+
+
 @contextlib.contextmanager
-def watched_daemons(store: str = "", *, end: Callable[[str], None] | None = None) -> Iterator[None]:
+def watched_daemons(store: str = "", *, end: Callable[[str], None] = end_launch) -> Iterator[None]:
     """End this process, with one line and status 2, if its own Ray dies in the ``with`` block.
 
     The Ray may start within the block. Ray itself would take a minute to notice and end the process with
@@ -39,8 +51,7 @@ def watched_daemons(store: str = "", *, end: Callable[[str], None] | None = None
         store: path of the socket of the raylet's object store; "": the Ray has not started yet. A raylet
             that is told to end closes its store before it ends, and Ray's own threads end this process as
             soon as they write to it.
-        end: called in another thread with the name of a process that has died; by default
-            :func:`end_launch`.
+        end: called in another thread with the name of a process that has died.
     """
     over = threading.Event()
 
@@ -56,7 +67,7 @@ def watched_daemons(store: str = "", *, end: Callable[[str], None] | None = None
                 if over.is_set():  # the end of the block comes before Ray is stopped
                     return
                 if dead:
-                    (end or end_launch)(dead[0])
+                    end(dead[0])
                     return
 
     threading.Thread(target=watch, daemon=True, name="own Ray").start()
@@ -64,19 +75,6 @@ def watched_daemons(store: str = "", *, end: Callable[[str], None] | None = None
         yield
     finally:
         over.set()
-
-
-def end_launch(name: str) -> None:
-    """Print one line, leave the rest of the launch to a process that ends it, and exit with status 2.
-
-    There is little time: Ray's own threads end this process as soon as they notice.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-        print(last_line(f"Ray's process {name} has died"), file=sys.stderr, flush=True)
-    will_end_with(2)
-    remove_after_exit()
-    os._exit(2)
 
 
 class _Ends:

@@ -8,11 +8,9 @@ import os
 import secrets
 import shutil
 import stat
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -26,7 +24,16 @@ _log = logging.getLogger("lvae.cluster")
 
 _PREFIX = "lvae-"
 _OWNER = "owner"
+_UNNAMED = ".owner"
+"""The owner's file before it is locked and written."""
+
 _END_SECONDS = 10.0
+
+_LOOKS, _BETWEEN_SECONDS = 20, 0.5
+"""How often and at which distance an abandoned folder is looked for."""
+
+_LONGEST_START = 60.0
+"""Seconds after which a folder without an owner's file is abandoned; an owner takes milliseconds."""
 
 _SOCKET = f"/{_PREFIX}ray-12345678/r1/session_2026-01-31_23-59-59_123456_/sockets/plasma_store"
 """Path of Ray's longest socket below the root, without the number of the process."""
@@ -38,9 +45,6 @@ _LEAST_FREE = 20 * 10**6
 
 _MARK = "LVAE_LAUNCH"
 """Environment variable that marks the processes of a launch; each inherits it from its parent."""
-
-_own: set[Path] = set()
-"""The folders of this process."""
 
 _LAUNCH = secrets.token_hex(16)
 """Its value for the processes that this process starts."""
@@ -59,47 +63,34 @@ def own_folder(kind: str) -> Iterator[Path]:
     """
     root = _root()
     remove_abandoned(root)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-", dir=root))
-    unnamed = folder / f".{_OWNER}"
-    with _lock(unnamed), _marking_children():
-        unnamed.write_text(f"{_LAUNCH} {start_of(psutil.Process())}")
-        # It gets its name once it is locked, so an unlocked file of that name belongs to a dead process.
-        unnamed.rename(folder / _OWNER)
-        _own.add(folder)
-        try:
-            yield folder
-        finally:
-            # An interrupt would leave a part that no launch recognises.
-            with signals_deferred():
-                _own.discard(folder)
-                with contextlib.suppress(OSError):  # the next launch tries again
-                    _clear(folder)
-                remove_abandoned(root)  # what could not be removed at the beginning
+    with contextlib.ExitStack() as ours:
+        # An interrupt would leave a folder that no launch recognises, here and at the end.
+        with signals_deferred():
+            folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-", dir=root))
+            try:
+                unnamed = folder / _UNNAMED
+                ours.enter_context(_lock(unnamed))
+                unnamed.write_text(f"{_LAUNCH} {start_of(psutil.Process())}")
+                # It gets its name once it is locked: an unlocked file of that name is of a dead process.
+                unnamed.rename(folder / _OWNER)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+        with _marking_children():
+            try:
+                yield folder
+            finally:
+                with signals_deferred():
+                    with contextlib.suppress(OSError):  # the next launch tries again
+                        _clear(folder)
+                    remove_abandoned(root)  # what could not be removed at the beginning
 
 
-def remove_after_exit() -> None:
-    """Start a process that removes the folders of this process as soon as it has ended."""
-    folders = [str(folder) for folder in _own]
-    code = f"from {__name__} import await_and_remove; await_and_remove({folders})"
-    subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[2],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def await_and_remove(folders: Iterable[str]) -> None:
-    """Remove folders once their owner has ended; give up after a minute."""
-    end = time.monotonic() + 60.0
-    while left := [path for path in map(Path, folders) if path.exists()]:
-        for root in {path.parent for path in left}:
-            remove_abandoned(root)
-        if time.monotonic() > end:
-            return
-        time.sleep(0.2)
+def remove_soon() -> None:
+    """Remove the folders of a launch that has just ended, or ends in the next seconds."""
+    for _ in range(_LOOKS):
+        remove_abandoned(_root())
+        time.sleep(_BETWEEN_SECONDS)
 
 
 def _root() -> Path:
@@ -137,17 +128,18 @@ def remove_abandoned(root: Path) -> None:
     for folder in root.glob(f"{_PREFIX}*"):
         # Held by its owner, gone by now, or locked by another launch that removes it.
         with contextlib.suppress(OSError, Timeout):
-            if _is_ours(folder):
+            status = folder.lstat()
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+                continue
+            if (folder / _OWNER).is_file():  # locking would create it
                 with _lock(folder / _OWNER):
                     _clear(folder)
-                _log.info("%s: removed, its launch has ended", folder)
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether this user made the folder, and it has an owner's file, which locking would create."""
-    status = folder.lstat()
-    is_taken = (folder / _OWNER).is_file()
-    return is_taken and stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+            elif os.listdir(folder) == [_UNNAMED] and time.time() - status.st_mtime > _LONGEST_START:
+                with _lock(folder / _UNNAMED):
+                    shutil.rmtree(folder)
+            else:
+                continue
+            _log.info("%s: removed, its launch has ended", folder)
 
 
 def _lock(path: Path) -> BaseFileLock:

@@ -28,25 +28,21 @@ _LEAST_SHARE = 0.02
 class StartClock:
     """A clock of one attempt to start Ray, which counts only seconds in which Ray's processes did nothing.
 
-    Ray gives its processes 30 seconds to start. On a loaded machine they need more. If its raylet dies,
-    because an agent was not ready in time, the clock jumps to the end of the attempt.
+    Ray gives its processes 30 seconds to start. On a loaded machine they need more.
 
     Args:
         work: CPU seconds that they have taken so far.
         now: a clock in seconds.
-        dead: the raylets that have died and that this process has not waited for yet.
     """
 
     def __init__(
         self,
         work: Callable[[], float] | None = None,
         now: Callable[[], float] = time.monotonic,
-        dead: Callable[[], set[int]] | None = None,
     ) -> None:
-        self._work, self._now, self._dead = work or _work_of_children, now, dead or _dead_raylets
+        self._work, self._now = work or _work_of_children, now
         self._looked_at, self._last_work = now(), self._work()
-        self._left_out = 0.0
-        self._dead_before = self._dead()
+        self._left_out, self._is_expired = 0.0, False
 
     def __call__(self) -> float:
         """The time in seconds."""
@@ -59,9 +55,13 @@ class StartClock:
             if progressed and 0.0 <= self._left_out < LONGEST:
                 self._left_out += passed
             self._looked_at, self._last_work = now, work
-            if self._dead() - self._dead_before:
-                self._left_out = -_END
+        if self._is_expired:
+            self._left_out -= _END  # also of a wait that begins now
         return now - self._left_out
+
+    def expire(self) -> None:
+        """Jump beyond every limit from now on: the attempt has failed."""
+        self._is_expired = True
 
 
 def patient_start(clock: Callable[[], float]) -> AbstractContextManager[None]:
@@ -86,13 +86,3 @@ def _work_of_children() -> float:
             times = process.cpu_times()
             seconds += times.user + times.system
     return seconds
-
-
-def _dead_raylets() -> set[int]:
-    """The ids of children of this process that were raylets and have ended."""
-    dead = set()
-    for process in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            if process.status() == psutil.STATUS_ZOMBIE and process.name() == "raylet":
-                dead.add(process.pid)
-    return dead

@@ -36,7 +36,7 @@ WALL_CLOCK = {
     "lvae_core/training/provenance.py": "records when an attempt began",
     "sweeps/checks/node_facts.py": "compares the clocks of nodes",
     "sweeps/checks/preflight.py": "compares the clocks of nodes",
-    "sweeps/cluster/scratch_folder.py": "compares starts of processes where the system has no other time",
+    "sweeps/cluster/scratch_folder.py": "compares times of files, and starts of processes where need be",
 }
 """Files that may read the wall clock, and why no duration depends on it."""
 

@@ -1,10 +1,11 @@
 """The sweep's own Ray dies: one line with the command that resumes, status 2, within 30 seconds."""
 
-import os
+import contextlib
 import re
 import shlex
 import signal
 import time
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -20,12 +21,24 @@ CPP = re.compile(r"\s*@ +0x|.*\*\*\* SIG|(\(\w+.*?\) )?\[[^]]* [EFC] \d+ \d+\]")
 """Begins a line of a stack of C++, or an error that Ray's C++ logs."""
 
 
-def process_of(launch: Launch, name: str) -> psutil.Process:
-    """Return the process of the launch's Ray with a name or title that starts with ``name``."""
+def processes_of(launch: Launch, name: str) -> Iterator[psutil.Process]:
+    """Yield the processes of the launch's Ray with a name or title that starts with ``name``."""
     for process in psutil.Process(launch.process.pid).children(recursive=True):
-        if process.name().startswith(name) or " ".join(process.cmdline()).startswith(name):
-            return process
-    raise AssertionError(f"no process {name}")
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name().startswith(name) or " ".join(process.cmdline()).startswith(name):
+                yield process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gcs_server", "raylet"])
+def test_a_process_that_dies_while_ray_starts_is_started_again(name, tmp_path, scratch, undisturbed_table):
+    launch = Launch(tmp_path, scratch)
+    with closing(launch):
+        wait_until(lambda: any(processes_of(launch, name)), launch)
+        next(processes_of(launch, name)).kill()
+        assert launch.wait(300) == 0, launch.output
+    assert Runs(tmp_path).table() == undisturbed_table
+    assert list(scratch.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -46,7 +59,7 @@ def test_a_launch_whose_ray_dies_ends_with_one_line_and_resumes(
     first = Launch(tmp_path, scratch)
     with closing(first):
         wait_until(lambda: any(runs.rows(run) >= 3 for run in runs.claims()), first)
-        os.kill(process_of(first, name).pid, number)
+        next(processes_of(first, name)).send_signal(number)
         killed = time.monotonic()
         assert first.wait(ENDS_WITHIN) == 2, first.output
         print(f"{name}: ended after {time.monotonic() - killed:.1f} s")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,6 +20,10 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no guardian")
+
+BEGIN = "from sweeps.guardian import let_a_child_work\nlet_a_child_work()"
+
+BY_RAY = ", as Ray does if one of its processes dies"
 
 COUNTING = """
 import signal, time
@@ -32,15 +39,17 @@ raise SystemExit(130)
 
 
 @contextmanager
-def launched(work: str) -> Iterator[subprocess.Popen[str]]:
-    code = f"from sweeps.guardian import let_a_child_work\nlet_a_child_work()\n{work}"
+def launched(work: str, *, session: bool = True, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start a launch that does some work, in its own session or in a group of this one."""
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "--seeds", "a b"],
+        [sys.executable, "-c", f"{BEGIN}\n{work}", "--seeds", "a b"],
         cwd=ROOT,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,
+        start_new_session=session,
+        process_group=None if session else 0,
+        **options,
     )
     with process:
         yield process
@@ -80,10 +89,13 @@ def test_a_child_that_has_said_how_it_ends_may_be_ended_meanwhile() -> None:
 @pytest.mark.parametrize(
     ("work", "how"),
     [
-        ("os._exit(1)", "status 1"),
-        ("os.abort()", "signal 6"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
-        ("os.fork() or time.sleep(3); os._exit(1)", "status 1"),  # a child of its own outlives it
+        ("os._exit(1)", f"status 1{BY_RAY}"),
+        ("os.abort()", f"signal 6{BY_RAY}"),
+        (
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            "signal 9: the machine ran out of memory, or somebody killed it",
+        ),
+        ("os.fork() or time.sleep(3); os._exit(1)", f"status 1{BY_RAY}"),  # its child outlives it
     ],
 )
 def test_an_end_from_outside_is_one_line_with_the_command_and_status_2(work: str, how: str) -> None:
@@ -94,7 +106,7 @@ def test_an_end_from_outside_is_one_line_with_the_command_and_status_2(work: str
         assert process.stderr is not None
         line = process.stderr.readline()
     assert line == (
-        f"error: the launch was ended from outside ({how}), as Ray does if one of its processes dies; "
+        f"error: the launch was ended from outside ({how}); "
         "resume from the last checkpoints with: python -c --seeds 'a b'\n"
     )
 
@@ -138,7 +150,7 @@ def test_the_child_dies_with_the_process_that_was_started() -> None:
 
 
 def test_a_stop_from_the_terminal_stops_the_work_until_it_goes_on() -> None:
-    with launched("import time; print('ready', flush=True); time.sleep(60)") as process:
+    with launched("import time; print('ready', flush=True); time.sleep(60)", session=False) as process:
         child = ready(process)
         os.killpg(process.pid, signal.SIGTSTP)
         both = [psutil.Process(process.pid), child]
@@ -150,6 +162,66 @@ def test_a_stop_from_the_terminal_stops_the_work_until_it_goes_on() -> None:
         while any(each.status() == psutil.STATUS_STOPPED for each in both) and time.monotonic() < end:
             time.sleep(0.01)
         assert psutil.STATUS_STOPPED not in [each.status() for each in both]
+
+
+def test_a_stop_is_nothing_to_a_launch_that_nobody_could_continue() -> None:
+    """As without a guardian: the kernel drops Ctrl-Z in a session that has no shell."""
+    with launched("print('ready', flush=True); input(); print('done')", stdin=subprocess.PIPE) as process:
+        ready(process)
+        os.killpg(process.pid, signal.SIGTSTP)
+        assert process.communicate("\n", timeout=30) == ("done\n", "")
+    assert process.returncode == 0
+
+
+def test_the_end_of_the_child_is_noticed_where_such_ends_are_ignored() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # inherited, as after trap "" CHLD
+    try:
+        command = [sys.executable, "-c", f"{BEGIN}\nprint('done')"]
+        with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.read() == "done\n"
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_launch_writes_to_a_terminal_that_stops_those_in_the_background() -> None:
+    """As after ``stty tostop``; the child's group is not the terminal's."""
+    pid, terminal = os.forkpty()
+    if pid == 0:
+        settings = termios.tcgetattr(1)
+        settings[3] |= termios.TOSTOP
+        termios.tcsetattr(1, termios.TCSANOW, settings)
+        os.chdir(ROOT)
+        os.execv(sys.executable, [sys.executable, "-c", f"{BEGIN}\nprint('done')"])
+    printed = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while chunk := os.read(terminal, 1000):
+            printed += chunk
+    assert printed == b"done\r\n"
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(terminal)
+
+
+@pytest.mark.parametrize("end", ["os._exit(1)", "os.kill(os.getpid(), 9)"])
+def test_the_folder_of_a_launch_that_is_ended_from_outside_is_removed(end: str, tmp_path: Path) -> None:
+    work = (
+        "import os; from sweeps.cluster.scratch_folder import own_folder\n"
+        f"with own_folder('ray') as folder: (folder / 'r1').mkdir(); {end}"
+    )
+    with launched(work, env={**os.environ, "RAY_TMPDIR": str(tmp_path)}) as process:
+        assert process.wait() == 2
+    until = time.monotonic() + 60
+    while list(tmp_path.iterdir()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("then", ["os._exit(1)", "raise SystemExit(1)"])
+def test_a_last_line_that_is_handed_over_is_printed_once(then: str) -> None:
+    work = f"import os; from sweeps.guardian import will_end_with; will_end_with(2, 'error: why'); {then}"
+    with launched(work) as process:
+        assert process.communicate() == ("", "error: why\n")
+    assert process.returncode == 2
 
 
 @pytest.mark.parametrize("script", ["paper_grid.py", "search.py"])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -12,7 +16,8 @@ import pytest
 import ray
 
 from lvae_core.errors import InputError
-from sweeps.cluster import connect
+from sweeps import guardian
+from sweeps.cluster import connect, daemons
 from sweeps.cluster.connect import cluster
 
 LOST = ray.exceptions.RaySystemError("Failed to connect to GCS.\nPlease check")
@@ -41,6 +46,62 @@ def test_a_ray_that_loses_a_process_while_it_starts_is_started_once_more(starts)
     folders = starts(LOST)
     with cluster(None):
         assert folders == ["r1", "r2"]
+
+
+def test_an_attempt_whose_process_dies_is_over_and_the_next_one_begins(monkeypatch):
+    """Processes stand for Ray's: one of the first attempt dies, and Ray waits for it until its limit."""
+    monkeypatch.setattr(daemons, "_NAMES", ("sleep",))
+    folders = []
+
+    def init(*, _temp_dir: str, **options: object) -> None:
+        folders.append(Path(_temp_dir).name)
+        if folders == ["r1"]:
+            with subprocess.Popen(["/bin/sleep", "1"]):
+                began = ray._private.node.time.monotonic()
+                for _ in range(600):
+                    time.sleep(0.05)
+                    if ray._private.node.time.monotonic() - began > 30:
+                        raise SLOW
+        assert folders == ["r1", "r2"]
+
+    monkeypatch.setattr(ray, "init", init)
+    with cluster(None):
+        assert folders == ["r1", "r2"]
+
+
+def test_an_attempt_that_hangs_after_a_process_has_died_ends_the_launch(monkeypatch):
+    monkeypatch.setattr(daemons, "_NAMES", ("sleep",))
+    monkeypatch.setattr(connect, "_GIVES_UP_SECONDS", 0.2)
+    ended = threading.Event()
+    monkeypatch.setattr(connect, "end_launch", lambda name: ended.set())
+
+    def init(**options: object) -> None:
+        with subprocess.Popen(["/bin/sleep", "0.5"]):
+            assert ended.wait(30)
+
+    monkeypatch.setattr(ray, "init", init)
+    with cluster(None):
+        pass
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_a_hangup_while_ray_starts_is_ignored_only_where_it_would_reach_rays_processes(
+    guarded, monkeypatch
+):
+    monkeypatch.setattr(guardian, "_to_guardian", [os.open(os.devnull, os.O_WRONLY)] if guarded else [])
+    ignored = []
+    monkeypatch.setattr(
+        ray, "init", lambda **_: ignored.append(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)
+    )
+    before = signal.signal(signal.SIGHUP, signal.default_int_handler)
+    try:
+        with cluster(None):
+            pass
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        for descriptor in guardian._to_guardian:
+            os.close(descriptor)
+    assert ignored == [not guarded]
 
 
 def test_a_ray_that_loses_a_process_twice_ends_the_launch_in_one_line(starts):

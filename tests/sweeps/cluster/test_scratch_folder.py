@@ -1,6 +1,7 @@
 """Folders that outlive a killed owner: real processes, a real SIGKILL."""
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from sweeps.cluster import scratch_folder
-from sweeps.cluster.scratch_folder import own_folder
+from sweeps.cluster.scratch_folder import own_folder, remove_abandoned
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -205,6 +206,28 @@ def test_what_cannot_be_removed_at_the_beginning_is_removed_at_the_end(root, mon
     with own_folder("ray") as mine:
         assert set(root.iterdir()) == {abandoned, mine}
     assert list(root.iterdir()) == []
+
+
+def test_a_folder_whose_owner_could_not_write_its_name_does_not_stay(root, monkeypatch):
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"), own_folder("tune"):
+        pass
+    assert list(root.iterdir()) == []
+
+
+def test_a_folder_without_an_owner_is_removed_once_it_is_old_and_nobody_holds_it(root):
+    old, held, young, users = (root / f"lvae-ray-{name}" for name in ("old", "held", "young", "mine"))
+    for folder in (old, held, young, users):
+        folder.mkdir()
+        (folder / (".owner" if folder != users else "results")).touch()
+    for folder in (old, held, users):
+        os.utime(folder, (0, 0))
+    with FileLock(held / ".owner"):
+        remove_abandoned(root)
+    assert set(root.iterdir()) == {held, young, users}
 
 
 @pytest.mark.parametrize("environment", [os.environ, {}])
