@@ -54,7 +54,11 @@ def wandb_report(
     studies: Annotated[
         tuple[str, ...],
         tyro.conf.Positional,
-        _arg(metavar="STUDY [STUDY ...]", help="Folders or URLs of studies, which are merged."),
+        _arg(
+            metavar="STUDY [STUDY ...]",
+            help="Folders or URLs of studies, which are merged.",
+            help_behavior_hint="(required)",
+        ),
     ],
     *,
     project: Annotated[str, _arg(metavar="NAME", help="The W&B project of the runs.")] = "lvae",

@@ -46,6 +46,7 @@ from sweeps.options import Messages, check_wandb_names
 from sweeps.wandb_mirror.content import is_under_way
 from sweeps.wandb_mirror.follow import FLUSH_SECONDS, Follower
 from sweeps.wandb_mirror.live import lacking, push_options, require_wandb
+from sweeps.wandb_mirror.scratch import load_library, remove_all
 
 if TYPE_CHECKING:  # the library takes a second to load
     from sweeps.wandb_mirror.client import Target
@@ -60,7 +61,11 @@ _NICE = 19
 class Options:
     """The command line."""
 
-    studies: Annotated[tuple[str, ...], tyro.conf.Positional, _arg(metavar="STUDY [STUDY ...]")]
+    studies: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        _arg(metavar="STUDY [STUDY ...]", help_behavior_hint="(required)"),
+    ]
     """Folders or addresses of studies; one with --follow."""
     follow: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Look at the study every few seconds and send what is new, until Ctrl-C."""
@@ -177,6 +182,7 @@ def _target(options: Options) -> Target:
     folder = os.environ.get("WANDB_DIR") or "."
     if options.offline:
         _check_writable(folder)
+    load_library()
     from sweeps.wandb_mirror.client import Target, prepare_environment, require_key
 
     prepare_environment()
@@ -255,5 +261,8 @@ def _watch_input() -> threading.Event:
 if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
-    # Skip the library's exit handlers, which would wait for a server that is away.
-    os._exit(status)
+    try:
+        remove_all()
+    finally:
+        # Skip the library's exit handlers, which would wait for a server that is away.
+        os._exit(status)

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import requests
 import wandb
 from wandb.sdk.lib import wbauth
@@ -27,6 +25,7 @@ from lvae_core.run_folder.folder import DamagedError, RunFolder
 from sweeps.wandb_mirror.content import FAILURE, JOB_TYPE, POINT_METRICS, STEP, Content, is_same_line
 from sweeps.wandb_mirror.cursor import Cursor, read_cursor, sole_sender, write_cursor
 from sweeps.wandb_mirror.model import artifact_name, copy_model
+from sweeps.wandb_mirror.scratch import make_scratch, remove_scratch
 
 INIT_SECONDS, FINISH_SECONDS, CONFIRM_SECONDS, PROBE_SECONDS = 20.0, 20.0, 5.0, 5.0
 
@@ -99,7 +98,7 @@ class Sender:
         try:
             self._cursor = read_cursor(folder, target.place)
             self._scratch = _scratch(target)
-            self._stack.callback(shutil.rmtree, self._scratch, ignore_errors=True)
+            self._stack.callback(remove_scratch, self._scratch)
             self._run = self._open(content)
         except BaseException:
             self._stack.close()
@@ -215,7 +214,8 @@ class Sender:
         path = f"{settings.entity}/{settings.project}/{content.id}"
         deadline = time.monotonic() + CONFIRM_SECONDS
         while True:
-            there = wandb.Api(timeout=int(FINISH_SECONDS)).run(path)
+            with _library_folder(self._scratch):  # the library makes a folder for files of the run
+                there = wandb.Api(timeout=int(FINISH_SECONDS)).run(path)
             if there.historyLineCount >= len(content.history) and there.state != "running":
                 return
             if time.monotonic() >= deadline:
@@ -232,6 +232,20 @@ class Sender:
     def drop(self) -> None:
         """Release a run that :func:`forget_all` has ended."""
         self._stack.close()
+
+
+@contextlib.contextmanager
+def _library_folder(folder: Path) -> Iterator[None]:
+    """Let the library write below a folder inside the ``with`` block."""
+    before = os.environ.get("WANDB_DIR")
+    os.environ["WANDB_DIR"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["WANDB_DIR"]
+        else:
+            os.environ["WANDB_DIR"] = before
 
 
 def forget_all() -> None:
@@ -258,8 +272,6 @@ def prepare_environment() -> None:
     os.environ.setdefault("WANDB_SILENT", "true")
 
 
-_SCRATCH = ".mirror-"
-
 _QUIET: Mapping[str, Any] = {
     "console": "off",
     "silent": True,
@@ -285,10 +297,7 @@ def _scratch(target: Target) -> Path:
     # Offline on the target's disk, where a rename moves it; online its files are not needed once sent.
     parent = Path(tempfile.gettempdir() if target.mode == "online" else f"{target.folder}/wandb")
     parent.mkdir(parents=True, exist_ok=True)
-    for leftover in parent.glob(f"{_SCRATCH}*-*"):
-        if not psutil.pid_exists(int(leftover.name.split("-")[1])):
-            shutil.rmtree(leftover, ignore_errors=True)  # of a process that was killed
-    return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=parent))
+    return make_scratch(parent)
 
 
 def _free(path: Path) -> Path:
