@@ -106,7 +106,12 @@ def summarize(
         ),
     ] = True,
     data_dir: Annotated[
-        str | None, tyro.conf.arg(metavar="DIR", help="Folder of the datasets, for --samples.")
+        str | None,
+        tyro.conf.arg(
+            metavar="DIR",
+            help="Folder of the datasets, for --samples.",
+            help_behavior_hint="(default: $LVAE_DATA_DIR, else data)",
+        ),
     ] = None,
     evaluation: Annotated[
         tuple[str, ...],

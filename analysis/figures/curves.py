@@ -41,7 +41,11 @@ def caption(
     text += " Where an axis is cut, the figure says so."
     if any(_annealing_ends(row, anneal, drawn) for row in chosen):
         text += " Dotted: the epoch in which KL annealing ends."
-    return text + (" Triangles: the learning rate drops." if any(map(_drops, drawn)) else "")
+    if any(map(_drops, drawn)):
+        text += " Triangles: the learning rate drops."
+    if any(NOT_A_BOUND in row.label for row in chosen):
+        text += f" {NOT_A_BOUND}: not a bound, because it counts one KL for L samples."
+    return text
 
 
 def draw(
@@ -88,7 +92,7 @@ def draw(
             if run in curves:
                 _run(across, curves[run], colour)
                 drawn.append(curves[run])
-        name = row.label.replace(NOT_A_BOUND, "").replace(" L=", "\nL = ")
+        name = row.label.replace(" L=", "\nL = ")
         across[0].set_title(layout.wrap(name, 1.25, 8.5, "bold"), fontsize=8.5)
         across[-1].set_xlabel("epoch")
         across[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))

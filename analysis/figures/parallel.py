@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures.elements import layout, style
-from analysis.figures.trials import Field, Point
+from analysis.figures.trials import SCORE, Field, Point
 
 BEST_SHARE = 0.25
 """The share of the trials that is drawn as the best."""
@@ -32,13 +32,14 @@ _LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
-def draw(points: Sequence[Point], fields: Sequence[Field], title: str) -> Figure | None:
+def draw(points: Sequence[Point], fields: Sequence[Field], title: str, note: str = "") -> Figure | None:
     """Draw a line for each trial that was trained to its end; None for fewer than two.
 
     Args:
         points: the trials, in any order; those stopped early and diverged ones are left out.
         fields: the fields, in the order of the axes.
         title: the figure's title.
+        note: follows the name of the perplexity's axis.
     """
     done = [p for p in points if not p.dropped and math.isfinite(p.score) and len(p.values) == len(fields)]
     if len(done) < 2:
@@ -57,7 +58,7 @@ def draw(points: Sequence[Point], fields: Sequence[Field], title: str) -> Figure
         _scale(ax, place, field, done, room)
     ends = [(0.0, f"{scores[0]:.4g}"), (1.0, f"{scores[-1]:.4g}")]
     _label(ax, len(fields), ends)
-    ax.set_xticks(range(len(fields) + 1), [*(field.name for field in fields), "valid perplexity"])
+    ax.set_xticks(range(len(fields) + 1), [*(field.name for field in fields), SCORE + note])
     ax.set_xlim(-0.25, len(fields) + 0.35)
     ax.set_ylim(-0.08, 1.08)
     ax.set_yticks([])

@@ -17,6 +17,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.figures.elements import layout, style
 
+SCORE = "valid perplexity"
+"""The name of the perplexity's axis."""
+
 _COLUMNS = 3
 _WORST = 0.75
 """Quantile of the perplexities up to which the axis reaches: poor trials are many and far away."""
@@ -59,7 +62,11 @@ class Point:
 
 
 def draw(
-    points: Sequence[Point], fields: Sequence[Field], recipe: Mapping[str, Any], title: str
+    points: Sequence[Point],
+    fields: Sequence[Field],
+    recipe: Mapping[str, Any],
+    title: str,
+    note: str = "",
 ) -> Figure | None:
     """Draw a panel per field; None if every trial diverged.
 
@@ -68,6 +75,7 @@ def draw(
         fields: the fields, in the order of the panels.
         recipe: the recipe's values in the form of ``points``, without fields whose value is not a choice.
         title: the figure's title.
+        note: follows the name of the perplexity's axis.
     """
     finite = [point.score for point in points if math.isfinite(point.score)]
     if not finite:
@@ -86,7 +94,7 @@ def draw(
     for ax in panels[len(fields) :]:
         ax.set_visible(False)
     for row in axes:
-        row[0].set_ylabel("valid perplexity")
+        row[0].set_ylabel(SCORE + note)
     axes[0][0].set_ylim(low, high)
     layout.title(figure, title)
     drawn = any(field.name in recipe and not field.recipe_outside for field in fields)

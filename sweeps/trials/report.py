@@ -24,6 +24,7 @@ from sweeps.trials.proposals import Trial
 from sweeps.trials.search import Search
 from sweeps.trials.space import Values, choices_of, is_log, range_of, text_of
 from sweeps.trials.tables import (
+    bound_note,
     csv_text,
     front_numbers,
     is_recipe,
@@ -88,8 +89,14 @@ def _placed(search: Search, values: Values) -> dict[str, Any]:
     return placed
 
 
-def _front_figure(search: Search, title: str) -> Figure | None:
-    """The scatter of a search's objectives; None for a single one."""
+def _front_figure(search: Search, title: str, note: str) -> Figure | None:
+    """The scatter of a search's objectives; None for a single one.
+
+    Args:
+        search: the search.
+        title: the figure's title.
+        note: follows the heading of the NLL.
+    """
     names, front = search.rules.objectives, front_numbers(search)
     if not front:
         return None
@@ -98,7 +105,7 @@ def _front_figure(search: Search, title: str) -> Figure | None:
         for trial in search.known
         if trial.objectives
     ]
-    headings = [OBJECTIVES[name].heading for name in names]
+    headings = [OBJECTIVES[name].heading + note * (name == "nll") for name in names]
     return trials.draw_front(outcomes, headings, names.index("nll"), title)
 
 
@@ -121,12 +128,13 @@ def write_trials(options: Options, search: Search, out: Console) -> None:
     files: dict[str, str | bytes] = {f"{name}.csv": csv_text(search)}
     if (found := importances(search)) is not None:
         files[f"{name}-importances.csv"] = importances_csv(search, found)
+    note = bound_note(search).replace(" ", "\n", 1)  # in a second line: an axis may be short
     with style.style():
-        if figure := trials.draw(_points(search), panels, _placed(search, fields), title):
+        if figure := trials.draw(_points(search), panels, _placed(search, fields), title, note):
             files[f"{name}.svg"], files[f"{name}.png"] = layout.save(figure)
-        if figure := parallel.draw(_points(search), panels, title):
+        if figure := parallel.draw(_points(search), panels, title, note):
             files[f"{name}-parallel.svg"], files[f"{name}-parallel.png"] = layout.save(figure)
-        if figure := _front_figure(search, title):
+        if figure := _front_figure(search, title, note):
             files[f"{name}-front.svg"], files[f"{name}-front.png"] = layout.save(figure)
     try:
         write_files(files, options.summary)

@@ -90,8 +90,7 @@ def trials_table(search: Search) -> Table:
     front = front_numbers(search)
     ranked = sorted(search.known, key=rank)
     more = len(ranked) - SHOWN
-    no_bound = ", not a bound" if cells_without_bound([search.base]) else ""
-    table = Table("trial", title=f"trials by validation perplexity{no_bound}")
+    table = Table("trial", title=f"trials by validation perplexity{bound_note(search)}")
     table.caption = f"and {more} more" if more > 0 else None
     for heading in ("valid ppl", "epochs"):
         table.add_column(heading, justify="right")
@@ -111,6 +110,11 @@ def trials_table(search: Search) -> Table:
         remark = _remark(search, trial, front)
         table.add_row(str(trial.number), perplexity, str(len(trial.scores)), *values, point, remark)
     return table
+
+
+def bound_note(search: Search) -> str:
+    """What follows the name of a loss or perplexity of the trials: ``, not a bound`` if it is none."""
+    return ", not a bound" if cells_without_bound([search.base]) else ""
 
 
 def front_numbers(search: Search) -> list[int]:

@@ -156,6 +156,31 @@ def test_learning_curves_mark_the_end_of_annealing_and_drops_of_the_learning_rat
         assert len([line for line in lines if list(line.get_xdata()) == [10.0, 10.0]]) == ends
 
 
+def test_learning_curves_mark_the_columns_whose_perplexity_is_not_a_bound(
+    study: Path, cells: list[Cell]
+) -> None:
+    sources = [open_source(str(study))]
+    frame = collect(sources).frame
+    metrics = {str(run): rows for run, rows in learning_curves(sources, frame).frame.groupby("run")}
+
+    def shown(some: list[Cell]) -> tuple[set[str], str]:
+        arguments = some, metrics, {}, "ptb", "standard"
+        titles = {ax.get_title(loc="left").replace("\n", " ") for ax in drawn(curves, *arguments).axes}
+        return titles - {""}, curves.caption(*arguments)
+
+    def is_averaged(cell: Cell) -> bool:
+        return cell.averaging == "hidden" and cell.num_samples > 1
+
+    titles, caption = shown(cells)
+    averaged = {f"LSTM-VAE-AVG L = {cell.num_samples}‡" for cell in cells if is_averaged(cell)}
+    assert averaged
+    assert {title for title in titles if "‡" in title} == averaged
+    assert caption.endswith(" ‡: not a bound, because it counts one KL for L samples.")
+    titles, caption = shown([cell for cell in cells if not is_averaged(cell)])
+    assert "LSTM-VAE L = 5" in titles
+    assert "‡" not in caption + "".join(titles)
+
+
 def test_two_studies_differ_seed_by_seed(cells: list[Cell], tmp_path: Path, small_grid: Callable) -> None:
     small_grid("other", -0.5)
     others = average_cells(collect([open_source(str(tmp_path / "other"))]).frame)

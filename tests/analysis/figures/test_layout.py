@@ -150,11 +150,13 @@ def figures_of(shape: Shape) -> Iterator[tuple[str, Figure]]:
             Point({f.name: 10.0 ** (k - 3) if f.log else k % 3 for f in fields}, 90.0 + k) for k in range(6)
         ]
         title = f"a search of {shape.dataset}"
-        drawn["trials"] = trials.draw(points, fields, {fields[0].name: 0.1}, title)
-        drawn["parallel"] = parallel.draw(points, fields, title)
+        note = ",\nnot a bound"
+        drawn["trials"] = trials.draw(points, fields, {fields[0].name: 0.1}, title, note)
+        drawn["parallel"] = parallel.draw(points, fields, title, note)
         size = 1e8 if shape.n == 1 else 1.0
         outcomes = [Outcome((size + k, size - k / 3), on_front=k % 2 == 0) for k in range(12)]
-        drawn["front"] = trials.draw_front(outcomes, ["valid NLL", "seconds of training"], 0, title)
+        headings = [f"valid NLL{note}", "seconds of training"]
+        drawn["front"] = trials.draw_front(outcomes, headings, 0, title)
     yield from ((name, figure) for name, figure in drawn.items() if figure)
 
 

@@ -34,7 +34,12 @@ from analysis.stats.comparisons import FAMILY
 from analysis.stats.reproduction import RULE as REPRODUCTION
 from analysis.tables.elements.table import Table
 from lvae_core.config import RunConfig
+from sweeps.trials.budget import verdict_text
+from sweeps.trials.report import is_worth_rerunning, print_outcome
+from sweeps.trials.rules import Rules
+from sweeps.trials.tables import is_recipe, recipe_notes, rules_text, space_table, trials_table
 
+from ...sweeps.trials.searches import continue_search, finished, search
 from ..conftest import WriteRun
 
 CLAIM = re.compile(
@@ -45,7 +50,12 @@ CLAIM = re.compile(
 EXPLAINED = (RULE, FAMILY, REPRODUCTION)
 """Texts that explain the words of verdicts, and claim nothing."""
 
-NOT_CLAIMS = ("not significant", "Better Exploiting Latent Variables")
+NOT_CLAIMS = (
+    "not significant",
+    "significant difference is possible",
+    "the best of many trials is partly luck",
+    "Better Exploiting Latent Variables",
+)
 
 SETTINGS = tuple(
     # A page may break a long name after "_".
@@ -229,6 +239,29 @@ def test_two_studies_and_a_search_claim_no_more_than_the_rule(
             printed(lambda console: print_table(console, table)),  # noqa: B023
         ):
             assert claims(text) == allowed
+
+
+def test_what_a_search_prints_of_its_trials_claims_nothing(tmp_path: Path) -> None:
+    """One seed per point decides nothing, so no trial is called better than another one."""
+    rules = Rules(trials=3, at_once=3)
+    whole, found = finished(tmp_path / "whole", rules), search(tmp_path / "found", rules)
+    assert continue_search(found, refuse={whole.name(whole.known[1].values)})[1]
+    best = found.best(2)
+    (recipe,) = (trial for trial in found.known if is_recipe(found, trial.values))
+    printed_lines = [
+        printed(lambda console: print_outcome(found, best, console)),
+        printed(lambda console: is_worth_rerunning(found, [recipe], console)),
+        printed(lambda console: console.print(space_table(found), trials_table(found))),
+        rules_text(found),
+        *recipe_notes(found),
+    ]
+    assert "lowest validation perplexity: trial" in printed_lines[0]
+    assert "RuntimeError" in printed_lines[0]
+    assert "nothing to rerun" in printed_lines[1]
+    for seeds, comparisons, bounds in itertools.product(range(9), (1, 3), (False, True)):
+        printed_lines.append(verdict_text(seeds, comparisons, bounds=bounds))
+    for text in printed_lines:
+        assert claims(text) == set(), text
 
 
 def test_the_search_for_claims_finds_them() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from analysis.figures.elements import layout
 from lvae_core.errors import InputError
 from lvae_core.systems import recipe
 from sweeps.trials.objectives import check_objectives, pareto_front
 from sweeps.trials.proposals import Trial, propose
+from sweeps.trials.report import write_trials
 from sweeps.trials.tables import csv_text, trials_table
 
 from .searches import BASE, HALVING, RULES, continue_search, finished, rows, search
@@ -44,6 +48,20 @@ def test_the_trials_of_averaged_states_are_said_to_have_no_bound(tmp_path):
     found = finished(tmp_path, TWO)
     found.base = replace(found.base, averaging="hidden", num_samples=5)
     assert trials_table(found).title == "trials by validation perplexity, not a bound"
+
+
+def test_the_figures_of_a_search_of_averaged_states_say_so_beside_every_loss(tmp_path, monkeypatch):
+    found, figures = finished(tmp_path / "study", TWO), []
+    monkeypatch.setattr(layout, "save", lambda figure: (figures.append(figure), ("", b""))[1])
+    options = SimpleNamespace(folder="runs/study", summary=str(tmp_path))
+    for averaging, note in (("loss", ""), ("hidden", ",\nnot a bound")):
+        found.base = replace(found.base, averaging=averaging, num_samples=5)
+        write_trials(options, found, Console(quiet=True))
+        by_field, parallel, front = (figure.axes[0] for figure in figures)
+        figures.clear()
+        assert by_field.get_ylabel() == f"valid perplexity{note}"
+        assert parallel.get_xticklabels()[-1].get_text() == f"valid perplexity{note}"
+        assert (front.get_ylabel(), front.get_xlabel()) == (f"valid NLL{note}", "valid KL")
 
 
 @pytest.mark.slow
