@@ -95,15 +95,26 @@ def _name(action: argparse.Action) -> str:
         value = "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
     if isinstance(value, tuple):
         value = " ".join(value)
+    value = _choices(str(value))
     takes_none = action.nargs == 0
     if not action.option_strings:
-        return str(value)
+        return value
     return ", ".join(action.option_strings) + ("" if takes_none else f" {value}")
+
+
+def _choices(metavar: str) -> str:
+    """Write tyro's ``{None,paper,all}`` and ``INT|{auto}`` as ``paper|all`` and ``INT|auto``.
+
+    None stands for an option that is left out; nobody writes it.
+    """
+    plain = re.sub(r"\{([^}]*)\}", lambda braced: braced[1].replace(",", "|"), metavar)
+    return "|".join(word for word in plain.split("|") if word != "None")
 
 
 def _help(action: argparse.Action) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(action.help or "")).replace("%%", "%")
-    text = text.replace(" (default: False)", "")
+    for nothing in ("False", "None", ""):
+        text = text.replace(f" (default: {nothing})", "")
     if "Fields: " in text:
         text = text.partition(" Fields: ")[0] + " See [config fields](#config-fields)."
     return " ".join(text.split())

@@ -52,9 +52,10 @@ class LaunchOptions:
     ] = None
     """A running Ray cluster, or auto."""
     cpus_per_run: int | Literal["auto"] = 1
-    """CPU cores, and threads, of one run; auto: short probes find the fastest number."""
+    """CPU cores, and threads, of one run; auto (grids only): short probes find the fastest number."""
     gpus_per_run: float | Literal["auto"] = 0.0
-    """GPUs of one run; 0.25 puts four runs on one; auto: short probes find the best share."""
+    """GPUs of one run; 0.25 puts four runs on one; auto (grids only): short probes find the best
+    share."""
     max_concurrent: Annotated[
         int | None, arg(metavar="N", help_behavior_hint="(default: as many as fit)")
     ] = None

@@ -1,4 +1,7 @@
-"""The documents: the reference is what the code says, links lead somewhere, commands have their options."""
+"""The documents: the reference is what the code says, links lead somewhere, commands have their options.
+
+Their grid files can be planned, and their diffs fit the code.
+"""
 
 import dataclasses
 import importlib.util
@@ -10,6 +13,7 @@ import pytest
 
 from lvae_core.config import RunConfig
 from lvae_core.systems import SYSTEMS
+from sweeps.planning.grids.files import read_grid
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -108,3 +112,29 @@ def test_every_command_is_in_the_reference() -> None:
     assert {name for name in documented() if name.endswith(".py")} == scripts
     assert documented()["lvae_core import"] >= {"--column", "--help"}
     assert "--column" not in documented()["lvae_core run"]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The blocks of code in one language of a page of docs/, without the indentation of their fences."""
+    text = (ROOT / "docs" / page).read_text()
+    fenced = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    assert fenced
+    return [re.sub(rf"^{indentation}", "", code, flags=re.MULTILINE) for indentation, code in fenced]
+
+
+def test_the_grid_files_of_the_documents_can_be_planned(tmp_path: Path) -> None:
+    for number, text in enumerate(blocks("grid.md", "toml")):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(text)
+        assert read_grid(path).grid.configs()
+
+
+def test_the_diffs_of_the_documents_fit_the_code() -> None:
+    """The lines around and before a change stand in one file, one after another, but for indentation."""
+    packages = ("lvae_core", "sweeps", "analysis", "tests")
+    sources = [path.read_text() for package in packages for path in (ROOT / package).rglob("*.py")]
+    files = ["\n".join(["", *map(str.strip, source.splitlines()), ""]) for source in sources]
+    for diff in blocks("extending.md", "diff"):
+        for hunk in re.split(r"^ *\.\.\.\n", diff, flags=re.MULTILINE):
+            former = [line[1:].strip() for line in hunk.splitlines() if not line.startswith("+")]
+            assert any("\n".join(["", *former, ""]) in file for file in files), hunk

@@ -54,7 +54,7 @@ class EvaluationFields:
     )
     iw_exact_samples: int = option(
         24,
-        "score so many of the S draws in full and all roughly (see two_phase.py); 0: all in full",
+        "score so many of the S draws in full and all roughly (docs/estimates.md); 0: all in full",
         "evaluation",
         "latent variable",
         stage="evaluation",

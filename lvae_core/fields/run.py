@@ -43,7 +43,9 @@ class RunFields:
     averaging: Averaging = option(
         "loss", "over the L samples: loss (Eq. 3) or hidden states (Eq. 7)", "run"
     )
-    num_samples: int = option(1, "L, latent samples per sentence at a gradient step; 0: no latent", "run")
+    num_samples: int = option(
+        1, "L, latent samples per sentence at a gradient step; 0 without a latent variable", "run"
+    )
     objective: ObjectiveName = option(
         "elbo", "elbo, or the importance-weighted bound of L samples", "run", "latent variable", added=True
     )
