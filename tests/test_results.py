@@ -97,3 +97,5 @@ def test_the_demo_trains_runs_on_data_of_known_likelihood_that_are_kept():
     assert ("lstm-vae-avg", 10) in {(config.system, config.num_samples) for config in configs}
     trained = {run_name(config, fingerprint(config, data)) for config in configs}
     assert trained - set(frame["run"]) == set()
+    of_demo = frame[frame["run"].isin(trained)]
+    assert ((of_demo["kl"] > 1.0) & (of_demo["mi"] > 0.5)).sum() >= 2, "z is used in some cells of the demo"
