@@ -31,6 +31,9 @@ _MIN_OBJECT_STORE = 128 * 2**20
 _GIVES_UP_SECONDS = 10.0
 """How long an attempt to start Ray that has lost a process may take to fail."""
 
+_STOP_SECONDS = 15.0
+"""How long an interrupt waits for Ray to stop."""
+
 _LOST_PROCESS = (ray.exceptions.RayError, ConnectionError, RuntimeError)
 """What Ray raises if one of its processes ends while it starts."""
 
@@ -67,7 +70,7 @@ def cluster(address: str | None, *, object_bytes: int = 0) -> Iterator[None]:
             with watched_daemons(node.plasma_store_socket_name if node else ""):
                 yield
         finally:
-            ray.shutdown()
+            _stop()
 
 
 def _start(folder: Path, object_store_bytes: int) -> None:
@@ -102,10 +105,10 @@ def _start(folder: Path, object_store_bytes: int) -> None:
                 )
             return
         except KeyboardInterrupt:
-            ray.shutdown()
+            _stop()
             raise
         except Exception as error:
-            ray.shutdown()
+            _stop()
             check_space(folder)  # it may have filled while Ray was starting
             is_slow = "timed out during startup" in str(error)  # Ray has no class for this error
             if not is_slow and not isinstance(error, _LOST_PROCESS):
@@ -120,6 +123,15 @@ def _start(folder: Path, object_store_bytes: int) -> None:
                 raise InputError(
                     f"Ray: did not start within {seconds:.0f} s, in {attempt} attempts; {cause}"
                 ) from None
+
+
+def _stop() -> None:
+    """Stop the Ray that this process has started.
+
+    An interrupt waits: Ray would stop the rest as Python exits, and make its folder again for this.
+    """
+    with signals_deferred(_STOP_SECONDS):
+        ray.shutdown()
 
 
 @contextlib.contextmanager

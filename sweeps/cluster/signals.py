@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import FrameType
@@ -34,12 +36,25 @@ def hangup_ignored() -> AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def signals_deferred() -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP take effect at the end of the ``with`` block."""
+def signals_deferred(seconds: float = math.inf) -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP take effect at the end of the ``with`` block.
+
+    Args:
+        seconds: after these, a signal takes effect at once.
+    """
     came: list[int] = []
-    handled = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if callable(signal.getsignal(n))]
+    end = time.monotonic() + seconds
+    former = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        handler = former[signal.Signals(number)]
+        if time.monotonic() > end and callable(handler):
+            handler(number, frame)
+        else:
+            came.append(number)
+
     try:
-        with _handlers({n: lambda number, frame: came.append(number) for n in handled}):
+        with _handlers({n: handle for n, handler in former.items() if callable(handler)}):
             yield
     finally:
         for number in came:

@@ -84,6 +84,20 @@ def test_an_attempt_that_hangs_after_a_process_has_died_ends_the_launch(monkeypa
         pass
 
 
+def test_an_interrupt_waits_until_ray_has_stopped(starts, monkeypatch):
+    starts()
+    stopped = []
+
+    def shutdown() -> None:
+        signal.raise_signal(signal.SIGINT)
+        stopped.append("whole")
+
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    with pytest.raises(KeyboardInterrupt), cluster(None):
+        pass
+    assert stopped == ["whole"]
+
+
 @pytest.mark.parametrize("guarded", [False, True])
 def test_a_hangup_while_ray_starts_is_ignored_only_where_it_would_reach_rays_processes(
     guarded, monkeypatch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_a_signal_takes_effect_after_what_must_not_be_interrupted() -> None:
         work()
     assert steps == ["undisturbed"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_waits_no_longer_than_it_should() -> None:
+    with pytest.raises(KeyboardInterrupt), signals_deferred(0.0):
+        time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("it waited")
 
 
 def test_a_signal_that_is_ignored_stays_so_while_others_wait() -> None:
