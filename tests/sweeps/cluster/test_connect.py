@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -133,7 +134,7 @@ def test_a_ray_that_loses_a_process_twice_ends_the_launch_in_one_line(starts):
 def test_a_slow_ray_is_started_again_for_some_minutes(starts, monkeypatch):
     folders = starts(*[SLOW] * 99)
     clock = count(0, 60)
-    monkeypatch.setattr(connect.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(connect, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     with (
         pytest.raises(InputError, match=r"did not start within 300 s, in 5 attempts; this machine is over"),
         cluster(None),
