@@ -1,6 +1,7 @@
 """A store that retries, on real disks that are full, read-only, unmounted, moved away or broken."""
 
 import errno
+import itertools
 import os
 import subprocess
 import sys
@@ -152,7 +153,9 @@ def test_a_folder_that_disappears_repeatedly_loses_nothing(tmp_path):
     with expect_log("lvae.storage") as messages:
         mover.start()
         try:
-            for k in range(1, 81):
+            for k in itertools.count(1):
+                if k > 80 and moves > 20:  # on a busy machine the other thread is slow
+                    break
                 patient.write("run/a", b"%d" % k)
                 assert patient.read("run/a") == b"%d" % k
                 assert patient.create(f"run{k}/b", b"%d" % k) is True
@@ -167,7 +170,6 @@ def test_a_folder_that_disappears_repeatedly_loses_nothing(tmp_path):
             over.set()
             mover.join()
     print("moves", moves, "reported outages", len(messages))
-    assert moves > 10
     assert sorted(os.listdir(tmp_path)) == ["root"]
 
 
