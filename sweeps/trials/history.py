@@ -117,6 +117,8 @@ class History:
             spaces = [dict(space) for space in found.get("spaces", [_space_of(before)] * len(rounds))]
             promoted = found.get("promotions", [[]] * len(rounds))
             promotions = [[(int(number), int(rung)) for number, rung in jobs] for jobs in promoted]
+            if not len(rounds) == len(spaces) == len(promotions):
+                raise ValueError("its rounds, spaces and promotions differ in number")
         except (FileNotFoundError, NotADirectoryError):
             return []  # if the storage cannot be written, writing will report it
         except (UnsealedError, KeyError, TypeError, ValueError) as error:

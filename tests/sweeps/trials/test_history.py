@@ -9,6 +9,7 @@ import pytest
 
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
+from lvae_core.run_folder.digests import seal, unseal
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from lvae_core.training.runtime import Runtime
@@ -133,6 +134,17 @@ def test_a_lost_or_damaged_record_changes_nothing(tmp_path):
         if damage is not None:
             assert (tmp_path / aside[-1]).read_bytes() == damage
     assert aside == [f"{FILE}.damaged-{k}" for k in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("part", ["rounds", "spaces", "promotions"])
+def test_a_record_whose_parts_differ_in_length_is_damaged(part, tmp_path):
+    here = search(tmp_path)
+    here.history.add(here._propose(0))
+    record = unseal((tmp_path / FILE).read_bytes()) | {part: []}
+    (tmp_path / FILE).write_bytes(seal(record))
+    again = search(tmp_path)
+    assert "damaged (" in again.history.damage
+    assert again.history.rounds == []
 
 
 def test_a_study_of_other_runs_is_refused(tmp_path):
