@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from lvae_core.errors import InputError
 from lvae_core.training.failures import one_line
 from sweeps.cluster.daemons import end_launch, watched_daemons
 from sweeps.cluster.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
-from sweeps.cluster.replaced import replaced
+from sweeps.cluster.replaced import environment, replaced
 from sweeps.cluster.scratch_folder import check_space, own_folder
 from sweeps.cluster.signals import hangup_ignored, signals_deferred
 from sweeps.cluster.start_clock import LONGEST, StartClock, patient_start
@@ -153,25 +152,6 @@ def _lost_processes_end_it(clock: StartClock) -> Iterator[None]:
             yield
         finally:
             over.set()
-
-
-@contextlib.contextmanager
-def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
-    """Set environment variables, or unset them with None, inside the ``with`` block."""
-    before = {name: os.environ.get(name) for name in variables}
-    _set(variables)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(variables: Mapping[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 # Ray's processes inherit the token from the environment, which other users cannot read; no command line

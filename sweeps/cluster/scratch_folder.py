@@ -18,6 +18,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from lvae_core.errors import InputError
 from lvae_core.run_folder.claims import start_ticks
+from sweeps.cluster.replaced import environment
 from sweeps.cluster.signals import signals_deferred
 
 _log = logging.getLogger("lvae.cluster")
@@ -76,7 +77,7 @@ def own_folder(kind: str) -> Iterator[Path]:
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-        with _marking_children():
+        with environment({_MARK: _LAUNCH}):
             try:
                 yield folder
             finally:
@@ -145,19 +146,6 @@ def remove_abandoned(root: Path) -> None:
 def _lock(path: Path) -> BaseFileLock:
     """A lock that is acquired at once or raises Timeout, and is released when its process ends."""
     return FileLock(path, timeout=0, fallback_to_soft=False)
-
-
-@contextlib.contextmanager
-def _marking_children() -> Iterator[None]:
-    before = os.environ.get(_MARK)
-    os.environ[_MARK] = _LAUNCH
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_MARK]
-        else:
-            os.environ[_MARK] = before
 
 
 def _clear(folder: Path) -> None:

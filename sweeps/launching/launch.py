@@ -15,7 +15,7 @@ from lvae_core.command import Interrupt
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.training.failures import Failure
 from lvae_core.training.runtime import Runtime
-from sweeps.cluster.connect import environment
+from sweeps.cluster.replaced import environment
 from sweeps.cluster.scratch_folder import own_folder
 from sweeps.launching.callback import LaunchCallback
 from sweeps.launching.families import Families

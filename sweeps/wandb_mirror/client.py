@@ -10,7 +10,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
 from lvae_core.errors import InputError
 from lvae_core.run_folder.folder import DamagedError, RunFolder
+from sweeps.cluster.replaced import environment
 from sweeps.wandb_mirror.content import FAILURE, JOB_TYPE, POINT_METRICS, STEP, Content, is_same_line
 from sweeps.wandb_mirror.cursor import Cursor, read_cursor, sole_sender, write_cursor
 from sweeps.wandb_mirror.model import artifact_name, copy_model
@@ -214,7 +215,8 @@ class Sender:
         path = f"{settings.entity}/{settings.project}/{content.id}"
         deadline = time.monotonic() + CONFIRM_SECONDS
         while True:
-            with _library_folder(self._scratch):  # the library makes a folder for files of the run
+            # The library makes a folder there for files of the run.
+            with environment({"WANDB_DIR": str(self._scratch)}):
                 there = wandb.Api(timeout=int(FINISH_SECONDS)).run(path)
             if there.historyLineCount >= len(content.history) and there.state != "running":
                 return
@@ -232,20 +234,6 @@ class Sender:
     def drop(self) -> None:
         """Release a run that :func:`forget_all` has ended."""
         self._stack.close()
-
-
-@contextlib.contextmanager
-def _library_folder(folder: Path) -> Iterator[None]:
-    """Let the library write below a folder inside the ``with`` block."""
-    before = os.environ.get("WANDB_DIR")
-    os.environ["WANDB_DIR"] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["WANDB_DIR"]
-        else:
-            os.environ["WANDB_DIR"] = before
 
 
 def forget_all() -> None:

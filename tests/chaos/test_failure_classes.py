@@ -18,7 +18,8 @@ from rich.console import Console
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import RunName
-from sweeps.cluster.connect import OWN_RAY, environment
+from sweeps.cluster.connect import OWN_RAY
+from sweeps.cluster.replaced import environment
 from sweeps.launching.launch import launch
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display

@@ -168,15 +168,12 @@ def test_learning_curves_mark_the_columns_whose_perplexity_is_not_a_bound(
         titles = {ax.get_title(loc="left").replace("\n", " ") for ax in drawn(curves, *arguments).axes}
         return titles - {""}, curves.caption(*arguments)
 
-    def is_averaged(cell: Cell) -> bool:
-        return cell.averaging == "hidden" and cell.num_samples > 1
-
     titles, caption = shown(cells)
-    averaged = {f"LSTM-VAE-AVG L = {cell.num_samples}‡" for cell in cells if is_averaged(cell)}
+    averaged = {f"LSTM-VAE-AVG L = {cell.num_samples}‡" for cell in cells if cell.joint_latent}
     assert averaged
     assert {title for title in titles if "‡" in title} == averaged
     assert caption.endswith(" ‡: not a bound, because it counts one KL for L samples.")
-    titles, caption = shown([cell for cell in cells if not is_averaged(cell)])
+    titles, caption = shown([cell for cell in cells if not cell.joint_latent])
     assert "LSTM-VAE L = 5" in titles
     assert "‡" not in caption + "".join(titles)
 
