@@ -5,21 +5,22 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Three on two cores, because some of the time is waiting for Ray. The order of files is that of tests/conftest.py.
-SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+# Four on two cores, because much of the time is waiting for Ray. The order of files is that of tests/conftest.py.
+SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
+COMPILED := $(VENV)/.compiled
 # On a terminal pip shows its progress; in a log it prints only errors.
 # It compiles no modules, which would take half a minute: most are never imported.
 PIP_INSTALL := quiet=; [ -t 1 ] || quiet=-qq; \
   $(BIN)/pip install $$quiet --no-compile --disable-pip-version-check -c constraints.txt
 
-# Modules are compiled once, not by each of the hundreds of processes that the tests start: `collect` leaves
-# them, and the tests, to those that follow. Beside them mypy keeps another core busy for a minute.
+# In a new environment modules are compiled once, before the tests, not by each of the hundreds of processes that
+# the tests start. Beside them mypy keeps another core busy for a minute.
 unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --jobs=2
 
-.PHONY: help setup setup-test demo results docs pictures test test-all test-cluster gpu-check lint types collect \
+.PHONY: help setup setup-test demo results docs pictures test test-all test-cluster gpu-check lint types \
   fast-tests all-tests format clean
 
 help:  ## print this list
@@ -30,7 +31,7 @@ setup: $(INSTALLED)  ## create .venv and install what the commands need, under c
 setup-test: $(TESTED)  ## also install what the tests need: moto, mypy, playwright, ...
 
 # A new environment gets what the tests need at once, if that is what it is for.
-setup-test lint types collect: EXTRAS := sweeps,analysis,test
+setup-test lint types $(COMPILED): EXTRAS := sweeps,analysis,test
 EXTRAS := sweeps,analysis
 
 # The stamp is written last, so an installation that was interrupted starts again from the beginning. One that
@@ -73,10 +74,10 @@ test: lint fast-tests types  ## run lint, type checks and the fast tests
 
 test-all: lint all-tests types  ## also run the slow tests
 
-fast-tests: collect
+fast-tests: $(COMPILED)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-all-tests: collect
+all-tests: $(COMPILED)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m ''
 
 test-cluster: setup-test  ## test a real cluster on hosts made of namespaces; needs root, iproute2, openssh-server, rsync
@@ -92,8 +93,9 @@ lint: setup-test
 types: setup-test
 	$(BIN)/mypy
 
-collect: setup-test
+$(COMPILED): $(TESTED)
 	$(BIN)/python -m pytest --collect-only >/dev/null
+	@touch $@
 
 format: setup-test  ## format the code and fix what the linter can fix
 	$(BIN)/ruff check --fix .

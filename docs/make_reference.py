@@ -25,12 +25,12 @@ from lvae_core.__main__ import make_parser
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.systems import SYSTEMS, recipe
-from sweeps import doctor, paper_grid, runs, search, wandb_push
+from sweeps import doctor, grid_options, paper_grid, runs, search, wandb_push
 
 PAGE = ROOT / "docs" / "reference.md"
 
 COMMANDS: dict[str, tuple[Any, Any]] = {
-    "sweeps/paper_grid.py": (paper_grid, paper_grid.Options),
+    "sweeps/paper_grid.py": (paper_grid, grid_options.Options),
     "sweeps/search.py": (search, search.Options),
     "sweeps/doctor.py": (doctor, doctor.Options),
     "sweeps/runs.py": (runs, runs.Options),

@@ -44,6 +44,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
         {"wandb_mirror"},
         {"sweep"},
         {"trials"},
+        {"grid_options"},
         {"paper_grid", "search", "doctor", "wandb_push", "runs"},
     ),
     "analysis": (
@@ -258,6 +259,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow  # analysis/test_summarize.py imports every module
 def test_reading_finished_runs_leaves_torch_unloaded():
     modules = sorted(name for name in imports() if name.split(".")[0] == "analysis")
     everything = ", ".join([*modules, "lvae_core.config", "lvae_core.run_folder.folder"])

@@ -17,7 +17,7 @@ from analysis.reading.sources import find_sources
 from lvae_core.identity import fingerprint
 from lvae_core.parents import AUTOENCODERS
 from lvae_core.run_folder.names import run_name
-from sweeps.paper_grid import Options
+from sweeps.grid_options import Options
 from sweeps.planning.grids.files import PRESETS
 
 RESULTS = Path(__file__).parent.parent / "results"

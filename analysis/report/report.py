@@ -38,7 +38,8 @@ from analysis.tables.elements.shown_variants import Score, hidden_variant_notes,
 from analysis.tables.elements.table import Table, dataset_title, row_label
 from analysis.tables.hyperparameters import hyperparameter_table
 from analysis.tables.latent import latent_table
-from analysis.tables.notes import caveats, dataset_notes, huge_notes
+from analysis.tables.notes.cells import huge_notes
+from analysis.tables.notes.dataset import caveats, dataset_notes
 from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.trials import name_trials, search_notes
 from lvae_core.errors import InputError

@@ -17,7 +17,7 @@ from analysis.stats.comparisons import compare_family
 from analysis.stats.over_seeds import average_cells
 from analysis.tables.comparisons import reach_notes, verdict_columns, verdict_note, verdict_values
 from analysis.tables.elements.table import Column, Difference, Line, Table
-from analysis.tables.notes import huge_notes
+from analysis.tables.notes.cells import huge_notes
 
 
 def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]) -> Table | None:

@@ -24,7 +24,7 @@ from analysis.tables.costs import Unit, decimals_of, scaled
 from analysis.tables.elements.csv_rows import comparison_row
 from analysis.tables.elements.shown_variants import can_be_names
 from analysis.tables.elements.table import Column, Difference, Line, Table, cell_label, dataset_title
-from analysis.tables.notes import huge_notes
+from analysis.tables.notes.cells import huge_notes
 from lvae_core.run_folder.estimates import LATENT_USE
 
 HOURS = "device_hours"

@@ -6,6 +6,7 @@ import pytest
 from against import HERE, main
 
 
+@pytest.mark.slow
 def test_a_checkout_is_measured_beside_another(capsys):
     assert (
         main([str(HERE), "--cases", "ptb/lstm-lm/standard", "--tiny", "--rounds", "1", "--seconds", "0"])

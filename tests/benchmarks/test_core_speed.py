@@ -208,6 +208,7 @@ def test_bad_input_gets_one_line(arguments, message, capsys):
     assert output.out == ""
 
 
+@pytest.mark.slow
 def test_a_device_that_a_process_refuses_is_a_user_error(capsys):
     assert main(["--quick", "--device", "nowhere"]) == 2
     last = capsys.readouterr().err.splitlines()[-1]

@@ -119,7 +119,8 @@ def with_environment(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+@pytest.mark.slow  # test_a_part_is_ended_at_its_limit ends a process
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_stopped_command_leaves_what_it_has_found_and_no_process(number, tmp_path):
     file = tmp_path / "found.json"
     command = [*COMMAND, "--parts", "values,properties,determinism", "--json", str(file)]

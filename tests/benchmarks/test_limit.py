@@ -58,7 +58,7 @@ def counted(run, case: Case) -> float:
         ("ours float32", "lstm-vae", 2, "standard"),
         ("ours float32", "lstm-vae-avg", 3, "inputless"),
         pytest.param("plain", "sa-vae", 2, "standard", marks=pytest.mark.slow),
-        ("ours float32", "sa-vae", 2, "inputless"),
+        pytest.param("ours float32", "sa-vae", 2, "inputless", marks=pytest.mark.slow),
     ],
 )
 def test_the_count_of_a_training_step_agrees_with_torch(variant, system, L, setting):

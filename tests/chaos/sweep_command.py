@@ -21,7 +21,7 @@ from lvae_core.data.corpus import load
 from lvae_core.run_folder.folder import Study, reproducible
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from sweeps.paper_grid import Options
+from sweeps.grid_options import Options
 from sweeps.planning.plan import make_plan
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "paper_grid.py"

@@ -131,6 +131,7 @@ def test_the_number_of_listings_depends_on_neither_runs_nor_steps(s3, monkeypatc
     assert listed("longer", 1, 4) == few
 
 
+@pytest.mark.slow  # test_store_outages.py has fast tests of such servers
 def test_a_study_is_read_from_a_server_that_fails_and_an_unreachable_server_is_no_damage(
     s3, undisturbed_storage, monkeypatch
 ):

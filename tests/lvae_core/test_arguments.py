@@ -10,7 +10,7 @@ import tyro
 from lvae_core.arguments import Parser, bound, parsed, repeat_settings
 from lvae_core.errors import InputError
 from sweeps import runs
-from sweeps.paper_grid import Options
+from sweeps.grid_options import Options
 from sweeps.trials.options import Options as SearchOptions
 
 

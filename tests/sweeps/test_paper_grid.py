@@ -14,7 +14,8 @@ from lvae_core.systems import recipe
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps import paper_grid
-from sweeps.paper_grid import Options, main
+from sweeps.grid_options import Options
+from sweeps.paper_grid import main
 from sweeps.sweep import Swept
 
 from ..logs import expect_log

@@ -6,7 +6,8 @@ import pytest
 import tyro
 
 from sweeps import paper_grid
-from sweeps.paper_grid import Options, main
+from sweeps.grid_options import Options
+from sweeps.paper_grid import main
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 

@@ -112,6 +112,7 @@ def test_a_retried_run_continues_in_the_same_wandb_run(
     assert not [key for key in run.summary if key.startswith("failure/") and run.summary[key] is not None]
 
 
+@pytest.mark.slow  # test_content.py detects them without a server
 def test_rows_that_changed_are_kept_as_sent_and_reported(
     server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
 ) -> None:

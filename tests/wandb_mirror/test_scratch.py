@@ -49,7 +49,7 @@ def test_a_push_leaves_nothing_but_the_folder_of_locks(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("mode", ["online", "offline"])
+@pytest.mark.parametrize("mode", ["online", pytest.param("offline", marks=pytest.mark.slow)])
 def test_a_push_that_a_signal_stops_leaves_nothing_either(
     server: Server,
     start: Callable[..., Mirror],

@@ -226,6 +226,7 @@ def test_numbers_that_are_no_bounds_are_hollow_in_every_figure(module, varied: l
     assert "hollow: not a bound" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+@pytest.mark.slow
 def test_the_best_of_many_variants_are_drawn_and_the_caption_says_so(
     tmp_path: Path, write_run: WriteRun
 ) -> None:

@@ -82,6 +82,7 @@ def test_copies_with_different_numbers_are_refused_in_any_order(
     assert str(error.value) == f"{a.name}: {difference.format(a=a, b=b)}; leave one of the two out"
 
 
+@pytest.mark.slow
 def test_two_folders_of_one_study_with_different_numbers_are_refused(
     tmp_path: Path, write_run: WriteRun
 ) -> None:

@@ -205,7 +205,7 @@ def test_two_bounds_are_never_called_better_or_worse(tmp_path: Path, write_run: 
         assert claims(text) == set()
 
 
-@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("exact", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_two_studies_and_a_search_claim_no_more_than_the_rule(
     tmp_path: Path, write_run: WriteRun, exact: bool
 ) -> None:

@@ -56,7 +56,7 @@ def test_t_interval_of_the_mean(n: int) -> None:
     assert DOCUMENTED[n][0] == 0.95
 
 
-@pytest.mark.parametrize("n", DOCUMENTED)
+@pytest.mark.parametrize("n", [pytest.param(n, marks=[pytest.mark.slow] * (n != 5)) for n in DOCUMENTED])
 def test_bca_interval_of_the_mean(n: int) -> None:
     # Each part has its own resamples, so that their errors are independent.
     parts = [rng(n, part).normal(size=(SAMPLES // 16, n)) for part in range(16)]
@@ -84,7 +84,7 @@ def test_welch_interval_of_a_difference(a: tuple[int, float], b: tuple[int, floa
     assert agrees(covered(found, 2.0), 0.95, rounding=0.015)
 
 
-@pytest.mark.parametrize("n", [3, 5])
+@pytest.mark.parametrize("n", [pytest.param(3, marks=pytest.mark.slow), 5])
 def test_paired_interval_if_seeds_have_much_in_common(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # Only the interval is of interest; a sign-flip test for each of thousands of samples takes long.
     monkeypatch.setattr(paired, "sign_flip_p", lambda *_: 1.0)

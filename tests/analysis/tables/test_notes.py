@@ -8,7 +8,7 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.over_seeds import average_cells
 from analysis.tables.elements.shown_variants import mark_shown, variant_key
-from analysis.tables.notes import dataset_notes
+from analysis.tables.notes.dataset import dataset_notes
 from lvae_core.config import RunConfig
 from lvae_core.identity import evaluation_id
 from lvae_core.protocols import he2019

@@ -140,7 +140,10 @@ def test_estimates_converge_to_their_own_closed_forms(system, setting):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("system", "setting"), CASES)
+@pytest.mark.parametrize(
+    ("system", "setting"),
+    [pytest.param(*case, marks=[pytest.mark.slow] * (case[1] == "standard")) for case in CASES],
+)
 def test_bounds_hold_and_tighten_in_expectation(system, setting):
     model, config = model_of(system, setting)
     exact = truth(system, setting)
@@ -199,6 +202,7 @@ def test_one_sample_averaged_with_itself_is_the_ordinary_model():
     assert loss == estimates(model, replace(config, averaging="loss", num_samples=7), samples=20)
 
 
+@pytest.mark.slow  # test_two_phase.py tests those of both phases
 def test_standard_errors_are_calibrated():
     seeds = 200
     for system in ("lstm-vae", "lstm-vae-avg"):

@@ -24,11 +24,11 @@ from .runs import CORPUS, OFTEN, run, sentences_of, short
     ("system", "setting", "fields"),
     [
         ("lstm-lm", "standard", {}),
-        ("lstm-vae", "standard", {}),
+        pytest.param("lstm-vae", "standard", {}, marks=pytest.mark.slow),
         ("lstm-vae", "inputless", {"num_samples": 3, "batching": "shuffled"}),
         ("lstm-vae", "standard", {"num_samples": 1, "batching": "equal_length"}),
         ("lstm-vae-avg", "standard", {"valid_samples": 2}),
-        ("lstm-vae-avg", "inputless", {"num_samples": 3}),
+        pytest.param("lstm-vae-avg", "inputless", {"num_samples": 3}, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_equals_the_run_by_hand(system, setting, fields, tmp_path):

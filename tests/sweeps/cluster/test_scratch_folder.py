@@ -165,7 +165,7 @@ while time.monotonic() < end:
 """
 
 
-@pytest.mark.parametrize("place", ["FOLDER", "."])
+@pytest.mark.parametrize("place", ["FOLDER", pytest.param(".", marks=pytest.mark.slow)])
 def test_what_is_made_while_the_folder_is_removed_is_removed_too(place, root):
     """A process that names the folder is killed; what any other makes leaves the folder with its owner."""
     owner, (folder,) = start(MAKER, MAKING, place)

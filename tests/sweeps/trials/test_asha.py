@@ -87,6 +87,7 @@ def test_a_finished_search_is_read_without_starting_anything(tmp_path):
     assert found.known == first.known
 
 
+@pytest.mark.slow
 def test_a_longer_search_keeps_the_recorded_decisions(tmp_path):
     first = finished(tmp_path, replace(ASHA, trials=5))
     longer = finished(tmp_path, ASHA)

@@ -54,7 +54,8 @@ def test_a_wider_space_continues_with_the_trials_of_the_narrower_one(tmp_path):
     assert again.known == found.known
 
 
-@pytest.mark.parametrize("rules", [HALVING, pytest.param(RULES, marks=pytest.mark.slow)])
+@pytest.mark.slow  # the test above widens, test_search.py interrupts
+@pytest.mark.parametrize("rules", [HALVING, RULES])
 def test_widening_before_or_after_an_interruption_gives_the_same_result(rules, tmp_path):
     finished(tmp_path / "whole", replace(rules, trials=4))
     expected = finished(tmp_path / "whole", rules, space=WIDER)

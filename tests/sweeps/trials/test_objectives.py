@@ -87,7 +87,8 @@ def test_the_best_of_a_search_is_the_lowest_nll_on_the_front(tmp_path):
     assert [line.split(",")[6] for line in lines[1:]] == [str(n in front).lower() for n in range(8)]
 
 
-@pytest.mark.parametrize("stop_after", [3, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.slow  # test_search.py interrupts searches of one
+@pytest.mark.parametrize("stop_after", [3, 6])
 def test_an_interrupted_search_of_two_objectives_continues_to_the_same_result(stop_after, tmp_path):
     expected = finished(tmp_path / "expected", TWO)
     continue_search(search(tmp_path / "found", TWO), stop_after=stop_after)

@@ -113,7 +113,8 @@ def test_a_finished_search_starts_nothing_and_a_longer_one_only_what_is_missing(
     assert shorter.known == first.known
 
 
-@pytest.mark.parametrize("rules", [pytest.param(RULES, marks=pytest.mark.slow), HALVING])
+@pytest.mark.slow  # test_proposals.py tests one round of proposals
+@pytest.mark.parametrize("rules", [RULES, HALVING])
 def test_no_point_is_tried_twice_and_a_small_space_ends_the_search(rules, tmp_path):
     found = finished(tmp_path, rules, space=("hidden_size=4..6", "linear_bias=true,false"))
     points = [tuple(trial.values.items()) for trial in found.known]

@@ -80,7 +80,9 @@ def test_training_lowers_the_loss(name):
     assert sum(losses[-6:]) < 0.95 * sum(losses[:6])
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize(
+    "optimiser", [pytest.param(o, marks=[pytest.mark.slow] * (o != "adam")) for o in OPTIMISERS]
+)
 @pytest.mark.parametrize("stop", [3, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 5))])
 def test_stopped_saved_and_loaded_continues_bit_for_bit(name, optimiser, stop):
     config = config_of(name, optimiser)

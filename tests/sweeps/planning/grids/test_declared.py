@@ -3,7 +3,8 @@
 from lvae_core.run_folder.declared_seeds import FILE, read_declared_seeds
 from lvae_core.run_folder.folder import Study
 from lvae_core.systems import recipe
-from sweeps.paper_grid import Options, main
+from sweeps.grid_options import Options
+from sweeps.paper_grid import main
 from sweeps.planning.grids.declared import declare
 
 GRID = ["--datasets", "toy", "--systems", "lstm-lm", "--settings", "standard"]

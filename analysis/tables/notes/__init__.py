@@ -1,0 +1,1 @@
+"""Notes on a dataset: warnings for a reader who compares its numbers with others."""

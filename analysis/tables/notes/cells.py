@@ -1,0 +1,90 @@
+"""Notes on cells: variants, unused latent variables, huge estimates, sampling errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from analysis.stats.cells import Cell
+from analysis.stats.collapse import UNUSED
+from analysis.stats.intervals import HUGE
+from analysis.tables.elements.table import cell_label, row_label
+from analysis.tables.notes.listed import listed
+
+
+def huge_notes(cells: Iterable[Cell]) -> list[str]:
+    """Name the cells whose estimates are so huge that tables print them in short, or that have no spread.
+
+    A huge seed hides in no mean, so a reader sees such a number in any table of these cells.
+    """
+    rows: list[str] = []
+    without_spread = False
+    for cell in cells:
+        huge = {n: a for n, a in cell.averages.items() if max(map(abs, a.values), default=0.0) >= HUGE}
+        if huge and cell.shown:
+            rows.append(f"{cell_label(cell)} {cell.setting} ({', '.join(huge)})")
+            without_spread |= any(average.n > 1 and average.std is None for average in huge.values())
+    if not rows:
+        return []
+    note = (
+        f"estimates of {HUGE:.0e} and more: {listed(rows)}; training diverged, a bound is very loose, "
+        "or a file is wrong"
+    )
+    if without_spread:
+        note += (
+            ". Where no ± is given for several seeds, the spread is too large to be computed, and there is "
+            "no interval, no test and no verdict"
+        )
+    return [note]
+
+
+def variants(cells: Sequence[Cell]) -> Iterable[str]:
+    labels: dict[str, list[str]] = {}
+    for cell in cells:
+        row = labels.setdefault(row_label(cell.system, cell.num_samples), [])
+        if cell.shown and cell.variant_name not in row:
+            row.append(cell.variant_name)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for row_name, variants in labels.items():
+        if len(variants) > 1:
+            alike.setdefault(tuple(variants), []).append(row_name)
+    for names, rows in alike.items():
+        yield (
+            f"{listed(rows, ', ')} {'was' if len(rows) == 1 else 'were'} run in {len(names)} variants "
+            f"({listed(names)}): each has its own row; they are never averaged together"
+        )
+
+
+def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
+    collapsed: list[str] = []
+    annealing: dict[str, list[str]] = {}
+    for cell in cells:
+        if not cell.unused_latent:
+            continue
+        row = f"{row_label(cell.system, cell.num_samples)} {cell.setting}"
+        row += f" ({cell.variant_name})" if cell.variant_name else ""
+        if cell.collapsed:
+            collapsed.append(row)
+        else:
+            annealing.setdefault(f"{cell.last_kl_weight:.2g}", []).append(row)
+    little = f"z says next to nothing about a sentence (mutual information below {UNUSED} nats)"
+    if collapsed:
+        yield (
+            f"posterior collapse, {little}: {listed(collapsed, ', ')}; in effect these are language models"
+        )
+    for weight, rows in annealing.items():
+        yield (
+            f"{little}: {listed(rows, ', ')}; training ended at β = {weight}, before the KL had its full "
+            "weight, so this need not be posterior collapse"
+        )
+
+
+def monte_carlo(cells: Sequence[Cell]) -> Iterable[str]:
+    errors = [
+        error
+        for cell in cells
+        for name, average in cell.averages.items()
+        for error in average.mc_stderrs
+        if name.startswith("nll") and error is not None
+    ]
+    if errors:
+        yield f"Monte Carlo standard error of a run's NLL: at most {max(errors):.2g} nats"

@@ -1,0 +1,68 @@
+"""The notes on a dataset, in their order, and those that every table repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from analysis.published.catalogue import compared_datasets
+from analysis.reading.frame import CONFIG_FIELDS
+from analysis.stats.cells import Cell
+from analysis.stats.text_groups import text_notes
+from analysis.tables.notes import evaluations, protocols
+from analysis.tables.notes.cells import huge_notes, monte_carlo, unused_latents, variants
+
+
+def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[str]:
+    """Collect the notes on a dataset, one line each."""
+    done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
+    of_dataset = [cell for cell in cells if cell.dataset == dataset]
+    notes = [
+        *text_notes(of_dataset, dataset),
+        *variants(of_dataset),
+    ]
+    if dataset in compared_datasets() and len(done):
+        notes += [
+            *protocols.published_test_split(done, dataset),
+            *protocols.differences_from_recipes(done, dataset),
+        ]
+    else:
+        # Without a published protocol, rows can only be compared with each other.
+        notes += protocols.mixed_configs(done)
+    notes += [
+        *protocols.protocols(done, frame, of_dataset),
+        *huge_notes(of_dataset),
+        *unused_latents(of_dataset),
+        *_repeated_seeds(done),
+        *monte_carlo(of_dataset),
+    ]
+    notes += _unseen_words(done)
+    return [*notes, *evaluations.shown(done), *evaluations.lacking(done)]
+
+
+def caveats(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[str]:
+    """Those of :func:`dataset_notes` that change how a number must be read, wherever it is printed."""
+    frame = frame[["dataset", "status", *evaluations.COLUMNS]]  # rows of all columns take long to copy
+    done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
+    of_dataset = [cell for cell in cells if cell.dataset == dataset]
+    return [*huge_notes(of_dataset), *unused_latents(of_dataset), *evaluations.shown(done)]
+
+
+def _unseen_words(done: pd.DataFrame) -> Iterable[str]:
+    """Runs whose test text needs an unknown word that their training text does not have."""
+    untrained = done[done["train_unknown"].eq(0.0) & done["test_unknown"].gt(0.0)]
+    if len(untrained):
+        yield (
+            f"{len(untrained)} of {len(done)} runs are tested on words that training never has "
+            f"({untrained['test_unknown'].max():.1%} of the tokens) as a class that training never shows, "
+            "which takes a large share of their NLL; with --set min_count=2, training shows it"
+        )
+
+
+def _repeated_seeds(done: pd.DataFrame) -> Iterable[str]:
+    # Runs of two versions of the code differ in their fingerprint, but may share all that makes a variant.
+    names = ["system", "num_samples", "setting", "seed", "data_sha256", "numerics", *CONFIG_FIELDS]
+    repeated = int(done.duplicated(names).sum())
+    if repeated:
+        yield f"{repeated} runs repeat a seed of their cell under another version of the code"

@@ -1,0 +1,13 @@
+"""Lists in notes: the first few items and how many more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_MOST = 12
+"""The largest number of items of a list that a note names."""
+
+
+def listed(items: Sequence[str], separator: str = "; ") -> str:
+    more = [f"and {len(items) - _MOST} more"] if len(items) > _MOST else []
+    return separator.join([*items[:_MOST], *more])

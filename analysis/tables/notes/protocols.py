@@ -1,0 +1,176 @@
+"""Notes on protocols: how runs differ from the published experiment, recipes and each other."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.published.catalogue import published_splits
+from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
+from analysis.reading.plain import rows_by, values_of
+from analysis.stats.cells import Cell
+from analysis.stats.text_groups import published_limits
+from analysis.stats.variants import numbers_first, setting_text, variants_by_row
+from analysis.tables.elements.table import cell_label, row_label
+from analysis.tables.notes.listed import listed
+from lvae_core.config import RunConfig
+from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
+from lvae_core.systems import SYSTEMS, recipe
+
+_NOT_STATED = frozenset((*EVALUATION_FIELDS, "iw_exact_samples")) - {"iw_samples"}
+"""Fields of evaluation of which the paper says nothing, so that no run can depart from it."""
+
+_OF_SYSTEM = frozenset(f.name for f in fields(RunConfig) if f.metadata["group"] == "run")
+"""Fields that identify the system, not its training."""
+
+
+def published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
+    if dataset not in published_splits():
+        return
+    sentences, tokens = published_splits()[dataset]
+    other = int(((done["sentences"] != sentences) | (done["tokens"] != tokens)).sum())
+    if other:
+        yield (
+            f"not the published test split ({sentences:,} sentences, {tokens:,} tokens) in {other} of "
+            f"{len(done)} runs: they are not compared with the published numbers"
+        )
+    if limits := published_limits(dataset):
+        fields = ("min_count", "max_vocabulary")
+        other = int((done[list(fields)] != list(limits)).any(axis=1).sum())
+        if other:
+            named = ", ".join(f"{name}={value}" for name, value in zip(fields, limits, strict=True))
+            yield (
+                f"not the published vocabulary ({named}) in {other} of {len(done)} runs: they are not "
+                "compared with the published numbers"
+            )
+
+
+def differences_from_recipes(done: pd.DataFrame, dataset: str) -> Iterable[str]:
+    changes: Counter[tuple[str, str, str]] = Counter()
+    configs = _configs(done)
+    for system, setting, protocol, rows in _by_protocol(done):
+        planned = with_protocol(_recipe(system, dataset, setting), protocol)
+        for name in CONFIG_FIELDS:
+            if name not in _OF_SYSTEM | _NOT_STATED:
+                expected = getattr(planned, name)
+                for value, count in Counter(configs[name][rows]).most_common():
+                    if value is not None and value != expected:
+                        changes[name, setting_text(value), setting_text(expected)] += count
+    order = sorted(changes, key=lambda change: CONFIG_FIELDS.index(change[0]))
+    texts = [
+        f"{name}={value} instead of {expected} ({changes[name, value, expected]} of {len(done)} runs)"
+        for name, value, expected in order
+    ]
+    if texts:
+        yield (
+            f"not run by the recipes of the systems: {listed(texts)}; "
+            "the differences from the published numbers may include this"
+        )
+
+
+def protocols(done: pd.DataFrame, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[str]:
+    """Which rows were trained as their authors did, if there are systems that can be.
+
+    If a row has both protocols, these are variants of it, and the note names those that are shown.
+    """
+    rows: dict[Protocol, dict[tuple[str, int], list[int]]] = {"original": {}, "matched": {}}
+    samples = done["num_samples"].to_numpy()
+    for system, _, protocol, chosen in _by_protocol(done):
+        if system in ORIGINALS:
+            for position in chosen:
+                rows[protocol].setdefault((system, samples[position]), []).append(position)
+    in_both = rows["original"].keys() & rows["matched"].keys()
+    names_of = _shown_names(frame, cells, {system for system, _ in in_both})
+    labels: dict[Protocol, dict[str, None]] = {"original": {}, "matched": {}}
+    for protocol, found in rows.items():
+        for row, positions in found.items():
+            named = [row_label(*row)]
+            if row in in_both:
+                named = [name for index in done.index[positions] if (name := names_of.get(index))]
+            labels[protocol] |= dict.fromkeys(named)
+    said = [
+        f"{listed(list(names), ', ')} {how}"
+        for names, how in (
+            (labels["original"], "as trained by its authors (--protocol original)"),
+            (labels["matched"], "as all other systems, by the recipes (--protocol matched)"),
+        )
+        if names
+    ]
+    if said:
+        yield f"protocols: {'; '.join(said)}"
+
+
+def _shown_names(frame: pd.DataFrame, cells: Sequence[Cell], systems: Collection[str]) -> dict[object, str]:
+    """Index of a run of some systems in the frame -> its row with its variant, as tables name it."""
+    if not systems:
+        return {}
+    shown = {(c.system, c.num_samples, c.variant): cell_label(c, " ({})") for c in cells if c.shown}
+    runs = frame[frame["system"].isin(systems) & frame["dataset"].isin({c.dataset for c in cells})]
+    found = {}
+    for rows, variants in variants_by_row(runs):
+        for row, variant in zip(rows, variants, strict=True):
+            key = (runs["system"].iloc[row], runs["num_samples"].iloc[row], variant.label)
+            if key in shown:
+                found[runs.index[row]] = shown[key]
+    return found
+
+
+def _by_protocol(done: pd.DataFrame) -> Iterable[tuple[str, str, Protocol, NDArray[np.int64]]]:
+    """The rows of each system and setting, apart by the protocol that their fields are nearer to."""
+    configs = _configs(done)
+    for (system, setting), found in rows_by(done, ("system", "setting")).items():
+        rows = np.array(found)
+        votes = np.zeros(len(rows), np.int64)  # for the original
+        if system in ORIGINALS:
+            matched = _recipe(system, done["dataset"].iloc[rows[0]], setting)
+            original = with_protocol(matched, "original")
+            for name in CONFIG_FIELDS:
+                here, there = getattr(matched, name), getattr(original, name)
+                if here != there:
+                    values = configs[name][rows]
+                    votes += (values == there).astype(np.int64) - (values == here)
+        protocols: tuple[tuple[Protocol, Any], ...] = (("matched", votes <= 0), ("original", votes > 0))
+        for protocol, chosen in protocols:
+            if chosen.any():
+                yield system, setting, protocol, rows[chosen]
+
+
+def mixed_configs(done: pd.DataFrame) -> Iterable[str]:
+    rows = [row_label(system, L) for system, L in zip(done["system"], done["num_samples"], strict=True)]
+    recipes = [_recipe(*run) for run in done[["system", "dataset", "setting"]].itertuples(index=False)]
+    differences = []
+    for name, of_runs in _configs(done).items():
+        values: dict[str, dict[str, None]] = {}
+        follows_recipes = True
+        for row, planned, value in zip(rows, recipes, of_runs, strict=True):
+            if value is None:
+                continue  # the run does not read it
+            values.setdefault(row, {})[setting_text(value)] = None
+            follows_recipes &= value == getattr(planned, name)
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for row, of_row in values.items():
+            alike.setdefault(tuple(sorted(of_row, key=numbers_first)), []).append(row)
+        # A field that was varied in every row alike is in the names of the variants.
+        if follows_recipes or name in (*_OF_SYSTEM, *EVALUATION_FIELDS) or len(alike) < 2:
+            continue
+        differences += [f"{name}={' and '.join(v)} in {', '.join(those)}" for v, those in alike.items()]
+    if differences:
+        yield f"not all rows were run with the same config: {listed(differences)}"
+
+
+@functools.lru_cache
+def _recipe(system: str, dataset: str, setting: str) -> RunConfig:
+    """The recipe that a run is held to; for an unknown system that of the ordinary model."""
+    return recipe(system if system in SYSTEMS else "lstm-vae", dataset=dataset, setting=cast(Any, setting))
+
+
+def _configs(done: pd.DataFrame) -> dict[str, NDArray[np.object_]]:
+    """The config fields as plain arrays, None for what a run does not read."""
+    return dict(zip(CONFIG_FIELDS, values_of(done, CONFIG_FIELDS).T, strict=True))
