@@ -28,8 +28,8 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 
-LONG_FIRST = ("integration", "chaos", "wandb_mirror", "benchmarks")
-"""Folders of few, long tests that wait for other processes."""
+LONG_FIRST = ("integration", "test_readme.py", "chaos", "wandb_mirror", "benchmarks")
+"""Folders and files of few, long tests that wait for other processes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,8 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: rank for rank, name in enumerate(LONG_FIRST)}
 
     def rank(item: pytest.Item) -> int:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        return order.get(folder, len(order))
+        first = item.path.relative_to(Path(__file__).parent).parts[0]
+        return order.get(first, len(order))
 
     items.sort(key=rank)
 
