@@ -11,7 +11,8 @@ INSTALLED := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
 COMPILED := $(VENV)/.compiled
 # On a terminal pip shows its progress; in a log it prints only errors.
-# It compiles no modules, which would take half a minute: most are never imported.
+# It compiles no modules, which would take half a minute: most are never imported. The others are imported, and
+# so compiled, in step 3: of the processes that a launch starts together, each would compile them.
 PIP_INSTALL := quiet=; [ -t 1 ] || quiet=-qq; \
   $(BIN)/pip install $$quiet --no-compile --disable-pip-version-check -c constraints.txt
 
@@ -47,6 +48,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "[3/3] checking that the commands start"
 	@$(BIN)/python sweeps/paper_grid.py --help >/dev/null
 	@$(BIN)/python analysis/summarize.py --help >/dev/null
+	@$(BIN)/python -c 'import analysis.figures.draw, lvae_core.training.trainer, sweeps.launching.launch'
 	@echo $(EXTRAS) > $@
 
 $(TESTED): $(INSTALLED)

@@ -143,4 +143,10 @@ def add_expected_times(plan: Plan, corpora: Mapping[str, Corpus], study: Study) 
 def counted_operations(config: RunConfig, corpus: Corpus) -> Counted:
     """Count the operations of a whole run over a corpus, to scale measured times by."""
     evaluation = corpus.test.num_tokens * evaluation_operations(config, len(corpus.vocabulary))
-    return Counted(operations(config, corpus) - evaluation, evaluation, product_sizes(config))
+    epochs = amount(config, corpus).train / corpus.train.num_tokens
+    return Counted(
+        operations(config, corpus) - evaluation,
+        evaluation,
+        product_sizes(config),
+        epochs * corpus.train.num_batches(config),
+    )

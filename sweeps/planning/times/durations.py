@@ -11,6 +11,10 @@ from lvae_core.run_folder.names import CellName
 TRAIN_SHARE = 0.8
 """The share of training in a run's time, until a similar run has been measured."""
 
+_UPDATE = 1e8
+"""Operations of large products in the time that an update takes beside its products: about 5 ms of a core.
+It is most of the time of small models, and next to nothing of large ones."""
+
 
 Basis = Literal["runs", "probe", "operations", "products", "sizes", "evaluations", "estimates"]
 """The basis of an expected time: runs of the variant; a probe of it; runs and probes of other variants
@@ -36,6 +40,8 @@ class Counted(NamedTuple):
     evaluate: float
     sizes: tuple[object, ...] = ()
     """See :func:`sweeps.planning.times.variants.product_sizes`."""
+    updates: float = 0.0
+    """Updates of parameters. Each also takes a time that does not depend on sizes."""
 
 
 class _Mean:
@@ -145,9 +151,11 @@ class Speed:
         return self.basis(variant) in ROUGH
 
     def rank(self, variant: str) -> float | None:
-        """A number that grows with the time of a run: its seconds or, if unknown, its operations."""
-        seconds = self.expected_seconds(variant)
-        return self.operations(variant) if seconds is None else seconds
+        """A number that grows with the time of a run: its seconds or, if unknown, its work."""
+        seconds, counted = self.expected_seconds(variant), self._counted.get(variant)
+        if seconds is not None or counted is None:
+            return seconds
+        return counted.train + counted.evaluate + _UPDATE * counted.updates
 
     def done_share(self, variant: str, phase: str, fraction: float) -> float:
         """The share of a run's time, 0 to 1, that has passed at ``fraction`` of a phase."""
