@@ -1,9 +1,10 @@
 """Training protocols: one for all systems, or the one of the system's authors.
 
 ``matched``, the recipes of ``systems.py``: everything is as in Kruengkrai (2019), so that two systems
-differ only in the method. ``original``: optimiser, schedules and initialisation follow the system's
-authors, as far as this project supports them. Each function here says what it leaves out. The sizes are
-those of the dataset, and a run keeps its system's name under both protocols.
+differ only in the method; the CNN systems keep Adam, its rate and the dropout of Yang et al. (2017).
+``original``: optimiser, schedules and initialisation follow the system's authors, as far as this project
+supports them. Each function here says what it leaves out. The sizes are those of the dataset, and a run
+keeps its system's name under both protocols.
 """
 
 from __future__ import annotations
