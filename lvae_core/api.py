@@ -19,6 +19,7 @@ from lvae_core.evaluation import generate as sentences
 from lvae_core.evaluation.decoding import Decoding, unread
 from lvae_core.evaluation.generate import Trained
 from lvae_core.identity import evaluation_id
+from lvae_core.run_folder.estimates import bound
 from lvae_core.run_folder.evaluations import failure_file, read_evaluations
 from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, RunFolder
 from lvae_core.run_folder.lookup import open_run
@@ -31,7 +32,11 @@ from lvae_core.training.initial_encoder import read_parent
 from lvae_core.training.runtime import Progress, make_runtime
 
 Estimates = dict[str, dict[str, Any]]
-"""Name -> ``value`` and, if it is sampled, ``stderr`` and further diagnostics; see docs/estimates.md."""
+"""Name -> ``value`` and, if it is sampled, ``stderr`` and further diagnostics; see docs/estimates.md.
+
+A likelihood or perplexity also has ``bound``, how it bounds -log p(x): "exact", "upper bound", "upper bound
+in expectation" or "not a bound". Files and ``Run.result`` have no such entry.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +61,8 @@ class Run:
 
     @property
     def estimates(self) -> Estimates:
-        """The test estimates; empty if the run is not finished."""
-        estimates: Estimates = (self.result or {}).get("estimates", {})
-        return estimates
+        """The test estimates, each likelihood with its ``bound``; empty if the run is not finished."""
+        return _with_bounds((self.result or {}).get("estimates", {}), self.config)
 
     @functools.cached_property
     def trained(self) -> Trained:
@@ -147,7 +151,9 @@ def evaluate(
         **fields: fields that only the estimates read, such as ``iw_samples=5000``.
 
     Returns:
-        The estimates, which the folder keeps beside those of its result.
+        The estimates, which the folder keeps beside those of its result. Each likelihood has its ``bound``:
+        of an averaged system with L > 1, such as lstm-vae-avg, ``nll_iw`` is "not a bound", and
+        ``nll_iw_joint`` is the one to quote.
 
     Raises:
         InputError: a field is no such field, or the run is not trained on this data.
@@ -167,8 +173,7 @@ def evaluate(
             progress,
             failure_file(wanted),
         )
-    estimates: Estimates = read_evaluations(folder)[wanted]["estimates"]
-    return estimates
+    return _with_bounds(read_evaluations(folder)[wanted]["estimates"], config)
 
 
 def generate(run: Run | str | Path, count: int = 5, **decoding: Any) -> list[str]:
@@ -232,6 +237,15 @@ def interpolate(run: Run | str | Path, first: str, last: str, count: int = 5, **
     check_type("count", count, int, "a whole number")
     found = _opened(run).trained
     return sentences.interpolate(found, first, last, count, _decoding(found, decoding))
+
+
+def _with_bounds(estimates: Mapping[str, Mapping[str, Any]], config: RunConfig) -> Estimates:
+    """Add to each likelihood how it bounds -log p(x), as the command prints it."""
+    marked: Estimates = {}
+    for name, estimate in estimates.items():
+        kind = bound(name, config.averaging, config.num_samples)
+        marked[name] = {**estimate, "bound": kind} if kind else dict(estimate)
+    return marked
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import io
 import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -56,6 +57,28 @@ def parsed(parse: Callable[[], T]) -> T:
         if end.code in (None, 0):
             return parse()  # print the help again, as wide as the terminal is
     raise InputError(error_line(printed.getvalue()))
+
+
+REPEATABLE = frozenset({"--set", "--zip", "--space", "--published"})
+"""The options of tyro's commands that collect what each repetition gives."""
+
+
+def check_given_once(words: Iterable[str], *lists: str) -> None:
+    """Raise InputError if an option is given twice: tyro would silently use the last value alone.
+
+    Args:
+        words: of a command line that tyro has read without an error.
+        lists: the options that take several values after one.
+    """
+    before = itertools.takewhile("--".__ne__, words)
+    options = [word.partition("=")[0].replace("_", "-") for word in before if word.startswith("--")]
+    for option, times in Counter(options).items():
+        if times > 1 and option not in REPEATABLE:
+            remedy = f"write all its values after one {option}" if option in lists else "give it once"
+            raise InputError(f"{option}: given twice; {remedy}")
+        opposite = option.replace("--no-", "--", 1)
+        if opposite != option and opposite in options:
+            raise InputError(f"{opposite} {option}: give one of them")
 
 
 def repeat_settings(arguments: Iterable[str]) -> list[str]:

@@ -75,7 +75,9 @@ class Options:
     """Print the folder and the status of each planned run, a line each; start nothing."""
     write_grid: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """With --dry-run: write the grid of all these options as a file for --grid."""
-    devices: Annotated[tuple[int, ...] | None, arg(metavar="K", help_behavior_hint="(default: 1 8)")] = None
+    devices: Annotated[
+        tuple[int, ...] | None, arg(metavar="K", help_behavior_hint="(default: 1, 8 and this machine)")
+    ] = None
     """With --dry-run: print the time on this many GPUs, or CPU cores if runs use no GPU."""
     price_per_hour: Annotated[float | None, arg(metavar="$", help_behavior_hint="(default: none)")] = None
     """With --dry-run: the price of one such device, to print the cost."""

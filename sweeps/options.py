@@ -164,19 +164,6 @@ def split_lists(arguments: Sequence[str], *options: str) -> list[str]:
     return words
 
 
-def check_lists_given_once(arguments: Sequence[str], *options: str) -> None:
-    """Raise InputError if an option that takes a list is given twice: the second would replace the first.
-
-    Args:
-        arguments: the words of the command line.
-        options: such as ``--datasets``.
-    """
-    words = [word.partition("=")[0].replace("_", "-") for word in arguments if word.startswith("--")]
-    for option in options:
-        if words.count(option) > 1:
-            raise InputError(f"{option}: given twice; write all its values after one {option}")
-
-
 def check_wandb_names(project: str, entity: str | None, prefix: str) -> None:
     """Raise InputError if W&B would refuse a name: of a project, or of its owner.
 

@@ -26,6 +26,7 @@ if __name__ == "__main__":
 
     let_a_child_work()
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -34,7 +35,7 @@ from statistics import fmean
 import tyro
 from rich.console import Console
 
-from lvae_core.arguments import parsed
+from lvae_core.arguments import check_given_once, parsed
 from lvae_core.command import exit_status
 from lvae_core.messages import command_line, next_line, notices_held_back
 from lvae_core.run_folder.folder import open_study
@@ -42,18 +43,18 @@ from sweeps.grid_options import LISTS, Options
 from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import console, unless_quiet
 from sweeps.launching.session import connected
-from sweeps.options import (
-    check_lists_given_once,
-    split_lists,
-)
+from sweeps.options import split_lists
 from sweeps.planning.grid import protocol_note
 from sweeps.planning.grids.declared import check_declarable, declare
 from sweeps.planning.grids.files import GridFile
 from sweeps.planning.grids.overview import axes_of, common_seeds, overview, print_overview, run_label
 from sweeps.planning.grids.run_list import print_runs
 from sweeps.planning.grids.writing import write_grid
+from sweeps.planning.kl_annealing import annealing_note
 from sweeps.planning.loading import add_expected_times, check_datasets, load_corpora, look_up
+from sweeps.planning.resources import Resources
 from sweeps.planning.retries import launch_notes, with_retries
+from sweeps.planning.significance import seeds_note
 from sweeps.planning.times.calibration import add_rough_times
 from sweeps.planning.times.cost import variant_costs
 from sweeps.planning.times.plan_table import print_costs
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = split_lists(arguments, *LISTS)
         options = parsed(lambda: tyro.cli(Options, args=words, prog="paper_grid.py", description=__doc__))
         options.launch.messages.apply()
-        check_lists_given_once(arguments, *LISTS, "--seeds")
+        check_given_once(arguments, *LISTS, "--seeds")
         return run(options, again=again)
 
     return exit_status(command, closing=closing_with)
@@ -98,9 +99,12 @@ def run(options: Options, *, again: str) -> int:
         configs, corpora = load_corpora(configs, options.launch.data_dir, study, given=given)
         plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
-    is_dry_run = options.dry_run or options.list_runs
-    notes += declare(study, folder, configs, options.declare_seeds, is_dry_run=is_dry_run)
-    for note in notes:
+    dry_option = "--dry-run" if options.dry_run else "--list" if options.list_runs else ""
+    notes += declare(study, folder, configs, options.declare_seeds, dry_option=dry_option)
+    notes.append(annealing_note(configs, corpora))
+    if options.dry_run:
+        notes.append(seeds_note(plan.runs, study, options.declare_seeds))
+    for note in filter(None, notes):
         unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
     if options.list_runs:
         warn_of_damages(plan)
@@ -151,7 +155,8 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
     is_remote = options.launch.address is not None
     rough = add_rough_times(plan, workload.corpora, workload.resources, is_remote=is_remote)
     costs = variant_costs(plan, shares.__getitem__)
-    print_costs(out, plan, costs, options.devices or (1, 8), options.price_per_hour)
+    devices = options.devices or usual_devices(workload.resources, is_remote=is_remote)
+    print_costs(out, plan, costs, devices, options.price_per_hour, starts_ray=not is_remote)
     if rough:
         out.print(rough, soft_wrap=True)
     if plan.with_status("evaluate") or any(run.epochs for run in todo):
@@ -160,6 +165,15 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         if note:
             out.print(note, markup=False, soft_wrap=True)
     out.print("a dry run: no run was started" if probes else "a dry run: nothing was started")
+
+
+def usual_devices(resources: Resources, *, is_remote: bool) -> list[int]:
+    """The numbers of devices that a dry run gives times for: 1, 8, and the cores that runs get here."""
+    numbers = {1, 8}
+    if not (is_remote or resources.gpus):  # to count GPUs takes seconds
+        cores = os.cpu_count() or 1
+        numbers.add(min(cores, resources.max_concurrent * resources.cpus or cores))
+    return sorted(numbers)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lvae_core.arguments import parsed
+from lvae_core.arguments import check_given_once, parsed
 from lvae_core.command import exit_status
 from lvae_core.config import FIELD_TYPES
 from lvae_core.errors import InputError, reason
@@ -48,9 +48,12 @@ from lvae_core.storage.local import local_path
 from sweeps.options import Messages
 from sweeps.planning.grids.overview import UNREAD, cell_columns, value_text
 from sweeps.planning.sizes import format_bytes
-from sweeps.planning.stored_runs import Run, runs_of, select, selection
+from sweeps.planning.stored_runs import Run, check_values, runs_of, select, selection
 
 _arg = tyro.conf.arg
+
+_NAMED = 8
+"""The largest number of studies that a message names."""
 
 _IN_THE_NAME = ("dataset", "system", "setting", "num_samples", "seed")
 
@@ -85,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> int:
         options = parsed(lambda: tyro.cli(Options, args=arguments, prog="runs.py", description=__doc__))
         options.messages.apply()
+        check_given_once(arguments, "--where")
         return act(options, Console(markup=False, highlight=False))
 
     return exit_status(command, interrupted="stopped; runs that were not reached are as they were")
@@ -97,7 +101,11 @@ def act(options: Options, console: Console) -> int:
         InputError: the study, the selection or the target cannot be used.
     """
     root = _root(options.study)
-    chosen = select(runs_of(root), selection(options.where))
+    runs, wanted = runs_of(root), selection(options.where)
+    if not runs:
+        _check_no_storage(options.study, root)
+    check_values(wanted, runs)
+    chosen = select(runs, wanted)
     if options.action == "list":
         _print(console, chosen, names=options.names)
         return 0
@@ -169,8 +177,9 @@ def _differing_fields(runs: Sequence[Run]) -> dict[tuple[str, str], list[str]]:
     values: dict[tuple[str, str], dict[str, set[str]]] = {run.group: {} for run in runs}
     for run in runs:
         if run.config:
-            for name in FIELD_TYPES.keys() - _IN_THE_NAME:
-                values[run.group].setdefault(name, set()).add(value_text(run.config, name))
+            for name in FIELD_TYPES:  # the order in which a line lists them
+                if name not in _IN_THE_NAME:
+                    values[run.group].setdefault(name, set()).add(value_text(run.config, name))
     return {
         group: [name for name, texts in fields.items() if len(texts) > 1]
         for group, fields in values.items()
@@ -212,6 +221,25 @@ def _root(study: str) -> Path:
     if RunName.parse(root.resolve().name):
         raise InputError(f"{study}: is a run; give its study, {root.parent}")
     return root
+
+
+def _check_no_storage(study: str, root: Path) -> None:
+    """Raise InputError if a folder without runs holds folders with runs: the study is one of these."""
+    folders = sorted(place for place in root.iterdir() if place.is_dir() and not place.is_symlink())
+    studies = [place.name for place in folders if _holds_runs(place)]
+    if studies:
+        more = f" and {len(studies) - _NAMED} more" if len(studies) > _NAMED else ""
+        raise InputError(
+            f"{study}: holds no run itself, but studies: {', '.join(studies[:_NAMED])}{more}; give one of "
+            f"them, such as {root / studies[0]}"
+        )
+
+
+def _holds_runs(place: Path) -> bool:
+    try:
+        return any(RunName.parse(name) for name in os.listdir(place))
+    except OSError:
+        return False
 
 
 def _target(options: Options, root: Path) -> Path:

@@ -40,7 +40,7 @@ from rich.console import Console
 
 from analysis.formats.terminal import print_table
 from analysis.report.search_points import compare_points
-from lvae_core.arguments import parsed
+from lvae_core.arguments import check_given_once, parsed
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
@@ -51,7 +51,8 @@ from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import Display, console, unless_quiet
 from sweeps.launching.progress.events import open_events
 from sweeps.launching.session import Launch, on_ray
-from sweeps.options import check_lists_given_once, split_lists
+from sweeps.options import split_lists
+from sweeps.planning.kl_annealing import annealing_note
 from sweeps.planning.loading import check_datasets, load_corpora, look_up
 from sweeps.planning.plan import Plan
 from sweeps.planning.retries import launch_notes, with_retries
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = split_lists(arguments, *_LISTS)
         options = parsed(lambda: tyro.cli(Options, args=words, prog="search.py", description=__doc__))
         options.launch.messages.apply()
-        check_lists_given_once(arguments, *_LISTS)
+        check_given_once(arguments, *_LISTS)
         return run(options, again=again)
 
     return exit_status(command, closing=closing_with)
@@ -137,7 +138,9 @@ def run(options: Options, *, again: str) -> int:
     fresh = f"; then the best {options.best} and the recipe on {options.fresh_seeds} fresh seeds"
     summary = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
     verdict = verdict_text(options.fresh_seeds, options.best, bounds=base.encoder != "none")
-    notes = (*recipe_notes(search), *_cheap_notes(options, base, cheap))
+    annealing = annealing_note([base], corpora)
+    notes = [*recipe_notes(search), *_cheap_notes(options, base, cheap)]
+    notes += [f"note: {annealing}"] if annealing else []
     for line in (*notes, summary, verdict):
         unless_quiet(out).print(line, markup=False, soft_wrap=True)
     if options.dry_run:

@@ -46,6 +46,8 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytes
     assert means.loc[("lstm-lm", "nll"), "values"] == pytest.approx(tuple(of_lm))
     assert set(names["compared"]["verdict"]) == {"undecided: collapsed"}
     assert list(names["curves"].groupby("run").size()) == [3] * 6
+    of_averaged = {name: names["estimates"][name]["bound"] for name in ("nll_iw", "nll_iw_joint")}
+    assert of_averaged == {"nll_iw": "not a bound", "nll_iw_joint": "upper bound in expectation"}
 
 
 def test_the_document_names_every_function_of_the_api() -> None:
@@ -83,6 +85,41 @@ def test_training_through_the_api_gives_the_numbers_of_the_command(
     before = run.estimates
     assert lvae_core.evaluate(tmp_path / "a", iw_samples=7) == lvae_core.evaluate(run, iw_samples=7)
     assert run.estimates == before, "another evaluation changes no result"
+
+
+@pytest.mark.parametrize("system", ["lstm-lm", "lstm-vae", "lstm-vae-avg"])
+def test_estimates_say_how_they_bound_the_likelihood_as_the_command_prints_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], system: str
+) -> None:
+    from lvae_core.__main__ import main
+
+    run = lvae_core.train(small(system, max_epochs=1), tmp_path / "run")
+    written = (tmp_path / "run" / "result.json").read_bytes()
+    found = [run.estimates]
+    if system != "lstm-lm":  # nothing of an exact likelihood can be evaluated with other fields
+        found.append(lvae_core.evaluate(run, iw_samples=7))
+        assert main(["evaluate", str(tmp_path / "run"), "--set", "iw_samples=7"]) == 0
+        printed = dict(re.findall(r"^  (\S+) +[-\d.]+(?: ± [\d.]+)? *(.*)$", capsys.readouterr().out, re.M))
+        assert printed.keys() == found[-1].keys()
+        for name, estimate in found[-1].items():
+            assert printed[name].partition(", unreliable")[0] == estimate.get("bound", ""), name
+    for estimates in found:
+        assert {name for name in estimates if "bound" not in estimates[name]} <= {"kl", "mi", "au"}
+    main_one = "nll" if system == "lstm-lm" else "nll_iw"
+    assert {estimates[main_one]["bound"] for estimates in found} == {
+        {"lstm-lm": "exact", "lstm-vae": "upper bound in expectation", "lstm-vae-avg": "not a bound"}[
+            system
+        ]
+    }
+    if system == "lstm-vae-avg":
+        assert found[-1]["nll_joint"]["bound"] == "upper bound"
+        assert found[-1]["nll_iw_joint"]["bound"] == "upper bound in expectation"
+    # The files keep their form.
+    assert (tmp_path / "run" / "result.json").read_bytes() == written
+    for file in (tmp_path / "run").glob("*.json"):
+        assert '"bound"' not in file.read_text()
+    assert run.result
+    assert not any("bound" in estimate for estimate in run.result["estimates"].values())
 
 
 @pytest.fixture

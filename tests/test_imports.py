@@ -204,15 +204,16 @@ def test_sweeps_and_analysis_are_imported_only_by_themselves():
         for path in FILES[package]:
             for item in imports_of(path):
                 top = item.module.split(".")[0]
-                # A search ends with a table and a picture, which analysis makes, and needs as many seeds as
-                # the test of that table.
-                makes_report = path.relative_to(ROOT) in (
+                # A search ends with a table and a picture, which analysis makes. It and a grid need as many
+                # seeds as the test of the report.
+                needs_report = path.relative_to(ROOT) in (
+                    Path("sweeps/planning/significance.py"),
                     Path("sweeps/search.py"),
                     Path("sweeps/trials/budget.py"),
                     Path("sweeps/trials/report.py"),
                 )
-                search = makes_report and top == "analysis"
-                if top in ("sweeps", "analysis") and top != package and not search:
+                report = needs_report and top == "analysis"
+                if top in ("sweeps", "analysis") and top != package and not report:
                     wrong.append(str(item))
     assert wrong == []
 

@@ -26,7 +26,7 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
             f"{text}: training ended within KL annealing, before the KL had its full weight, so this need "
             "not be posterior collapse."
         )
-    text += ": the posterior has collapsed, and the model is in effect a language model"
+    text += ": the posterior has collapsed, and a decoder that ignores z, too, is a language model"
     if any(not cell.collapsed for cell in unused):
         text += ", unless training ended within KL annealing (see the notes on the first table)"
     return f"{text}."

@@ -6,7 +6,7 @@ Every conclusion is a verdict of analysis/stats/claims.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
@@ -28,20 +28,23 @@ _EXPLAINED = f"{_ANNEALING} (training ended before the KL had its full weight; t
 Name = Callable[[Cell], str]
 
 
-def findings(cells: Sequence[Cell], datasets: Sequence[str], compared: Sequence[Comparison]) -> list[str]:
+def findings(
+    cells: Sequence[Cell], datasets: Sequence[str], compared: Sequence[Comparison], *, is_declared: bool
+) -> list[str]:
     """Sum up the comparisons of each dataset and setting that has a finished or failed run, a line each.
 
     Args:
         cells: all cells of a report.
         datasets: the datasets, in their order.
         compared: all comparisons of the report.
+        is_declared: whether the number of seeds was declared before there were results.
     """
     lines = []
     for dataset in datasets:
         for setting in SETTINGS:
             of_setting = [c for c in cells if (c.dataset, c.setting) == (dataset, setting)]
             done = [c for c in of_setting if c.counts.done]
-            found = [_of_setting(done, compared)] if done else []
+            found = [_of_setting(done, compared, is_declared)] if done else []
             if found or any(c.counts.failed for c in of_setting):
                 text = ". ".join([*found, *_failed(of_setting)])
                 lines.append(f"{dataset_title(dataset)} {setting}: {text}.")
@@ -56,29 +59,47 @@ def explained_once(sentences: Sequence[str]) -> list[str]:
     ]
 
 
-def sum_up(compared: Sequence[Comparison], a: Name, b: Name) -> str:
+def sum_up(compared: Sequence[Comparison], a: Name, b: Name, *, is_declared: bool) -> str:
     """Count the verdicts of comparisons of one metric, and name the models that are better or worse.
 
     Args:
         compared: one comparison or more.
         a: gives the name of the first cell of a comparison.
         b: gives the name of the second one.
+        is_declared: whether the number of seeds was declared before there were results.
     """
     decided = [c for c in compared if c.verdict.model]
     open_ = [c for c in compared if not c.verdict.model]
     total = f"{len(compared)} comparison{'' if len(compared) == 1 else 's'} of tightest valid bounds"
     if not decided:
         return f"{total}, and no conclusion: {_reasons(open_)}"
-    named = [c.verdict.sentence(a(c.a), b(c.b), c.paired) for c in decided[:_MOST]]
+    named = [
+        c.verdict.sentence(a(c.a), b(c.b), c.paired) + _idle_runs({a(c.a): c.a, b(c.b): c.b})
+        for c in decided[:_MOST]
+    ]
     named += [f"{len(decided) - _MOST} more in the table of comparisons"] if len(decided) > _MOST else []
+    if not is_declared:
+        named[-1] += " (their number was not declared beforehand)"
     rest = f"; no conclusion from {len(open_)}: {_reasons(open_)}" if open_ else ""
     return f"{total}: {'; '.join(named)}{rest}"
 
 
-def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison]) -> str:
+def _idle_runs(cells: Mapping[str, Cell]) -> str:
+    """How many runs of decided cells have a posterior that says next to nothing, by the cells' names."""
+    parts = [
+        f"z says next to nothing in {cell.idle_runs} of {cell.averages['mi'].n} runs of {name}"
+        for name, cell in cells.items()
+        if cell.idle_runs
+    ]
+    return f", though {' and '.join(parts)}" if parts else ""
+
+
+def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison], is_declared: bool) -> str:
     ids = set(map(id, cells))
     of_setting = [c for c in compared if c.metric == METRIC and id(c.a) in ids]
-    return sum_up(of_setting, _name, _name) if of_setting else _nothing_compared(cells)
+    if not of_setting:
+        return _nothing_compared(cells)
+    return sum_up(of_setting, _name, _name, is_declared=is_declared)
 
 
 def _failed(cells: Sequence[Cell]) -> list[str]:

@@ -190,7 +190,7 @@ def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
             # Seen in one row alone, so it needs no comparison and no other run.
             *(sentence for dataset in concluded for sentence in below_the_truth(cells, dataset)),
             *unfinished_launches(runs),
-            *findings(cells, concluded, compared),
+            *findings(cells, concluded, compared, is_declared=declared is not None and declared.beforehand),
         ),
         table2=tuple(tables2),
         table3=_with_lines(_with_caveats(table3(cells, group), group, rows, cells) for group in groups),

@@ -18,6 +18,7 @@ from analysis.report.provenance import cost_units, facts, origins
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison, compare_family
+from analysis.stats.declared import declared_for
 from analysis.stats.over_seeds import average_cells
 from analysis.stats.text_groups import same_text
 from analysis.stats.variants import Variant, common_variants, setting_text
@@ -58,7 +59,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     return TwoStudies(
         studies=(a.studies[0], b.studies[0]),
         facts=(tuple(facts(a, a.frame, cells[0], units)), tuple(facts(b, b.frame, cells[1], units))),
-        findings=tuple(explained_once(list(_findings(compared)))),
+        findings=tuple(explained_once(list(_findings(compared, _both_declared(a, b))))),
         notes=(*_equality_notes(compared), *_changes(a.frame, b.frame), *alone),
         tables=tuple(
             # Elsewhere the studies are named above the tables.
@@ -71,11 +72,22 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     )
 
 
-def _findings(compared: Sequence[Comparison]) -> Iterable[str]:
+def _both_declared(a: Runs, b: Runs) -> bool:
+    """Whether both studies declared their number of seeds before there were results."""
+    declared = [declared_for(a), declared_for(b)]
+    return all(one is not None and one.beforehand for one in declared)
+
+
+def _findings(compared: Sequence[Comparison], is_declared: bool) -> Iterable[str]:
     valid = [c for c in compared if c.metric == METRIC]
     for dataset, setting in dict.fromkeys((c.a.dataset, c.a.setting) for c in valid):
         of_setting = [c for c in valid if (c.a.dataset, c.a.setting) == (dataset, setting)]
-        text = sum_up(of_setting, lambda b: f"{cell_label(b)} of B", lambda a: f"{cell_label(a)} of A")
+        text = sum_up(
+            of_setting,
+            lambda b: f"{cell_label(b)} of B",
+            lambda a: f"{cell_label(a)} of A",
+            is_declared=is_declared,
+        )
         yield f"{dataset_title(dataset)} {setting}: {text}."
 
 

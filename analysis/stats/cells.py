@@ -93,9 +93,32 @@ class Cell:
         return self.variant if self.short_name is None else self.short_name
 
     @property
-    def unused_latent(self) -> bool:
-        """Whether the latent variable says next to nothing: in effect the cell is a language model."""
+    def idle_posterior(self) -> bool:
+        """Whether the encoder's posterior says next to nothing about a sentence."""
         return "mi" in self.averages and self.averages["mi"].mean < UNUSED
+
+    @property
+    def unused_latent(self) -> bool:
+        """Whether neither the posterior nor the decoder uses z: in effect the cell is a language model.
+
+        A decoder that ignores z gives every z the same log p(x|z), so no draws give a lower number than
+        their mean. One that reads z does, even if q(z|x) = p(z).
+        """
+        return self.idle_posterior and not self._decoder_reads_latent
+
+    @property
+    def _decoder_reads_latent(self) -> bool:
+        kind, read = ("_joint", self.num_samples) if self.joint_latent else ("", 1)
+        names = f"nll{kind or '_elbo'}", "kl", f"nll_iw{kind}"
+        if not all(name in self.averages for name in names):
+            return False
+        elbo, kl, weighted = (self.averages[name].mean for name in names)
+        return elbo - read * kl - weighted >= UNUSED
+
+    @property
+    def idle_runs(self) -> int:
+        """The number of its runs whose posterior says next to nothing about a sentence."""
+        return sum(value < UNUSED for value in self.averages["mi"].values) if "mi" in self.averages else 0
 
     @property
     def collapsed(self) -> bool:

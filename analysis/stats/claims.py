@@ -13,7 +13,7 @@ from typing import Literal
 
 from analysis.stats.cells import Cell
 from analysis.stats.collapse import UNUSED
-from analysis.stats.intervals import Interval, decimals, error_text
+from analysis.stats.intervals import HUGE, Interval, decimals
 from analysis.stats.paired import ALPHA, Paired
 
 Test = Literal["significant", "not significant", "too few seeds", "too large", "equal"]
@@ -52,8 +52,10 @@ RULE = (
     "A model is called better or worse only if all of this holds: the difference over common seeds is "
     "significant by the sign-flip test after Holm's correction; each number is exact or a valid bound, and "
     "not unreliable; if one is a bound, it lies below the exact other one, and the true difference is then "
-    f"at least as large; and each model with z uses it (mutual information of at least {UNUSED} nats; "
-    "below, its posterior has collapsed, or KL annealing was not over). Two bounds decide nothing"
+    f"at least as large; and each model with z uses it (mutual information of at least {UNUSED} nats, or a "
+    f"decoder that reads z: an importance-weighted number at least {UNUSED} nats below the mean of "
+    "-log p(x|z); else its posterior has collapsed, or KL annealing was not over). Two bounds decide "
+    "nothing"
 )
 """The rule in words, for reports."""
 
@@ -180,5 +182,9 @@ def _obstacle(a: tuple[Cell, str], b: tuple[Cell, str], lower: bool | None) -> O
 
 
 def _size(mean: float, interval: Interval | None) -> str:
-    half = interval.half_width if interval else None
-    return f"{abs(mean):.{decimals(half)}f}" + ("" if half is None else error_text(half))
+    """The size of a difference, with its interval in words: ± is the standard deviation elsewhere."""
+    if interval is None:
+        return f"{abs(mean):.{decimals(None)}f}"
+    low, high = (interval.low, interval.high) if mean > 0 else (-interval.high, -interval.low)
+    form = ".3g" if high >= HUGE else f".{decimals(interval.half_width)}f"
+    return f"{abs(mean):{form}} (95%: {low:{form}} to {high:{form}})"

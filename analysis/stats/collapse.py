@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 UNUSED = 0.1
-"""Nats of mutual information below which z says next to nothing about a sentence."""
+"""Nats of mutual information below which a posterior says next to nothing about a sentence, and of a
+likelihood that make a difference."""
 
 
 def last_kl_weight(run: pd.Series) -> float | None:

@@ -8,6 +8,12 @@ from analysis.reading.collect import Runs
 from lvae_core.messages import numbered
 from lvae_core.run_folder.declared_seeds import DeclaredSeeds
 
+UNDECLARED = (
+    "the number of seeds was not declared before there were results (--declare-seeds): these p-values hold "
+    "only if it was not chosen by looking at some"
+)
+"""What follows for a verdict without a declaration."""
+
 
 def declared_for(runs: Runs) -> DeclaredSeeds | None:
     """The declaration that covers all of the runs.

@@ -10,7 +10,7 @@ from analysis.published.facts import Fact
 from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE as CLAIM_RULE
 from analysis.stats.comparisons import FAMILY, Comparison
-from analysis.stats.declared import declaration_note
+from analysis.stats.declared import UNDECLARED, declaration_note
 from analysis.stats.paired import seeds_needed, smallest_p
 from analysis.stats.reproduction import RULE, judge
 from analysis.stats.text_groups import has_published_text, names_of_texts
@@ -79,6 +79,8 @@ def comparison_table(
     declaration = (
         [declaration_note(declared, (len(c.paired.seeds) for c in shown))] if declared and shown else []
     )
+    if not declared and any(c.verdict.model for c in shown):
+        declaration = [UNDECLARED]
     return Table(
         title,
         columns,
@@ -188,17 +190,20 @@ def reach_notes(
         if comparison.paired.smallest_p is not None:
             reach.setdefault((len(comparison.paired.seeds), comparison.family), []).append(comparison)
     for (n, family), of_size in sorted(reach.items()):
+        # Only valid bounds decide on models, so where there are some, the other metrics are not counted.
+        counted = [c for c in of_size if c.metric == "nll_valid"] or of_size
         p = smallest_p(n)
         corrected = min(1.0, p * family)
         about = dict.fromkeys(map(heading, of_size)) if heading and len(reach) > 1 else ()
         note = f"{'; '.join(about)}: " if about else ""
         note += f"the smallest p of the sign-flip test with {n} seeds is {p:.4g}"
         note += f", and {corrected:.2g} after Holm over {family} comparisons" if family > 1 else ""
-        if open_ := sum(c.verdict.needs_seeds for c in of_size):
-            what = f"of the {open_} that more seeds can decide" if open_ < len(of_size) else "here"
+        if open_ := sum(c.verdict.needs_seeds for c in counted):
+            what = f"of the {open_} that more seeds can decide" if open_ < len(counted) else "here"
             note += (
-                f"; significance {what} needs {seeds_needed(family)} seeds: fix their number beforehand; "
-                "adding seeds until it is reached gives false calls (12% when looking at 6 to 12)"
+                f"; significance {what} needs at least {seeds_needed(family)} seeds, if the differences of "
+                "all have one sign: fix their number beforehand; adding seeds until it is reached gives "
+                "false calls (12% when looking at 6 to 12)"
             )
         yield note
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from lvae_core.data.describe import describe
 from lvae_core.data.importing import summary
+from lvae_core.run_folder.unknown_share import share_text
 
 _HEADINGS = ("", "sentences", "tokens", "words", "longest", "unknown", "SHA-256")
 
@@ -49,8 +50,4 @@ def _row(name: str, split: Mapping[str, Any]) -> tuple[str, ...]:
     if "missing" in split:
         return (name, "missing", *[""] * (len(_HEADINGS) - 2))
     counts = (f"{split[key]:,}" for key in ("sentences", "predicted_tokens", "types", "longest"))
-    return (name, *counts, _share(split["unknown_rate"]), split["sha256"][:8])
-
-
-def _share(rate: float) -> str:
-    return "under 0.1%" if 0 < rate < 0.0005 else f"{rate:.1%}"
+    return (name, *counts, share_text(split["unknown_rate"]), split["sha256"][:8])

@@ -62,10 +62,12 @@ def command(options: argparse.Namespace) -> int:
         notice("note: the most probable sentence is the empty one; --decode sample draws others")
     information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
     if information and information["value"] < 0.1:
-        vary = "" if method == "sample" else ", and the decoded sentences hardly vary"
+        # Of the decoder it says nothing: one that reads z varies with it, whatever the posterior is.
+        alike = len(found["prior"]) > 1 and len(set(found["prior"])) == 1
+        vary = "; all sentences decoded from the prior are the same" if alike else ""
         notice(
-            f"note: z carries only {information['value']:z.2f} nats about a sentence; this decoder hardly "
-            f"uses it{vary}"
+            f"note: the posterior says only {information['value']:z.2f} nats about a sentence, so "
+            f"reconstructions hardly depend on it{vary}"
         )
     return 0
 

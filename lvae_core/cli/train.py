@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
+import shlex
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -197,8 +199,23 @@ def open_events(folder: RunFolder) -> EventFiles | None:
     return EventFiles(folder, place, SummaryWriter)
 
 
+def _folder_advice(path: str) -> str:
+    """What to do instead of giving a folder as a config: it may be a run to resume or to evaluate."""
+    if not Path(path, "config.json").is_file():
+        return "a folder; give a file with a config; `python -m lvae_core recipe lstm-vae` prints one"
+    config = shlex.quote(str(Path(path, "config.json")))
+    run = shlex.quote(path)
+    return (
+        "the folder of a run, not a config; resume it with "
+        f"`python -m lvae_core run {config} --out {run}`, "
+        f"or evaluate it with `python -m lvae_core evaluate {run}`"
+    )
+
+
 def _read_config(path: str) -> RunConfig:
     """Read a config as printed by `recipe`, or the config.json of a run folder."""
+    if path != "-" and os.path.isdir(path):
+        raise InputError(f"{path}: {_folder_advice(path)}")
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
         values = json.loads(text)

@@ -166,8 +166,9 @@ def load_for(config: RunConfig, data_dir: str | Path | None = None) -> Corpus:
 def load_new(config: RunConfig, data_dir: str | Path | None = None) -> tuple[RunConfig, Corpus]:
     """Load the corpus of a run that is planned for the first time, and settle its ``min_count``.
 
-    Over a folder that lacks the unknown class in training (see :mod:`lvae_core.data.unknown`), the run gets
-    ``min_count = 2`` if this shows the class. The recipe cannot decide it, because it reads no data.
+    Over a folder that lacks the unknown class in training, or has it too seldom (see
+    :mod:`lvae_core.data.unknown`), the run gets ``min_count = 2`` if this shows the class more often. The
+    recipe cannot decide it, because it reads no data.
 
     Returns:
         The config and its corpus.
@@ -198,9 +199,11 @@ def _unseen(splits: Mapping[str, Split], vocabulary: Vocabulary) -> UnseenWords 
     unknown = vocabulary.unknown_id
     if unknown is None:
         return None
-    counts = np.bincount(splits["train"].tokens)[1:]  # class 0 is no word
     rates = {name: float((split.tokens == unknown).mean()) for name, split in splits.items()}
-    return unseen_words(rates, int(counts[counts > 0].min()))
+    counts = np.bincount(splits["train"].tokens, minlength=len(vocabulary))
+    counts[[0, unknown]] = 0  # class 0 is no word, and the unknown class is no word that could become it
+    counts = counts[counts > 0]
+    return unseen_words(rates, int(counts.min())) if len(counts) else None
 
 
 def combined_sha256(texts: Mapping[str, Text]) -> str:

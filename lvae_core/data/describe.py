@@ -70,7 +70,7 @@ def describe(dataset: str | Path, data_dir: str | Path | None = None) -> dict[st
     }
     result["warnings"] = list(datasets.warnings(dataset, texts))
     if dataset not in datasets.NAMES:  # the recipes of these choose min_count
-        result["warnings"] += _unseen(texts, result["splits"])
+        result["warnings"] += _unseen(texts, result["splits"], vocabulary)
     if record:
         result["warnings"] += [
             f"{text.source}: changed since the import that {RECORD} records"
@@ -80,13 +80,17 @@ def describe(dataset: str | Path, data_dir: str | Path | None = None) -> dict[st
     return result
 
 
-def _unseen(texts: Mapping[str, Text], statistics: Mapping[str, Any]) -> Iterator[str]:
-    """The warning about words that training never has."""
-    if "train" in texts:
-        counts = Counter(token for sentence in texts["train"].sentences() for token in sentence)
-        rates = {split: statistics[split]["unknown_rate"] for split in texts}
-        if unseen := unseen_words(rates, min(counts.values())):
-            yield unseen.warning(texts["train"].source)
+def _unseen(
+    texts: Mapping[str, Text], statistics: Mapping[str, Any], vocabulary: Vocabulary | None
+) -> Iterator[str]:
+    """The warning about unknown words that training never has, or too seldom."""
+    if vocabulary is None or vocabulary.unknown_id is None:
+        return
+    counts = Counter(token for sentence in texts["train"].sentences() for token in sentence)
+    del counts[vocabulary.words[vocabulary.unknown_id]]
+    rates = {split: statistics[split]["unknown_rate"] for split in texts}
+    if counts and (unseen := unseen_words(rates, min(counts.values()))):
+        yield unseen.warning(texts["train"].source)
 
 
 def _statistics(text: Text, vocabulary: Vocabulary | None) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def recipe(
 ) -> RunConfig:
     """Make the complete config of one run, as ``python -m lvae_core recipe`` and a new study make it.
 
-    A folder gets PTB's sizes, and ``min_count = 2`` if its training text has no unknown word and this shows
-    one; see docs/own-data.md.
+    A folder gets PTB's sizes, and ``min_count = 2`` if its training text has no unknown word, or far fewer
+    than held-out text, and this shows more; see docs/own-data.md.
 
     Args:
         system: one of ``SYSTEMS``.
@@ -87,5 +87,5 @@ def settle_min_count(
         _log.warning(f"{error}; until then nothing chooses min_count, which is {config.min_count}")
         return config
     if new != config:
-        notice(f"note: min_count = {new.min_count}, so that training shows the unknown word")
+        notice(f"note: min_count = {new.min_count}, so that training shows the unknown word more often")
     return new

@@ -1,8 +1,8 @@
-"""Words that only the held-out text has, in a dataset whose training text has no unknown word.
+"""Unknown words that held-out text has, in a dataset whose training text has none, or hardly any.
 
-They need the unknown class of the softmax, but a model that never sees this class in training gives it
-almost no probability, so that a few such words can dominate the perplexity. The remedy is to let rare
-words of the training text become the unknown word as well.
+A model gives the unknown class of the softmax about the share that it has in training. If that is nothing,
+or far below the share in held-out text, a few such words can dominate the perplexity. The remedy is to let
+rare words of the training text become the unknown word as well.
 """
 
 from __future__ import annotations
@@ -10,49 +10,58 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lvae_core.run_folder.unknown_share import share_text, shown_too_seldom
+
 
 @dataclass(frozen=True)
 class UnseenWords:
-    """Held-out words of a class that training never shows."""
+    """Held-out words of a class that training never shows, or too seldom."""
 
     rates: Mapping[str, float]
-    """Held-out split -> share of its predicted tokens that training never has."""
+    """Held-out split -> share of its predicted tokens that are the unknown class."""
+    train: float
+    """The same of the training split."""
     rarest: int
-    """Count, in training, of the rarest word that is a class."""
+    """Count, in training, of the rarest word that is a class; the unknown word does not count."""
 
     @property
     def finding(self) -> str:
         """``3.7% of the tokens of valid and 4.1% of test are words that training never has``."""
         shares = [
-            f"{f'{rate:.1%}' if rate >= 0.0005 else 'under 0.1%'} of {'' if i else 'the tokens of '}{split}"
+            f"{share_text(rate)} of {'' if i else 'the tokens of '}{split}"
             for i, (split, rate) in enumerate((s, r) for s, r in self.rates.items() if r)
         ]
-        return f"{' and '.join(shares)} are words that training never has"
+        held_out = " and ".join(shares)
+        if not self.train:
+            return f"{held_out} are words that training never has"
+        return f"{held_out} are unknown words, but only {share_text(self.train)} of train"
 
     @property
     def remedy(self) -> str:
-        """The field and the value by which training shows the unknown class."""
+        """The field and the value by which training shows the unknown class, or shows it more often."""
         return f"min_count={self.rarest + 1}"
 
     def warning(self, source: str) -> str:
         """The warning about a dataset whose training text comes from ``source``."""
         return (
-            f"{source}: {self.finding}, so the model is tested on an unknown word that it has never "
-            f"seen; {self.remedy} lets the rarest words of training be unknown, too"
+            f"{source}: {self.finding}, so the model is tested on an unknown word that it has "
+            f"{'seldom' if self.train else 'never'} seen; {self.remedy} lets the rarest words of training "
+            "be unknown, too"
         )
 
 
 def unseen_words(rates: Mapping[str, float], rarest: int) -> UnseenWords | None:
-    """Judge whether a dataset lacks the unknown class in training.
+    """Judge whether a dataset lacks the unknown class in training, or has it too seldom.
 
     Args:
         rates: split -> share of its predicted tokens that are the unknown class.
         rarest: see :class:`UnseenWords`.
 
     Returns:
-        None if training shows the class, or no held-out split needs it.
+        None if training shows the class often enough for every held-out split.
     """
     held_out = {split: rate for split, rate in rates.items() if split != "train"}
-    if "train" not in rates or rates["train"] > 0 or not any(held_out.values()):
+    train = rates.get("train")
+    if train is None or not any(shown_too_seldom(train, rate) for rate in held_out.values()):
         return None
-    return UnseenWords(held_out, rarest)
+    return UnseenWords(held_out, train, rarest)

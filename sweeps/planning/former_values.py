@@ -1,8 +1,8 @@
 """Values that new runs get, in a study that may have runs of an earlier version with another value.
 
-Two fields have changed: the ``min_count`` of a folder that lacks the unknown class in training is 2 (see
-``lvae_core/data/unknown.py``), and the ``patience_rule`` of PTB, Yahoo and folders is ``in_a_row``. Both
-had the config's default before. No finished run may be trained again because of that.
+Two fields have changed: the ``min_count`` of a folder that lacks the unknown class in training, or has it
+too seldom, is 2 (see ``lvae_core/data/unknown.py``), and the ``patience_rule`` of PTB, Yahoo and folders is
+``in_a_row``. Both had the config's default before. No finished run may be trained again because of that.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FormerValues:
         label = dataset_label(config.dataset)
         notice(
             f"note: {label}: min_count={after}, so that training shows the unknown word, "
-            f"which valid or test need; --set min_count={before} keeps every word of training"
+            f"which valid or test need, more often; --set min_count={before} keeps every word of training"
         )
         return True
 

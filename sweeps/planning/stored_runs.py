@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
@@ -15,8 +15,14 @@ from lvae_core.run_folder.claims import read_claim
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import RunName
 from lvae_core.settings import LIST_FIELDS, parse_value
+from lvae_core.systems import SYSTEMS
 
 _FIELDS = ("state", *FIELD_TYPES)
+
+_CHOICES: dict[str, Sequence[str]] = {
+    name: get_args(type_) for name, type_ in FIELD_TYPES.items() if get_origin(type_) is Literal
+}
+_CHOICES["system"] = tuple(SYSTEMS)
 
 STATES = ("done", "running", "failed", "unfinished", "unreadable")
 
@@ -80,6 +86,24 @@ def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
                 f"--where state={state}: there is no such state; choose from {', '.join(STATES)}"
             )
     return chosen
+
+
+def check_values(chosen: Mapping[str, Sequence[str]], runs: Sequence[Run]) -> None:
+    """Raise InputError if a value is neither one that its field can have nor that of a run.
+
+    Args:
+        chosen: a selection.
+        runs: those to select from; earlier versions may have written other values.
+    """
+    for name in (name for name in chosen if name in _CHOICES):
+        present = [str(value) for run in runs if (value := run.value(name)) is not None]
+        valid = {value.lower(): value for value in (*_CHOICES[name], *present)}
+        for text in chosen[name]:
+            if text.lower() not in valid:
+                try:
+                    check_name(text, valid.values(), name)
+                except InputError as error:
+                    raise InputError(f"--where {name}={text}: {error}") from None
 
 
 def _check_range(name: str, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -235,8 +236,12 @@ def test_the_sentences_of_a_language_model_have_no_prior(
     for method in ("greedy", "beam", "sample"):
         assert main([*words, "--decode", method]) == 0
         *_, notes[method] = capsys.readouterr().err.splitlines()
-    assert notes["sample"].endswith(" nats about a sentence; this decoder hardly uses it")
-    assert notes["greedy"] == notes["beam"] == f"{notes['sample']}, and the decoded sentences hardly vary"
+    said = notes["sample"]
+    assert said.endswith(" nats about a sentence, so reconstructions hardly depend on it")
+    assert notes["greedy"] == notes["beam"] == said  # one sentence cannot vary
+    assert main(["generate", str(tmp_path / system), "--count", "4"]) == 0
+    *_, note = capsys.readouterr().err.splitlines()
+    assert note == f"{said}; all sentences decoded from the prior are the same"
 
 
 def test_a_run_is_not_put_into_the_folder_of_a_study(tmp_path, capsys):
@@ -332,6 +337,28 @@ def test_a_bad_config_file_is_refused(
     assert f"{tmp_path}/run.json: " in err
     assert len(err) < 300 + len(str(tmp_path))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_instead_of_a_config_names_the_command_that_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    assert main(["run", "empty", "--out", "out"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: empty: a folder; give a file with a config; `python")
+    assert "> empty" not in line
+    write_recipe(Path("run.json"), capsys, "lstm-vae")
+    assert main(["run", "run.json", "--out", "a run", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["run", "a run", "--out", "out"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: a run: the folder of a run, not a config; ")
+    commands = [shlex.split(text) for text in re.findall("`python -m lvae_core (.*?)`", line)]
+    assert [words[0] for words in commands] == ["run", "evaluate"]
+    for words in commands:
+        assert main(words) == 0
+    assert not Path("out").exists()
 
 
 def test_a_new_run_that_is_another_system_than_its_config_says_is_refused(

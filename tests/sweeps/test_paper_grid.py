@@ -15,7 +15,8 @@ from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps import paper_grid
 from sweeps.grid_options import Options
-from sweeps.paper_grid import main
+from sweeps.paper_grid import main, usual_devices
+from sweeps.planning.resources import Resources
 from sweeps.sweep import Swept
 
 from ..logs import expect_log
@@ -54,6 +55,31 @@ def test_a_dry_run_for_a_cluster_measures_nothing_here(tmp_path, capsys):
     (total,) = [line for line in out.splitlines() if "│ all" in line]
     assert "–" in total
     assert "0.00" not in out
+
+
+@pytest.mark.parametrize(
+    ("more", "devices"),
+    [
+        ([], ["1", "6", "8"]),
+        (["--max-concurrent", "2"], ["1", "2", "8"]),
+        (["--max-concurrent", "2", "--cpus-per-run", "2"], ["1", "4", "8"]),
+        (["--max-concurrent", "8"], ["1", "6", "8"]),
+        (["--devices", "3"], ["3"]),
+    ],
+)
+def test_a_dry_run_gives_the_time_on_the_cores_of_this_machine(more, devices, monkeypatch, capsys):
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    monkeypatch.setattr("sweeps.planning.times.calibration.measure_rate", lambda *shape: 1e9)
+    assert main([*TOY, "--systems", "lstm-lm", "--dry-run", *more]) == 0
+    out = capsys.readouterr().out
+    rows = out.partition("longest runs first")[2].splitlines()
+    assert [row.split()[1] for row in rows if row.startswith("│")] == devices
+    assert out.count("plus about 20 s to start Ray") == 1
+
+
+def test_times_for_a_cluster_leave_out_this_machine_and_its_start():
+    assert usual_devices(Resources(), is_remote=True) == [1, 8]
+    assert usual_devices(Resources(gpus=1), is_remote=False) == [1, 8]
 
 
 def test_a_dry_run_says_that_no_run_would_fit_on_this_machine(tmp_path, capsys):
@@ -217,7 +243,8 @@ def test_a_quiet_command_prints_its_result_alone_and_a_verbose_one_what_it_reads
     words.mkdir()
     for split, line in {"train": "a b", "valid": "b a", "test": "a a b"}.items():
         (words / f"{split}.txt").write_text(f"{line}\n\nb b a {split}\n")
-    command = ["--datasets", str(words), "--seeds", "1", "--storage", str(tmp_path / "runs"), "--dry-run"]
+    command = ["--datasets", str(words), "--systems", "lstm-lm", "--seeds", "1", "--dry-run"]
+    command += ["--storage", str(tmp_path / "runs")]
     printed = {}
     for option in ("--quiet", "--verbose"):
         with expect_log("lvae.data", "blank line", optional=option == "--quiet"):

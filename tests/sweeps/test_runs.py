@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -235,6 +240,51 @@ def test_a_range_selects_the_numbers_from_end_to_end(
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"{count} runs")
 
 
+def test_a_listing_names_fields_in_the_order_of_the_config_whatever_the_hashes(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "embedding_size": 8, "latent_size": 4, "batch_size": 2, "dropout": 0.25}
+    write(tmp_path)
+    write(tmp_path, **sizes)
+    script = str(Path(runs.__file__))
+    printed = {
+        subprocess.run(
+            [sys.executable, script, "list", str(tmp_path)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    (out,) = printed
+    (line,) = [line for line in out.splitlines() if "hidden_size=16" in line]
+    fields = [name for name in (f.name for f in dataclasses.fields(RunConfig)) if name in sizes]
+    assert re.findall(r"(\w+)=", line) == fields
+
+
+def test_a_folder_of_studies_is_not_taken_for_an_empty_study(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study.parent)
+    write(study.parent / "other")
+    (study.parent / "notes").mkdir()
+    for arguments in (["list", "."], ["delete", ".", "--where", "state=failed", "--yes"]):
+        assert runs.main(arguments) == 2
+        assert capsys.readouterr().err == (
+            "error: .: holds no run itself, but studies: other, study; give one of them, such as other\n"
+        )
+    assert len(names(study)) == 5
+    assert runs.main(["list", "notes"]) == 0  # an empty folder may be a study
+    assert capsys.readouterr().out.startswith("0 runs")
+
+
+def test_a_selection_may_have_values_that_only_earlier_versions_wrote(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_config(study, replace(RunConfig(dataset="toy"), system="my-vae"))
+    assert runs.main(["list", str(study), "--where", "system=my-vae,LSTM-lm"]) == 0
+    assert "1 run," in capsys.readouterr().out
+
+
 def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = names(study)
     assert runs.main(["delete", str(study), "--where", "seed=99", "--yes"]) == 0
@@ -262,6 +312,12 @@ def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.Captur
         (("list", "{study}", "--where", "seed=1,2.5"), "seed=2.5: must be a whole number"),
         (("list", "{study}", "--where", "seed"), "write it as field=value"),
         (("list", "{study}", "--where", "seed=1", "seed=2"), "given twice"),
+        (
+            ("delete", "{study}", "--where", "system=lstm-vea", "--yes"),
+            "--where system=lstm-vea: unknown system 'lstm-vea': did you mean 'lstm-vae'?",
+        ),
+        (("list", "{study}", "--where", "setting=standart"), "did you mean 'standard'?"),
+        (("list", "{study}", "--where", "optimiser=sdg,adam"), "did you mean 'sgd'?"),
         (("list", "nowhere"), "there is no such folder"),
         (("list", "s3://bucket/study"), "works on local folders"),
         (("move", "{study}", "--where", "seed=1"), "say where to"),

@@ -97,7 +97,7 @@ def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, ca
         ),
         ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),
         (
-            [*TOY, "--max-epochs", "2", "--set", "max_epochs=3"],
+            [*TOY, "--set", "max_epochs=3"],
             "--max-epochs and --set: max_epochs is given twice",
         ),
         (

@@ -43,6 +43,11 @@ def weight_notes(cells: Sequence[Cell], estimates: Container[str] | None = None)
             "decide the number; what is a bound is an upper bound in expectation only, and one run may lie "
             "far from its expectation. More importance samples help: --set iw_samples=5000"
         )
+    if any(average.ess is not None and average.khat_above is None for average in weighted):
+        notes.append(
+            "no k>0.7: it needs more than 20 importance samples; without it nothing says how reliable a "
+            "number is"
+        )
     if any(average.ess is None for average in weighted):
         notes.append("ESS and k>0.7 are not recorded in results of earlier versions")
     return notes

@@ -54,18 +54,37 @@ def variants(cells: Sequence[Cell]) -> Iterable[str]:
         )
 
 
+def other_objectives(cells: Sequence[Cell]) -> Iterable[str]:
+    """Name the rows whose NLL in the first table is not what they were trained by."""
+    rows = dict.fromkeys(
+        row_label(cell.system, cell.num_samples)
+        for cell in cells
+        if cell.shown and cell.objective == "importance_weighted" and cell.num_samples > 1
+    )
+    if rows:
+        yield (
+            f"trained by the importance-weighted bound: {listed(list(rows), ', ')}; training need not "
+            "lower the ELBO, which is the NLL of the first table; their bound is in the table of bounds"
+        )
+
+
 def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
+    """Name the cells, and count the runs, whose posterior says next to nothing about a sentence."""
     collapsed: list[str] = []
     annealing: dict[str, list[str]] = {}
+    decoders: list[str] = []
+    mixed: list[str] = []
     for cell in cells:
-        if not cell.unused_latent:
-            continue
         row = f"{row_label(cell.system, cell.num_samples)} {cell.setting}"
         row += f" ({cell.variant_name})" if cell.variant_name else ""
         if cell.collapsed:
             collapsed.append(row)
-        else:
+        elif cell.unused_latent:
             annealing.setdefault(f"{cell.last_kl_weight:.2g}", []).append(row)
+        elif cell.idle_posterior:
+            decoders.append(row)
+        if 0 < cell.idle_runs < cell.averages["mi"].n:
+            mixed.append(f"{row} {cell.idle_runs} of {cell.averages['mi'].n}")
     little = f"z says next to nothing about a sentence (mutual information below {UNUSED} nats)"
     if collapsed:
         yield (
@@ -76,6 +95,13 @@ def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
             f"{little}: {listed(rows, ', ')}; training ended at β = {weight}, before the KL had its full "
             "weight, so this need not be posterior collapse"
         )
+    if decoders:
+        yield (
+            f"{little}: {listed(decoders, ', ')}; but the decoder reads z: the importance-weighted number "
+            f"lies at least {UNUSED} nats below the mean of -log p(x|z)"
+        )
+    if mixed:
+        yield f"runs in which {little}, so that means mix two kinds of runs: {listed(mixed, ', ')}"
 
 
 def monte_carlo(cells: Sequence[Cell]) -> Iterable[str]:

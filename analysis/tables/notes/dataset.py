@@ -11,7 +11,14 @@ from analysis.reading.frame import CONFIG_FIELDS
 from analysis.stats.cells import Cell
 from analysis.stats.text_groups import text_notes
 from analysis.tables.notes import evaluations, protocols
-from analysis.tables.notes.cells import huge_notes, monte_carlo, unused_latents, variants
+from analysis.tables.notes.cells import (
+    huge_notes,
+    monte_carlo,
+    other_objectives,
+    unused_latents,
+    variants,
+)
+from lvae_core.run_folder.unknown_share import share_text, shown_too_seldom
 
 
 def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[str]:
@@ -33,6 +40,7 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
     notes += [
         *protocols.protocols(done, frame, of_dataset),
         *huge_notes(of_dataset),
+        *other_objectives(of_dataset),
         *unused_latents(of_dataset),
         *_repeated_seeds(done),
         *monte_carlo(of_dataset),
@@ -46,17 +54,34 @@ def caveats(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> list[st
     frame = frame[["dataset", "status", *evaluations.COLUMNS]]  # rows of all columns take long to copy
     done = frame[(frame["dataset"] == dataset) & (frame["status"] == "done")]
     of_dataset = [cell for cell in cells if cell.dataset == dataset]
-    return [*huge_notes(of_dataset), *unused_latents(of_dataset), *evaluations.shown(done)]
+    return [
+        *huge_notes(of_dataset),
+        *other_objectives(of_dataset),
+        *unused_latents(of_dataset),
+        *evaluations.shown(done),
+    ]
 
 
 def _unseen_words(done: pd.DataFrame) -> Iterable[str]:
-    """Runs whose test text needs an unknown word that their training text does not have."""
-    untrained = done[done["train_unknown"].eq(0.0) & done["test_unknown"].gt(0.0)]
+    """Runs whose test text needs an unknown word that their training text does not have, or hardly has."""
+    shares = done[["train_unknown", "test_unknown"]].dropna()
+    rows = shares.itertuples(index=False, name=None)
+    seldom = [shown_too_seldom(float(train), float(test)) for train, test in rows]
+    found = shares[pd.Series(seldom, index=shares.index, dtype=bool)]
+    untrained, rare = found[found["train_unknown"].eq(0.0)], found[found["train_unknown"].gt(0.0)]
     if len(untrained):
         yield (
             f"{len(untrained)} of {len(done)} runs are tested on words that training never has "
             f"({untrained['test_unknown'].max():.1%} of the tokens) as a class that training never shows, "
             "which takes a large share of their NLL; with --set min_count=2, training shows it"
+        )
+    if len(rare):
+        test, train = share_text(rare["test_unknown"].max()), share_text(rare["train_unknown"].min())
+        remedy = f"--set min_count={int(done.loc[rare.index, 'min_count'].max()) + 1}"
+        yield (
+            f"{len(rare)} of {len(done)} runs are tested on far more unknown words ({test} of the tokens) "
+            f"than training leads them to expect ({train}), so each costs many nats; with {remedy}, "
+            "training shows more of them"
         )
 
 

@@ -50,7 +50,7 @@ def check_declarable(study: Study, folder: str, configs: Iterable[RunConfig], se
 
 
 def declare(
-    study: Study, folder: str, configs: Iterable[RunConfig], seeds: int | None, *, is_dry_run: bool
+    study: Study, folder: str, configs: Iterable[RunConfig], seeds: int | None, *, dry_option: str = ""
 ) -> list[str]:
     """Declare a number of seeds if one is given, and compare the grid with what its study has declared.
 
@@ -59,7 +59,7 @@ def declare(
         folder: the study, as the user would write it.
         configs: the grid.
         seeds: the number to declare; None: none.
-        is_dry_run: whether to write nothing.
+        dry_option: the option because of which nothing is written, such as ``--dry-run``; "": write.
 
     Returns:
         A line for the user, or none if no number is declared or there is nothing to say about it.
@@ -69,7 +69,7 @@ def declare(
         DamagedError: its declaration is not what was written.
         OSError: the storage cannot be read.
     """
-    if seeds is None or is_dry_run:
+    if seeds is None or dry_option:
         declared = read_declared_seeds(study)
     else:
         study.check_writable()
@@ -77,7 +77,7 @@ def declare(
     if declared:
         number, what = declared.seeds, declared.words
     elif seeds is not None:
-        number, what = seeds, f"without --dry-run, this declares {numbered(seeds, 'seed')} in {FILE}"
+        number, what = seeds, f"without {dry_option}, this declares {numbered(seeds, 'seed')} in {FILE}"
     else:
         return []
     present = {name.seed for name in map(RunName.parse, study.run_names()) if name}

@@ -27,7 +27,13 @@ _MEANING: Mapping[Basis | None, str] = {
 
 
 def print_costs(
-    console: Console, plan: Plan, costs: Sequence[VariantCost], devices: Sequence[int], price: float | None
+    console: Console,
+    plan: Plan,
+    costs: Sequence[VariantCost],
+    devices: Sequence[int],
+    price: float | None,
+    *,
+    starts_ray: bool = False,
 ) -> None:
     """Print the plan with its costs, and how long it takes on given numbers of devices.
 
@@ -37,6 +43,7 @@ def print_costs(
         costs: the cost of each variant.
         devices: numbers of GPUs, or of CPU cores if runs use no GPU.
         price: the price of one device for an hour; None: print no prices.
+        starts_ray: whether the launch starts Ray itself, which takes longer than small runs.
     """
     print_fitting(console, plan_table(plan, costs, price, console.width))
     if any(cost.hours is None for cost in costs):
@@ -45,7 +52,9 @@ def print_costs(
             "finds it by short probes"
         )
     elif any(cost.todo for cost in costs):
-        console.print(devices_table(costs, devices, price))
+        table = devices_table(costs, devices, price)
+        table.caption = "plus about 20 s to start Ray" if starts_ray else None
+        console.print(table)
 
 
 @dataclass(frozen=True)

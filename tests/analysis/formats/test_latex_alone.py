@@ -21,7 +21,7 @@ from ..conftest import WriteRun
 @pytest.fixture
 def written(tmp_path: Path, write_run: WriteRun) -> dict[str, str]:
     """Write the tables of a collapsed study, of a dataset that nobody published numbers for."""
-    estimates = {"nll_elbo": 99.0, "ppl_elbo": 90.0, "nll_iw": 98.0, "kl": 0.0, "mi": 0.0}
+    estimates = {"nll_elbo": 99.0, "ppl_elbo": 90.0, "nll_iw": 99.0, "kl": 0.0, "mi": 0.0}
     for dataset in ("corp", "a_b", "a-b"):
         for seed in range(2):
             write_run("lstm-lm", dataset=dataset, seed=seed)

@@ -16,6 +16,9 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
 from analysis.report.two_studies import compare_studies
+from analysis.stats.declared import UNDECLARED
+from lvae_core.run_folder.declared_seeds import declare_seeds
+from lvae_core.run_folder.folder import Study
 
 from ..conftest import WriteRun
 
@@ -71,7 +74,10 @@ def test_failed_runs_are_counted_where_a_reader_begins(tmp_path: Path, write_run
 @pytest.mark.parametrize(
     ("shift", "conclusion"),
     [
-        (-2.0, "LSTM-VAE L=1 is better than LSTM-LM by at least 1.94±0.04 over 8 common seeds"),
+        (
+            -2.0,
+            "LSTM-VAE L=1 is better than LSTM-LM by at least 1.94 (95%: 1.90 to 1.97) over 8 common seeds",
+        ),
         (2.0, "no conclusion: 1 is undecided: bound above exact"),
     ],
 )
@@ -160,10 +166,37 @@ def test_the_seeds_that_significance_needs_are_said_of_what_they_can_decide(
 ) -> None:
     write_pairs(write_run, 3, -2.0)
     table = report(tmp_path).comparisons[0]
-    assert "; significance here needs 6 seeds: fix" in " ".join(table.notes)
+    assert (
+        "; significance here needs at least 6 seeds, if the differences of all have one sign: fix"
+        in " ".join(table.notes)
+    )
     for seed in range(3):
         bound = {"nll_elbo": 51 + seed / 7, "mi": 1.0}  # above the exact number, whatever the seeds
         write_run("lstm-vae", 5, seed=seed, dataset="toy", estimates=bound, study="study")
     notes = " ".join(report(tmp_path).comparisons[0].notes)
-    # The exact number against L = 1, by two estimates; nothing decides against L = 5.
-    assert "; significance of the 2 that more seeds can decide needs 7 seeds: fix" in notes
+    # The exact number against L = 1, counted once though by two estimates; nothing decides against L = 5.
+    assert "; significance of the 1 that more seeds can decide needs at least 7 seeds, if" in notes
+
+
+def test_a_verdict_says_in_how_many_runs_z_says_nothing(tmp_path: Path, write_run: WriteRun) -> None:
+    write_pairs(write_run, 8, -2.0)
+    for seed in range(3):
+        bound = {"nll_elbo": 48 + seed / 7, "mi": 0.01}
+        write_run("lstm-vae", 1, seed=seed, dataset="toy", estimates=bound, study="study")
+    (sentence,) = report(tmp_path).findings
+    assert "over 8 common seeds, though z says next to nothing in 3 of 8 runs of LSTM-VAE L=1" in sentence
+
+
+def test_a_verdict_over_a_number_of_seeds_that_was_not_declared_says_so(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    declare_seeds(Study(str(tmp_path / "declared")), 8)
+    for study in ("study", "declared"):
+        write_pairs(write_run, 8, -2.0, study=study)
+    composed = report(tmp_path)
+    assert "over 8 common seeds (their number was not declared beforehand)" in composed.findings[0]
+    assert UNDECLARED in composed.comparisons[0].notes
+    composed = compose(collect([open_source(str(tmp_path / "declared"))]))
+    assert "over 8 common seeds" in composed.findings[0]
+    assert "declared" not in composed.findings[0]
+    assert UNDECLARED not in composed.comparisons[0].notes

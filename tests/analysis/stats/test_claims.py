@@ -171,9 +171,17 @@ def test_a_number_that_is_no_likelihood_is_lower_or_higher_and_never_better() ->
 def test_sentences_state_the_size_and_whether_it_is_a_least_one() -> None:
     paired = differences(-2.6, 8)
     below = verdict(paired, cell(BOUND), cell(EXACT)).sentence("b", "a", paired)
-    assert below == "b is better than a by at least 2.6±0 over 8 common seeds"
+    assert below == "b is better than a by at least 2.6 (95%: 2.6 to 2.6) over 8 common seeds"
     exact = verdict(paired, cell(EXACT), cell(EXACT)).sentence("b", "a", paired)
-    assert exact == "b is better than a by 2.6±0 over 8 common seeds"
+    assert exact == "b is better than a by 2.6 (95%: 2.6 to 2.6) over 8 common seeds"
+    # Mean -2 and std 4.276 over 8 seeds, t = 2.365: an interval with 0 in it.
+    wide = compare(
+        {s: 2.0 if s % 2 else -6.0 for s in range(8)},
+        dict.fromkeys(range(8), 0.0),
+        np.random.default_rng(0),
+    )
+    said = decide(wide, 0.01, 1, cell(EXACT), cell(EXACT)).sentence("b", "a", wide)
+    assert said == "b is better than a by 2.0 (95%: -1.6 to 5.6) over 8 common seeds"
     for kinds in WORDS:
         found = verdict(paired, cell(kinds[0]), cell(kinds[1]))
         if not found.model:

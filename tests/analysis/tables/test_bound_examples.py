@@ -141,7 +141,8 @@ def test_a_valid_bound_below_an_exact_number_over_enough_seeds_is_better(
     (sentence,) = sentences(tmp_path, "toy")
     # Differences -3 + 0.1, -0.2, 0.3, ...: a mean of -3.05, a std of 0.54 over 8 seeds, t = 2.365.
     assert sentence.endswith(
-        "3.1 less: LSTM-VAE-AVG L=5 is better than LSTM-LM by at least 3.1±0.4 over 8 common seeds."
+        "3.1 less: LSTM-VAE-AVG L=5 is better than LSTM-LM by at least 3.1 (95%: 2.6 to 3.5) over 8 common "
+        "seeds."
     )
 
 

@@ -102,7 +102,7 @@ def test_runs_by_the_recipes_have_no_notes(tmp_path: Path, write_run: WriteRun) 
     assert notes(tmp_path, "yahoo") == []
 
 
-def test_runs_whose_training_never_shows_the_unknown_word_are_noted(
+def test_runs_whose_training_never_or_seldom_shows_the_unknown_word_are_noted(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
     def sizes(train: float, test: float) -> dict[str, Any]:
@@ -116,6 +116,14 @@ def test_runs_whose_training_never_shows_the_unknown_word_are_noted(
         "training never shows, which takes a large share of their NLL; with "
         "--set min_count=2, training shows it"
     ]
+    write_run(dataset="rare", result=sizes(0.0009, 0.0203))
+    write_run(dataset="rare", seed=1, min_count=3, result=sizes(0.0008, 0.0203))
+    write_run(dataset="rare", seed=2, min_count=4, result=sizes(0.02, 0.04))
+    (line,) = (note for note in notes(tmp_path, "rare") if "tested" in note)
+    assert line == (
+        "2 of 3 runs are tested on far more unknown words (2.0% of the tokens) than training leads them to "
+        "expect (0.1%), so each costs many nats; with --set min_count=4, training shows more of them"
+    )
     for dataset, shares in {"shown": (0.02, 0.04), "whole": (0.0, 0.0)}.items():
         write_run(dataset=dataset, result=sizes(*shares))
         assert notes(tmp_path, dataset) == []
@@ -139,8 +147,32 @@ def test_posterior_collapse_is_noted(tmp_path: Path, write_run: WriteRun) -> Non
     write_run("lstm-vae-avg", 5, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": 0.11})
     assert notes(tmp_path) == [
         "posterior collapse, z says next to nothing about a sentence (mutual information below 0.1 nats): "
-        "LSTM-VAE L=1 standard; in effect these are language models"
+        "LSTM-VAE L=1 standard; in effect these are language models",
+        "runs in which z says next to nothing about a sentence (mutual information below 0.1 nats), so "
+        "that means mix two kinds of runs: LSTM-VAE L=1 standard 1 of 2",
     ]
+
+
+def test_a_row_trained_by_another_bound_than_the_elbo_is_named(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run("lstm-iwae", 5, dataset="mine", objective="importance_weighted")
+    write_run("lstm-vae", 5, dataset="mine")
+    (note,) = (note for note in notes(tmp_path, "mine") if note.startswith("trained by"))
+    assert note.startswith("trained by the importance-weighted bound: LSTM-IWAE L=5; training")
+
+
+def test_a_decoder_that_reads_z_is_no_language_model_though_the_posterior_is_the_prior(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """If the decoder ignored z, the mean of -log p(x|z), here 99, would be the lowest number there is."""
+    for system, L, weighted in (("lstm-iwae", 5, 98.8), ("lstm-vae", 1, 99.1)):
+        estimates = {"nll_elbo": 100.0, "ppl_elbo": 90.0, "nll_iw": weighted, "kl": 1.0, "mi": 0.01}
+        write_run(system, L, dataset="mine", estimates=estimates, result={"epochs": 20})
+    joint = {"nll_elbo": 100.0, "nll_joint": 104.0, "nll_iw_joint": 98.8, "kl": 1.0, "mi": 0.01}
+    write_run("lstm-vae-avg", 5, dataset="mine", estimates=joint, result={"epochs": 20})
+    collapse, decoder = (note for note in notes(tmp_path, "mine") if "z says next" in note)
+    assert collapse.startswith("posterior collapse")
+    assert "LSTM-VAE L=1 standard; in" in collapse
+    assert "LSTM-VAE-AVG L=5 standard, LSTM-IWAE L=5 standard; but the decoder reads z" in decoder
 
 
 @pytest.mark.parametrize(

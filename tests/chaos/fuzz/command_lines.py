@@ -106,13 +106,15 @@ class CommandLines:
         if name in ("sweeps/paper_grid.py", "sweeps/search.py"):
             # --list starts nothing either.
             calm = [] if "--list" in arguments and self._random.random() < 0.8 else ["--dry-run"]
+            calm = [option for option in calm if option not in arguments]
             return [*(a for a in arguments if a != "auto"), *calm]
         if name == "sweeps/doctor.py":
             return [*arguments, "--address", "127.0.0.1:1"]
         if name == "sweeps/wandb_push.py":
             return [a for a in arguments if a != "study"]
         if name == "analysis/summarize.py":
-            return [*arguments, "--no-figures", "--no-samples", "--no-cache"]
+            calm = [o for o in ("--no-figures", "--no-samples", "--no-cache") if o not in arguments]
+            return [*arguments, *calm]
         return arguments
 
     def _needed(self, name: str) -> list[str]:

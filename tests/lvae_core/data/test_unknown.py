@@ -9,6 +9,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import load, load_for, load_new
 from lvae_core.data.datasets import SHIPPED
 from lvae_core.data.describe import describe
+from lvae_core.data.unknown import unseen_words
 from lvae_core.systems import recipe
 
 
@@ -57,7 +58,7 @@ def test_the_shipped_corpora_need_no_warning_with_their_recipes() -> None:
     ("split", "content"),
     [("train", "a b a\nc <unk>\nb\n"), ("train", "a b a\nc _UNK\nb\n"), ("both", "a b\n")],
 )
-def test_no_warning_if_training_shows_the_class_or_no_word_needs_it(
+def test_no_warning_if_training_shows_the_class_often_enough_or_no_word_needs_it(
     folder: Path, split: str, content: str
 ) -> None:
     for name in ("valid", "test") if split == "both" else (split,):
@@ -73,6 +74,64 @@ def test_a_split_without_unseen_words_is_not_in_the_warning(folder: Path) -> Non
     (folder / "valid.txt").write_text("a\n")
     (line,) = load(str(folder)).warnings
     assert ": 40.0% of the tokens of test are words" in line
+
+
+def large(folder: Path, shown: str, held_out: str) -> Path:
+    """Write 4,000 tokens to train on, the last of them the two words of ``shown``; the others as given."""
+    (folder / "train.txt").write_text("a b a\n" * 999 + f"b {shown}\n")
+    for name in ("valid", "test"):
+        (folder / f"{name}.txt").write_text(held_out)
+    return folder
+
+
+@pytest.mark.parametrize("symbol", ["<unk>", "_UNK"])
+def test_one_unknown_word_in_training_does_not_switch_the_protection_off(folder: Path, symbol: str) -> None:
+    large(folder, f"c {symbol}", "new b a\n" * 3 + "a\n")  # of 14 tokens, 3
+    (folder / "test.txt").write_text("new b a b\n")
+    (line,) = load(str(folder)).warnings
+    assert line == (
+        f"{folder}/train.txt: 21.4% of the tokens of valid and 20.0% of test are unknown words, but only "
+        "under 0.1% of train, so the model is tested on an unknown word that it has seldom seen; "
+        "min_count=2 lets the rarest words of training be unknown, too"
+    )
+    assert describe(str(folder))["warnings"] == [line]
+    config, corpus = load_new(of_folder(folder))
+    assert config == replace(of_folder(folder), min_count=2)
+    # c has become unknown, which is still too seldom, and the warning says so.
+    assert corpus.sizes()["splits"]["train"]["unknown"] == 2 / 4000
+    assert corpus.unseen is not None
+    assert corpus.unseen.train == 2 / 4000
+
+
+def test_the_unknown_word_is_not_the_rarest_word_that_can_become_unknown(folder: Path) -> None:
+    large(folder, "a <unk>", "new b a\n")  # b 1,000 times
+    (line,) = load(str(folder)).warnings
+    assert "; min_count=1000 lets" not in line
+    assert "; min_count=1001 lets" in line
+    assert describe(str(folder))["warnings"] == [line]
+    assert load_new(of_folder(folder))[0] == of_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("train", "held_out", "seldom"),
+    [
+        (0.0, 0.0, False),
+        (0.0, 0.0001, True),
+        (0.0009, 0.02, True),  # about Yelp of 10,000 sentences
+        (0.001, 0.01, True),
+        (0.001, 0.0099, False),
+        (0.0001, 0.0049, False),
+        (0.0001, 0.005, True),
+        (0.048, 0.045, False),  # about Penn Treebank
+    ],
+)
+def test_training_shows_the_class_too_seldom_if_another_split_has_ten_times_its_share(
+    train: float, held_out: float, seldom: bool
+) -> None:
+    for rates in ({"valid": held_out, "test": train}, {"valid": train, "test": held_out}):
+        found = unseen_words({"train": train, **rates}, 1)
+        assert (found is not None) == seldom
+    assert unseen_words({"valid": 0.1, "test": 0.1}, 1) is None
 
 
 def test_a_new_run_over_such_a_folder_trains_its_unknown_word(folder: Path) -> None:

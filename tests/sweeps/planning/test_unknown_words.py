@@ -23,11 +23,13 @@ from ...logs import expect_log
 from .test_plan import finish, write
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(params=["never", "seldom"])
+def folder(tmp_path, request):
+    """Text of an unknown word that training never has, or has once in over 100 tokens."""
     path = tmp_path / "mine"
     path.mkdir()
-    for split, text in {"train": "a b a\nc a\nb\n", "valid": "new b a\n", "test": "b newer\n"}.items():
+    train = "a b a\nc a\nb\n" + ("" if request.param == "never" else "a b\n" * 40 + "c d e f g h <unk>\n")
+    for split, text in {"train": train, "valid": "new b a\n", "test": "b newer\n"}.items():
         (path / f"{split}.txt").write_text(text)
     return path
 

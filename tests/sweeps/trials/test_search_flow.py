@@ -27,6 +27,7 @@ from sweeps.paper_grid import main as grid
 from sweeps.search import main
 
 from ...logs import expect_log
+from ...options import changed
 
 COMMAND = [
     *("--dataset", "text", "--space", "learning_rate=0.2..2:log", "--trials", "4", "--at-once", "4"),
@@ -225,7 +226,7 @@ def test_the_comparison_is_of_bounds_over_common_seeds(text, capsys):
 def test_fewer_seeds_than_before_are_fewer_in_the_table(text, capsys):
     assert main(COMMAND) == 0
     capsys.readouterr()
-    assert main([*COMMAND, "--seeds", "2"]) == 0
+    assert main(changed(COMMAND, "--seeds", "2")) == 0
     out = capsys.readouterr().out
     assert "the smallest p of the sign-flip test with 2 seeds is 0.5" in out
     assert "3 seeds" not in out
@@ -266,9 +267,9 @@ def test_a_dry_run_says_what_a_verdict_needs_before_anything_is_spent(text, caps
 
 
 def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
-    assert main([*COMMAND, "--seeds", "1", "--best", "1"]) == 0
+    assert main(changed(COMMAND, "--seeds", "1", "--best", "1")) == 0
     capsys.readouterr()
-    assert main([*COMMAND, "--seeds", "2", "--best", "1", "--dry-run"]) == 0
+    assert main(changed(COMMAND, "--seeds", "2", "--best", "1", "--dry-run")) == 0
     out = capsys.readouterr().out
     assert cells(out, "trials  ")[0] == "0"
     assert cells(out, "runs on fresh seeds")[0] == "2"
@@ -277,7 +278,7 @@ def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
         "no significant difference is possible: the smallest p of the test on 2 fresh seeds is 0.5" in out
     )
     # A fifth trial may win: then its two seeds are left, and the second seed of the recipe.
-    assert main([*COMMAND, "--trials", "5", "--seeds", "2", "--best", "1", "--dry-run"]) == 0
+    assert main(changed(COMMAND, "--trials", "5", "--seeds", "2", "--best", "1", "--dry-run")) == 0
     out = capsys.readouterr().out
     assert cells(out, "trials  ")[0] == "1"
     assert cells(out, "trials  ")[1].endswith(" s")
@@ -286,7 +287,7 @@ def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
 
 @pytest.mark.slow
 def test_a_dry_run_counts_the_retries_of_trials_and_of_runs_on_fresh_seeds(text, capsys):
-    once = [*COMMAND, "--best", "1"]
+    once = changed(COMMAND, "--best", "1")
     FAILING.add(("search-best", 2))
     assert main(once) == 1
     with (text / "summary/search/search.csv").open(newline="") as file:
@@ -311,16 +312,16 @@ def test_a_dry_run_counts_the_retries_of_trials_and_of_runs_on_fresh_seeds(text,
 
 
 def test_a_search_continued_without_a_space_keeps_its_own(text, capsys):
-    assert main([*COMMAND, "--seeds", "0", "--trials", "2"]) == 0
+    assert main(changed(COMMAND, "--seeds", "0", "--trials", "2")) == 0
     place = COMMAND.index("--space")
     without = [*COMMAND[:place], *COMMAND[place + 2 :]]
-    assert main([*without, "--seeds", "0", "--trials", "3"]) == 0
+    assert main(changed(without, "--seeds", "0", "--trials", "3")) == 0
     assert "learning_rate" in capsys.readouterr().out
     assert len(results(text / "runs/search")) == 3
 
 
 def test_with_two_objectives_the_point_of_lowest_nll_on_the_front_is_compared(text, saved, capsys):
-    assert main([*COMMAND, "--objective", "nll", "kl", "--best", "1", "--seeds", "1"]) == 0
+    assert main(changed(COMMAND, "--objective", "nll", "kl", "--best", "1", "--seeds", "1")) == 0
     out = capsys.readouterr().out
     assert "on the front" in out
     assert "too few trials: it needs 10" in out
@@ -337,7 +338,9 @@ def test_with_two_objectives_the_point_of_lowest_nll_on_the_front_is_compared(te
 
 def test_the_importances_of_enough_trials_are_written_beside_the_table(text, capsys):
     space = ["--space", "learning_rate=0.2..2:log", "--space", "dropout=0..0.5"]
-    small = [*COMMAND, *space, "--trials", "10", "--at-once", "10", "--max-epochs", "1", "--seeds", "0"]
+    small = changed(
+        COMMAND, *space, "--trials", "10", "--at-once", "10", "--max-epochs", "1", "--seeds", "0"
+    )
     assert main(small) == 0
     out = capsys.readouterr().out
     assert "summary/search/search-importances.csv" in out
@@ -352,11 +355,11 @@ def test_the_importances_of_enough_trials_are_written_beside_the_table(text, cap
 
 
 def test_if_the_recipe_wins_nothing_is_rerun(text, capsys):
-    command = [*COMMAND, "--best", "1", "--space", "learning_rate=1,0.000001"]
+    command = changed(COMMAND, "--best", "1", "--space", "learning_rate=1,0.000001")
     assert main(command) == 0
     assert "the recipe has the lowest validation perplexity" in capsys.readouterr().out
     assert not (text / "runs/search-best").exists()
-    assert main([*command, "--seeds", "0"]) == 0
+    assert main(changed(command, "--seeds", "0")) == 0
 
 
 def test_a_trial_that_fails_is_an_exit_status_and_one_that_diverges_is_none(text, capsys):
@@ -369,7 +372,7 @@ def test_a_trial_that_fails_is_an_exit_status_and_one_that_diverges_is_none(text
     assert main([*COMMAND, "--retry-failed"]) == 0
     capsys.readouterr()
     wild = ["--study", "wild", "--set", "max_grad_norm=0", "--space", "learning_rate=1,1e25"]
-    assert main([*COMMAND, *wild, "--best", "1"]) == 0
+    assert main(changed(COMMAND, *wild, "--best", "1")) == 0
     out = capsys.readouterr().out
     assert "diverged" in out
     assert "--retry-failed" not in out
@@ -401,7 +404,7 @@ def test_a_fresh_seed_beyond_the_limit_is_refused_before_anything_starts(text, c
 
 
 def test_the_study_of_a_grid_is_refused(text, capsys):
-    assert main([*COMMAND, "--seeds", "1"]) == 0
+    assert main(changed(COMMAND, "--seeds", "1")) == 0
     capsys.readouterr()
     assert main([*COMMAND, "--study", "search-best"]) == 2
     assert "belong to no search" in capsys.readouterr().err.splitlines()[-1]

@@ -16,26 +16,27 @@ def configs(*seeds):
 
 def test_a_sweep_declares_and_later_ones_say_what_differs(tmp_path):
     study = Study(str(tmp_path))
-    assert declare(study, "runs/x", configs(0, 1), None, is_dry_run=False) == []
-    (line,) = declare(study, "runs/x", configs(0, 1), 2, is_dry_run=False)
+    assert declare(study, "runs/x", configs(0, 1), None) == []
+    (line,) = declare(study, "runs/x", configs(0, 1), 2)
     assert line.startswith("runs/x: declared 2 seeds before the first run (")
     assert line.endswith("UTC)")
-    for is_dry_run in (True, False):  # what is declared already is said as such
-        assert declare(study, "runs/x", configs(0, 1), 2, is_dry_run=is_dry_run) == [line]
-        (one,) = declare(study, "runs/x", configs(0), 2, is_dry_run=is_dry_run)
+    for dry_option in ("--dry-run", ""):  # what is declared already is said as such
+        assert declare(study, "runs/x", configs(0, 1), 2, dry_option=dry_option) == [line]
+        (one,) = declare(study, "runs/x", configs(0), 2, dry_option=dry_option)
         assert one.startswith(f"{line}; with this sweep it has 1: ")
-    assert declare(study, "runs/x", configs(0, 1), None, is_dry_run=False) == []
-    (fewer,) = declare(study, "runs/x", configs(0), None, is_dry_run=False)
+    assert declare(study, "runs/x", configs(0, 1), None) == []
+    (fewer,) = declare(study, "runs/x", configs(0), None)
     assert fewer.endswith("with this sweep it has 1: p-values stay interim until all 2 are done")
     (tmp_path / "toy__lstm-lm__standard__L0__seed7__0123abcd").mkdir()
-    (more,) = declare(study, "runs/x", configs(0, 1), None, is_dry_run=False)
+    (more,) = declare(study, "runs/x", configs(0, 1), None)
     assert more.endswith("with this sweep it has 3: reports will say that 1 seed more were added")
 
 
-def test_a_dry_run_declares_nothing(tmp_path, monkeypatch, capsys):
+def test_a_dry_run_and_a_list_declare_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main([*GRID, "--study", "x", "--declare-seeds", "3", "--dry-run"]) == 0
-    assert f"runs/x: without --dry-run, this declares 3 seeds in {FILE}" in capsys.readouterr().out
+    for option in ("--dry-run", "--list"):
+        assert main([*GRID, "--study", "x", "--declare-seeds", "3", option]) == 0
+        assert f"runs/x: without {option}, this declares 3 seeds in {FILE}" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -59,7 +60,7 @@ def test_a_declaration_that_is_of_no_use_is_refused_also_in_a_dry_run(tmp_path, 
 def test_another_number_is_refused_before_anything_is_scheduled(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     study = Study("runs/x")
-    declare(study, "runs/x", configs(), 3, is_dry_run=False)
+    declare(study, "runs/x", configs(), 3)
     assert main([*GRID, "--study", "x", "--declare-seeds", "4"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: --declare-seeds 4: ")
