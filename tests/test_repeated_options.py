@@ -70,11 +70,12 @@ def outcome(
 
 
 EVERY = [
-    (command, option)
+    pytest.param(command, option, marks=[pytest.mark.slow] * (number >= 3))
     for command in MAINS
-    for option in (*OPTIONS[command], *NEVER_DRAWN.get(command, {}))
+    for number, option in enumerate((*OPTIONS[command], *NEVER_DRAWN.get(command, {})))
     if option not in REPEATABLE
 ]
+"""Three of each command at once, all of them with the slow tests: each takes a new parser."""
 
 
 @pytest.mark.parametrize(("command", "option"), EVERY)
