@@ -123,7 +123,7 @@ def test_an_interrupted_search_ends_with_the_same_results(undisturbed, tmp_path)
     place, out = undisturbed
     command = [sys.executable, "-W", "error", str(SCRIPT), *COMMAND]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: len(runs_of(tmp_path / "runs/search")) > 2)  # in the second round
+        wait_until(lambda: len(runs_of(tmp_path / "runs/search")) > 2)
         process.send_signal(signal.SIGINT)
         seen = process.stdout.readlines()
         assert process.wait(timeout=240) == 130
