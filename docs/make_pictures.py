@@ -18,9 +18,9 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 STUDY = "results/topics"
-SHOWN = (1000, 1056)
+SHOWN = (1000, 1104)
 """Width and height in CSS pixels of the part of the report that is shown."""
-COLOURS = 96
+COLOURS = 144
 
 
 def main() -> None:
