@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.reading.collect import Runs
 from analysis.reading.frame import EVALUATION_FIELDS, STATUSES
 from analysis.reading.sources import study_names
+from analysis.report.unfinished_launches import unfinished_launches
 from analysis.stats.cells import Cell
 from analysis.stats.declared import declaration_note, declared_for
 from analysis.tables.costs import Unit, amount_text, unit_of, unit_of_table
@@ -31,11 +32,13 @@ def facts(
     counts = frame["status"].value_counts()
     present = [status for status in STATUSES if status in counts and status != "missing"]
     by_status = ", ".join(f"{counts[status]} {status}" for status in present)
-    without = f", and {counts['missing']} missing" if "missing" in counts else ""
+    # A launch that has not ended knows what is missing, and the findings say it.
+    missing = 0 if any(unfinished_launches(runs)) else counts.get("missing", 0)
+    without = f", and {missing} missing" if missing else ""
     yield f"runs: {len(runs.frame)} ({by_status}){without}"
     if "running" in counts:
         yield "running: a process works on the run, or one of another machine did and cannot be seen"
-    if "missing" in counts:
+    if missing:
         yield "missing: no run with a seed that at least half of the cells of its dataset have"
     if runs.duplicates:
         yield (

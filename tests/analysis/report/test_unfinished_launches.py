@@ -34,3 +34,18 @@ def test_planned_runs_that_do_not_exist_are_counted_by_cell(tmp_path: Path, writ
     assert compose(collect([open_source(study.url)])).findings[0] == expected
     write_planned_runs(study, study.run_names())
     assert "launch" not in compose(collect([open_source(study.url)])).findings[0]
+
+
+def test_what_is_missing_is_counted_once(tmp_path: Path, write_run: WriteRun) -> None:
+    """The launch has planned one seed that no run has; most cells have seed 0, which one lacks."""
+    study = Study(str(tmp_path / "study"))
+    for system, seed in (("lstm-lm", 0), ("lstm-vae", 0), ("lstm-vae-avg", 1)):
+        write_run(system, seed=seed, dataset="toy", study="study")
+
+    def head() -> str:
+        return " ".join(compose(collect([open_source(study.url)])).facts)
+
+    assert "3 done), and 1 missing" in head()
+    write_planned_runs(study, [*study.run_names(), *ABSENT])
+    assert "missing" not in head()
+    assert "runs: 3 (3 done)" in head()
