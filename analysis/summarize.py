@@ -53,7 +53,7 @@ from analysis.report.nothing_finished import nothing_finished
 from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
 from analysis.stats.pairs import Baseline
-from lvae_core.arguments import bound, check_given_once, parsed
+from lvae_core.arguments import bound, parsed
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity, command_line, is_quiet, notice
@@ -180,8 +180,11 @@ def main() -> None:
 def _run() -> int:
     if sys.stderr.isatty():
         print(" " * len("loading libraries …"), end="\r", file=sys.stderr, flush=True)
-    call = parsed(lambda: tyro.cli(bound(summarize), prog="summarize.py"))
-    check_given_once(sys.argv[1:], "--compare", "--evaluation", "--baseline")
+    call = parsed(
+        lambda: tyro.cli(bound(summarize), prog="summarize.py"),
+        sys.argv[1:],
+        ("--compare", "--evaluation", "--baseline"),
+    )
     return call()
 
 

@@ -37,7 +37,7 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
 from analysis.stats.pairs import Baseline
-from lvae_core.arguments import bound, check_given_once, parsed
+from lvae_core.arguments import bound, parsed
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, command_line
@@ -146,8 +146,9 @@ def main() -> None:
 
 
 def _run() -> None:
-    call = parsed(lambda: tyro.cli(bound(wandb_report), prog="wandb_report.py"))
-    check_given_once(sys.argv[1:], "--baseline")
+    call = parsed(
+        lambda: tyro.cli(bound(wandb_report), prog="wandb_report.py"), sys.argv[1:], ["--baseline"]
+    )
     call()
 
 

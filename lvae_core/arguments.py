@@ -43,33 +43,35 @@ class Parser(argparse.ArgumentParser):
         return found, left
 
 
-def parsed(parse: Callable[[], T]) -> T:
-    """Parse a command line; ``parse`` may print the help and exit with status 0.
-
-    Raises:
-        InputError: an option is unknown, missing or has a value that does not fit.
-    """
-    printed = io.StringIO()
-    try:
-        with _wide_terminal(), contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
-            return parse()
-    except SystemExit as end:
-        if end.code in (None, 0):
-            return parse()  # print the help again, as wide as the terminal is
-    raise InputError(error_line(printed.getvalue()))
-
-
 REPEATABLE = frozenset({"--set", "--zip", "--space", "--published"})
 """The options of tyro's commands that collect what each repetition gives."""
 
 
-def check_given_once(words: Iterable[str], *lists: str) -> None:
-    """Raise InputError if an option is given twice: tyro would silently use the last value alone.
+def parsed(parse: Callable[[], T], given: Iterable[str] = (), lists: Sequence[str] = ()) -> T:
+    """Parse a command line; ``parse`` may print the help and exit with status 0.
 
     Args:
-        words: of a command line that tyro has read without an error.
+        parse: reads the command line.
+        given: its words, in which no option but those of :data:`REPEATABLE` may be given twice: tyro would
+            silently use the last value alone.
         lists: the options that take several values after one.
+
+    Raises:
+        InputError: an option is unknown, missing, given twice or has a value that does not fit.
     """
+    printed = io.StringIO()
+    try:
+        with _wide_terminal(), contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
+            found = parse()
+    except SystemExit as end:
+        if end.code in (None, 0):
+            return parse()  # print the help again, as wide as the terminal is
+        raise InputError(error_line(printed.getvalue())) from None
+    _check_given_once(given, lists)
+    return found
+
+
+def _check_given_once(words: Iterable[str], lists: Sequence[str]) -> None:
     before = itertools.takewhile("--".__ne__, words)
     options = [word.partition("=")[0].replace("_", "-") for word in before if word.startswith("--")]
     for option, times in Counter(options).items():

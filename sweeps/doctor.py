@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lvae_core.arguments import check_given_once, parsed
+from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.data.corpus import load_new
 from lvae_core.errors import InputError, reason
@@ -112,9 +112,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         words = split_lists(arguments, "--datasets")
-        options = parsed(lambda: tyro.cli(Options, args=words, prog="doctor.py", description=__doc__))
+        options = parsed(
+            lambda: tyro.cli(Options, args=words, prog="doctor.py", description=__doc__),
+            arguments,
+            ["--datasets"],
+        )
         options.messages.apply()
-        check_given_once(arguments, "--datasets")
         return run(options, arguments)
 
     return exit_status(command, interrupted="")

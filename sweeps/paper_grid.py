@@ -35,7 +35,7 @@ from statistics import fmean
 import tyro
 from rich.console import Console
 
-from lvae_core.arguments import check_given_once, parsed
+from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.messages import command_line, next_line, notices_held_back
 from lvae_core.run_folder.folder import open_study
@@ -69,9 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         words = split_lists(arguments, *LISTS)
-        options = parsed(lambda: tyro.cli(Options, args=words, prog="paper_grid.py", description=__doc__))
+        options = parsed(
+            lambda: tyro.cli(Options, args=words, prog="paper_grid.py", description=__doc__),
+            arguments,
+            (*LISTS, "--seeds"),
+        )
         options.launch.messages.apply()
-        check_given_once(arguments, *LISTS, "--seeds")
         return run(options, again=again)
 
     return exit_status(command, closing=closing_with)

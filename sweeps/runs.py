@@ -35,12 +35,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lvae_core.arguments import check_given_once, parsed
+from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import FIELD_TYPES
 from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity, numbered
 from lvae_core.run_folder.claims import HeldError, acquire
+from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
 from lvae_core.run_folder.relocation import move, remove
@@ -86,9 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def command() -> int:
-        options = parsed(lambda: tyro.cli(Options, args=arguments, prog="runs.py", description=__doc__))
+        options = parsed(
+            lambda: tyro.cli(Options, args=arguments, prog="runs.py", description=__doc__),
+            arguments,
+            ["--where"],
+        )
         options.messages.apply()
-        check_given_once(arguments, "--where")
         return act(options, Console(markup=False, highlight=False))
 
     return exit_status(command, interrupted="stopped; runs that were not reached are as they were")
@@ -226,7 +230,7 @@ def _root(study: str) -> Path:
 def _check_no_storage(study: str, root: Path) -> None:
     """Raise InputError if a folder without runs holds folders with runs: the study is one of these."""
     folders = sorted(place for place in root.iterdir() if place.is_dir() and not place.is_symlink())
-    studies = [place.name for place in folders if _holds_runs(place)]
+    studies = [place.name for place in folders if _holds_runs(Study(str(root)).run(place.name))]
     if studies:
         more = f" and {len(studies) - _NAMED} more" if len(studies) > _NAMED else ""
         raise InputError(
@@ -235,9 +239,9 @@ def _check_no_storage(study: str, root: Path) -> None:
         )
 
 
-def _holds_runs(place: Path) -> bool:
+def _holds_runs(folder: RunFolder) -> bool:
     try:
-        return any(RunName.parse(name) for name in os.listdir(place))
+        return folder.holds_runs()
     except OSError:
         return False
 

@@ -40,7 +40,7 @@ from rich.console import Console
 
 from analysis.formats.terminal import print_table
 from analysis.report.search_points import compare_points
-from lvae_core.arguments import check_given_once, parsed
+from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
@@ -87,9 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         words = split_lists(arguments, *_LISTS)
-        options = parsed(lambda: tyro.cli(Options, args=words, prog="search.py", description=__doc__))
+        options = parsed(
+            lambda: tyro.cli(Options, args=words, prog="search.py", description=__doc__), arguments, _LISTS
+        )
         options.launch.messages.apply()
-        check_given_once(arguments, *_LISTS)
         return run(options, again=again)
 
     return exit_status(command, closing=closing_with)

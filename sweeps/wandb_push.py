@@ -37,7 +37,7 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
-from lvae_core.arguments import check_given_once, parsed
+from lvae_core.arguments import parsed
 from lvae_core.command import Interrupt, exit_status
 from lvae_core.errors import InputError, cannot_read
 from lvae_core.messages import Verbosity, is_quiet, next_line, notice, numbered
@@ -88,10 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         options = parsed(
-            lambda: tyro.cli(Options, args=arguments, prog="wandb_push.py", description=__doc__)
+            lambda: tyro.cli(Options, args=arguments, prog="wandb_push.py", description=__doc__), arguments
         )
         options.messages.apply()
-        check_given_once(arguments)
         if not options.studies:
             raise InputError("wandb_push.py: give a study, such as runs/paper")
         return follow(options) if options.follow else push(options)
