@@ -4,7 +4,6 @@ Their grid files can be planned, and their diffs fit the code.
 """
 
 import dataclasses
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +14,8 @@ from lvae_core.config import RunConfig
 from lvae_core.systems import SYSTEMS
 from sweeps.planning.grids.files import read_grid
 
+from .reference import make_reference
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
@@ -22,12 +23,7 @@ REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 
 @pytest.fixture(scope="module")
 def maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return make_reference()
 
 
 def test_the_reference_is_what_the_code_says(maker: ModuleType) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib.util
 import sys
 import warnings
 from pathlib import Path
@@ -16,6 +15,7 @@ from lvae_core.arguments import REPEATABLE, bound
 
 from .chaos.fuzz.command_lines import MAINS
 from .chaos.fuzz.options import NEVER_DRAWN, OPTIONS, SETTING
+from .reference import make_reference
 
 POSITIONAL = {
     "sweeps/runs.py": ["list", "study"],
@@ -37,13 +37,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @functools.cache
 def actions(command: str) -> dict[str, argparse.Action]:
     """Option -> how tyro reads it."""
-    path = Path(__file__).parents[1] / "docs" / "make_reference.py"
-    spec = importlib.util.spec_from_file_location("make_reference", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    source = module.COMMANDS[command][1]
+    source = make_reference().COMMANDS[command][1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         parser = tyro.extras.get_parser(source if isinstance(source, type) else bound(source))

@@ -77,9 +77,9 @@ def sum_up(compared: Sequence[Comparison], a: Name, b: Name, *, is_declared: boo
         c.verdict.sentence(a(c.a), b(c.b), c.paired) + _idle_runs({a(c.a): c.a, b(c.b): c.b})
         for c in decided[:_MOST]
     ]
-    named += [f"{len(decided) - _MOST} more in the table of comparisons"] if len(decided) > _MOST else []
     if not is_declared:
         named[-1] += " (their number was not declared beforehand)"
+    named += [f"{len(decided) - _MOST} more in the table of comparisons"] if len(decided) > _MOST else []
     rest = f"; no conclusion from {len(open_)}: {_reasons(open_)}" if open_ else ""
     return f"{total}: {'; '.join(named)}{rest}"
 

@@ -18,7 +18,7 @@ from analysis.report.provenance import cost_units, facts, origins
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison, compare_family
-from analysis.stats.declared import declared_for
+from analysis.stats.declared import is_declared_beforehand
 from analysis.stats.over_seeds import average_cells
 from analysis.stats.text_groups import same_text
 from analysis.stats.variants import Variant, common_variants, setting_text
@@ -59,7 +59,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     return TwoStudies(
         studies=(a.studies[0], b.studies[0]),
         facts=(tuple(facts(a, a.frame, cells[0], units)), tuple(facts(b, b.frame, cells[1], units))),
-        findings=tuple(explained_once(list(_findings(compared, _both_declared(a, b))))),
+        findings=tuple(explained_once(list(_findings(compared, all(map(is_declared_beforehand, (a, b))))))),
         notes=(*_equality_notes(compared), *_changes(a.frame, b.frame), *alone),
         tables=tuple(
             # Elsewhere the studies are named above the tables.
@@ -70,12 +70,6 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
         comparisons=tuple(compared),
         problems=(*a.problems, *b.problems),
     )
-
-
-def _both_declared(a: Runs, b: Runs) -> bool:
-    """Whether both studies declared their number of seeds before there were results."""
-    declared = [declared_for(a), declared_for(b)]
-    return all(one is not None and one.beforehand for one in declared)
 
 
 def _findings(compared: Sequence[Comparison], is_declared: bool) -> Iterable[str]:

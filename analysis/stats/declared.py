@@ -28,6 +28,12 @@ def declared_for(runs: Runs) -> DeclaredSeeds | None:
     return max((declared for _, declared in runs.declared), key=lambda d: (d.finished_runs, d.started_runs))
 
 
+def is_declared_beforehand(runs: Runs) -> bool:
+    """Whether the number of seeds of all the runs was declared before there were results."""
+    declared = declared_for(runs)
+    return declared is not None and declared.beforehand
+
+
 def declaration_note(declared: DeclaredSeeds, seeds: Iterable[int]) -> str:
     """Say what was declared, and what follows for p-values.
 

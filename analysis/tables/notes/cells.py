@@ -38,19 +38,20 @@ def huge_notes(cells: Iterable[Cell]) -> list[str]:
 
 
 def variants(cells: Sequence[Cell]) -> Iterable[str]:
+    """Name the rows that were run in several variants."""
     labels: dict[str, list[str]] = {}
     for cell in cells:
         row = labels.setdefault(row_label(cell.system, cell.num_samples), [])
         if cell.shown and cell.variant_name not in row:
             row.append(cell.variant_name)
     alike: dict[tuple[str, ...], list[str]] = {}
-    for row_name, variants in labels.items():
-        if len(variants) > 1:
-            alike.setdefault(tuple(variants), []).append(row_name)
-    for names, rows in alike.items():
+    for row_name, names in labels.items():
+        if len(names) > 1:
+            alike.setdefault(tuple(names), []).append(row_name)
+    for together, rows in alike.items():
         yield (
-            f"{listed(rows, ', ')} {'was' if len(rows) == 1 else 'were'} run in {len(names)} variants "
-            f"({listed(names)}): each has its own row; they are never averaged together"
+            f"{listed(rows, ', ')} {'was' if len(rows) == 1 else 'were'} run in {len(together)} variants "
+            f"({listed(together)}): each has its own row; they are never averaged together"
         )
 
 
@@ -105,6 +106,7 @@ def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
 
 
 def monte_carlo(cells: Sequence[Cell]) -> Iterable[str]:
+    """Give the largest sampling error of a run's NLL, in nats per sentence."""
     errors = [
         error
         for cell in cells

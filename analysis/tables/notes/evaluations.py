@@ -56,6 +56,7 @@ def _evaluation_text(run: pd.Series) -> str:
 
 
 def lacking(done: pd.DataFrame) -> Iterable[str]:
+    """Count the seeds of each cell that lack the evaluation shown."""
     names = ["system", "num_samples", "setting"]
     # Rows of all columns take long to copy.
     cells = done[[*names, "evaluation", "iw_samples"]].groupby(names, sort=False)

@@ -9,5 +9,6 @@ _MOST = 12
 
 
 def listed(items: Sequence[str], separator: str = "; ") -> str:
+    """Join the items, or the first few and the number of the others."""
     more = [f"and {len(items) - _MOST} more"] if len(items) > _MOST else []
     return separator.join([*items[:_MOST], *more])

@@ -32,6 +32,7 @@ _OF_SYSTEM = frozenset(f.name for f in fields(RunConfig) if f.metadata["group"] 
 
 
 def published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
+    """Count the runs whose test split or vocabulary is not the published one."""
     if dataset not in published_splits():
         return
     sentences, tokens = published_splits()[dataset]
@@ -53,6 +54,7 @@ def published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
 
 
 def differences_from_recipes(done: pd.DataFrame, dataset: str) -> Iterable[str]:
+    """Name the fields in which runs depart from the recipes of their systems, under the nearer protocol."""
     changes: Counter[tuple[str, str, str]] = Counter()
     configs = _configs(done)
     for system, setting, protocol, rows in _by_protocol(done):
@@ -143,6 +145,7 @@ def _by_protocol(done: pd.DataFrame) -> Iterable[tuple[str, str, Protocol, NDArr
 
 
 def mixed_configs(done: pd.DataFrame) -> Iterable[str]:
+    """Name the fields in which rows differ from each other and from their recipes."""
     rows = [row_label(system, L) for system, L in zip(done["system"], done["num_samples"], strict=True)]
     recipes = [_recipe(*run) for run in done[["system", "dataset", "setting"]].itertuples(index=False)]
     differences = []
