@@ -31,8 +31,9 @@ from lvae_core.errors import InputError
 from lvae_core.model.layers.precision import resolve
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.folder import Study
+from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.optimisation.learning_rate import RateState
-from lvae_core.training.runtime import Runtime, set_arithmetic
+from lvae_core.training.runtime import Runtime
 from lvae_core.training.state import TrainState, copy_parameters, save_checkpoint
 
 SENTENCES = 42_068

@@ -34,9 +34,10 @@ from lvae_core.fields.choices import Setting
 from lvae_core.model.layers import precision
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.text_model import TextModel
+from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.optimisation.objective import objective
 from lvae_core.training.optimisation.parts import make_optimiser
-from lvae_core.training.runtime import Runtime, check_device, set_arithmetic
+from lvae_core.training.runtime import Runtime, check_device
 
 BATCHES = 3
 """Number of batches, each of unequal sentences. Training uses all in turn; the error is of the first."""

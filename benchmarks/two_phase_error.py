@@ -31,7 +31,8 @@ from lvae_core.errors import InputError
 from lvae_core.evaluation.likelihood import COLUMNS, sentence_statistics
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.storage.store import open_store
-from lvae_core.training.runtime import Runtime, set_arithmetic
+from lvae_core.training.arithmetic import set_arithmetic
+from lvae_core.training.runtime import Runtime
 from lvae_core.training.trained import load
 
 WARM = 16

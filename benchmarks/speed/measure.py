@@ -28,7 +28,9 @@ from lvae_core.data.batches import collate
 from lvae_core.data.corpus import Split
 from lvae_core.errors import InputError, check_name
 from lvae_core.model.layers.softmax import CHUNK_LOGITS
-from lvae_core.training.runtime import Runtime, check_device, keep_freed_memory, set_arithmetic
+from lvae_core.training.allocator import keep_freed_memory
+from lvae_core.training.arithmetic import set_arithmetic
+from lvae_core.training.runtime import Runtime, check_device
 from speed import ours, plain, plain_systems
 from speed.cases import PLAIN, Case, cases
 from speed.limit import is_float32

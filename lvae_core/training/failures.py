@@ -16,11 +16,27 @@ _NO_MEMORY = (
     "can't allocate memory",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_NOT_INITIALIZED",
     "could not create a primitive",
 )
 """What torch says in words only: its allocator on the CPU, and all that takes memory past an allocator,
-oneDNN for the programs that it writes."""
+oneDNN for the programs that it writes, cuBLAS and cuDNN for themselves as they begin."""
+
+_NO_DEVICE = (
+    "busy or unavailable",
+    "No CUDA GPUs are available",
+    "no CUDA-capable device",
+    "invalid device ordinal",
+    "driver shutting down",
+    "uncorrectable",
+    "hardware stack error",
+    "unspecified launch failure",
+    "MPS client",
+    "MPS server",
+)
+"""What CUDA says of a GPU that fails, or that another process broke: the next one may be well."""
 
 _NOT_SUPPORTED = "could not create a primitive descriptor"
 """Message of oneDNN if it has no program for an operation."""
@@ -37,19 +53,26 @@ class Failure(NamedTuple):
 def failure_class(error: BaseException) -> FailureClass:
     """The class of an error that a run raised.
 
-    Most infrastructure failures end the process and raise nothing; a store that is full or gone does.
+    Most infrastructure failures end the process and raise nothing; a store that is full or gone does, and
+    a GPU that has failed.
     """
     if isinstance(error, DivergedError):
         return "diverged"
     torch = sys.modules.get("torch")  # a plan reads failures without loading it
     if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
         return "out_of_memory"
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or has_lost_device(error):
         return "infrastructure"
     said = str(error).replace(_NOT_SUPPORTED, "")
     if isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY):
         return "out_of_memory"
     return "code"
+
+
+def has_lost_device(error: BaseException) -> bool:
+    """Whether an error says that the GPU has failed, whatever the run did there."""
+    words = _NO_DEVICE if isinstance(error, RuntimeError) else ()
+    return isinstance(error, DeviceLostError) or any(each in str(error) for each in words)
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -62,6 +85,10 @@ def one_line(error: BaseException) -> str:
     """An error in one line, with its type unless it is a DivergedError."""
     text = str(error).strip().partition("\n")[0]
     return text if isinstance(error, DivergedError) else f"{type(error).__name__}: {text}"
+
+
+class DeviceLostError(Exception):
+    """The GPU that a run computed on has failed. The message says which, and how."""
 
 
 class DivergedError(Exception):

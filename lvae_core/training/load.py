@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from lvae_core.training.runtime import resident_bytes
+from lvae_core.training.allocator import resident_bytes
 
 SECONDS = 1.0
 """The load is measured at most once in this time."""

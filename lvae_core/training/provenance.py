@@ -30,6 +30,7 @@ def describe_attempt(
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
+            **(_cuda_versions() if device.startswith("cuda") else {}),
         },
         "host": platform.node(),
         "platform": platform.platform(),
@@ -39,6 +40,11 @@ def describe_attempt(
         "precision": precision,
         "data_sha256": data_sha256,
     }
+
+
+def _cuda_versions() -> dict[str, Any]:
+    """What decides the last bits of a run on a GPU beside torch."""
+    return {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
 
 
 @functools.cache

@@ -5,23 +5,16 @@ Functions import torch, this module does not: the driver of a sweep uses it, and
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 import re
-import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
-from lvae_core.config import RunConfig
 from lvae_core.errors import InputError, check_type
 from lvae_core.training.pace import Pace
-
-CONTEXT_BYTES = 640 * 2**20
-"""GPU memory that CUDA takes for each process beside its tensors, about, at most."""
 
 _MOST_THREADS = 64
 """Threads that are allowed even if the machine has few cores; tens of thousands crash the process."""
@@ -103,84 +96,10 @@ def check_device(device: str) -> None:
     """Raise :class:`InputError` unless a run can execute on ``device``, such as cpu or cuda:0."""
     import torch
 
-    if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:[0-9]{1,3})?", device):
+    if not re.fullmatch(r"(cpu|cuda)(:[0-9]{1,3})?", device):
         raise InputError(f"device {device!r}: not usable here; give cpu, cuda or cuda:N")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"device {device!r}: not usable here ({reason}); try cpu") from None
-
-
-def set_arithmetic(config: RunConfig, runtime: Runtime) -> None:
-    """Process-wide settings that a run's numbers or its speed depend on."""
-    import torch
-
-    keep_freed_memory()
-    torch.set_num_threads(runtime.threads)
-    if config.deterministic:
-        # cuBLAS reads it when it is first used; without it torch refuses to be deterministic.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    if runtime.device.startswith("cuda"):
-        total = torch.cuda.get_device_properties(runtime.device).total_memory
-        torch.cuda.set_per_process_memory_fraction(
-            memory_fraction(runtime.device_share, total), runtime.device
-        )
-    # As torch.use_deterministic_algorithms, less the compiler that it imports: seconds of every start.
-    torch.set_deterministic_debug_mode("error" if config.deterministic else "default")
-    # cuDNN would compute an LSTM's float32 with ten bits of mantissa by default.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    # It would fill every fresh tensor to expose reads of what was never written; there are none here.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def memory_fraction(share: float, total: int) -> float:
-    """The part of a GPU's ``total`` bytes that is left to tensors where a process has ``share`` of it.
-
-    The process itself takes some of the share; a whole GPU is not limited.
-    """
-    return 1.0 if share >= 1 else max(share - CONTEXT_BYTES / total, 0.1 * share)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # <malloc.h>
-
-
-SPARE_BYTES = 2**29
-"""What an evaluation may grow by until what lies idle in it is given back: its sentences grow longer from
-batch to batch, so that hardly any block that is free again is large enough for the next one."""
-
-
-_needed = 0
-"""Resident bytes when everything idle had just been given back."""
-
-
-def keep_freed_memory() -> bool:
-    """Let this process keep freed memory; return whether its C library can (glibc's can)."""
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
-
-
-def give_back_spare_memory() -> bool:
-    """Let the system have what lies idle in this process, if it has grown by much; whether it did.
-
-    The next allocations pay for it with page faults, some tenths of a second for each gigabyte.
-    """
-    global _needed
-    if not sys.platform.startswith("linux") or resident_bytes() <= _needed + SPARE_BYTES:
-        return False
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is None:
-        return False
-    trim(ctypes.c_size_t(0))
-    _needed = resident_bytes()
-    return True
-
-
-def resident_bytes() -> int:
-    """Bytes of this process that are in memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

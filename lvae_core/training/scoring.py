@@ -20,7 +20,9 @@ from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.claims import Claim
 from lvae_core.run_folder.evaluations import progress_file
 from lvae_core.run_folder.folder import DamagedError, RunFolder
-from lvae_core.training.runtime import Progress, Runtime, give_back_spare_memory, set_arithmetic
+from lvae_core.training.allocator import give_back_spare_memory
+from lvae_core.training.arithmetic import set_arithmetic
+from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.state import TrainState
 
 _log = logging.getLogger("lvae.run_folder")

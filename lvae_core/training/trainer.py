@@ -19,6 +19,8 @@ from lvae_core.identity import evaluation_id
 from lvae_core.model.layers.precision import compute_in, resolve
 from lvae_core.run_folder.claims import Claim
 from lvae_core.run_folder.folder import RunFolder
+from lvae_core.training.allocator import give_back_spare_memory
+from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.attempt import Attempt, Phase, open_attempt
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.initial_encoder import copy_encoder
@@ -28,7 +30,7 @@ from lvae_core.training.optimisation.parts import STEPS, make_learner, make_opti
 from lvae_core.training.optimisation.schedule import kl_weight
 from lvae_core.training.optimisation.step import Moment
 from lvae_core.training.pace import Pace, Speedometer
-from lvae_core.training.runtime import Progress, Runtime, give_back_spare_memory, set_arithmetic
+from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.state import TrainState, copy_parameters
 from lvae_core.training.step_log import StepLog
 

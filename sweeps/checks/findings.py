@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -68,6 +69,8 @@ class Facts:
     versions: Mapping[str, str]
     project: Mapping[str, str]
     """``digest`` of the project's source as the node imports it, and its ``place``."""
+    gpu: str | None
+    """Why torch cannot use the node's GPUs; None: it can, or no run would."""
     tokens: bool
     """Whether Ray on the node asks for a token."""
 
@@ -172,6 +175,29 @@ def versions(nodes: Sequence[Node], driver: Mapping[str, str], digest: str) -> l
             found.append(("failure", node.where, detail, "bring its checkout to the same commit"))
     fine = ", ".join(f"{name} {version}" for name, version in expected.items())
     return listed("versions", found) or all_ok("versions", nodes, f"{fine}, source {digest[:8]}")
+
+
+def gpus(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
+    """Whether torch can use the GPUs that Ray counts, and whether its CPUs suffice for all of them."""
+    if not demand.gpus:
+        return []
+    found: list[Row] = []
+    for node in nodes:
+        if node.facts and node.facts.gpu:
+            detail = f"torch cannot use its GPUs ({node.facts.gpu})"
+            remedy = "install a torch that fits its driver (https://pytorch.org), or give no --gpus-per-run"
+            found.append(("failure", node.where, detail, remedy))
+        elif idle := _idle_gpus(node.resources, demand):
+            detail = f"its CPUs suffice for so few runs at once that {idle} of its GPUs will be idle"
+            found.append(("warning", node.where, detail, "raise --gpus-per-run, or lower --cpus-per-run"))
+    return listed("GPUs", found) or all_ok("GPUs", nodes, "torch can use them")
+
+
+def _idle_gpus(resources: Mapping[str, float], demand: Demand) -> int:
+    """The number of GPUs of a node that no run can be on for lack of CPUs: Ray fills one after another."""
+    on_each = max(1, int(1 / demand.gpus + 1e-9))
+    used = int(resources.get("CPU", 0) / demand.cpus) / on_each * max(1.0, demand.gpus)
+    return max(0, int(resources.get("GPU", 0)) - math.ceil(used))
 
 
 def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:

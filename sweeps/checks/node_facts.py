@@ -12,6 +12,8 @@ import importlib.util
 import os
 import platform
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,11 @@ PROJECT = ("lvae_core", "sweeps")
 _RETRY_SECONDS = 10.0
 """Seconds of retries before a node counts as unable to reach the store."""
 
+_TORCH_SECONDS = 45.0
+"""Seconds that torch may take to be imported and to find the GPUs."""
 
-def examine(url: str, probe: str, content: bytes, own: str) -> dict[str, Any]:
+
+def examine(url: str, probe: str, content: bytes, own: str, gpu: bool) -> dict[str, Any]:
     """Collect the facts about this node; see :class:`sweeps.checks.findings.Facts`.
 
     Args:
@@ -33,6 +38,7 @@ def examine(url: str, probe: str, content: bytes, own: str) -> dict[str, Any]:
         probe: a file that the driver has written there.
         content: the content of that file.
         own: a file for this node to write there, with the same content.
+        gpu: whether runs would compute on this node's GPUs.
     """
     scratch = session_folder()
     return {
@@ -44,6 +50,7 @@ def examine(url: str, probe: str, content: bytes, own: str) -> dict[str, Any]:
         "memory": available_memory(),
         "versions": versions(),
         "project": project(),
+        "gpu": gpu_trouble() if gpu else None,
         "tokens": os.environ.get("RAY_AUTH_MODE", "").lower() == "token",
     }
 
@@ -93,6 +100,19 @@ def versions() -> dict[str, str]:
     except Exception as error:
         found["numerics"] = f"none ({reason(error)})"
     return found
+
+
+def gpu_trouble() -> str | None:
+    """Why torch cannot use this node's GPUs, in one line; None: it can."""
+    # Ray hides the GPUs from a task that asks for none.
+    visible = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    command = [sys.executable, "-c", "import torch; torch.cuda.init()"]
+    try:
+        done = subprocess.run(command, env=visible, capture_output=True, text=True, timeout=_TORCH_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return reason(error)
+    said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    return None if done.returncode == 0 else said[-1]
 
 
 def project() -> dict[str, str]:

@@ -56,13 +56,14 @@ def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list
     probe = _StorageProbe(study.store)
     trouble = probe.write()
     try:
-        nodes = _ask(nodes, probe, timeout)
+        nodes = _ask(nodes, probe, timeout, gpu=demand.gpus > 0)
     finally:
         probe.remove()
     found = findings.room([entry["Resources"] for entry in entries], demand, may_grow(demand))
     found += findings.answered(nodes)
     found += [trouble] if trouble else findings.storage(nodes, study.url)
     found += findings.versions(nodes, node_facts.versions(), node_facts.project()["digest"])
+    found += findings.gpus(nodes, demand)
     found += findings.data(nodes, demand)
     found += findings.disk(nodes, demand, study.url)
     found += findings.clocks(nodes)
@@ -92,6 +93,7 @@ class _Request:
     probe: str
     content: bytes
     own: str
+    gpu: bool
 
 
 class _StorageProbe:
@@ -119,9 +121,10 @@ class _StorageProbe:
         """Remove the file."""
         self._delete(self._name)
 
-    def request(self, node: Node) -> _Request:
-        """Files that ``node`` is asked to read and to write."""
-        return _Request(self._store.url, self._name, self._content, f"{self._name}-{node.id}")
+    def request(self, node: Node, gpu: bool = False) -> _Request:
+        """What ``node`` is asked: files to read and to write, and whether torch can use its GPUs."""
+        gpu = gpu and node.resources.get("GPU", 0) > 0
+        return _Request(self._store.url, self._name, self._content, f"{self._name}-{node.id}", gpu)
 
     def is_returned(self, node: Node) -> bool:
         """Whether the file that ``node`` has written is visible here; it is then removed."""
@@ -152,12 +155,12 @@ def _nodes(entries: Sequence[Mapping[str, Any]]) -> list[Node]:
     ]
 
 
-def _ask(nodes: Sequence[Node], probe: _StorageProbe, timeout: float) -> list[Node]:
+def _ask(nodes: Sequence[Node], probe: _StorageProbe, timeout: float, *, gpu: bool) -> list[Node]:
     """Ask the nodes; returns them with their facts, or with the reason why there are none."""
     start = time.time()
     with _by_value():
         examine = ray.remote(num_cpus=0, max_retries=0)(node_facts.examine)
-        tasks = {_on(examine, node).remote(**vars(probe.request(node))): node for node in nodes}
+        tasks = {_on(examine, node).remote(**vars(probe.request(node, gpu))): node for node in nodes}
     answered, end = [], time.monotonic() + timeout
     while tasks:
         ready, _ = ray.wait(list(tasks), timeout=max(end - time.monotonic(), 0.0))

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import gc
 import math
+import os
+import platform
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -25,10 +27,13 @@ from lvae_core.run_folder.claims import ClaimLostError, ClaimState, HeldError, a
 from lvae_core.run_folder.evaluations import failure_file_of, result_file_of
 from lvae_core.run_folder.folder import DamagedError, open_study
 from lvae_core.storage.retrying import is_transient
-from lvae_core.training.failures import failure_of, one_line
+from lvae_core.training.failures import DeviceLostError, failure_of, has_lost_device, one_line
 from lvae_core.training.runtime import Progress, Runtime
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.resources import Resources
+
+LOST_DEVICE_SECONDS = 60.0
+"""Seconds for which a process keeps a GPU that has failed."""
 
 STEP_SECONDS = 1.0
 """Seconds between reports: enough for one driver to take those of hundreds of runs."""
@@ -76,8 +81,8 @@ class RunTrainable(tune.Trainable):
     - ``paused``: saved after the epoch after which it was to pause;
     - ``held``: another launch works on it.
 
-    An error of the run itself is reported, not raised, because Tune would retry it. Errors of Ray and of
-    the storage are raised, because a retry may succeed.
+    An error of the run itself is reported, not raised, because Tune would retry it. Errors of Ray, of the
+    storage and of a GPU that has failed are raised, because a retry may succeed.
     """
 
     def setup(self, config: dict[str, Any], *, job: Job) -> None:  # type: ignore[override]
@@ -152,6 +157,11 @@ class RunTrainable(tune.Trainable):
         except Exception as error:
             if isinstance(error, OSError) and is_transient(error):
                 raise
+            if has_lost_device(error):
+                lost = f"GPU {os.environ.get('CUDA_VISIBLE_DEVICES', '?')} of {platform.node()}"
+                # Free at once, it would fail run after run, and take them all from GPUs that work.
+                time.sleep(LOST_DEVICE_SECONDS)
+                raise DeviceLostError(f"{lost} failed ({one_line(error)})") from None
             failure = failure_of(error)
         # Outside the handler, nothing refers to the tensors of the failed run any more.
         self._iterator = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from lvae_core.model.counts import amount
 from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.training.failures import one_line
 from sweeps.packing.choose import TooLargeError, choose
-from sweeps.packing.devices import HeldDevice, RayDevice, hold_devices
+from sweeps.packing.devices import HeldDevice, RayDevice, gpus, hold_devices
 from sweeps.planning.plan import PlannedRun
 from sweeps.planning.probe_results import ProbeResult, ProbeResults, key
 from sweeps.planning.resources import Resources
@@ -47,11 +48,13 @@ def pack(workload: Workload, say: Callable[[str], None]) -> dict[str, Resources]
     gpu = resources.gpus > 0
     keys = {run.name: key(run.config, workload.corpus_of(run).data_sha256) for run in workload.runs}
     found = _probe_all({keys[run.name]: run for run in workload.runs}, workload, say)
-    combine = _gpu_share if gpu else _threads
-    chosen = {name: combine(pairs, resources) for name, pairs in found.items()}
-    per_run = {run.name: chosen[keys[run.name]] for run in workload.runs}
     if gpu:
-        return per_run
+        at_once = min(len(workload.runs), resources.max_concurrent or len(workload.runs))
+        most = max(1, math.ceil(at_once / max(1, gpus())))
+        shares = {name: _gpu_share(pairs, resources, most) for name, pairs in found.items()}
+        return {run.name: shares[keys[run.name]] for run in workload.runs}
+    chosen = {name: _threads(pairs, resources) for name, pairs in found.items()}
+    per_run = {run.name: chosen[keys[run.name]] for run in workload.runs}
     return {run.name: _as_begun(run, workload.study, per_run[run.name]) for run in workload.runs}
 
 
@@ -98,8 +101,11 @@ def _probe(held: HeldDevice, run: PlannedRun, shared: ray.ObjectRef[Corpus], cor
         device.close()
 
 
-def _gpu_share(found: Sequence[tuple[HeldDevice, ProbeResult]], resources: Resources) -> Resources:
-    processes = min(result.processes for _, result in found)
+def _gpu_share(
+    found: Sequence[tuple[HeldDevice, ProbeResult]], resources: Resources, most: int
+) -> Resources:
+    """The share of a GPU; ``most`` runs on each are enough for all: Ray would fill one before the next."""
+    processes = min(most, *(result.processes for _, result in found))
     # Ray counts in ten-thousandths; three times 0.3334 would not fit one GPU.
     return replace(resources, gpus=1.0 if processes == 1 else int(10_000 / processes) / 10_000)
 

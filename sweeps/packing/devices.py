@@ -47,8 +47,14 @@ def kinds(nodes: list[Mapping[str, Any]], *, gpu: bool) -> list[str]:
         if not node["Alive"] or not resources.get("GPU" if gpu else "CPU"):
             continue
         kind = [name for name in resources if name.startswith("accelerator_type:")] if gpu else []
-        found.setdefault((tuple(sorted(kind)), resources.get("CPU")), node["NodeID"])
+        number = resources["GPU"] if gpu else 0  # which share the node's CPUs
+        found.setdefault((tuple(sorted(kind)), number, resources.get("CPU")), node["NodeID"])
     return list(found.values())
+
+
+def gpus() -> int:
+    """The number of GPUs that the cluster has now."""
+    return int(sum(node["Resources"].get("GPU", 0) for node in _nodes() if node["Alive"]))
 
 
 def hold_devices(*, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) -> Iterator[HeldDevice]:

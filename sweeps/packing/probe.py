@@ -17,13 +17,14 @@ from lvae_core.data.corpus import Corpus, Split
 from lvae_core.evaluation.latent import latent_estimates
 from lvae_core.evaluation.likelihood import sentence_statistics
 from lvae_core.model.layers.precision import compute_in, resolve
+from lvae_core.training.arithmetic import CONTEXT_BYTES, set_arithmetic
 from lvae_core.training.optimisation.parts import STEPS, make_learner
 from lvae_core.training.optimisation.step import Memory, Moment
-from lvae_core.training.runtime import CONTEXT_BYTES, Runtime, set_arithmetic
+from lvae_core.training.runtime import Runtime
 from sweeps.packing.choose import Sample
 
 _QUANTILES = (0.5, 0.17, 0.83)
-"""Quantiles of sentence length of the batches whose steps are timed."""
+"""Quantiles of the lengths of the first epoch's batches: those whose steps are timed."""
 
 _LATENT_SENTENCES = 1024
 """Enough to make the mutual information compute as much at once as it ever does."""
@@ -42,15 +43,21 @@ class Probe:
         self._remembered: Memory = self._training_step.late(config)
         self._precision = resolve(config.precision, device)
         self._step = 0
-        self._before = self._outside()
+        batches = sorted(
+            epoch_order(corpus.train.lengths, config.batch_size, config.batching, config.seed, 0),
+            key=lambda batch: int(corpus.train.lengths[batch].max()),
+        )
+        self._batches = [batches[int(at * len(batches))] for at in _QUANTILES]
+        self._middle = self._sentences_of_medium_length()
+        self._before = 0
 
     def warm_up(self) -> None:
         """Do the work that takes the most memory; this also builds everything that is built only once."""
         config, train, test = self._config, self._corpus.train, self._corpus.test
         for _ in range(2):
             self._train(_longest(train, config.batch_size))
-        for at in _QUANTILES:
-            self._train(self._batch(at))
+        for batch in self._batches:
+            self._train(batch)
         longest = _longest(test, config.eval_batch_size)
         positions = len(longest) * int(test.lengths[longest].max()) * self._config.group
         # As many draws of whole batches as are ever computed at once ...
@@ -62,8 +69,10 @@ class Probe:
         self._score(test, longest[-1:], replace(config, iw_samples=draws))
         some = np.linspace(0, len(test) - 1, min(len(test), _LATENT_SENTENCES)).astype(np.int64)
         latent_estimates(self._model, _part(test, some), config)
-        self._score(test, self._middle(), config)
+        self._score(test, self._middle, config)
         self._wait()
+        # Only now has every library loaded what it keeps on the GPU.
+        self._before = self._outside()
 
     def measure(
         self, seconds: float, *, steps: int = 1, now: Callable[[], float] = time.perf_counter
@@ -79,7 +88,7 @@ class Probe:
         evaluate = _rate(self._score_forever(), seconds, 1, now, self._wait)
         return Sample(self._memory(), train, evaluate)
 
-    def _middle(self) -> np.ndarray:
+    def _sentences_of_medium_length(self) -> np.ndarray:
         """Test sentences of medium length, enough of them to compute as much at once as a run does."""
         config, lengths = self._config, self._corpus.test.lengths
         order = np.argsort(lengths, kind="stable")
@@ -87,13 +96,6 @@ class Probe:
         draws = self._config.group * (1 if config.encoder == "none" else config.iw_samples)
         sentences = config.eval_chunk_tokens // (draws * int(lengths[order[start]]))
         return order[start : start + min(config.eval_batch_size, max(1, sentences))]
-
-    def _batch(self, at: float) -> np.ndarray:
-        """The batch of the first epoch that is longer than this part of the others."""
-        lengths, config = self._corpus.train.lengths, self._config
-        batches = epoch_order(lengths, config.batch_size, config.batching, config.seed, 0)
-        order = sorted(batches, key=lambda batch: int(lengths[batch].max()))
-        return order[int(at * len(order))]
 
     def _train(self, indices: np.ndarray) -> int:
         config = self._config
@@ -105,9 +107,8 @@ class Probe:
         return int(self._corpus.train.lengths[indices].sum())
 
     def _train_forever(self) -> Iterator[int]:
-        batches = [self._batch(at) for at in _QUANTILES]
         while True:
-            for batch in batches:
+            for batch in self._batches:
                 yield self._train(batch)
 
     def _score(self, split: Split, indices: np.ndarray, config: RunConfig) -> int:
@@ -119,11 +120,10 @@ class Probe:
         return part.num_tokens
 
     def _score_forever(self) -> Iterator[int]:
-        middle = self._middle()
         while True:
-            tokens = self._score(self._corpus.test, middle, self._config)
+            tokens = self._score(self._corpus.test, self._middle, self._config)
             # This infers once more, which takes time if inference takes steps.
-            latent_estimates(self._model, _part(self._corpus.test, middle), self._config)
+            latent_estimates(self._model, _part(self._corpus.test, self._middle), self._config)
             yield tokens
 
     def _wait(self) -> None:

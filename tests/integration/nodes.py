@@ -58,6 +58,7 @@ class Cluster:
         self,
         *,
         cpus: int = 1,
+        gpus: int = 0,
         cwd: Path | None = None,
         inside: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
@@ -66,6 +67,7 @@ class Cluster:
 
         Args:
             cpus: number of CPUs of the node.
+            gpus: number of GPUs that Ray is told of, whatever the machine has.
             cwd: working directory of its processes.
             inside: command to put before `ray start`.
             environment: environment variables of its processes.
@@ -75,6 +77,7 @@ class Cluster:
         """
         start = self._start(
             *("--address", self.address, "--dashboard-agent-listen-port", "0", "--num-cpus", str(cpus)),
+            *(("--num-gpus", str(gpus)) if gpus else ()),
             cwd=cwd,
             inside=inside,
             environment=environment or {},

@@ -257,3 +257,14 @@ def test_a_sweep_runs_if_all_nodes_have_the_same_code_and_storage(tmp_path):
         assert (done.returncode, done.stderr) == (0, "")
         assert len(list(tmp_path.rglob("result.json"))) == 2
         assert list(tmp_path.rglob(".probe*")) == []
+
+
+def test_a_node_whose_gpus_only_ray_knows_of_is_named(tmp_path):
+    """Ray counts what it is told; the torch of this machine says why it cannot use any of it."""
+    with cluster() as nodes:
+        nodes.add(cpus=2, gpus=2)
+        done = nodes.run(DOCTOR, "--gpus-per-run", "1", cwd=tmp_path)
+        assert done.returncode == 2, done.stdout
+        assert table_has(done, "GPUs", "torch cannot use its GPUs")
+        done = nodes.run(DOCTOR, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout

@@ -19,8 +19,9 @@ from lvae_core.data.batches import collate
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.noise import BatchNoise
 from lvae_core.model.text_model import TextModel
+from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.optimisation.objective import objective
-from lvae_core.training.runtime import Runtime, set_arithmetic
+from lvae_core.training.runtime import Runtime
 
 BETA = 0.7
 

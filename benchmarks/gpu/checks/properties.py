@@ -25,7 +25,8 @@ from lvae_core.model.layers.precision import compute_in
 from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.parts import POSTERIORS
 from lvae_core.model.text_model import TextModel
-from lvae_core.training.runtime import Runtime, set_arithmetic
+from lvae_core.training.arithmetic import set_arithmetic
+from lvae_core.training.runtime import Runtime
 
 CLOSE = 2e-5
 """Largest difference of float32 states of order 1 that are computed in another order."""

@@ -23,9 +23,10 @@ from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.model.noise import BatchNoise
 from lvae_core.model.text_model import TextModel
 from lvae_core.systems import SYSTEMS
+from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.optimisation.objective import objective
 from lvae_core.training.optimisation.parts import make_optimiser
-from lvae_core.training.runtime import Runtime, set_arithmetic
+from lvae_core.training.runtime import Runtime
 
 BETA = 0.3
 STEPS = 3

@@ -16,10 +16,11 @@ from lvae_core.data.batches import collate
 from lvae_core.fields.choices import Setting
 from lvae_core.model.layers.precision import Arithmetic, compute_in
 from lvae_core.systems import SYSTEMS
+from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.optimisation import aggressive
 from lvae_core.training.optimisation.parts import STEPS, make_learner
 from lvae_core.training.optimisation.step import Moment
-from lvae_core.training.runtime import Runtime, set_arithmetic
+from lvae_core.training.runtime import Runtime
 
 INVISIBLE = (
     "cannot be seen on a CPU, where nothing waits; "

@@ -10,7 +10,7 @@ import pytest
 
 SCRIPT = """
 import json
-from lvae_core.training.runtime import SPARE_BYTES, give_back_spare_memory, keep_freed_memory
+from lvae_core.training.allocator import SPARE_BYTES, give_back_spare_memory, keep_freed_memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096

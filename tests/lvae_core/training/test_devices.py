@@ -11,9 +11,10 @@ from lvae_core.evaluation.likelihood import sentence_statistics
 from lvae_core.model.layers.precision import compute_in
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.folder import reproducible
+from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.optimisation.objective import objective
 from lvae_core.training.optimisation.parts import make_optimiser
-from lvae_core.training.runtime import Runtime, set_arithmetic
+from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 
 from .. import tiny

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lvae_core.training.failures import DivergedError, failure_of
+from lvae_core.training.failures import DeviceLostError, DivergedError, failure_of
 
 
 def raised(error: Exception, depth: int = 1) -> Exception:
@@ -36,7 +36,20 @@ def raised(error: Exception, depth: int = 1) -> Exception:
             "out_of_memory",
         ),
         (RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"), "out_of_memory"),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+            "out_of_memory",
+        ),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), "code"),
+        (RuntimeError("CUDA error: device-side assert triggered"), "code"),
+        (torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered"), "infrastructure"),
+        (
+            torch.AcceleratorError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"),
+            "infrastructure",
+        ),
+        (RuntimeError("No CUDA GPUs are available"), "infrastructure"),
+        (ValueError("unspecified launch failure, says a value"), "code"),
+        (DeviceLostError("GPU 3 of host failed (…)"), "infrastructure"),
         (RuntimeError("could not create a primitive"), "out_of_memory"),
         (RuntimeError("could not create a primitive descriptor for a matmul primitive"), "code"),
         (ValueError("can't allocate memory, says a value"), "code"),

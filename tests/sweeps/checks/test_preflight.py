@@ -31,6 +31,7 @@ FACTS = Facts(
     scratch="/tmp/ray/session",
     scratch_free=20 * GIB,
     memory=8 * GIB,
+    gpu=None,
     versions=VERSIONS,
     project={"digest": "ab" * 32, "place": "/code/lvae_core"},
     tokens=True,
@@ -110,6 +111,35 @@ def test_a_node_with_another_or_no_checkout_is_named():
     assert "here abababab" in first
     assert "node 10.0.0.3" in second
     assert "lvae_core is not installed" in second
+
+
+def test_a_node_whose_torch_cannot_use_its_gpus_is_named_with_the_remedy():
+    line = only(
+        findings.gpus([node(5, gpu="Torch not compiled with CUDA enabled")], Demand(gpus=1)), "failure"
+    )
+    assert line.startswith(
+        "node 10.0.0.5: torch cannot use its GPUs (Torch not compiled with CUDA enabled); "
+    )
+    assert "install a torch that fits its driver" in line
+    assert findings.gpus([node(5)], Demand()) == []
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "each", "share", "idle"),
+    [
+        (16, 8, 1, 1.0, 0),
+        (16, 8, 1, 0.5, 0),
+        (16, 8, 1, 0.25, 4),  # 16 runs fill four GPUs
+        (17, 8, 1, 0.25, 3),  # the 17th begins a fifth
+        (4, 8, 1, 1.0, 4),
+        (8, 4, 4, 0.5, 3),  # two runs share one
+        (4, 8, 2, 2.0, 4),  # two runs with two GPUs each
+    ],
+)
+def test_gpus_that_are_idle_for_lack_of_cpus_are_a_warning(cpus, gpus, each, share, idle):
+    place = dataclasses.replace(node(5), resources={"CPU": float(cpus), "GPU": float(gpus)})
+    line = only(findings.gpus([place], Demand(cpus=each, gpus=share)), "warning" if idle else "ok")
+    assert (f"{idle} of its GPUs will be idle; raise --gpus-per-run" in line) == (idle > 0)
 
 
 @pytest.mark.parametrize(

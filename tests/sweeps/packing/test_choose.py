@@ -104,8 +104,9 @@ def test_one_node_of_each_kind_is_probed():
         node(3, CPU=4, GPU=1, **t4),
         node(4, alive=False, CPU=96, GPU=1),
         node(5, CPU=16),
+        node(6, CPU=16, GPU=4, **h100),  # which leaves twice as many cores to each
     ]
-    assert kinds(nodes, gpu=True) == ["n1", "n3"]
+    assert kinds(nodes, gpu=True) == ["n1", "n3", "n6"]
     assert kinds(nodes, gpu=False) == ["n1", "n3"]  # 16 and 4 cores
     assert kinds(nodes[:1], gpu=True) == kinds(nodes[:1], gpu=False) == []
 
@@ -120,9 +121,11 @@ def test_if_kinds_differ_runs_get_what_suits_the_one_with_least_room():
 
     whole = Resources(gpus=1.0)
     shares = [
-        _gpu_share([(place(16), choice(n)), (place(16), choice(8))], whole).gpus
+        _gpu_share([(place(16), choice(n)), (place(16), choice(8))], whole, 16).gpus
         for n in (1, 2, 3, 6, 7, 12)
     ]
     assert shares == [1.0, 0.5, 0.3333, 0.1666, 0.1428, 0.125]
+    few = [_gpu_share([(place(16), choice(8))], whole, most).gpus for most in (1, 2, 9)]
+    assert few == [1.0, 0.5, 0.125]  # Ray fills one GPU before it takes the next
     assert _threads([(place(16), choice(16)), (place(4), choice(2))], Resources()).cpus == 2
     assert _threads([(place(16), choice(2)), (place(4), choice(4))], Resources()).cpus == 4

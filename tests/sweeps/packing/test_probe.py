@@ -9,7 +9,7 @@ import pytest
 
 from lvae_core.data.corpus import load
 from lvae_core.systems import recipe
-from lvae_core.training.runtime import CONTEXT_BYTES, memory_fraction
+from lvae_core.training.arithmetic import CONTEXT_BYTES, memory_fraction
 from sweeps.packing.probe import Probe
 from sweeps.planning.resources import Resources
 

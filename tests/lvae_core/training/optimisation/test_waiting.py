@@ -19,10 +19,11 @@ from lvae_core.data import batches
 from lvae_core.data.batches import collate, send
 from lvae_core.model.layers.precision import compute_in
 from lvae_core.systems import SYSTEMS
+from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.optimisation import aggressive
 from lvae_core.training.optimisation.parts import STEPS, make_learner
 from lvae_core.training.optimisation.step import Moment
-from lvae_core.training.runtime import Runtime, set_arithmetic
+from lvae_core.training.runtime import Runtime
 
 from ... import tiny
 from ..runs import CORPUS

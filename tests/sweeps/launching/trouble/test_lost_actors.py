@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from ray.exceptions import RayTaskError
 
-from lvae_core.training.failures import Failure
+from lvae_core.training.failures import DeviceLostError, Failure
 from sweeps.launching.trouble import lost_actors
 from sweeps.launching.trouble.lost_actors import Loss, LostActors, why_lost
 
@@ -58,3 +58,10 @@ def test_a_run_whose_disk_is_full_names_the_file_and_the_remedy(monkeypatch):
     assert loss.message == (
         "its storage failed: /d/checkpoint.pt: No space left on device; free some space on its disk"
     )
+
+
+def test_a_gpu_that_has_failed_is_a_loss_that_names_it(monkeypatch):
+    error = RayTaskError("step", "Traceback", DeviceLostError("GPU 3 of host7 failed (…)"), pid=1, ip="::1")
+    monkeypatch.setattr(lost_actors, "latest_error", lambda trial: error)
+    loss = why_lost(SimpleNamespace())
+    assert (loss.kind, loss.message) == ("infrastructure", "GPU 3 of host7 failed (…)")
