@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -100,7 +99,14 @@ class LaunchOptions:
             )
         if not self.storage.strip():
             raise InputError("--storage: empty; give a folder, or an address such as s3://bucket/prefix")
-        if "://" not in self.storage and is_in_job(Path(self.storage)):
+        if re.fullmatch(r"[\w+.-]+:/*", self.storage) or re.match(
+            r"(s3|gs|gcs|az|abfs):(?!//[^/])", self.storage
+        ):
+            raise InputError(
+                f"--storage {self.storage}: names no bucket; give an address such as s3://bucket/prefix"
+            )
+        local = self.storage.removeprefix("file://")
+        if "://" not in local and is_in_job(local_path(local)):
             raise InputError(
                 f"--storage {self.storage}: is in the job's copy of the code, which Ray removes; give "
                 "s3://bucket/prefix, or a folder by its absolute path"

@@ -45,13 +45,14 @@ from sweeps.launching.progress.display import console, unless_quiet
 from sweeps.launching.session import connected
 from sweeps.options import split_lists
 from sweeps.planning.grid import protocol_note
-from sweeps.planning.grids.declared import check_declarable, declare
+from sweeps.planning.grids.declared import check_declarable, declaration_note
 from sweeps.planning.grids.files import GridFile
 from sweeps.planning.grids.overview import axes_of, common_seeds, overview, print_overview, run_label
 from sweeps.planning.grids.run_list import print_runs
 from sweeps.planning.grids.writing import write_grid
 from sweeps.planning.kl_annealing import annealing_note
 from sweeps.planning.loading import add_expected_times, check_datasets, load_corpora, look_up
+from sweeps.planning.plan import PlannedRun, by_variant
 from sweeps.planning.resources import Resources
 from sweeps.planning.retries import launch_notes, with_retries
 from sweeps.planning.significance import seeds_note
@@ -103,10 +104,11 @@ def run(options: Options, *, again: str) -> int:
         plan = look_up(configs, corpora, study)
     workload = Workload(plan=plan, corpora=corpora, study=study, resources=options.launch.resources())
     dry_option = "--dry-run" if options.dry_run else "--list" if options.list_runs else ""
-    notes += declare(study, folder, configs, options.declare_seeds, dry_option=dry_option)
+    notes += declaration_note(study, folder, configs, options.declare_seeds, dry_option=dry_option)
     notes.append(annealing_note(configs, corpora))
     if options.dry_run:
-        notes.append(seeds_note(plan.runs, study, options.declare_seeds))
+        data = {name: corpus.data_sha256 for name, corpus in corpora.items()}
+        notes.append(seeds_note(plan.runs, data, study, options.declare_seeds))
     for note in filter(None, notes):
         unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
     if options.list_runs:
@@ -125,7 +127,7 @@ def run(options: Options, *, again: str) -> int:
         print_overview(unless_quiet(out), overview(with_retries(plan, options.launch.retry_failed).runs))
     axes = axes_of(configs)
     label = partial(run_label, axes=axes) if axes else None  # names of runs do not tell variants apart
-    swept = sweep(options.launch, folder, workload, out, label)
+    swept = sweep(options.launch, folder, workload, out, label, declared_seeds=options.declare_seeds)
     if swept.interrupted:
         out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
         return 130
@@ -146,10 +148,7 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         with connected(options.launch, workload.only(todo), say) as probed:
             workload = replace(workload, per_run=probed.per_run)
             add_expected_times(plan, workload.corpora, workload.study)
-    shares = {
-        variant: fmean(workload.resources_of(run.name).share for run in runs)
-        for variant, runs in plan.variants().items()
-    }
+    shares = shares_of(workload, todo)
     columns = overview(plan.runs)
     if seeds := common_seeds(columns):  # then the table of costs has the same lines
         out.print(f"seed{'' if seeds.isdecimal() else 's'} of each cell: {seeds}")
@@ -168,6 +167,15 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         if note:
             out.print(note, markup=False, soft_wrap=True)
     out.print("a dry run: no run was started" if probes else "a dry run: nothing was started")
+
+
+def shares_of(workload: Workload, todo: Sequence[PlannedRun]) -> dict[str, float]:
+    """Variant -> devices that each of its runs takes up; only those still to do have been probed."""
+    variants = by_variant(workload.plan.all_runs) | by_variant(todo)
+    return {
+        variant: fmean(workload.resources_of(run.name).share for run in runs)
+        for variant, runs in variants.items()
+    }
 
 
 def usual_devices(resources: Resources, *, is_remote: bool) -> list[int]:

@@ -24,9 +24,11 @@ if __name__ == "__main__":
     end_quietly_on_ctrl_c()
     check_installed("sweeps")
 
+import contextlib
 import os
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -40,10 +42,11 @@ from lvae_core.command import exit_status
 from lvae_core.config import FIELD_TYPES
 from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity, numbered
-from lvae_core.run_folder.claims import HeldError, acquire
-from lvae_core.run_folder.folder import RunFolder, Study
+from lvae_core.run_folder.claims import HeldError, acquire, is_claim
+from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
+from lvae_core.run_folder.planned_runs import read_planned_runs
 from lvae_core.run_folder.relocation import move, remove
 from lvae_core.storage.local import local_path
 from sweeps.options import Messages
@@ -55,6 +58,9 @@ _arg = tyro.conf.arg
 
 _NAMED = 8
 """The largest number of studies that a message names."""
+
+_PLAN_SECONDS = 300.0
+"""Age of a launch's plan at which it has begun its runs, or never will."""
 
 _IN_THE_NAME = ("dataset", "system", "setting", "num_samples", "seed")
 
@@ -126,13 +132,15 @@ def act(options: Options, console: Console) -> int:
             f"{numbered(len(chosen), 'run')} would be {doing}; add --yes to do it", soft_wrap=True
         )
         return 0
-    left = 0
+    left, gone = 0, set()
     for run in chosen:
         if reason := _apply(run, target):
             left += 1
             console.print(f"left alone: {run.folder.name}: {reason}", soft_wrap=True)
+        else:
+            gone.add(run.folder.name)
     console.print(f"{len(chosen) - left} of {numbered(len(chosen), 'run')} {doing}", soft_wrap=True)
-    if _remove_if_empty(root):
+    if _remove_if_empty(root, gone):
         console.print(f"{options.study}: held nothing else, and is removed", soft_wrap=True)
     return 1 if left else 0
 
@@ -261,12 +269,19 @@ def _target(options: Options, root: Path) -> Path:
     return target
 
 
-def _remove_if_empty(root: Path) -> bool:
-    """Remove a study's folder that holds nothing any more; records, such as declared seeds, keep it."""
+def _remove_if_empty(root: Path, gone: Collection[str]) -> bool:
+    """Remove a study's folder that holds nothing any more; records, such as declared seeds, keep it.
+
+    So does the plan of a launch that may be about to make its runs.
+
+    Args:
+        root: the study.
+        gone: the runs that have just been moved or deleted.
+    """
     if root.is_symlink() or root.resolve() == Path.cwd():
         return False
     try:
-        if os.listdir(root) == [PLANNED_RUNS]:
+        if os.listdir(root) == [PLANNED_RUNS] and _is_over(root, gone):
             (root / PLANNED_RUNS).unlink()
         root.rmdir()
     except OSError:  # not empty, or not ours to remove
@@ -274,19 +289,37 @@ def _remove_if_empty(root: Path) -> bool:
     return True
 
 
+def _is_over(root: Path, gone: Collection[str]) -> bool:
+    """Whether the launch that left its plan in a study can only have ended."""
+    with contextlib.suppress(DamagedError):
+        if set(read_planned_runs(Study(str(root)))) <= set(gone):
+            return True
+    return time.time() - (root / PLANNED_RUNS).stat().st_mtime > _PLAN_SECONDS
+
+
 def _apply(run: Run, target: Path | None) -> str:
     """Move or delete one run; returns the reason if it was left alone."""
     if target and os.path.lexists(target / run.place.name):
         return f"{target} has a run of this name"
     try:
-        # Nobody else works on it from here on; a claim of a process that has ended is taken over.
+        # Nobody else works on it meanwhile; a claim of a process that has ended is taken over.
         with acquire(run.folder, f"runs-{uuid.uuid4().hex}"):
-            pass
-        return remove(run.place) if target is None else move(run.place, target)
+            if target is None:
+                return remove(run.place)
+            if not (trouble := move(run.place, target)):
+                _remove_claims(target / run.place.name)
+            return trouble
     except HeldError as error:
         return str(error).removeprefix(f"{run.folder}: ")
     except OSError as error:
         return reason(error)
+
+
+def _remove_claims(place: Path) -> None:
+    """Remove the claims that a run folder was moved with."""
+    for file in place.iterdir():
+        if is_claim(file.name):
+            file.unlink()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from rich.text import Text
 from lvae_core.config import RunConfig
 from lvae_core.messages import next_line, notice, numbered
 from lvae_core.run_folder.advice import failure_advice
+from lvae_core.run_folder.declared_seeds import declare_seeds
 from lvae_core.run_folder.planned_runs import forget_planned_runs, write_planned_runs
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display, unless_quiet
@@ -41,7 +43,7 @@ class Swept(NamedTuple):
     plan: Plan
     """The plan, read again from the folders at the end."""
     failed: bool
-    """Whether any run of the plan has failed."""
+    """Whether any run of the plan has failed, or was left undone without an interruption."""
     interrupted: bool
 
 
@@ -52,6 +54,7 @@ def sweep(
     out: Console,
     label: Callable[[RunConfig], str] | None = None,
     variant_label: Callable[[RunConfig], str] | None = None,
+    declared_seeds: int | None = None,
 ) -> Swept:
     """Do the runs of a workload that are not done.
 
@@ -62,6 +65,7 @@ def sweep(
         out: receives every line.
         label: the name of a run in these lines; None: the run's own name.
         variant_label: the name of a run's variant; None: its cell, and its values of the fields that vary.
+        declared_seeds: the number of seeds to declare before the first run; None: none.
 
     Raises:
         InputError: something cannot be used; no run has been started.
@@ -95,6 +99,8 @@ def sweep(
         done_runs = DoneRuns(study.url, todo, data)
         board.when_done = done_runs.add
         with done_runs, on_ray(options, workload.only(todo), display.say) as launch:
+            if declared_seeds is not None:
+                declare_seeds(study, declared_seeds)
             write_planned_runs(study, planned)
             completed = launch(todo, display)
         known = {run.key: run for run in plan.runs if run.is_settled} | done_runs.by_key
@@ -102,7 +108,15 @@ def sweep(
         if all(run.is_settled or run.status == "failed" for run in plan.all_runs):
             forget_planned_runs(study, planned)
         print_evaluated(out, plan, todo)
-        return Swept(plan, print_closing(out, plan, board.failures), not completed)
+        again = {run.name for run in todo if run.evaluation}
+        if completed and any(run.name not in again for run in plan.with_status("evaluate")):
+            # Another launch has trained them meanwhile, with other fields of evaluation.
+            return sweep(options, folder, replace(workload, plan=plan), out, label, variant_label)
+        failed = print_closing(out, plan, board.failures)
+        left = len(plan.with_status("left", "evaluate"))
+        if completed and left and not failed:
+            out.print(f"{numbered(left, 'run')} left undone; the same command continues")
+        return Swept(plan, failed or bool(completed and left), not completed)
 
 
 def on_wandb(options: LaunchOptions, folder: str, out: Console) -> contextlib.AbstractContextManager[None]:
@@ -119,9 +133,10 @@ def on_wandb(options: LaunchOptions, folder: str, out: Console) -> contextlib.Ab
 
 
 def runs_to_start(plan: Plan, options: LaunchOptions) -> list[PlannedRun]:
-    """The runs that a launch with these options starts; parents come first."""
+    """The runs that a launch with these options starts; parents, if still needed, come first."""
     statuses: tuple[Status, ...] = ("left", "evaluate")
-    return startable(plan.with_status(*statuses, *(("failed",) if options.retry_failed else ())))
+    wanted = plan.with_status(*statuses, *(("failed",) if options.retry_failed else ()))
+    return startable(wanted, {run.name for run in plan.parents})
 
 
 def work_text(plan: Plan, todo: Sequence[PlannedRun]) -> str:

@@ -44,7 +44,7 @@ def describe_attempt(
 
 def _cuda_versions() -> dict[str, Any]:
     """What decides the last bits of a run on a GPU beside torch."""
-    return {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    return {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}  # type: ignore[no-untyped-call]
 
 
 @functools.cache

@@ -19,6 +19,7 @@ class Families:
         self._waits_for = {run.name: run.waits_for for run in runs if run.waits_for}
         self._parents = frozenset(self._waits_for.values())
         self._runs_of_parts = {part.name: part.run for part in parts}
+        self._dropped: set[str] = set()
 
     def is_parent(self, name: str) -> bool:
         """Whether another run waits for this one."""
@@ -27,17 +28,27 @@ class Families:
     def ready(self) -> list[str]:
         """The waiting runs that may begin now. A run whose parent has failed is dropped from the board."""
         board = self._board
+        while lost := [name for name in board.waiting if self._has_lost_parent(name)]:
+            for name in lost:  # each may be the parent of others
+                self._drop(name)
         ready = []
         left = (board.waiting, board.running, board.held)
         divided = {run for part, run in self._runs_of_parts.items() if any(part in names for names in left)}
         for name in list(board.waiting):
             parent = self._waits_for.get(name)
-            if parent in board.failures:
-                board.drop(name)
-                self._display.say(
-                    f"{board.label(name)}: not started, because {board.label(parent)}, from which its "
-                    "encoder starts, has failed"
-                )
-            elif name not in divided and not any(parent in names for names in left):
+            if name not in divided and not any(parent in names for names in left):
                 ready.append(name)
         return ready
+
+    def _has_lost_parent(self, name: str) -> bool:
+        parent = self._waits_for.get(name)
+        return parent in self._board.failures or parent in self._dropped
+
+    def _drop(self, name: str) -> None:
+        parent, label = self._waits_for[name], self._board.label
+        why = "was not started" if parent in self._dropped else "has failed"
+        self._board.drop(name)
+        self._dropped.add(name)
+        self._display.say(
+            f"{label(name)}: not started, because {label(parent)}, from which its encoder starts, {why}"
+        )

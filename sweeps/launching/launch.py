@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import ray
 from ray import tune
 
 from lvae_core.command import Interrupt
+from lvae_core.run_folder.claims import HeldError, acquire
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.training.failures import Failure
 from lvae_core.training.runtime import Runtime
@@ -82,16 +85,25 @@ def launch(
     out_of_memory: set[str] = set()
     failure_files = {run.name: run.failure_file for run in workload.runs}
     granted = {run.name: workload.resources_of(run.name) for run in workload.runs}
-    slots = _slots(workload, ray.cluster_resources())  # type: ignore[no-untyped-call]
+    slots = _slots(workload, ray.nodes())  # type: ignore[no-untyped-call]
     others = OtherLaunches(workload.study, board, workload.runs, display.say)
     deleted = DeletedStudy(workload.study.url)
     full = FullStorage(workload.study.url, _checkpoint_bytes(workload), display.say)
-    with Interrupt() as interrupt, environment(TUNE_ENVIRONMENT), silent_tune():
+    runtime = replace(runtime or Runtime(), launch=uuid.uuid4().hex)
+    with (
+        Interrupt() as interrupt,
+        environment(TUNE_ENVIRONMENT),
+        silent_tune(),
+        contextlib.ExitStack() as claims,
+    ):
         others.begin()
         parts = _divide(workload, display, slots)
+        for name in {part.run for part in parts}:  # a part claims nothing; the run itself takes this over
+            with contextlib.suppress(HeldError, OSError):
+                claims.enter_context(acquire(workload.study.run(name), runtime.launch))
         granted |= {part.name: granted[part.run] for part in parts}
         families = Families(workload.runs, display, parts)
-        tuner = _TunerRunner(workload, parts, runtime or Runtime(), max_losses, pause_after or {})
+        tuner = _TunerRunner(workload, parts, runtime, max_losses, pause_after or {})
         board.slots = max(board.slots, min(slots, len(workload.runs) + len(parts)))
         # Tune retries what it sees lost. This loop restarts what it gives up: a run whose actor dies
         # during a reset, and everything that waits when Tune itself fails.
@@ -141,13 +153,16 @@ def _checkpoint_bytes(workload: Workload) -> int:
     return max(sizes, default=0)
 
 
-def _slots(workload: Workload, cluster: Mapping[str, float]) -> int:
-    """The number of runs that the present nodes do at once."""
-    wanted = workload.resources
-    fits = [cluster.get("CPU", 0.0) / max(1, wanted.cpus)]
-    fits += [cluster.get("GPU", 0.0) / wanted.gpus] if wanted.gpus else []
-    fits += [wanted.max_concurrent] if wanted.max_concurrent else []
-    return max(1, int(min(fits)))
+def _slots(workload: Workload, nodes: Iterable[Mapping[str, Any]]) -> int:
+    """The number of runs that the present nodes do at once, if each is as large as the largest."""
+    granted = [workload.resources_of(run.name) for run in workload.runs] or [workload.resources]
+    largest = {"CPU": max(1, *(g.cpus for g in granted)), "GPU": max(g.gpus for g in granted)}
+    on_nodes = (
+        min(int(node["Resources"].get(kind, 0.0) / each + 1e-9) for kind, each in largest.items() if each)
+        for node in nodes
+        if node["Alive"]
+    )
+    return max(1, min(sum(on_nodes), workload.resources.max_concurrent or sys.maxsize))
 
 
 def _divide(workload: Workload, display: Display, slots: int) -> Sequence[EvaluationPart]:
@@ -188,7 +203,7 @@ class _TunerRunner:
         self._evaluations = {run.name: run.evaluation for run in workload.runs if run.evaluation}
         self._corpora = {name: ray.put(corpus) for name, corpus in workload.corpora.items()}
         self._study, self._max_losses, self._pause_after = workload.study, max_losses, pause_after
-        self._runtime = replace(runtime, launch=uuid.uuid4().hex)
+        self._runtime = runtime
 
     def run(
         self,

@@ -42,7 +42,7 @@ def pack(workload: Workload, say: Callable[[str], None]) -> dict[str, Resources]
         Run name -> resources.
 
     Raises:
-        InputError: no device became free, or a cell fits none.
+        InputError: no device became free, a cell fits none, or a run has begun with too many threads.
     """
     resources = workload.resources
     gpu = resources.gpus > 0
@@ -55,7 +55,16 @@ def pack(workload: Workload, say: Callable[[str], None]) -> dict[str, Resources]
         return {run.name: shares[keys[run.name]] for run in workload.runs}
     chosen = {name: _threads(pairs, resources) for name, pairs in found.items()}
     per_run = {run.name: chosen[keys[run.name]] for run in workload.runs}
-    return {run.name: _as_begun(run, workload.study, per_run[run.name]) for run in workload.runs}
+    per_run = {run.name: _as_begun(run, workload.study, per_run[run.name]) for run in workload.runs}
+    most = max(device.slots for pairs in found.values() for device, _ in pairs)
+    for name, granted in per_run.items():
+        if granted.cpus > most:
+            raise InputError(
+                f"{name}: has begun with {granted.cpus} threads, on which its last bits depend, and no "
+                f"node has more than {most} cores; give the --address of a larger Ray, or a number for "
+                "--cpus-per-run instead of auto"
+            )
+    return per_run
 
 
 def _probe_all(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.parents import parent_folder, parent_of
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, RunFolder, Study
 from lvae_core.run_folder.lookup import check_parent
 from sweeps.planning.plan import Plan, PlannedRun, make_plan
 
@@ -20,10 +20,15 @@ def _is_trained(run: PlannedRun) -> bool:
     return run.result is not None
 
 
+def _has_weights(folder: RunFolder) -> bool:
+    """Whether a run that has begun resumes without the run that its encoder started from."""
+    return folder.has(CHECKPOINT) or folder.has(PREVIOUS_CHECKPOINT)
+
+
 def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Plan:
     """Add the runs that have to be trained before runs of a plan, and make the latter wait for them.
 
-    A run that is trained, or whose parent is, waits for nothing.
+    A run that is trained or has a checkpoint of its own, or whose parent is trained, waits for nothing.
 
     Args:
         plan: the plan of a grid, without parents.
@@ -37,7 +42,8 @@ def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Pl
     children = [
         run
         for run in plan.runs
-        if not _is_trained(run) and (parent_of(run.config) or parent_folder(run.config))
+        if (parent_of(run.config) or parent_folder(run.config))
+        and not (_is_trained(run) or (run.begun and _has_weights(study.run(run.name))))
     ]
     if not children:
         return plan
@@ -73,11 +79,18 @@ def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Pl
     )
 
 
-def startable(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """The runs to start whose parent is trained or can be started as well."""
-    names = {"", *(run.name for run in runs)}
-    kept = [run for run in runs if run.waits_for in names]
-    return kept if len(kept) == len(runs) else startable(kept)
+def startable(runs: Sequence[PlannedRun], parents: Collection[str] = ()) -> list[PlannedRun]:
+    """The runs to start whose parent is trained or can be started as well.
+
+    Args:
+        runs: those that are left to do.
+        parents: names of those that are not of the grid: they are started only if one of the others waits.
+    """
+    names, waited = {"", *(run.name for run in runs)}, {run.waits_for for run in runs}
+    kept = [
+        run for run in runs if run.waits_for in names and (run.name in waited or run.name not in parents)
+    ]
+    return kept if len(kept) == len(runs) else startable(kept, parents)
 
 
 def parents_notes(plan: Plan, started: Collection[PlannedRun]) -> list[str]:
@@ -87,7 +100,8 @@ def parents_notes(plan: Plan, started: Collection[PlannedRun]) -> list[str]:
     if first := sum(run.name in names for run in plan.parents):
         parents = "1 parent is" if first == 1 else f"{first} parents are"
         lines.append(f"{parents} trained first: runs of this grid start their encoders from them")
-    lacking = [run for run in plan.runs if run.waits_for and run.name not in names]
+    has_failed = {run.name for run in plan.with_status("failed")} - names
+    lacking = [run for run in plan.with_status("left") if run.waits_for in has_failed]
     if lacking:
         runs = "1 run is" if len(lacking) == 1 else f"{len(lacking)} runs are"
         failed = ", ".join(sorted({run.waits_for for run in lacking})[:3])

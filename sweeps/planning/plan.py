@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint, is_same_training
+from lvae_core.run_folder.claims import read_claim
 from lvae_core.run_folder.evaluations import failure_file_of, result_file_of
 from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import CellName, run_name, without_fingerprint
@@ -42,7 +43,7 @@ class PlannedRun:
     """The id of the evaluation that its config asks for, if the run is trained and lacks it. A run that is
     done lacks it only if there is no checkpoint to evaluate."""
     failure: Mapping[str, Any] | None = None
-    """Its failure file, if the run has failed."""
+    """Its failure file, if the run has failed; if another launch is retrying it, that of the last time."""
     damages: tuple[str, ...] = ()
     """A line for each damaged file. Such a run is left to do: executing it repairs the folder."""
     begun: bool = False
@@ -326,7 +327,11 @@ def _status(
     if result is not None:
         return "left" if damages else "done", None
     failure = _intact(lambda: folder.read_json("failure.json"), damages)
-    return "left" if failure is None else "failed", failure
+    if failure is None:
+        return "left", None
+    claim = read_claim(folder)
+    # Another launch is retrying it: like every run that is under way, it is waited for.
+    return ("failed" if claim is None or claim.is_abandoned else "left"), failure
 
 
 def _intact(read: Callable[[], T], damages: list[str]) -> T | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from lvae_core.config import RunConfig
+from lvae_core.identity import fingerprint
 from lvae_core.messages import numbered
 from lvae_core.run_folder.declared_seeds import read_declared_seeds
 from lvae_core.run_folder.folder import Study
-from lvae_core.run_folder.names import CellName, RunName
+from lvae_core.run_folder.names import CellName, RunName, run_name
 from sweeps.planning.grids.overview import UNREAD, axes_of, value_text
 from sweeps.planning.plan import PlannedRun, by_variant
 
@@ -30,13 +31,16 @@ class _Family:
         return sum(n < self.needed for n in self.seeds)
 
 
-def seeds_note(runs: Sequence[PlannedRun], study: Study, declared: int | None = None) -> str:
+def seeds_note(
+    runs: Sequence[PlannedRun], data_sha256: Mapping[str, str], study: Study, declared: int | None = None
+) -> str:
     """Say in one line that comparisons of a grid's cells have too few seeds to be significant; else "".
 
-    Seeds of a cell that the study holds already count, and so do those that it declares.
+    Seeds of a run that the study holds already count, and so do those that it declares.
 
     Args:
         runs: the grid.
+        data_sha256: dataset, as the configs name it -> content hash.
         study: keeps them.
         declared: the number of seeds that the launch would declare; None: none.
 
@@ -50,7 +54,7 @@ def seeds_note(runs: Sequence[PlannedRun], study: Study, declared: int | None = 
         return ""
 
     record = read_declared_seeds(study)
-    families = list(_families(runs, study, record.seeds if record else declared or 0))
+    families = list(_families(runs, data_sha256, study, record.seeds if record else declared or 0))
     short = [family for family in families if family.out_of_reach]
     if not short:
         return ""
@@ -73,16 +77,18 @@ def seeds_note(runs: Sequence[PlannedRun], study: Study, declared: int | None = 
     )
 
 
-def _families(runs: Sequence[PlannedRun], study: Study, declared: int) -> Iterator[_Family]:
+def _families(
+    runs: Sequence[PlannedRun], data_sha256: Mapping[str, str], study: Study, declared: int
+) -> Iterator[_Family]:
     """The comparisons that a report on the grid makes, by its own choice of pairs."""
     from analysis.stats.cells import Cell, Counts
     from analysis.stats.paired import seeds_needed
     from analysis.stats.pairs import pairs_to_compare
 
-    present: dict[CellName, set[int]] = {}
-    for found in map(RunName.parse, study.run_names()):
-        if found:
-            present.setdefault(found.cell, set()).add(found.seed)
+    present: dict[CellName, dict[int, set[str]]] = {}
+    for folder in study.run_names():
+        if found := RunName.parse(folder):
+            present.setdefault(found.cell, {}).setdefault(found.seed, set()).add(folder)
     variants = list(by_variant(runs).values())
     fields = _varied_fields([variant[0].config for variant in variants])
     seeds: dict[int, set[int]] = {}
@@ -100,13 +106,22 @@ def _families(runs: Sequence[PlannedRun], study: Study, declared: int) -> Iterat
             averages={},
             varied=varied,
         )  # fmt: skip
-        seeds[id(cell)] = {run.config.seed for run in variant} | present.get(name, set())
+        further = {
+            seed
+            for seed, folders in present.get(name, {}).items()
+            if _name_of(replace(config, seed=seed), data_sha256) in folders
+        }
+        seeds[id(cell)] = {run.config.seed for run in variant} | further
         cells.setdefault((name.dataset, name.setting), []).append(cell)
     for words, of_one in cells.items():
         pairs = pairs_to_compare(of_one)
         if pairs:
             common = [max(len(seeds[id(a)] & seeds[id(b)]), declared) for a, b in pairs]
             yield _Family(", ".join(words), tuple(common), seeds_needed(len(pairs)))
+
+
+def _name_of(config: RunConfig, data_sha256: Mapping[str, str]) -> str:
+    return run_name(config, fingerprint(config, data_sha256[config.dataset]))
 
 
 def _row(name: CellName) -> tuple[str, str, int]:

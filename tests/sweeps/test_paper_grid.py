@@ -15,8 +15,11 @@ from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps import paper_grid
 from sweeps.grid_options import Options
-from sweeps.paper_grid import main, usual_devices
+from sweeps.paper_grid import main, shares_of, usual_devices
+from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.resources import Resources
+from sweeps.planning.times.durations import Speed
+from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept
 
 from ..logs import expect_log
@@ -77,6 +80,24 @@ def test_a_dry_run_gives_the_time_on_the_cores_of_this_machine(more, devices, mo
     assert out.count("plus about 20 s to start Ray") == 1
 
 
+def test_the_cost_of_runs_to_do_is_that_of_their_probed_share():
+    variants = [replace(recipe("lstm-vae", dataset="toy"), latent_size=size) for size in (2, 4)]
+    runs = [
+        PlannedRun(
+            config=replace(config, seed=seed), name=f"{number}-{seed}", status="done" if seed else "left"
+        )
+        for number, config in enumerate(variants)
+        for seed in range(3)
+    ]
+    todo = [run for run in runs if run.status == "left" and run.config.latent_size == 2]
+    per_run = {run.name: Resources(gpus=0.25) for run in todo}
+    plan = Plan(runs, Speed())
+    workload = Workload(
+        plan=plan, corpora={}, study=open_study("runs/x"), resources=Resources(gpus=1.0), per_run=per_run
+    )
+    assert shares_of(workload, todo) == {runs[0].variant: 0.25, runs[3].variant: 1.0}
+
+
 def test_times_for_a_cluster_leave_out_this_machine_and_its_start():
     assert usual_devices(Resources(), is_remote=True) == [1, 8]
     assert usual_devices(Resources(gpus=1), is_remote=False) == [1, 8]
@@ -122,7 +143,7 @@ def test_the_original_protocol_names_the_systems_that_have_one(tmp_path, capsys)
 
 @pytest.mark.parametrize("interrupted", [True, False])
 def test_an_interrupted_launch_names_only_the_command_that_resumes_it(interrupted, monkeypatch, capsys):
-    def sweep(options, folder, workload, *others):
+    def sweep(options, folder, workload, *others, declared_seeds):
         return Swept(workload.plan, failed=False, interrupted=interrupted)
 
     monkeypatch.setattr(paper_grid, "sweep", sweep)
@@ -136,7 +157,14 @@ def test_an_interrupted_launch_names_only_the_command_that_resumes_it(interrupte
     assert ("next:" in out) != interrupted
 
 
-@pytest.mark.parametrize(("storage", "named"), [([], "runs"), (["--storage", "results"], "results")])
+@pytest.mark.parametrize(
+    ("storage", "named"),
+    [
+        ([], "runs"),
+        (["--storage", "results"], "results"),
+        (["--storage", "file://results"], "file://results"),
+    ],
+)
 def test_results_are_not_left_where_a_job_ends(storage, named, tmp_path, monkeypatch, capsys):
     place = tmp_path / "runtime_resources" / "working_dir_files" / "_ray_pkg_1"
     place.mkdir(parents=True)
@@ -145,7 +173,9 @@ def test_results_are_not_left_where_a_job_ends(storage, named, tmp_path, monkeyp
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: --storage {named}: is in the job's copy")
     assert list(place.iterdir()) == []
-    assert main([*TOY, "--storage", str(tmp_path / "results"), "--dry-run"]) == 0
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for outside in (str(tmp_path / "results"), "~/results"):
+        assert main([*TOY, "--storage", outside, "--dry-run"]) == 0
 
 
 def test_settings_may_be_several_and_repeated(tmp_path, capsys):

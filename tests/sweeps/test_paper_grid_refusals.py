@@ -144,6 +144,10 @@ def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
         ([*TOY, "--study", "a/b"], "--study 'a/b'"),
         ([*TOY, "--storage", "file"], "cannot be written"),
         ([*TOY, "--storage", "nosuch://place"], "nosuch"),
+        *(
+            ([*TOY, "--storage", given], f"--storage {given}: names no bucket; give an address such as s3:")
+            for given in ("s3://", "gs://", "s3:/bucket", "s3:///prefix", "nosuch:")
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_started(arguments, message, tmp_path, capsys):

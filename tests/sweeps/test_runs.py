@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.claims import acquire
+from lvae_core.run_folder.claims import HeldError, acquire
 from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.run_folder.names import run_name
 from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
@@ -207,12 +208,42 @@ def test_a_study_is_removed_with_its_last_run_unless_something_is_left(
 
     # What an interrupted launch planned is nothing to keep.
     write_planned_runs(Study(str(study)), Study(str(study)).run_names())
+    os.utime(study / PLANNED_RUNS, (0, time.time() - 301))
     assert "is removed" not in act("0")
     if kept:
         (study / PLANNED_RUNS).unlink()
     assert ("is removed" in act("1")) == (kept is None)
     assert study.exists() == (kept is not None)
     assert not kept or names(study) == {kept}
+
+
+@pytest.mark.parametrize("more", [(), ("toy__lstm-vae__standard__L1__seed0__00000000",)])
+def test_a_study_in_which_a_launch_is_about_to_begin_is_kept(more: tuple[str, ...], tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    write(study, 0)
+    write_planned_runs(Study(str(study)), [*Study(str(study)).run_names(), *more])
+    assert runs.main(["delete", str(study), "--where", "seed=0", "--yes"]) == 0
+    assert study.exists() == bool(more)
+
+
+def test_nobody_can_claim_a_run_while_it_is_moved(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, tried = runs.move, []
+
+    def look(place: Path, target: Path) -> str:
+        with pytest.raises(HeldError):
+            acquire(Study(str(place.parent)).run(place.name), "another launch")
+        tried.append(place)
+        return move(place, target)
+
+    monkeypatch.setattr(runs, "move", look)
+    other = tmp_path / "other"
+    assert runs.main(["move", str(study), "--where", "seed=1", "--to", str(other), "--yes"]) == 0
+    assert len(tried) == 2
+    assert sorted(place.name for place in tried) == sorted(names(other))
+    assert not list(other.glob("*/claim-*.json")), "whoever moved them works on them no longer"
+    assert set(names(study)).isdisjoint(names(other))
 
 
 def test_a_whole_number_may_be_written_with_a_point(

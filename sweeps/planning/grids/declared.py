@@ -10,7 +10,6 @@ from lvae_core.messages import numbered
 from lvae_core.run_folder.declared_seeds import (
     FILE,
     check_declared_seeds,
-    declare_seeds,
     read_declared_seeds,
 )
 from lvae_core.run_folder.folder import Study
@@ -49,35 +48,30 @@ def check_declarable(study: Study, folder: str, configs: Iterable[RunConfig], se
             )
 
 
-def declare(
+def declaration_note(
     study: Study, folder: str, configs: Iterable[RunConfig], seeds: int | None, *, dry_option: str = ""
 ) -> list[str]:
-    """Declare a number of seeds if one is given, and compare the grid with what its study has declared.
+    """Compare a grid with what its study has declared, or will have when its first run starts.
 
     Args:
         study: keeps the runs.
         folder: the study, as the user would write it.
         configs: the grid.
         seeds: the number to declare; None: none.
-        dry_option: the option because of which nothing is written, such as ``--dry-run``; "": write.
+        dry_option: the option because of which nothing will be declared, such as ``--dry-run``.
 
     Returns:
         A line for the user, or none if no number is declared or there is nothing to say about it.
 
     Raises:
-        InputError: the study cannot be written, or has declared another number.
         DamagedError: its declaration is not what was written.
         OSError: the storage cannot be read.
     """
-    if seeds is None or dry_option:
-        declared = read_declared_seeds(study)
-    else:
-        study.check_writable()
-        declared = declare_seeds(study, seeds)
-    if declared:
+    if declared := read_declared_seeds(study):
         number, what = declared.seeds, declared.words
     elif seeds is not None:
-        number, what = seeds, f"without {dry_option}, this declares {numbered(seeds, 'seed')} in {FILE}"
+        without = f"without {dry_option}, " if dry_option else ""
+        number, what = seeds, f"{without}this declares {numbered(seeds, 'seed')} in {FILE}"
     else:
         return []
     present = {name.seed for name in map(RunName.parse, study.run_names()) if name}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 from rich.console import Console
 
@@ -50,6 +51,21 @@ def test_a_run_whose_parent_has_failed_is_dropped_with_a_line():
     assert board.dropped == 1
     (line,) = text.getvalue().splitlines()
     assert "__seed1: not started, because " in line
+
+
+def test_a_run_whose_parent_was_not_started_is_dropped_as_well():
+    chain = {NAMES[0]: NAMES[1], NAMES[1]: NAMES[2], NAMES[2]: "", NAMES[3]: ""}  # children come first
+    runs = [
+        PlannedRun(config=RunConfig(), name=name, status="left", waits_for=parent)
+        for name, parent in chain.items()
+    ]
+    board, text = Board(Speed(), 0, 0, dict.fromkeys(NAMES, CELL)), io.StringIO()
+    order = Families(runs, Display(board, Console(file=text, width=200)))
+    board.give_up(NAMES[2], {"class": "diverged", "message": "no"})
+    assert order.ready() == [NAMES[3]]
+    assert board.dropped == 2
+    said = re.findall(r"__seed(\d): not started, .* starts, (.+)\n", text.getvalue())
+    assert said == [("1", "has failed"), ("0", "was not started")]
 
 
 def test_an_evaluation_in_parts_is_joined_when_none_of_them_waits_or_runs():

@@ -96,6 +96,33 @@ def test_a_failed_parent_holds_its_children_back_until_it_is_retried(tmp_path):
     assert len(startable(plan.with_status("left", "failed"))) == 6
 
 
+def test_a_run_with_a_checkpoint_of_its_own_needs_its_parent_no_more(tmp_path):
+    grid = dataclasses.replace(CHILDREN, settings=("standard",), seeds=1)
+    (config,) = grid.configs()
+    folder = settle(tmp_path, config, "metrics.jsonl")
+    assert [run.waits_for != "" for run in plan_of(grid, tmp_path).runs] == [True]
+    for file in ("checkpoint.pt", "checkpoint.previous.pt"):
+        (folder / file).write_bytes(b"")
+        plan = plan_of(grid, tmp_path)
+        assert (list(plan.parents), [run.waits_for for run in plan.runs]) == ([], [""])
+        (folder / file).unlink()
+
+
+def test_a_missing_parent_is_not_trained_for_a_child_that_has_failed(tmp_path):
+    grid = dataclasses.replace(CHILDREN, settings=("standard",), seeds=1)
+    (config,) = grid.configs()
+    settle(tmp_path, config, "failure.json", **{"class": "code", "message": "no"})
+    plan = plan_of(grid, tmp_path)
+    parents = {run.name for run in plan.parents}
+    assert len(parents) == 1
+    started = startable(plan.with_status("left"), parents)
+    assert started == []
+    assert parents_notes(plan, started) == []
+    retried = startable(plan.with_status("left", "failed"), parents)
+    assert {run.name for run in retried} == parents | {run.name for run in plan.runs}
+    assert parents_notes(plan, retried)[0].startswith("1 parent is trained first")
+
+
 def test_a_parent_without_its_weights_is_refused_before_anything_is_started(tmp_path):
     config = CHILDREN.configs()[0]
     folder = finish_with_weights(tmp_path, parent(config))

@@ -13,6 +13,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import load
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
+from lvae_core.run_folder.claims import _machine, acquire
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from sweeps.planning.grid import Grid
@@ -59,6 +60,18 @@ def statuses(grid: Grid, root: Path) -> list[str]:
 def test_without_a_study_every_run_is_left(tmp_path):
     assert statuses(GRID, tmp_path / "none") == ["left"] * 4
     assert not (tmp_path / "none").exists()
+
+
+def test_a_failed_run_that_another_launch_retries_is_under_way(tmp_path):
+    first = GRID.configs()[0]
+    failed = settle(tmp_path, first, "failure.json", **{"class": "code", "attempt": 2, "message": "no"})
+    with acquire(Study(str(tmp_path)).run(failed.name), "another launch"):
+        (run,) = make_plan([first], DATA, Study(str(tmp_path))).runs
+        assert (run.status, run.failure["attempt"]) == ("left", 2)
+    assert statuses(GRID, tmp_path)[0] == "failed"
+    gone = {"launch": "a", "host": "h", "machine": _machine(), "pid": 2**22 + 1, "started": "1", "beat": 0}
+    write(failed / "claim-1.json", gone)
+    assert statuses(GRID, tmp_path)[0] == "failed"
 
 
 def test_the_plan_is_the_grid_less_what_is_done(tmp_path):

@@ -9,13 +9,16 @@ from dataclasses import replace
 
 import pytest
 
+from lvae_core.identity import fingerprint
 from lvae_core.run_folder.declared_seeds import declare_seeds
 from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import run_name
 from lvae_core.systems import recipe
 from sweeps.paper_grid import main
 from sweeps.planning.plan import PlannedRun
 from sweeps.planning.significance import seeds_note
 
+DATA = {"toy": "d" * 64}
 GRID = ["--datasets", "toy", "--systems", "lstm-lm", "lstm-vae", "--num-samples", "1"]
 
 
@@ -49,7 +52,7 @@ def smallest_by_enumeration(n: int) -> float:
     ],
 )
 def test_the_note_comes_exactly_if_the_corrected_smallest_p_is_above_5_percent(cells, pairs, tmp_path):
-    notes = {n: seeds_note(grid(range(n), *cells), Study(str(tmp_path))) for n in range(1, 12)}
+    notes = {n: seeds_note(grid(range(n), *cells), DATA, Study(str(tmp_path))) for n in range(1, 12)}
     few = [n for n in notes if pairs * smallest_by_enumeration(n) > 0.05]
     assert [n for n, note in notes.items() if note] == few
     for n in few:
@@ -61,41 +64,45 @@ def test_the_note_comes_exactly_if_the_corrected_smallest_p_is_above_5_percent(c
 
 def test_the_words_of_the_note(tmp_path):
     study = Study(str(tmp_path))
-    assert seeds_note(grid(range(5), LM, VAE), study) == (
+    assert seeds_note(grid(range(5), LM, VAE), DATA, study) == (
         "5 seeds: the sign-flip test's smallest p is 0.0625, so no comparison can be significant at 5%; "
         "6 seeds could"
     )
-    assert seeds_note(grid(range(6), LM, SMALL, LARGE), study) == (
+    assert seeds_note(grid(range(6), LM, SMALL, LARGE), DATA, study) == (
         "6 seeds: the sign-flip test's smallest p is 0.03125 (0.094 corrected), so no comparison can be "
         "significant at 5%; 7 seeds could, after Holm's correction of the 3 comparisons of toy, standard"
     )
-    assert seeds_note(grid([3], LM, VAE), study) == (
+    assert seeds_note(grid([3], LM, VAE), DATA, study) == (
         "1 seed: no comparison is possible; 6 seeds allow a significant one"
     )
 
 
 def test_cells_that_nothing_is_compared_with_have_no_note(tmp_path):
-    assert seeds_note(grid([0], VAE), Study(str(tmp_path))) == ""
+    assert seeds_note(grid([0], VAE), DATA, Study(str(tmp_path))) == ""
 
 
 def test_some_of_the_comparisons_may_have_too_few_seeds(tmp_path):
     runs = [*grid(range(8), LM, SMALL), *grid(range(2), LARGE)]
-    note = seeds_note(runs, Study(str(tmp_path)))
+    note = seeds_note(runs, DATA, Study(str(tmp_path)))
     assert note.startswith("2 seeds: the sign-flip test's smallest p is 0.5, so 2 of 3 comparisons cannot")
 
 
 def test_seeds_that_the_study_holds_or_declares_count(tmp_path):
     study, runs = Study(str(tmp_path)), grid(range(3, 6), LM, VAE)
-    assert seeds_note(runs, study)
-    assert seeds_note(runs, study, declared=6) == ""
+    assert seeds_note(runs, DATA, study)
+    assert seeds_note(runs, DATA, study, declared=6) == ""
     for seed in range(3):
         for run in runs[:2]:
-            cell = run.config
-            (tmp_path / f"toy__{cell.system}__standard__L{cell.num_samples}__seed{seed}__0123abcd").mkdir()
-    assert seeds_note(runs, study) == ""
+            for config in (
+                replace(run.config, seed=seed, learning_rate=0.25),
+                replace(run.config, seed=seed),
+            ):
+                assert seeds_note(runs, DATA, study), "runs of another variant do not count"
+                (tmp_path / run_name(config, fingerprint(config, DATA["toy"]))).mkdir()
+    assert seeds_note(runs, DATA, study) == ""
     declared = Study(str(tmp_path / "declared"))
     declare_seeds(declared, 6)
-    assert seeds_note(runs, declared) == ""
+    assert seeds_note(runs, DATA, declared) == ""
 
 
 def test_a_dry_run_prints_the_note_once_and_a_list_does_not(tmp_path, monkeypatch, capsys):

@@ -1,11 +1,11 @@
 """A sweep declares the number of seeds of its study, and says if it has more or fewer."""
 
-from lvae_core.run_folder.declared_seeds import FILE, read_declared_seeds
+from lvae_core.run_folder.declared_seeds import FILE, declare_seeds, read_declared_seeds
 from lvae_core.run_folder.folder import Study
 from lvae_core.systems import recipe
 from sweeps.grid_options import Options
 from sweeps.paper_grid import main
-from sweeps.planning.grids.declared import declare
+from sweeps.planning.grids.declared import declaration_note
 
 GRID = ["--datasets", "toy", "--systems", "lstm-lm", "--settings", "standard"]
 
@@ -14,21 +14,28 @@ def configs(*seeds):
     return [recipe("lstm-lm", dataset="toy", seed=seed) for seed in seeds]
 
 
+def note(study, grid, seeds, dry_option=""):
+    return declaration_note(study, "runs/x", grid, seeds, dry_option=dry_option)
+
+
 def test_a_sweep_declares_and_later_ones_say_what_differs(tmp_path):
     study = Study(str(tmp_path))
-    assert declare(study, "runs/x", configs(0, 1), None) == []
-    (line,) = declare(study, "runs/x", configs(0, 1), 2)
+    assert note(study, configs(0, 1), None) == []
+    assert note(study, configs(0, 1), 2) == [f"runs/x: this declares 2 seeds in {FILE}"]
+    assert read_declared_seeds(study) is None, "nothing is declared before the first run can start"
+    declare_seeds(study, 2)
+    (line,) = note(study, configs(0, 1), 2)
     assert line.startswith("runs/x: declared 2 seeds before the first run (")
     assert line.endswith("UTC)")
     for dry_option in ("--dry-run", ""):  # what is declared already is said as such
-        assert declare(study, "runs/x", configs(0, 1), 2, dry_option=dry_option) == [line]
-        (one,) = declare(study, "runs/x", configs(0), 2, dry_option=dry_option)
+        assert note(study, configs(0, 1), 2, dry_option=dry_option) == [line]
+        (one,) = note(study, configs(0), 2, dry_option=dry_option)
         assert one.startswith(f"{line}; with this sweep it has 1: ")
-    assert declare(study, "runs/x", configs(0, 1), None) == []
-    (fewer,) = declare(study, "runs/x", configs(0), None)
+    assert note(study, configs(0, 1), None) == []
+    (fewer,) = note(study, configs(0), None)
     assert fewer.endswith("with this sweep it has 1: p-values stay interim until all 2 are done")
     (tmp_path / "toy__lstm-lm__standard__L0__seed7__0123abcd").mkdir()
-    (more,) = declare(study, "runs/x", configs(0, 1), None)
+    (more,) = note(study, configs(0, 1), None)
     assert more.endswith("with this sweep it has 3: reports will say that 1 seed more were added")
 
 
@@ -57,10 +64,17 @@ def test_a_declaration_that_is_of_no_use_is_refused_also_in_a_dry_run(tmp_path, 
     assert read_declared_seeds(Study("runs/x")) is None
 
 
+def test_a_launch_that_is_refused_declares_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*GRID, "--study", "x", "--declare-seeds", "3", "--cpus-per-run", "10000"]) == 2
+    assert "--cpus-per-run 10000: this machine has" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_number_is_refused_before_anything_is_scheduled(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     study = Study("runs/x")
-    declare(study, "runs/x", configs(), 3)
+    declare_seeds(study, 3)
     assert main([*GRID, "--study", "x", "--declare-seeds", "4"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: --declare-seeds 4: ")

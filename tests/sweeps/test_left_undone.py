@@ -1,0 +1,76 @@
+"""A launch ends with status 0 only if its runs have the estimates that its command asks for."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+import pytest
+
+import sweeps.sweep
+from lvae_core.data.corpus import load
+from lvae_core.run_folder.claims import acquire
+from lvae_core.training.evaluate_again import evaluate_again
+from lvae_core.training.runtime import Runtime
+from lvae_core.training.trainer import execute
+from sweeps.paper_grid import main
+
+TOY = load("toy")
+SMALL = ["embedding_size=4", "hidden_size=8", "max_epochs=1", "kl_anneal_epochs=1", "mi_samples=2"]
+COMMAND = [
+    *("--datasets", "toy", "--systems", "lstm-vae", "--num-samples", "1", "--settings", "standard"),
+    *("--seeds", "1", "--set", *SMALL, "iw_samples=3", "iw_exact_samples=0"),
+]
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
+
+def in_this_process(work):
+    @contextlib.contextmanager
+    def on_ray(options, workload, say):
+        def launch(runs, display, pause_after=None):
+            for run in runs:
+                display.board.start(run.name)
+                report = work(run, workload.study.run(run.name))
+                display.board.report(run.name, report)
+            return True
+
+        yield launch
+
+    return on_ray
+
+
+def test_what_another_launch_has_trained_with_fewer_samples_is_evaluated_again(
+    monkeypatch, tmp_path, capsys
+):
+    asked = []
+
+    def work(run, folder):
+        asked.append(run.evaluation)
+        if not run.evaluation:  # while this launch waits, the other one trains the run
+            for _ in execute(replace(run.config, iw_samples=2), TOY, folder, Runtime()):
+                pass
+            return {"phase": "done", **(folder.read_json("result.json") or {})}
+        with acquire(folder, "this launch") as claim:
+            for _ in evaluate_again(run.config, TOY, folder, Runtime(), claim):
+                pass
+        return {"phase": "done", **(folder.read_json(run.result_file) or {})}
+
+    monkeypatch.setattr(sweeps.sweep, "on_ray", in_this_process(work))
+    assert main(COMMAND) == 0
+    out = capsys.readouterr().out
+    assert [bool(evaluation) for evaluation in asked] == [False, True]
+    assert "1 run to evaluate again (iw_samples=3)" in out
+    assert "evaluated again: 1 of 1 run" in out
+    assert len(list(tmp_path.rglob("evaluation-*.json"))) == 1
+    assert main(COMMAND) == 0
+    assert "nothing to start: 1 of 1 runs are done" in capsys.readouterr().out
+
+
+def test_a_run_that_nobody_has_finished_is_no_success(monkeypatch, capsys):
+    def work(run, folder):
+        return {"phase": "stopped"}
+
+    monkeypatch.setattr(sweeps.sweep, "on_ray", in_this_process(work))
+    assert main(COMMAND) == 1
+    assert "1 run left undone; the same command continues" in capsys.readouterr().out
