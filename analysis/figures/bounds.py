@@ -83,7 +83,7 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     if any(not row.cell.num_samples and row.average("nll") for row in rows):
         text += " Compare with LSTM-LM by filled marks only."
     if _true_nll(cells, dataset) is not None:
-        text += " A black line is the data's own -log p(x): no bound can lie below it."
+        text += " A black line is the data's own -log p(x): no bound lies below it in expectation."
     return text + series.reliance(_weighted(rows))
 
 

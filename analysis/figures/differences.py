@@ -13,9 +13,9 @@ from analysis.stats.comparisons import Comparison
 from analysis.tables.elements.table import cell_label, dataset_title
 
 CAPTION = (
-    "Tightest bound of each cell on the test split, study B minus study A: one dot per common seed, and "
-    "the mean difference with its 95% interval. Left of the line, B's number is lower; the table says "
-    "what follows."
+    "Tightest reliable bound of each cell on the test split, study B minus study A: one dot per common "
+    "seed, and the mean difference with its 95% interval. Left of the line, B's number is lower; the table "
+    "says what follows."
 )
 
 

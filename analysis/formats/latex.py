@@ -116,7 +116,10 @@ def latex_table(
             continue
         cells = _latex_cells(line, table.columns, bold, style)
         indent = r"\quad " if line.label.startswith(" ") else ""
-        lines.append(" & ".join([indent + latex_escape(line.label.strip()), *cells]) + r" \\")
+        label = latex_escape(line.label.strip())
+        # The command before a row, \\ or \midrule, would take these as its argument.
+        guard = "{}" if not indent and label.startswith(("[", "*")) else ""
+        lines.append(" & ".join([guard + indent + label, *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", *_printed_notes(table), r"\end{table}"]
     return "\n".join(lines) + "\n"
 
@@ -217,5 +220,7 @@ def _latex_groups(table: Table) -> list[str]:
 
 def latex_escape(text: str) -> str:
     """Escape text so that LaTeX typesets it literally."""
-    escaped = "".join(_LATEX_SPECIAL.get(character, character) for character in text)
+    # LaTeX joins adjacent dashes to a longer one, as in --set.
+    parts = re.split(r"(?<=[-–])(?=[-–])", text)
+    escaped = "{}".join("".join(_LATEX_SPECIAL.get(c, c) for c in part) for part in parts)
     return escaped.replace("-log p(x)", r"$-\log p(x)$")

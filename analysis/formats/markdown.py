@@ -61,18 +61,17 @@ def bullets(items: Iterable[str]) -> str:
 
 def markdown_table(table: Table) -> str:
     """A GitHub table, with columns aligned in the source too."""
-    head = ["", *(f"{c.group} {c.name}".strip() for c in table.columns)]
+    head = ["", *(markdown_escape(f"{c.group} {c.name}".strip()) for c in table.columns)]
     rows = [
         [line.label.strip(), *(value_text(v, c) for v, c in zip(line.values, table.columns, strict=False))]
         for line in table.lines
     ]
+    rows = [[markdown_escape(cell) for cell in row] for row in rows]
     for row, line in zip(rows, table.lines, strict=True):
         # A heading line has no values: fill its cells.
         row += [""] * (len(head) - len(row))
         if line.kind == "heading":
             row[0] = f"**{row[0]}**"
-        else:
-            row[:] = [markdown_escape(cell) for cell in row]
     # GitHub needs at least three dashes in the rule below the head.
     widths = [max(3, *(len(row[i]) for row in [head, *rows])) for i in range(len(head))]
     left = [True, *(column.text for column in table.columns)]

@@ -37,7 +37,7 @@ def value_text(value: Value, column: Column) -> str:
     else:
         if isinstance(value, Fact):
             text = number_text(value.mean, value.decimals)
-            text += "" if value.std is None else f"±{number_text(value.std, value.decimals)}"
+            text += "" if value.std is None else f"±{number_text(value.std, value.std_decimals)}"
             text += ("†" if value.formula else "") + ("‡" if value.marked else "")
         else:
             text = _spread(value.mean, value.std, column.decimals)

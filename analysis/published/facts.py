@@ -29,7 +29,9 @@ class Fact:
     mean: float
     std: float | None
     decimals: int
-    """Number of digits printed after the point."""
+    """Number of digits of the mean printed after the point."""
+    std_decimals: int
+    """The same of the std; 0 without one."""
     runs: int | None = None
     """Number of runs behind mean and std; None if it is not stated."""
     cited_as: str = ""

@@ -132,8 +132,8 @@ def _fact(found: Mapping[str, str]) -> Fact:
         metric=row["metric"],
         mean=mean,
         std=std,
-        # The digits after the point, as printed: 100.0 has one, 100 has none.
-        decimals=len(row["mean"].partition(".")[2]),
+        decimals=_decimals(row["mean"]),
+        std_decimals=_decimals(row["std"]),
         runs=_count(row, "runs", 2),
         cited_as=row["cited_as"],
         read_in=row["read_in"],
@@ -161,6 +161,11 @@ def _number(row: Mapping[str, str], column: str) -> float:
     if not math.isfinite(value):
         raise InputError(f"{column} {row[column]!r}: is too large")
     return value
+
+
+def _decimals(text: str) -> int:
+    """The number of digits after the point, as printed: 100.0 has one, 100 has none."""
+    return len(text.partition(".")[2])
 
 
 def _count(row: Mapping[str, str], column: str, least: int) -> int | None:

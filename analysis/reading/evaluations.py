@@ -8,28 +8,27 @@ code. A run that lacks it keeps its row, without estimates.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.reading.duplicates import identities
-from analysis.reading.frame import (
-    COLUMNS,
-    CONFIG_FIELDS,
-    ESTIMATE_COLUMNS,
-    EVALUATION_FIELDS,
-    dtype_of,
-    frame_of,
-    table_of,
-)
+from analysis.reading.frame import CONFIG_FIELDS, ESTIMATE_COLUMNS, EVALUATION_FIELDS, frame_of, table_of
+from analysis.reading.plain import values_of
 from lvae_core.errors import InputError
 from lvae_core.fields.choices import FEWEST_EXACT
+from lvae_core.identity import canonical_json
 from lvae_core.settings import parse_settings
 
 _EVALUATION_COLUMNS = ("evaluation", "evaluation_version", *ESTIMATE_COLUMNS, *EVALUATION_FIELDS)
 """The columns that describe one evaluation, not the run."""
+
+_FACTS = ("evaluation", "evaluation_version", *EVALUATION_FIELDS)
+"""Those by which one is chosen."""
 
 _CELL = ("dataset", "system", "setting", "num_samples")
 _SETTINGS = (
@@ -82,27 +81,45 @@ def one_evaluation_per_cell(frame: pd.DataFrame, wanted: Mapping[str, Any]) -> p
     Raises:
         InputError: some runs read these fields, and none of them has such an evaluation.
     """
-    done = frame[frame["status"] == "done"]
+    is_done = (frame["status"] == "done").to_numpy(bool)
+    done = frame[is_done]
     _check_some_run_has(done, wanted)
-    run = identities(frame)
-    if not wanted and not run[done.index].duplicated().any() and _are_alike(done):
+    run = identities(frame)[is_done].to_numpy(object)
+    has_others = len(set(run)) < len(run) or done["other_evaluations"].notna().any()
+    if not wanted and not has_others and _are_alike(done):
         return frame
-    kept = [frame[frame["status"] != "done"]]
-    names: Any = [*_CELL, *_SETTINGS, _validation_draws(done)]
-    for _, cell in done.groupby(names, dropna=False, sort=False):
-        chosen = _choose(cell, run, wanted)
-        shown = cell[cell["evaluation"] == chosen]
-        others = cell[~run[cell.index].isin(run[shown.index])]
-        lacking = others[~run[others.index].duplicated()]
-        kept += [shown, _without_evaluation(lacking.copy())]
-    return pd.concat(kept).sort_index()
+    # All on plain values: taking the rows of a frame of so many columns, cell by cell, takes far longer.
+    found = _Evaluations(run, values_of(done, _FACTS), _fits(done, wanted), wanted)
+    position = np.flatnonzero(is_done).tolist()
+    kept = np.flatnonzero(~is_done).tolist()
+    lacking: list[int] = []
+    hidden: dict[int, str] = {}
+    for rows in _cells(done):
+        chosen = found.choose(rows)
+        of_runs: dict[str, list[int]] = {}
+        for row in rows:
+            of_runs.setdefault(run[row], []).append(row)
+        for of_run in of_runs.values():
+            shown = next((row for row in of_run if found.ids[row] == chosen), None)
+            here = position[of_run[0] if shown is None else shown]
+            kept.append(here)
+            lacking += [here] if shown is None else []
+            if other := found.differences([row for row in of_run if row != shown], chosen):
+                hidden[here] = canonical_json(other)
+    others = pd.Series(pd.NA, frame.index, dtype=frame["other_evaluations"].dtype)
+    others.iloc[list(hidden)] = list(hidden.values())
+    without = np.zeros(len(frame), bool)
+    without[lacking] = True
+    places = sorted(kept)
+    frame = frame.assign(other_evaluations=others).iloc[places]
+    return _without_evaluation(frame, without[places])
 
 
 def _check_some_run_has(done: pd.DataFrame, wanted: Mapping[str, Any]) -> None:
     if not wanted:
         return
     reading = done[done["evaluation"].notna() & done[list(wanted)].notna().any(axis="columns")]
-    if reading.empty or len(_fitting(reading, wanted)):
+    if reading.empty or _fits(reading, wanted).any():
         return
     rows = reading[list(wanted)].drop_duplicates().sort_values(list(wanted)).astype(object)
     present = [
@@ -117,12 +134,13 @@ def _check_some_run_has(done: pd.DataFrame, wanted: Mapping[str, Any]) -> None:
     )
 
 
-def _fitting(rows: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.DataFrame:
-    """The evaluations whose fields, as far as they are read, have the wanted values."""
+def _fits(rows: pd.DataFrame, wanted: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Of each evaluation, whether its fields, as far as they are read, have the wanted values."""
+    fits = np.ones(len(rows), bool)
     for name, value in wanted.items():
         column: Any = rows[name]
-        rows = rows[column.isna() | (column == value).fillna(False)]
-    return rows
+        fits &= (column.isna() | (column == value).fillna(False)).to_numpy(bool)
+    return fits
 
 
 def _are_alike(done: pd.DataFrame) -> bool:
@@ -136,19 +154,62 @@ def _validation_draws(done: pd.DataFrame) -> pd.Series:
     return done["iw_exact_samples"].where(is_read, 0).fillna(0).rename("validation_draws")
 
 
-def _choose(cell: pd.DataFrame, run: pd.Series, wanted: Mapping[str, Any]) -> str | None:
-    """The evaluation that a cell is shown by; None if none has the wanted fields."""
-    fitting = _fitting(cell, wanted)
-    if fitting.empty:
-        return None
-    having = Counter(zip(fitting["evaluation"], run[fitting.index], strict=True))
-    runs = Counter(evaluation for evaluation, _ in having)
-    facts = fitting.drop_duplicates("evaluation").set_index("evaluation")
-    samples, version = facts["iw_samples"].fillna(0), facts["evaluation_version"]
-    return str(max(runs, key=lambda one: (runs[one], samples[one], version[one], one)))
+def _cells(done: pd.DataFrame) -> Iterable[list[int]]:
+    """The positions of the evaluations of each variant of each cell."""
+    settings = values_of(done, (*_CELL, *_SETTINGS))
+    rows: dict[Any, list[int]] = defaultdict(list)
+    for row, (draws, of_run) in enumerate(zip(_validation_draws(done), settings, strict=True)):
+        rows[draws, *of_run].append(row)
+    return rows.values()
 
 
-def _without_evaluation(rows: pd.DataFrame) -> pd.DataFrame:
-    for name in _EVALUATION_COLUMNS:
-        rows[name] = pd.array([pd.NA] * len(rows), dtype=dtype_of(COLUMNS[name]))
-    return rows
+class _Evaluations:
+    """All evaluations of finished runs."""
+
+    def __init__(
+        self,
+        run: NDArray[np.object_],
+        facts: NDArray[np.object_],
+        fits: NDArray[np.bool_],
+        wanted: Mapping[str, Any],
+    ) -> None:
+        """Each of the arrays has a value, or the values of ``_FACTS``, for each evaluation."""
+        self._run, self._fits, self._wanted = run, fits, wanted
+        self._facts = [dict(zip(_FACTS, row, strict=True)) for row in facts]
+        self._by_id = {fact["evaluation"]: fact for fact in self._facts}
+        self.ids: list[str | None] = [fact["evaluation"] for fact in self._facts]
+
+    def choose(self, rows: Sequence[int]) -> str | None:
+        """The evaluation that a cell is shown by; None if none has the wanted fields."""
+        fitting = [row for row in rows if self._fits[row]]
+        runs = Counter(evaluation for evaluation, _ in {(self.ids[row], self._run[row]) for row in fitting})
+
+        def rank(evaluation: str | None) -> tuple[Any, ...]:
+            fact = self._by_id[evaluation]
+            return runs[evaluation], fact["iw_samples"] or 0, fact["evaluation_version"], evaluation
+
+        return max(runs, key=rank, default=None)
+
+    def differences(self, rows: Sequence[int], chosen: str | None) -> list[dict[str, Any]]:
+        """The fields in which evaluations differ from the one that their cell is shown by.
+
+        If it is shown by none, they differ from what was wanted.
+        """
+        shown = self._by_id.get(chosen, self._wanted)
+        differing = [
+            {
+                name: value
+                for name in EVALUATION_FIELDS
+                if name in shown and (value := self._facts[row][name]) is not None and value != shown[name]
+            }
+            for row in rows
+        ]
+        return [fields for fields in differing if fields]
+
+
+def _without_evaluation(frame: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:
+    """The frame with nothing known of the evaluation of some rows."""
+    if not rows.any():
+        return frame
+    unknown = {name: frame[name].mask(rows) for name in _EVALUATION_COLUMNS}
+    return frame.assign(**unknown)

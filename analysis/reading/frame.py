@@ -17,13 +17,15 @@ failure_class, failure_attempt, message               from failure.json, or what
 evaluation         first 8 digits of the id of the evaluation shown, whose fields are among the config
                    fields; NA if the run lacks the one chosen for its cell
 evaluation_version its version of the estimates
-other_evaluations  the run's further evaluations, as JSON; see analysis/reading/evaluations.py
+other_evaluations  the run's evaluations that are not shown, as JSON: the fields in which they differ from
+                   the one that is. Of a run as it is read: its further evaluations, with their estimates
 tokens … steps, train_seconds, evaluate_seconds       counts and times from result.json
 vocabulary         number of classes V; NA if not recorded, as are the next two
 train_unknown, test_unknown   the share of the split's tokens that are the unknown word
 true_nll           -log p(x) of the test split under the model that the data were drawn from; NA if unknown
 commit, versions, host, device, dirty                 from provenance.json, of the last attempt
-<config field>     every config field not named above; NA if the run does not read it
+<config field>     every config field not named above; NA if the run does not read it. If precision is auto,
+                   what it came to on the device; NA if the run has no result
 """
 
 from __future__ import annotations
@@ -97,11 +99,6 @@ _DTYPES = {
     pa.float64(): pd.Float64Dtype(),
     pa.bool_(): pd.BooleanDtype(),
 }
-
-
-def dtype_of(type_: pa.DataType) -> Any:
-    """The type of such a column in the frame."""
-    return _DTYPES[type_]
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

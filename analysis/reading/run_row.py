@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import functools
 import hashlib
-import math
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -95,6 +95,8 @@ def _facts(folder: RunFolder, problems: list[str]) -> dict[str, Any]:
         if RunName.parse(folder.name) and folder.name != run_name(config, identity):
             raise DamagedError(f"{folder}/config.json: damaged, it is the config of another run")
         row |= _config_columns(folder, "config.json", config)
+        if config.precision == "auto":
+            row["precision"] = None  # its device resolves it, and the result records it
     return row
 
 
@@ -106,6 +108,9 @@ def _result(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -
     if RunName.parse(folder.name) and name != folder.name:
         raise DamagedError(f"{folder}/result.json: damaged, it is the result of another run")
     row = _config_columns(folder, "result.json", config)
+    # Runs of different arithmetic are not averaged, whatever their configs ask for.
+    if config.precision == "auto" and isinstance(resolved := result.get("precision"), str):
+        row["precision"] = one_line(resolved)
     row |= {
         "run": name,
         "fingerprint": identity,
@@ -119,7 +124,9 @@ def _result(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -
         if key in result or key in ("tokens", "sentences"):
             row[key] = _number(folder, "result.json", result, key, whole=key in COUNTS)
     row |= _text(folder, result)
-    version = result.get("evaluation_version", 1)
+    # Results from before the field are of version 1.
+    versions = {"evaluation_version": 1, **result}
+    version = int(_number(folder, "result.json", versions, "evaluation_version", whole=True))
     row |= {"evaluation": evaluation_id(config, version)[:8], "evaluation_version": version}
     row |= _estimates(folder, "result.json", config, result.get("estimates"))
     others = []
@@ -138,27 +145,32 @@ def _text(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     """The columns on the vocabulary; results of earlier versions have none."""
     if "vocabulary" not in result:
         return {}
-    splits = result.get("splits") or {}
+    splits = _object(result.get("splits"))
     return {
         "vocabulary": _number(folder, "result.json", result, "vocabulary", whole=True),
         **{
             f"{name}_unknown": _number(
-                folder, "result.json", splits.get(name) or {}, "unknown", of=f"splits.{name}"
+                folder, "result.json", _object(splits.get(name)), "unknown", of=f"splits.{name}"
             )
             for name in ("train", "test")
         },
     }
 
 
+def _object(value: Any) -> Mapping[str, Any]:
+    """A JSON object; an empty one if the value is something else."""
+    return value if isinstance(value, dict) else {}
+
+
 def _further(folder: RunFolder, file: str, config: RunConfig, record: Mapping[str, Any]) -> dict[str, Any]:
     """The columns in which a further evaluation differs from the first."""
     fields = {name: value for name, value in record["config"].items() if name in EVALUATION_FIELDS}
     for name, value in fields.items():
-        if type(value) is not type(getattr(config, name)):
+        if type(value) is not type(getattr(config, name)) or _is_too_large(value):
             raise DamagedError(f"{folder}/{file}: damaged, {name} is {value!r}")
     return {
         "evaluation": record["evaluation"][:8],
-        "evaluation_version": record["version"],
+        "evaluation_version": _number(folder, file, record, "version", whole=True),
         "evaluate_seconds": _number(folder, file, record, "evaluate_seconds"),
         **fields,
         **_estimates(folder, file, config, record.get("estimates")),
@@ -206,9 +218,14 @@ def _config_columns(folder: RunFolder, file: str, config: RunConfig) -> dict[str
     read = fields_read(config, "training") | fields_read(config, "evaluation") | set(IDENTITY)
     columns = {name: getattr(config, name) for name in (*CONFIG_FIELDS, *IDENTITY) if name in read}
     for name, value in columns.items():
-        if type(value) is int and abs(value) >= _TOO_LARGE:
+        if _is_too_large(value):
             raise DamagedError(f"{folder}/{file}: damaged, {name} is {value}")
     return columns | {"dataset": dataset_label(config.dataset)}
+
+
+def _is_too_large(value: Any) -> bool:
+    """Whether a value is a whole number that does not fit into a column."""
+    return type(value) is int and abs(value) >= _TOO_LARGE
 
 
 def _digest(folder: RunFolder, result: Mapping[str, Any], key: str) -> str:
@@ -230,12 +247,13 @@ def _config(folder: RunFolder, file: str, values: Any) -> RunConfig:
 def _number(
     folder: RunFolder, file: str, values: Mapping[str, Any], key: str, *, of: str = "", whole: bool = False
 ) -> float:
-    value = values.get(key)
+    value: Any = values.get(key)
     # Python's JSON reader accepts NaN and Infinity, and True is an int.
-    if type(value) is int and abs(value) < _TOO_LARGE:
+    if whole and type(value) is int and not _is_too_large(value):
         return value
-    if type(value) is float and math.isfinite(value) and not whole:
-        return value
+    # A column of floats takes no int that a float cannot hold exactly; the nearest float is precise enough.
+    if not whole and type(value) in (int, float) and abs(value) <= sys.float_info.max:
+        return float(value)
     name, kind = f"{of}.{key}" if of else key, "whole" if whole else "finite"
     raise DamagedError(f"{folder}/{file}: damaged, {name} is {value!r}, not a {kind} number")
 

@@ -6,18 +6,20 @@ Every conclusion is a verdict of analysis/stats/claims.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
 from analysis.stats.claims import OF_DIRECTION, Verdict
 from analysis.stats.comparisons import Comparison
+from analysis.stats.declared import seeds_caveat
+from analysis.stats.valid_bounds import Substitute
 from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
 from lvae_core.messages import numbered
 from lvae_core.systems import language_model_of
 
 METRIC = "nll_valid"
-"""The tightest valid bound of each cell, the only metric by which models are compared."""
+"""The tightest valid bound of each cell, reliable if it has such a one: models are compared by no other."""
 
 _MOST = 3
 """The largest number of conclusions that a sentence names; the table of comparisons has all."""
@@ -29,7 +31,7 @@ Name = Callable[[Cell], str]
 
 
 def findings(
-    cells: Sequence[Cell], datasets: Sequence[str], compared: Sequence[Comparison], *, is_declared: bool
+    cells: Sequence[Cell], datasets: Sequence[str], compared: Sequence[Comparison], declared: int | None
 ) -> list[str]:
     """Sum up the comparisons of each dataset and setting that has a finished or failed run, a line each.
 
@@ -37,14 +39,14 @@ def findings(
         cells: all cells of a report.
         datasets: the datasets, in their order.
         compared: all comparisons of the report.
-        is_declared: whether the number of seeds was declared before there were results.
+        declared: the number of seeds that was declared before there were results; None if none was.
     """
     lines = []
     for dataset in datasets:
         for setting in SETTINGS:
             of_setting = [c for c in cells if (c.dataset, c.setting) == (dataset, setting)]
             done = [c for c in of_setting if c.counts.done]
-            found = [_of_setting(done, compared, is_declared)] if done else []
+            found = [_of_setting(done, compared, declared)] if done else []
             if found or any(c.counts.failed for c in of_setting):
                 text = ". ".join([*found, *_failed(of_setting)])
                 lines.append(f"{dataset_title(dataset)} {setting}: {text}.")
@@ -59,26 +61,26 @@ def explained_once(sentences: Sequence[str]) -> list[str]:
     ]
 
 
-def sum_up(compared: Sequence[Comparison], a: Name, b: Name, *, is_declared: bool) -> str:
+def sum_up(compared: Sequence[Comparison], a: Name, b: Name, declared: int | None) -> str:
     """Count the verdicts of comparisons of one metric, and name the models that are better or worse.
 
     Args:
         compared: one comparison or more.
         a: gives the name of the first cell of a comparison.
         b: gives the name of the second one.
-        is_declared: whether the number of seeds was declared before there were results.
+        declared: the number of seeds that was declared before there were results; None if none was.
     """
     decided = [c for c in compared if c.verdict.model]
     open_ = [c for c in compared if not c.verdict.model]
     total = f"{len(compared)} comparison{'' if len(compared) == 1 else 's'} of tightest valid bounds"
     if not decided:
         return f"{total}, and no conclusion: {_reasons(open_)}"
-    named = [
-        c.verdict.sentence(a(c.a), b(c.b), c.paired) + _idle_runs({a(c.a): c.a, b(c.b): c.b})
-        for c in decided[:_MOST]
-    ]
-    if not is_declared:
-        named[-1] += " (their number was not declared beforehand)"
+    named = []
+    for c in decided[:_MOST]:
+        cells, seeds = {a(c.a): c.a, b(c.b): c.b}, len(c.paired.seeds)
+        caveats = "; ".join(filter(None, [seeds_caveat(declared, seeds), *_substitutes(cells)]))
+        sentence = c.verdict.sentence(a(c.a), b(c.b), c.paired) + _idle_runs(cells)
+        named.append(f"{sentence} ({caveats})" if caveats else sentence)
     named += [f"{len(decided) - _MOST} more in the table of comparisons"] if len(decided) > _MOST else []
     rest = f"; no conclusion from {len(open_)}: {_reasons(open_)}" if open_ else ""
     return f"{total}: {'; '.join(named)}{rest}"
@@ -94,12 +96,19 @@ def _idle_runs(cells: Mapping[str, Cell]) -> str:
     return f", though {' and '.join(parts)}" if parts else ""
 
 
-def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison], is_declared: bool) -> str:
+def _substitutes(cells: Mapping[str, Cell]) -> Iterable[str]:
+    """By which number each of some named cells is compared, if not by its tightest one."""
+    for name, cell in cells.items():
+        if found := Substitute.of(cell):
+            yield f"{name} by its {found.used.words}, as its {found.unreliable.words} is unreliable"
+
+
+def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison], declared: int | None) -> str:
     ids = set(map(id, cells))
     of_setting = [c for c in compared if c.metric == METRIC and id(c.a) in ids]
     if not of_setting:
         return _nothing_compared(cells)
-    return sum_up(of_setting, _name, _name, is_declared=is_declared)
+    return sum_up(of_setting, _name, _name, declared)
 
 
 def _failed(cells: Sequence[Cell]) -> list[str]:
@@ -127,18 +136,28 @@ def _reasons(open_: Sequence[Comparison]) -> str:
     common = " to ".join(map(str, dict.fromkeys((few[0], few[-1])))) if few else ""
     # What more seeds would not help comes first, so that nobody trains them in hope.
     words = Counter(_word(c.verdict) for c in sorted(open_, key=lambda c: c.verdict.needs_seeds))
-    return ", ".join(
+    reasons = ", ".join(
         f"{number} {'has' if number == 1 else 'have'} {word} ({common} in common)"
         if word == "too few seeds"
         else f"{number} {'is' if number == 1 else 'are'} {word}"
         for word, number in words.items()
     )
+    # Two bounds and a collapse stay what they are; a bound in place of an unreliable number need not.
+    if loose := sum(not _is_lasting(c.verdict) and any(map(Substitute.of, (c.a, c.b))) for c in open_):
+        reasons += f"; more importance samples may decide {loose}, with a lower but unreliable number"
+    return reasons
 
 
 def _word(verdict: Verdict) -> str:
     """A verdict in a few words, which say whether more seeds could change it."""
-    lasting = verdict.obstacle and verdict.obstacle not in OF_DIRECTION and verdict.test != "equal"
-    return f"undecided at any number of seeds: {verdict.obstacle}" if lasting else verdict.words
+    if _is_lasting(verdict):
+        return f"undecided at any number of seeds: {verdict.obstacle}"
+    return verdict.words
+
+
+def _is_lasting(verdict: Verdict) -> bool:
+    """Whether no number of seeds can decide a comparison, whatever their numbers are."""
+    return bool(verdict.obstacle) and verdict.obstacle not in OF_DIRECTION and verdict.test != "equal"
 
 
 def _name(cell: Cell) -> str:

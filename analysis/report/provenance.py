@@ -13,6 +13,7 @@ from analysis.reading.sources import study_names
 from analysis.report.unfinished_launches import unfinished_launches
 from analysis.stats.cells import Cell
 from analysis.stats.declared import declaration_note, declared_for
+from analysis.stats.variants import setting_text
 from analysis.tables.costs import Unit, amount_text, unit_of, unit_of_table
 from analysis.tables.elements.table import dataset_title
 from lvae_core.messages import command_line, numbered
@@ -106,14 +107,12 @@ def _cost(hours: Mapping[str, float], units: Mapping[str, Unit]) -> tuple[str, s
 
 def _other_evaluations(frame: pd.DataFrame) -> Iterable[str]:
     """That runs have evaluations which are not shown, and how to see one of them."""
-    having = frame[frame["other_evaluations"].notna()]
-    settings: dict[str, None] = {}
-    for _, run in having.iterrows():
-        for evaluation in json.loads(run["other_evaluations"]):
-            differing = {name: evaluation.get(name) for name in EVALUATION_FIELDS}
-            words = [f"{n}={v}" for n, v in differing.items() if v is not None and v != run[n]]
-            if words:
-                settings[" ".join(words)] = None
+    having = frame["other_evaluations"].dropna()
+    settings = dict.fromkeys(
+        " ".join(f"{name}={setting_text(found[name])}" for name in EVALUATION_FIELDS if name in found)
+        for of_run in having
+        for found in json.loads(of_run)
+    )
     if settings:
         number = "1 run has" if len(having) == 1 else f"{len(having)} runs have"
         yield f"other evaluations: {number} some, to be seen with --evaluation {' or '.join(settings)}"

@@ -25,7 +25,7 @@ from analysis.stats.average import Average, finite_mean
 from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE
 from analysis.stats.comparisons import compare_all
-from analysis.stats.declared import declaration_note, declared_for, is_declared_beforehand
+from analysis.stats.declared import declaration_note, declared_beforehand, declared_for
 from analysis.stats.missing_runs import cells_without_runs, with_missing
 from analysis.stats.over_seeds import average_cells, with_bootstrap
 from analysis.stats.pairs import OWN_BASELINES, Baseline
@@ -190,7 +190,7 @@ def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
             # Seen in one row alone, so it needs no comparison and no other run.
             *(sentence for dataset in concluded for sentence in below_the_truth(cells, dataset)),
             *unfinished_launches(runs),
-            *findings(cells, concluded, compared, is_declared=is_declared_beforehand(runs)),
+            *findings(cells, concluded, compared, declared_beforehand(runs)),
         ),
         table2=tuple(tables2),
         table3=_with_lines(_with_caveats(table3(cells, group), group, rows, cells) for group in groups),
@@ -202,7 +202,7 @@ def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
         said_above=(RULE, *declaration) if sentences else (),
         comparisons=_with_lines(
             _with_marks(
-                comparison_table(compared, dataset, declared),
+                comparison_table(compared, cells, dataset, declared),
                 (*hidden_variant_notes(cells, dataset), *_huge(cells, dataset)),
             )
             for dataset in datasets

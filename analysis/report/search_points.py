@@ -18,6 +18,7 @@ from analysis.stats.over_seeds import average_cells
 from analysis.tables.comparisons import reach_notes, verdict_columns, verdict_note, verdict_values
 from analysis.tables.elements.table import Column, Difference, Line, Table
 from analysis.tables.notes.cells import huge_notes
+from analysis.tables.notes.substitutes import substitute_notes
 
 
 def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]) -> Table | None:
@@ -48,15 +49,17 @@ def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]
         values = comparison.averages[0], difference, *verdict_values(comparison)
         lines.append(Line("ours", name, values))
     columns = (Column("NLL", decimals=2), Column("diff", decimals=2), *verdict_columns(decimals=2))
+    estimates = dict.fromkeys(name for c in compared for name in c.estimates)
     notes = (
         *meanings,
-        f"NLL: {' and '.join(dict.fromkeys(compared[0].estimates))} on the test split, nats per sentence, "
+        f"NLL: {' and '.join(estimates)} on the test split, nats per sentence, "
         "mean ± standard deviation over seeds that the search has not seen",
         "diff: mean of point minus recipe over the n common seeds, with its 95% t interval. "
         + verdict_note("the point", "the recipe"),
         RULE,
         *huge_notes([*cells.values(), recipe]),
         *reach_notes(compared),
+        *substitute_notes(compared),
         *(
             f"{name}: {comparison.verdict.sentence(name, RECIPE, comparison.paired)}"
             for name, comparison in zip(points, compared, strict=True)

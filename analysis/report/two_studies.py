@@ -18,10 +18,10 @@ from analysis.report.provenance import cost_units, facts, origins
 from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison, compare_family
-from analysis.stats.declared import is_declared_beforehand
+from analysis.stats.declared import declared_beforehand
 from analysis.stats.over_seeds import average_cells
 from analysis.stats.text_groups import same_text
-from analysis.stats.variants import Variant, common_variants, setting_text
+from analysis.stats.variants import CommonVariants, common_variants, setting_text
 from analysis.tables.elements.shown_variants import states_of
 from analysis.tables.elements.table import Table, cell_label, dataset_title
 from analysis.tables.two_studies import HOURS, METRICS, Pair, study_tables
@@ -48,7 +48,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     """Compare every cell that both studies have, by every metric, over common seeds: ``b`` minus ``a``."""
     rng = np.random.default_rng(RESAMPLING_SEED)
     cells = _labelled_alike(a.frame, b.frame)
-    pairs, halves, alone = _match(*([_with_hours(cell) for cell in of_one] for of_one in cells))
+    pairs, halves, refused, alone = _match(*([_with_hours(cell) for cell in of_one] for of_one in cells))
     compared: list[Comparison] = []
     for dataset, setting in dict.fromkeys((cell.dataset, cell.setting) for cell, _ in pairs):
         family = [pair for pair in pairs if (pair[0].dataset, pair[0].setting) == (dataset, setting)]
@@ -59,8 +59,8 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     return TwoStudies(
         studies=(a.studies[0], b.studies[0]),
         facts=(tuple(facts(a, a.frame, cells[0], units)), tuple(facts(b, b.frame, cells[1], units))),
-        findings=tuple(explained_once(list(_findings(compared, all(map(is_declared_beforehand, (a, b))))))),
-        notes=(*_equality_notes(compared), *_changes(a.frame, b.frame), *alone),
+        findings=tuple(explained_once(list(_findings(compared, _declared_by_both(a, b))))),
+        notes=(*_equality_notes(compared, refused), *_changes(a.frame, b.frame), *refused, *alone),
         tables=tuple(
             # Elsewhere the studies are named above the tables.
             dataclasses.replace(table, marks=(_study_key(a, b), *table.marks))
@@ -72,15 +72,18 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     )
 
 
-def _findings(compared: Sequence[Comparison], is_declared: bool) -> Iterable[str]:
+def _declared_by_both(a: Runs, b: Runs) -> int | None:
+    """The number of common seeds that was fixed beforehand; None if a study has not declared its own."""
+    numbers = [declared_beforehand(runs) for runs in (a, b)]
+    return None if None in numbers else min(number for number in numbers if number is not None)
+
+
+def _findings(compared: Sequence[Comparison], declared: int | None) -> Iterable[str]:
     valid = [c for c in compared if c.metric == METRIC]
     for dataset, setting in dict.fromkeys((c.a.dataset, c.a.setting) for c in valid):
         of_setting = [c for c in valid if (c.a.dataset, c.a.setting) == (dataset, setting)]
         text = sum_up(
-            of_setting,
-            lambda b: f"{cell_label(b)} of B",
-            lambda a: f"{cell_label(a)} of A",
-            is_declared=is_declared,
+            of_setting, lambda b: f"{cell_label(b)} of B", lambda a: f"{cell_label(a)} of A", declared
         )
         yield f"{dataset_title(dataset)} {setting}: {text}."
 
@@ -96,11 +99,11 @@ def _labelled_alike(*frames: pd.DataFrame) -> list[list[Cell]]:
     alike = {
         key: common_variants(*(of_study[key] for of_study in rows)) for key in rows[0].keys() & rows[1]
     }
-    nothing: tuple[dict[str, Variant], ...] = ({}, {})
+    nothing: tuple[CommonVariants, CommonVariants] = ({}, {})
 
     def renamed(cell: Cell, side: int) -> Cell:
         of_row = alike.get((cell.dataset, cell.system, cell.num_samples), nothing)[side]
-        common = of_row.get(cell.variant)
+        common = of_row.get((cell.variant, cell.setting))
         return (
             dataclasses.replace(cell, variant=common.label, varied=dict(common.fields)) if common else cell
         )
@@ -113,11 +116,11 @@ def _with_hours(cell: Cell) -> Cell:
     return dataclasses.replace(cell, averages=averages)
 
 
-def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair], list[str]]:
+def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair], list[str], list[str]]:
     """Pair the cells of B and A.
 
-    Returns the pairs (of B, of A), those of which only one has a finished run, and a note on each cell
-    without a finished partner.
+    Returns the pairs (of B, of A), those of which only one has a finished run, a note on each pair over
+    different text, and one on each cell without a finished partner.
 
     Variants of the same name are paired. A name has only fields that vary within a study, so cells that
     differ by what was changed between the studies are paired. Cells over different text are not.
@@ -128,13 +131,14 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair]
             groups[cell.dataset, cell.system, cell.num_samples, cell.setting][side].append(cell)
     pairs: list[Pair] = []
     halves: list[Pair] = []
+    refused: list[str] = []
     alone: list[str] = []
 
     def pair(b: Cell, a: Cell) -> None:
         if same_text(b, a):
             pairs.append((b, a))
         else:
-            alone.append(
+            refused.append(
                 f"not compared: {cell_label(b, ' ({})')} on {dataset_title(b.dataset)}, {b.setting}; "
                 f"numbers over different text measure different problems (A: {a.text}; B: {b.text})"
             )
@@ -164,18 +168,19 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[Pair], list[Pair]
             for study, cells in zip("AB", lost, strict=True)
             for cell in cells.values()
         ]
-    return pairs, halves, alone
+    return pairs, halves, refused, alone
 
 
 def _where(cell: Cell) -> str:
     return f"{cell_label(cell, ' ({})')} on {dataset_title(cell.dataset)}, {cell.setting}"
 
 
-def _equality_notes(compared: Sequence[Comparison]) -> Iterable[str]:
+def _equality_notes(compared: Sequence[Comparison], refused: Sequence[str]) -> Iterable[str]:
     pairs = [c.paired for c in compared if c.metric != HOURS]
     differences = [d for paired in pairs for d in paired.differences]
     if not any(paired.seeds for paired in pairs):
-        yield "the studies have no finished run of the same cell and seed"
+        over = " over the same text" if refused else ""
+        yield f"the studies have no finished run of the same cell and seed{over}"
     elif not any(differences) and not any(paired.too_large for paired in pairs):
         yield f"all {len(differences)} numbers of the common seeds are equal to the last bit"
 

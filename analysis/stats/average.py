@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -67,10 +66,8 @@ class Average:
         return max(self.values, default=None)
 
     def by_seed(self) -> dict[int, float]:
-        """Seed -> value, without the seeds that occur more than once: their value is ambiguous."""
-        # Two versions of the code may have run the same seed; a pair needs one value.
-        times = Counter(self.seeds)
-        return {s: value for s, value in zip(self.seeds, self.values, strict=True) if times[s] == 1}
+        """Seed -> value."""
+        return dict(zip(self.seeds, self.values, strict=True))
 
 
 def average(

@@ -17,9 +17,9 @@ from analysis.stats.intervals import HUGE, Interval, decimals
 from analysis.stats.paired import ALPHA, Paired
 
 Test = Literal["significant", "not significant", "too few seeds", "too large", "equal"]
-"""The outcome of the sign-flip test after Holm's correction. "too few seeds": no differences, however
-large, could have been significant. "too large": the spread of the differences cannot be computed. "equal":
-the numbers of every common seed are the same."""
+"""The outcome of the sign-flip test after Holm's correction. "too few seeds": no differences over these
+seeds, however large, could have been significant beside the other comparisons of the family. "too large":
+the spread of the differences cannot be computed. "equal": the numbers of every common seed are the same."""
 
 Model = Literal["better", "worse", ""]
 
@@ -51,11 +51,11 @@ OF_DIRECTION: tuple[Obstacle, ...] = ("bound above exact", "exact below bound")
 RULE = (
     "A model is called better or worse only if all of this holds: the difference over common seeds is "
     "significant by the sign-flip test after Holm's correction; each number is exact or a valid bound, and "
-    "not unreliable; if one is a bound, it lies below the exact other one, and the true difference is then "
-    f"at least as large; and each model with z uses it (mutual information of at least {UNUSED} nats, or a "
-    f"decoder that reads z: an importance-weighted number at least {UNUSED} nats below the mean of "
-    "-log p(x|z); else its posterior has collapsed, or KL annealing was not over). Two bounds decide "
-    "nothing"
+    "not unreliable (if a model's tightest bound is, its tightest reliable one is compared); if one is a "
+    "bound, it lies below the exact other one, and the true difference is then at least as large; and each "
+    f"model with z uses it (mutual information of at least {UNUSED} nats, or a decoder that reads z: an "
+    f"importance-weighted number at least {UNUSED} nats below the mean of -log p(x|z); else its posterior "
+    "has collapsed, or KL annealing was not over). Two bounds decide nothing"
 )
 """The rule in words, for reports."""
 
@@ -110,23 +110,31 @@ class Verdict:
             return f"no conclusion, the difference is not significant over {seeds}"
         if not self.model or paired.mean is None:
             return "no conclusion"
+        # The sign-flip test decides, and can be significant where one seed far off widens the interval.
+        if paired.interval and 0 in paired.interval:
+            alike = sum((difference < 0) is self.lower for difference in paired.differences)
+            side, apart = "lower" if self.lower else "higher", _interval(paired.mean, paired.interval)
+            return (
+                f"{a} is {self.model} than {b} by an unclear amount ({apart}), {side} at {alike} of {seeds}"
+            )
+        # Of a bound: the true difference is at least that of the numbers, and the interval is of theirs.
         least = "at least " if self.at_least else ""
         return f"{a} is {self.model} than {b} by {least}{_size(paired.mean, paired.interval)} over {seeds}"
 
 
 def decide(
-    paired: Paired, flip_holm: float | None, family: int, a: tuple[Cell, str], b: tuple[Cell, str]
+    paired: Paired, flip_holm: float | None, reach: float | None, a: tuple[Cell, str], b: tuple[Cell, str]
 ) -> Verdict:
     """Apply the rule to the numbers of two cells.
 
     Args:
         paired: ``a`` minus ``b`` over their common seeds.
         flip_holm: the p of the sign-flip test after Holm's correction; None if there was no test.
-        family: the number of comparisons that the correction is over.
+        reach: the lowest ``flip_holm`` that any differences over these seeds could have.
         a: a cell, and the name of its estimate.
         b: the cell that it is compared with, and the name of its estimate.
     """
-    test = _test(paired, flip_holm, family)
+    test = _test(paired, flip_holm, reach)
     lower = None if not paired.mean else paired.mean < 0
     kinds = [cell.bound(estimate) for cell, estimate in (a, b)]
     if None in kinds:  # no likelihood, such as the KL: neither direction is better
@@ -144,17 +152,14 @@ def decide(
     )
 
 
-def _test(paired: Paired, flip_holm: float | None, family: int) -> Test:
+def _test(paired: Paired, flip_holm: float | None, reach: float | None) -> Test:
     if paired.differences and not any(paired.differences):
         return "equal"
     if paired.too_large:
         return "too large"
     if flip_holm is not None and flip_holm <= ALPHA:
         return "significant"
-    # Holm multiplies the smallest p by the size of the family.
-    if paired.smallest_p is None or paired.smallest_p * family > ALPHA:
-        return "too few seeds"
-    return "not significant"
+    return "too few seeds" if reach is None or reach > ALPHA else "not significant"
 
 
 def _is_settled(test: Test, paired: Paired) -> bool:
@@ -185,6 +190,15 @@ def _size(mean: float, interval: Interval | None) -> str:
     """The size of a difference, with its interval in words: ± is the standard deviation elsewhere."""
     if interval is None:
         return f"{abs(mean):.{decimals(None)}f}"
+    return f"{abs(mean):{_form(mean, interval)}} ({_interval(mean, interval)})"
+
+
+def _interval(mean: float, interval: Interval) -> str:
     low, high = (interval.low, interval.high) if mean > 0 else (-interval.high, -interval.low)
-    form = ".3g" if high >= HUGE else f".{decimals(interval.half_width)}f"
-    return f"{abs(mean):{form}} (95%: {low:{form}} to {high:{form}})"
+    form = _form(mean, interval)
+    return f"95%: {low:{form}} to {high:{form}}"
+
+
+def _form(mean: float, interval: Interval) -> str:
+    high = interval.high if mean > 0 else -interval.low
+    return ".3g" if high >= HUGE else f".{decimals(interval.half_width)}f"

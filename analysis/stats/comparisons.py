@@ -10,16 +10,16 @@ import numpy as np
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.stats.claims import Verdict, decide
-from analysis.stats.paired import Paired, compare, holm
+from analysis.stats.paired import Paired, compare, holm, holm_reach
 from analysis.stats.pairs import OWN_BASELINES, Baseline, pairs_to_compare
 from analysis.stats.text_groups import same_text
-from analysis.stats.valid_bounds import tightest
+from analysis.stats.valid_bounds import to_compare
 from lvae_core.run_folder.estimates import LATENT_USE
 
 METRICS = ("nll", "nll_valid", "ppl", "ppl_valid", *LATENT_USE)
 """The metrics by which cells are compared. nll and ppl follow the published convention, which gives no
-bound for some systems. nll_valid and ppl_valid take each cell's tightest valid bound: only they compare
-models."""
+bound for some systems. nll_valid and ppl_valid take each cell's tightest valid bound, of the reliable ones
+if there are any: only they compare models."""
 
 FAMILY = (
     "A family is all comparisons of one metric on one dataset in one setting. p-values are corrected over "
@@ -46,12 +46,15 @@ class Comparison:
     t_holm: float | None
     flip_holm: float | None
     """The p-values of ``paired`` after Holm's correction over the family."""
+    reach: float | None
+    """The lowest ``flip_holm`` that any differences over these seeds could have, beside the other
+    comparisons as they are; None if there is no test."""
 
     @property
     def verdict(self) -> Verdict:
         """What may be said of ``a`` against ``b``."""
         sides = zip((self.a, self.b), self.estimates, strict=True)
-        return decide(self.paired, self.flip_holm, self.family, *sides)
+        return decide(self.paired, self.flip_holm, self.reach, *sides)
 
     @property
     def averages(self) -> tuple[Average, Average]:
@@ -90,19 +93,21 @@ def compare_family(
             samples = a.averages[names[0]].by_seed(), b.averages[names[1]].by_seed()
             compared.append((a, b, (names[0], names[1]), compare(*samples, rng)))
     t_holm = holm([paired.t_p for *_, paired in compared])
-    flip_holm = holm([paired.flip_p for *_, paired in compared])
+    flip_p = [paired.flip_p for *_, paired in compared]
+    flip_holm = holm(flip_p)
+    reach = holm_reach(flip_p, [paired.smallest_p for *_, paired in compared])
     # Pairs with too few seeds have no p-value and do not count in the correction.
     tested = sum(p is not None for p in flip_holm)
     return [
-        Comparison(metric, a, b, names, paired, tested, t, flip)
-        for (a, b, names, paired), t, flip in zip(compared, t_holm, flip_holm, strict=True)
+        Comparison(metric, a, b, names, paired, tested, t, flip, least)
+        for (a, b, names, paired), t, flip, least in zip(compared, t_holm, flip_holm, reach, strict=True)
     ]
 
 
 def estimate_of(cell: Cell, metric: str) -> str | None:
     """The estimate that one of METRICS stands for in a cell; None if no finished run has it."""
     if metric.endswith("_valid"):
-        convention = tightest(cell)
+        convention = to_compare(cell)
         name = metric.removesuffix("_valid") + convention.suffix if convention else None
     else:
         name = cell.estimate(metric)

@@ -28,10 +28,26 @@ def declared_for(runs: Runs) -> DeclaredSeeds | None:
     return max((declared for _, declared in runs.declared), key=lambda d: (d.finished_runs, d.started_runs))
 
 
-def is_declared_beforehand(runs: Runs) -> bool:
-    """Whether the number of seeds of all the runs was declared before there were results."""
+def declared_beforehand(runs: Runs) -> int | None:
+    """The number of seeds of all the runs that was declared before there were results; None if none was."""
     declared = declared_for(runs)
-    return declared is not None and declared.beforehand
+    return declared.seeds if declared is not None and declared.beforehand else None
+
+
+def seeds_caveat(declared: int | None, seeds: int) -> str:
+    """Say in a few words that a verdict is not over the declared number of seeds; "" if it is.
+
+    Args:
+        declared: the number that was declared before there were results; None if none was.
+        seeds: the number of seeds of the verdict.
+    """
+    if declared is None:
+        return "their number was not declared beforehand"
+    if seeds < declared:
+        return f"interim: {seeds} of {declared} declared seeds"
+    if seeds > declared:
+        return f"{seeds} seeds, of which {declared} {'was' if declared == 1 else 'were'} declared"
+    return ""
 
 
 def declaration_note(declared: DeclaredSeeds, seeds: Iterable[int]) -> str:

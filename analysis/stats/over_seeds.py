@@ -19,7 +19,7 @@ from analysis.published.catalogue import AVERAGING
 from analysis.reading.frame import STATUSES, TIMES
 from analysis.stats.average import Average, average, finite_mean
 from analysis.stats.cells import Cell, Counts, table_order
-from analysis.stats.collapse import UNUSED, last_kl_weight
+from analysis.stats.collapse import UNUSED, last_kl_weights
 from analysis.stats.intervals import bca_intervals
 from analysis.stats.texts import Text, texts_of_runs
 from analysis.stats.variants import Variant, variants_by_row
@@ -83,7 +83,7 @@ class _Numbers:
     """The estimates of runs as plain arrays: data-frame arithmetic is slow on a few values at a time."""
 
     def __init__(self, runs: pd.DataFrame) -> None:
-        self._runs = runs
+        self._last_kl_weights = last_kl_weights(runs)
         self.done = (runs["status"] == "done").to_numpy()
         self.seeds = runs["seed"].to_numpy(np.int64, na_value=-1)
         self.names = runs["run"].to_numpy(object)
@@ -120,7 +120,8 @@ class _Numbers:
         return stderr if jackknife is None else np.where(np.isnan(jackknife), stderr, jackknife)
 
     def _known_mean(self, name: str, part: str, positions: Sequence[int]) -> float | None:
-        values = self._diagnostics[name].get(part)
+        # A perplexity is computed from the draws of its NLL, which alone records how far to rely on them.
+        values = self._diagnostics.get(name.replace("ppl", "nll", 1), {}).get(part)
         if values is None:
             return None
         known = [values[p] for p in positions if self.done[p] and not math.isnan(values[p])]
@@ -140,8 +141,9 @@ class _Numbers:
         """The largest β that the runs behind ``mi`` reached; see :attr:`Cell.last_kl_weight`."""
         if mi is None or mi.mean >= UNUSED:
             return None
-        runs = (self._runs.iloc[p] for p in positions if self.names[p] in mi.runs)
-        return max((weight for run in runs if (weight := last_kl_weight(run)) is not None), default=None)
+        behind = set(mi.runs)
+        weights = (self._last_kl_weights[p] for p in positions if self.names[p] in behind)
+        return max((float(weight) for weight in weights if not math.isnan(weight)), default=None)
 
     def text(self, positions: Sequence[int]) -> Text | None:
         """The test text of the finished runs, which is the same for all runs of a cell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,7 +126,12 @@ def smallest_p(n: int) -> float:
 
 
 def seeds_needed(comparisons: int) -> int:
-    """The fewest seeds with which one of ``comparisons`` can be significant after Holm's correction."""
+    """Seeds with which any of ``comparisons`` can be significant after Holm's correction.
+
+    It needs no more, whatever the other comparisons are, and no fewer if all have the same number of seeds.
+    With more seeds in others it may need fewer: Holm's method multiplies a p by the number of those that
+    are not smaller.
+    """
     return 1 + math.ceil(math.log2(comparisons / ALPHA))
 
 
@@ -143,6 +149,26 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, (len(order) - rank) * p))
         adjusted[position] = highest
     return adjusted
+
+
+def holm_reach(p_values: Sequence[float | None], smallest: Sequence[float | None]) -> list[float | None]:
+    """The adjusted p that each comparison would have if it alone had its ``smallest`` p; None stays None.
+
+    This is ``holm([*p[:k], smallest[k], *p[k + 1:]])[k]`` for each k, without sorting for each of them.
+    """
+    known = sorted(p for p in p_values if p is not None)
+    highest = [0.0]  # adjusted p of the first ones
+    for rank, p in enumerate(known):
+        highest.append(max(highest[-1], (len(known) - rank) * p))
+
+    def reach(least: float) -> float:
+        rank = bisect.bisect_left(known, least)
+        return min(1.0, max(highest[rank], (len(known) - rank) * least))
+
+    return [
+        None if p is None or least is None else reach(least)
+        for p, least in zip(p_values, smallest, strict=True)
+    ]
 
 
 def probability_below(a: Sequence[float], b: Sequence[float]) -> float:

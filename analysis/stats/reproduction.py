@@ -66,8 +66,8 @@ def judge(ours: Average, fact: Fact) -> Verdict:
         word: Word = "cannot tell" if fact.defined else "no verdict"
         return Verdict(word, difference, None, None, None)
     # The digits that printing cut off could all speak against a reproduction: assume the worst of them.
-    half_unit = 0.5 * 10.0**-fact.decimals
-    std = fact.std + half_unit
+    half_unit, half_unit_of_std = (0.5 * 10.0**-n for n in (fact.decimals, fact.std_decimals))
+    std = fact.std + half_unit_of_std
     margin = 2 * std
     sample = Moments(ours.n, ours.mean, ours.std)
     interval, _ = welch(sample, Moments(fact.runs, fact.mean, std))

@@ -1,7 +1,8 @@
-"""The conventions by which a cell's NLL is computed, and the tightest one that is a valid bound."""
+"""The conventions by which a cell's NLL is computed, the tightest valid bound, and the one to compare."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.stats.cells import Cell
@@ -18,6 +19,12 @@ class Convention:
     """Its name in the table of bounds. Ratios are p(z)/q(z|x) of the L samples of a draw."""
     suffix: str
     """Suffix of its estimates' names in result.json, after ``nll`` or ``ppl``."""
+
+    @property
+    def words(self) -> str:
+        """Its name without a comma, for sentences: ``joint ELBO``."""
+        kind, _, which = self.name.partition(", ")
+        return f"{which} {kind}".strip()
 
     @property
     def nll(self) -> str:
@@ -54,7 +61,37 @@ def conventions(cell: Cell) -> tuple[Convention, ...]:
 
 
 def tightest(cell: Cell) -> Convention | None:
-    """The valid convention with the lowest mean NLL; None if no finished run has a valid one."""
+    """The valid convention with the lowest mean NLL, reliable or not; None if no finished run has one."""
+    return _lowest(cell, _valid(cell))
+
+
+def to_compare(cell: Cell) -> Convention | None:
+    """The convention by which a cell is compared: the tightest reliable one, else :func:`tightest`.
+
+    A number that a few draws decide supports no conclusion, and must not hide a bound that does.
+    """
+    reliable = [c for c in _valid(cell) if not cell.averages[c.nll].unreliable]
+    return _lowest(cell, reliable) or tightest(cell)
+
+
+@dataclass(frozen=True)
+class Substitute:
+    """The reliable convention by which a cell is compared in place of a lower, unreliable one."""
+
+    used: Convention
+    unreliable: Convention
+
+    @classmethod
+    def of(cls, cell: Cell) -> Substitute | None:
+        """The substitute of a cell; None if it is compared by its tightest number."""
+        used, lowest = to_compare(cell), tightest(cell)
+        return cls(used, lowest) if used and lowest and used != lowest else None
+
+
+def _valid(cell: Cell) -> list[Convention]:
     # For a joint-latent cell only the joint conventions are valid, however low the others are.
-    valid = [c for c in conventions(cell) if c.nll in cell.averages and cell.bound(c.nll) in VALID]
-    return min(valid, key=lambda convention: cell.averages[convention.nll].mean, default=None)
+    return [c for c in conventions(cell) if c.nll in cell.averages and cell.bound(c.nll) in VALID]
+
+
+def _lowest(cell: Cell, candidates: Sequence[Convention]) -> Convention | None:
+    return min(candidates, key=lambda convention: cell.averages[convention.nll].mean, default=None)

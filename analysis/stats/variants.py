@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
@@ -32,9 +33,21 @@ VARIANT_FIELDS = (
 estimates read are not among them, nor is the dataset's path: a dataset is identified by its name and its
 content, not by its folder. iw_exact_samples is among them if validation has enough draws to read it."""
 
+_VERSIONS = ("commit", "fingerprint")
+"""What tells finished runs apart that repeat a seed of their variant. Versions of the code that train
+differently can share all of VARIANT_FIELDS if they are not the present one; no seed may count twice."""
+
+_FIELDS = (*VARIANT_FIELDS, *_VERSIONS)
+
+_DIGITS = {"commit": 10, "fingerprint": 8}
+"""The first characters of each, which are shown elsewhere too."""
+
+_RUN = ("status", "setting", "seed", *_VERSIONS)
+"""The columns that show a repeated seed."""
 
 _IN_CONFIG = [name in _STAGES for name in VARIANT_FIELDS]
 _EXACT_DRAWS = VARIANT_FIELDS.index("iw_exact_samples")
+_PRECISION = VARIANT_FIELDS.index("precision")
 
 
 class _Unread:
@@ -53,7 +66,7 @@ _NAMES = {"data_sha256": "data"}
 _GROUP = ("dataset", "system", "num_samples")
 
 _Values = tuple[Hashable | None, ...]
-"""A run's values of VARIANT_FIELDS; None if unknown."""
+"""A run's values of _FIELDS; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,10 @@ class Variant:
         return ", ".join(f"{name}={text}" for name, text in self.fields)
 
 
+CommonVariants = dict[tuple[str, str], Variant]
+"""The label of a variant within its study, and the setting -> the variant as both studies describe it."""
+
+
 def variants_by_row(frame: pd.DataFrame) -> list[tuple[list[int], list[Variant]]]:
     """Find the variants of every dataset, system and L, over both settings.
 
@@ -78,14 +95,14 @@ def variants_by_row(frame: pd.DataFrame) -> list[tuple[list[int], list[Variant]]
         For each of them, in the order of the frame: the positions of its rows, and the variant of each.
         Rows without a dataset, which no run's name gave, are left out.
     """
-    values = _values(frame)
+    values, facts = _values(frame), values_of(frame, _RUN)
     systems, settings = frame["system"].tolist(), frame["setting"].tolist()
     found = []
     for (dataset, *_), rows in rows_by(frame, _GROUP).items():
         if pd.isna(dataset):
             continue
         of_runs = _set_apart(values[rows], systems[rows[0]], [settings[row] for row in rows])
-        found.append((rows, _variants(of_runs)))
+        found.append((rows, _variants(_one_run_per_seed(of_runs, facts[rows]))))
     return found
 
 
@@ -99,56 +116,68 @@ def _variants(of_runs: Sequence[_Values]) -> list[Variant]:
     return [variants[completed[values]] for values in of_runs]
 
 
-def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[dict[str, Variant], dict[str, Variant]]:
+def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[CommonVariants, CommonVariants]:
     """Describe the variants of one system and L alike in two studies.
 
-    A common variant has the fields in which the finished runs of either study differ among themselves. A
-    field that has one value in each study sets the studies apart, not their variants, and is not named. A
-    variant without a finished run is described alike unless it would have the name of a finished one.
+    A common variant has the fields in which the finished runs of one study and setting differ among
+    themselves. A field that has one value in each study and setting sets these apart, not their variants,
+    and is not named. A variant without a finished run is described alike unless it would have the name of a
+    finished one.
 
     Args:
         a: the runs of one study.
         b: those of the other.
 
     Returns:
-        For each study: the label of a variant within the study -> the common variant.
+        The variants of each of the two studies.
     """
-    of_runs = _of_one_system(pd.concat([a, b], ignore_index=True))
-    completed = _complete(of_runs)
-    full = [completed[values] for values in of_runs]
-    sides = (a, full[: len(a)]), (b, full[len(a) :])
-    done = [
-        [values for values, status in zip(of_side, runs["status"], strict=True) if status == "done"]
-        for runs, of_side in sides
+    of_both = _of_one_system(pd.concat([a, b], ignore_index=True))
+    sides = [
+        (runs, _one_run_per_seed(of_side, values_of(runs, _RUN)))
+        for runs, of_side in ((a, of_both[: len(a)]), (b, of_both[len(a) :]))
     ]
-    named = sorted({position for finished in done for position in _differing(finished)})
-    texts = _texts_of(named, full)
-    found = []
+    completed = _complete(values for _, of_side in sides for values in of_side)
+    done = [_finished_groups(runs, [completed[values] for values in of_side]) for runs, of_side in sides]
+    named = sorted({k for of_side in done for groups in of_side.values() for k in _differing(groups)})
+    texts = _texts_of(named, list(completed.values()))
+    found: list[CommonVariants] = []
     for (runs, of_side), finished in zip(sides, done, strict=True):
-        own = zip(_variants(_of_one_system(runs)), of_side, strict=True)
-        taken = {_variant(values, texts).label for values in finished}
-        kept = set(finished)
-        alike = {v.label: (values, _variant(values, texts)) for v, values in own}
-        found.append(
-            {
-                label: common
-                for label, (values, common) in alike.items()
-                if values in kept or common.label not in taken
-            }
-        )
+        taken = {
+            (setting, _variant(v, texts).label) for setting, groups in finished.items() for v in groups
+        }
+        own = _variants(_one_run_per_seed(_of_one_system(runs), values_of(runs, _RUN)))
+        alike: CommonVariants = {}
+        for variant, setting, values in zip(own, runs["setting"], of_side, strict=True):
+            common = _variant(completed[values], texts)
+            if completed[values] in finished[setting]:
+                alike[variant.label, setting] = common
+            elif (setting, common.label) not in taken:
+                alike.setdefault((variant.label, setting), common)
+        found.append(alike)
     return found[0], found[1]
 
 
+def _finished_groups(runs: pd.DataFrame, groups: Sequence[_Values]) -> dict[str, dict[_Values, None]]:
+    """Setting -> the groups of its finished runs; ``groups`` has that of each run."""
+    found: dict[str, dict[_Values, None]] = defaultdict(dict)
+    for group, setting, status in zip(groups, runs["setting"], runs["status"], strict=True):
+        if status == "done":
+            found[setting][group] = None
+    return found
+
+
 def _values(runs: pd.DataFrame) -> NDArray[np.object_]:
-    """The values of VARIANT_FIELDS of each run, (runs, fields); None if unknown."""
+    """The values of _FIELDS of each run, (runs, fields); None if unknown."""
     values = values_of(runs, VARIANT_FIELDS)
     has_config = runs["encoder"].notna().to_numpy()
     missing = pd.isna(values)
     # A run whose config is known does not read the fields of which it has no value.
     unread = missing & has_config[:, None] & _IN_CONFIG
     unread[:, _EXACT_DRAWS] |= (runs["valid_samples"] <= FEWEST_EXACT).fillna(False).to_numpy(bool)
+    # Every run reads it, but before the result it may be unknown what auto came to.
+    unread[:, _PRECISION] = False
     values[unread] = _UNREAD
-    return values
+    return np.hstack([values, np.full((len(values), len(_VERSIONS)), _UNREAD, object)])
 
 
 def _set_apart(values: NDArray[np.object_], system: str, settings: Sequence[str]) -> list[_Values]:
@@ -159,6 +188,35 @@ def _set_apart(values: NDArray[np.object_], system: str, settings: Sequence[str]
         if all(v in _OPEN or v == own[s] for v, s in zip(values[:, column], settings, strict=True)):
             values[:, column] = _UNREAD
     return [tuple(of_run) for of_run in values]
+
+
+def _one_run_per_seed(of_runs: Sequence[_Values], facts: NDArray[np.object_]) -> list[_Values]:
+    """The values of one system's runs, with the version of those that repeat a seed of their variant.
+
+    Args:
+        of_runs: the values of each run.
+        facts: those of _RUN of each run.
+    """
+    of_runs = list(of_runs)
+    finished = [row for row, (status, *_) in enumerate(facts) if status == "done"]
+    for position, name in enumerate(_VERSIONS):
+        completed = _complete(of_runs)
+        seen: set[tuple[_Values, Hashable, Hashable]] = set()
+        repeated: set[_Values] = set()
+        for row in finished:
+            _, setting, seed, *_ = facts[row]
+            one = completed[of_runs[row]], setting, seed
+            repeated |= {one[0]} if one in seen else set()
+            seen.add(one)
+        if not repeated:
+            break
+        column = len(VARIANT_FIELDS) + position
+        for row in finished:
+            values = of_runs[row]
+            if completed[values] in repeated:
+                version = str(facts[row][_RUN.index(name)] or "unknown")[: _DIGITS[name]]
+                of_runs[row] = (*values[:column], version, *values[column + 1 :])
+    return of_runs
 
 
 def _of_one_system(runs: pd.DataFrame) -> list[_Values]:
@@ -183,11 +241,11 @@ def _set_by_setting(system: str) -> dict[str, dict[str, Any]]:
 
 
 def _differing(of_groups: Iterable[_Values]) -> list[int]:
-    """The positions in VARIANT_FIELDS of the fields in which groups differ."""
+    """The positions in _FIELDS of the fields in which groups differ."""
     distinct = list(dict.fromkeys(of_groups))
     return [
         position
-        for position in range(len(VARIANT_FIELDS))
+        for position in range(len(_FIELDS))
         if len({values[position] for values in distinct}.difference(_OPEN)) > 1
     ]
 
@@ -195,7 +253,7 @@ def _differing(of_groups: Iterable[_Values]) -> list[int]:
 def _texts_of(positions: Iterable[int], of_groups: Sequence[_Values]) -> dict[int, dict[Any, str]]:
     distinct = list(dict.fromkeys(of_groups))
     return {
-        position: _texts(VARIANT_FIELDS[position], (values[position] for values in distinct))
+        position: _texts(_FIELDS[position], (values[position] for values in distinct))
         for position in positions
     }
 
@@ -208,18 +266,29 @@ def _complete(of_runs: Iterable[_Values]) -> dict[_Values, _Values]:
     for fields that a run does not read: a run without words belongs to the one group of runs with words.
     """
     distinct = dict.fromkeys(of_runs)
-    gaps = {values: sum(value in _OPEN for value in values) for values in distinct}
-    groups: list[_Values] = []
+    known = {
+        values: tuple(k for k, value in enumerate(values) if value is not None and value is not _UNREAD)
+        for values in distinct
+    }
     completed: dict[_Values, _Values] = {}
+    groups: list[_Values] = []
+    # Positions of known values -> the groups by their values there. There are few such sets of positions.
+    by_known: dict[tuple[int, ...], dict[_Values, list[_Values]]] = {}
     # Those with the fewest gaps come first: they can be the group of those with more.
-    for partial in sorted(distinct, key=gaps.__getitem__):
-        known = [position for position, value in enumerate(partial) if value not in _OPEN]
-        fitting = [full for full in groups if all(full[k] == partial[k] for k in known)]
+    for partial in sorted(distinct, key=lambda values: -len(known[values])):
+        positions = known[partial]
+        if positions not in by_known:
+            by_known[positions] = defaultdict(list)
+            for group in groups:
+                by_known[positions][tuple(group[k] for k in positions)].append(group)
+        fitting = by_known[positions].get(tuple(partial[k] for k in positions), ())
         if len(fitting) == 1:
             completed[partial] = fitting[0]
-        else:
-            completed[partial] = partial
-            groups.append(partial)
+            continue
+        completed[partial] = partial
+        groups.append(partial)
+        for positions, by_values in by_known.items():
+            by_values[tuple(partial[k] for k in positions)].append(partial)
     return completed
 
 
@@ -228,7 +297,7 @@ def _variant(of_group: _Values, texts: Mapping[int, Mapping[Any, str]]) -> Varia
     named = zip(texts, values, strict=True)
     return Variant(
         fields=tuple(
-            (_NAMES.get(VARIANT_FIELDS[position], VARIANT_FIELDS[position]), of_text[value])
+            (_NAMES.get(_FIELDS[position], _FIELDS[position]), of_text[value])
             for position, (of_text, value) in named
             if value is not _UNREAD
         ),

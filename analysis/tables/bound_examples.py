@@ -16,7 +16,7 @@ from analysis.stats.claims import RULE
 from analysis.stats.comparisons import Comparison
 from analysis.stats.intervals import HUGE
 from analysis.stats.text_groups import first_texts
-from analysis.stats.valid_bounds import JOINT_ELBO, PUBLISHED_ELBO, Convention, tightest
+from analysis.stats.valid_bounds import JOINT_ELBO, PUBLISHED_ELBO, Convention, Substitute, tightest
 from analysis.tables.bounds import exact_cell, published_nll, with_published_cells
 from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
 from lvae_core.systems import language_model_of
@@ -165,7 +165,8 @@ def below_the_truth(cells: Sequence[Cell], dataset: str) -> list[str]:
     where = f"{dataset_title(cell.dataset)} {cell.setting}"
     how = f", the furthest of {len(found)} rows" if len(found) > 1 else ""
     return [
-        f"{where}: the data's own -log p(x) is {cell.true_nll:.2f} nats, which no bound can undercut. "
+        f"{where}: the data's own -log p(x) is {cell.true_nll:.2f} nats, below which no bound lies in "
+        "expectation. "
         f"{_name(cell)} has {published.mean:.2f} by the published convention, {-below:.2f} below the truth"
         f"{how}; its tightest valid bound is {valid_nll.mean:.2f}{_reliability(valid_nll)}."
     ]
@@ -254,7 +255,9 @@ def _verdict(cell: Cell, language_model: Cell, compared: Sequence[Comparison]) -
         for c in compared
         if (c.metric, c.b.system) == ("nll_valid", language_model.system) and c.a is cell
     )
-    return next(verdicts, "no conclusion, they were not compared over seeds")
+    substitute = Substitute.of(cell)
+    by = f" (compared by its {substitute.used.words}, which is reliable)" if substitute else ""
+    return next((said + by for said in verdicts), "no conclusion, they were not compared over seeds")
 
 
 def _compare_ours(

@@ -181,7 +181,8 @@ def _notes(lines: Sequence[Line], several_texts: bool) -> list[str]:
 def _truth(cells: Sequence[Cell]) -> list[str]:
     known = {cell.true_nll for cell in cells if cell.true_nll is not None}
     return [
-        f"the data's own -log p(x) is known, {nll:.2f} nats; a lower number is no bound"
+        f"the data's own -log p(x) is known, {nll:.2f} nats: by chance of a finite test "
+        "split an exact number or a bound may be lower, in expectation none is"
         for nll in sorted(known)
     ]
 

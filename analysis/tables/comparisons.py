@@ -28,6 +28,7 @@ from analysis.tables.elements.table import (
     dataset_title,
     formula_notes,
 )
+from analysis.tables.notes.substitutes import substitute_notes
 from analysis.tables.paper_lines import WEIGHTED
 from lvae_core.run_folder.declared_seeds import DeclaredSeeds
 
@@ -46,20 +47,29 @@ def metric_title(title: str, cells: Iterable[Cell]) -> str:
 
 
 def comparison_table(
-    comparisons: Sequence[Comparison], dataset: str, declared: DeclaredSeeds | None = None
+    comparisons: Sequence[Comparison],
+    cells: Sequence[Cell],
+    dataset: str,
+    declared: DeclaredSeeds | None = None,
 ) -> Table:
-    """Compare a dataset's cells over common seeds, one line per pair; ``declared``: of their studies."""
+    """Compare a dataset's cells over common seeds, one line per pair.
+
+    Args:
+        comparisons: of any dataset.
+        cells: all cells of the report, by which every table of it numbers texts.
+        dataset: the one that is shown.
+        declared: the declaration of the studies.
+    """
     of_dataset = [c for c in comparisons if c.a.dataset == dataset]
     lines: list[Line] = []
     shown: list[Comparison] = []
-    # Each cell once: texts are named by their number of runs.
-    cells = list({id(cell): cell for c in of_dataset for cell in (c.a, c.b)}.values())
     names = names_of_texts(cells, dataset)
 
     def heading(of: Comparison) -> str:
         return ", ".join(filter(None, (of.a.setting, names[of.a.text], titles[of.metric])))
 
-    titles = {metric: metric_title(title, cells) for metric, title in SHOWN.items()}
+    compared = [cell for c in of_dataset for cell in (c.a, c.b)]
+    titles = {metric: metric_title(title, compared) for metric, title in SHOWN.items()}
 
     for setting, text in dict.fromkeys((c.a.setting, c.a.text) for c in of_dataset):
         for metric in SHOWN:
@@ -75,7 +85,8 @@ def comparison_table(
     columns = (Column("diff"), *verdict_columns())
     title = f"Comparisons over seeds, {dataset_title(dataset)}"
     letters = variant_key([cell for c in shown for cell in (c.a, c.b)], dataset)
-    marks = [*_columns_note(shown), *_mark_note(shown), *letters]
+    substitutes = substitute_notes(shown)
+    marks = [*_columns_note(shown), *substitutes, *_mark_note(shown), *letters]
     declaration = (
         [declaration_note(declared, (len(c.paired.seeds) for c in shown))] if declared and shown else []
     )
@@ -85,7 +96,14 @@ def comparison_table(
         title,
         columns,
         tuple(lines),
-        (*_columns_note(shown), *_notes(shown, heading), *declaration, *_mark_note(shown), *letters),
+        (
+            *_columns_note(shown),
+            *_notes(shown, heading),
+            *substitutes,
+            *declaration,
+            *_mark_note(shown),
+            *letters,
+        ),
         lambda: map(comparison_row, of_dataset),
         marks=tuple(marks),
         once=(CLAIM_RULE, FAMILY, *declaration, *letters),
@@ -180,28 +198,27 @@ def verdict_values(comparison: Comparison) -> tuple[Value, ...]:
 def reach_notes(
     shown: Sequence[Comparison], heading: Callable[[Comparison], str] | None = None
 ) -> Iterable[str]:
-    """State the smallest p that is possible, once for each number of seeds and size of a family.
+    """State the smallest p that is possible, once for each number of seeds and family.
 
     The number of seeds that significance needs is given only for comparisons that seeds could decide. If
     there are several notes, each begins with the headings that it is about, as ``heading`` gives them.
     """
-    reach: dict[tuple[int, int], list[Comparison]] = {}
+    reach: dict[tuple[int, int, float], list[Comparison]] = {}
     for comparison in shown:
-        if comparison.paired.smallest_p is not None:
-            reach.setdefault((len(comparison.paired.seeds), comparison.family), []).append(comparison)
-    for (n, family), of_size in sorted(reach.items()):
+        if comparison.reach is not None:
+            key = len(comparison.paired.seeds), comparison.family, comparison.reach
+            reach.setdefault(key, []).append(comparison)
+    for (n, family, corrected), of_size in sorted(reach.items()):
         # Only valid bounds decide on models, so where there are some, the other metrics are not counted.
         counted = [c for c in of_size if c.metric == "nll_valid"] or of_size
-        p = smallest_p(n)
-        corrected = min(1.0, p * family)
         about = dict.fromkeys(map(heading, of_size)) if heading and len(reach) > 1 else ()
         note = f"{'; '.join(about)}: " if about else ""
-        note += f"the smallest p of the sign-flip test with {n} seeds is {p:.4g}"
+        note += f"the smallest p of the sign-flip test with {n} seeds is {smallest_p(n):.4g}"
         note += f", and {corrected:.2g} after Holm over {family} comparisons" if family > 1 else ""
         if open_ := sum(c.verdict.needs_seeds for c in counted):
             what = f"of the {open_} that more seeds can decide" if open_ < len(counted) else "here"
             note += (
-                f"; significance {what} needs at least {seeds_needed(family)} seeds, if the differences of "
+                f"; significance {what} needs at most {seeds_needed(family)} seeds, if the differences of "
                 "all have one sign: fix their number beforehand; adding seeds until it is reached gives "
                 "false calls (12% when looking at 6 to 12)"
             )
@@ -227,7 +244,9 @@ def _published_line(cell: Cell, fact: Fact, name: str) -> Line:
         fact,
         Difference(verdict.difference, verdict.interval, average, fact),
         verdict.interval,
-        None if verdict.margin is None else f"{verdict.margin:.1f}",
+        None
+        if verdict.margin is None
+        else f"{verdict.margin:.{max(1, fact.decimals, fact.std_decimals)}f}",
         verdict.word,
     )
     unreliable = ", unreliable" if average.unreliable else ""

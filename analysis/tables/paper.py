@@ -37,6 +37,9 @@ _CLOSE = 0.25
 _RowKey = tuple[str, str, int, str]
 """Source ("" for a row of ours alone), system, L and printed name of a row."""
 
+_Place = tuple[str, str, str]
+"""Dataset, setting and metric of a number in a row."""
+
 
 def table2(cells: Sequence[Cell], dataset: str) -> Table:
     """NLL, KL and PPL of a dataset in both settings, with the published numbers if there are any."""
@@ -112,7 +115,9 @@ def _compare(
 ) -> Table:
     """Show the published rows in their order, our rows under theirs, then our rows that have no other.
 
-    Our rows over another text than those come last, under the name of their text.
+    If several published rows each have some of the numbers beside one of ours, it stands under the last of
+    them, with the differences from all of these numbers. Our rows over another text than the published
+    ones come last, under the name of their text.
     """
     datasets = list(dict.fromkeys(block.dataset for block in blocks))
     first = {dataset: names_of.beside_published(cells, dataset) for dataset in datasets}
@@ -132,33 +137,38 @@ def _compare(
         for block in blocks
         for metric, name in [*((metric, names[metric]) for metric in shown), ("", "n")]
     ]
-    printed: dict[_RowKey, dict[tuple[str, str, str], Fact]] = {}
+    printed: dict[_RowKey, dict[_Place, Fact]] = {}
     for f in facts:
-        printed.setdefault((f.source, f.system, f.num_samples, f.name), {})[
-            f.dataset, f.setting, f.metric
-        ] = f
-    beside = {(f.source, f.system, f.num_samples, f.name) for f in facts if f.beside}
-    matched = {key[1:3] for key in beside}
+        printed.setdefault(_row_key(f), {})[_place(f)] = f
+    beside = {_row_key(f) for f in facts if f.beside}
+    compared: dict[tuple[str, int], dict[_Place, Fact]] = {}
+    for f in sorted(facts, key=lambda f: not f.beside):
+        if _row_key(f) in beside:
+            compared.setdefault((f.system, f.num_samples), {}).setdefault(_place(f), f)
+    hosts = {key[1:3]: key for key in printed if key in beside}
     titles = {f.source: f.cited for f in facts}
     ours = dict.fromkeys(("", c.system, c.num_samples, display_name(c.system)) for c in cells)
     lines: list[Line] = []
     sources: list[tuple[Facts, list[Cell]]] = []
     heading = None
     # A dict keeps the order of first appearance, which is the published order.
-    for key in [*printed, *(key for key in ours if key[1:3] not in matched)]:
+    for key in [*printed, *(key for key in ours if key[1:3] not in hosts)]:
         source, system, num_samples, name = key
         found = printed.get(key, {})
-        row = {
-            (b.dataset, b.setting, m): found.get((b.dataset, b.setting, m)) for b in blocks for m in metrics
-        }
-        with_ours = key in beside or not source
+        places = [(b.dataset, b.setting, metric) for b in blocks for metric in metrics]
+        row = {place: found.get(place) for place in places}
+        with_ours = hosts.get((system, num_samples)) == key or not source
         chosen = [c for c in cells if with_ours and (c.system, c.num_samples) == (system, num_samples)]
         label = name_label(name, num_samples)
         joint = any(c.joint_latent for c in chosen)
         # Of a published row, its file says whether it is a bound; our rows below it have their own mark.
         marked = any(fact.bound for fact in found.values()) if source else joint
         label += NOT_A_BOUND * marked
-        sources.append((row, chosen))
+        of_ours = compared.get((system, num_samples), {}) if key in beside else {}
+        sources.append(({p: fact for p, fact in row.items() if fact is not of_ours.get(p)}, []))
+        row_of_ours = {place: of_ours.get(place) for place in places}
+        if with_ours:
+            sources.append((row_of_ours, chosen))
         beside_it = [c for c in chosen if names_of.of(c) == first[c.dataset]]
         if chosen and not beside_it and not source:
             continue  # all of it is over another text
@@ -167,9 +177,21 @@ def _compare(
             name = titles.get(source) or ", ".join(["not beside a published number"] * bool(facts) + words)
             lines.append(Line("heading", name))
         here = [c for c in beside_it if c.shown]
-        lines += row_lines(
-            label, ", ".join(words), source, blocks, shown, row, with_ours, here, joint and not marked
-        )
+        if source:
+            lines += row_lines(label, "", source, blocks, shown, row, False, ())
+        if with_ours:
+            below = row_lines(
+                label,
+                ", ".join(words),
+                source,
+                blocks,
+                shown,
+                row_of_ours,
+                True,
+                here,
+                joint and not marked,
+            )
+            lines += below[1:] if source else below  # without the published line
     for dataset in datasets:
         for text in names_of.every(dataset):
             if text != first[dataset]:
@@ -177,12 +199,18 @@ def _compare(
                 name = f"{dataset_title(dataset)}, {text}" if len(datasets) > 1 else text
                 lines += other_text(name, over, blocks, shown)
     letters = variant_key(cells, *datasets)
+    merged = [
+        _merged_note(name_label(hosts[row][3], row[1]), list(found.values()), len(datasets) > 1)
+        for row, found in compared.items()
+        if sum(key[1:3] == row for key in beside) > 1
+    ]
     return Table(
         title,
         tuple(columns),
         tuple(lines),
         (
             *legend(lines),
+            *merged,
             *letters,
             *(note for dataset in datasets for note in unfinished_variants(cells, dataset)),
             *_conversion_note(counted),
@@ -190,10 +218,29 @@ def _compare(
         lambda: (
             csv_row for facts, cells in sources for csv_row in _csv_rows(number, metrics, facts, cells)
         ),
-        marks=(*marks_of(lines), *letters, *formula_notes(lines)),
+        marks=(*marks_of(lines), *merged, *letters, *formula_notes(lines)),
         once=(*marks_of(lines), *letters),
         number=number if facts else "",
     )
+
+
+def _row_key(fact: Fact) -> _RowKey:
+    return fact.source, fact.system, fact.num_samples, fact.name
+
+
+def _place(fact: Fact) -> _Place:
+    return fact.dataset, fact.setting, fact.metric
+
+
+def _merged_note(label: str, facts: Sequence[Fact], several: bool) -> str:
+    """Say from which source's numbers a row of ours differs; ``several``: of more than one dataset."""
+    by_source: dict[str, dict[str, None]] = {}
+    for fact in facts:
+        metric = _COLUMN_NAMES[fact.metric].strip("()")
+        name = f"{dataset_title(fact.dataset)} {metric}" if several else metric
+        by_source.setdefault(fact.cited, {})[name] = None
+    listed = ", ".join(f"{' and '.join(names)} of {source}" for source, names in by_source.items())
+    return f"{label}: our differences are from {listed}"
 
 
 def _tokens(fact: Fact) -> float:

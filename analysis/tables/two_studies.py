@@ -25,6 +25,7 @@ from analysis.tables.elements.csv_rows import comparison_row
 from analysis.tables.elements.shown_variants import can_be_names
 from analysis.tables.elements.table import Column, Difference, Line, Table, cell_label, dataset_title
 from analysis.tables.notes.cells import huge_notes
+from analysis.tables.notes.substitutes import substitute_notes
 from lvae_core.run_folder.estimates import LATENT_USE
 
 HOURS = "device_hours"
@@ -109,12 +110,14 @@ def _table(
         *verdict_columns("B lower", max(2, decimals)),
     )
     huge = _huge([*((c.a, c.b) for c in compared), *halves])
+    substitutes = substitute_notes(compared, (" of B", " of A"))
     notes = (
         "A, B: over the n common seeds. B - A: mean difference over them, with its 95% t interval. "
         + verdict_note("B", "A", lower="B lower", over=" over the rows of a heading"),
         *([RULE] if any(c.metric.startswith("nll") for c in compared) else []),
         *huge,
         *reach_notes(compared, heading),
+        *substitutes,
         *(f"{name}: {variant}" for variant, name in names.items()),
     )
     key = notes[len(notes) - len(names) :] if names else ()
@@ -124,7 +127,7 @@ def _table(
         tuple(lines),
         notes,
         lambda: (comparison_row(c, "study") for c in compared),
-        marks=(notes[0], *huge, *key),
+        marks=(notes[0], *huge, *substitutes, *key),
         once=(RULE, *key),
         background=(RULE,),
     )

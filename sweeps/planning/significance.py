@@ -23,12 +23,9 @@ class _Family:
     seeds: tuple[int, ...]
     """The number of common seeds of each comparison."""
     needed: int
-    """The fewest seeds with which one of them can be significant."""
-
-    @property
-    def out_of_reach(self) -> int:
-        """The number of comparisons that cannot be significant, whatever the numbers are."""
-        return sum(n < self.needed for n in self.seeds)
+    """Seeds with which each of them can be significant."""
+    few: tuple[int, ...]
+    """The number of common seeds of those that cannot be significant, whatever the numbers are."""
 
 
 def seeds_note(
@@ -55,14 +52,14 @@ def seeds_note(
 
     record = read_declared_seeds(study)
     families = list(_families(runs, data_sha256, study, record.seeds if record else declared or 0))
-    short = [family for family in families if family.out_of_reach]
+    short = [family for family in families if family.few]
     if not short:
         return ""
     worst = max(short, key=lambda family: family.needed)
-    few = {n for family in short for n in family.seeds if n < family.needed}
+    few = {n for family in short for n in family.few}
     n, family = max(few), len(worst.seeds)
     seeds = f"{'at most ' if len(few) > 1 else ''}{numbered(n, 'seed')}"
-    count, total = sum(f.out_of_reach for f in short), sum(len(f.seeds) for f in families)
+    count, total = sum(len(f.few) for f in short), sum(len(f.seeds) for f in families)
     which = "no comparison" if count == total else f"{count} of {total} comparisons"
     after = f", after Holm's correction of the {family} comparisons of {worst.words}" if family > 1 else ""
     if n < 2:
@@ -82,7 +79,7 @@ def _families(
 ) -> Iterator[_Family]:
     """The comparisons that a report on the grid makes, by its own choice of pairs."""
     from analysis.stats.cells import Cell, Counts
-    from analysis.stats.paired import seeds_needed
+    from analysis.stats.paired import ALPHA, holm, seeds_needed, smallest_p
     from analysis.stats.pairs import pairs_to_compare
 
     present: dict[CellName, dict[int, set[str]]] = {}
@@ -117,7 +114,9 @@ def _families(
         pairs = pairs_to_compare(of_one)
         if pairs:
             common = [max(len(seeds[id(a)] & seeds[id(b)]), declared) for a, b in pairs]
-            yield _Family(", ".join(words), tuple(common), seeds_needed(len(pairs)))
+            best = holm([smallest_p(n) for n in common])
+            few = tuple(n for n, p in zip(common, best, strict=True) if p is None or p > ALPHA)
+            yield _Family(", ".join(words), tuple(common), seeds_needed(len(pairs)), few)
 
 
 def _name_of(config: RunConfig, data_sha256: Mapping[str, str]) -> str:

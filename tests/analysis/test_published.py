@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.formats.page.tips import tip
+from analysis.formats.text import value_text
 from analysis.published import catalogue as module
 from analysis.published.catalogue import Catalogue, catalogue, display_name, find, published_splits, use
 from analysis.published.facts import Fact
@@ -18,7 +20,7 @@ from analysis.stats.cells import Cell, Counts
 from analysis.stats.valid_bounds import JOINT_ELBO
 from analysis.tables.bounds import published_nll
 from analysis.tables.elements.csv_rows import reproduction_row
-from analysis.tables.elements.table import Difference
+from analysis.tables.elements.table import Column, Difference
 from lvae_core.errors import InputError
 
 from .conftest import WriteRun
@@ -87,6 +89,7 @@ def test_numbers_are_those_of_the_paper() -> None:
         "ppl": (334.8, 4.9),
     }
     bowman = printed("2a", "bowman2016", "ptb", "lstm-lm", 0, "inputless")
+    assert {f.std_decimals for f in yahoo.values()} == {1}
     assert {name: (f.mean, f.std, f.decimals) for name, f in bowman.items()} == {
         "nll": (135.0, None, 0),
         "ppl": (600.0, None, 0),
@@ -280,6 +283,33 @@ def test_numbers_on_a_users_folder_are_compared_and_leave_the_papers_tables_alon
     (ptb,) = [table for table in report.table2 if table.title.startswith("PTB")]
     assert not [line for line in ptb.lines if line.kind == "difference"]
     assert any("not the published vocabulary (min_count=1" in note for note in ptb.notes)
+
+
+def test_a_mean_and_its_std_are_shown_with_the_digits_that_each_was_printed_with(
+    own: Path, tmp_path: Path, write_run: WriteRun
+) -> None:
+    own.write_text(
+        "dataset,source,system,num_samples,setting,metric,mean,std,runs,table,beside\n"
+        "clean,hu2026,LSTM-LM,,standard,nll,101,0.4,5,2,yes\n"
+        "clean,hu2026,LSTM-LM,,standard,ppl,91.2,0.25,5,2,yes\n"
+        "clean,hu2026,LSTM-VAE,1,standard,nll,2.345,0.012,5,2,yes\n"
+    )
+    use([str(own)])
+    for seed in range(3):
+        write_run("lstm-lm", seed=seed, dataset="clean", estimates={"nll": 100.9 + seed / 10, "ppl": 91.0})
+        write_run("lstm-vae", 1, seed=seed, dataset="clean", estimates={"nll_elbo": 2.34 + seed / 200})
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    (table,) = report.table2
+    shown = {
+        value_text(v, Column("NLL")) for line in table.lines for v in line.values if isinstance(v, Fact)
+    }
+    assert shown == {"101±0.4", "91.2±0.25", "2.345±0.012"}
+    tips = {tip(v).splitlines()[1] for line in table.lines for v in line.values if isinstance(v, Fact)}
+    assert "101 ± 0.4 (std over 5 seeds)" in tips
+    (reproduced,) = report.reproductions
+    margins = {line.label.strip(): line.values[5] for line in reproduced.lines if line.values}
+    # Twice the largest std that is printed so: 0.45, 0.255 and 0.0125.
+    assert margins == {"LSTM-LM NLL": "0.9", "LSTM-LM PPL": "0.51", "LSTM-VAE L=1 NLL": "0.025"}
 
 
 def test_whether_a_published_row_is_marked_depends_on_its_file_alone(

@@ -60,7 +60,7 @@ def _published(fact: Fact) -> list[str]:
         ]
     text = f"{fact.mean:.{fact.decimals}f}"
     if fact.std is not None:
-        text += f" ± {fact.std:.{fact.decimals}f}"
+        text += f" ± {fact.std:.{fact.std_decimals}f}"
         text += f" (std over {fact.runs} seeds)" if fact.runs else ""
     lines = [f"published: {source}", text]
     lines += ["not a bound"] if fact.bound == "no" else []

@@ -90,4 +90,7 @@ def _repeated_seeds(done: pd.DataFrame) -> Iterable[str]:
     names = ["system", "num_samples", "setting", "seed", "data_sha256", "numerics", *CONFIG_FIELDS]
     repeated = int(done.duplicated(names).sum())
     if repeated:
-        yield f"{repeated} runs repeat a seed of their cell under another version of the code"
+        yield (
+            f"{repeated} runs repeat a seed of a run with the same fields, under another version of the "
+            "code or by precision=auto; such runs are variants of their own"
+        )

@@ -2,8 +2,8 @@
 
 A topic is drawn uniformly, then three words, each uniformly from the four of the topic. So every sentence
 has the same probability, and -log p(x) = ln 8 + 3 ln 4 = 6.238 nats. A decoder that reads no words needs z
-to know the topic; without z the words cost 3 ln 32 = 10.397 nats. A number below 6.238 is no bound, which
-makes this a corpus on which to test estimates.
+to know the topic; without z the words cost 3 ln 32 = 10.397 nats. No bound lies below 6.238 in expectation,
+which makes this a corpus on which to test estimates.
 """
 
 from __future__ import annotations

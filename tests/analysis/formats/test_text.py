@@ -21,7 +21,7 @@ from analysis.tables.elements.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, 
 from analysis.tables.elements.table import Column, Difference, Line, Table, Value
 
 PLAIN, KL = Column("NLL"), Column("(KL)", parenthesised=True)
-FACT = Fact("2a", "ptb", "bowman2016", "lstm-lm", "LSTM-LM", 0, "standard", "nll", 100.0, None, 0)
+FACT = Fact("2a", "ptb", "bowman2016", "lstm-lm", "LSTM-LM", 0, "standard", "nll", 100.0, None, 0, 0)
 
 TABLE = Table(
     "A test",
@@ -54,7 +54,9 @@ TABLE = Table(
         (Average(1, 100.849, None, 0.01), "100.8"),
         (FACT, "100"),
         (replace(FACT, mean=10.0, decimals=1), "10.0"),
-        (replace(FACT, mean=84.6, std=2.4, decimals=1), "84.6±2.4"),
+        (replace(FACT, mean=84.6, std=2.4, decimals=1, std_decimals=1), "84.6±2.4"),
+        (replace(FACT, mean=101.0, std=0.4, std_decimals=1), "101±0.4"),
+        (replace(FACT, mean=91.2, std=0.25, decimals=1, std_decimals=2), "91.2±0.25"),
         (Derived(127.7), "127.7†"),
         (Difference(0.26), "+0.3"),
         (Difference(-2.44), "-2.4"),

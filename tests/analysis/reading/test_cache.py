@@ -14,6 +14,7 @@ from analysis.reading.signatures import SETTLING_SECONDS
 from analysis.reading.sources import open_source
 from lvae_core.run_folder.folder import RunFolder
 
+from ...test_imports import imports, module_name
 from ..conftest import WriteRun
 
 
@@ -102,3 +103,16 @@ def test_damaged_runs_and_recent_changes_are_not_cached(
 def test_a_cache_that_cannot_be_written_is_no_error(study: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     pd.testing.assert_frame_equal(frame(study, Cache(tmp_path / "file")), frame(study))
+
+
+def test_a_change_of_any_module_that_reading_a_run_imports_makes_the_cache_invalid() -> None:
+    """A row depends on all of them, such as the declaration of the config's fields."""
+    reached: set[str] = set()
+    to_visit = ["analysis.reading.run_row", "analysis.reading.frame", "analysis.reading.signatures"]
+    while to_visit:
+        name = to_visit.pop()
+        if name not in reached and name in imports():
+            reached.add(name)
+            to_visit += [found.module for found in imports()[name]]
+    assert {"lvae_core.fields.parts", "lvae_core.ranges", "lvae_core.parents"} < reached
+    assert reached <= {module_name(file) for file in cache_module.code_files()}

@@ -235,3 +235,35 @@ def test_damage_in_a_folder_with_any_name_is_reported(tmp_path: Path, write_run:
     assert list(runs.frame["status"]) == ["damaged", "damaged"]
     assert len(runs.problems) == 2
     assert list(runs.frame["dataset"].dropna()) == ["ptb"]
+
+
+def test_a_number_is_read_as_a_float_though_json_wrote_a_large_whole_one(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    # Of these, only the first two are exact as floats.
+    values = (3, 2**53, 2**60 + 1, 10**30)
+    for seed, value in enumerate(values):
+        write_run(seed=seed, estimates={"nll_elbo": 100.0, "kl": value})
+    runs = read(tmp_path)
+    assert list(runs.frame["kl"]) == [3.0, 2.0**53, 2.0**60, 1e30]
+    assert not runs.problems
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"estimates": {"nll_elbo": {"value": 10**400}}}, "nll_elbo.value is 1000"),
+        ({"evaluation_version": "2"}, "evaluation_version is '2'"),
+        ({"evaluation_version": 2**63}, "evaluation_version is 9223372036854775808"),
+        ({"tokens": 2**63}, "tokens is 9223372036854775808"),
+        ({"vocabulary": 9, "splits": [1]}, "splits.train.unknown is None"),
+        ({"vocabulary": 9, "splits": {"train": 0.5}}, "splits.train.unknown is None"),
+    ],
+)
+def test_a_result_with_a_value_that_no_column_holds_is_damaged(
+    tmp_path: Path, write_run: WriteRun, changes: dict[str, object], problem: str
+) -> None:
+    write_run(result=changes)
+    runs = read(tmp_path)
+    assert list(runs.frame["status"]) == ["damaged"]
+    assert problem in runs.problems[0]

@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 from analysis.reading.collect import Runs, collect
-from analysis.reading.evaluations import parse_evaluation
+from analysis.reading.evaluations import (
+    one_evaluation_per_cell,
+    parse_evaluation,
+    with_every_evaluation,
+)
+from analysis.reading.frame import frame_of, table_of
+from analysis.reading.run_row import read_run
 from analysis.reading.signatures import signatures
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
@@ -204,3 +210,80 @@ def test_an_evaluation_that_no_run_has_is_an_error_that_names_those_there_are(
 def only_cell_of(runs: Runs, system: str) -> Cell:
     (cell,) = (cell for cell in average_cells(runs.frame) if cell.system == system)
     return cell
+
+
+def other_evaluations(runs: Runs) -> list[str]:
+    return [fact for fact in compose(runs).facts if "other evaluations" in fact]
+
+
+def test_the_evaluations_of_a_run_that_lacks_the_one_shown_are_named(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed in range(2):
+        write_run(seed=seed)
+    evaluate(write_run(seed=2, iw_samples=50), 95.0, iw_samples=100)
+    assert other_evaluations(read(tmp_path)) == [
+        "other evaluations: 1 run has some, to be seen with --evaluation iw_samples=50 or iw_samples=100"
+    ]
+
+
+def test_the_evaluation_of_the_result_is_named_if_a_further_one_is_shown(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed in range(3):
+        evaluate(write_run(seed=seed), 95.0, iw_samples=5000)
+    runs = read(tmp_path)
+    assert set(runs.frame["iw_samples"]) == {5000}
+    named = "other evaluations: 3 runs have some, to be seen with --evaluation iw_samples="
+    assert other_evaluations(runs) == [f"{named}500"]
+    assert other_evaluations(read(tmp_path, iw_samples=500)) == [f"{named}5000"]
+
+
+def test_an_evaluation_that_no_run_of_a_cell_has_names_those_there_are(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-vae", 5)
+    evaluate(write_run(), 95.0, iw_samples=9)
+    assert other_evaluations(read(tmp_path, iw_samples=9)) == [
+        "other evaluations: 2 runs have some, to be seen with --evaluation iw_samples=500"
+    ]
+
+
+def test_the_wide_frame_is_taken_apart_once_and_not_for_each_cell(
+    tmp_path: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for samples in range(1, 7):
+        evaluate(write_run("lstm-vae", samples), 50.0, iw_samples=5000)
+    frame = with_every_evaluation(
+        frame_of(table_of([read_run(f)[0] for f in open_source(str(tmp_path / "study")).folders]))
+    )
+    taken = 0
+    take = pd.DataFrame.__getitem__
+
+    def count(self: pd.DataFrame, key: Any) -> Any:
+        nonlocal taken
+        taken += isinstance(found := take(self, key), pd.DataFrame)
+        return found
+
+    monkeypatch.setattr(pd.DataFrame, "__getitem__", count)
+    counts = []
+    for number in (2, 6):
+        taken = 0
+        kept = one_evaluation_per_cell(take(frame, frame["num_samples"] <= number), {})
+        assert list(kept["iw_samples"]) == [5000] * number
+        counts.append(taken)
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"version": "1"}, {"version": None}, {"config": {"iw_samples": 2**63}}]
+)
+def test_an_evaluation_with_a_value_that_no_column_holds_is_damaged(
+    tmp_path: Path, write_run: WriteRun, changes: dict[str, Any]
+) -> None:
+    folder = write_run()
+    file = evaluation_file(evaluate(folder, 50.0, iw_samples=5000))
+    folder.write_json(file, {**(folder.read_json(file) or {}), **changes})
+    runs = read(tmp_path)
+    assert list(runs.frame["nll_elbo"]) == [100.0]
+    assert f"{file}: damaged, " in runs.problems[0]

@@ -167,7 +167,7 @@ def test_the_seeds_that_significance_needs_are_said_of_what_they_can_decide(
     write_pairs(write_run, 3, -2.0)
     table = report(tmp_path).comparisons[0]
     assert (
-        "; significance here needs at least 6 seeds, if the differences of all have one sign: fix"
+        "; significance here needs at most 6 seeds, if the differences of all have one sign: fix"
         in " ".join(table.notes)
     )
     for seed in range(3):
@@ -175,7 +175,26 @@ def test_the_seeds_that_significance_needs_are_said_of_what_they_can_decide(
         write_run("lstm-vae", 5, seed=seed, dataset="toy", estimates=bound, study="study")
     notes = " ".join(report(tmp_path).comparisons[0].notes)
     # The exact number against L = 1, counted once though by two estimates; nothing decides against L = 5.
-    assert "; significance of the 1 that more seeds can decide needs at least 7 seeds, if" in notes
+    assert "; significance of the 1 that more seeds can decide needs at most 7 seeds, if" in notes
+
+
+def test_the_smallest_p_is_given_beside_the_other_comparisons_of_a_family(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """Holm multiplies the p of six seeds by one only, as that of ten seeds is smaller."""
+    write_pairs(write_run, 10, -2.0)
+    for seed in range(6):
+        bound = {"nll_elbo": 47 + seed / 7, "mi": 1.0}
+        write_run("lstm-vae", 5, seed=seed, dataset="toy", estimates=bound, study="study")
+    (table,) = report(tmp_path).comparisons
+    notes = " ".join(table.notes)
+    # 2 of 64 flips times one, and 2 of 1024 flips times two.
+    assert "with 6 seeds is 0.03125, and 0.031 after Holm over 2 comparisons" in notes
+    assert "with 10 seeds is 0.001953, and 0.0039 after Holm over 2 comparisons" in notes
+    assert "significance" not in notes.partition("the smallest p")[2].partition("declared")[0]
+    found = {line.label.strip(): line.values[-4:] for line in table.lines if line.kind == "ours"}
+    assert found["LSTM-VAE L=5"][0] == "0.031"
+    assert found["LSTM-VAE L=5"][-1] == "better (at least)"
 
 
 def test_a_verdict_says_in_how_many_runs_z_says_nothing(tmp_path: Path, write_run: WriteRun) -> None:
@@ -185,6 +204,36 @@ def test_a_verdict_says_in_how_many_runs_z_says_nothing(tmp_path: Path, write_ru
         write_run("lstm-vae", 1, seed=seed, dataset="toy", estimates=bound, study="study")
     (sentence,) = report(tmp_path).findings
     assert "over 8 common seeds, though z says next to nothing in 3 of 8 runs of LSTM-VAE L=1" in sentence
+
+
+@pytest.mark.parametrize(
+    ("declared", "caveat"),
+    [
+        (12, " (interim: 8 of 12 declared seeds)"),
+        (8, ""),
+        (4, " (8 seeds, of which 4 were declared)"),
+        (1, " (8 seeds, of which 1 was declared)"),
+        (None, " (their number was not declared beforehand)"),
+    ],
+)
+def test_every_named_verdict_says_if_its_seeds_are_not_those_that_were_declared(
+    tmp_path: Path, write_run: WriteRun, declared: int | None, caveat: str
+) -> None:
+    if declared:
+        declare_seeds(Study(str(tmp_path / "study")), declared)
+    write_pairs(write_run, 8, -2.0, systems=3)
+    (sentence,) = report(tmp_path).findings
+    assert sentence.count(" is better than LSTM-LM ") == 2
+    assert sentence.count("over 8 common seeds" + caveat) == 2
+    assert sentence.count("(") - sentence.count("(95%") == (2 if caveat else 0)
+
+
+def test_a_number_that_was_declared_after_results_counts_as_not_declared(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_pairs(write_run, 8, -2.0)
+    declare_seeds(Study(str(tmp_path / "study")), 8)
+    assert "8 common seeds (their number was not declared beforehand)" in report(tmp_path).findings[0]
 
 
 def test_a_verdict_over_a_number_of_seeds_that_was_not_declared_says_so(

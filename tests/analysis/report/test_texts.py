@@ -91,6 +91,21 @@ def test_vocabularies_of_one_study_stand_apart(
     assert note in markdown(report).replace("\\", "")
 
 
+def test_a_text_has_one_number_on_a_page_whatever_a_table_compares(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """The text with the most runs has nothing to compare, and takes the first number in every table."""
+    write(write_run, 59.6, 9000, dataset="toy", seeds=3)
+    write(write_run, 19.9, 100, dataset="toy", max_vocabulary=100, lm=False)
+    report = compose(read(tmp_path))
+    (note,) = [note for note in report.table2[0].notes if "not all numbers are over the same text" in note]
+    assert "text 1 (8 runs): V = 100," in note
+    assert "text 2 (6 runs): V = 9,000," in note
+    (compared,) = report.comparisons
+    (heading,) = [line.label for line in compared.lines if "(tightest bound)" in line.label]
+    assert heading == "standard, text 2, NLL (tightest bound)"
+
+
 def test_a_language_model_of_another_vocabulary_is_no_baseline(tmp_path: Path, write_run: WriteRun) -> None:
     write(write_run, 59.6, 9000, dataset="toy")
     write(write_run, 19.9, 100, dataset="toy", max_vocabulary=100, lm=False)

@@ -11,6 +11,8 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.two_studies import TwoStudies, compare_studies
 from analysis.tables.elements.table import Difference
+from lvae_core.run_folder.declared_seeds import declare_seeds
+from lvae_core.run_folder.folder import Study
 
 from ..conftest import WriteRun
 
@@ -53,6 +55,29 @@ def test_the_difference_is_over_common_seeds_of_runs_with_equal_names(
     assert below == "2"
     (row, *_) = compared_studies.tables[0].csv_rows()
     assert (row["kind"], row["seeds"], row["differences"]) == ("study", "1 2", "-1.0 -2.0")
+
+
+@pytest.mark.parametrize(
+    ("declared", "caveat"),
+    [
+        ((8, 8), ""),
+        ((8, 12), ""),  # as many as both were to have
+        ((12, 16), " (interim: 8 of 12 declared seeds)"),
+        ((8, None), " (their number was not declared beforehand)"),
+    ],
+)
+def test_a_verdict_says_if_its_seeds_are_not_those_that_both_studies_declared(
+    declared: tuple[int | None, int | None], caveat: str, tmp_path: Path, write_run: WriteRun
+) -> None:
+    for study, value, number in zip("ab", (100.0, 90.0), declared, strict=True):
+        if number:
+            declare_seeds(Study(str(tmp_path / study)), number)
+        for seed in range(8):
+            estimates = {"nll": value + 0.01 * seed, "ppl": 50.0}
+            write_run("lstm-lm", seed=seed, study=study, estimates=estimates)
+    (sentence,) = compared(tmp_path).findings
+    assert "is better than LSTM-LM of A by 10.0" in sentence
+    assert sentence.endswith(f"over 8 common seeds{caveat}.")
 
 
 def test_studies_that_are_equal_to_the_last_bit_are_noted(
@@ -200,6 +225,73 @@ def test_studies_without_a_common_seed_are_noted(tmp_path: Path, write_run: Writ
     write_run(seed=0, study="a")
     write_run(seed=1, study="b")
     assert compared(tmp_path).notes == ("the studies have no finished run of the same cell and seed",)
+
+
+def test_cells_are_paired_where_a_field_depends_on_the_setting(tmp_path: Path, write_run: WriteRun) -> None:
+    """A has the recipe's concentration in each setting, B has another one in both."""
+    numbers = {
+        ("a", "standard"): 90.0,
+        ("a", "inputless"): 95.0,
+        ("b", "standard"): 91.0,
+        ("b", "inputless"): 98.0,
+    }
+    kappa = {
+        ("a", "standard"): 25.0,
+        ("a", "inputless"): 85.0,
+        ("b", "standard"): 50.0,
+        ("b", "inputless"): 50.0,
+    }
+    for (study, setting), nll in numbers.items():
+        for seed in range(2):
+            write_run(
+                "lstm-vmf-vae",
+                setting=setting,
+                seed=seed,
+                study=study,
+                posterior="von_mises_fisher",
+                vmf_kappa=kappa[study, setting],
+                estimates={"nll_elbo": nll},
+            )
+    for order in ("ab", "ba"):
+        pair = compare_studies(*(collect([open_source(str(tmp_path / study))]) for study in order))
+        for setting in ("standard", "inputless"):
+            rows = lines(pair, f"{setting}, NLL (as published)")
+            a, b = (numbers[study, setting] for study in order)
+            assert {label: row[2] for label, row in rows.items()} == {"LSTM-vMF-VAE L=1": Difference(b - a)}
+        assert not [note for note in pair.notes if note.startswith("only")]
+
+
+def test_variants_are_named_by_what_differs_within_one_setting(tmp_path: Path, write_run: WriteRun) -> None:
+    for study, setting in itertools.product("ab", ("standard", "inputless")):
+        for size in (4, 8):
+            write_run(
+                setting=setting,
+                study=study,
+                latent_size=size,
+                learning_rate=1.0 if setting == "standard" else 0.5,
+                estimates={"nll_elbo": 100.0 + size + (study == "b")},
+            )
+    # Without a finished run of its name, B's failed one is paired in its own setting alone.
+    write_run(setting="inputless", study="a", latent_size=16, learning_rate=0.5)
+    write_run(setting="inputless", study="b", latent_size=16, learning_rate=0.5, status="failed")
+    pair = compared(tmp_path)
+    for setting, sizes in (("standard", (4, 8)), ("inputless", (4, 8, 16))):
+        rows = lines(pair, f"{setting}, NLL (as published)")
+        assert list(rows) == [f"LSTM-VAE L=1 (latent_size={size})" for size in sizes]
+        assert {row[2] for row in rows.values()} - {None} == {Difference(1.0)}
+
+
+def test_cells_over_different_text_are_not_said_to_share_no_seed(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for study, vocabulary, least in (("a", 100, 1), ("b", 60, 3)):
+        splits = {"train": {"unknown": 0.0}, "test": {"unknown": 0.0}}
+        write_run(study=study, min_count=least, result={"vocabulary": vocabulary, "splits": splits})
+    first, *others = compared(tmp_path).notes
+    assert first == "the studies have no finished run of the same cell and seed over the same text"
+    assert [note.partition(";")[0] for note in others if note.startswith("not compared")] == [
+        "not compared: LSTM-VAE L=1 on PTB, standard"
+    ]
 
 
 def test_latex_says_which_study_is_a_and_which_b(tmp_path: Path, small_grid: Callable[..., None]) -> None:

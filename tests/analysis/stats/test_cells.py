@@ -50,6 +50,20 @@ def test_perplexity_is_the_mean_of_the_seeds_perplexities(tmp_path: Path, write_
     assert cells(tmp_path)[0].averages["ppl_elbo"].mean == 100.0
 
 
+def test_a_perplexity_is_as_reliable_as_the_nll_of_the_same_draws(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed, above in enumerate((0.02, 0.12)):
+        draws = {"value": 101.0, "ess": 3.0, "khat_above": above}
+        write_run(
+            seed=seed, estimates={"nll_elbo": 102.0, "ppl_elbo": 99.0, "nll_iw": draws, "ppl_iw": 98.0}
+        )
+    (cell,) = cells(tmp_path)
+    ppl, elbo = cell.averages["ppl_iw"], cell.averages["ppl_elbo"]
+    assert (ppl.ess, ppl.khat_above, ppl.unreliable) == (3.0, pytest.approx(0.07), True)
+    assert (elbo.ess, elbo.khat_above, elbo.unreliable) == (None, None, False)
+
+
 def test_one_seed_has_no_std(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(estimates={"nll_elbo": (101.0, 0.5)})
     nll = cells(tmp_path)[0].averages["nll_elbo"]

@@ -166,6 +166,31 @@ def test_valid_metrics_use_the_tightest_bound_of_each_cell(tmp_path: Path, write
     assert compared["ppl_valid"].estimates == ("ppl_iw_joint", "ppl")
 
 
+def test_an_unreliable_bound_hides_no_reliable_one(tmp_path: Path, write_run: WriteRun) -> None:
+    weighted = {"value": 79.0, "ess": 2.0, "khat_above": 0.06}
+    for seed in range(8):
+        write_run("lstm-lm", seed=seed, estimates={"nll": 100.0 + seed / 9, "ppl": 90.0})
+        vae = {"nll_elbo": 80.0, "ppl_elbo": 60.0, "nll_iw": weighted, "ppl_iw": 59.0, "mi": 1.0}
+        write_run("lstm-vae", 1, seed=seed, estimates=vae)
+    compared = {c.metric: c for c in compare_all(cells(tmp_path), np.random.default_rng(0))}
+    assert compared["nll_valid"].estimates == ("nll_elbo", "nll")
+    assert compared["ppl_valid"].estimates == ("ppl_elbo", "ppl")
+    assert {compared[m].verdict.words for m in ("nll_valid", "ppl_valid")} == {"better (at least)"}
+
+
+def test_a_model_without_a_reliable_bound_is_called_neither_better_nor_worse(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """The perplexity is of the same draws as the NLL, which alone records how far to rely on them."""
+    weighted = {"value": 79.0, "ess": 2.0, "khat_above": 0.06}
+    for seed in range(8):
+        write_run("lstm-lm", seed=seed, estimates={"nll": 100.0 + seed / 9, "ppl": 90.0})
+        avg = {"nll_elbo": 60.0, "nll_iw_joint": weighted, "ppl_iw_joint": 59.0, "mi": 1.0}
+        write_run("lstm-vae-avg", 5, seed=seed, estimates=avg)
+    compared = {c.metric: c for c in compare_all(cells(tmp_path), np.random.default_rng(0))}
+    assert {compared[m].verdict.words for m in ("nll_valid", "ppl_valid")} == {"undecided: unreliable"}
+
+
 def test_the_verdict_follows_the_corrected_p_and_the_smallest_possible_one(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
@@ -182,3 +207,31 @@ def test_the_verdict_follows_the_corrected_p_and_the_smallest_possible_one(
     assert compared[0].flip_holm == pytest.approx(3 * 2 / 256)
     assert [c.verdict.test for c in compared] == ["significant", "not significant", "too few seeds"]
     assert [c.verdict.words for c in compared] == ["better (at least)", "not significant", "too few seeds"]
+
+
+@pytest.mark.parametrize(
+    ("other", "first", "reach", "words"),
+    [
+        # 2 of 1024 flips, times two; then 2 of 64 flips, times one: it can be, and is, significant.
+        (99.0, 98.0, 2 / 64, "better (at least)"),
+        # One sign is broken, though six of one sign would have been significant.
+        (99.0, 100.5, 2 / 64, "not significant"),
+        # The ten seeds show nothing, so the six are corrected for two comparisons: 0.0625.
+        (None, 98.0, 4 / 64, "too few seeds"),
+    ],
+)
+def test_what_seeds_can_reach_depends_on_the_other_comparisons(
+    tmp_path: Path, write_run: WriteRun, other: float | None, first: float, reach: float, words: str
+) -> None:
+    for seed in range(10):
+        write_run("lstm-lm", seed=seed, estimates={"nll": 100.0, "ppl": 90.0})
+        one = (99.0 if seed % 2 else 101.0) if other is None else other
+        write_run("lstm-vae", 1, seed=seed, estimates={"nll_elbo": one + seed / 100})
+        if seed < 6:
+            five = first if seed == 0 else 98.0
+            write_run("lstm-vae", 5, seed=seed, estimates={"nll_elbo": five + seed / 100})
+    lm, one_sample, five_samples = cells(tmp_path)
+    pairs = [(one_sample, lm), (five_samples, lm)]
+    of_five = compare_family(pairs, "nll", np.random.default_rng(0))[1]
+    assert of_five.reach == pytest.approx(reach)
+    assert of_five.verdict.words == words

@@ -120,6 +120,7 @@ def test_shares_of_verdicts_on_a_true_reproduction(n: int) -> None:
             mean,
             std,
             1,
+            1,
             runs=5,
         )
         words.append(verdicts.judge(average(np.arange(n), ours, np.full(n, np.nan)), fact).word)

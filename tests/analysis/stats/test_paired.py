@@ -15,6 +15,7 @@ from analysis.stats.paired import (
     FLIPS,
     compare,
     holm,
+    holm_reach,
     probability_below,
     seeds_needed,
     sign_flip_p,
@@ -147,6 +148,25 @@ def test_holm_keeps_the_order_and_lies_between_raw_and_bonferroni(p_values: list
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     sorted_q = [adjusted[i] for i in order]
     assert sorted_q == sorted(q for q in sorted_q if q is not None)
+
+
+def test_what_a_comparison_can_reach_beside_others_by_hand() -> None:
+    # Six seeds beside ten of one sign: .002 * 2, then 2/64 * 1. Beside ten of both signs: 2/64 * 2.
+    assert holm_reach([2 / 1024, 0.9], [2 / 1024, 2 / 64]) == pytest.approx([4 / 1024, 2 / 64])
+    assert holm_reach([0.4, 0.9], [2 / 1024, 2 / 64]) == pytest.approx([4 / 1024, 4 / 64])
+    # It is never below the adjusted p of a smaller one, and no comparison without a p counts.
+    assert holm_reach([0.03, 0.9, None], [0.03, 0.04, None]) == pytest.approx([0.06, 0.06, None])
+
+
+@given(st.lists(st.tuples(st.none() | st.floats(0, 1), st.floats(0, 1)), max_size=9))
+def test_what_a_comparison_can_reach_is_holms_p_with_its_own_smallest(
+    found: list[tuple[float | None, float]],
+) -> None:
+    p = [q for q, _ in found]
+    smallest = [None if q is None else q * share for q, share in found]
+    assert holm_reach(p, smallest) == [
+        None if p[k] is None else holm([*p[:k], smallest[k], *p[k + 1 :]])[k] for k in range(len(p))
+    ]
 
 
 def test_probability_below_by_hand_and_as_mann_whitney() -> None:

@@ -11,7 +11,7 @@ from analysis.stats.reproduction import RULE, Word, judge
 
 # Printed as 100.0±0.3: the std may have been 0.35, so the margin is 0.7; the mean may be 0.05 off.
 FACT = Fact(
-    "2a", "ptb", "kruengkrai2019", "lstm-vae", "LSTM-VAE", 1, "standard", "nll", 100.0, 0.3, 1, runs=5
+    "2a", "ptb", "kruengkrai2019", "lstm-vae", "LSTM-VAE", 1, "standard", "nll", 100.0, 0.3, 1, 1, runs=5
 )
 
 
@@ -66,6 +66,25 @@ def test_the_interval_is_welchs_and_allows_for_rounding() -> None:
         np.mean(sample), np.std(sample, ddof=1), 5, 100.0, 0.3, 5, equal_var=False
     )
     assert found.p == pytest.approx(printed.pvalue)
+
+
+def test_the_std_has_its_own_digits() -> None:
+    # Printed as 101±0.4 and as 91.2±0.25: the mean may be 0.5 or 0.05 off, the std 0.05 or 0.005.
+    for mean, decimals, std, std_decimals, margin, off in (
+        (101.0, 0, 0.4, 1, 0.9, 0.5),
+        (91.2, 1, 0.25, 2, 0.51, 0.05),
+    ):
+        fact = dataclasses.replace(FACT, mean=mean, decimals=decimals, std=std, std_decimals=std_decimals)
+        found = judge(ours(mean - 0.1, mean, mean + 0.1), fact)
+        assert found.margin == pytest.approx(margin)
+        expected = scipy.stats.t.ppf(0.975, _welch_freedom(0.1**2 / 3, 3, (margin / 2) ** 2 / 5, 5))
+        expected *= np.sqrt(0.1**2 / 3 + (margin / 2) ** 2 / 5)
+        assert found.interval is not None
+        assert found.interval.half_width == pytest.approx(expected + off)
+
+
+def _welch_freedom(va: float, na: int, vb: float, nb: int) -> float:
+    return (va + vb) ** 2 / (va**2 / (na - 1) + vb**2 / (nb - 1))
 
 
 def test_noise_of_our_runs_never_makes_a_reproduction_easier() -> None:

@@ -13,6 +13,7 @@ from analysis.stats.comparisons import compare_all
 from analysis.stats.missing_runs import cells_without_runs
 from analysis.stats.over_seeds import average_cells
 from analysis.tables.bound_examples import EXPLANATION, below_the_truth, examples, explanation
+from analysis.tables.bounds import bounds_table
 
 from ..conftest import WriteRun
 
@@ -185,6 +186,22 @@ def test_a_number_is_below_the_truth_only_by_more_than_its_error(
     write_run("lstm-vae-avg", 5, dataset="toy", estimates=estimates, result={"true_nll": 97.8})
     seen = below_the_truth(cells(tmp_path), "toy")
     assert ["0.80 below the truth" in sentence for sentence in seen] == [True] * named
+
+
+def test_a_number_below_the_truth_is_no_proof_that_it_is_no_bound(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """On few test sentences a well fitted model's exact number may be lower than the truth's."""
+    few = {"true_nll": 97.8, "sentences": 5, "tokens": 100}
+    write_run("lstm-lm", dataset="toy", estimates={"nll": 97.7, "ppl": 90.0}, result=few)
+    write_run("lstm-vae-avg", 5, dataset="toy", estimates=AVG, result=few)
+    found = cells(tmp_path)
+    (sentence,) = below_the_truth(found, "toy")
+    assert "is 97.80 nats, below which no bound lies in expectation. LSTM-VAE-AVG L=5 has 97.00" in sentence
+    (note,) = [note for note in bounds_table(found, "toy").notes if "97.80 nats" in note]
+    assert (
+        "by chance of a finite test split an exact number or a bound may be lower, in expectation" in note
+    )
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.97, "119.00 (unreliable)."), (0.01, "119.00.")])

@@ -283,7 +283,11 @@ def test_a_repeated_seed_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
         older = folder.name[:-8] + digit * 8
         copy = Study(str(tmp_path / "study")).run(older)
         copy.write_json("result.json", result | {"fingerprint": digit * 64})
-    assert "1 runs repeat a seed of their cell under another version of the code" in notes(tmp_path)
+    (note,) = (note for note in notes(tmp_path) if "repeat" in note)
+    assert note == (
+        "1 runs repeat a seed of a run with the same fields, under another version of the code or by "
+        "precision=auto; such runs are variants of their own"
+    )
 
 
 def test_the_monte_carlo_error_is_the_largest_of_an_nll(tmp_path: Path, write_run: WriteRun) -> None:

@@ -1,9 +1,11 @@
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from analysis.formats.latex import latex_table
+from analysis.published.catalogue import use
 from analysis.published.facts import Fact
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
@@ -397,3 +399,58 @@ def test_csv_rows_have_all_digits_and_every_count(tmp_path: Path, write_run: Wri
     published = [row for row in rows if pd.notna(row.published_mean)]
     assert len(published) == 60
     assert sum(row.source == "bowman2016" for row in published) == 10
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Adds lines of a user's published numbers, until the test is over."""
+
+    def add(lines: str) -> None:
+        file = tmp_path / "own.csv"
+        file.write_text("dataset,source,system,num_samples,setting,metric,mean,table,beside\n" + lines)
+        use([str(file)])
+
+    yield add
+    use()
+
+
+def test_our_row_beside_numbers_of_two_sources_is_there_once(
+    tmp_path: Path, write_run: WriteRun, published: Callable[[str], None]
+) -> None:
+    write_run(dataset="corp", estimates={"nll_elbo": 95.0, "kl": 5.0, "ppl_elbo": 90.0})
+    published(
+        "corp,hu,LSTM-VAE,1,standard,nll,96.0,2,yes\n"
+        "corp,li,LSTM-VAE,1,standard,nll,80.0,2,\n"
+        "corp,li,LSTM-VAE,1,standard,kl,5.5,2,yes\n"
+    )
+    table = table2(cells(tmp_path), "corp")
+    assert [(line.kind, line.label.strip(), means(line)) for line in table.lines] == [
+        ("heading", "hu", []),
+        ("published", "LSTM-VAE L=1", [96.0, None, None, None]),
+        ("heading", "li", []),
+        ("published", "LSTM-VAE L=1", [80.0, 5.5, None, None]),
+        ("ours", "ours", [95.0, 5.0, 90.0, "1"]),
+        # The NLL is not from the number above it, which does not stand beside it: a note says so.
+        ("difference", "difference", [-1.0, -0.5, None, None]),
+    ]
+    note = "LSTM-VAE L=1: our differences are from NLL of hu, KL of li"
+    assert note in table.notes
+    assert note in table.marks
+    rows = csv_frame(table.csv_rows(), CELL_COLUMNS)
+    assert list(zip(rows["metric"], rows["source"].fillna(""), rows["mean"], strict=True))[1:] == [
+        ("nll", "hu", 95.0),
+        ("kl", "li", 5.0),
+        ("ppl", "", 90.0),
+    ]
+    # The number that stands beside none of ours is there, too.
+    assert (rows["metric"][0], rows["source"][0], rows["published_mean"][0]) == ("nll", "li", 80.0)
+
+
+def test_a_row_beside_one_source_has_no_note_on_its_differences(
+    tmp_path: Path, write_run: WriteRun, published: Callable[[str], None]
+) -> None:
+    write_run(dataset="corp", estimates={"nll_elbo": 95.0, "kl": 5.0, "ppl_elbo": 90.0})
+    published("corp,hu,LSTM-VAE,1,standard,nll,96.0,2,yes\ncorp,hu,LSTM-VAE,1,standard,kl,6.0,2,\n")
+    table = table2(cells(tmp_path), "corp")
+    assert means(table.lines[-1]) == [-1.0, -1.0, None, None]
+    assert not [note for note in table.notes if "our differences" in note]

@@ -87,6 +87,13 @@ def test_some_of_the_comparisons_may_have_too_few_seeds(tmp_path):
     assert note.startswith("2 seeds: the sign-flip test's smallest p is 0.5, so 2 of 3 comparisons cannot")
 
 
+def test_a_comparison_with_fewer_seeds_than_others_is_corrected_for_those_that_are_not_smaller(tmp_path):
+    # p of 1/512 for one with ten seeds, then 1/32 for one with six: only the first is multiplied by two.
+    runs = [*grid(range(10), LM, SMALL), *grid(range(6), ("lstm-vae", 5, {}))]
+    assert seeds_note(runs, DATA, Study(str(tmp_path))) == ""
+    assert seeds_note(grid(range(6), LM, SMALL, ("lstm-vae", 5, {})), DATA, Study(str(tmp_path)))
+
+
 def test_seeds_that_the_study_holds_or_declares_count(tmp_path):
     study, runs = Study(str(tmp_path)), grid(range(3, 6), LM, VAE)
     assert seeds_note(runs, DATA, study)
