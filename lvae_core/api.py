@@ -20,16 +20,24 @@ from lvae_core.evaluation.decoding import Decoding, unread
 from lvae_core.evaluation.generate import Trained
 from lvae_core.identity import evaluation_id
 from lvae_core.run_folder.estimates import bound
-from lvae_core.run_folder.evaluations import failure_file, read_evaluations
-from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, RunFolder
+from lvae_core.run_folder.evaluations import failure_file, find_evaluation, other_values
+from lvae_core.run_folder.folder import FAILURE, RunFolder
 from lvae_core.run_folder.lookup import open_run
 from lvae_core.run_folder.names import CellName
 from lvae_core.settings import with_evaluation
 from lvae_core.training import trained
-from lvae_core.training.carry_out import acquire, carry_out, check_new, train_patiently
+from lvae_core.training.carry_out import (
+    acquire,
+    carry_out,
+    check_new,
+    check_parent_of_new,
+    train_patiently,
+)
 from lvae_core.training.evaluate_again import evaluate_again
-from lvae_core.training.initial_encoder import read_parent
+from lvae_core.training.modes import Modes
 from lvae_core.training.runtime import Progress, make_runtime
+
+_log = logging.getLogger("lvae.run_folder")
 
 Estimates = dict[str, dict[str, Any]]
 """Name -> ``value`` and, if it is sampled, ``stderr`` and further diagnostics; see docs/estimates.md.
@@ -45,6 +53,7 @@ class Run:
 
     folder: RunFolder
     config: RunConfig
+    """That the run was finished with, else the one it was begun with; see :func:`load`."""
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}: {CellName.of(self.config).words}, seed {self.config.seed})"
@@ -64,10 +73,21 @@ class Run:
         """The test estimates, each likelihood with its ``bound``; empty if the run is not finished."""
         return _with_bounds((self.result or {}).get("estimates", {}), self.config)
 
-    @functools.cached_property
+    @property
     def trained(self) -> Trained:
-        """Config, model of the best epoch (a ``torch.nn.Module`` on the CPU) and vocabulary."""
-        return trained.load(self.folder)
+        """Config, model of the best epoch (a ``torch.nn.Module`` on the CPU) and vocabulary.
+
+        They are read again each time until the run is finished.
+        """
+        return self._finished if self.folder.has("result.json") else self._load()
+
+    @functools.cached_property
+    def _finished(self) -> Trained:
+        return self._load()
+
+    def _load(self) -> Trained:
+        with Modes().own():
+            return trained.load(self.folder)
 
 
 def train(
@@ -92,7 +112,7 @@ def train(
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         threads: of the CPU.
         checkpoint_minutes: save after so many minutes, also within an epoch.
-        progress: called about once a second.
+        progress: called about once a second. An error that it raises stops the run, which is saved.
 
     Raises:
         InputError: bad input: the message is one line, what, where and remedy. For a new run this includes
@@ -108,10 +128,15 @@ def train(
     check_new(config, folder)
     for warning in corpus.warnings:
         _warn_once(warning)
-    if not folder.has(CHECKPOINT):
-        read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
+    check_parent_of_new(config, corpus, folder)
     _carry_out(folder, lambda: train_patiently(config, corpus, folder, runtime), progress)
-    return load(out)
+    run = load(out)
+    if others := other_values(config, run.result or {}):
+        asked = ", ".join(f"{name}={value!r}" for name, value in others.items())
+        _log.warning(
+            f"{folder}: finished with other values than {asked}; evaluate(run, {asked}) computes these"
+        )
+    return run
 
 
 def load(out: str | Path) -> Run:
@@ -125,10 +150,10 @@ def load(out: str | Path) -> Run:
         DamagedError: its ``config.json`` is damaged.
     """
     folder = _folder(out)
-    present = folder.read_identity()
-    if present is None:
+    config = folder.read_latest_config()
+    if config is None:
         raise InputError(f"{folder}: no run folder; make one with train(config, out)")
-    return Run(folder, present[0])
+    return Run(folder, config)
 
 
 def evaluate(
@@ -164,7 +189,8 @@ def evaluate(
     config = with_evaluation(run.config, fields)
     _check_progress(progress)
     wanted = evaluation_id(config)
-    if wanted not in read_evaluations(folder):
+    found = find_evaluation(folder, wanted)
+    if found is None:
         runtime = make_runtime(device, threads)
         corpus = _corpus(config, data_dir)
         _carry_out(
@@ -173,7 +199,9 @@ def evaluate(
             progress,
             failure_file(wanted),
         )
-    return _with_bounds(read_evaluations(folder)[wanted]["estimates"], config)
+        found = find_evaluation(folder, wanted)
+        assert found is not None  # it has just been written
+    return _with_bounds(found["estimates"], config)
 
 
 def generate(run: Run | str | Path, count: int = 5, **decoding: Any) -> list[str]:
@@ -194,7 +222,8 @@ def generate(run: Run | str | Path, count: int = 5, **decoding: Any) -> list[str
     if count < 1:
         raise InputError(f"count = {count}: must be at least 1")
     found = _opened(run).trained
-    return sentences.from_prior(found, count, _decoding(found, decoding))
+    with Modes().own():
+        return sentences.from_prior(found, count, _decoding(found, decoding))
 
 
 def reconstruct(run: Run | str | Path, texts: Sequence[str], **decoding: Any) -> list[str]:
@@ -216,7 +245,8 @@ def reconstruct(run: Run | str | Path, texts: Sequence[str], **decoding: Any) ->
     for index, text in enumerate(texts):
         check_type(f"texts[{index}]", text, str, "a sentence, its words between spaces")
     found = _opened(run).trained
-    return sentences.reconstruct(found, texts, _decoding(found, decoding))
+    with Modes().own():
+        return sentences.reconstruct(found, texts, _decoding(found, decoding))
 
 
 def interpolate(run: Run | str | Path, first: str, last: str, count: int = 5, **decoding: Any) -> list[str]:
@@ -236,7 +266,8 @@ def interpolate(run: Run | str | Path, first: str, last: str, count: int = 5, **
         check_type(name, text, str, "a sentence, its words between spaces")
     check_type("count", count, int, "a whole number")
     found = _opened(run).trained
-    return sentences.interpolate(found, first, last, count, _decoding(found, decoding))
+    with Modes().own():
+        return sentences.interpolate(found, first, last, count, _decoding(found, decoding))
 
 
 def _with_bounds(estimates: Mapping[str, Mapping[str, Any]], config: RunConfig) -> Estimates:

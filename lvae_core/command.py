@@ -194,7 +194,7 @@ def _stop_signals_interrupt() -> Iterator[None]:
 def _handling(
     signals: tuple[signal.Signals, ...], handle: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
-    """Handle signals inside the ``with`` block, except SIGHUP if it is ignored, as under `nohup`."""
+    """Handle signals inside the ``with`` block, except those that are to stay with their handler."""
     terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
 
     def handler(number: int, frame: FrameType | None) -> None:
@@ -204,16 +204,19 @@ def _handling(
             terminals.clear()
         handle(number, frame)
 
-    before = {
-        number: signal.signal(number, handler)
-        for number in signals
-        if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN)
-    }
+    before = {number: signal.signal(number, handler) for number in signals if _may_be_handled(number)}
     try:
         yield
     finally:
         for number, former in before.items():
             signal.signal(number, former)
+
+
+def _may_be_handled(number: signal.Signals) -> bool:
+    former = signal.getsignal(number)
+    if former is None:  # installed by C code, as of a program around Python, and could not be restored
+        return False
+    return not (number == signal.SIGHUP and former == signal.SIG_IGN)  # as under `nohup`
 
 
 class Interrupt:

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import analysis
 import lvae_core
 from lvae_core.run_folder.claims import acquire
+from lvae_core.run_folder.evaluations import is_evaluation
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.runtime import Progress
 
+from .logs import expect_log
 from .test_imports import loaded_by
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -24,6 +27,16 @@ DOCS = Path(__file__).parent.parent / "docs"
 def small(system: str = "lstm-vae", **fields: Any) -> lvae_core.RunConfig:
     config = lvae_core.recipe(system, dataset="toy", num_samples=2)
     return replace(config, **{"max_epochs": 2, "iw_samples": 6, "mi_samples": 2, **fields})
+
+
+class StopError(Exception):
+    """Of a callback."""
+
+
+def stop(progress: Progress) -> None:
+    """End a run after its first epoch."""
+    if progress.epoch:
+        raise StopError
 
 
 def code_cells() -> list[str]:
@@ -321,3 +334,46 @@ def test_a_run_that_another_process_holds_is_refused(
     )
     with acquire(run.folder, "another launch"), pytest.raises(lvae_core.InputError, match="give another"):
         lvae_core.evaluate(run, iw_samples=9)
+
+
+def test_a_damaged_evaluation_is_computed_again_and_stops_no_other_one(tmp_path: Path) -> None:
+    run = lvae_core.train(small(), tmp_path / "run")
+    wanted = {n: lvae_core.evaluate(run, iw_samples=n) for n in (7, 8)}
+    for file in run.folder.store.names("run"):
+        if is_evaluation(file):
+            run.folder.store.write(f"run/{file}", b"{")
+    for number in wanted:
+        with expect_log("lvae.run_folder", "damaged, .*set aside as evaluation-"):
+            assert lvae_core.evaluate(run, iw_samples=number) == wanted[number]
+
+
+def test_training_with_other_fields_of_evaluation_than_a_finished_run_warns(tmp_path: Path) -> None:
+    lvae_core.train(small(), tmp_path / "run")
+    with expect_log("lvae.run_folder", r"other values than iw_samples=9; evaluate\(run, iw_samples=9\)"):
+        run = lvae_core.train(small(iw_samples=9), tmp_path / "run")
+    assert run.config.iw_samples == 6
+    assert lvae_core.evaluate(run) == run.estimates
+
+
+def test_a_run_resumed_with_other_fields_of_evaluation_has_the_config_of_its_estimates(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(StopError):
+        lvae_core.train(small(), tmp_path / "run", progress=stop)
+    run = lvae_core.train(small(iw_samples=9), tmp_path / "run")
+    assert run.config.iw_samples == 9
+    assert lvae_core.evaluate(run) == run.estimates
+    assert lvae_core.load(tmp_path / "run").config == run.config
+
+
+def test_the_model_of_an_unfinished_run_is_read_again_as_it_is_trained_further(tmp_path: Path) -> None:
+    with pytest.raises(StopError):
+        lvae_core.train(small(max_epochs=4), tmp_path / "run", progress=stop)
+    run = lvae_core.load(tmp_path / "run")
+    before = run.trained.model.state_dict()
+    lvae_core.train(small(max_epochs=4), tmp_path / "run")
+    after = run.trained.model.state_dict()
+    now = lvae_core.load(tmp_path / "run").trained.model.state_dict()
+    assert all(torch.equal(after[name], now[name]) for name in now)
+    assert not all(torch.equal(after[name], before[name]) for name in now)
+    assert run.trained is run.trained, "a finished run is read once"

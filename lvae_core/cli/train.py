@@ -18,20 +18,30 @@ from lvae_core.config import FIELD_TYPES, RunConfig, from_dict
 from lvae_core.data.corpus import load_for
 from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import WHOLE, Part
-from lvae_core.identity import evaluation_id, evaluation_values
+from lvae_core.identity import evaluation_id
 from lvae_core.messages import notice, notice_next
 from lvae_core.parents import parent_of
-from lvae_core.run_folder.evaluations import evaluation_file, failure_file, read_evaluations
+from lvae_core.run_folder.evaluations import (
+    evaluation_file,
+    failure_file,
+    find_evaluation,
+    other_values,
+)
 from lvae_core.run_folder.event_files import FOLDER as EVENTS
 from lvae_core.run_folder.event_files import EventFiles, place_note
-from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, DamagedError, RunFolder
+from lvae_core.run_folder.folder import FAILURE, DamagedError, RunFolder
 from lvae_core.run_folder.lookup import find_run, open_run
 from lvae_core.run_folder.names import RunName
 from lvae_core.settings import apply_settings, parse_settings, with_evaluation
-from lvae_core.training.carry_out import acquire, carry_out, check_new, train_patiently
+from lvae_core.training.carry_out import (
+    acquire,
+    carry_out,
+    check_new,
+    check_parent_of_new,
+    train_patiently,
+)
 from lvae_core.training.evaluate_again import evaluate_again, evaluate_part
 from lvae_core.training.failures import failure_of
-from lvae_core.training.initial_encoder import read_parent
 from lvae_core.training.runtime import Progress, Runtime, make_runtime
 
 
@@ -47,8 +57,8 @@ def run(options: argparse.Namespace) -> int:
         if (parent := parent_of(config)) is None:
             raise InputError(f"--parent: {config.system} trains no other run first; leave it out")
         config, folder = parent, find_run(folder.store, parent, corpus.data_sha256)
-    elif not folder.has(CHECKPOINT):
-        read_parent(config, corpus, folder)  # otherwise it would be refused only after its folder is made
+    else:
+        check_parent_of_new(config, corpus, folder)
     events = open_events(folder) if options.tensorboard else None
     if options.tensorboard:
         notice(place_note(Path(EVENTS, folder.name)))
@@ -78,13 +88,14 @@ def evaluate(options: argparse.Namespace) -> int:
     """Evaluate a trained run with other fields of evaluation; return the exit status."""
     runtime = _runtime(options)
     folder = open_run(options.run)
-    present = folder.read_identity()
+    present = folder.read_latest_config()
     if present is None:
         raise InputError(f"{folder}: no run folder; give the --out of `python -m lvae_core run`")
-    config = with_evaluation(present[0], parse_settings(options.set), prefix="--set ")
+    config = with_evaluation(present, parse_settings(options.set), prefix="--set ")
     wanted = evaluation_id(config)
     part = Part.parse(options.part) if options.part else WHOLE
-    is_new = wanted not in read_evaluations(folder)
+    found = find_evaluation(folder, wanted)
+    is_new = found is None
     if is_new:
         corpus = load_for(config, options.data_dir)
         status = _carry_out(
@@ -105,14 +116,15 @@ def evaluate(options: argparse.Namespace) -> int:
             return 0
         if status:
             return status
+        found = find_evaluation(folder, wanted)
+    assert found is not None  # it was there, or has just been written
     given = _other_evaluation(config, folder.read_json("result.json") or {})
     if is_new:
         done = f"evaluated with {', '.join(given)}" if given else "evaluated again"
         notice(f"note: {done}; stored as {evaluation_file(wanted)}, result.json is unchanged")
     else:
         notice("note: evaluated before; these are its numbers, and nothing was computed")
-    record = read_evaluations(folder)[wanted]
-    print("\n".join(["test split:", *estimate_lines(record["estimates"], config)]))
+    print("\n".join(["test split:", *estimate_lines(found["estimates"], config)]))
     # Only a sweep names its runs so; the folder around another run need not be a study.
     if RunName.parse(folder.name):
         shown = ["--evaluation", *given] if given else []
@@ -124,12 +136,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _other_evaluation(config: RunConfig, result: dict[str, Any]) -> list[str]:
     """The fields of evaluation, as ``--set`` takes them, whose values the result does not have."""
-    recorded = result.get("config", {})
-    return [
-        f"{name}={value}"
-        for name, value in evaluation_values(config).items()
-        if name in recorded and recorded[name] != value
-    ]
+    return [f"{name}={value}" for name, value in other_values(config, result).items()]
 
 
 def _runtime(options: argparse.Namespace) -> Runtime:
@@ -167,7 +174,7 @@ def _carry_out(
     try:
         with contextlib.closing(events) if events else contextlib.nullcontext():
             completed = carry_out(folder, start, show, failure)
-    except (InputError, DamagedError):
+    except (InputError, DamagedError, OSError):  # an OSError is of the display or the event files
         raise
     except Exception as error:
         found = failure_of(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import re
@@ -154,7 +155,7 @@ def _rows(content: str, path: Path, delimiter: str | None) -> tuple[list[Row], b
                     f"--delimiter {_argument(other)}, or else --delimiter {_argument(separator)}"
                 )
     if is_csv:
-        return list(_csv_rows(content, path, separator)), False
+        return _csv_rows(content, path, separator), False
     quoted = quoted_rows(content, separator, plain)
     return (plain, True) if quoted is None else (quoted, False)
 
@@ -167,22 +168,35 @@ def _is_table(content: str, separator: str) -> bool:
     """Whether a separator divides every row into the same number of columns, at least two."""
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
     try:
-        return _is_width({len(cells) for cells in reader if any(cells)})
+        with _cells_of_any_length():
+            return _is_width({len(cells) for cells in reader if any(cells)})
     except csv.Error:
         return False
 
 
-def _csv_rows(content: str, path: Path, separator: str) -> Iterator[Row]:
+def _csv_rows(content: str, path: Path, separator: str) -> list[Row]:
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
-    number = 1
+    rows, number = [], 1
     try:
-        for cells in reader:
-            yield Row(number, cells)
-            number = reader.line_num + 1
+        with _cells_of_any_length():
+            for cells in reader:
+                rows.append(Row(number, cells))
+                number = reader.line_num + 1
     except csv.Error as error:
         raise InputError(
             f"{path}:{number}: not CSV ({error}); quote texts that have commas or quotes"
         ) from None
+    return rows
+
+
+@contextlib.contextmanager
+def _cells_of_any_length() -> Iterator[None]:
+    """Lift the limit that the csv module sets for the whole process inside the ``with`` block."""
+    before = csv.field_size_limit(2**31 - 1)  # the most that C's long holds everywhere
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _quotes_kept(path: Path, cells: list[Cell]) -> Iterator[str]:

@@ -15,7 +15,7 @@ class EvaluationFields:
     # Validation, after each epoch
     valid_samples: int = option(
         1,
-        "draws (or, importance-weighted, sets of L) per sentence in validation",
+        "draws per sentence in validation; importance-weighted: times L, for one bound of them all",
         "validation",
         "latent variable",
     )

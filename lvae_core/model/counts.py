@@ -104,7 +104,7 @@ def amount(config: RunConfig, corpus: Corpus) -> Amount:
         epochs = min(epochs, config.max_steps / corpus.train.num_batches(config))
     draws = config.valid_samples / max(1, config.num_samples)
     if config.has("importance-weighted objective"):
-        draws = config.valid_samples  # sets of L
+        draws = config.valid_samples  # times L, of one bound
     svi = _svi_steps(config) / config.draws  # for each draw of a gradient step
     validation = draws + _DESCENT * svi
     scored = corpus.valid.num_tokens * validation / (_TRAINING + (_DESCENT + _RETURN) * svi)

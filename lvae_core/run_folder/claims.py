@@ -4,7 +4,7 @@ A claim is a file ``claim-<n>.json`` in the run folder; the highest n is in forc
 exclusively, so only one of several competing processes gets it. Its holder rewrites it with a higher
 ``beat`` every few seconds. To take over from a holder that has ended, a process creates
 ``claim-<n+1>.json``, which again only one can do. If the former holder is alive after all, it finds the
-higher claim before its next write and stops.
+higher claim before its next write, or that its own claim is gone, and stops.
 
 No two clocks are compared. A claim may be taken over if its process is seen to have ended (on the same
 machine), if it belongs to the same launch (which knows what it has lost), or if its beat has not changed
@@ -123,28 +123,44 @@ class Claim:
 
     def __init__(self, folder: RunFolder, number: int, holder: Holder) -> None:
         self._folder, self._number, self._holder, self._beat = folder, number, holder, 0
+        self._key = _place(folder), number
         self._released = threading.Event()
         self._heartbeat = threading.Thread(
             target=self._keep_renewing, daemon=True, name=f"claim on {folder.name}"
         )
-        _held.add(self._key)
+        _held[self._key] = self
         self._heartbeat.start()
 
     def check(self) -> None:
-        """Raise :class:`ClaimLostError` if another process has taken over."""
-        if max(_numbers(self._folder), default=0) > self._number:
+        """Raise :class:`ClaimLostError` if another process has taken over, even if it has ended since."""
+        if max(_numbers(self._folder), default=0) > self._number or not self._is_in_place():
             raise ClaimLostError(f"{self._folder}: taken over by another process")
+
+    def _is_in_place(self) -> bool:
+        """Whether its file is there and names it: once it has gone, a later claim may have its number."""
+        if _held.get(self._key) is not self:
+            return False
+        try:
+            values = self._folder.read_json(_file(self._number))
+        except DamagedError:
+            return True  # the next beat writes it anew
+        return values is not None and {**values, "beat": 0} == _content(self._holder, 0)
 
     def release(self) -> None:
         """Give up the claim. If the store cannot be reached, others take over once the claim is stale."""
         self._released.set()
         self._heartbeat.join()
-        _held.discard(self._key)
-        with contextlib.suppress(OSError):
-            for number in sorted(_numbers(self._folder)):
-                if number <= self._number:
-                    self._delete(number)
-            _log.info("%s: released claim %d", self._folder, self._number)
+        try:
+            with contextlib.suppress(OSError):
+                # While its own file is in place, those with lower numbers are of holders that have ended.
+                if self._is_in_place():
+                    for number in sorted(_numbers(self._folder)):
+                        if number <= self._number:
+                            self._delete(number)
+                _log.info("%s: released claim %d", self._folder, self._number)
+        finally:
+            if _held.get(self._key) is self:
+                del _held[self._key]
 
     def _delete(self, number: int) -> None:
         # In a sticky folder, an earlier claim of another user stays.
@@ -158,10 +174,6 @@ class Claim:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-    @property
-    def _key(self) -> tuple[str, int]:
-        return str(self._folder), self._number
 
     def _keep_renewing(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS):
@@ -191,14 +203,16 @@ def acquire(folder: RunFolder, launch: str, *, stale: ClaimState | None = None) 
     """
     holder = Holder.current(launch)
     while True:
-        seen = read_claim(folder)
-        if seen is not None and seen != stale and not _may_take_over(folder, seen, holder):
-            raise HeldError(folder, seen)
-        number = 1 if seen is None else seen.number + 1
-        if folder.create_json(_file(number), _content(holder, 0)):
-            former = f", taken over from {seen.holder or 'an unknown process'}" if seen else ""
-            _log.info("%s: claim %d by %s%s", folder, number, holder, former)
-            return Claim(folder, number, holder)
+        # Or else a thread could see the file of another thread's claim before it is known to be held.
+        with _acquiring:
+            seen = read_claim(folder)
+            if seen is not None and seen != stale and not _may_take_over(folder, seen, holder):
+                raise HeldError(folder, seen)
+            number = 1 if seen is None else seen.number + 1
+            if folder.create_json(_file(number), _content(holder, 0)):
+                former = f", taken over from {seen.holder or 'an unknown process'}" if seen else ""
+                _log.info("%s: claim %d by %s%s", folder, number, holder, former)
+                return Claim(folder, number, holder)
 
 
 def acquire_patiently(
@@ -244,16 +258,24 @@ def is_claim(file: str) -> bool:
     return _FILE.fullmatch(file) is not None
 
 
-_held: set[tuple[str, int]] = set()
-"""Claims that this process holds. One that names this process but is missing here was left behind."""
+_acquiring = threading.Lock()
+
+_held: dict[tuple[str, int], Claim] = {}
+"""Claims that this process holds, by place and number. One that names this process but is missing here was
+left behind."""
 
 
 def _may_take_over(folder: RunFolder, seen: ClaimState, holder: Holder) -> bool:
     if seen.holder is None:
         return False
     if replace(seen.holder, launch=holder.launch) == holder:
-        return (str(folder), seen.number) not in _held
+        return (_place(folder), seen.number) not in _held
     return seen.holder.launch == holder.launch or seen.holder.is_gone()
+
+
+def _place(folder: RunFolder) -> str:
+    """The address of a folder, the same by whichever path it was opened."""
+    return str(folder) if "://" in str(folder) else os.path.realpath(str(folder))
 
 
 def _numbers(folder: RunFolder) -> list[int]:

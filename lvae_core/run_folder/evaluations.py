@@ -25,8 +25,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from lvae_core.config import from_dict
-from lvae_core.identity import evaluation_id
+from lvae_core.config import RunConfig, from_dict
+from lvae_core.identity import evaluation_id, evaluation_values
 from lvae_core.run_folder.folder import FAILURE, DamagedError, RunFolder
 
 _FILE = re.compile(r"evaluation-[0-9a-f]{8}\.json")
@@ -87,21 +87,32 @@ def evaluation_of(result: Mapping[str, Any]) -> str:
     return evaluation_id(from_dict(result["config"]), version=result.get("evaluation_version", 1))
 
 
-def read_evaluations(folder: RunFolder) -> dict[str, dict[str, Any]]:
-    """All evaluations of a run by their ids, that of result.json first; {} if the run is not finished.
+def find_evaluation(folder: RunFolder, evaluation: str) -> dict[str, Any] | None:
+    """The evaluation of a run with this id, whatever other files hold.
+
+    Returns:
+        None if the run is not finished, or its file is missing or damaged: it is to be computed again.
 
     Raises:
-        DamagedError: a file is not what was written.
+        DamagedError: result.json is not what was written.
     """
     result = folder.read_json("result.json")
-    if result is None:
-        return {}
-    found = {evaluation_of(result): result}
-    for file in filter(is_evaluation, folder.store.names(folder.name)):
-        record = read_evaluation(folder, file, str(result.get("fingerprint")))
-        if record is not None:
-            found.setdefault(record["evaluation"], record)
-    return found
+    if result is None or evaluation_of(result) == evaluation:
+        return result
+    try:
+        return read_evaluation(folder, evaluation_file(evaluation), str(result.get("fingerprint")))
+    except DamagedError:
+        return None
+
+
+def other_values(config: RunConfig, result: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of evaluation, with the values of ``config``, that differ from those of a result."""
+    recorded = result.get("config", {})
+    return {
+        name: value
+        for name, value in evaluation_values(config).items()
+        if name in recorded and recorded[name] != value
+    }
 
 
 def read_evaluation(folder: RunFolder, file: str, fingerprint: str) -> dict[str, Any] | None:

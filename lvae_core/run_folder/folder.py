@@ -45,7 +45,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from lvae_core.config import RunConfig, from_dict
+from lvae_core.config import FIELD_TYPES, RunConfig, from_dict
 from lvae_core.errors import InputError, reason
 from lvae_core.run_folder.digests import UnsealedError, seal, seal_rows, sealed_rows, unseal, unseal_rows
 from lvae_core.run_folder.names import RunName
@@ -68,6 +68,19 @@ _CHECKPOINT_MAGIC = b"lvae checkpoint 1 sha256 "
 
 class DamagedError(Exception):
     """A file of a run folder is not what was written. The message names it, in one line."""
+
+
+class NewerVersionError(DamagedError):
+    """A file is whole, but this version of the code cannot read it. The message names it, in one line.
+
+    It is never set aside. Commands that only read many folders pass over it, as over a damaged file.
+    """
+
+    def __init__(self, place: str, reason: object) -> None:
+        super().__init__(
+            f"{place}: written by a newer version of this code ({reason}); update this checkout, or give "
+            "another folder"
+        )
 
 
 class RunFolder:
@@ -114,6 +127,7 @@ class RunFolder:
 
         Raises:
             DamagedError: config.json is not what :meth:`write_config` wrote.
+            NewerVersionError: it is what that of a newer version wrote.
         """
         return self._read_identity("config.json")
 
@@ -132,6 +146,21 @@ class RunFolder:
             raise damage
         return present or self._read_identity("result.json")
 
+    def read_latest_config(self) -> RunConfig | None:
+        """The config that the run was finished with, else the one it was begun with; None if there is none.
+
+        They may differ in fields that only the estimates read.
+
+        Raises:
+            DamagedError: see :meth:`read_identity`.
+        """
+        begun = self.read_identity()
+        with contextlib.suppress(DamagedError):
+            finished = self._read_identity("result.json")
+            if begun and finished and finished[1] == begun[1]:
+                return finished[0]
+        return begun and begun[0]
+
     def _read_identity(self, file: str) -> tuple[RunConfig, str] | None:
         values = self.read_json(file)
         if values is None:
@@ -142,7 +171,9 @@ class RunFolder:
         try:
             return from_dict(config), fingerprint
         except InputError as error:
-            raise DamagedError(f"{self}/{file}: damaged or foreign ({error})") from None
+            unknown = config.keys() - FIELD_TYPES.keys()
+            why = f"unknown field {min(unknown)!r}" if unknown else error
+            raise NewerVersionError(f"{self}/{file}", why) from None
 
     def write_config(self, config: RunConfig, fingerprint: str) -> None:
         """Record which run the folder belongs to. Only the fingerprint identifies the training data."""

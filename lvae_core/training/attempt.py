@@ -25,7 +25,14 @@ from lvae_core.identity import (
     training_differences,
 )
 from lvae_core.run_folder.claims import Claim, acquire
-from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
+from lvae_core.run_folder.folder import (
+    CHECKPOINT,
+    FAILURE,
+    DamagedError,
+    NewerVersionError,
+    RunFolder,
+    metrics_sha256,
+)
 from lvae_core.training.failures import check_finite
 from lvae_core.training.initial_encoder import Parent, read_parent
 from lvae_core.training.provenance import describe_attempt
@@ -58,6 +65,7 @@ def open_attempt(
         HeldError: another process holds the run.
         InputError: the folder belongs to another run.
         DamagedError: its result.json is whole and that of another run.
+        NewerVersionError: a newer version of the code wrote the folder.
     """
     with claim or acquire(folder, runtime.launch) as claim:
         attempt = Attempt(config, corpus, folder, runtime, claim)
@@ -100,11 +108,13 @@ class Attempt:
                 present = self.config, self.identity
             folder.write_config(*present)
         self._begun_as, self.identity = present
-        self._intact("failure.json", lambda: folder.read_json("failure.json"))
+        self._intact(FAILURE, lambda: folder.read_json(FAILURE))
         result = self._intact("result.json", lambda: folder.read_json("result.json"))
         if result is not None:
             if result.get("fingerprint") != self.identity:
                 raise DamagedError(f"{folder}/result.json: not the result of this run; move it away")
+            if folder.has(FAILURE):
+                folder.clear_failure()
             self._restore_metrics(result["metrics_sha256"])
         return result
 
@@ -129,7 +139,7 @@ class Attempt:
         if rows is not None and rows[: len(known)] != known and folder.has("metrics.jsonl"):
             damage = DamagedError(f"{folder}/metrics.jsonl: damaged, not the rows of the checkpoint")
             self._set_aside("metrics.jsonl", damage)
-        folder.write_metrics(known)
+        self.write_metrics(state)
         provenance = self._intact("provenance.json", lambda: folder.read_json("provenance.json"))
         provenance = (provenance or {}) | self._parent
         attempt = describe_attempt(
@@ -156,11 +166,13 @@ class Attempt:
             older_than: leave it if they were written less than so many seconds ago.
         """
         if log.is_changed and time.monotonic() - self._logged >= older_than:
+            self._claim.check()
             self._folder.write_steps(log.serialised())
             self._logged = time.monotonic()
 
     def write_metrics(self, state: TrainState) -> None:
         """Write the rows of the finished epochs."""
+        self._claim.check()
         self._folder.write_metrics(state.metrics)
 
     def save(self, state: TrainState) -> None:
@@ -195,6 +207,8 @@ class Attempt:
             DivergedError: an estimate is not finite.
         """
         check_finite(estimates)
+        if not self._folder.has(CHECKPOINT):  # a kill while it was written has left the previous one only
+            self.save(state)
         test = self.corpus.test
         self.result = {
             "fingerprint": self.identity,
@@ -256,6 +270,8 @@ class Attempt:
         """Return the result of ``read``, or None if the file is damaged, which is then set aside."""
         try:
             return read()
+        except NewerVersionError:
+            raise
         except DamagedError as damage:
             self._set_aside(file, damage)
             return None

@@ -14,9 +14,11 @@ from lvae_core.errors import NOT_WRITABLE, InputError, describe
 from lvae_core.identity import fingerprint, is_same_training
 from lvae_core.messages import notice
 from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, acquire_patiently
-from lvae_core.run_folder.folder import FAILURE, DamagedError, RunFolder
+from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, PREVIOUS_CHECKPOINT, DamagedError, RunFolder
 from lvae_core.system_names import check_named_rightly
 from lvae_core.training.failures import failure_of
+from lvae_core.training.initial_encoder import read_parent
+from lvae_core.training.modes import in_own_modes
 from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.trainer import execute
 
@@ -33,6 +35,15 @@ def check_new(config: RunConfig, folder: RunFolder) -> None:
         raise InputError(
             f"{folder}: a study, with run folders in it; give {folder}/my-run or another new folder"
         )
+
+
+def check_parent_of_new(config: RunConfig, corpus: Corpus, folder: RunFolder) -> None:
+    """Raise an error of :func:`read_parent` unless a run can start from its parent, or needs it no more.
+
+    Otherwise the run would be refused only after its folder is made.
+    """
+    if not any(map(folder.has, (CHECKPOINT, PREVIOUS_CHECKPOINT, "result.json"))):
+        read_parent(config, corpus, folder)
 
 
 def acquire(folder: RunFolder, runtime: Runtime) -> Claim:
@@ -79,7 +90,9 @@ def carry_out(
 ) -> bool:
     """Do the work on a run folder that ``start`` begins; Ctrl-C saves it and stops.
 
-    An error of the run itself is recorded in the file ``failure`` of the folder and raised.
+    An error of ``progress`` saves it, too, and is raised. An error of the run itself is recorded in the
+    file ``failure`` of the folder and raised. The work has torch's modes of a run, and ``progress`` has
+    those of the caller; see :mod:`lvae_core.training.modes`.
 
     Returns:
         False if it was stopped.
@@ -89,14 +102,24 @@ def carry_out(
     """
     # Only the main thread of a process can catch Ctrl-C.
     main = threading.current_thread() is threading.main_thread()
+    with (
+        Interrupt() if main else contextlib.nullcontext() as interrupt,
+        # Closed in every case, because a traceback would keep the run, and with it the claim.
+        contextlib.closing(_recorded(folder, start, failure)) as work,
+    ):
+        for report in work:
+            progress(report)
+            if interrupt and interrupt.requested and report.phase != "done":
+                return False
+    return True
+
+
+def _recorded(
+    folder: RunFolder, start: Callable[[], Generator[Progress, None, None]], failure: str
+) -> Generator[Progress, None, None]:
+    """Iterate over ``start()``; record an error of the run, and translate one of its surroundings."""
     try:
-        with Interrupt() if main else contextlib.nullcontext() as interrupt:
-            work = start()
-            for report in work:
-                progress(report)
-                if interrupt and interrupt.requested and report.phase != "done":
-                    work.close()
-                    return False
+        yield from in_own_modes(start)
     except (InputError, DamagedError):
         raise
     except HeldError as error:
@@ -106,6 +129,6 @@ def carry_out(
     except OSError as error:
         raise InputError(describe(error, str(folder), "do the same again to resume it")) from None
     except Exception as error:
-        folder.write_failure(*failure_of(error), file=failure)
+        with contextlib.suppress(OSError):  # the error says more than that it could not be recorded
+            folder.write_failure(*failure_of(error), file=failure)
         raise
-    return True

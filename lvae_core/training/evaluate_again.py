@@ -7,6 +7,8 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
@@ -51,7 +53,8 @@ def evaluate_again(
         claim: on ``folder``; None: one is acquired. It is released at the end.
 
     Raises:
-        InputError: the run is not trained, has no checkpoint, or was trained on other data.
+        InputError: the run is not trained, was trained on other data, or has no checkpoint with the
+            parameters to evaluate.
         DivergedError: an estimate is not finite.
         HeldError: another process works on the run.
         ClaimLostError: another process has taken the run over.
@@ -61,7 +64,10 @@ def evaluate_again(
     with claim or acquire(folder, runtime.launch) as claim:
         folder.set_leftovers_aside()
         result = _result(folder, corpus)
-        if not _is_evaluated(folder, result, evaluation_id(config)):
+        if _is_evaluated(folder, result, evaluation_id(config)):
+            if folder.has(failure := failure_file(evaluation_id(config))):
+                folder.clear_failure(failure)
+        else:
             work = Work(config, corpus, folder, runtime, _trained(folder, result, config), claim)
             count = part_count(folder, work.evaluation) or 1
             parts = [Scoring(work, Part(number, count)) for number in range(1, count + 1)]
@@ -166,4 +172,19 @@ def _trained(folder: RunFolder, result: Mapping[str, Any], config: RunConfig) ->
             "away and run it again to train it anew"
         )
     check_evaluated(state, folder, result, config)
+    _check_not_reloaded(state, folder, config)
     return state
+
+
+def _check_not_reloaded(state: TrainState, folder: RunFolder, config: RunConfig) -> None:
+    """Raise an InputError if ``config`` evaluates the last epoch, whose parameters are lost.
+
+    Earlier versions reloaded the best ones after the last epoch, too.
+    """
+    if config.tested_epoch == "last" and state.rate.reload and state.rate.best_epoch != state.epoch:
+        best = state.best_parameters
+        if all(torch.equal(value, best[name]) for name, value in state.parameters.items()):
+            raise InputError(
+                f"{folder}: an earlier version put the best parameters in place of those of the last "
+                f"epoch, {state.epoch}; leave tested_epoch=last out, or train it again in another folder"
+            )

@@ -12,8 +12,8 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.model.text_model import TextModel
 from lvae_core.parents import parent_folder, parent_of
-from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, RunFolder
-from lvae_core.run_folder.lookup import check_parent, find_run
+from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, RunFolder
+from lvae_core.run_folder.lookup import check_parent, find_run, lost_checkpoint
 from lvae_core.training.state import TrainState, parse_state
 
 
@@ -56,14 +56,18 @@ def read_parent(config: RunConfig, corpus: Corpus, child: RunFolder) -> Parent |
         result = check_parent(folder, config, corpus.data_sha256, remedy)
     else:
         return None
-    payload = folder.read_checkpoint(CHECKPOINT)
+    # A kill while the checkpoint was written leaves the previous one, often with the same best parameters.
+    file = CHECKPOINT if folder.has(CHECKPOINT) else PREVIOUS_CHECKPOINT
+    payload = folder.read_checkpoint(file)
     assert payload is not None  # it was there a moment ago
     fingerprint = str(result["fingerprint"])
-    state = parse_state(payload, f"{folder}/{CHECKPOINT}", fingerprint)
+    state = parse_state(payload, f"{folder}/{file}", fingerprint)
     if state.rate.best_epoch != result["best_epoch"]:
-        raise DamagedError(f"{folder}/{CHECKPOINT}: not the one that result.json was made from")
+        if file == PREVIOUS_CHECKPOINT:
+            raise lost_checkpoint(folder, config)
+        raise DamagedError(f"{folder}/{file}: not the one that result.json was made from")
     if state.vocabulary != list(corpus.vocabulary.words):
-        raise DamagedError(f"{folder}/{CHECKPOINT}: of another vocabulary than its data have")
+        raise DamagedError(f"{folder}/{file}: of another vocabulary than its data have")
     return Parent(folder, fingerprint, hashlib.sha256(payload).hexdigest(), state)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import torch
@@ -19,6 +19,7 @@ from lvae_core.run_folder.folder import (
     CHECKPOINT,
     PREVIOUS_CHECKPOINT,
     DamagedError,
+    NewerVersionError,
     RunFolder,
 )
 from lvae_core.training.optimisation.learning_rate import RateState, is_over
@@ -84,7 +85,12 @@ class TrainState:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> TrainState:
-        """The inverse of :meth:`to_dict`. Raises an error unless the fields are its own."""
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            UnknownFieldError: there are others beside its fields.
+            Exception: of any type: these are not its fields.
+        """
         values = dict(values)
         if "evaluated_batches" in values:  # a checkpoint from before EvaluationState
             values["evaluation"] = {
@@ -93,8 +99,22 @@ class TrainState:
             }
         if "plateau" in values:  # a checkpoint from before there were other schedules
             values["rate"] = values.pop("plateau")
-        rate, evaluation = RateState(**values["rate"]), EvaluationState(**values["evaluation"])
-        return TrainState(**{**values, "rate": rate, "evaluation": evaluation})
+        rate = RateState(**_known(RateState, values["rate"]))
+        evaluation = EvaluationState(**_known(EvaluationState, values["evaluation"]))
+        return TrainState(**_known(TrainState, {**values, "rate": rate, "evaluation": evaluation}))
+
+
+class UnknownFieldError(ValueError):
+    """A state has a field that this version of the code does not know."""
+
+
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values; raise UnknownFieldError if the dataclass ``kind`` has only some of their names."""
+    names = {f.name for f in fields(kind)}
+    if more := values.keys() - names:
+        kind(**{name: value for name, value in values.items() if name in names})
+        raise UnknownFieldError(f"unknown field {min(more)!r}")
+    return values
 
 
 def copy_parameters(model: TextModel) -> Parameters:
@@ -118,10 +138,15 @@ def load_checkpoint(folder: RunFolder, fingerprint: str | None = None) -> TrainS
     A checkpoint that is damaged, is of a run of another ``fingerprint`` (None: any will do), or holds
     anything but tensors and plain values, is renamed and reported as a warning, and the previous one
     takes its place; it is never executed and never deleted.
+
+    Raises:
+        NewerVersionError: a newer version of the code wrote it.
     """
     for file in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         try:
             state = _read_checkpoint(folder, file, fingerprint)
+        except NewerVersionError:
+            raise
         except DamagedError as damage:
             aside = folder.set_aside(file)
             _log.warning("%s; set aside as %s", damage, aside)
@@ -164,9 +189,12 @@ def parse_state(payload: bytes, place: str, fingerprint: str | None) -> TrainSta
 
     Raises:
         DamagedError: they are no training state, or that of another run.
+        NewerVersionError: they are one of a newer version of the code.
     """
     try:
         state = TrainState.from_dict(torch.load(io.BytesIO(payload), weights_only=True))
+    except UnknownFieldError as error:
+        raise NewerVersionError(place, error) from None
     except Exception as error:  # of what is not its own, torch.load raises almost anything
         # torch's own messages advise to execute what is in the file.
         raise DamagedError(f"{place}: not a training state ({type(error).__name__})") from None

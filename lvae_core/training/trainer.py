@@ -179,7 +179,7 @@ class _Run:
         evaluation = Evaluation(
             self.model,
             self.corpus.valid,
-            # All draws in full: a bound of L samples must not depend on how estimates save time.
+            # All draws in full: the bound must not depend on how estimates save time.
             replace(config, iw_exact_samples=0) if self._importance_weighted else config,
             state.evaluation,
             split_name="valid",
@@ -202,15 +202,19 @@ class _Run:
             state.best_parameters = copy_parameters(self.model)
         # Once for every epoch: nothing is yielded between here and the next epoch's number.
         row |= self.step.end_epoch(self.learner, state.memory)
-        if state.rate.reload:
-            self._reload_best()
         state.metrics.append(row)
         state.epoch, state.batch, state.sums = row["epoch"], 0, torch.zeros_like(state.sums)
+        # After the last epoch no step follows, and its own parameters may be the ones to test.
+        if state.rate.reload and not state.finished_training(config):
+            self._reload_best()
         return row
 
     @property
     def _importance_weighted(self) -> bool:
-        """Whether validation takes the bound of L samples, which such a run trains, and not the ELBO."""
+        """Whether validation takes the bound of valid_samples · L samples, and not the ELBO.
+
+        With valid_samples = 1 it is the bound that such a run trains.
+        """
         return self.config.has("importance-weighted objective")
 
     def _reload_best(self) -> None:
@@ -219,12 +223,22 @@ class _Run:
         self.learner = replace(self.learner, optimiser=make_optimiser(self.model, self.config))
 
     def _validation_score(self, row: dict[str, Any]) -> float:
-        """The validation perplexity, with the KL weighted as the config asks for."""
+        """The validation perplexity, with the KL weighted as the config asks for.
+
+        Raises:
+            DivergedError: no number is large enough for it.
+        """
         weight, valid = self.config.valid_kl_weight, self.corpus.valid
         if weight == 1 or self.config.encoder == "none":
             return float(row["valid_ppl"])
         nats = row["valid_nll"] + (weight - 1) * row["valid_kl"]
-        return math.exp(nats * len(valid) / valid.num_tokens)
+        try:
+            return math.exp(nats * len(valid) / valid.num_tokens)
+        except OverflowError:
+            raise DivergedError(
+                f"the validation score is infinite in epoch {row['epoch']}: valid_kl_weight = {weight:g} "
+                f"at a KL of {row['valid_kl']:.3g} nats per sentence; set a lower valid_kl_weight"
+            ) from None
 
     def _metrics_row(self, scores: Estimates, beta: float) -> dict[str, Any]:
         config, state = self.config, self.state

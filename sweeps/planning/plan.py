@@ -12,7 +12,7 @@ from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint, is_same_training
 from lvae_core.run_folder.claims import read_claim
 from lvae_core.run_folder.evaluations import failure_file_of, result_file_of
-from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, RunFolder, Study
+from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, NewerVersionError, RunFolder, Study
 from lvae_core.run_folder.names import CellName, run_name, without_fingerprint
 from lvae_core.storage.parallel import read_each
 from sweeps.planning.evaluations import differing_settings, look_up_further
@@ -210,8 +210,10 @@ def _earlier_folders(
     candidates = sorted(name for name in names if without_fingerprint(name) in alike)
 
     def read(folder: str) -> tuple[str, PlannedRun] | None:
-        damages: list[str] = []
-        present = _intact(study.run(folder).read_identity, damages)
+        try:
+            present = study.run(folder).read_identity()
+        except DamagedError:
+            return None
         if present is None:
             return None
         config, recorded = present
@@ -335,9 +337,15 @@ def _status(
 
 
 def _intact(read: Callable[[], T], damages: list[str]) -> T | None:
-    """The result of ``read``; if the file is damaged, None and a line in ``damages``."""
+    """The result of ``read``; if the file is damaged, None and a line in ``damages``.
+
+    Raises:
+        InputError: a newer version of the code wrote the file, which a launch would not repair.
+    """
     try:
         return read()
+    except NewerVersionError as error:
+        raise InputError(str(error)) from None
     except DamagedError as damage:
         damages.append(str(damage))
         return None

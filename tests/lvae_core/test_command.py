@@ -116,6 +116,16 @@ def test_a_hangup_is_ignored_if_it_was_ignored_before_as_under_nohup():
         signal.signal(signal.SIGHUP, before)
 
 
+def test_a_handler_that_c_code_installed_stays(monkeypatch):
+    """As in a program that embeds Python, where ``signal.signal`` could not put it back."""
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda number: None)
+        with Interrupt():
+            patch.undo()
+            assert signal.getsignal(signal.SIGINT) is before
+
+
 HANGS_UP = """
 import os, signal, sys, time
 from lvae_core.command import Interrupt, exit_status

@@ -215,6 +215,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+def test_a_cell_of_any_length_is_read(tmp_path: Path) -> None:
+    limit, text = csv.field_size_limit(), "word " * 40_000
+    (tmp_path / "a.csv").write_text(f'id,text\n1,a\n2,"{text}"\n')
+    assert [cell.text for cell in read_cells(tmp_path / "a.csv", "text").cells] == ["a", text]
+    assert csv.field_size_limit() == limit
+
+
 def test_text_that_is_not_csv_and_missing_files_are_named(tmp_path: Path) -> None:
     source = write(tmp_path / "in", ".csv", **same('id,text\n1,a\n2,"b" c\n'))
     with pytest.raises(InputError, match=r"in/train.csv:3: not CSV \("):

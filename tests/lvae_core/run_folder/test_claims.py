@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,6 +173,79 @@ def test_an_attempt_of_the_same_launch_takes_over_and_the_former_holder_stops_wr
         former.check_and_renew()
         assert folder.store.read("run/claim-2.json") == before
     assert files(folder) == ["claim-3.json"], "another holder's claim is not released"
+
+
+def test_a_former_holder_has_lost_its_claim_even_if_its_successor_has_released_the_run(folder):
+    with acquire(folder, "mine") as former:
+        write_claim(folder, 2, FAR)
+        for number in (1, 2):  # as the other process does when it has finished
+            folder.store.delete(f"run/claim-{number}.json")
+        with pytest.raises(ClaimLostError):
+            former.check()
+        former.check_and_renew()
+        assert files(folder) == []
+
+
+def test_a_former_holder_leaves_the_claim_that_has_got_its_number(folder):
+    with acquire(folder, "mine") as former:
+        write_claim(folder, 1, FAR, beat=5)
+        held = folder.store.read("run/claim-1.json")
+        with pytest.raises(ClaimLostError):
+            former.check()
+        former.check_and_renew()
+    assert folder.store.read("run/claim-1.json") == held
+
+
+def test_two_claims_of_one_process_are_told_apart(folder):
+    with acquire(folder, "mine") as former:
+        folder.store.delete("run/claim-1.json")
+        with acquire(folder, "mine") as later:
+            with pytest.raises(ClaimLostError):
+                former.check()
+            former.release()
+            later.check()
+            assert files(folder) == ["claim-1.json"]
+    assert files(folder) == []
+
+
+def test_a_claim_whose_file_is_damaged_is_kept_and_mended(folder):
+    with acquire(folder, "mine") as claim:
+        folder.store.write("run/claim-1.json", b"{")
+        claim.check()
+        claim.check_and_renew()
+        assert read_claim(folder) == ClaimState(1, 0, Holder.current("mine"))
+
+
+def test_a_claim_covers_every_path_to_the_folder(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with acquire(tiny.folder(tmp_path / "real"), "mine"), pytest.raises(HeldError):
+        acquire(tiny.folder(tmp_path / "link"), "other")
+
+
+def test_of_two_threads_only_one_gets_the_claim(folder, monkeypatch):
+    refused: list[HeldError] = []
+    create = folder.create_json
+
+    def compete() -> None:
+        try:
+            acquire(tiny.folder(folder.store.url), "other")
+        except HeldError as error:
+            refused.append(error)
+
+    other = threading.Thread(target=compete)
+
+    def create_and_dawdle(*arguments) -> bool:
+        created = create(*arguments)
+        other.start()  # it finds the file of a claim that is not known to be held yet
+        other.join(0.5)
+        return created
+
+    monkeypatch.setattr(folder, "create_json", create_and_dawdle)
+    with acquire(folder, "mine") as claim:
+        other.join()
+        claim.check()
+    assert len(refused) == 1
 
 
 def test_a_claim_known_to_be_stale_is_taken_over_unless_it_was_renewed(folder):

@@ -1,6 +1,7 @@
 """The files of a run folder: written, refused, repaired and recorded."""
 
 import hashlib
+import io
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ from lvae_core import identity
 from lvae_core.errors import InputError
 from lvae_core.identity import EVALUATION_VERSION, fingerprint
 from lvae_core.model.text_model import TextModel
+from lvae_core.run_folder.claims import ClaimLostError
 from lvae_core.run_folder.digests import unseal
 from lvae_core.run_folder.estimates import ESTIMATES
 from lvae_core.run_folder.folder import DamagedError, RunFolder, reproducible
@@ -203,6 +205,64 @@ def test_a_result_outlives_the_metrics_that_nothing_can_restore(tmp_path):
     assert "set aside as metrics.jsonl.damaged-1" in caught[0].getMessage()
     assert "no checkpoint tells what was in it. The result stands" in caught[1].getMessage()
     assert folder.store.read("run/result.json") == result
+
+
+@pytest.mark.parametrize("file", ["config.json", "checkpoint.pt"])
+def test_what_a_newer_version_wrote_is_refused_and_stays_as_it_is(file, tmp_path):
+    config, folder = short(), tiny.folder(tmp_path)
+    work = execute(config, CORPUS, folder, OFTEN)
+    next(work)
+    work.close()
+    if file == "config.json":
+        values = unseal((tmp_path / "run/config.json").read_bytes())
+        values["config"]["field_of_the_future"] = 3
+        folder.write_json(file, values | {"fingerprint": "ab" * 32})
+    else:
+        values = load_checkpoint(folder).to_dict() | {"field_of_the_future": 3}
+        buffer = io.BytesIO()
+        torch.save(values, buffer)
+        folder.write_payload(file, buffer.getvalue())
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(DamagedError) as caught:
+        run(config, folder)
+    assert str(caught.value).startswith(f"{folder}/{file}: written by a newer version of this code (")
+    assert "field_of_the_future" in str(caught.value)
+    assert str(caught.value).endswith("); update this checkout, or give another folder")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+@pytest.mark.parametrize("reports", range(1, 10))
+def test_a_former_holder_of_the_run_overwrites_no_file(reports, tmp_path):
+    config, folder = short(), tiny.folder(tmp_path)
+    work = execute(config, CORPUS, folder, OFTEN)
+    for _ in range(reports):
+        next(work)
+    folder.store.delete("run/claim-1.json")  # another process took it over, and has ended
+    for path in (tmp_path / "run").iterdir():
+        path.write_bytes(b"of another process")
+    with pytest.raises(ClaimLostError):
+        list(work)
+    assert {path.read_bytes() for path in (tmp_path / "run").iterdir()} == {b"of another process"}
+
+
+def test_the_failure_beside_a_result_is_cleared(tmp_path):
+    config, folder = short(), tiny.folder(tmp_path)
+    run(config, folder)
+    folder.write_failure("code", "m", "t")
+    run(config, folder)
+    assert not folder.has("failure.json")
+
+
+def test_a_run_that_resumes_from_its_previous_checkpoint_ends_with_a_checkpoint(tmp_path):
+    config, folder = short(), tiny.folder(tmp_path)
+    work = execute(config, CORPUS, folder, OFTEN)
+    while next(work).phase == "train":
+        pass
+    work.close()
+    (tmp_path / "run/checkpoint.pt").rename(tmp_path / "run/checkpoint.previous.pt")
+    run(config, folder)
+    assert folder.has("checkpoint.pt")
+    assert load_checkpoint(folder).epoch == folder.read_json("result.json")["epochs"]
 
 
 def test_half_written_files_of_a_killed_process_are_set_aside(tmp_path):

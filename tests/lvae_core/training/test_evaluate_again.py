@@ -10,7 +10,13 @@ from lvae_core.__main__ import main
 from lvae_core.data import corpus as corpus_module
 from lvae_core.errors import InputError
 from lvae_core.identity import evaluation_id, fingerprint
-from lvae_core.run_folder.evaluations import evaluation_file, progress_file, read_evaluations
+from lvae_core.run_folder.evaluations import (
+    evaluation_file,
+    failure_file,
+    find_evaluation,
+    is_evaluation,
+    progress_file,
+)
 from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.run_folder.names import run_name
 from lvae_core.training.evaluate_again import evaluate_again
@@ -45,7 +51,13 @@ def run(config, folder: RunFolder, stop_after: int | None = None) -> int:
 
 
 def estimates(folder: RunFolder, config) -> dict:
-    return read_evaluations(folder)[evaluation_id(config)]["estimates"]
+    record = find_evaluation(folder, evaluation_id(config))
+    assert record is not None
+    return record["estimates"]
+
+
+def further(folder: RunFolder) -> list[str]:
+    return [name for name in folder.store.names(folder.name) if is_evaluation(name)]
 
 
 @pytest.mark.parametrize("system", ["lstm-vae-avg", "sa-vae"])
@@ -57,7 +69,7 @@ def test_the_numbers_are_those_that_training_would_have_written(tmp_path, system
     assert direct.name == folder.name, "fields of evaluation make no other run"
     assert estimates(folder, other) == direct.read_json("result.json")["estimates"]
     assert estimates(folder, config) == folder.read_json("result.json")["estimates"]
-    assert len(read_evaluations(folder)) == 2
+    assert len(further(folder)) == 1
 
 
 @pytest.mark.parametrize("system", ["lstm-vae-avg", "sa-vae"])
@@ -147,7 +159,7 @@ def test_a_failure_is_recorded_next_to_the_result_and_cleared_by_success(tmp_pat
 def test_an_existing_evaluation_is_not_repeated(tmp_path):
     config, folder = trained(tmp_path)
     assert run(config, folder) == 1
-    assert set(read_evaluations(folder)) == {evaluation_id(config)}
+    assert further(folder) == []
 
 
 @pytest.mark.parametrize(
@@ -186,7 +198,8 @@ def test_the_command_evaluates_a_run_of_an_earlier_version(tmp_path, capsys):
     twin = Study(str(FIXTURE), create=False).run("toy__lstm-vae__standard__L2__seed0__9f49770f")
     wanted = twin.read_json("result.json")["estimates"]
     folder = Study(str(tmp_path)).run(name)
-    (found,) = (record["estimates"] for record in list(read_evaluations(folder).values())[1:])
+    (file,) = further(folder)
+    found = (folder.read_json(file) or {})["estimates"]
     # Newer code may know more estimates, and diagnostics of them; what was there before keeps its bits.
     assert {key: {part: found[key][part] for part in wanted[key]} for key in wanted} == wanted
     assert f"nll_iw        {wanted['nll_iw']['value']:.4f}" in out
@@ -211,3 +224,28 @@ def test_bad_arguments_get_one_line(tmp_path, capsys, arguments, says):
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_the_last_epoch_is_not_evaluated_if_an_earlier_version_kept_the_best_parameters_only(tmp_path):
+    fields = {"learning_rate": 1.0, "optimiser": "adam", "max_epochs": 9, "num_samples": 1}
+    schedule = {"lr_schedule": "reload_best", "lr_decay_from": 1, "reload_after": 1, "lr_max_decays": 1}
+    config, folder = trained(tmp_path, system="lstm-vae", **fields, **schedule)
+    last = dataclasses.replace(config, tested_epoch="last")
+    state = load_checkpoint(folder)
+    assert state.rate.reload
+    run(last, folder)
+    state.parameters = state.best_parameters
+    save_checkpoint(folder, state)
+    with pytest.raises(InputError, match=f"in place of those of the last epoch, {state.epoch}; leave"):
+        run(dataclasses.replace(last, iw_samples=11), folder)
+    run(dataclasses.replace(config, iw_samples=11), folder)
+    assert run(last, folder) == 1, "what was evaluated keeps its numbers"
+
+
+def test_the_failure_beside_an_evaluation_is_cleared(tmp_path):
+    config, folder = trained(tmp_path)
+    other = dataclasses.replace(config, iw_samples=11)
+    run(other, folder)
+    folder.write_failure("code", "m", "t", file=failure_file(evaluation_id(other)))
+    run(other, folder)
+    assert not folder.has(failure_file(evaluation_id(other)))

@@ -17,6 +17,7 @@ from lvae_core.parents import parent_of
 from lvae_core.run_folder.folder import RunFolder, reproducible
 from lvae_core.run_folder.names import run_name
 from lvae_core.storage.store import open_store
+from lvae_core.training.carry_out import check_parent_of_new
 
 from .. import tiny
 from .runs import CORPUS, OFTEN, execute, run, short
@@ -209,6 +210,27 @@ def test_a_parent_that_cannot_be_used_is_refused_in_one_line(tmp_path):
     renamed = missing.init_encoder_from
     (tmp_path / folder.name).rename(tmp_path / renamed)
     assert "holds a different run than its name says" in message(missing, tmp_path)
+
+
+def test_an_encoder_starts_from_the_previous_checkpoint_if_it_has_the_same_best_epoch(tmp_path):
+    config = child()
+    there = trained_parent(config, tmp_path)
+    parent = parent_of(config)
+    assert parent is not None
+    place = tmp_path / folder_of(parent, tmp_path).name
+    (place / "checkpoint.pt").rename(place / "checkpoint.previous.pt")
+    here = first_parameters(config, folder_of(config, tmp_path))
+    for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+        assert torch.equal(here[f"encoder.lstm.{name}"], there[f"decoder.lstm.{name}"])
+
+
+@pytest.mark.parametrize("kept", ["checkpoint.pt", "checkpoint.previous.pt", "result.json"])
+def test_a_run_that_needs_its_parent_no_more_does_not_ask_for_it(kept, tmp_path):
+    config, folder = child(), tiny.folder(tmp_path)
+    with pytest.raises(InputError, match="no run folder, and cnn-vae starts its encoder from it"):
+        check_parent_of_new(config, CORPUS, folder)
+    folder.store.write(f"{folder.name}/{kept}", b"")
+    check_parent_of_new(config, CORPUS, folder)
 
 
 def test_a_decoder_that_is_no_lstm_over_words_gives_no_encoder(tmp_path):

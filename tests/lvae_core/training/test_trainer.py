@@ -8,6 +8,7 @@ import torch
 from lvae_core.data.batches import epoch_order
 from lvae_core.errors import InputError
 from lvae_core.model.text_model import TextModel
+from lvae_core.training.failures import DivergedError
 from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.state import check_evaluated, load_checkpoint
 from lvae_core.training.trained import load as load_trained
@@ -132,18 +133,41 @@ def test_a_reload_continues_from_the_best_parameters_with_a_new_optimiser(tmp_pa
         "optimiser": "adam",
         "lr_decay_from": 1,
         "reload_after": 1,
-        "lr_max_decays": 1,
+        "lr_max_decays": 2,
         "max_epochs": 9,
     }
     config = short(lr_schedule="reload_best", learning_rate=1.0, **fields)
     folder = tiny.folder(tmp_path)
-    run(config, folder)
-    rows, state = folder.read_metrics(), load_checkpoint(folder)
+    for _ in execute(config, CORPUS, folder, OFTEN):
+        if (state := load_checkpoint(folder)) and state.rate.reload:
+            break
+    rows = folder.read_metrics()
     assert rows[-1]["valid_ppl"] > rows[-2]["valid_ppl"], "or nothing was reloaded"
     assert state.rate.learning_rate == 0.5
     assert {kept["steps"] for kept in state.optimiser.values()} == {0}
     for name, value in state.best_parameters.items():
         assert torch.equal(state.parameters[name], value), name
+
+
+RELOADING = {"lr_schedule": "reload_best", "lr_decay_from": 1, "reload_after": 1, "lr_max_decays": 1}
+
+
+def test_nothing_is_reloaded_after_the_last_epoch_whose_parameters_may_be_tested(tmp_path):
+    config = short(learning_rate=1.0, optimiser="adam", tested_epoch="last", max_epochs=9, **RELOADING)
+    mirrored = replace(CORPUS, test=CORPUS.valid, data_sha256="mirrored")
+    folder = tiny.folder(tmp_path)
+    run(config, folder, corpus=mirrored)
+    state, rows = load_checkpoint(folder), folder.read_metrics()
+    assert state.rate.reload, "or the last epoch would not be one with a decay"
+    assert rows[-1]["valid_ppl"] > rows[-1]["best_ppl"]
+    assert any(not torch.equal(v, state.parameters[name]) for name, v in state.best_parameters.items())
+    model = load_trained(folder).model.state_dict()
+    assert all(torch.equal(value, state.parameters[name]) for name, value in model.items())
+
+
+def test_a_validation_score_beyond_all_numbers_is_a_divergence(tmp_path):
+    with pytest.raises(DivergedError, match=r"infinite in epoch 1: valid_kl_weight = 1e\+06 at a KL of"):
+        run(short("lstm-vmf-vae", valid_kl_weight=1e6), tiny.folder(tmp_path))
 
 
 @pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (2, 1), (3, 1), (4, 2), (100, 3)])

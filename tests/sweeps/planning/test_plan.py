@@ -74,6 +74,18 @@ def test_a_failed_run_that_another_launch_retries_is_under_way(tmp_path):
     assert statuses(GRID, tmp_path)[0] == "failed"
 
 
+def test_a_folder_that_a_newer_version_wrote_is_refused_only_if_it_is_of_the_grid(tmp_path):
+    first = GRID.configs()[0]
+    folder = settle(tmp_path, first, "checkpoint.pt")
+    key = fingerprint(first, DATA["toy"])
+    newer = {"fingerprint": key, "config": {**dataclasses.asdict(first), "of_tomorrow": 1}}
+    write(folder / "config.json", newer)
+    with pytest.raises(InputError, match=r"json: written by a newer version .*; update this checkout"):
+        statuses(GRID, tmp_path)
+    folder.rename(folder.with_name(folder.name[:-8] + "0123abcd"))
+    assert statuses(GRID, tmp_path)[0] == "left"
+
+
 def test_the_plan_is_the_grid_less_what_is_done(tmp_path):
     first, second, third, _ = GRID.configs()
     finish(tmp_path, first)
