@@ -1,4 +1,4 @@
-"""The start of a command, before it imports its libraries: are they there, and a quiet end by Ctrl-C.
+"""The start of a command, before its libraries: are they there, output streams, a quiet end by Ctrl-C.
 
 Commands run as scripts call it first. It must run on any Python 3, without any library.
 """
@@ -25,10 +25,32 @@ def end_quietly_on_ctrl_c() -> None:
     """Let Ctrl-C end this process with status 130 and no output, until the guard of commands takes over.
 
     Python would raise KeyboardInterrupt within an import: dozens of lines of traceback, or none if
-    a library catches it and continues without the module.
+    a library catches it and continues without the module. Standard streams that are closed are opened
+    first, so that what follows can print.
     """
+    open_closed_streams()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as in the background
         signal.signal(signal.SIGINT, _end)
+
+
+def open_closed_streams() -> None:
+    """Open the null device as each standard stream that is closed, as by ``>&-`` in a shell.
+
+    Python has None for such a stream. Worse, the next file or socket to be opened would get its number,
+    and then whatever this process and its children print.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)  # which children inherit
+            if null != number:
+                os.close(null)
+            os.set_inheritable(number, True)
+        setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def raise_on_ctrl_c() -> None:

@@ -163,11 +163,19 @@ def split_lists(arguments: Sequence[str], *options: str) -> list[str]:
             option = given.replace("_", "-")
         values = value if equals and argument.startswith("--") else argument
         parts = [part.strip() for part in values.split(",") if part.strip()]
-        if option not in options or "," not in values or not parts or local_path(values).is_dir():
+        if option not in options or "," not in values or not parts or _is_folder(values):
             words.append(argument)
         else:
             words += [*([option] if argument.startswith("--") else []), *parts]
     return words
+
+
+def _is_folder(text: str) -> bool:
+    place = local_path(text)
+    try:
+        return place.is_dir()
+    except (OSError, ValueError):  # such as a list that is longer than a file's name may be
+        return False
 
 
 def check_wandb_names(project: str, entity: str | None, prefix: str) -> None:

@@ -35,7 +35,7 @@ def examine(name: str) -> list[Finding]:
         InputError: the file cannot be read, or is not YAML.
     """
     config = _read(name)
-    problems = [*_missing(config)]
+    problems = [*_missing(config)] or [*_wrong_types(config)]
     if not problems:
         problems = [*_schema(config), *_unchanged(config), *_absent(config)]
     found = [
@@ -72,6 +72,26 @@ def _missing(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for field in (*_ALWAYS, *_BY_PROVIDER.get(kind if isinstance(kind, str) else "", ())):
         if _get(config, field) is None:
             yield f"{field} is missing", "give it, as cluster.yaml and clusters/rack.yaml do"
+
+
+_TYPES: Mapping[str, type] = {
+    "file_mounts": dict,
+    "provider.worker_ips": list,
+    "auth.ssh_user": str,
+    "auth.ssh_private_key": str,
+}
+_TYPE_NAMES: Mapping[type, str] = {dict: "a mapping of paths to paths", list: "a list", str: "text"}
+
+
+def _wrong_types(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Fields that this file reads, with values of another type. Ray's schema leaves some of them open."""
+    for field, type_ in _TYPES.items():
+        value = _get(config, field)
+        if value is not None and not isinstance(value, type_):
+            yield (
+                f"{field}: {value!r} is not {_TYPE_NAMES[type_]}",
+                "write it as cluster.yaml and clusters/rack.yaml do",
+            )
 
 
 def _schema(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -111,7 +131,11 @@ def _absent(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Files and folders that the file names but that do not exist."""
     sent = [str(path) for path in config["file_mounts"].values()]
     for path in sent + ([key] if (key := _get(config, "auth.ssh_private_key")) else []):
-        if Path(path).expanduser().exists():
+        try:
+            if Path(path).expanduser().exists():
+                continue
+        except (OSError, RuntimeError, ValueError) as error:  # such as ~nobody, or too long a name
+            yield f"{path}: no path ({one_line(error)})", "give a path on this machine"
             continue
         if path == _TOKEN:
             yield f"{path} is not there", "run `ray get-auth-token --generate`"

@@ -1,7 +1,8 @@
 """Check every node before anything is scheduled, so that errors appear now instead of hours later.
 
 A small task on each node that could take a run collects facts (:mod:`sweeps.checks.node_facts`), on all
-nodes at once; :mod:`sweeps.checks.findings` judges them. Nodes that join later are not checked.
+nodes at once; :mod:`sweeps.checks.findings` judges them. Of nodes that join later, each process of a run
+compares the code (:mod:`sweeps.launching.trainable`).
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list
     Returns:
         All findings, good and bad, in the order of a launch.
     """
-    entries = [entry for entry in ray.nodes() if entry["Alive"]]  # type: ignore[no-untyped-call]
+    entries = _alive()
     everyone = _nodes(entries)
     # If no node can take a run, the other findings are still worth knowing.
     nodes = [node for node in everyone if demand.fits(node.resources)] or everyone
@@ -59,6 +60,10 @@ def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list
         nodes = _ask(nodes, probe, timeout, gpu=demand.gpus > 0)
     finally:
         probe.remove()
+    # A node that has left meanwhile, as spot nodes do, stops nothing.
+    left = {node.id for node in nodes if node.facts is None} - {entry["NodeID"] for entry in _alive()}
+    nodes = [node for node in nodes if node.id not in left]
+    entries = [entry for entry in entries if entry["NodeID"] not in left]
     found = findings.room([entry["Resources"] for entry in entries], demand, may_grow(demand))
     found += findings.answered(nodes)
     found += [trouble] if trouble else findings.storage(nodes, study.url)
@@ -139,6 +144,10 @@ class _StorageProbe:
     def _delete(self, name: str) -> None:
         with contextlib.suppress(Exception):
             self._store.delete(name)
+
+
+def _alive() -> list[Mapping[str, Any]]:
+    return [entry for entry in ray.nodes() if entry["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def _nodes(entries: Sequence[Mapping[str, Any]]) -> list[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import time
 import uuid
@@ -18,6 +19,7 @@ from lvae_core.run_folder.claims import HeldError, acquire
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.training.failures import Failure
 from lvae_core.training.runtime import Runtime
+from sweeps.checks.node_facts import project
 from sweeps.cluster.replaced import environment
 from sweeps.cluster.scratch_folder import own_folder
 from sweeps.launching.callback import LaunchCallback
@@ -187,6 +189,17 @@ def _give_up(folder: RunFolder, failure: Failure, file: str | None, display: Dis
             folder.write_failure(*failure, file=file)
 
 
+@functools.cache
+def _checked(here: str) -> tuple[frozenset[str], str]:
+    """The nodes at the first launch on a Ray, which have been checked, and the digest of the code then.
+
+    Args:
+        here: the id of this process's node, which no other Ray has.
+    """
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return frozenset(node["NodeID"] for node in nodes if node["Alive"]), project()["digest"]
+
+
 class _TunerRunner:
     """Runs one fresh Tuner after another; puts what all of them share into the object store once."""
 
@@ -204,6 +217,7 @@ class _TunerRunner:
         self._corpora = {name: ray.put(corpus) for name, corpus in workload.corpora.items()}
         self._study, self._max_losses, self._pause_after = workload.study, max_losses, pause_after
         self._runtime = runtime
+        self._nodes, self._digest = _checked(ray.get_runtime_context().get_node_id())
 
     def run(
         self,
@@ -223,6 +237,8 @@ class _TunerRunner:
             resources=resources,
             stale_claims=dict(others.stale_claims),
             pause_after=self._pause_after,
+            nodes=self._nodes,
+            digest=self._digest,
         )
         trainable = tune.with_resources(
             tune.with_parameters(RunTrainable, job=job), lambda config: resources[config["run"]].placement()

@@ -29,11 +29,15 @@ from lvae_core.run_folder.folder import DamagedError, open_study
 from lvae_core.storage.retrying import is_transient
 from lvae_core.training.failures import DeviceLostError, failure_of, has_lost_device, one_line
 from lvae_core.training.runtime import Progress, Runtime
+from sweeps.checks.node_facts import project
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.resources import Resources
 
 LOST_DEVICE_SECONDS = 60.0
 """Seconds for which a process keeps a GPU that has failed."""
+
+OTHER_CODE_SECONDS = 600.0
+"""Seconds for which a process keeps its place on a node with other code: time for the user to mend it."""
 
 STEP_SECONDS = 1.0
 """Seconds between reports: enough for one driver to take those of hundreds of runs."""
@@ -63,6 +67,14 @@ class Job:
     """Run name -> a claim that is known to be stale."""
     pause_after: Mapping[str, int]
     """Run name -> epoch after which the run pauses."""
+    nodes: frozenset[str] = frozenset()
+    """Ids of the nodes that the preflight has checked."""
+    digest: str = ""
+    """The digest of the launch's project source."""
+
+
+class OtherCodeError(DeviceLostError):
+    """A node that has joined a launch has other code: what it computes would not belong to the launch."""
 
 
 class RunTrainable(tune.Trainable):
@@ -82,19 +94,28 @@ class RunTrainable(tune.Trainable):
     - ``held``: another launch works on it.
 
     An error of the run itself is reported, not raised, because Tune would retry it. Errors of Ray, of the
-    storage and of a GPU that has failed are raised, because a retry may succeed.
+    storage, of a GPU that has failed and of a node with other code are raised, because a retry may succeed.
     """
+
+    _other_code = ""
+    """What is wrong with the code of this node; "" if nothing is."""
+    _refused_since: float | None = None
+    """The time of the first report that says so."""
 
     def setup(self, config: dict[str, Any], *, job: Job) -> None:  # type: ignore[override]
         self._job = job
         self._corpus: tuple[str, Corpus] | None = None
         # A process has one run at a time, so its other threads, such as the claim's, speak of that run.
         self._messages = Collector()
-        self._begin(config["run"])
+        self._iterator: Generator[Progress] | None = None
+        self._last_report: Report | None = None
+        self._other_code = _other_code(job)
+        if not self._other_code:  # an error here would count as one of the run's code
+            self._begin(config["run"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._close()
-        if not _device_works(self._runtime.device):
+        if self._other_code or not _device_works(self._runtime.device):
             # Tune starts a fresh process instead.
             ray.actor.exit_actor()  # type: ignore[no-untyped-call]
         self._begin(new_config["run"])
@@ -113,15 +134,29 @@ class RunTrainable(tune.Trainable):
             self._job.runtime, device=given.device, threads=given.cpus, device_share=given.memory_share
         )
         self._pause_after = self._job.pause_after.get(name, math.inf)
-        self._iterator: Generator[Progress] | None = None
+        self._iterator = None
         self._metrics: Mapping[str, Any] | None = None
-        self._last_report: Report | None = None
+        self._last_report = None
 
     def step(self) -> Report:
         if self._last_report is not None:
             return self._last_report
+        if self._other_code:
+            return self._refuse()
         report = self._advance()
         return report | {"warnings": self._messages.take()}
+
+    def _refuse(self) -> Report:
+        """Name the node at once, and give up its place later: free, it would take run after run."""
+        if self._refused_since is None:
+            self._refused_since, lines = time.monotonic(), [self._other_code]
+        elif time.monotonic() - self._refused_since >= OTHER_CODE_SECONDS:
+            raise OtherCodeError(self._other_code)
+        else:
+            time.sleep(STEP_SECONDS)
+            lines = []
+        report = {"phase": "train", "epoch": 0, "step": 0, "fraction": 0.0, "metrics": None}
+        return report | {"done": False, "warnings": lines}
 
     def finish(self) -> None:
         """Save the run; its next report says ``stopped``."""
@@ -236,6 +271,21 @@ class RunTrainable(tune.Trainable):
             self._corpus = None  # releases one corpus before it loads the next
             self._corpus = (name, ray.get(self._job.corpora[name]))
         return self._corpus[1]
+
+
+def _other_code(job: Job) -> str:
+    """Say that this node has joined the launch and has other code; "" if it was there, or has the same."""
+    if ray.get_runtime_context().get_node_id() in job.nodes:
+        return ""
+    theirs = project()
+    if theirs["digest"] == job.digest:
+        return ""
+    address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    what = f"source digest {theirs['digest'][:8]} in {theirs['place']}; the launch has {job.digest[:8]}"
+    return (
+        f"node {address} has joined with an lvae_core and sweeps that differ from "
+        f"those of the launch ({what}); bring its checkout to the same commit, or remove the node"
+    )
 
 
 def _device_works(device: str) -> bool:

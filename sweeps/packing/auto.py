@@ -16,7 +16,7 @@ from lvae_core.model.counts import amount
 from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.training.failures import one_line
 from sweeps.packing.choose import TooLargeError, choose
-from sweeps.packing.devices import HeldDevice, RayDevice, gpus, hold_devices
+from sweeps.packing.devices import HeldDevice, LostDeviceError, RayDevice, gpus, hold_devices
 from sweeps.planning.plan import PlannedRun
 from sweeps.planning.probe_results import ProbeResult, ProbeResults, key
 from sweeps.planning.resources import Resources
@@ -80,16 +80,24 @@ def _probe_all(
     for device in hold_devices(gpu=resources.gpus > 0, cpus_per_run=resources.cpus, say=say):
         since, probed = time.monotonic(), 0
         missing = [name for name in cells if results.get(device.name, name) is None]
+        here: dict[str, ProbeResult] = {}
         for name, run in cells.items():
             result = results.get(device.name, name)
             if result is None:
-                result = _probe(device, run, shared[run.config.dataset], workload.corpus_of(run))
+                try:
+                    result = _probe(device, run, shared[run.config.dataset], workload.corpus_of(run))
+                except LostDeviceError:
+                    device.is_lost = True  # another node of its kind follows
+                    break
                 results.put(device.name, name, result)
                 probed += 1
                 left = (time.monotonic() - since) / probed * (len(missing) - probed)
                 outcome = _outcome(run.cell, device, result)
                 say(f"probe {probed} of {len(missing)}: {outcome}; {format_duration(left)} to go")
-            found[name].append((device, result))
+            here[name] = result
+        if not device.is_lost:
+            for name, result in here.items():
+                found[name].append((device, result))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,15 @@ MOST_ON_A_GPU = 16
 _WAIT_SECONDS, _TELL_SECONDS = 1800.0, 30.0
 """Seconds to wait for a free device or for a node that has one, and between two messages about it."""
 
+_LOOK_SECONDS, _NOTICE_SECONDS = 5.0, 60.0
+"""Seconds between two looks at a node that computes, and until Ray notices that one has died."""
 
-@dataclass(frozen=True)
+
+class LostDeviceError(Exception):
+    """The node of a held device has died, or is about to: nothing is known of the device."""
+
+
+@dataclass
 class HeldDevice:
     """A whole device that is held: a GPU, or all CPUs of a node."""
 
@@ -37,19 +44,26 @@ class HeldDevice:
     gpu: bool
     slots: int
     """The number of runs that it has CPUs for."""
+    node: str = ""
+    """The id of its node."""
+    is_lost: bool = False
+    """Set by a user for whom its probe has raised LostDeviceError."""
 
 
-def kinds(nodes: list[Mapping[str, Any]], *, gpu: bool) -> list[str]:
-    """The ids of nodes, one for each kind of device."""
-    found: dict[Any, str] = {}
+Kind = tuple[Any, ...]
+
+
+def kinds(nodes: list[Mapping[str, Any]], *, gpu: bool, without: Collection[str] = ()) -> dict[Kind, str]:
+    """Kind of device -> the id of a node that has one, and is not among ``without``."""
+    found: dict[Kind, str] = {}
     for node in nodes:
         resources = node["Resources"]
-        if not node["Alive"] or not resources.get("GPU" if gpu else "CPU"):
+        if not node["Alive"] or node["NodeID"] in without or not resources.get("GPU" if gpu else "CPU"):
             continue
         kind = [name for name in resources if name.startswith("accelerator_type:")] if gpu else []
         number = resources["GPU"] if gpu else 0  # which share the node's CPUs
         found.setdefault((tuple(sorted(kind)), number, resources.get("CPU")), node["NodeID"])
-    return list(found.values())
+    return found
 
 
 def gpus() -> int:
@@ -60,28 +74,91 @@ def gpus() -> int:
 def hold_devices(*, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) -> Iterator[HeldDevice]:
     """Hold a device of every kind that the cluster has, one after the other.
 
+    If its node dies, or its user sets :attr:`HeldDevice.is_lost`, another node of the kind follows.
+
     Args:
         gpu: hold GPUs; if false, the CPUs of whole nodes.
         cpus_per_run: the CPUs that each run needs in addition to its share of a GPU.
         say: prints a line while waiting.
 
     Raises:
-        InputError: no device became free.
+        InputError: no device became free, or every node was lost.
     """
     what = "GPU" if gpu else "CPU"
     if not kinds(_nodes(), gpu=gpu):
         with _held({what: 1}, None, say, f"a node with a {what}"):  # an autoscaler starts one
             pass
-    for node in kinds(_nodes(), gpu=gpu):
-        (resources,) = (entry["Resources"] for entry in _nodes() if entry["NodeID"] == node)
-        cpus = int(resources.get("CPU", 0))
-        slots = max(1, int(cpus / resources["GPU"] / cpus_per_run)) if gpu else cpus
-        bundle = {"GPU": 1, "CPU": min(cpus, cpus_per_run)} if gpu else {"CPU": cpus}
-        waiting = "a whole GPU" if gpu else f"all {cpus} CPUs of a node"
-        with _held(bundle, node, say, waiting) as group:
-            name, memory = ray.get(_on(ray.remote(describe), group, gpu=gpu).remote(gpu))
-            room = f"room for {slots}" if gpu else f"{cpus} cores"
-            yield HeldDevice(group, f"{name}, {room}", memory, gpu, slots)
+    lost: set[str] = set()
+    served = 0
+    for kind in kinds(_nodes(), gpu=gpu):
+        while node := kinds(_nodes(), gpu=gpu, without=lost).get(kind):
+            try:
+                with _device(node, gpu, cpus_per_run, say) as device:
+                    yield device
+                    is_lost = device.is_lost
+            except LostDeviceError:
+                is_lost = True
+            if not is_lost:
+                served += 1
+                break
+            say(f"a node with a {what} was lost during a probe, which does not count")
+            lost.add(node)
+    if not served:
+        raise InputError(
+            f"every node with a {what} was lost during the probes; repeat the command once there is "
+            "one, or give numbers instead of auto"
+        )
+
+
+@contextlib.contextmanager
+def _device(node: str, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) -> Iterator[HeldDevice]:
+    """Hold a device of a node for the ``with`` block. Raises LostDeviceError if the node is gone."""
+    entry = next((entry for entry in _nodes() if entry["NodeID"] == node and entry["Alive"]), None)
+    if entry is None:
+        raise LostDeviceError
+    resources = entry["Resources"]
+    cpus = int(resources.get("CPU", 0))
+    slots = max(1, int(cpus / resources["GPU"] / cpus_per_run)) if gpu else cpus
+    bundle = {"GPU": 1, "CPU": min(cpus, cpus_per_run)} if gpu else {"CPU": cpus}
+    waiting = "a whole GPU" if gpu else f"all {cpus} CPUs of a node"
+    with _held(bundle, node, say, waiting) as group:
+        ((name, memory),) = _get([_on(ray.remote(describe), group, gpu=gpu).remote(gpu)], node)
+        room = f"room for {slots}" if gpu else f"{cpus} cores"
+        yield HeldDevice(group, f"{name}, {room}", memory, gpu, slots, node)
+
+
+def _get(tasks: Sequence[Any], node: str) -> list[Any]:
+    """The values of tasks on a node. Raises LostDeviceError if they fail because the node is lost."""
+    while True:
+        # Tasks that wait for resources of a dead node would never end.
+        _, open_ = ray.wait(list(tasks), num_returns=len(tasks), timeout=_LOOK_SECONDS)
+        if not open_:
+            break
+        if not _is_alive(node):
+            raise LostDeviceError
+    try:
+        return list(ray.get(list(tasks)))
+    except (ray.exceptions.NodeDiedError, ray.exceptions.ActorUnschedulableError):
+        raise LostDeviceError from None
+    except ray.exceptions.RayActorError as error:
+        if error.preempted or _has_died(node, error):
+            raise LostDeviceError from None
+        raise
+
+
+def _has_died(node: str, error: ray.exceptions.RayActorError) -> bool:
+    """Whether an actor was lost with its node. Ray may notice the death of the node later."""
+    unclear = isinstance(error, ray.exceptions.ActorUnavailableError)
+    until = time.monotonic() + (_NOTICE_SECONDS if unclear else 0.0)
+    while _is_alive(node):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(1.0)
+    return True
+
+
+def _is_alive(node: str) -> bool:
+    return any(entry["NodeID"] == node and entry["Alive"] for entry in _nodes())
 
 
 class RayDevice(Device):
@@ -102,15 +179,16 @@ class RayDevice(Device):
         yield from dict.fromkeys(slots // t for t in threads)
 
     def measure(self, processes: int) -> list[Sample]:
-        """See :meth:`sweeps.packing.choose.Device.measure`."""
+        """See :meth:`sweeps.packing.choose.Device.measure`. Raises LostDeviceError if the node is lost."""
         make = _on(ray.remote(_Actor), self._held.group, gpu=self._held.gpu)
         self._actors += [make.remote() for _ in range(processes - len(self._actors))]
         device = "cuda" if self._held.gpu else "cpu"
         threads = 1 if self._held.gpu else self._held.slots // processes
         try:
-            ray.get([a.load.remote(self._config, self._corpus, device, threads) for a in self._actors])
+            node = self._held.node
+            _get([a.load.remote(self._config, self._corpus, device, threads) for a in self._actors], node)
             # All at once, after the last of them has warmed up.
-            samples: list[Sample] = ray.get([a.measure.remote(SECONDS) for a in self._actors])
+            samples: list[Sample] = _get([a.measure.remote(SECONDS) for a in self._actors], node)
         except ray.exceptions.RayActorError as error:  # Linux kills processes when memory runs out
             raise TooLargeError(f"{processes} at once ended a process ({type(error).__name__})") from None
         except ray.exceptions.RayTaskError as error:
@@ -187,6 +265,8 @@ def _held(
                 raise InputError(
                     f"a probe waited {_WAIT_SECONDS / 60:.0f} min for {what}; give numbers instead of auto"
                 )
+            if node and not _is_alive(node):
+                raise LostDeviceError
             say(f"waiting for {what} to probe on; see `ray status`")
         yield group
     finally:

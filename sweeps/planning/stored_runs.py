@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,6 +16,7 @@ from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import RunName
 from lvae_core.settings import LIST_FIELDS, parse_value
 from lvae_core.systems import SYSTEMS
+from sweeps.planning.grids.axes import split_values
 
 _FIELDS = ("state", *FIELD_TYPES)
 
@@ -48,8 +49,14 @@ class Run:
         return self.name.cell.system, self.name.cell.setting
 
     def value(self, name: str) -> Any:
-        """The value that ``--where`` selects by."""
+        """The value of a config field, or of ``state``; None if the config cannot be read."""
         return self.state if name == "state" else getattr(self.config, name, None)
+
+    def values(self, name: str) -> tuple[Any, ...]:
+        """The values that ``--where`` selects by: a dataset has its path and the name in the run's name."""
+        if (value := self.value(name)) is None:
+            return ()
+        return (value, self.name.cell.dataset) if name == "dataset" else (value,)
 
 
 def runs_of(root: Path) -> list[Run]:
@@ -62,8 +69,10 @@ def runs_of(root: Path) -> list[Run]:
 def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Parse ``field=value,value`` items; a value of a number may be a range, ``0..2``, ends included.
 
+    A list is in brackets, as ``--set`` takes it: ``cnn_dilations=[1,2,4]``.
+
     Raises:
-        InputError: an item has another form, or names no field or no state.
+        InputError: an item has another form, or names no field, no state or no value that it can have.
     """
     chosen: dict[str, tuple[str, ...]] = {}
     for item in where:
@@ -76,7 +85,7 @@ def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
             raise InputError(f"--where {item}: {error}") from None
         if name in chosen:
             raise InputError(f"--where {item}: {name} is given twice; separate its values by commas")
-        chosen[name] = tuple(values.split(","))
+        chosen[name] = _lists(name, item) if name in LIST_FIELDS else tuple(values.split(","))
         if name != "state" and name not in LIST_FIELDS:
             for text in chosen[name]:
                 _check_range(name, text)
@@ -86,6 +95,18 @@ def selection(where: Sequence[str]) -> dict[str, tuple[str, ...]]:
                 f"--where state={state}: there is no such state; choose from {', '.join(STATES)}"
             )
     return chosen
+
+
+def _lists(name: str, item: str) -> tuple[str, ...]:
+    """The lists that configs of a field may have. Raises InputError if no config can have one of these."""
+    texts = split_values(name, item.partition("=")[2], f"--where {item}")
+    lists = tuple(parse_value(name, text) for text in texts)
+    try:
+        for value in lists:
+            replace(RunConfig(), **{name: value})
+    except InputError as error:
+        raise InputError(f"--where {item}: {error}") from None
+    return lists
 
 
 def check_values(chosen: Mapping[str, Sequence[str]], runs: Sequence[Run]) -> None:
@@ -133,13 +154,16 @@ def select(runs: Sequence[Run], chosen: Mapping[str, Sequence[str]]) -> list[Run
     return [
         run
         for run in runs
-        if all(any(_is(run.value(name), text) for text in values) for name, values in chosen.items())
+        if all(
+            any(_is(value, text) for value in run.values(name) for text in texts)
+            for name, texts in chosen.items()
+        )
     ]
 
 
 def _is(value: Any, text: str) -> bool:
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return value is not None and str(value).lower() == text.lower()
+    if isinstance(value, bool | str):
+        return str(value).lower() == text.lower()
     low, _, high = text.partition("..")
     return float(low) <= float(value) <= float(high or low)
 

@@ -116,10 +116,9 @@ class AshaSearch(Search):
         Returns:
             False after an interrupt, or if there is something to train but no ``launch``.
         """
-        first, rungs = len(self._all), (*self.rules.rungs, None)
-        points = self.history.rounds[self._steps]
-        new = [Trial(number=number, values=values) for number, values in enumerate(points, start=first)]
-        jobs: list[Job] = [(trial.number, 0) for trial in new]
+        rungs = (*self.rules.rungs, None)
+        new = self._trials(self.history.rounds[self._steps])
+        jobs: list[Job] = [(trial.number, 0) for trial in new if trial.state == "open"]
         jobs += [(number, rung) for number, rung in self.history.promotions[self._steps]]
         trials = [*self._all, *new]
         chosen = [trials[number] for number, _ in jobs]

@@ -60,6 +60,8 @@ def expected_works(
 ) -> list[Work]:
     """The trials and the runs on fresh seeds that are left, with the times that are known.
 
+    Trained runs on fresh seeds that a launch evaluates again have a line if there are any.
+
     Args:
         search: its trials and its rules.
         speed: the times of its trials.
@@ -80,10 +82,15 @@ def expected_works(
         seconds = whole * operations(fresh.runs[0].config, corpus) / operations(base, corpus)
     rough = speed.is_rough(variant_of(base))
     fresh_rough = rough if not known else any(map(fresh.speed.is_rough, fresh.variants()))
-    return [
+    works = [
         Work("trials", left, trial, share, rough),
         Work("runs on fresh seeds", fresh_runs, seconds, share, fresh_rough),
     ]
+    if again := fresh.with_status("evaluate"):
+        each = [fresh.speed.evaluation_seconds(run.variant) for run in again]
+        mean = None if None in each else fmean(second or 0.0 for second in each)
+        works.append(Work("to evaluate again", len(again), mean, share))
+    return works
 
 
 def fresh_seeds_needed(comparisons: int) -> int:

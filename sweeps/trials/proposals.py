@@ -6,7 +6,7 @@ trials end, so a killed search proposes the same points again, on any number of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,6 +59,7 @@ def propose(
     first: Values,
     startup: int,
     directions: Sequence[Direction] = ("minimize",),
+    valid: Callable[[Values], bool] = lambda point: True,
 ) -> list[Values]:
     """Propose ``count`` untried points, or fewer if no more are found.
 
@@ -72,15 +73,16 @@ def propose(
         first: the first point of the search, if it lies in the space.
         startup: the number of random trials before tpe begins.
         directions: of the objectives.
+        valid: whether a point of the space can be trained; others are passed over.
     """
     study = study_of(space, known, directions, _sampler(sampler, seed, len(known), startup))
     seen = [dict(trial.values) for trial in known]
-    points: list[Values] = [dict(first)] if not known and contains(space, first) else []
+    points: list[Values] = [dict(first)] if not known and contains(space, first) and valid(first) else []
     for _ in range(count * _ATTEMPTS):
         if len(points) >= count:
             break
         point = dict(study.ask(dict(space)).params)
-        if point not in seen and point not in points:
+        if point not in seen and point not in points and valid(point):
             points.append(point)
     return points
 

@@ -22,7 +22,7 @@ from sweeps.trials.objectives import OBJECTIVES
 from sweeps.trials.options import Options
 from sweeps.trials.proposals import Trial
 from sweeps.trials.search import Search
-from sweeps.trials.space import Values, choices_of, is_log, range_of, text_of
+from sweeps.trials.space import Values, choices_of, conflict, is_log, range_of, text_of
 from sweeps.trials.tables import (
     bound_note,
     csv_text,
@@ -44,6 +44,11 @@ def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
     """
     runs = {run.name: run for run in search.plan.runs}
     failed = [trial for trial in search.known if trial.state == "failed"]
+    for trial in (trial for trial in failed if not search.is_valid(trial.values)):
+        why = conflict(search.base, trial.values)
+        line = f"trial {trial.number}, {values_text(trial.values)}: cannot be trained ({why})"
+        out.print(line, markup=False, soft_wrap=True)
+    failed = [trial for trial in failed if search.is_valid(trial.values)]
     values = {search.name(trial.values): values_text(trial.values) for trial in failed}
     failures = {name: runs[name].failure or search.board.failures.get(name, {}) for name in values}
     if failures:

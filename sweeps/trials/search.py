@@ -30,7 +30,7 @@ from sweeps.trials.history import History, describe
 from sweeps.trials.objectives import OBJECTIVES, measure, pareto_front
 from sweeps.trials.proposals import Trial, promoted, propose
 from sweeps.trials.rules import Rules
-from sweeps.trials.space import Values, largest
+from sweeps.trials.space import Values, conflict, largest
 
 
 class Search:
@@ -74,7 +74,7 @@ class Search:
         self.known: list[Trial] = []
         """The trials of all finished rounds."""
         self._last_round: list[Trial] = []
-        """The trials of the last finished round."""
+        """The trials of the last finished round that have runs."""
         self._runs: list[PlannedRun] = []
         self.plan = Plan(self._runs, look_up([], corpora, study).speed)
         """Every run of the search so far; it grows."""
@@ -102,8 +102,14 @@ class Search:
         """The config of the trial at a point."""
         return replace(self.base, **dict(values))
 
+    def is_valid(self, values: Values) -> bool:
+        """Whether a point gives a config. Earlier versions recorded points that do not."""
+        return not conflict(self.base, values)
+
     def name(self, values: Values) -> str:
-        """The folder name of the run of the trial at a point."""
+        """The folder name of the run of the trial at a point; "" if the point gives no config."""
+        if not self.is_valid(values):
+            return ""
         config = self.config(values)
         key = fingerprint(config, self._data_sha256)
         return self._folders.get(key) or run_name(config, key)
@@ -164,11 +170,12 @@ class Search:
 
     def _add(self, ended: list[Trial]) -> None:
         self.known += ended
-        self._last_round = ended
+        self._last_round = [trial for trial in ended if self.is_valid(trial.values)]
 
     def _trials(self, proposals: Sequence[Values]) -> list[Trial]:
+        """The trials at recorded points. Those whose points give no config have failed."""
         return [
-            Trial(number=number, values=values)
+            Trial(number=number, values=values, state="open" if self.is_valid(values) else "failed")
             for number, values in enumerate(proposals, start=len(self.known))
         ]
 
@@ -197,6 +204,7 @@ class Search:
             first={field: fields[field] for field in self.space},
             startup=rules.at_once,
             directions=[OBJECTIVES[name].direction for name in rules.objectives],
+            valid=self.is_valid,
         )
 
     def _round(
@@ -237,13 +245,15 @@ class Search:
         names = []
         for trial in trials:
             names.append(name := self.name(trial.values))
+            if not name:
+                continue
             self._labels[name] = label = f"trial {trial.number}"
             self._variant_labels[variant_of(self.config(trial.values))] = label
         return names
 
     def _look_up(self, trials: Iterable[Trial]) -> dict[str, PlannedRun]:
         """Read the runs of ``trials``, and put them into the plan of the search."""
-        plan = self._find([trial.values for trial in trials])
+        plan = self._find([trial.values for trial in trials if self.is_valid(trial.values)])
         # Trials to come are expected to take as long as one at the recipe's point.
         plan.speed.count(
             variant_of(self.base), counted_operations(self.base, self.corpora[self.base.dataset])

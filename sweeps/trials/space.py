@@ -50,11 +50,11 @@ def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribu
     """Parse ``FIELD=LOW..HIGH[:log]`` and ``FIELD=A,B,…`` into a space, in their order.
 
     Args:
-        texts: a later one replaces an earlier one of the same field.
+        texts: one for each field.
         base: the config whose fields vary; each bound and each choice must be valid in it.
 
     Raises:
-        InputError: a text, a field or a value cannot be used.
+        InputError: a text, a field or a value cannot be used, or a field is given twice.
     """
     searchable = searchable_fields()
     read = fields_read(base, "training")
@@ -76,6 +76,8 @@ def parse_space(texts: Iterable[str], base: RunConfig) -> dict[str, BaseDistribu
         if field not in read:
             missing = f"{system_name(base, field)} has no {field}"
             raise InputError(f"--space {text}: {missing}; {leave_out(field)}")
+        if field in space:
+            raise InputError(f"--space {text}: {field} is given twice; give it once")
         try:
             space[field] = _range(field, spec, base) if ".." in spec else _choices(field, spec, base)
         except InputError as error:
@@ -110,6 +112,8 @@ def _range(field: str, spec: str, base: RunConfig) -> BaseDistribution:
     bounds, _, scale = spec.partition(":")
     if "..." in bounds:
         raise InputError("write two dots between the ends")
+    if ".." not in bounds:
+        raise InputError("write the scale after the range, as LOW..HIGH:log")
     low, high = (parse_value(field, end, base) for end in bounds.split("..", 1))
     if scale not in ("", "log"):
         raise InputError(f"unknown scale {scale!r}: give log, or no scale")
@@ -178,6 +182,15 @@ def largest(space: Mapping[str, BaseDistribution], base: RunConfig) -> RunConfig
 def text_of(value: Any) -> str:
     """A value with all digits, as the command line takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def conflict(base: RunConfig, values: Values) -> str:
+    """Why a point gives no config; "" if it does. Values that ``base`` can have may exclude each other."""
+    try:
+        replace(base, **dict(values))
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def contains(space: Mapping[str, BaseDistribution], values: Values) -> bool:

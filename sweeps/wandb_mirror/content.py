@@ -118,7 +118,7 @@ def read_content(folder: RunFolder) -> Content | None:
     points = _points(folder, len(rows), finished=result is not None)
     failure = folder.read_json("failure.json") if result is None else None
     attempt = _last_attempt(folder)
-    study = PurePosixPath(folder.store.url).name
+    study = study_name(folder)
     return Content(
         id=identity,
         name=folder.name,
@@ -136,6 +136,11 @@ def read_content(folder: RunFolder) -> Content | None:
         summary={**(rows[-1] if rows else {}), **_outcome(result, failure)},
         state="finished" if result is not None else "failed" if failure is not None else "preempted",
     )
+
+
+def study_name(folder: RunFolder) -> str:
+    """The name of a run's study, as W&B has it."""
+    return PurePosixPath(folder.store.url).name
 
 
 def is_under_way(folder: RunFolder) -> bool:

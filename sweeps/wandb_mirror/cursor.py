@@ -44,6 +44,8 @@ class Cursor:
     """The number of lines of the history that the target has; 0 in records of earlier versions."""
     model: bool = False
     """Whether the target has the model of the finished run, as an artifact."""
+    study: str = ""
+    """The name of the study that the run was in; "" in records of earlier versions."""
 
     @staticmethod
     def after(content: Content, *, model: bool = False) -> Cursor:
@@ -55,7 +57,15 @@ class Cursor:
             content.state == "finished",
             len(content.history),
             model,
+            content.config["study"],
         )
+
+    def is_finished_in(self, study: str) -> bool:
+        """Whether the target has a finished run, and that it belongs to ``study``.
+
+        A study may be renamed or copied after its runs were sent; reports select runs by study.
+        """
+        return self.finished and self.study in ("", study)
 
     def agrees(self, content: Content) -> bool:
         """Whether the rows that were sent are still rows of the run."""

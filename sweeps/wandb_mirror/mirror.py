@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, Study
 from sweeps.wandb_mirror.client import Sender, Target, UnreachableError, forget_all, reachable
-from sweeps.wandb_mirror.content import Content, read_content
+from sweeps.wandb_mirror.content import Content, read_content, study_name
 from sweeps.wandb_mirror.cursor import BusyError, read_cursor
 
 RETRY_SECONDS = (5.0, 120.0)
@@ -160,7 +160,7 @@ class Mirror:
     def _finish(self, name: str) -> None:
         folder = self._study.run(name)
         cursor = read_cursor(folder, self._target.place)
-        finished, opened = cursor.finished, name in self._open
+        finished, opened = cursor.is_finished_in(study_name(folder)), name in self._open
         lacks_model = self._artifacts and (self._again or not cursor.model) and folder.has(CHECKPOINT)
         if opened or self._again or not finished or lacks_model:
             content = self._read(name)

@@ -6,6 +6,7 @@ wandb_push.py skips exit handlers, which would remove them: it calls :func:`remo
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import shutil
 import sys
@@ -14,20 +15,34 @@ from pathlib import Path
 
 import psutil
 
+from lvae_core.run_folder.claims import Holder
+
 _PREFIX = ".mirror-"
 
 _made: set[Path] = set()
 
 
 def make_scratch(parent: Path) -> Path:
-    """Make a folder in ``parent``, and remove those of processes that were killed."""
-    for leftover in parent.glob(f"{_PREFIX}*-*"):
-        pid = leftover.name.split("-")[1]
+    """Make a folder in ``parent``, and remove those of processes of this machine that were killed.
+
+    Other machines and containers may share ``parent``. Their process ids mean nothing here, so a folder's
+    name also has a digest of the machine.
+    """
+    prefix = f"{_PREFIX}{_machine_digest()}-"
+    for leftover in parent.glob(f"{prefix}*-*"):
+        pid = leftover.name.removeprefix(prefix).split("-")[0]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True)
-    path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+    path = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=parent))
     _made.add(path)
     return path
+
+
+def _machine_digest() -> str:
+    """Short, because the library makes a socket below, whose path may have 107 characters."""
+    # Without /proc, the host's name has to do.
+    this = Holder.current("")
+    return hashlib.sha256((this.machine or this.host).encode()).hexdigest()[:8]
 
 
 def remove_scratch(path: Path) -> None:

@@ -117,3 +117,37 @@ def test_the_death_of_the_head_ends_the_launch_with_one_line(tmp_path, scratch, 
         with closing(second):
             assert second.wait() == 0, second.output
     assert runs.table() == undisturbed_table
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_during_a_probe_is_no_device_that_is_too_small(tmp_path, scratch):
+    """The probe is made again on the other node of its kind, and its result is that of a whole node."""
+    with cluster(head_cpus=0) as nodes:
+        raylets = [nodes.add(cpus=2), nodes.add(cpus=2)]
+        launch = Launch(
+            tmp_path,
+            scratch,
+            *("--cpus-per-run", "auto", "--set", "max_epochs=1", "--address", nodes.address),
+            grid=["--datasets", "toy", "--systems", "lstm-lm", "--settings", "standard", "--seeds", "2"],
+            environment=nodes.environment,
+        )
+        with closing(launch):
+            probing = None
+            while probing is None:
+                wait_until(lambda: any(map(has_probe, raylets)), launch)
+                probing = next(filter(has_probe, raylets), None)
+            kill_node(probing)
+            assert launch.wait() == 0, launch.output
+    assert launch.output.count("a node with a CPU was lost during a probe, which does not count") == 1
+    assert launch.output.count("probe 1 of 1: ") == 1
+    assert "2 cores" in launch.output
+    assert len(Runs(tmp_path).done()) == 2
+
+
+def has_probe(raylet: int) -> bool:
+    """Whether a process of a node is an actor that probes."""
+    for pid in process_tree(raylet):
+        with contextlib.suppress(OSError):
+            if b"_Actor" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return True
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -268,3 +269,29 @@ def test_a_node_whose_gpus_only_ray_knows_of_is_named(tmp_path):
         assert table_has(done, "GPUs", "torch cannot use its GPUs")
         done = nodes.run(DOCTOR, cwd=tmp_path)
         assert done.returncode == 0, done.stdout
+
+
+def test_a_node_that_joins_with_other_code_is_named_and_computes_nothing(tmp_path):
+    """The user removes it, as the line says, and its run goes to the others."""
+    output = tmp_path / "output"
+    seconds = ["--seeds", "3", "--set", "max_epochs=300", "patience=300"]  # of a run, at least ten
+    with cluster(head_cpus=1) as nodes, output.open("w") as out:
+        command = [sys.executable, str(GRID), *WITHOUT_SEEDS[:-2], *seconds, "--address", nodes.address]
+        launch = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, cwd=tmp_path, env=nodes.environment
+        )
+        try:
+            assert wait_until(lambda: any((tmp_path / "runs").rglob("metrics.jsonl")))
+            code = changed_checkout(tmp_path / "code")
+            raylet = nodes.add(cpus=1, cwd=tmp_path / "code", environment={"PYTHONPATH": str(code)})
+            assert wait_until(lambda: "has joined with" in output.read_text() or launch.poll() is not None)
+            os.kill(raylet, signal.SIGKILL)
+            assert launch.wait(240) == 0, output.read_text()
+        finally:
+            launch.kill()
+            launch.wait()
+    lines = [line for line in output.read_text().splitlines() if "has joined with" in line]
+    assert len(lines) == 1, output.read_text()
+    assert lines[0].endswith("; bring its checkout to the same commit, or remove the node")
+    provenances = [json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("provenance.json")]
+    assert [len(provenance["attempts"]) for provenance in provenances] == [1, 1, 1]

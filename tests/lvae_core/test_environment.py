@@ -46,6 +46,40 @@ def test_without_the_environment_a_command_ends_with_one_line_that_names_setup(n
     assert line.endswith(".venv/bin/python -S " + " ".join(words[:-1]) + " 'two words'")
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("sweeps/paper_grid.py", "--datasets", "toy", "--seeds", "1", "--list"), 0),
+        (("analysis/summarize.py", "no-such-study"), 2),
+        (("-m", "lvae_core", "recipe", "lstm-vae"), 0),
+    ],
+)
+@pytest.mark.parametrize("closed", ["1", "2", "0 1 2"])
+def test_a_closed_stream_changes_no_exit_status_and_no_other_output(words, status, closed):
+    def run(closing: str) -> subprocess.CompletedProcess[str]:
+        shell = f'"$@" {closing}'
+        command = ["sh", "-c", shell, "sh", sys.executable, *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+
+    whole, done = run(""), run(" ".join(f"{number}>&-" for number in closed.split()))
+    assert whole.returncode == done.returncode == status
+    assert done.stdout == ("" if "1" in closed else whole.stdout)
+    assert done.stderr == ("" if "2" in closed else whole.stderr)
+
+
+def test_what_opens_first_does_not_get_the_number_of_a_closed_stream(tmp_path):
+    """Otherwise what a child prints would be in that file."""
+    code = (
+        "import subprocess, sys; from lvae_core.environment import end_quietly_on_ctrl_c as begin; begin();"
+        "file = open(sys.argv[1], 'w'); assert file.fileno() > 2; print('a'); file.write('b');"
+        "subprocess.run(['echo', 'c'], check=True)"
+    )
+    command = ["sh", "-c", '"$@" >&-', "sh", sys.executable, "-c", code, str(tmp_path / "file")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "file").read_text() == "b"
+
+
 def test_the_advice_names_make_setup_until_there_is_an_environment(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "_ROOT", tmp_path)
     monkeypatch.setattr(sys, "orig_argv", ["python", "analysis/summarize.py", "a b"])

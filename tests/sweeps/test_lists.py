@@ -30,6 +30,12 @@ def test_commas_in_a_list_are_read_as_blanks(given: str, words: str) -> None:
     assert split_lists(given.split(), "--num-samples", "--datasets") == words.split()
 
 
+def test_a_list_may_be_longer_than_the_name_of_a_file() -> None:
+    numbers = [str(number) for number in range(200)]
+    assert split_lists(["--devices", ",".join(numbers)], "--devices") == ["--devices", *numbers]
+    assert split_lists([f"--devices={','.join(numbers)}"], "--devices") == ["--devices", *numbers]
+
+
 def planned(given: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
     assert paper_grid.main([*given.split(), "--seeds", "1", "--list", "--quiet"]) == 0
     return capsys.readouterr().out.splitlines()

@@ -147,6 +147,44 @@ def test_the_selected_runs_are_deleted_and_no_others(study: Path) -> None:
     assert not any(name.startswith(".deleted") for name in names(study))
 
 
+def listed(place: Path, where: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """The names of the runs that a selection lists."""
+    assert runs.main(["list", str(place), "--where", where]) == 0
+    return {line.split()[0] for line in capsys.readouterr().out.splitlines() if "__" in line}
+
+
+def test_own_datasets_are_selected_by_name_or_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "study"
+    mine = write_config(place, recipe("lstm-lm", dataset="texts/mine")).name
+    toy = write_config(place, recipe("lstm-lm", dataset="toy")).name
+    for text in ("mine", "texts/mine", "Mine,yelp"):
+        assert listed(place, f"dataset={text}", capsys) == {mine}
+    assert listed(place, "dataset=toy,mine", capsys) == {mine, toy}
+    assert listed(place, "dataset=texts", capsys) == set()
+
+
+def test_fields_of_lists_are_selected_by_lists_in_brackets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "study"
+    base = recipe("cnn-vae", dataset="toy")
+    short, long = (write_config(place, replace(base, cnn_dilations=text)).name for text in ("1,2", "1,2,4"))
+    assert listed(place, "cnn_dilations=[1,2,4]", capsys) == {long}
+    assert listed(place, "cnn_dilations=[1, 2],[8]", capsys) == {short}
+    assert listed(place, "cnn_dilations=[1,2],[1,2,4]", capsys) == {short, long}
+    for text, problem in (
+        ("1,2,4", "write 'cnn_dilations=[1,2,4]' for one value"),
+        ("[1,2", "brackets do not match"),
+        ("[1,b]", "must be positive whole numbers"),
+    ):
+        assert runs.main(["list", str(place), "--where", f"cnn_dilations={text}"]) == 2
+        error = capsys.readouterr().err
+        assert problem in error
+        assert f"--where cnn_dilations={text}" in error
+
+
 def test_runs_are_moved_whole(study: Path, tmp_path: Path) -> None:
     moved = [name for name in Study(str(study)).run_names() if "seed1" in name]
     files = {name: names(study / name) for name in moved}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,17 @@ def test_a_cursor_belongs_to_one_target_and_is_empty_if_damaged(tmp_path: Path) 
     changed["places"]["here"]["cursor"]["rows"] = 9
     file.write_text(json.dumps(changed))
     assert read_cursor(folder, "here") == Cursor()
+
+
+def test_a_finished_run_is_sent_again_in_a_study_of_another_name(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "study", epochs=2)
+    complete(folder)
+    cursor = Cursor.after(content_of(folder))
+    assert cursor.is_finished_in("study")
+    assert not cursor.is_finished_in("renamed")
+    earlier = {key: value for key, value in asdict(cursor).items() if key != "study"}
+    assert Cursor(**earlier).is_finished_in("renamed")  # records of earlier versions do not say
+    assert not replace(cursor, finished=False).is_finished_in("study")
 
 
 def test_a_pending_cursor_counts_once_its_directory_exists(tmp_path: Path) -> None:

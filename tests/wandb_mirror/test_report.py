@@ -77,6 +77,18 @@ def test_one_report_is_written_and_rewritten_in_place(server: Server, home: Path
     assert "the loss is not finite" not in after
 
 
+def test_a_renamed_study_is_in_the_report_after_its_next_push(
+    server: Server, home: Path, tmp_path: Path
+) -> None:
+    complete(begin(tmp_path / "before", epochs=2))
+    for name in ("before", "after"):
+        study = (tmp_path / "before").rename(tmp_path / name)
+        assert command(server, home, "sweeps/wandb_push.py", str(study)).returncode == 0
+        (run,) = server.runs.values()
+        assert run.config["study"] == name  # which selects the runs of the report's panels
+        assert [row["epoch"] for row in run.history] == [1, 2]
+
+
 def blocks(place: Path) -> list[Any]:
     return blocks_of(compose(collect([open_source(str(place / "study"))])), Place("entity", "project"))
 

@@ -86,7 +86,13 @@ def test_what_a_killed_push_has_left_is_removed_by_the_next_one(
 def test_only_folders_of_processes_that_have_ended_are_removed(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    names = {f".mirror-{ended.pid}-a": False, f".mirror-{os.getppid()}-a": True, ".mirror-my-own": True}
+    machine = make_scratch(tmp_path).name.split("-")[1]
+    names = {
+        f".mirror-{machine}-{ended.pid}-a": False,
+        f".mirror-{machine}-{os.getppid()}-a": True,
+        f".mirror-01234567-{ended.pid}-a": True,  # of another machine, where the process may live
+        ".mirror-my-own": True,
+    }
     for name in names:
         (tmp_path / name).mkdir()
     path = make_scratch(tmp_path)
@@ -94,3 +100,19 @@ def test_only_folders_of_processes_that_have_ended_are_removed(tmp_path: Path) -
     assert path.is_dir()
     remove_all()
     assert not path.exists()
+
+
+def test_a_container_that_shares_the_folder_removes_nothing_of_this_process(tmp_path: Path) -> None:
+    """The container's processes cannot see this one, whose id is free there, or another's."""
+    inside = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*inside, "true"], capture_output=True).returncode:
+        pytest.skip("no PID namespaces")
+    mine = make_scratch(tmp_path)
+    code = "import pathlib, sys; from sweeps.wandb_mirror.scratch import make_scratch as make\n"
+    code += "print(make(pathlib.Path(sys.argv[1])))"
+    made = subprocess.run(
+        [*inside, sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert made.stdout.startswith(str(tmp_path)), made.stderr
+    assert mine.is_dir()
+    remove_all()

@@ -54,7 +54,7 @@ def parse_axis(setting: str, option: str = "--set", before: str = "") -> Axis:
         raise InputError(f"{option} {setting}: write FIELD=VALUE{remedy}")
     check_name(name, FIELD_TYPES, "config field")
     values: list[Any] = []
-    for part in _split(name, text, f"{option} {setting}"):
+    for part in split_values(name, text, f"{option} {setting}"):
         value = parse_value(name, part)
         if value in values:
             raise InputError(f"{option} {setting}: {part} is given twice; leave one out")
@@ -62,8 +62,17 @@ def parse_axis(setting: str, option: str = "--set", before: str = "") -> Axis:
     return Axis((name,), tuple((value,) for value in values))
 
 
-def _split(name: str, text: str, given: str) -> list[str]:
-    """The values of a field, as texts: separated by commas outside brackets."""
+def split_values(name: str, text: str, given: str) -> list[str]:
+    """The values of a field, as texts: separated by commas outside brackets.
+
+    Args:
+        name: the field.
+        text: its values.
+        given: where they stand, for messages.
+
+    Raises:
+        InputError: a value is empty, or brackets do not match or suit the field.
+    """
     parts = [part.strip() for part in re.split(r",(?![^\[]*\])", text)]
     if not all(parts):
         if not text:

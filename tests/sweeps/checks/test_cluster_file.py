@@ -57,6 +57,28 @@ def test_a_missing_field_is_named(rack, field):
     assert f"{'provider.type' if field == 'provider' else field} is missing" in [f.detail for f in found]
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("file_mounts", ["x"], "file_mounts: ['x'] is not a mapping of paths to paths"),
+        ("provider.worker_ips", 5, "provider.worker_ips: 5 is not a list"),
+        ("auth.ssh_private_key", ["x"], "auth.ssh_private_key: ['x'] is not text"),
+        ("auth.ssh_private_key", "~no-such-user/k", "~no-such-user/k: no path (RuntimeError: Could not"),
+        ("auth.ssh_private_key", "k" * 300, "File name too long"),
+    ],
+)
+def test_a_value_that_is_no_path_or_of_another_type_is_one_clear_line(rack, field, value, problem, capsys):
+    *path, last = field.split(".")
+    place = rack
+    for part in path:
+        place = place[part]
+    place[last] = value
+    (found,) = examine(write(rack))
+    assert problem in found.detail
+    assert main(["--cluster", "file.yaml"]) == 2
+    assert "unexpected" not in "".join(capsys.readouterr())
+
+
 def test_a_field_outside_rays_schema_is_named(rack):
     (found,) = examine(write(rack | {"max_worker": 3}))
     assert "'max_worker' was unexpected" in found.detail

@@ -16,7 +16,8 @@ import pytest
 from lvae_core.errors import InputError
 from lvae_core.identity import NUMERICS_VERSION
 from lvae_core.messages import printed
-from sweeps.checks import findings, node_facts, security
+from lvae_core.run_folder.folder import Study
+from sweeps.checks import findings, node_facts, preflight, security
 from sweeps.checks.findings import Demand, Facts, Finding, Node
 from sweeps.checks.preflight import require
 
@@ -362,3 +363,31 @@ def test_free_space_is_measured_at_the_nearest_existing_folder(tmp_path):
 def test_the_project_is_found_where_it_is_imported_from():
     root = Path(node_facts.__file__).parents[2]
     assert node_facts.project()["place"] == f"{root}/lvae_core, {root}/sweeps"
+
+
+def test_a_node_that_leaves_during_the_preflight_stops_nothing(tmp_path, monkeypatch):
+    """As a spot node does. One that stays and does not answer is a failure."""
+    entries = [
+        {
+            "NodeID": f"id{last}",
+            "Alive": True,
+            "NodeManagerAddress": f"10.0.0.{last}",
+            "Resources": {"CPU": 4},
+        }
+        for last in (1, 2, 3)
+    ]
+
+    def ask(nodes: list[Node], *_: Any, **__: Any) -> list[Node]:
+        entries[2]["Alive"] = False
+        silent = [dataclasses.replace(asked, no_answer="did not answer within 60 s") for asked in nodes[1:]]
+        return [dataclasses.replace(nodes[0], facts=FACTS), *silent]
+
+    monkeypatch.setattr(preflight.ray, "nodes", lambda: entries)
+    monkeypatch.setattr(preflight, "_ask", ask)
+    monkeypatch.setattr(preflight, "dashboard_address", lambda: None)
+    found = preflight.preflight(Study(str(tmp_path)), Demand(cpus=1, gpus=0, corpora={}, storage=0))
+    silent = [finding for finding in found if finding.check == "nodes"]
+    assert only(silent, "failure").startswith("node 10.0.0.2: did not answer within 60 s")
+    assert "10.0.0.3" not in "".join(finding.line for finding in found)
+    (devices,) = [finding.line for finding in found if "nodes can take a run" in finding.line]
+    assert "2 of 2 nodes" in devices

@@ -106,9 +106,11 @@ def test_one_node_of_each_kind_is_probed():
         node(5, CPU=16),
         node(6, CPU=16, GPU=4, **h100),  # which leaves twice as many cores to each
     ]
-    assert kinds(nodes, gpu=True) == ["n1", "n3", "n6"]
-    assert kinds(nodes, gpu=False) == ["n1", "n3"]  # 16 and 4 cores
-    assert kinds(nodes[:1], gpu=True) == kinds(nodes[:1], gpu=False) == []
+    assert list(kinds(nodes, gpu=True).values()) == ["n1", "n3", "n6"]
+    assert list(kinds(nodes, gpu=False).values()) == ["n1", "n3"]  # 16 and 4 cores
+    assert kinds(nodes[:1], gpu=True) == kinds(nodes[:1], gpu=False) == {}
+    # Another node of the same kind takes the place of a lost one.
+    assert list(kinds(nodes, gpu=True, without={"n1", "n3"}).values()) == ["n2", "n6"]
 
 
 def place(slots: int) -> HeldDevice:

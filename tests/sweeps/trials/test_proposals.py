@@ -41,6 +41,18 @@ def test_the_first_point_is_the_recipe_if_it_lies_in_the_space():
     assert outside not in points
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_points_that_cannot_be_trained_are_passed_over_and_change_no_other_draw(sampler):
+    """During startup both samplers draw independently of other points."""
+    options = {"sampler": sampler, "seed": 3, "first": FIRST, "startup": 99}
+    drawn = propose(SPACE, [], 40, **options)
+    rejected = [point for point in drawn if point["dropout"] > 0.4]
+    kept = [point for point in drawn if point not in rejected]
+    assert rejected
+    assert len(kept) >= 10
+    assert propose(SPACE, [], 10, valid=lambda point: point["dropout"] <= 0.4, **options) == kept[:10]
+
+
 def test_proposals_depend_only_on_known_trials_and_the_seed():
     known = searched("tpe", 16, 8)
     assert searched("tpe", 16, 8) == known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import replace
 
@@ -11,9 +12,12 @@ from rich.console import Console
 from lvae_core.errors import InputError
 from sweeps.launching.progress.display import Display
 from sweeps.trials.history import FILE
+from sweeps.trials.proposals import propose
+from sweeps.trials.report import print_outcome
 from sweeps.trials.rules import Rules
+from sweeps.trials.tables import csv_text
 
-from .searches import HALVING, Launcher, continue_search, finished, search
+from .searches import ASHA, HALVING, Launcher, continue_search, finished, search
 
 
 def test_a_failed_trial_stops_no_other_and_is_not_the_best(tmp_path):
@@ -130,3 +134,56 @@ def test_a_refused_launch_leaves_no_record(tmp_path):
     with open(os.devnull, "w") as nowhere, pytest.raises(InputError, match="no such Ray"):
         found.run(refuse, Display(found.board, Console(file=nowhere)))
     assert not (tmp_path / "study" / FILE).exists()
+
+
+EXCLUDING = {
+    "space": ("learning_rate=0.05..1", "lr_smallest=0.01..0.5"),
+    "fields": {"lr_schedule": "after_plateau"},
+}
+"""lr_smallest may be at most learning_rate; each end of a range is valid with the recipe's other value."""
+
+
+@pytest.mark.parametrize("rules", [replace(HALVING, rungs=(1,)), replace(ASHA, rungs=(1,))])
+def test_points_whose_values_exclude_each_other_are_not_proposed(rules, tmp_path):
+    found = finished(tmp_path, rules, **EXCLUDING)
+    assert len(found.known) == 8
+    assert all(t.values["lr_smallest"] <= t.values["learning_rate"] for t in found.known)
+    # Without the check, there would be some.
+    drawn = propose(found.space, [], 8, sampler="random", seed=0, first=found.known[0].values, startup=8)
+    assert any(values["lr_smallest"] > values["learning_rate"] for values in drawn)
+    again = search(tmp_path, rules, **EXCLUDING)
+    launcher, _ = continue_search(again)
+    assert launcher.did == []
+    assert again.known == found.known
+
+
+@pytest.mark.parametrize("rules", [replace(HALVING, rungs=(1,)), replace(ASHA, rungs=(1,))])
+def test_recorded_points_that_give_no_config_count_as_failed(rules, tmp_path):
+    """Earlier versions recorded such points, and no later command could read their searches."""
+    impossible = {"learning_rate": 0.1, "lr_smallest": 0.4}
+    search(tmp_path, rules, **EXCLUDING).history.add(
+        [impossible, {"learning_rate": 0.5, "lr_smallest": 0.1}]
+    )
+    # Two rounds are on record; the second has nothing that can be trained.
+    found = search(tmp_path, rules, **EXCLUDING)
+    found.history.add([impossible | {"lr_smallest": 0.3}])
+    found = finished(tmp_path, rules, retry_failed=True, **EXCLUDING)
+    assert [trial.state for trial in found.known[:3]] == ["failed", "done", "failed"]
+    assert len(found.known) >= 8
+    assert sum(trial.state == "failed" for trial in found.known) == 2
+    assert found.failed_runs() == []
+    out = io.StringIO()
+    assert not print_outcome(found, found.best(1), Console(file=out))
+    assert (
+        "trial 0, learning_rate=0.1 lr_smallest=0.4: cannot be trained (lr_smallest = 0.4" in out.getvalue()
+    )
+    assert csv_text(found).splitlines()[1].endswith(",0.1,0.4,")
+
+
+def test_a_rung_compares_the_trials_of_a_round_that_have_not_diverged(tmp_path):
+    fields = {"max_grad_norm": 0.0, "dropout": 0.0, "init_scale": 0.5, "learning_rate": 0.1}
+    rules = replace(HALVING, trials=4, rungs=(1,))
+    found = finished(tmp_path, rules, space=("learning_rate=0.1,0.2,1000000,2000000",), fields=fields)
+    states = {trial.values["learning_rate"]: trial.state for trial in found.known}
+    assert {states.pop(1e6), states.pop(2e6)} == {"diverged"}
+    assert sorted(states.values()) == ["done", "dropped"]  # one in two of two, not of four

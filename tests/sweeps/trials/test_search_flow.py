@@ -37,6 +37,12 @@ COMMAND = [
 ]
 
 
+def with_space(space: str) -> list[str]:
+    """The command with another space."""
+    place = COMMAND.index("--space")
+    return [*COMMAND[: place + 1], space, *COMMAND[place + 2 :]]
+
+
 SMALL = [
     *("--seeds", "2", "--settings", "standard", "inputless"),
     *("--set", "embedding_size=4", "hidden_size=8", "batch_size=8", "max_epochs=1"),
@@ -285,6 +291,21 @@ def test_a_dry_run_of_a_finished_search_counts_only_what_is_left(text, capsys):
     assert cells(out, "runs on fresh seeds")[0] == "3"
 
 
+def test_a_dry_run_counts_the_runs_that_a_launch_evaluates_again(text, capsys):
+    assert main(changed(COMMAND, "--seeds", "1", "--best", "1")) == 0
+    out = capsys.readouterr().out
+    assert "to evaluate again" not in out
+    more = [word.replace("iw_samples=7", "iw_samples=9") for word in COMMAND]
+    assert main(changed(more, "--seeds", "2", "--best", "1", "--dry-run")) == 0
+    out = capsys.readouterr().out
+    assert cells(out, "runs on fresh seeds")[0] == "2"
+    number, seconds, hours = cells(out, "to evaluate again")
+    assert number == "2"
+    assert seconds.endswith(" s")
+    assert hours
+    assert cells(out, "│ all")[0] == "4"
+
+
 @pytest.mark.slow
 def test_a_dry_run_counts_the_retries_of_trials_and_of_runs_on_fresh_seeds(text, capsys):
     once = changed(COMMAND, "--best", "1")
@@ -337,7 +358,7 @@ def test_with_two_objectives_the_point_of_lowest_nll_on_the_front_is_compared(te
 
 
 def test_the_importances_of_enough_trials_are_written_beside_the_table(text, capsys):
-    space = ["--space", "learning_rate=0.2..2:log", "--space", "dropout=0..0.5"]
+    space = ["--space", "dropout=0..0.5"]  # besides that of the command
     small = changed(
         COMMAND, *space, "--trials", "10", "--at-once", "10", "--max-epochs", "1", "--seeds", "0"
     )
@@ -355,7 +376,7 @@ def test_the_importances_of_enough_trials_are_written_beside_the_table(text, cap
 
 
 def test_if_the_recipe_wins_nothing_is_rerun(text, capsys):
-    command = changed(COMMAND, "--best", "1", "--space", "learning_rate=1,0.000001")
+    command = changed(with_space("learning_rate=1,0.000001"), "--best", "1")
     assert main(command) == 0
     assert "the recipe has the lowest validation perplexity" in capsys.readouterr().out
     assert not (text / "runs/search-best").exists()
@@ -371,8 +392,8 @@ def test_a_trial_that_fails_is_an_exit_status_and_one_that_diverges_is_none(text
     FAILING.clear()
     assert main([*COMMAND, "--retry-failed"]) == 0
     capsys.readouterr()
-    wild = ["--study", "wild", "--set", "max_grad_norm=0", "--space", "learning_rate=1,1e25"]
-    assert main(changed(COMMAND, *wild, "--best", "1")) == 0
+    wild = ["--study", "wild", "--set", "max_grad_norm=0", "--best", "1"]
+    assert main(changed(with_space("learning_rate=1,1e25"), *wild)) == 0
     out = capsys.readouterr().out
     assert "diverged" in out
     assert "--retry-failed" not in out
