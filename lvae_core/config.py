@@ -123,3 +123,5 @@ def _check_types(config: RunConfig) -> None:
             raise InputError(f"{name} = {value!r}: must be of type {type_.__name__}")
         if type_ is float and not math.isfinite(value):
             raise InputError(f"{name} = {value!r}: must be finite")
+        if type_ is float and value == 0:
+            object.__setattr__(config, name, 0.0)  # and not -0.0, which JSON tells apart

@@ -13,7 +13,7 @@ from typing import Any
 
 from lvae_core.config import RunConfig
 from lvae_core.fields.choices import ENCODER_SOURCES
-from lvae_core.systems import lstm_lm
+from lvae_core.systems import recipe
 
 _FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 _GROUPS = ("data", "budget", "validation", "evaluation", "arithmetic")
@@ -38,8 +38,8 @@ def parent_of(config: RunConfig) -> RunConfig | None:
         None if the encoder starts at random or from a folder that the config names, see
         :func:`parent_folder`. A parent has no parent.
     """
-    recipe = _RECIPES.get(config.init_encoder_from)
-    return recipe(config) if recipe is not None and config.encoder != "none" else None
+    make = _RECIPES.get(config.init_encoder_from)
+    return make(config) if make is not None and config.encoder != "none" else None
 
 
 def parent_folder(config: RunConfig) -> str | None:
@@ -54,7 +54,8 @@ def language_model(child: RunConfig) -> RunConfig:
     Its config is that of the LSTM-LM recipe with the child's seed and number of epochs, so a grid's run of
     LSTM-LM is the same run.
     """
-    return lstm_lm(RunConfig(**{name: getattr(child, name) for name in _SHARED}))
+    shared = {name: getattr(child, name) for name in _SHARED}
+    return dataclasses.replace(recipe("lstm-lm", dataset=child.dataset), **shared)
 
 
 def autoencoder(child: RunConfig) -> RunConfig:

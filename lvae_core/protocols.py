@@ -23,6 +23,8 @@ PROTOCOLS: tuple[Protocol, ...] = ("matched", "original")
 def xu2018(matched: RunConfig) -> RunConfig:
     """Xu & Durrett (2018), from their code: SGD at rate 10, no annealing, Z and κ by setting.
 
+    In the inputless setting no dropout is on the vector that stands for every word.
+
     Z and κ are chosen so that the KL fits their table: 25 and 25 in the standard, 50 and 80 in the
     inputless setting. An author named Z = 50, κ = 35, too. Not reproduced: their decoder's c_0 is an affine
     image of z, too; their encoder reads padding, and its head the last cell state, too; PyTorch's default
@@ -37,6 +39,7 @@ def xu2018(matched: RunConfig) -> RunConfig:
         linear_bias=True,
         share_embeddings=not inputless,
         dropout_encoder=True,
+        dropout_hidden_word=not inputless,
         init_scale=1 / math.sqrt(matched.hidden_size),
         embedding_init_scale=math.sqrt(3),  # the variance of N(0, 1)
         kl_anneal_epochs=0.0,
@@ -54,9 +57,9 @@ def yang2017(matched: RunConfig) -> RunConfig:
     """Yang et al. (2017): Adam for 40 epochs, halved every 2 from epoch 30; β from 0.01 to 1.
 
     β rises over 40,000 steps, the middle of the three lengths that they tried. Their code is not public.
-    Not reproduced: dropout of 0.3 or 0.5 on the encoder; the search over rates and latent sizes; how the
-    language model behind "+ init" was trained, for which LSTM-LM's recipe is used. Adam's constants and
-    the decoder are those of the matched recipe, which follows the paper.
+    Not reproduced: the bias of their softmax; dropout of 0.3 or 0.5 on the encoder; the search over rates
+    and latent sizes; how the language model behind "+ init" was trained, for which LSTM-LM's recipe is
+    used. Adam's constants and the decoder are those of the matched recipe, which follows the paper.
     """
     annealing: dict[str, Any] = {"kl_start": 0.01, "kl_anneal_steps": 40_000}
     if matched.encoder == "none":
@@ -83,6 +86,7 @@ def kim2018(matched: RunConfig) -> RunConfig:
         lr_schedule="after_plateau",
         lr_decay_from=15,
         lr_smallest=0.03,
+        max_epochs=30,
     )
 
 
@@ -99,6 +103,7 @@ def he2019(matched: RunConfig) -> RunConfig:
         decoder_start="c0_linear_h0_tanh",
         batching="equal_length",
         kl_start=0.1,
+        kl_anneal_epochs=10.0,
         lr_schedule="reload_best",
         lr_decay_from=16,
         lr_max_decays=5,

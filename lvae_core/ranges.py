@@ -18,6 +18,23 @@ _MOST_SAMPLES = {
 split at once: 10,000 of Penn Treebank's test split take 10 GB. The other limits only catch slips: a run
 would take weeks."""
 
+_MOST = {
+    **dict.fromkeys(
+        ("embedding_size", "hidden_size", "latent_size", "cnn_channels", "cnn_external", "batch_size",
+         "eval_batch_size", "eval_chunk_tokens", "max_epochs", "max_steps", "kl_anneal_steps", "kl_cycles",
+         "patience", "lr_decay_from", "lr_decay_interval", "lr_max_decays", "reload_after", "svi_steps",
+         "aggressive_max_epochs", "iw_exact_samples", "mi_batch_size"),
+        10**9,
+    ),
+    **dict.fromkeys(
+        ("init_scale", "embedding_init_scale", "free_bits", "kl_weight", "valid_kl_weight", "learning_rate",
+         "svi_step_size"),
+        1e30,
+    ),
+}  # fmt: skip
+"""The largest values of fields that have no other limit: beyond them float32 or indices overflow, and a run
+fails for a reason that does not name the field."""
+
 _LEAST_KAPPA = 1e-300
 """Below it float64 has no 2/κ, which the mean of the von Mises-Fisher posterior needs."""
 
@@ -43,6 +60,8 @@ def check_ranges(config: Any) -> None:
         _require(config, name, getattr(config, name) >= 2, "at least 2, or it has no standard error")
     for name, most in _MOST_SAMPLES.items():
         _require(config, name, getattr(config, name) <= most, f"at most {most:,}")
+    for name, largest in _MOST.items():
+        _require(config, name, getattr(config, name) <= largest, f"at most {largest:,.15g}")
     for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
                  "kl_anneal_epochs", "kl_anneal_steps", "iw_exact_samples", "free_bits",
                  "lr_smallest", "valid_kl_weight", "aggressive_max_epochs", "svi_steps",

@@ -37,6 +37,7 @@ WALL_CLOCK = {
     "sweeps/checks/node_facts.py": "compares the clocks of nodes",
     "sweeps/checks/preflight.py": "compares the clocks of nodes",
     "sweeps/cluster/scratch_folder.py": "compares times of files, and starts of processes where need be",
+    "sweeps/runs.py": "compares with the time of a file; a wrong answer keeps or removes an empty study",
 }
 """Files that may read the wall clock, and why no duration depends on it."""
 

@@ -98,6 +98,10 @@ def test_a_config_is_immutable():
         ({"iw_samples": 1_000_001}, "iw_samples = 1000001: must be at most 1,000,000"),
         ({"valid_samples": 10**8}, "valid_samples = 100000000: must be at most 100,000"),
         ({"num_samples": 10**8}, "num_samples = 100000000: must be at most 100,000"),
+        ({"batch_size": 10**23}, "batch_size = 100000000000000000000000: must be at most 1,000,000,000"),
+        ({"hidden_size": 10**10}, "hidden_size = 10000000000: must be at most 1,000,000,000"),
+        ({"init_scale": 1e308}, "init_scale = 1e+308: must be at most 1e+30"),
+        ({"kl_weight": 1e300}, "kl_weight = 1e+300: must be at most 1e+30"),
         ({"mi_batch_size": 1}, "mi_batch_size = 1: must be 0 or at least 2"),
         ({"max_epochs": 0}, "max_epochs = 0: must be at least 1"),
         ({"hidden_size": 2.5}, "hidden_size = 2.5: must be of type int"),
@@ -238,6 +242,11 @@ def test_of_many_names_the_three_most_similar_are_given():
 )
 def test_the_label_of_a_dataset_is_the_last_part_of_its_path(dataset, label):
     assert dataset_label(dataset) == label
+
+
+def test_zero_has_one_fingerprint_whatever_its_sign():
+    numbers = [RunConfig(dropout=value) for value in (0, 0.0, -0.0)]
+    assert len({canonical_json(config.to_dict()) for config in numbers}) == 1
 
 
 def test_canonical_json_has_one_text_per_value():

@@ -48,6 +48,7 @@ def test_xu_and_durrett():
     assert values(standard, "embedding_size", "hidden_size") == (100, 400)
     assert values(standard, "share_embeddings", "linear_bias", "dropout_encoder") == (True, True, True)
     assert standard.init_scale == 0.05  # 1/sqrt(400)
+    assert (standard.dropout_hidden_word, inputless.dropout_hidden_word) == (True, False)
 
 
 @pytest.mark.parametrize("system", ["cnn-lm", "cnn-vae", "cnn-vae-init"])
@@ -59,6 +60,13 @@ def test_yang_et_al(system):
     assert values(config, *names) == ("every", 30, 2, 0.5)
     if system != "cnn-lm":
         assert values(config, "kl_start", "kl_anneal_steps", "kl_weight") == (0.01, 40_000, 1.0)
+
+
+@pytest.mark.parametrize("dataset", ["topics", "toy", "ptb"])
+def test_a_protocol_has_its_lengths_on_every_dataset(dataset):
+    assert both("sa-vae", dataset=dataset)[1].max_epochs == 30
+    for system in ("lstm-vae-ain", "lstm-vae-fb", "lstm-vae-ae-fb"):
+        assert values(both(system, dataset=dataset)[1], "kl_anneal_epochs", "max_epochs") == (10.0, 100)
 
 
 def test_kim_et_al():

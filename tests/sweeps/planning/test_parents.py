@@ -12,6 +12,7 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.parents import parent_of
 from lvae_core.run_folder.folder import Study
+from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
 from sweeps.planning.parents import parents_notes, startable, with_parents
 from sweeps.planning.plan import Plan, make_plan
@@ -150,3 +151,10 @@ def test_a_parent_named_by_its_folder_must_exist_be_finished_and_match(tmp_path)
     (folder / "result.json").unlink()
     with pytest.raises(InputError, match="not finished, and lstm-vae starts its encoder from it"):
         plan_of(named(folder.name), tmp_path)
+
+
+@pytest.mark.parametrize("dataset", ["topics", "toy", "pydocs", "ptb", "yahoo"])
+def test_the_language_model_of_a_child_is_that_of_the_grid_on_every_dataset(dataset):
+    """Datasets differ in more than sizes: topics has no dropout."""
+    child = recipe("cnn-vae-init", dataset=dataset, seed=3)
+    assert parent(child) == recipe("lstm-lm", dataset=dataset, seed=3)
