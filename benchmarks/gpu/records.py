@@ -83,6 +83,9 @@ def run_part(work: Callable[[Settings], Iterator[Record]]) -> int:
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--since", type=float, default=time.monotonic())
     settings = Settings(**vars(parser.parse_args()))
+    device = torch.device(settings.device)
+    if settings.is_gpu and device.index is not None:
+        torch.cuda.set_device(device)  # on which streams, and so graphs, are made
     # Whatever a library prints goes to standard error.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

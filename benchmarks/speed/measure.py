@@ -111,6 +111,8 @@ def make_pass(
         return make(config, case.num_classes, split, device)
     if variant == "plain+malloc":
         keep_freed_memory()
+    # In float32 like ours: by default cuDNN would compute it with ten bits of mantissa.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     torch.manual_seed(0)
     # The batches of plain code are prepared on the device, as is usual; ours collates in every step.
     order = np.arange(len(split)).reshape(-1, case.batch_size)

@@ -58,8 +58,8 @@ class Batch:
 def send(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
     """Copy a tensor to ``device`` unless it is there; the copy may still be under way on return."""
     if torch.device(device).type == "cuda" and not tensor.is_cuda:
-        # A copy from pinned memory does not make the CPU wait for the GPU.
-        tensor = tensor.pin_memory()
+        # A copy from pinned memory does not make the CPU wait for the GPU, if it can be made as it lies.
+        tensor = tensor.contiguous().pin_memory()
     return tensor.to(device, non_blocking=True)
 
 

@@ -46,7 +46,8 @@ def systematic_sample(pi: Tensor, start: Tensor) -> Tensor:
     """
     S = len(pi)
     order = pi.argsort(dim=0, descending=True, stable=True)
-    reached = pi.gather(0, order).cumsum(0)  # (S, B)
+    # On the CPU, which the next line waits for anyway: some versions of torch add up in no fixed order.
+    reached = pi.gather(0, order).cpu().cumsum(0).to(pi.device)  # (S, B)
     count = round(float(reached[-1, 0]))
     points = torch.arange(count, device=pi.device).unsqueeze(1) + start  # (count, B)
     places = torch.searchsorted(reached.T.contiguous(), points.T.contiguous(), right=True).T

@@ -61,11 +61,18 @@ def _fix_workspace(config: RunConfig) -> None:
         )
 
 
+_limited: set[int] = set()
+"""The GPUs of whose memory this process was given a part."""
+
+
 def _limit_memory(device: torch.device, share: float) -> None:
     """Let this process take its share of the GPU's memory, and no more."""
-    total = torch.cuda.get_device_properties(device).total_memory
-    # Unlike other calls, this one takes no "cuda" without a number.
+    # Unlike other calls, the one below takes no "cuda" without a number.
     index = torch.cuda.current_device() if device.index is None else device.index
+    if share >= 1 and index not in _limited:
+        return  # a limit is then the caller's own
+    _limited.add(index)
+    total = torch.cuda.get_device_properties(device).total_memory
     torch.cuda.set_per_process_memory_fraction(memory_fraction(share, total), index)
 
 

@@ -104,8 +104,9 @@ def versions() -> dict[str, str]:
 
 def gpu_trouble() -> str | None:
     """Why torch cannot use this node's GPUs, in one line; None: it can."""
-    # Ray hides the GPUs from a task that asks for none.
-    visible = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    # Ray can hide all GPUs from a task that asks for none; a choice of some is the user's.
+    hidden = {"CUDA_VISIBLE_DEVICES"} if not os.environ.get("CUDA_VISIBLE_DEVICES") else set()
+    visible = {name: value for name, value in os.environ.items() if name not in hidden}
     command = [sys.executable, "-c", "import torch; torch.cuda.init()"]
     try:
         done = subprocess.run(command, env=visible, capture_output=True, text=True, timeout=_TORCH_SECONDS)

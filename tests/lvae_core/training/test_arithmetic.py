@@ -43,6 +43,16 @@ def test_a_gpu_with_or_without_a_number_gives_a_process_its_share_of_memory(devi
     assert part * 80 * GIB + CONTEXT_BYTES == pytest.approx(20 * GIB)
 
 
+def test_a_whole_gpu_leaves_the_limit_of_a_caller_and_lifts_its_own(limits, monkeypatch):
+    monkeypatch.setattr("lvae_core.training.arithmetic._limited", set())
+    config = tiny.config("lstm-vae")
+    set_arithmetic(config, Runtime(device="cuda"))
+    assert limits == []
+    for share in (0.5, 1.0):
+        set_arithmetic(config, Runtime(device="cuda", device_share=share))
+    assert [part for part, _ in limits] == [0.5 - CONTEXT_BYTES / (80 * GIB), 1.0]
+
+
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_every_run_on_a_gpu_prepares_cublas_for_a_deterministic_one_after_it(deterministic, limits):
     set_arithmetic(tiny.config("lstm-vae", deterministic=deterministic), Runtime(device="cuda"))

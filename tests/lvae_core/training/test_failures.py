@@ -48,6 +48,18 @@ def raised(error: Exception, depth: int = 1) -> Exception:
             "infrastructure",
         ),
         (RuntimeError("No CUDA GPUs are available"), "infrastructure"),
+        (torch.AcceleratorError("CUDA error: unknown error"), "infrastructure"),
+        (
+            RuntimeError(
+                "Unexpected error from cudaGetDeviceCount(). Error 802: system not yet initialized"
+            ),
+            "infrastructure",
+        ),
+        (
+            RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+            "out_of_memory",
+        ),
+        (RuntimeError("CUDA driver error: out of memory"), "out_of_memory"),
         (ValueError("unspecified launch failure, says a value"), "code"),
         (DeviceLostError("GPU 3 of host failed (…)"), "infrastructure"),
         (RuntimeError("could not create a primitive"), "out_of_memory"),

@@ -28,6 +28,8 @@ from lvae_core.training.runtime import Runtime
 from ... import tiny
 from ..runs import CORPUS
 
+pytestmark = pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 READS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "_unique2", "equal"}
 """Operations whose result, or its size, the CPU must have before it can go on."""
