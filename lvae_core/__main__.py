@@ -16,8 +16,9 @@ from typing import Any
 from lvae_core.arguments import Parser, parsed, repeat_settings
 from lvae_core.cli import import_text
 from lvae_core.command import exit_status
-from lvae_core.data.datasets import NAMES, check_known
+from lvae_core.data.datasets import NAMES, SHIPPED, check_known
 from lvae_core.data.sources.public import PUBLIC
+from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, notice_next
 from lvae_core.protocols import PROTOCOLS, with_protocol
 from lvae_core.run_folder.event_files import FOLDER
@@ -52,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
         return sub
 
     settings = _settings_parser(
-        "change fields of the config, such as --set seed=1 dropout=0.2", fields_help()
+        "change fields of the config, such as --set patience=5 dropout=0.2", fields_help()
     )
     data_dir = argparse.ArgumentParser(add_help=False)
     data_dir.add_argument(
@@ -162,7 +163,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="sentence to reconstruct; repeatable (default: the first ones of the test split)",
     )
     sub.add_argument(
-        "--between", nargs=2, metavar=("FIRST", "LAST"), help="two sentences to interpolate between"
+        "--between",
+        nargs=2,
+        metavar=("FIRST", "LAST"),
+        help="two sentences to interpolate between: on a line, or on an arc if z lies on a sphere",
     )
     sub.add_argument("--json", action="store_true", help="print JSON")
     return parser
@@ -208,6 +212,8 @@ def _import(options: argparse.Namespace) -> int:
 def _download(options: argparse.Namespace) -> int:
     from lvae_core.data.sources.download import download
 
+    if options.dataset in SHIPPED:
+        raise InputError(f"{options.dataset}: comes with the package; there is nothing to download")
     for path in download(options.dataset, options.data_dir):
         print(path)
     notice_next("-m", "lvae_core", "describe", options.dataset, data_dir=options.data_dir)
@@ -217,6 +223,12 @@ def _download(options: argparse.Namespace) -> int:
 def _recipe(options: argparse.Namespace) -> int:
     from lvae_core.data.new_run import settle_min_count
 
+    given = parse_settings(options.set)
+    for field in _RECIPE_FIELDS:
+        if field in given:
+            raise InputError(
+                f"--set {field}={given[field]}: the recipe depends on it; use --{field.replace('_', '-')}"
+            )
     check_known(options.dataset, options.data_dir)
     config = recipe(
         options.system,
@@ -227,9 +239,13 @@ def _recipe(options: argparse.Namespace) -> int:
     )
     check_samples_read(config, options.num_samples)
     config = apply_settings(with_protocol(config, options.protocol), options.set)
-    config = settle_min_count(config, options.data_dir, given=parse_settings(options.set))
+    config = settle_min_count(config, options.data_dir, given=given)
     print(json.dumps(config.to_dict(), indent=2))
     return 0
+
+
+_RECIPE_FIELDS = ("dataset", "setting", "num_samples", "seed")
+"""Fields that a recipe starts from; each has an option."""
 
 
 # These commands import torch, which takes a second, so a command imports only what it needs.

@@ -14,7 +14,7 @@ from typing import Any
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus, load_for
-from lvae_core.errors import InputError, check_type
+from lvae_core.errors import InputError, check_data_dir, check_type, whole_number
 from lvae_core.evaluation import generate as sentences
 from lvae_core.evaluation.decoding import Decoding, unread
 from lvae_core.evaluation.generate import Trained
@@ -218,7 +218,7 @@ def generate(run: Run | str | Path, count: int = 5, **decoding: Any) -> list[str
         InputError: the run has no finished epoch, a value lies outside its range, or the method does not
             read it.
     """
-    check_type("count", count, int, "a whole number")
+    count = whole_number("count", count)
     if count < 1:
         raise InputError(f"count = {count}: must be at least 1")
     found = _opened(run).trained
@@ -250,7 +250,9 @@ def reconstruct(run: Run | str | Path, texts: Sequence[str], **decoding: Any) ->
 
 
 def interpolate(run: Run | str | Path, first: str, last: str, count: int = 5, **decoding: Any) -> list[str]:
-    """Decode ``count`` points on the line between the posterior means of two sentences, ends included.
+    """Decode ``count`` points on the way between the posterior means of two sentences, ends included.
+
+    The way is a straight line, or, if z lies on a sphere as in lstm-vmf-vae, the arc of a great circle.
 
     Args:
         run: as returned by :func:`train` or :func:`load`, or its folder.
@@ -264,7 +266,7 @@ def interpolate(run: Run | str | Path, first: str, last: str, count: int = 5, **
     """
     for name, text in (("first", first), ("last", last)):
         check_type(name, text, str, "a sentence, its words between spaces")
-    check_type("count", count, int, "a whole number")
+    count = whole_number("count", count)
     found = _opened(run).trained
     with Modes().own():
         return sentences.interpolate(found, first, last, count, _decoding(found, decoding))
@@ -306,8 +308,7 @@ def _folder(out: str | Path) -> RunFolder:
 
 
 def _corpus(config: RunConfig, data_dir: str | Path | None) -> Corpus:
-    if data_dir is not None:
-        check_type("data_dir", data_dir, (str, Path), "the path of a folder")
+    check_data_dir(data_dir)
     return load_for(config, data_dir)
 
 

@@ -26,10 +26,14 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of argparse that refuses unknown words itself: a subcommand then names its own help."""
+    """A parser of argparse that refuses unknown words and repeated options itself.
+
+    A subcommand then names its own help.
+    """
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Parse ``args``. Raises InputError if an option or a word is left over."""
+        """Parse ``args``. Raises InputError if a word is left over, or an option of one value repeated."""
+        self._given: list[str] = []
         found, left = super().parse_known_args(args, namespace)
         if left:
             options = {o.lstrip("-"): o for o in self._option_string_actions if o.startswith("--")}
@@ -40,7 +44,14 @@ class Parser(argparse.ArgumentParser):
                 return nearest_option(option, known)
 
             raise InputError(unknown_line(left, near, f"{self.prog} --help"))
+        _check_given_once(self._given, ())
         return found, left
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        # argparse calls this for each option that is given, also by an abbreviation or another spelling.
+        if action.option_strings and not isinstance(action, argparse._AppendAction):
+            self._given.append(action.option_strings[0])
+        return super()._get_values(action, arg_strings)
 
 
 REPEATABLE = frozenset({"--set", "--zip", "--space", "--published"})
@@ -178,11 +189,18 @@ def _begins(given: str, option: str) -> bool:
     return len(short) > len("--") and long.startswith(short)
 
 
+_DASHES = {"expected one argument": "OPTION=VALUE", "expected 2 arguments": "a blank in front, in quotes"}
+"""How argparse ends an error about an option -> what makes a word with a dash in front its value."""
+
+
 def _of_argparse(lines: list[str]) -> str:
     program, _, message = (lines or [""])[-1].partition(": error: ")
     if choice := re.fullmatch(r"argument (\S+): invalid choice: '(.*?)' \(choose from (.*)\)", message):
         what, name, choices = choice.groups()
         check_name(name, re.findall(r"'([^']*)'", choices), "command" if what == "COMMAND" else what)
+    for end, remedy in _DASHES.items():
+        if message.endswith(end):
+            message += f"; a value that begins with - needs {remedy}"
     return f"{message or program}; see {program} --help"
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import difflib
 import errno
+import operator
 import reprlib
 from collections.abc import Collection, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import SupportsIndex, cast
 
 _ALLOW = "ask its owner for access, or use a copy or another folder"
 
@@ -100,6 +104,29 @@ def check_type(name: str, value: object, type_: type | tuple[type, ...], what: s
     """
     if not isinstance(value, type_) or isinstance(value, bool):
         raise InputError(f"{name} = {_shown(value)}: must be {what}")
+
+
+def whole_number(name: str, value: object, what: str = "a whole number") -> int:
+    """An argument of the API in Python as a plain int; NumPy's whole numbers are taken, too.
+
+    Raises:
+        InputError: the value is no whole number. True and False are none.
+    """
+    check_type(name, value, Integral, what)
+    return operator.index(cast(SupportsIndex, value))
+
+
+def plain_number(value: object) -> object:
+    """A number of NumPy as the int or float that it equals; everything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return operator.index(cast(SupportsIndex, value)) if isinstance(value, Integral) else float(value)
+
+
+def check_data_dir(data_dir: object) -> None:
+    """Raise InputError if the folder of corpora, an argument of the API in Python, has another type."""
+    if data_dir is not None:
+        check_type("data_dir", data_dir, (str, Path), "the path of a folder")
 
 
 def _shown(value: object) -> str:

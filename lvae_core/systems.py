@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from lvae_core.config import RunConfig, dataset_label
-from lvae_core.errors import InputError, check_name, check_type
+from lvae_core.errors import InputError, check_name, check_type, whole_number
 from lvae_core.fields.choices import Setting
 
 Recipe = Callable[[RunConfig], RunConfig]
@@ -193,7 +193,8 @@ def recipe(
     """
     check_name(system, SYSTEMS, "system")
     check_type("dataset", dataset, str, "a dataset's name or a folder's path")
-    check_type("num_samples", num_samples, int, "a whole number (the L of the paper)")
+    num_samples = whole_number("num_samples", num_samples, "a whole number (the L of the paper)")
+    seed = whole_number("seed", seed)
     if num_samples < 1:
         raise InputError(f"num_samples = {num_samples}: must be at least 1 (the L of the paper)")
     sizes = _DATASETS.get(dataset_label(dataset), _DATASETS["ptb"])

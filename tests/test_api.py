@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -275,7 +276,13 @@ def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
         (lambda: lvae_core.recipe(5), "unknown system 5: choose|unknown system 5: did"),
         (lambda: lvae_core.recipe("lstm-lm", dataset=["toy"]), r"dataset = \['toy'\]: must be a dataset's"),
         (lambda: lvae_core.recipe("lstm-lm", num_samples="5"), "num_samples = '5': must be a whole number"),
-        (lambda: lvae_core.recipe("lstm-lm", seed="5"), "seed = '5': must be of type int"),
+        (lambda: lvae_core.recipe("lstm-lm", seed="5"), "seed = '5': must be a whole number"),
+        (
+            lambda: lvae_core.recipe("lstm-lm", num_samples=True),
+            "num_samples = True: must be a whole number",
+        ),
+        (lambda: lvae_core.recipe("lstm-lm", dataset="mine", data_dir=5), "data_dir = 5: must be the path"),
+        (lambda: lvae_core.describe("mine", data_dir=7), "data_dir = 7: must be the path of a folder"),
         (lambda: lvae_core.recipe("lstm-lm", protocol=1), "unknown protocol 1: choose from matched"),
         (lambda: lvae_core.recipe("lstm-lm", latent_size=3), "latent_size: lstm-lm has no latent_size"),
         (
@@ -321,6 +328,32 @@ def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
             wrong()
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "x").exists()
+
+
+def test_numbers_of_numpy_are_taken_for_those_of_python(tmp_path: Path) -> None:
+    fields: dict[str, Any] = {
+        "num_samples": 2,
+        "seed": 3,
+        "hidden_size": 4,
+        "iw_samples": 4,
+        "mi_samples": 2,
+    }
+    fields |= {"max_epochs": 1, "iw_exact_samples": 0}
+    plain = lvae_core.recipe("lstm-vae", dataset="toy", learning_rate=0.5, **fields)
+    numbers = {name: np.int64(value) for name, value in fields.items()}
+    config = lvae_core.recipe("lstm-vae", dataset="toy", learning_rate=np.float64(0.5), **numbers)
+    assert json.dumps(config.to_dict()) == json.dumps(plain.to_dict())
+    run = lvae_core.train(config, tmp_path / "run", threads=np.int64(1))
+    assert lvae_core.evaluate(run, iw_samples=np.int64(5)) == lvae_core.evaluate(run, iw_samples=5)
+    wanted = lvae_core.generate(run, 2, method="sample", seed=7, max_length=9)
+    assert wanted == lvae_core.generate(
+        run, np.int64(2), method="sample", seed=np.int64(7), max_length=np.int32(9)
+    )
+    assert len(lvae_core.interpolate(run, "ash", "bay", np.int64(3))) == 3
+    with pytest.raises(lvae_core.InputError, match=r"^num_samples = .*2\.0.*: must be a whole number"):
+        lvae_core.recipe("lstm-vae", num_samples=np.float64(2))  # type: ignore[arg-type]
+    with pytest.raises(lvae_core.InputError, match=r"^hidden_size = .*: must be of type int"):
+        lvae_core.recipe("lstm-vae", hidden_size=np.True_)
 
 
 def test_a_run_that_another_process_holds_is_refused(

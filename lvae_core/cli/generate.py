@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lvae_core.errors import InputError
 from lvae_core.evaluation.decoding import Decoding, Method, unread
 from lvae_core.messages import notice
 from lvae_core.run_folder.lookup import open_run
+
+if TYPE_CHECKING:
+    from lvae_core.evaluation.generate import Trained
+    from lvae_core.run_folder.folder import RunFolder
 
 _MOST_SENTENCES = 100_000
 """The largest --count: all sentences are decoded at once."""
@@ -25,7 +29,6 @@ def command(options: argparse.Namespace) -> int:
     latent = present is not None and present[0].encoder != "none"
     method: Method = options.decode or ("greedy" if latent else "sample")
     _check_read(method, options)
-    from lvae_core.data.corpus import load_for
     from lvae_core.evaluation import generate
     from lvae_core.training.trained import load
 
@@ -43,10 +46,8 @@ def command(options: argparse.Namespace) -> int:
         sentences, between = options.sentence, options.between
         if not given:
             # By default use the first test sentences, which the model was not trained on.
-            test = load_for(trained.config, options.data_dir).test
-            count = min(options.count, len(test))
-            sentences = [" ".join(trained.vocabulary.decode(test.sentence(i))) for i in range(count)]
-            between = sentences[:2] if count > 1 else None
+            sentences = _first_of_test(trained, folder, options.data_dir, options.count)
+            between = sentences[:2] if len(sentences) > 1 else None
         if sentences:
             decoded = generate.reconstruct(trained, sentences, decoding)
             read = [generate.as_read(trained, sentence) for sentence in sentences]
@@ -70,6 +71,24 @@ def command(options: argparse.Namespace) -> int:
             f"reconstructions hardly depend on it{vary}"
         )
     return 0
+
+
+def _first_of_test(trained: Trained, folder: RunFolder, data_dir: str | None, count: int) -> list[str]:
+    """The first sentences of the test split.
+
+    Raises:
+        InputError: the corpus cannot be used, or its words have other numbers than those of the run.
+    """
+    from lvae_core.data.corpus import load_for
+
+    corpus = load_for(trained.config, data_dir)
+    if corpus.vocabulary.words != trained.vocabulary.words:
+        raise InputError(
+            f"{folder}: trained on other data than {corpus.name} holds now; give the --data-dir that it "
+            "was trained with, or --sentence"
+        )
+    ids = (corpus.test.sentence(i) for i in range(min(count, len(corpus.test))))
+    return [" ".join(corpus.vocabulary.decode(sentence)) for sentence in ids]
 
 
 def _check_read(method: Method, options: argparse.Namespace) -> None:

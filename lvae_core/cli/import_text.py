@@ -9,7 +9,7 @@ from typing import get_args
 from lvae_core.data.datasets import read
 from lvae_core.data.importing import Policy, Rules, import_text, summary, warnings
 from lvae_core.data.markers import marker_warnings
-from lvae_core.data.text_files import SPLITS
+from lvae_core.data.text_files import MAX_LENGTH, SPLITS
 from lvae_core.messages import notice_next
 
 
@@ -53,9 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-length",
         type=int,
-        default=512,
+        default=MAX_LENGTH,
         metavar="T",
-        help="largest number of tokens of a sentence, its end included (default: 512)",
+        help=f"largest number of tokens of a sentence, its end included (default: {MAX_LENGTH})",
     )
     parser.add_argument(
         "--max-length-policy",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lvae_core.evaluation.evaluate import WHOLE, Part
 from lvae_core.identity import evaluation_id
 from lvae_core.messages import notice, notice_next
 from lvae_core.parents import parent_of
+from lvae_core.protocols import PROTOCOLS, with_protocol
 from lvae_core.run_folder.evaluations import (
     evaluation_file,
     failure_file,
@@ -33,6 +35,7 @@ from lvae_core.run_folder.folder import FAILURE, DamagedError, RunFolder
 from lvae_core.run_folder.lookup import find_run, open_run
 from lvae_core.run_folder.names import RunName
 from lvae_core.settings import apply_settings, parse_settings, with_evaluation
+from lvae_core.systems import SYSTEMS, recipe
 from lvae_core.training.carry_out import (
     acquire,
     carry_out,
@@ -47,7 +50,7 @@ from lvae_core.training.runtime import Progress, Runtime, make_runtime
 
 def run(options: argparse.Namespace) -> int:
     """Train and evaluate one run, or resume it; return the exit status."""
-    config = apply_settings(_read_config(options.config), options.set)
+    config = _with_settings(_read_config(options.config), options.set)
     runtime = _runtime(options)
     folder = open_run(options.out)
     check_new(config, folder)
@@ -82,6 +85,37 @@ def run(options: argparse.Namespace) -> int:
         following = ["run", options.config, "--out"] if options.parent else ["generate"]
         notice_next("-m", "lvae_core", *following, options.out, data_dir=options.data_dir)
     return status
+
+
+def _with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
+    """Apply ``--set``.
+
+    Raises:
+        InputError: also if another dataset or setting is given for which recipes choose other fields, too:
+            the config would keep those that fit the former one.
+    """
+    changes = parse_settings(settings)
+    for field in ("dataset", "setting"):
+        if field in changes and _chooses_others(config, field, changes[field]):
+            option = f"--{field} {shlex.quote(changes[field])}"
+            system = config.system if config.system in SYSTEMS else "SYSTEM"
+            raise InputError(
+                f"--set {field}={changes[field]}: the recipe depends on it; make a config with "
+                f"`python -m lvae_core recipe {system} {option}`"
+            )
+    return apply_settings(config, settings)
+
+
+def _chooses_others(config: RunConfig, field: str, value: str) -> bool:
+    """Whether the recipe of a system, under any protocol, chooses other fields by this one."""
+    system = config.system if config.system in SYSTEMS else "lstm-vae"
+    change: dict[str, Any] = {field: value}
+    former: dict[str, Any] = {"dataset": config.dataset, "setting": config.setting}
+    old, new = recipe(system, **former), recipe(system, **(former | change))
+    return any(
+        dataclasses.replace(with_protocol(old, protocol), **change) != with_protocol(new, protocol)
+        for protocol in PROTOCOLS
+    )
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -59,7 +59,13 @@ def read(
     if dataset in PUBLIC:
         return read_file(locate(dataset, split, data_dir), max_length)
     if dataset in SHIPPED:
-        return SHIPPED[dataset](split)
+        text = SHIPPED[dataset](split)
+        if max_length is not None and (longest := text.longest()) > max_length:
+            raise InputError(
+                f"{text.source}: has a sentence of {longest} predicted tokens, more than "
+                f"max_length = {max_length}; raise max_length"
+            )
+        return text
     folder = folder_of(dataset, data_dir)
     path = folder / f"{split}.txt"
     if not path.is_file():
@@ -84,16 +90,17 @@ def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
     here = local_path(dataset)
     if here.is_dir():
         return here
+    is_path = "/" in dataset or os.sep in dataset
+    there = data_folder(data_dir) / dataset
+    if not is_path and there.is_dir():
+        return there
     if here.is_file():
         files = import_command(here, "--split", "0.8", "0.1", "0.1")
         raise InputError(
             f"dataset {dataset}: a file; make a folder of it, if it is a table with --column, too: {files}"
         )
-    if "/" in dataset or os.sep in dataset:
+    if is_path:
         raise MissingError(f"dataset {dataset}: no such folder; give one with {_split_files()}")
-    there = data_folder(data_dir) / dataset
-    if there.is_dir():
-        return there
     try:
         check_name(dataset, NAMES, "dataset")
     except InputError as error:

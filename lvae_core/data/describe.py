@@ -16,7 +16,7 @@ from lvae_core.data.sources.public import MissingError
 from lvae_core.data.text_files import SPLITS, Text
 from lvae_core.data.unknown import unseen_words
 from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS, Vocabulary
-from lvae_core.errors import InputError, check_type
+from lvae_core.errors import InputError, check_data_dir, check_type
 
 
 def describe(dataset: str | Path, data_dir: str | Path | None = None) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def describe(dataset: str | Path, data_dir: str | Path | None = None) -> dict[st
         InputError: the dataset is unknown, a file cannot be used, or every split is missing.
     """
     check_type("dataset", dataset, (str, Path), "a dataset's name or a folder")
+    check_data_dir(data_dir)
     dataset = str(dataset)
     texts: dict[str, Text] = {}
     missing: dict[str, str] = {}
@@ -55,7 +56,10 @@ def describe(dataset: str | Path, data_dir: str | Path | None = None) -> dict[st
     vocabulary = None
     if "train" in texts:
         others = [texts[split].sentences() for split in texts if split != "train"]
-        vocabulary = Vocabulary.build(texts["train"].sentences(), other_sentences=chain(*others))
+        try:
+            vocabulary = Vocabulary.build(texts["train"].sentences(), other_sentences=chain(*others))
+        except InputError as error:
+            raise InputError(f"{texts['train'].source}: {error}") from None
         result["vocabulary"] = len(vocabulary)
     record = None
     if dataset not in datasets.NAMES:
@@ -107,7 +111,7 @@ def _statistics(text: Text, vocabulary: Vocabulary | None) -> dict[str, Any]:
         "sentences": len(text.lines),
         "predicted_tokens": predicted,
         "types": len(counts),
-        "longest": max(map(len, text.sentences())) + 1,
+        "longest": text.longest(),
         "unknown_rate": float(f"{unknown / predicted:.6g}"),
         "sha256": text.sha256,
     }

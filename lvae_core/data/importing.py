@@ -15,9 +15,9 @@ from typing import Any, Literal, NamedTuple
 from lvae_core.config import dataset_label
 from lvae_core.data.datasets import NAMES
 from lvae_core.data.tables import SUFFIXES, read_cells
-from lvae_core.data.text_files import SPLITS, read_bytes, rename_advice
-from lvae_core.data.tokens import split_tokens
-from lvae_core.data.vocabulary import END, START, UNKNOWN_SYMBOLS
+from lvae_core.data.text_files import MAX_LENGTH, SPLITS, marker_options, read_bytes, rename_advice
+from lvae_core.data.tokens import split_tokens, without_edges
+from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS
 from lvae_core.errors import InputError
 
 RECORD = "dataset.json"
@@ -42,7 +42,7 @@ class Rules:
     """Tokens that become ``<unk>``."""
     remove: tuple[str, ...] = ()
     """Tokens that are removed from the beginning and the end of a line."""
-    max_length: int = 512
+    max_length: int = MAX_LENGTH
     """Largest number of predicted tokens of a sentence."""
     max_length_policy: Policy = "refuse"
     split: tuple[float, float, float] | None = None
@@ -150,17 +150,38 @@ def import_text(sources: Sequence[str | Path], out: str | Path, rules: Rules) ->
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The record of an imported folder; None if there is none that can be read."""
+    """The record of an imported folder; None if there is none that can be read, or another program's."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    usable = isinstance(record, dict) and isinstance(record.get("sha256"), dict)
-    return record if usable else None
+    return record if _is_record(record) else None
+
+
+def _is_record(found: Any) -> bool:
+    parts = ("sources", "rules", "counts", "sha256")
+    if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in parts):
+        return False
+    sources, counts = found["sources"].values(), found["counts"].values()
+    return all(
+        isinstance(source, dict) and isinstance(source.get("path"), str) for source in sources
+    ) and all(
+        isinstance(kinds, dict)
+        and kinds.keys() <= _WORDS.keys()
+        and all(isinstance(number, int) for number in kinds.values())
+        for kinds in counts
+    )
 
 
 def _check_name(out: Path) -> None:
-    if dataset_label(str(out)) in NAMES:
+    try:
+        label = dataset_label(str(out))
+    except InputError:
+        raise InputError(
+            f"--out {out}: choose a name of letters, digits, '.', '-' and single '_' only, with no '.' "
+            "in front"
+        ) from None
+    if label in NAMES:
         raise InputError(
             f"--out {out}: {out.name} is a dataset of the package, whose name tables and runs would show; "
             "choose another name"
@@ -198,17 +219,18 @@ def _read(path: Path, rules: Rules) -> Source:
     column = read_cells(path, rules.column, header=rules.header, delimiter=rules.delimiter)
     for number, text in column.cells:
         tokens = split_tokens(text)
-        kept = _without_edges(tokens, rules.remove)
+        kept = without_edges(tokens, rules.remove)
         counts.removed += len(tokens) - len(kept)
         if not kept:
             counts.blank += 1
             continue
-        _refuse_markers(f"{path}:{number}", kept)
+        _refuse_markers(f"{path}:{number}", kept, rules)
         if len(kept) + 1 > rules.max_length:
             if rules.max_length_policy == "refuse":
                 raise InputError(
                     f"{path}:{number}: a sentence of {len(kept) + 1} predicted tokens, more than "
-                    f"--max-length {rules.max_length}; give --max-length-policy cut or drop"
+                    f"--max-length {rules.max_length}; give --max-length-policy cut or drop, or raise "
+                    "--max-length"
                 )
             if rules.max_length_policy == "drop":
                 counts.dropped += 1
@@ -223,30 +245,20 @@ def _read(path: Path, rules: Rules) -> Source:
     return Source(path, sentences, counts, column.warnings)
 
 
-def _refuse_markers(where: str, tokens: list[str]) -> None:
-    """Raise InputError if the tokens contain one that the model adds itself."""
-    found = [token for token in dict.fromkeys(tokens) if token in (START, END)]
-    if not found:
+def _refuse_markers(where: str, tokens: list[str], rules: Rules) -> None:
+    """Raise InputError, with the options that mend it, if a sentence has tokens that the model adds."""
+    options = marker_options([tokens], rules.unknown_words)
+    if not options:
         return
-    inner = _without_edges(tokens, found)
-    if START in inner or END in inner:
+    given = " ".join(f"{option} '{token}'" for option, token in options)
+    inner = [token for option, token in options if option == "--unknown-word"]
+    if inner:
         raise InputError(
-            f"{where}: contains {START} or {END} within a sentence; --remove takes tokens from the ends of "
-            "lines only"
+            f"{where}: contains {' and '.join(inner)} within a sentence, which the model adds itself; edit "
+            f"the line, or give {given}"
         )
-    options = " ".join(f"--remove '{token}'" for token in found)
-    raise InputError(
-        f"{where}: {' and '.join(found)} at an end of the line, which the model adds itself; give {options}"
-    )
-
-
-def _without_edges(tokens: list[str], remove: Sequence[str]) -> list[str]:
-    start, stop = 0, len(tokens)
-    while start < stop and tokens[start] in remove:
-        start += 1
-    while stop > start and tokens[stop - 1] in remove:
-        stop -= 1
-    return tokens[start:stop]
+    found = " and ".join(token for _, token in options)
+    raise InputError(f"{where}: {found} at an end of the line, which the model adds itself; give {given}")
 
 
 def _divided(source: Source, rules: Rules) -> dict[str, list[str]]:

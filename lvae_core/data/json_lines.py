@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from lvae_core.errors import InputError
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+r"""What an escape such as ``\ud800`` without its other half becomes; UTF-8 has no such character."""
 
 
 def first_object(lines: Sequence[str]) -> dict[str, Any] | None:
@@ -51,6 +55,11 @@ def read_values(content: str, where: object, name: str) -> list[tuple[int, str]]
             )
         if "\0" in value[name]:
             raise InputError(f"{where}:{number}: --column {name}: has a NUL character; remove it")
+        if half := _SURROGATE.search(value[name]):
+            raise InputError(
+                f"{where}:{number}: --column {name}: has \\u{ord(half[0]):04x}, half of a pair, which is "
+                "no character; correct the line"
+            )
         found.append((number, value[name]))
     return found
 

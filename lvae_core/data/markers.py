@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lvae_core.data.json_lines import first_object
-from lvae_core.data.text_files import Text, import_command, tabs_problem
+from lvae_core.data.text_files import MAX_LENGTH, Text, import_command, tabs_problem
 from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS
 
 SPELLINGS = (*UNKNOWN_SYMBOLS, "<UNK>", "[UNK]", "UNK", "<oov>", "<OOV>")
@@ -44,8 +44,13 @@ def marker_warnings(texts: Mapping[str, Text]) -> Iterator[str]:
     Args:
         texts: split -> its text.
     """
+    tables = list(_table_faults(texts))
+    if tables and (unlike := _unlike(texts, tables[0].options[0][1])):
+        for fault in tables:
+            yield f"{fault.problem}; {fault.remedy} by hand, because {unlike} is of another form"
+        return
     faults = [
-        *_table_faults(texts),
+        *tables,
         *_edge_fault(texts, "begins", lambda line: line.partition(" ")[0]),
         *_edge_fault(texts, "ends", lambda line: line.rpartition(" ")[2]),
         *_unknown_fault(texts),
@@ -55,12 +60,24 @@ def marker_warnings(texts: Mapping[str, Text]) -> Iterator[str]:
     others = [option for fault in faults for option in fault.options if option[0] != "--column"]
     for fault in faults:
         if fault is faults[0]:
+            if (longest := max(text.longest() for text in texts.values())) > MAX_LENGTH:
+                others.append(("--max-length", str(longest)))
             words = [word for option in (*columns[:1], *dict.fromkeys(others)) for word in option]
             folder = Path(next(iter(texts.values())).source).parent
             yield f"{fault.problem}; {fault.remedy} with {import_command(folder, *words)}"
         else:
             yield f"{fault.problem}; {fault.remedy} with the command above"
     yield from _attached_warning(texts)
+
+
+def _unlike(texts: Mapping[str, Text], column: str) -> str:
+    """The file of the first split that lacks the column of another split, so that no import reads both."""
+    for text in texts.values():
+        known = first_object(text.lines)
+        fits = str(text.tabs + 1) == column if known is None else column in known
+        if not fits and len(text.lines) > 1:  # of a single line, nobody knows
+            return text.source
+    return ""
 
 
 def _table_faults(texts: Mapping[str, Text]) -> Iterator[_Fault]:

@@ -12,7 +12,7 @@ from lvae_core.config import RunConfig
 from lvae_core.data.corpus import load_new
 from lvae_core.data.datasets import NAMES, check_known
 from lvae_core.data.sources.public import MissingError
-from lvae_core.errors import check_name
+from lvae_core.errors import check_data_dir, check_name
 from lvae_core.fields.choices import Setting
 from lvae_core.messages import notice
 from lvae_core.protocols import PROTOCOLS, Protocol, with_protocol
@@ -59,6 +59,7 @@ def recipe(
         num_samples=num_samples,
         seed=seed,
     )
+    check_data_dir(data_dir)
     check_known(base.dataset, data_dir)
     config = apply_fields(with_protocol(base, protocol), fields)
     return settle_min_count(config, data_dir, given=fields)

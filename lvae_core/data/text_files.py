@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import logging
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lvae_core.data.tokens import split_tokens
+from lvae_core.data.tokens import split_tokens, without_edges
 from lvae_core.data.vocabulary import END, START
 from lvae_core.errors import InputError
 
@@ -37,7 +39,6 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
     content = decoded(data, path)
     lines: list[str] = []
     blanks: list[int] = []
-    reserved = {END, START}
     tabs: list[int] = []
     for number, line in enumerate(content.removesuffix("\n").split("\n"), start=1):
         tokens = split_tokens(line)
@@ -45,11 +46,10 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
             blanks.append(number)
             continue
         tabs.append(line.count("\t"))
-        if not reserved.isdisjoint(tokens):
-            remove = [word for token in sorted(reserved & {*tokens}) for word in ("--remove", token)]
+        if START in tokens or END in tokens:
             raise InputError(
-                f"{path}:{number}: contains {START} or {END}, which the model adds itself; remove it, with "
-                + import_command(path.parent, *remove)
+                f"{path}:{number}: contains {START} or {END}, which the model adds itself; "
+                + _without_markers(path)
             )
         if max_length is not None and len(tokens) + 1 > max_length:
             cut = ("--max-length", max_length, "--max-length-policy", "cut")
@@ -122,6 +122,43 @@ def decoded(data: bytes, path: Path) -> str:
     return content.removeprefix(_BYTE_ORDER_MARK)
 
 
+def marker_options(sentences: Iterable[list[str]], but: Collection[str] = ()) -> list[tuple[str, str]]:
+    """The options of an import that mend sentences with ``<s>`` or ``</s>``, each with the token.
+
+    Args:
+        sentences: their tokens.
+        but: tokens that the import replaces already.
+    """
+    found: set[tuple[str, str]] = set()
+    for tokens in sentences:
+        markers = {START, END}.intersection(tokens).difference(but)
+        if markers:
+            inside = without_edges(tokens, markers)
+            found |= {("--unknown-word", token) for token in markers.intersection(inside)}
+            for ordered in (tokens, reversed(tokens)):
+                found |= {("--remove", t) for t in itertools.takewhile(markers.__contains__, ordered)}
+    return _ordered(found)
+
+
+def _ordered(options: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return sorted(options, key=lambda option: (option[0], option[1] == END))  # <s> comes before </s>
+
+
+def _without_markers(path: Path) -> str:
+    """What to do about the markers of a file: if it is a split's, a command that mends its whole folder."""
+    if path.stem not in SPLITS:
+        return "remove it"
+    found: set[tuple[str, str]] = set()
+    for split in SPLITS:
+        with contextlib.suppress(InputError):  # another file that is missing, or faulty in another way
+            content = decoded(read_bytes(file := path.with_name(f"{split}.txt")), file)
+            found.update(marker_options(map(split_tokens, content.split("\n"))))
+    options = _ordered(found)
+    within = any(option == "--unknown-word" for option, _ in options)
+    advice = "remove it, or make it <unk> within lines" if within else "remove it"
+    return f"{advice}, with {import_command(path.parent, *itertools.chain(*options))}"
+
+
 def import_command(source: Path, *options: object) -> str:
     """The command that makes a corrected copy of a folder of text."""
     words = ("import", source, *options, "--out", f"{source.name or 'text'}-new")
@@ -129,6 +166,9 @@ def import_command(source: Path, *options: object) -> str:
 
 
 SPLITS = ("train", "valid", "test")
+
+MAX_LENGTH = 512
+"""Largest number of predicted tokens of a sentence, unless another one is given."""
 
 OTHER_NAMES = {"valid": ("dev", "val", "validation")}
 """Names of splits' files in other corpora."""
@@ -155,6 +195,10 @@ class Text:
         """Yield the tokens of each sentence, without ``</s>``."""
         # Tokens are split on demand: stored as lists they take 15 times the memory of lines.
         return (line.split(" ") for line in self.lines)
+
+    def longest(self) -> int:
+        """The largest number of predicted tokens of a sentence, ``</s>`` included."""
+        return max(map(len, self.sentences())) + 1
 
 
 def from_lines(lines: Sequence[str], source: str) -> Text:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lvae_core.errors import InputError, check_name, check_type
+from lvae_core.errors import InputError, check_name, check_type, whole_number
 
 Method = Literal["greedy", "sample", "beam"]
 
@@ -41,7 +41,8 @@ class Decoding:
         if not low <= self.temperature <= high:
             raise InputError(f"temperature = {self.temperature}: must be from {low:g} to {high:g}")
         for name, least in (("beam_width", 1), ("max_length", 1), ("seed", 0)):
-            check_type(name, value := getattr(self, name), int, "a whole number")
+            value = whole_number(name, getattr(self, name))
+            object.__setattr__(self, name, value)
             if value < least:
                 raise InputError(f"{name} = {value}: must be at least {least}")
 

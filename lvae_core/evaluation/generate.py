@@ -60,7 +60,9 @@ def reconstruct(trained: Trained, sentences: Sequence[str], decoding: Decoding) 
 
 
 def interpolate(trained: Trained, first: str, last: str, count: int, decoding: Decoding) -> list[str]:
-    """``count`` sentences on the straight line between two posterior means, ends included.
+    """``count`` sentences on the way between two posterior means, ends included.
+
+    The way is a straight line, or, if z lies on a sphere, the shorter arc of a great circle.
 
     Raises:
         InputError: as :func:`reconstruct`; or count < 2.
@@ -68,8 +70,8 @@ def interpolate(trained: Trained, first: str, last: str, count: int, decoding: D
     if count < 2:
         raise InputError(f"count = {count}: must be at least 2, the two ends")
     start, end = posterior(trained, [first, last]).mean
-    line = torch.stack([torch.lerp(start, end, weight) for weight in torch.linspace(0, 1, count)])
-    z = line.unsqueeze(1).expand(-1, trained.config.group, -1)
+    path = trained.model.posterior.path(start, end, count)
+    z = path.unsqueeze(1).expand(-1, trained.config.group, -1)
     return _decode(trained, z, count, decoding, "interpolation")
 
 
@@ -98,7 +100,7 @@ def posterior(trained: Trained, sentences: Sequence[str]) -> Posterior:
     words = torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True)
     lengths = torch.tensor([len(ids) for ids in encoded])
     root = rng.Key(trained.config.seed, "generation", ("posterior",))
-    keys = [root.at(text) for text in sentences]
+    keys = [root.at(" ".join(sentence)) for sentence in tokens]  # however many blanks were typed
     with torch.no_grad():
         return model.infer(
             make_batch(words, lengths, torch.arange(len(encoded)).numpy()),

@@ -85,6 +85,11 @@ class Posterior(ABC):
         It may cancel digits: call it in float64.
         """
 
+    @staticmethod
+    def path(start: Tensor, end: Tensor, count: int) -> Tensor:
+        """Points on the way between two values of z, (Z,), ends included: (count, Z); a straight line."""
+        return torch.stack([torch.lerp(start, end, weight) for weight in torch.linspace(0, 1, count)])
+
     def kl(self) -> Tensor:
         """KL(q(z|x) || p(z)), (B,), nats."""
         return self.kl_terms().sum(-1)

@@ -55,6 +55,22 @@ class VonMisesFisher(Posterior):
         direction = rng.normal(key.seed, key.stream, *key.indices, size=(*size, latent_size))
         return nn.functional.normalize(direction, dim=-1)
 
+    @staticmethod
+    def path(start: Tensor, end: Tensor, count: int) -> Tensor:
+        """Points at equal angles on the shorter arc of the great circle through two unit vectors.
+
+        Between opposite vectors every arc is equally short; the one towards a fixed axis is taken.
+        """
+        towards = end - (end @ start) * start
+        if towards.norm() < 1e-6:
+            axis = nn.functional.one_hot(start.abs().argmin(), len(start)).to(start.dtype)
+            towards = axis - (axis @ start) * start
+        towards = nn.functional.normalize(towards, dim=-1)
+        angle = torch.atan2(end @ towards, end @ start)
+        angles = (torch.linspace(0, 1, count)[1:-1] * angle).unsqueeze(-1)
+        arc = nn.functional.normalize(angles.cos() * start + angles.sin() * towards, dim=-1)
+        return torch.cat([start.unsqueeze(0), arc, end.unsqueeze(0)])
+
     def sample(self, noise: Tensor) -> Tensor:
         """Return z = μ cos θ + v sin θ, with v a uniform unit vector orthogonal to μ: (..., B, Z).
 

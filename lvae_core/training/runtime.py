@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lvae_core.errors import InputError, check_type
+from lvae_core.errors import InputError, check_type, whole_number
 from lvae_core.training.pace import Pace
 
 _MOST_THREADS = 64
@@ -75,8 +75,9 @@ def make_runtime(
     """
     check_type("device", device, str, "a name, such as 'cpu' or 'cuda:0'")
     check_type("checkpoint_minutes", checkpoint_minutes, (int, float), "a number")
+    threads = whole_number("threads", threads)
+    checkpoint_epochs = whole_number("checkpoint_epochs", checkpoint_epochs)
     for name, value in (("threads", threads), ("checkpoint_epochs", checkpoint_epochs)):
-        check_type(name, value, int, "a whole number")
         if value < 1:
             raise InputError(f"{label(name)} {value}: must be at least 1")
     if threads > (most := max(_MOST_THREADS, 4 * (os.cpu_count() or 1))):

@@ -119,6 +119,32 @@ def slurm(tmp_path):
         os.killpg(job.pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize(
+    ("addresses", "chosen"),
+    [("127.0.1.1 10.1.2.3 fd00::1 ", "10.1.2.3"), ("10.1.2.3 172.17.0.1", "10.1.2.3"), ("127.0.1.1 ", "")],
+)
+def test_a_job_takes_no_loopback_address_or_stops_with_one_line(tmp_path, addresses, chosen):
+    for name, body in {
+        **STUBS,
+        "hostname": f'[[ $1 == --all-ip-addresses ]] && echo "{addresses}"',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    script = BATCH.read_text()
+    part = script[script.index("mapfile") : script.index("on=(")]
+    done = subprocess.run(
+        ["bash", "-c", f'set -euo pipefail\n{part}echo "$ip"'],
+        capture_output=True, text=True, timeout=20, check=False,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "here"},
+    )  # fmt: skip
+    if chosen:
+        assert (done.returncode, done.stdout) == (0, f"{chosen}\n"), done.stderr
+    else:
+        (line,) = done.stderr.splitlines()
+        assert done.returncode == 2
+        assert line.startswith("error: here: has no address that other machines reach; ")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="the script activates .venv")
 def test_a_job_runs_the_grid(slurm, tmp_path):

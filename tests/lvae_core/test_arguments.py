@@ -25,6 +25,10 @@ def core(*arguments: str) -> argparse.Namespace:
     run.add_argument("config")
     run.add_argument("--threads", type=int)
     run.add_argument("--decode", choices=["greedy", "sample"])
+    run.add_argument("--column", "--columns")
+    run.add_argument("--json", action="store_true")
+    run.add_argument("--sentence", action="append")
+    run.add_argument("--between", nargs=2)
     return parsed(lambda: parser.parse_args(arguments))
 
 
@@ -102,6 +106,20 @@ def test_arguments_that_are_missing_are_all_named(arguments, message):
         (["run", "x", "--decoder=greedy"], "unknown option --decoder: did you mean '--decode'?"),
         (["run", "x", "--thread_s", "2"], "unknown option --thread_s: did you mean '--threads'?"),
         (["run", "x", "y"], "superfluous argument y; see core run --help"),
+        (["run", "x", "--threads", "1", "--threads=2"], "--threads: given twice; give it once"),
+        (["run", "x", "--thr", "1", "--threads=1"], "--threads: given twice; give it once"),
+        (["run", "x", "--column", "1", "--columns", "2"], "--column: given twice; give it once"),
+        (["run", "--json", "x", "--json"], "--json: given twice; give it once"),
+        (
+            ["run", "x", "--column", "-a"],
+            "argument --column/--columns: expected one argument; a value that begins with - needs "
+            "OPTION=VALUE; see core run --help",
+        ),
+        (
+            ["run", "x", "--between", "-a", "b"],
+            "argument --between: expected 2 arguments; a value that begins with - needs a blank in front, "
+            "in quotes; see core run --help",
+        ),
         (["--foo", "run", "x"], "unknown option --foo; see core --help"),
     ],
 )
@@ -110,6 +128,11 @@ def test_an_error_of_argparse_becomes_one_line(arguments, message, capsys):
         core(*arguments)
     assert str(caught.value) == message
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_option_that_collects_values_may_be_repeated():
+    found = core("run", "x", "--sentence", "a", "--threads", "1", "--sentence", "b")
+    assert found.sentence == ["a", "b"]
 
 
 def test_the_help_is_printed_with_status_0(capsys):

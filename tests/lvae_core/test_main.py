@@ -53,9 +53,9 @@ def test_recipe_prints_a_complete_config(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_one_option_changes_several_fields(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["recipe", "lstm-vae", "--set", "dropout=0.25", "seed=4", "--set", "patience=9"]) == 0
+    assert main(["recipe", "lstm-vae", "--set", "dropout=0.25", "min_count=4", "--set", "patience=9"]) == 0
     config = from_dict(json.loads(capsys.readouterr().out))
-    assert (config.dropout, config.seed, config.patience) == (0.25, 4, 9)
+    assert (config.dropout, config.min_count, config.patience) == (0.25, 4, 9)
 
 
 def test_the_run_that_an_encoder_starts_from_is_trained_in_a_folder_next_to_it(
@@ -290,7 +290,26 @@ def test_a_run_is_not_put_into_the_folder_of_a_study(tmp_path, capsys):
             ["recipe", "lstm-vae", "--set", "system=lstm-vae-avg"],
             "system=lstm-vae-avg: only renames lstm-va",
         ),
-        (["recipe", "lstm-vae", "--set", "seed=1", "dropot=0"], "did you mean 'dropout'?"),
+        (["recipe", "lstm-vae", "--set", "dropout=0", "dropot=0"], "did you mean 'dropout'?"),
+        (
+            ["recipe", "lstm-vae", "--set", "setting=inputless"],
+            "=inputless: the recipe depends on it; use --setting",
+        ),
+        (
+            ["recipe", "lstm-vae", "--set", "dataset=toy"],
+            "dataset=toy: the recipe depends on it; use --dataset",
+        ),
+        (
+            ["recipe", "lstm-vae", "--set", "num_samples=2"],
+            "=2: the recipe depends on it; use --num-samples",
+        ),
+        (
+            ["recipe", "lstm-vae", "--seed", "1", "--set", "seed=2"],
+            "=2: the recipe depends on it; use --seed",
+        ),
+        (["recipe", "lstm-vae", "--seed", "1", "--seed", "2"], "error: --seed: given twice; give it once"),
+        (["generate", "no-run", "--sentence", "a", "--count", "1", "--count", "2"], "--count: given twice"),
+        (["download", "toy"], "error: toy: comes with the package; there is nothing to download"),
         (["run", "nofile.json", "--out", "x"], "recipe lstm-vae > nofile.json"),
         (["generate", "no-run"], "no run folder with a finished epoch"),
         (["generate", "/no-run"], "error: /no-run: no run folder with a finished epoch"),
@@ -396,6 +415,32 @@ def test_bad_options_are_one_line_and_leave_nothing(
     assert line.startswith("error: ")
     assert message in line
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
+
+
+@pytest.mark.parametrize(
+    ("system", "setting", "message"),
+    [
+        (
+            "lstm-vmf-vae",
+            "setting=inputless",
+            "make a config with `python -m lvae_core recipe lstm-vmf-vae --setting i",
+        ),
+        ("lstm-lm", "dataset=ptb", "make a config with `python -m lvae_core recipe lstm-lm --dataset ptb`"),
+        ("lstm-lm", "setting=inputles", "unknown setting 'inputles': did you mean 'inputless'?"),
+        # These give just what the recipe gives.
+        ("lstm-vae", "setting=inputless", "--threads 0: must be at least 1"),
+        ("lstm-vmf-vae", "setting=standard", "--threads 0: must be at least 1"),
+        ("lstm-lm", "dataset=toy", "--threads 0: must be at least 1"),
+    ],
+)
+def test_a_setting_of_run_that_its_recipe_depends_on_is_refused(
+    system: str, setting: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_recipe(tmp_path / "c.json", capsys, system)
+    out = ["--out", str(tmp_path / "out"), "--threads", "0"]
+    assert main(["run", str(config), "--set", setting, *out]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
 
 
 def test_the_folder_of_another_run_is_refused_and_unchanged(

@@ -20,10 +20,10 @@ from ...commands import python
 from ..conftest import WriteRun
 
 
-def made_from(study: Path, cache: Path | None = None) -> list[Sentences]:
+def made_from(study: Path, cache: Path | None = None, dataset: str = "toy") -> list[Sentences]:
     frame = collect([open_source(str(study))]).frame
     cells = average_cells(frame)
-    return sentences(best_runs(cells, "toy"), frame, cache=cache)
+    return sentences(best_runs(cells, dataset), frame, cache=cache)
 
 
 def core(*arguments: str) -> bytes:
@@ -73,6 +73,22 @@ def test_sentences_equal_those_of_generate_and_are_cached(
         assert "its checkpoint is missing or damaged" in made_from(trained)[0].note
     finally:
         hidden.rename(checkpoint)
+
+
+def test_a_run_whose_corpus_has_changed_has_a_note_instead_of_sentences(tmp_path: Path) -> None:
+    corpus = tmp_path / "mine"
+    corpus.mkdir()
+    for split in ("train", "valid", "test"):
+        (corpus / f"{split}.txt").write_text("a b\nb c a\n")
+    config = replace(recipe("lstm-vae", dataset=str(corpus)), max_steps=1, max_epochs=1, iw_samples=2)
+    config = replace(config, hidden_size=4, embedding_size=4, latent_size=2, iw_exact_samples=0)
+    (tmp_path / "run.json").write_text(json.dumps(config.to_dict()))
+    core("run", str(tmp_path / "run.json"), "--out", str(tmp_path / "study" / "run"))
+    (corpus / "train.txt").write_text("c c c\nb b a\n")
+    (found,) = made_from(tmp_path / "study", dataset="mine")
+    assert (found.prior, found.reconstructions) == ((), ())
+    assert "trained on other data than mine holds now; give the --data-dir" in found.note
+    assert "\n" not in found.note
 
 
 def test_the_best_run_has_the_lowest_valid_nll_over_all_cells(tmp_path: Path, write_run: WriteRun) -> None:

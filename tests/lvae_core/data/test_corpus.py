@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from lvae_core.config import RunConfig
 from lvae_core.data import datasets
-from lvae_core.data.corpus import Corpus, load, load_for
+from lvae_core.data.corpus import Corpus, Split, load, load_for
 from lvae_core.data.describe import describe
 from lvae_core.errors import InputError
 from lvae_core.systems import recipe
@@ -76,6 +77,19 @@ def test_the_fields_of_a_config_limit_what_is_loaded(folder: Path) -> None:
     assert load_for(limited).vocabulary.words == ("</s>", "<unk>", "a")
     with pytest.raises(InputError, match=r"train.txt:1: .* raise max_length"):
         load_for(RunConfig(dataset=str(folder), max_length=3))
+
+
+@pytest.mark.parametrize("name", ["toy", "topics", "pydocs"])
+def test_max_length_limits_the_datasets_of_the_package_too(name: str) -> None:
+    config = recipe("lstm-lm", dataset=name)
+    longest = max(int(split.lengths.max()) for split in splits_of(load_for(config)))
+    assert load_for(replace(config, max_length=longest)).name == name
+    with pytest.raises(InputError, match=f"of {longest} predicted tokens, more than .* raise max_length$"):
+        load_for(replace(config, max_length=longest - 1))
+
+
+def splits_of(corpus: Corpus) -> tuple[Split, Split, Split]:
+    return corpus.train, corpus.valid, corpus.test
 
 
 def test_the_error_for_a_vocabulary_of_one_word_names_the_file(folder: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lvae_core.__main__ import main
 from lvae_core.data.corpus import load
 from lvae_core.data.describe import describe
 from lvae_core.errors import InputError
@@ -58,3 +59,35 @@ def test_a_dataset_without_any_split_is_an_error(tmp_path: Path) -> None:
         describe("ptb", tmp_path)
     with pytest.raises(InputError, match="did you mean 'pydocs'"):
         describe("pydoc")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "[1]",
+        "[" * 100_000,
+        '{"name": "x", "sha256": {"train": "abc"}}',
+        '{"sources": {"a": 1}, "rules": {}, "counts": {}, "sha256": {}}',
+        '{"sources": {}, "rules": {}, "counts": {"train": {"lines": 3, "words": 4}}, "sha256": {}}',
+        '{"sources": {}, "rules": {}, "counts": {"train": 3}, "sha256": {}}',
+    ],
+)
+def test_the_record_of_another_program_is_passed_over(
+    tmp_path: Path, record: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text("a b\n")
+    before = describe(str(tmp_path))
+    (tmp_path / "dataset.json").write_text(record)
+    assert describe(str(tmp_path)) == before
+    assert main(["describe", str(tmp_path)]) == 0
+    assert "imported" not in capsys.readouterr().out
+
+
+def test_the_error_for_a_corpus_of_one_word_names_its_file(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text("a\na\n")
+    with pytest.raises(
+        InputError, match=f"^{tmp_path}/train.txt: the text has fewer than two different words"
+    ):
+        describe(str(tmp_path))

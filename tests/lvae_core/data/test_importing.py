@@ -93,10 +93,30 @@ def test_markers_and_spellings_of_the_unknown_word_are_replaced_and_counted(tmp_
     }
 
 
+def test_a_marker_within_a_sentence_can_become_the_unknown_word(tmp_path: Path) -> None:
+    source = write(tmp_path / "in", **same("<s> a <s> b </s>\nc </s> d\n"))
+    out = imported(source, remove=("<s>", "</s>"), unknown_words=("<s>", "</s>"))
+    assert lines(out) == ["a <unk> b", "c <unk> d"]
+
+
+def test_tokens_that_begin_with_a_dash_can_be_removed_and_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(tmp_path / "in", **same("a -unk- b -lrb-\n"))
+    words = ["import", str(source), "--out", str(tmp_path / "out")]
+    for option in ("--remove", "--unknown-word"):
+        assert main([*words, option, "-lrb-"]) == 2
+        needs = "expected one argument; a value that begins with - needs OPTION=VALUE; see "
+        assert f"argument {option}: {needs}" in capsys.readouterr().err
+    assert main([*words, "--remove=-lrb-", "--unknown-word=-unk-"]) == 0
+    assert lines(tmp_path / "out") == ["a <unk> b"]
+
+
 def test_long_sentences_are_refused_cut_or_dropped(tmp_path: Path) -> None:
     source = write(tmp_path / "in", **same("a b c\na b c d\na b c d e\n"))
     with pytest.raises(
-        InputError, match=r"in/train.txt:2: a sentence of 5 predicted tokens.* cut or drop$"
+        InputError,
+        match=r"in/train.txt:2: a sentence of 5 predicted tokens.* cut or drop, or raise --max-length$",
     ):
         imported(source, max_length=4)
     assert not (tmp_path / "out").exists()
@@ -176,10 +196,14 @@ def test_an_imported_folder_is_an_ordinary_dataset_with_a_record(tmp_path: Path)
         (b'{"text": "a"}\n\n{"b": "a"}\n', ["--column", "text"], "train.tsv:3: --column text: has no text"),
         (b'{"text": "a"}\n{"b\n', ["--column", "text"], "train.tsv:2: not a JSON object"),
         (b'{"text": "a\\u0000"}\n', ["--column", "text"], "tsv:1: --column text: has a NUL character"),
+        (b'{"text": "a"}\n{"text": "b \\ud800 c"}\n', ["--column", "text"],
+         "train.tsv:2: --column text: has \\ud800, half of a pair, which is no character; correct the"),
         (b'{"text": " "}\n', ["--column", "text"], "train.tsv: column text is empty"),
         (b'[\n  {"text": "a"}\n]\n', ["--column", "text"], "tsv: one JSON document; write one object"),
         (b"a\tb\n", [], "train.tsv: a table; give --column with a number or one of a, b"),
-        (b"a\t<s> b <s> c\n", ["--column", "2"], "train.tsv:1: contains <s> or </s> within a sentence"),
+        (b"a\t<s> b <s> c\n", ["--column", "2"], "train.tsv:1: contains <s> within a sentence, which "
+         "the model adds itself; edit the line, or give --remove '<s>' --unknown-word '<s>'"),
+        (b"a\tb <s> c\n", ["--column", "2"], "edit the line, or give --unknown-word '<s>'"),
         (b"a\tb </s>\n", ["--column", "2"], "train.tsv:1: </s> at an end of the line, which the model adds "
          "itself; give --remove '</s>'"),
         (b"a\t<s> b </s>\n", ["--column", "2"], "give --remove '<s>' --remove '</s>'"),
@@ -192,7 +216,8 @@ def test_an_imported_folder_is_an_ordinary_dataset_with_a_record(tmp_path: Path)
          "give shares that sum to 1, or whole numbers such as 8 1 1"),
         (b"a\tb\n", ["--column", "2", "--out", "toy"], "--out toy: toy is a dataset of the package"),
         (b"a\tb\n", ["--column", "2", "--out", "in"], "--out in: exists"),
-        (b"a\tb\n", ["--column", "2", "--out", "a b"], "rename the folder"),
+        (b"a\tb\n", ["--column", "2", "--out", "a b"], "error: --out a b: choose a name of letters, "
+         "digits, '.', '-' and single '_' only"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_leaves_nothing(

@@ -7,7 +7,9 @@ import pytest
 
 from lvae_core.__main__ import main
 from lvae_core.data.corpus import load
+from lvae_core.data.describe import describe
 from lvae_core.data.text_files import SPLITS
+from lvae_core.errors import InputError
 
 
 def folder(path: Path, text: str, **others: str) -> Path:
@@ -139,3 +141,38 @@ def test_json_lines_in_place_of_text_are_reported_with_their_remedy(tmp_path: Pa
     new = follow(lines[0], tmp_path)
     assert (new / "train.txt").read_text() == "a b\nb a\n"
     assert warnings(new, "JSON lines") == []
+
+
+@pytest.mark.parametrize(
+    ("train", "others"),
+    [
+        ("<s> a b </s>\nc d\n", {}),
+        ("<s> a </s>\nc <s> d\n", {"valid": "a\n"}),
+        ("a b </s>\nc d\n", {"valid": "<s> a\n"}),
+        ("a b\nc d\n", {"test": "<s> </s> a </s> b\n"}),
+    ],
+)
+def test_the_command_for_reserved_tokens_mends_all_splits(
+    tmp_path: Path, train: str, others: dict[str, str]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load(str(folder(tmp_path / "in", train, **others)))
+    new = follow(str(caught.value), tmp_path)
+    texts = [(new / f"{split}.txt").read_text() for split in SPLITS]
+    assert not any(marker in text for text in texts for marker in ("<s>", "</s>"))
+    load(str(new))
+
+
+def test_the_command_for_a_marker_keeps_long_sentences(tmp_path: Path) -> None:
+    long = " ".join(["w"] * 600)
+    (line,) = describe(str(folder(tmp_path / "in", f"{long} <eos>\na <eos>\nb <eos>\n")))["warnings"][:1]
+    new = follow(line, tmp_path)
+    assert (new / "train.txt").read_text() == f"{long}\na\nb\n"
+
+
+@pytest.mark.parametrize("table", ["1\ta b\n0\tb a\n", '{"text": "a b"}\n{"text": "b a"}\n'])
+def test_a_table_beside_plain_splits_gets_no_command_that_would_fail(tmp_path: Path, table: str) -> None:
+    path = folder(tmp_path / "in", "a b <eos>\nb a <eos>\n", train=table)
+    (line,) = (line for line in load(str(path)).warnings if "train.txt" in line and "read as text" in line)
+    assert line.endswith(f" by hand, because {path}/valid.txt is of another form")
+    assert not [line for line in load(str(path)).warnings if "`" in line]

@@ -118,6 +118,16 @@ def test_a_name_is_looked_for_here_and_then_in_the_data_folder(
     assert len(datasets.read("toy", "test").lines) == 100
 
 
+def test_a_file_hides_no_corpus_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path / "corpora" / "mine", test="from the data folder\n")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").write_text("a file\n")
+    assert datasets.read("mine", "test", "corpora").lines == ("from the data folder",)
+    for name, place in (("mine", "elsewhere"), ("./mine", "corpora")):
+        with pytest.raises(InputError, match=r"mine: a file; make a folder of it"):
+            datasets.read(name, "test", place)
+
+
 def test_the_error_for_an_unknown_name_says_that_a_path_is_possible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

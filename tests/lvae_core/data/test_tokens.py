@@ -45,3 +45,10 @@ def test_a_sentence_that_is_not_utf8_is_refused_in_one_line() -> None:
     typed = b"a \xff b".decode("utf-8", "surrogateescape")
     with pytest.raises(InputError, match=r"^sentence 'a \\udcff b': it is not UTF-8; "):
         split_tokens(typed)
+
+
+def test_the_refusal_of_a_long_text_shows_only_what_is_near_the_fault() -> None:
+    with pytest.raises(InputError) as caught:
+        split_tokens("word " * 10_000 + "a \udcff b" + " word" * 10_000)
+    assert " a \\udcff b " in str(caught.value)
+    assert len(str(caught.value)) < 150

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from lvae_core import rng
 from lvae_core.config import RunConfig
 from lvae_core.data.batches import make_batch
 from lvae_core.data.vocabulary import Vocabulary
@@ -17,6 +18,7 @@ from lvae_core.errors import InputError
 from lvae_core.evaluation import generate
 from lvae_core.evaluation.decoding import Decoding
 from lvae_core.evaluation.generate import Trained
+from lvae_core.model.noise import SentenceNoise
 from lvae_core.model.text_model import TextModel
 
 WORDS = ("</s>", "a", "b", "<unk>")
@@ -137,6 +139,38 @@ def test_an_interpolation_runs_between_the_reconstructions_of_its_ends() -> None
     line = generate.interpolate(trained, "a a b", "b", 5, greedy)
     assert [line[0], line[-1]] == ends
     assert len(line) == 5
+
+
+def test_an_interpolation_on_a_sphere_follows_the_great_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(BASE, system="lstm-vmf-vae", posterior="von_mises_fisher", latent_size=3, seed=6)
+    model = TextModel(config, len(WORDS)).requires_grad_(False)
+    assert model.encoder is not None
+    for weight in model.encoder.parameters():
+        weight.mul_(3)  # so that the two means are far apart
+    trained, seen = Trained(config, model, Vocabulary(WORDS, 3)), []
+    decode = generate._decode
+    monkeypatch.setattr(generate, "_decode", lambda t, z, *rest: (seen.append(z), decode(t, z, *rest))[1])
+    generate.interpolate(trained, "a a b", "b", 5, Decoding(max_length=LENGTH))
+    points = seen[0].squeeze(1).double()
+    ends = generate.posterior(trained, ["a a b", "b"]).mean
+    assert torch.equal(seen[0].squeeze(1)[[0, -1]], ends)
+    whole = math.acos(float(points[0] @ points[-1]))
+    assert whole > 0.5
+    torch.testing.assert_close(points.norm(dim=-1), torch.ones(5, dtype=torch.double), atol=1e-6, rtol=0)
+    steps = [math.acos(float(a @ b)) for a, b in itertools.pairwise(points)]
+    assert steps == pytest.approx([whole / 4] * 4, abs=1e-3)
+
+
+def test_blanks_between_words_do_not_change_a_posterior() -> None:
+    trained = made("semi")
+    once = generate.posterior(trained, ["a a b"]).mean
+    assert torch.equal(generate.posterior(trained, [" a  a\tb "]).mean, once)
+    # The key of the noise is the sentence itself if its words stand between single blanks.
+    model, key = trained.model, rng.Key(trained.config.seed, "generation", ("posterior", "a a b"))
+    batch = make_batch(torch.tensor([[1, 1, 2, 0]]), torch.tensor([4]), np.zeros(1, dtype=np.int64))
+    with torch.no_grad():
+        by_hand = model.infer(batch, noise=SentenceNoise(model.posterior, model.latent_size, [key]))
+    assert torch.equal(by_hand.mean, once)
 
 
 def test_a_posterior_does_not_see_the_padding_of_its_neighbours() -> None:

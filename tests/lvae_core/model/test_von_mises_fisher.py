@@ -222,3 +222,15 @@ def test_a_table_that_does_not_underflow_keeps_its_bits(d, kappa):
 def test_impossible_spheres_are_refused(fields, says):
     with pytest.raises(InputError, match=says):
         tiny.config(**fields)
+
+
+@pytest.mark.parametrize("end", [(0.0, 0.6, 0.8), (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (-1.0, 1e-4, 0.0)])
+def test_a_path_between_any_two_points_of_the_sphere_stays_on_it(end):
+    start = torch.tensor([1.0, 0.0, 0.0])
+    end = torch.nn.functional.normalize(torch.tensor(end), dim=-1)
+    path = VonMisesFisher.path(start, end, 9)
+    assert torch.equal(path[[0, -1]], torch.stack([start, end]))
+    torch.testing.assert_close(path.norm(dim=-1), torch.ones(9))
+    steps = (path[1:] - path[:-1]).norm(dim=-1)  # equal angles have equal chords
+    torch.testing.assert_close(steps, steps[:1].expand(8), atol=1e-3, rtol=0)
+    assert torch.equal(VonMisesFisher.path(start, end, 2), torch.stack([start, end]))
