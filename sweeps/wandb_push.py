@@ -76,7 +76,8 @@ class Options:
     offline: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write directories for `wandb sync` below $WANDB_DIR, or here, instead of sending anything."""
     again: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Also check runs that were already sent, for example after somebody has deleted them from W&B."""
+    """Also check runs that were already sent, and send what W&B no longer has of them. W&B never takes the
+    id of a deleted run back: undelete it there, or use another --project."""
     artifacts: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also upload the checkpoint of every finished run, as an artifact of type model."""
     messages: Messages = field(default_factory=Verbosity)
@@ -121,7 +122,7 @@ def push(options: Options) -> int:
         if skipped:
             runs = numbered(skipped, "run")
             print(f"{path}: skipped {runs} under way; --follow sends what is under way, too")
-        complete &= not tally.left
+        complete &= not (tally.left or tally.deleted)
     if not (options.offline or is_quiet()):
         report = ["analysis/wandb_report.py", *options.studies, "--project", options.project]
         print(next_line("python", *report))
@@ -156,7 +157,7 @@ def follow(options: Options) -> int:
         tally = follower.finish()
     for line in _closing(path, tally, options, target):
         print(line)
-    return 1 if tally.trouble else 0
+    return 1 if tally.trouble or tally.deleted else 0
 
 
 def open_with_runs(path: str) -> Study:
@@ -234,10 +235,20 @@ def _closing(path: str, tally: Tally, options: Options, target: Target) -> Itera
             f"W&B: {numbered(tally.disagreeing, 'run')} trained again from a checkpoint with other numbers "
             "than those already sent; it keeps the former rows"
         )
+    if tally.deleted:
+        yield (
+            f"W&B lacks {numbered(tally.deleted, 'run')}: deleted on W&B, which never takes an id back: "
+            "undelete it there, or use another --project"
+        )
     if tally.left or tally.trouble:
         runs = numbered(tally.left, "run") if tally.left else "some runs"
         command = push_options(
-            path, options.project, options.entity, offline=options.offline, artifacts=options.artifacts
+            path,
+            options.project,
+            options.entity,
+            offline=options.offline,
+            artifacts=options.artifacts,
+            again=options.again,
         )
         yield lacking(runs, tally.trouble, command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
-from analysis.stats.cells import Cell
+from analysis.stats.cells import Cell, same_with_one_sample
 from analysis.tables.elements.table import dataset_title
 
 _CAPTION = (
@@ -24,8 +25,6 @@ _CAPTION = (
     "KL of one sample (hollow: not a bound); the valid bounds count the KL of all L samples (filled). They "
     "coincide where z says next to nothing."
 )
-
-_OVER_L = " With L, the published number falls and the bounds rise, as far as z is used."
 
 LEAST_GAP = 0.05
 """Nats; a smaller gap would be labelled 0.0."""
@@ -47,6 +46,8 @@ class _Curve:
     one_sample: str
     """The estimate for L = 1, for which both conventions are the same."""
     name: str
+    words: str
+    """Its name in a sentence."""
     marker: str
     valid: bool
     weighted: bool
@@ -58,10 +59,34 @@ class _Curve:
 
 
 _CURVES = (
-    _Curve("nll_joint", "nll_elbo", "ELBO, KL of all L: valid bound", "D", True, False),
-    _Curve("nll_iw_joint", "nll_iw", "IW, KL of all L: valid in expectation", "^", True, True),
-    _Curve("nll_elbo", "nll_elbo", "ELBO, KL of one: as published, not a bound", "D", False, False),
-    _Curve("nll_iw", "nll_iw", "IW, mean of the ratios: not a bound", "^", False, True),
+    _Curve("nll_joint", "nll_elbo", "ELBO, KL of all L: valid bound", "the valid ELBO", "D", True, False),
+    _Curve(
+        "nll_iw_joint",
+        "nll_iw",
+        "IW, KL of all L: valid in expectation",
+        "the valid IW number",
+        "^",
+        True,
+        True,
+    ),
+    _Curve(
+        "nll_elbo",
+        "nll_elbo",
+        "ELBO, KL of one: as published, not a bound",
+        "the published ELBO",
+        "D",
+        False,
+        False,
+    ),
+    _Curve(
+        "nll_iw",
+        "nll_iw",
+        "IW, mean of the ratios: not a bound",
+        "the mean of the ratios",
+        "^",
+        False,
+        True,
+    ),
 )
 
 
@@ -76,15 +101,71 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     """Describe what the figure of these cells shows."""
     text, rows = _CAPTION, series.drawn_rows(cells, dataset)
     joint = [row for row in rows if row.cell.joint_latent]
-    if len(series.samples(joint)) > 1:
-        text += _OVER_L
+    text += _over_samples(cells, dataset)
     if any((series.gap(row) or 0.0) >= LEAST_GAP for row in joint):
         text += " An arrow measures the KL that the published convention does not count."
     if any(not row.cell.num_samples and row.average("nll") for row in rows):
         text += " Compare with LSTM-LM by filled marks only."
     if _true_nll(cells, dataset) is not None:
-        text += " A black line is the data's own -log p(x): no bound lies below it in expectation."
+        text += " The thick line is the data's own -log p(x): no bound lies below it in expectation."
     return text + series.reliance(_weighted(rows))
+
+
+def _over_samples(cells: Sequence[Cell], dataset: str) -> str:
+    """Say which conventions fall or rise at every step of every line that is drawn over L."""
+    cells, _ = series.prepare(cells, dataset, *series.NLLS)
+    moves: dict[str, list[str]] = {"fall": [], "rise": []}
+    for curve in _CURVES:
+        steps = [
+            after.mean - before.mean
+            for setting in series.settings_of(cells)
+            for rows in [series.rows(cells, dataset, setting)]
+            for members in _joint_lines(rows).values()
+            for points in [_averages(curve, _start(rows, members), members)]
+            for (_, before), (_, after) in itertools.pairwise(points)
+        ]
+        if steps and all(step < 0 for step in steps):
+            moves["fall"].append(curve.words)
+        elif steps and all(step > 0 for step in steps):
+            moves["rise"].append(curve.words)
+    parts = [
+        f"{_listed(names)} {verb}{'s' if len(names) == 1 else ''}" for verb, names in moves.items() if names
+    ]
+    return f" With L, {', and '.join(parts)}." if parts else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _joint_lines(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """The lines of systems whose decoder reads several samples at once."""
+    return {
+        key: members
+        for key, members in series.lines(rows).items()
+        if any(row.cell.joint_latent for row in members)
+    }
+
+
+def _start(rows: Sequence[Row], members: Sequence[Row]) -> list[Row]:
+    """The row of L = 1 at which a line begins that has none itself; empty if there is none.
+
+    With one sample, averaging hidden states or losses is the same model, so it is the row of the system
+    that averages losses, of the same variant.
+    """
+    if members[0].cell.num_samples == 1:
+        return []
+    first = same_with_one_sample(members[0].cell.system), members[0].cell.variant
+    return [row for row in rows if row.cell.num_samples == 1 and row.key == first]
+
+
+def _averages(curve: _Curve, start: Sequence[Row], members: Sequence[Row]) -> list[tuple[int, Average]]:
+    """L and the number of each row of a line that has the curve's estimate."""
+    return [
+        (row.cell.num_samples, average)
+        for row in [*start, *members]
+        if (average := row.cell.averages.get(curve.estimate_of(row.cell)))
+    ]
 
 
 def _weighted(rows: Sequence[Row]) -> Iterator[tuple[Cell, str]]:
@@ -139,7 +220,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
 def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None:
     counts = series.samples([row for row in rows if row.cell.num_samples])
     grouped = series.lines(rows)
-    joint = [key for key, members in grouped.items() if any(row.cell.joint_latent for row in members)]
+    joint = list(_joint_lines(rows))
     several = sum(any(row.cell.averages for row in grouped[key]) for key in joint) > 1
     places = _places(grouped, joint)
     for (system, variant), members in grouped.items():
@@ -155,9 +236,7 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None
             # Conventions differ by their marks; if there are several such lines, colours name them.
             if several and any(row.cell.averages for row in members):
                 legend.keys[label] = marks.key(label, colour, line="-")
-            # With one sample, averaging hidden states or losses is the same model.
-            plain = [row for row in rows if row.cell.num_samples == 1 and row.cell.averaging == "loss"]
-            start = [] if members[0].cell.num_samples == 1 else plain[:1]
+            start = _start(rows, members)
             ink = style.MUTED if several else colour
             _conventions(ax, start, members, counts, (colour, ink), places[system, variant], legend)
         else:
@@ -204,7 +283,9 @@ def _draw_truth(ax: Axes, nll: float, legend: _Legend) -> None:
     bottom = min(low, nll - 0.1 * (high - nll))
     ax.axhspan(bottom, nll, color=style.INK, alpha=0.05, lw=0, zorder=0.5)
     ax.set_ylim(bottom, high)
-    legend.keys["truth"] = marks.key("-log p(x) of the data: no bound is below it", style.INK, line="-")
+    legend.keys["truth"] = marks.key(
+        "-log p(x) of the data: no bound below it in expectation", style.INK, line="-"
+    )
 
 
 def _valid_bound(
@@ -246,16 +327,10 @@ def _conventions(
     colour, ink = colours
     for curve in _CURVES:
         shift = place.of(weighted=curve.weighted)
-        points = [
-            (counts.index(row.cell.num_samples) + shift, average)
-            for row in members
-            if (average := row.cell.averages.get(curve.estimate_of(row.cell)))
-        ]
-        first = [
-            (counts.index(1) + shift, average)
-            for row in start
-            if (average := row.cell.averages.get(curve.one_sample))
-        ]
+        first, points = (
+            [(counts.index(L) + shift, average) for L, average in _averages(curve, side, ())]
+            for side in (start, members)
+        )
         dashes = "-" if curve.valid else _DASHES
         if first and points:
             _join(ax, [*first, points[0]], colour, dashes)
@@ -272,7 +347,7 @@ def _conventions(
     if len(ends) > 1:
         at, low_ends, high_ends = zip(*ends, strict=True)
         ax.fill_between(at, low_ends, high_ends, color=colour, alpha=0.1, lw=0, zorder=1.2)
-        legend.keys["between"] = Patch(color=colour, alpha=0.14, lw=0, label="between: KL not counted")
+        legend.keys["between"] = Patch(color=ink, alpha=0.14, lw=0, label="between: KL not counted")
     for row in members:
         _cite_and_measure(ax, row, counts.index(row.cell.num_samples) + place.first, colour, legend)
 

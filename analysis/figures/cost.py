@@ -23,6 +23,10 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     """Describe what the figure of these cells shows."""
     rows = series.drawn_rows(cells, dataset)
     intervals = " with both intervals" if marks.has_intervals(row.cell for row in rows) else ""
+    hours = [row.cell.hours for row in rows if row.cell.hours]
+    # Times are not negative, so the axis begins at 0.
+    if any(a.interval and a.n >= marks.FEWEST_SEEDS and a.interval.low < 0 for a in hours):
+        intervals += " (an interval of the time that reaches below 0 is cut there)"
     return (
         "Device time per run (training and evaluation, over all attempts) against the tightest bound on "
         f"the test split: one dot per run, and the mean{intervals}. Lower left: a lower number at a lower "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -39,7 +40,7 @@ def caption(
     axes = "perplexity above, KL below" if any(row.cell.num_samples for row in chosen) else "perplexity"
     text = f"Learning curves on the validation split, one line per seed (at most {MOST_SEEDS}): {axes}."
     text += " Where an axis is cut, the figure says so."
-    if any(_annealing_ends(row, anneal, drawn) for row in chosen):
+    if any(_annealing_ends(row, curves, anneal) for row in chosen):
         text += " Dotted: the epoch in which KL annealing ends."
     if any(map(_drops, drawn)):
         text += " Triangles: the learning rate drops."
@@ -98,7 +99,7 @@ def draw(
         across[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
         if latent and not row.cell.num_samples:
             across[1].text(0.5, 0.5, "no z", transform=across[1].transAxes, ha="center", color=style.MUTED)
-    annealed = _mark_annealing(axes, rows, anneal, drawn)
+    annealed = _mark_annealing(axes, rows, curves, anneal)
     _, notes = series.prepare(cells, dataset)
     notes += _limit(axes, drawn)
     layout.title(figure, f"{dataset_title(dataset)}, {setting}: learning curves")
@@ -126,11 +127,19 @@ def _run(across: Sequence[Axes], rows: pd.DataFrame, colour: str) -> None:
         # A larger value has no place on an axis: the line has a gap.
         values = rows[name].where(rows[name].abs() <= series.LARGEST).to_numpy(float)
         ax.plot(epochs, values, color=colour, lw=0.9, alpha=0.75, zorder=2)
+        alone = _without_neighbours(values)
+        ax.plot(epochs[alone], values[alone], ".", ms=4.5, color=colour, alpha=0.75, zorder=2)
         if ax is across[0]:
             drops = _drops(rows)
             ax.plot(
                 epochs[drops], values[drops], "v", ms=4.6, mfc=colour, mec=style.PAPER, mew=0.4, zorder=3
             )
+
+
+def _without_neighbours(values: Iterable[float]) -> list[int]:
+    """The positions of values of which a line shows nothing: it has one point, or they are between gaps."""
+    known = [False, *map(math.isfinite, values), False]
+    return [k - 1 for k in range(1, len(known) - 1) if known[k] and not (known[k - 1] or known[k + 1])]
 
 
 def _drops(rows: pd.DataFrame) -> list[int]:
@@ -150,13 +159,13 @@ def _rows(
 def _mark_annealing(
     axes: Sequence[Sequence[Axes]],
     rows: Sequence[series.Row],
+    curves: Mapping[str, pd.DataFrame],
     anneal: Mapping[str, float],
-    drawn: Sequence[pd.DataFrame],
 ) -> bool:
     """Draw a line where KL annealing ends, if a curve gets there; returns whether any does."""
     marked = False
     for column, row in enumerate(rows):
-        for end in _annealing_ends(row, anneal, drawn):
+        for end in _annealing_ends(row, curves, anneal):
             marked = True
             for axis in axes:
                 axis[column].axvline(end, color=style.MUTED, ls=(0, (1, 1.2)), lw=1, zorder=1.6)
@@ -164,12 +173,13 @@ def _mark_annealing(
 
 
 def _annealing_ends(
-    row: series.Row, anneal: Mapping[str, float], drawn: Sequence[pd.DataFrame]
+    row: series.Row, curves: Mapping[str, pd.DataFrame], anneal: Mapping[str, float]
 ) -> list[float]:
-    """The epochs in which the annealing of a row's runs ends, as far as the axis reaches."""
-    ends = {anneal.get(run, 0.0) for run in runs_of(row.cell)} if row.cell.num_samples else set()
-    # A line beyond the last epoch would push the curves into a corner.
-    last = max(int(curve["epoch"].max()) for curve in drawn)
+    """The epochs in which the annealing of a row's runs ends, as far as its own curves reach."""
+    runs = [run for run in runs_of(row.cell) if run in curves] if row.cell.num_samples else []
+    ends = {anneal.get(run, 0.0) for run in runs}
+    # Runs that stopped before have no such epoch, and a line beyond would push curves into a corner.
+    last = max((int(curves[run]["epoch"].max()) for run in runs), default=0)
     return sorted(end for end in ends if 0 < end <= last)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from analysis.figures import series
 from analysis.figures.elements import layout, marks, style
 from analysis.figures.series import MOST_ROWS, TooManyError
 from analysis.stats.comparisons import Comparison
@@ -30,6 +31,11 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
         for c in compared
         if (c.metric, c.a.dataset) == ("nll_valid", dataset) and c.paired.mean is not None
     ]
+    if not chosen:
+        return None
+    _, notes = series.prepare([c.a for c in chosen], dataset)
+    chosen, beyond = _drawable(chosen)
+    notes += series.beyond_note(beyond)
     if not chosen:
         return None
     settings = list(dict.fromkeys(c.a.setting for c in chosen))
@@ -57,7 +63,7 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
             )
             if paired.mean is None:
                 continue
-            if paired.interval:
+            if paired.interval and _has_interval(comparison):
                 ends = paired.interval.low, paired.interval.high
                 ax.plot(ends, [place - 0.08] * 2, color=colour, marker="|", ms=6, mew=1.3, zorder=3)
             ax.plot([paired.mean], [place - 0.08], marker, ms=6, mfc=colour, mec=colour, zorder=3.2)
@@ -65,6 +71,24 @@ def draw(compared: Sequence[Comparison], dataset: str) -> Figure | None:
         ax.set_xlabel("NLL of B - NLL of A, nats")
     layout.name_rows(axes[0], names)
     layout.title(figure, f"{dataset_title(dataset)}: study B minus study A")
-    keys: list[Line2D] = marks.common_keys(intervals=any(c.paired.interval for c in chosen))
-    layout.legend(figure, keys)
+    keys: list[Line2D] = marks.common_keys(intervals=any(map(_has_interval, chosen)))
+    layout.legend(figure, keys, notes=notes)
     return figure
+
+
+def _has_interval(comparison: Comparison) -> bool:
+    """Whether the interval of the mean difference is drawn; see :func:`marks.bar`."""
+    paired = comparison.paired
+    return paired.interval is not None and len(paired.differences) >= marks.FEWEST_SEEDS
+
+
+def _drawable(compared: Sequence[Comparison]) -> tuple[list[Comparison], list[str]]:
+    """The comparisons that one axis can show, and names and values of the others."""
+    limit = series.limit([c.paired.mean for c in compared if c.paired.mean is not None])
+    fits = [series.fits(c.paired.differences, limit) for c in compared]
+    beyond = [
+        f"{cell_label(c.a)} {c.a.setting} {max(c.paired.differences, key=abs):z.3g}"
+        for c, fit in zip(compared, fits, strict=True)
+        if not fit
+    ]
+    return [c for c, fit in zip(compared, fits, strict=True) if fit], beyond

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures.elements import layout, style
-from analysis.figures.trials import SCORE, Field, Point
+from analysis.figures.trials import SCORE, Field, Point, cut
 
 BEST_SHARE = 0.25
 """The share of the trials that is drawn as the best."""
@@ -48,16 +48,21 @@ def draw(points: Sequence[Point], fields: Sequence[Field], title: str, note: str
     best = max(1, math.floor(BEST_SHARE * len(ranked)))
     figure, ((ax,),) = layout.panels(1, _HEIGHT + 0.6, width=layout.WIDTH)
     scores = [point.score for point in ranked]
+    # One poor trial must not press the others together.
+    top = cut(scores)
+    end = scores[-1] if top is None else top
     for place, point in reversed(list(enumerate(ranked))):
         kind = "lowest" if place == 0 else "best quarter" if place < best else "other trials"
         heights = [_height(field, point.values[field.name], done) for field in fields]
-        heights.append(_scaled(point.score, scores[0], scores[-1], log=False))
+        heights.append(_scaled(min(point.score, end), scores[0], end, log=False))
         ax.plot(range(len(heights)), heights, **_LOOKS[kind])
     room = layout.WIDTH / (len(fields) + 1) - _BETWEEN
     for place, field in enumerate(fields):
         _scale(ax, place, field, done, room)
-    ends = [(0.0, f"{scores[0]:.4g}"), (1.0, f"{scores[-1]:.4g}")]
-    _label(ax, len(fields), ends)
+    texts = [f"{score:.4g}" for score in (scores[0], end)]
+    if texts[0] == texts[1]:
+        texts = [f"{score:g}" for score in (scores[0], end)]
+    _label(ax, len(fields), _end_ticks(texts[0], texts[1] if top is None else f"≥ {texts[1]}"))
     ax.set_xticks(range(len(fields) + 1), [*(field.name for field in fields), SCORE + note])
     ax.set_xlim(-0.25, len(fields) + 0.35)
     ax.set_ylim(-0.08, 1.08)
@@ -102,7 +107,12 @@ def _scale(ax: Axes, place: int, field: Field, points: Sequence[Point], room: fl
         _label(ax, place, [(k / last if last else 0.5, text) for k, text in enumerate(texts)])
         return
     low, high = _ends(field, points)
-    _label(ax, place, [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")])
+    _label(ax, place, _end_ticks(f"{low:g}", f"{high:g}"))
+
+
+def _end_ticks(low: str, high: str) -> list[tuple[float, str]]:
+    """The labels of the ends of an axis; equal values have their place in the middle."""
+    return [(0.5, low)] if low == high else [(0.0, low), (1.0, high)]
 
 
 def _label(ax: Axes, place: int, ticks: Sequence[tuple[float, str]]) -> None:

@@ -105,12 +105,16 @@ def prepare(cells: Sequence[Cell], dataset: str, *drawn: str) -> tuple[list[Cell
     kept, beyond = [], []
     known = [(name, a) for cell in cells if cell.dataset == dataset for name, a in _averages(cell)]
     limits = {
-        kind: _limit([a for name, a in known if name.partition("_")[0] == kind])
+        kind: limit([a.mean for name, a in known if name.partition("_")[0] == kind])
         for kind in {name.partition("_")[0] for name, _ in known}
     }
     for cell in cells:
         large = (
-            [(n, a) for n, a in _averages(cell) if not _fits(a, limits[n.partition("_")[0]])]
+            [
+                (n, a)
+                for n, a in _averages(cell)
+                if not fits([a.mean, *a.values], limits[n.partition("_")[0]])
+            ]
             if cell.dataset == dataset
             else []
         )
@@ -124,23 +128,28 @@ def prepare(cells: Sequence[Cell], dataset: str, *drawn: str) -> tuple[list[Cell
         hours = None if "hours" in names else cell.hours
         kept.append(dataclasses.replace(cell, averages=averages, hours=hours) if large else cell)
     notes = ["; ".join(key)] if (key := variant_key(cells, dataset)) else []
-    if beyond:
-        plural = "" if len(beyond) == 1 else "s"
-        notes.append(f"{len(beyond)} value{plural} beyond the axis: {'; '.join(beyond)}")
-    return kept, notes
+    return kept, notes + beyond_note(beyond)
+
+
+def beyond_note(beyond: Sequence[str]) -> list[str]:
+    """A note for the figure that names the values that it leaves out; empty without any."""
+    plural = "" if len(beyond) == 1 else "s"
+    return [f"{len(beyond)} value{plural} beyond the axis: {'; '.join(beyond)}"] if beyond else []
 
 
 def _averages(cell: Cell) -> list[tuple[str, Average]]:
     return [*cell.averages.items(), *([("hours", cell.hours)] if cell.hours else [])]
 
 
-def _limit(averages: Sequence[Average]) -> float:
-    median = statistics.median(abs(average.mean) for average in averages)
-    return min(LARGEST, max(_MOST, _TIMES_MEDIAN * median))
+def limit(means: Sequence[float]) -> float:
+    """The largest value that is drawn beside these means."""
+    # Of two, the lower: a huge one must not make room for itself.
+    return min(LARGEST, max(_MOST, _TIMES_MEDIAN * statistics.median_low(map(abs, means))))
 
 
-def _fits(average: Average, limit: float) -> bool:
-    return all(math.isfinite(v) and abs(v) <= limit for v in (average.mean, *average.values))
+def fits(values: Iterable[float], limit: float) -> bool:
+    """Whether an axis can show all the values; see :func:`limit`."""
+    return all(math.isfinite(value) and abs(value) <= limit for value in values)
 
 
 _MOST_NAMED = 6

@@ -24,6 +24,9 @@ _COLUMNS = 3
 _WORST = 0.75
 """Quantile of the perplexities up to which the axis reaches: poor trials are many and far away."""
 
+_LEAST_SAVED = 3.0
+"""An axis on which all scores have a place is cut only if it becomes so many times shorter."""
+
 _ROOM = 0.04
 """Share of a range that is added at each end of its axis."""
 
@@ -124,6 +127,9 @@ def draw_front(outcomes: Sequence[Outcome], headings: Sequence[str], nll: int, t
         return None
     figure, axes = layout.panels(len(others), 3.2, sharey=True)
     kinds: dict[Kind, bool] = {"on the Pareto front": True, "trained to the end": False}
+    nlls = [outcome.values[nll] for outcome in outcomes]
+    end = cut(nlls)
+    top = math.inf if end is None else end
     for ax, place in zip(axes[0], others, strict=True):
         for kind, on_front in kinds.items():
             chosen = sorted((o.values[place], o.values[nll]) for o in outcomes if o.on_front == on_front)
@@ -131,11 +137,24 @@ def draw_front(outcomes: Sequence[Outcome], headings: Sequence[str], nll: int, t
                 # With three objectives the front is not a line in any panel.
                 line = {"ls": "-", "color": _BEST, "lw": 1.0} if on_front and len(others) == 1 else {}
                 ax.plot(*zip(*chosen, strict=True), **{**_mark(kind), **line}, zorder=3)
+            for x in (x for x, y in chosen if y > top):
+                colour = {"mec": _BEST} if on_front else {}
+                ax.plot([x], [top], **{**_mark("above the axis"), **colour}, clip_on=False, zorder=3)
         ax.set_xlabel(headings[place])
     axes[0][0].set_ylabel(headings[nll])
+    shown = list(kinds)
+    if end is not None:
+        axes[0][0].set_ylim(_limits(nlls)[0], end)
+        shown.append("above the axis")
     layout.title(figure, title)
-    layout.legend(figure, [Line2D([], [], label=kind, **_mark(kind)) for kind in kinds])
+    layout.legend(figure, [Line2D([], [], label=kind, **_mark(kind)) for kind in shown])
     return figure
+
+
+def cut(scores: Sequence[float]) -> float | None:
+    """The end of an axis of scores if the highest are so far away that they would hide the others."""
+    low, high = _limits(scores)
+    return high if max(scores) - low > _LEAST_SAVED * (high - low) else None
 
 
 def _panel(ax: Axes, points: Sequence[Point], field: Field, best: Point | None, high: float) -> None:

@@ -53,6 +53,15 @@ _BARS = (
 )
 
 
+_KEYS = {
+    "data": "provenance.data_sha256",
+    "commit": "provenance.commit",
+    # W&B does not have the version of the numerics; other versions are of other commits.
+    "numerics": "provenance.commit",
+}
+"""What a variant is named by, other than a config field -> the key in W&B's configs that tells it."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A W&B project."""
@@ -190,13 +199,14 @@ def _runs_by_text(report: Report, dataset: str) -> dict[str, list[str]]:
 
 
 def _varied(report: Report, dataset: str) -> list[str]:
-    """The keys of W&B's configs in which runs of one cell differ, besides the seed.
+    """The keys of W&B's configs in which the variants of a dataset's cells differ.
 
     W&B averages the runs of a group: runs of different configs must not be in one.
     """
     varied = dict.fromkeys(name for c in report.cells if c.dataset == dataset for name in c.varied)
-    keys = {name: name for name in CONFIG_FIELDS} | {"data": "provenance.data_sha256"}
-    return [f"config.{keys[name]}" for name in varied if name in keys]
+    keys = {name: name for name in CONFIG_FIELDS} | _KEYS
+    # Of what W&B has no key, each run stays alone: the names of runs differ.
+    return list(dict.fromkeys(f"config.{keys.get(name, 'run')}" for name in varied))
 
 
 def _not_bounds(report: Report, dataset: str) -> list[str]:

@@ -21,7 +21,7 @@ from analysis.stats.comparisons import Comparison, compare_family
 from analysis.stats.declared import declared_beforehand
 from analysis.stats.over_seeds import average_cells
 from analysis.stats.text_groups import same_text
-from analysis.stats.variants import CommonVariants, common_variants, setting_text
+from analysis.stats.variants import CommonVariants, common_variants, setting_text, variants_by_row
 from analysis.tables.elements.shown_variants import states_of
 from analysis.tables.elements.table import Table, cell_label, dataset_title
 from analysis.tables.two_studies import HOURS, METRICS, Pair, study_tables
@@ -96,8 +96,13 @@ def _labelled_alike(*frames: pd.DataFrame) -> list[list[Cell]]:
     """The cells of two studies, with equal names for equal variants of a row."""
     keys = ["dataset", "system", "num_samples"]
     rows = [dict(list(frame.groupby(keys, sort=False))) for frame in frames]
+    own = [
+        {tuple(frame[keys].iloc[places[0]]): variants for places, variants in variants_by_row(frame)}
+        for frame in frames
+    ]
     alike = {
-        key: common_variants(*(of_study[key] for of_study in rows)) for key in rows[0].keys() & rows[1]
+        key: common_variants(rows[0][key], rows[1][key], (own[0][key], own[1][key]))
+        for key in rows[0].keys() & rows[1]
     }
     nothing: tuple[CommonVariants, CommonVariants] = ({}, {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +12,22 @@ from analysis.stats.average import Average
 from analysis.stats.collapse import UNUSED
 from analysis.stats.texts import Text
 from lvae_core.run_folder.estimates import Bound, bound
-from lvae_core.systems import SYSTEMS
+from lvae_core.systems import SYSTEMS, recipe
 
 SYSTEM_ORDER = tuple(SYSTEMS)
 """The order of the rows of tables."""
+
+
+def same_with_one_sample(system: str) -> str | None:
+    """The system that averages losses and is otherwise ``system``, which averages hidden states.
+
+    With one sample both are the same model. None if ``system`` is not known or averages no hidden states.
+    """
+    if system not in SYSTEMS or (own := recipe(system)).averaging != "hidden":
+        return None
+    plain = dataclasses.replace(own, averaging="loss")
+    others = (name for name in SYSTEMS if dataclasses.replace(recipe(name), system=system) == plain)
+    return next(others, None)
 
 
 @dataclass(frozen=True)

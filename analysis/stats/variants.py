@@ -91,32 +91,47 @@ CommonVariants = dict[tuple[str, str], Variant]
 def variants_by_row(frame: pd.DataFrame) -> list[tuple[list[int], list[Variant]]]:
     """Find the variants of every dataset, system and L, over both settings.
 
+    All L of a system on a dataset name the fields in which variants differ at any of them.
+
     Returns:
         For each of them, in the order of the frame: the positions of its rows, and the variant of each.
         Rows without a dataset, which no run's name gave, are left out.
     """
     values, facts = _values(frame), values_of(frame, _RUN)
     systems, settings = frame["system"].tolist(), frame["setting"].tolist()
-    found = []
-    for (dataset, *_), rows in rows_by(frame, _GROUP).items():
+    groups: list[tuple[list[int], list[_Values]]] = []
+    # A variant has only the fields in which it differs from others of its system, at any L: so the same
+    # configuration has the same name at every L, and a line over L joins runs that differ in L alone.
+    named: dict[tuple[Hashable, Hashable], set[int]] = defaultdict(set)
+    of_systems: dict[tuple[Hashable, Hashable], dict[_Values, None]] = defaultdict(dict)
+    for (dataset, system, _), rows in rows_by(frame, _GROUP).items():
         if pd.isna(dataset):
             continue
         of_runs = _set_apart(values[rows], systems[rows[0]], [settings[row] for row in rows])
-        found.append((rows, _variants(_one_run_per_seed(of_runs, facts[rows]))))
+        of_runs = _one_run_per_seed(of_runs, facts[rows])
+        completed = _complete(of_runs)
+        groups.append((rows, [completed[of_run] for of_run in of_runs]))
+        named[dataset, system].update(_differing(completed.values()))
+        of_systems[dataset, system] |= dict.fromkeys(completed.values())
+    texts = {key: _texts_of(sorted(positions), list(of_systems[key])) for key, positions in named.items()}
+    found = []
+    for rows, of_runs in groups:
+        of_system = texts[frame["dataset"].iloc[rows[0]], systems[rows[0]]]
+        found.append((rows, _variants(of_runs, of_system)))
     return found
 
 
-def _variants(of_runs: Sequence[_Values]) -> list[Variant]:
-    """The variant of each run of one system and L."""
-    completed = _complete(of_runs)
-    distinct = list(dict.fromkeys(completed.values()))
-    # A variant has only the fields in which it differs from others.
-    texts = _texts_of(_differing(distinct), distinct)
-    variants = {values: _variant(values, texts) for values in distinct}
-    return [variants[completed[values]] for values in of_runs]
+def _variants(of_runs: Sequence[_Values], texts: Mapping[int, Mapping[Any, str]]) -> list[Variant]:
+    """The variant of each run of one system and L, by the values of its group."""
+    # No field is named of which nothing is known at this L.
+    known = {k: text for k, text in texts.items() if any(values[k] not in _OPEN for values in of_runs)}
+    variants = {values: _variant(values, known) for values in dict.fromkeys(of_runs)}
+    return [variants[values] for values in of_runs]
 
 
-def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[CommonVariants, CommonVariants]:
+def common_variants(
+    a: pd.DataFrame, b: pd.DataFrame, own: tuple[Sequence[Variant], Sequence[Variant]]
+) -> tuple[CommonVariants, CommonVariants]:
     """Describe the variants of one system and L alike in two studies.
 
     A common variant has the fields in which the finished runs of one study and setting differ among
@@ -127,6 +142,7 @@ def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[CommonVariants, C
     Args:
         a: the runs of one study.
         b: those of the other.
+        own: the variant of each run within its study, from :func:`variants_by_row`.
 
     Returns:
         The variants of each of the two studies.
@@ -141,13 +157,12 @@ def common_variants(a: pd.DataFrame, b: pd.DataFrame) -> tuple[CommonVariants, C
     named = sorted({k for of_side in done for groups in of_side.values() for k in _differing(groups)})
     texts = _texts_of(named, list(completed.values()))
     found: list[CommonVariants] = []
-    for (runs, of_side), finished in zip(sides, done, strict=True):
+    for (runs, of_side), finished, of_study in zip(sides, done, own, strict=True):
         taken = {
             (setting, _variant(v, texts).label) for setting, groups in finished.items() for v in groups
         }
-        own = _variants(_one_run_per_seed(_of_one_system(runs), values_of(runs, _RUN)))
         alike: CommonVariants = {}
-        for variant, setting, values in zip(own, runs["setting"], of_side, strict=True):
+        for variant, setting, values in zip(of_study, runs["setting"], of_side, strict=True):
             common = _variant(completed[values], texts)
             if completed[values] in finished[setting]:
                 alike[variant.label, setting] = common

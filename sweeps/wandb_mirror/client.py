@@ -7,6 +7,7 @@ server says how many lines it has, and only the lines after them are sent.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 import time
@@ -39,6 +40,17 @@ RETRIES = 10**6
 
 class UnreachableError(Exception):
     """W&B cannot be reached or rejects what it is sent, for now."""
+
+
+class DeletedError(Exception):
+    """The run was deleted on W&B, which takes no run of its id again."""
+
+
+_DELETED = "previously created and deleted"
+"""Words of the server's answer to the id of a deleted run."""
+
+_LONGEST_NAME = 128
+"""Letters of the longest name of a run or a group that W&B takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +103,7 @@ class Sender:
 
         Raises:
             UnreachableError: the W&B run cannot be opened now.
+            DeletedError: it was deleted; the record of what W&B has of it is cleared.
             BusyError: another process of this machine is sending the run.
         """
         self._target, self._folder = target, folder
@@ -126,8 +139,8 @@ class Sender:
                 project=self._target.project,
                 entity=self._target.entity,
                 id=content.id,
-                name=content.name,
-                group=content.group,
+                name=content.name[-_LONGEST_NAME:],  # which ends with the fingerprint
+                group=_group(content.group),
                 job_type=JOB_TYPE,
                 tags=content.tags,
                 config=dict(content.config),
@@ -140,6 +153,9 @@ class Sender:
             )
         except wandb.Error as error:
             forget_all()
+            if _DELETED in str(error):
+                write_cursor(self._folder, self._target.place, Cursor())
+                raise DeletedError(_line(error)) from None
             raise UnreachableError(_line(error)) from None
         run.define_metric("epoch", hidden=True)
         run.define_metric("*", step_metric="epoch")
@@ -292,6 +308,14 @@ def _free(path: Path) -> Path:
     """``path``, or ``path`` with a number if that exists."""
     candidates = (path.with_name(f"{path.name}-{n}") for n in range(1, 10**6))
     return path if not path.exists() else next(c for c in candidates if not c.exists())
+
+
+def _group(name: str) -> str:
+    """The group's name; a long one is cut, and a digest keeps it apart from others that begin alike."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: _LONGEST_NAME - len(digest) - 1]}-{digest}"
 
 
 def _line(error: BaseException) -> str:

@@ -169,6 +169,7 @@ class Follower:
         tally = self._mirror.tally()
         trouble = self._trouble or tally.trouble
         line = f"runs sent: {tally.sent}, under way: {tally.running}, to send: {tally.left}"
+        line += f", deleted on W&B: {tally.deleted}" if tally.deleted else ""
         return line + (f" ({trouble})" if trouble else "")
 
 

@@ -89,12 +89,18 @@ def require_wandb(user: str) -> None:
 
 
 def push_options(
-    study: str, project: str, entity: str | None, *, offline: bool, artifacts: bool
+    study: str,
+    project: str,
+    entity: str | None,
+    *,
+    offline: bool,
+    artifacts: bool,
+    again: bool = False,
 ) -> list[str]:
     """The arguments of wandb_push.py for one study."""
     owner = ["--entity", entity] if entity else []
-    flags = [*(["--offline"] if offline else []), *(["--artifacts"] if artifacts else [])]
-    return [study, "--project", project, *owner, *flags]
+    flags = {"--offline": offline, "--again": again, "--artifacts": artifacts}
+    return [study, "--project", project, *owner, *(flag for flag, is_set in flags.items() if is_set)]
 
 
 def lacking(runs: str, reason: str, options: Sequence[str]) -> str:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, Study
-from sweeps.wandb_mirror.client import Sender, Target, UnreachableError, forget_all, reachable
+from sweeps.wandb_mirror.client import (
+    DeletedError,
+    Sender,
+    Target,
+    UnreachableError,
+    forget_all,
+    reachable,
+)
 from sweeps.wandb_mirror.content import Content, read_content, study_name
 from sweeps.wandb_mirror.cursor import BusyError, read_cursor
 
@@ -25,6 +32,8 @@ class Tally:
     """Runs under way."""
     left: int = 0
     """Runs that have ended and are still to be sent."""
+    deleted: int = 0
+    """Runs that were deleted on W&B, so that they cannot be sent."""
     trouble: str = ""
     """The last reason why something is not sent, in one line."""
     url: str = ""
@@ -62,6 +71,7 @@ class Mirror:
         self._study, self._target, self._now = study, target, now
         self._running: set[str] = set()
         self._ended: dict[str, None] = {}
+        self._deleted: set[str] = set()
         self._open: dict[str, Sender] = {}
         self._disagreeing: set[str] = set()
         self._trouble, self._url = "", ""
@@ -74,13 +84,13 @@ class Mirror:
 
     def follow(self, running: Iterable[str]) -> None:
         """Set which runs are under way now, by name."""
-        self._running = set(running)
+        self._running = set(running) - self._deleted
         self.sent -= self._running
         self._ended = {name: None for name in self._ended if name not in self._running}
 
     def close(self, names: Iterable[str]) -> None:
         """Note that runs have ended: done, failed, or saved and to be resumed."""
-        names = list(names)
+        names = [name for name in names if name not in self._deleted]
         self._ended.update(dict.fromkeys(names))
         self._running.difference_update(names)
 
@@ -132,6 +142,7 @@ class Mirror:
             sent=len(self.sent - self._ended.keys()),
             running=len(self._running),
             left=len(self._ended),
+            deleted=len(self._deleted),
             trouble=self._trouble if self._ended or self._running else "",
             url=self._url,
             disagreeing=len(self._disagreeing),
@@ -200,8 +211,19 @@ class Mirror:
             except UnreachableError:
                 self._drop()  # the library has been restarted, which ended all open W&B runs
                 raise
+            except DeletedError:
+                self._drop()
+                self._give_up(name)
+                return None
             self._url = self._open[name].url or self._url
         return self._open[name]
+
+    def _give_up(self, name: str) -> None:
+        """Send nothing more of a run that was deleted on W&B."""
+        self._deleted.add(name)
+        self._running.discard(name)
+        self._ended.pop(name, None)
+        self.sent.discard(name)
 
     def _drop(self) -> None:
         for sender in self._open.values():

@@ -12,6 +12,7 @@ from analysis.formats.wandb import Place, blocks_of, wr
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import compose
+from lvae_core.run_folder.folder import Study
 from sweeps.wandb_mirror.content import read_content
 
 from ..analysis.conftest import run_writer
@@ -119,6 +120,29 @@ def test_panels_average_no_runs_of_different_configs(tmp_path: Path) -> None:
     content = read_content(folder)
     assert content is not None
     assert content.config["provenance"]["data_sha256"] == "d" * 64
+
+
+def test_panels_average_no_runs_of_different_versions_of_the_code(tmp_path: Path) -> None:
+    """Versions that train differently can share the whole config and the data."""
+
+    def grouped(place: Path, *commits: str) -> list[str]:
+        for digit, commit in zip("12", commits, strict=True):
+            folder = run_writer(place)(dataset="toy")
+            copy = Study(str(place / "study")).run(f"{folder.name.rpartition('-')[0]}-{digit * 8}")
+            (place / "study" / folder.name).rename(place / "study" / copy.name)
+            for name in ("config.json", "result.json"):
+                copy.write_json(name, copy.read_json(name) | {"fingerprint": digit * 64})
+            copy.write_json("provenance.json", {"attempts": [{"commit": commit * 40}]})
+        (found,) = runsets(place)
+        return list(found.groupby)
+
+    assert grouped(tmp_path / "commits", "a", "b") == ["config.cell", "config.provenance.commit"]
+    # Two fingerprints of one commit: each run is alone, by its name.
+    assert grouped(tmp_path / "one", "a", "a") == ["config.cell", "config.run"]
+    content = read_content(begin(tmp_path / "mirrored"))
+    assert content is not None
+    assert content.config["provenance"]["commit"] == "c" * 40
+    assert content.config["run"] == content.name
 
 
 def test_runs_over_different_text_have_panels_of_their_own(tmp_path: Path) -> None:

@@ -12,6 +12,17 @@ if TYPE_CHECKING:
 
 ENTITY = "reader"
 
+LONGEST_NAME = 128
+"""Letters of the longest name of a run or a group, as of W&B's servers."""
+
+
+class RefusedError(Exception):
+    """The answer to a mutation that W&B refuses: an HTTP status and a message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
 
 def _viewer(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
     teams = {"edges": [{"node": {"name": ENTITY, "id": "t"}}]}
@@ -82,6 +93,12 @@ def _run(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
 def _upsert(server: Server, variables: dict[str, Any]) -> dict[str, Any]:
     entity, project = variables.get("entity") or ENTITY, variables.get("project") or "uncategorized"
     inserted = variables["name"] not in server.runs
+    if variables["name"] in server.deleted:
+        path = f"{entity}/{project}/{variables['name']}"
+        raise RefusedError(409, f"run {path} was previously created and deleted; try a new run name")
+    for field in ("displayName", "groupName"):
+        if len(variables.get(field) or "") > LONGEST_NAME:
+            raise RefusedError(400, f"invalid parameter: {field} has more than {LONGEST_NAME} characters")
     server.projects.add(project)
     run = server.run(entity, project, variables["name"])
     run.fields |= {key: value for key, value in variables.items() if value is not None}

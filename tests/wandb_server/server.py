@@ -67,6 +67,8 @@ class Server:
         self.artifacts: dict[str, Artifact] = {}
         self.uploads: dict[str, bytes] = {}
         """Path of an upload -> its content."""
+        self.deleted: set[str] = set()
+        """Ids of runs that were deleted: the server never takes them again."""
         self.views: dict[str, dict[str, Any]] = {}
         self.projects: set[str] = set()
         self.requests: list[str] = []
@@ -120,6 +122,12 @@ class Server:
             yield
         finally:
             self.broken = False
+
+    def delete(self, name: str) -> None:
+        """Delete a run, as a person on W&B's page."""
+        with self.lock:
+            del self.runs[name]
+            self.deleted.add(name)
 
     def run(self, entity: str, project: str, name: str) -> Run:
         return self.runs.setdefault(name, Run(name, entity, project))
@@ -206,7 +214,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.owner.broken or (self.command == "PUT" and self.owner.refuses_uploads):
             status = 503
         else:
-            answer = handle(body)
+            try:
+                answer = handle(body)
+            except operations.RefusedError as error:
+                status, answer = error.status, {"errors": [{"message": str(error)}], "data": None}
             if answer is None:
                 status = 404
                 self.owner.unknown.append(f"{self.command} {self.path} {body[:2000].decode()}")

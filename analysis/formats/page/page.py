@@ -17,8 +17,9 @@ from analysis.formats.page.rows import groups, lines_left_out, mixed, page_rows
 from analysis.reading.frame import STATUSES
 from analysis.report.provenance import origins
 from analysis.report.report import Report
-from analysis.report.sentences import Sentences
+from analysis.report.sentences import Best, Sentences
 from analysis.report.two_studies import TwoStudies
+from analysis.stats.valid_bounds import conventions
 from analysis.tables.elements.table import dataset_title
 
 _HERE = Path(__file__).parent
@@ -113,6 +114,19 @@ def _by_dataset(sentences: Sequence[Sentences]) -> list[tuple[str, list[Sentence
     return list(by_dataset.items())
 
 
+def choice(best: Best) -> str:
+    """The tightest bound of a run that sentences are from, and by what the run was chosen."""
+    (name,) = (reading.name for reading in conventions(best.cell) if reading.nll == best.estimate)
+    unreliable = ", unreliable" if best.cell.averages[best.estimate].unreliable else ""
+    if best.validation is None:
+        by = "; chosen by this test number, as no validation perplexity is recorded"
+    elif best.cell.joint_latent:
+        by = "; chosen by its validation perplexity, which is not a bound: it counts one KL for L samples"
+    else:
+        by = ""
+    return f"{name}{unreliable}: {best.nll:.1f} nats{by}"
+
+
 def _assets() -> dict[str, Markup]:
     # Our own style and script are not escaped; everything else on the page is.
     return {
@@ -133,6 +147,7 @@ def _template(name: str) -> jinja2.Template:
         keep_trailing_newline=True,
     )
     environment.globals.update(
+        choice=choice,
         groups=groups,
         lines_left_out=lines_left_out,
         merged=merged,

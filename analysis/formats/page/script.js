@@ -52,15 +52,33 @@
     return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
   }
 
-  for (const table of document.querySelectorAll("table.numbers")) {
+  // What the reader has sorted and closed, which a page that reloads itself must keep; storage may be denied.
+  const place = `lvae ${location.pathname}`;
+  let kept = { sorted: {}, closed: {} };
+  try { kept = { ...kept, ...JSON.parse(sessionStorage.getItem(place) || "{}") }; } catch { /* nothing is kept */ }
+  function keep(kind, name, value) {
+    if (value === null) delete kept[kind][name]; else kept[kind][name] = value;
+    try { sessionStorage.setItem(place, JSON.stringify(kept)); } catch { /* nothing is kept */ }
+  }
+  // A name for each part, which stays the same while others are added: its text, and how many have had it.
+  function named(parts, textOf) {
+    const counts = {};
+    return parts.map((part) => {
+      const text = textOf(part);
+      counts[text] = (counts[text] || 0) + 1;
+      return [`${text} ${counts[text]}`, part];
+    });
+  }
+
+  for (const [name, table] of named([...document.querySelectorAll("table.numbers")], (one) => one.parentElement.getAttribute("aria-label"))) {
     const body = table.tBodies[0], first = [...body.rows];
     const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
-    heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
-      const before = head.getAttribute("aria-sort");
+    const columns = named(heads, (head) => head.textContent.trim());
+    function sort(title, direction) {
       for (const other of heads) other.removeAttribute("aria-sort");
-      const direction = before === null ? "ascending" : before === "ascending" ? "descending" : null;
       table.classList.toggle("sorted", direction !== null);
       if (direction === null) { body.append(...first); return; }
+      const column = columns.findIndex(([other]) => other === title), head = heads[column];
       head.setAttribute("aria-sort", direction);
       const sign = direction === "ascending" ? 1 : -1;
       const keyed = first.map((row) => [key(row, column), row]);
@@ -69,7 +87,20 @@
       // Numbers over different text are not ranked: each text is sorted by itself.
       keyed.sort(([a, x], [b, y]) => compare(x.dataset.text || "", y.dataset.text || "") || byValue(a, b));
       body.append(...keyed.map(([, row]) => row));
-    }));
+    }
+    for (const [title, head] of columns) head.querySelector("button").addEventListener("click", () => {
+      const before = head.getAttribute("aria-sort");
+      const direction = before === null ? "ascending" : before === "ascending" ? "descending" : null;
+      sort(title, direction);
+      keep("sorted", name, direction && [title, direction]);
+    });
+    const [title, direction] = kept.sorted[name] || [];
+    if (columns.some(([other]) => other === title)) sort(title, direction);
+  }
+
+  for (const [name, part] of named([...document.querySelectorAll("details")], (one) => one.querySelector("summary b").textContent)) {
+    if (kept.closed[name]) part.open = false;
+    part.addEventListener("toggle", () => keep("closed", name, part.open ? null : true));
   }
 
   document.getElementById("written").textContent = new Date(document.lastModified).toLocaleString();

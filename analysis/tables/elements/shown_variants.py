@@ -64,21 +64,29 @@ def mark_shown(cells: Sequence[Cell], most: int = MOST_VARIANTS, score: Score = 
 
 
 def name_variants(cells: Sequence[Cell]) -> list[Cell]:
-    """Give the shown variants of rows that show several short names: ``latent_size=4``, or A, B, …
+    """Give the shown variants of systems that show several short names: ``latent_size=4``, or A, B, …
 
     A variant is named by its value if all of them differ in the same one field, and by a letter otherwise,
-    which :func:`variant_key` explains. The same fields have the same name in every row and dataset.
+    which :func:`variant_key` explains. The same fields have the same name in every row and dataset: also
+    where a row shows one variant only, while the system has several at another L.
     """
     of_rows: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+    of_systems: dict[tuple[str, str], set[str]] = defaultdict(set)
     for cell in cells:
         if cell.shown:
             of_rows[_row(cell)].add(cell.variant)
-    several = [cell for cell in cells if cell.shown and len(of_rows[_row(cell)]) > 1]
+            of_systems[cell.dataset, cell.system].add(cell.variant)
+
+    def is_named(cell: Cell) -> bool:
+        among_several = cell.variant and len(of_systems[cell.dataset, cell.system]) > 1
+        return len(of_rows[_row(cell)]) > 1 or bool(among_several)
+
+    several = [cell for cell in cells if cell.shown and is_named(cell)]
     variants = list(dict.fromkeys(cell.variant for cell in several))
     letters = {variant: _letter(k) for k, variant in enumerate(variants)}
     names = {variant: variant for variant in variants} if can_be_names(several) else letters
     return [
-        dataclasses.replace(cell, short_name=names[cell.variant] if len(of_rows[_row(cell)]) > 1 else "")
+        dataclasses.replace(cell, short_name=names[cell.variant] if is_named(cell) else "")
         if cell.shown
         else cell
         for cell in cells

@@ -2,14 +2,17 @@
 
 import ast
 import dataclasses
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.text import Text
 
 from analysis.figures import axes, bounds, cost, curves, differences, kl, latent, nll, ppl
 from analysis.figures.draw import draw_all, runs_with_curves
@@ -19,7 +22,7 @@ from analysis.reading.collect import collect
 from analysis.reading.learning_curves import learning_curves
 from analysis.reading.sources import open_source
 from analysis.stats.cells import Cell
-from analysis.stats.comparisons import compare_family
+from analysis.stats.comparisons import Comparison, compare_family
 from analysis.stats.over_seeds import average_cells
 
 from ..conftest import WriteRun, run_writer
@@ -345,3 +348,92 @@ def test_an_unused_latent_variable_is_called_collapsed_only_after_annealing(
     )
     cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
     assert said in latent.caption(cells, "toy")
+
+
+def curve(values: list[float]) -> pd.DataFrame:
+    epochs = range(1, len(values) + 1)
+    rows = {"epoch": epochs, "learning_rate": 1.0, "valid_ppl": values, "valid_kl": values}
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "alone"),
+    [
+        ([90.0], [1.0]),
+        ([90.0, math.inf, 80.0, math.inf, 70.0, 60.0], [1.0, 3.0]),
+        ([90.0, 80.0], []),
+    ],
+)
+def test_an_epoch_without_neighbours_is_a_mark(
+    tmp_path: Path, write_run: WriteRun, values: list[float], alone: list[float]
+) -> None:
+    run = write_run("lstm-vae", dataset="toy", estimates={"nll_elbo": 99.0, "ppl_elbo": 80.0}).name
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    figure = drawn(curves, cells, {run: curve(values)}, {}, "toy", "standard")
+    for ax in figure.axes:
+        marked = [line for line in ax.get_lines() if line.get_marker() == "."]
+        assert [float(x) for line in marked for x in line.get_xdata()] == alone
+
+
+def test_annealing_ends_only_where_a_run_of_the_column_gets_there(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    epochs = {}
+    for L, count in ((1, 2), (5, 12)):
+        estimates = {"nll_elbo": 99.0, "ppl_elbo": 80.0}
+        run = write_run("lstm-vae", L, dataset="toy", estimates=estimates).name
+        epochs[run] = curve([90.0 - k for k in range(count)])
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    figure = drawn(curves, cells, epochs, dict.fromkeys(epochs, 10.0), "toy", "standard")
+    ends = [sum(list(line.get_xdata()) == [10.0, 10.0] for line in ax.get_lines()) for ax in figure.axes]
+    assert ends == [0, 1, 0, 1]
+
+
+def compared_with(
+    tmp_path: Path, write_run: WriteRun, numbers: dict[str, dict[int, list[float]]]
+) -> list[Comparison]:
+    """Study b minus study a; ``numbers`` are the bounds of their seeds by L."""
+    of_studies = []
+    for study, by_samples in numbers.items():
+        for L, values in by_samples.items():
+            for seed, value in enumerate(values):
+                estimates = {"nll_elbo": value, "ppl_elbo": 80.0}
+                write_run("lstm-vae", L, seed=seed, dataset="toy", study=study, estimates=estimates)
+        of_studies.append(average_cells(collect([open_source(str(tmp_path / study))]).frame))
+    pairs = list(zip(of_studies[1], of_studies[0], strict=True))
+    return compare_family(pairs, "nll_valid", np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("seeds", "intervals"), [(2, 0), (3, 1)])
+def test_differences_have_the_intervals_that_their_legend_names(
+    tmp_path: Path, write_run: WriteRun, seeds: int, intervals: int
+) -> None:
+    numbers = {
+        "a": {1: [100.0] * seeds},
+        "b": {1: [99.0 - k / 8 for k in range(seeds)]},
+    }
+    figure = drawn(differences, compared_with(tmp_path, write_run, numbers), "toy")
+    assert sum(line.get_marker() == "|" for line in figure.axes[0].get_lines()) == intervals
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert ("95% t interval, n ≥ 3" in names) == bool(intervals)
+
+
+def test_a_huge_difference_does_not_hide_the_others(tmp_path: Path, write_run: WriteRun) -> None:
+    numbers = {"a": {1: [100.0, 100.0], 5: [100.0, 100.0]}, "b": {1: [99.0, 99.5], 5: [1e20, 99.0]}}
+    compared = compared_with(tmp_path, write_run, numbers)
+    figure = drawn(differences, compared, "toy")
+    low, high = figure.axes[0].get_xlim()
+    assert max(-low, high) < 10
+    said = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "1 value beyond the axis: LSTM-VAE L=5 standard 1e+20" in said.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("seconds", "cut"), [((1.0, 60.0, 2.0), True), ((60.0, 61.0, 62.0), False)])
+def test_the_cost_says_if_an_interval_of_the_time_is_cut_at_zero(
+    tmp_path: Path, write_run: WriteRun, seconds: tuple[float, ...], cut: bool
+) -> None:
+    for seed, of_run in enumerate(seconds):
+        times = {"train_seconds": of_run, "evaluate_seconds": 1.0}
+        write_run(seed=seed, dataset="toy", result=times)
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    assert ("reaches below 0 is cut there" in cost.caption(cells, "toy")) == cut

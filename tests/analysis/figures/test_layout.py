@@ -403,7 +403,7 @@ def test_captions_and_legends_speak_only_of_what_is_drawn() -> None:
     said = curves.caption(alone, curves_of(alone), dict.fromkeys(epochs, 10.0), "toy", "standard")
     assert "Dotted" in said
     assert "Triangles" in said
-    assert "black line" not in bounds.caption(published, "ptb")
+    assert "thick line" not in bounds.caption(published, "ptb")
 
 
 def test_a_label_stands_beside_its_own_point() -> None:

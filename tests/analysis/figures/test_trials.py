@@ -146,3 +146,19 @@ def test_the_front_is_drawn_where_its_trials_are():
     assert drawn == [[(1.0, 100.0), (6.0, 104.0)], [(2.0, 110.0)]]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("valid KL", "valid NLL")
     assert trials.draw_front([], ["valid NLL", "valid KL"], 0, "a search") is None
+
+
+def test_a_poor_trial_does_not_hide_the_front():
+    outcomes = [trials.Outcome((100.0 + k, 3.0 + k), on_front=True) for k in range(3)]
+    outcomes += [trials.Outcome((104.0, 1.0), on_front=False), trials.Outcome((1e5, 0.5), on_front=False)]
+    with style.style():
+        figure = trials.draw_front(outcomes, ["valid NLL", "valid KL"], 0, "a search")
+        assert figure is not None
+        layout.save(figure)
+    (ax,) = figure.axes
+    low, high = ax.get_ylim()
+    assert low < 100
+    assert 104 < high < 110
+    assert [place for place, kind in marks(ax).items() if kind == "above"] == [(0.5, high)]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["on the Pareto front", "trained to the end", "above the axis"]

@@ -16,7 +16,7 @@ from ..conftest import run_writer
 from .conftest import drawn, means_of
 
 TRUTH = 97.5
-LEGEND = "-log p(x) of the data: no bound is below it"
+LEGEND = "-log p(x) of the data: no bound below it in expectation"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def of_known_likelihood(tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
 
 
 def levels(ax) -> list[Line2D]:
-    """The black lines from one side of a panel to the other."""
+    """The thick lines from one side of a panel to the other."""
     return [
         line
         for line in ax.get_lines()

@@ -248,3 +248,71 @@ def test_two_studies_open_as_well(
     opened.page.locator("td .tip").first.hover()
     assert "n = 3" in opened.page.locator("#tip").inner_text()
     assert opened.problems == []
+
+
+def test_a_page_that_reloads_keeps_what_its_reader_has_sorted_and_closed(
+    browser: Browser, path: Path
+) -> None:
+    opened = Opened(browser, path)
+    page = opened.page
+    table = page.locator("table.numbers").first
+    nll = table.locator("thead tr").last.locator("button").nth(1)
+    nll.click()
+    nll.click()
+    page.locator("summary").nth(1).click()
+
+    def state() -> tuple[list[str], list[bool], int]:
+        closed = page.locator("details").evaluate_all("all => all.map((one) => !one.open)")
+        return column(page, 1), closed, table.locator("th[aria-sort=descending]").count()
+
+    before = state()
+    assert before[1:] == ([k == 1 for k in range(len(before[1]))], 1)
+    page.reload()
+    assert state() == before
+    nll.click()
+    page.locator("summary").nth(1).click()
+    unsorted = state()
+    assert unsorted[0] != before[0]
+    page.reload()
+    assert state() == unsorted
+    assert not any(unsorted[1])
+    assert opened.problems == [f"request: {path.as_uri()}"] * 2
+
+
+def test_a_page_works_without_storage(browser: Browser, path: Path) -> None:
+    page = browser.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    denied = "Object.defineProperty(window, 'sessionStorage', { get() { throw new Error('denied'); } })"
+    page.add_init_script(denied)
+    page.goto(path.as_uri())
+    page.locator("table.numbers thead button").first.click()
+    assert page.locator("th[aria-sort=ascending]").count() == 1
+    assert problems == []
+
+
+def test_wide_tables_do_not_shrink_the_printed_page(browser: Browser, tmp_path: Path) -> None:
+    write = run_writer(tmp_path)
+    dataset = "a-very-long-name-of-a-dataset-" * 4 + "x"
+    estimates = {"nll_elbo": (99.25, 0.02), "ppl_elbo": 90.0, "kl": (2.0, 0.01), "nll_iw": 98.5}
+    for k, setting in enumerate(("standard", "inputless")):
+        for seed in range(3):
+            write("lstm-lm", setting=setting, seed=seed, dataset=dataset)
+            for size in (4, 8):
+                more = {"latent_size": size, "hidden_size": 10 * size, "dropout": size / 100}
+                joint = estimates | {"nll_joint": 107.25 + k, "nll_iw_joint": 105.0}
+                for system, numbers in (("lstm-vae", estimates), ("lstm-vae-avg", joint)):
+                    write(system, 5, setting, seed, dataset=dataset, estimates=numbers, **more)
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    path = tmp_path / "report.html"
+    path.write_text(report_page(report, draw_all([], [], {}, {}), [], "python …"), encoding="utf-8")
+    # A4 less the margins of 14 mm, in CSS pixels: wider content makes Chromium print everything smaller.
+    width = round((210 - 2 * 14) / 25.4 * 96)
+    page = Opened(browser, path, viewport={"width": width, "height": 900}).page
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # Words break where they can; numbers stay whole.
+    lines = "all => all.map((one) => new Set([...one.getClientRects()].map((part) => part.top)).size)"
+    counts = page.locator("table.numbers").first.locator("td .tip").evaluate_all(lines)
+    assert counts
+    assert max(counts) <= 2, "a number breaks before its ± only"

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from analysis.figures.draw import draw_all
 from analysis.figures.elements.style import COLOURS as DRAWN_IN
 from analysis.figures.pictures import Pictures
-from analysis.formats.page.page import report_page
+from analysis.formats.page.page import choice, report_page
 from analysis.formats.page.pictures import COLOURS
 from analysis.formats.page.rows import sort_key
 from analysis.formats.page.tips import tip
@@ -18,9 +19,10 @@ from analysis.report.report import Report, compose
 from analysis.report.sentences import Sentences, best_runs
 from analysis.stats.average import Average
 from analysis.stats.intervals import Interval
+from analysis.stats.over_seeds import average_cells
 from analysis.tables.elements.table import Column, Difference
 
-from ..conftest import HOSTILE, grid_writer
+from ..conftest import HOSTILE, grid_writer, run_writer
 
 
 class Parsed(HTMLParser):
@@ -138,3 +140,25 @@ def test_a_table_too_long_for_the_page_is_cut_with_a_note(composed: Report) -> N
 
 def test_the_same_runs_make_the_same_page(composed: Report) -> None:
     assert page_of(composed) == page_of(composed)
+
+
+def test_samples_name_the_number_of_their_run_and_what_it_was_chosen_by(tmp_path: Path) -> None:
+    write = run_writer(tmp_path)
+    weighted = {"value": 95.0, "stderr": 0.1, "ess": 12.4, "khat_above": 0.4}
+    joint = {"nll_elbo": 90.0, "nll_joint": 110.0, "nll_iw_joint": weighted}
+    runs = [
+        write("lstm-vae-avg", 5, dataset="toy", estimates=joint).name,
+        write("lstm-vae", 5, dataset="toy", estimates={"nll_elbo": 97.0}).name,
+    ]
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+
+    def said(perplexities: dict[str, float]) -> list[str]:
+        return [choice(best) for best in best_runs(cells, "toy", perplexities)]
+
+    assert said(dict.fromkeys(runs, 80.0)) == [
+        "ELBO: 97.0 nats",
+        "IW, joint, unreliable: 95.0 nats; chosen by its validation perplexity, which is not a bound: it "
+        "counts one KL for L samples",
+    ]
+    by_test = "; chosen by this test number, as no validation perplexity is recorded"
+    assert said({}) == [f"ELBO: 97.0 nats{by_test}", f"IW, joint, unreliable: 95.0 nats{by_test}"]

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
+from analysis.report.two_studies import compare_studies
 from analysis.stats.cells import Cell
 from analysis.stats.over_seeds import average_cells
 from analysis.stats.variants import _complete
+from analysis.tables.elements.shown_variants import mark_shown
 from lvae_core.run_folder.folder import Study
 
 from ..conftest import WriteRun
@@ -155,3 +157,41 @@ def test_a_run_is_not_compared_with_every_variant(count: int) -> None:
     Counted.comparisons = 0
     assert len(set(_complete(of_runs).values())) == count
     assert Counted.comparisons < 50 * count
+
+
+def test_a_configuration_has_one_name_at_every_number_of_samples(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for L, sizes in ((1, (16, 64)), (5, (16,)), (10, (16, 64))):
+        for size in sizes:
+            write_run("lstm-vae", L, dataset="toy", latent_size=size)
+    write_run("lstm-lm", dataset="toy", latent_size=16)
+    frame = collect([open_source(str(tmp_path / "study"))]).frame
+    found = mark_shown(average_cells(frame))
+    names = [(c.num_samples, c.variant, c.variant_name) for c in found if c.system == "lstm-vae"]
+    assert names == [
+        (L, f"latent_size={size}", f"latent_size={size}")
+        for L, size in ((1, 16), (1, 64), (5, 16), (10, 16), (10, 64))
+    ]
+    assert [cell.variant for cell in found if cell.system == "lstm-lm"] == [""]
+
+
+def test_studies_whose_variants_differ_at_another_number_of_samples_are_compared(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for study in ("a", "b"):
+        for L, sizes in ((1, (16, 64)), (5, (16,))):
+            for size in sizes:
+                write_run("lstm-vae", L, dataset="toy", study=study, latent_size=size)
+    a, b = (collect([open_source(str(tmp_path / study))]) for study in "ab")
+    compared = compare_studies(a, b).comparisons
+    pairs = {(c.a.num_samples, c.a.varied.get("latent_size")) for c in compared if c.metric == "nll_valid"}
+    assert pairs == {(1, "16"), (1, "64"), (5, None)}
+
+
+def test_nothing_is_named_of_which_nothing_is_known(tmp_path: Path, write_run: WriteRun) -> None:
+    for data in ("d" * 64, "e" * 64):
+        write_run("lstm-vae", 1, dataset="toy", data=data)
+    write_run("lstm-vae", 5, dataset="toy", status="unfinished")
+    frame = collect([open_source(str(tmp_path / "study"))]).frame
+    assert [c.variant for c in average_cells(frame) if c.num_samples == 5] == [""]
