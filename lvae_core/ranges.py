@@ -27,7 +27,7 @@ _MOST = {
         10**9,
     ),
     **dict.fromkeys(
-        ("init_scale", "embedding_init_scale", "free_bits", "kl_weight", "valid_kl_weight", "learning_rate",
+        ("init_scale", "embedding_init_scale", "free_bits", "kl_weight", "valid_kl_weight",
          "svi_step_size"),
         1e30,
     ),

@@ -231,7 +231,7 @@ def test_the_estimate_adds_up_sixty_runs():
         (["--minutes", "nan"], "--minutes nan: must be a number above 0"),
         (["--parts", "speed"], "unknown part 'speed'"),
         (["--device", "nowhere"], "device 'nowhere': not usable here"),
-        (["--device"], "argument --device: expected one argument; see gpu_check.py --help"),
+        (["--device"], "argument --device: expected one argument; a value that begins with -"),
         (["--minutes", "x"], "argument --minutes: invalid float value: 'x'; see gpu_check.py --help"),
         (["--bogus"], "unrecognized arguments: --bogus; see gpu_check.py --help"),
         (["--json", "/no/such/folder/found.json"], "cannot be written (No such file or directory)"),
