@@ -20,7 +20,7 @@ IMAGES = ROOT / "docs" / "images"
 STUDY = "results/topics"
 SHOWN = (1000, 1104)
 """Width and height in CSS pixels of the part of the report that is shown."""
-COLOURS = 144
+COLOURS = 256
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def photograph(page: Path, out: Path) -> None:
         opened.screenshot(path=out)
         browser.close()
     # A page has few colours; a palette makes the file a third as large.
-    Image.open(out).convert("RGB").quantize(COLOURS).save(out, optimize=True)
+    Image.open(out).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(out, optimize=True)
     print(f"{out.relative_to(ROOT)}: {out.stat().st_size / 1000:.0f} kB")
 
 

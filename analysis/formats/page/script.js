@@ -52,9 +52,9 @@
     return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
   }
 
-  // What the reader has sorted and closed, which a page that reloads itself must keep; storage may be denied.
+  // What the reader has sorted, and opened or closed, which a page that reloads itself must keep; storage may be denied.
   const place = `lvae ${location.pathname}`;
-  let kept = { sorted: {}, closed: {} };
+  let kept = { sorted: {}, toggled: {} };
   try { kept = { ...kept, ...JSON.parse(sessionStorage.getItem(place) || "{}") }; } catch { /* nothing is kept */ }
   function keep(kind, name, value) {
     if (value === null) delete kept[kind][name]; else kept[kind][name] = value;
@@ -99,8 +99,9 @@
   }
 
   for (const [name, part] of named([...document.querySelectorAll("details")], (one) => one.querySelector("summary b").textContent)) {
-    if (kept.closed[name]) part.open = false;
-    part.addEventListener("toggle", () => keep("closed", name, part.open ? null : true));
+    const first = part.open;
+    if (kept.toggled[name]) part.open = !first;
+    part.addEventListener("toggle", () => keep("toggled", name, part.open === first ? null : true));
   }
 
   document.getElementById("written").textContent = new Date(document.lastModified).toLocaleString();

@@ -1,6 +1,7 @@
 """The page as a file: it is self-contained, executes nothing from run folders, and has a tip per number."""
 
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from analysis.report.sentences import Sentences, best_runs
 from analysis.stats.average import Average
 from analysis.stats.intervals import Interval
 from analysis.stats.over_seeds import average_cells
+from analysis.tables.bound_examples import CAUTION
 from analysis.tables.elements.table import Column, Difference
 
 from ..conftest import HOSTILE, grid_writer, run_writer
@@ -136,6 +138,17 @@ def test_a_table_too_long_for_the_page_is_cut_with_a_note(composed: Report) -> N
         f"{len(long.lines) - 500} more lines are in the summary's .md and .csv files" in Parsed(page).text
     )
     assert "more lines are in the summary" not in Parsed(page_of(composed)).text
+
+
+def test_a_page_begins_with_its_findings_and_keeps_the_rule_at_hand(composed: Report) -> None:
+    page = page_of(composed)
+    lead = unescape(page.partition('<section class="lead"')[2].partition("</section>")[0])
+    head, _, folded = lead.partition("<details>")
+    assert all(sentence in head for sentence in composed.findings)
+    assert all(sentence in folded for sentence in composed.examples)
+    assert CAUTION in composed.examples
+    without = page_of(replace(composed, findings=()))
+    assert "<details open><summary><b>In numbers" in without, "nothing else would be said"
 
 
 def test_the_same_runs_make_the_same_page(composed: Report) -> None:
