@@ -58,10 +58,8 @@ def check_ranges(config: Any) -> None:
         _require(config, name, getattr(config, name) >= 1, "at least 1")
     for name in ("iw_samples", "mi_samples"):
         _require(config, name, getattr(config, name) >= 2, "at least 2, or it has no standard error")
-    for name, most in _MOST_SAMPLES.items():
-        _require(config, name, getattr(config, name) <= most, f"at most {most:,}")
-    for name, largest in _MOST.items():
-        _require(config, name, getattr(config, name) <= largest, f"at most {largest:,.15g}")
+    for name, most in (_MOST_SAMPLES | _MOST).items():
+        _require(config, name, getattr(config, name) <= most, f"at most {most:,.15g}")
     for name in ("seed", "max_vocabulary", "max_steps", "max_grad_norm", "kl_weight",
                  "kl_anneal_epochs", "kl_anneal_steps", "iw_exact_samples", "free_bits",
                  "lr_smallest", "valid_kl_weight", "aggressive_max_epochs", "svi_steps",

@@ -19,6 +19,7 @@ from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell, same_with_one_sample
 from analysis.tables.elements.table import dataset_title
+from lvae_core.messages import listed
 
 _CAPTION = (
     "One model, two conventions. For a decoder that reads L samples, the published convention counts the "
@@ -129,13 +130,9 @@ def _over_samples(cells: Sequence[Cell], dataset: str) -> str:
         elif steps and all(step > 0 for step in steps):
             moves["rise"].append(curve.words)
     parts = [
-        f"{_listed(names)} {verb}{'s' if len(names) == 1 else ''}" for verb, names in moves.items() if names
+        f"{listed(names)} {verb}{'s' if len(names) == 1 else ''}" for verb, names in moves.items() if names
     ]
     return f" With L, {', and '.join(parts)}." if parts else ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _joint_lines(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:

@@ -14,7 +14,7 @@ from analysis.reading.frame import CONFIG_FIELDS, COUNTS, EVALUATION_FIELDS, IDE
 from lvae_core.config import RunConfig, dataset_label, from_dict
 from lvae_core.errors import InputError, cannot_read
 from lvae_core.identity import canonical_json, evaluation_id, fields_read, fingerprint, is_fingerprint
-from lvae_core.run_folder.claims import read_claim
+from lvae_core.run_folder.claims import is_under_way
 from lvae_core.run_folder.estimates import ESTIMATES, diagnostics_of
 from lvae_core.run_folder.evaluations import is_evaluation, read_evaluation
 from lvae_core.run_folder.folder import DamagedError, RunFolder
@@ -80,8 +80,7 @@ def _facts(folder: RunFolder, problems: list[str]) -> dict[str, Any]:
     present = folder.read_config()
     row: dict[str, Any] = {"status": "unfinished"}
     # A retry keeps failure.json until it gets past the failure, and counts as failed until then.
-    claim = read_claim(folder) if failure is None else None
-    if claim and not claim.is_abandoned:
+    if failure is None and is_under_way(folder):
         row = {"status": "running"}
     if failure is not None:
         row = {

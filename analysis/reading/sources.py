@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from lvae_core.errors import InputError, cannot_read
-from lvae_core.messages import command_line
+from lvae_core.messages import command_line, listed
 from lvae_core.run_folder.folder import RunFolder, Study, open_study
 from lvae_core.run_folder.names import RunName
 
@@ -72,7 +72,7 @@ def study_names(paths: Sequence[str]) -> str:
         names = [_study_name(path) for path in paths]
     if len(names) > _MOST_NAMES:
         names = [*names[: _MOST_NAMES - 1], f"{len(names) - _MOST_NAMES + 1} more"]
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return listed(names)
 
 
 def _study_name(path: str) -> str:

@@ -118,6 +118,12 @@ def read_claim(folder: RunFolder) -> ClaimState | None:
     return None
 
 
+def is_under_way(folder: RunFolder) -> bool:
+    """Whether a process works on the run, or may do so: its claim is not seen to be left behind."""
+    claim = read_claim(folder)
+    return claim is not None and not claim.is_abandoned
+
+
 class Claim:
     """The exclusive right to train a run, until :meth:`release` or the end of the ``with`` block."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import Any
 
@@ -76,13 +77,17 @@ def _limit_memory(device: torch.device, share: float) -> None:
     torch.cuda.set_per_process_memory_fraction(memory_fraction(share, total), index)
 
 
+def float32_operations() -> list[Any]:
+    """Those whose float32 may have fewer bits, by their ``fp32_precision``; none before torch 2.9."""
+    kinds = itertools.product((torch.backends.cudnn, torch.backends.mkldnn), ("matmul", "conv", "rnn"))
+    found = [torch.backends.cuda.matmul, *(getattr(library, kind, None) for library, kind in kinds)]
+    return [operation for operation in found if hasattr(operation, "fp32_precision")]
+
+
 def _keep_all_bits() -> None:
     """Let no library compute float32 in fewer bits, or sum bfloat16 in it, whatever was allowed before."""
     # The older switches first: they reset the newer ones (torch 2.9), which can say more.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
-    for library in (torch.backends.cudnn, torch.backends.mkldnn):
-        for kind in ("rnn", "conv", "matmul"):
-            operation: Any = getattr(library, kind, None)
-            if hasattr(operation, "fp32_precision"):
-                operation.fp32_precision = "ieee"
+    for operation in float32_operations():
+        operation.fp32_precision = "ieee"

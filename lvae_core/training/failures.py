@@ -94,7 +94,11 @@ def one_line(error: BaseException) -> str:
     return text if isinstance(error, DivergedError) else f"{type(error).__name__}: {text}"
 
 
-class DeviceLostError(Exception):
+class PlaceLostError(Exception):
+    """A run cannot go on where it is, and may elsewhere. The message says where that is, and why."""
+
+
+class DeviceLostError(PlaceLostError):
     """The GPU that a run computed on has failed. The message says which, and how."""
 
 

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from lvae_core.training.arithmetic import float32_operations
+
 T = TypeVar("T")
 
 
@@ -38,8 +40,6 @@ class _Switch(NamedTuple):
 def _switches() -> tuple[_Switch, ...]:
     """Those that a run sets or counts on. If one changes another, the other one comes later."""
     backends, cuda = torch.backends, torch.backends.cuda.matmul
-    operations: list[Any] = [cuda, *(getattr(backends.cudnn, kind, None) for kind in ("conv", "rnn"))]
-    operations += [getattr(backends.mkldnn, kind, None) for kind in ("matmul", "conv", "rnn")]
     return (
         _Switch(torch.get_default_dtype, torch.set_default_dtype),
         _Switch(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
@@ -48,7 +48,7 @@ def _switches() -> tuple[_Switch, ...]:
         _Switch(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
         _Switch.of(cuda, "allow_tf32"),
         _Switch.of(backends.cudnn, "allow_tf32"),
-        *(_Switch.of(operation, "fp32_precision") for operation in operations if operation is not None),
+        *(_Switch.of(operation, "fp32_precision") for operation in float32_operations()),
     )
 
 

@@ -27,7 +27,13 @@ from lvae_core.run_folder.claims import ClaimLostError, ClaimState, HeldError, a
 from lvae_core.run_folder.evaluations import failure_file_of, result_file_of
 from lvae_core.run_folder.folder import DamagedError, open_study
 from lvae_core.storage.retrying import is_transient
-from lvae_core.training.failures import DeviceLostError, failure_of, has_lost_device, one_line
+from lvae_core.training.failures import (
+    DeviceLostError,
+    PlaceLostError,
+    failure_of,
+    has_lost_device,
+    one_line,
+)
 from lvae_core.training.runtime import Progress, Runtime
 from sweeps.checks.node_facts import project
 from sweeps.planning.evaluation_parts import EvaluationPart
@@ -73,7 +79,7 @@ class Job:
     """The digest of the launch's project source."""
 
 
-class OtherCodeError(DeviceLostError):
+class OtherCodeError(PlaceLostError):
     """A node that has joined a launch has other code: what it computes would not belong to the launch."""
 
 

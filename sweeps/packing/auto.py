@@ -16,7 +16,7 @@ from lvae_core.model.counts import amount
 from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.training.failures import one_line
 from sweeps.packing.choose import TooLargeError, choose
-from sweeps.packing.devices import HeldDevice, LostDeviceError, RayDevice, gpus, hold_devices
+from sweeps.packing.devices import HeldDevice, LostNodeError, RayDevice, gpus, hold_devices
 from sweeps.planning.plan import PlannedRun
 from sweeps.planning.probe_results import ProbeResult, ProbeResults, key
 from sweeps.planning.resources import Resources
@@ -86,7 +86,7 @@ def _probe_all(
             if result is None:
                 try:
                     result = _probe(device, run, shared[run.config.dataset], workload.corpus_of(run))
-                except LostDeviceError:
+                except LostNodeError:
                     device.is_lost = True  # another node of its kind follows
                     break
                 results.put(device.name, name, result)

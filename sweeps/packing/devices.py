@@ -29,7 +29,7 @@ _LOOK_SECONDS, _NOTICE_SECONDS = 5.0, 60.0
 """Seconds between two looks at a node that computes, and until Ray notices that one has died."""
 
 
-class LostDeviceError(Exception):
+class LostNodeError(Exception):
     """The node of a held device has died, or is about to: nothing is known of the device."""
 
 
@@ -47,7 +47,7 @@ class HeldDevice:
     node: str = ""
     """The id of its node."""
     is_lost: bool = False
-    """Set by a user for whom its probe has raised LostDeviceError."""
+    """Set by a user for whom its probe has raised LostNodeError."""
 
 
 Kind = tuple[Any, ...]
@@ -96,7 +96,7 @@ def hold_devices(*, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) ->
                 with _device(node, gpu, cpus_per_run, say) as device:
                     yield device
                     is_lost = device.is_lost
-            except LostDeviceError:
+            except LostNodeError:
                 is_lost = True
             if not is_lost:
                 served += 1
@@ -112,10 +112,10 @@ def hold_devices(*, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) ->
 
 @contextlib.contextmanager
 def _device(node: str, gpu: bool, cpus_per_run: int, say: Callable[[str], None]) -> Iterator[HeldDevice]:
-    """Hold a device of a node for the ``with`` block. Raises LostDeviceError if the node is gone."""
+    """Hold a device of a node for the ``with`` block. Raises LostNodeError if the node is gone."""
     entry = next((entry for entry in _nodes() if entry["NodeID"] == node and entry["Alive"]), None)
     if entry is None:
-        raise LostDeviceError
+        raise LostNodeError
     resources = entry["Resources"]
     cpus = int(resources.get("CPU", 0))
     slots = max(1, int(cpus / resources["GPU"] / cpus_per_run)) if gpu else cpus
@@ -128,21 +128,21 @@ def _device(node: str, gpu: bool, cpus_per_run: int, say: Callable[[str], None])
 
 
 def _get(tasks: Sequence[Any], node: str) -> list[Any]:
-    """The values of tasks on a node. Raises LostDeviceError if they fail because the node is lost."""
+    """The values of tasks on a node. Raises LostNodeError if they fail because the node is lost."""
     while True:
         # Tasks that wait for resources of a dead node would never end.
         _, open_ = ray.wait(list(tasks), num_returns=len(tasks), timeout=_LOOK_SECONDS)
         if not open_:
             break
         if not _is_alive(node):
-            raise LostDeviceError
+            raise LostNodeError
     try:
         return list(ray.get(list(tasks)))
     except (ray.exceptions.NodeDiedError, ray.exceptions.ActorUnschedulableError):
-        raise LostDeviceError from None
+        raise LostNodeError from None
     except ray.exceptions.RayActorError as error:
         if error.preempted or _has_died(node, error):
-            raise LostDeviceError from None
+            raise LostNodeError from None
         raise
 
 
@@ -179,7 +179,7 @@ class RayDevice(Device):
         yield from dict.fromkeys(slots // t for t in threads)
 
     def measure(self, processes: int) -> list[Sample]:
-        """See :meth:`sweeps.packing.choose.Device.measure`. Raises LostDeviceError if the node is lost."""
+        """See :meth:`sweeps.packing.choose.Device.measure`. Raises LostNodeError if the node is lost."""
         make = _on(ray.remote(_Actor), self._held.group, gpu=self._held.gpu)
         self._actors += [make.remote() for _ in range(processes - len(self._actors))]
         device = "cuda" if self._held.gpu else "cpu"
@@ -266,7 +266,7 @@ def _held(
                     f"a probe waited {_WAIT_SECONDS / 60:.0f} min for {what}; give numbers instead of auto"
                 )
             if node and not _is_alive(node):
-                raise LostDeviceError
+                raise LostNodeError
             say(f"waiting for {what} to probe on; see `ray status`")
         yield group
     finally:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint, is_same_training
-from lvae_core.run_folder.claims import read_claim
+from lvae_core.run_folder.claims import is_under_way
 from lvae_core.run_folder.evaluations import failure_file_of, result_file_of
 from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, NewerVersionError, RunFolder, Study
 from lvae_core.run_folder.names import CellName, run_name, without_fingerprint
@@ -331,9 +331,8 @@ def _status(
     failure = _intact(lambda: folder.read_json("failure.json"), damages)
     if failure is None:
         return "left", None
-    claim = read_claim(folder)
-    # Another launch is retrying it: like every run that is under way, it is waited for.
-    return ("failed" if claim is None or claim.is_abandoned else "left"), failure
+    # If another launch is retrying it, it is waited for like every run that is under way.
+    return ("left" if is_under_way(folder) else "failed"), failure
 
 
 def _intact(read: Callable[[], T], damages: list[str]) -> T | None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
-from lvae_core.run_folder.claims import read_claim
+from lvae_core.run_folder.claims import is_under_way
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import RunName
 from lvae_core.settings import LIST_FIELDS, parse_value
@@ -193,10 +193,10 @@ def _state(folder: RunFolder) -> str:
     try:
         if folder.has("result.json"):
             return "done"
-        claim = read_claim(folder)
+        running = is_under_way(folder)
     except PermissionError:
         return "unreadable"
-    if claim and not claim.is_abandoned:
+    if running:
         return "running"
     return "failed" if folder.has("failure.json") else "unfinished"
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lvae_core.config import RunConfig
 from lvae_core.identity import canonical_json
-from lvae_core.run_folder.claims import read_claim
+from lvae_core.run_folder import claims
 from lvae_core.run_folder.event_files import POINT_FIELDS
 from lvae_core.run_folder.folder import DamagedError, RunFolder, metrics_sha256
 from lvae_core.run_folder.names import CellName
@@ -148,10 +148,7 @@ def is_under_way(folder: RunFolder) -> bool:
 
     A process that evaluates a finished run again adds nothing to what W&B stores.
     """
-    claim = read_claim(folder)
-    if claim is None or claim.is_abandoned:
-        return False
-    return not folder.has("result.json")
+    return claims.is_under_way(folder) and not folder.has("result.json")
 
 
 def is_same_line(sent: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

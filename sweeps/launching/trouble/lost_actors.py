@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lvae_core.errors import describe
 from lvae_core.run_folder.folder import FailureClass
-from lvae_core.training.failures import DeviceLostError, Failure, one_line
+from lvae_core.training.failures import Failure, PlaceLostError, one_line
 from sweeps.launching.trouble.full_storage import is_full
 from sweeps.launching.tune_patches import LowMemoryError, latest_error
 
@@ -87,7 +87,7 @@ def why_lost(trial: Trial) -> Loss:
         if isinstance(cause, OSError):
             message = f"its storage failed: {describe(cause)}"
             return Loss("infrastructure", message, tail, is_storage_full=is_full(cause))
-        if isinstance(cause, DeviceLostError):
+        if isinstance(cause, PlaceLostError):
             return Loss("infrastructure", str(cause), tail)
         kind: FailureClass = "infrastructure" if isinstance(cause, RayError) else "code"
         return Loss(kind, one_line(cause), tail)
