@@ -29,7 +29,7 @@ def markdown(report: Report) -> str:
     if report.examples:
         parts += ["In numbers:\n", bullets(map(markdown_escape, report.examples))]
         said.update(report.said_above)
-    parts += sections(report.bounds)
+    parts += sections((*report.bounds, *report.spelled))
     compared = (*report.reproductions, *report.comparisons)
     parts += ["## Comparisons\n", *sections(compared)] if compared else []
     parts += ["## Use of the latent variable\n", *sections(report.latent)] if report.latent else []

@@ -67,6 +67,7 @@ def write_tables(report: Report, out: str, latex: Style = "plain") -> str:
     for name, columns, tables, best in (
         ("table3", CELL_COLUMNS, report.table3, report.best),
         ("further", CELL_COLUMNS, report.further, None),
+        ("spelled", (), report.spelled, None),
         ("comparisons", COMPARISON_COLUMNS, compared, None),
         ("hyperparameters", (), report.hyperparameters, None),
     ):

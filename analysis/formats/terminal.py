@@ -76,6 +76,7 @@ def _only_in_files(report: Report) -> list[str]:
         report.title3.replace("Imp", "imp"): any(not table.has_published for table in report.table3),
         "published elsewhere": report.further,
         "bounds": report.bounds,
+        "vocabularies compared": report.spelled,
         "the rule and family of verdicts": report.comparisons,
         "use of the latent variable": report.latent,
         "cost": report.costs,

@@ -111,7 +111,7 @@ def blocks_of(report: Report, place: Place) -> list[Any]:
             "Comparison with the published numbers" if report.has_published else "Results",
             (*report.table2, *report.table3, *report.further),
         ),
-        ("Which numbers are bounds", report.bounds),
+        ("Which numbers are bounds", (*report.bounds, *report.spelled)),
     ):
         blocks.append(wr.H1(heading))
         for table in tables:

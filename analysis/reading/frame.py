@@ -22,6 +22,9 @@ other_evaluations  the run's evaluations that are not shown, as JSON: the fields
 tokens … steps, train_seconds, evaluate_seconds       counts and times from result.json
 vocabulary         number of classes V; NA if not recorded, as are the next two
 train_unknown, test_unknown   the share of the split's tokens that are the unknown word
+test_characters    characters of the test split, a space or end of line behind each word included
+test_spelling_nats what the letters of its unknown words cost, in nats; NA if not recorded, as is the one
+                   before. (NLL x sentences + this) / characters can be compared across vocabularies
 true_nll           -log p(x) of the test split under the model that the data were drawn from; NA if unknown
 commit, versions, host, device, dirty                 from provenance.json, of the last attempt
 <config field>     every config field not named above; NA if the run does not read it. If precision is auto,
@@ -84,6 +87,8 @@ def _columns() -> dict[str, pa.DataType]:
         "vocabulary": whole,
         "train_unknown": number,
         "test_unknown": number,
+        "test_characters": whole,
+        "test_spelling_nats": number,
         **dict.fromkeys(("commit", "versions", "host", "device"), text),
         "dirty": pa.bool_(),
         # Every other config field is text, such as a choice.

@@ -140,20 +140,24 @@ def _result(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -
     return row
 
 
+_MEASURES = (("train", "unknown"), ("test", "unknown"), ("test", "characters"), ("test", "spelling_nats"))
+"""What is read of each split."""
+
+
 def _text(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     """The columns on the vocabulary; results of earlier versions have none."""
     if "vocabulary" not in result:
         return {}
     splits = _object(result.get("splits"))
-    return {
-        "vocabulary": _number(folder, "result.json", result, "vocabulary", whole=True),
-        **{
-            f"{name}_unknown": _number(
-                folder, "result.json", _object(splits.get(name)), "unknown", of=f"splits.{name}"
+    row = {"vocabulary": _number(folder, "result.json", result, "vocabulary", whole=True)}
+    for name, key in _MEASURES:
+        split = _object(splits.get(name))
+        if key in split or key == "unknown":
+            whole = key == "characters"
+            row[f"{name}_{key}"] = _number(
+                folder, "result.json", split, key, of=f"splits.{name}", whole=whole
             )
-            for name in ("train", "test")
-        },
-    }
+    return row
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -41,6 +41,7 @@ from analysis.tables.latent import latent_table
 from analysis.tables.notes.cells import huge_notes
 from analysis.tables.notes.dataset import caveats, dataset_notes
 from analysis.tables.paper import further_table, table2, table3
+from analysis.tables.spelled import spelled_table
 from analysis.tables.trials import name_trials, search_notes
 from lvae_core.errors import InputError
 from lvae_core.parents import AUTOENCODERS
@@ -69,6 +70,8 @@ class Report:
     further: tuple[Table, ...]
     """Numbers that others published on the same test splits."""
     bounds: tuple[Table, ...]
+    spelled: tuple[Table, ...]
+    """NLL per character, for datasets with several vocabularies over one test split."""
     examples: tuple[str, ...]
     said_above: tuple[str, ...]
     """Notes of tables that the examples have given already."""
@@ -198,6 +201,7 @@ def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
         bounds=tuple(
             _with_caveats(bounds_table(cells, dataset), [dataset], rows, cells) for dataset in datasets
         ),
+        spelled=_with_lines(spelled_table(cells, dataset) for dataset in datasets),
         examples=(*sentences, CAUTION, *map(_sentence, declaration)) if sentences else (),
         said_above=(RULE, *declaration) if sentences else (),
         comparisons=_with_lines(

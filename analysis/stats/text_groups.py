@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
 
 from analysis.published.catalogue import published_splits
 from analysis.stats.cells import Cell
@@ -42,11 +42,27 @@ def text_notes(cells: Sequence[Cell], dataset: str) -> list[str]:
         text: sum(c.counts.done for c in cells if (c.dataset, c.text) == (dataset, text)) for text in names
     }
     listed = "; ".join(f"{name} ({runs[text]} runs): {text}" for text, name in names.items())
+    of_dataset = [cell for cell in cells if cell.dataset == dataset]
+    comparable = (
+        "vocabularies are compared per character alone; " if over_same_characters(of_dataset) else ""
+    )
     return [
         "not all numbers are over the same text (data, splits, tokenisation and vocabulary), and different "
-        "text is a different problem: they stand apart and are never compared or ranked; figures show "
-        f"text 1. {listed}"
+        f"text is a different problem: they stand apart and are never compared or ranked; {comparable}"
+        f"figures show text 1. {listed}"
     ]
+
+
+def over_same_characters(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """The cells over one test text whose vocabularies differ, for each such text.
+
+    Only results that recorded what unknown words cost when spelled out count.
+    """
+    groups: dict[Hashable, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if cell.text is not None and cell.text.characters:
+            groups[cell.text.data_sha256, cell.text.sentences, cell.text.characters].append(cell)
+    return [together for together in groups.values() if len({cell.text for cell in together}) > 1]
 
 
 def same_text(a: Cell, b: Cell) -> bool:

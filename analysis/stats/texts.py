@@ -6,11 +6,19 @@ the data. Results from before the size was recorded are told apart by the fields
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections import defaultdict
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+
+_MEASURES = {
+    "test_unknown": "unknown",
+    "test_characters": "characters",
+    "test_spelling_nats": "spelling_nats",
+}
+"""Column of the frame -> field of a text."""
 
 _FIELDS = ("data_sha256", "tokens", "sentences", "min_count", "max_vocabulary")
 
@@ -31,6 +39,10 @@ class Text:
     """min_count and max_vocabulary of one of its runs."""
     unknown: float | None = field(default=None, compare=False)
     """Share of the test tokens that are the unknown word, if recorded."""
+    characters: int | None = field(default=None, compare=False)
+    """Characters of the test split; None if not recorded."""
+    spelling_nats: float = field(default=0.0, compare=False)
+    """What its unknown words cost when spelled out, in nats, if the characters are recorded."""
 
     def matches(self, other: Text) -> bool:
         """Whether both are the same, as far as is known: the vocabulary's size decides if both have it."""
@@ -56,21 +68,21 @@ def texts_of_runs(frame: pd.DataFrame) -> list[Text | None]:
     done = (frame["status"] == "done").tolist()
     rows = [tuple(row) for row in frame[list(_FIELDS)].astype(object).itertuples(index=False)]
     sizes = frame["vocabulary"].astype(object).tolist()
-    shares = frame["test_unknown"].astype(object).tolist()
-    # A result that recorded V tells it for all with the same fields.
-    known: dict[Hashable, tuple[int, float | None]] = {
-        row: (int(size), None if pd.isna(share) else float(share))
-        for row, size, share in zip(rows, sizes, shares, strict=True)
-        if not pd.isna(size)
-    }
+    measures = frame[list(_MEASURES)].astype(object).itertuples(index=False)
+    # A result that recorded V tells it for all with the same fields, and the one that recorded most tells
+    # the rest.
+    known: dict[Hashable, dict[str, Any]] = defaultdict(dict)
+    for row, size, of_row in zip(rows, sizes, measures, strict=True):
+        if not pd.isna(size):
+            recorded = zip(_MEASURES.values(), of_row, strict=True)
+            known[row] |= {"vocabulary": int(size)} | {n: v for n, v in recorded if not pd.isna(v)}
     return [
-        _text(row, known.get(row)) if is_done else None for row, is_done in zip(rows, done, strict=True)
+        _text(row, known.get(row, {})) if is_done else None for row, is_done in zip(rows, done, strict=True)
     ]
 
 
-def _text(row: tuple[Any, ...], known: tuple[int, float | None] | None) -> Text:
+def _text(row: tuple[Any, ...], known: Mapping[str, Any]) -> Text:
     data, tokens, sentences, min_count, most = row
     limits = int(min_count), int(most)
-    size, unknown = known or (None, None)
-    open_limits = limits if size is None else None
-    return Text(str(data), int(tokens), int(sentences), size, open_limits, limits, unknown)
+    recorded = {"vocabulary": None, "limits": None if known else limits, **known}
+    return Text(str(data), int(tokens), int(sentences), fields=limits, **recorded)

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.data import datasets
+from lvae_core.data.spelling import SpelledText, Speller
 from lvae_core.data.text_files import SPLITS, Text
 from lvae_core.data.unknown import UnseenWords, unseen_words
 from lvae_core.data.vocabulary import Vocabulary
@@ -66,7 +67,8 @@ class Corpus:
     A corpus can be pickled, and its arrays are contiguous, so an object store can share them without a
     copy. ``warnings`` are lines for the user about data that looks wrong but can be used. ``true_nll`` is
     the mean of -log p(x) over the test split, in nats per sentence, if the data come from a known model.
-    ``unseen`` describes held-out words whose class training never shows, if there are any.
+    ``unseen`` describes held-out words whose class training never shows, if there are any. ``spelled`` has
+    the held-out splits' characters and what their unknown words cost when spelled out.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Corpus:
     warnings: tuple[str, ...]
     true_nll: float | None = None
     unseen: UnseenWords | None = None
+    spelled: Mapping[str, SpelledText] = field(default_factory=dict)
 
     def warn(self) -> None:
         """Log the warnings."""
@@ -87,7 +90,8 @@ class Corpus:
     def sizes(self) -> dict[str, Any]:
         """The vocabulary's size and those of the splits as plain values: what makes numbers comparable.
 
-        ``unknown`` is the share of a split's predicted tokens that are the unknown word.
+        ``unknown`` is the share of a split's predicted tokens that are the unknown word. Held-out splits
+        also have the fields of :class:`SpelledText`, by which other vocabularies' numbers are comparable.
         """
         splits = {"train": self.train, "valid": self.valid, "test": self.test}
         unknown = self.vocabulary.unknown_id
@@ -98,6 +102,7 @@ class Corpus:
                     "sentences": len(split),
                     "tokens": split.num_tokens,
                     "unknown": 0.0 if unknown is None else float(np.mean(split.tokens == unknown)),
+                    **(asdict(self.spelled[name]) if name in self.spelled else {}),
                 }
                 for name, split in splits.items()
             },
@@ -149,6 +154,7 @@ def load(
         warnings=(*datasets.warnings(dataset, texts), *lacking),
         true_nll=datasets.true_nll(dataset, texts["test"]) if whole else None,
         unseen=unseen,
+        spelled=_spelled(texts, vocabulary),
     )
 
 
@@ -193,6 +199,13 @@ def encode_text(text: Text, vocabulary: Vocabulary) -> Split:
         tokens.extend(vocabulary.encode(sentence))
         offsets.append(len(tokens))
     return Split(np.array(tokens, dtype=np.int32), np.array(offsets, dtype=np.int64))
+
+
+def _spelled(texts: Mapping[str, Text], vocabulary: Vocabulary) -> dict[str, SpelledText]:
+    # Without unknown words nothing is spelled, and the training text need not be read once more.
+    training = () if vocabulary.unknown_id is None else texts["train"].sentences()
+    speller = Speller(vocabulary, training)
+    return {split: speller.read(texts[split].sentences()) for split in ("valid", "test")}
 
 
 def _unseen(splits: Mapping[str, Split], vocabulary: Vocabulary) -> UnseenWords | None:

@@ -1,0 +1,105 @@
+"""The table that compares vocabularies: NLL per character, with unknown words spelled out.
+
+A smaller vocabulary has a lower NLL, because all that it does not list is one easy class. When the letters
+of unknown words are paid for, too (lvae_core/data/spelling.py), every number is about the same characters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from analysis.stats.average import Average
+from analysis.stats.cells import Cell
+from analysis.stats.intervals import error_text
+from analysis.stats.text_groups import over_same_characters
+from analysis.stats.texts import Text
+from analysis.stats.valid_bounds import to_compare
+from analysis.tables.elements.shown_variants import variant_key
+from analysis.tables.elements.table import (
+    SETTINGS,
+    Column,
+    Line,
+    Table,
+    Value,
+    cell_label,
+    dataset_title,
+    legend,
+    marks_of,
+    runs_text,
+)
+
+_METHOD = (
+    "NLL per char: (NLL in words + spelling) x sentences / characters of the test split, in nats; a space "
+    "or the end of a line is a character. Spelling: nats a sentence for the letters of unknown words, by a "
+    "model of letters that follows from the training text and the vocabulary alone. If the NLL in words is "
+    "a bound, so is this number, and it may be compared across the vocabularies of a text"
+)
+
+
+def spelled_table(cells: Sequence[Cell], dataset: str) -> Table:
+    """Compare a dataset's cells whose vocabularies differ over one test text; no lines if none do."""
+    lines: list[Line] = []
+    for setting in SETTINGS:
+        of_setting = [c for c in cells if (c.dataset, c.setting) == (dataset, setting) and c.shown]
+        for together in over_same_characters([c for c in of_setting if to_compare(c)]):
+            lines += [Line("heading", setting), *map(_line, together)]
+    key = variant_key(cells, dataset)
+    notes = (*legend(lines), *key, _METHOD) if lines else ()
+    columns = (
+        Column("NLL per char", decimals=3),
+        Column("95%"),
+        Column("NLL in words"),
+        Column("spelling"),
+        Column("V"),
+        Column("n"),
+        Column("bound on -log p(text)", text=True),
+    )
+    return Table(
+        f"Vocabularies compared, {dataset_title(dataset)}",
+        columns,
+        tuple(lines),
+        notes,
+        marks=notes,
+        once=(*marks_of(lines), *key),
+    )
+
+
+def _line(cell: Cell) -> Line:
+    text, convention = cell.text, to_compare(cell)
+    assert text is not None
+    assert convention is not None
+    nll = cell.averages[convention.nll]
+    spelled = per_character(nll, text)
+    interval = spelled.interval
+    word = (cell.bound(convention.nll) or "") + (", unreliable" if nll.unreliable else "")
+    values: tuple[Value, ...] = (
+        spelled,
+        error_text(interval.half_width, 3) if interval else None,
+        nll,
+        f"{text.spelling_nats / text.sentences:.2f}",
+        f"{text.vocabulary:,}",
+        runs_text(cell.counts, nll),
+        word,
+    )
+    return Line("ours", cell_label(cell), values)
+
+
+def per_character(nll: Average, text: Text) -> Average:
+    """NLL in nats per character of the test text, from ``nll`` in nats per sentence."""
+    assert text.characters
+    scale, constant = text.sentences / text.characters, text.spelling_nats / text.characters
+    return dataclasses.replace(
+        nll,
+        mean=nll.mean * scale + constant,
+        std=_scaled(nll.std, scale),
+        mc_stderr=_scaled(nll.mc_stderr, scale),
+        values=tuple(value * scale + constant for value in nll.values),
+        mc_stderrs=tuple(_scaled(error, scale) for error in nll.mc_stderrs),
+        bca=None,
+    )
+
+
+def _scaled(value: float | None, scale: float) -> float | None:
+    return None if value is None or math.isnan(value) else value * scale

@@ -1,0 +1,94 @@
+"""Vocabularies over one text are compared per character, and nothing else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.formats.markdown import markdown
+from analysis.formats.summary import write_tables
+from analysis.reading.collect import collect
+from analysis.reading.sources import open_source
+from analysis.report.report import Report, compose
+
+from ..conftest import WriteRun
+
+SENTENCES, CHARACTERS = 3761, 442_423
+
+
+def recorded(vocabulary: int, spelling_nats: float | None, **changed: Any) -> dict[str, Any]:
+    sizes: dict[str, Any] = {"sentences": SENTENCES, "tokens": 82_430, "unknown": 0.1}
+    test = dict(sizes)
+    if spelling_nats is not None:
+        test |= {"characters": CHARACTERS, "spelling_nats": spelling_nats}
+    return {"vocabulary": vocabulary, "splits": {"train": sizes, "valid": sizes, "test": test | changed}}
+
+
+def write(write_run: WriteRun, vocabulary: int, nlls: list[float], spelling: float | None) -> None:
+    for seed, nll in enumerate(nlls):
+        write_run(
+            "lstm-lm",
+            seed=seed,
+            dataset="toy",
+            estimates={"nll": nll, "ppl": 90.0},
+            result=recorded(vocabulary, spelling),
+            max_vocabulary=vocabulary,
+        )
+
+
+def report_of(tmp_path: Path) -> Report:
+    return compose(collect([open_source(str(tmp_path / "study"))]))
+
+
+def test_the_letters_of_unknown_words_are_added(tmp_path: Path, write_run: WriteRun) -> None:
+    write(write_run, 9000, [101.0, 103.0], 500.0)
+    write(write_run, 100, [40.0, 42.0], 300_000.0)
+    report = report_of(tmp_path)
+    (table,) = report.spelled
+    heading, *lines = table.lines
+    assert heading.label == "standard"
+    found = {line.values[4]: line.values for line in lines}
+    for size, low, nats in (("9,000", 101.0, 500.0), ("100", 40.0, 300_000.0)):
+        average, interval, words, spelling, _, n, bound = found[size]
+        expected = [(SENTENCES * nll + nats) / CHARACTERS for nll in (low, low + 2)]
+        assert average.values == pytest.approx(expected)  # type: ignore[union-attr]
+        assert average.mean == pytest.approx(sum(expected) / 2)  # type: ignore[union-attr]
+        # Of two values, the std is their distance over sqrt(2), and t(0.975, 1) is 12.706.
+        half = 12.7062 * (expected[1] - expected[0]) / 2
+        assert interval == f"±{half:.3f}"
+        assert words.mean == low + 1  # type: ignore[union-attr]
+        assert spelling == f"{nats / SENTENCES:.2f}"
+        assert (n, bound) == ("2", "exact")
+    assert any("vocabularies are compared per character alone" in note for note in report.table2[0].notes)
+    assert "Vocabularies compared" in markdown(report)
+    write_tables(report, str(tmp_path / "out"))
+    assert "NLL per char" in (tmp_path / "out" / "spelled.md").read_text()
+    assert report.comparisons == ()
+
+
+@pytest.mark.parametrize("spelling", [None, 700.0])
+def test_one_vocabulary_or_an_earlier_result_has_no_such_table(
+    tmp_path: Path, write_run: WriteRun, spelling: float | None
+) -> None:
+    write(write_run, 9000, [101.0, 103.0], 700.0)
+    if spelling is None:
+        write(write_run, 100, [40.0, 42.0], None)
+    report = report_of(tmp_path)
+    assert report.spelled == ()
+    assert not any("per character" in note for note in report.table2[0].notes)
+
+
+@pytest.mark.parametrize("changed", [{"characters": CHARACTERS - 1}, {"characters": None}])
+def test_other_characters_are_another_text(
+    tmp_path: Path, write_run: WriteRun, changed: dict[str, Any]
+) -> None:
+    """And a number that is none is damage, which is one line."""
+    write(write_run, 9000, [101.0], 700.0)
+    result = recorded(100, 700.0, **changed)
+    write_run("lstm-lm", dataset="toy", result=result, max_vocabulary=100)
+    report = report_of(tmp_path)
+    assert report.spelled == ()
+    damaged = [problem for problem in report.problems if "splits.test.characters is None" in problem]
+    assert len(damaged) == (changed["characters"] is None)
