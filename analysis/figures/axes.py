@@ -16,8 +16,8 @@ from analysis.figures.elements import layout, marks, style
 from analysis.figures.series import Row
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
+from analysis.stats.field_texts import numbers_first
 from analysis.stats.valid_bounds import tightest
-from analysis.stats.variants import numbers_first
 from analysis.tables.elements.table import dataset_title, row_label
 
 _MOST_AXES = 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from matplotlib.axes import Axes
@@ -12,12 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.figures import series
+from analysis.figures.bound_curves import CURVES, averages_of, joint_lines, start_of, weighted_estimates
 from analysis.figures.elements import layout, marks, style
 from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
-from analysis.stats.cells import Cell, same_with_one_sample
+from analysis.stats.cells import Cell
 from analysis.tables.elements.table import dataset_title
 from lvae_core.messages import listed
 
@@ -39,58 +40,6 @@ _APART = 0.18
 """The largest distance between neighbouring marks."""
 
 
-@dataclass(frozen=True)
-class _Curve:
-    """One convention as a curve over L."""
-
-    estimate: str
-    one_sample: str
-    """The estimate for L = 1, for which both conventions are the same."""
-    name: str
-    words: str
-    """Its name in a sentence."""
-    marker: str
-    valid: bool
-    weighted: bool
-    """Whether it is importance-weighted: the ELBOs share a place, as do the weighted numbers."""
-
-    def estimate_of(self, cell: Cell) -> str:
-        """The estimate that the curve shows of a cell."""
-        return self.estimate if cell.num_samples > 1 else self.one_sample
-
-
-_CURVES = (
-    _Curve("nll_joint", "nll_elbo", "ELBO, KL of all L: valid bound", "the valid ELBO", "D", True, False),
-    _Curve(
-        "nll_iw_joint",
-        "nll_iw",
-        "IW, KL of all L: valid in expectation",
-        "the valid IW number",
-        "^",
-        True,
-        True,
-    ),
-    _Curve(
-        "nll_elbo",
-        "nll_elbo",
-        "ELBO, KL of one: as published, not a bound",
-        "the published ELBO",
-        "D",
-        False,
-        False,
-    ),
-    _Curve(
-        "nll_iw",
-        "nll_iw",
-        "IW, mean of the ratios: not a bound",
-        "the mean of the ratios",
-        "^",
-        False,
-        True,
-    ),
-)
-
-
 @dataclass
 class _Legend:
     keys: dict[str, Line2D | Patch] = field(default_factory=dict)
@@ -109,20 +58,20 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
         text += " Compare with LSTM-LM by filled marks only."
     if _true_nll(cells, dataset) is not None:
         text += " The thick line is the data's own -log p(x): no bound lies below it in expectation."
-    return text + series.reliance(_weighted(rows))
+    return text + series.reliance(weighted_estimates(rows))
 
 
 def _over_samples(cells: Sequence[Cell], dataset: str) -> str:
     """Say which conventions fall or rise at every step of every line that is drawn over L."""
     cells, _ = series.prepare(cells, dataset, *series.NLLS)
     moves: dict[str, list[str]] = {"fall": [], "rise": []}
-    for curve in _CURVES:
+    for curve in CURVES:
         steps = [
             after.mean - before.mean
             for setting in series.settings_of(cells)
             for rows in [series.rows(cells, dataset, setting)]
-            for members in _joint_lines(rows).values()
-            for points in [_averages(curve, _start(rows, members), members)]
+            for members in joint_lines(rows).values()
+            for points in [averages_of(curve, start_of(rows, members), members)]
             for (_, before), (_, after) in itertools.pairwise(points)
         ]
         if steps and all(step < 0 for step in steps):
@@ -133,48 +82,6 @@ def _over_samples(cells: Sequence[Cell], dataset: str) -> str:
         f"{listed(names)} {verb}{'s' if len(names) == 1 else ''}" for verb, names in moves.items() if names
     ]
     return f" With L, {', and '.join(parts)}." if parts else ""
-
-
-def _joint_lines(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    """The lines of systems whose decoder reads several samples at once."""
-    return {
-        key: members
-        for key, members in series.lines(rows).items()
-        if any(row.cell.joint_latent for row in members)
-    }
-
-
-def _start(rows: Sequence[Row], members: Sequence[Row]) -> list[Row]:
-    """The row of L = 1 at which a line begins that has none itself; empty if there is none.
-
-    With one sample, averaging hidden states or losses is the same model, so it is the row of the system
-    that averages losses, of the same variant.
-    """
-    if members[0].cell.num_samples == 1:
-        return []
-    first = same_with_one_sample(members[0].cell.system), members[0].cell.variant
-    return [row for row in rows if row.cell.num_samples == 1 and row.key == first]
-
-
-def _averages(curve: _Curve, start: Sequence[Row], members: Sequence[Row]) -> list[tuple[int, Average]]:
-    """L and the number of each row of a line that has the curve's estimate."""
-    return [
-        (row.cell.num_samples, average)
-        for row in [*start, *members]
-        if (average := row.cell.averages.get(curve.estimate_of(row.cell)))
-    ]
-
-
-def _weighted(rows: Sequence[Row]) -> Iterator[tuple[Cell, str]]:
-    """The cells with their importance-weighted estimates that are drawn."""
-    for members in series.lines(rows).values():
-        joint = any(row.cell.joint_latent for row in members)
-        for cell in (row.cell for row in members):
-            if joint:
-                of_curves = [curve.estimate_of(cell) for curve in _CURVES if curve.weighted]
-            else:
-                of_curves = ["nll_iw"] if cell.objective == "importance_weighted" else []
-            yield from ((cell, estimate) for estimate in dict.fromkeys(of_curves))
 
 
 def _true_nll(cells: Sequence[Cell], dataset: str) -> float | None:
@@ -208,7 +115,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     if legend.cited:
         common.append(marks.key("derived from it: NLL + (L - 1) KL", style.INK, line=(0, (1, 1))))
     # First the systems, then the conventions that all of them share.
-    conventions = {curve.name for curve in _CURVES}
+    conventions = {curve.name for curve in CURVES}
     keys = sorted(legend.keys, key=lambda name: name in conventions)
     layout.legend(figure, [*(legend.keys[name] for name in keys), *common], columns=2, notes=notes)
     return figure
@@ -217,7 +124,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
 def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None:
     counts = series.samples([row for row in rows if row.cell.num_samples])
     grouped = series.lines(rows)
-    joint = list(_joint_lines(rows))
+    joint = list(joint_lines(rows))
     several = sum(any(row.cell.averages for row in grouped[key]) for key in joint) > 1
     places = _places(grouped, joint)
     for (system, variant), members in grouped.items():
@@ -233,7 +140,7 @@ def _panel(ax: Axes, rows: Sequence[Row], looks: Looks, legend: _Legend) -> None
             # Conventions differ by their marks; if there are several such lines, colours name them.
             if several and any(row.cell.averages for row in members):
                 legend.keys[label] = marks.key(label, colour, line="-")
-            start = _start(rows, members)
+            start = start_of(rows, members)
             ink = style.MUTED if several else colour
             _conventions(ax, start, members, counts, (colour, ink), places[system, variant], legend)
         else:
@@ -322,10 +229,10 @@ def _conventions(
     begin, if the system itself has none.
     """
     colour, ink = colours
-    for curve in _CURVES:
+    for curve in CURVES:
         shift = place.of(weighted=curve.weighted)
         first, points = (
-            [(counts.index(L) + shift, average) for L, average in _averages(curve, side, ())]
+            [(counts.index(L) + shift, average) for L, average in averages_of(curve, side, ())]
             for side in (start, members)
         )
         dashes = "-" if curve.valid else _DASHES

@@ -13,7 +13,7 @@ from analysis.reading.sources import study_names
 from analysis.report.unfinished_launches import unfinished_launches
 from analysis.stats.cells import Cell
 from analysis.stats.declared import declaration_note, declared_for
-from analysis.stats.variants import setting_text
+from analysis.stats.field_texts import field_text
 from analysis.tables.costs import Unit, amount_text, unit_of, unit_of_table
 from analysis.tables.elements.table import dataset_title
 from lvae_core.messages import command_line, numbered
@@ -109,7 +109,7 @@ def _other_evaluations(frame: pd.DataFrame) -> Iterable[str]:
     """That runs have evaluations which are not shown, and how to see one of them."""
     having = frame["other_evaluations"].dropna()
     settings = dict.fromkeys(
-        " ".join(f"{name}={setting_text(found[name])}" for name in EVALUATION_FIELDS if name in found)
+        " ".join(f"{name}={field_text(found[name])}" for name in EVALUATION_FIELDS if name in found)
         for of_run in having
         for found in json.loads(of_run)
     )

@@ -19,9 +19,10 @@ from analysis.report.report import RESAMPLING_SEED
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison, compare_family
 from analysis.stats.declared import declared_beforehand
+from analysis.stats.field_texts import field_text
 from analysis.stats.over_seeds import average_cells
 from analysis.stats.text_groups import same_text
-from analysis.stats.variants import CommonVariants, common_variants, setting_text, variants_by_row
+from analysis.stats.variants import CommonVariants, common_variants, variants_by_row
 from analysis.tables.elements.shown_variants import states_of
 from analysis.tables.elements.table import Table, cell_label, dataset_title
 from analysis.tables.two_studies import HOURS, METRICS, Pair, study_tables
@@ -193,7 +194,7 @@ def _equality_notes(compared: Sequence[Comparison], refused: Sequence[str]) -> I
 def _changes(a: pd.DataFrame, b: pd.DataFrame) -> Iterable[str]:
     """A note on each config field and each kind of origin that differs between the studies."""
     for name in CONFIG_FIELDS:
-        values = [sorted({setting_text(v) for v in f[name].dropna().astype(object)}) for f in (a, b)]
+        values = [sorted({field_text(v) for v in f[name].dropna().astype(object)}) for f in (a, b)]
         if values[0] != values[1] and all(values):
             yield f"{name}: {', '.join(values[0])} in A, {', '.join(values[1])} in B"
     recorded = [dict(origins(frame)) for frame in (a, b)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.stats.cells import Cell
-from analysis.stats.variants import setting_text, setting_texts
+from analysis.stats.field_texts import field_text, field_texts
 from lvae_core.errors import InputError
 from lvae_core.settings import parse_settings
 from lvae_core.systems import baselines_of
@@ -44,14 +44,14 @@ class Baseline:
                 )
         if done and self.settings and not any(map(self.is_variant, done)):
             varied = dict.fromkeys(f"{name}={text}" for cell in done for name, text in cell.varied.items())
-            wanted = " ".join(f"{name}={setting_text(value)}" for name, value in self.settings.items())
+            wanted = " ".join(f"{name}={field_text(value)}" for name, value in self.settings.items())
             remedy = f"choose from {', '.join(varied)}" if varied else "leave it out"
             raise InputError(f"--baseline {wanted}: no variant with finished runs has this; {remedy}")
 
     def is_variant(self, cell: Cell) -> bool:
         """Whether a cell has all the values that were chosen, if any were."""
         return bool(self.settings) and all(
-            cell.varied.get(name) in (setting_text(value), *setting_texts([value]).values())
+            cell.varied.get(name) in (field_text(value), *field_texts([value]).values())
             for name, value in self.settings.items()
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.reading.frame import CONFIG_FIELDS
 from analysis.reading.plain import rows_by, values_of
+from analysis.stats.field_texts import field_texts
 from lvae_core.config import RunConfig
 from lvae_core.fields.choices import FEWEST_EXACT, Setting
 from lvae_core.systems import SYSTEMS, recipe
@@ -55,8 +55,6 @@ class _Unread:
 
 
 _UNREAD = _Unread()
-_MOST_ROUNDED = 1000.0
-"""Larger values keep all digits in labels, which 4 would turn into powers of ten."""
 
 _OPEN = (None, _UNREAD)
 
@@ -324,33 +322,4 @@ def _texts(name: str, values: Iterable[Any]) -> dict[Any, str]:
     """Value of a field -> its text in labels."""
     if name == "data_sha256":
         return {value: "?" if value is None else value[:8] for value in values if value is not _UNREAD}
-    return setting_texts(values)
-
-
-def setting_texts(values: Iterable[Any]) -> dict[Any, str]:
-    """Texts of a field's values: numbers with 4 significant digits, if that still tells them apart."""
-    exact = {value: setting_text(value) for value in values}
-    short = {
-        value: f"{value:.4g}" if isinstance(value, float) and abs(value) < _MOST_ROUNDED else text
-        for value, text in exact.items()
-    }
-    return short if len(set(short.values())) == len(set(exact.values())) else exact
-
-
-def setting_text(value: Any) -> str:
-    """A config value in the form that ``--set`` takes; "?" if unknown."""
-    if value is None:
-        return "?"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return str(value)
-
-
-def numbers_first(text: str) -> tuple[float, str]:
-    """Sort key for the values of a field: numbers by size, then words."""
-    try:
-        return float(text), ""
-    except ValueError:
-        return math.inf, text
+    return field_texts(values)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.reading.frame import CONFIG_FIELDS
 from analysis.reading.plain import rows_by, values_of
-from analysis.stats.variants import setting_texts
+from analysis.stats.field_texts import field_texts
 from analysis.tables.elements.table import Column, Line, Table, dataset_title
 from lvae_core.config import RunConfig
 from lvae_core.parents import AUTOENCODERS
@@ -72,7 +72,7 @@ def _of_systems(runs: pd.DataFrame) -> dict[str, _Values]:
 
 def _text(values: Iterable[Any]) -> str:
     """Values of a field in one cell of the table."""
-    texts = setting_texts(values)
+    texts = field_texts(values)
     numbers = not any(isinstance(value, str) for value in texts)
     return ", ".join(texts[value] for value in (sorted(texts) if numbers else sorted(texts, key=str)))
 

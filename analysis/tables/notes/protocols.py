@@ -16,8 +16,9 @@ from analysis.published.catalogue import published_splits
 from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
 from analysis.reading.plain import rows_by, values_of
 from analysis.stats.cells import Cell
+from analysis.stats.field_texts import field_text, numbers_first
 from analysis.stats.text_groups import published_limits
-from analysis.stats.variants import numbers_first, setting_text, variants_by_row
+from analysis.stats.variants import variants_by_row
 from analysis.tables.elements.table import cell_label, row_label
 from analysis.tables.notes.listed import listed
 from lvae_core.config import RunConfig
@@ -64,7 +65,7 @@ def differences_from_recipes(done: pd.DataFrame, dataset: str) -> Iterable[str]:
                 expected = getattr(planned, name)
                 for value, count in Counter(configs[name][rows]).most_common():
                     if value is not None and value != expected:
-                        changes[name, setting_text(value), setting_text(expected)] += count
+                        changes[name, field_text(value), field_text(expected)] += count
     order = sorted(changes, key=lambda change: CONFIG_FIELDS.index(change[0]))
     texts = [
         f"{name}={value} instead of {expected} ({changes[name, value, expected]} of {len(done)} runs)"
@@ -155,7 +156,7 @@ def mixed_configs(done: pd.DataFrame) -> Iterable[str]:
         for row, planned, value in zip(rows, recipes, of_runs, strict=True):
             if value is None:
                 continue  # the run does not read it
-            values.setdefault(row, {})[setting_text(value)] = None
+            values.setdefault(row, {})[field_text(value)] = None
             follows_recipes &= value == getattr(planned, name)
         alike: dict[tuple[str, ...], list[str]] = {}
         for row, of_row in values.items():

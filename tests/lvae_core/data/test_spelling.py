@@ -44,7 +44,9 @@ def test_probabilities_are_those_of_the_definition() -> None:
 )
 def test_next_symbols_have_probabilities_that_add_up_to_one(words: list[list[str]]) -> None:
     """Hence all words together have 1 at most, however long."""
-    vocabulary = Vocabulary.build(words, min_count=3 if words[0][0] == "the" else 1, other_sentences=[["?"]])
+    vocabulary = Vocabulary.build(
+        words, min_count=3 if words[0][0] == "the" else 1, other_sentences=[["?"]]
+    )
     q = Speller(vocabulary, words)
     for before in SYMBOLS:
         row = [q.next_symbol(before, after) for after in SYMBOLS]
