@@ -26,6 +26,8 @@ renamed to ``<file>.partial-<k>``.
     tokens, sentences  predicted tokens (with </s>) and sentences of the test split
     vocabulary         number of classes V; absent in results of earlier versions, as is splits
     splits             train, valid, test -> sentences, tokens and unknown, the share of unknown words
+                       in tokens; of valid and test also characters, and spelling_nats, what the letters of
+                       all unknown words cost (see lvae_core/data/spelling.py)
     true_nll           mean of -log p(x) over the test split under the model that the dataset was drawn
                        from, nats per sentence, if that model is known
     parameters         number of trained parameters

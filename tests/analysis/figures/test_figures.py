@@ -277,6 +277,7 @@ def test_figures_compute_no_statistics() -> None:
     allowed = {
         "analysis.stats.average",
         "analysis.stats.cells",
+        "analysis.stats.field_texts",
         "analysis.published",
         "analysis.tables.elements.table",
         "analysis.stats.comparisons",
