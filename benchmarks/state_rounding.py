@@ -152,7 +152,7 @@ def config(options: Options, variant: str, seed: int) -> RunConfig:
 
 
 def measure(options: Options, variant: str, seed: int) -> tuple[float, float]:
-    """Train a run unless it is finished; return its KL and its NLL on valid, in nats a sentence."""
+    """Train a run unless it is finished; return its KL and its NLL on valid, in nats per sentence."""
     torch.set_num_threads(1)
     out = f"{options.out}/{variant.replace(', ', '-').replace(' ', '-')}"
     run = config(options, variant, seed)
@@ -184,7 +184,7 @@ def main(options: Options) -> int:
 def table(options: Options, values: dict[str, np.ndarray]) -> Table:
     """Make the table: means over seeds, and paired differences from float32 with their 95% t intervals."""
     title = f"{options.system} on {options.dataset} after {options.max_steps} steps, {options.seeds} seeds"
-    shown = Table(title=f"{title}: valid, nats a sentence")
+    shown = Table(title=f"{title}: valid, nats per sentence")
     for head in ("rounded to bfloat16", "KL", "- float32", "NLL", "- float32"):
         shown.add_column(head, justify="left" if head.startswith("rounded") else "right")
     for variant, both in values.items():

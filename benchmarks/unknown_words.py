@@ -68,7 +68,8 @@ def run(arguments: Sequence[str]) -> int:
         "classes",
         *(f"per token: {group}" for group in GROUPS),
         "share of never",
-        "a sentence",
+        "per sentence",
+        "per character",
     ):
         table.add_column(heading, justify="right")
     with tempfile.TemporaryDirectory() as place:
@@ -80,9 +81,9 @@ def run(arguments: Sequence[str]) -> int:
             base = replace(base, dataset=str(folder), min_count=min_count, hidden_size=options.hidden_size)
             configs = [replace(base, seed=seed, max_epochs=options.epochs) for seed in options.seeds]
             rows = [measure(config, Path(place), groups) for config in configs]
-            classes, *nats, part, total = np.mean(rows, axis=0)
-            cells = [f"{classes:,.0f}", *(f"{value:.2f}" for value in nats), f"{part:.1%}", f"{total:.2f}"]
-            table.add_row(str(min_count), *cells)
+            classes, *nats, part, total, spelled = np.mean(rows, axis=0)
+            cells = [f"{classes:,.0f}", *(f"{value:.2f}" for value in nats), f"{part:.1%}"]
+            table.add_row(str(min_count), *cells, f"{total:.2f}", f"{spelled:.3f}")
     table.caption = f"{share:.1%} of the test tokens occur never in training"
     Console(width=120).print(table)
     return 0
@@ -109,7 +110,7 @@ def measure(config: RunConfig, place: Path, groups: Sequence[np.ndarray]) -> tup
 
     Returns:
         The number of classes; nats per test token of each of GROUPS; the first group's share of all nats;
-        nats per sentence.
+        nats per sentence; nats per character, with unknown words spelled out.
     """
     trained = train(config, place / f"{config.min_count}-{config.seed}").trained
     nats = token_nats(trained)
@@ -117,7 +118,9 @@ def measure(config: RunConfig, place: Path, groups: Sequence[np.ndarray]) -> tup
     sums = np.bincount(which, nats, minlength=len(GROUPS))
     means = sums / np.bincount(which, minlength=len(GROUPS))
     total = nats.sum()
-    return len(trained.vocabulary), *means, sums[0] / total, total / len(groups)
+    text = load_for(config).spelled["test"]
+    spelled = (total + text.spelling_nats) / text.characters
+    return len(trained.vocabulary), *means, sums[0] / total, total / len(groups), spelled
 
 
 def token_nats(trained: Trained) -> np.ndarray:

@@ -127,7 +127,8 @@ def _fields() -> Iterator[str]:
     yield "the defaults: it sets the sizes of the dataset, the fields of the system and, on PTB, Yahoo and"
     yield "folders, `patience_rule=in_a_row`. `python -m lvae_core recipe SYSTEM --dataset NAME` prints the"
     yield "values of a run. A field is read by one part of a system; `--set` refuses it if that part is not"
-    yield "chosen. Only fields read by the evaluation alone can be changed after training."
+    yield "chosen. Fields that the evaluation reads can be changed after training, with"
+    yield "`python -m lvae_core evaluate`; in a grid, those that training reads, too, make other runs."
     groups = dict.fromkeys(f.metadata["group"] for f in dataclasses.fields(RunConfig))
     types = get_type_hints(RunConfig)
     for group in groups:

@@ -173,7 +173,7 @@ def evaluate(
         device: see :func:`train`.
         threads: see :func:`train`.
         progress: see :func:`train`.
-        **fields: fields that only the estimates read, such as ``iw_samples=5000``.
+        **fields: fields that the estimates read, such as ``iw_samples=5000``.
 
     Returns:
         The estimates, which the folder keeps beside those of its result. Each likelihood has its ``bound``:

@@ -97,7 +97,7 @@ def apply_where_read(config: RunConfig, changes: Mapping[str, Any]) -> tuple[Run
 
 
 def with_evaluation(config: RunConfig, fields: Mapping[str, Any], prefix: str = "") -> RunConfig:
-    """Change fields that only the estimates read.
+    """Change fields that the estimates read.
 
     Raises:
         InputError: another field is given, after ``prefix``; or a value lies outside its range.

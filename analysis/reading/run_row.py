@@ -141,7 +141,7 @@ def _result(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -
 
 
 _MEASURES = (("train", "unknown"), ("test", "unknown"), ("test", "characters"), ("test", "spelling_nats"))
-"""What is read of each split."""
+"""Split and key of each value that is read."""
 
 
 def _text(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +152,8 @@ def _text(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     row = {"vocabulary": _number(folder, "result.json", result, "vocabulary", whole=True)}
     for name, key in _MEASURES:
         split = _object(splits.get(name))
-        if key in split or key == "unknown":
+        # Earlier results have neither of the last two.
+        if key == "unknown" or not {"characters", "spelling_nats"}.isdisjoint(split):
             whole = key == "characters"
             row[f"{name}_{key}"] = _number(
                 folder, "result.json", split, key, of=f"splits.{name}", whole=whole

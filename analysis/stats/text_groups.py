@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 from analysis.published.catalogue import published_splits
 from analysis.stats.cells import Cell
 from analysis.stats.texts import Text
+from analysis.stats.valid_bounds import to_compare
 from lvae_core.systems import has_own_sizes, recipe
 
 
@@ -44,7 +45,7 @@ def text_notes(cells: Sequence[Cell], dataset: str) -> list[str]:
     listed = "; ".join(f"{name} ({runs[text]} runs): {text}" for text, name in names.items())
     of_dataset = [cell for cell in cells if cell.dataset == dataset]
     comparable = (
-        "vocabularies are compared per character alone; " if over_same_characters(of_dataset) else ""
+        "vocabularies are compared per character alone; " if compared_vocabularies(of_dataset) else ""
     )
     return [
         "not all numbers are over the same text (data, splits, tokenisation and vocabulary), and different "
@@ -53,15 +54,17 @@ def text_notes(cells: Sequence[Cell], dataset: str) -> list[str]:
     ]
 
 
-def over_same_characters(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """The cells over one test text whose vocabularies differ, for each such text.
+def compared_vocabularies(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """The cells of one setting over one test text whose vocabularies differ, for each such text.
 
-    Only results that recorded what unknown words cost when spelled out count.
+    Only shown cells with a valid number count, and only if their results recorded what unknown words cost
+    when spelled out.
     """
     groups: dict[Hashable, list[Cell]] = defaultdict(list)
     for cell in cells:
-        if cell.text is not None and cell.text.characters:
-            groups[cell.text.data_sha256, cell.text.sentences, cell.text.characters].append(cell)
+        text = cell.text
+        if cell.shown and text is not None and text.characters and to_compare(cell):
+            groups[cell.setting, text.data_sha256, text.sentences, text.characters].append(cell)
     return [together for together in groups.values() if len({cell.text for cell in together}) > 1]
 
 

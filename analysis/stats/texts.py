@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -42,7 +42,7 @@ class Text:
     characters: int | None = field(default=None, compare=False)
     """Characters of the test split; None if not recorded."""
     spelling_nats: float = field(default=0.0, compare=False)
-    """What its unknown words cost when spelled out, in nats, if the characters are recorded."""
+    """Nats of its unknown words when spelled out; 0 if the characters are not recorded."""
 
     def matches(self, other: Text) -> bool:
         """Whether both are the same, as far as is known: the vocabulary's size decides if both have it."""
@@ -76,9 +76,18 @@ def texts_of_runs(frame: pd.DataFrame) -> list[Text | None]:
         if not pd.isna(size):
             recorded = zip(_MEASURES.values(), of_row, strict=True)
             known[row] |= {"vocabulary": int(size)} | {n: v for n, v in recorded if not pd.isna(v)}
-    return [
+    texts = [
         _text(row, known.get(row, {})) if is_done else None for row, is_done in zip(rows, done, strict=True)
     ]
+    # Other limits that give the same vocabulary give the same text.
+    complete = {text: text for text in texts if text is not None and text.characters}
+    return [None if text is None else _completed(text, complete.get(text)) for text in texts]
+
+
+def _completed(text: Text, same: Text | None) -> Text:
+    if same is None or text.characters:
+        return text
+    return replace(text, characters=same.characters, spelling_nats=same.spelling_nats)
 
 
 def _text(row: tuple[Any, ...], known: Mapping[str, Any]) -> Text:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.stats.intervals import error_text
-from analysis.stats.text_groups import over_same_characters
+from analysis.stats.text_groups import compared_vocabularies
 from analysis.stats.texts import Text
 from analysis.stats.valid_bounds import to_compare
 from analysis.tables.elements.shown_variants import variant_key
@@ -31,22 +31,27 @@ from analysis.tables.elements.table import (
 )
 
 _METHOD = (
-    "NLL per char: (NLL in words + spelling) x sentences / characters of the test split, in nats; a space "
-    "or the end of a line is a character. Spelling: nats a sentence for the letters of unknown words, by a "
-    "model of letters that follows from the training text and the vocabulary alone. If the NLL in words is "
-    "a bound, so is this number, and it may be compared across the vocabularies of a text"
+    "NLL per char: (NLL in words + spelling) x sentences / characters of the test split, in nats; a "
+    "space or the end of a line is a character. Spelling: nats per sentence for the letters of unknown "
+    "words, by a model of letters that follows from the training text and the vocabulary alone. If the "
+    "NLL in words is a bound, so is this number, and two bounds decide nothing. No difference here is "
+    "tested, and a vocabulary chosen by the test split has a number that is likely too low"
 )
 
 
 def spelled_table(cells: Sequence[Cell], dataset: str) -> Table:
     """Compare a dataset's cells whose vocabularies differ over one test text; no lines if none do."""
     lines: list[Line] = []
+    of_dataset = [cell for cell in cells if cell.dataset == dataset]
     for setting in SETTINGS:
-        of_setting = [c for c in cells if (c.dataset, c.setting) == (dataset, setting) and c.shown]
-        for together in over_same_characters([c for c in of_setting if to_compare(c)]):
-            lines += [Line("heading", setting), *map(_line, together)]
+        groups = compared_vocabularies([cell for cell in of_dataset if cell.setting == setting])
+        for together in groups:
+            lines += [
+                Line("heading", _heading(together[0], several=len(groups) > 1)),
+                *map(_line, together),
+            ]
     key = variant_key(cells, dataset)
-    notes = (*legend(lines), *key, _METHOD) if lines else ()
+    notes = (*legend(lines), *key, _METHOD, *_left_out(of_dataset)) if lines else ()
     columns = (
         Column("NLL per char", decimals=3),
         Column("95%"),
@@ -62,8 +67,20 @@ def spelled_table(cells: Sequence[Cell], dataset: str) -> Table:
         tuple(lines),
         notes,
         marks=notes,
-        once=(*marks_of(lines), *key),
+        once=(*marks_of(lines), *key, _METHOD),
     )
+
+
+def _heading(cell: Cell, *, several: bool) -> str:
+    assert cell.text is not None
+    return f"{cell.setting}, data {cell.text.data_sha256[:8]}" if several else cell.setting
+
+
+def _left_out(cells: Sequence[Cell]) -> list[str]:
+    texts = {cell.text for cell in cells if cell.shown and cell.text is not None}
+    unknown = [str(text) for text in texts if not text.characters]
+    listed = "; ".join(sorted(unknown))
+    return [f"not compared, because no result records its characters: {listed}"] if listed else []
 
 
 def _line(cell: Cell) -> Line:

@@ -27,7 +27,7 @@ _SYMBOLS = 257
 
 @dataclass(frozen=True)
 class SpelledText:
-    """What a text has besides its classes.
+    """The characters of a text, and the cost of its unknown words when spelled out.
 
     characters: those of its words, and one behind each word: a space or the end of the line.
     spelling_nats: the sum of -log q(w) over its unknown words, in nats.
@@ -40,7 +40,7 @@ class SpelledText:
 class Speller:
     """q(w), a distribution over the words that a vocabulary does not list.
 
-    In a text with a symbol for unknown words, that symbol is such a word. It has the probability
+    If the training text has a symbol for unknown words, that symbol is such a word. It has the probability
     (n + 1/2) / (N + 1), where n of the N unknown words of training are it. Any other word is spelled: its
     bytes in UTF-8 and its end, each given the byte before. This bigram is counted over the distinct
     unlisted words of training, or over the listed ones if there are none; Witten-Bell smoothing mixes it
@@ -56,7 +56,7 @@ class Speller:
         counts = Counter(token for sentence in sentences for token in sentence if token not in self._listed)
         occurrences = counts.total()
         symbols = counts.pop(self._symbol, 0) if self._symbol else 0
-        self._symbol_probability = (symbols + 0.5) / (occurrences + 1)
+        self._symbol_probability = (symbols + 0.5) / (occurrences + 1) if symbols else 0.0
         self._pairs: Counter[tuple[int, int]] = Counter()
         for word in counts or self._listed - {END}:
             self._pairs.update(pairwise(_symbols(word)))
@@ -79,7 +79,7 @@ class Speller:
 
     def nats(self, word: str) -> float:
         """-log q(``word``) of an unlisted word, in nats."""
-        if word == self._symbol:
+        if word == self._symbol and self._symbol_probability:
             return -math.log(self._symbol_probability)
         letters = [math.log(self.next_symbol(*pair)) for pair in pairwise(_symbols(word))]
         return -math.log1p(-self._symbol_probability) - math.fsum(letters)

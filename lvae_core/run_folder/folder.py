@@ -10,6 +10,7 @@
         claim-<n>.json          the process that trains the run, if any
         failure.json            why the last attempt failed
         result.json             final estimates; written last
+        evaluation-<id>.json    further estimates; see lvae_core/run_folder/evaluations.py
 
 Every file carries its own digest (see lvae_core/run_folder/digests.py). A damaged file is neither
 used nor deleted; it is renamed to ``<file>.damaged-<k>``. A half-written file of a killed process is
@@ -21,6 +22,8 @@ renamed to ``<file>.partial-<k>``.
     config             every field of lvae_core.config.RunConfig
     data_sha256        content hash of the three splits
     metrics_sha256     SHA-256 of the bytes of metrics.jsonl
+    precision          what training computed in: what auto came to on the device
+    evaluation_version version of the estimates; absent if it is 1
     estimates          name -> {"value": v, "stderr": s}, see ESTIMATES; no stderr if nothing was sampled,
                        and DIAGNOSTICS if it is importance-weighted
     tokens, sentences  predicted tokens (with </s>) and sentences of the test split

@@ -7,6 +7,9 @@ import pytest
 from unknown_words import GROUPS, measure, token_groups, token_nats
 
 from lvae_core import recipe, train
+from lvae_core.data import datasets
+from lvae_core.data.corpus import load_for
+from lvae_core.data.spelling import Speller
 
 
 @pytest.fixture
@@ -31,10 +34,16 @@ def test_the_nats_of_the_tokens_add_up_to_the_reported_nll(folder, tmp_path, min
     run = train(config, tmp_path / f"{min_count}-0")
     nats = token_nats(run.trained)
     assert nats.sum() / 2 == pytest.approx(run.estimates["nll"]["value"], rel=1e-5)
-    classes, *means, share, total = measure(config, tmp_path, token_groups(folder))
+    classes, *means, share, total, spelled = measure(config, tmp_path, token_groups(folder))
     assert classes == (5 if min_count == 1 else 4)
     assert means[0] == pytest.approx(nats[0], rel=1e-6)
     assert means[1] == pytest.approx(nats[3], rel=1e-6)
     assert (share, total) == pytest.approx((nats[0] / nats.sum(), nats.sum() / 2))
+    corpus = load_for(config)
+    q = Speller(corpus.vocabulary, datasets.read(str(folder), "train").sentences())
+    sentences = list(datasets.read(str(folder), "test").sentences())
+    unlisted = [q.nats(word) for words in sentences for word in corpus.vocabulary.unlisted(words)]
+    characters = sum(len(" ".join(words)) + 1 for words in sentences)
+    assert spelled == pytest.approx((nats.sum() + sum(unlisted)) / characters)
     assert np.isfinite(means).all()
     assert len(means) == len(GROUPS)

@@ -110,6 +110,7 @@ def test_panels_average_no_runs_of_different_configs(tmp_path: Path) -> None:
         write(dataset="toy", learning_rate=rate, data=data, result=over(9000))
     write(dataset="pydocs")
     of_toy = [found for found in runsets(tmp_path) if "toy__" in found.filters]
+    assert of_toy
     for found in of_toy:
         assert found.groupby == ["config.cell", "config.learning_rate", "config.provenance.data_sha256"]
     (of_pydocs,) = [found for found in runsets(tmp_path) if "pydocs__" in found.filters]

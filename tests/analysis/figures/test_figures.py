@@ -292,7 +292,7 @@ def test_figures_compute_no_statistics() -> None:
         "lvae_core.messages",  # words
     }
     allowed |= {"analysis.figures", "matplotlib", "pandas", "__future__"} | set(sys.stdlib_module_names)
-    for path in (ROOT / "analysis" / "figures").glob("*.py"):
+    for path in (ROOT / "analysis" / "figures").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -273,7 +273,7 @@ def test_the_search_for_claims_finds_them() -> None:
 def test_no_caption_or_sentence_in_the_source_claims_what_it_cannot_know() -> None:
     """Texts written by hand stand in the source: none of them ranks anything."""
     root = Path(__file__).parents[3]
-    known = [" ".join(text.split()) for text in (*EXPLAINED, *NOT_CLAIMS)]
+    known = [" ".join(text.split()) for text in EXPLAINED]
     folders = (root / "analysis", root / "sweeps" / "trials")
     for path in (
         path for folder in folders for ending in ("py", "j2") for path in folder.rglob(f"*.{ending}")
@@ -282,7 +282,7 @@ def test_no_caption_or_sentence_in_the_source_claims_what_it_cannot_know() -> No
             assert not claims(re.sub(r"{[{%#].*?[}%#]}", "", path.read_text("utf-8"), flags=re.DOTALL))
             continue
         for text in captions(path):
-            if not any(text in rule or rule in text for rule in known):
+            if not any(text in rule for rule in known):
                 assert not claims(text), f"{path}: {text}"
 
 

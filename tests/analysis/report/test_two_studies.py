@@ -92,7 +92,9 @@ def test_studies_that_are_equal_to_the_last_bit_are_noted(
     )
     assert {c.verdict.words for c in compared_studies.comparisons} == {"equal"}
     for heading in ("standard, NLL (as published)", "inputless, KL divergence"):
-        for *_, below, words in lines(compared_studies, heading).values():
+        found = lines(compared_studies, heading)
+        assert found
+        for *_, below, words in found.values():
             assert (below, words) == (None, "equal")
     # Four rows of NLL, three of KL: two sizes of a family, and no advice to add seeds to equal numbers.
     reach = [note for note in compared_studies.tables[0].notes if "smallest p" in note]

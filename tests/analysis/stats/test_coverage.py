@@ -141,7 +141,7 @@ def covered(found: list[Interval | None], truth: float) -> float:
 
 
 def flips(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """p of the sign-flip test of each row, by all flips; independent of the code under test."""
+    """p of the sign-flip test of each row, by all flips."""
     n = differences.shape[1]
     signs = np.array(list(itertools.product((1.0, -1.0), repeat=n - 1)))
     sums = np.abs(differences @ np.hstack([np.ones((len(signs), 1)), signs]).T)
@@ -161,7 +161,13 @@ def test_the_sign_flip_test_calls_skewed_differences_significant_too_often(
         "exponential": random.exponential(size=size) - 1,
         "log-normal": random.lognormal(0, 1, size) - math.exp(0.5),
     }
-    assert low < float(np.mean(flips(samples[name]) <= 0.05)) < high
+    p = flips(samples[name])
+    assert low < float(np.mean(p <= 0.05)) < high
+    # The same p as that of the code, whose documentation states the shares.
+    ours = [paired.sign_flip_p(row, rng(8)) for row in samples[name][:50]]
+    np.testing.assert_allclose(p[:50], ours, rtol=1e-12)
+    (percent,) = re.findall(rf"(\d+)% for {name}", " ".join((paired.sign_flip_p.__doc__ or "").split()))
+    assert agrees(float(np.mean(p <= 0.05)), int(percent) / 100)
 
 
 def test_adding_seeds_until_the_test_is_significant_gives_false_calls() -> None:

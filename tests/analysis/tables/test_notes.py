@@ -232,6 +232,7 @@ def test_the_protocol_of_systems_with_two_is_named(tmp_path: Path, write_run: Wr
     )
     frame = collect([open_source(str(tmp_path / "study"))]).frame
     key = variant_key(mark_shown(average_cells(frame)), "ptb")
+    assert len(key) == 2
     assert ["A" if "init_scale=0.01" in text else "B" for text in key] == [text[0] for text in key]
 
 

@@ -92,3 +92,38 @@ def test_other_characters_are_another_text(
     assert report.spelled == ()
     damaged = [problem for problem in report.problems if "splits.test.characters is None" in problem]
     assert len(damaged) == (changed["characters"] is None)
+
+
+def test_earlier_results_are_named_and_other_limits_of_one_vocabulary_are_not_lost(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write(write_run, 9000, [101.0], 700.0)
+    write(write_run, 100, [40.0], 300_000.0)
+    write(write_run, 300, [60.0], None)
+    write_run(
+        "lstm-lm", dataset="toy", estimates={"nll": 41.0}, result=recorded(100, None), max_vocabulary=101
+    )
+    (table,) = report_of(tmp_path).spelled
+    assert sorted(str(line.values[4]) for line in table.lines[1:]) == ["100", "100", "9,000"]
+    (note,) = [note for note in table.notes if note.startswith("not compared")]
+    assert "V = 300," in note
+    assert "V = 100," not in note
+
+
+def test_settings_are_compared_apart(tmp_path: Path, write_run: WriteRun) -> None:
+    """One vocabulary in each setting: there is nothing to compare, and no note that says so."""
+    for setting, size in (("standard", 9000), ("inputless", 100)):
+        write_run("lstm-lm", 1, setting, dataset="toy", result=recorded(size, 7.0), max_vocabulary=size)
+    report = report_of(tmp_path)
+    assert report.spelled == ()
+    assert not any("per character" in note for note in report.table2[0].notes)
+
+
+def test_two_data_of_one_name_have_headings_of_their_own(tmp_path: Path, write_run: WriteRun) -> None:
+    for data in ("d" * 64, "e" * 64):
+        for size in (9000, 100):
+            result = recorded(size, 7.0)
+            write_run("lstm-lm", dataset="toy", result=result, max_vocabulary=size, data=data)
+    (table,) = report_of(tmp_path).spelled
+    headings = [line.label for line in table.lines if line.kind == "heading"]
+    assert headings == ["standard, data dddddddd", "standard, data eeeeeeee"]

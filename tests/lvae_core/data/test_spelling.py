@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 from pathlib import Path
@@ -33,10 +34,13 @@ def test_probabilities_are_those_of_the_definition() -> None:
     assert q.next_symbol(ord("x"), b) == pytest.approx(float(unigram[b]), rel=1e-14)
     first = (2 + 1 * unigram[a]) / Fraction(3)
     last = (1 + 1 * unigram[EDGE]) / Fraction(2)
-    # Four unknown words in training, none of them the symbol <unk>.
-    spelled = Fraction(9, 10) * first * after_a[b] * last
+    assert q.nats("ab") == pytest.approx(-math.log(float(first * after_a[b] * last)), rel=1e-14)
+    # With the symbol for unknown words once in training, one of five unknown words is it.
+    train = [*TRAIN, ["<unk>"]]
+    q = speller(train, max_vocabulary=3)
+    spelled = Fraction(4 * 2 + 1, 5 * 2 + 2) * first * after_a[b] * last
     assert q.nats("ab") == pytest.approx(-math.log(float(spelled)), rel=1e-14)
-    assert q.nats("<unk>") == pytest.approx(math.log(10), rel=1e-14)
+    assert q.nats("<unk>") == pytest.approx(-math.log(3 / 12), rel=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,15 @@ def test_a_symbol_that_is_all_unknown_words_costs_next_to_nothing() -> None:
     q = speller(train)
     assert q.nats("<unk>") == pytest.approx(-math.log(1000.5 / 1001), rel=1e-9)
     assert q.nats("new") > math.log(2002)
+
+
+def test_a_symbol_that_training_does_not_have_is_spelled_and_costs_other_words_nothing() -> None:
+    train = [["only", "listed", "words"]]
+    q = Speller(Vocabulary.build(train, other_sentences=[["new"]]), train)
+    for word in ("new", "<unk>"):
+        symbols = [EDGE, *word.encode(), EDGE]
+        letters = [q.next_symbol(a, b) for a, b in itertools.pairwise(symbols)]
+        assert q.nats(word) == pytest.approx(-math.fsum(map(math.log, letters)), rel=1e-14)
 
 
 def test_a_text_has_its_characters_and_the_sum_over_its_unknown_words() -> None:

@@ -9,7 +9,9 @@ import scipy.stats
 import torch
 
 from lvae_core.evaluation.weights import (
+    Reading,
     effective_sample_size,
+    in_full,
     jackknife_variance,
     log_mean_exp,
     pareto_shape,
@@ -216,3 +218,11 @@ def test_reliable_errors_hold_over_the_sentences_of_a_split(name):
     value, _, variance, _ = (values.view(125, 20) for values in simulated(name))
     score = value.mean(1) / (variance.sum(1).sqrt() / 20)
     assert 0.8 < float(score.square().mean().sqrt()) < 1.25
+
+
+def test_the_errors_of_a_reading_include_that_of_choosing_draws():
+    log_w, of_choice = weights(S, 3), torch.tensor([0.5, 0.0, 2.0]).double()
+    full = in_full(log_w)
+    few = Reading(full.value, of_choice, full.of_draws, log_w)
+    torch.testing.assert_close(few.variance, full.variance + of_choice)
+    torch.testing.assert_close(few.diagnostics()[0], full.diagnostics()[0] + of_choice)

@@ -31,9 +31,10 @@ def test_a_run_with_what_a_part_needs_has_the_part(part: str) -> None:
         assert with_needs(recipe(named[1]), words).has(part)
 
 
-@pytest.mark.parametrize("part", sorted(PARTS.keys() - {"every run"}))
-def test_a_part_that_needs_a_latent_variable_is_no_part_of_a_language_model(part: str) -> None:
-    words = PARTS[part].needs
-    if re.match(r"a (system with a )?latent variable(?! or)", words):
+def test_a_part_that_needs_a_latent_variable_is_no_part_of_a_language_model() -> None:
+    needing = r"a (system with a )?latent variable(?! or)"
+    parts = [name for name, part in PARTS.items() if re.match(needing, part.needs)]
+    assert len(parts) > 1
+    for part in parts:
         assert not recipe("lstm-lm").has(part)
         assert not recipe("cnn-lm").has(part)

@@ -65,7 +65,9 @@ def test_an_interrupted_run_resumes_to_the_bits_of_an_uninterrupted_one(tmp_path
 def test_other_fields_of_evaluation_apply_when_an_earlier_run_is_resumed(tmp_path, corpus):
     config = replace(config_of(INTERRUPTED), iw_samples=5)
     earlier, new = copy(INTERRUPTED, tmp_path), tiny.folder(tmp_path, "new")
-    assert finish(config, corpus, earlier) == finish(config, corpus, new)
+    found = finish(config, corpus, earlier)
+    assert found == finish(config, corpus, new)
+    assert found != finish(config_of(INTERRUPTED), corpus, tiny.folder(tmp_path, "as-begun"))
 
 
 def test_an_evaluation_begun_with_other_fields_restarts(tmp_path, corpus):

@@ -73,6 +73,7 @@ def test_tables_show_the_best_variants_and_csv_files_have_all(runs: Runs) -> Non
     assert note.startswith(
         f"variants with the lowest bounds on the test split only: {MOST_VARIANTS} of {len(RATES)} ("
     )
+    assert report.comparisons
     assert all(note in table.notes for table in report.comparisons)
 
 

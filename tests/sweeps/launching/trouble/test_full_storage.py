@@ -21,6 +21,7 @@ class Disk:
         self.watch = FullStorage(url, LEAST, self.lines.append, lambda: self.seconds, self.free_in)
 
     def free_in(self, folder: Path) -> int:
+        assert folder.is_absolute(), "an object store has no free space to ask for"
         return self.free
 
     def wait(self, seconds: float) -> None:
@@ -122,12 +123,12 @@ def test_a_run_that_could_write_shows_that_a_quota_has_space_again(report) -> No
 
 
 def test_the_space_of_an_object_store_and_of_a_disk_in_other_trouble_is_unknown() -> None:
-    for disk in (Disk("s3://bucket/s"), Disk()):
+    def broken(folder: Path) -> int:
+        raise OSError("stale file handle")
+
+    store, damaged = Disk("s3://bucket/s"), Disk()
+    damaged.watch._free = broken
+    for disk in (store, damaged):
         disk.free = 0
-
-        def broken(folder: Path) -> int:
-            raise OSError("stale file handle")
-
-        disk.watch._free = broken
         disk.wait(2 * GIVE_UP_SECONDS)
         assert disk.lines == []
