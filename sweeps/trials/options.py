@@ -25,6 +25,7 @@ from sweeps.options import (
     at_least_one,
     preset,
 )
+from sweeps.planning.grid import MAX_RUNS
 from sweeps.planning.grids.axes import field_of
 from sweeps.planning.grids.files import PRESETS as GRIDS
 from sweeps.trials.budget import fresh_seeds_needed
@@ -130,6 +131,8 @@ class Options:
             )
         at_least_one("--best", self.best)
         trials = self.rules().trials
+        if trials > MAX_RUNS:
+            raise InputError(f"--trials {trials}: give at most {MAX_RUNS:,}")
         if self.best > max(1, trials):  # a number of trials below 1 has its own message
             raise InputError(
                 f"--best {self.best}: more than the {trials} trials; give at most {trials}, "
@@ -137,6 +140,11 @@ class Options:
             )
         if self.fresh_seeds < 0:
             raise InputError(f"--seeds {self.fresh_seeds}: must be 0 or more")
+        if (fresh := (self.best + 1) * self.fresh_seeds) > MAX_RUNS:
+            raise InputError(
+                f"--best {self.best} --seeds {self.fresh_seeds}: {fresh:,} runs, the recipe's included; give "
+                f"fewer, at most {MAX_RUNS:,} runs in all"
+            )
 
     def _check_given_once(self) -> None:
         short = [] if self.max_epochs is None else ["max_epochs"]

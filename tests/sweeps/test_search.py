@@ -50,6 +50,11 @@ def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, ca
         ([*TOY, "--num-samples", "0"], "num_samples = 0: must be at least 1"),
         ([*TOY, "--seed", "-1"], "seed = -1: must be 0 or more"),
         ([*TOY, "--seeds", "-1"], "--seeds -1: must be 0 or more"),
+        (
+            [*TOY, "--best", "4", "--seeds", "20001"],
+            "--best 4 --seeds 20001: 100,005 runs, the recipe's included; give fewer, at most 100,000 runs",
+        ),
+        ([*TOY, "--trials", "100001"], "--trials 100001: give at most 100,000"),
         ([*TOY, "--best", "0"], "--best 0: must be at least 1"),
         ([*TOY, "--best", "40", "--trials", "3"], "--best 40: more than the 3 trials; give at most 3"),
         (
