@@ -103,7 +103,12 @@ def is_module(name: str) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-def imports_of(path: Path) -> Iterator[Import]:
+@functools.cache
+def imports_of(path: Path) -> tuple[Import, ...]:
+    return tuple(_imports_of(path))
+
+
+def _imports_of(path: Path) -> Iterator[Import]:
     tree = ast.parse(path.read_text())
     inside_functions = {
         id(node)
@@ -251,42 +256,28 @@ def test_there_are_no_import_cycles(package):
         visit(name, ())
 
 
-def loaded_by(statement: str) -> set[str]:
-    """Return the top-level modules that a fresh interpreter has loaded after a statement."""
-    script = f"import sys; {statement}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+def loaded_by(*statements: str) -> list[set[str]]:
+    """The top-level modules that one fresh interpreter has loaded after each of some statements."""
+    loaded = "print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    script = "\n".join(["import sys", *(f"{statement}; {loaded}" for statement in statements)])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
     )
-    return set(done.stdout.split())
+    return [set(line.split()) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.slow  # analysis/test_summarize.py imports every module
-def test_reading_finished_runs_leaves_torch_unloaded():
-    modules = sorted(name for name in imports() if name.split(".")[0] == "analysis")
-    everything = ", ".join([*modules, "lvae_core.config", "lvae_core.run_folder.folder"])
-    loaded = loaded_by(f"import {everything}")
-    assert "lvae_core" in loaded
-    assert loaded & {"torch", "ray", "sweeps", "fsspec"} == set()
+def test_a_plan_and_a_refusal_wait_for_neither_ray_nor_torch_and_a_driver_loads_no_torch():
+    plan, driver = loaded_by("import sweeps.paper_grid, sweeps.search", "import sweeps.launching.launch")
+    assert plan & {"ray", "torch"} == set()
+    assert {"ray", "sweeps", "lvae_core"} <= driver
+    assert "torch" not in driver
 
 
-def test_the_driver_of_a_sweep_leaves_torch_unloaded():
-    loaded = loaded_by("import sweeps.paper_grid, sweeps.search, sweeps.launching.launch")
-    assert {"ray", "sweeps", "lvae_core"} <= loaded
-    assert "torch" not in loaded
-
-
-def test_a_plan_and_a_refusal_wait_for_neither_ray_nor_torch():
-    assert loaded_by("import sweeps.paper_grid, sweeps.search") & {"ray", "torch"} == set()
-
-
-def test_the_torch_free_core_loads_neither_torch_nor_numpy():
-    loaded = loaded_by(
-        "import lvae_core, lvae_core.config, lvae_core.storage.store, lvae_core.run_folder.folder"
+def test_the_torch_free_core_loads_neither_torch_nor_numpy_and_training_neither_ray_nor_pandas():
+    core, training = loaded_by(
+        "import lvae_core, lvae_core.config, lvae_core.storage.store, lvae_core.run_folder.folder",
+        "import lvae_core.training.trainer, lvae_core.__main__",
     )
-    assert loaded & {"torch", "numpy", "fsspec"} == set()
-
-
-def test_training_loads_neither_ray_nor_pandas():
-    loaded = loaded_by("import lvae_core.training.trainer, lvae_core.__main__")
-    assert "torch" in loaded
-    assert loaded & {"ray", "pandas", "rich", "tyro", "fsspec", "sweeps", "analysis"} == set()
+    assert core & {"torch", "numpy", "fsspec"} == set()
+    assert "torch" in training
+    assert training & {"ray", "pandas", "rich", "tyro", "fsspec", "sweeps", "analysis"} == set()

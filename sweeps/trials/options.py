@@ -142,8 +142,8 @@ class Options:
             raise InputError(f"--seeds {self.fresh_seeds}: must be 0 or more")
         if (fresh := (self.best + 1) * self.fresh_seeds) > MAX_RUNS:
             raise InputError(
-                f"--best {self.best} --seeds {self.fresh_seeds}: {fresh:,} runs, the recipe's included; give "
-                f"fewer, at most {MAX_RUNS:,} runs in all"
+                f"--best {self.best} --seeds {self.fresh_seeds}: {fresh:,} runs, the recipe's included; "
+                f"give fewer, at most {MAX_RUNS:,} runs in all"
             )
 
     def _check_given_once(self) -> None:

@@ -8,6 +8,7 @@ import ast
 import contextlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -46,7 +47,14 @@ MODULES = {"time", "datetime", "date", "psutil", "process", "Process"}
 
 
 def reads_the_wall_clock(file: Path) -> bool:
-    for node in ast.walk(ast.parse(file.read_text())):
+    source = file.read_text()
+    if not READERS.intersection(re.findall(r"\w+", source)):
+        return False  # it need not be parsed
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module in ("time", "psutil"):
+            names = {alias.name for alias in node.names}
+            if names & READERS:
+                return True
         if isinstance(node, ast.Attribute) and node.attr in READERS:
             source = ast.unparse(node.value).removesuffix("()").rpartition(".")[2]
             if source in MODULES and not (node.attr == "time" and source != "time"):

@@ -23,6 +23,8 @@ from ..wandb_server.server import Run, Server
 ROOT = Path(__file__).parents[2]
 KEY = "0123456789abcdef" * 2 + "01234567"
 PROJECT = "mirrored"
+LOCKS = f"lvae-wandb-{os.getuid()}"
+"""The folder of the locks that pushes share: one for a user, and empty while nothing is sent."""
 
 
 def environment(home: Path, url: str, key: str | None = KEY) -> dict[str, str]:
@@ -232,3 +234,13 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < last, "it does not come true"
         time.sleep(0.05)
+
+
+def directories(home: Path) -> list[Path]:
+    return sorted(path for path in (home / "wandb").iterdir())
+
+
+def assert_only_locks(temporary: Path) -> None:
+    # The library's service outlives the push by a moment, and then removes its socket.
+    until(lambda: not list(temporary.glob("wandb-*")))
+    assert {str(path.relative_to(temporary)) for path in temporary.rglob("*")} <= {LOCKS}

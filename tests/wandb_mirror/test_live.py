@@ -13,7 +13,20 @@ import pytest
 from lvae_core.run_folder.folder import RunFolder
 
 from ..wandb_server.server import Server
-from .kit import KEY, PROJECT, ROOT, Mirror, Work, assert_mirrored, begin, complete, mirrored, rows, until
+from .kit import (
+    KEY,
+    PROJECT,
+    ROOT,
+    Mirror,
+    Work,
+    assert_mirrored,
+    assert_only_locks,
+    begin,
+    complete,
+    mirrored,
+    rows,
+    until,
+)
 
 
 def train_on(server: Server, folder: RunFolder, epochs: int) -> None:
@@ -141,17 +154,27 @@ def test_a_key_in_netrc_is_enough(server: Server, start: Callable[..., Mirror], 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_ends_the_mirror_after_a_last_push(
-    server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path, number: signal.Signals
+    server: Server,
+    start: Callable[..., Mirror],
+    work: Work,
+    home: Path,
+    temporary: Path,
+    tmp_path: Path,
+    number: signal.Signals,
 ) -> None:
+    """And leaves nothing behind."""
     folder = begin(tmp_path / "study", epochs=1)
     work.begin(folder)  # by a sweep that continues
     mirror = start()
+    assert list(temporary.rglob("*wandb-media"))
     train_on(server, folder, 2)
     folder.write_metrics(rows(3))
     mirror.process.send_signal(number)
     assert mirror.process.wait(60) == 0
     assert_mirrored(server, folder)
     assert mirrored(server, folder).states == ["running", "preempted"]
+    assert_only_locks(temporary)
+    assert not list(home.glob("wandb/.mirror-*"))
 
 
 @pytest.mark.slow

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ..commands import python
 from ..wandb_server.server import Server
-from .kit import ROOT, Mirror, Work, assert_mirrored, begin, complete, environment, mirrored, rows
+from .kit import Mirror, Work, assert_mirrored, begin, complete, directories, environment, mirrored, rows
 
 
 def sync(server: Server, home: Path) -> str:
@@ -27,10 +26,6 @@ def sync(server: Server, home: Path) -> str:
     return done.stderr
 
 
-def directories(home: Path) -> list[Path]:
-    return sorted(path for path in (home / "wandb").iterdir())
-
-
 def test_variables_that_are_meant_for_single_runs_are_ignored_even_if_empty(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -39,24 +34,6 @@ def test_variables_that_are_meant_for_single_runs_are_ignored_even_if_empty(
     monkeypatch.setattr(os, "environ", {"WANDB_MODE": "", "WANDB_NAME": "mine", "WANDB_DIR": "there"})
     prepare_environment()
     assert set(os.environ) == {"WANDB_DIR", "WANDB_ERROR_REPORTING", "WANDB_SILENT"}
-
-
-def test_a_push_works_with_an_empty_mode_in_the_environment(
-    server: Server, home: Path, tmp_path: Path
-) -> None:
-    study = tmp_path / "study"
-    complete(begin(study, epochs=2))
-    pushed = subprocess.run(
-        [*python(), str(ROOT / "sweeps" / "wandb_push.py"), str(study), "--offline"],
-        env={**environment(home, server.url, key=None), "WANDB_MODE": ""},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    expected = f"{study}: W&B: 1 run written; next: wandb sync ./wandb\n"
-    assert (pushed.returncode, pushed.stdout, pushed.stderr) == (0, expected, "")
-    assert len(directories(home)) == 1
 
 
 def test_directories_of_an_interrupted_and_resumed_study_make_whole_runs(

@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,40 +15,26 @@ from sweeps.wandb_mirror.scratch import make_scratch, remove_all
 
 from ..commands import python
 from ..wandb_server.server import Server
-from .kit import ROOT, Mirror, Work, begin, complete, environment, until
-
-LOCKS = f"lvae-wandb-{os.getuid()}"
-"""The folder of the locks that pushes share: one for a user, and empty while nothing is sent."""
+from .kit import ROOT, Mirror, Work, assert_only_locks, begin, complete, directories, environment, until
 
 
-@pytest.fixture
-def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder for temporary files of the processes of this test."""
-    # Not tmp_path: the library makes a socket below it, whose path may have 107 characters.
-    with tempfile.TemporaryDirectory(prefix="t-") as folder:
-        monkeypatch.setenv("TMPDIR", folder)
-        yield Path(folder)
-
-
-def assert_only_locks(temporary: Path) -> None:
-    # The library's service outlives the push by a moment, and then removes its socket.
-    until(lambda: not list(temporary.glob("wandb-*")))
-    assert {str(path.relative_to(temporary)) for path in temporary.rglob("*")} <= {LOCKS}
-
-
-def test_a_push_leaves_nothing_but_the_folder_of_locks(
+def test_a_push_with_an_empty_mode_in_the_environment_leaves_nothing_but_the_folder_of_locks(
     server: Server, home: Path, temporary: Path, tmp_path: Path
 ) -> None:
-    complete(begin(tmp_path / "study", epochs=2))
-    command = [*python(), str(ROOT / "sweeps" / "wandb_push.py"), str(tmp_path / "study"), "--offline"]
-    env = environment(home, server.url, key=None)
+    study = tmp_path / "study"
+    complete(begin(study, epochs=2))
+    command = [*python(), str(ROOT / "sweeps" / "wandb_push.py"), str(study), "--offline"]
+    env = {**environment(home, server.url, key=None), "WANDB_MODE": ""}
     pushed = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, timeout=240)
-    assert "1 run written" in pushed.stdout, pushed.stderr
+    expected = f"{study}: W&B: 1 run written; next: wandb sync ./wandb\n"
+    assert (pushed.returncode, pushed.stdout, pushed.stderr) == (0, expected, "")
+    assert len(directories(home)) == 1
     assert_only_locks(temporary)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("mode", ["online", pytest.param("offline", marks=pytest.mark.slow)])
+@pytest.mark.slow  # test_live.py: one that a signal ends leaves nothing behind
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("mode", ["online", "offline"])
 def test_a_push_that_a_signal_stops_leaves_nothing_either(
     server: Server,
     start: Callable[..., Mirror],

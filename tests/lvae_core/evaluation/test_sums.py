@@ -52,18 +52,6 @@ def test_batches_and_chunks_do_not_choose_the_draws(system, dtype):
         assert other == pytest.approx(results[0], rel=1e-10 if dtype is torch.float64 else 2e-5)
 
 
-@pytest.mark.parametrize("system", [*tiny.SYSTEMS, "sa-vae"])
-def test_evaluation_resumes_where_it_stopped(system):
-    config = tiny.config(system, eval_batch_size=2)
-    model = tiny.double_model(config, 6)
-    split = tiny.split(tiny.sentences(9, 6, seed=3))
-    whole = list(sentence_statistics(model, split, config, split_name="test", samples=3))
-    assert [len(rows) for rows in whole] == [2, 2, 2, 2, 1]
-    for start in range(6):
-        rest = sentence_statistics(model, split, config, split_name="test", samples=3, start=start)
-        assert all(torch.equal(a, b) for a, b in zip(whole[start:], rest, strict=True))
-
-
 def test_suspended_evaluation_holds_no_global_mode():
     config = tiny.config("lstm-vae", eval_batch_size=2)
     model = tiny.double_model(config, 6)

@@ -148,7 +148,7 @@ def test_a_record_whose_parts_differ_in_length_is_damaged(part, tmp_path):
     assert again.history.rounds == []
 
 
-def test_a_study_of_other_runs_is_refused(tmp_path):
+def test_a_study_of_other_runs_such_as_a_grid_is_refused(tmp_path):
     name = run_name(BASE, fingerprint(BASE, CORPUS.data_sha256))
     for _ in execute(replace(BASE, dropout=0.25), CORPUS, Study(str(tmp_path)).run(name), Runtime()):
         pass

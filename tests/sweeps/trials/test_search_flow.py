@@ -422,10 +422,3 @@ def test_a_fresh_seed_beyond_the_limit_is_refused_before_anything_starts(text, c
     assert main([*COMMAND, "--seed", "999999999999999999"]) == 2
     assert "below 10**18" in capsys.readouterr().err.splitlines()[-1]
     assert not (text / "runs").exists()
-
-
-def test_the_study_of_a_grid_is_refused(text, capsys):
-    assert main(changed(COMMAND, "--seeds", "1")) == 0
-    capsys.readouterr()
-    assert main([*COMMAND, "--study", "search-best"]) == 2
-    assert "belong to no search" in capsys.readouterr().err.splitlines()[-1]
