@@ -223,14 +223,18 @@ def test_the_roles_reach_only_the_bucket_and_the_clusters_machines(aws):
     assert passing["Resource"] == iam.get_role(RoleName="lvae-worker")["Role"]["Arn"]
 
 
-def test_the_bucket_is_private_and_encrypted(aws):
-    import cfnlint.decode
+class Template(yaml.SafeLoader):
+    """Reads a stack; the values of its functions, such as !Ref, are None."""
 
+
+Template.add_multi_constructor("!", lambda loader, name, node: None)
+
+
+def test_the_bucket_is_private_and_encrypted(aws):
     rules = aws.client("s3").get_bucket_encryption(Bucket="results")["ServerSideEncryptionConfiguration"]
     assert [r["ApplyServerSideEncryptionByDefault"] for r in rules["Rules"]] == [{"SSEAlgorithm": "AES256"}]
     # moto ignores this part of a stack, so the test reads the file.
-    template, _ = cfnlint.decode.decode(str(STACK))
-    closed = template["Resources"]["Results"]["Properties"]["PublicAccessBlockConfiguration"]
-    assert closed == dict.fromkeys(
+    properties = yaml.load(STACK.read_text(), Template)["Resources"]["Results"]["Properties"]
+    assert properties["PublicAccessBlockConfiguration"] == dict.fromkeys(
         ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
     )
