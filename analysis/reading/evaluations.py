@@ -2,7 +2,8 @@
 
 A run can be evaluated again with other fields, such as more importance samples. Of the evaluations of a
 cell's runs, the one that most runs have is shown; in a tie the one with the larger S, then the one of newer
-code. A run that lacks it keeps its row, without estimates.
+code. A run that lacks it keeps its row, without estimates. An evaluation with other values of fields that
+training reads, too, such as ``svi_steps``, is one of another system, and is shown only if it is asked for.
 """
 
 from __future__ import annotations
@@ -17,17 +18,29 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.reading.duplicates import identities
-from analysis.reading.frame import CONFIG_FIELDS, ESTIMATE_COLUMNS, EVALUATION_FIELDS, frame_of, table_of
+from analysis.reading.frame import (
+    CONFIG_FIELDS,
+    ESTIMATE_COLUMNS,
+    EVALUATION_FIELDS,
+    SHARED_FIELDS,
+    frame_of,
+    table_of,
+)
 from analysis.reading.plain import values_of
 from lvae_core.errors import InputError
 from lvae_core.fields.choices import FEWEST_EXACT
 from lvae_core.identity import canonical_json
 from lvae_core.settings import parse_settings
 
-_EVALUATION_COLUMNS = ("evaluation", "evaluation_version", *ESTIMATE_COLUMNS, *EVALUATION_FIELDS)
+_FIELDS = (*EVALUATION_FIELDS, *SHARED_FIELDS)
+"""The fields that the estimates read."""
+
+_ABOUT = ("evaluation", "evaluation_version", "evaluated_with")
+
+_EVALUATION_COLUMNS = (*_ABOUT, *ESTIMATE_COLUMNS, *EVALUATION_FIELDS)
 """The columns that describe one evaluation, not the run."""
 
-_FACTS = ("evaluation", "evaluation_version", *EVALUATION_FIELDS)
+_FACTS = (*_ABOUT, *_FIELDS)
 """Those by which one is chosen."""
 
 _CELL = ("dataset", "system", "setting", "num_samples")
@@ -47,10 +60,9 @@ def parse_evaluation(settings: Iterable[str]) -> dict[str, Any]:
     """
     wanted = parse_settings(settings)
     for name in wanted:
-        if name not in EVALUATION_FIELDS:
+        if name not in _FIELDS:
             raise InputError(
-                f"--evaluation {name}=…: not a field of evaluation; give one of "
-                f"{', '.join(EVALUATION_FIELDS)}"
+                f"--evaluation {name}=…: not a field of evaluation; give one of {', '.join(_FIELDS)}"
             )
     return wanted
 
@@ -83,13 +95,14 @@ def one_evaluation_per_cell(frame: pd.DataFrame, wanted: Mapping[str, Any]) -> p
     """
     is_done = (frame["status"] == "done").to_numpy(bool)
     done = frame[is_done]
-    _check_some_run_has(done, wanted)
+    read = _as_evaluated(done)
+    _check_some_run_has(read, wanted)
     run = identities(frame)[is_done].to_numpy(object)
     has_others = len(set(run)) < len(run) or done["other_evaluations"].notna().any()
     if not wanted and not has_others and _are_alike(done):
         return frame
     # All on plain values: taking the rows of a frame of so many columns, cell by cell, takes far longer.
-    found = _Evaluations(run, values_of(done, _FACTS), _fits(done, wanted), wanted)
+    found = _Evaluations(run, values_of(read, _FACTS), _fits(read, wanted), wanted)
     position = np.flatnonzero(is_done).tolist()
     kept = np.flatnonzero(~is_done).tolist()
     lacking: list[int] = []
@@ -113,6 +126,19 @@ def one_evaluation_per_cell(frame: pd.DataFrame, wanted: Mapping[str, Any]) -> p
     places = sorted(kept)
     frame = frame.assign(other_evaluations=others).iloc[places]
     return _without_evaluation(frame, without[places])
+
+
+def _as_evaluated(done: pd.DataFrame) -> pd.DataFrame:
+    """The evaluations with the values that they read of fields that training reads, too."""
+    others = done["evaluated_with"].dropna()
+    if others.empty:
+        return done
+    read = done.astype(dict.fromkeys(SHARED_FIELDS, object))
+    read[list(SHARED_FIELDS)] = read[list(SHARED_FIELDS)].where(read[list(SHARED_FIELDS)].notna(), None)
+    for row, text in others.items():
+        for name, value in json.loads(text).items():
+            read.at[row, name] = value
+    return read
 
 
 def _check_some_run_has(done: pd.DataFrame, wanted: Mapping[str, Any]) -> None:
@@ -181,7 +207,7 @@ class _Evaluations:
 
     def choose(self, rows: Sequence[int]) -> str | None:
         """The evaluation that a cell is shown by; None if none has the wanted fields."""
-        fitting = [row for row in rows if self._fits[row]]
+        fitting = [row for row in rows if self._fits[row] and self._may_be_shown(row)]
         runs = Counter(evaluation for evaluation, _ in {(self.ids[row], self._run[row]) for row in fitting})
 
         def rank(evaluation: str | None) -> tuple[Any, ...]:
@@ -189,6 +215,10 @@ class _Evaluations:
             return runs[evaluation], fact["iw_samples"] or 0, fact["evaluation_version"], evaluation
 
         return max(runs, key=rank, default=None)
+
+    def _may_be_shown(self, row: int) -> bool:
+        is_of_the_trained = self._facts[row]["evaluated_with"] is None
+        return is_of_the_trained or not self._wanted.keys().isdisjoint(SHARED_FIELDS)
 
     def differences(self, rows: Sequence[int], chosen: str | None) -> list[dict[str, Any]]:
         """The fields in which evaluations differ from the one that their cell is shown by.
@@ -199,7 +229,7 @@ class _Evaluations:
         differing = [
             {
                 name: value
-                for name in EVALUATION_FIELDS
+                for name in _FIELDS
                 if name in shown and (value := self._facts[row][name]) is not None and value != shown[name]
             }
             for row in rows

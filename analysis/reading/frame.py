@@ -17,6 +17,8 @@ failure_class, failure_attempt, message               from failure.json, or what
 evaluation         first 8 digits of the id of the evaluation shown, whose fields are among the config
                    fields; NA if the run lacks the one chosen for its cell
 evaluation_version its version of the estimates
+evaluated_with     fields that training reads, too, in which it differs from the training, such as
+                   svi_steps, as JSON; NA if in none
 other_evaluations  the run's evaluations that are not shown, as JSON: the fields in which they differ from
                    the one that is. Of a run as it is read: its further evaluations, with their estimates
 tokens … steps, train_seconds, evaluate_seconds       counts and times from result.json
@@ -52,6 +54,9 @@ CONFIG_FIELDS = tuple(f.name for f in fields(RunConfig) if f.name not in IDENTIT
 EVALUATION_FIELDS = tuple(f.name for f in fields(RunConfig) if f.metadata["stage"] == "evaluation")
 """The config fields that only the estimates read."""
 
+SHARED_FIELDS = tuple(f.name for f in fields(RunConfig) if f.metadata["stage"] == "both")
+"""The config fields that training and the estimates read."""
+
 _DIAGNOSTICS = tuple(f"{name}_{part}" for name in ESTIMATES for part in diagnostics_of(name))
 
 ESTIMATE_COLUMNS = (*(column for name in ESTIMATES for column in (name, f"{name}_stderr")), *_DIAGNOSTICS)
@@ -76,6 +81,7 @@ def _columns() -> dict[str, pa.DataType]:
         **dict.fromkeys(("result_sha256", "metrics_sha256"), text),
         "evaluation": text,
         "evaluation_version": whole,
+        "evaluated_with": text,
         "other_evaluations": text,
         **dict.fromkeys(ESTIMATE_COLUMNS, number),
         "failure_class": text,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.reading.frame import CONFIG_FIELDS, COUNTS, EVALUATION_FIELDS, IDENTITY, TIMES
+from analysis.reading.frame import CONFIG_FIELDS, COUNTS, EVALUATION_FIELDS, IDENTITY, SHARED_FIELDS, TIMES
 from lvae_core.config import RunConfig, dataset_label, from_dict
 from lvae_core.errors import InputError, cannot_read
 from lvae_core.identity import canonical_json, evaluation_id, fields_read, fingerprint, is_fingerprint
@@ -169,10 +169,13 @@ def _object(value: Any) -> Mapping[str, Any]:
 def _further(folder: RunFolder, file: str, config: RunConfig, record: Mapping[str, Any]) -> dict[str, Any]:
     """The columns in which a further evaluation differs from the first."""
     fields = {name: value for name, value in record["config"].items() if name in EVALUATION_FIELDS}
-    for name, value in fields.items():
+    shared = {name: value for name, value in record["config"].items() if name in SHARED_FIELDS}
+    for name, value in (fields | shared).items():
         if type(value) is not type(getattr(config, name)) or _is_too_large(value):
             raise DamagedError(f"{folder}/{file}: damaged, {name} is {value!r}")
+    other = {name: value for name, value in shared.items() if value != getattr(config, name)}
     return {
+        "evaluated_with": canonical_json(other) if other else None,
         "evaluation": record["evaluation"][:8],
         "evaluation_version": _number(folder, file, record, "version", whole=True),
         "evaluate_seconds": _number(folder, file, record, "evaluate_seconds"),

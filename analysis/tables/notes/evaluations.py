@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, cast
 
 import pandas as pd
 
+from analysis.stats.field_texts import field_text
 from analysis.tables.elements.table import row_label
 from analysis.tables.notes.listed import listed
 
@@ -19,6 +21,7 @@ COLUMNS = (
     "mi_samples",
     "eval_precision",
     "tested_epoch",
+    "evaluated_with",
 )
 """The columns that say which evaluation the estimates of a run come from."""
 
@@ -31,7 +34,8 @@ def shown(done: pd.DataFrame) -> Iterable[str]:
     rows: dict[str, dict[str, None]] = {}
     done = done[[*COLUMNS]]
     last = (done["tested_epoch"] == "last").fillna(False)
-    said = done[done["evaluation"].notna() & (done["iw_samples"].notna() | last)]
+    other = done["evaluated_with"].notna()
+    said = done[done["evaluation"].notna() & (done["iw_samples"].notna() | last | other)]
     for _, run in said.drop_duplicates(["system", "num_samples", "evaluation"]).iterrows():
         rows.setdefault(_evaluation_text(run), {})[row_label(run["system"], run["num_samples"])] = None
     if len(rows) == 1:
@@ -52,6 +56,10 @@ def _evaluation_text(run: pd.Series) -> str:
     # Results from before the field lack it.
     is_last = not pd.isna(run["tested_epoch"]) and run["tested_epoch"] == "last"
     parts += ["of the last epoch instead of the best"] if is_last else []
+    if not pd.isna(run["evaluated_with"]):
+        fields = json.loads(run["evaluated_with"]).items()
+        parts.append("with " + " ".join(f"{name}={field_text(value)}" for name, value in fields))
+        parts.append("other than in training")
     return f"{', '.join(parts)} (evaluation {run['evaluation']})"
 
 

@@ -287,3 +287,28 @@ def test_an_evaluation_with_a_value_that_no_column_holds_is_damaged(
     runs = read(tmp_path)
     assert list(runs.frame["nll_elbo"]) == [100.0]
     assert f"{file}: damaged, " in runs.problems[0]
+
+
+def test_an_evaluation_by_other_inference_than_the_trained_is_shown_only_if_it_is_asked_for(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """More SVI steps at test time are another system; whatever its id, and however large its S."""
+    folder = write_run("sa-vae", inference="semi_amortised", estimates={"nll_elbo": 100.0})
+    for steps in range(1, 20):
+        evaluate(folder, 50.0 + steps, svi_steps=steps)
+    evaluate(folder, 40.0, svi_steps=2, svi_step_size=300.0, iw_samples=5000)
+    runs = read(tmp_path)
+    assert only_cell(runs).averages["nll_elbo"].values == (100.0,)
+    (told,) = [fact for fact in compose(runs).facts if fact.startswith("other evaluations")]
+    named = told.partition("--evaluation ")[2].split(" or ")
+    assert len(named) == 20
+    assert {"svi_steps=7", "iw_samples=5000 svi_steps=2 svi_step_size=300"} <= set(named)
+    asked = read(tmp_path, svi_steps=7)
+    assert only_cell(asked).averages["nll_elbo"].values == (57.0,)
+    assert set(asked.frame["svi_steps"]) == {20}  # of the training
+    (note,) = [n for n in compose(asked).table2[0].notes if n.startswith("estimates shown")]
+    assert "with svi_steps=7, other than in training" in note
+    assert only_cell(read(tmp_path, svi_steps=20)).averages["nll_elbo"].values == (100.0,)
+    assert parse_evaluation(["svi_step_size=300"]) == {"svi_step_size": 300.0}
+    with pytest.raises(InputError, match="--evaluation svi_steps=99: no run has such an evaluation"):
+        read(tmp_path, svi_steps=99)
