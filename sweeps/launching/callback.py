@@ -82,7 +82,7 @@ class LaunchCallback(tune.Callback):
 
     def _deserves_larger_share(self, name: str, report: Mapping[str, Any]) -> bool:
         failed = report["phase"] == "failed" and report["failure"]["class"] == "out_of_memory"
-        return failed and 0 < self._resources[name].gpus < 1 and name not in self._out_of_memory
+        return failed and self._resources[name].may_grow and name not in self._out_of_memory
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._lose(trial)

@@ -131,7 +131,7 @@ def launch(
                 display, interrupt, others, lost, out_of_memory, resources, deleted, full
             )
             try:
-                tuner.run(names, resources, at_once, callback, others)
+                tuner.run(names, resources, at_once, callback, others, frozenset(out_of_memory))
             except Exception as error:
                 if callback.error is not None:
                     raise callback.error from None
@@ -226,6 +226,7 @@ class _TunerRunner:
         at_once: int,
         callback: LaunchCallback,
         others: OtherLaunches,
+        grown: frozenset[str],
     ) -> None:
         job = Job(
             study=self._study.url,
@@ -237,6 +238,7 @@ class _TunerRunner:
             resources=resources,
             stale_claims=dict(others.stale_claims),
             pause_after=self._pause_after,
+            grown=grown,
             nodes=self._nodes,
             digest=self._digest,
         )

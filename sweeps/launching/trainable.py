@@ -73,6 +73,8 @@ class Job:
     """Run name -> a claim that is known to be stale."""
     pause_after: Mapping[str, int]
     """Run name -> epoch after which the run pauses."""
+    grown: frozenset[str] = frozenset()
+    """Names of the runs and parts whose share of a GPU is the larger one that they get once."""
     nodes: frozenset[str] = frozenset()
     """Ids of the nodes that the preflight has checked."""
     digest: str = ""
@@ -136,6 +138,7 @@ class RunTrainable(tune.Trainable):
         self._config = self._job.configs[run]
         self._evaluation = self._job.evaluations.get(run, "")
         given = self._job.resources[name]
+        self._may_grow = given.may_grow and name not in self._job.grown
         self._runtime = replace(
             self._job.runtime, device=given.device, threads=given.cpus, device_share=given.memory_share
         )
@@ -209,7 +212,9 @@ class RunTrainable(tune.Trainable):
         gc.collect()
         message, file = failure.message, failure_file_of(self._evaluation)
         try:
-            if self._part is None:  # else the run itself scores the part, and has not failed yet
+            # It has not failed yet if the run itself scores the part, or will be tried with a larger
+            # share: a launch that is stopped before would leave a failure, which the next does not retry.
+            if self._part is None and not (self._may_grow and failure.kind == "out_of_memory"):
                 self._folder.write_failure(*failure, file=file)
         except OSError as error:
             message += f" (and {file} could not be written: {error})"

@@ -65,8 +65,8 @@ def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Pl
         if not _is_trained(parent):
             waits_for[child.name] = parent.name
             needed[parent.name] = parent
-        elif not child.begun and (parent.name, child.cell) not in checked:
-            checked.add((parent.name, child.cell))
+        elif not child.begun and (parent.name, child.variant) not in checked:
+            checked.add((parent.name, child.variant))
             try:
                 check_parent(study.run(parent.name), child.config, data)
             except DamagedError as damage:

@@ -316,7 +316,8 @@ def _with_estimates(folder: RunFolder, run: PlannedRun) -> PlannedRun:
     lacking = replace(run, evaluation=further.id, damages=further.damages)
     if not further.can_be_made:
         return lacking
-    status: Status = "evaluate" if further.failure is None else "failed"
+    # As in training, a failure that another launch is retrying is no failure.
+    status: Status = "evaluate" if further.failure is None or is_under_way(folder) else "failed"
     return replace(lacking, status=status, failure=further.failure)
 
 

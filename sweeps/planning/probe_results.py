@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lvae_core.config import RunConfig
-from lvae_core.identity import fingerprint
+from lvae_core.identity import evaluation_id, fingerprint
 from lvae_core.model.counts import Amount
 from lvae_core.run_folder.digests import UnsealedError, seal, unseal
 from lvae_core.run_folder.folder import Study
@@ -19,7 +19,8 @@ FILE = ".probes.json"
 
 def key(config: RunConfig, data_sha256: str) -> str:
     """Scope of a result: a cell with all fields but the seed, and the content of its data."""
-    return f"{CellName.of(config)} {fingerprint(replace(config, seed=0), data_sha256)[:16]}"
+    identity = fingerprint(replace(config, seed=0), data_sha256)
+    return f"{CellName.of(config)} {identity[:16]} {evaluation_id(config)[:8]}"
 
 
 class ProbeResults:

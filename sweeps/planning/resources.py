@@ -42,6 +42,11 @@ class Resources:
             [{"CPU": self.cpus, "GPU": self.gpus} if self.gpus else {"CPU": self.cpus}]
         )
 
+    @property
+    def may_grow(self) -> bool:
+        """Whether a run that its share of a GPU was too small for is worth a larger one."""
+        return 0 < self.gpus < 1
+
     def enlarged(self) -> Resources:
         """Twice the share of a GPU, for a run that its share was too small for."""
         return replace(self, gpus=min(1.0, 2 * self.gpus))

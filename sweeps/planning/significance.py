@@ -66,8 +66,9 @@ def seeds_note(
         which = "no comparison is possible" if count == total else f"{which} are not possible"
         return f"{seeds}: {which}; {worst.needed} seeds allow a significant one{after}"
     p, cannot = smallest_p(n), "can" if count == total else "cannot"
-    # With one p for all of them, the correction multiplies by their number.
-    corrected = f" ({min(1.0, p * family):.2g} corrected)" if family > 1 and p <= ALPHA else ""
+    # With one p for all of them, the correction multiplies by the number of those that are possible.
+    counted = sum(k > 1 for k in worst.seeds)
+    corrected = f" ({min(1.0, p * counted):.2g} corrected)" if counted > 1 and p <= ALPHA else ""
     return (
         f"{seeds}: the sign-flip test's smallest p is {p:.4g}{corrected}, so {which} {cannot} be "
         f"significant at {ALPHA:.0%}; {worst.needed} seeds could{after}"
@@ -114,7 +115,7 @@ def _families(
         pairs = pairs_to_compare(of_one)
         if pairs:
             common = [max(len(seeds[id(a)] & seeds[id(b)]), declared) for a, b in pairs]
-            best = holm([smallest_p(n) for n in common])
+            best = holm([smallest_p(n) if n > 1 else None for n in common])  # as the report counts them
             few = tuple(n for n, p in zip(common, best, strict=True) if p is None or p > ALPHA)
             yield _Family(", ".join(words), tuple(common), seeds_needed(len(pairs)), few)
 

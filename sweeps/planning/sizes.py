@@ -11,6 +11,9 @@ from lvae_core.model.counts import parameter_count
 _CHECKPOINT = 2.2
 """Bytes of a checkpoint for each byte of parameters: the current ones, the best ones, and the rest."""
 
+_MOMENTS = 2
+"""Moments that Adam keeps of each parameter."""
+
 _KEPT = 2
 """Checkpoints in a run folder: the latest, and the one before it or the one being written."""
 
@@ -22,7 +25,8 @@ def storage_bytes(runs: Iterable[tuple[RunConfig, int]]) -> int:
 
 def checkpoint_bytes(config: RunConfig, classes: int) -> int:
     """Approximate upper limit of the bytes of a run's checkpoint; ``classes`` is V."""
-    return round(parameter_count(config, classes) * 4 * _CHECKPOINT)
+    copies = _CHECKPOINT + (_MOMENTS if config.optimiser == "adam" else 0)
+    return round(parameter_count(config, classes) * 4 * copies)
 
 
 def corpus_bytes(corpus: Corpus) -> int:

@@ -162,8 +162,10 @@ def select(runs: Sequence[Run], chosen: Mapping[str, Sequence[str]]) -> list[Run
 
 
 def _is(value: Any, text: str) -> bool:
-    if isinstance(value, bool | str):
-        return str(value).lower() == text.lower()
+    if isinstance(value, bool):
+        return text.lower() in (("true", "1") if value else ("false", "0"))
+    if isinstance(value, str):
+        return value.lower() == text.lower()
     low, _, high = text.partition("..")
     return float(low) <= float(value) <= float(high or low)
 

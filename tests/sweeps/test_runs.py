@@ -165,6 +165,16 @@ def test_own_datasets_are_selected_by_name_or_path(
     assert listed(place, "dataset=texts", capsys) == set()
 
 
+def test_switches_are_selected_by_every_spelling_that_sets_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "study"
+    base = recipe("lstm-lm", dataset="toy")
+    on, off = (write_config(place, replace(base, linear_bias=value)).name for value in (True, False))
+    for text, name in (("1", on), ("True", on), ("0", off), ("false", off)):
+        assert listed(place, f"linear_bias={text}", capsys) == {name}
+
+
 def test_fields_of_lists_are_selected_by_lists_in_brackets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,6 +263,25 @@ def test_a_study_is_removed_with_its_last_run_unless_something_is_left(
     assert ("is removed" in act("1")) == (kept is None)
     assert study.exists() == (kept is not None)
     assert not kept or names(study) == {kept}
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_the_empty_lease_folder_of_a_mirror_keeps_no_study(held: bool, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    write(study, 0)
+    with acquire(Study(str(study)).run(".wandb-0a1b2c3d"), "a mirror") as lease:
+        if not held:
+            lease.release()
+        assert (study / ".wandb-0a1b2c3d").is_dir()
+        assert runs.main(["delete", str(study), "--where", "seed=0", "--yes"]) == 0
+        assert study.exists() == held
+
+
+def test_an_empty_folder_of_the_user_keeps_a_study(tmp_path: Path) -> None:
+    write(tmp_path / "study", 0)
+    (tmp_path / "study" / ".notes").mkdir()
+    assert runs.main(["delete", str(tmp_path / "study"), "--where", "seed=0", "--yes"]) == 0
+    assert names(tmp_path / "study") == {".notes"}
 
 
 @pytest.mark.parametrize("more", [(), ("toy__lstm-vae__standard__L1__seed0__00000000",)])

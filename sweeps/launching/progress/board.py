@@ -307,6 +307,7 @@ def cells_without_bound(configs: Iterable[RunConfig]) -> set[str]:
         str(CellName.of(config))
         for config in configs
         if bound("ppl_elbo", config.averaging, config.num_samples) == "not a bound"
+        or (config.encoder != "none" and config.valid_kl_weight < 1)
     }
 
 

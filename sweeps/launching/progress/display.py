@@ -56,7 +56,10 @@ def draw(board: Board) -> Group:
         runs.add_row(bar, Text(board.label(name), overflow="fold"), describe(run, board.not_bounds))
     heading = Column("lowest validation perplexity so far", overflow="fold")
     best = Table(heading, "", "", box=None, header_style="dim")
-    for cell, value in sorted(board.best.items())[:MAX_ROWS]:
+    # The lowest trials of a search; the first cells of a grid, whose values are not comparable.
+    lowest_first = board.hide_test_scores
+    shown = sorted(board.best.items(), key=lambda item: (item[1] if lowest_first else 0.0, item[0]))
+    for cell, value in shown[:MAX_ROWS]:
         best.add_row(cell, f"{value:.2f}", "not a bound" if cell in board.not_bounds else "")
     # A bar ends without a line break, so each needs a table row to itself.
     whole = Table.grid()

@@ -38,7 +38,9 @@ def add_rough_times(
     unknown = {
         variant: runs[0].config
         for variant, runs in plan.variants().items()
-        if speed.basis(variant) in (None, "sizes") and any(run.status == "left" for run in runs)
+        if speed.basis(variant) in (None, "sizes")
+        # A search is planned by its base, which may have failed as a trial.
+        and any(run.status in ("left", "failed") for run in runs)
     }
     if not unknown:
         return ""

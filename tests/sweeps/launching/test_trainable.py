@@ -39,7 +39,7 @@ def actor_whose_run_raises(error: Exception) -> RunTrainable:
     actor = object.__new__(RunTrainable)
     vars(actor).update(
         _iterator=work(), _last_report=None, _pause_after=math.inf, _metrics=None, _part=None,
-        _evaluation="", _folder=Folder(), _messages=SimpleNamespace(take=list),
+        _evaluation="", _may_grow=False, _folder=Folder(), _messages=SimpleNamespace(take=list),
     )  # fmt: skip
     return actor
 
@@ -69,6 +69,16 @@ def test_an_error_of_the_run_is_recorded_and_reported(monkeypatch):
     assert (report["phase"], report["failure"]["class"]) == ("failed", "code")
     ((kind, message, _),) = actor._folder.failures
     assert (kind, message) == ("code", "AcceleratorError: CUDA error: device-side assert triggered")
+
+
+@pytest.mark.parametrize("may_grow", [True, False])
+def test_a_run_that_is_to_get_a_larger_share_of_a_gpu_has_not_failed_yet(may_grow):
+    """If the launch is stopped before, the next one starts it as any other run that is left."""
+    actor = actor_whose_run_raises(MemoryError())
+    actor._may_grow = may_grow
+    report = actor.step()
+    assert (report["phase"], report["failure"]["class"]) == ("failed", "out_of_memory")
+    assert len(actor._folder.failures) == (not may_grow)
 
 
 def actor_on(node: str, monkeypatch: pytest.MonkeyPatch, *, digest: str) -> RunTrainable:

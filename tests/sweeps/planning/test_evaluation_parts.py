@@ -84,6 +84,14 @@ def test_an_evaluation_that_has_begun_stays_as_it_is(study):
     assert [(part.run, str(part)) for part in parts] == [(second.name, f"part {k}/3") for k in (1, 2, 3)]
 
 
+def test_a_division_into_more_parts_than_batches_has_not_begun(study):
+    workload = workload_of(study, HOUR, eval_batch_size=math.ceil(len(TOY.test) / 3))
+    first = workload.runs[0]
+    for number in (1, 2, 3):
+        (study / first.name / progress_file(first.evaluation, number, 5)).write_bytes(b"")
+    assert counts(workload, 100) == [3, 3]
+
+
 def test_the_table_of_devices_counts_with_parts_only_if_nothing_is_trained():
     evaluations = [
         VariantCost(NAME, 2, HOUR, "evaluations", 1.0, again=True),

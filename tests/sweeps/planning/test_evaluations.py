@@ -14,6 +14,7 @@ from rich.console import Console
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import load
 from lvae_core.identity import evaluation_id, fingerprint
+from lvae_core.run_folder.claims import acquire
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from sweeps.options import LaunchOptions
@@ -83,6 +84,29 @@ def test_trained_runs_with_other_estimates_are_to_be_evaluated_again(study):
     assert sorted(study.rglob("*")) == before, "planning changes nothing"
 
 
+def test_a_field_that_came_later_than_the_results_is_named(study):
+    for path in study.glob("*/result.json"):
+        result = json.loads(path.read_text())
+        del result["sha256"], result["config"]["tested_epoch"]
+        write(path, result)
+    plan = plan_of(study, dataclasses.replace(GRID, changes=("tested_epoch=last",)))
+    todo = plan.with_status("evaluate")
+    assert work_text(plan, todo) == "4 runs to evaluate again (tested_epoch=last)"
+    assert {run.status for run in plan_of(study, GRID).runs} == {"done"}
+
+
+def test_an_evaluation_of_a_lost_model_is_made_again(study):
+    (config, folder), _ = vaes(study)
+    present = json.loads((folder / "result.json").read_text())["metrics_sha256"]
+    for model, status in ((present, "done"), ("cd" * 32, "evaluate")):
+        evaluate(config, folder, metrics_sha256=model)
+        assert plan_of(study).runs[1].status == status
+        assert plan_of(study).runs[1].damages == ()
+    failure = folder / f"evaluation-{evaluation_id(config)[:8]}.failure.json"
+    write(failure, {"class": "out_of_memory", "attempt": 1, "message": "no"})
+    assert plan_of(study).runs[1].status == "failed"
+
+
 def test_new_seeds_are_trained_and_old_ones_evaluated(study):
     plan = plan_of(study, dataclasses.replace(MORE, seeds=3))
     todo = runs_to_start(plan, LaunchOptions())
@@ -128,6 +152,8 @@ def test_a_failed_evaluation_has_failed_until_a_retry_is_requested(study):
     assert (plan.runs[1].failure or {})["class"] == "out_of_memory"
     (other,) = runs_to_start(plan, LaunchOptions())
     assert other.status == "evaluate"
+    with acquire(Study(str(study)).run(folder.name), "a launch that retries it"):
+        assert plan_of(study).runs[1].status == "evaluate"  # it waits, as for training
     retried = runs_to_start(plan, LaunchOptions(retry_failed=True))
     assert [run.name for run in retried] == [run.name for run in plan.runs if run.evaluation]
     # Neither another evaluation nor the run itself has failed.

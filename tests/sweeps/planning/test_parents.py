@@ -146,6 +146,9 @@ def test_a_parent_named_by_its_folder_must_exist_be_finished_and_match(tmp_path)
     assert (plan.parents, {run.waits_for for run in plan.runs}) == ([], {""})
     with pytest.raises(InputError, match=r"its hidden_size is 16, and that of lstm-vae, .*, is 17"):
         plan_of(named(folder.name, "hidden_size=17"), tmp_path)
+    for sizes in ("hidden_size=16,17", "hidden_size=17,16"):  # each variant is checked, not only the first
+        with pytest.raises(InputError, match=r"its hidden_size is 16, and that of lstm-vae, .*, is 17"):
+            plan_of(named(folder.name, sizes), tmp_path)
     with pytest.raises(InputError, match="no run folder, and lstm-vae starts its encoder from it"):
         plan_of(named("toy__lstm-lm__standard__L0__seed7__01234567"), tmp_path)
     (folder / "result.json").unlink()

@@ -94,6 +94,14 @@ def test_a_comparison_with_fewer_seeds_than_others_is_corrected_for_those_that_a
     assert seeds_note(grid(range(6), LM, SMALL, ("lstm-vae", 5, {})), DATA, Study(str(tmp_path)))
 
 
+def test_a_comparison_of_one_seed_corrects_no_other(tmp_path):
+    """The report makes none of it."""
+    runs = [*grid(range(6), LM, VAE), *grid(range(1), ("lstm-vae-fb", 1, {}))]
+    note = seeds_note(runs, DATA, Study(str(tmp_path)))
+    # 1/32 for the pair of six seeds is below 5%.
+    assert re.match(r"1 seed: [12] of [23] comparisons are not possible", note)
+
+
 def test_seeds_that_the_study_holds_or_declares_count(tmp_path):
     study, runs = Study(str(tmp_path)), grid(range(3, 6), LM, VAE)
     assert seeds_note(runs, DATA, study)

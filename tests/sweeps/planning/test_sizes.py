@@ -15,6 +15,7 @@ from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.folder import Study
 from lvae_core.systems import SYSTEMS, recipe
 from lvae_core.training.optimisation.learning_rate import RateState
+from lvae_core.training.optimisation.parts import make_optimiser
 from lvae_core.training.state import TrainState, copy_parameters, save_checkpoint
 from sweeps.planning.sizes import corpus_bytes, format_bytes, storage_bytes
 
@@ -32,13 +33,16 @@ def test_parameters_of_every_system_as_torch_counts_them(system, setting, share,
         assert parameter_count(changed, 11) == sum(p.numel() for p in model.parameters())
 
 
-def test_a_checkpoint_of_the_papers_size_is_as_large_as_estimated(tmp_path):
-    config, classes = recipe("lstm-vae", dataset="ptb"), 10_000
-    parameters = copy_parameters(TextModel(config, classes))
+@pytest.mark.parametrize("system", ["lstm-vae", "cnn-vae"])  # by SGD, and by Adam
+def test_a_checkpoint_of_the_papers_size_is_as_large_as_estimated(system, tmp_path):
+    config, classes = recipe(system, dataset="ptb"), 10_000
+    model = TextModel(config, classes)
+    parameters, optimiser = copy_parameters(model), make_optimiser(model, config).state()
     best = {name: value.clone() for name, value in parameters.items()}
     words = [f"word{i}" for i in range(classes)]
     folder = Study(str(tmp_path)).run("run")
-    save_checkpoint(folder, TrainState("0" * 64, parameters, best, RateState(1.0), words))
+    state = TrainState("0" * 64, parameters, best, RateState(1.0), words, optimiser=optimiser)
+    save_checkpoint(folder, state)
     written = (tmp_path / "run" / "checkpoint.pt").stat().st_size
     # The folder keeps two of them.
     assert 0.85 < 2 * written / storage_bytes([(config, classes)]) <= 1.0

@@ -47,6 +47,17 @@ def test_a_terminal_shows_the_runs_and_the_best_numbers(board):
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_a_search_of_many_trials_shows_the_lowest(board):
+    board.hide_test_scores = True
+    board.best = {f"trial {k}": 100.0 - k for k in range(40)}
+    out = io.StringIO()
+    Console(file=out, width=80).print(draw(board))
+    assert [line.split()[:3] for line in out.getvalue().splitlines() if "trial" in line][:2] == [
+        ["trial", "39", "61.00"],
+        ["trial", "38", "62.00"],
+    ]
+
+
 def test_a_terminal_shows_the_ends_of_long_labels(board):
     cell = "my_corpus__lstm-vae-avg__standard__L10__seed0"
     board.labels = {name: f"{cell} latent_size={k}" for k, name in enumerate(NAMES[:2])}
@@ -77,6 +88,10 @@ def test_a_run_under_way_shows_its_epoch_of_all_its_speed_and_loss(board):
 def test_numbers_of_averaged_states_are_marked_as_no_bound_while_they_run(board):
     configs = [tiny.config("lstm-vae-avg", num_samples=n) for n in (1, 2)] + [tiny.config("lstm-vae")]
     assert cells_without_bound(configs) == {"toy__lstm-vae-avg__standard__L2"}
+    # Nor is a score that does not count the whole KL.
+    weighted = [tiny.config("lstm-vae", valid_kl_weight=weight) for weight in (0.5, 1.0, 2.0)]
+    assert len(cells_without_bound(weighted[:1])) == 1
+    assert cells_without_bound(weighted[1:]) == set()
     board.not_bounds = {CELL}
     board.start(NAMES[0])
     board.report(NAMES[0], train(0.1, valid_ppl=90.0, best_ppl=80.0))

@@ -71,10 +71,8 @@ def test_a_launch_with_event_files_says_where_they_are(capsys: pytest.CaptureFix
 
 
 def test_a_launch_without_event_files_loads_no_library_for_them() -> None:
-    assert (
-        loaded_by("import sweeps.launching.progress.events") & {"torch", "tensorboardX", "tensorboard"}
-        == set()
-    )
+    (loaded,) = loaded_by("import sweeps.launching.progress.events")
+    assert loaded & {"torch", "tensorboardX", "tensorboard"} == set()
 
 
 def test_runs_that_were_trained_without_event_files_are_counted_in_a_note(

@@ -166,6 +166,7 @@ def test_probes_are_stored_by_device_and_by_everything_that_shapes_a_cell(tmp_pa
     for other in (
         dataclasses.replace(config, batch_size=64),
         recipe("lstm-vae", dataset="toy", num_samples=2),
+        dataclasses.replace(config, iw_samples=5000),  # whose evaluation takes longer, and more memory
     ):
         assert key(other, TOY.data_sha256) != name
     assert key(config, "0" * 64) != name
