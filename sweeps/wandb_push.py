@@ -44,7 +44,7 @@ from lvae_core.messages import Verbosity, is_quiet, next_line, notice, numbered
 from lvae_core.run_folder.folder import Study
 from sweeps.options import Messages, check_wandb_names
 from sweeps.wandb_mirror.content import is_under_way
-from sweeps.wandb_mirror.follow import FLUSH_SECONDS, Follower
+from sweeps.wandb_mirror.follow import FLUSH_SECONDS, Follower, run_trouble
 from sweeps.wandb_mirror.live import lacking, push_options, require_wandb
 from sweeps.wandb_mirror.scratch import load_library, remove_all
 
@@ -208,8 +208,15 @@ def _check_writable(folder: str) -> None:
 
 def _push(study: Study, mirror: Mirror) -> tuple[Tally, int]:
     """Send the runs that no process works on; returns the tally and the number of other runs."""
-    names = study.run_names()
-    idle = [name for name in names if not is_under_way(study.run(name))]
+    idle, under_way, unreadable = [], 0, {}
+    for name in study.run_names():
+        try:
+            if is_under_way(study.run(name)):
+                under_way += 1
+            else:
+                idle.append(name)
+        except OSError as error:
+            unreadable[name] = run_trouble(name, error)
     console = Console(stderr=True)
     hidden = is_quiet() or not console.is_terminal
     columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn())
@@ -220,7 +227,7 @@ def _push(study: Study, mirror: Mirror) -> tuple[Tally, int]:
             mirror.step()
     mirror.close_all()
     mirror.step()
-    return mirror.tally(), len(names) - len(idle)
+    return mirror.tally(unreadable), under_way
 
 
 def _closing(path: str, tally: Tally, options: Options, target: Target) -> Iterator[str]:
@@ -232,8 +239,8 @@ def _closing(path: str, tally: Tally, options: Options, target: Target) -> Itera
         yield f"W&B has {numbered(tally.sent, 'run')} at {tally.url or options.project}"
     if tally.disagreeing:
         yield (
-            f"W&B: {numbered(tally.disagreeing, 'run')} trained again from a checkpoint with other numbers "
-            "than those already sent; it keeps the former rows"
+            f"W&B: {numbered(tally.disagreeing, 'run')} trained again with other numbers than those "
+            "already sent; it keeps the former rows"
         )
     if tally.deleted:
         yield (

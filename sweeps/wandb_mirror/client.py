@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,7 +106,7 @@ class Sender:
             DeletedError: it was deleted; the record of what W&B has of it is cleared.
             BusyError: another process of this machine is sending the run.
         """
-        self._target, self._folder = target, folder
+        self._target, self._folder, self._content = target, folder, content
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(sole_sender(f"{target.place} {content.id}"))
         try:
@@ -163,6 +163,7 @@ class Sender:
 
     def send_history(self, content: Content) -> None:
         """Send the lines that W&B lacks."""
+        self._content = content
         if content.points and not self._has_points:
             self._run.define_metric(STEP, hidden=True)
             for name in POINT_METRICS:  # by name: a second pattern beside "*" would have no precedence
@@ -187,6 +188,8 @@ class Sender:
             UnreachableError: W&B has not confirmed everything; the rest is sent when it is opened again.
         """
         trouble = ""
+        # The rows may have been too few to compare when this was opened.
+        self.disagrees |= not self._cursor.agrees(content)
         try:
             self.send_history(content)
             there = self._run.summary.keys()  # type: ignore[no-untyped-call]
@@ -206,10 +209,20 @@ class Sender:
             raise UnreachableError(_line(error)) from None
         finally:
             self._stack.close()
-        has_model = self._cursor.model or (model and not trouble)
-        write_cursor(self._folder, self._target.place, Cursor.after(content, model=has_model))
+        had_model = self._cursor.model and self._cursor.has_numbers_of(content.result_digest)
+        has_model = content.state == "finished" and (had_model or (model and not trouble))
+        after = Cursor.after(content, self._cursor, model=has_model)
+        write_cursor(self._folder, self._target.place, after)
         if trouble:
             raise UnreachableError(f"the model: {trouble}")
+
+    def preempt(self) -> None:
+        """End the W&B run as preempted, with the content that was sent last: the run folder is gone.
+
+        Raises:
+            UnreachableError: see :meth:`finish`.
+        """
+        self.finish(replace(self._content, state="preempted"))
 
     def _upload(self, content: Content) -> str:
         """Upload the model; returns the reason if it fails. W&B makes no second version of what it has."""
@@ -244,7 +257,8 @@ class Sender:
         """Move the complete directory to where ``wandb sync`` looks for it."""
         (made,) = self._scratch.glob("wandb/offline-run-*")
         path = _free(Path(self._target.folder, "wandb", made.name).absolute())
-        write_cursor(self._folder, self._target.place, self._cursor, (str(path), Cursor.after(content)))
+        after = Cursor.after(content, self._cursor)
+        write_cursor(self._folder, self._target.place, self._cursor, (str(path), after))
         made.rename(path)
 
     def drop(self) -> None:

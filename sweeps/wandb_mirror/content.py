@@ -69,11 +69,14 @@ class Content:
     summary: Mapping[str, Any]
     """The last row; if finished, also ``test/<estimate>`` and ``_stderr``; if failed, the reason."""
     state: State
+    result_digest: str = ""
+    """:func:`digest_of` the result of a finished run. It is not sent."""
 
     @property
     def digest(self) -> str:
-        """A digest of everything; content with an unchanged digest is not sent again."""
+        """A digest of everything that is sent; content with an unchanged digest is not sent again."""
         parts = {**vars(self), "rows": metrics_sha256(self.rows)}
+        del parts["result_digest"]
         if not self.points:
             del parts["points"]  # so that runs of earlier versions are not sent again
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
@@ -103,18 +106,19 @@ class Content:
 
 
 def read_content(folder: RunFolder) -> Content | None:
-    """Read what W&B stores about a run; None if the run has no config yet.
+    """Read what W&B stores about a run; None if the folder has neither a config nor a result.
 
     Raises:
-        DamagedError: a file is not what was written.
+        DamagedError: a file is not what was written, or a finished run lacks rows.
         OSError: the storage cannot be read.
     """
-    present = folder.read_config()
+    present = folder.read_identity()
     if present is None:
         return None
     config, identity = present
-    rows = folder.read_metrics()
+    # The result comes first, because it says which rows the run must have.
     result = folder.read_json("result.json")
+    rows = folder.read_metrics((result or {}).get("metrics_sha256"))
     points = _points(folder, len(rows), finished=result is not None)
     failure = folder.read_json("failure.json") if result is None else None
     attempt = _last_attempt(folder)
@@ -135,7 +139,14 @@ def read_content(folder: RunFolder) -> Content | None:
         points=points,
         summary={**(rows[-1] if rows else {}), **_outcome(result, failure)},
         state="finished" if result is not None else "failed" if failure is not None else "preempted",
+        result_digest=digest_of(result) if result is not None else "",
     )
+
+
+def digest_of(result: Mapping[str, Any]) -> str:
+    """A digest of the rows and numbers of a finished run that W&B stores, from its result alone."""
+    parts = {**_outcome(result, None), "metrics_sha256": result.get("metrics_sha256")}
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
 def study_name(folder: RunFolder) -> str:

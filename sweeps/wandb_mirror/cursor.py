@@ -46,18 +46,29 @@ class Cursor:
     """Whether the target has the model of the finished run, as an artifact."""
     study: str = ""
     """The name of the study that the run was in; "" in records of earlier versions."""
+    result_digest: str = ""
+    """:attr:`Content.result_digest` of a finished run; "" in records of earlier versions."""
 
     @staticmethod
-    def after(content: Content, *, model: bool = False) -> Cursor:
-        """The cursor of a target that has all of ``content``, and perhaps the model."""
+    def after(content: Content, before: Cursor | None = None, *, model: bool = False) -> Cursor:
+        """The cursor of a target that has all of ``content``, and perhaps the model.
+
+        Args:
+            content: of the run.
+            before: the cursor until now. A target keeps rows and lines that the run no longer has.
+            model: whether the target has the model.
+        """
+        before = before or Cursor()
+        keeps = before.rows > len(content.rows)
         return Cursor(
-            len(content.rows),
-            metrics_sha256(content.rows),
+            before.rows if keeps else len(content.rows),
+            before.rows_sha256 if keeps else metrics_sha256(content.rows),
             content.digest,
             content.state == "finished",
-            len(content.history),
+            max(before.lines, len(content.history)),
             model,
             content.config["study"],
+            content.result_digest,
         )
 
     def is_finished_in(self, study: str) -> bool:
@@ -67,10 +78,19 @@ class Cursor:
         """
         return self.finished and self.study in ("", study)
 
+    def has_numbers_of(self, result_digest: str) -> bool:
+        """Whether the target has the numbers of a finished run, given its :attr:`Content.result_digest`.
+
+        A run may be trained anew in its folder after it was sent.
+        """
+        return self.finished and self.result_digest in ("", result_digest)
+
     def agrees(self, content: Content) -> bool:
-        """Whether the rows that were sent are still rows of the run."""
+        """Whether the rows that were sent are still rows of the run, or may become so again."""
         rows = content.rows[: self.rows]
-        return len(rows) < self.rows or not self.rows or metrics_sha256(rows) == self.rows_sha256
+        if len(rows) < self.rows:
+            return content.state != "finished"
+        return not self.rows or metrics_sha256(rows) == self.rows_sha256
 
 
 def read_cursor(folder: RunFolder, place: str) -> Cursor:
@@ -90,7 +110,7 @@ def read_cursor(folder: RunFolder, place: str) -> Cursor:
 def write_cursor(
     folder: RunFolder, place: str, cursor: Cursor, pending: tuple[str, Cursor] | None = None
 ) -> None:
-    """Record what ``place`` has of the run.
+    """Record what ``place`` has of the run, unless its folder has been deleted.
 
     A store that cannot be written does no harm: W&B knows what it has.
 
@@ -102,6 +122,9 @@ def write_cursor(
     """
     entry = {"cursor": asdict(cursor), "pending": (pending[0], asdict(pending[1])) if pending else None}
     with contextlib.suppress(OSError):
+        # Writing to a folder that has been deleted would make it again.
+        if not (folder.has("config.json") or folder.has("result.json")):
+            return
         folder.write_json(FILE, {"places": {**_places(folder), place: entry}})
 
 

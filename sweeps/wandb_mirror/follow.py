@@ -14,7 +14,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lvae_core.errors import reason
-from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, StaleClaims, acquire, read_claim
+from lvae_core.run_folder.claims import (
+    Claim,
+    ClaimLostError,
+    ClaimState,
+    HeldError,
+    StaleClaims,
+    acquire,
+    read_claim,
+)
 from lvae_core.run_folder.folder import Study
 from lvae_core.storage.parallel import read_each
 from lvae_core.storage.retrying import is_transient
@@ -57,6 +65,8 @@ class Follower:
         place = hashlib.sha256(mirror.place.encode()).hexdigest()[:8]
         self._lease_folder = study.run(f".wandb-{place}")  # a name that no run has
         self._lease: Claim | None = None
+        self._unreadable: dict[str, str] = {}
+        """Name -> trouble of the runs that the last look could not read."""
         self._trouble, self._look_seconds = "", 0.0
 
     def follow(self, ended: Callable[[], bool], say: Callable[[str], None]) -> None:
@@ -84,20 +94,19 @@ class Follower:
                 return
             began = self._now()
             names = self._unfinished()
-            claims = read_each(self._study.url, lambda name: read_claim(self._study.run(name)), names)
-            running = {
-                name
-                for name, claim in zip(names, claims, strict=True)
-                if claim is not None
-                and not self._stale_claims.is_stale(name, claim)
-                # A claim on a finished run is of a process that evaluates it again.
-                and not self._study.run(name).has("result.json")
-            }
+            claims = dict(zip(names, read_each(self._study.url, self._claim_of, names), strict=True))
             self._look_seconds = self._now() - began
         except OSError as error:
             self._trouble = _unreadable(error)
             return
-        due = [name for name in names if name not in running and self._is_due(name)]
+        self._unreadable = {name: claim for name, claim in claims.items() if isinstance(claim, str)}
+        running = {
+            name
+            for name, claim in claims.items()
+            if isinstance(claim, ClaimState) and not self._stale_claims.is_stale(name, claim)
+        }
+        idle = [name for name in names if name not in running and name not in self._unreadable]
+        due = [name for name in idle if self._is_due(name)]
         self._checked.update(dict.fromkeys(due, self._now()))
         self._mirror.follow(running)
         self._mirror.close(due)
@@ -115,7 +124,7 @@ class Follower:
         try:
             may_send = self._may_send()
             if may_send:
-                self._mirror.close(self._unfinished())
+                self._mirror.close(name for name in self._unfinished() if name not in self._unreadable)
         except OSError as error:
             self._trouble = _unreadable(error)
         for _ in range(LAST_TRIES if may_send else 0):
@@ -127,7 +136,7 @@ class Follower:
             time.sleep(1.0)
         if self._lease is not None:
             self._lease.release()
-        tally = self._mirror.tally()
+        tally = self._mirror.tally(self._unreadable)
         late = f"not sent within {FLUSH_SECONDS:.0f} seconds" if tally.left else ""
         tally.trouble = self._trouble or tally.trouble or late
         return tally
@@ -135,6 +144,16 @@ class Follower:
     def _unfinished(self) -> list[str]:
         """The runs of which W&B may still lack something."""
         return [name for name in self._study.run_names() if name not in self._mirror.finished]
+
+    def _claim_of(self, name: str) -> ClaimState | str | None:
+        """The claim of a process that trains the run, if any; the trouble if the run cannot be read."""
+        folder = self._study.run(name)
+        try:
+            claim = read_claim(folder)
+            # A claim on a finished run is of a process that evaluates it again.
+            return None if claim is None or folder.has("result.json") else claim
+        except OSError as error:
+            return run_trouble(name, error)
 
     def _is_due(self, name: str) -> bool:
         """Whether a run that no process works on should be sent, or compared with what was sent."""
@@ -166,11 +185,22 @@ class Follower:
         return True
 
     def _progress(self) -> str:
-        tally = self._mirror.tally()
+        tally = self._mirror.tally(self._unreadable)
         trouble = self._trouble or tally.trouble
         line = f"runs sent: {tally.sent}, under way: {tally.running}, to send: {tally.left}"
         line += f", deleted on W&B: {tally.deleted}" if tally.deleted else ""
         return line + (f" ({trouble})" if trouble else "")
+
+
+def run_trouble(name: str, error: OSError) -> str:
+    """A line on one run that cannot be read, which holds up no other.
+
+    Raises:
+        OSError: ``error`` is transient, so it concerns the storage rather than this run.
+    """
+    if is_transient(error):
+        raise error
+    return f"{name} cannot be read: {reason(error)}"
 
 
 def _unreadable(error: OSError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from lvae_core.run_folder.folder import CHECKPOINT, DamagedError, Study
@@ -15,7 +15,7 @@ from sweeps.wandb_mirror.client import (
     forget_all,
     reachable,
 )
-from sweeps.wandb_mirror.content import Content, read_content, study_name
+from sweeps.wandb_mirror.content import Content, digest_of, read_content, study_name
 from sweeps.wandb_mirror.cursor import BusyError, read_cursor
 
 RETRY_SECONDS = (5.0, 120.0)
@@ -86,7 +86,9 @@ class Mirror:
         """Set which runs are under way now, by name."""
         self._running = set(running) - self._deleted
         self.sent -= self._running
-        self._ended = {name: None for name in self._ended if name not in self._running}
+        # A run whose folder was deleted is among neither, although its W&B run is open.
+        ended = [*self._ended, *self._open]
+        self._ended = {name: None for name in ended if name not in self._running}
 
     def close(self, names: Iterable[str]) -> None:
         """Note that runs have ended: done, failed, or saved and to be resumed."""
@@ -115,6 +117,7 @@ class Mirror:
         if self._target.mode == "online" and (self._ended or self._running) and not reachable():
             self._postpone("W&B cannot be reached")
             return not self._ended
+        self._trouble = ""
         try:
             refused = not self._finish_all(deadline)
             # Offline directories are written whole at a run's end: `wandb sync` cannot use half of one.
@@ -136,14 +139,20 @@ class Mirror:
         self._drop()
         forget_all()
 
-    def tally(self) -> Tally:
-        """Count the runs."""
+    def tally(self, unreadable: Mapping[str, str] | None = None) -> Tally:
+        """Count the runs.
+
+        Args:
+            unreadable: name -> trouble of runs that could be neither followed nor closed.
+        """
+        trouble = self._trouble if self._ended or self._running else ""
+        left = {**self._ended, **(unreadable or {})}
         return Tally(
-            sent=len(self.sent - self._ended.keys()),
+            sent=len(self.sent - left.keys()),
             running=len(self._running),
-            left=len(self._ended),
+            left=len(left),
             deleted=len(self._deleted),
-            trouble=self._trouble if self._ended or self._running else "",
+            trouble=trouble or next(filter(None, left.values()), ""),
             url=self._url,
             disagreeing=len(self._disagreeing),
         )
@@ -164,20 +173,33 @@ class Mirror:
         return accepted
 
     def _send(self, name: str) -> None:
-        content = self._read(name)
+        try:
+            content = read_content(self._study.run(name))
+        except (DamagedError, OSError) as error:
+            self._trouble = str(error)
+            return
         if content is not None and (sender := self._sender(name, content.under_way())):
             sender.send_history(content)
 
     def _finish(self, name: str) -> None:
         folder = self._study.run(name)
-        cursor = read_cursor(folder, self._target.place)
-        finished, opened = cursor.is_finished_in(study_name(folder)), name in self._open
-        lacks_model = self._artifacts and (self._again or not cursor.model) and folder.has(CHECKPOINT)
-        if opened or self._again or not finished or lacks_model:
-            content = self._read(name)
+        cursor, opened = read_cursor(folder, self._target.place), name in self._open
+        try:
+            result = folder.read_json("result.json") if cursor.finished else None
+            is_same = result is not None and cursor.has_numbers_of(digest_of(result))
+            finished = is_same and cursor.is_finished_in(study_name(folder))
+            has_model = is_same and cursor.model and not self._again
+            lacks_model = self._artifacts and not has_model and folder.has(CHECKPOINT)
+            is_due = opened or self._again or not finished or lacks_model
+            content = read_content(folder) if is_due else None
+        except (DamagedError, OSError) as error:
+            self._trouble = str(error)
+            return
+        if is_due:
             if content is None:
-                if not folder.has("config.json"):
-                    del self._ended[name]  # the run has not started
+                if opened:
+                    self._open.pop(name).preempt()  # its folder was deleted
+                del self._ended[name]  # or it has not started
                 return
             model = lacks_model and content.state == "finished"
             if opened or self._again or cursor.digest != content.digest or model:
@@ -193,13 +215,6 @@ class Mirror:
         if finished:
             self.finished.add(name)
         del self._ended[name]
-
-    def _read(self, name: str) -> Content | None:
-        try:
-            return read_content(self._study.run(name))
-        except (DamagedError, OSError) as error:
-            self._trouble = str(error)
-            return None
 
     def _sender(self, name: str, content: Content) -> Sender | None:
         if name not in self._open:

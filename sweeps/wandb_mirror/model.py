@@ -33,7 +33,8 @@ def copy_model(folder: RunFolder, place: Path) -> list[Path]:
     if folder.read_checkpoint() is None:
         raise DamagedError(f"{folder}/{CHECKPOINT}: missing")
     place.mkdir(parents=True, exist_ok=True)
-    paths = [place / name for name in FILES]
+    # A result has the config, too, so a finished run may lack the file.
+    paths = [place / name for name in FILES if name != "config.json" or folder.has(name)]
     for path in paths:
         path.write_bytes(folder.store.read(f"{folder.name}/{path.name}"))
     return paths

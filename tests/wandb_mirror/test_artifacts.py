@@ -104,6 +104,8 @@ def test_only_a_whole_checkpoint_is_copied(tmp_path: Path) -> None:
     folder = finished(tmp_path / "study")
     assert {path.name for path in copy_model(folder, tmp_path / "copy")} == FILES
     assert (tmp_path / "copy" / CHECKPOINT).read_bytes().endswith(b"a model")
+    folder.store.delete(f"{folder.name}/config.json")  # the result has it, too
+    assert {path.name for path in copy_model(folder, tmp_path / "without")} == FILES - {"config.json"}
     path = tmp_path / "study" / folder.name / CHECKPOINT
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedError, match="SHA-256"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -15,7 +16,7 @@ from lvae_core.identity import fingerprint
 from lvae_core.run_folder.claims import acquire
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import run_name
-from sweeps.wandb_mirror.content import Content, is_under_way, read_content
+from sweeps.wandb_mirror.content import Content, digest_of, is_under_way, read_content
 from sweeps.wandb_mirror.cursor import BusyError, Cursor, read_cursor, sole_sender, write_cursor
 
 from .kit import ROOT, begin, complete, rows
@@ -64,6 +65,52 @@ def test_damaged_numbers_are_an_error_and_damaged_provenance_is_not(tmp_path: Pa
         read_content(folder)
 
 
+def test_a_finished_run_that_lacks_rows_is_damaged(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "study", epochs=3)
+    complete(folder)
+    path = tmp_path / "study" / folder.name / "metrics.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:2]))
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl: damaged"):
+        read_content(folder)
+    path.unlink()
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl: missing"):
+        read_content(folder)
+    path.write_bytes(whole)
+    assert content_of(folder).rows == rows(3)
+
+
+@pytest.mark.parametrize("file", ["config.json", "metrics.jsonl", "result.json"])
+def test_a_run_that_ends_between_two_reads_is_never_finished_without_all_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    folder = begin(tmp_path / "study", epochs=1)
+    read = folder.store.read
+
+    def read_and_end(path: str) -> bytes:
+        if not path.endswith(file):
+            return read(path)
+        monkeypatch.undo()
+        try:
+            return read(path)
+        finally:
+            folder.write_metrics(rows(3))
+            complete(folder)
+
+    monkeypatch.setattr(folder.store, "read", read_and_end)
+    content = content_of(folder)
+    assert folder.has("result.json")
+    assert (content.state, len(content.rows)) in {("finished", 3), ("preempted", 3), ("preempted", 1)}
+
+
+def test_a_finished_run_without_its_config_is_read_from_its_result(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "study", epochs=2)
+    complete(folder)
+    whole = content_of(folder)
+    folder.store.delete(f"{folder.name}/config.json")
+    assert content_of(folder) == whole
+
+
 def test_tags_are_cut_to_the_length_that_wandb_accepts(tmp_path: Path) -> None:
     config = RunConfig(dataset=f"/data/{'x' * 80}", system="lstm-vae")
     folder = Study(str(tmp_path / "study")).run(run_name(config, fingerprint(config, "d" * 64)))
@@ -104,6 +151,17 @@ def test_a_cursor_belongs_to_one_target_and_is_empty_if_damaged(tmp_path: Path) 
     assert read_cursor(folder, "here") == Cursor()
 
 
+def test_the_record_of_what_was_sent_does_not_bring_back_a_deleted_folder(tmp_path: Path) -> None:
+    folder, other = (begin(tmp_path / "study", seed) for seed in range(2))
+    shutil.rmtree(tmp_path / "study" / folder.name)
+    write_cursor(folder, "here", Cursor(rows=1))
+    assert [path.name for path in (tmp_path / "study").iterdir()] == [other.name]
+    complete(other)
+    other.store.delete(f"{other.name}/config.json")
+    write_cursor(other, "here", Cursor(rows=1))
+    assert read_cursor(other, "here") == Cursor(rows=1)
+
+
 def test_a_finished_run_is_sent_again_in_a_study_of_another_name(tmp_path: Path) -> None:
     folder = begin(tmp_path / "study", epochs=2)
     complete(folder)
@@ -113,6 +171,29 @@ def test_a_finished_run_is_sent_again_in_a_study_of_another_name(tmp_path: Path)
     earlier = {key: value for key, value in asdict(cursor).items() if key != "study"}
     assert Cursor(**earlier).is_finished_in("renamed")  # records of earlier versions do not say
     assert not replace(cursor, finished=False).is_finished_in("study")
+
+
+def test_a_cursor_knows_whose_numbers_were_sent(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "study", epochs=2)
+    result = complete(folder)
+    cursor = Cursor.after(content_of(folder))
+    assert cursor.has_numbers_of(digest_of(result))
+    assert cursor.has_numbers_of(digest_of({**result, "precision": "float32"}))  # W&B does not store it
+    elsewhere = {**result, "estimates": {"nll_elbo": {"value": 1.0, "stderr": 0.5}}}
+    for other in (elsewhere, {**result, "metrics_sha256": "0" * 64}):
+        assert not cursor.has_numbers_of(digest_of(other))
+        earlier = {key: value for key, value in asdict(cursor).items() if key != "result_digest"}
+        assert Cursor(**earlier).has_numbers_of(digest_of(other))  # such records do not say
+    assert not replace(cursor, finished=False).has_numbers_of(digest_of(result))
+
+
+def test_content_that_is_not_sent_leaves_the_digest_of_earlier_versions(tmp_path: Path) -> None:
+    """So that no finished run is sent once more."""
+    folder = begin(tmp_path / "study", epochs=2)
+    complete(folder)
+    content = content_of(folder)
+    assert content.result_digest
+    assert replace(content, result_digest="").digest == content.digest
 
 
 def test_a_pending_cursor_counts_once_its_directory_exists(tmp_path: Path) -> None:
@@ -130,6 +211,28 @@ def test_a_cursor_detects_rows_that_changed(tmp_path: Path) -> None:
     for written, agrees in ((rows(5), True), (rows(2), True), (rows(3, seed=1), False)):
         folder.write_metrics(written)
         assert cursor.agrees(content_of(folder)) is agrees
+
+
+def test_a_finished_run_of_fewer_rows_than_were_sent_disagrees(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "study", epochs=3)
+    cursor = Cursor.after(content_of(folder))
+    folder.write_metrics(rows(2))
+    complete(folder)
+    assert not cursor.agrees(content_of(folder))
+
+
+def test_a_cursor_remembers_rows_that_a_run_no_longer_has(tmp_path: Path) -> None:
+    """A run that is trained anew begins with none, and W&B keeps the former ones."""
+    folder = begin(tmp_path / "study", epochs=3)
+    cursor = Cursor.after(content_of(folder))
+    folder.write_metrics([])
+    begun = Cursor.after(content_of(folder), cursor)
+    assert (begun.rows, begun.rows_sha256, begun.lines) == (3, cursor.rows_sha256, 3)
+    folder.write_metrics(rows(4, seed=1))
+    assert not begun.agrees(content_of(folder))
+    folder.write_metrics(rows(4))
+    assert begun.agrees(content_of(folder))
+    assert Cursor.after(content_of(folder), begun) == Cursor.after(content_of(folder))
 
 
 def test_one_process_sends_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

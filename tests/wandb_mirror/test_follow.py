@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,8 @@ class Recorder:
         self.finished |= {name for name in self.closed if self.study.run(name).has("result.json")}
         return True
 
-    def tally(self) -> Tally:
-        return Tally(sent=len(self.sent))
+    def tally(self, unreadable: Mapping[str, str]) -> Tally:
+        return Tally(sent=len(self.sent), left=len(unreadable), trouble="".join(unreadable.values()))
 
     def news(self) -> tuple[set[str], list[str]]:
         closed, self.closed = self.closed, []
@@ -177,6 +177,35 @@ def test_an_unreadable_study_is_reported_and_read_again(
     assert mirror.sent == {folder.name}
     monkeypatch.setattr(follower._study, "run_names", fail)
     assert follower.finish().trouble == "the study cannot be read: Input/output error"
+
+
+def test_a_run_that_cannot_be_read_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Work
+) -> None:
+    closed, ended, running = (begin(tmp_path / "study", seed, epochs=1) for seed in range(3))
+    work.begin(running)
+    follower, mirror = follower_of(tmp_path / "study", Clock())
+    names = follower._study.store.names
+
+    def refuse(path: str = "") -> list[str]:
+        if path == closed.name:
+            raise PermissionError(13, "Permission denied", path)
+        return names(path)
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(follower._study.store, "names", refuse)
+        follower.step()
+        assert mirror.news() == ({running.name}, [ended.name])
+        trouble = f"{closed.name} cannot be read: Permission denied"
+        assert follower._progress().endswith(f"to send: 1 ({trouble})")
+    follower.step()
+    assert mirror.news() == ({running.name}, [closed.name])
+    assert "cannot be read" not in follower._progress()
+    monkeypatch.setattr(follower._study.store, "names", refuse)
+    follower.step()
+    tally = follower.finish()
+    assert (tally.left, tally.trouble) == (1, trouble)
+    assert closed.name not in mirror.news()[1]
 
 
 def test_a_follower_that_lost_its_lease_sends_nothing_more(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -135,8 +136,52 @@ def test_rows_that_changed_are_kept_as_sent_and_reported(
     train_on(server, folder, 2)
     folder.write_metrics(rows(3, seed=5))
     complete(folder)
-    assert "W&B: 1 run trained again from a checkpoint with other numbers" in mirror.end().out
+    assert "W&B: 1 run trained again with other numbers" in mirror.end().out
     assert mirrored(server, folder).rows() == [*rows(2), rows(3, seed=5)[2]]
+
+
+@pytest.mark.slow  # test_mirror.py has the same with a stand-in for the client
+def test_a_run_trained_anew_while_it_is_followed_is_reported(
+    server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
+) -> None:
+    folder = begin(tmp_path / "study", epochs=2)
+    complete(folder)
+    assert start().end().sent == 1
+    folder.store.delete(f"{folder.name}/result.json")
+    folder.write_metrics([])
+    work.begin(folder)
+    second = start()
+    run = mirrored(server, folder)
+    until(lambda: run.states[-1] == "running")
+    folder.write_metrics(rows(3, seed=5))
+    until(lambda: len(run.history) == 3)
+    result = complete(folder)
+    result["estimates"]["nll_elbo"]["value"] = 7.5
+    folder.write_json("result.json", result)
+    ended = second.end()
+    assert (ended.sent, ended.left) == (1, 0)
+    assert "W&B: 1 run trained again with other numbers" in ended.out
+    assert run.rows() == [*rows(2), rows(3, seed=5)[2]]
+    assert (run.states[-1], run.summary["test/nll_elbo"]) == ("finished", 7.5)
+
+
+@pytest.mark.slow
+def test_the_wandb_run_of_a_deleted_folder_ends_as_preempted(
+    server: Server, start: Callable[..., Mirror], work: Work, tmp_path: Path
+) -> None:
+    folder, other = (begin(tmp_path / "study", seed, epochs=1) for seed in range(2))
+    work.begin(folder)
+    mirror = start()
+    train_on(server, folder, 2)
+    run = mirrored(server, folder)
+    work.end(folder)
+    shutil.rmtree(tmp_path / "study" / folder.name)
+    until(lambda: run.states[-1] != "running")
+    assert run.states == ["running", "preempted"]
+    assert run.rows() == rows(2)
+    ended = mirror.end()
+    assert (ended.sent, ended.left) == (1, 0)
+    assert [path.name for path in (tmp_path / "study").glob("toy*")] == [other.name]
 
 
 def test_a_missing_key_is_reported_in_one_line(start: Callable[..., Mirror]) -> None:
