@@ -14,10 +14,11 @@ from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.model.text_model import TextModel
 from lvae_core.parents import parent_of
-from lvae_core.run_folder.folder import RunFolder, reproducible
+from lvae_core.run_folder.folder import DamagedError, RunFolder, reproducible
 from lvae_core.run_folder.names import run_name
 from lvae_core.storage.store import open_store
 from lvae_core.training.carry_out import check_parent_of_new
+from lvae_core.training.state import load_checkpoint, save_checkpoint
 
 from .. import tiny
 from .runs import CORPUS, OFTEN, execute, run, short
@@ -222,6 +223,30 @@ def test_an_encoder_starts_from_the_previous_checkpoint_if_it_has_the_same_best_
     here = first_parameters(config, folder_of(config, tmp_path))
     for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
         assert torch.equal(here[f"encoder.lstm.{name}"], there[f"decoder.lstm.{name}"])
+
+
+def test_a_checkpoint_that_the_parents_result_was_not_made_from_gives_no_encoder(tmp_path):
+    """It has the parameters of another epoch, or those of other words."""
+    config = child()
+    trained_parent(config, tmp_path)
+    parent = parent_of(config)
+    assert parent is not None
+    folder = folder_of(parent, tmp_path)
+    state = load_checkpoint(folder)
+    assert state is not None
+    other_words = dataclasses.replace(state, vocabulary=state.vocabulary[::-1])
+    other_epoch = dataclasses.replace(state, rate=dataclasses.replace(state.rate, best_epoch=99))
+    for changed, problem in (
+        (other_words, "of another vocabulary than its data have"),
+        (other_epoch, "not the one that result.json was made from"),
+    ):
+        save_checkpoint(folder, changed)
+        with pytest.raises(DamagedError, match=problem):
+            first_parameters(config, folder_of(config, tmp_path))
+    place = tmp_path / folder.name
+    (place / "checkpoint.pt").rename(place / "checkpoint.previous.pt")
+    with pytest.raises(InputError, match=r"has no checkpoint\.pt"):
+        first_parameters(config, folder_of(config, tmp_path))
 
 
 @pytest.mark.parametrize("kept", ["checkpoint.pt", "checkpoint.previous.pt", "result.json"])

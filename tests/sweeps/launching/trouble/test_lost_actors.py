@@ -4,11 +4,13 @@ import errno
 import pickle
 from types import SimpleNamespace
 
-from ray.exceptions import RayTaskError
+import pytest
+from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
 from lvae_core.training.failures import DeviceLostError, Failure
 from sweeps.launching.trouble import lost_actors
 from sweeps.launching.trouble.lost_actors import Loss, LostActors, why_lost
+from sweeps.launching.tune_patches import LowMemoryError
 
 NODE = Loss("infrastructure", "its process or node was lost")
 MEMORY = Loss("out_of_memory", "Ray ended it because its node ran low on memory")
@@ -65,3 +67,30 @@ def test_a_gpu_that_has_failed_is_a_loss_that_names_it(monkeypatch):
     monkeypatch.setattr(lost_actors, "latest_error", lambda trial: error)
     loss = why_lost(SimpleNamespace())
     assert (loss.kind, loss.message) == ("infrastructure", "GPU 3 of host7 failed (…)")
+
+
+NO_START = RayActorError(error_msg="Traceback\nImportError: no module named gone", actor_init_failed=True)
+LOST_OBJECT = ObjectLostError("ab" * 28, None, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (LowMemoryError(""), "out_of_memory", "Ray ended it because its node ran low on memory"),
+        (NO_START, "code", "its process could not start: ImportError: no module named gone"),
+        (RayTaskError("step", "Traceback", KeyError("x"), pid=1, ip="::1"), "code", "KeyError: 'x'"),
+        (
+            RayTaskError("step", "Traceback", LOST_OBJECT, pid=1, ip="::1"),
+            "infrastructure",
+            "ObjectLostError",
+        ),
+        (RayActorError(), "infrastructure", "its process or node was lost"),
+        (None, "infrastructure", "its process or node was lost"),
+    ],
+)
+def test_a_loss_has_the_class_of_its_cause(error, kind, message, monkeypatch):
+    """Only code fails again on another node, and memory may not."""
+    monkeypatch.setattr(lost_actors, "latest_error", lambda trial: error)
+    loss = why_lost(SimpleNamespace())
+    assert loss.kind == kind
+    assert message in loss.message
