@@ -75,7 +75,7 @@ class Run:
 
     @property
     def trained(self) -> Trained:
-        """Config, model of the best epoch (a ``torch.nn.Module`` on the CPU) and vocabulary.
+        """Config, model of the tested epoch (a ``torch.nn.Module`` on the CPU) and vocabulary.
 
         They are read again each time until the run is finished.
         """

@@ -6,7 +6,8 @@
     python sweeps/runs.py delete runs/paper --where dataset=toy seed=3..5,9 --yes
 
 Without --yes, move and delete only show what they would do. A run that another process is working on is
-left alone. A study in which nothing is left, not even a record such as declared-seeds.json, is removed.
+left alone, unless the process only scores a part of an evaluation (evaluate --part), which then ends with
+an error. A study in which nothing is left, not even a record such as declared-seeds.json, is removed.
 Links are never followed. Exit status: 0 everything was done, 1 some runs were left alone, 2 the input
 cannot be used.
 """
@@ -26,6 +27,7 @@ if __name__ == "__main__":
 
 import contextlib
 import os
+import re
 import time
 import uuid
 from collections.abc import Collection, Sequence
@@ -61,6 +63,9 @@ _NAMED = 8
 
 _PLAN_SECONDS = 300.0
 """Age of a launch's plan at which it has begun its runs, or never will."""
+
+_LEASE_OF_A_MIRROR = re.compile(r"\.wandb-[0-9a-f]{8}")
+"""The folder in which a mirror to W&B holds its lease on a study; see sweeps/wandb_mirror/follow.py."""
 
 _IN_THE_NAME = ("dataset", "system", "setting", "num_samples", "seed")
 
@@ -272,7 +277,8 @@ def _target(options: Options, root: Path) -> Path:
 def _remove_if_empty(root: Path, gone: Collection[str]) -> bool:
     """Remove a study's folder that holds nothing any more; records, such as declared seeds, keep it.
 
-    So does the plan of a launch that may be about to make its runs.
+    So does the plan of a launch that may be about to make its runs. The empty folder in which a mirror to
+    W&B held its lease does not.
 
     Args:
         root: the study.
@@ -281,8 +287,13 @@ def _remove_if_empty(root: Path, gone: Collection[str]) -> bool:
     if root.is_symlink() or root.resolve() == Path.cwd():
         return False
     try:
-        if os.listdir(root) == [PLANNED_RUNS] and _is_over(root, gone):
-            (root / PLANNED_RUNS).unlink()
+        left = set(os.listdir(root))
+        leases = set(filter(_LEASE_OF_A_MIRROR.fullmatch, left))
+        if left - leases <= {PLANNED_RUNS}:
+            for name in leases:
+                (root / name).rmdir()  # an OSError if a mirror still follows the study
+            if PLANNED_RUNS in left and _is_over(root, gone):
+                (root / PLANNED_RUNS).unlink()
         root.rmdir()
     except OSError:  # not empty, or not ours to remove
         return False

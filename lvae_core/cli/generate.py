@@ -25,8 +25,8 @@ def command(options: argparse.Namespace) -> int:
     if not 1 <= options.count <= _MOST_SENTENCES:
         raise InputError(f"--count {options.count}: must be from 1 to {_MOST_SENTENCES}")
     folder = open_run(options.run)
-    present = folder.read_config()
-    latent = present is not None and present[0].encoder != "none"
+    config = folder.read_latest_config()
+    latent = config is not None and config.encoder != "none"
     method: Method = options.decode or ("greedy" if latent else "sample")
     _check_read(method, options)
     from lvae_core.evaluation import generate

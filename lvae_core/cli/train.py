@@ -74,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if status == 0:
         result = folder.read_json("result.json") or {}
-        print(summary(result, config))
+        # Another config's fields of evaluation would mislabel its numbers.
+        print(summary(result, from_dict(result["config"])))
         others = [] if options.parent else _other_evaluation(config, result)
         if others:
             asked = ", ".join(others)

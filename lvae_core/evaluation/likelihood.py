@@ -195,7 +195,7 @@ def _two_phase(
     for number, ratio in enumerate(ratios):
         starts = [rng.uniform(config.seed, "evaluation", *key, "weight", number) for key in keys]
         plans.append(inclusion_probabilities(about + ratio, each))
-        chosen.append(systematic_sample(plans[-1], plans[-1].new_tensor(starts)))
+        chosen.append(systematic_sample(plans[-1], plans[-1].new_tensor(starts), each))
     every = torch.cat(chosen)
     scores = draws.select(every).scores()
     first, *weighted = torch.split(scores, each)

@@ -37,18 +37,18 @@ def inclusion_probabilities(log_weights: Tensor, count: int) -> Tensor:
     return pi
 
 
-def systematic_sample(pi: Tensor, start: Tensor) -> Tensor:
+def systematic_sample(pi: Tensor, start: Tensor, count: int) -> Tensor:
     """Draws chosen with probabilities ``pi``, the heavier ones first: indices (count, B).
 
     Args:
-        pi: (S, B); each column adds up to the same whole number, ``count``.
+        pi: (S, B); each column adds up to ``count``, or is NaN: then any draws are chosen.
         start: uniform in [0, 1), (B,): the one random number of each column.
+        count: the number of draws to choose.
     """
     S = len(pi)
     order = pi.argsort(dim=0, descending=True, stable=True)
     # On the CPU, which the next line waits for anyway: some versions of torch add up in no fixed order.
     reached = pi.gather(0, order).cpu().cumsum(0).to(pi.device)  # (S, B)
-    count = round(float(reached[-1, 0]))
     points = torch.arange(count, device=pi.device).unsqueeze(1) + start  # (count, B)
     places = torch.searchsorted(reached.T.contiguous(), points.T.contiguous(), right=True).T
     return order.gather(0, places.clamp(max=S - 1))

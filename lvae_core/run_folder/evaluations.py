@@ -3,6 +3,9 @@
 ``evaluation-<first 8 digits of its id>.json`` is one object with these fields:
 
     fingerprint        of the run, as in result.json
+    metrics_sha256     as in the result.json of the model that was evaluated; a record with another one is
+                       of a model that has since been trained anew, and counts as missing. Absent in
+                       records of earlier versions
     evaluation         64 hex digits over the fields below and the version; see lvae_core.identity
     version            of the estimates
     config             the config fields that the estimates read
@@ -46,14 +49,21 @@ def progress_file(evaluation: str, number: int = 1, count: int = 1) -> str:
     return f"evaluation-{evaluation[:8]}{part}.checkpoint.pt"
 
 
-def part_count(folder: RunFolder, evaluation: str) -> int:
+def part_count(folder: RunFolder, evaluation: str, batches: int) -> int:
     """The number of parts into which an evaluation under way is divided; 1: undivided, 0: not begun.
 
     If parts of several divisions have been scored, the division with the most files counts.
+
+    Args:
+        folder: of the run.
+        evaluation: its id.
+        batches: of the test split. A division into more parts, which earlier versions began, cannot be
+            completed and does not count.
     """
     found = map(_PROGRESS.fullmatch, folder.store.names(folder.name))
     files = Counter(int(m["count"] or 1) for m in found if m and m["id"] == evaluation[:8])
-    return max(files, key=lambda n: (n > 1, files[n], n), default=0)
+    possible = (count for count in files if count <= batches)
+    return max(possible, key=lambda n: (n > 1, files[n], n), default=0)
 
 
 def is_progress(file: str, evaluation: str) -> bool:
@@ -91,7 +101,8 @@ def find_evaluation(folder: RunFolder, evaluation: str) -> dict[str, Any] | None
     """The evaluation of a run with this id, whatever other files hold.
 
     Returns:
-        None if the run is not finished, or its file is missing or damaged: it is to be computed again.
+        None if the run is not finished, or its file is missing, damaged or of a model that has since been
+        trained anew: it is to be computed again.
 
     Raises:
         DamagedError: result.json is not what was written.
@@ -100,23 +111,39 @@ def find_evaluation(folder: RunFolder, evaluation: str) -> dict[str, Any] | None
     if result is None or evaluation_of(result) == evaluation:
         return result
     try:
-        return read_evaluation(folder, evaluation_file(evaluation), str(result.get("fingerprint")))
+        return read_evaluation(
+            folder,
+            evaluation_file(evaluation),
+            str(result.get("fingerprint")),
+            result.get("metrics_sha256"),
+        )
     except DamagedError:
         return None
 
 
 def other_values(config: RunConfig, result: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of evaluation, with the values of ``config``, that differ from those of a result."""
-    recorded = result.get("config", {})
-    return {
-        name: value
-        for name, value in evaluation_values(config).items()
-        if name in recorded and recorded[name] != value
-    }
+    """The fields of evaluation, with the values of ``config``, that differ from those of a result.
+
+    None differs if ``result`` is empty: there is no result yet.
+    """
+    if "config" not in result:
+        return {}
+    # A field that came later than the result has the default that it was evaluated with.
+    recorded = vars(from_dict(result["config"]))
+    return {name: value for name, value in evaluation_values(config).items() if recorded[name] != value}
 
 
-def read_evaluation(folder: RunFolder, file: str, fingerprint: str) -> dict[str, Any] | None:
-    """Read a further evaluation of the run with this recorded fingerprint; None if there is no such file.
+def read_evaluation(
+    folder: RunFolder, file: str, fingerprint: str, metrics_sha256: str | None = None
+) -> dict[str, Any] | None:
+    """Read a further evaluation of a run; None if there is no such file.
+
+    Args:
+        folder: of the run.
+        file: of the evaluation.
+        fingerprint: that the run's result.json records.
+        metrics_sha256: the one in result.json. An evaluation of another model, which was lost and trained
+            anew, counts as missing. None: any model will do.
 
     Raises:
         DamagedError: the file is not what was written, or belongs to another run.
@@ -129,4 +156,5 @@ def read_evaluation(folder: RunFolder, file: str, fingerprint: str) -> dict[str,
         raise DamagedError(f"{folder}/{file}: an evaluation of another run; move it away")
     if evaluation_file(evaluation) != file or not isinstance(record.get("config"), dict):
         raise DamagedError(f"{folder}/{file}: damaged, its content does not match its name")
-    return record
+    made_from = record.get("metrics_sha256")
+    return None if made_from and metrics_sha256 and made_from != metrics_sha256 else record

@@ -278,7 +278,10 @@ class RunFolder:
     def set_leftovers_aside(self) -> None:
         """Rename the half-written files of killed processes and log a warning for each."""
         for name in self.store.leftovers(self.name):
-            aside = self.set_aside(name, "partial")
+            try:
+                aside = self.set_aside(name, "partial")
+            except FileNotFoundError:
+                continue  # its process is alive, and has just completed the file
             _log.warning("%s/%s: left half-written; set aside as %s", self, name, aside)
 
     def write_failure(

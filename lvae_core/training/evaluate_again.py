@@ -12,7 +12,7 @@ import torch
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from lvae_core.errors import InputError
-from lvae_core.evaluation.evaluate import Part, join
+from lvae_core.evaluation.evaluate import WHOLE, Part, join
 from lvae_core.evaluation.latent import latent_estimates
 from lvae_core.evaluation.likelihood import likelihood_estimates
 from lvae_core.identity import EVALUATION_VERSION, evaluation_id, evaluation_values
@@ -68,8 +68,9 @@ def evaluate_again(
             if folder.has(failure := failure_file(evaluation_id(config))):
                 folder.clear_failure(failure)
         else:
-            work = Work(config, corpus, folder, runtime, _trained(folder, result, config), claim)
-            count = part_count(folder, work.evaluation) or 1
+            work = Work(config, corpus, folder, runtime, _trained(folder, result, config), result, claim)
+            batches = len(WHOLE.batches(corpus.test, config))
+            count = part_count(folder, work.evaluation, batches) or 1
             parts = [Scoring(work, Part(number, count)) for number in range(1, count + 1)]
             for part in parts:
                 yield from part.score()
@@ -87,17 +88,19 @@ def evaluate_part(
     arguments and errors are the same.
 
     Raises:
-        InputError: also if there are more parts than batches.
+        InputError: also if there are more parts than batches, or if the run has been deleted or moved when
+            the part is saved.
     """
     result = _result(folder, corpus)
-    if not part.batches(corpus.test, config):
+    # A part without batches has nothing to save, so such a division could never be joined.
+    if part.count > len(WHOLE.batches(corpus.test, config)):
         raise InputError(
             f"--part {part}: more parts than the test split has batches; "
             "divide it into fewer parts, or set a smaller eval_batch_size"
         )
     if not _is_evaluated(folder, result, evaluation_id(config)):
         yield from Scoring(
-            Work(config, corpus, folder, runtime, _trained(folder, result, config)), part
+            Work(config, corpus, folder, runtime, _trained(folder, result, config), result), part
         ).score()
     yield Progress(phase="done", epoch=0, step=0, fraction=1.0)
 
@@ -120,6 +123,7 @@ def _write(work: Work, parts: Sequence[Scoring]) -> None:
     )
     record = {
         "fingerprint": trained.fingerprint,
+        "metrics_sha256": work.metrics_sha256,
         "evaluation": work.evaluation,
         "version": EVALUATION_VERSION,
         "config": evaluation_values(config),
@@ -130,7 +134,7 @@ def _write(work: Work, parts: Sequence[Scoring]) -> None:
         "evaluate_seconds": round(sum(part.state.seconds for part in parts) + time.monotonic() - begun, 3),
         "attempt": attempt,
     }
-    work.check_claim()
+    work.check_run()
     folder.write_json(evaluation_file(work.evaluation), record)
     for file in folder.store.names(folder.name):
         if is_progress(file, work.evaluation):
@@ -157,7 +161,8 @@ def _is_evaluated(folder: RunFolder, result: Mapping[str, Any], wanted: str) -> 
         return True
     file = evaluation_file(wanted)
     try:
-        return read_evaluation(folder, file, str(result.get("fingerprint"))) is not None
+        of_model = str(result.get("fingerprint")), result.get("metrics_sha256")
+        return read_evaluation(folder, file, *of_model) is not None
     except DamagedError as damage:
         _log.warning("%s; set aside as %s", damage, folder.set_aside(file))
         return False

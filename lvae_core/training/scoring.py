@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
+from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import WHOLE, Evaluation, EvaluationState, Part
 from lvae_core.identity import evaluation_id
 from lvae_core.model.text_model import TextModel
@@ -34,6 +36,8 @@ class _State:
 
     evaluation: str
     fingerprint: str
+    metrics_sha256: str = ""
+    """Of the result whose model it is of; "" in files of earlier versions."""
     seconds: float = 0.0
     progress: EvaluationState = field(default_factory=EvaluationState)
 
@@ -48,11 +52,13 @@ class Work:
         folder: RunFolder,
         runtime: Runtime,
         trained: TrainState,
+        result: Mapping[str, Any],
         claim: Claim | None = None,
     ) -> None:
         self.config, self.corpus, self.folder, self.runtime = config, corpus, folder, runtime
         self.trained, self.claim = trained, claim
         self.evaluation = evaluation_id(config)
+        self.metrics_sha256 = str(result.get("metrics_sha256", ""))
 
     @cached_property
     def model(self) -> TextModel:
@@ -62,10 +68,18 @@ class Work:
         model.load_state_dict(self.trained.tested_parameters(self.config))
         return model
 
-    def check_claim(self) -> None:
-        """Raise ClaimLostError if the run is no longer this process's."""
+    def check_run(self) -> None:
+        """Check that something may still be written into the run's folder.
+
+        Raises:
+            ClaimLostError: the run is no longer this process's.
+            InputError: nothing is claimed, and the run has been deleted or moved; a file would make its
+                folder again.
+        """
         if self.claim:
             self.claim.check()
+        elif not self.folder.has("result.json"):
+            raise InputError(f"{self.folder}: the run is gone, deleted or moved; nothing of it is saved")
 
 
 class Scoring:
@@ -74,7 +88,9 @@ class Scoring:
     def __init__(self, work: Work, part: Part) -> None:
         self.work, self.part = work, part
         self.file = progress_file(work.evaluation, part.number, part.count)
-        self.state = self._resume() or _State(work.evaluation, work.trained.fingerprint)
+        self.state = self._resume() or _State(
+            work.evaluation, work.trained.fingerprint, work.metrics_sha256
+        )
         self._clocked = self._saved = self._reported = time.monotonic()
 
     @property
@@ -120,12 +136,15 @@ class Scoring:
         self._clock()
         buffer = io.BytesIO()
         torch.save({**vars(self.state), "progress": asdict(self.state.progress)}, buffer)
-        self.work.check_claim()
+        self.work.check_run()
         self.work.folder.write_payload(self.file, buffer.getvalue())
         self._saved = time.monotonic()
 
     def _resume(self) -> _State | None:
-        """The saved progress; None, with the file set aside, if it is damaged or of something else."""
+        """The saved progress; None, with the file set aside, if it is damaged or of something else.
+
+        None, too, if the model has since been trained anew; the next save replaces the file.
+        """
         folder = self.work.folder
         try:
             payload = folder.read_checkpoint(self.file)
@@ -143,6 +162,8 @@ class Scoring:
                 raise
             aside = folder.set_aside(self.file)
             _log.warning("%s/%s: cannot be used; set aside as %s", folder, self.file, aside)
+            return None
+        if state.metrics_sha256 not in ("", self.work.metrics_sha256):
             return None
         return state
 

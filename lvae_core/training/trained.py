@@ -11,14 +11,16 @@ from lvae_core.training.state import check_evaluated, load_checkpoint
 
 
 def load(folder: RunFolder) -> Trained:
-    """Load the model of a run that has finished at least one epoch.
+    """Load the model of a run that has finished at least one epoch: its parameters of the tested epoch.
+
+    The config is the one that the run was finished with, else the one it was begun with.
 
     Raises:
         InputError: the folder holds no run, or one without a finished epoch; the run is finished, and the
             parameters behind its result are lost.
-        DamagedError: its config.json or result.json is damaged.
+        DamagedError: its result.json is damaged, or its config.json if there is no result.json.
     """
-    present = folder.read_config()
+    present, config = folder.read_identity(), folder.read_latest_config()
     state = load_checkpoint(folder, present[1]) if present is not None else None
     result = folder.read_json("result.json")
     if present is not None and state is None and result is not None:
@@ -26,12 +28,11 @@ def load(folder: RunFolder) -> Trained:
             f"{folder}: the run is finished, but its checkpoint is missing or damaged; restore "
             "checkpoint.pt, or move result.json away and run it again to train it anew"
         )
-    if present is None or state is None or state.epoch == 0:
+    if config is None or state is None or state.epoch == 0:
         raise InputError(
             f"{folder}: no run folder with a finished epoch; make one with "
             "`python -m lvae_core run CONFIG.json --out DIR`"
         )
-    config, _ = present
     if result is not None:
         check_evaluated(state, folder, result, config)
     words = tuple(state.vocabulary)

@@ -53,7 +53,7 @@ def evaluation_parts(workload: Workload, waiting: Collection[str], slots: int) -
     for run in runs:
         seconds = workload.plan.speed.evaluation_seconds(run.variant)
         batches = math.ceil(len(workload.corpus_of(run).test) / run.config.eval_batch_size)
-        begun = part_count(workload.study.run(run.name), run.evaluation)
+        begun = part_count(workload.study.run(run.name), run.evaluation, batches)
         count = begun or min(_count(seconds, len(runs), slots), batches)
         parts += [EvaluationPart(run.name, k, count) for k in range(1, count + 1) if count > 1]
     return parts

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from lvae_core import identity
-from lvae_core.config import RunConfig
+from lvae_core.config import RunConfig, from_dict
 from lvae_core.identity import evaluation_id, evaluation_values
 from lvae_core.run_folder.evaluations import (
     evaluation_file,
@@ -22,7 +22,7 @@ class Further(NamedTuple):
 
     id: str
     record: Mapping[str, Any] | None = None
-    """The evaluation, if its file exists."""
+    """The evaluation, if its file exists and is of the run's present model."""
     failure: Mapping[str, Any] | None = None
     """The reason why the last attempt at it failed."""
     can_be_made: bool = False
@@ -44,8 +44,9 @@ def look_up_further(folder: RunFolder, config: RunConfig, result: Mapping[str, A
     try:
         record = failure = None
         if evaluation_file(wanted) in files:
-            record = read_evaluation(folder, evaluation_file(wanted), str(result.get("fingerprint")))
-        elif failure_file(wanted) in files:
+            of_model = str(result.get("fingerprint")), result.get("metrics_sha256")
+            record = read_evaluation(folder, evaluation_file(wanted), *of_model)
+        if record is None and failure_file(wanted) in files:
             failure = folder.read_json(failure_file(wanted))
     except DamagedError as damage:
         return Further(wanted, can_be_made=can_be_made, damages=(str(damage),))
@@ -62,7 +63,9 @@ def differing_settings(pairs: Iterable[tuple[RunConfig, Mapping[str, Any]]]) -> 
     """
     found: dict[str, set[Any]] = {}
     for config, evaluated in pairs:
+        # A field that came later than the result has the default that it was evaluated with.
+        recorded = vars(from_dict(evaluated))
         for name, value in evaluation_values(config).items():
-            if evaluated.get(name, value) != value:
+            if recorded[name] != value:
                 found.setdefault(name, set()).add(value)
     return tuple(f"{name}={value}" for name, (value, *others) in found.items() if not others)

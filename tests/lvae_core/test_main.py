@@ -174,6 +174,25 @@ def test_the_help_of_evaluate_lists_the_fields_that_it_takes(capsys: pytest.Capt
     assert " learning_rate: " in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_field_that_came_later_than_a_result_mislabels_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_recipe(tmp_path / "run.json", capsys, "lstm-lm", "--set", "max_epochs=1")
+    words = ["run", str(config), "--out", str(tmp_path / "a")]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    folder = RunFolder(open_store(tmp_path), "a")
+    result = folder.read_json("result.json")
+    assert result is not None
+    del result["config"]["tested_epoch"]
+    folder.write_json("result.json", result)
+    assert main([*words, "--set", "tested_epoch=last"]) == 0
+    again, err = capsys.readouterr()
+    assert again == shown
+    assert "last epoch" not in again
+    assert "note: the run was finished with other values than tested_epoch=last; to compute" in err
+
+
 def test_a_finished_run_names_the_evaluation_that_it_does_not_have(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

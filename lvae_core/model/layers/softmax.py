@@ -71,7 +71,7 @@ class Softmax(nn.Linear):
         count = len(hidden)
         hidden, targets = _pad_rows(hidden, targets)
         parts = [
-            _probabilities(hidden[rows], targets[rows], matrix, bias, self.arithmetic)[0]
+            _probabilities(hidden[rows], targets[rows], matrix, bias, self.arithmetic, evaluate=True)[0]
             for rows in _chunks(len(hidden), matrix, room)
         ]
         return torch.cat(parts)[:count].to(self.weight.dtype)
@@ -218,12 +218,20 @@ def _logits(hidden: Tensor, factor: Tensor, bias: Tensor | None, arithmetic: Ari
 
 
 def _probabilities(
-    hidden: Tensor, targets: Tensor, factor: Tensor, bias: Tensor | None, arithmetic: Arithmetic
+    hidden: Tensor,
+    targets: Tensor,
+    factor: Tensor,
+    bias: Tensor | None,
+    arithmetic: Arithmetic,
+    *,
+    evaluate: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Compute log p(target) of every row, in float32 or wider, and p of every word in the factors' dtype.
 
     The logarithm is taken of the probability, which bfloat16 rounds by at most 0.2% in either direction.
-    For a probability too small for its dtype, the target's logit minus the highest logit is used instead.
+    For a probability too small for its dtype, the target's logit minus the highest logit is used instead;
+    to ``evaluate``, log p of the highest is added, without which the value would be no bound.
+    Training leaves it out, so that its numbers stay as they were.
     """
     logits = _logits(hidden, factor, bias, arithmetic)
     index = torch.arange(len(targets), device=targets.device)
@@ -234,11 +242,15 @@ def _probabilities(
     accurate = p_target >= torch.finfo(p_target.dtype).smallest_normal
     value = p_target.to(torch.promote_types(p_target.dtype, torch.float32)).log()
     if below is not None:
+        if evaluate:
+            below += cast(p.amax(-1), arithmetic).to(below.dtype).log()
         value = torch.where(accurate, value, below)
     elif not bool(accurate.all()):
         lost = ~accurate
         logits = _logits(hidden[lost], factor, bias, arithmetic)
         value[lost] = _below_highest(logits, index[: len(logits)], targets[lost])
+        if evaluate:
+            value[lost] += cast(p[lost].amax(-1), arithmetic).to(value.dtype).log()
     return value, p
 
 

@@ -312,3 +312,15 @@ def test_an_evaluation_by_other_inference_than_the_trained_is_shown_only_if_it_i
     assert parse_evaluation(["svi_step_size=300"]) == {"svi_step_size": 300.0}
     with pytest.raises(InputError, match="--evaluation svi_steps=99: no run has such an evaluation"):
         read(tmp_path, svi_steps=99)
+
+
+def test_an_evaluation_of_a_model_that_was_trained_anew_is_not_shown(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    folder = write_run(estimates={"nll_elbo": 100.0})
+    file = evaluation_file(evaluate(folder, 50.0, iw_samples=5000))
+    record = folder.read_json(file) or {}
+    result = folder.read_json("result.json") or {}
+    for made_from, shown in ((result["metrics_sha256"], 50.0), ("0" * 64, 100.0)):
+        folder.write_json(file, {**record, "metrics_sha256": made_from})
+        assert only_cell(read(tmp_path)).averages["nll_elbo"].values == (shown,)

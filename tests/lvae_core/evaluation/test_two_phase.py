@@ -75,11 +75,11 @@ def test_columns_are_chosen_independently():
     together = torch.from_numpy(np.stack(list(LOG_WEIGHTS.values()), axis=1))
     pi = inclusion_probabilities(together, COUNT)
     starts = torch.linspace(0, 0.99, pi.shape[1], dtype=torch.float64)
-    chosen = systematic_sample(pi, starts)
+    chosen = systematic_sample(pi, starts, COUNT)
     for b, log_weights in enumerate(LOG_WEIGHTS.values()):
         alone = inclusion_probabilities(column(log_weights), COUNT)
         torch.testing.assert_close(pi[:, b], alone[:, 0], rtol=1e-14, atol=0)
-        assert torch.equal(chosen[:, b], systematic_sample(alone, starts[b : b + 1])[:, 0])
+        assert torch.equal(chosen[:, b], systematic_sample(alone, starts[b : b + 1], COUNT)[:, 0])
 
 
 @pytest.mark.parametrize("name", LOG_WEIGHTS)
@@ -87,11 +87,24 @@ def test_a_draw_is_chosen_as_often_as_its_probability_says_and_never_twice(name)
     pi = inclusion_probabilities(column(LOG_WEIGHTS[name]), COUNT)
     often = np.zeros(S)
     for start, length in [(0.0, 0.0), *pieces(pi[:, 0].numpy())]:
-        chosen = systematic_sample(pi, torch.tensor([start], dtype=torch.float64))[:, 0].numpy()
+        chosen = systematic_sample(pi, torch.tensor([start], dtype=torch.float64), COUNT)[:, 0].numpy()
         assert chosen.shape == (COUNT,)
         assert len(set(chosen.tolist())) == COUNT
         often[chosen] += length
     np.testing.assert_allclose(often, pi[:, 0].numpy(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["first", "second"])
+def test_a_column_that_is_not_a_number_keeps_the_others_as_they_are(place):
+    log_weights = column(LOG_WEIGHTS["like"]).repeat(1, 2)
+    log_weights[:, place] = math.nan
+    pi = inclusion_probabilities(log_weights, COUNT)
+    starts = torch.tensor([0.3, 0.3], dtype=torch.float64)
+    chosen = systematic_sample(pi, starts, COUNT)
+    assert chosen.shape == (COUNT, 2)
+    assert set(chosen.flatten().tolist()) <= set(range(S))
+    alone = inclusion_probabilities(column(LOG_WEIGHTS["like"]), COUNT)
+    assert torch.equal(chosen[:, 1 - place], systematic_sample(alone, starts[:1], COUNT)[:, 0])
 
 
 @pytest.mark.parametrize("name", LOG_WEIGHTS)
@@ -102,7 +115,7 @@ def test_the_mean_weight_is_unbiased_however_rough_the_rough_weights(name, error
     pi = inclusion_probabilities(column(rough), COUNT)
     values, lengths = [], []
     for start, length in pieces(pi[:, 0].numpy()):
-        chosen = systematic_sample(pi, torch.tensor([start], dtype=torch.float64))
+        chosen = systematic_sample(pi, torch.tensor([start], dtype=torch.float64), COUNT)
         value, _ = log_mean_weight(column(exact).gather(0, chosen), pi.gather(0, chosen), S)
         values.append(float(value))
         lengths.append(length)
@@ -128,7 +141,7 @@ def test_the_variance_of_choosing_few_is_the_spread_of_what_is_chosen():
         pi = inclusion_probabilities(column(rough), 12)
         values, variances, lengths = [], [], []
         for start, length in pieces(pi[:, 0].numpy()):
-            chosen = systematic_sample(pi, torch.tensor([start], dtype=torch.float64))
+            chosen = systematic_sample(pi, torch.tensor([start], dtype=torch.float64), 12)
             value, variance = log_mean_weight(column(exact).gather(0, chosen), pi.gather(0, chosen), 60)
             values.append(float(value))
             variances.append(float(variance))
@@ -161,7 +174,7 @@ def chosen_by_three_plans(rough, other, exact, generator):
     plans += [inclusion_probabilities(column(log_w), COUNT) for log_w in (rough, other)]
     starts = torch.from_numpy(generator.uniform(size=(2, 1)))
     chosen = [torch.from_numpy(generator.permutation(n)[:COUNT]).unsqueeze(1)]
-    chosen += [systematic_sample(pi, start) for pi, start in zip(plans[1:], starts, strict=True)]
+    chosen += [systematic_sample(pi, start, COUNT) for pi, start in zip(plans[1:], starts, strict=True)]
     every = torch.cat(chosen)
     often = sum(plans).gather(0, every)
     return corrected_log_mean_weight(column(rough), every, often, column(exact - rough).gather(0, every))

@@ -132,6 +132,27 @@ def test_large_logits_do_not_overflow():
     assert float(layer.total_log_likelihood(hidden, 1 - targets)) == -2e4
 
 
+@pytest.mark.parametrize("as_on_a_gpu", [False, True])
+@pytest.mark.parametrize("chunk", [2**24, 1], ids=["one chunk", "several chunks"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_probability_too_small_for_its_dtype_has_its_exact_logarithm(
+    dtype, chunk, as_on_a_gpu, monkeypatch
+):
+    """Many words share the highest logit: the normaliser lies above it by the logarithm of their number."""
+    monkeypatch.setattr(module, "CHUNK_LOGITS", {"cpu": chunk})
+    monkeypatch.setattr(module, "READING_SYNCS", {"cpu": as_on_a_gpu})
+    words, rows = 10_000, torch.linspace(1, 10, 20)  # log p from -109 to -1009: one row does not underflow
+    weight = torch.zeros(words, 1, dtype=dtype)
+    weight[7] = -100.0
+    layer = layer_of(weight).requires_grad_(False)
+    hidden = rows.to(dtype).unsqueeze(1)
+    hidden[0] = 0.01
+    targets = torch.full((len(rows),), 7)
+    exact = (hidden.double() @ weight.double().T).log_softmax(-1)[:, 7]
+    torch.testing.assert_close(layer.log_likelihood(hidden, targets).double(), exact, rtol=1e-6, atol=0)
+    assert float(layer.log_likelihood(hidden[1:2], targets[:1])) < -150
+
+
 class Products(TorchDispatchMode):
     """Collect the sizes of all matrices that are multiplied."""
 

@@ -18,6 +18,7 @@ from lvae_core.run_folder.claims import ClaimLostError
 from lvae_core.run_folder.digests import unseal
 from lvae_core.run_folder.estimates import ESTIMATES
 from lvae_core.run_folder.folder import DamagedError, RunFolder, reproducible
+from lvae_core.storage.local import LocalStore
 from lvae_core.training import provenance
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.runtime import Runtime, check_device
@@ -273,6 +274,24 @@ def test_half_written_files_of_a_killed_process_are_set_aside(tmp_path):
         run(short(max_epochs=1), folder)
     assert folder.store.read("run/checkpoint.pt.partial-1") == b"half"
     assert folder.has("result.json")
+
+
+class Completing(LocalStore):
+    """A store in which another process completes its temporary files once they have been listed."""
+
+    def leftovers(self, folder):
+        found = super().leftovers(folder)
+        for name in found:
+            self.rename(f"{folder}/{name}", f"{folder}/{name[1:].rpartition('.')[0]}")
+        return found
+
+
+def test_a_file_that_is_completed_meanwhile_is_not_set_aside(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".claim-7.json.0123456789abcdef").write_bytes(b"{}")
+    folder = RunFolder(Completing(tmp_path), "run")
+    folder.set_leftovers_aside()
+    assert folder.store.names("run") == ["claim-7.json"]
 
 
 def test_rows_that_contradict_the_checkpoint_are_damage(tmp_path):

@@ -10,6 +10,7 @@ from lvae_core.__main__ import main
 from lvae_core.data import corpus as corpus_module
 from lvae_core.errors import InputError
 from lvae_core.identity import evaluation_id, fingerprint
+from lvae_core.model.layers import precision, shortlist
 from lvae_core.run_folder.evaluations import (
     evaluation_file,
     failure_file,
@@ -20,6 +21,7 @@ from lvae_core.run_folder.evaluations import (
 from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.run_folder.names import run_name
 from lvae_core.training.evaluate_again import evaluate_again
+from lvae_core.training.failures import DivergedError
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.state import load_checkpoint, save_checkpoint
 from lvae_core.training.trainer import execute
@@ -128,6 +130,48 @@ def test_half_written_files_of_a_killed_evaluation_are_set_aside(tmp_path):
     assert folder.has("evaluation-00000000.json.partial-1")
 
 
+def train_anew(config, folder: RunFolder) -> None:
+    """Train a run again whose result was moved away because its checkpoints were lost."""
+    for file in ("result.json", "checkpoint.pt", "checkpoint.previous.pt"):
+        folder.store.delete(f"{folder.name}/{file}")
+    for _ in execute(config, CORPUS, folder, Runtime()):
+        pass
+
+
+def on_a_machine(monkeypatch: pytest.MonkeyPatch, *, bfloat16: bool) -> None:
+    """Let ``precision=auto`` come to what it does on another type of machine."""
+    monkeypatch.setattr(precision, "_has_bfloat16", lambda kind, index: bfloat16)
+
+
+def test_an_evaluation_of_a_lost_model_is_not_taken_for_one_of_its_successor(tmp_path, monkeypatch):
+    on_a_machine(monkeypatch, bfloat16=True)
+    config, folder = trained(tmp_path, precision="auto")
+    other = dataclasses.replace(config, iw_samples=11)
+    run(other, folder)
+    lost, (file,) = estimates(folder, other), further(folder)
+    model = folder.read_json("result.json")["metrics_sha256"]
+    assert folder.read_json(file)["metrics_sha256"] == model
+    on_a_machine(monkeypatch, bfloat16=False)
+    train_anew(config, folder)
+    assert find_evaluation(folder, evaluation_id(other)) is None
+    run(other, folder)
+    _, direct = trained(tmp_path, "direct", precision="auto", iw_samples=11)
+    assert estimates(folder, other) == direct.read_json("result.json")["estimates"] != lost
+    assert further(folder) == [file]
+
+
+def test_an_evaluation_that_does_not_say_of_which_model_it_is_counts(tmp_path):
+    config, folder = trained(tmp_path)
+    other = dataclasses.replace(config, iw_samples=11)
+    run(other, folder)
+    (file,) = further(folder)
+    record = folder.read_json(file)
+    del record["metrics_sha256"]
+    folder.write_json(file, record)
+    assert find_evaluation(folder, evaluation_id(other)) == record
+    assert run(other, folder) == 1
+
+
 def test_the_checkpoint_must_hold_the_parameters_that_the_result_is_of(tmp_path):
     config, folder = trained(tmp_path, max_epochs=1)
     place = tmp_path / "study" / folder.name
@@ -154,6 +198,15 @@ def test_a_failure_is_recorded_next_to_the_result_and_cleared_by_success(tmp_pat
     assert file.name.startswith("evaluation-")
     assert main(command) == 0
     assert not list(place.glob("*failure.json"))
+
+
+@pytest.mark.parametrize("exact", [0, 6], ids=["all draws in full", "two phases"])
+def test_inference_that_diverges_is_reported_as_such(tmp_path, monkeypatch, exact):
+    monkeypatch.setattr(shortlist, "SIZE", 2)  # of six words
+    config, folder = trained(tmp_path, system="sa-vae")
+    fields = {"svi_step_size": 1e6, "svi_steps": 4, "iw_samples": 10, "iw_exact_samples": exact}
+    with pytest.raises(DivergedError, match="an estimate on the test split is not finite"):
+        run(dataclasses.replace(config, **fields), folder)
 
 
 def test_an_existing_evaluation_is_not_repeated(tmp_path):

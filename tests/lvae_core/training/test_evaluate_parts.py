@@ -1,23 +1,26 @@
 """An evaluation divided into parts: the numbers of the whole, whoever scores which part, and when."""
 
 import dataclasses
+import io
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from lvae_core.__main__ import main
 from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import Part
 from lvae_core.identity import evaluation_id
-from lvae_core.run_folder.evaluations import progress_file
+from lvae_core.run_folder.evaluations import part_count, progress_file
 from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.training.evaluate_again import evaluate_part
 from lvae_core.training.runtime import Runtime
 
 from ...commands import python
 from ...logs import expect_log
-from .test_evaluate_again import CORPUS, estimates, run, trained
+from .test_evaluate_again import CORPUS, estimates, on_a_machine, run, train_anew, trained
 
 BATCHES = 5  # of two sentences, of nine
 
@@ -87,8 +90,65 @@ def test_more_parts_than_batches_are_refused(tmp_path):
     config, folder = trained(tmp_path)
     other = dataclasses.replace(config, iw_samples=11)
     score(other, folder, f"{BATCHES}/{BATCHES}")
-    with pytest.raises(InputError, match=rf"--part 6/{BATCHES + 1}: more parts than the test split"):
-        score(other, folder, f"{BATCHES + 1}/{BATCHES + 1}")
+    for number in (1, BATCHES + 1):
+        with pytest.raises(InputError, match=rf"--part {number}/{BATCHES + 1}: more parts than the test"):
+            score(other, folder, f"{number}/{BATCHES + 1}")
+
+
+def test_a_division_into_more_parts_than_batches_does_not_count(tmp_path, direct):
+    """Earlier versions scored its first parts, and could then never join them."""
+    wanted, of_training = direct
+    _, folder = trained(tmp_path, system=wanted.system)
+    name = evaluation_id(wanted)
+    for number in range(1, BATCHES + 1):
+        folder.write_payload(progress_file(name, number, BATCHES + 1), b"")
+    assert part_count(folder, name, BATCHES) == 0
+    assert part_count(folder, name, BATCHES + 1) == BATCHES + 1
+    run(wanted, folder)
+    assert estimates(folder, wanted) == of_training.read_json("result.json")["estimates"]
+    assert len(progress_files(folder)) == 1, "they are removed"
+
+
+def test_a_part_of_a_lost_model_is_scored_anew(tmp_path, monkeypatch):
+    on_a_machine(monkeypatch, bfloat16=True)
+    config, folder = trained(tmp_path, precision="auto")
+    wanted = dataclasses.replace(config, iw_samples=11)
+    score(wanted, folder, "1/2")
+    on_a_machine(monkeypatch, bfloat16=False)
+    train_anew(config, folder)
+    score(wanted, folder, "2/2")
+    assert run(wanted, folder) > 1, "part 1 is scored"
+    _, of_training = trained(tmp_path, "direct", precision="auto", iw_samples=11)
+    assert estimates(folder, wanted) == of_training.read_json("result.json")["estimates"]
+
+
+def test_a_part_that_does_not_say_of_which_model_it_is_counts(tmp_path, direct):
+    wanted, of_training = direct
+    _, folder = trained(tmp_path, system=wanted.system)
+    for part in ("1/2", "2/2"):
+        score(wanted, folder, part)
+    for number in (1, 2):
+        file = progress_file(evaluation_id(wanted), number, 2)
+        state = torch.load(io.BytesIO(folder.read_checkpoint(file)), weights_only=True)
+        del state["metrics_sha256"]
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        folder.write_payload(file, buffer.getvalue())
+    assert run(wanted, folder) == 1, "nothing is left to score"
+    assert estimates(folder, wanted) == of_training.read_json("result.json")["estimates"]
+
+
+@pytest.mark.parametrize("begin", [1, 3])
+def test_a_run_that_is_deleted_while_a_part_is_scored_stays_deleted(tmp_path, begin):
+    config, folder = trained(tmp_path)
+    other = dataclasses.replace(config, iw_samples=11)
+    work = evaluate_part(other, CORPUS, folder, Runtime(progress_seconds=0), Part(1, 2))
+    for _ in range(begin):
+        next(work)
+    shutil.rmtree(tmp_path / "study" / folder.name)
+    with pytest.raises(InputError, match="the run is gone"):
+        work.close() if begin == 1 else list(work)
+    assert not (tmp_path / "study" / folder.name).exists()
 
 
 @pytest.mark.parametrize(

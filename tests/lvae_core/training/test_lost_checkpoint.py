@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,20 @@ def test_without_its_checkpoint_a_finished_run_is_not_sent_in_a_circle(
     assert main(["run", "c.json", "--out", "my study/run"]) == 0
     assert json.loads((finished / "result.json").read_text())["estimates"] == before
     assert main(["generate", "my study/run", "--count", "1"]) == 0
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"damaged")])
+def test_a_finished_run_without_its_config_is_evaluated_and_generates_alike(
+    finished: Path, change: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["generate", "my study/run"]) == 0
+    before = capsys.readouterr().out
+    change(finished / "config.json")
+    assert main(["evaluate", "my study/run"]) == 0
+    assert "python -m lvae_core generate 'my study/run'" in capsys.readouterr().err
+    assert main(["generate", "my study/run"]) == 0
+    assert capsys.readouterr().out == before
 
 
 def test_a_checkpoint_that_torch_refuses_is_damaged_and_no_advice_of_torch_is_quoted(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lvae_core.api import load
 from lvae_core.data.batches import epoch_order
 from lvae_core.errors import InputError
 from lvae_core.model.text_model import TextModel
@@ -113,6 +114,24 @@ def test_the_last_epoch_can_be_tested_instead_of_the_best(tmp_path):
     assert result["estimates"]["ppl"]["value"] == rows[-1]["valid_ppl"] != rows[-1]["best_ppl"]
     model, last = load_trained(folder).model, load_checkpoint(folder).parameters
     assert all(torch.equal(value, last[name]) for name, value in model.state_dict().items())
+
+
+def test_the_model_of_a_run_is_the_one_that_its_result_is_of(tmp_path):
+    begun = short("lstm-lm", learning_rate=20.0, max_grad_norm=0.0, max_epochs=50, dropout=0.0)
+    folder = tiny.folder(tmp_path)
+    work = execute(begun, CORPUS, folder, OFTEN)
+    next(work)
+    work.close()
+    run(replace(begun, tested_epoch="last"), folder)
+    state = load_checkpoint(folder)
+    assert state.rate.best_epoch < state.epoch, "or the two would be the same"
+    found = load(tmp_path / "run")
+    assert found.config.tested_epoch == "last"
+    assert found.trained.config == found.config
+    held = found.trained.model.state_dict()
+    assert held.keys() == state.parameters.keys()
+    assert all(torch.equal(held[name], value) for name, value in state.parameters.items())
+    assert not all(torch.equal(held[name], value) for name, value in state.best_parameters.items())
 
 
 def test_a_checkpoint_before_the_last_epoch_is_not_that_of_a_result(tmp_path):
