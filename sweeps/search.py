@@ -32,10 +32,11 @@ import contextlib
 import functools
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import tyro
+from optuna.distributions import BaseDistribution
 from rich.console import Console
 
 from analysis.formats.terminal import print_table
@@ -44,9 +45,11 @@ from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
+from lvae_core.errors import InputError
+from lvae_core.identity import fields_read
 from lvae_core.messages import command_line, notices_held_back
-from lvae_core.run_folder.folder import open_study
-from lvae_core.settings import apply_where_read, parse_settings
+from lvae_core.run_folder.folder import Study, open_study
+from lvae_core.settings import parse_settings, system_name
 from sweeps.guardian import closing_with
 from sweeps.launching.progress.display import Display, console, unless_quiet
 from sweeps.launching.progress.events import open_events
@@ -61,10 +64,12 @@ from sweeps.planning.workload import Workload
 from sweeps.sweep import Swept, on_wandb, print_next, sweep, warn_of_damages
 from sweeps.trials.asha import AshaSearch
 from sweeps.trials.budget import budget_table, expected_works, verdict_text
+from sweeps.trials.cheap import cheap_config, cheap_notes
 from sweeps.trials.history import recorded_space
 from sweeps.trials.importances import importances_table
 from sweeps.trials.objectives import check_objectives
 from sweeps.trials.options import SYSTEM, Options, check_no_parent
+from sweeps.trials.progress import coming
 from sweeps.trials.proposals import Trial
 from sweeps.trials.report import is_worth_rerunning, print_outcome, write_trials
 from sweeps.trials.search import Search
@@ -74,10 +79,6 @@ from sweeps.trials.tables import recipe_notes, rules_text, space_table, trials_t
 _log = logging.getLogger("lvae.trials")
 
 _LISTS = ("--rungs", "--objective")
-
-CHEAP = ("iw_samples=2", "iw_exact_samples=0", "mi_samples=2")
-"""Settings of a trial: its test estimates are not used, so they cost as little as possible."""
-_CHEAP_FIELDS = frozenset(parse_settings(CHEAP))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,10 +112,7 @@ def run(options: Options, *, again: str) -> int:
     out, base, rules = console(), options.base(), options.rules()
     check_no_parent(base, options.given_changes())
     study, given = open_study(options.folder), options.given_changes()
-    # A search that is continued without --space keeps its space.
-    space = parse_space(options.given_space() or recorded_space(study) or options.texts(), base)
-    if options.given_space():
-        check_systems(space, base, SYSTEM)
+    space = _space(options, base, study)
     rules.check(base.max_epochs)
     check_objectives(rules.objectives, rules.rungs, base)
     replace(base, seed=base.seed + options.fresh_seeds)  # fails now if the last seed is out of range
@@ -126,10 +124,10 @@ def run(options: Options, *, again: str) -> int:
             [base],
             options.launch.data_dir,
             study,
-            given=parse_settings(given),
+            given={*parse_settings(given), *space},  # a field that varies has no value to look for
             command="sweeps/search.py",
         )
-        cheap, _ = apply_where_read(base, parse_settings(CHEAP))
+        cheap = cheap_config(base, study)
         search = make(cheap, space, rules, corpora, study, retry_failed=retry)
     if search.history.damage:
         _log.warning(search.history.damage)
@@ -140,7 +138,7 @@ def run(options: Options, *, again: str) -> int:
     summary = f"{options.folder}: {rules_text(search)}{fresh if options.fresh_seeds else ''}"
     verdict = verdict_text(options.fresh_seeds, options.best, bounds=base.encoder != "none")
     annealing = annealing_note([base], corpora)
-    notes = [*recipe_notes(search), *_cheap_notes(options, base, cheap)]
+    notes = [*recipe_notes(search), *cheap_notes(options, base, cheap)]
     notes += [f"note: {annealing}"] if annealing else []
     for line in (*notes, summary, verdict):
         unless_quiet(out).print(line, markup=False, soft_wrap=True)
@@ -165,16 +163,24 @@ def run(options: Options, *, again: str) -> int:
     return int(failed or not best)
 
 
-def _cheap_notes(options: Options, base: RunConfig, cheap: RunConfig) -> Iterator[str]:
-    """A line if trials are evaluated with other values than the user has given."""
-    names = [name for name in parse_settings(options.given_changes()) if name in _CHEAP_FIELDS]
-    changed = [name for name in names if getattr(base, name) != getattr(cheap, name)]
-    if changed:
-        used, given = (
-            " ".join(f"{name}={getattr(config, name)}" for name in changed) for config in (cheap, base)
-        )
-        fresh = f"; the comparison on fresh seeds has {given}" if options.fresh_seeds else ""
-        yield f"note: trials have {used}, because their test estimates are not used{fresh}"
+def _space(options: Options, base: RunConfig, study: Study) -> dict[str, BaseDistribution]:
+    """The given space. Without one, a search that is continued keeps its own; a new one has the preset's.
+
+    Raises:
+        InputError: the space cannot be used; or the study has a search that does not suit the system.
+    """
+    if given := options.given_space():
+        space = parse_space(given, base)
+        check_systems(space, base, SYSTEM)
+        return space
+    recorded, read = recorded_space(study), fields_read(base, "training")
+    for field in (text.partition("=")[0] for text in recorded):
+        if field not in read:
+            raise InputError(
+                f"{study.url}: its search does not suit {system_name(base, field)}, which has no {field}; "
+                "give another --study"
+            )
+    return parse_space(recorded or options.texts(), base)
 
 
 def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) -> None:
@@ -211,15 +217,15 @@ def _fresh_runs_left(options: Options, base: RunConfig, search: Search, plan: Pl
         retries: the number of failed trials that are trained again.
     """
     left = Counter(replace(run.config, seed=base.seed) for run in plan.with_status("left"))
-    coming = max(0, search.rules.trials - len(search.known)) + retries
-    if coming and len(search.rules.objectives) > 1:
-        coming = options.best  # one trial can remove several points from the front
+    new = coming(search) + retries
+    if new and len(search.rules.objectives) > 1:
+        new = options.best  # one trial can remove several points from the front
 
     def with_new(places: int) -> int:
         kept = _fresh_points(base, search.best(options.best)[: options.best - places])
         return sum(left[config] for config in kept.values()) + places * options.fresh_seeds
 
-    return max(map(with_new, range(min(coming, options.best) + 1)))
+    return max(map(with_new, range(min(new, options.best) + 1)))
 
 
 def _search(options: Options, search: Search, out: Console, ray: contextlib.ExitStack) -> bool:

@@ -34,8 +34,6 @@ class AshaSearch(Search):
         """The trials of the finished steps; those that wait at a rung are open."""
         self._steps = 0
         """The number of finished steps."""
-        self._last_step: list[Trial] = []
-        """The trials of the last finished step."""
         self._asked: set[Job] = set()
         """The jobs of the finished steps."""
         self._reached: list[dict[int, float]] = [{} for _ in (*self.rules.rungs, None)]
@@ -45,10 +43,10 @@ class AshaSearch(Search):
         """Do what is left of the search; see :meth:`Search.run`."""
         self.read_finished_rounds()
         while True:
-            if self._last_step and all(trial.state == "failed" for trial in self._last_step):
-                display.say("every trial of that step has failed: the search ends here")
-                break
             if self._steps == len(self.history.rounds):
+                if line := self._failing():
+                    display.say(line)
+                    break
                 points, promotions = self._next_step()
                 if not points and not promotions:
                     if len(self._all) < self.rules.trials:
@@ -67,8 +65,12 @@ class AshaSearch(Search):
         while self._steps < len(self.history.rounds):
             if not self._do_step():
                 return
-        if len(self._all) >= self.rules.trials and not self._next_jobs():
+        if self._steps and (self._failing() or self._next_step() == ([], [])):
             self._settle()
+
+    def points(self) -> list[Values]:
+        """The recorded points of this search. Every step is replayed, even if it has fewer trials now."""
+        return [values for points in self.history.rounds for values in points]
 
     def _settle(self) -> None:
         """Count the trials that wait at a rung as dropped."""
@@ -79,14 +81,10 @@ class AshaSearch(Search):
         promotions = self._promotable(at_end=False)[: self.rules.at_once]
         room = min(self.rules.at_once - len(promotions), self.rules.trials - len(self._all))
         points = self._propose(len(self._all), room) if room > 0 else []
-        return points, promotions if points or promotions else self._next_jobs()
-
-    def _next_jobs(self) -> list[Job]:
-        """The jobs of trials to continue if no new point is started."""
-        jobs = self._promotable(at_end=False)
-        if not jobs and len(self._all) >= self.rules.trials:
-            jobs = self._promotable(at_end=True)
-        return jobs[: self.rules.at_once]
+        if points or promotions:
+            return points, promotions
+        # No new trial will come: there are enough of them, or no untried point was found.
+        return [], self._promotable(at_end=True)[: self.rules.at_once]
 
     def _promotable(self, *, at_end: bool) -> list[Job]:
         """The jobs that continue trials, from the highest rung down, the better trials of a rung first.
@@ -110,6 +108,10 @@ class AshaSearch(Search):
     def _has_failed(self, number: int) -> bool:
         return self._all[number].state == "failed"
 
+    def _failed_at_first(self, trial: Trial) -> bool:
+        """Whether a trial failed before the first rung: a promoted one says nothing about new ones."""
+        return super()._failed_at_first(trial) and trial.number not in self._reached[0]
+
     def _do_step(self, launch: Callable[[], Launch] | None = None, display: Display | None = None) -> bool:
         """Do what is left of the next recorded step.
 
@@ -123,8 +125,8 @@ class AshaSearch(Search):
         trials = [*self._all, *new]
         chosen = [trials[number] for number, _ in jobs]
         epochs = [rungs[rung] for _, rung in jobs]
-        names = self._names(chosen)
         runs = self._look_up(chosen)
+        names = self._names(chosen)  # after the look-up, which finds folders of earlier versions
         lacking = {
             name: epoch for name, epoch in zip(names, epochs, strict=True) if self._lacks(runs[name], epoch)
         }
@@ -147,7 +149,6 @@ class AshaSearch(Search):
                 score = trial.scores[-1] if trial.state != "diverged" else math.inf
                 self._reached[rung][number] = score
         self._all, self._steps = trials, self._steps + 1
-        self._last_step = [trials[number] for number, _ in jobs]
         self.known = list(trials)
         return True
 

@@ -9,11 +9,15 @@ from statistics import fmean
 from rich.table import Table
 
 from analysis.stats.paired import seeds_needed, smallest_p
+from lvae_core.config import RunConfig
+from lvae_core.data.corpus import Corpus
 from lvae_core.model.counts import operations
 from sweeps.planning.plan import Plan
 from sweeps.planning.times.cost import UNKNOWN, amount_text, time_text
 from sweeps.planning.times.durations import Speed
 from sweeps.planning.times.variants import variant_of
+from sweeps.trials.progress import left
+from sweeps.trials.proposals import Trial
 from sweeps.trials.rules import Rules
 from sweeps.trials.search import Search
 
@@ -38,21 +42,31 @@ class Work:
         return None if self.seconds is None else self.runs * self.seconds * self.share / 3600
 
 
-def trained_share(rules: Rules, trials: int, max_epochs: int) -> float:
-    """The share, 0 to 1, of all epochs of ``trials`` trials that the rungs let them train.
+def epochs_left(rules: Rules, trials: int, epochs: float, known: Sequence[Trial] = ()) -> float:
+    """The epochs that the rungs let trials train, at most: early stopping is not counted.
 
-    Early stopping is not counted. With asha, all trials count as one round.
+    Args:
+        rules: of the search.
+        trials: the number of trials. With asha, they count as one round.
+        epochs: of a run that is trained to its end.
+        known: with asha, those of the trials that have begun.
     """
-    if not trials:
-        return 1.0
-    size = rules.at_once if rules.rule == "rounds" else trials
-    epochs = 0
+    size = rules.at_once if rules.rule == "rounds" else max(1, trials)
+    total = 0.0
     for first in range(0, trials, size):
-        left, before = min(size, trials - first), 0
-        for rung in (*rules.rungs, max_epochs):
-            epochs += left * (rung - before)
-            left, before = -(-left // rules.keep), rung
-    return epochs / (trials * max_epochs)
+        count, before = min(size, trials - first), 0.0
+        for rung in (*rules.rungs, epochs):
+            end = min(rung, epochs)
+            reached = sum(len(trial.scores) > before or not before for trial in known)
+            total += max(0, count - reached) * (end - before)
+            count, before = -(-count // rules.keep), end
+    return total
+
+
+def _epochs_of(config: RunConfig, corpus: Corpus) -> float:
+    """The epochs of a run that is trained to its end; ``max_steps`` may end it in the middle of one."""
+    steps = config.max_steps / corpus.train.num_batches(config)
+    return min(config.max_epochs, steps) if steps else config.max_epochs
 
 
 def expected_works(
@@ -70,10 +84,12 @@ def expected_works(
         share: the devices that one run takes up.
         retries: the number of failed trials that are trained again.
     """
-    rules, base = search.rules, search.base
+    base = search.base
     corpus, whole = search.corpora[base.dataset], speed.expected_seconds(variant_of(base))
-    left = max(0, rules.trials - len(search.known)) + retries
-    trial = None if whole is None else whole * trained_share(rules, left, base.max_epochs)
+    trials, epochs = left(search) + retries, _epochs_of(base, corpus)
+    trial = None
+    if whole is not None and trials:
+        trial = whole * _epochs_to_train(search, trials, epochs, retries) / (trials * epochs)
     expected = [fresh.speed.expected_seconds(variant) for variant in fresh.variants()]
     known = [seconds for seconds in expected if seconds is not None]
     seconds = fmean(known) if known else None
@@ -83,7 +99,7 @@ def expected_works(
     rough = speed.is_rough(variant_of(base))
     fresh_rough = rough if not known else any(map(fresh.speed.is_rough, fresh.variants()))
     works = [
-        Work("trials", left, trial, share, rough),
+        Work("trials", trials, trial, share, rough),
         Work("runs on fresh seeds", fresh_runs, seconds, share, fresh_rough),
     ]
     if again := fresh.with_status("evaluate"):
@@ -91,6 +107,17 @@ def expected_works(
         mean = None if None in each else fmean(second or 0.0 for second in each)
         works.append(Work("to evaluate again", len(again), mean, share))
     return works
+
+
+def _epochs_to_train(search: Search, trials: int, epochs: float, retries: int) -> float:
+    """The epochs of the ``trials`` that are left, ``retries`` included, at most."""
+    if search.rules.rule == "rounds":
+        return epochs_left(search.rules, trials, epochs)
+    # A rung compares all trials: those that have reached it leave less to train.
+    again = ("failed", "diverged") if retries else ()
+    known = [trial for trial in search.known if trial.state not in again]
+    ended = [trial for trial in known if trial.state != "open"]
+    return epochs_left(search.rules, trials + len(ended), epochs, known)
 
 
 def fresh_seeds_needed(comparisons: int) -> int:

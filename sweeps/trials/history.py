@@ -180,11 +180,19 @@ def recorded_space(study: Study) -> tuple[str, ...]:
     Raises:
         OSError: the storage cannot be read.
     """
+    return tuple(f"{field}={spec}" for field, spec in _space_of(recorded_search(study)).items())
+
+
+def recorded_search(study: Study) -> dict[str, str]:
+    """The identity of the study's search, see :func:`describe`; {} if it has none that can be read.
+
+    Raises:
+        OSError: the storage cannot be read.
+    """
     try:
-        found = unseal(study.store.read(FILE))
-        return tuple(f"{field}={spec}" for field, spec in _space_of(dict(found["search"])).items())
+        return dict(unseal(study.store.read(FILE))["search"])
     except (FileNotFoundError, NotADirectoryError, UnsealedError, KeyError, TypeError, ValueError):
-        return ()
+        return {}
 
 
 def _space_of(search: Mapping[str, str]) -> dict[str, str]:

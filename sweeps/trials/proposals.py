@@ -6,7 +6,7 @@ trials end, so a killed search proposes the same points again, on any number of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,6 +60,7 @@ def propose(
     startup: int,
     directions: Sequence[Direction] = ("minimize",),
     valid: Callable[[Values], bool] = lambda point: True,
+    key: Callable[[Values], Hashable] = lambda point: frozenset(point.items()),
 ) -> list[Values]:
     """Propose ``count`` untried points, or fewer if no more are found.
 
@@ -74,16 +75,19 @@ def propose(
         startup: the number of random trials before tpe begins.
         directions: of the objectives.
         valid: whether a point of the space can be trained; others are passed over.
+        key: points with the same key are one: their training is the same.
     """
     study = study_of(space, known, directions, _sampler(sampler, seed, len(known), startup))
-    seen = [dict(trial.values) for trial in known]
+    seen = {key(trial.values) for trial in known}
     points: list[Values] = [dict(first)] if not known and contains(space, first) and valid(first) else []
+    seen.update(map(key, points))
     for _ in range(count * _ATTEMPTS):
         if len(points) >= count:
             break
         point = dict(study.ask(dict(space)).params)
-        if point not in seen and point not in points and valid(point):
+        if valid(point) and key(point) not in seen:
             points.append(point)
+            seen.add(key(point))
     return points
 
 

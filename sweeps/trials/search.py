@@ -32,6 +32,9 @@ from sweeps.trials.proposals import Trial, promoted, propose
 from sweeps.trials.rules import Rules
 from sweeps.trials.space import Values, conflict, largest
 
+_FAILURES = 3
+"""The fewest new trials that must fail one after another before a search ends."""
+
 
 class Search:
     """The search of a study: its trials so far, and what is left to do."""
@@ -73,8 +76,6 @@ class Search:
             raise cannot_read(f"storage {study.url}", error) from None
         self.known: list[Trial] = []
         """The trials of all finished rounds."""
-        self._last_round: list[Trial] = []
-        """The trials of the last finished round that have runs."""
         self._runs: list[PlannedRun] = []
         self.plan = Plan(self._runs, look_up([], corpora, study).speed)
         """Every run of the search so far; it grows."""
@@ -92,7 +93,7 @@ class Search:
     def _check_study(self) -> None:
         """Raise InputError if the study holds runs, but none of this search."""
         names = [] if self.history.rounds else self.study.run_names()
-        if names and not any(run.begun for run in self._find(self._propose(0)).runs):
+        if names and not any(run.begun for run in self.find(self._propose(0)).runs):
             raise InputError(
                 f"{self.study.url}: holds runs that belong to no search, or to another one; give another "
                 "--study"
@@ -115,10 +116,13 @@ class Search:
         return self._folders.get(key) or run_name(config, key)
 
     def expected_workload(self, resources: Resources) -> Workload:
-        """As many runs as may still come, each of the largest size, to check that there is room."""
+        """As many runs as may still begin, each of the largest size, to check that there is room."""
+        points = self.points()
+        under_way = self.find(points[len(self.known) :]).runs
+        new = max(0, self.rules.trials - len(points)) + sum(not run.begun for run in under_way)
         run = PlannedRun(config=largest(self.space, self.base), name="", status="left")
-        runs = [run] * max(1, self.rules.trials - len(self.known))
-        plan = Plan(runs, self.plan.speed)
+        # A launch needs a run; one that has begun needs no more room.
+        plan = Plan([run] * new or [replace(run, begun=True)], self.plan.speed)
         return Workload(plan=plan, corpora=self.corpora, study=self.study, resources=resources)
 
     def run(self, launch: Callable[[], Launch], display: Display) -> bool:
@@ -130,10 +134,10 @@ class Search:
         """
         self.read_finished_rounds()
         while (number := len(self.known)) < self.rules.trials:
-            if self._last_round and all(trial.state == "failed" for trial in self._last_round):
-                display.say("every trial of that round has failed: the search ends here")
-                break
             if not (proposals := self._recorded(number)):
+                if line := self._failing():
+                    display.say(line)
+                    break
                 if not (points := self._propose(number)):
                     display.say("no untried point was found: the search ends here")
                     break
@@ -142,7 +146,7 @@ class Search:
                 proposals = self._recorded(number)
             if (ended := self._round(self._trials(proposals), launch, display)) is None:
                 return False
-            self._add(ended)
+            self.known += ended
             display.say(self._progress())
         return True
 
@@ -151,26 +155,55 @@ class Search:
         while proposals := self._recorded(len(self.known)):
             if (ended := self._round(self._trials(proposals))) is None:
                 return
-            self._add(ended)
+            self.known += ended
+
+    def points(self) -> list[Values]:
+        """The recorded points of this search; a round that begins within it counts whole."""
+        points: list[Values] = []
+        for proposals in self.history.rounds:
+            if len(points) < self.rules.trials:
+                points += proposals
+        return points
+
+    def find(self, points: Iterable[Values]) -> Plan:
+        """The runs at these points. Points of one training share a run; one without a config has none."""
+        # Trials are compared by validation scores: their estimates are never computed again.
+        configs = [self.config(values) for values in points if self.is_valid(values)]
+        plan = look_up(configs, self.corpora, self.study, evaluate=False)
+        self._folders.update({run.key: run.name for run in plan.runs})
+        return plan
 
     def best(self, count: int) -> list[Trial]:
         """The trials of lowest perplexity among those that were trained to their ends.
 
         With several objectives: those on the Pareto front, the lowest NLL first.
         """
-        if len(self.rules.objectives) > 1:
-            return pareto_front(self.known, self.rules.objectives)[:count]
         done = [trial for trial in self.known if trial.state == "done"]
-        return sorted(done, key=lambda trial: (trial.scores[-1], trial.number))[:count]
+        ranked = sorted(done, key=lambda trial: (trial.scores[-1], trial.number))
+        if len(self.rules.objectives) > 1:
+            ranked = pareto_front(self.known, self.rules.objectives)
+        # Of trials that share a run, which earlier versions proposed, the first counts.
+        firsts: dict[str, Trial] = {}
+        for trial in ranked:
+            firsts.setdefault(self.name(trial.values), trial)
+        return list(firsts.values())[:count]
 
     def failed_runs(self) -> list[PlannedRun]:
         """The runs of the trials that have failed or diverged: those that a launch may retry."""
-        names = {self.name(t.values) for t in self.known if t.state in ("failed", "diverged")}
-        return [run for run in self.plan.runs if run.name in names and run.status == "failed"]
+        others = {self.name(t.values) for t in self.known if t.state not in ("failed", "diverged")}
+        return [run for run in self.plan.runs if run.name not in others and run.status == "failed"]
 
-    def _add(self, ended: list[Trial]) -> None:
-        self.known += ended
-        self._last_round = [trial for trial in ended if self.is_valid(trial.values)]
+    def _failing(self) -> str:
+        """A line if the last new trials have all failed, several and a round of them; "" otherwise."""
+        count = max(_FAILURES, self.rules.at_once)
+        tried = [trial for trial in self.known if self.is_valid(trial.values)]
+        if len(tried) < count or not all(map(self._failed_at_first, tried[-count:])):
+            return ""
+        return f"the last {count} new trials have all failed: the search ends here"
+
+    def _failed_at_first(self, trial: Trial) -> bool:
+        """Whether a trial failed in the round that began it."""
+        return trial.state == "failed"
 
     def _trials(self, proposals: Sequence[Values]) -> list[Trial]:
         """The trials at recorded points. Those whose points give no config have failed."""
@@ -205,6 +238,7 @@ class Search:
             startup=rules.at_once,
             directions=[OBJECTIVES[name].direction for name in rules.objectives],
             valid=self.is_valid,
+            key=self.name,
         )
 
     def _round(
@@ -222,8 +256,9 @@ class Search:
         for epoch in (*self.rules.rungs, None):
             runs = self._look_up(trials)
             names = self._names(trials)
-            open_runs = [runs[name] for name, t in zip(names, trials, strict=True) if t.state == "open"]
-            todo = [run for run in open_runs if self._lacks(run, epoch)]
+            # Earlier versions proposed points that share a run.
+            waiting = {name for name, trial in zip(names, trials, strict=True) if trial.state == "open"}
+            todo = [run for name, run in runs.items() if name in waiting and self._lacks(run, epoch)]
             if todo:
                 if launch is None or display is None:
                     return None
@@ -253,7 +288,7 @@ class Search:
 
     def _look_up(self, trials: Iterable[Trial]) -> dict[str, PlannedRun]:
         """Read the runs of ``trials``, and put them into the plan of the search."""
-        plan = self._find([trial.values for trial in trials if self.is_valid(trial.values)])
+        plan = self.find(trial.values for trial in trials)
         # Trials to come are expected to take as long as one at the recipe's point.
         plan.speed.count(
             variant_of(self.base), counted_operations(self.base, self.corpora[self.base.dataset])
@@ -262,13 +297,6 @@ class Search:
         runs = {run.name: run for run in plan.runs}
         self._runs[:] = [*(run for run in self._runs if run.name not in runs), *runs.values()]
         return runs
-
-    def _find(self, points: Iterable[Values]) -> Plan:
-        # Trials are compared by validation scores: their estimates are never computed again.
-        configs = [self.config(values) for values in points]
-        plan = look_up(configs, self.corpora, self.study, evaluate=False)
-        self._folders.update({run.key: run.name for run in plan.runs})
-        return plan
 
     def _lacks(self, run: PlannedRun, epoch: int | None) -> bool:
         """Whether a run has not reached ``epoch``, or its end if None."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
@@ -14,6 +13,7 @@ from rich.text import Text
 from lvae_core.run_folder.names import CellName
 from sweeps.launching.progress.board import cells_without_bound
 from sweeps.trials.objectives import OBJECTIVES, pareto_front
+from sweeps.trials.progress import states
 from sweeps.trials.proposals import State, Trial
 from sweeps.trials.search import Search
 from sweeps.trials.space import Values, contains, spec_of, text_of
@@ -73,7 +73,7 @@ def rules_text(search: Search) -> str:
         rungs = " and ".join(map(str, rules.rungs))
         epochs += f"; after {rungs} of them one in {rules.keep} continues"
     turn = "step of asha" if rules.rule == "asha" else "round"
-    counts = Counter(trial.state for trial in search.known)
+    counts = states(search)
     over = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state]) or "none ended yet"
     trials = f"{rules.trials} trials ({over}), {rules.at_once} per {turn}, of {epochs}"
     return f"{CellName.of(search.base).words}: {trials}"

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from lvae_core.run_folder.folder import open_study
 from lvae_core.systems import SYSTEMS
 from sweeps.search import main
+from sweeps.trials.history import History, describe
 from sweeps.trials.options import PRESETS, Options
 from sweeps.trials.space import parse_space
 from sweeps.trials.tables import settings
@@ -134,6 +136,19 @@ def test_a_range_may_hold_another_systems_value(capsys):
     """It is a single point; a search that is continued keeps the space that it has recorded, too."""
     space = ["--space", "kl_weight=0.4..1", "--space", "free_bits=0..8"]
     assert main([*TOY, *space, "--dry-run"]) == 0
+
+
+def test_a_recorded_search_that_does_not_suit_the_system_asks_for_another_study(capsys):
+    options = Options(dataset="toy", max_epochs=3)
+    base, study = options.base(), open_study(options.folder)
+    space = parse_space(options.texts(), base)
+    record = History(study, describe(base, space, "0" * 64), space, base)
+    record.add([{field: getattr(base, field) for field in space}])
+    assert main([*TOY, "--system", "lstm-lm"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {study.url}: its search does not suit lstm-lm, which has no kl_anneal_epochs; "
+        "give another --study\n"
+    )
 
 
 def test_settings_can_be_given_to_another_command():

@@ -38,6 +38,8 @@ HALVING = Rules(trials=8, at_once=4, rungs=(1, 2), keep=2)
 _DONE = TemporaryDirectory()
 """Searches that have ended, by their rules and options."""
 ASHA = replace(HALVING, rule="asha", at_once=3)
+SHARED = ("lr_schedule=plateau,every", "patience=1..6")
+"""Points with ``every`` share a run, because only ``plateau`` reads the patience: seven runs in all."""
 
 
 @dataclass
@@ -47,7 +49,9 @@ class Launcher:
     study: Study
     stop_after: float = math.inf
     refuse: set[str] = field(default_factory=set)
-    """Names of runs that fail."""
+    """Names of runs that fail, or their labels, such as ``trial 2``."""
+    refuse_at_end: set[str] = field(default_factory=set)
+    """Those that fail after the last rung."""
     did: list[str] = field(default_factory=list)
 
     def __call__(
@@ -67,7 +71,8 @@ class Launcher:
     def _do(self, run: PlannedRun, display: Display, pause_after: int | None) -> None:
         folder = self.study.run(run.name)
         try:
-            if run.name in self.refuse:
+            refused = self.refuse | (self.refuse_at_end if pause_after is None else set())
+            if refused & {run.name, display.board.label(run.name)}:
                 raise RuntimeError("refused")
             attempt = execute(run.config, CORPUS, folder, Runtime())
             for progress in attempt:

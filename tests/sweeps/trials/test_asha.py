@@ -11,7 +11,7 @@ import pytest
 from lvae_core.errors import InputError
 from sweeps.trials.history import FILE
 
-from .searches import ASHA, HALVING, continue_search, finished, rows, search
+from .searches import ASHA, HALVING, SHARED, continue_search, finished, rows, search
 
 
 def best_so_far(perplexities: Sequence[float]) -> list[float]:
@@ -121,6 +121,54 @@ def test_a_step_in_which_every_trial_fails_ends_the_search(tmp_path):
     assert completed
     assert len(launcher.did) == 3
     assert [trial.state for trial in found.known] == ["failed"] * 3
+
+
+def test_a_trial_that_fails_after_a_rung_gives_its_place_to_the_next_best(tmp_path):
+    """The last job of three trials is the one of the best; one fails after the other."""
+    rules = replace(ASHA, trials=3, keep=3, rungs=(1,))
+    found = search(tmp_path / "0", rules)
+    continue_search(found)
+    ranked = sorted(found.known, key=lambda trial: (trial.scores[0], trial.number))
+    for lost, states in ((1, ["failed", "done", "dropped"]), (2, ["failed", "failed", "done"])):
+        found = search(tmp_path / str(lost), rules)
+        continue_search(found, refuse_at_end={f"trial {trial.number}" for trial in ranked[:lost]})
+        assert [found.known[trial.number].state for trial in ranked] == states
+        again = search(tmp_path / str(lost), rules)
+        again.read_finished_rounds()
+        assert again.known == found.known
+
+
+def test_the_end_of_the_space_is_the_end_of_the_search(tmp_path):
+    """Four points are all there are. Of four trials at a rung two continue, rounded up, of two one."""
+    rules, space = replace(ASHA, keep=3), ("hidden_size=4,5", "linear_bias=true,false")
+    found = finished(tmp_path, rules, space=space)
+    assert sorted(trial.state for trial in found.known) == ["done", "dropped", "dropped", "dropped"]
+    assert sorted(len(trial.scores) for trial in found.known) == [1, 1, 2, 4]
+    for run in (False, True):
+        again = search(tmp_path, rules, space=space)
+        if run:
+            assert continue_search(again)[0].did == []
+        else:
+            again.read_finished_rounds()
+        assert again.known == found.known
+    # Points that a wider space adds continue the search.
+    wider = finished(tmp_path, rules, space=("hidden_size=4,5,6", "linear_bias=true,false"))
+    assert len(wider.known) == 6
+    assert wider.history.rounds[: len(found.history.rounds)] == found.history.rounds
+
+
+def test_recorded_trials_that_share_a_run_are_trained_and_count_among_the_best_once(tmp_path):
+    """Earlier versions proposed such points."""
+    every = [{"lr_schedule": "every", "patience": patience} for patience in range(1, 7)]
+    first = search(tmp_path, ASHA, space=SHARED)
+    first.history.add(every[:3])
+    first.history.add(every[3:5], [(0, 1)])
+    first.history.add([every[5]], [(0, 2), (1, 1)])  # the second is there already
+    found = finished(tmp_path, replace(ASHA, trials=6), space=SHARED)
+    assert len({found.name(trial.values) for trial in found.known}) == 1
+    assert [len(trial.scores) for trial in found.known] == [4, 4, 2, 1, 1, 1]
+    assert [trial.state for trial in found.known] == ["done"] * 2 + ["dropped"] * 4
+    assert [trial.number for trial in found.best(2)] == [0]
 
 
 def test_a_search_keeps_its_rule(tmp_path):

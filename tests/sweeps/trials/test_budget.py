@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from sweeps.trials.budget import Work, reach, trained_share, verdict_text
+from sweeps.planning.loading import look_up
+from sweeps.planning.times.durations import Speed
+from sweeps.planning.times.variants import variant_of
+from sweeps.trials.budget import Work, epochs_left, expected_works, reach, verdict_text
 from sweeps.trials.options import Options
+from sweeps.trials.progress import coming
 from sweeps.trials.rules import Rules
+from sweeps.trials.search import Search
+
+from .searches import ASHA, CORPUS, HALVING, RULES, continue_search, finished, search
 
 
 def smallest_by_enumeration(n: int) -> float:
@@ -68,7 +76,63 @@ def test_no_number_of_seeds_is_said_to_decide_between_two_bounds():
     ],
 )
 def test_the_epochs_that_rungs_let_trials_train(rules, trials, epochs):
-    assert trained_share(rules, trials, 12) == pytest.approx(epochs / (trials * 12))
+    assert epochs_left(rules, trials, 12) == epochs
+
+
+def trials_left(found: Search, retries: int = 0) -> Work:
+    """What is left of the trials, if a whole run takes 100 s."""
+    found.read_finished_rounds()
+    speed = Speed()
+    speed.add(variant_of(found.base), 90.0, 10.0)
+    fresh = look_up([], found.corpora, found.study)
+    return expected_works(found, speed, fresh, 0, 1.0, retries=retries)[0]
+
+
+def test_with_asha_the_trials_that_wait_at_a_rung_are_left(tmp_path):
+    rules = replace(ASHA, trials=3)
+    work = trials_left(search(tmp_path, rules))
+    # At most three trials train one epoch, two another one, and one the last two.
+    assert (work.runs, work.seconds) == (3, pytest.approx(100 * (3 + 2 + 2) / (3 * 4)))
+    found = search(tmp_path, rules)
+    continue_search(found, stop_after=3)  # all have reached the first rung, and none the second
+    found = search(tmp_path, rules)
+    work = trials_left(found)
+    assert [len(trial.scores) for trial in found.known] == [1, 1, 1]
+    assert (work.runs, work.seconds) == (3, pytest.approx(100 * (2 + 2) / (3 * 4)))
+    assert coming(found) == 3
+    finished(tmp_path, rules)
+    ended = search(tmp_path, rules)
+    assert trials_left(ended).runs == coming(ended) == 0
+
+
+def test_finished_trials_of_a_round_under_way_are_not_left_but_may_be_among_the_best(tmp_path):
+    continue_search(search(tmp_path), stop_after=6)
+    found = search(tmp_path)
+    work = trials_left(found)
+    assert (work.runs, work.seconds) == (2, 100.0)
+    assert (len(found.known), coming(found)) == (4, 4)
+
+
+def test_a_failed_trial_of_a_round_under_way_is_left_if_it_is_retried(tmp_path):
+    continue_search(search(tmp_path), stop_after=6, refuse={"trial 5"})
+    found = search(tmp_path)
+    assert trials_left(found).runs == 2
+    assert [run.name for run in found.failed_runs()] == [found.name(found.points()[5])]
+    assert trials_left(search(tmp_path), retries=len(found.failed_runs())).runs == 3
+
+
+def test_fewer_trials_than_before_leave_the_rest_of_their_last_round(tmp_path):
+    continue_search(search(tmp_path), stop_after=6)
+    assert trials_left(search(tmp_path, replace(RULES, trials=5))).runs == 2
+    assert trials_left(search(tmp_path, replace(RULES, trials=4))).runs == 0
+
+
+def test_a_run_that_its_steps_end_reaches_no_later_rung(tmp_path):
+    """Six steps are an epoch, and a whole run has nine: at the second rung nothing is left to train."""
+    assert CORPUS.train.num_batches(search(tmp_path).base) == 6
+    rules = replace(HALVING, trials=4)
+    work = trials_left(search(tmp_path, rules, fields={"max_steps": 9}))
+    assert (work.runs, work.seconds) == (4, pytest.approx(100 * (4 * 1 + 2 * 0.5) / (4 * 1.5)))
 
 
 def test_hours_are_products_and_unknown_times_have_none():

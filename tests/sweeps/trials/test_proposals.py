@@ -53,6 +53,17 @@ def test_points_that_cannot_be_trained_are_passed_over_and_change_no_other_draw(
     assert propose(SPACE, [], 10, valid=lambda point: point["dropout"] <= 0.4, **options) == kept[:10]
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_points_of_one_training_are_one_point(sampler):
+    options = {"sampler": sampler, "seed": 3, "first": FIRST, "startup": 99}
+    known = [Trial(number=0, values=FIRST | {"hidden_size": 16}, state="done", scores=(1.0,))]
+    points = propose(SPACE, known, 9, key=lambda point: point["hidden_size"], **options)
+    assert sorted(point["hidden_size"] for point in points) == [32, 64]
+    points = propose(SPACE, [], 9, key=lambda point: point["hidden_size"], **options)
+    assert points[0] == FIRST
+    assert sorted(point["hidden_size"] for point in points) == [16, 32, 64]
+
+
 def test_proposals_depend_only_on_known_trials_and_the_seed():
     known = searched("tpe", 16, 8)
     assert searched("tpe", 16, 8) == known

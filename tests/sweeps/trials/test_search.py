@@ -9,18 +9,24 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from lvae_core.identity import fingerprint
+from lvae_core.identity import _fingerprint_of_version_6, fingerprint
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
 from sweeps.launching.progress.display import Display
+from sweeps.launching.session import demand_of
+from sweeps.planning.resources import Resources
+from sweeps.trials.rules import Rules
+from sweeps.trials.tables import rules_text
 
 from .searches import (
+    ASHA,
     BASE,
     CORPUS,
     HALVING,
     RULES,
+    SHARED,
     Launcher,
     continue_search,
     finished,
@@ -134,6 +140,74 @@ def test_finished_rounds_can_be_read_without_continuing(tmp_path):
     nothing.read_finished_rounds()
     assert nothing.known == []
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("rules", [Rules(trials=8, at_once=8), replace(ASHA, at_once=8, rungs=(3,))])
+def test_a_search_that_continues_needs_room_and_counts_for_what_has_not_begun(rules, tmp_path):
+    """A disk that the search itself has filled is large enough for the rest of it."""
+
+    def state(**options) -> tuple[int, str]:
+        found = search(tmp_path, rules, **options)
+        found.read_finished_rounds()
+        demand = demand_of(found.expected_workload(Resources()))
+        return demand.storage, rules_text(found)
+
+    whole, text = state()
+    assert "8 trials (none ended yet)" in text
+    continue_search(search(tmp_path, rules), stop_after=6)  # the seventh has begun
+    ended = "7 open" if rules.rungs else "6 done, 1 open"
+    for retry in (False, True):
+        storage, text = state(retry_failed=retry)
+        assert storage == whole / 8
+        assert f"8 trials ({ended})" in text
+    continue_search(search(tmp_path, rules), stop_after=1)
+    assert state()[0] == 0
+
+
+def test_a_retried_trial_needs_no_room_for_the_rounds_after_it(tmp_path):
+    whole = finished(tmp_path / "whole")
+    found = search(tmp_path / "found")
+    continue_search(found, refuse={whole.name(whole.known[1].values)})
+    again = search(tmp_path / "found", retry_failed=True)
+    again.read_finished_rounds()
+    assert again.known == []
+    assert demand_of(again.expected_workload(Resources())).storage == 0
+    assert "8 trials (7 done, 1 failed)" in rules_text(again)
+
+
+@pytest.mark.parametrize("rules", [HALVING, ASHA])
+def test_trials_in_folders_of_an_earlier_version_are_continued(rules, tmp_path):
+    """The first trial is the recipe's, whose folder another fingerprint names."""
+    key = _fingerprint_of_version_6(BASE, CORPUS.data_sha256)
+    folder = run_name(BASE, key)
+    Study(str(tmp_path)).run(folder).write_config(BASE, key)
+    continue_search(search(tmp_path, rules), stop_after=2)
+    found = finished(tmp_path, rules)
+    assert found.name(found.known[0].values) == folder
+    assert len(found.known) == 8
+    assert found.best(1) != []
+
+
+@pytest.mark.parametrize("rules", [RULES, ASHA])
+def test_points_that_share_a_run_are_one_trial(rules, tmp_path):
+    found = finished(tmp_path, rules, space=SHARED)
+    assert len(found.known) >= 4
+    assert len({found.name(trial.values) for trial in found.known}) == len(found.known)
+    assert sum(trial.values["lr_schedule"] == "every" for trial in found.known) == 1
+
+
+@pytest.mark.parametrize("rules", [RULES, replace(HALVING, rungs=(1,))])
+def test_recorded_points_that_share_a_run_are_trained_once(rules, tmp_path):
+    """Earlier versions proposed such points."""
+    every = [{"lr_schedule": "every", "patience": patience} for patience in (1, 2, 3)]
+    first = search(tmp_path, replace(rules, trials=3), space=SHARED)
+    first.history.add(every)
+    launcher, completed = continue_search(first)
+    assert completed
+    assert len(launcher.did) == (2 if rules.rungs else 1)  # once to the rung, once to the end
+    assert [trial.values for trial in first.known] == every
+    assert len({trial.scores[0] for trial in first.known}) == 1
+    assert [trial.number for trial in first.best(3)] == [0]
 
 
 def test_the_board_counts_finished_trials_and_those_that_will_follow(tmp_path):

@@ -67,6 +67,21 @@ def test_a_round_in_which_every_trial_fails_ends_the_search(tmp_path):
     assert len(launcher.did) == 8
 
 
+@pytest.mark.parametrize("rule", ["rounds", "asha"])
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_fewer_than_three_failures_in_a_row_end_no_search(rule, at_once, tmp_path):
+    rules = Rules(trials=6, at_once=at_once, sampler="random")
+    rules = replace(rules, rule="asha", rungs=(1,), keep=3) if rule == "asha" else rules
+    found = search(tmp_path / "two", rules)
+    continue_search(found, refuse={"trial 2", "trial 3", "trial 5"})
+    assert [trial.state == "failed" for trial in found.known] == [n in (2, 3, 5) for n in range(6)]
+    assert found.best(1) != []
+    # Three are enough; with two at once, that shows when the second of these has ended.
+    found = search(tmp_path / "three", rules)
+    continue_search(found, refuse={"trial 1", "trial 2", "trial 3"})
+    assert [trial.state == "failed" for trial in found.known] == [False, True, True, True]
+
+
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_rounds_that_diverge_do_not_end_the_search(at_once, tmp_path):
     fields = {"max_grad_norm": 0.0, "dropout": 0.0, "init_scale": 0.5, "learning_rate": 1e6}

@@ -7,6 +7,7 @@ import csv
 import itertools
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -339,6 +340,50 @@ def test_a_search_continued_without_a_space_keeps_its_own(text, capsys):
     assert main(changed(without, "--seeds", "0", "--trials", "3")) == 0
     assert "learning_rate" in capsys.readouterr().out
     assert len(results(text / "runs/search")) == 3
+
+
+def test_a_search_over_the_rule_of_patience_is_continued(text):
+    """Its runs have both rules. Neither is the study's, which a run of an earlier version would have."""
+    command = changed(
+        with_space("patience_rule=in_all,in_a_row"), "--trials", "2", "--seeds", "0", "--best", "1"
+    )
+    assert main(changed(command, "--trials", "1")) == 0
+    assert main(command) == 0
+    assert main([*command, "--dry-run"]) == 0
+    rules = {result["config"]["patience_rule"] for result in results(text / "runs/search").values()}
+    assert rules == {"in_all", "in_a_row"}
+
+
+def test_a_study_whose_runs_have_one_rule_of_patience_leaves_the_recipe_the_other(text, capsys):
+    command = changed(
+        with_space("patience_rule=in_all,in_a_row"), "--trials", "2", "--seeds", "0", "--best", "1"
+    )
+    assert main(command) == 0
+    for name, result in results(text / "runs/search").items():
+        if result["config"]["patience_rule"] == "in_a_row":
+            shutil.rmtree(text / "runs/search" / name)
+    capsys.readouterr()
+    assert main([*command, "--dry-run"]) == 0
+    out = capsys.readouterr()
+    assert cells(out.out, "│ patience_rule ")[0] == "in_a_row"
+    assert "further runs" not in out.out + out.err
+
+
+def test_validation_with_many_draws_scores_the_trials_as_it_scores_the_recipe(text):
+    command = [
+        *changed(COMMAND, "--seeds", "0", "--trials", "1", "--best", "1"),
+        "--set",
+        "valid_samples=8",
+    ]
+    assert main([*command, "--set", "iw_exact_samples=6"]) == 0
+    (trial,) = results(text / "runs/search").values()
+    assert (trial["config"]["iw_samples"], trial["config"]["iw_exact_samples"]) == (2, 6)
+    # Earlier versions gave such trials 0, and their searches keep it.
+    former = [*command, "--study", "former"]
+    assert main([*former, "--set", "iw_exact_samples=0"]) == 0
+    assert main([*changed(former, "--trials", "2"), "--set", "iw_exact_samples=6"]) == 0
+    trials = results(text / "runs/former").values()
+    assert [trial["config"]["iw_exact_samples"] for trial in trials] == [0, 0]
 
 
 def test_with_two_objectives_the_point_of_lowest_nll_on_the_front_is_compared(text, saved, capsys):
