@@ -156,7 +156,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def pass_on(self) -> None:
         proxy = self.server.proxy
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # its client was killed: moto would wait for the rest, and others for moto
+            self.close_connection = True
+            return
         kind, bucket, key = self._parse()
         fault = proxy.next_fault(kind, key)
         action = fault.action if fault else ""

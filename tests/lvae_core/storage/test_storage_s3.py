@@ -2,6 +2,7 @@
 
 import errno
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -257,6 +258,14 @@ while True:
     store.write(sys.argv[2], bytes([k % 250]) * (100_000 + k % 250))
     print(k, flush=True)
 """
+
+
+def test_the_server_of_these_tests_survives_a_client_that_died_within_a_request(store, s3):
+    address = s3.proxy.url.removeprefix("http://").split(":")
+    with socket.create_connection((address[0], int(address[1]))) as connection:
+        connection.sendall(b"PUT /bucket/file HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+    store.write("run/b", b"new")
+    assert store.read("run/b") == b"new"
 
 
 def test_a_writer_killed_at_any_moment_leaves_a_complete_object(store):
