@@ -137,7 +137,7 @@ def test_runs_fail_as_code_if_their_processes_can_no_longer_start(tmp_path, scra
     script = copy_of_the_code(tmp_path / "code")
     given = {"grid": GRID, "script": script, "environment": {"PYTHONPATH": str(tmp_path / "code")}}
     launch = Launch(tmp_path, scratch, **given)
-    module = tmp_path / "code" / "lvae_core" / "training" / "optimisation" / "schedule.py"
+    module = tmp_path / "code" / "sweeps" / "launching" / "trainable.py"
     with closing(launch):
         wait_until(lambda: len(runs.claims()) == 2, launch)
         sound = module.read_text()
