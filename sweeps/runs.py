@@ -27,7 +27,6 @@ if __name__ == "__main__":
 
 import contextlib
 import os
-import re
 import time
 import uuid
 from collections.abc import Collection, Sequence
@@ -55,6 +54,7 @@ from sweeps.options import Messages
 from sweeps.planning.grids.overview import UNREAD, cell_columns, value_text
 from sweeps.planning.sizes import format_bytes
 from sweeps.planning.stored_runs import Run, check_values, runs_of, select, selection
+from sweeps.wandb_mirror.lease import is_lease_folder
 
 _arg = tyro.conf.arg
 
@@ -63,9 +63,6 @@ _NAMED = 8
 
 _PLAN_SECONDS = 300.0
 """Age of a launch's plan at which it has begun its runs, or never will."""
-
-_LEASE_OF_A_MIRROR = re.compile(r"\.wandb-[0-9a-f]{8}")
-"""The folder in which a mirror to W&B holds its lease on a study; see sweeps/wandb_mirror/follow.py."""
 
 _IN_THE_NAME = ("dataset", "system", "setting", "num_samples", "seed")
 
@@ -288,7 +285,7 @@ def _remove_if_empty(root: Path, gone: Collection[str]) -> bool:
         return False
     try:
         left = set(os.listdir(root))
-        leases = set(filter(_LEASE_OF_A_MIRROR.fullmatch, left))
+        leases = set(filter(is_lease_folder, left))
         if left - leases <= {PLANNED_RUNS}:
             for name in leases:
                 (root / name).rmdir()  # an OSError if a mirror still follows the study

@@ -43,7 +43,7 @@ from lvae_core.errors import InputError, cannot_read
 from lvae_core.messages import Verbosity, is_quiet, next_line, notice, numbered
 from lvae_core.run_folder.folder import Study
 from sweeps.options import Messages, check_wandb_names
-from sweeps.wandb_mirror.content import is_under_way
+from sweeps.wandb_mirror.content import is_in_training
 from sweeps.wandb_mirror.follow import FLUSH_SECONDS, Follower, run_trouble
 from sweeps.wandb_mirror.live import lacking, push_options, require_wandb
 from sweeps.wandb_mirror.scratch import load_library, remove_all
@@ -211,7 +211,7 @@ def _push(study: Study, mirror: Mirror) -> tuple[Tally, int]:
     idle, under_way, unreadable = [], 0, {}
     for name in study.run_names():
         try:
-            if is_under_way(study.run(name)):
+            if is_in_training(study.run(name)):
                 under_way += 1
             else:
                 idle.append(name)

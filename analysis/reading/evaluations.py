@@ -22,6 +22,7 @@ from analysis.reading.frame import (
     CONFIG_FIELDS,
     ESTIMATE_COLUMNS,
     EVALUATION_FIELDS,
+    READ_BY_ESTIMATES,
     SHARED_FIELDS,
     frame_of,
     table_of,
@@ -32,15 +33,12 @@ from lvae_core.fields.choices import FEWEST_EXACT
 from lvae_core.identity import canonical_json
 from lvae_core.settings import parse_settings
 
-_FIELDS = (*EVALUATION_FIELDS, *SHARED_FIELDS)
-"""The fields that the estimates read."""
-
 _ABOUT = ("evaluation", "evaluation_version", "evaluated_with")
 
 _EVALUATION_COLUMNS = (*_ABOUT, *ESTIMATE_COLUMNS, *EVALUATION_FIELDS)
 """The columns that describe one evaluation, not the run."""
 
-_FACTS = (*_ABOUT, *_FIELDS)
+_FACTS = (*_ABOUT, *READ_BY_ESTIMATES)
 """Those by which one is chosen."""
 
 _CELL = ("dataset", "system", "setting", "num_samples")
@@ -60,9 +58,10 @@ def parse_evaluation(settings: Iterable[str]) -> dict[str, Any]:
     """
     wanted = parse_settings(settings)
     for name in wanted:
-        if name not in _FIELDS:
+        if name not in READ_BY_ESTIMATES:
             raise InputError(
-                f"--evaluation {name}=…: not a field of evaluation; give one of {', '.join(_FIELDS)}"
+                f"--evaluation {name}=…: not a field of evaluation; give one of "
+                f"{', '.join(READ_BY_ESTIMATES)}"
             )
     return wanted
 
@@ -229,7 +228,7 @@ class _Evaluations:
         differing = [
             {
                 name: value
-                for name in _FIELDS
+                for name in READ_BY_ESTIMATES
                 if name in shown and (value := self._facts[row][name]) is not None and value != shown[name]
             }
             for row in rows

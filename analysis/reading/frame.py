@@ -57,6 +57,8 @@ EVALUATION_FIELDS = tuple(f.name for f in fields(RunConfig) if f.metadata["stage
 SHARED_FIELDS = tuple(f.name for f in fields(RunConfig) if f.metadata["stage"] == "both")
 """The config fields that training and the estimates read."""
 
+READ_BY_ESTIMATES = (*EVALUATION_FIELDS, *SHARED_FIELDS)
+
 _DIAGNOSTICS = tuple(f"{name}_{part}" for name in ESTIMATES for part in diagnostics_of(name))
 
 ESTIMATE_COLUMNS = (*(column for name in ESTIMATES for column in (name, f"{name}_stderr")), *_DIAGNOSTICS)

@@ -131,9 +131,7 @@ def _result(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -
     others = []
     for file in filter(is_evaluation, folder.store.names(folder.name)):
         try:
-            if (
-                record := read_evaluation(folder, file, identity, result.get("metrics_sha256"))
-            ) is not None:
+            if (record := read_evaluation(folder, file, result)) is not None:
                 others.append(_further(folder, file, config, record))
         except DamagedError as damage:
             problems.append(one_line(str(damage)))  # the others are valid without it

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from analysis.reading.collect import Runs
-from analysis.reading.frame import EVALUATION_FIELDS, SHARED_FIELDS, STATUSES
+from analysis.reading.frame import READ_BY_ESTIMATES, STATUSES
 from analysis.reading.sources import study_names
 from analysis.report.unfinished_launches import unfinished_launches
 from analysis.stats.cells import Cell
@@ -107,9 +107,9 @@ def _cost(hours: Mapping[str, float], units: Mapping[str, Unit]) -> tuple[str, s
 
 def _other_evaluations(frame: pd.DataFrame) -> Iterable[str]:
     """That runs have evaluations which are not shown, and how to see one of them."""
-    having, fields = frame["other_evaluations"].dropna(), (*EVALUATION_FIELDS, *SHARED_FIELDS)
+    having = frame["other_evaluations"].dropna()
     settings = dict.fromkeys(
-        " ".join(f"{name}={field_text(found[name])}" for name in fields if name in found)
+        " ".join(f"{name}={field_text(found[name])}" for name in READ_BY_ESTIMATES if name in found)
         for of_run in having
         for found in json.loads(of_run)
     )

@@ -111,12 +111,7 @@ def find_evaluation(folder: RunFolder, evaluation: str) -> dict[str, Any] | None
     if result is None or evaluation_of(result) == evaluation:
         return result
     try:
-        return read_evaluation(
-            folder,
-            evaluation_file(evaluation),
-            str(result.get("fingerprint")),
-            result.get("metrics_sha256"),
-        )
+        return read_evaluation(folder, evaluation_file(evaluation), result)
     except DamagedError:
         return None
 
@@ -133,17 +128,14 @@ def other_values(config: RunConfig, result: Mapping[str, Any]) -> dict[str, Any]
     return {name: value for name, value in evaluation_values(config).items() if recorded[name] != value}
 
 
-def read_evaluation(
-    folder: RunFolder, file: str, fingerprint: str, metrics_sha256: str | None = None
-) -> dict[str, Any] | None:
+def read_evaluation(folder: RunFolder, file: str, result: Mapping[str, Any]) -> dict[str, Any] | None:
     """Read a further evaluation of a run; None if there is no such file.
 
     Args:
         folder: of the run.
         file: of the evaluation.
-        fingerprint: that the run's result.json records.
-        metrics_sha256: the one in result.json. An evaluation of another model, which was lost and trained
-            anew, counts as missing. None: any model will do.
+        result: the run's result.json. An evaluation of another model than it is of, which was lost and
+            trained anew, counts as missing. If one of the two does not record its model, any model will do.
 
     Raises:
         DamagedError: the file is not what was written, or belongs to another run.
@@ -152,9 +144,9 @@ def read_evaluation(
     if record is None:
         return None
     evaluation = record.get("evaluation")
-    if record.get("fingerprint") != fingerprint or not isinstance(evaluation, str):
+    if record.get("fingerprint") != result.get("fingerprint") or not isinstance(evaluation, str):
         raise DamagedError(f"{folder}/{file}: an evaluation of another run; move it away")
     if evaluation_file(evaluation) != file or not isinstance(record.get("config"), dict):
         raise DamagedError(f"{folder}/{file}: damaged, its content does not match its name")
-    made_from = record.get("metrics_sha256")
-    return None if made_from and metrics_sha256 and made_from != metrics_sha256 else record
+    made_from, present = record.get("metrics_sha256"), result.get("metrics_sha256")
+    return None if made_from and present and made_from != present else record

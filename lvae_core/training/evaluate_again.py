@@ -161,8 +161,7 @@ def _is_evaluated(folder: RunFolder, result: Mapping[str, Any], wanted: str) -> 
         return True
     file = evaluation_file(wanted)
     try:
-        of_model = str(result.get("fingerprint")), result.get("metrics_sha256")
-        return read_evaluation(folder, file, *of_model) is not None
+        return read_evaluation(folder, file, result) is not None
     except DamagedError as damage:
         _log.warning("%s; set aside as %s", damage, folder.set_aside(file))
         return False

@@ -44,8 +44,7 @@ def look_up_further(folder: RunFolder, config: RunConfig, result: Mapping[str, A
     try:
         record = failure = None
         if evaluation_file(wanted) in files:
-            of_model = str(result.get("fingerprint")), result.get("metrics_sha256")
-            record = read_evaluation(folder, evaluation_file(wanted), *of_model)
+            record = read_evaluation(folder, evaluation_file(wanted), result)
         if record is None and failure_file(wanted) in files:
             failure = folder.read_json(failure_file(wanted))
     except DamagedError as damage:

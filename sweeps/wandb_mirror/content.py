@@ -154,7 +154,7 @@ def study_name(folder: RunFolder) -> str:
     return PurePosixPath(folder.store.url).name
 
 
-def is_under_way(folder: RunFolder) -> bool:
+def is_in_training(folder: RunFolder) -> bool:
     """Whether a process trains the run, or may do so.
 
     A process that evaluates a finished run again adds nothing to what W&B stores.

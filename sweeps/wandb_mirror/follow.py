@@ -7,7 +7,6 @@ study's folder, and others stand by until it ends.
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from lvae_core.run_folder.claims import (
 from lvae_core.run_folder.folder import Study
 from lvae_core.storage.parallel import read_each
 from lvae_core.storage.retrying import is_transient
+from sweeps.wandb_mirror.lease import lease_folder
 
 if TYPE_CHECKING:  # a sweep reads FLUSH_SECONDS without loading the wandb library
     from sweeps.wandb_mirror.mirror import Mirror, Tally
@@ -62,8 +62,7 @@ class Follower:
         self._study, self._mirror, self._now = study, mirror, now
         self._stale_claims = StaleClaims(now)
         self._checked: dict[str, float] = {}
-        place = hashlib.sha256(mirror.place.encode()).hexdigest()[:8]
-        self._lease_folder = study.run(f".wandb-{place}")  # a name that no run has
+        self._lease_folder = study.run(lease_folder(mirror.place))
         self._lease: Claim | None = None
         self._unreadable: dict[str, str] = {}
         """Name -> trouble of the runs that the last look could not read."""

@@ -16,7 +16,7 @@ from lvae_core.identity import fingerprint
 from lvae_core.run_folder.claims import acquire
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import run_name
-from sweeps.wandb_mirror.content import Content, digest_of, is_under_way, read_content
+from sweeps.wandb_mirror.content import Content, digest_of, is_in_training, read_content
 from sweeps.wandb_mirror.cursor import BusyError, Cursor, read_cursor, sole_sender, write_cursor
 
 from .kit import ROOT, begin, complete, rows
@@ -120,10 +120,10 @@ def test_tags_are_cut_to_the_length_that_wandb_accepts(tmp_path: Path) -> None:
 
 def test_a_run_is_under_way_while_its_holder_lives(tmp_path: Path) -> None:
     folder = begin(tmp_path / "study")
-    assert not is_under_way(folder)
+    assert not is_in_training(folder)
     with acquire(folder, "a launch"):
-        assert is_under_way(folder)
-    assert not is_under_way(folder)
+        assert is_in_training(folder)
+    assert not is_in_training(folder)
     code = (
         "import os, sys; from lvae_core.run_folder.claims import acquire;"
         "from lvae_core.run_folder.folder import Study;"
@@ -131,7 +131,7 @@ def test_a_run_is_under_way_while_its_holder_lives(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code, folder.store.url, folder.name], cwd=ROOT, check=False)
     assert folder.has("claim-1.json")
-    assert not is_under_way(folder)
+    assert not is_in_training(folder)
 
 
 def test_a_cursor_belongs_to_one_target_and_is_empty_if_damaged(tmp_path: Path) -> None:

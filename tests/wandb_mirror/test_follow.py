@@ -10,7 +10,7 @@ import pytest
 
 from lvae_core.run_folder.claims import STALE_SECONDS
 from lvae_core.run_folder.folder import Study
-from sweeps.wandb_mirror.content import is_under_way, read_content
+from sweeps.wandb_mirror.content import is_in_training, read_content
 from sweeps.wandb_mirror.follow import RECHECK_SECONDS, Follower
 from sweeps.wandb_mirror.mirror import Tally
 
@@ -109,7 +109,7 @@ def test_a_finished_run_that_is_evaluated_again_is_not_under_way(tmp_path: Path,
     follower, mirror = follower_of(tmp_path / "study", Clock())
     follower.step()
     assert mirror.news() == (set(), [folder.name])
-    assert not is_under_way(folder)
+    assert not is_in_training(folder)
     folder.write_json("evaluation-0badcafe.json", {"estimates": {"nll_iw": {"value": 1.0}}})
     folder.write_failure("code", "no", "Traceback", "evaluation-0badcafe.failure.json")
     assert read_content(folder) == before

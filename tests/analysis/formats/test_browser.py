@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from analysis.figures.draw import draw_all, draw_differences
 from analysis.formats.page.page import compare_page, report_page
@@ -71,8 +71,17 @@ class Opened:
 
 def column(page: Page, name: int) -> list[str]:
     """The texts of a column of the first table, without hidden rows."""
-    rows = page.locator("table.numbers").first.locator("tbody tr:visible")
+    rows = first_table(page).locator("tbody tr:visible")
     return [text.strip() for text in rows.locator(f"td:nth-child({name + 1})").all_inner_texts()]
+
+
+def first_table(page: Page) -> Locator:
+    return page.locator("table.numbers").first
+
+
+def sort_button(page: Page, name: int) -> Locator:
+    """The heading of a column of the first table, by which it is sorted."""
+    return first_table(page).locator("thead tr").last.locator("button").nth(name)
 
 
 def test_it_opens_without_errors_or_requests_in_light_and_dark(browser: Browser, path: Path) -> None:
@@ -90,8 +99,7 @@ def test_clicking_a_heading_sorts_then_reverses_then_restores_the_order(
 ) -> None:
     opened = Opened(browser, path)
     page = opened.page
-    table = page.locator("table.numbers").first
-    nll = table.locator("thead tr").last.locator("button").nth(1)
+    nll = sort_button(page, 1)
     before = column(page, 1)
 
     def numbers() -> list[float]:
@@ -103,9 +111,9 @@ def test_clicking_a_heading_sorts_then_reverses_then_restores_the_order(
     assert len(up) >= 10  # the paper's rows and ours, without their differences
     nll.click()
     assert numbers() == up[::-1]
-    assert table.locator("th[aria-sort=descending]").count() == 1
+    assert first_table(page).locator("th[aria-sort=descending]").count() == 1
     # A row that has left its section shows the section's name.
-    assert "Kruengkrai 2019" in table.locator("tbody tr:visible").first.inner_text()
+    assert "Kruengkrai 2019" in first_table(page).locator("tbody tr:visible").first.inner_text()
     nll.click()
     assert column(page, 1) == before
     assert opened.problems == []
@@ -129,7 +137,7 @@ def test_sorting_ranks_no_numbers_over_different_text(browser: Browser, tmp_path
     path = tmp_path / "report.html"
     path.write_text(report_page(report, draw_all([], [], {}, {}), [], "python …"), encoding="utf-8")
     page = Opened(browser, path).page
-    nll_button = page.locator("table.numbers").first.locator("thead tr").last.locator("button").nth(1)
+    nll_button = sort_button(page, 1)
     nll_button.click()
     # By hand: 90 - 36, 90 - 9, 90 - 1 and 60 less.
     assert [float(text) for text in column(page, 1)] == [54.0, 81.0, 89.0, -6.0, 21.0, 29.0]
@@ -139,7 +147,7 @@ def test_sorting_ranks_no_numbers_over_different_text(browser: Browser, tmp_path
 
 def test_rows_without_a_number_stay_last_in_both_directions(browser: Browser, path: Path) -> None:
     page = Opened(browser, path).page
-    kl = page.locator("table.numbers").first.locator("thead tr").last.locator("button").nth(2)
+    kl = sort_button(page, 2)
     for _ in range(2):
         kl.click()
         found = column(page, 2)
@@ -241,7 +249,7 @@ def test_two_studies_open_as_well(
     page = compare_page(compared, draw_differences(compared.comparisons), "python …")
     (tmp_path / "compare.html").write_text(page, encoding="utf-8")
     opened = Opened(browser, tmp_path / "compare.html")
-    opened.page.locator("table.numbers").first.locator("thead button").nth(3).click()
+    first_table(opened.page).locator("thead button").nth(3).click()
     differences = [float(text) for text in column(opened.page, 3)]
     assert differences == sorted(differences)
     assert {0.0, 0.5} == set(differences)
@@ -255,8 +263,7 @@ def test_a_page_that_reloads_keeps_what_its_reader_has_sorted_and_closed(
 ) -> None:
     opened = Opened(browser, path)
     page = opened.page
-    table = page.locator("table.numbers").first
-    nll = table.locator("thead tr").last.locator("button").nth(1)
+    nll = sort_button(page, 1)
     nll.click()
     nll.click()
     page.locator("summary").nth(0).click()  # opens the sentences that a page begins with
@@ -264,7 +271,7 @@ def test_a_page_that_reloads_keeps_what_its_reader_has_sorted_and_closed(
 
     def state() -> tuple[list[str], list[bool], int]:
         closed = page.locator("details").evaluate_all("all => all.map((one) => !one.open)")
-        return column(page, 1), closed, table.locator("th[aria-sort=descending]").count()
+        return column(page, 1), closed, first_table(page).locator("th[aria-sort=descending]").count()
 
     before = state()
     assert before[1:] == ([k == 1 for k in range(len(before[1]))], 1)
@@ -315,6 +322,6 @@ def test_wide_tables_do_not_shrink_the_printed_page(browser: Browser, tmp_path: 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     # Words break where they can; numbers stay whole.
     lines = "all => all.map((one) => new Set([...one.getClientRects()].map((part) => part.top)).size)"
-    counts = page.locator("table.numbers").first.locator("td .tip").evaluate_all(lines)
+    counts = first_table(page).locator("td .tip").evaluate_all(lines)
     assert counts
     assert max(counts) <= 2, "a number breaks before its ± only"
