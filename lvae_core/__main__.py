@@ -16,13 +16,13 @@ from typing import Any
 from lvae_core.arguments import Parser, parsed, repeat_settings
 from lvae_core.cli import import_text
 from lvae_core.command import exit_status
-from lvae_core.data.datasets import NAMES, SHIPPED, check_known
+from lvae_core.data.datasets import NAMES, SHIPPED
 from lvae_core.data.sources.public import PUBLIC
 from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity, notice_next
-from lvae_core.protocols import PROTOCOLS, with_protocol
+from lvae_core.messages import Verbosity, notice, notice_next
+from lvae_core.protocols import PROTOCOLS
 from lvae_core.run_folder.event_files import FOLDER
-from lvae_core.settings import apply_settings, check_samples_read, fields_help, parse_settings
+from lvae_core.settings import check_samples_read, fields_help, parse_settings
 from lvae_core.systems import SYSTEMS, recipe
 
 
@@ -221,7 +221,7 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _recipe(options: argparse.Namespace) -> int:
-    from lvae_core.data.new_run import settle_min_count
+    from lvae_core.data.new_run import complete_recipe
 
     given = parse_settings(options.set)
     for field in _RECIPE_FIELDS:
@@ -229,17 +229,17 @@ def _recipe(options: argparse.Namespace) -> int:
             raise InputError(
                 f"--set {field}={given[field]}: the recipe depends on it; use --{field.replace('_', '-')}"
             )
-    check_known(options.dataset, options.data_dir)
-    config = recipe(
+    base = recipe(
         options.system,
         dataset=options.dataset,
         setting=options.setting,
         num_samples=1 if options.num_samples is None else options.num_samples,
         seed=options.seed,
     )
-    check_samples_read(config, options.num_samples)
-    config = apply_settings(with_protocol(config, options.protocol), options.set)
-    config = settle_min_count(config, options.data_dir, given=given)
+    check_samples_read(base, options.num_samples)
+    config, choice = complete_recipe(base, options.protocol, given, options.data_dir, prefix="--set ")
+    if choice:
+        notice(f"note: {choice}")
     print(json.dumps(config.to_dict(), indent=2))
     return 0
 

@@ -1,6 +1,7 @@
 """The Python API, its notebook and its document."""
 
 import json
+import logging
 import re
 import signal
 import threading
@@ -177,13 +178,31 @@ def test_a_recipe_of_a_folder_in_data_dir_reads_it_and_one_of_no_folder_warns(
     corpus: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert lvae_core.recipe("lstm-lm", dataset="mine", data_dir=corpus.parent).min_count == 2
-    assert caplog.messages == []
+    caplog.clear()
     assert lvae_core.recipe("lstm-lm", dataset="no/mine").min_count == 1
     (line,) = caplog.messages
     assert "no such folder" in line
     assert "until then nothing chooses min_count, which is 1" in line
     with pytest.raises(lvae_core.InputError, match="unknown dataset 'toyy': did you mean 'toy'"):
         lvae_core.recipe("lstm-lm", dataset="toyy")
+
+
+def test_a_recipe_warns_that_the_text_chose_min_count_and_the_command_notes_it(
+    corpus: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lvae_core.__main__ import main
+
+    assert lvae_core.recipe("lstm-vae", dataset=corpus).min_count == 2
+    choice = "min_count = 2, so that training shows the unknown word more often"
+    assert caplog.record_tuples == [
+        ("lvae.data", logging.WARNING, f"{choice}; min_count=1 keeps every word")
+    ]
+    caplog.clear()
+    assert lvae_core.recipe("lstm-vae", dataset=corpus, min_count=1).min_count == 1
+    assert lvae_core.recipe("lstm-vae", dataset="pydocs").min_count == 2  # its recipe says so, not its text
+    assert caplog.messages == []
+    assert main(["recipe", "lstm-vae", "--dataset", str(corpus)]) == 0
+    assert capsys.readouterr().err == f"note: {choice}\n"
 
 
 def test_a_warning_about_data_comes_once_and_names_no_option(

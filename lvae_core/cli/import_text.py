@@ -10,6 +10,7 @@ from lvae_core.data.datasets import read
 from lvae_core.data.importing import Policy, Rules, import_text, summary, warnings
 from lvae_core.data.markers import marker_warnings
 from lvae_core.data.text_files import MAX_LENGTH, SPLITS
+from lvae_core.errors import InputError
 from lvae_core.messages import notice_next
 
 
@@ -71,11 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shares by which one file is divided, such as 0.8 0.1 0.1 or 8 1 1; equal sentences stay "
         "together",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of --split (default: 0)")
+    parser.add_argument("--seed", type=int, help="seed of --split (default: 0)")
 
 
 def command(options: argparse.Namespace) -> int:
     """Make the folder and print what became of the text; return the exit status."""
+    if options.seed is not None and options.split is None:
+        raise InputError(f"--seed {options.seed}: is of --split; give --split, or leave --seed out")
     rules = Rules(
         column=options.column,
         header=options.header,
@@ -85,7 +88,7 @@ def command(options: argparse.Namespace) -> int:
         max_length=options.max_length,
         max_length_policy=options.max_length_policy,
         split=None if options.split is None else tuple(options.split),
-        seed=options.seed,
+        seed=options.seed or 0,
     )
     record = import_text(options.source, options.out, rules)
     for line in summary(record):

@@ -17,6 +17,7 @@ from lvae_core.cli.display import Display, estimate_lines, summary
 from lvae_core.command import print_error
 from lvae_core.config import FIELD_TYPES, RunConfig, from_dict
 from lvae_core.data.corpus import load_for
+from lvae_core.data.datasets import NAMES
 from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import WHOLE, Part
 from lvae_core.identity import evaluation_id
@@ -97,14 +98,24 @@ def _with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
     """
     changes = parse_settings(settings)
     for field in ("dataset", "setting"):
-        if field in changes and _chooses_others(config, field, changes[field]):
-            option = f"--{field} {shlex.quote(changes[field])}"
-            system = config.system if config.system in SYSTEMS else "SYSTEM"
+        if field not in changes:
+            continue
+        value = changes[field]
+        system = config.system if config.system in SYSTEMS else "SYSTEM"
+        remedy = f"make a config with `python -m lvae_core recipe {system} --{field} {shlex.quote(value)}`"
+        if _chooses_others(config, field, value):
+            raise InputError(f"--set {field}={value}: the recipe depends on it; {remedy}")
+        if field == "dataset" and "min_count" not in changes and _text_chooses(config.dataset, value):
             raise InputError(
-                f"--set {field}={changes[field]}: the recipe depends on it; make a config with "
-                f"`python -m lvae_core recipe {system} {option}`"
+                f"--set dataset={value}: its text may need another min_count; {remedy}, or give --set "
+                f"min_count={config.min_count}, too, to keep that of the config"
             )
     return apply_settings(config, settings)
+
+
+def _text_chooses(former: str, dataset: str) -> bool:
+    """Whether the text of one of two datasets chooses ``min_count`` in a recipe, and they differ."""
+    return former != dataset and not {former, dataset} <= set(NAMES)
 
 
 def _chooses_others(config: RunConfig, field: str, value: str) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.data import datasets
 from lvae_core.data.spelling import SpelledText, Speller
-from lvae_core.data.text_files import SPLITS, Text
+from lvae_core.data.text_files import MAX_LENGTH, SPLITS, Text
 from lvae_core.data.unknown import UnseenWords, unseen_words
 from lvae_core.data.vocabulary import Vocabulary
 from lvae_core.errors import InputError
@@ -59,6 +59,10 @@ class Split:
         """Number of predicted tokens, with one ``</s>`` per sentence: the denominator of perplexity."""
         return len(self.tokens)
 
+    def share(self, class_: int | None) -> float:
+        """Share of the predicted tokens that are of a class; None: of no class."""
+        return 0.0 if class_ is None else float(np.mean(self.tokens == class_))
+
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
@@ -94,14 +98,13 @@ class Corpus:
         also have the fields of :class:`SpelledText`, by which other vocabularies' numbers are comparable.
         """
         splits = {"train": self.train, "valid": self.valid, "test": self.test}
-        unknown = self.vocabulary.unknown_id
         return {
             "vocabulary": len(self.vocabulary),
             "splits": {
                 name: {
                     "sentences": len(split),
                     "tokens": split.num_tokens,
-                    "unknown": 0.0 if unknown is None else float(np.mean(split.tokens == unknown)),
+                    "unknown": split.share(self.vocabulary.unknown_id),
                     **(asdict(self.spelled[name]) if name in self.spelled else {}),
                 }
                 for name, split in splits.items()
@@ -115,7 +118,7 @@ def load(
     data_dir: str | Path | None = None,
     min_count: int = 1,
     max_vocabulary: int = 0,
-    max_length: int = 512,
+    max_length: int = MAX_LENGTH,
 ) -> Corpus:
     """Read, check and encode a dataset.
 
@@ -141,10 +144,13 @@ def load(
         )
     except InputError as error:
         raise InputError(f"{texts['train'].source}: {error}") from None
-    # A word that becomes the unknown word makes it another, coarser problem.
-    whole = vocabulary.unknown_id is None
     splits = {split: encode_text(text, vocabulary) for split, text in texts.items()}
-    unseen = _unseen(splits, vocabulary)
+    unknown = vocabulary.unknown_id
+    unseen = unseen_words(
+        {split: encoded.share(unknown) for split, encoded in splits.items()},
+        np.bincount(splits["train"].tokens, minlength=len(vocabulary)).tolist(),
+        unknown,
+    )
     lacking = () if unseen is None else (unseen.warning(texts["train"].source),)
     return Corpus(
         name=name,
@@ -152,7 +158,8 @@ def load(
         **splits,
         data_sha256=combined_sha256(texts),
         warnings=(*datasets.warnings(dataset, texts), *lacking),
-        true_nll=datasets.true_nll(dataset, texts["test"]) if whole else None,
+        # A word that becomes the unknown word makes it another, coarser problem.
+        true_nll=datasets.true_nll(dataset, texts["test"]) if unknown is None else None,
         unseen=unseen,
         spelled=_spelled(texts, vocabulary),
     )
@@ -206,17 +213,6 @@ def _spelled(texts: Mapping[str, Text], vocabulary: Vocabulary) -> dict[str, Spe
     training = () if vocabulary.unknown_id is None else texts["train"].sentences()
     speller = Speller(vocabulary, training)
     return {split: speller.read(texts[split].sentences()) for split in ("valid", "test")}
-
-
-def _unseen(splits: Mapping[str, Split], vocabulary: Vocabulary) -> UnseenWords | None:
-    unknown = vocabulary.unknown_id
-    if unknown is None:
-        return None
-    rates = {name: float((split.tokens == unknown).mean()) for name, split in splits.items()}
-    counts = np.bincount(splits["train"].tokens, minlength=len(vocabulary))
-    counts[[0, unknown]] = 0  # class 0 is no word, and the unknown class is no word that could become it
-    counts = counts[counts > 0]
-    return unseen_words(rates, int(counts.min())) if len(counts) else None
 
 
 def combined_sha256(texts: Mapping[str, Text]) -> str:

@@ -17,8 +17,7 @@ from lvae_core.config import dataset_label
 from lvae_core.data.markers import marker_warnings
 from lvae_core.data.sources import pydocs, topics, toy
 from lvae_core.data.sources.public import PUBLIC, Hashes, MissingError, data_folder, locate
-from lvae_core.data.tables import SUFFIXES
-from lvae_core.data.text_files import SPLITS, Text, import_command, read_file, rename_advice
+from lvae_core.data.text_files import SPLITS, SUFFIXES, Text, import_command, read_file, rename_advice
 from lvae_core.errors import InputError, check_name
 from lvae_core.storage.local import local_path
 
@@ -71,7 +70,7 @@ def read(
     if not path.is_file():
         table = next((name for s in SUFFIXES if (folder / (name := f"{split}{s}")).is_file()), "")
         advice = f"; for {table}: {import_command(folder, '--column', 'NAME')}" if table else ""
-        advice = advice or rename_advice(folder, split, SUFFIXES)
+        advice = advice or rename_advice(folder, split)
         raise MissingError(
             f"dataset {dataset}: {path} is missing; the folder needs {_split_files()}{advice}"
         )
@@ -85,8 +84,11 @@ def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
 
     Raises:
         MissingError: there is no such folder.
-        InputError: a name is neither a folder nor a known dataset; the nearest known name is given.
+        InputError: a name is empty, or neither a folder nor a known dataset; the nearest known name is
+            given.
     """
+    if not dataset:
+        raise InputError("dataset '': an empty name; give a dataset's name or a folder's path")
     here = local_path(dataset)
     if here.is_dir():
         return here

@@ -13,7 +13,7 @@ from lvae_core.data import datasets
 from lvae_core.data.corpus import combined_sha256
 from lvae_core.data.importing import RECORD, read_record
 from lvae_core.data.sources.public import MissingError
-from lvae_core.data.text_files import SPLITS, Text
+from lvae_core.data.text_files import MAX_LENGTH, SPLITS, Text, length_problem
 from lvae_core.data.unknown import unseen_words
 from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS, Vocabulary
 from lvae_core.errors import InputError, check_data_dir, check_type
@@ -75,6 +75,11 @@ def describe(dataset: str | Path, data_dir: str | Path | None = None) -> dict[st
     result["warnings"] = list(datasets.warnings(dataset, texts))
     if dataset not in datasets.NAMES:  # the recipes of these choose min_count
         result["warnings"] += _unseen(texts, result["splits"], vocabulary)
+    result["warnings"] += [
+        f"{text.source}: {length_problem(Path(text.source), longest, MAX_LENGTH)}"
+        for split, text in texts.items()
+        if (longest := result["splits"][split]["longest"]) > MAX_LENGTH
+    ]
     if record:
         result["warnings"] += [
             f"{text.source}: changed since the import that {RECORD} records"
@@ -88,12 +93,11 @@ def _unseen(
     texts: Mapping[str, Text], statistics: Mapping[str, Any], vocabulary: Vocabulary | None
 ) -> Iterator[str]:
     """The warning about unknown words that training never has, or too seldom."""
-    if vocabulary is None or vocabulary.unknown_id is None:
+    if vocabulary is None:
         return
     counts = Counter(token for sentence in texts["train"].sentences() for token in sentence)
-    del counts[vocabulary.words[vocabulary.unknown_id]]
     rates = {split: statistics[split]["unknown_rate"] for split in texts}
-    if counts and (unseen := unseen_words(rates, min(counts.values()))):
+    if unseen := unseen_words(rates, [counts[word] for word in vocabulary.words], vocabulary.unknown_id):
         yield unseen.warning(texts["train"].source)
 
 

@@ -14,8 +14,15 @@ from typing import Any, Literal, NamedTuple
 
 from lvae_core.config import dataset_label
 from lvae_core.data.datasets import NAMES
-from lvae_core.data.tables import SUFFIXES, read_cells
-from lvae_core.data.text_files import MAX_LENGTH, SPLITS, marker_options, read_bytes, rename_advice
+from lvae_core.data.tables import read_cells
+from lvae_core.data.text_files import (
+    MAX_LENGTH,
+    SPLITS,
+    SUFFIXES,
+    marker_options,
+    read_bytes,
+    rename_advice,
+)
 from lvae_core.data.tokens import split_tokens, without_edges
 from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS
 from lvae_core.errors import InputError
@@ -97,6 +104,7 @@ class Source(NamedTuple):
     """A file and what was read from it."""
 
     path: Path
+    sha256: str
     sentences: list[str]
     counts: Counts
     warnings: tuple[str, ...]
@@ -122,22 +130,21 @@ def import_text(sources: Sequence[str | Path], out: str | Path, rules: Rules) ->
     _check_name(out)
     paths = [Path(source) for source in sources]
     if rules.split is None:
-        found = _three(paths)
-        read = {split: _read(path, rules) for split, path in found.items()}
+        read = {split: _read(path, rules) for split, path in _three(paths).items()}
         texts = {split: source.sentences for split, source in read.items()}
         counts = {split: asdict(source.counts) for split, source in read.items()}
     else:
         if len(paths) != 1 or paths[0].is_dir():
             raise InputError("--split: divides one file; give one, or leave --split out")
         source = _read(paths[0], rules)
-        found, read = {"all": paths[0]}, {"all": source}
+        read = {"all": source}
         texts = _divided(source, rules)
         counts = {"all": asdict(source.counts)}
         counts |= {split: {"sentences": len(lines)} for split, lines in texts.items()}
     contents = {s: "".join(f"{line}\n" for line in lines).encode() for s, lines in texts.items()}
     record = {
         "sources": {
-            name: {"path": str(path), "sha256": _sha256(read_bytes(path))} for name, path in found.items()
+            name: {"path": str(source.path), "sha256": source.sha256} for name, source in read.items()
         },
         "rules": asdict(rules),
         "counts": counts,
@@ -207,16 +214,17 @@ def _three(paths: Sequence[Path]) -> dict[str, Path]:
             wanted = " or ".join(f"{split}{suffix}" for suffix in SUFFIXES)
             names = " and ".join(path.name for path in there)
             problem = f"has {names}; keep one" if there else f"{wanted} is missing"
-            problem += "" if there else rename_advice(folder, split, SUFFIXES)
+            problem += "" if there else rename_advice(folder, split)
             raise InputError(f"{folder}: {problem}, or give the three files")
         found[split] = there[0]
     return found
 
 
 def _read(path: Path, rules: Rules) -> Source:
-    """Read a file and apply the rules."""
+    """Read a file, only once because it may be a pipe, and apply the rules."""
     counts, sentences = Counts(), []
-    column = read_cells(path, rules.column, header=rules.header, delimiter=rules.delimiter)
+    data = read_bytes(path)
+    column = read_cells(data, path, rules.column, header=rules.header, delimiter=rules.delimiter)
     for number, text in column.cells:
         tokens = split_tokens(text)
         kept = without_edges(tokens, rules.remove)
@@ -242,7 +250,7 @@ def _read(path: Path, rules: Rules) -> Source:
     if not sentences:
         raise InputError(f"{path}: no sentence is left; check the file and the options")
     counts.sentences = len(sentences)
-    return Source(path, sentences, counts, column.warnings)
+    return Source(path, _sha256(data), sentences, counts, column.warnings)
 
 
 def _refuse_markers(where: str, tokens: list[str], rules: Rules) -> None:

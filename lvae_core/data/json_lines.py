@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lvae_core.errors import InputError
@@ -30,11 +30,30 @@ def is_document(content: str) -> bool:
     )
 
 
+def read_objects(content: str, where: object) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the object of each line that is not blank, with the number of the line.
+
+    Args:
+        content: JSON lines.
+        where: the file, for messages.
+
+    Raises:
+        InputError: a line is no JSON object.
+    """
+    for number, line in enumerate(content.split("\n"), start=1):
+        if not line.strip():
+            continue
+        value = _parsed(line)
+        if not isinstance(value, dict):
+            raise InputError(f"{where}:{number}: not a JSON object; correct the line")
+        yield number, value
+
+
 def read_values(content: str, where: object, name: str) -> list[tuple[int, str]]:
     """Read the text of each object, with the number of its line.
 
     Args:
-        content: JSON lines; blank lines are passed over.
+        content: JSON lines.
         where: the file, for messages.
         name: the name of the text in the objects.
 
@@ -42,14 +61,9 @@ def read_values(content: str, where: object, name: str) -> list[tuple[int, str]]
         InputError: a line is no JSON object, or has no text of that name.
     """
     found = []
-    for number, line in enumerate(content.split("\n"), start=1):
-        if not line.strip():
-            continue
-        value = _parsed(line)
-        if not isinstance(value, dict):
-            raise InputError(f"{where}:{number}: not a JSON object, as the first line is; correct the line")
+    for number, value in read_objects(content, where):
         if not isinstance(value.get(name), str):
-            problem = f"{name} is not text" if name in value else f"has no {name}"
+            problem = "its value is not text" if name in value else f"has no {name}"
             raise InputError(
                 f"{where}:{number}: --column {name}: {problem}; correct the line, or choose another column"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from lvae_core.data.datasets import NAMES, check_known
 from lvae_core.data.sources.public import MissingError
 from lvae_core.errors import check_data_dir, check_name
 from lvae_core.fields.choices import Setting
-from lvae_core.messages import notice
 from lvae_core.protocols import PROTOCOLS, Protocol, with_protocol
 from lvae_core.settings import apply_fields
 
@@ -35,7 +34,7 @@ def recipe(
     """Make the complete config of one run, as ``python -m lvae_core recipe`` and a new study make it.
 
     A folder gets PTB's sizes, and ``min_count = 2`` if its training text has no unknown word, or far fewer
-    than held-out text, and this shows more; see docs/own-data.md.
+    than held-out text, and this shows more; see docs/own-data.md. Then a warning says so.
 
     Args:
         system: one of ``SYSTEMS``.
@@ -60,14 +59,43 @@ def recipe(
         seed=seed,
     )
     check_data_dir(data_dir)
+    config, choice = complete_recipe(base, protocol, fields, data_dir)
+    if choice:
+        _log.warning("%s; min_count=1 keeps every word", choice)
+    return config
+
+
+def complete_recipe(
+    base: RunConfig,
+    protocol: Protocol,
+    fields: Mapping[str, Any],
+    data_dir: str | Path | None,
+    prefix: str = "",
+) -> tuple[RunConfig, str]:
+    """Complete the recipe of a system: its protocol, the fields that the user gives, its ``min_count``.
+
+    Args:
+        base: the config that :func:`lvae_core.systems.recipe` returns.
+        protocol: see :func:`recipe`.
+        fields: field -> value.
+        data_dir: folder of corpora.
+        prefix: of a field's name in errors.
+
+    Returns:
+        The config, and a line for the user if the text of the folder chose its ``min_count``, else "".
+
+    Raises:
+        InputError: as :func:`recipe`.
+    """
     check_known(base.dataset, data_dir)
-    config = apply_fields(with_protocol(base, protocol), fields)
-    return settle_min_count(config, data_dir, given=fields)
+    config = apply_fields(with_protocol(base, protocol), fields, prefix)
+    settled = _settle_min_count(config, data_dir, given=fields)
+    if settled == config:
+        return config, ""
+    return settled, f"min_count = {settled.min_count}, so that training shows the unknown word more often"
 
 
-def settle_min_count(
-    config: RunConfig, data_dir: str | Path | None, *, given: Collection[str] = ()
-) -> RunConfig:
+def _settle_min_count(config: RunConfig, data_dir: str | Path | None, given: Collection[str]) -> RunConfig:
     """Choose the ``min_count`` of a new run over a folder by its text; see :func:`load_new`.
 
     A folder that does not exist yet causes a warning, as its run reports it.
@@ -83,10 +111,7 @@ def settle_min_count(
     if config.dataset in NAMES or "min_count" in given:
         return config
     try:
-        new, _ = load_new(config, data_dir)
+        return load_new(config, data_dir)[0]
     except MissingError as error:
         _log.warning(f"{error}; until then nothing chooses min_count, which is {config.min_count}")
         return config
-    if new != config:
-        notice(f"note: min_count = {new.min_count}, so that training shows the unknown word more often")
-    return new

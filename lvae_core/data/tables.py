@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lvae_core.data.json_lines import first_object, is_document, read_values
+from lvae_core.data.json_lines import first_object, is_document, read_objects, read_values
 from lvae_core.data.quoted import Row, plain_rows, quoted_rows
-from lvae_core.data.text_files import decoded, equal_tabs, read_bytes, tabs_problem
+from lvae_core.data.text_files import decoded, equal_tabs, tabs_problem
 from lvae_core.data.tokens import split_tokens
 from lvae_core.errors import InputError
-
-SUFFIXES = (".txt", ".tsv", ".csv", ".jsonl")
 
 _TAB = "\t"
 
@@ -53,28 +51,32 @@ class Column:
 
 
 def read_cells(
-    path: Path, column: str | None, *, header: bool = False, delimiter: str | None = None
+    data: bytes, path: Path, column: str | None, *, header: bool = False, delimiter: str | None = None
 ) -> Column:
     """Read the text of a file.
 
     Args:
-        path: a file. ``.csv`` is read as comma-separated with quotes, JSON lines by their content, others
-            as lines, which tabs divide if ``column`` is given.
+        data: the content of the file.
+        path: of the file. ``.csv`` is read as comma-separated with quotes, ``.jsonl`` and other JSON lines
+            by their content, others as lines, which tabs divide if ``column`` is given.
         column: a whole number is the position of a column, from 1; else its name in the first line, or in
             the objects of JSON lines; None: whole lines.
         header: whether the first line is to be passed over. A column given by name implies it.
         delimiter: the character between columns, or ``tab``; None: by the name of the file.
 
     Raises:
-        InputError: the file cannot be read, a line has another number of columns than the first, there is
-            no such column, or the column is empty; the message names file and line.
+        InputError: the content cannot be decoded, a line has another number of columns than the first,
+            there is no such column, or the column is empty; the message names file and line.
     """
-    content = decoded(read_bytes(path), path)
-    if (known := first_object(content.split("\n"))) is not None:
-        return _of_json(content, path, column, known, extra=header or delimiter is not None)
-    if is_document(content):
-        raise InputError(f"{path}: one JSON document; write one object per line, for --column NAME")
+    content = decoded(data, path)
     suffix = path.suffix.lower()
+    known = first_object(content.split("\n"))
+    if known is None and is_document(content):
+        raise InputError(f"{path}: one JSON document; write one object per line, for --column NAME")
+    if known is None and suffix == ".jsonl":
+        known = next((value for _, value in read_objects(content, path) if value), {})
+    if known is not None:
+        return _of_json(content, path, column, known, extra=header or delimiter is not None)
     if column is None and delimiter is None and suffix not in (".csv", ".tsv"):
         return _of_lines(content, path, header)
     rows, quotes_stay = _rows(content, path, delimiter)
@@ -124,6 +126,8 @@ def _of_json(
 ) -> Column:
     """The texts of a name in JSON lines; ``extra``: an option of tables was given."""
     names = _named(list(known))
+    if not known:
+        raise InputError(f"{path}: contains no text")
     if extra:
         raise InputError(f"{path}: JSON lines, which have names; leave --header and --delimiter out")
     if column is None:
@@ -146,36 +150,62 @@ def _rows(content: str, path: Path, delimiter: str | None) -> tuple[list[Row], b
     separator = delimiter or ("," if is_csv else _TAB)
     separator = _TAB if separator == "tab" else separator
     plain = [] if is_csv else plain_rows(content, separator)
-    widths = {len(row.cells) for row in plain if any(row.cells)}
-    if delimiter is None and not (_is_table(content, separator) if is_csv else _is_width(widths)):
+    divides = _is_table(content, path, separator) if is_csv else _is_width(_widths(plain))
+    if delimiter is None and not divides:
         for other in _SEPARATORS:
-            if other != separator and _is_table(content, other):
+            if other != separator and _is_table(content, path, other):
                 raise InputError(
                     f"{path}: seems to be separated by {_shown(other)}, not by {_shown(separator)}; give "
                     f"--delimiter {_argument(other)}, or else --delimiter {_argument(separator)}"
                 )
     if is_csv:
-        return _csv_rows(content, path, separator), False
+        return _csv_rows(content, path, separator)
     quoted = quoted_rows(content, separator, plain)
     return (plain, True) if quoted is None else (quoted, False)
+
+
+def _widths(rows: Iterable[Row]) -> set[int]:
+    """The numbers of columns that rows have."""
+    return {len(row.cells) for row in rows if any(row.cells)}
 
 
 def _is_width(widths: Collection[int]) -> bool:
     return len(widths) == 1 and 1 not in widths
 
 
-def _is_table(content: str, separator: str) -> bool:
+def _is_table(content: str, path: Path, separator: str) -> bool:
     """Whether a separator divides every row into the same number of columns, at least two."""
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
     try:
-        with _cells_of_any_length():
-            return _is_width({len(cells) for cells in reader if any(cells)})
-    except csv.Error:
+        return _is_width(_widths(_csv_rows(content, path, separator)[0]))
+    except InputError:
         return False
 
 
-def _csv_rows(content: str, path: Path, separator: str) -> list[Row]:
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
+def _csv_rows(content: str, path: Path, separator: str) -> tuple[list[Row], bool]:
+    """Read CSV, also with blanks before quotes, which are no part of the text; see :func:`_rows`."""
+    rows = _parsed(content, path, separator)
+    if not (found := _blanks_before_quotes(rows)):
+        return rows, False
+    with contextlib.suppress(InputError):
+        unquoted = _parsed(content, path, separator, skip_blanks=True)
+        if _blanks_before_quotes(unquoted) == found:  # the quotes of the cells are before those blanks
+            return rows, False
+        # If lines are rows already, quotes that join lines are stray, as in :func:`quoted_rows`.
+        if not _is_width(_widths(rows)) or len(unquoted) == len(rows):
+            return unquoted, False
+    return rows, True
+
+
+def _blanks_before_quotes(rows: Iterable[Row]) -> int:
+    """The number of cells that begin with blanks and a quote."""
+    return sum(re.match(' +"', cell) is not None for row in rows for cell in row.cells)
+
+
+def _parsed(content: str, path: Path, separator: str, *, skip_blanks: bool = False) -> list[Row]:
+    """The rows of CSV. ``skip_blanks``: pass over those that follow a separator."""
+    reader = csv.reader(
+        io.StringIO(content, newline=""), delimiter=separator, strict=True, skipinitialspace=skip_blanks
+    )
     rows, number = [], 1
     try:
         with _cells_of_any_length():
@@ -201,21 +231,29 @@ def _cells_of_any_length() -> Iterator[None]:
 
 def _quotes_kept(path: Path, cells: list[Cell]) -> Iterator[str]:
     """The warning about texts in quotes that stay part of the text."""
-    found = [c for c in cells if len(c.text) > 1 and c.text.startswith('"') and c.text.endswith('"')]
+    found = [cell for cell in cells if re.fullmatch('".*"', cell.text.strip(), re.DOTALL)]
+    remedy = "remove the blanks before them" if path.suffix.lower() == ".csv" else "save the table as .csv"
     if found:
         yield (
             f"{path}:{found[0].number}: {len(found):,} text{'s' * (len(found) > 1)} in quotes, which stay "
-            "part of the text; if a program put them there, save the table as .csv"
+            f"part of the text; if a program put them there, {remedy}"
         )
 
 
 def _index(path: Path, column: str, first: list[str], header: bool) -> int:
     """The place of a column, from 0."""
     if not column.removeprefix("-").isdecimal():
-        if first.count(column) != 1:
-            problem = "two columns of that name" if column in first else "no such column"
-            raise InputError(f"{path}:1: --column {column}: {problem}; choose from {_named(first)}")
-        return first.index(column)
+        found = [i for i, name in enumerate(first) if name == column]
+        found = found or [i for i, name in enumerate(first) if name.strip() == column]
+        if not found:
+            raise InputError(f"{path}:1: --column {column}: no such column; choose from {_named(first)}")
+        if len(found) > 1:
+            numbers = " or ".join(str(i + 1) for i in found)
+            raise InputError(
+                f"{path}:1: --column {column}: {_columns(len(found))} of that name; give the number of one "
+                f"({numbers}) and --header"
+            )
+        return found[0]
     if not 1 <= int(column) <= len(first):
         raise InputError(
             f"{path}:1: --column {column}: the file has {_columns(len(first))}, from 1; give a number "

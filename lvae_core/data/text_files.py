@@ -16,9 +16,30 @@ from lvae_core.data.tokens import split_tokens, without_edges
 from lvae_core.data.vocabulary import END, START
 from lvae_core.errors import InputError
 
+SPLITS = ("train", "valid", "test")
+
+SUFFIXES = (".txt", ".tsv", ".csv", ".jsonl")
+"""Of files that can be imported."""
+
+MAX_LENGTH = 512
+"""Largest number of predicted tokens of a sentence, unless another one is given."""
+
+OTHER_NAMES = {"valid": ("dev", "val", "validation")}
+"""Names of splits' files in other corpora."""
+
 _log = logging.getLogger("lvae.data")
 
 _BYTE_ORDER_MARK = "\ufeff"
+
+_BINARY = {
+    b"\x1f\x8b": "packed with gzip; unpack it",
+    b"\xfd7zXZ\0": "packed with xz; unpack it",
+    b"\x28\xb5\x2f\xfd": "packed with Zstandard; unpack it",
+    b"PK\3\4": "a spreadsheet or zip archive; save the table as CSV, or unpack it",
+    # After PAR1, with which text can begin, comes the header of a page or the footer.
+    b"PAR1\x15": "Parquet; save it as CSV",
+}
+"""What files that are no text begin with -> what they are, and the remedy."""
 
 
 def read_file(path: Path, max_length: int | None = None) -> Text:
@@ -52,12 +73,7 @@ def read_file(path: Path, max_length: int | None = None) -> Text:
                 + _without_markers(path)
             )
         if max_length is not None and len(tokens) + 1 > max_length:
-            cut = ("--max-length", max_length, "--max-length-policy", "cut")
-            raise InputError(
-                f"{path}:{number}: a sentence of {len(tokens) + 1} predicted tokens, more than "
-                f"max_length = {max_length}; raise max_length, split the sentence, or cut such sentences "
-                f"with {import_command(path.parent, *cut)}"
-            )
+            raise InputError(f"{path}:{number}: {length_problem(path, len(tokens) + 1, max_length)}")
         lines.append(" ".join(tokens))
     if not lines:
         raise InputError(f"{path}: contains no sentence; write one per line, tokens separated by spaces")
@@ -85,10 +101,19 @@ def tabs_problem(source: object, tabs: int) -> str:
     return f"{source}: a table? Every line has {tabs} tab{plural}, so all columns are read as text"
 
 
-def rename_advice(folder: Path, split: str, suffixes: Sequence[str]) -> str:
+def length_problem(path: Path, length: int, max_length: int) -> str:
+    """Say that a sentence of a split's file is too long, and what to do about it."""
+    cut = ("--max-length", max_length, "--max-length-policy", "cut")
+    return (
+        f"a sentence of {length} predicted tokens, more than max_length = {max_length}; raise max_length, "
+        f"split the sentence, or cut such sentences with {import_command(path.parent, *cut)}"
+    )
+
+
+def rename_advice(folder: Path, split: str) -> str:
     """What to do if the file of a split has one of the other names that corpora use; else nothing."""
     for name in OTHER_NAMES.get(split, ()):
-        for suffix in suffixes:
+        for suffix in SUFFIXES:
             if (folder / f"{name}{suffix}").is_file():
                 return f"; rename {name}{suffix} to {split}{suffix}"
     return ""
@@ -106,8 +131,11 @@ def decoded(data: bytes, path: Path) -> str:
     """Decode the content of a file of lines, without a byte order mark.
 
     Raises:
-        InputError: it is not UTF-8, or has a NUL byte or a carriage return within a line.
+        InputError: it is no text, or not UTF-8, or has a NUL byte or a carriage return within a line.
     """
+    for beginning, kind in _BINARY.items():
+        if data.startswith(beginning):
+            raise InputError(f"{path}: is {kind}")
     try:
         content = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -160,18 +188,12 @@ def _without_markers(path: Path) -> str:
 
 
 def import_command(source: Path, *options: object) -> str:
-    """The command that makes a corrected copy of a folder of text."""
-    words = ("import", source, *options, "--out", f"{source.name or 'text'}-new")
+    """The command that makes a dataset's folder of a file, or a corrected copy of a folder of text."""
+    name = source.stem if source.suffix.lower() in SUFFIXES else source.name
+    # A dataset's name has only these characters; see :func:`lvae_core.config.dataset_label`.
+    name = re.sub(r"[^\w.-]+|__+", "-", name, flags=re.ASCII).strip("-._")
+    words = ("import", source, *options, "--out", f"{name or 'text'}-new")
     return f"`python -m lvae_core {shlex.join(map(str, words))}`"
-
-
-SPLITS = ("train", "valid", "test")
-
-MAX_LENGTH = 512
-"""Largest number of predicted tokens of a sentence, unless another one is given."""
-
-OTHER_NAMES = {"valid": ("dev", "val", "validation")}
-"""Names of splits' files in other corpora."""
 
 
 @dataclass(frozen=True)

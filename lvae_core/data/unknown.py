@@ -7,7 +7,7 @@ rare words of the training text become the unknown word as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lvae_core.run_folder.unknown_share import share_text, shown_too_seldom
@@ -50,18 +50,23 @@ class UnseenWords:
         )
 
 
-def unseen_words(rates: Mapping[str, float], rarest: int) -> UnseenWords | None:
+def unseen_words(
+    rates: Mapping[str, float], counts: Sequence[int], unknown: int | None
+) -> UnseenWords | None:
     """Judge whether a dataset lacks the unknown class in training, or has it too seldom.
 
     Args:
         rates: split -> share of its predicted tokens that are the unknown class.
-        rarest: see :class:`UnseenWords`.
+        counts: of each class in training.
+        unknown: the unknown class; None if there is none.
 
     Returns:
-        None if training shows the class often enough for every held-out split.
+        None if training shows the class often enough for every held-out split, or has no other word.
     """
     held_out = {split: rate for split, rate in rates.items() if split != "train"}
     train = rates.get("train")
-    if train is None or not any(shown_too_seldom(train, rate) for rate in held_out.values()):
+    # Class 0 is no word, and the unknown class is no word that could become it.
+    words = [count for class_, count in enumerate(counts) if count and class_ not in (0, unknown)]
+    if train is None or not words or not any(shown_too_seldom(train, rate) for rate in held_out.values()):
         return None
-    return UnseenWords(held_out, train, rarest)
+    return UnseenWords(held_out, train, min(words))

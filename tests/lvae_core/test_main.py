@@ -462,6 +462,31 @@ def test_a_setting_of_run_that_its_recipe_depends_on_is_refused(
     assert message in line
 
 
+def test_another_dataset_whose_text_would_choose_min_count_needs_it_to_be_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, train in (("a", "a b a\nc a\nb\n"), ("b", "a <unk> a\nc a\nb\n")):
+        Path(name).mkdir()
+        for split, text in (("train", train), ("valid", "new a\n"), ("test", "b a\n")):
+            Path(name, f"{split}.txt").write_text(text)
+    for name, min_count in (("a", 2), ("b", 1)):
+        assert main(["recipe", "lstm-lm", "--dataset", name]) == 0
+        Path(f"{name}.json").write_text(capsys.readouterr().out)
+        assert json.loads(Path(f"{name}.json").read_text())["min_count"] == min_count
+    words = ["run", "a.json", "--out", "out", "--threads", "0", "--set"]
+    for other in ("b", "./a", "ptb"):
+        assert main([*words, f"dataset={other}"]) == 2
+        assert capsys.readouterr().err == (
+            f"error: --set dataset={other}: its text may need another min_count; make a config with "
+            f"`python -m lvae_core recipe lstm-lm --dataset {other}`, or give --set min_count=2, too, to "
+            "keep that of the config\n"
+        )
+    for settings in (["dataset=b", "min_count=1"], ["dataset=a"]):
+        assert main([*words, *settings]) == 2
+        assert capsys.readouterr().err.startswith("error: --threads 0: must be at least 1")
+
+
 def test_the_folder_of_another_run_is_refused_and_unchanged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

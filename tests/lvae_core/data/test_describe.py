@@ -1,6 +1,7 @@
 """Statistics of complete and incomplete datasets, against counts made by hand."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,29 @@ def test_the_record_of_another_program_is_passed_over(
     assert describe(str(tmp_path)) == before
     assert main(["describe", str(tmp_path)]) == 0
     assert "imported" not in capsys.readouterr().out
+
+
+def test_a_sentence_that_every_later_command_refuses_is_reported_with_the_command_that_cuts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for split in ("train", "valid", "test"):
+        (tmp_path / "in" / f"{split}.txt").write_text(f"a {split}\n" + " ".join(["a"] * 511) + "\n")
+    fits = describe("in")["warnings"]
+    assert not any("predicted tokens" in line for line in fits)
+    (tmp_path / "in" / "valid.txt").write_text("a\n" + " ".join(["b"] * 600) + "\n")
+    (line,) = (line for line in describe("in")["warnings"] if "predicted tokens" in line)
+    assert line.startswith("in/valid.txt: a sentence of 601 predicted tokens, more than max_length = 512; ")
+    with pytest.raises(InputError, match="a sentence of 601 predicted tokens"):
+        load("in")
+    assert main(shlex.split(line.split("`")[1])[3:]) == 0
+    assert load("in-new").valid.lengths.max() == 512
+
+
+def test_an_empty_name_is_said_to_be_empty() -> None:
+    with pytest.raises(InputError, match=r"^dataset '': an empty name; give a dataset's name or a folder"):
+        describe("")
 
 
 def test_the_error_for_a_corpus_of_one_word_names_its_file(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """Importing text: columns, markers, unknown words, long sentences, division; and one-line errors."""
 
 import csv
+import hashlib
 import json
+import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvae_core.__main__ import main
+from lvae_core.config import dataset_label
 from lvae_core.data import datasets
 from lvae_core.data.corpus import load
 from lvae_core.data.describe import describe
 from lvae_core.data.importing import Rules, import_text, warnings
-from lvae_core.data.tables import read_cells
-from lvae_core.data.text_files import SPLITS
+from lvae_core.data.tables import Column, read_cells
+from lvae_core.data.text_files import SPLITS, import_command
 from lvae_core.errors import InputError
 
 
@@ -32,6 +36,10 @@ def same(text: str) -> dict[str, str]:
 
 def lines(folder: Path, split: str = "train") -> list[str]:
     return (folder / f"{split}.txt").read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def cells_of(path: Path, column: str | None) -> Column:
+    return read_cells(path.read_bytes(), path, column)
 
 
 def imported(source: Path, **rules: object) -> Path:
@@ -75,10 +83,10 @@ def test_a_column_written_by_the_csv_module_is_read_back(
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["id", "text"], *([str(i), text] for i, text in enumerate(texts))])
     if any(text.strip() for text in texts):
-        assert [cell.text for cell in read_cells(path, "text").cells] == list(texts)
+        assert [cell.text for cell in cells_of(path, "text").cells] == list(texts)
     else:
         with pytest.raises(InputError, match="column text is empty"):
-            read_cells(path, "text")
+            cells_of(path, "text")
 
 
 def test_markers_and_spellings_of_the_unknown_word_are_replaced_and_counted(tmp_path: Path) -> None:
@@ -192,7 +200,8 @@ def test_an_imported_folder_is_an_ordinary_dataset_with_a_record(tmp_path: Path)
         (b'{"text": "a"}\n', [], "train.tsv: JSON lines; give --column with one of text"),
         (b'{"text": "a"}\n', ["--column", "1"], "JSON lines have no such name; choose from text"),
         (b'{"text": "a"}\n', ["--column", "text", "--header"], "leave --header and --delimiter out"),
-        (b'{"text": "a"}\n{"text": 1}\n', ["--column", "text"], "tsv:2: --column text: text is not text"),
+        (b'{"text": "a"}\n{"text": 1}\n', ["--column", "text"], "2: --column text: its value is not text"),
+        (b'{"text": null}\n', ["--column", "text"], "train.tsv:1: --column text: its value is not text; "),
         (b'{"text": "a"}\n\n{"b": "a"}\n', ["--column", "text"], "train.tsv:3: --column text: has no text"),
         (b'{"text": "a"}\n{"b\n', ["--column", "text"], "train.tsv:2: not a JSON object"),
         (b'{"text": "a\\u0000"}\n', ["--column", "text"], "tsv:1: --column text: has a NUL character"),
@@ -210,6 +219,9 @@ def test_an_imported_folder_is_an_ordinary_dataset_with_a_record(tmp_path: Path)
         (b"a\tb\n", ["--column", "2", "--remove", "b"], "train.tsv: no sentence is left"),
         (b"a\tb\n", ["--column", "2", "--unknown-word", "b c"], "--unknown-word 'b c': must be one token"),
         (b"a\tb\n", ["--column", "2", "--max-length", "1"], "--max-length 1: must be at least 2"),
+        (b"text\ttext\na\tb\n", ["--column", "text"], "train.tsv:1: --column text: 2 columns of that name; "
+         "give the number of one (1 or 2) and --header"),
+        (b"a\tb\n", ["--column", "2", "--seed", "0"], "--seed 0: is of --split; give --split, or leave"),
         (b"a\tb\n", ["--column", "2", "--split", "1", "1", "1"], "--split: divides one file"),
         (b"a\tb\n", ["--column", "2", "--split", "1", "0", "1"], "--split 1 0 1: give three shares"),
         (b"a\tb\n", ["--split", "0.8", "0.1", "0.2"], "--split 0.8 0.1 0.2: the shares sum to 1.1; "
@@ -243,7 +255,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 def test_a_cell_of_any_length_is_read(tmp_path: Path) -> None:
     limit, text = csv.field_size_limit(), "word " * 40_000
     (tmp_path / "a.csv").write_text(f'id,text\n1,a\n2,"{text}"\n')
-    assert [cell.text for cell in read_cells(tmp_path / "a.csv", "text").cells] == ["a", text]
+    assert [cell.text for cell in cells_of(tmp_path / "a.csv", "text").cells] == ["a", text]
     assert csv.field_size_limit() == limit
 
 
@@ -357,7 +369,7 @@ def test_quotes_that_a_program_put_around_fields_of_a_tsv_are_removed(tmp_path: 
     with path.open("w", newline="") as file:
         writer = csv.writer(file, delimiter="\t", quoting=quoting)  # type: ignore[arg-type]
         writer.writerows([["text", "label"], *([text, i] for i, text in enumerate(TEXTS))])
-    read = read_cells(path, "text")
+    read = cells_of(path, "text")
     assert [cell.text.replace("\r\n", "\n") for cell in read.cells] == TEXTS
     assert [cell.number for cell in read.cells] == [2, 3, 4, 5, 6, 8, 9, 10]
     assert read.warnings == ()
@@ -366,7 +378,7 @@ def test_quotes_that_a_program_put_around_fields_of_a_tsv_are_removed(tmp_path: 
 def test_fields_with_commas_may_have_quotes_as_excel_writes_them(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_bytes(b'"a ""b"" , c"\t1\r\n"d , e"\t0\r\nf\t\r\n')
-    assert [cell.text for cell in read_cells(path, "1").cells] == ['a "b" , c', "d , e", "f"]
+    assert [cell.text for cell in cells_of(path, "1").cells] == ['a "b" , c', "d , e", "f"]
 
 
 @pytest.mark.parametrize(
@@ -386,7 +398,7 @@ def test_quotes_of_the_text_of_a_tsv_stay_and_whole_texts_in_quotes_are_reported
 ) -> None:
     path = tmp_path / "a.tsv"
     path.write_text(content)
-    read = read_cells(path, "2")
+    read = cells_of(path, "2")
     assert [cell.text for cell in read.cells] == texts
     whole = [number for number, text in enumerate(texts, start=1) if text[0] == text[-1] == '"']
     assert [warning.partition(" text")[0] for warning in read.warnings] == (
@@ -406,7 +418,7 @@ def test_lines_with_tabs_that_are_imported_whole_are_reported(
         "--column, a number from 1 to 2"
     )
     path.write_text("a\tb\nc\n")
-    assert read_cells(path, None).warnings == ()
+    assert cells_of(path, None).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -446,6 +458,45 @@ def test_json_lines_are_read_by_the_name_of_the_text(tmp_path: Path) -> None:
     assert lines(imported(source, column="text")) == ['a "b"', "two lines", "é, c \u2028d"]
 
 
+@pytest.mark.parametrize("column", [None, "text"])
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('"a b"\n"c d"\n', 1),
+        ('\n{"text": "a b",}\n{"text": "c d"}\n', 2),
+        ("a b\n", 1),
+        ('{}\n["a b"]\n', 2),
+    ],
+)
+def test_a_line_of_a_jsonl_file_that_is_no_object_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, line: int, column: str | None
+) -> None:
+    path = tmp_path / "a.jsonl"
+    assert import_file(path, content, *(["--column", column] if column else [])) == 2
+    assert capsys.readouterr().err == f"error: {path}:{line}: not a JSON object; correct the line\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_line_of_a_jsonl_file_that_is_cut_off_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, content = tmp_path / "a.jsonl", '{"text": "a b"}\nc d"}\n{"text": "e"}\n'
+    assert import_file(path, content) == 2
+    assert "a.jsonl: JSON lines; give --column with one of text" in capsys.readouterr().err
+    assert import_file(path, content, "--column", "text") == 2
+    assert capsys.readouterr().err == f"error: {path}:2: not a JSON object; correct the line\n"
+
+
+def test_objects_without_names_have_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("{}\n{}\n")
+    with pytest.raises(InputError, match=r"a.jsonl: contains no text$"):
+        cells_of(path, None)
+    path.write_text('{}\n{"text": "a"}\n')
+    with pytest.raises(InputError, match=r"a.jsonl: JSON lines; give --column with one of text$"):
+        cells_of(path, None)
+
+
 def test_text_that_begins_with_a_brace_is_not_json(tmp_path: Path) -> None:
     assert import_file(tmp_path / "a.txt", '{"a": 1}\nreturn it\n') == 0
     assert lines(tmp_path / "out") == ['{"a": 1}', "return it"]
@@ -462,6 +513,114 @@ def test_a_held_out_split_of_another_name_is_to_be_renamed(
     assert f" is missing; rename {name}{suffix} to valid{suffix}, or give the three files" in line
     with pytest.raises(datasets.MissingError, match=f"; rename {name}{suffix} to valid{suffix}$"):
         datasets.read(str(source), "valid")
+
+
+def test_a_name_of_a_column_is_found_behind_a_blank(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("label, text\n1, a b\n")
+    assert [cell.text for cell in cells_of(path, "text").cells] == [" a b"]
+    path.write_text("text, text\n1, a b\n")  # the exact name comes first
+    assert [cell.text for cell in cells_of(path, "text").cells] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('1, "a big b"\n0,   "c"\n', ["a big b", "c"]),
+        ('1, "a, ""b"""\n0,c\n', ['a, "b"', "c"]),
+        ('1, "a\nb"\n0, c\n', ["a\nb", "c"]),
+    ],
+)
+def test_quotes_of_csv_behind_a_blank_are_no_part_of_the_text(
+    tmp_path: Path, content: str, texts: list[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    read = cells_of(path, "2")
+    assert [cell.text for cell in read.cells] == texts
+    assert read.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        # Speech, not CSV: more text follows the quote that ends.
+        ('1, "hi" he said\n0, "b c"\n', [' "hi" he said', ' "b c"']),
+        # Speech over two lines, which a field with a line break would look like.
+        ('1, "i am\n0, b"\n1, "c"\n', [' "i am', ' b"', ' "c"']),
+    ],
+)
+def test_other_quotes_of_csv_behind_a_blank_stay_and_whole_texts_in_quotes_are_reported(
+    tmp_path: Path, content: str, texts: list[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    read = cells_of(path, "2")
+    assert [cell.text for cell in read.cells] == texts
+    assert read.warnings == (
+        f"{path}:{len(texts)}: 1 text in quotes, which stay part of the text; if a program put them there, "
+        "remove the blanks before them",
+    )
+
+
+def test_a_text_of_csv_that_begins_with_a_blank_and_a_quote_changes_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('1," ""a"" b"\n0, c\n1,"  ""d"""\n')
+    read = cells_of(path, "2")
+    assert [cell.text for cell in read.cells] == [' "a" b', " c", '  "d"']
+    assert read.warnings == ()
+
+
+def test_a_source_that_can_be_read_only_once_is_recorded_with_its_hash(tmp_path: Path) -> None:
+    content = "".join(f"word{i} end\n" for i in range(30)).encode()
+    end, begin = os.pipe()
+    try:
+        os.write(begin, content)
+        os.close(begin)
+        pipe = f"/dev/fd/{end}"
+        record = import_text([pipe], tmp_path / "out", Rules(split=(2, 1, 1)))
+    finally:
+        os.close(end)
+    assert record["sources"] == {"all": {"path": pipe, "sha256": hashlib.sha256(content).hexdigest()}}
+    assert record["counts"]["all"]["sentences"] == 30
+
+
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [
+        ("my corpus", "my-corpus-new"),
+        ("my_corpus", "my_corpus-new"),
+        ("my__corpus_", "my-corpus-new"),
+        (".hidden", "hidden-new"),
+        ("größe v1.2", "gr-e-v1.2-new"),
+        ("a dir/all.txt", "all-new"),
+        ("x.JSONL", "x-new"),
+        ("語", "text-new"),
+        ("..", "text-new"),
+    ],
+)
+def test_the_command_that_is_advised_makes_a_folder_that_import_accepts(source: str, out: str) -> None:
+    words = shlex.split(import_command(Path(source), "--column", "1").strip("`"))
+    assert words == ["python", "-m", "lvae_core", "import", source, "--column", "1", "--out", out]
+    assert dataset_label(out) == out
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(st.characters(exclude_characters="/\0", codec="utf-8")))
+def test_the_advised_folder_has_a_usable_name_whatever_the_source_is_called(name: str) -> None:
+    *_, out = shlex.split(import_command(Path("in", name)).strip("`"))
+    assert dataset_label(out) == out
+
+
+def test_a_folder_whose_name_has_a_blank_is_imported_by_the_command_that_describe_advises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "my corpus", ".csv", **same("id,NAME\n1,a b\n"))
+    assert main(["describe", "my corpus"]) == 2
+    command = capsys.readouterr().err.split("`")[1]
+    assert main(shlex.split(command)[3:]) == 0
+    assert lines(tmp_path / "my-corpus-new") == ["a b"]
 
 
 def test_a_line_break_in_the_name_of_a_column_does_not_break_the_message(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 """Reading the file of a split: exact parsing, and one-line errors with place and remedy."""
 
+import gzip
 import hashlib
+import io
+import lzma
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -223,6 +227,31 @@ def test_nul_bytes_and_lone_carriage_returns_are_reported_with_their_line(
     path.write_bytes(text)
     with pytest.raises(InputError, match=rf"train\.txt:2: has a {message}"):
         read_file(path)
+
+
+def test_packed_files_and_tables_of_other_programs_are_named_with_their_remedy(path: Path) -> None:
+    text = b"label,text\n1,a b\n"
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("train.csv", text)
+    # The beginning of a file by pyarrow: the mark, then the header of a page.
+    parquet = b"PAR1\x15\x04\x15\x1a\x15\x1eL\x15\x02\x15\x00"
+    for content, message in (
+        (gzip.compress(text), "is packed with gzip; unpack it"),
+        (lzma.compress(text), "is packed with xz; unpack it"),
+        (b"\x28\xb5\x2f\xfd\x04\x58", "is packed with Zstandard; unpack it"),
+        (
+            archive.getvalue(),
+            "is a spreadsheet or zip archive; save the table as CSV, or unpack it",
+        ),
+        (parquet, "is Parquet; save it as CSV"),
+    ):
+        assert error_of_reading(path, content) == f"{path}: {message}"
+
+
+def test_text_that_begins_with_the_letters_of_a_binary_form_is_read(path: Path) -> None:
+    path.write_bytes(b"PAR1 gene\nPK b\n")
+    assert read_file(path).lines == ("PAR1 gene", "PK b")
 
 
 def test_windows_line_endings_are_accepted(tmp_path: Path) -> None:

@@ -129,9 +129,17 @@ def test_training_shows_the_class_too_seldom_if_another_split_has_ten_times_its_
     train: float, held_out: float, seldom: bool
 ) -> None:
     for rates in ({"valid": held_out, "test": train}, {"valid": train, "test": held_out}):
-        found = unseen_words({"train": train, **rates}, 1)
+        found = unseen_words({"train": train, **rates}, [9, 1, 3], 2)
         assert (found is not None) == seldom
-    assert unseen_words({"valid": 0.1, "test": 0.1}, 1) is None
+    assert unseen_words({"valid": 0.1, "test": 0.1}, [9, 1, 3], 2) is None
+
+
+def test_the_rarest_word_is_neither_the_end_of_a_sentence_nor_unknown_nor_absent() -> None:
+    rates = {"train": 0.0, "valid": 0.1, "test": 0.1}
+    found = unseen_words(rates, [1, 7, 2, 5, 0], 2)
+    assert found is not None
+    assert found.rarest == 5
+    assert unseen_words(rates, [3, 0, 2], 2) is None
 
 
 def test_a_new_run_over_such_a_folder_trains_its_unknown_word(folder: Path) -> None:
