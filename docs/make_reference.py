@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
 }
 """Command -> its module, and what tyro makes its parser of."""
 
-PROBES = (-(10**9), -1, 0, 1, 2, 3, 5, 10**18, 10**30)
+PROBES = (-(10**9), -1, 0, 1e-50, 1, 2, 3, 5, 10**18, 10**31)
 """Values that are tried on a field of numbers to learn its range from the errors."""
 
 

@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Collection, Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import SupportsIndex, cast
+from typing import SupportsFloat, SupportsIndex, cast
 
 _ALLOW = "ask its owner for access, or use a copy or another folder"
 
@@ -116,8 +116,20 @@ def whole_number(name: str, value: object, what: str = "a whole number") -> int:
     return operator.index(cast(SupportsIndex, value))
 
 
-def plain_number(value: object) -> object:
-    """A number of NumPy as the int or float that it equals; everything else as it is."""
+def real_number(name: str, value: object) -> float:
+    """An argument of the API in Python as a plain float; NumPy's numbers are taken, too.
+
+    Raises:
+        InputError: the value is no number. True and False are none.
+    """
+    check_type(name, value, Real, "a number")
+    return float(cast(SupportsFloat, value))
+
+
+def plain_value(value: object) -> object:
+    """A value of NumPy as the bool, int, float or str that it equals; everything else as it is."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
         return value
     return operator.index(cast(SupportsIndex, value)) if isinstance(value, Integral) else float(value)

@@ -28,7 +28,7 @@ _MOST = {
     ),
     **dict.fromkeys(
         ("init_scale", "embedding_init_scale", "free_bits", "kl_weight", "valid_kl_weight",
-         "svi_step_size"),
+         "svi_step_size", "mu_batch_norm"),
         1e30,
     ),
 }  # fmt: skip
@@ -67,6 +67,8 @@ def check_ranges(config: Any) -> None:
         _require(config, name, getattr(config, name) >= 0, "0 or more")
     for name in ("init_scale", "learning_rate", "adam_epsilon", "svi_step_size", "svi_max_grad_norm"):
         _require(config, name, getattr(config, name) > 0, "above 0")
+    # Below that float32 has no such number, and a word that was not read would be moved by 0/0.
+    _require(config, "adam_epsilon", config.adam_epsilon >= 1e-38, "at least 1e-38")
     _require(
         config, "mi_batch_size", config.mi_batch_size == 0 or config.mi_batch_size >= 2, "0 or at least 2"
     )
@@ -76,7 +78,7 @@ def check_ranges(config: Any) -> None:
     _require(config, "cnn_dropout", 0 <= config.cnn_dropout < 1, "in [0, 1)")
     whole = all(re.fullmatch("[1-9][0-9]{0,5}", part) for part in config.cnn_dilations.split(","))
     _require(config, "cnn_dilations", whole, "positive whole numbers with commas between, such as 1,2,4")
-    if config.decoder == "cnn":
+    if config.decoder == "cnn" and config.encoder != "none":  # z takes the rest; a language model has none
         inside = config.cnn_external > config.embedding_size
         _require(config, "cnn_external", inside, f"above embedding_size, {config.embedding_size}")
     _require(config, "dropout", 0 <= config.dropout < 1, "in [0, 1)")
@@ -106,10 +108,16 @@ def check_ranges(config: Any) -> None:
     if config.lr_schedule == "after_plateau":
         enough = config.learning_rate >= config.lr_smallest
         _require(config, "lr_smallest", enough, f"at most learning_rate, {config.learning_rate:g}")
+    normalises = config.encoder != "none" and config.posterior == "gaussian" and config.mu_batch_norm > 0
+    if normalises and config.batch_size == 1:
+        raise InputError(
+            f"mu_batch_norm = {config.mu_batch_norm} with batch_size = 1: a batch of one sentence has no "
+            "variance; use a batch_size of at least 2"
+        )
     if config.inference == "semi_amortised":
         _check_semi_amortised(config)
     _require(config, "lr_decay", 0 < config.lr_decay <= 1, "in (0, 1]")
-    _require(config, "max_vocabulary", config.max_vocabulary != 1, "0 (all) or at least 2")
+    _require(config, "max_vocabulary", config.max_vocabulary not in (1, 2), "0 (all) or at least 3")
     if not re.fullmatch(r"[A-Za-z0-9.-]+", config.system):
         raise InputError(f"system = {config.system!r}: use letters, digits, '.' and '-' only")
     if (config.encoder == "none") != (config.averaging == "none"):

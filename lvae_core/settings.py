@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lvae_core.config import FIELD_TYPES, RunConfig
-from lvae_core.errors import InputError, check_name, plain_number
+from lvae_core.errors import InputError, check_name, plain_value
 from lvae_core.fields.choices import Setting
 from lvae_core.fields.parts import PARTS
 from lvae_core.identity import evaluation_values, fields_read
@@ -66,7 +66,7 @@ def apply_fields(config: RunConfig, changes: Mapping[str, Any], prefix: str = ""
     """
     for name in changes:
         check_name(name, FIELD_TYPES, "config field")
-    changes = {name: plain_number(value) for name, value in changes.items()}
+    changes = {name: plain_value(value) for name, value in changes.items()}
     check_system(config, changes)
     changed, ignored = apply_where_read(config, changes)
     if ignored:
@@ -109,7 +109,7 @@ def with_evaluation(config: RunConfig, fields: Mapping[str, Any], prefix: str = 
                 f"{prefix}{field}: not a field that the estimates of {config.system} read; "
                 f"choose from {', '.join(read)}"
             )
-    plain: dict[str, Any] = {name: plain_number(value) for name, value in fields.items()}
+    plain: dict[str, Any] = {name: plain_value(value) for name, value in fields.items()}
     return dataclasses.replace(config, **plain)
 
 

@@ -193,6 +193,7 @@ def recipe(
     """
     check_name(system, SYSTEMS, "system")
     check_type("dataset", dataset, str, "a dataset's name or a folder's path")
+    dataset = str(dataset)  # NumPy's strings are other ones
     num_samples = whole_number("num_samples", num_samples, "a whole number (the L of the paper)")
     seed = whole_number("seed", seed)
     if num_samples < 1:

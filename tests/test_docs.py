@@ -39,7 +39,7 @@ def test_the_reference_has_every_field_with_its_range() -> None:
         "whole number | `500` | at least 2, or it has no standard error; at most 1,000,000 "
         "| latent variable | evaluation |"
     )
-    assert rows["max_vocabulary"].startswith("whole number | `0` | 0 or more; 0 (all) or at least 2 |")
+    assert rows["max_vocabulary"].startswith("whole number | `0` | 0 or more; 0 (all) or at least 3 |")
     assert rows["optimiser"].startswith("choice | `sgd` | `sgd`, `adam` |")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lvae_core.errors import InputError, check_name, check_type, whole_number
+from lvae_core.errors import InputError, check_name, real_number, whole_number
 
 Method = Literal["greedy", "sample", "beam"]
 
@@ -36,10 +36,10 @@ class Decoding:
 
     def __post_init__(self) -> None:
         check_name(self.method, get_args(Method), "method of decoding")
-        check_type("temperature", self.temperature, (int, float), "a number")
+        object.__setattr__(self, "temperature", real_number("temperature", self.temperature))
         low, high = _TEMPERATURES
         if not low <= self.temperature <= high:
-            raise InputError(f"temperature = {self.temperature}: must be from {low:g} to {high:g}")
+            raise InputError(f"temperature = {self.temperature:g}: must be from {low:g} to {high:g}")
         for name, least in (("beam_width", 1), ("max_length", 1), ("seed", 0)):
             value = whole_number(name, getattr(self, name))
             object.__setattr__(self, name, value)

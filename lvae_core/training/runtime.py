@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lvae_core.errors import InputError, check_type, whole_number
+from lvae_core.errors import InputError, check_type, real_number, whole_number
 from lvae_core.training.pace import Pace
 
 _MOST_THREADS = 64
@@ -74,7 +74,7 @@ def make_runtime(
         InputError: a value has the wrong type or lies outside its range, or the device cannot be used.
     """
     check_type("device", device, str, "a name, such as 'cpu' or 'cuda:0'")
-    check_type("checkpoint_minutes", checkpoint_minutes, (int, float), "a number")
+    checkpoint_minutes = real_number("checkpoint_minutes", checkpoint_minutes)
     threads = whole_number("threads", threads)
     checkpoint_epochs = whole_number("checkpoint_epochs", checkpoint_epochs)
     for name, value in (("threads", threads), ("checkpoint_epochs", checkpoint_epochs)):

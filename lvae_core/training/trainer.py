@@ -318,7 +318,8 @@ class _Run:
         """Compare with guessing, which costs log V per token: no model that learns is far above that."""
         train, state = self.corpus.train, self.state
         guessing = math.log(len(self.corpus.vocabulary)) * train.num_tokens / len(train)
-        loss = float(state.sums[0] / state.sums[3])
+        # As it is minimised, or without weights and free bits: either may be large where all is well.
+        loss = float(state.sums[:2].min() / state.sums[3])
         if loss > EXPLODED * guessing:
             raise DivergedError(
                 f"the loss has exploded in epoch {state.epoch + 1}: {loss:.3g} nats per sentence, where "

@@ -1,14 +1,19 @@
 """Configs: allowed values of every field, and one-line errors for all others."""
 
 import dataclasses
+from dataclasses import replace
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 
 from lvae_core.config import FIELD_TYPES, RunConfig, dataset_label, from_dict
-from lvae_core.errors import InputError, check_name
+from lvae_core.errors import InputError, check_name, plain_value
+from lvae_core.evaluation.decoding import Decoding
 from lvae_core.identity import canonical_json
 from lvae_core.settings import apply_settings, fields_help
+from lvae_core.systems import recipe
+from lvae_core.training.runtime import make_runtime
 
 FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 DATA = "d" * 64
@@ -91,7 +96,12 @@ def test_a_config_is_immutable():
         ({"kl_weight": float("inf")}, "kl_weight = inf: must be finite"),
         ({"kl_weight": 10**400}, "must be finite"),
         ({"kl_weight": -0.5}, "kl_weight = -0.5: must be 0 or more"),
-        ({"max_vocabulary": 1}, "max_vocabulary = 1: must be 0 (all) or at least 2"),
+        ({"max_vocabulary": 1}, "max_vocabulary = 1: must be 0 (all) or at least 3"),
+        ({"max_vocabulary": 2}, "max_vocabulary = 2: must be 0 (all) or at least 3"),
+        ({"adam_epsilon": 1e-50}, "adam_epsilon = 1e-50: must be at least 1e-38"),
+        ({"mu_batch_norm": 1e39}, "mu_batch_norm = 1e+39: must be at most 1e+30"),
+        ({"mu_batch_norm": 0.6, "batch_size": 1}, "no variance; use a batch_size of at least 2"),
+        ({"decoder": "cnn", "cnn_external": 8}, "cnn_external = 8: must be above embedding_size, "),
         ({"iw_samples": 1}, "iw_samples = 1: must be at least 2"),
         ({"mi_samples": 1}, "mi_samples = 1: must be at least 2"),
         ({"mi_samples": 100_000_000}, "mi_samples = 100000000: must be at most 10,000"),
@@ -263,3 +273,32 @@ def test_averaging_divides_samples_into_draws_and_groups(averaging, num_samples,
     encoder = "none" if averaging == "none" else "lstm"
     config = RunConfig(encoder=encoder, averaging=averaging, num_samples=num_samples)
     assert (config.draws, config.group) == (draws, group)
+
+
+def test_only_the_decoder_of_a_latent_variable_needs_room_for_it_beside_the_word():
+    assert replace(recipe("cnn-lm"), cnn_external=8).cnn_external == 8
+
+
+def test_batch_norm_that_no_run_reads_is_no_error():
+    assert replace(recipe("lstm-lm"), mu_batch_norm=0.6, batch_size=1).batch_size == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [(np.float32(0.5), 0.5), (np.int64(3), 3), (np.bool_(True), True), (np.str_("toy"), "toy"), ("a", "a")],
+)
+def test_values_of_numpy_become_those_of_python(value, plain):
+    found = plain_value(value)
+    assert (found, type(found)) == (plain, type(plain))
+
+
+def test_what_numpy_has_no_one_value_for_stays_as_it_is():
+    assert plain_value(many := np.zeros(2)) is many
+
+
+def test_numbers_of_numpy_are_numbers_to_every_function():
+    assert Decoding(method="sample", temperature=np.float32(0.75)).temperature == 0.75
+    assert make_runtime("cpu", 1, checkpoint_minutes=np.float32(0.5)).checkpoint_seconds == 30.0
+    assert type(recipe("lstm-vae", dataset=np.str_("toy")).dataset) is str
+    with pytest.raises(InputError, match="temperature = 'hot': must be a number"):
+        Decoding(temperature="hot")

@@ -189,6 +189,12 @@ def test_a_validation_score_beyond_all_numbers_is_a_divergence(tmp_path):
         run(short("lstm-vmf-vae", valid_kl_weight=1e6), tiny.folder(tmp_path))
 
 
+def test_a_large_constant_in_the_loss_is_no_explosion(tmp_path):
+    folder = tiny.folder(tmp_path)
+    run(short(free_bits=200.0, kl_anneal_epochs=0.0), folder)
+    assert folder.read_metrics()[-1]["train_loss"] > 200.0
+
+
 @pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (2, 1), (3, 1), (4, 2), (100, 3)])
 def test_max_steps_cuts_the_run_and_still_scores_it(steps, epochs, tmp_path):
     folder = tiny.folder(tmp_path)
