@@ -31,19 +31,25 @@ def fields_help(*, evaluation: bool = False) -> dict[str, str]:
     }
 
 
-def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """Field -> value of ``FIELD=VALUE`` strings, as ``--set`` takes them; a later one replaces an earlier.
+def parse_settings(settings: Iterable[str], option: str = "--set") -> dict[str, Any]:
+    """Field -> value of ``FIELD=VALUE`` strings, as ``option`` takes them.
+
+    Of ``--set``, which makes changes in their order, a later one replaces an earlier. Other options choose
+    something that has all of the values.
 
     Raises:
-        InputError: a setting is malformed, its field unknown, or its value of the wrong type.
+        InputError: a setting is malformed, its field unknown, or its value of the wrong type; or an option
+            other than ``--set`` has two values of a field.
     """
     changes: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
-            raise InputError(f"--set {setting}: write FIELD=VALUE, such as --set learning_rate=0.5")
+            raise InputError(f"{option} {setting}: write FIELD=VALUE, such as {option} iw_samples=5000")
         name = name.strip()
         check_name(name, FIELD_TYPES, "config field")
+        if name in changes and option != "--set":
+            raise InputError(f"{option} {setting}: {name} is given twice; give it once")
         changes[name] = parse_value(name, text.strip())
     return changes
 

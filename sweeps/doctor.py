@@ -42,6 +42,7 @@ from lvae_core.systems import recipe
 from sweeps.checks import cluster_file
 from sweeps.checks.findings import Demand, Finding
 from sweeps.checks.study import check_run_folders
+from sweeps.cluster.scratch_folder import check_root
 from sweeps.launching.progress.display import console
 from sweeps.options import LaunchOptions, Messages, split_lists
 from sweeps.planning.sizes import corpus_bytes, format_bytes
@@ -168,6 +169,7 @@ def examine(options: Options) -> list[Finding]:
     from sweeps.checks.preflight import preflight
     from sweeps.cluster.connect import cluster
 
+    check_root(for_sockets=options.address is None)
     demand = Demand(cpus=options.cpus_per_run, gpus=options.gpus_per_run, corpora=corpora)
     with removing_new_folders(study.url), cluster(options.address, object_bytes=sum(corpora.values())):
         return found + preflight(study, demand, timeout=options.timeout)

@@ -95,6 +95,19 @@ def will_end_with(status: int, line: str = "") -> None:
             print(line, file=sys.stderr, flush=True)
 
 
+def end_launch(what: str) -> NoReturn:
+    """End this process from any of its threads, with status 2 and one line that says what has ended it.
+
+    There may be little time, because Ray's own threads end it, too: the rest is left to the guardian.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    will_end_with(2, last_line(what))
+    if not has_guardian():
+        remove_folders()
+    os._exit(2)
+
+
 def closing_with(status: int) -> int:
     """Say that the work is over and its last line printed: a signal now ends only what is left of Python.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -111,7 +113,16 @@ class LaunchOptions:
                 f"--storage {self.storage}: is in the job's copy of the code, which Ray removes; give "
                 "s3://bucket/prefix, or a folder by its absolute path"
             )
-        check_root(for_sockets=self.address is None)
+        if self.tensorboard and is_in_job(Path()):
+            raise InputError(
+                "--tensorboard: would write to the job's copy of the code, which Ray removes; leave it "
+                "out, or use --wandb online"
+            )
+        if self.wandb == "offline" and is_in_job(Path(os.environ.get("WANDB_DIR", ""))):
+            raise InputError(
+                "--wandb offline: would write to the job's copy of the code, which Ray removes; set "
+                "WANDB_DIR to a folder by its absolute path, or use --wandb online"
+            )
         if self.study is not None and not re.fullmatch(r"\w[\w.-]*", self.study):
             raise InputError(f"--study {self.study!r}: use letters, digits, '.', '-' and '_' only")
 
@@ -129,12 +140,16 @@ class LaunchOptions:
         )
 
     def check_fits(self) -> None:
-        """Raise InputError if no run fits on this machine and no other Ray is named."""
+        """Raise InputError if a launch could not start here.
+
+        Its temporary files need space; and if no other Ray is named, a run must fit on this machine.
+        """
+        check_root(for_sockets=self.address is None)
         if self.address is None:
             self.resources().check_here()
 
     def unfit_note(self) -> str:
-        """A line for a dry run if no run fits on this machine and no other Ray is named; else ""."""
+        """A line for a dry run if a launch could not start here; else ""."""
         try:
             self.check_fits()
         except InputError as error:

@@ -26,7 +26,6 @@ if __name__ == "__main__":
 
     let_a_child_work()
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -53,7 +52,7 @@ from sweeps.planning.grids.writing import write_grid
 from sweeps.planning.kl_annealing import annealing_note
 from sweeps.planning.loading import add_expected_times, check_datasets, load_corpora, look_up
 from sweeps.planning.plan import PlannedRun, by_variant
-from sweeps.planning.resources import Resources
+from sweeps.planning.resources import Resources, cores_here
 from sweeps.planning.retries import launch_notes, with_retries
 from sweeps.planning.significance import seeds_note
 from sweeps.planning.times.calibration import add_rough_times
@@ -158,7 +157,8 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
     rough = add_rough_times(plan, workload.corpora, workload.resources, is_remote=is_remote)
     costs = variant_costs(plan, shares.__getitem__)
     devices = options.devices or usual_devices(workload.resources, is_remote=is_remote)
-    print_costs(out, plan, costs, devices, options.price_per_hour, starts_ray=not is_remote)
+    launch, price = workload.only(todo), options.price_per_hour
+    print_costs(out, plan, costs, launch, devices, price, starts_ray=not is_remote)
     if rough:
         out.print(rough, soft_wrap=True)
     if plan.with_status("evaluate") or any(run.epochs for run in todo):
@@ -182,7 +182,7 @@ def usual_devices(resources: Resources, *, is_remote: bool) -> list[int]:
     """The numbers of devices that a dry run gives times for: 1, 8, and the cores that runs get here."""
     numbers = {1, 8}
     if not (is_remote or resources.gpus):  # to count GPUs takes seconds
-        cores = os.cpu_count() or 1
+        cores = cores_here()
         numbers.add(min(cores, resources.max_concurrent * resources.cpus or cores))
     return sorted(numbers)
 

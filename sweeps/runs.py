@@ -7,9 +7,9 @@
 
 Without --yes, move and delete only show what they would do. A run that another process is working on is
 left alone, unless the process only scores a part of an evaluation (evaluate --part), which then ends with
-an error. A study in which nothing is left, not even a record such as declared-seeds.json, is removed.
-Links are never followed. Exit status: 0 everything was done, 1 some runs were left alone, 2 the input
-cannot be used.
+an error. To see whether such a process is alive, move and delete wait a minute. A study in which nothing is
+left, not even a record such as declared-seeds.json, is removed. Links are never followed. Exit status: 0
+everything was done, 1 some runs were left alone, 2 the input cannot be used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if __name__ == "__main__":
 import contextlib
 import os
 import time
-import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -41,25 +40,21 @@ from rich.text import Text
 from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import FIELD_TYPES
-from lvae_core.errors import InputError, reason
+from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity, numbered
-from lvae_core.run_folder.claims import HeldError, acquire, is_claim
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
 from lvae_core.run_folder.planned_runs import read_planned_runs
-from lvae_core.run_folder.relocation import move, remove
 from lvae_core.storage.local import local_path
 from sweeps.options import Messages
 from sweeps.planning.grids.overview import UNREAD, cell_columns, value_text
+from sweeps.planning.relocated_runs import apply_to_all, listed
 from sweeps.planning.sizes import format_bytes
 from sweeps.planning.stored_runs import Run, check_values, runs_of, select, selection
 from sweeps.wandb_mirror.lease import is_lease_folder
 
 _arg = tyro.conf.arg
-
-_NAMED = 8
-"""The largest number of studies that a message names."""
 
 _PLAN_SECONDS = 300.0
 """Age of a launch's plan at which it has begun its runs, or never will."""
@@ -134,15 +129,11 @@ def act(options: Options, console: Console) -> int:
             f"{numbered(len(chosen), 'run')} would be {doing}; add --yes to do it", soft_wrap=True
         )
         return 0
-    left, gone = 0, set()
-    for run in chosen:
-        if reason := _apply(run, target):
-            left += 1
-            console.print(f"left alone: {run.folder.name}: {reason}", soft_wrap=True)
-        else:
-            gone.add(run.folder.name)
-    console.print(f"{len(chosen) - left} of {numbered(len(chosen), 'run')} {doing}", soft_wrap=True)
-    if _remove_if_empty(root, gone):
+    left = apply_to_all(chosen, target)
+    for name, why in left.items():
+        console.print(f"left alone: {name}: {why}", soft_wrap=True)
+    console.print(f"{len(chosen) - len(left)} of {numbered(len(chosen), 'run')} {doing}", soft_wrap=True)
+    if _remove_if_empty(root, {run.folder.name for run in chosen} - left.keys()):
         console.print(f"{options.study}: held nothing else, and is removed", soft_wrap=True)
     return 1 if left else 0
 
@@ -242,10 +233,9 @@ def _check_no_storage(study: str, root: Path) -> None:
     folders = sorted(place for place in root.iterdir() if place.is_dir() and not place.is_symlink())
     studies = [place.name for place in folders if _holds_runs(Study(str(root)).run(place.name))]
     if studies:
-        more = f" and {len(studies) - _NAMED} more" if len(studies) > _NAMED else ""
         raise InputError(
-            f"{study}: holds no run itself, but studies: {', '.join(studies[:_NAMED])}{more}; give one of "
-            f"them, such as {root / studies[0]}"
+            f"{study}: holds no run itself, but studies: {listed(studies)}; give one of them, such as "
+            f"{root / studies[0]}"
         )
 
 
@@ -262,10 +252,14 @@ def _target(options: Options, root: Path) -> Path:
     if "://" in options.to:
         raise InputError(f"--to {options.to}: runs.py works on local folders; give one")
     target = local_path(options.to)
-    if target.resolve() == root.resolve():
+    place = target.resolve()
+    if place == root.resolve():
         raise InputError(f"--to {options.to}: is the study itself; give another one, such as runs/other")
-    if root.resolve() in target.resolve().parents:
+    if root.resolve() in place.parents:
         raise InputError(f"--to {options.to}: lies within the study; give another place")
+    for folder in (place, *place.parents):
+        if RunName.parse(folder.name):  # no command finds a run in a run, and both are deleted together
+            raise InputError(f"--to {options.to}: {folder} is a run; give a study, such as {folder.parent}")
     if target.exists() and not target.is_dir():
         raise InputError(f"--to {options.to}: is a file; give the folder of a study")
     return target
@@ -303,31 +297,6 @@ def _is_over(root: Path, gone: Collection[str]) -> bool:
         if set(read_planned_runs(Study(str(root)))) <= set(gone):
             return True
     return time.time() - (root / PLANNED_RUNS).stat().st_mtime > _PLAN_SECONDS
-
-
-def _apply(run: Run, target: Path | None) -> str:
-    """Move or delete one run; returns the reason if it was left alone."""
-    if target and os.path.lexists(target / run.place.name):
-        return f"{target} has a run of this name"
-    try:
-        # Nobody else works on it meanwhile; a claim of a process that has ended is taken over.
-        with acquire(run.folder, f"runs-{uuid.uuid4().hex}"):
-            if target is None:
-                return remove(run.place)
-            if not (trouble := move(run.place, target)):
-                _remove_claims(target / run.place.name)
-            return trouble
-    except HeldError as error:
-        return str(error).removeprefix(f"{run.folder}: ")
-    except OSError as error:
-        return reason(error)
-
-
-def _remove_claims(place: Path) -> None:
-    """Remove the claims that a run folder was moved with."""
-    for file in place.iterdir():
-        if is_claim(file.name):
-            file.unlink()
 
 
 if __name__ == "__main__":

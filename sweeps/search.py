@@ -145,6 +145,8 @@ def run(options: Options, *, again: str) -> int:
     if options.dry_run:
         _dry_run(options, base, search, out)
         return 0
+    if coming(search):
+        options.launch.check_fits()
     search.study.check_writable()
     with contextlib.ExitStack() as ray:  # one Ray for the search and for the comparison
         completed, failed = _search(options, search, out, ray), False

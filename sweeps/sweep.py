@@ -17,6 +17,7 @@ from lvae_core.config import RunConfig
 from lvae_core.messages import next_line, notice, numbered
 from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.declared_seeds import declare_seeds
+from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.planned_runs import forget_planned_runs, write_planned_runs
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display, unless_quiet
@@ -87,6 +88,9 @@ def sweep(
         note_without_events(study, [run.name for run in plan.with_status("done", "evaluate")])
     with on_wandb(options, folder, out):
         if not todo:
+            if declared_seeds is not None:
+                declare_seeds(study, declared_seeds)
+            _forget_if_ended(study, plan)  # that launch may have been killed after its last run
             done = len(plan.with_status("done"))
             out.print(f"nothing to start: {done} of {len(plan.runs)} runs are done")
             return Swept(plan, print_closing(out, plan, {}), interrupted=False)
@@ -94,29 +98,34 @@ def sweep(
         notes.print(f"{folder}: {work_text(plan, todo)}", markup=False)
         events = open_events(study, board.again, wanted=options.tensorboard)
         display = Display(board, notes, events)
-        planned = [run.name for run in plan.all_runs]
         data = {name: corpus.data_sha256 for name, corpus in workload.corpora.items()}
         done_runs = DoneRuns(study.url, todo, data)
         board.when_done = done_runs.add
         with done_runs, on_ray(options, workload.only(todo), display.say) as launch:
             if declared_seeds is not None:
                 declare_seeds(study, declared_seeds)
-            write_planned_runs(study, planned)
+            write_planned_runs(study, [run.name for run in plan.all_runs])
             completed = launch(todo, display)
         known = {run.key: run for run in plan.runs if run.is_settled} | done_runs.by_key
         plan = look_up([run.config for run in plan.runs], workload.corpora, study, known=known)
-        if all(run.is_settled or run.status == "failed" for run in plan.all_runs):
-            forget_planned_runs(study, planned)
+        _forget_if_ended(study, plan)
         print_evaluated(out, plan, todo)
         again = {run.name for run in todo if run.evaluation}
-        if completed and any(run.name not in again for run in plan.with_status("evaluate")):
-            # Another launch has trained them meanwhile, with other fields of evaluation.
-            return sweep(options, folder, replace(workload, plan=plan), out, label, variant_label)
-        failed = print_closing(out, plan, board.failures)
-        left = len(plan.with_status("left", "evaluate"))
-        if completed and left and not failed:
-            out.print(f"{numbered(left, 'run')} left undone; the same command continues")
-        return Swept(plan, failed or bool(completed and left), not completed)
+        # Another launch may have trained some meanwhile, with other fields of evaluation.
+        goes_on = completed and any(run.name not in again for run in plan.with_status("evaluate"))
+        if not goes_on:
+            failed = print_closing(out, plan, board.failures)
+            left = len(plan.with_status("left", "evaluate"))
+            if completed and left and not failed:
+                out.print(f"{numbered(left, 'run')} left undone; the same command continues")
+            return Swept(plan, failed or bool(completed and left), not completed)
+    return sweep(options, folder, replace(workload, plan=plan), out, label, variant_label)
+
+
+def _forget_if_ended(study: Study, plan: Plan) -> None:
+    """Delete the record of what this or an earlier launch has planned if nothing of it is left to do."""
+    if all(run.status in ("done", "failed") for run in plan.all_runs):
+        forget_planned_runs(study, [run.name for run in plan.all_runs])
 
 
 def on_wandb(options: LaunchOptions, folder: str, out: Console) -> contextlib.AbstractContextManager[None]:

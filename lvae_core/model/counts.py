@@ -102,7 +102,7 @@ def amount(config: RunConfig, corpus: Corpus) -> Amount:
     epochs = float(config.max_epochs)
     if config.max_steps:
         epochs = min(epochs, config.max_steps / corpus.train.num_batches(config))
-    draws = config.valid_samples / max(1, config.num_samples)
+    draws = config.valid_samples / config.draws  # for each of a gradient step
     if config.has("importance-weighted objective"):
         draws = config.valid_samples  # times L, of one bound
     svi = _svi_steps(config) / config.draws  # for each draw of a gradient step

@@ -83,11 +83,14 @@ class FsspecStore:
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.url, **options)
         except ImportError as error:
-            extra = "gcs" if scheme in ("gs", "gcs") else "s3"
-            install = f"pip install -c constraints.txt -e '.[{extra}]'"
-            raise InputError(f"{url}: {error}; {install} installs what is needed") from None
-        except ValueError as error:
-            raise InputError(f"{url}: not a storage address ({error})") from None
+            extra = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}.get(scheme)
+            install = f"; pip install -c constraints.txt -e '.[{extra}]' installs what is needed"
+            raise InputError(f"{url}: {_line(error)}{install if extra else ''}") from None
+        except (ValueError, TypeError) as error:  # file systems take an address apart, each in its own way
+            raise InputError(f"{url}: not a storage address ({_line(error)})") from None
+        except Exception as error:  # some connect at once
+            number = error.errno if isinstance(error, OSError) else None
+            raise OSError(number or errno.EIO, _line(error), self.url) from error
         names = self._fs.protocol
         self._kind: str = names if isinstance(names, str) else names[0]
         if self._kind == "s3":

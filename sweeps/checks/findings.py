@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sweeps.planning.sizes import format_bytes
+from sweeps.planning.times.list_scheduling import slots_on
 
 State = Literal["ok", "warning", "failure"]
 
@@ -195,8 +196,8 @@ def gpus(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
 
 def _idle_gpus(resources: Mapping[str, float], demand: Demand) -> int:
     """The number of GPUs of a node that no run can be on for lack of CPUs: Ray fills one after another."""
-    on_each = max(1, int(1 / demand.gpus + 1e-9))
-    used = int(resources.get("CPU", 0) / demand.cpus) / on_each * max(1.0, demand.gpus)
+    on_each = max(1, slots_on(1, demand.gpus))
+    used = slots_on(resources.get("CPU", 0), demand.cpus) / on_each * max(1.0, demand.gpus)
     return max(0, int(resources.get("GPU", 0)) - math.ceil(used))
 
 

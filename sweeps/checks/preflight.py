@@ -38,6 +38,9 @@ TIMEOUT = 60.0
 
 _REMOVAL_SECONDS = 5.0
 
+_examined: dict[str, tuple[frozenset[str], str]] = {}
+"""Id of this process's node, which no other Ray has -> what :func:`examined` returns."""
+
 
 def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list[Finding]:
     """Check the connected Ray cluster and the storage of a study.
@@ -64,16 +67,27 @@ def preflight(study: Study, demand: Demand, *, timeout: float = TIMEOUT) -> list
     left = {node.id for node in nodes if node.facts is None} - {entry["NodeID"] for entry in _alive()}
     nodes = [node for node in nodes if node.id not in left]
     entries = [entry for entry in entries if entry["NodeID"] not in left]
+    asked = frozenset(node.id for node in nodes if node.facts)
+    digest = node_facts.project()["digest"]
+    _examined.setdefault(_here(), (asked, digest))
     found = findings.room([entry["Resources"] for entry in entries], demand, may_grow(demand))
     found += findings.answered(nodes)
     found += [trouble] if trouble else findings.storage(nodes, study.url)
-    found += findings.versions(nodes, node_facts.versions(), node_facts.project()["digest"])
+    found += findings.versions(nodes, node_facts.versions(), digest)
     found += findings.gpus(nodes, demand)
     found += findings.data(nodes, demand)
     found += findings.disk(nodes, demand, study.url)
     found += findings.clocks(nodes)
     found += security.security(nodes, dashboard_address(), _command_line(), os.environ)
     return findings.merged(found)
+
+
+def examined() -> tuple[frozenset[str], str]:
+    """Return the nodes that the first preflight on this Ray has examined, and the digest of the code then.
+
+    What a launch does later, such as probes, may add nodes; they are not among these.
+    """
+    return _examined.setdefault(_here(), (frozenset(), node_facts.project()["digest"]))
 
 
 def require(found: Sequence[Finding]) -> None:
@@ -144,6 +158,10 @@ class _StorageProbe:
     def _delete(self, name: str) -> None:
         with contextlib.suppress(Exception):
             self._store.delete(name)
+
+
+def _here() -> str:
+    return ray.get_runtime_context().get_node_id()
 
 
 def _alive() -> list[Mapping[str, Any]]:

@@ -17,7 +17,7 @@ from ray._private import ray_constants
 
 from lvae_core.errors import InputError
 from lvae_core.training.failures import one_line
-from sweeps.cluster.daemons import end_launch, watched_daemons
+from sweeps.cluster.daemons import end_without, watched_daemons
 from sweeps.cluster.head import TOKEN, ask, check_address, is_on_loopback_alone, watched
 from sweeps.cluster.replaced import environment, replaced
 from sweeps.cluster.scratch_folder import check_space, own_folder
@@ -145,7 +145,7 @@ def _lost_processes_end_it(clock: StartClock) -> Iterator[None]:
     def lost(name: str) -> None:
         clock.expire()
         if not over.wait(_GIVES_UP_SECONDS):
-            end_launch(name)
+            end_without(name)
 
     with watched_daemons(end=lost):
         try:

@@ -7,13 +7,12 @@ import itertools
 import os
 import select
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import psutil
 
-from sweeps.guardian import has_guardian, last_line, remove_folders, will_end_with
+from sweeps.guardian import end_launch
 
 _NAMES = ("gcs_server", "raylet")
 """Processes without which Ray does not work."""
@@ -27,21 +26,13 @@ _AGENTS = ("runtime_env/agent/main.py", "dashboard/agent.py")
 """Programs of a raylet's agents, without which it ends."""
 
 
-def end_launch(name: str) -> None:
-    """Print one line, leave the rest of the launch to a process that ends it, and exit with status 2.
-
-    There is little time: Ray's own threads end this process as soon as they notice.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-    will_end_with(2, last_line(f"Ray's process {name} has died"))
-    if not has_guardian():
-        remove_folders()
-    os._exit(2)
+def end_without(name: str) -> None:
+    """End the launch, because this process of Ray has died."""
+    end_launch(f"Ray's process {name} has died")
 
 
 @contextlib.contextmanager
-def watched_daemons(store: str = "", *, end: Callable[[str], None] = end_launch) -> Iterator[None]:
+def watched_daemons(store: str = "", *, end: Callable[[str], None] = end_without) -> Iterator[None]:
     """End this process, with one line and status 2, if its own Ray dies in the ``with`` block.
 
     The Ray may start within the block. Ray itself would take a minute to notice and end the process with

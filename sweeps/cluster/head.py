@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from typing import Any
 import ray
 
 from lvae_core.errors import InputError
+from sweeps.guardian import end_launch
 
 TOKEN = (
     "if it asks for a token, set RAY_AUTH_MODE=token and have the token in RAY_AUTH_TOKEN or "
@@ -92,13 +91,7 @@ def _watch(address: str, place: str, silence: float, over: threading.Event) -> N
         if not _question(place):
             heard = time.monotonic()
         elif time.monotonic() - heard > silence and not over.is_set():
-            print(
-                f"error: --address {address}: its head has not answered for {silence:g} s; once the "
-                "cluster is back, run the same command again to resume from the last checkpoints",
-                file=sys.stderr,
-                flush=True,
-            )
-            os._exit(2)
+            end_launch(f"--address {address}: its head has not answered for {silence:g} s")
 
 
 def _question(place: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -27,6 +28,9 @@ _PREFIX = "lvae-"
 _OWNER = "owner"
 _UNNAMED = ".owner"
 """The owner's file before it is locked and written."""
+
+_ABOUT = re.compile(r"[0-9a-f]{32} [0-9]+\.[0-9]+")
+"""Content of the owner's file: the launch, and when its process began."""
 
 _END_SECONDS = 10.0
 
@@ -127,7 +131,7 @@ def check_space(folder: Path) -> None:
 def remove_abandoned(root: Path) -> None:
     """Remove the folders that dead launches of this user have left below ``root``."""
     for folder in root.glob(f"{_PREFIX}*"):
-        # Held by its owner, gone by now, or locked by another launch that removes it.
+        # Held by its owner, gone by now, locked by another launch that removes it, or of another program.
         with contextlib.suppress(OSError, Timeout):
             status = folder.lstat()
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
@@ -155,10 +159,13 @@ def _clear(folder: Path) -> None:
     counts as abandoned.
 
     Raises:
-        OSError: something is still written there after ten seconds, or cannot be removed.
+        OSError: something is still written there after ten seconds, or cannot be removed; or the owner's
+            file is not of a launch, and nothing has been touched.
     """
     owner = folder / _OWNER
-    about = owner.read_text()
+    about = owner.read_text(errors="replace")
+    if not _ABOUT.fullmatch(about):
+        raise OSError(f"{owner}: not written by a launch")
     end = time.monotonic() + _END_SECONDS
     while True:
         _end_users(folder, about)
@@ -197,9 +204,7 @@ def _end_users(folder: Path, about: str) -> None:
         folder: of a launch that has ended or is this one's.
         about: the content of its owner's file.
     """
-    launch, _, began = about.partition(" ")
-    if not launch:
-        return
+    launch, began = about.split()
     users = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 import time
 import uuid
@@ -19,7 +18,7 @@ from lvae_core.run_folder.claims import HeldError, acquire
 from lvae_core.run_folder.folder import RunFolder
 from lvae_core.training.failures import Failure
 from lvae_core.training.runtime import Runtime
-from sweeps.checks.node_facts import project
+from sweeps.checks.preflight import examined
 from sweeps.cluster.replaced import environment
 from sweeps.cluster.scratch_folder import own_folder
 from sweeps.launching.callback import LaunchCallback
@@ -43,7 +42,7 @@ from sweeps.launching.tune_patches import (
 from sweeps.planning.evaluation_parts import EvaluationPart, evaluation_parts
 from sweeps.planning.resources import Resources
 from sweeps.planning.sizes import checkpoint_bytes
-from sweeps.planning.times.list_scheduling import concurrency, longest_first
+from sweeps.planning.times.list_scheduling import concurrency, longest_first, slots_on
 from sweeps.planning.workload import Workload
 
 _WAIT_SECONDS = 0.5
@@ -160,7 +159,7 @@ def _slots(workload: Workload, nodes: Iterable[Mapping[str, Any]]) -> int:
     granted = [workload.resources_of(run.name) for run in workload.runs] or [workload.resources]
     largest = {"CPU": max(1, *(g.cpus for g in granted)), "GPU": max(g.gpus for g in granted)}
     on_nodes = (
-        min(int(node["Resources"].get(kind, 0.0) / each + 1e-9) for kind, each in largest.items() if each)
+        min(slots_on(node["Resources"].get(kind, 0.0), each) for kind, each in largest.items() if each)
         for node in nodes
         if node["Alive"]
     )
@@ -189,17 +188,6 @@ def _give_up(folder: RunFolder, failure: Failure, file: str | None, display: Dis
             folder.write_failure(*failure, file=file)
 
 
-@functools.cache
-def _checked(here: str) -> tuple[frozenset[str], str]:
-    """The nodes at the first launch on a Ray, which have been checked, and the digest of the code then.
-
-    Args:
-        here: the id of this process's node, which no other Ray has.
-    """
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    return frozenset(node["NodeID"] for node in nodes if node["Alive"]), project()["digest"]
-
-
 class _TunerRunner:
     """Runs one fresh Tuner after another; puts what all of them share into the object store once."""
 
@@ -217,7 +205,7 @@ class _TunerRunner:
         self._corpora = {name: ray.put(corpus) for name, corpus in workload.corpora.items()}
         self._study, self._max_losses, self._pause_after = workload.study, max_losses, pause_after
         self._runtime = runtime
-        self._nodes, self._digest = _checked(ray.get_runtime_context().get_node_id())
+        self._nodes, self._digest = examined()
 
     def run(
         self,

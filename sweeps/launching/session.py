@@ -45,8 +45,7 @@ def connected(options: LaunchOptions, workload: Workload, say: Callable[[str], N
     here = options.address is None
     doing = "starting Ray on this machine" if here else f"connecting to Ray {options.address}"
     if begins:
-        if here:
-            workload.resources.check_here()
+        options.check_fits()
         say(doing)
     began = time.monotonic()
     with contextlib.ExitStack() as stack:

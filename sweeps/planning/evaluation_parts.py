@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lvae_core.run_folder.evaluations import part_count
-from sweeps.planning.times.list_scheduling import Work
+from sweeps.planning.times.list_scheduling import Work, slots_on
 from sweeps.planning.workload import Workload
 
 PART_SECONDS = 600.0
@@ -59,9 +59,16 @@ def evaluation_parts(workload: Workload, waiting: Collection[str], slots: int) -
     return parts
 
 
-def divided(evaluations: Sequence[Work], devices: int) -> list[Work]:
-    """The same evaluations as a launch divides them on so many devices."""
-    slots = int(devices / max((work.share for work in evaluations), default=1.0))
+def divided(evaluations: Sequence[Work], devices: int, at_once: int = 0) -> list[Work]:
+    """The same evaluations as a launch divides them on so many devices.
+
+    Args:
+        evaluations: of whole runs.
+        devices: the number of devices.
+        at_once: the limit on runs at once; 0: none.
+    """
+    slots = slots_on(devices, max((work.share for work in evaluations), default=1.0))
+    slots = min(slots, at_once or slots)
     counts = [_count(work.seconds, len(evaluations), slots) for work in evaluations]
     return [
         Work(work.seconds / count, work.share)

@@ -297,7 +297,7 @@ def _read_run(folder: RunFolder, wanted: _Wanted, recorded: str) -> PlannedRun:
 
 
 def _finished_epochs(folder: RunFolder) -> int:
-    """The epochs that a launch need not repeat; 0 without a checkpoint."""
+    """The epochs trained, of which a launch repeats those after the checkpoint; 0 without one."""
     try:
         return len(folder.read_metrics()) if folder.has(CHECKPOINT) else 0
     except DamagedError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from lvae_core.errors import InputError
@@ -66,7 +68,22 @@ class Resources:
 
     def check_here(self) -> None:
         """Raise InputError if not even one run fits on this machine: known before a Ray is started."""
-        self.check({"CPU": os.cpu_count() or 1, "GPU": gpus_here() if self.gpus else 0}, "this machine")
+        self.check({"CPU": cores_here(), "GPU": gpus_here() if self.gpus else 0}, "this machine")
+
+
+def cores_here(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """The CPU cores that Ray counts on this machine: in a container, at most those of its quota.
+
+    Args:
+        cgroup: where Linux tells the quota: its second version in one file, its first in two.
+    """
+    cores = os.cpu_count() or 1
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        # Not in a container, or no limit, which the second version calls "max" and the first -1.
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (int(word) for file in files for word in (cgroup / file).read_text().split())
+            return min(cores, max(1, quota // period)) if quota > 0 else cores
+    return cores
 
 
 def gpus_here() -> int:

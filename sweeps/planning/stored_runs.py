@@ -151,21 +151,21 @@ def _check_type(name: str, text: str) -> None:
 
 def select(runs: Sequence[Run], chosen: Mapping[str, Sequence[str]]) -> list[Run]:
     """The runs that have one of the values of every field."""
-    return [
-        run
-        for run in runs
-        if all(
-            any(_is(value, text) for value in run.values(name) for text in texts)
-            for name, texts in chosen.items()
-        )
-    ]
+    return [run for run in runs if all(_has_one(run, name, texts) for name, texts in chosen.items())]
 
 
-def _is(value: Any, text: str) -> bool:
+def _has_one(run: Run, name: str, texts: Sequence[str]) -> bool:
+    """Whether a run has one of the values of a field."""
+    fold = name == "state" or name in _CHOICES  # but texts/Mine and texts/mine are two datasets
+    return any(_is(value, text, fold=fold) for value in run.values(name) for text in texts)
+
+
+def _is(value: Any, text: str, *, fold: bool) -> bool:
+    """Whether a value is the one that is written, or in the range; ``fold`` ignores the case of letters."""
     if isinstance(value, bool):
         return text.lower() in (("true", "1") if value else ("false", "0"))
     if isinstance(value, str):
-        return value.lower() == text.lower()
+        return value.lower() == text.lower() if fold else value == text
     low, _, high = text.partition("..")
     return float(low) <= float(value) <= float(high or low)
 
@@ -182,11 +182,12 @@ def _run(folder: RunFolder, place: Path) -> Run:
 
 
 def _size(place: Path) -> int:
-    """Bytes of the files in a folder and those below; folders that cannot be read are left out."""
+    """Bytes of the files in a folder and those below; what cannot be read is left out."""
     size = 0
     for folder, _, names in os.walk(place):
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            # Deleted meanwhile, or in a folder that may be listed but not entered.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 size += os.lstat(os.path.join(folder, name)).st_size
     return size
 

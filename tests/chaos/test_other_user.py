@@ -157,11 +157,12 @@ def test_the_process_of_another_user_counts_as_alive_where_proc_hides_it(theirs)
     assert done.stdout.split("\n") == ["False False", "False True", ""], done.stderr
 
 
-def test_a_listing_names_the_run_that_cannot_be_read_and_shows_the_others(run, theirs, capsys):
+@pytest.mark.parametrize("folders", [0o700, 0o744])
+def test_a_listing_names_the_run_that_cannot_be_read_and_shows_the_others(run, theirs, capsys, folders):
     study = run.parent
     closed = study / run.name.replace("seed0", "seed1")
     shutil.copytree(run, closed)
-    theirs.take(closed, 0o700, 0o600)
+    theirs.take(closed, folders, 0o600)
     with theirs.visit():
         assert runs.main(["list", str(study)]) == 0
         lines = capsys.readouterr().out.splitlines()

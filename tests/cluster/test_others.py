@@ -1,6 +1,7 @@
 """The files for SLURM and Kubernetes, tested as far as possible without either."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +13,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 CLUSTERS = ROOT / "clusters"
 BATCH = CLUSTERS / "slurm.sbatch"
+RAY_FOLDER = Path(f"/tmp/ray-{os.getpid()}")
+"""Of the Ray of a job that has this process's id as its own."""
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,7 @@ def slurm(tmp_path):
     # SLURM ends every process that a job has started.
     for job in started:
         os.killpg(job.pid, signal.SIGKILL)
+    shutil.rmtree(RAY_FOLDER, ignore_errors=True)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +156,8 @@ def test_a_job_runs_the_grid(slurm, tmp_path):
     assert job.wait(timeout=200) == 0, (tmp_path / "log").read_text()
     assert len(list(tmp_path.glob("runs/paper/*/result.json"))) == 1
     assert not (tmp_path / "requeued").exists()
+    # Another user's /tmp/ray would end `ray start`.
+    assert (RAY_FOLDER / "ray_current_cluster").exists()
 
 
 @pytest.mark.slow

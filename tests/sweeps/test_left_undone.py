@@ -10,6 +10,9 @@ import pytest
 import sweeps.sweep
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.claims import acquire
+from lvae_core.run_folder.declared_seeds import read_declared_seeds
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.planned_runs import read_planned_runs
 from lvae_core.training.evaluate_again import evaluate_again
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
@@ -17,10 +20,9 @@ from sweeps.paper_grid import main
 
 TOY = load("toy")
 SMALL = ["embedding_size=4", "hidden_size=8", "max_epochs=1", "kl_anneal_epochs=1", "mi_samples=2"]
-COMMAND = [
-    *("--datasets", "toy", "--systems", "lstm-vae", "--num-samples", "1", "--settings", "standard"),
-    *("--seeds", "1", "--set", *SMALL, "iw_samples=3", "iw_exact_samples=0"),
-]
+GRID = ["--datasets", "toy", "--systems", "lstm-vae", "--num-samples", "1", "--settings", "standard"]
+FIELDS = ["--set", *SMALL, "iw_exact_samples=0"]
+COMMAND = [*GRID, "--seeds", "1", *FIELDS, "iw_samples=3"]
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -40,6 +42,12 @@ def in_this_process(work):
     return on_ray
 
 
+def trained(run, folder):
+    for _ in execute(run.config, TOY, folder, Runtime()):
+        pass
+    return {"phase": "done", **(folder.read_json("result.json") or {})}
+
+
 def test_what_another_launch_has_trained_with_fewer_samples_is_evaluated_again(
     monkeypatch, tmp_path, capsys
 ):
@@ -56,8 +64,18 @@ def test_what_another_launch_has_trained_with_fewer_samples_is_evaluated_again(
                 pass
         return {"phase": "done", **(folder.read_json(run.result_file) or {})}
 
+    mirrors = []
+
+    @contextlib.contextmanager
+    def on_wandb(*_):
+        mirrors.append("begins")
+        yield
+        mirrors.append("ends")
+
     monkeypatch.setattr(sweeps.sweep, "on_ray", in_this_process(work))
+    monkeypatch.setattr(sweeps.sweep, "on_wandb", on_wandb)
     assert main(COMMAND) == 0
+    assert mirrors == 2 * ["begins", "ends"]  # never two at a time
     out = capsys.readouterr().out
     assert [bool(evaluation) for evaluation in asked] == [False, True]
     assert "1 run to evaluate again (iw_samples=3)" in out
@@ -74,3 +92,36 @@ def test_a_run_that_nobody_has_finished_is_no_success(monkeypatch, capsys):
     monkeypatch.setattr(sweeps.sweep, "on_ray", in_this_process(work))
     assert main(COMMAND) == 1
     assert "1 run left undone; the same command continues" in capsys.readouterr().out
+
+
+def test_the_plan_of_a_launch_that_was_killed_after_its_last_run_is_forgotten(monkeypatch, tmp_path):
+    monkeypatch.setattr(sweeps.sweep, "on_ray", in_this_process(trained))
+    with monkeypatch.context() as killed:
+        killed.setattr(sweeps.sweep, "forget_planned_runs", lambda *_: None)
+        assert main(COMMAND) == 0
+    study = Study(str(tmp_path / "runs" / "paper"))
+    assert read_planned_runs(study)
+    assert main(COMMAND) == 0
+    assert read_planned_runs(study) == ()
+
+
+def test_the_plan_of_a_launch_that_cannot_evaluate_a_run_again_is_forgotten(monkeypatch, tmp_path):
+    monkeypatch.setattr(sweeps.sweep, "on_ray", in_this_process(trained))
+    assert main(COMMAND) == 0
+    for checkpoint in (tmp_path / "runs" / "paper").rglob("*.pt"):
+        checkpoint.unlink()
+    assert main([*GRID, "--seeds", "2", *FIELDS, "iw_samples=9"]) == 0
+    assert read_planned_runs(Study(str(tmp_path / "runs" / "paper"))) == ()
+
+
+def test_seeds_are_declared_also_if_all_runs_have_failed(monkeypatch, tmp_path):
+    def work(run, folder):
+        folder.write_failure("code", "an error", "Traceback")
+        return {"phase": "failed", "failure": folder.read_json("failure.json")}
+
+    monkeypatch.setattr(sweeps.sweep, "on_ray", in_this_process(work))
+    assert main(COMMAND) == 1
+    assert main([*COMMAND, "--declare-seeds", "1"]) == 1
+    declared = read_declared_seeds(Study(str(tmp_path / "runs" / "paper")))
+    assert declared is not None
+    assert declared.seeds == 1

@@ -71,7 +71,7 @@ def test_a_dry_run_for_a_cluster_measures_nothing_here(tmp_path, capsys):
     ],
 )
 def test_a_dry_run_gives_the_time_on_the_cores_of_this_machine(more, devices, monkeypatch, capsys):
-    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    monkeypatch.setattr("sweeps.paper_grid.cores_here", lambda: 6)
     monkeypatch.setattr("sweeps.planning.times.calibration.measure_rate", lambda *shape: 1e9)
     assert main([*TOY, "--systems", "lstm-lm", "--dry-run", *more]) == 0
     out = capsys.readouterr().out
@@ -176,6 +176,20 @@ def test_results_are_not_left_where_a_job_ends(storage, named, tmp_path, monkeyp
     monkeypatch.setenv("HOME", str(tmp_path))
     for outside in (str(tmp_path / "results"), "~/results"):
         assert main([*TOY, "--storage", outside, "--dry-run"]) == 0
+
+
+def test_views_are_not_left_where_a_job_ends(tmp_path, monkeypatch, capsys):
+    place = tmp_path / "runtime_resources" / "working_dir_files" / "_ray_pkg_1"
+    place.mkdir(parents=True)
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("WANDB_DIR", raising=False)
+    command = [*TOY, "--storage", str(tmp_path / "results"), "--dry-run"]
+    for option in (["--tensorboard"], ["--wandb", "offline"]):
+        assert main([*command, *option]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {' '.join(option)}: would write to the job's copy of the code")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    assert main([*command, "--wandb", "offline"]) == 0
 
 
 def test_settings_may_be_several_and_repeated(tmp_path, capsys):

@@ -48,7 +48,10 @@ def test_a_list_that_is_given_twice_is_refused(command, arguments, option, capsy
     assert capsys.readouterr() == ("", expected)
 
 
-@pytest.mark.parametrize("command", [main, search, doctor])
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [(main, [*TOY, "--storage", "new"]), (search, ["--preset", "demo", "--storage", "new"]), (doctor, [])],
+)
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
@@ -58,12 +61,13 @@ def test_a_list_that_is_given_twice_is_refused(command, arguments, option, capsy
     ],
 )
 def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
-    command, folder, message, tmp_path, monkeypatch, capsys
+    command, options, folder, message, tmp_path, monkeypatch, capsys
 ):
     (tmp_path / "file").write_text("")
     (tmp_path / ("l" * 60)).mkdir()
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / folder))
-    assert command([]) == 2
+    monkeypatch.chdir(tmp_path)
+    assert command(options) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: RAY_TMPDIR {tmp_path}")
     assert message in line

@@ -18,13 +18,18 @@ from rich.console import Console
 
 from lvae_core.config import RunConfig
 from lvae_core.identity import fingerprint
-from lvae_core.run_folder.claims import HeldError, acquire
+from lvae_core.run_folder import claims
+from lvae_core.run_folder.claims import HeldError, Holder, acquire
 from lvae_core.run_folder.folder import RunFolder, Study
 from lvae_core.run_folder.names import run_name
 from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
 from lvae_core.run_folder.planned_runs import write_planned_runs
 from lvae_core.systems import recipe
 from sweeps import runs
+from sweeps.planning import relocated_runs
+
+RUN = "mine__lstm-lm__standard__L0__seed0__699bbdd3"
+FAR = Holder("theirs", "spot-7", "another machine", 1, "5")
 
 
 def write(place: Path, seed: int = 0, *, done: bool = False, **fields: object) -> RunFolder:
@@ -42,6 +47,11 @@ def write_config(place: Path, config: RunConfig, *, done: bool = False) -> RunFo
     else:
         folder.write_failure("diverged", "the loss is nan", "…")
     return folder
+
+
+def write_claim(folder: RunFolder, beat: int = 0) -> None:
+    """Claim a run for a process of another machine, or renew its claim."""
+    folder.write_json("claim-1.json", {**dataclasses.asdict(FAR), "beat": beat})
 
 
 @pytest.fixture
@@ -159,10 +169,24 @@ def test_own_datasets_are_selected_by_name_or_path(
     place = tmp_path / "study"
     mine = write_config(place, recipe("lstm-lm", dataset="texts/mine")).name
     toy = write_config(place, recipe("lstm-lm", dataset="toy")).name
-    for text in ("mine", "texts/mine", "Mine,yelp"):
+    for text in ("mine", "texts/mine", "mine,yelp"):
         assert listed(place, f"dataset={text}", capsys) == {mine}
     assert listed(place, "dataset=toy,mine", capsys) == {mine, toy}
     assert listed(place, "dataset=texts", capsys) == set()
+
+
+def test_datasets_that_differ_in_the_case_of_letters_are_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "study"
+    upper, lower = (
+        write_config(place, recipe("lstm-lm", dataset=f"texts/{name}")).name for name in ("Mine", "mine")
+    )
+    assert listed(place, "dataset=Mine", capsys) == {upper}
+    assert listed(place, "system=LSTM-LM", capsys) == {upper, lower}
+    assert listed(place, "state=Failed", capsys) == {upper, lower}
+    assert runs.main(["delete", str(place), "--where", "dataset=texts/mine", "--yes"]) == 0
+    assert names(place) == {upper}
 
 
 def test_switches_are_selected_by_every_spelling_that_sets_them(
@@ -204,15 +228,79 @@ def test_runs_are_moved_whole(study: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_a_process_works_on_is_left_alone(
-    study: Path, capsys: pytest.CaptureFixture[str]
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write(study, 7)
+
+    def until_it_is_renewed(_: float) -> None:
+        first = claims.read_claim(folder)
+        while claims.read_claim(folder) == first:
+            pass
+
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(relocated_runs.time, "sleep", until_it_is_renewed)
     with acquire(folder, "a sweep"):
         assert runs.main(["delete", str(study), "--where", "seed=7", "--yes"]) == 1
         assert "left alone" in capsys.readouterr().out
         assert (study / folder.name / "config.json").exists()
     assert runs.main(["delete", str(study), "--where", "seed=7", "--yes"]) == 0
     assert not (study / folder.name).exists()
+
+
+@pytest.mark.parametrize("action", [("delete",), ("move", "--to", "{other}")])
+def test_runs_of_a_machine_that_is_gone_are_moved_or_deleted_after_one_wait(
+    action: tuple[str, ...],
+    study: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = [write(study, seed) for seed in (7, 8)]
+    for folder in gone:
+        write_claim(folder)
+    slept: list[float] = []
+    monkeypatch.setattr(relocated_runs.time, "sleep", slept.append)
+    name, *options = [word.format(other=tmp_path / "other") for word in action]
+    assert runs.main([name, str(study), "--where", "state=running,done", *options, "--yes"]) == 0
+    out, err = capsys.readouterr()
+    assert "4 of 4 runs" in out
+    assert err == (
+        "2 runs under way in process 1 on spot-7; waiting 60 s to see which processes are alive\n"
+    )
+    assert slept == [claims.STALE_SECONDS]
+    assert not {folder.name for folder in gone} & names(study)
+    if options:
+        assert {folder.name for folder in gone} < names(tmp_path / "other")
+        assert not list((tmp_path / "other").glob("*/claim-*.json"))
+
+
+@pytest.mark.parametrize("finishes", [False, True])
+def test_a_run_whose_process_proves_to_be_alive_is_left_alone(
+    finishes: bool, study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It renews its claim; or it ends with a result, which nobody has asked to delete."""
+    folder = write(study, 7)
+    place = study / folder.name
+    write_claim(folder)
+
+    def sleep(_: float) -> None:
+        if finishes:
+            folder.write_json("result.json", {})
+            (place / "claim-1.json").unlink()
+        else:
+            write_claim(folder, beat=1)
+
+    monkeypatch.setattr(relocated_runs.time, "sleep", sleep)
+    before = names(place) - {"claim-1.json"}
+    assert runs.main(["delete", str(study), "--where", "state=running", "--yes"]) == 1
+    assert f"left alone: {folder.name}: under way in process 1 on spot-7\n" in capsys.readouterr().out
+    assert names(place) == before | {"result.json" if finishes else "claim-1.json"}
+
+
+def test_a_message_names_eight_at_most() -> None:
+    letters = list("abcdefghij")
+    assert relocated_runs.listed(letters[:8]) == "a, b, c, d, e, f, g, h"
+    assert relocated_runs.listed(letters) == "a, b, c, d, e, f, g, h and 2 more"
 
 
 def test_a_run_is_not_moved_over_another(study: Path, tmp_path: Path) -> None:
@@ -296,7 +384,7 @@ def test_a_study_in_which_a_launch_is_about_to_begin_is_kept(more: tuple[str, ..
 def test_nobody_can_claim_a_run_while_it_is_moved(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    move, tried = runs.move, []
+    move, tried = relocated_runs.move, []
 
     def look(place: Path, target: Path) -> str:
         with pytest.raises(HeldError):
@@ -304,7 +392,7 @@ def test_nobody_can_claim_a_run_while_it_is_moved(
         tried.append(place)
         return move(place, target)
 
-    monkeypatch.setattr(runs, "move", look)
+    monkeypatch.setattr(relocated_runs, "move", look)
     other = tmp_path / "other"
     assert runs.main(["move", str(study), "--where", "seed=1", "--to", str(other), "--yes"]) == 0
     assert len(tried) == 2
@@ -421,6 +509,11 @@ def test_a_selection_without_runs_is_no_error(study: Path, capsys: pytest.Captur
         (("move", "{study}", "--where", "seed=1"), "say where to"),
         (("move", "{study}", "--where", "seed=1", "--to", "{study}"), "is the study itself"),
         (("move", "{study}", "--where", "seed=1", "--to", "{study}/in"), "lies within the study"),
+        (("move", "{study}", "--where", "seed=1", "--to", f"{{study}}-2/{RUN}"), f"{RUN} is a run; give a"),
+        (
+            ("move", "{study}", "--where", "seed=1", "--to", f"{{study}}-2/{RUN}/in"),
+            f"{RUN} is a run; give a",
+        ),
     ],
 )
 def test_bad_input_ends_in_one_line_and_status_2(

@@ -66,7 +66,8 @@ def test_a_launch_is_mirrored_while_it_runs(
         complete(folder)
         work.end(folder, stopped)
     assert os.environ["WANDB_API_KEY"] == KEY
-    assert lines == [f"W&B has 2 runs at {server.url}/reader/mine"]
+    assert lines[-1] == f"W&B has 2 runs at {server.url}/reader/mine"
+    assert set(lines[:-1]) <= {"W&B: sending what is left, 30 seconds at most"}  # if the machine is slow
     assert_mirrored(server, folder)
     assert sorted(run.states[-1] for run in server.runs.values()) == ["finished", "preempted"]
 

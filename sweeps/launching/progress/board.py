@@ -15,6 +15,7 @@ from sweeps.launching.progress.running import Running
 from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.times.durations import Speed, format_duration, remaining_seconds
+from sweeps.planning.times.remaining import trained_fraction
 
 OWN_PACE = 0.1
 """The share of its work after which a run is judged by its own pace instead of by other runs."""
@@ -55,6 +56,8 @@ class Board:
     """Whether more work follows these runs; an interrupt then leaves it undone."""
     again: frozenset[str] = frozenset()
     """Names of the runs that are trained and are only evaluated again."""
+    resumed_at: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Name -> phase, and the fraction of it that is done, of the runs that wait to be resumed."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Name -> the share of its run's evaluation that it scores, if that is divided: 1/n for each of n
     parts, 0 for the run, which joins them."""
@@ -88,6 +91,7 @@ class Board:
         again = frozenset(run.name for run in runs if run.evaluation)
         variants = {run.name: run.variant for run in runs}
         board = cls(plan.speed, len(plan.with_status("done")), failed, waiting, variants, again=again)
+        board.resumed_at = {run.name: ("train", trained_fraction(run)) for run in runs if run.epochs}
         board.not_bounds = cells_without_bound(run.config for run in runs)
         return board
 
@@ -125,7 +129,8 @@ class Board:
     def start(self, name: str) -> None:
         """A run has got an actor."""
         self.has_begun = True
-        self.running[name] = Running(self.waiting.pop(name), self.now())
+        done = self._waiting_share(name)
+        self.running[name] = Running(self.waiting.pop(name), self.now(), start_share=done)
         self.slots = max(self.slots, len(self.running))
 
     def report(self, name: str, report: Mapping[str, Any]) -> None:
@@ -140,7 +145,7 @@ class Board:
             self.failed += 1
             self.failures[name] = report["failure"]
         elif run.phase == "stopped":
-            self.waiting[name] = run.cell
+            self._wait_again(name, run)
         elif run.phase == "paused":
             self.paused += 1
         elif run.phase == "held":
@@ -148,9 +153,7 @@ class Board:
         else:
             run.epoch, run.epochs = report["epoch"], report.get("epochs", run.epochs)
             run.loss, run.tokens_per_second = report.get("loss"), report.get("tokens_per_second")
-            share = report["fraction"]
-            if name not in self.again:
-                share = self.speed.done_share(self._variant(name, run.cell), run.phase, share)
+            share = self._done_share(name, run.cell, run.phase, report["fraction"])
             run.advance(report["fraction"], share, self.now())
         if report.get("metrics"):
             run.valid_ppl = report["metrics"]["valid_ppl"]
@@ -161,7 +164,12 @@ class Board:
 
     def lose(self, name: str) -> None:
         """The process of a run is lost; the run waits to be resumed."""
-        self.waiting[name] = self.running.pop(name).cell
+        self._wait_again(name, self.running.pop(name))
+
+    def _wait_again(self, name: str, run: Running) -> None:
+        self.waiting[name] = run.cell
+        if run.share:
+            self.resumed_at[name] = run.points[-1][1:]
 
     def hold(self, name: str) -> None:
         """Another launch works on a waiting run."""
@@ -200,18 +208,18 @@ class Board:
         self.when_done(name)
 
     def rank(self, name: str) -> float | None:
-        """A number that grows with the time of a waiting run."""
+        """A number that grows with the time that a waiting run still needs."""
         cell = self.waiting[name]
         if name in self.again:
-            return self._expected_seconds(name, cell)
-        return self.speed.rank(self._variant(name, cell))
+            return self._left(name, self._expected_seconds(name, cell))
+        return self._left(name, self.speed.rank(self._variant(name, cell)))
 
     def measured_seconds(self, name: str) -> float | None:
-        """The expected seconds of a waiting run if they rest on its own variant."""
+        """The seconds that a waiting run still needs, if they rest on its own variant."""
         cell = self.waiting[name]
         if name in self.again:
-            return self._expected_seconds(name, cell)
-        return self.speed.measured_seconds(self._variant(name, cell))
+            return self._left(name, self._expected_seconds(name, cell))
+        return self._left(name, self.speed.measured_seconds(self._variant(name, cell)))
 
     def drop(self, name: str) -> None:
         """A waiting run will not be started."""
@@ -241,24 +249,40 @@ class Board:
         for name, run in self.running.items():
             seconds, expected = running[name], whole(self._variant(name, run.cell))
             if seconds is None and expected is not None and name not in self.again:
-                seconds = expected * (1.0 - (run.share or 0.0))
+                seconds = expected * (1.0 - run.done)
             under_way.append(seconds)
-        waiting = [
-            self._expected_seconds(name, cell) if name in self.again else whole(self._variant(name, cell))
-            for name, cell in self.waiting.items()
-        ]
+        waiting = []
+        for name, cell in self.waiting.items():
+            again = name in self.again
+            seconds = self._expected_seconds(name, cell) if again else whole(self._variant(name, cell))
+            waiting.append(self._left(name, seconds))
         return remaining_seconds([*waiting, *map(whole, self.later)], under_way, self.slots)
 
     def _seconds_per_operation(self, remaining: Mapping[str, float | None]) -> float | None:
         """The rate of the runs under way, by which others are scaled: the longest runs start first."""
         seconds = operations = 0.0
         for name, run in self.running.items():
-            left, share = remaining[name], run.share or 0.0
-            counted = self.speed.operations(self._variant(name, run.cell))
-            if left is not None and counted and name not in self.again and share < 1.0:
-                seconds += left / (1.0 - share)
+            left, counted = remaining[name], self.speed.operations(self._variant(name, run.cell))
+            if left is not None and counted and name not in self.again and run.done < 1.0:
+                seconds += left / (1.0 - run.done)
                 operations += counted
         return seconds / operations if operations else None
+
+    def _left(self, name: str, whole: float | None) -> float | None:
+        """The rest of the ``whole`` time of a waiting run."""
+        return None if whole is None else whole * (1.0 - self._waiting_share(name))
+
+    def _waiting_share(self, name: str) -> float:
+        """The share of a waiting run's time that it need not repeat."""
+        if name not in self.resumed_at:
+            return 0.0
+        return self._done_share(name, self.waiting[name], *self.resumed_at[name])
+
+    def _done_share(self, name: str, cell: str, phase: str, fraction: float) -> float:
+        """The share of a run's time that has passed at a fraction of a phase."""
+        if name in self.again:
+            return fraction
+        return self.speed.done_share(self._variant(name, cell), phase, fraction)
 
     def _expected_seconds(self, name: str, cell: str) -> float | None:
         if name not in self.again:
@@ -267,15 +291,13 @@ class Board:
         return None if seconds is None else seconds * self.weights.get(name, 1.0)
 
     def _remaining(self, name: str, run: Running) -> float | None:
-        share = run.share or 0.0
         expected = self._expected_seconds(name, run.cell)
         rough = name not in self.again and self.speed.is_rough(self._variant(name, run.cell))
-        if expected is not None and not rough and share - run.start_share < OWN_PACE:
-            return expected * (1.0 - share)
+        if expected is not None and not rough and run.done - run.start_share < OWN_PACE:
+            return expected * (1.0 - run.done)
         if (start := run.pace_from()) is None:
             return None
-        variant, fraction = self._variant(name, run.cell), start.fraction
-        done = fraction if name in self.again else self.speed.done_share(variant, start.phase, fraction)
+        done = self._done_share(name, run.cell, start.phase, start.fraction)
         return run.seconds_left(start, done, self.now())
 
     def summary(self) -> str:

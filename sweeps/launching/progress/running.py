@@ -31,7 +31,7 @@ class Running:
     cell: str
     since: float
     share: float | None = None
-    """The share of its whole time that has passed; None before its first report."""
+    """The share of its whole time that has passed; None before its first report. See :attr:`done`."""
     start_share: float = 0.0
     """The share that had passed when it was started or resumed."""
     phase: str = "starting"
@@ -43,6 +43,11 @@ class Running:
     tokens_per_second: float | None = None
     points: list[Point] = field(default_factory=list)
     """The reports that its pace is measured by."""
+
+    @property
+    def done(self) -> float:
+        """The share that has passed; before its first report, that with which it was started or resumed."""
+        return self.start_share if self.share is None else self.share
 
     def advance(self, fraction: float, share: float, now: float) -> None:
         """Add a report at the time ``now``: ``fraction`` of its phase is done, ``share`` of the whole."""

@@ -15,6 +15,7 @@ from lvae_core.errors import InputError, check_name
 from lvae_core.fields.choices import Setting
 from lvae_core.protocols import PROTOCOLS
 from lvae_core.settings import LIST_FIELDS
+from lvae_core.storage.local import local_path
 from lvae_core.systems import SYSTEMS
 from sweeps.planning.grid import OWN_OPTIONS, Grid, Limit
 from sweeps.planning.grids.axes import parse_changes
@@ -43,7 +44,7 @@ def read_grid(path: str | Path) -> GridFile:
     Raises:
         InputError: the file cannot be read, or a key or a value cannot be used. The message names them.
     """
-    content = _read_toml(Path(path))
+    content = _read_toml(local_path(path))
     try:
         found = _grid_file(content, Path(path).stem)
         found.grid.check()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from lvae_core.errors import InputError
+from lvae_core.storage.local import local_path
 from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
 from sweeps.planning.grids.axes import Axis, parse_changes, parse_zip
@@ -18,7 +18,7 @@ from sweeps.planning.grids.seeds import format_seeds
 
 def check_new_file(path: str) -> None:
     """Raise InputError if no new file can be written at ``path``; known before the grid is planned."""
-    place = Path(path)
+    place = local_path(path)
     if os.path.lexists(place):
         raise InputError(f"--write-grid {path}: exists already; give another name, or remove it")
     if not place.parent.is_dir():
@@ -37,7 +37,7 @@ def write_grid(path: str, grid_file: GridFile) -> None:
         InputError: the file exists already, or cannot be written.
     """
     try:
-        with Path(path).open("x", encoding="utf-8") as file:
+        with local_path(path).open("x", encoding="utf-8") as file:
             file.write(grid_text(grid_file))
     except FileExistsError:
         raise InputError(f"--write-grid {path}: exists already; give another name, or remove it") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from statistics import fmean
@@ -10,7 +9,7 @@ from statistics import fmean
 from lvae_core.config import RunConfig
 from lvae_core.data.corpus import Corpus
 from sweeps.planning.plan import Plan
-from sweeps.planning.resources import Resources, gpus_here
+from sweeps.planning.resources import Resources, cores_here, gpus_here
 
 SECONDS = 8.0
 """The longest time that all measurements take together."""
@@ -49,7 +48,7 @@ def add_rough_times(
         why = "the machines of a cluster cannot be measured from here"
     elif resources.gpus and not gpus_here():
         why = "this machine has no GPU to measure"
-    elif resources.cpus > (os.cpu_count() or 1):
+    elif resources.cpus > cores_here():
         why = "this machine has fewer CPUs than a run is to get"
     if why and all(speed.basis(variant) == "sizes" for variant in unknown):
         return f"about: from runs of other sizes, by counted operations, which may be far off; {why}"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from sweeps.planning.evaluation_parts import divided
 from sweeps.planning.grids.overview import VariantName, variant_names
 from sweeps.planning.plan import Plan
 from sweeps.planning.times.durations import Basis, format_duration
-from sweeps.planning.times.list_scheduling import Work, longest_first, lower_bound, schedule
+from sweeps.planning.times.remaining import share_left
+from sweeps.planning.times.simulation import SimulatedLaunch
 
 UNKNOWN = "–"
 
@@ -22,8 +22,10 @@ class VariantCost:
 
     name: VariantName
     todo: int
+    whole_runs: float
+    """The same in whole runs: one that resumes counts as the share of its time that is left."""
     seconds: float | None
-    """Expected seconds of one run; None: nothing comparable has been measured."""
+    """Expected seconds of one whole run; None: nothing comparable has been measured."""
     basis: Basis | None
     share: float
     """Devices that one run takes up."""
@@ -37,7 +39,7 @@ class VariantCost:
         """Device-hours of all runs; None: unknown."""
         if not self.todo:
             return 0.0
-        return None if self.seconds is None else self.todo * self.seconds * self.share / 3600
+        return None if self.seconds is None else self.whole_runs * self.seconds * self.share / 3600
 
 
 def variant_costs(plan: Plan, share: Callable[[str], float]) -> list[VariantCost]:
@@ -58,6 +60,7 @@ def variant_costs(plan: Plan, share: Callable[[str], float]) -> list[VariantCost
             VariantCost(
                 names[variant],
                 left,
+                sum(share_left(run, speed) for run in runs if run.status == "left"),
                 speed.expected_seconds(variant),
                 speed.basis(variant),
                 share(variant),
@@ -67,34 +70,28 @@ def variant_costs(plan: Plan, share: Callable[[str], float]) -> list[VariantCost
         )
         if again:
             seconds, basis = speed.evaluation_seconds(variant), speed.evaluation_basis(variant)
-            costs.append(VariantCost(names[variant], again, seconds, basis, share(variant), again=True))
+            costs.append(
+                VariantCost(names[variant], again, again, seconds, basis, share(variant), again=True)
+            )
     return costs
 
 
-def devices_table(costs: Sequence[VariantCost], devices: Sequence[int], price: float | None) -> Table:
-    """The time until the last run ends and the money paid until then; all times must be known.
-
-    If all runs are trained and only to be evaluated, they are divided as a launch divides them.
-    """
-    works = [Work(cost.seconds or 0.0, cost.share) for cost in costs for _ in range(cost.todo)]
-    works = longest_first(works, lambda work: work.seconds)
+def devices_table(launch: SimulatedLaunch, devices: Sequence[int], price: float | None) -> Table:
+    """The time until the last run ends, and the money paid until then, on each number of devices."""
     table = Table("devices", title="longest runs first")
     paid = ["paid", "kept to the end"] if price else []
     for heading in ("wall time", "at least", *paid):
         table.add_column(heading, justify="right")
-    most = max(work.share for work in works)
-    only_evaluations = all(cost.again or not cost.todo for cost in costs)
     for number in devices:
-        if number < most:
+        found = launch.on(number)
+        if found is None:
             table.add_row(str(number), "too few for one run")
             continue
-        parts = divided(works, number) if only_evaluations else works
-        found = schedule(parts, number)
         money = [found.released, number * found.makespan] if price else []
         table.add_row(
             str(number),
             format_duration(found.makespan),
-            format_duration(lower_bound(parts, number)),
+            format_duration(found.at_least),
             *(f"${seconds / 3600 * (price or 0.0):,.2f}" for seconds in money),
         )
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -50,19 +51,21 @@ class Schedule(NamedTuple):
     """Device-seconds until each device has ended its last run: the cost if idle devices are released."""
 
 
-def schedule(runs: Sequence[Work], devices: int) -> Schedule:
+def schedule(runs: Sequence[Work], devices: int, at_once: int = 0) -> Schedule:
     """Start each run, in this order, as soon as a device has room for it, and on the fullest such device.
 
     Args:
         runs: a run that takes less than a device shares it; a run that takes several needs them empty.
         devices: the number of devices; at least as many as any run takes.
+        at_once: the limit on runs at once; 0: none.
     """
-    used = [0.0] * devices
-    last = [0.0] * devices
+    useful = min(devices, sum(sorted(math.ceil(run.share) for run in runs)[-at_once:]))  # of 0: all
+    used = [0.0] * useful
+    last = [0.0] * useful
     ends: list[tuple[float, int, tuple[int, ...], float]] = []
     now = 0.0
     for number, run in enumerate(runs):
-        while (places := _room(used, run.share)) is None:
+        while (0 < at_once <= len(ends)) or (places := _room(used, run.share)) is None:
             now, _, freed, share = heapq.heappop(ends)
             for place in freed:
                 used[place] -= share
@@ -83,11 +86,31 @@ def _room(used: Sequence[float], share: float) -> tuple[int, ...] | None:
     return (max(room, key=lambda place: used[place]),) if room else None
 
 
-def lower_bound(runs: Sequence[Work], devices: int) -> float:
-    """A time before which no schedule ends: all work spread evenly, or the longest run alone."""
+def lower_bound(runs: Sequence[Work], devices: int, at_once: int = 0) -> float:
+    """A time before which no schedule ends: all work spread evenly, or the longest run alone.
+
+    Args:
+        runs: the runs, in any order.
+        devices: the number of devices.
+        at_once: the limit on runs at once; 0: none. The runs are then also spread evenly over these slots.
+    """
     if not runs:
         return 0.0
-    return max(sum(run.device_seconds for run in runs) / devices, max(run.seconds for run in runs))
+    on_slots = sum(run.seconds for run in runs) / at_once if at_once else 0.0
+    on_devices = sum(run.device_seconds for run in runs) / devices
+    return max(on_devices, on_slots, max(run.seconds for run in runs))
+
+
+def slots_on(devices: float, share: float) -> int:
+    """The number of runs at once on some devices: no run is on a part of one and a part of another.
+
+    Args:
+        devices: the number of devices.
+        share: the devices that each run takes up: less than one, or several.
+    """
+    if share < _WHOLE:
+        return int(devices) * int(1.0 / share + 1e-9)
+    return int(devices / share + 1e-9)
 
 
 def useful_slots(runs: Sequence[Work]) -> int:

@@ -13,6 +13,8 @@ from sweeps.planning.grids.overview import MAX_ROWS, VariantName, name_columns, 
 from sweeps.planning.plan import Plan
 from sweeps.planning.times.cost import UNKNOWN, VariantCost, amount_text, devices_table, time_text
 from sweeps.planning.times.durations import ROUGH, Basis
+from sweeps.planning.times.simulation import simulated_launch
+from sweeps.planning.workload import Workload
 
 _MEANING: Mapping[Basis | None, str] = {
     "runs": "mean of finished runs",
@@ -30,6 +32,7 @@ def print_costs(
     console: Console,
     plan: Plan,
     costs: Sequence[VariantCost],
+    workload: Workload,
     devices: Sequence[int],
     price: float | None,
     *,
@@ -41,18 +44,20 @@ def print_costs(
         console: where to print.
         plan: the grid.
         costs: the cost of each variant.
+        workload: the runs that a launch starts.
         devices: numbers of GPUs, or of CPU cores if runs use no GPU.
         price: the price of one device for an hour; None: print no prices.
         starts_ray: whether the launch starts Ray itself, which takes longer than small runs.
     """
     print_fitting(console, plan_table(plan, costs, price, console.width))
-    if any(cost.hours is None for cost in costs):
+    launch = simulated_launch(workload)
+    if launch is None:
         console.print(
             "a time is unknown until one run has finished; --cpus-per-run auto or --gpus-per-run auto "
             "finds it by short probes"
         )
-    elif any(cost.todo for cost in costs):
-        table = devices_table(costs, devices, price)
+    elif launch.waves:
+        table = devices_table(launch, devices, price)
         table.caption = "plus about 20 s to start Ray" if starts_ray else None
         console.print(table)
 

@@ -1,12 +1,15 @@
 """The fsspec store: translated library errors, and exclusive creation without atomic requests."""
 
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from lvae_core.errors import InputError, describe
 from lvae_core.storage.fsspec_store import FsspecStore
 
 OPERATIONS: list[Callable[[FsspecStore], object]] = [
@@ -42,6 +45,42 @@ class HttpError(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(f"words of the server,\n{code}")
         self.code = code
+
+
+@pytest.mark.parametrize(
+    ("url", "raised", "message"),
+    [
+        (
+            "s3://b/x",
+            ImportError("Install s3fs"),
+            "Install s3fs; pip install -c constraints.txt -e '.[s3]'",
+        ),
+        (
+            "gs://b/x",
+            ImportError("Install gcsfs"),
+            "Install gcsfs; pip install -c constraints.txt -e '.[gcs]'",
+        ),
+        ("sftp://h/x", ImportError("needs paramiko"), "needs paramiko"),
+        ("github://x/y", TypeError("2 arguments\n are missing"), "not a storage address (2 arguments are"),
+        ("nope://x/y", ValueError("Protocol not known: nope"), "not a storage address (Protocol not"),
+    ],
+)
+def test_an_address_that_cannot_be_opened_is_one_line_with_what_to_do(monkeypatch, url, raised, message):
+    monkeypatch.setattr("fsspec.core.url_to_fs", Mock(side_effect=raised))
+    with pytest.raises(InputError, match=f"^{re.escape(f'{url}: {message}')}") as caught:
+        FsspecStore(url)
+    assert ("pip install" in str(caught.value)) == ("pip install" in message)
+
+
+@pytest.mark.parametrize(
+    "raised", [ConnectionRefusedError(111, "Connection refused"), RuntimeError("no banner")]
+)
+def test_a_server_that_cannot_be_reached_is_named(monkeypatch, raised):
+    monkeypatch.setattr("fsspec.core.url_to_fs", Mock(side_effect=raised))
+    words = getattr(raised, "strerror", None) or str(raised)
+    with pytest.raises(OSError, match=words) as caught:
+        FsspecStore("ftp://host/x")
+    assert describe(caught.value) == f"ftp://host/x: {words}"
 
 
 class NoCredentialsError(Exception):

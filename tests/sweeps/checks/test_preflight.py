@@ -391,3 +391,20 @@ def test_a_node_that_leaves_during_the_preflight_stops_nothing(tmp_path, monkeyp
     assert "10.0.0.3" not in "".join(finding.line for finding in found)
     (devices,) = [finding.line for finding in found if "nodes can take a run" in finding.line]
     assert "2 of 2 nodes" in devices
+
+
+def test_a_node_that_joins_after_the_preflight_is_not_among_the_examined(monkeypatch, tmp_path):
+    """Probes of `--gpus-per-run auto` make an autoscaler add nodes before the first run starts."""
+    present = [node(1), node(2)]
+    monkeypatch.setattr(preflight, "_examined", {})
+    monkeypatch.setattr(preflight, "_here", lambda: "id1")
+    monkeypatch.setattr(preflight, "_nodes", lambda entries: list(present))
+    monkeypatch.setattr(preflight, "_ask", lambda nodes, *_, **__: list(nodes))
+    monkeypatch.setattr(
+        preflight, "_alive", lambda: [{"NodeID": n.id, "Resources": n.resources} for n in present]
+    )
+    demand = Demand(cpus=1, gpus=0.0, corpora={}, storage=0)
+    preflight.preflight(Study(str(tmp_path)), demand)
+    present.append(node(3))
+    preflight.preflight(Study(str(tmp_path)), demand)  # of the next launch of a search
+    assert preflight.examined() == ({"id1", "id2"}, node_facts.project()["digest"])

@@ -74,7 +74,7 @@ def test_an_attempt_that_hangs_after_a_process_has_died_ends_the_launch(monkeypa
     monkeypatch.setattr(daemons, "_NAMES", ("sleep",))
     monkeypatch.setattr(connect, "_GIVES_UP_SECONDS", 0.2)
     ended = threading.Event()
-    monkeypatch.setattr(connect, "end_launch", lambda name: ended.set())
+    monkeypatch.setattr(connect, "end_without", lambda name: ended.set())
 
     def init(**options: object) -> None:
         with subprocess.Popen(["/bin/sleep", "0.5"]):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import pty
 import socket
 import subprocess
 import sys
@@ -26,8 +28,27 @@ def test_a_head_that_falls_silent_ends_the_launch_with_one_line():
         )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith("error: --address auto: its head has not answered for 1 s; ")
+    assert line == (
+        "error: --address auto: its head has not answered for 1 s; "
+        f"resume from the last checkpoints with: python -c {address}"
+    )
     assert done.stdout == ""
+
+
+def test_under_a_display_the_terminal_gets_its_cursor_back():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        ours, theirs = pty.openpty()
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, f"127.0.0.1:{taken.getsockname()[1]}"],
+            stderr=theirs,
+            timeout=240,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert b"\033[?25h" in os.read(ours, 1000)
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_a_finished_block_ends_no_process():

@@ -28,6 +28,9 @@ def node(alive: bool = True, **resources: float) -> dict[str, object]:
         ([Resources(gpus=0.25)], [node(CPU=16, GPU=1)], 0, 4),
         ([Resources(gpus=0.3333)], [node(CPU=16, GPU=2), node(CPU=16)], 0, 6),
         ([Resources(cpus=2, gpus=0.25)], [node(CPU=4, GPU=1)], 0, 2),
+        ([Resources(gpus=0.6)], [node(CPU=16, GPU=4)], 0, 4),  # no run is on parts of two GPUs
+        ([Resources(gpus=0.3)], [node(CPU=16, GPU=4)], 0, 12),
+        ([Resources(gpus=0.4)], [node(CPU=16, GPU=2), node(CPU=3, GPU=2)], 0, 4 + 3),
         ([Resources(gpus=2.0)], [node(CPU=16, GPU=1), node(CPU=16, GPU=4)], 0, 2),
         ([Resources()], [node(CPU=8), node(alive=False, CPU=64)], 0, 8),
         ([Resources()], [node(CPU=8)], 3, 3),

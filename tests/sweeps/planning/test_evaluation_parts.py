@@ -11,12 +11,12 @@ import pytest
 from lvae_core.data.corpus import load
 from lvae_core.run_folder.evaluations import progress_file
 from lvae_core.run_folder.folder import Study
-from sweeps.planning.evaluation_parts import PART_SECONDS, evaluation_parts
-from sweeps.planning.times.cost import VariantCost, devices_table
+from sweeps.planning.evaluation_parts import PART_SECONDS, divided, evaluation_parts
+from sweeps.planning.times.list_scheduling import Work
+from sweeps.planning.times.simulation import simulated_launch
 from sweeps.planning.workload import Workload
 
 from .test_evaluations import MORE, plan_of, study
-from .times.test_cost import NAME, row, text
 
 __all__ = ["study"]  # the fixture of two trained runs that lack their estimates
 
@@ -92,17 +92,22 @@ def test_a_division_into_more_parts_than_batches_has_not_begun(study):
     assert counts(workload, 100) == [3, 3]
 
 
-def test_the_table_of_devices_counts_with_parts_only_if_nothing_is_trained():
-    evaluations = [
-        VariantCost(NAME, 2, HOUR, "evaluations", 1.0, again=True),
-        VariantCost(NAME, 0, HOUR, "runs", 1.0),
-    ]
-    printed = text(devices_table(evaluations, (1, 2, 4, 100), None))
-    assert [row(printed, devices)[:2] for devices in ("1", "2", "4", "100")] == [
-        ["2", "h"],
-        ["1", "h"],
-        ["30", "min"],
-        ["10", "min"],
-    ]
-    with_training = [*evaluations, VariantCost(NAME, 1, HOUR, "runs", 1.0)]
-    assert row(text(devices_table(with_training, (100,), None)), "100")[:2] == ["1", "h"]
+def test_a_dry_run_counts_with_parts_only_if_nothing_is_trained(study):
+    launch = simulated_launch(workload_of(study, HOUR))
+    assert launch is not None
+    makespans = [found.makespan for devices in (1, 2, 4, 100) if (found := launch.on(devices))]
+    assert makespans == [2 * HOUR, HOUR, HOUR / 2, HOUR / 6]
+    with_training = workload_of(study, HOUR, dataclasses.replace(MORE, seeds=3))
+    to_train = [run for run in with_training.runs if not run.evaluation]
+    for run in to_train:
+        with_training.plan.speed.add_probe(run.variant, 50.0, 50.0)
+    launch = simulated_launch(with_training)
+    assert launch is not None
+    assert launch.on(100) == (HOUR, HOUR, 2 * HOUR + 100.0 * len(to_train))
+
+
+def test_there_are_no_more_parts_than_runs_at_once():
+    # One on each of four devices, of which each has 0.4 to spare; not 6 in two rounds.
+    assert divided([Work(6000.0, 0.6)], 4) == [Work(1500.0, 0.6)] * 4
+    assert divided([Work(6000.0, 0.6)], 4, at_once=3) == [Work(2000.0, 0.6)] * 3
+    assert divided([Work(6000.0, 0.6)], 4, at_once=99) == [Work(1500.0, 0.6)] * 4

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from lvae_core.systems import recipe
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import describe
 from sweeps.planning.evaluation_parts import EvaluationPart
+from sweeps.planning.plan import Plan, PlannedRun
 from sweeps.planning.times.durations import TRAIN_SHARE, Counted, Speed
 
 from ..boards import CELL, DONE, NAMES, Clock, train
@@ -98,6 +102,55 @@ def test_variants_of_a_cell_have_a_best_perplexity_each(board):
         board.report(name, train(0.1, valid_ppl=ppl, best_ppl=ppl))
     assert board.best == {labels["a"]: 90.0, labels["b"]: 80.0, CELL: 70.0}
     assert board.not_bounds == {CELL, *board.best}
+
+
+def test_a_run_that_resumes_takes_what_is_left_of_it(clock):
+    """At 24 of 30 epochs of a run that trains for 30 s and is evaluated for 10 s, 6 s and 10 s are left."""
+    config = dataclasses.replace(recipe("lstm-lm", dataset="toy"), max_epochs=30)
+    runs = [
+        PlannedRun(config=dataclasses.replace(config, seed=k), name=name, status="left", epochs=epochs)
+        for k, (name, epochs) in enumerate(zip(NAMES, (24, 0, 30), strict=False))
+    ]
+    board = Board.of(Plan(runs, Speed()), runs)
+    board.now = clock
+    assert board.eta() is None
+    board.speed.add(runs[0].variant, 30.0, 10.0)
+    left = [pytest.approx(seconds) for seconds in (16.0, 40.0, 10.0)]
+    assert [board.rank(run.name) for run in runs] == left
+    assert [board.measured_seconds(run.name) for run in runs] == left
+    assert board.eta() == pytest.approx(16 + 40 + 10)
+    board.start(NAMES[0])
+    assert board.eta() == pytest.approx(16 + 40 + 10), "not even before its first report"
+    board.report(NAMES[0], train(0.9))
+    assert board.eta() == pytest.approx(13 + 40 + 10)
+
+
+def test_a_rough_time_of_a_run_that_resumes_is_scaled_by_what_is_left(board):
+    board.speed.count(CELL, Counted(75.0, 25.0))
+    board.speed.add_rate(CELL, 1.0)
+    board.resumed_at = {NAMES[0]: ("train", 0.5)}
+    board.start(NAMES[0])
+    assert board.eta() == pytest.approx(100 - 37.5 + 3 * 100)
+
+
+@pytest.mark.parametrize("lose", [True, False])
+def test_a_lost_run_and_one_that_stops_wait_with_what_they_have_done(board, lose):
+    board.speed.add(CELL, 30.0, 10.0)
+    board.again = frozenset(NAMES[1:2])
+    board.speed.add_evaluation(CELL, 8.0)
+    for name, phase in ((NAMES[0], "train"), (NAMES[1], "evaluate")):
+        board.start(name)
+        board.report(name, {"phase": phase, "epoch": 2, "fraction": 0.5})
+        if lose:
+            board.lose(name)
+        else:
+            board.report(name, {"phase": "stopped"})
+    assert [board.rank(name) for name in NAMES] == [pytest.approx(s) for s in (25.0, 4.0, 40.0, 40.0)]
+    # Lost again before it could continue, it has as much to do.
+    board.start(NAMES[0])
+    board.report(NAMES[0], {"phase": "train", "epoch": 0, "fraction": 0.0})
+    board.lose(NAMES[0])
+    assert board.rank(NAMES[0]) == pytest.approx(25.0)
 
 
 def test_evaluating_again_is_timed_by_evaluations_and_not_by_runs(board, clock):

@@ -7,7 +7,7 @@ import pytest
 from lvae_core.errors import InputError
 from sweeps.planning.grid import Grid, Limit
 from sweeps.planning.grids.files import PRESETS, GridFile, read_grid
-from sweeps.planning.grids.writing import grid_text, write_grid
+from sweeps.planning.grids.writing import check_new_file, grid_text, write_grid
 
 ODD = Grid(
     datasets=("toy", 'data/a "b"\\ü\x7f/words'),
@@ -67,3 +67,12 @@ def test_no_file_is_overwritten(tmp_path):
         with pytest.raises(InputError, match=message):
             write_grid(str(place), PRESETS["demo"])
     assert path.read_text() == "mine"
+
+
+def test_a_home_folder_is_found_after_an_equals_sign_too(tmp_path, monkeypatch):
+    """As in --grid=~/grid.toml, where no shell expands it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    check_new_file("~/grid.toml")
+    write_grid("~/grid.toml", GridFile(ODD, "a-study"))
+    assert (tmp_path / "grid.toml").exists()
+    assert read_grid("~/grid.toml").study == "a-study"

@@ -23,6 +23,7 @@ from sweeps.planning.times.plan_table import print_costs
 from sweeps.planning.times.variants import variant_of
 
 from ..test_plan import finish
+from .test_cost import launch_of
 
 TOY = load("toy")
 CONFIG = recipe("lstm-vae", dataset="toy")
@@ -35,7 +36,8 @@ def plan(tmp_path) -> Plan:
 
 def printed(found: Plan) -> str:
     out = io.StringIO()
-    print_costs(Console(file=out, width=170), found, variant_costs(found, lambda variant: 1.0), (1,), 2.0)
+    costs = variant_costs(found, lambda variant: 1.0)
+    print_costs(Console(file=out, width=170), found, costs, launch_of(found), (1,), 2.0)
     return out.getvalue()
 
 

@@ -12,22 +12,27 @@ from lvae_core.data.corpus import load
 from lvae_core.identity import fingerprint
 from lvae_core.model.counts import Amount, amount, operations
 from lvae_core.run_folder.folder import Study
-from lvae_core.run_folder.names import CellName, run_name
+from lvae_core.run_folder.names import run_name
 from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
-from sweeps.planning.grids.overview import VariantName
 from sweeps.planning.loading import add_expected_times
-from sweeps.planning.plan import make_plan
+from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.probe_results import FILE, ProbeResult, ProbeResults, key
-from sweeps.planning.times.cost import VariantCost, devices_table, variant_costs
+from sweeps.planning.times.cost import devices_table, variant_costs
 from sweeps.planning.times.durations import Counted, Speed
+from sweeps.planning.times.list_scheduling import Work
 from sweeps.planning.times.plan_table import plan_table, print_costs
+from sweeps.planning.times.simulation import SimulatedLaunch
 from sweeps.planning.times.variants import variant_of
+from sweeps.planning.workload import Workload
 
 TOY = load("toy")
 CHOICE = ProbeResult(processes=4, memory=2**30, train_rate=500.0, evaluate_rate=50.0, alone=3.0)
 
-NAME = VariantName(CellName("toy", "lstm-vae", "standard", 1), "")
+
+def launch_of(plan: Plan) -> Workload:
+    """The runs that a launch of a plan starts."""
+    return Workload(plan=plan, corpora={}, study=Study("unread")).only(plan.with_status("left", "evaluate"))
 
 
 def text(*tables) -> str:
@@ -60,16 +65,37 @@ def test_hours_and_dollars_are_products(tmp_path):
 
 
 def test_time_and_money_on_devices():
-    costs = [VariantCost(NAME, 2, 3600.0, "runs", 1.0), VariantCost(NAME, 8, 1800.0, "runs", 0.25)]
-    printed = text(devices_table(costs, (1, 3, 100), 3.0))
+    launch = SimulatedLaunch([[Work(3600.0)] * 2 + [Work(1800.0, 0.25)] * 8])
+    printed = text(devices_table(launch, (1, 3, 100), 3.0))
     # One device: 1 h, 1 h, then two waves of four short ones.
     assert row(printed, "1") == ["3", "h", "00", "min", "3", "h", "00", "min", "$9.00", "$9.00"]
     # Three: one long run on each of two, and two waves on the third.
     assert row(printed, "3") == ["1", "h", "00", "min", "1", "h", "00", "min", "$9.00", "$9.00"]
     # A hundred: devices that are idle from the start cost nothing if they are released.
     assert row(printed, "100")[-2:] == ["$9.00", "$300.00"]
-    whole = text(devices_table([VariantCost(NAME, 1, 60.0, "runs", 4.0)], (2,), None))
+    # More than the runs can use have a price, too.
+    assert row(text(devices_table(launch, (10**15,), 3.0)), str(10**15))[-1] == f"${3 * 10**15:,}.00"
+    whole = text(devices_table(SimulatedLaunch([[Work(60.0, 4.0)]]), (2,), None))
     assert row(whole, "2") == ["too", "few", "for", "one", "run"]
+
+
+def test_a_run_that_resumes_costs_what_is_left_of_it(tmp_path):
+    """At 29 of 30 epochs: a thirtieth of the training, and the evaluation."""
+    grid = Grid(datasets=("toy",), systems={"lstm-vae": (1,)}, settings=("standard",), seeds=5)
+    plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
+    runs = [dataclasses.replace(run, epochs=29) for run in plan.runs[:4]]
+    assert {run.config.max_epochs for run in runs} == {30}
+    (variant,) = plan.variants()
+    plan.speed.add_probe(variant, 10 * 3600.0, 3600.0)
+    left = 10 / 30 + 1
+    (cost,) = variant_costs(dataclasses.replace(plan, runs=runs), lambda _: 0.5)
+    assert (cost.todo, cost.hours) == (4, pytest.approx(4 * left * 0.5))
+    (cost,) = variant_costs(dataclasses.replace(plan, runs=[*runs, plan.runs[4]]), lambda _: 0.5)
+    assert (cost.todo, cost.hours) == (5, pytest.approx((4 * left + 11) * 0.5))
+    # One that has all its epochs lacks its evaluation.
+    trained = dataclasses.replace(plan.runs[0], epochs=30)
+    (cost,) = variant_costs(dataclasses.replace(plan, runs=[trained]), lambda _: 0.5)
+    assert cost.hours == pytest.approx(0.5)
 
 
 def test_unknown_times_are_shown_as_unknown(tmp_path):
@@ -77,7 +103,8 @@ def test_unknown_times_are_shown_as_unknown(tmp_path):
     plan = make_plan(grid.configs(), {"toy": TOY.data_sha256}, Study(str(tmp_path)))
     add_expected_times(plan, {"toy": TOY}, Study(str(tmp_path)))
     out = io.StringIO()
-    print_costs(Console(file=out, width=150), plan, variant_costs(plan, lambda variant: 1.0), (1,), None)
+    costs = variant_costs(plan, lambda variant: 1.0)
+    print_costs(Console(file=out, width=150), plan, costs, launch_of(plan), (1,), None)
     assert "unknown until one run has finished" in out.getvalue()
     assert list(tmp_path.iterdir()) == []
 
@@ -106,7 +133,8 @@ def test_the_operations_of_a_run_as_counted_by_hand():
         **{"iw_samples": 10, "iw_exact_samples": 6},
     )
     V, N, M = len(TOY.vocabulary), TOY.test.num_tokens, TOY.train.num_tokens
-    train = 4 * M + 4 * TOY.valid.num_tokens / 3
+    # Three draws of a validation, each a group of L, cost forward what one does forward and backward.
+    train = 4 * M + 4 * TOY.valid.num_tokens
     assert amount(config, TOY) == Amount(train, N)
     encoder, decoder, logits = 8 * 7 * (5 + 7), 8 * 7 * (5 + 2 + 7), 2 * 7 * V
     counted = train * 3 * (encoder + 3 * decoder + logits) + N * (encoder + 30 * decoder + 6 * logits)
@@ -119,7 +147,7 @@ def test_the_operations_of_a_run_as_counted_by_hand():
         assert amount(limited, TOY).train == pytest.approx(2.5 * train + epochs * 55 * M)
     steps = -(-len(TOY.train) // config.batch_size)
     short = dataclasses.replace(config, max_steps=steps // 2)
-    assert amount(short, TOY).train == pytest.approx(M * (steps // 2) / steps + TOY.valid.num_tokens / 3)
+    assert amount(short, TOY).train == pytest.approx(M * (steps // 2) / steps + TOY.valid.num_tokens)
 
 
 def test_the_extra_passes_of_a_system_as_counted_by_hand():

@@ -14,6 +14,7 @@ from sweeps.planning.times.list_scheduling import (
     lower_bound,
     makespan,
     schedule,
+    slots_on,
     useful_slots,
 )
 
@@ -42,10 +43,57 @@ def test_shares_of_a_device_fill_it_before_the_next_is_begun():
     assert schedule([Work(3.0), Work(2.0, 2.0), Work(3.0)], 2) == (8.0, 8.0 + 5.0)
 
 
-@given(RUNS, st.integers(1, 4))
-def test_no_order_beats_the_bound_and_all_work_is_done(runs, devices):
-    found = schedule(runs, devices)
-    assert found.makespan >= lower_bound(runs, devices) - 1e-6
+def test_no_more_runs_are_under_way_than_the_limit_allows():
+    runs = [Work(5.0), Work(4.0), Work(3.0), Work(1.0, 0.5)]
+    # Two at once: 5 1 | 4 3, on two of the eight devices.
+    assert schedule(runs, 8, at_once=2) == (7.0, 6.0 + 7.0)
+    assert lower_bound(runs, 8, at_once=2) == 13.0 / 2
+    # One at once: one device does them all.
+    assert schedule(runs, 8, at_once=1) == (13.0, 13.0)
+    assert lower_bound(runs, 8, at_once=1) == 13.0
+    assert schedule(runs, 2, at_once=9) == schedule(runs, 2) == (7.0, 6.0 + 7.0)
+    assert lower_bound(runs, 2, at_once=9) == 12.5 / 2
+
+
+def test_devices_that_no_run_can_be_on_cost_no_memory():
+    runs = [Work(5.0), Work(4.0, 3.0), Work(3.0, 0.5), Work(3.0, 0.5)]
+    assert schedule(runs, 10**15) == (5.0, 5.0 + 3 * 4.0 + 3.0)
+    assert schedule(runs, 10**15, at_once=1) == (15.0, 15.0 + 9.0 + 9.0)
+
+
+@pytest.mark.parametrize(
+    ("devices", "share", "slots"),
+    [
+        (4, 0.6, 4),
+        (4, 0.3, 12),
+        (2, 0.4, 4),
+        (4, 0.25, 16),
+        (3, 1 / 3, 9),
+        (2, 0.3333, 6),
+        (4, 1.0, 4),
+        (8, 3.0, 2),
+        (1, 2.0, 0),
+        (0.0, 0.5, 0),
+    ],
+)
+def test_a_run_fits_on_one_device_or_on_whole_ones(devices, share, slots):
+    assert slots_on(devices, share) == slots
+
+
+@given(st.integers(1, 5), st.sampled_from([0.1, 0.2, 0.3, 1 / 3, 0.35, 0.4, 0.5, 0.6, 0.9, 1.0, 2.0, 3.0]))
+def test_as_many_runs_as_slots_end_in_one_round_and_one_more_in_two(devices, share):
+    slots = slots_on(devices, share)
+    if slots:
+        assert schedule([Work(1.0, share)] * slots, devices).makespan == 1.0
+        assert schedule([Work(1.0, share)] * (slots + 1), devices).makespan == 2.0
+    else:
+        assert devices < share
+
+
+@given(RUNS, st.integers(1, 4), st.integers(0, 3))
+def test_no_order_beats_the_bound_and_all_work_is_done(runs, devices, at_once):
+    found = schedule(runs, devices, at_once)
+    assert found.makespan >= lower_bound(runs, devices, at_once) - 1e-6
     assert found.makespan <= sum(run.seconds for run in runs) + 1e-6
     assert (
         sum(run.device_seconds for run in runs) - 1e-6 <= found.released <= devices * found.makespan + 1e-6

@@ -16,6 +16,8 @@ from sweeps.planning.times.cost import variant_costs
 from sweeps.planning.times.plan_table import print_costs
 from sweeps.sweep import closing_table, failure_table, print_closing
 
+from .test_cost import launch_of
+
 TOY = load("toy")
 SYSTEMS = {"lstm-lm": (1,), "lstm-vae": (2,), "lstm-vae-avg": (2,)}
 
@@ -36,7 +38,7 @@ def plan_of(place, settings=("standard",), datasets=("toy",), failed=0) -> Plan:
 
 def lines(plan: Plan, width: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    print_costs(console, plan, variant_costs(plan, lambda variant: 1.0), (1,), None)
+    print_costs(console, plan, variant_costs(plan, lambda variant: 1.0), launch_of(plan), (1,), None)
     return console.file.getvalue().splitlines()
 
 
