@@ -40,8 +40,8 @@ def read_runs(*studies: str | Path, evaluation: Mapping[str, Any] | None = None)
             ``{"iw_samples": 5000}``; None: in each cell the one that most runs have.
 
     Raises:
-        InputError: there is no such study or no such field, a run is in two places with different numbers,
-            or a storage cannot be reached.
+        InputError: there is no such study or no such field, trials of a search are to be merged with other
+            runs, a run is in two places with different numbers, or a storage cannot be reached.
     """
     if evaluation is not None:
         check_type("evaluation", evaluation, Mapping, "a dictionary of fields")
@@ -103,6 +103,8 @@ def comparisons(runs: pd.DataFrame, *, baseline: Iterable[str] = ()) -> pd.DataF
         InputError: as :func:`cells`; or no finished run is of the baseline.
     """
     check_type("baseline", baseline, (list, tuple), "a list, such as ['lstm-lm', 'latent_size=32']")
+    for word in baseline:
+        check_type("baseline", word, str, "a list of texts, such as ['lstm-lm', 'latent_size=32']")
     tables = _report(runs, Baseline.parse(baseline)).comparisons
     rows = (row for table in tables for row in table.csv_rows())
     return _with_numbers(csv_frame(rows, COMPARISON_COLUMNS))

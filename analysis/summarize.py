@@ -158,17 +158,10 @@ def summarize(
     shown = parse_evaluation(evaluation)
     summary = _Summary(studies, wanted, shown, compared_with)
     job = _Comparison(compare, wanted, shown) if compare else summary
-    status = 0
-    try:
-        if watch:
-            _watch(job, every)
-        else:
-            status = job.make(job.read())
-    except OSError as error:
-        raise InputError(
-            f"--out {place}: cannot be written ({reason(error)}); give another folder"
-        ) from None
-    return status
+    if watch:
+        _watch(job, every)
+        return 0
+    return job.make(job.read())
 
 
 def main() -> None:
@@ -217,11 +210,13 @@ class _Summary:
         with _step("computing tables"):
             report = compose(runs[0], self.baseline)
         # Tables are written and printed first: figures and sentences of a large study take minutes.
-        markdown_page = write_tables(report, self.wanted.out, self.wanted.latex)
+        with _writing(self.wanted.out):
+            markdown_page = write_tables(report, self.wanted.out, self.wanted.latex)
         console = _console()
         if show and not is_quiet():
             print_report(report, console)
-        self.path = write_page(report, self._sources, self.wanted, _step, refresh)
+        with _writing(self.wanted.out):
+            self.path = write_page(report, self._sources, self.wanted, _step, refresh)
         if show:
             kinds = "Tables as Markdown, LaTeX and CSV" + (", figures" if self.wanted.figures else "")
             lines = [f"{kinds}: {self.wanted.out}", f"Report: {markdown_page}", f"Web page: {self.path}"]
@@ -244,13 +239,24 @@ class _Comparison:
 
     def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> int:
         compared = compare_studies(*runs)
-        self.path = write_comparison(compared, self.wanted, _step, refresh)
+        with _writing(self.wanted.out):
+            self.path = write_comparison(compared, self.wanted, _step, refresh)
         if show:
             console = _console()
             if not is_quiet():
                 print_comparison(compared, console)
-            _print_places(console, [f"Tables: {self.wanted.out}/compare.*", f"Web page: {self.path}"])
+            tables = [f"Tables: {self.wanted.out}/compare.*"] if compared.tables else []
+            _print_places(console, [*tables, f"Web page: {self.path}"])
         return 0
+
+
+@contextmanager
+def _writing(out: str) -> Iterator[None]:
+    """Raise InputError in place of an OSError if ``out`` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({reason(error)}); give another folder") from None
 
 
 def _print_places(console: Console, lines: Sequence[str]) -> None:
@@ -288,7 +294,7 @@ def _command() -> str:
 def _name(studies: Sequence[str], compared: Sequence[str]) -> str:
     """The name of a summary, so that two studies do not write into the same folder."""
     if compared:
-        return "-vs-".join(summary_name([study]) for study in compared)
+        return summary_name(compared, "-vs-")
     return summary_name(studies or [source.url for source in _sources(())[0]])
 
 

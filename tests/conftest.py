@@ -1,5 +1,6 @@
 """Settings and fixtures for all tests: one thread, repeatable examples, storage that fails on demand."""
 
+import gc
 import os
 import shutil
 import signal
@@ -41,6 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return order.get(first, len(order))
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the objects of imported modules: it would visit them time and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

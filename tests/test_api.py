@@ -344,6 +344,14 @@ def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
         (lambda: analysis.read_curves([tmp_path]), "study = .*: must be a path or URL; give several as"),
         (lambda: analysis.read_runs(tmp_path, evaluation="iw"), "evaluation = 'iw': must be a dictionary"),
         (lambda: analysis.comparisons("runs/mine"), "runs = 'runs/mine': must be a frame"),
+        (
+            lambda: analysis.comparisons(analysis.read_runs(), baseline=[5]),
+            "baseline = 5: must be a list of texts",
+        ),
+        (
+            lambda: analysis.comparisons(analysis.read_runs(), baseline=["seed=1", "seed=2"]),
+            "--baseline seed=2: seed is given twice; give it once",
+        ),
         (lambda: analysis.cells(analysis.read_runs().drop(columns="seed")), "runs: no column 'seed'; give"),
     ):
         with pytest.raises(lvae_core.InputError, match=f"^{message}") as caught:

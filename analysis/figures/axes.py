@@ -183,12 +183,16 @@ def _count(field: str, varied: Sequence[Mapping[str, str]]) -> int:
 
 def caption(cells: Sequence[Cell], dataset: str) -> str:
     """Describe what the figure of these cells shows."""
-    axes = varied_axes(cells, dataset)
+    every = _every_axis(cells, dataset)
+    axes, left_out = every[:_MOST_AXES], every[_MOST_AXES:]
     names = " and ".join(", ".join(axis.fields) for axis in axes)
     text = f"The tightest bound on the test split against {names}: every seed and the mean"
     text += ", joined if nothing else differs" if len(axes) > 1 else ""
     if any(len(axis.fields) > 1 for axis in axes):
         text += ". Fields that changed together share an axis: their effects cannot be separated"
+    if left_out:
+        others = "; ".join(", ".join(axis.fields) for axis in left_out)
+        text += f". Not drawn, as a figure has at most {_MOST_AXES} axes: {others}"
     text += ". To choose a value, compare validation perplexities: these are test numbers."
     return text + series.reliance(series.tightest_of(series.drawn_rows(cells, dataset)))
 

@@ -15,7 +15,7 @@ from analysis.figures.elements.style import Looks
 from analysis.figures.series import Row
 from analysis.stats.cells import Cell
 from analysis.stats.valid_bounds import tightest
-from analysis.tables.costs import unit_of_table
+from analysis.tables.costs import Unit, unit_of_table
 from analysis.tables.elements.table import dataset_title
 
 
@@ -34,8 +34,14 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     ) + series.reliance(series.tightest_of(rows))
 
 
-def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
-    """Draw a panel per setting; None if no run recorded its time."""
+def draw(cells: Sequence[Cell], dataset: str, unit: Unit | None = None) -> Figure | None:
+    """Draw a panel per setting; None if no run recorded its time.
+
+    Args:
+        cells: the cells to draw.
+        dataset: their dataset.
+        unit: that of the cost table, which may have other cells, too; None: it has these cells alone.
+    """
     cells, notes = series.prepare(cells, dataset, *series.NLLS, "hours")
     found = {setting: series.rows(cells, dataset, setting) for setting in series.settings_of(cells)}
     found = {s: rows for s, rows in found.items() if any(r.cell.hours and tightest(r.cell) for r in rows)}
@@ -49,10 +55,9 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
             _row(ax, row, looks, keys)
         ax.set_title(setting)
         ax.set_xlim(left=0)
-    # All panels have the unit of the table.
-    unit, per_hour = unit_of_table(cells, dataset)
+    name, per_hour = unit or unit_of_table(cells, dataset)
     for ax in axes[0]:
-        ax.set_xlabel(f"device-{unit} per run")
+        ax.set_xlabel(f"device-{name} per run")
         ax.xaxis.set_major_locator(ticker.FixedLocator(_ticks(ax.get_xlim()[1], per_hour)))
         ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda hours, _: f"{hours * per_hour:.4g}"))
     axes[0][0].set_ylabel("tightest bound (test), nats")

@@ -61,7 +61,7 @@ def draw(
     Args:
         cells: the cells, whose averages name their runs.
         curves: name of each run -> its rows of metrics.jsonl, in order.
-        anneal: name of each run -> number of epochs of KL annealing; 0 for none.
+        anneal: name of each run -> epochs over which β rises; 0 or NaN: its end is not marked.
         dataset: the dataset to draw.
         setting: standard or inputless.
 

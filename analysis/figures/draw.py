@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from analysis.figures.pictures import Picture, Pictures
 from analysis.figures.series import TooManyError, settings_of
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison
+from analysis.tables.costs import Unit
 from analysis.tables.elements.table import dataset_title
 
 Draw = Callable[[], Figure | None]
@@ -61,25 +63,28 @@ def draw_all(
     metrics: Mapping[str, pd.DataFrame],
     anneal: Mapping[str, float],
     advance: Advance | None = None,
+    units: Mapping[str, Unit] = MappingProxyType({}),
 ) -> Pictures:
     """Draw every figure of every dataset.
 
     Args:
-        cells: the cells of all datasets.
+        cells: the cells of all datasets; those of one dataset are over one text.
         datasets: the datasets, in the order of the report.
         metrics: name of a run -> its learning curve, for the runs whose curves are drawn.
         anneal: name of a run -> number of epochs of KL annealing.
         advance: called with ``(drawn, total)`` after each figure.
+        units: the unit of each dataset's cost table, which may have more cells; else that of these cells.
     """
     wanted = []
     for dataset in datasets:
         fitting, sentence = series.fitting(cells, dataset, series.MOST_ROWS)
+        more = {"cost": (units.get(dataset),)}
         wanted += [
             _Wanted(
                 dataset,
                 kind,
                 functools.partial(_caption, module.caption, sentence, fitting, dataset),
-                functools.partial(module.draw, fitting, dataset),
+                functools.partial(module.draw, fitting, dataset, *more.get(kind, ())),
             )
             for kind, module in _OF_CELLS.items()
             if kind != "axes" or axes.varied_axes(fitting, dataset)

@@ -23,12 +23,12 @@ def caption(cells: Sequence[Cell], dataset: str) -> str:
     text = f"Use of the latent variable. {definitions(_MEASURES)}. At 0, z says nothing about a sentence"
     if unused and not any(cell.collapsed for cell in unused):
         return (
-            f"{text}: training ended within KL annealing, before the KL had its full weight, so this need "
-            "not be posterior collapse."
+            f"{text}: the tested epoch lies within KL annealing, before the KL had its full weight, so "
+            "this need not be posterior collapse."
         )
     text += ": the posterior has collapsed, and a decoder that ignores z, too, is a language model"
     if any(not cell.collapsed for cell in unused):
-        text += ", unless training ended within KL annealing (see the notes on the first table)"
+        text += ", unless the tested epoch lies within KL annealing (see the notes on the first table)"
     return f"{text}."
 
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from analysis.formats.latex import Style, latex_header, latex_labels, latex_table
@@ -29,6 +29,22 @@ def write_files(files: Mapping[str, str | bytes], out: str) -> None:
     store = open_store(out)
     for name, content in files.items():
         store.write(name, content.encode() if isinstance(content, str) else content)
+
+
+def replace_files(parts: Iterable[Mapping[str, str | bytes]], out: str, register: str) -> None:
+    """Write some files of a summary, and remove those that an earlier one had in their place.
+
+    ``parts`` are written one after the other, because the files of a large study are large; ``register``:
+    see :func:`remove_stale`.
+
+    Raises:
+        OSError: ``out`` cannot be written.
+    """
+    names: list[str] = []
+    for files in parts:
+        write_files(files, out)
+        names += files
+    remove_stale(names, out, register)
 
 
 def table_files(

@@ -202,16 +202,10 @@ def _slug(title: str) -> str:
 
 
 def _latex_groups(table: Table) -> list[str]:
-    spans: list[tuple[str, int]] = []
-    for column in table.columns:
-        if spans and spans[-1][0] == column.group:
-            spans[-1] = (column.group, spans[-1][1] + 1)
-        else:
-            spans.append((column.group, 1))
-    if not any(group for group, _ in spans):
+    if not table.groups:
         return []
     heads, rules, first = [], [], 2  # column 1 is the label
-    for group, width in spans:
+    for group, width in table.groups:
         heads.append(rf"\multicolumn{{{width}}}{{c}}{{{latex_escape(group)}}}")
         rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
         first += width

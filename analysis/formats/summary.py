@@ -8,10 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import pandas as pd
-
 from analysis.figures.pictures import Pictures
-from analysis.formats.files import earlier_files, remove_stale, table_files, write_files
+from analysis.formats.files import earlier_files, remove_stale, replace_files, table_files, write_files
 from analysis.formats.latex import Style
 from analysis.formats.markdown import markdown
 from analysis.reading.cache import Cache
@@ -21,7 +19,9 @@ from analysis.reading.validation import lowest_perplexities
 from analysis.report.report import Report
 from analysis.report.sentences import best_runs, sentences
 from analysis.report.two_studies import TwoStudies
+from analysis.stats.kl_annealing import annealing_epochs
 from analysis.stats.text_groups import first_texts
+from analysis.tables.costs import unit_of_table
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, COMPARISON_COLUMNS, without_formulas
 from lvae_core.messages import notice
 
@@ -63,19 +63,18 @@ def write_tables(report: Report, out: str, latex: Style = "plain") -> str:
     write_files(table_files("bounds", CELL_COLUMNS, report.bounds, report.best, latex), out)
     compared = (*report.reproductions, *report.comparisons)
     # Not every study has these tables.
-    optional: list[str] = []
-    for name, columns, tables, best in (
-        ("table3", CELL_COLUMNS, report.table3, report.best),
-        ("further", CELL_COLUMNS, report.further, None),
-        ("spelled", (), report.spelled, None),
-        ("comparisons", COMPARISON_COLUMNS, compared, None),
-        ("hyperparameters", (), report.hyperparameters, None),
-    ):
-        files = table_files(name, columns, tables, best, latex)
-        write_files(files, out)
-        optional += files
+    optional = (
+        table_files(name, columns, tables, best, latex)
+        for name, columns, tables, best in (
+            ("table3", CELL_COLUMNS, report.table3, report.best),
+            ("further", CELL_COLUMNS, report.further, None),
+            ("spelled", (), report.spelled, None),
+            ("comparisons", COMPARISON_COLUMNS, compared, None),
+            ("hyperparameters", (), report.hyperparameters, None),
+        )
+    )
+    replace_files(optional, out, ".tables.json")
     write_files({"report.md": markdown(report)}, out)
-    remove_stale(optional, out, ".tables.json")
     return f"{out.rstrip('/')}/report.md"
 
 
@@ -128,9 +127,10 @@ def write_comparison(compared: TwoStudies, wanted: Wanted, steps: Steps, refresh
         with steps("drawing figures") as advance:
             pictures = draw_differences(compared.comparisons, advance)
     tables = table_files("compare", COMPARISON_COLUMNS, compared.tables, None, wanted.latex)
+    replace_files([tables], wanted.out, ".compare-tables.json")
     page = compare_page(compared, pictures, wanted.command, refresh)
     figures = _figure_files(pictures)
-    write_files({**tables, **figures, "compare.html": page}, wanted.out)
+    write_files({**figures, "compare.html": page}, wanted.out)
     _settle_figures(list(figures), wanted, "figures/.compare.json", refresh)
     return f"{wanted.out.rstrip('/')}/compare.html"
 
@@ -149,11 +149,9 @@ def _pictures(
     done = report.frame[(report.frame["status"] == "done") & report.frame["run"].isin(drawn)]
     curves = learning_curves(sources, done)
     metrics = {str(run): rows for run, rows in curves.frame.groupby("run", sort=False)}
-    anneal = {
-        str(run): 0.0 if pd.isna(epochs) else float(epochs)
-        for run, epochs in zip(done["run"], done["kl_anneal_epochs"], strict=True)
-    }
-    return draw_all(cells, report.datasets, metrics, anneal, advance), curves.problems
+    anneal = dict(zip(map(str, done["run"]), map(float, annealing_epochs(done)), strict=True))
+    units = {dataset: unit_of_table(report.cells, dataset) for dataset in report.datasets}
+    return draw_all(cells, report.datasets, metrics, anneal, advance, units), curves.problems
 
 
 def _settle_figures(drawn: Sequence[str], wanted: Wanted, register: str, refresh: int) -> None:

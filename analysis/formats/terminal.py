@@ -22,7 +22,7 @@ from analysis.tables.bound_examples import CAUTION
 from analysis.tables.elements.table import Column, Line, Table
 
 _MOST_NAMED = 10
-"""The largest number of failed runs, or damaged files, that are printed; report.md has them all."""
+"""The largest number of failed runs, or damaged files, that are printed; the files have them all."""
 
 _MOST_LINES = 200
 """The largest number of lines of a table that are printed; report.md has them all."""
@@ -51,21 +51,11 @@ def print_report(report: Report, console: Console) -> None:
     for table in (*report.table2, *beside, *report.reproductions, *report.comparisons):
         print_table(console, table.brief().without(said))
     named = [f"{run}: {why}" for run, why in report.failures]
-    for title, items in [
-        ("Damaged files", report.problems),
-        ("Failed runs", named),
-        ("Missing", report.missing),
-    ]:
-        if items:
-            console.print()
-            heading(console, title)
-        for item in items[:_MOST_NAMED]:
-            line(console, item, bullet=True)
-        if len(items) > _MOST_NAMED:
-            line(console, f"and {len(items) - _MOST_NAMED} more in report.md", bullet=True)
-        if items is named:
-            for advice in report.advice:
-                line(console, f"{advice[0].upper()}{advice[1:]}.")
+    _print_items(console, "Damaged files", report.problems, "report.md")
+    _print_items(console, "Failed runs", named, "report.md")
+    for advice in report.advice:
+        line(console, f"{advice[0].upper()}{advice[1:]}.")
+    _print_items(console, "Missing", report.missing, "report.md")
     console.print()
     line(console, f"Only in the files: {', '.join(_only_in_files(report))}.")
 
@@ -135,11 +125,18 @@ def print_comparison(compared: TwoStudies, console: Console) -> None:
     said: set[str] = set()
     for table in compared.tables:
         print_table(console, table.brief().without(said))
-    if compared.problems:
+    _print_items(console, "Damaged files", compared.problems, "compare.html")
+
+
+def _print_items(console: Console, title: str, items: Sequence[str], file: str) -> None:
+    """Print the first of some items below a title; ``file`` has them all."""
+    if items:
         console.print()
-        heading(console, "Damaged files")
-    for problem in compared.problems[:_MOST_NAMED]:
-        line(console, problem, bullet=True)
+        heading(console, title)
+    for item in items[:_MOST_NAMED]:
+        line(console, item, bullet=True)
+    if len(items) > _MOST_NAMED:
+        line(console, f"and {len(items) - _MOST_NAMED} more in {file}", bullet=True)
 
 
 _STYLES = {"heading": "bold", "published": "dim", "ours": "", "difference": "cyan"}
@@ -217,10 +214,8 @@ def _narrow(line: Line, columns: Sequence[Column]) -> list[str]:
 
 
 def _rich_headings(table: Table) -> list[str]:
-    grouped = any(column.group for column in table.columns)
-    headings, previous = [], None
-    for column in table.columns:
-        group = column.group if column.group != previous else ""
-        headings.append(f"{group}\n{column.name}" if grouped else column.name)
-        previous = column.group
-    return headings
+    names = [column.name for column in table.columns]
+    if not table.groups:
+        return names
+    above = [text for group, width in table.groups for text in (group, *[""] * (width - 1))]
+    return [f"{group}\n{name}" for group, name in zip(above, names, strict=True)]

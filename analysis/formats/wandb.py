@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     import wandb_workspaces.reports.v2 as wr
 
 from analysis.formats.markdown import markdown_escape, markdown_table
-from analysis.reading.frame import CONFIG_FIELDS
+from analysis.reading.frame import CONFIG_FIELDS, runs_in_rows
 from analysis.report.report import Report
 from analysis.tables.elements.csv_rows import CELL_COLUMNS, Row, csv_frame
 from analysis.tables.elements.table import Table, dataset_title, row_label
@@ -160,7 +160,7 @@ def _table_text(table: Table) -> str:
 
 def _cells(report: Report) -> dict[str, list[str]]:
     """Dataset -> names of its cells, as in the configs of the runs in W&B."""
-    runs = report.frame[report.frame["status"] != "missing"]
+    runs = runs_in_rows(report.frame[report.frame["status"] != "missing"])
     columns = (runs[name] for name in ("dataset", "system", "setting", "num_samples"))
     cells: dict[str, list[str]] = {}
     for cell in dict.fromkeys(zip(*columns, strict=True)):

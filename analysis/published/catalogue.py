@@ -163,10 +163,17 @@ def compared_datasets(table: str = "") -> tuple[str, ...]:
 
 
 def compared_together(dataset: str, table: str) -> tuple[str, ...]:
-    """The datasets that a table shows beside ``dataset``, it included: those of the same publications."""
+    """The datasets that a table shows beside ``dataset``, it included: those of the same publications.
+
+    They are also those of other publications on these datasets, and so on: no dataset is in two groups.
+    """
     facts = [fact for fact in catalogue().facts if fact.beside and fact.table.startswith(table)]
-    sources = {fact.source for fact in facts if fact.dataset == dataset}
-    together = {fact.dataset for fact in facts if fact.source in sources}
+    together: set[str] = set()
+    found = {dataset}
+    while found != together:
+        together = found
+        sources = {fact.source for fact in facts if fact.dataset in together}
+        found = together | {fact.dataset for fact in facts if fact.source in sources}
     return tuple(name for name in compared_datasets() if name in together)
 
 

@@ -108,6 +108,8 @@ def _fact(found: Mapping[str, str]) -> Fact:
         raise InputError(f"table {row['table']!r}: must be 2 or 3 with an optional letter, or empty")
     _one_of(row, "setting", ("standard", "inputless"))
     _one_of(row, "metric", METRICS[row["table"][:1]])
+    if row["table"].startswith("3") and row["setting"] != "standard":
+        raise InputError("setting: Table 3 has the standard setting alone; leave table empty")
     for column in ("beside", "defined"):
         _one_of(row, column, ("", "yes", "no"))
     bound = next(doubt for doubt in get_args(Doubt) if doubt == _one_of(row, "bound", get_args(Doubt)))
@@ -119,6 +121,8 @@ def _fact(found: Mapping[str, str]) -> Fact:
     mean, std = _number(row, "mean"), _number(row, "std") if row["std"] else None
     if std is not None and std < 0:
         raise InputError(f"std {row['std']!r}: must not be negative")
+    if row["metric"] in ("nll", "nll_iw") and mean <= 0:
+        raise InputError(f"mean {row['mean']!r}: an NLL is greater than 0")
     if row["metric"] == "ppl" and mean <= 1:
         raise InputError(f"mean {row['mean']!r}: a perplexity is greater than 1")
     return Fact(

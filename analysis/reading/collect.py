@@ -15,14 +15,12 @@ from analysis.reading.evaluations import one_evaluation_per_cell, with_every_eva
 from analysis.reading.frame import frame_of, in_order, table_of
 from analysis.reading.run_row import read_run
 from analysis.reading.search_record import SearchRecord, read_search
-from analysis.reading.sources import Source
+from analysis.reading.sources import REMOTE_READERS, Source, check_merge
 from lvae_core.errors import cannot_read
 from lvae_core.run_folder.declared_seeds import DeclaredSeeds, read_declared_seeds
 from lvae_core.run_folder.folder import DamagedError, open_study
 from lvae_core.run_folder.planned_runs import read_planned_runs
 from lvae_core.storage.parallel import read_each
-
-_REMOTE_READERS = 32
 
 _ROWS_AT_ONCE = 2_000
 """Rows that are held as Python objects before they become columns, which take a tenth of the memory."""
@@ -67,11 +65,12 @@ def collect(
         evaluation: field -> value of the evaluation that is shown; see analysis/reading/evaluations.py.
 
     Raises:
-        InputError: a run is in two places with different numbers, no run has the wanted evaluation, or a
-            storage cannot be reached.
+        InputError: trials of a search are to be merged with other runs, a run is in two places with
+            different numbers, no run has the wanted evaluation, or a storage cannot be reached.
     """
     # A study that is given twice is one source.
     distinct = {source.url: source for source in sources}
+    check_merge(list(distinct.values()))
     total = sum(len(source.folders) for source in distinct.values())
     problems: list[str] = []
     tables: list[pa.Table] = []
@@ -134,7 +133,7 @@ def _read_source(
     intact: list[bool] = []
     tables: list[pa.Table] = []
     rows: list[dict[str, Any]] = []
-    for row, damaged in read_each(source.url, read_run, to_read, readers=_REMOTE_READERS):
+    for row, damaged in read_each(source.url, read_run, to_read, readers=REMOTE_READERS):
         rows.append(row)
         problems += damaged
         intact.append(not damaged)

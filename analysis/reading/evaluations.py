@@ -54,9 +54,9 @@ def parse_evaluation(settings: Iterable[str]) -> dict[str, Any]:
     """Parse the ``FIELD=VALUE`` settings that say which evaluation is shown.
 
     Raises:
-        InputError: a setting is malformed, or its field is not one of evaluation.
+        InputError: a setting is malformed, its field is not one of evaluation, or it is given twice.
     """
-    wanted = parse_settings(settings)
+    wanted = parse_settings(settings, "--evaluation")
     for name in wanted:
         if name not in READ_BY_ESTIMATES:
             raise InputError(

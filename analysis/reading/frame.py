@@ -43,6 +43,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lvae_core.config import RunConfig
+from lvae_core.parents import AUTOENCODERS
 from lvae_core.run_folder.estimates import ADDED, ESTIMATES, diagnostics_of
 
 IDENTITY = ("dataset", "system", "setting", "num_samples", "seed")
@@ -132,6 +133,11 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
     """Turn a table of these columns into a frame."""
     frame: pd.DataFrame = table.to_pandas(types_mapper=_DTYPES.get)
     return frame
+
+
+def runs_in_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs that rows of tables show: all but autoencoders, a stage of other runs' training."""
+    return frame[~frame["system"].isin(AUTOENCODERS)].reset_index(drop=True)
 
 
 def in_order(frame: pd.DataFrame) -> pd.DataFrame:

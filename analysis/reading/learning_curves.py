@@ -9,11 +9,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.reading.run_row import one_line
-from analysis.reading.sources import Source
+from analysis.reading.sources import REMOTE_READERS, Source
 from lvae_core.run_folder.folder import DamagedError, RunFolder
 from lvae_core.storage.parallel import read_each
-
-_REMOTE_READERS = 32
 
 _ROWS_AT_ONCE = 50_000
 """Rows that are held as Python objects before they become columns, which take a tenth of the memory."""
@@ -52,7 +50,7 @@ def learning_curves(sources: Sequence[Source], runs: pd.DataFrame) -> Curves:
     problems: list[str] = []
     # One remote source is reason enough for several threads.
     url = max((source.url for source in sources), key=lambda url: "://" in url, default="")
-    for found, problem in read_each(url, lambda run: run_curve(*run), wanted, readers=_REMOTE_READERS):
+    for found, problem in read_each(url, lambda run: run_curve(*run), wanted, readers=REMOTE_READERS):
         rows += found
         problems += [problem] if problem else []
         if len(rows) >= _ROWS_AT_ONCE:

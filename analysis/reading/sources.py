@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ DEFAULT_STORAGE = "runs"
 
 SEARCH_FILE = ".search.json"
 """The file in the study of a search's trials, which sweeps/trials/history.py writes."""
+
+REMOTE_READERS = 32
+"""Threads that read the run folders of a remote place."""
 
 _MOST_NAMES = 4
 
@@ -57,29 +61,60 @@ def open_source(path: str) -> Source:
     raise InputError(f"{path}: not a study: it holds no run folder; give one that a sweep has written")
 
 
-def summary_name(paths: Sequence[str]) -> str:
+def summary_name(paths: Sequence[str], between: str = "+") -> str:
     """The name of the folder for a summary of studies, made of theirs: ``paper``, ``here+there``."""
-    names = list(dict.fromkeys(map(_study_name, paths)))
+    names = list(dict.fromkeys(_long_names(paths)))
     shown = names if len(names) <= _MOST_NAMES else [*names[: _MOST_NAMES - 1], f"{len(names)}-studies"]
     # A name of a file is at most 255 bytes on all usual systems.
-    return "+".join(name[: 200 // len(shown)] for name in shown)
+    return between.join(name[: 200 // len(shown)] for name in shown)
 
 
 def study_names(paths: Sequence[str]) -> str:
     """The names of studies for a title: ``paper``, ``here and there``, ``a, b and 4 more``."""
-    names = [PurePath(path).name or path for path in paths]
-    if len(set(names)) < len(names):
-        names = [_study_name(path) for path in paths]
+    names = distinct_names(paths)
     if len(names) > _MOST_NAMES:
         names = [*names[: _MOST_NAMES - 1], f"{len(names) - _MOST_NAMES + 1} more"]
     return listed(names)
 
 
-def _study_name(path: str) -> str:
-    """The last part of a study's path; with the part before it unless that is the usual ``runs``."""
-    parts = [part for part in re.split(r"[/\\]", path.partition("://")[2] or path) if part.strip(".")]
-    kept = parts[-1:] if len(parts) < 2 or parts[-2] == DEFAULT_STORAGE else parts[-2:]
-    return re.sub(r"[^\w.+-]+", "_", "-".join(kept)) or "study"
+def distinct_names(paths: Sequence[str]) -> list[str]:
+    """The name of each study; with the folders above it if two have the same."""
+    names = [PurePath(path).name or path for path in paths]
+    return names if len(set(names)) == len(names) else _long_names(paths)
+
+
+def _long_names(paths: Sequence[str]) -> list[str]:
+    """A name of each study that tells it from those in other folders; see :func:`_study_name`."""
+    places = [_parts(path) for path in paths]
+
+    def is_alone(place: Sequence[str], more: int) -> bool:
+        name = _study_name(place, more)
+        return all(_study_name(other, more) != name for other in places if other != place)
+
+    def more(place: Sequence[str]) -> int:
+        return next((k for k in range(len(place)) if is_alone(place, k)), len(place))
+
+    return [_study_name(place, more(place)) for place in places]
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """The parts of a study's path, from the working directory if it is below it, or of its URL."""
+    _, is_url, address = path.partition("://")
+    if not is_url:
+        below = os.path.relpath(PurePath(path))
+        address = os.path.abspath(path) if below.startswith(os.pardir) else below
+    return tuple(part for part in re.split(r"[/\\]", address) if part.strip("."))
+
+
+def _study_name(parts: Sequence[str], more: int) -> str:
+    """The last parts of a study's path, as a file's name: ``paper``, ``mine-paper``, ``me-runs-paper``.
+
+    ``more``: the number of further parts. Of ``runs/paper`` in the working directory the name is enough.
+    Elsewhere the folder is named, too, and the one above it if it is the usual ``runs``.
+    """
+    in_runs = list(parts[-2:-1]) == [DEFAULT_STORAGE]
+    fewest = 2 if not in_runs else 3 if parts[:-2] else 1
+    return re.sub(r"[^\w.+-]+", "_", "-".join(parts[-fewest - more :])) or "study"
 
 
 def find_sources(storage: str) -> list[Source]:
@@ -94,13 +129,10 @@ def find_sources(storage: str) -> list[Source]:
 def leave_trials_out(sources: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]:
     """Leave the trials of searches out of a merge; returns the other sources, and the URLs of the trials.
 
-    A trial was chosen by a seed that it ran with: its number may not be averaged with those of fresh seeds.
-
     Raises:
-        InputError: several searches and nothing else.
+        InputError: several searches and nothing else; or a storage cannot be read.
     """
-    trials = [s for s in sources if open_study(s.url, create=False).store.exists(SEARCH_FILE)]
-    others = [source for source in sources if source not in trials]
+    trials, others = _trials_and_others(sources)
     if len(sources) == 1 or not trials:
         return list(sources), ()
     if not others:
@@ -110,6 +142,31 @@ def leave_trials_out(sources: Sequence[Source]) -> tuple[list[Source], tuple[str
             f"one: {command_line('python', 'analysis/summarize.py', first)}"
         )
     return others, tuple(source.url for source in trials)
+
+
+def check_merge(sources: Sequence[Source]) -> None:
+    """Raise InputError if trials of a search are to be merged with other runs, or a storage cannot be read.
+
+    A trial was chosen by a seed that it ran with: its number may not be averaged with those of fresh seeds.
+    """
+    trials, others = _trials_and_others(sources)
+    if trials and others:
+        raise InputError(
+            f"{trials[0].url}: trials of a search, chosen by a seed that they ran with, are not merged "
+            "with other runs; give it alone"
+        )
+
+
+def _trials_and_others(sources: Sequence[Source]) -> tuple[list[Source], list[Source]]:
+    """The sources that are trials of a search, or one of its runs, and the others."""
+    found: tuple[list[Source], list[Source]] = [], []
+    for source in sources:
+        try:
+            of_search = any(folder.store.exists(SEARCH_FILE) for folder in source.folders[:1])
+        except OSError as error:
+            raise cannot_read(source.url, error) from None
+        found[0 if of_search else 1].append(source)
+    return found
 
 
 def _listed(url: str) -> tuple[Study, list[str]]:

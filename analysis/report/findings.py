@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from analysis.published.catalogue import display_name
 from analysis.stats.cells import Cell
-from analysis.stats.claims import OF_DIRECTION, Verdict
+from analysis.stats.claims import OF_DIRECTION, OF_KIND, Verdict
 from analysis.stats.comparisons import Comparison
 from analysis.stats.declared import seeds_caveat
 from analysis.stats.valid_bounds import Substitute
@@ -24,8 +24,11 @@ METRIC = "nll_valid"
 _MOST = 3
 """The largest number of conclusions that a sentence names; the table of comparisons has all."""
 
-_ANNEALING = "undecided at any number of seeds: annealing"
-_EXPLAINED = f"{_ANNEALING} (training ended before the KL had its full weight; train longer)"
+_ANNEALING = "undecided (not for lack of seeds): annealing"
+_EXPLAINED = (
+    f"{_ANNEALING} (the tested epoch lies before the KL had its full weight; train longer, or test the "
+    "last epoch)"
+)
 
 Name = Callable[[Cell], str]
 
@@ -108,7 +111,7 @@ def _of_setting(cells: Sequence[Cell], compared: Sequence[Comparison], declared:
     of_setting = [c for c in compared if c.metric == METRIC and id(c.a) in ids]
     if not of_setting:
         return _nothing_compared(cells)
-    return sum_up(of_setting, _name, _name, declared)
+    return sum_up(of_setting, cell_label, cell_label, declared)
 
 
 def _failed(cells: Sequence[Cell]) -> list[str]:
@@ -120,7 +123,7 @@ def _failed(cells: Sequence[Cell]) -> list[str]:
 
 def _nothing_compared(cells: Sequence[Cell]) -> str:
     if len(cells) == 1:
-        return f"nothing to compare, only {_name(cells[0])} has finished runs"
+        return f"nothing to compare, only {cell_label(cells[0])} has finished runs"
     systems = {cell.system for cell in cells}
     if lacking := sorted({language_model_of(system) for system in systems} - systems):
         names = " and ".join(map(display_name, lacking))
@@ -142,23 +145,20 @@ def _reasons(open_: Sequence[Comparison]) -> str:
         else f"{number} {'is' if number == 1 else 'are'} {word}"
         for word, number in words.items()
     )
-    # Two bounds and a collapse stay what they are; a bound in place of an unreliable number need not.
+    # More importance samples may make a lower number reliable; two bounds and a collapse stay.
     if loose := sum(not _is_lasting(c.verdict) and any(map(Substitute.of, (c.a, c.b))) for c in open_):
         reasons += f"; more importance samples may decide {loose}, with a lower but unreliable number"
     return reasons
 
 
 def _word(verdict: Verdict) -> str:
-    """A verdict in a few words, which say whether more seeds could change it."""
-    if _is_lasting(verdict):
-        return f"undecided at any number of seeds: {verdict.obstacle}"
-    return verdict.words
+    """A verdict in a few words, which say if seeds are not what it lacks."""
+    if not _is_lasting(verdict):
+        return verdict.words
+    seeds = "at any number of seeds" if verdict.obstacle in OF_KIND else "(not for lack of seeds)"
+    return f"undecided {seeds}: {verdict.obstacle}"
 
 
 def _is_lasting(verdict: Verdict) -> bool:
-    """Whether no number of seeds can decide a comparison, whatever their numbers are."""
+    """Whether the reason is neither a lack of seeds nor the direction of a difference."""
     return bool(verdict.obstacle) and verdict.obstacle not in OF_DIRECTION and verdict.test != "equal"
-
-
-def _name(cell: Cell) -> str:
-    return cell_label(cell, ", {}")

@@ -88,10 +88,11 @@ def cost_units(frames: Sequence[pd.DataFrame], cells: Sequence[Cell]) -> dict[st
 
 
 def _hours(frame: pd.DataFrame) -> dict[str, float]:
-    """The device-hours of each dataset's finished runs."""
+    """The device-hours of each dataset's finished runs, if any of them recorded its times."""
     done = frame[frame["status"] == "done"]
-    seconds = done[["train_seconds", "evaluate_seconds"]].sum(axis=1).groupby(done["dataset"]).sum()
-    return {str(name): float(spent) / 3600 for name, spent in seconds.items()}
+    seconds = done[["train_seconds", "evaluate_seconds"]].sum(axis=1, min_count=1)
+    spent = seconds.groupby(done["dataset"]).sum(min_count=1).dropna()
+    return {str(name): float(total) / 3600 for name, total in spent.items()}
 
 
 def _cost(hours: Mapping[str, float], units: Mapping[str, Unit]) -> tuple[str, str]:

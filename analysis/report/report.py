@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.published.catalogue import compared_datasets, compared_together
 from analysis.reading.collect import Runs
+from analysis.reading.frame import runs_in_rows
 from analysis.reading.sources import study_names
 from analysis.reading.validation import lowest_perplexities
 from analysis.report.failed_runs import failed_runs
@@ -44,7 +45,7 @@ from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.spelled import spelled_table
 from analysis.tables.trials import name_trials, search_notes
 from lvae_core.errors import InputError
-from lvae_core.parents import AUTOENCODERS
+from lvae_core.messages import numbered
 from lvae_core.run_folder.advice import failure_advice
 
 RESAMPLING_SEED = 20190728
@@ -113,7 +114,10 @@ class Report:
     @property
     def short_facts(self) -> tuple[str, ...]:
         """The facts without the origins that all runs share."""
-        shared = {name for name, values in origins(self.frame) if len(values) == 1}
+        runs = int((self.frame["status"] != "missing").sum())
+        # A run that did not record its origin does not share it, nor does one of the current numerics share
+        # another version.
+        shared = {name for name, values in origins(self.frame) if [n for _, n in values] == [runs]}
         return tuple(fact for fact in self.facts if fact.partition(":")[0] not in shared)
 
     @property
@@ -136,7 +140,7 @@ def compose(runs: Runs, baseline: Baseline = OWN_BASELINES) -> Report:
     frame = with_missing(runs.frame)
     # Drawn from in a fixed order: bootstrap first, then sign flips.
     rng = np.random.default_rng(RESAMPLING_SEED)
-    rows = frame[~frame["system"].isin(AUTOENCODERS)].reset_index(drop=True)
+    rows = runs_in_rows(frame)
     # Trials of a search have not been compared by their test numbers, and are not here.
     trials = [search.study for search in runs.searches if not search.retrained]
     only_trials = bool(trials) and set(trials) == set(runs.studies)
@@ -252,9 +256,9 @@ def _sentence(note: str) -> str:
 
 
 def _stages(frame: pd.DataFrame, dataset: str) -> Iterable[str]:
-    count = int((frame["system"].isin(AUTOENCODERS) & (frame["dataset"] == dataset)).sum())
-    if count:
-        yield f"not shown: {count} autoencoders, from which encoders of other runs start"
+    systems = frame.loc[frame["dataset"] == dataset, ["system"]]
+    if count := len(systems) - len(runs_in_rows(systems)):
+        yield f"not shown: {numbered(count, 'autoencoder')}, from which encoders of other runs start"
 
 
 def _with_caveats(

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.reading.collect import Runs
-from analysis.reading.frame import CONFIG_FIELDS
-from analysis.reading.sources import study_names
+from analysis.reading.frame import CONFIG_FIELDS, runs_in_rows
+from analysis.reading.sources import distinct_names
 from analysis.report.findings import METRIC, explained_once, sum_up
 from analysis.report.provenance import cost_units, facts, origins
 from analysis.report.report import RESAMPLING_SEED
@@ -48,7 +48,8 @@ class TwoStudies:
 def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     """Compare every cell that both studies have, by every metric, over common seeds: ``b`` minus ``a``."""
     rng = np.random.default_rng(RESAMPLING_SEED)
-    cells = _labelled_alike(a.frame, b.frame)
+    rows = [runs_in_rows(runs.frame) for runs in (a, b)]
+    cells = _labelled_alike(*rows)
     pairs, halves, refused, alone = _match(*([_with_hours(cell) for cell in of_one] for of_one in cells))
     compared: list[Comparison] = []
     for dataset, setting in dict.fromkeys((cell.dataset, cell.setting) for cell, _ in pairs):
@@ -61,7 +62,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
         studies=(a.studies[0], b.studies[0]),
         facts=(tuple(facts(a, a.frame, cells[0], units)), tuple(facts(b, b.frame, cells[1], units))),
         findings=tuple(explained_once(list(_findings(compared, _declared_by_both(a, b))))),
-        notes=(*_equality_notes(compared, refused), *_changes(a.frame, b.frame), *refused, *alone),
+        notes=(*_equality_notes(pairs, refused), *_changes(*rows), *refused, *alone),
         tables=tuple(
             # Elsewhere the studies are named above the tables.
             dataclasses.replace(table, marks=(_study_key(a, b), *table.marks))
@@ -90,7 +91,8 @@ def _findings(compared: Sequence[Comparison], declared: int | None) -> Iterable[
 
 
 def _study_key(a: Runs, b: Runs) -> str:
-    return f"A: study {study_names(a.studies)}; B: study {study_names(b.studies)}"
+    names = distinct_names([a.studies[0], b.studies[0]])
+    return f"A: study {names[0]}; B: study {names[1]}"
 
 
 def _labelled_alike(*frames: pd.DataFrame) -> list[list[Cell]]:
@@ -181,14 +183,20 @@ def _where(cell: Cell) -> str:
     return f"{cell_label(cell, ' ({})')} on {dataset_title(cell.dataset)}, {cell.setting}"
 
 
-def _equality_notes(compared: Sequence[Comparison], refused: Sequence[str]) -> Iterable[str]:
-    pairs = [c.paired for c in compared if c.metric != HOURS]
-    differences = [d for paired in pairs for d in paired.differences]
-    if not any(paired.seeds for paired in pairs):
+def _equality_notes(pairs: Iterable[Pair], refused: Sequence[str]) -> Iterable[str]:
+    """That the studies have no number in common, or that all of those, the estimates, are equal."""
+    common = [
+        (of_b[seed], of_a[seed])
+        for b, a in pairs
+        for name in b.averages.keys() & a.averages.keys() - {HOURS}
+        for of_b, of_a in [(b.averages[name].by_seed(), a.averages[name].by_seed())]
+        for seed in of_b.keys() & of_a.keys()
+    ]
+    if not common:
         over = " over the same text" if refused else ""
         yield f"the studies have no finished run of the same cell and seed{over}"
-    elif not any(differences) and not any(paired.too_large for paired in pairs):
-        yield f"all {len(differences)} numbers of the common seeds are equal to the last bit"
+    elif all(b == a for b, a in common):
+        yield f"all {len(common)} numbers of the common seeds are equal to the last bit"
 
 
 def _changes(a: pd.DataFrame, b: pd.DataFrame) -> Iterable[str]:
@@ -196,7 +204,7 @@ def _changes(a: pd.DataFrame, b: pd.DataFrame) -> Iterable[str]:
     for name in CONFIG_FIELDS:
         values = [sorted({field_text(v) for v in f[name].dropna().astype(object)}) for f in (a, b)]
         if values[0] != values[1] and all(values):
-            yield f"{name}: {', '.join(values[0])} in A, {', '.join(values[1])} in B"
+            yield f"{name}: {', '.join(values[0])} in A; {', '.join(values[1])} in B"
     recorded = [dict(origins(frame)) for frame in (a, b)]
     for name in dict.fromkeys([*recorded[0], *recorded[1]]):
         listed = [

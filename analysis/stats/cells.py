@@ -9,13 +9,16 @@ from typing import Any
 
 from analysis.reading.frame import STATUSES
 from analysis.stats.average import Average
-from analysis.stats.collapse import UNUSED
 from analysis.stats.texts import Text
 from lvae_core.run_folder.estimates import Bound, bound
 from lvae_core.systems import SYSTEMS, recipe
 
 SYSTEM_ORDER = tuple(SYSTEMS)
 """The order of the rows of tables."""
+
+UNUSED = 0.1
+"""Nats of mutual information below which a posterior says next to nothing about a sentence, and of a
+likelihood that make a difference."""
 
 
 def same_with_one_sample(system: str) -> str | None:
@@ -92,8 +95,9 @@ class Cell:
     """Field -> value, as text, of the fields of ``variant``."""
     objective: str = field(default="", compare=False)
     """The loss that its runs were trained by; empty if unknown, or if there is only one."""
-    last_kl_weight: float | None = field(default=None, compare=False)
-    """The largest β that its runs ended at within KL annealing, if z is unused; else None."""
+    tested_kl_weight: float | None = field(default=None, compare=False)
+    """The largest β below its full value at a tested epoch, if z is unused and the tested epoch of at least
+    half of the runs lies within KL annealing; else None."""
 
     @property
     def joint_latent(self) -> bool:
@@ -135,8 +139,11 @@ class Cell:
 
     @property
     def collapsed(self) -> bool:
-        """Whether z is unused and was held to the full KL: before that, it is no posterior collapse."""
-        return self.unused_latent and self.last_kl_weight is None
+        """Whether z is unused, and most runs were held to the full KL: before, it is no posterior collapse.
+
+        Most runs decide, as the mean over all of them says that z is unused.
+        """
+        return self.unused_latent and self.tested_kl_weight is None
 
     def estimate(self, metric: str) -> str:
         """The name of the estimate that ``metric`` stands for by the published convention.

@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.stats.cells import Cell
-from analysis.stats.collapse import UNUSED
+from analysis.stats.cells import UNUSED, Cell
 from analysis.stats.intervals import HUGE, Interval, decimals
 from analysis.stats.paired import ALPHA, Paired
 
@@ -38,7 +37,7 @@ REASONS: dict[Obstacle, str] = {
     "not a bound": "one of the numbers is not a bound",
     "unreliable": "a few draws decide one of the importance-weighted numbers",
     "collapsed": "a posterior has collapsed, so in effect its model is a language model",
-    "annealing": "training ended within KL annealing, and z says next to nothing yet",
+    "annealing": "the tested epoch lies within KL annealing, and z says next to nothing yet",
     "two bounds": "both numbers are bounds, and how far each lies above the truth is unknown",
     "bound above exact": "a bound above an exact number shows nothing",
     "exact below bound": "an exact number below a bound shows nothing",
@@ -46,7 +45,10 @@ REASONS: dict[Obstacle, str] = {
 """Why a difference of two numbers decides nothing about the models, even if it is significant."""
 
 OF_DIRECTION: tuple[Obstacle, ...] = ("bound above exact", "exact below bound")
-"""The obstacles that go away if the other number turns out to be lower. More seeds remove no other one."""
+"""The obstacles that go away if the other number turns out to be lower."""
+
+OF_KIND: tuple[Obstacle, ...] = ("not a bound", "two bounds")
+"""The obstacles that no number of seeds removes. All others depend on means over seeds."""
 
 RULE = (
     "A model is called better or worse only if all of this holds: the difference over common seeds is "
@@ -55,7 +57,7 @@ RULE = (
     "bound, it lies below the exact other one, and the true difference is then at least as large; and each "
     f"model with z uses it (mutual information of at least {UNUSED} nats, or a decoder that reads z: an "
     f"importance-weighted number at least {UNUSED} nats below the mean of -log p(x|z); else its posterior "
-    "has collapsed, or KL annealing was not over). Two bounds decide nothing"
+    "has collapsed, or the tested epoch lies within KL annealing). Two bounds decide nothing"
 )
 """The rule in words, for reports."""
 
@@ -201,4 +203,4 @@ def _interval(mean: float, interval: Interval) -> str:
 
 def _form(mean: float, interval: Interval) -> str:
     high = interval.high if mean > 0 else -interval.low
-    return ".3g" if high >= HUGE else f".{decimals(interval.half_width)}f"
+    return "z.3g" if high >= HUGE else f"z.{decimals(interval.half_width)}f"  # z: no -0.0

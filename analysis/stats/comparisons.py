@@ -41,8 +41,10 @@ class Comparison:
     estimates: tuple[str, str]
     """The estimates of ``a`` and of ``b`` that the metric stands for, as result.json names them."""
     paired: Paired
+    reported: int
+    """Comparisons in the family."""
     family: int
-    """Comparisons in the family that could be tested."""
+    """Those of them that could be tested."""
     t_holm: float | None
     flip_holm: float | None
     """The p-values of ``paired`` after Holm's correction over the family."""
@@ -99,7 +101,7 @@ def compare_family(
     # Pairs with too few seeds have no p-value and do not count in the correction.
     tested = sum(p is not None for p in flip_holm)
     return [
-        Comparison(metric, a, b, names, paired, tested, t, flip, least)
+        Comparison(metric, a, b, names, paired, len(compared), tested, t, flip, least)
         for (a, b, names, paired), t, flip, least in zip(compared, t_holm, flip_holm, reach, strict=True)
     ]
 

@@ -55,9 +55,9 @@ def declaration_note(declared: DeclaredSeeds, seeds: Iterable[int]) -> str:
 
     Args:
         declared: the declaration.
-        seeds: the number of seeds of each cell, or of each comparison.
+        seeds: the number of seeds of each cell, or of each comparison. Those without any have no p-value.
     """
-    return f"{declared.words}: {_consequence(declared, sorted(set(seeds)))}"
+    return f"{declared.words}: {_consequence(declared, sorted(set(seeds) - {0}))}"
 
 
 def _consequence(declared: DeclaredSeeds, seeds: Sequence[int]) -> str:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from analysis.published.catalogue import AVERAGING
 from analysis.reading.frame import STATUSES, TIMES
 from analysis.stats.average import Average, average, finite_mean
-from analysis.stats.cells import Cell, Counts, table_order
-from analysis.stats.collapse import UNUSED, last_kl_weights
+from analysis.stats.cells import UNUSED, Cell, Counts, table_order
 from analysis.stats.intervals import bca_intervals
+from analysis.stats.kl_annealing import kl_weights_within_annealing
 from analysis.stats.texts import Text, texts_of_runs
 from analysis.stats.variants import Variant, variants_by_row
 from lvae_core.run_folder.estimates import ESTIMATES, diagnostics_of
@@ -83,7 +83,7 @@ class _Numbers:
     """The estimates of runs as plain arrays: data-frame arithmetic is slow on a few values at a time."""
 
     def __init__(self, runs: pd.DataFrame) -> None:
-        self._last_kl_weights = last_kl_weights(runs)
+        self._kl_weights = kl_weights_within_annealing(runs)
         self.done = (runs["status"] == "done").to_numpy()
         self.seeds = runs["seed"].to_numpy(np.int64, na_value=-1)
         self.names = runs["run"].to_numpy(object)
@@ -137,13 +137,14 @@ class _Numbers:
         known = known[~np.isnan(known)]
         return float(known[0]) if len(known) else None
 
-    def last_kl_weight(self, positions: Sequence[int], mi: Average | None) -> float | None:
-        """The largest β that the runs behind ``mi`` reached; see :attr:`Cell.last_kl_weight`."""
+    def tested_kl_weight(self, positions: Sequence[int], mi: Average | None) -> float | None:
+        """Find how far annealing had come in the runs behind ``mi``; see :attr:`Cell.tested_kl_weight`."""
         if mi is None or mi.mean >= UNUSED:
             return None
         behind = set(mi.runs)
-        weights = (self._last_kl_weights[p] for p in positions if self.names[p] in behind)
-        return max((float(weight) for weight in weights if not math.isnan(weight)), default=None)
+        weights = [float(self._kl_weights[p]) for p in positions if self.names[p] in behind]
+        within = [weight for weight in weights if not math.isnan(weight)]
+        return max(within) if len(within) >= len(weights) / 2 else None
 
     def text(self, positions: Sequence[int]) -> Text | None:
         """The test text of the finished runs, which is the same for all runs of a cell."""
@@ -192,7 +193,7 @@ def _cell(
         averages=averages,
         objective=next((o for p in positions if not pd.isna(o := columns["objective"][p])), ""),
         hours=numbers.cost(positions),
-        last_kl_weight=numbers.last_kl_weight(positions, averages.get("mi")),
+        tested_kl_weight=numbers.tested_kl_weight(positions, averages.get("mi")),
         true_nll=numbers.true_nll(positions),
         text=numbers.text(positions),
     )

@@ -31,7 +31,7 @@ class Baseline:
         """
         words = list(words)
         systems = tuple(word for word in words if "=" not in word)
-        return cls(systems, parse_settings(word for word in words if "=" in word))
+        return cls(systems, parse_settings((word for word in words if "=" in word), "--baseline"))
 
     def check(self, cells: Sequence[Cell]) -> None:
         """Raise InputError unless finished cells have what was chosen."""
@@ -39,9 +39,8 @@ class Baseline:
         systems = dict.fromkeys(cell.system for cell in done)
         for system in self.systems:
             if system not in systems:
-                raise InputError(
-                    f"--baseline {system}: no run of it has finished; choose from {', '.join(systems)}"
-                )
+                among = f"run of it has finished; choose from {', '.join(systems)}"
+                raise InputError(f"--baseline {system}: no {among if systems else 'run has finished'}")
         if done and self.settings and not any(map(self.is_variant, done)):
             varied = dict.fromkeys(f"{name}={text}" for cell in done for name, text in cell.varied.items())
             wanted = " ".join(f"{name}={field_text(value)}" for name, value in self.settings.items())
@@ -75,14 +74,15 @@ def pairs_to_compare(cells: Sequence[Cell], baseline: Baseline = OWN_BASELINES) 
     a system with one over the same text.
     """
     done = [cell for cell in cells if cell.counts.done]
-    pairs: dict[tuple[int, int], tuple[Cell, Cell]] = {}
+    pairs: dict[frozenset[int], tuple[Cell, Cell]] = {}
     for cell in done:
         others = [_baseline_cell(cell, system, done, baseline) for system in baseline.of_system(cell)]
         variants = [c for c in done if (c.system, c.num_samples) == (cell.system, cell.num_samples)]
         variants = [c for c in variants if c.text == cell.text]
         for other in (*others, baseline.of_variants(variants)):
             if other is not None and other is not cell:
-                pairs[id(cell), id(other)] = cell, other
+                # Two chosen baselines meet twice: the row that comes later is compared with the other.
+                pairs[frozenset((id(cell), id(other)))] = cell, other
     return list(pairs.values())
 
 

@@ -9,6 +9,7 @@ from analysis.published.catalogue import published_splits
 from analysis.stats.cells import Cell
 from analysis.stats.texts import Text
 from analysis.stats.valid_bounds import to_compare
+from lvae_core.messages import numbered
 from lvae_core.systems import has_own_sizes, recipe
 
 
@@ -42,7 +43,7 @@ def text_notes(cells: Sequence[Cell], dataset: str) -> list[str]:
     runs = {
         text: sum(c.counts.done for c in cells if (c.dataset, c.text) == (dataset, text)) for text in names
     }
-    listed = "; ".join(f"{name} ({runs[text]} runs): {text}" for text, name in names.items())
+    listed = "; ".join(f"{name} ({numbered(runs[text], 'run')}): {text}" for text, name in names.items())
     of_dataset = [cell for cell in cells if cell.dataset == dataset]
     comparable = (
         "vocabularies are compared per character alone; " if compared_vocabularies(of_dataset) else ""

@@ -32,7 +32,7 @@ EXPLANATION = (
     "bounds.",
     "Importance weighting (IW) averages many draws inside the logarithm and so comes nearer to the truth "
     "than the ELBO. It is an upper bound in expectation: one estimate may fall below the truth by chance, "
-    "the mean of many cannot.",
+    "and so may a mean over seeds; in expectation it cannot.",
 )
 """Explains which number is which kind of bound to a reader who does not know these words."""
 
@@ -51,6 +51,8 @@ _LEAST_BELOW = 0.05
 
 _FEWEST_ROWS = 3
 """Valid numbers from which on the lowest is named: the example has two of them."""
+
+_PICKED = "It is picked by test numbers, so it is likely too low."
 
 Validation = Callable[[Sequence[str]], Mapping[str, float]]
 """Reads the lowest validation perplexity of runs by name; runs that recorded none are missing."""
@@ -128,15 +130,15 @@ def _lowest_valid(
     among = f"the lowest valid number of {len(valid)} rows on the test split"
     language_model = exact_cell(of_dataset, cell)
     if language_model is None or language_model is cell or not _is_ordinary(language_model.averages["nll"]):
-        return [f"{where}: {_name(cell)} has {among}, {nll.mean:.1f} nats."]
+        number = f"{nll.mean:.1f} nats{_reliability(nll)}"
+        return [f"{where}: {cell_label(cell)} has {among}, {number}. {_PICKED}"]
     exact = language_model.averages["nll"]
     decimals = _decimals((nll, exact))
     distance = _distance(nll, exact, decimals)
     return [
-        f"{where}: {_name(cell)} has {among}, {nll.mean:.{decimals}f}"
+        f"{where}: {cell_label(cell)} has {among}, {nll.mean:.{decimals}f}"
         f"{_reliability(nll)}, {distance} {'as' if distance == 'the same' else 'than'} "
-        f"{_name(language_model)}: {_verdict(cell, language_model, compared)}. It is picked by test "
-        "numbers, so it is likely too low."
+        f"{cell_label(language_model)}: {_verdict(cell, language_model, compared)}. {_PICKED}"
     ]
 
 
@@ -167,8 +169,8 @@ def below_the_truth(cells: Sequence[Cell], dataset: str) -> list[str]:
     return [
         f"{where}: the data's own -log p(x) is {cell.true_nll:.2f} nats, below which no bound lies in "
         "expectation. "
-        f"{_name(cell)} has {published.mean:.2f} by the published convention, {-below:.2f} below the truth"
-        f"{how}; its tightest valid bound is {valid_nll.mean:.2f}{_reliability(valid_nll)}."
+        f"{cell_label(cell)} has {published.mean:.2f} by the published convention, {-below:.2f} below the "
+        f"truth{how}; its tightest valid bound is {valid_nll.mean:.2f}{_reliability(valid_nll)}."
     ]
 
 
@@ -197,7 +199,7 @@ class _Example:
         where = f"{dataset_title(self.cell.dataset)} {self.cell.setting}, from {self.source}"
         decimals = _decimals((self.published, self.exact), (self.valid, self.exact))
         unreliable = ", unreliable" if self.valid.unreliable else ""
-        system = _name(self.cell) + (f" ({self.how})" if self.how else "")
+        system = cell_label(self.cell) + (f" ({self.how})" if self.how else "")
         elbo, bound, exact = (
             f"{nll.mean:.{decimals}f}" for nll in (self.published, self.valid, self.exact)
         )
@@ -216,10 +218,6 @@ def _is_ordinary(*averages: Average) -> bool:
 
 def _reliability(nll: Average) -> str:
     return " (unreliable)" if nll.unreliable else ""
-
-
-def _name(cell: Cell) -> str:
-    return cell_label(cell, ", {}")
 
 
 def _decimals(*pairs: tuple[Average, Average]) -> int:
@@ -251,7 +249,7 @@ def _distance(nll: Average, exact: Average, decimals: int) -> str:
 def _verdict(cell: Cell, language_model: Cell, compared: Sequence[Comparison]) -> str:
     """What follows of a cell against its language model from their tightest valid numbers."""
     verdicts = (
-        c.verdict.sentence(_name(cell), _name(language_model), c.paired)
+        c.verdict.sentence(cell_label(cell), cell_label(language_model), c.paired)
         for c in compared
         if (c.metric, c.b.system) == ("nll_valid", language_model.system) and c.a is cell
     )
@@ -268,7 +266,7 @@ def _compare_ours(
         return None
     return _Example(
         cell,
-        _name(language_model),
+        cell_label(language_model),
         "these runs",
         published,
         cell.averages[best.nll],

@@ -11,7 +11,7 @@ from analysis.stats.cells import Cell
 from analysis.stats.claims import RULE as CLAIM_RULE
 from analysis.stats.comparisons import FAMILY, Comparison
 from analysis.stats.declared import UNDECLARED, declaration_note
-from analysis.stats.paired import seeds_needed, smallest_p
+from analysis.stats.paired import ALPHA, seeds_needed, smallest_p
 from analysis.stats.reproduction import RULE, judge
 from analysis.stats.text_groups import has_published_text, names_of_texts
 from analysis.tables.elements.csv_rows import comparison_row, reproduction_row
@@ -153,10 +153,13 @@ def reproduction_table(cells: Sequence[Cell], dataset: str) -> Table:
 
 
 def p_text(p: float | None) -> str | None:
-    """Format a p-value for reading."""
+    """Format a p-value for reading: with two digits, or as many as tell it from the level ALPHA."""
     if p is None:
         return None
-    return "<0.0001" if p < 0.0001 else f"{p:.2g}"
+    if p < 0.0001:
+        return "<0.0001"
+    texts = (f"{p:.{digits}g}" for digits in range(2, 18))
+    return next(text for text in texts if p == ALPHA or float(text) != ALPHA)
 
 
 def verdict_columns(lower: str = "lower", decimals: int = 1) -> tuple[Column, ...]:
@@ -203,24 +206,26 @@ def reach_notes(
     The number of seeds that significance needs is given only for comparisons that seeds could decide. If
     there are several notes, each begins with the headings that it is about, as ``heading`` gives them.
     """
-    reach: dict[tuple[int, int, float], list[Comparison]] = {}
+    reach: dict[tuple[int, int, int, float], list[Comparison]] = {}
     for comparison in shown:
         if comparison.reach is not None:
-            key = len(comparison.paired.seeds), comparison.family, comparison.reach
+            key = len(comparison.paired.seeds), comparison.reported, comparison.family, comparison.reach
             reach.setdefault(key, []).append(comparison)
-    for (n, family, corrected), of_size in sorted(reach.items()):
+    for (n, reported, family, corrected), of_size in sorted(reach.items()):
         # Only valid bounds decide on models, so where there are some, the other metrics are not counted.
         counted = [c for c in of_size if c.metric == "nll_valid"] or of_size
         about = dict.fromkeys(map(heading, of_size)) if heading and len(reach) > 1 else ()
         note = f"{'; '.join(about)}: " if about else ""
         note += f"the smallest p of the sign-flip test with {n} seeds is {smallest_p(n):.4g}"
-        note += f", and {corrected:.2g} after Holm over {family} comparisons" if family > 1 else ""
+        note += f", and {p_text(corrected)} after Holm over {family} comparisons" if family > 1 else ""
         if open_ := sum(c.verdict.needs_seeds for c in counted):
             what = f"of the {open_} that more seeds can decide" if open_ < len(counted) else "here"
+            # With more seeds, those that cannot be tested yet can be, and count in the correction.
+            over = f" (after Holm over all {reported} comparisons)" if reported > family else ""
             note += (
-                f"; significance {what} needs at most {seeds_needed(family)} seeds, if the differences of "
-                "all have one sign: fix their number beforehand; adding seeds until it is reached gives "
-                "false calls (12% when looking at 6 to 12)"
+                f"; significance {what} needs at most {seeds_needed(reported)} seeds{over}, if the "
+                "differences of all have one sign: fix their number beforehand; adding seeds until it is "
+                "reached gives false calls (12% when looking at 6 to 12)"
             )
         yield note
 

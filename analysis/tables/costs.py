@@ -60,7 +60,7 @@ def cost_table(cells: Sequence[Cell], dataset: str) -> Table:
     unit, per_hour = unit_of_table(cells, dataset)
     lines: list[Line] = []
     for heading, together in sections(timed, TextNames(cells)):
-        lines += [Line("heading", heading), *(_line(cell, per_hour) for cell in together)]
+        lines += [Line("heading", heading), *(_line(c, c.hours, per_hour) for c in together if c.hours)]
     longest = max((cell.hours.mean for cell in timed if cell.hours), default=0.0)
     columns = (
         Column(f"{unit} per run", decimals=decimals_of(longest * per_hour)),
@@ -89,10 +89,8 @@ def scaled(average: Average, factor: float) -> Average:
     )
 
 
-def _line(cell: Cell, per_hour: int) -> Line:
-    label, best = cell_label(cell), tightest(cell)
+def _line(cell: Cell, hours: Average, per_hour: int) -> Line:
+    best, time = tightest(cell), scaled(hours, per_hour)
     nll = cell.averages[best.nll] if best else None
-    if cell.hours is None:
-        return Line("ours", label, (None, None, runs_text(cell.counts, nll), nll))
-    time = scaled(cell.hours, per_hour)
-    return Line("ours", label, (time, amount_text(sum(time.values)), runs_text(cell.counts, time), nll))
+    total, n = amount_text(sum(time.values)), runs_text(cell.counts, time)
+    return Line("ours", cell_label(cell), (time, total, n, nll))

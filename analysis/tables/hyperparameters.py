@@ -8,12 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.reading.frame import CONFIG_FIELDS
+from analysis.reading.frame import CONFIG_FIELDS, runs_in_rows
 from analysis.reading.plain import rows_by, values_of
 from analysis.stats.field_texts import field_texts
 from analysis.tables.elements.table import Column, Line, Table, dataset_title
 from lvae_core.config import RunConfig
-from lvae_core.parents import AUTOENCODERS
 from lvae_core.systems import SYSTEMS
 
 _GROUPS = {f.name: f.metadata["group"] for f in fields(RunConfig)}
@@ -28,8 +27,7 @@ def hyperparameter_table(frame: pd.DataFrame, dataset: str) -> Table:
     values that only runs without a result have.
     """
     frame = frame[["dataset", "system", "status", *CONFIG_FIELDS]]  # rows of all columns take long to copy
-    known = frame[(frame["dataset"] == dataset) & frame["encoder"].notna()]
-    known = known[~known["system"].isin(AUTOENCODERS)]
+    known = runs_in_rows(frame[(frame["dataset"] == dataset) & frame["encoder"].notna()])
     done = known[known["status"] == "done"]
     of_systems = _of_systems(done)
     systems = [*(s for s in SYSTEMS if s in of_systems), *(s for s in of_systems if s not in SYSTEMS)]

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.reading.search_record import RECIPE, SearchRecord
 from analysis.reading.sources import study_names
 from analysis.stats.cells import Cell, table_order
+from lvae_core.messages import numbered
 from lvae_core.systems import SYSTEMS, recipe
 
 
@@ -64,8 +65,9 @@ def search_notes(searches: Sequence[SearchRecord]) -> list[str]:
 
 
 def _trials(search: SearchRecord) -> str:
+    trials = numbered(len(search.points), "trial")
     return (
-        f"{study_names([search.study])}: these runs are the {len(search.points)} trials of a search, which "
+        f"{study_names([search.study])}: these runs are the {trials} of a search, which "
         "compares them by validation perplexity and has not used their test estimates. To choose a trial "
         "by the numbers below is to choose it by the test split, and makes its number too low: retrain "
         "it on fresh seeds. A trial that is unfinished here was dropped by the search, unless the search "

@@ -9,7 +9,15 @@ import pytest
 from analysis.formats.page.tips import tip
 from analysis.formats.text import value_text
 from analysis.published import catalogue as module
-from analysis.published.catalogue import Catalogue, catalogue, display_name, find, published_splits, use
+from analysis.published.catalogue import (
+    Catalogue,
+    catalogue,
+    compared_together,
+    display_name,
+    find,
+    published_splits,
+    use,
+)
 from analysis.published.facts import Fact
 from analysis.published.parse import OPTIONAL, REQUIRED, parse, read_facts
 from analysis.reading.collect import collect
@@ -205,6 +213,15 @@ def test_a_file_of_a_user_adds_numbers_and_a_dataset(own: Path) -> None:
         ([HEADER, ROW.replace("nll,1", "nll,nan")], "f.csv:2: mean 'nan': is not a number"),
         ([HEADER, ROW.replace("nll,1", "nll," + "9" * 400)], "is too large"),
         ([HEADER, ROW.replace("nll,1", "ppl,1")], "f.csv:2: mean '1': a perplexity is greater than 1"),
+        ([HEADER, ROW.replace("nll,1", "nll,0.0")], "f.csv:2: mean '0.0': an NLL is greater than 0"),
+        (
+            [HEADER, ROW.replace("2a", "3").replace("nll,1", "nll_iw,-1")],
+            "f.csv:2: mean '-1': an NLL is greater than 0",
+        ),
+        (
+            [HEADER, ROW.replace("2a", "3").replace("standard", "inputless")],
+            "f.csv:2: setting: Table 3 has the standard setting alone; leave table empty",
+        ),
         ([HEADER, ROW + "-1"], "f.csv:2: std '-1': must not be negative"),
         (
             [HEADER, ROW.replace("nll,1", "nll_iw,1")],
@@ -395,6 +412,23 @@ def test_a_users_numbers_of_table_3_have_a_table_without_the_papers_datasets(
         report = compose(collect([open_source(str(tmp_path / "study"))]))
         groups = [{column.group for column in table.columns} for table in report.table3]
         assert groups == [{"PTB", "Yahoo"}, {"clean"}][dataset == "clean" :]
+
+
+def test_datasets_that_share_a_source_with_the_papers_stand_in_one_table_3(
+    own: Path, tmp_path: Path, write_run: WriteRun
+) -> None:
+    own.write_text(
+        "dataset,source,system,num_samples,setting,metric,mean,table,beside\n"
+        "clean,hu2026,LSTM-VAE,1,standard,nll_iw,21.1,3,yes\n"
+        "ptb,hu2026,LSTM-VAE,2,standard,nll_iw,99.1,3,yes\n"
+    )
+    use([str(own)])
+    for dataset in ("clean", "ptb", "yahoo"):
+        assert compared_together(dataset, "3") == ("ptb", "yahoo", "clean")
+        write_run(dataset=dataset, estimates={"nll_elbo": 22.0, "nll_iw": 21.0})
+    report = compose(collect([open_source(str(tmp_path / "study"))]))
+    (table,) = report.table3
+    assert {column.group for column in table.columns} == {"PTB", "Yahoo", "clean"}
 
 
 def test_without_counts_of_the_test_split_nothing_is_converted() -> None:

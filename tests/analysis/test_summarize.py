@@ -184,7 +184,14 @@ def test_figures_of_an_earlier_summary_are_removed_but_the_users_files_stay(tmp_
     ("paths", "name"),
     [
         (["runs/paper"], "paper"),
-        (["/home/me/runs/paper/"], "paper"),
+        ([f"{Path.cwd()}/runs/paper/"], "paper"),
+        # Studies of one name elsewhere, together or one after the other, share no folder.
+        (["/home/me/runs/paper/"], "me-runs-paper"),
+        (["/home/you/runs/paper"], "you-runs-paper"),
+        (["/home/me/runs/paper", "/home/you/runs/paper"], "me-runs-paper+you-runs-paper"),
+        (["runs/paper", "/home/me/runs/paper"], "paper+me-runs-paper"),
+        (["/a/mine/paper", "/b/mine/paper", "other/paper"], "a-mine-paper+b-mine-paper+other-paper"),
+        (["s3://mine/runs/paper"], "mine-runs-paper"),
         (["paper"], "paper"),
         (["s3://my-results/paper"], "my-results-paper"),
         (["mine/b"], "mine-b"),
@@ -200,7 +207,21 @@ def test_a_summary_is_named_after_its_studies(paths: list[str], name: str) -> No
 
 
 def test_long_names_still_make_a_folder() -> None:
-    assert len(summary_name([f"runs/{letter * 300}" for letter in "abcdef"])) < 255
+    for between in ("+", "-vs-"):
+        assert len(summary_name([f"runs/{letter * 300}" for letter in "abcdef"], between)) < 255
+
+
+def test_a_comparison_of_studies_of_one_name_has_a_folder_that_tells_them_apart(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for place in ("here", "there"):
+        write_run("lstm-lm", study=f"{place}/runs/paper")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    studies = [f"../{place}/runs/paper" for place in ("here", "there")]
+    done = summarize(folder, "--compare", *studies, "--no-figures", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in (folder / "summary").iterdir()] == ["here-runs-paper-vs-there-runs-paper"]
 
 
 def test_a_second_study_never_overwrites_the_first(tmp_path: Path, write_run: WriteRun) -> None:

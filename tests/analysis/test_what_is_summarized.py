@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,10 +12,11 @@ import pytest
 
 from analysis.formats.files import earlier_files, remove_stale, write_files
 from analysis.reading.collect import collect
-from analysis.reading.sources import open_source
+from analysis.reading.sources import SEARCH_FILE, open_source
 from analysis.summarize import main
 from lvae_core.run_folder.claims import Holder, acquire
 from lvae_core.run_folder.digests import seal
+from lvae_core.storage.store import Store
 
 from .conftest import WriteRun
 
@@ -131,6 +135,43 @@ def test_no_figures_keeps_those_of_an_earlier_summary_and_says_so(
     assert all((tmp_path / "summary" / "a" / name).is_file() for name in figures)
     # They are still known, so that a summary that draws figures replaces them.
     assert earlier_files("summary/a", "figures/.report.json") == list(figures)
+
+
+def test_a_comparison_without_common_cells_names_and_keeps_no_tables(
+    tmp_path: Path, write_run: WriteRun, summarize: Summarize
+) -> None:
+    write_run("lstm-lm", dataset="toy", study="runs/a")
+    twin = write_run("lstm-lm", dataset="toy", study="runs/b")
+    place = "summary/a-vs-b"
+    tables = {f"compare.{suffix}" for suffix in ("csv", "md", "tex")}
+    for common in (True, False):
+        if not common:
+            shutil.rmtree(str(twin))
+            write_run("lstm-vae", dataset="toy", study="runs/b")
+        status, out, _ = summarize("--compare", "runs/a", "runs/b", "--quiet")
+        page = f"Web page: {place}/compare.html\n"
+        assert (status, out) == (0, f"Tables: {place}/compare.*\n{page}" if common else page)
+        found = {path.name for path in (tmp_path / place).glob("compare.*")}
+        assert found == (tables if common else set()) | {"compare.html"}
+
+
+def test_an_error_of_reading_is_not_said_to_be_one_of_writing(
+    tmp_path: Path, write_run: WriteRun, summarize: Summarize, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for study in "ab":
+        write_run("lstm-lm", dataset="toy", study=f"runs/{study}")
+    store = type(open_source("runs/a").folders[0].store)
+    usual = store.exists
+
+    def fail(self: Store, name: str) -> bool:
+        if name == SEARCH_FILE:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return usual(self, name)
+
+    monkeypatch.setattr(store, "exists", fail)
+    status, out, told = summarize("--out", "x")
+    assert (status, out) == (2, "")
+    assert told == f"error: {tmp_path}/runs/a: cannot be read ({os.strerror(errno.EIO)})\n"
 
 
 def test_a_study_that_is_given_twice_is_refused(

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from analysis.figures.pictures import Picture, Pictures
 from analysis.formats.page.cycles import merged, shortened
 from analysis.formats.page.pictures import inline
-from analysis.formats.page.rows import groups, lines_left_out, mixed, page_rows
+from analysis.formats.page.rows import lines_left_out, mixed, page_rows
 from analysis.reading.frame import STATUSES
 from analysis.report.provenance import origins
 from analysis.report.report import Report
@@ -21,6 +21,7 @@ from analysis.report.sentences import Best, Sentences
 from analysis.report.two_studies import TwoStudies
 from analysis.stats.valid_bounds import conventions
 from analysis.tables.elements.table import dataset_title
+from lvae_core.messages import numbered
 
 _HERE = Path(__file__).parent
 
@@ -71,7 +72,7 @@ def report_page(
         said=set(report.said_above),
         title=report.title,
         status=[(status, int(counts[status])) for status in STATUSES if status in counts],
-        total=len(report.frame),
+        total=int(counts.sum() - counts.get("missing", 0)),
         explanation=report.explanation,
         basics=WHAT_A_NUMBER_IS,
         most_named=_MOST_NAMED,
@@ -148,10 +149,10 @@ def _template(name: str) -> jinja2.Template:
     )
     environment.globals.update(
         choice=choice,
-        groups=groups,
         lines_left_out=lines_left_out,
         merged=merged,
         mixed=mixed,
+        numbered=numbered,
         page_rows=page_rows,
         shortened=shortened,
     )

@@ -50,14 +50,6 @@ class PageRow:
         return self.kind in ("published", "ours") and any(cell.text for cell in self.cells)
 
 
-@dataclass(frozen=True)
-class Head:
-    """A heading above neighbouring columns."""
-
-    text: str
-    span: int
-
-
 def page_rows(table: Table) -> list[PageRow]:
     """The first MOST_LINES lines of a table."""
     rows = []
@@ -80,17 +72,6 @@ def page_rows(table: Table) -> list[PageRow]:
     return rows
 
 
-def groups(table: Table) -> list[Head]:
-    """The headings above the columns; empty if no column has one."""
-    heads: list[Head] = []
-    for column in table.columns:
-        if heads and heads[-1].text == column.group:
-            heads[-1] = Head(column.group, heads[-1].span + 1)
-        else:
-            heads.append(Head(column.group, 1))
-    return heads if any(head.text for head in heads) else []
-
-
 def lines_left_out(table: Table) -> int:
     """Number of lines that :func:`page_rows` leaves out."""
     return max(0, len(table.lines) - MOST_LINES)
@@ -110,7 +91,8 @@ def sort_key(value: Value, column: Column) -> float | str | None:
     if isinstance(value, Interval):
         return (value.low + value.high) / 2
     if isinstance(value, str):
-        number = re.search(r"\d+(\.\d+)?(e[+-]?\d+)?", value)
+        # Large whole numbers are printed with commas: 10,000.
+        number = re.search(r"\d+(\.\d+)?(e[+-]?\d+)?", value.replace(",", ""))
         if column.text or not number:
             return value.lower()
         # "<0.0001" comes before "0.0001".

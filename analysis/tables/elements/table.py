@@ -7,6 +7,7 @@ computation. Nothing here draws.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -89,6 +90,13 @@ class Table:
     def heading(self) -> str:
         """The title with the table's number."""
         return f"Table {self.number}. {self.title}" if self.number else self.title
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
+        """Each heading above neighbouring columns, with their number; empty if no column has one."""
+        found = itertools.groupby(column.group for column in self.columns)
+        groups = tuple((group, len(list(columns))) for group, columns in found)
+        return groups if any(group for group, _ in groups) else ()
 
     def without(self, said: set[str]) -> Table:
         """The table without the notes that the page has given already; adds the others to ``said``."""

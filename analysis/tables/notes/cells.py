@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from analysis.stats.cells import Cell
-from analysis.stats.collapse import UNUSED
+from analysis.stats.cells import UNUSED, Cell
 from analysis.stats.intervals import HUGE
 from analysis.tables.elements.table import cell_label, row_label
 from analysis.tables.notes.listed import listed
@@ -81,7 +80,7 @@ def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
         if cell.collapsed:
             collapsed.append(row)
         elif cell.unused_latent:
-            annealing.setdefault(f"{cell.last_kl_weight:.2g}", []).append(row)
+            annealing.setdefault(f"{cell.tested_kl_weight:.2g}", []).append(row)
         elif cell.idle_posterior:
             decoders.append(row)
         if 0 < cell.idle_runs < cell.averages["mi"].n:
@@ -93,8 +92,9 @@ def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
         )
     for weight, rows in annealing.items():
         yield (
-            f"{little}: {listed(rows, ', ')}; training ended at β = {weight}, before the KL had its full "
-            "weight, so this need not be posterior collapse"
+            f"{little}: {listed(rows, ', ')}; the tested epoch of at least half of the runs lies within KL "
+            f"annealing (β up to {weight}), before the KL had its full weight, so this need not be "
+            "posterior collapse"
         )
     if decoders:
         yield (

@@ -90,7 +90,8 @@ def _repeated_seeds(done: pd.DataFrame) -> Iterable[str]:
     names = ["system", "num_samples", "setting", "seed", "data_sha256", "numerics", *CONFIG_FIELDS]
     repeated = int(done.duplicated(names).sum())
     if repeated:
+        repeat = "1 run repeats" if repeated == 1 else f"{repeated} runs repeat"
         yield (
-            f"{repeated} runs repeat a seed of a run with the same fields, under another version of the "
+            f"{repeat} a seed of a run with the same fields, under another version of the "
             "code or by precision=auto; such runs are variants of their own"
         )

@@ -130,3 +130,17 @@ def dashes(line: Line2D) -> tuple[float, ...]:
 def test_without_a_varied_field_there_is_no_figure_of_it(cells: list[Cell]) -> None:
     assert axes.varied_axes(cells, "ptb") == []
     assert axes.draw(cells, "ptb") is None
+
+
+def test_the_caption_names_the_fields_that_have_no_axis(tmp_path: Path, write_run: WriteRun) -> None:
+    usual = {"hidden_size": 8, "learning_rate": 1.0, "batch_size": 8, "dropout": 0.5, "max_epochs": 4}
+    other = {"hidden_size": 16, "learning_rate": 0.5, "batch_size": 16, "dropout": 0.3, "max_epochs": 5}
+    for changes in ({}, *({name: value} for name, value in other.items())):
+        write_run("lstm-lm", dataset="toy", **{**usual, **changes})
+    cells = average_cells(collect([open_source(str(tmp_path / "study"))]).frame)
+    drawn_fields = {ax.get_xlabel() for ax in drawn(axes, cells, "toy").axes}
+    (left_out,) = usual.keys() - drawn_fields
+    caption = axes.caption(cells, "toy")
+    assert f". Not drawn, as a figure has at most 4 axes: {left_out}. To choose" in caption
+    few = [cell for cell in cells if left_out not in cell.varied or cell.varied[left_out] == "4"]
+    assert "Not drawn" not in axes.caption(few, "toy")

@@ -124,10 +124,24 @@ def test_numbers_are_sorted_by_their_value_and_not_by_their_text() -> None:
     number, words = Column("p"), Column("verdict", text=True)
     assert sort_key("<0.0001", number) < sort_key("0.0001", number) < sort_key("0.062", number)  # type: ignore[operator]
     assert sort_key("3/5", number) == 3
+    assert sort_key("1,234", number) == 1234
+    assert sort_key("9,999", number) < sort_key("10,000", number)  # type: ignore[operator]
     assert sort_key("±0", number) <= sort_key("±0.000", number) < sort_key("±0.001", number)  # type: ignore[operator]
     assert sort_key("±0.3", number) == 0.3
     assert sort_key("Reproduced", words) == "reproduced"
     assert sort_key(None, number) is None
+
+
+@pytest.mark.parametrize(("runs", "counts"), [(1, "1 run: 1 done"), (3, "3 runs: 3 done and 1 missing")])
+def test_the_head_counts_the_runs_that_there_are(runs: int, counts: str, tmp_path: Path) -> None:
+    # Of two cells, one has a seed that the other lacks.
+    for system, seed in [("lstm-lm", 0), ("lstm-vae", 0), ("lstm-vae", 1)][:runs]:
+        run_writer(tmp_path)(system, seed=seed, dataset="toy")
+    parsed = Parsed(page_of(compose(collect([open_source(str(tmp_path / "study"))]))))
+    text = " ".join(parsed.text.split())
+    assert counts in text
+    assert f"toy {'d' * 16}{runs} run" in text  # in a cell beside it
+    assert "1 runs" not in text
 
 
 def test_a_table_too_long_for_the_page_is_cut_with_a_note(composed: Report) -> None:

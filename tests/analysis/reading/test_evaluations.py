@@ -169,6 +169,10 @@ def test_a_field_that_is_not_one_of_evaluation_is_refused() -> None:
         InputError, match="dropout=…: not a field of evaluation; give one of tested_epoch, iw_samples"
     ):
         parse_evaluation(["dropout=0.1"])
+    with pytest.raises(InputError, match=r"^--evaluation iw_samples: write FIELD=VALUE, such as --eval"):
+        parse_evaluation(["iw_samples"])
+    with pytest.raises(InputError, match=r"^--evaluation iw_samples=6: iw_samples is given twice; give"):
+        parse_evaluation(["iw_samples=5", "iw_samples=6"])
 
 
 def test_the_frame_without_evaluations_keeps_its_columns(tmp_path: Path, write_run: WriteRun) -> None:

@@ -20,6 +20,9 @@ LATE = DeclaredSeeds(4, "2026-11-28T14:03:59", 5, 6)
         (BEFORE, [2, 3, 4], "p-values over fewer (here 2 to 3) are interim"),
         (BEFORE, [3, 6], "p-values over fewer (here 3) are interim; 2 seeds more were added: "),
         (BEFORE, [5], "1 seed more was added: "),
+        # Cells without a finished run, and comparisons without a common seed, have no p-value.
+        (BEFORE, [0, 4], "p-values are of a test whose number of seeds was fixed beforehand"),
+        (BEFORE, [0, 2], "p-values over fewer (here 2) are interim"),
         (LATE, [4], "not fixed beforehand"),
     ],
 )

@@ -102,15 +102,34 @@ def test_two_bounds_are_said_to_decide_nothing_whatever_the_seeds(
     )
 
 
+@pytest.mark.parametrize(
+    ("weighted", "mi", "reason"),
+    [(47.0, 0.09, "collapsed"), ({"value": 47.0, "khat_above": 0.06}, 1.0, "unreliable")],
+)
+def test_what_is_judged_by_a_mean_over_seeds_is_not_said_to_last_at_any_number_of_them(
+    tmp_path: Path, write_run: WriteRun, weighted: object, mi: float, reason: str
+) -> None:
+    """Other seeds can lift the mean over all of them above 0.1 nats, or below a share of 5%."""
+    for seed in range(2):
+        write_run("lstm-lm", seed=seed, dataset="toy", estimates={"nll": 50.0 + seed})
+        bound = {"nll_elbo": 40.0, "nll_iw_joint": weighted, "mi": mi}
+        write_run("lstm-vae-avg", 5, seed=seed, dataset="toy", estimates=bound, kl_anneal_epochs=1.0)
+    (sentence,) = report(tmp_path).findings
+    assert sentence.endswith(f"no conclusion: 1 is undecided (not for lack of seeds): {reason}.")
+
+
 def test_annealing_is_explained_at_its_first_place(tmp_path: Path, write_run: WriteRun) -> None:
     for setting in ("standard", "inputless"):
         for seed in range(2):
             write_run("lstm-lm", setting=setting, seed=seed, dataset="toy", estimates={"nll": 50.0 + seed})
             early = {"nll_elbo": 48.0 + seed, "mi": 0.01}
             write_run("lstm-vae", 1, setting, seed, dataset="toy", estimates=early, kl_anneal_epochs=20.0)
-    undecided = "1 is undecided at any number of seeds: annealing"
+    undecided = "1 is undecided (not for lack of seeds): annealing"
     first, second = report(tmp_path).findings
-    assert first.endswith(f"{undecided} (training ended before the KL had its full weight; train longer).")
+    assert first.endswith(
+        f"{undecided} (the tested epoch lies before the KL had its full weight; train longer, or test the "
+        "last epoch)."
+    )
     assert second.endswith(f"{undecided}.")
 
 
@@ -176,6 +195,21 @@ def test_the_seeds_that_significance_needs_are_said_of_what_they_can_decide(
     notes = " ".join(report(tmp_path).comparisons[0].notes)
     # The exact number against L = 1, counted once though by two estimates; nothing decides against L = 5.
     assert "; significance of the 1 that more seeds can decide needs at most 7 seeds, if" in notes
+
+
+def test_comparisons_with_one_common_seed_count_among_those_that_more_seeds_would_test(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """Ten systems against one: only two can be tested, but with as many seeds as they need all can be."""
+    for seed in range(2):
+        write_run("lstm-lm", seed=seed, dataset="toy", estimates={"nll": 50 + seed / 8})
+        for L in range(1, 11 if seed == 0 else 3):
+            write_run(
+                "lstm-vae", L, seed=seed, dataset="toy", estimates={"nll_elbo": 48 + seed / 7, "mi": 1.0}
+            )
+    (table,) = report(tmp_path).comparisons
+    # 2 of 2^9 flips, times ten, is 0.039; with eight seeds, as two comparisons would need at most, 0.078.
+    assert "needs at most 9 seeds (after Holm over all 10 comparisons), if" in " ".join(table.notes)
 
 
 def test_the_smallest_p_is_given_beside_the_other_comparisons_of_a_family(

@@ -10,11 +10,14 @@ from rich.console import Console
 from analysis.figures import kl, nll, ppl
 from analysis.formats.markdown import markdown, section
 from analysis.formats.summary import write_tables
-from analysis.formats.terminal import print_report
+from analysis.formats.terminal import print_comparison, print_report
+from analysis.formats.wandb import Place, blocks_of, wr
 from analysis.published.catalogue import use
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
+from analysis.report.two_studies import compare_studies
+from lvae_core.messages import numbered
 
 from ..conftest import WriteRun
 
@@ -54,6 +57,8 @@ def test_the_title_names_the_studies(tmp_path: Path, write_run: WriteRun) -> Non
     assert report(tmp_path, "a_b", "b").title == "Results: a_b and b"
     # Studies of one name are told apart by the folders that they are in.
     assert report(tmp_path, "b", "mine/b").title.endswith("-b and mine-b")
+    same = replace(report(tmp_path, "b"), studies=("/x/runs/paper", "/y/runs/paper"))
+    assert same.title == "Results: x-runs-paper and y-runs-paper"
     assert replace(report(tmp_path, "b"), studies=tuple("abcdef")).title == "Results: a, b, c and 3 more"
 
 
@@ -63,7 +68,55 @@ def test_autoencoders_are_no_rows_but_are_counted(tmp_path: Path, write_run: Wri
     composed = report(tmp_path)
     assert {cell.system for cell in composed.cells} == {"lstm-lm"}
     assert set(composed.frame["system"]) == {"lstm-lm", "lstm-ae"}
-    assert "not shown: 1 autoencoders, from which encoders of other runs start" in markdown(composed)
+    assert "not shown: 1 autoencoder, from which encoders of other runs start" in markdown(composed)
+    (grid,) = (block for block in blocks_of(composed, Place("e", "p")) if isinstance(block, wr.PanelGrid))
+    filters = grid.runsets[0].filters
+    assert "lstm-lm" in filters
+    assert "lstm-ae" not in filters
+
+
+def test_the_terminal_says_that_some_runs_are_of_another_version_of_the_numerics(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed in range(3):
+        write_run(seed=seed, dataset="toy")
+    runs = collect([open_source(str(tmp_path / "study"))])
+    for others, shown in (([0], True), ([0, 1, 2], False)):
+        frame = runs.frame.copy()
+        frame.loc[others, "numerics"] = "5"
+        composed = compose(replace(runs, frame=frame))
+        fact = f"another version of the numerics: 5 ({numbered(len(others), 'run')})"
+        assert fact in composed.facts
+        assert (fact in composed.short_facts) == shown
+        assert not [fact for fact in composed.short_facts if fact.startswith("data ")]  # all share it
+
+
+def test_runs_that_did_not_record_their_time_have_no_cost(tmp_path: Path, write_run: WriteRun) -> None:
+    folder = write_run(dataset="toy")
+    result = folder.read_json("result.json") or {}
+    times = ("train_seconds", "evaluate_seconds")
+    folder.write_json("result.json", {k: v for k, v in result.items() if k not in (*times, "sha256")})
+    assert not [fact for fact in report(tmp_path).facts if fact.startswith("cost: ")]
+    write_run("lstm-lm", dataset="pydocs")
+    (cost,) = (fact for fact in report(tmp_path).facts if fact.startswith("cost: "))
+    assert cost == "cost: 45 device-minutes in the 2 finished runs shown (pydocs 45)"
+
+
+def test_the_terminal_says_how_many_damaged_files_of_a_comparison_it_leaves_out(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for study in "ab":
+        for seed in range(7):
+            folder = write_run(seed=seed, study=study)
+            if seed:
+                folder.store.write(f"{folder.name}/result.json", b"{")
+    compared = compare_studies(*(collect([open_source(str(tmp_path / name))]) for name in "ab"))
+    console = Console(file=io.StringIO(), width=200)
+    print_comparison(compared, console)
+    assert isinstance(console.file, io.StringIO)
+    damaged = console.file.getvalue().partition("Damaged files\n")[2].split("\n- ")
+    assert len(damaged) == 11
+    assert damaged[-1] == "and 2 more in compare.html\n"
 
 
 def test_failed_damaged_and_missing_are_listed(tmp_path: Path, write_run: WriteRun) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from analysis.formats.markdown import markdown
 from analysis.formats.summary import write_tables
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
 from analysis.tables.elements.shown_variants import MOST_VARIANTS
+from lvae_core.errors import InputError
 from lvae_core.run_folder.digests import seal
 from lvae_core.systems import recipe
 
@@ -48,6 +51,30 @@ def test_trials_keep_their_names_and_are_not_compared_by_test_numbers(
     (remark,) = composed.remarks
     assert remark.startswith("s: these runs are the 2 trials of a search")
     assert "has not used their test estimates" in markdown(composed)
+
+
+def test_a_single_trial_is_called_one(tmp_path: Path, write_run: WriteRun) -> None:
+    write_run(study="s", dataset="toy", **POINTS[0])
+    (tmp_path / "s" / ".search.json").write_bytes(seal({"search": {}, "rounds": [POINTS[:1]]}))
+    assert report(tmp_path, "s").remarks[0].startswith("s: these runs are the 1 trial of a search")
+
+
+@pytest.mark.parametrize("trials", ["s", "a run of s", "s with a damaged record"])
+def test_trials_are_never_averaged_with_runs_of_fresh_seeds(
+    trials: str, tmp_path: Path, write_run: WriteRun
+) -> None:
+    trial = write_run(study="s", dataset="toy", **POINTS[0])
+    for seed in (1, 2):
+        write_run(study="s-best", dataset="toy", seed=seed, **POINTS[0])
+    write_record(tmp_path)
+    if trials == "s with a damaged record":
+        (tmp_path / "s" / ".search.json").write_text("{}")
+    place = str(trial) if trials == "a run of s" else str(tmp_path / "s")
+    paths = [place, str(tmp_path / "s-best")]
+    for order in (paths, paths[::-1]):
+        with pytest.raises(InputError, match="are not merged with other runs; give it alone") as caught:
+            collect([open_source(path) for path in order])
+        assert str(caught.value).startswith(f"{place}: trials of a search, chosen by a seed")
 
 
 def test_of_many_trials_those_with_the_lowest_validation_perplexity_are_shown(

@@ -86,9 +86,9 @@ def test_studies_that_are_equal_to_the_last_bit_are_noted(
     small_grid("a")
     small_grid("b")
     compared_studies = compared(tmp_path)
-    # 24 runs: NLL, valid NLL and PPL of each; KL, MI and AU of the 18 with a latent variable.
+    # NLL and PPL of 6 runs of LSTM-LM; four more estimates of 12 of LSTM-VAE, and six of 6 of LSTM-VAE-AVG.
     assert compared_studies.notes == (
-        f"all {24 * 3 + 18 * 3} numbers of the common seeds are equal to the last bit",
+        f"all {6 * 2 + 12 * 6 + 6 * 8} numbers of the common seeds are equal to the last bit",
     )
     assert {c.verdict.words for c in compared_studies.comparisons} == {"equal"}
     for heading in ("standard, NLL (as published)", "inputless, KL divergence"):
@@ -105,6 +105,40 @@ def test_studies_that_are_equal_to_the_last_bit_are_noted(
         assert "needs" not in rest
 
 
+def test_studies_that_differ_in_an_estimate_of_no_table_are_not_equal(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for study, perplexity in (("a", 80.0), ("b", 80.5)):
+        estimates = {"nll_elbo": 100.0, "ppl_elbo": 90.0, "ppl_iw": perplexity}
+        write_run(study=study, estimates=estimates)
+    compared_studies = compared(tmp_path)
+    assert compared_studies.notes == ()
+    assert {c.verdict.words for c in compared_studies.comparisons} == {"equal"}
+
+
+def test_autoencoders_are_no_rows_but_count_as_runs(tmp_path: Path, write_run: WriteRun) -> None:
+    for study in "ab":
+        for seed in range(2):
+            write_run(seed=seed, study=study, dataset="toy")
+            dropout = {"a": 0.3, "b": 0.4}[study]
+            write_run("lstm-ae", seed=seed, study=study, dataset="toy", dropout=dropout)
+    pair = compared(tmp_path)
+    assert {c.a.system for c in pair.comparisons} == {"lstm-vae"}
+    rows = {line.label.strip() for table in pair.tables for line in table.lines if line.kind == "ours"}
+    assert rows == {"LSTM-VAE L=1"}
+    assert {c.reported for c in pair.comparisons} == {1}
+    assert not [note for note in pair.notes if "dropout" in note]
+    assert [facts[0] for facts in pair.facts] == ["runs: 4 (4 done)"] * 2
+
+
+def test_studies_of_one_name_are_told_apart_in_the_tables(tmp_path: Path, write_run: WriteRun) -> None:
+    for place in ("here", "there"):
+        write_run(study=f"{place}/paper")
+    sources = [open_source(str(tmp_path / place / "paper")) for place in ("here", "there")]
+    (table, *_) = compare_studies(*(collect([source]) for source in sources)).tables
+    assert table.marks[0] == "A: study here-paper; B: study there-paper"
+
+
 def test_changes_are_noted_and_cells_with_different_configs_are_matched(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
@@ -117,7 +151,7 @@ def test_changes_are_noted_and_cells_with_different_configs_are_matched(
     write_run("lstm-lm", study="b")
     compared_studies = compared(tmp_path)
     assert lines(compared_studies, "standard, NLL (as published)")["LSTM-VAE L=1"][2] == Difference(-50.0)
-    assert "learning_rate: 1 in A, 0.5, 1 in B" in compared_studies.notes
+    assert "learning_rate: 1 in A; 0.5, 1 in B" in compared_studies.notes
     assert f"commit: {'a' * 10} in A; {'b' * 10} in B" in compared_studies.notes
     assert "only study B has LSTM-LM on PTB, standard" in compared_studies.notes
 

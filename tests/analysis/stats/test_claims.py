@@ -32,7 +32,9 @@ def cell(
     averages = {estimate: replace(number, khat_above=khat_above)}
     if mi is not None and averaging != "none":
         averages["mi"] = replace(number, mean=mi)
-    found = Cell("toy", system, L, "standard", "", averaging, Counts(done=2), averages, last_kl_weight=beta)
+    found = Cell(
+        "toy", system, L, "standard", "", averaging, Counts(done=2), averages, tested_kl_weight=beta
+    )
     assert found.bound(estimate) == kind
     return found, estimate
 
@@ -117,7 +119,7 @@ def test_the_correction_for_many_comparisons_raises_the_seeds_that_are_needed() 
     assert verdict(differences(-2.0, 8), *sides, family=7).words == "too few seeds"
 
 
-def test_seeds_are_not_said_to_be_lacking_if_no_number_of_them_helps() -> None:
+def test_seeds_are_not_said_to_be_lacking_if_the_reason_is_another() -> None:
     """Three seeds: z unused, an unreliable number, or a bound above an exact number at every seed."""
     above, below = differences(2.0, 3), differences(-2.0, 3)
     for paired, a, word in (
@@ -194,6 +196,16 @@ def test_a_size_is_called_unclear_if_its_interval_includes_0() -> None:
         assert verdict(paired, *sides).sentence("b", "a", paired) == (
             f"b is {model} than a by an unclear amount (95%: -1.7 to 4.2), {side} at 6 of 6 common seeds"
         )
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_no_end_of_an_interval_is_minus_zero(sign: int) -> None:
+    # All of one sign, so p = 2/64. The mean is 15.2/6 = 2.533 and the std 2.442 by hand; t of 5 is
+    # 2.571, so the interval begins at -0.03.
+    values = {seed: sign * value for seed, value in enumerate([0.5, 1.0, 1.5, 2.0, 3.0, 7.2])}
+    paired = compare(values, dict.fromkeys(values, 0.0), np.random.default_rng(0))
+    said = verdict(paired, cell(EXACT), cell(EXACT)).sentence("b", "a", paired)
+    assert "by an unclear amount (95%: 0.0 to 5.1)" in said
 
 
 def test_the_rule_in_words_names_its_conditions() -> None:

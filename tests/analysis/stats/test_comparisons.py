@@ -102,6 +102,28 @@ def test_every_system_is_compared_with_a_chosen_one(
     assert pairs == [(a, b) for a, b in expected if b is not None]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ["lstm-vae", "lstm-iwae"],
+            [("lstm-lm", "lstm-vae"), ("lstm-lm", "lstm-iwae"), ("lstm-iwae", "lstm-vae")],
+        ),
+        (
+            ["lstm-lm", "lstm-vae"],
+            [("lstm-vae", "lstm-lm"), ("lstm-iwae", "lstm-lm"), ("lstm-iwae", "lstm-vae")],
+        ),
+    ],
+)
+def test_two_chosen_systems_are_compared_once(
+    tmp_path: Path, write_run: WriteRun, words: list[str], expected: list[tuple[str, str]]
+) -> None:
+    for system in ("lstm-lm", "lstm-vae", "lstm-iwae"):
+        write_run(system)
+    pairs = pairs_to_compare(cells(tmp_path), Baseline.parse(words))
+    assert [(a.system, b.system) for a, b in pairs] == expected
+
+
 def test_variants_are_compared_with_the_chosen_one(tmp_path: Path, write_run: WriteRun) -> None:
     write_run("lstm-lm")
     for size in (4, 8, 16):
@@ -146,6 +168,14 @@ def test_a_baseline_without_a_finished_run_is_refused(
     with pytest.raises(InputError) as caught:
         Baseline.parse(words).check(cells(tmp_path))
     assert str(caught.value).startswith(complaint)
+
+
+def test_a_baseline_is_refused_without_a_choice_if_nothing_has_finished(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-lm", status="failed")
+    with pytest.raises(InputError, match=r"^--baseline lstm-iwae: no run has finished$"):
+        Baseline.parse(["lstm-iwae"]).check(cells(tmp_path))
 
 
 def test_valid_metrics_use_the_tightest_bound_of_each_cell(tmp_path: Path, write_run: WriteRun) -> None:

@@ -143,7 +143,7 @@ def test_variants_are_noted(tmp_path: Path, write_run: WriteRun) -> None:
 def test_posterior_collapse_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
     for seed, mi in [(0, 0.15), (1, 0.03)]:
         estimates = {"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": mi}
-        write_run(seed=seed, estimates=estimates, result={"epochs": 20})
+        write_run(seed=seed, estimates=estimates, result={"epochs": 20, "best_epoch": 20})
     write_run("lstm-vae-avg", 5, estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": 0.11})
     assert notes(tmp_path) == [
         "posterior collapse, z says next to nothing about a sentence (mutual information below 0.1 nats): "
@@ -166,9 +166,9 @@ def test_a_decoder_that_reads_z_is_no_language_model_though_the_posterior_is_the
     """If the decoder ignored z, the mean of -log p(x|z), here 99, would be the lowest number there is."""
     for system, L, weighted in (("lstm-iwae", 5, 98.8), ("lstm-vae", 1, 99.1)):
         estimates = {"nll_elbo": 100.0, "ppl_elbo": 90.0, "nll_iw": weighted, "kl": 1.0, "mi": 0.01}
-        write_run(system, L, dataset="mine", estimates=estimates, result={"epochs": 20})
+        write_run(system, L, dataset="mine", estimates=estimates, kl_anneal_epochs=1.0)
     joint = {"nll_elbo": 100.0, "nll_joint": 104.0, "nll_iw_joint": 98.8, "kl": 1.0, "mi": 0.01}
-    write_run("lstm-vae-avg", 5, dataset="mine", estimates=joint, result={"epochs": 20})
+    write_run("lstm-vae-avg", 5, dataset="mine", estimates=joint, kl_anneal_epochs=1.0)
     collapse, decoder = (note for note in notes(tmp_path, "mine") if "z says next" in note)
     assert collapse.startswith("posterior collapse")
     assert "LSTM-VAE L=1 standard; in" in collapse
@@ -178,22 +178,25 @@ def test_a_decoder_that_reads_z_is_no_language_model_though_the_posterior_is_the
 @pytest.mark.parametrize(
     ("fields", "weight"),
     [
-        ({"kl_anneal_epochs": 20.0}, "0.2"),
-        ({"kl_anneal_steps": 990, "kl_anneal_epochs": 1.0}, "0.1"),
-        ({"kl_anneal_epochs": 8.0, "kl_start": 0.5, "kl_weight": 0.4}, "0.3"),
-        ({"kl_anneal_epochs": 4.0}, None),
+        ({"kl_anneal_epochs": 20.0}, "0.15"),
+        ({"kl_anneal_steps": 198, "kl_anneal_epochs": 1.0}, "0.38"),
+        ({"kl_anneal_epochs": 6.0, "kl_start": 0.5, "kl_weight": 0.4}, "0.3"),
+        # Training went on after the annealing, but the tested parameters are from before.
+        ({"kl_anneal_epochs": 4.0}, "0.75"),
+        ({"kl_anneal_epochs": 4.0, "tested_epoch": "last"}, None),
+        ({"kl_anneal_epochs": 3.0}, None),
         ({"kl_anneal_epochs": 0.0}, None),
         ({"kl_schedule": "cyclical"}, None),
     ],
 )
-def test_a_run_that_ended_within_the_annealing_is_not_said_to_have_collapsed(
+def test_a_run_that_was_tested_within_the_annealing_is_not_said_to_have_collapsed(
     tmp_path: Path, write_run: WriteRun, fields: dict[str, Any], weight: str | None
 ) -> None:
-    # The run has 4 epochs of 99 steps in all.
+    # The run has 4 epochs of 99 steps in all; the third was the best.
     write_run(dataset="mine", estimates={"nll_elbo": 100.0, "ppl_elbo": 90.0, "mi": 0.01}, **fields)
-    (note,) = notes(tmp_path, "mine")
+    (note,) = (note for note in notes(tmp_path, "mine") if "z says next" in note)
     assert note.startswith("posterior collapse") == note.endswith("language models") == (weight is None)
-    assert weight is None or f"L=1 standard; training ended at β = {weight}, before" in note
+    assert weight is None or f"lies within KL annealing (β up to {weight}), before" in note
 
 
 def test_a_config_that_differs_from_the_recipe_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
@@ -242,7 +245,7 @@ def test_a_test_split_other_than_the_published_is_noted(tmp_path: Path, write_ru
     same, variants, published = notes(tmp_path)
     assert same.startswith("not all numbers are over the same text")
     for runs in (
-        "(1 runs): min_count=1",
+        "(1 run): min_count=1",
         "3,761 test sentences, 82,430 tokens",
         "sentences, 82,429 tokens",
     ):
@@ -286,7 +289,7 @@ def test_a_repeated_seed_is_noted(tmp_path: Path, write_run: WriteRun) -> None:
         copy.write_json("result.json", result | {"fingerprint": digit * 64})
     (note,) = (note for note in notes(tmp_path) if "repeat" in note)
     assert note == (
-        "1 runs repeat a seed of a run with the same fields, under another version of the code or by "
+        "1 run repeats a seed of a run with the same fields, under another version of the code or by "
         "precision=auto; such runs are variants of their own"
     )
 

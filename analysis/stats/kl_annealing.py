@@ -1,0 +1,46 @@
+"""Linear annealing of β, the weight of the KL: its length, and how far β had risen at the tested epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+
+def annealing_epochs(runs: pd.DataFrame) -> Numbers:
+    """Epochs over which β of each run rises; 0 if it does not, or cyclically; NaN if unknown."""
+    length, in_steps = _column(runs, "kl_anneal_epochs"), _column(runs, "kl_anneal_steps")
+    per_step = _ratio(_column(runs, "epochs"), _column(runs, "steps"))
+    length = np.where(in_steps > 0, in_steps * per_step, length)
+    # A comparison with NaN is false.
+    rises = (_column(runs, "kl_start") < 1) & (_column(runs, "kl_weight") > 0)
+    return np.where(_is(runs, "kl_schedule", "linear") & rises, length, 0.0)
+
+
+def kl_weights_within_annealing(runs: pd.DataFrame) -> Numbers:
+    """β after the epoch whose parameters are tested, of each run in which it still rose; else NaN."""
+    weight, start = _column(runs, "kl_weight"), _column(runs, "kl_start")
+    last = _is(runs, "tested_epoch", "last")
+    tested = np.where(last, _column(runs, "epochs"), _column(runs, "best_epoch"))
+    tested = np.where(np.isnan(tested), _column(runs, "max_epochs"), tested)
+    length = annealing_epochs(runs)
+    reached = weight * (start + (1 - start) * _ratio(tested, length))
+    return np.where(tested < length, reached, np.nan)
+
+
+def _is(runs: pd.DataFrame, name: str, value: str) -> NDArray[np.bool_]:
+    equal: NDArray[np.bool_] = (runs[name] == value).to_numpy(bool, na_value=False)
+    return equal
+
+
+def _column(runs: pd.DataFrame, name: str) -> Numbers:
+    values: Numbers = runs[name].to_numpy(np.float64, na_value=np.nan)
+    return values
+
+
+def _ratio(a: Numbers, b: Numbers) -> Numbers:
+    """``a`` / ``b``; NaN if ``b`` is 0 or unknown."""
+    ratio: Numbers = np.divide(a, b, out=np.full(len(b), np.nan), where=b > 0)
+    return ratio
