@@ -17,8 +17,10 @@ from analysis.figures.elements import layout, marks, style
 from analysis.stats.cells import Cell
 from analysis.tables.elements.table import NOT_A_BOUND, dataset_title
 
-MOST_COLUMNS = 12
 MOST_SEEDS = 50
+
+_MOST_COLUMNS = 5
+"""The largest number of cells side by side: of more, some stand below the others."""
 
 _ASTRAY = 10
 """So many times the median of all runs' best perplexities are beyond the axis."""
@@ -56,7 +58,7 @@ def draw(
     dataset: str,
     setting: str,
 ) -> Figure | None:
-    """Draw a column per cell of a setting; None if no run of it has a curve.
+    """Draw the perplexity and the KL of each cell of a setting; None if no run of it has a curve.
 
     Args:
         cells: the cells, whose averages name their runs.
@@ -66,29 +68,18 @@ def draw(
         setting: standard or inputless.
 
     Raises:
-        TooManyError: the setting has more than MOST_COLUMNS cells.
+        TooManyError: the setting has more than ``series.MOST_ROWS`` cells.
     """
     rows = _rows(cells, curves, dataset, setting)
     if not rows:
         return None
-    if len(rows) > MOST_COLUMNS:
-        raise series.TooManyError(f"{len(rows)} cells and variants, of which {MOST_COLUMNS} can be shown")
-    # A language model has no KL, so its column needs no second row.
+    # A language model has no KL, and alone it needs no room for one.
     latent = any(row.cell.num_samples for row in rows)
-    figure, axes = layout.panels(
-        len(rows),
-        3.8 if latent else 2.2,
-        rows=2 if latent else 1,
-        width=max(5.2, 0.8 + 1.5 * len(rows)),
-        sharey="row",
-        sharex=True,
-        gridspec_kw={"height_ratios": (1.5, 1)} if latent else None,
-    )
+    figure, panels = _panels(len(rows), kinds=2 if latent else 1)
     looks = series.looks(cells, dataset)
     drawn: list[pd.DataFrame] = []
-    for column, row in enumerate(rows):
+    for row, across in zip(rows, panels, strict=True):
         colour, _ = looks[row.key]
-        across = [axis[column] for axis in axes]
         for run in runs_of(row.cell):
             if run in curves:
                 _run(across, curves[run], colour)
@@ -99,9 +90,9 @@ def draw(
         across[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
         if latent and not row.cell.num_samples:
             across[1].text(0.5, 0.5, "no z", transform=across[1].transAxes, ha="center", color=style.MUTED)
-    annealed = _mark_annealing(axes, rows, curves, anneal)
+    annealed = _mark_annealing(panels, rows, curves, anneal)
     _, notes = series.prepare(cells, dataset)
-    notes += _limit(axes, drawn)
+    notes += _limit(panels[0], drawn)
     layout.title(figure, f"{dataset_title(dataset)}, {setting}: learning curves")
     keys = [Line2D([], [], color=style.MUTED, lw=0.9, label="one seed")]
     if annealed:
@@ -110,6 +101,42 @@ def draw(
         keys.append(marks.key("learning rate drops", style.MUTED, "v", size=4.5))
     layout.legend(figure, keys, notes=notes)
     return figure
+
+
+def _panels(cells: int, kinds: int) -> tuple[Figure, list[list[Axes]]]:
+    """Make the axes of each cell, one below the other: of the perplexity, and of the KL if ``kinds`` is 2.
+
+    All axes of a kind have one scale, and all have the same epochs.
+    """
+    bands = math.ceil(cells / _MOST_COLUMNS)
+    columns = math.ceil(cells / bands)
+    heights = (1.5, 1.0)[:kinds]
+    figure, axes = layout.panels(
+        columns,
+        bands * (3.3 if kinds == 2 else 2.2),
+        rows=bands * kinds,
+        width=max(5.2, 0.8 + 1.5 * columns),
+        sharey="row",
+        sharex=True,
+        gridspec_kw={"height_ratios": heights * bands},
+    )
+    for band in range(bands):
+        for kind, name in enumerate(("validation PPL", "KL")[:kinds]):
+            first = axes[band * kinds + kind][0]
+            first.set_ylabel(name)
+            if band:
+                first.sharey(axes[kind][0])
+        for ax in axes[(band + 1) * kinds - 1]:
+            ax.xaxis.set_tick_params(labelbottom=True)  # by default only the lowest of all have numbers
+    panels = [
+        [axes[band * kinds + kind][column] for kind in range(kinds)]
+        for band in range(bands)
+        for column in range(columns)
+    ]
+    for unused in panels[cells:]:
+        for ax in unused:
+            figure.delaxes(ax)
+    return figure, panels[:cells]
 
 
 def runs_of(cell: Cell) -> Sequence[str]:
@@ -157,18 +184,18 @@ def _rows(
 
 
 def _mark_annealing(
-    axes: Sequence[Sequence[Axes]],
+    panels: Sequence[Sequence[Axes]],
     rows: Sequence[series.Row],
     curves: Mapping[str, pd.DataFrame],
     anneal: Mapping[str, float],
 ) -> bool:
     """Draw a line where KL annealing ends, if a curve gets there; returns whether any does."""
     marked = False
-    for column, row in enumerate(rows):
+    for row, across in zip(rows, panels, strict=True):
         for end in _annealing_ends(row, curves, anneal):
             marked = True
-            for axis in axes:
-                axis[column].axvline(end, color=style.MUTED, ls=(0, (1, 1.2)), lw=1, zorder=1.6)
+            for ax in across:
+                ax.axvline(end, color=style.MUTED, ls=(0, (1, 1.2)), lw=1, zorder=1.6)
     return marked
 
 
@@ -183,27 +210,31 @@ def _annealing_ends(
     return sorted(end for end in ends if 0 < end <= last)
 
 
-def _limit(axes: Sequence[Sequence[Axes]], drawn: Sequence[pd.DataFrame]) -> list[str]:
-    """Limit the axes to what tells runs apart; returns a note for the figure on each that cuts curves."""
+def _limit(shared: Sequence[Axes], drawn: Sequence[pd.DataFrame]) -> list[str]:
+    """Limit the scales to what tells runs apart; returns a note for the figure on each that cuts curves.
+
+    Args:
+        shared: the axes of the perplexity, and of the KL, whose scales all others have.
+        drawn: the curves.
+    """
     # The first epochs are so high that they would flatten the rest, and so would runs that went astray.
     best = [low for rows in drawn if (low := float(rows["valid_ppl"].min())) <= series.LARGEST]
     usual = [low for low in best if low <= _ASTRAY * statistics.median(best)]
-    axes[0][0].set_ylabel("validation PPL")
+    perplexity, *latent = shared
     notes = []
     if usual:
         low, high = min(usual), max(usual)
-        bottom, top = low - 0.04 * abs(low), axes[0][0].get_ylim()[1]
+        bottom, top = low - 0.04 * abs(low), perplexity.get_ylim()[1]
         cut = high + 0.3 * abs(high) + 1e-9
-        axes[0][0].set_ylim(bottom, cut if top - bottom > _LEAST_SAVED * (cut - bottom) else top)
-        notes += _cut_note("PPL", axes[0][0].get_ylim()[1], [rows["valid_ppl"] for rows in drawn])
-    if len(axes) > 1:
-        axes[1][0].set_ylabel("KL")
-        axes[1][0].set_ylim(bottom=0)
+        perplexity.set_ylim(bottom, cut if top - bottom > _LEAST_SAVED * (cut - bottom) else top)
+        notes += _cut_note("PPL", perplexity.get_ylim()[1], [rows["valid_ppl"] for rows in drawn])
+    for kl_axes in latent:
+        kl_axes.set_ylim(bottom=0)
         kls = [rows["valid_kl"] for rows in drawn if "valid_kl" in rows and rows["valid_kl"].notna().all()]
         ends = [kl for rows in kls if abs(kl := float(rows.iloc[-1])) <= series.LARGEST]
-        if ends and axes[1][0].get_ylim()[1] > _ASTRAY * (limit := max(1.0, 3 * max(ends))):
-            axes[1][0].set_ylim(top=limit)
-        notes += _cut_note("KL", axes[1][0].get_ylim()[1], kls)
+        if ends and kl_axes.get_ylim()[1] > _ASTRAY * (limit := max(1.0, 3 * max(ends))):
+            kl_axes.set_ylim(top=limit)
+        notes += _cut_note("KL", kl_axes.get_ylim()[1], kls)
     return notes
 
 

@@ -89,7 +89,6 @@ def draw_all(
             for kind, module in _OF_CELLS.items()
             if kind != "axes" or axes.varied_axes(fitting, dataset)
         ]
-        fitting, sentence = series.fitting(cells, dataset, curves.MOST_COLUMNS)
         wanted += [
             _Wanted(
                 dataset,
@@ -109,7 +108,7 @@ def runs_with_curves(cells: Sequence[Cell], datasets: Sequence[str]) -> set[str]
     return {
         run
         for dataset in datasets
-        for cell in series.fitting(cells, dataset, curves.MOST_COLUMNS)[0]
+        for cell in series.fitting(cells, dataset, series.MOST_ROWS)[0]
         for run in curves.runs_of(cell)
     }
 

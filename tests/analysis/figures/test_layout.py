@@ -139,9 +139,8 @@ def figures_of(shape: Shape) -> Iterator[tuple[str, Figure]]:
     if shape.long:
         epochs = curves_of(cells)
         setting = shape.settings[-1]
-        few = [cell for cell in cells if cell.setting == setting][: curves.MOST_COLUMNS]
         anneal = dict.fromkeys(epochs, 10.0)
-        drawn["curves"] = curves.draw(few, epochs, anneal, shape.dataset, setting)
+        drawn["curves"] = curves.draw(cells, epochs, anneal, shape.dataset, setting)
         fields = [
             Field(f"{shape.dataset[:24]}_{k}", k % 2 == 0, ("a", "b", LONG) if k % 2 else ())
             for k in range(4)
@@ -352,6 +351,22 @@ def test_a_huge_value_is_left_out_with_a_note_and_the_others_keep_their_axis() -
     assert all(80 < low < high < 200 for low, high in ends)
     note = figure.legends[0].get_title().get_text()
     assert note == "1 value beyond the axis: LSTM-VAE L=1 standard, nll_elbo 1e+308"
+
+
+def test_learning_curves_of_all_systems_stand_in_rows_with_the_same_scales() -> None:
+    cells = cells_of(Shape(("standard",), tuple(SYSTEMS), (1,)))
+    with style.style():
+        figure = curves.draw(cells, curves_of(cells), {}, "ptb", "standard")
+        assert figure is not None
+        layout.settle(figure)
+    titles = {ax: ax.get_title(loc="left") or ax.get_title() for ax in figure.axes}
+    perplexities = [ax for ax, title in titles.items() if title]
+    assert len(perplexities) == len(cells)
+    others = [ax for ax in figure.axes if ax not in perplexities]
+    for kind in (perplexities, others):
+        assert len({ax.get_ylim() for ax in kind}) == 1
+    assert len({ax.get_xlim() for ax in figure.axes}) == 1
+    assert [bool(ax.get_xlabel() and layout.tick_labels(ax.xaxis)) for ax in others] == [True] * len(cells)
 
 
 def test_learning_curves_that_are_cut_say_so() -> None:
