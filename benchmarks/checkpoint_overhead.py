@@ -4,14 +4,16 @@
 
 A checkpoint is written at the end of every epoch and ``--minutes`` after the last one. The baseline is the
 same training without checkpoints: the gradient steps of an epoch at the measured speed. Steps are timed on
-synthetic text of typical lengths. Checkpoints are really written, with digest and fsync.
+synthetic text of typical lengths. Checkpoints are really written, with digest and fsync, and removed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -31,6 +33,7 @@ from lvae_core.errors import InputError
 from lvae_core.model.layers.precision import resolve
 from lvae_core.model.text_model import TextModel
 from lvae_core.run_folder.folder import Study
+from lvae_core.storage.local import LocalStore
 from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.optimisation.learning_rate import RateState
 from lvae_core.training.runtime import Runtime
@@ -64,9 +67,7 @@ def main(options: Options) -> int:
     try:
         if options.minutes <= 0 or options.saves < 1:
             raise InputError("--minutes must be above 0 and --saves at least 1")
-        with tempfile.TemporaryDirectory() as temporary:
-            study = Study(options.storage or temporary)
-            study.check_writable()
+        with empty_study(options.storage) as study:
             for name in CASES:
                 shown.add_row(*measure_case(name, study, options))
     except InputError as error:
@@ -75,6 +76,26 @@ def main(options: Options) -> int:
     Console(width=110).print(shown)
     print(machine("", torch.__version__))
     return 0
+
+
+@contextlib.contextmanager
+def empty_study(storage: str | None) -> Iterator[Study]:
+    """Open a study for the checkpoints; of a local one nothing stays, however the block ends.
+
+    Args:
+        storage: address, or folder in which the study is a new folder; None: that of temporary files.
+
+    Raises:
+        InputError: the storage cannot be written.
+    """
+    given = Study(storage) if storage else None
+    if given is not None:
+        given.check_writable()  # makes a missing folder
+        if not isinstance(given.store, LocalStore):
+            yield given
+            return
+    with tempfile.TemporaryDirectory(prefix="checkpoint-overhead-", dir=given and given.url) as folder:
+        yield Study(folder)
 
 
 def measure_case(name: str, study: Study, options: Options) -> list[str]:
@@ -104,22 +125,23 @@ def measure_saves(config: RunConfig, num_classes: int, study: Study, saves: int)
     model = TextModel(config, num_classes)
     folder = study.run(".checkpoint-overhead")
     times = []
-    for _ in range(saves):
-        start = time.perf_counter()
-        state = TrainState(
-            fingerprint="0" * 64,
-            parameters=copy_parameters(model),
-            best_parameters=copy_parameters(model),
-            rate=RateState(config.learning_rate),
-            vocabulary=[f"word{i}" for i in range(num_classes)],
-            precision=resolve(config.precision, "cpu"),
-        )
-        save_checkpoint(folder, state)
-        times.append(time.perf_counter() - start)
-    size = len(folder.read_checkpoint() or b"")
-    for file in folder.store.names(folder.name):
-        folder.store.delete(f"{folder.name}/{file}")
-    return size, median(times)
+    try:
+        for _ in range(saves):
+            start = time.perf_counter()
+            state = TrainState(
+                fingerprint="0" * 64,
+                parameters=copy_parameters(model),
+                best_parameters=copy_parameters(model),
+                rate=RateState(config.learning_rate),
+                vocabulary=[f"word{i}" for i in range(num_classes)],
+                precision=resolve(config.precision, "cpu"),
+            )
+            save_checkpoint(folder, state)
+            times.append(time.perf_counter() - start)
+        return len(folder.read_checkpoint() or b""), median(times)
+    finally:  # also after Ctrl-C: at an address nothing else removes them
+        for file in folder.store.names(folder.name):
+            folder.store.delete(f"{folder.name}/{file}")
 
 
 def time_call(run: object) -> float:

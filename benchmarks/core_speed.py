@@ -25,6 +25,7 @@ from rich.console import Console
 from speed.cases import Case, Job, Mode, cases
 from speed.launch import FailedError, measure
 from speed.limit import flops_per_token
+from speed.output import check_writable
 from speed.present import Results, machine, records, table
 
 from lvae_core.arguments import parsed
@@ -73,16 +74,13 @@ class Options:
         """
         if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds >= 0):
             raise InputError(f"--seconds {self.seconds}: must be a number, 0 or more")
-        if self.json is not None:
-            try:
-                self.json.open("a").close()  # fail now, not after half an hour
-            except OSError as error:
-                raise InputError(f"--json {self.json}: cannot be written ({error.strerror})") from None
         known = cases(quick=self.quick)
         found = [case for case in known.values() if fnmatchcase(case.name, self.cases)]
         if not found:
             raise InputError(f"--cases {self.cases}: matches none of {', '.join(known)}")
         modes = tuple(Mode.parse(text) for text in self.modes)
+        if self.json is not None:
+            check_writable(self.json)
         return [replace(case, modes=modes or case.modes) for case in found]
 
     @property

@@ -2,8 +2,8 @@
 
     python benchmarks/plan_time.py [--runs 1000 10000] [--storage DIR]
 
-The script writes finished run folders without training and plans their grid. The baseline reads and parses
-the same three files of every run without verifying digests and fingerprints.
+The script writes finished run folders without training and plans their grid. The baseline reads the same
+three files of every run and parses two, without verifying digests and fingerprints.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def write_finished_run(config: RunConfig, study: Study) -> None:
 
 
 def read_all(place: Path) -> None:
-    """Read and parse the files of every run: the baseline."""
+    """Read the files of every run and parse the two that planning parses: the baseline."""
     for folder in place.iterdir():
         for file in ("config.json", "result.json"):
             json.loads((folder / file).read_bytes())

@@ -6,7 +6,7 @@ The time of a run is measured by default: the probe of ``--cpus-per-run auto`` r
 one process of one thread, on synthetic text with the published counts of the corpora (minutes on two
 cores). To be quick it uses small batches and few draws, and scales the times by counted operations.
 ``--times`` reads the file of an earlier ``--json``; ``--study`` takes the mean times of a study's finished
-runs.
+runs, those of training scaled from the epochs that a run trained to 30.
 
 Then the launch is simulated: the runs start in order, each when a device is free. With early stopping the
 number of epochs is not known in advance, so the second half of the table draws it from 15 to 30 for each
@@ -79,7 +79,8 @@ def main(
 
     Args:
         times: file of seconds per cell, as written by --json.
-        study: take the times of this study's finished runs; every cell of the grid must have one.
+        study: take the times of this study's finished runs, scaled to 30 epochs; every cell of the grid
+            must have one.
         devices: numbers of devices to simulate; each run occupies one device.
         json_: write the times to this file.
     """
@@ -88,9 +89,9 @@ def main(
     if min(devices, default=0) < 1:
         raise InputError("--devices: give numbers from 1")
     if times is not None:
-        found: Times = {cell: (train, score) for cell, (train, score) in _read(times).items()}
+        found = _read(times)
     elif study is not None:
-        found = times_of_study(Study(study))
+        found = times_of_study(Study(study), configs)
     else:
         found = measure_cells(configs, err.print)
     missing = sorted({str(CellName.of(config)) for config in configs} - found.keys())
@@ -103,22 +104,27 @@ def main(
     return 0
 
 
-def _read(path: Path) -> dict[str, tuple[float, float]]:
+def _read(path: Path) -> Times:
     try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
+        pairs = dict(json.loads(path.read_text()))
+        return {cell: (float(train), float(score)) for cell, (train, score) in pairs.items()}
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"--times {path}: cannot be read ({error})") from None
 
 
-def times_of_study(study: Study) -> Times:
-    """Compute the mean times of a study's finished runs."""
+def times_of_study(study: Study, configs: Sequence[RunConfig]) -> Times:
+    """Compute the mean times of a study's finished runs for the cells of ``configs``.
+
+    A run may have stopped early, so its training is scaled to the most epochs that its cell may train here.
+    """
+    epochs = {str(CellName.of(config)): config.max_epochs for config in configs}
     sums: dict[str, list[tuple[float, float]]] = {}
     for name in study.run_names():
         parts, result = RunName.parse(name), study.run(name).read_json("result.json")
-        if parts is not None and result is not None:
-            sums.setdefault(str(parts.cell), []).append(
-                (result["train_seconds"], result["evaluate_seconds"])
-            )
+        cell = str(parts.cell) if parts is not None else ""
+        if result is not None and cell in epochs and result["epochs"]:
+            train = result["train_seconds"] * epochs[cell] / result["epochs"]
+            sums.setdefault(cell, []).append((train, result["evaluate_seconds"]))
     means = {cell: np.mean(pairs, axis=0) for cell, pairs in sums.items()}
     return {cell: (float(train), float(score)) for cell, (train, score) in means.items()}
 

@@ -7,7 +7,7 @@ The measurements use a cluster of several nodes on this machine, each a raylet w
 - Growth: grids of one-step runs on ``toy`` through ``sweeps/paper_grid.py``. By number of runs: wall time,
   peak memory and CPU time of the driver, the longest time without output (a line is due every ten
   seconds), and the time from the last run to the end.
-- Ratio: the smallest of these grids in a plain loop in one process.
+- Ratio: seconds per run, compared with the smallest of these grids in a plain loop in one process.
 - Utilisation: runs of about a minute. Of the time from the start of a node's first run to the end of its
   last, the share spent on steps and evaluation, as recorded by the runs.
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -55,7 +56,7 @@ class Launch(NamedTuple):
     seconds: float
     """Wall seconds from the start of the command to its end."""
     driver_bytes: int
-    """Peak memory of the driver process."""
+    """Peak memory of the driver process, as of its last line of output."""
     silence: float
     """Longest time between two lines of output, in seconds."""
     driver_seconds: float
@@ -73,7 +74,7 @@ def main(
     minutes: float = 1.0,
     json_: Annotated[Path | None, _arg(name="json", metavar="FILE")] = None,
 ) -> None:
-    """Measure and print three tables.
+    """Measure and print two tables: of costs by number of runs, and of the utilisation of nodes.
 
     Args:
         runs: sizes of the grids of one-step runs; 10,000 takes most of an hour on two cores.
@@ -133,7 +134,7 @@ def run_through_ray(options: Sequence[str], study: str, environment: Mapping[str
     place, _, name = study.rpartition("/")
     address = environment["LVAE_ADDRESS"]
     command = [sys.executable, str(SCRIPT), *options, "--storage", place, "--study", name]
-    start, silence, last = time.perf_counter(), 0.0, 0.0
+    start, silence, last, peak = time.perf_counter(), 0.0, 0.0, 0
     with subprocess.Popen(
         [*command, "--address", address],
         stdout=subprocess.PIPE,
@@ -147,6 +148,7 @@ def run_through_ray(options: Sequence[str], study: str, environment: Mapping[str
             lines.append(line)
             now = time.perf_counter()
             silence, last = max(silence, now - last if last else 0.0), now
+            peak = max(peak, peak_bytes(process.pid))
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         ended = time.time()
@@ -156,11 +158,22 @@ def run_through_ray(options: Sequence[str], study: str, environment: Mapping[str
         )
     return Launch(
         seconds=time.perf_counter() - start,
-        driver_bytes=usage.ru_maxrss * 1024,
+        driver_bytes=peak,
         silence=silence,
         driver_seconds=usage.ru_utime + usage.ru_stime,
         end_seconds=ended - max(path.stat().st_mtime for path in Path(study).glob("*/result.json")),
     )
+
+
+def peak_bytes(pid: int) -> int:
+    """Peak memory of a command or of its child that works; wait4's would include ours at the fork."""
+    peak = 0
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for one in (pid, *children):
+            found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{one}/status").read_text())
+            peak = max(peak, int(found[1]) * 1024 if found else 0)
+    return peak
 
 
 def run_in_loop(runs: int, folder: str) -> float:
@@ -216,10 +229,12 @@ def _runs(study: Path) -> list[tuple[dict[str, Any], float, float]]:
 
 def growth_table(launches: Mapping[int, Launch], looped: float) -> Table:
     """Make the table of costs by number of runs."""
-    table = Table("runs", title="one-step runs on toy")
+    table = Table(title="one-step runs on toy")
+    table.add_column("runs", no_wrap=True)
     for heading in (
         "wall s",
         "s per run",
+        "to a plain loop",
         "driver MiB",
         "driver CPU ms per run",
         "longest silence s",
@@ -227,12 +242,14 @@ def growth_table(launches: Mapping[int, Launch], looped: float) -> Table:
     ):
         table.add_column(heading, justify="right")
     smallest = min(launches)
-    table.add_row(f"{smallest} in a plain loop", f"{looped:.1f}", f"{looped / smallest:.3f}")
+    plain = looped / smallest
+    table.add_row(f"{smallest} in a plain loop", f"{looped:.1f}", f"{plain:.3f}", "1")
     for number, launch in launches.items():
         table.add_row(
             str(number),
             f"{launch.seconds:.1f}",
             f"{launch.seconds / number:.3f}",
+            f"{launch.seconds / number / plain:.2f}",
             f"{launch.driver_bytes / 2**20:.0f}",
             f"{1000 * launch.driver_seconds / number:.1f}",
             f"{launch.silence:.1f}",
@@ -245,6 +262,7 @@ def growth_table(launches: Mapping[int, Launch], looped: float) -> Table:
             f"each between {few} and {many}",
             "",
             f"{seconds:.3f}",
+            f"{seconds / plain:.2f}",
             f"{size / 2**20:.3f}",
             f"{1000 * driver_seconds:.1f}",
         )

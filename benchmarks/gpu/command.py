@@ -25,6 +25,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from speed.output import check_writable
+
 from gpu.driver import run_part
 from gpu.estimate import lines
 from gpu.parts import LEAST_SECONDS, PARTS, limit
@@ -76,10 +78,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         raise InputError(f"--minutes {options.minutes}: must be a number above 0")
     for name in filter(None, options.parts.split(",")):
         check_name(name, [part.name for part in PARTS], "part")
-    try:
-        options.json.open("a").close()  # fail now, not after some minutes
-    except OSError as error:
-        raise InputError(f"--json {options.json}: cannot be written ({error.strerror})") from None
     import torch  # only here: a wrong option is refused at once
 
     if options.device.startswith("cuda") and not torch.cuda.is_available():
@@ -87,6 +85,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     from lvae_core.training.runtime import check_device
 
     check_device(options.device)
+    check_writable(options.json)
     return options
 
 

@@ -29,7 +29,10 @@ def work(settings: Settings) -> Iterator[Record]:
         alone = None
         for count in counts:
             label = f"{name}, {variant}, {count} at once"
-            if not settings.wants(label) or (settings.is_gpu and settings.left < LONGEST_SECONDS / 2):
+            if not settings.wants(label):
+                continue
+            if settings.is_gpu and settings.left < LONGEST_SECONDS / 2:
+                settings.left_out.append(label)
                 continue
             case, mode = cases(quick=False)[name], Mode(count, 1)
             sized = case.tiny() if settings.tiny else case
@@ -39,16 +42,30 @@ def work(settings: Settings) -> Iterator[Record]:
                 except FailedError as error:
                     yield note(label, f"failed: {error}")
                     continue
-            yield record(label, sized, variant, count, found.tokens_per_second.median, alone, most)
-            alone = alone or found.tokens_per_second.median
+            total = found.tokens_per_second.median
+            if count == 1:
+                alone = total
+            yield record(label, sized, variant, count, total, alone, most)
 
 
 def record(
     label: str, case: Case, variant: str, count: int, total: float, alone: float | None, most: list[int]
 ) -> Record:
-    """Make the record of a number of processes; ``most``: the bytes of the GPU in use, if it is one."""
-    gain = total / alone if alone else 1.0
-    text = f"{total:,.0f} tokens/s in all, {gain:.2f} × one"
+    """Make the record of a number of processes.
+
+    Args:
+        label: name of the record.
+        case: what they train.
+        variant: of the case.
+        count: number of processes.
+        total: their tokens per second in all.
+        alone: those of a single process; None if that was not measured.
+        most: the bytes of the GPU in use, if it is one.
+    """
+    text = f"{total:,.0f} tokens/s in all"
+    gain = {} if alone is None else {"gain": total / alone}
+    if gain:
+        text += f", {gain['gain']:.2f} × one"
     if most:
         text += f", {most[0] / 2**20:,.0f} MiB on the device, {most[0] / count / 2**20:,.0f} MiB each"
     return note(
@@ -58,9 +75,9 @@ def record(
         variant=variant,
         processes=count,
         tokens_per_second=total,
-        gain=gain,
         device_bytes=most[0] if most else None,
         bytes_per_process=most[0] / count if most else None,
+        **gain,
     )
 
 

@@ -27,6 +27,7 @@ from lvae_core.command import print_error
 from lvae_core.data.batches import collate
 from lvae_core.data.corpus import Split
 from lvae_core.errors import InputError, check_name
+from lvae_core.model.counts import DECODERS
 from lvae_core.model.layers.softmax import CHUNK_LOGITS
 from lvae_core.training.allocator import keep_freed_memory
 from lvae_core.training.arithmetic import set_arithmetic
@@ -170,7 +171,7 @@ def measure_limit(case: Case, device: torch.device) -> float:
     The products have the size of our chunks of logits, include both gradients in training, and write to
     preallocated memory.
     """
-    H, V = case.config.hidden_size, case.num_classes
+    H, V = DECODERS[case.config.decoder](case.config).output_size, case.num_classes
     rows = max(1, CHUNK_LOGITS[device.type] // V)
     hidden, weight, delta = (torch.randn(size, device=device) for size in ((rows, H), (V, H), (rows, V)))
     d_hidden, d_weight = torch.empty_like(hidden), torch.empty_like(weight)

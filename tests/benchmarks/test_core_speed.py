@@ -14,6 +14,7 @@ from rich.table import Table
 from speed.cases import PLAIN, Case, Mode, cases
 from speed.launch import Figures, Spread, combine
 from speed.measure import repeated, synthetic_text, time_passes
+from speed.output import check_writable
 from speed.plain import OURS, PlainModel
 from speed.present import records, table
 
@@ -200,17 +201,30 @@ def test_every_baseline_is_one_of_the_cases():
         (["--json", "/no/such/folder/figures.json"], "cannot be written (No such file or directory)"),
     ],
 )
-def test_bad_input_gets_one_line(arguments, message, capsys):
-    assert main(arguments) == 2
+def test_bad_input_gets_one_line_and_leaves_no_file(arguments, message, capsys, tmp_path):
+    file = tmp_path / "figures.json"
+    assert main(["--json", str(file), *arguments]) == 2
     output = capsys.readouterr()
     assert message in output.err
     assert output.err.count("\n") == 1
     assert output.out == ""
+    assert not file.exists()
+
+
+def test_the_check_of_a_file_leaves_it_as_it_is(tmp_path):
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text("[1]")
+    check_writable(old)
+    check_writable(new)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
+    assert old.read_text() == "[1]"
 
 
 @pytest.mark.slow
-def test_a_device_that_a_process_refuses_is_a_user_error(capsys):
-    assert main(["--quick", "--device", "nowhere"]) == 2
+def test_a_device_that_a_process_refuses_is_a_user_error(capsys, tmp_path):
+    file = tmp_path / "figures.json"
+    assert main(["--quick", "--device", "nowhere", "--json", str(file)]) == 2
+    assert not file.exists()
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: device 'nowhere': not usable here")
 

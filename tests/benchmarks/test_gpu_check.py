@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -159,9 +158,7 @@ def test_an_unexpected_fault_is_one_line_and_leaves_what_was_found(tmp_path, mon
 
 
 def test_a_part_is_ended_at_its_limit():
-    start = time.monotonic()
     records = list(run_part(Part("values", "gpu.checks.values", "", 1), 0.5, ["--tiny"]))
-    assert time.monotonic() - start < 10
     assert [record["text"] for record in records] == ["ended at its limit of 0 s"]
     assert records[0]["cut"]
 
@@ -244,3 +241,4 @@ def test_bad_input_gets_one_line(arguments, message, capsys, tmp_path, monkeypat
     assert message in output.err
     assert output.err.count("\n") == 1
     assert output.out == ""
+    assert list(tmp_path.iterdir()) == []  # gpu_check.json, for example

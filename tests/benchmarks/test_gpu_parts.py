@@ -1,6 +1,7 @@
 """The parts of the command for a GPU: formulas against other authorities, steps and timings."""
 
 import contextlib
+import time
 from dataclasses import replace
 from unittest import mock
 
@@ -14,6 +15,7 @@ from gpu.checks.oracle_posteriors import Sphere
 from gpu.checks.subjects import batch_of, config_of, parameters, sentences
 from gpu.records import Settings
 from speed.cases import Mode, cases
+from speed.launch import FailedError, Figures, Spread
 from speed.measure import synthetic_text
 
 from lvae_core import rng
@@ -248,6 +250,49 @@ def test_the_memory_of_each_of_several_processes_is_their_share_of_the_sum():
     assert (record["device_bytes"], record["bytes_per_process"]) == (12 * 2**30, 1.5 * 2**30)
     on_cpu = packing.record("x", case, "ours float32", 8, 3000.0, 1000.0, [])
     assert (on_cpu["device_bytes"], on_cpu["bytes_per_process"]) == (None, None)
+
+
+def packed(monkeypatch, settings, speeds):
+    """Return the records of packing, with ``speeds`` by number of processes; a missing one fails."""
+
+    def measure(job, case, arguments):
+        if job.mode.processes not in speeds:
+            raise FailedError("out of memory")
+        speed = speeds[job.mode.processes]
+        return Figures(Spread(speed, speed, speed), None, 1.0, 0, "", "2")
+
+    monkeypatch.setattr(packing, "measure", measure)
+    monkeypatch.setattr(packing, "used", lambda device: 0)
+    return list(packing.work(settings))
+
+
+@pytest.mark.parametrize("only", [(), ("2 at once",)])
+def test_several_processes_are_compared_with_one_only_if_that_was_measured(only, monkeypatch):
+    speeds = {2: 300.0, 4: 600.0} | ({1: 100.0} if not only else {})
+    settings = replace(TINY, device="cuda", only=only)
+    found = {r["name"]: r for r in packed(monkeypatch, settings, speeds) if "case" in r}
+    first = packing.SUBJECTS[0]
+    two = found[f"{first[0]}, {first[1]}, 2 at once"]
+    expected = "300 tokens/s in all, 0 MiB on the device, 0 MiB each"
+    if only:
+        assert (two["text"], "gain" in two) == (expected, False)
+        return
+    assert two["text"] == expected.replace(" all,", " all, 3.00 × one,")
+    assert [r["gain"] for r in found.values()] == 2 * [1.0, 3.0, 6.0]
+
+
+def test_no_number_of_processes_takes_the_place_of_a_single_one_that_failed(monkeypatch):
+    records = packed(monkeypatch, replace(TINY, device="cuda"), {2: 300.0, 4: 600.0})
+    assert [r["text"] for r in records[:1]] == ["failed: out of memory"]
+    measured = [r for r in records if "case" in r]
+    assert [r["processes"] for r in measured] == [2, 4, 2, 4]
+    assert not [r for r in measured if "gain" in r or "× one" in r["text"]]
+
+
+def test_a_measurement_that_the_rest_of_the_time_is_too_short_for_is_named(monkeypatch):
+    short = Settings("cuda", packing.LONGEST_SECONDS / 2 - 1, True, ("8 at once",), time.monotonic())
+    assert packed(monkeypatch, short, {}) == []
+    assert short.left_out == [f"{name}, {variant}, 8 at once" for name, variant in packing.SUBJECTS]
 
 
 def test_a_tiny_case_keeps_its_names_and_modes():

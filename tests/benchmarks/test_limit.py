@@ -131,6 +131,17 @@ def test_the_limit_is_the_flops_of_the_products_over_their_median_time(task, pro
     assert speed == products * 2 * 5 * 7 * 23 / 2.0
 
 
+def test_the_limit_of_a_cnn_is_measured_at_the_width_of_its_softmax(monkeypatch):
+    case = case_of("cnn-vae", 1, task="iw")
+    case = replace(case, config=replace(case.config, cnn_external=9))  # a state has E = 9 numbers, not H
+    monkeypatch.setattr(measure, "CHUNK_LOGITS", {"cpu": 5 * 23})
+    monkeypatch.setattr(measure, "time_passes", lambda passes, **amount: [2.0])
+    with FlopCounterMode(display=False) as counter:
+        speed = measure_limit(case, torch.device("cpu"))
+    assert counter.get_total_flops() == 2 * 5 * 9 * 23
+    assert speed == 2 * 5 * 9 * 23 / 2.0
+
+
 def test_passes_beyond_the_time_limit_are_left_out():
     assert time_passes(iter([1.0, 2.0, 3.0]), at_least=3, seconds=0.0, at_most=1.5) == [1.0, 2.0]
     assert time_passes(iter([9.0, 9.0]), at_least=2, seconds=0.0, at_most=0.0) == [9.0]

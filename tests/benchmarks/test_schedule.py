@@ -6,7 +6,12 @@ import json
 import subprocess
 from pathlib import Path
 
-from lvae_core.run_folder.names import CellName
+import pytest
+from schedule import main, times_of_study
+
+from lvae_core.errors import InputError
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import CellName, run_name
 from sweeps.planning.grids.files import PRESETS
 
 from ..commands import python
@@ -64,3 +69,21 @@ def test_missing_times_are_reported_in_one_line(tmp_path):
         (line,) = done.stderr.splitlines()
         assert line.startswith("error: ")
         assert message in line
+
+
+def test_the_training_of_runs_that_stopped_early_is_scaled_to_all_epochs(tmp_path):
+    configs = PRESETS["paper"].grid.configs()
+    study, cell = Study(str(tmp_path)), CellName.of(configs[0])
+    of_cell = [config for config in configs if CellName.of(config) == cell]
+    # Of 30 epochs: 300 s for 10 are 900 s, 800 s for 20 are 1,200 s.
+    for config, epochs, train, score in zip(of_cell, (10, 20), (300.0, 800.0), (40.0, 60.0), strict=False):
+        times = {"epochs": epochs, "train_seconds": train, "evaluate_seconds": score}
+        study.run(run_name(config, "0" * 64)).write_json("result.json", times)
+    assert times_of_study(study, configs) == {str(cell): (1050.0, 50.0)}
+
+
+@pytest.mark.parametrize("content", ['{"a": 3}', '{"a": [1, null]}', '{"a": "xy"}', "[1, 2]", "3", "{"])
+def test_a_file_that_holds_no_times_is_refused(content, tmp_path):
+    (tmp_path / "times.json").write_text(content)
+    with pytest.raises(InputError, match=r"--times .*times\.json: cannot be read"):
+        main(times=tmp_path / "times.json")
