@@ -11,6 +11,8 @@ import pytest
 
 from .commands import python
 
+ROOT = Path(__file__).parents[1]
+
 SCRIPTS = {
     "output, input, arguments and folder": "import os, sys; print(os.getcwd(), sys.argv, input()); "
     "print('a line', file=sys.stderr)",
@@ -81,3 +83,27 @@ def test_the_server_outlives_a_command_and_a_fork_that_end_at_once() -> None:
     for _ in range(2):
         done = subprocess.run([*python(), "-c", "print(3)"], capture_output=True, check=True)
         assert done.stdout == b"3\n"
+
+
+def test_the_server_its_folder_and_its_forks_end_with_a_pytest_that_is_killed() -> None:
+    command = "import os, time; print(os.getppid(), flush=True); time.sleep(600)"
+    pytests = f"""
+import os, subprocess
+from tests.commands import python
+process = subprocess.Popen([*python(), "-c", {command!r}], stdout=subprocess.PIPE)
+process.stdout.readline()  # the fork runs
+print(python()[-1], flush=True)
+os.kill(os.getpid(), 9)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", pytests], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            # To the end of all that share its standard error: the server, the client and the fork.
+            place, _ = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert process.returncode == -signal.SIGKILL
+    assert not Path(place.strip()).parent.exists()

@@ -1,7 +1,10 @@
 """Fixtures of the tests of this folder."""
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,21 +23,27 @@ class Zygote:
     """A client of the fork server ``zygote.py``, which does runs in new processes without start-up time."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("zygote.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._under_way = False
+        """Whether a run was started whose status has not been read."""
+        self._process = self._fork_server()
 
     def start(self, *arguments: str, log: Path, **order: Any) -> int:
         """Start a run and return its process number."""
+        if self._under_way:
+            # A test was interrupted, for example by its time limit, before it had read all answers: the
+            # next answer would be about that test's run.
+            self.close()
+            self._process = self._fork_server()
+        self._under_way = True
         self._write({"arguments": arguments, "log": str(log), **order})
         return int(self._read())
 
     def wait(self) -> int:
         """Wait for the run that was started last; return its exit status, or minus its signal."""
-        return int(self._read())
+        assert self._under_way
+        status = int(self._read())
+        self._under_way = False
+        return status
 
     def run(self, *arguments: str, log: Path, **order: Any) -> int:
         """Start a run and wait for its end."""
@@ -42,11 +51,19 @@ class Zygote:
         return self.wait()
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        """End the server and the run that it may be waiting for."""
+        with contextlib.suppress(BrokenPipeError), self._process:  # of an order to a server that has died
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    @staticmethod
+    def _fork_server() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("zygote.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,  # with its runs, for close
+        )
 
     def _write(self, order: dict[str, Any]) -> None:
         assert self._process.stdin is not None

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,13 +140,14 @@ def test_a_study_that_is_deleted_ends_the_launch_with_one_line(tmp_path, scratch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_a_sweep_finishes_although_its_driver_is_killed_repeatedly(seed, tmp_path, undisturbed_table):
+def test_a_sweep_finishes_although_its_driver_is_killed_repeatedly(
+    seed, tmp_path, scratch, undisturbed_table
+):
     """Kill the driver at random moments, even while it imports its modules."""
     import random
     import time
 
     moment, runs, kills = random.Random(SEED + seed), Runs(tmp_path), 0
-    scratch = Path(tempfile.mkdtemp(prefix="c-", dir="/tmp"))
     while True:
         launch = Launch(tmp_path, scratch)
         with closing(launch):
@@ -162,4 +162,3 @@ def test_a_sweep_finishes_although_its_driver_is_killed_repeatedly(seed, tmp_pat
     print("seed", SEED + seed, "kills", kills)
     assert runs.table() == undisturbed_table
     assert_nothing_is_left(scratch)
-    shutil.rmtree(scratch)

@@ -94,12 +94,20 @@ def test_a_run_killed_while_it_writes_its_first_file_starts_again(small_run, und
     kill_during_a_write(small_run, undisturbed, 100)
 
 
+def test_a_run_that_was_not_waited_for_leaves_no_answer_to_the_next(small_run, undisturbed):
+    """A test that is interrupted, for example by its time limit, must not make the later ones fail."""
+    left = small_run.arguments(small_run.folder / "left")
+    small_run.zygote.start(*left, log=small_run.folder / "left.log")
+    assert_resumes(small_run, small_run.folder / "next", undisturbed[0])
+
+
 def kill_at_random(small_run: SmallRun, expected: tuple[bytes, str], seconds: float, seed: int) -> int:
     """Kill a run after random times until it finishes, and return the number of kills."""
     moment, out, kills = random.Random(seed), small_run.folder / f"random-{seed}", 0
     while True:
         pid = small_run.zygote.start(*small_run.arguments(out), log=small_run.folder / f"{out.name}.log")
-        time.sleep(moment.uniform(0.1, 0.9) * seconds)
+        # Later and later, because the machine may be slower than when the duration was measured.
+        time.sleep(moment.uniform(0.1, 0.9) * seconds * (1 + kills / 20))
         with contextlib.suppress(ProcessLookupError):  # it has already finished
             os.kill(pid, signal.SIGKILL)
         ended = small_run.zygote.wait()

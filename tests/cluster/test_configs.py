@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ..chaos.faults import KEYS, NOT_OURS
+
 ROOT = Path(__file__).parents[2]
 FILES = ["cluster.yaml", "clusters/rack.yaml", "clusters/workstation.yaml"]
-REGION = "us-east-1"
 STACK = ROOT / "clusters" / "aws.yaml"
 
 
@@ -113,9 +114,10 @@ def aws(tmp_path_factory):
 
     values = {"Bucket": "results", "SshFrom": "203.0.113.7/32"}
     with pytest.MonkeyPatch.context() as patch, mock_aws():
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
-        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        for name in (*NOT_OURS, "AWS_ENDPOINT_URL"):  # moto answers for AWS's own addresses
+            patch.delenv(name, raising=False)
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         boto3.client("cloudformation").create_stack(
             StackName="lvae",

@@ -25,7 +25,10 @@ def python() -> tuple[str, ...]:
     folder = tempfile.TemporaryDirectory(prefix="lvae-tests-", ignore_cleanup_errors=True)
     place = f"{folder.name}/socket"
     server = subprocess.Popen(
-        [sys.executable, str(HERE / "server.py"), place], cwd=HERE.parents[1], stdout=subprocess.PIPE
+        [sys.executable, str(HERE / "server.py"), place],
+        cwd=HERE.parents[1],
+        stdin=subprocess.PIPE,  # nothing is written: its end tells the server that this process has ended
+        stdout=subprocess.PIPE,
     )
 
     def end() -> None:

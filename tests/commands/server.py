@@ -1,6 +1,7 @@
 """Import the libraries once, then fork a process for each client that asks.
 
-A client's end ends its process. One thread serves all: a fork copies only the thread that forks.
+A client's end ends its process. The end of standard input, which pytest holds open, ends everything.
+One thread serves all: a fork copies only the thread that forks.
 """
 
 import atexit
@@ -10,12 +11,13 @@ import json
 import os
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import sys
 import threading
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 # What the commands import, in whole or in part.
 import jinja2  # noqa: F401
@@ -72,18 +74,22 @@ class Server:
     """Clients that wait, each with its process."""
 
     def __init__(self, place: str) -> None:
+        self._folder = os.path.dirname(place)
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(place)
         self._socket.listen(64)
         self._children: set[int] = set()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
+        self._selector.register(sys.stdin, selectors.EVENT_READ)
 
     def serve(self) -> dict[str, Any]:
-        """Serve until killed; in a fork, return the order to carry out."""
+        """Serve until standard input ends; in a fork, return the order to carry out."""
         while True:
             for key, _ in self._selector.select():
-                if key.fileobj is self._socket:
+                if key.fileobj is sys.stdin:  # pytest has ended, perhaps without its exit handlers
+                    self._end_all()
+                elif key.fileobj is self._socket:
                     if (order := self._begin()) is not None:
                         return order
                 elif key.data[0] in self._children:  # else the end of both was seen at once
@@ -126,6 +132,12 @@ class Server:
                 self._selector.unregister(file)
         os.close(process)
         connection.close()
+
+    def _end_all(self) -> NoReturn:
+        for child in self._children:
+            os.kill(child, signal.SIGKILL)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(0)
 
 
 def exit_status(order: dict[str, Any]) -> int:

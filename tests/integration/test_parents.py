@@ -31,7 +31,7 @@ def numbers(folder: Path) -> tuple[dict[str, object], bytes]:
     return reproducible(result), (folder / "metrics.jsonl").read_bytes()
 
 
-@pytest.mark.slow  # sweeps/planning/test_parents.py and sweeps/launching have fast tests of this
+@pytest.mark.slow  # tests/sweeps/planning/test_parents.py and tests/sweeps/launching have fast tests
 def test_parents_are_trained_first_and_children_have_the_numbers_of_runs_without_ray(
     tmp_path, toy, monkeypatch, capsys
 ):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,8 +156,7 @@ def test_a_run_that_is_too_large_for_every_node_is_a_failure(two_nodes, tmp_path
 
 def test_the_doctors_local_ray_leaves_nothing_behind(tmp_path):
     # A folder for Ray's sessions, because its sockets need short paths.
-    scratch = Path(f"/tmp/lvae-{os.getpid()}")
-    scratch.mkdir()
+    scratch = Path(tempfile.mkdtemp(prefix="lvae-", dir="/tmp"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     command = [*python(), str(DOCTOR), "--datasets", "toy", "--study", "new"]
     try:

@@ -228,7 +228,7 @@ LONG_COMMAND = [
 ]
 
 
-@pytest.mark.slow  # the next test resumes one, and sweeps/launching/trouble counts losses
+@pytest.mark.slow  # the next test resumes one, and tests/sweeps/launching/trouble counts losses
 def test_a_killed_run_resumes_and_a_run_that_is_lost_too_often_fails(tmp_path, toy):
     plan, board = run_sweep(LONG.configs(), tmp_path, toy, kills=1, losses=0)
     (run,) = plan.with_status("failed")

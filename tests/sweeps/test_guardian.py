@@ -99,10 +99,8 @@ def test_a_child_that_has_said_how_it_ends_may_be_ended_meanwhile() -> None:
     ],
 )
 def test_an_end_from_outside_is_one_line_with_the_command_and_status_2(work: str, how: str) -> None:
-    began = time.monotonic()
     with launched(f"import os, signal, time; {work}") as process:
-        assert process.wait() == 2
-        assert time.monotonic() - began < 60
+        assert process.wait(timeout=240) == 2
         assert process.stderr is not None
         line = process.stderr.readline()
     assert line == (

@@ -1,7 +1,8 @@
 """A W&B server on loopback that answers what the client needs and records everything that it receives.
 
-It answers GraphQL operations by name, the file stream, and file uploads. Any other request gets 404 and is
-recorded in ``unknown``; tests check that ``unknown`` stays empty.
+It answers GraphQL operations by name, the file stream, and file uploads. Any other request gets 404, and
+one with content that it does not expect gets 500. Tests check that ``unknown``, which records both, stays
+empty.
 """
 
 from __future__ import annotations
@@ -167,18 +168,22 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        with self.owner.lock:
-            self._answer(self._post, body)
+        self._serve(self._post)
 
     def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        with self.owner.lock:
-            self._answer(self._put, body)
+        self._serve(self._put)
 
     def do_GET(self) -> None:
+        self._serve(self._get)
+
+    def _serve(self, handle: Any) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client was killed while it sent
+            self.close_connection = True
+            return
         with self.owner.lock:
-            self._answer(self._get, b"")
+            self._answer(handle, body)
 
     def _get(self, body: bytes) -> dict[str, Any] | None:
         self.owner.requests.append(f"GET {self.path}")
@@ -191,6 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _post(self, body: bytes) -> dict[str, Any] | None:
         if "Authorization" in self.headers:
             self.owner.keys.add(self.headers["Authorization"])
+        if self.path.startswith("/sdk/otel/"):  # the client's telemetry about itself, in protobuf
+            return {}
         request = json.loads(body)
         if self.path == "/graphql":
             name = re.search(r"(?:query|mutation)\s+(\w+)", request["query"])
@@ -218,9 +225,13 @@ class _Handler(BaseHTTPRequestHandler):
                 answer = handle(body)
             except operations.RefusedError as error:
                 status, answer = error.status, {"errors": [{"message": str(error)}], "data": None}
+            except Exception as error:  # else a broken connection, after which the client only retries
+                status, answer = 500, {"error": repr(error)}
+                self.owner.unknown.append(f"{self.command} {self.path}: {error!r}")
             if answer is None:
                 status = 404
-                self.owner.unknown.append(f"{self.command} {self.path} {body[:2000].decode()}")
+                content = body[:2000].decode(errors="replace")
+                self.owner.unknown.append(f"{self.command} {self.path} {content}")
         data = json.dumps(answer or {"error": "not here"}).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

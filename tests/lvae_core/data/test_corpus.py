@@ -16,7 +16,10 @@ from lvae_core.data.describe import describe
 from lvae_core.errors import InputError
 from lvae_core.systems import recipe
 
-REAL = Path(os.environ.get("LVAE_DATA_DIR") or Path(__file__).parents[4] / "shared" / "data")
+ROOT = Path(__file__).parents[3]
+PLACES = (os.environ.get("LVAE_DATA_DIR", ""), ROOT / "data", ROOT.parent / "shared" / "data")
+REAL = next((place for place in map(Path, filter(None, PLACES)) if place.is_dir()), ROOT / "data")
+"""The folder of real corpora, in the checkout or shared by several, if there is one."""
 
 
 def needs_corpus(name: str) -> pytest.MarkDecorator:

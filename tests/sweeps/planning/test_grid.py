@@ -12,7 +12,6 @@ from sweeps.planning.grid import Grid
 from sweeps.planning.grids.files import PRESETS
 
 SIZES = ("hidden_size", "embedding_size", "latent_size", "batch_size", "max_epochs", "kl_cycles")
-TO_200 = ",".join(map(str, range(1, 200)))
 TOY = Grid(datasets=("toy",), systems={"lstm-lm": (1,), "lstm-vae": (1, 5)}, seeds=2)
 
 
