@@ -18,6 +18,9 @@ from .logs import no_unexpected_warnings
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
 
+# Without this, a call into Ray before ray.init starts one, which stays for all later tests.
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
+
 # The product waits until each file is on the disk, and the tests write tens of thousands: in memory, where
 # there is room, nothing waits.
 MEMORY = Path("/dev/shm")

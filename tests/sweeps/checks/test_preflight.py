@@ -385,6 +385,8 @@ def test_a_node_that_leaves_during_the_preflight_stops_nothing(tmp_path, monkeyp
     monkeypatch.setattr(preflight.ray, "nodes", lambda: entries)
     monkeypatch.setattr(preflight, "_ask", ask)
     monkeypatch.setattr(preflight, "dashboard_address", lambda: None)
+    monkeypatch.setattr(preflight, "_examined", {})
+    monkeypatch.setattr(preflight, "_here", lambda: "id1")  # which else would start a Ray
     found = preflight.preflight(Study(str(tmp_path)), Demand(cpus=1, gpus=0, corpora={}, storage=0))
     silent = [finding for finding in found if finding.check == "nodes"]
     assert only(silent, "failure").startswith("node 10.0.0.2: did not answer within 60 s")
@@ -398,6 +400,7 @@ def test_a_node_that_joins_after_the_preflight_is_not_among_the_examined(monkeyp
     present = [node(1), node(2)]
     monkeypatch.setattr(preflight, "_examined", {})
     monkeypatch.setattr(preflight, "_here", lambda: "id1")
+    monkeypatch.setattr(preflight, "dashboard_address", lambda: None)
     monkeypatch.setattr(preflight, "_nodes", lambda entries: list(present))
     monkeypatch.setattr(preflight, "_ask", lambda nodes, *_, **__: list(nodes))
     monkeypatch.setattr(
