@@ -107,6 +107,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
+TYPE_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+"""Type of a field -> what its value must be, for messages."""
+
+
 def _check_types(config: RunConfig) -> None:
     for name, type_ in FIELD_TYPES.items():
         value = getattr(config, name)
@@ -120,7 +124,7 @@ def _check_types(config: RunConfig) -> None:
                 value = math.inf
             object.__setattr__(config, name, value)
         elif type(value) is not type_:
-            raise InputError(f"{name} = {value!r}: must be of type {type_.__name__}")
+            raise InputError(f"{name} = {value!r}: must be {TYPE_WORDS[type_]}")
         if type_ is float and not math.isfinite(value):
             raise InputError(f"{name} = {value!r}: must be finite")
         if type_ is float and value == 0:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lvae_core.config import FIELD_TYPES, RunConfig
+from lvae_core.config import FIELD_TYPES, TYPE_WORDS, RunConfig
 from lvae_core.errors import InputError, check_name, plain_value
 from lvae_core.fields.choices import Setting
 from lvae_core.fields.parts import PARTS
@@ -50,7 +50,10 @@ def parse_settings(settings: Iterable[str], option: str = "--set") -> dict[str, 
         check_name(name, FIELD_TYPES, "config field")
         if name in changes and option != "--set":
             raise InputError(f"{option} {setting}: {name} is given twice; give it once")
-        changes[name] = parse_value(name, text.strip())
+        try:
+            changes[name] = parse_value(name, text.strip())
+        except InputError as error:
+            raise InputError(f"{option} {error}") from None
     return changes
 
 
@@ -155,8 +158,7 @@ def parse_value(name: str, text: str) -> Any:
         if type_ is int or type_ is float:
             return type_(text)
     except (KeyError, ValueError):
-        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type_]
-        raise InputError(f"{name}={text}: must be {kind}") from None
+        raise InputError(f"{name}={text}: must be {TYPE_WORDS[type_]}") from None
     if name in LIST_FIELDS and text.startswith("[") and text.endswith("]"):
         return ",".join(part.strip() for part in text[1:-1].split(","))
     return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Annotated, Literal
 import tyro
 
 from lvae_core.data.datasets import NAMES
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity
 from lvae_core.storage.local import local_path
 from lvae_core.systems import SYSTEMS
@@ -67,10 +68,12 @@ class LaunchOptions:
     """Also save it M minutes after the last checkpoint, within an epoch or an evaluation."""
     wandb: Mode = "disabled"
     """Mirror the study to W&B; the run folders remain the record."""
-    wandb_project: str = "lvae"
-    """The W&B project of the mirror."""
-    wandb_entity: str | None = None
-    """The user or team that owns the project; by default the owner of the API key."""
+    wandb_project: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: lvae)")] = None
+    """With --wandb: the W&B project of the mirror."""
+    wandb_entity: Annotated[
+        str | None, arg(metavar="NAME", help_behavior_hint="(default: the owner of the API key)")
+    ] = None
+    """With --wandb: the user or team that owns the project."""
     wandb_artifacts: Flag = False
     """Also upload the checkpoint of every finished run to W&B, as an artifact."""
     tensorboard: Flag = False
@@ -94,7 +97,11 @@ class LaunchOptions:
         minutes = self.checkpoint_minutes
         if not (math.isfinite(minutes) and minutes >= 0):
             raise InputError(f"--checkpoint-minutes {minutes:g}: must be a number, 0 or more")
-        check_wandb_names(self.wandb_project, self.wandb_entity, prefix="--wandb-")
+        for option in ("project", "entity"):
+            given = getattr(self, f"wandb_{option}")
+            if given is not None and self.wandb == "disabled":
+                raise InputError(f"--wandb-{option} {given}: needs --wandb online or offline")
+        check_wandb_names(self.project, self.wandb_entity, prefix="--wandb-")
         if self.wandb_artifacts and self.wandb != "online":
             raise InputError(
                 "--wandb-artifacts: needs --wandb online; wandb_push.py --artifacts can upload them later"
@@ -106,6 +113,11 @@ class LaunchOptions:
         ):
             raise InputError(
                 f"--storage {self.storage}: names no bucket; give an address such as s3://bucket/prefix"
+            )
+        if self.storage.startswith("memory://"):
+            raise InputError(
+                f"--storage {self.storage}: lives in one process; give a folder, or an address such as "
+                "s3://bucket/prefix"
             )
         local = self.storage.removeprefix("file://")
         if "://" not in local and is_in_job(local_path(local)):
@@ -125,6 +137,11 @@ class LaunchOptions:
             )
         if self.study is not None and not re.fullmatch(r"\w[\w.-]*", self.study):
             raise InputError(f"--study {self.study!r}: use letters, digits, '.', '-' and '_' only")
+
+    @property
+    def project(self) -> str:
+        """The W&B project of the mirror."""
+        return "lvae" if self.wandb_project is None else self.wandb_project
 
     @property
     def auto(self) -> bool:
@@ -148,10 +165,11 @@ class LaunchOptions:
         if self.address is None:
             self.resources().check_here()
 
-    def unfit_note(self) -> str:
-        """A line for a dry run if a launch could not start here; else ""."""
+    def unfit_note(self, folder: str) -> str:
+        """A line for a dry run if a launch could not start here, or not write to ``folder``; else ""."""
         try:
             self.check_fits()
+            check_folder(folder)
         except InputError as error:
             return f"a launch with these options would be refused: {error}"
         return ""
@@ -159,6 +177,25 @@ class LaunchOptions:
     def folder(self, default: str) -> str:
         """The study, as the user would write it; ``default`` is its name if none is given."""
         return f"{self.storage.rstrip('/')}/{self.study or default}"
+
+
+def check_folder(url: str) -> None:
+    """Raise InputError if a study can be neither written nor made at a local path. It leaves no trace.
+
+    An object store is left to the launch: it would have to be written.
+    """
+    path = url.removeprefix("file://")
+    if "://" in path:
+        return
+    folder = local_path(path).absolute()
+    place = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    try:
+        # Permissions do not tell: in /proc, even root can make no file.
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise InputError(
+            f"{url}: cannot be written ({place}: {reason(error)}); give another --storage"
+        ) from None
 
 
 def split_lists(arguments: Sequence[str], *options: str) -> list[str]:

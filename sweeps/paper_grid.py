@@ -163,7 +163,8 @@ def dry_run(options: Options, workload: Workload, out: Console) -> None:
         out.print(rough, soft_wrap=True)
     if plan.with_status("evaluate") or any(run.epochs for run in todo):
         out.print(work_text(plan, todo))
-    for note in (*launch_notes(plan, todo), options.launch.unfit_note()):
+    unfit = options.launch.unfit_note(options.folder) if todo else ""
+    for note in (*launch_notes(plan, todo), unfit):
         if note:
             out.print(note, markup=False, soft_wrap=True)
     out.print("a dry run: no run was started" if probes else "a dry run: nothing was started")

@@ -202,7 +202,7 @@ def _dry_run(options: Options, base: RunConfig, search: Search, out: Console) ->
     if rough:
         out.print(rough, soft_wrap=True)
     retried = [*again, *(known.with_status("failed") if retry else [])]
-    for note in (*launch_notes(known, retried), options.launch.unfit_note()):
+    for note in (*launch_notes(known, retried), options.launch.unfit_note(options.folder)):
         if note:
             out.print(note, markup=False, soft_wrap=True)
     out.print("a dry run: nothing was started")

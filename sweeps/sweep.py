@@ -134,7 +134,7 @@ def on_wandb(options: LaunchOptions, folder: str, out: Console) -> contextlib.Ab
     return mirrored(
         options.wandb,
         folder,
-        options.wandb_project,
+        options.project,
         options.wandb_entity,
         say,
         artifacts=options.wandb_artifacts,

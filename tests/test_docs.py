@@ -125,12 +125,28 @@ def test_the_grid_files_of_the_documents_can_be_planned(tmp_path: Path) -> None:
         assert read_grid(path).grid.configs()
 
 
+def fits(hunk: str, files: list[str]) -> bool:
+    """Whether the lines before a change, or after it, stand in one of some texts without indentation.
+
+    After it: whoever follows a document may leave the example in the code.
+    """
+    sides = [
+        [line[1:].strip() for line in hunk.splitlines() if not line.startswith(other)] for other in "+-"
+    ]
+    return any("\n".join(["", *side, ""]) in file for side in sides for file in files)
+
+
+def test_a_diff_fits_code_before_and_after_it_and_no_other() -> None:
+    hunk = " a = 1\n-b = a\n+b = 2 * a\n"
+    assert fits(hunk, ["\na = 1\nb = a\n"])
+    assert fits(hunk, ["\n", "\na = 1\nb = 2 * a\n"])
+    assert not fits(hunk, ["\na = 1\nb = 3 * a\n"])
+
+
 def test_the_diffs_of_the_documents_fit_the_code() -> None:
-    """The lines around and before a change stand in one file, one after another, but for indentation."""
     packages = ("lvae_core", "sweeps", "analysis", "tests")
     sources = [path.read_text() for package in packages for path in (ROOT / package).rglob("*.py")]
     files = ["\n".join(["", *map(str.strip, source.splitlines()), ""]) for source in sources]
     for diff in blocks("extending.md", "diff"):
         for hunk in re.split(r"^ *\.\.\.\n", diff, flags=re.MULTILINE):
-            former = [line[1:].strip() for line in hunk.splitlines() if not line.startswith("+")]
-            assert any("\n".join(["", *former, ""]) in file for file in files), hunk
+            assert fits(hunk, files), hunk

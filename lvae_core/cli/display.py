@@ -11,7 +11,7 @@ from typing import Any
 
 from lvae_core.config import RunConfig
 from lvae_core.messages import is_quiet
-from lvae_core.run_folder.estimates import UNRELIABLE_SHARE, bound
+from lvae_core.run_folder.estimates import ESTIMATES, UNRELIABLE_SHARE, bound
 from lvae_core.training.runtime import Progress
 
 LIVE_SECONDS, LINE_SECONDS = 0.5, 60.0
@@ -117,18 +117,28 @@ def _cut(line: str) -> str:
 def summary(result: dict[str, Any], config: RunConfig) -> str:
     """Format the content of a ``result.json``."""
     tested = "the last epoch's parameters on the " if config.tested_epoch == "last" else ""
-    head = f"best epoch {result['best_epoch']} of {result['epochs']}, {tested}test split:"
-    return "\n".join([head, *estimate_lines(result["estimates"], config)])
+    head = f"best epoch {result['best_epoch']} of {result['epochs']}, {tested}"
+    return head + estimates_text(result["estimates"], config)
 
 
-def estimate_lines(estimates: dict[str, Any], config: RunConfig) -> list[str]:
-    """Format estimates, one per line; each likelihood says whether it is exact or a bound."""
+def estimates_text(estimates: dict[str, Any], config: RunConfig) -> str:
+    """Format estimates, one per line, below a heading.
+
+    Each has its unit unless it is a perplexity, and each likelihood says whether it is exact or a bound.
+    """
+    is_sampled = any(_stderr(estimate) is not None for estimate in estimates.values())
+    head = f"test split{' (±: Monte Carlo standard error)' if is_sampled else ''}:"
+    return "\n".join([head, *_estimate_lines(estimates, config)])
+
+
+def _estimate_lines(estimates: dict[str, Any], config: RunConfig) -> list[str]:
     numbers = {name: _number(estimate) for name, estimate in estimates.items()}
     width, wide = max(13, *map(len, numbers)), max(map(len, numbers.values()), default=0)
     lines = []
     for name, number in numbers.items():
         kind = bound(name, config.averaging, config.num_samples)
-        notes: list[str] = [kind] if kind else []
+        unit = "" if name.startswith("ppl") else ESTIMATES[name].unit
+        notes: list[str] = [note for note in (unit, kind) if note]
         if (share := estimates[name].get("khat_above", 0.0)) > UNRELIABLE_SHARE:
             notes.append(f"unreliable: Pareto shape above 0.7 in {share:.0%} of sentences")
         lines.append(f"  {name:<{width}} {number:<{wide}}  {', '.join(notes)}".rstrip())
@@ -136,6 +146,11 @@ def estimate_lines(estimates: dict[str, Any], config: RunConfig) -> list[str]:
 
 
 def _number(estimate: dict[str, Any]) -> str:
-    value, stderr = estimate["value"], estimate.get("jackknife", estimate.get("stderr"))
+    value, stderr = estimate["value"], _stderr(estimate)
     error = "" if stderr is None else f" ± {stderr:.4f}"
     return f"{value if isinstance(value, int) else f'{value:z.4f}'}{error}"
+
+
+def _stderr(estimate: dict[str, Any]) -> float | None:
+    stderr: float | None = estimate.get("jackknife", estimate.get("stderr"))
+    return stderr

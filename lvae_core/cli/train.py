@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lvae_core.cli.display import Display, estimate_lines, summary
+from lvae_core.cli.display import Display, estimates_text, summary
 from lvae_core.command import print_error
 from lvae_core.config import FIELD_TYPES, RunConfig, from_dict
 from lvae_core.data.corpus import load_for
@@ -170,7 +170,7 @@ def evaluate(options: argparse.Namespace) -> int:
         notice(f"note: {done}; stored as {evaluation_file(wanted)}, result.json is unchanged")
     else:
         notice("note: evaluated before; these are its numbers, and nothing was computed")
-    print("\n".join(["test split:", *estimate_lines(found["estimates"], config)]))
+    print(estimates_text(found["estimates"], config))
     # Only a sweep names its runs so; the folder around another run need not be a study.
     if RunName.parse(folder.name):
         shown = ["--evaluation", *given] if given else []
@@ -277,9 +277,9 @@ def _read_config(path: str) -> RunConfig:
             f"{path}: {error.strerror}; make one with `python -m lvae_core recipe lstm-vae > {path}`"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path}: not JSON ({error}); make a config with `python -m lvae_core recipe`"
-        ) from None
+        is_empty = isinstance(error, json.JSONDecodeError) and not error.doc.strip()
+        problem = "empty" if is_empty else f"not JSON ({error})"
+        raise InputError(f"{path}: {problem}; make a config with `python -m lvae_core recipe`") from None
     if isinstance(values, dict) and set(values) == {"fingerprint", "config", "sha256"}:
         values = values["config"]
     if not isinstance(values, dict):

@@ -108,6 +108,8 @@ class Source(NamedTuple):
     sentences: list[str]
     counts: Counts
     warnings: tuple[str, ...]
+    header: bool
+    """Whether the first line was passed over."""
 
 
 def import_text(sources: Sequence[str | Path], out: str | Path, rules: Rules) -> dict[str, Any]:
@@ -146,7 +148,7 @@ def import_text(sources: Sequence[str | Path], out: str | Path, rules: Rules) ->
         "sources": {
             name: {"path": str(source.path), "sha256": source.sha256} for name, source in read.items()
         },
-        "rules": asdict(rules),
+        "rules": asdict(rules) | {"header": any(source.header for source in read.values())},
         "counts": counts,
         "warnings": [warning for source in read.values() for warning in source.warnings],
         "sha256": {split: _sha256(content) for split, content in contents.items()},
@@ -250,7 +252,7 @@ def _read(path: Path, rules: Rules) -> Source:
     if not sentences:
         raise InputError(f"{path}: no sentence is left; check the file and the options")
     counts.sentences = len(sentences)
-    return Source(path, _sha256(data), sentences, counts, column.warnings)
+    return Source(path, _sha256(data), sentences, counts, column.warnings, column.header)
 
 
 def _refuse_markers(where: str, tokens: list[str], rules: Rules) -> None:

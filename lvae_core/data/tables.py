@@ -44,10 +44,12 @@ class Column:
 
     cells: its pieces in order, also the empty ones.
     warnings: lines for the user about what looks wrong.
+    header: whether the first line was passed over.
     """
 
     cells: list[Cell]
     warnings: tuple[str, ...] = ()
+    header: bool = False
 
 
 def read_cells(
@@ -88,7 +90,8 @@ def read_cells(
         raise InputError(f"{path}: a table; give --column with a number or one of {_named(first)}")
     index = _index(path, column, first, header)
     warnings = []
-    if header or not column.isdecimal():
+    header = header or not column.isdecimal()
+    if header:
         rows = rows[1:]
     elif _looks_like_header(first, index):
         warnings.append(_header_kept(path, Cell(rows[0].number, first[index])))
@@ -103,7 +106,7 @@ def read_cells(
     _check_filled(path, column, cells)
     if quotes_stay:
         warnings += _quotes_kept(path, cells)
-    return Column(cells, tuple(warnings))
+    return Column(cells, tuple(warnings), header)
 
 
 def _of_lines(content: str, path: Path, header: bool) -> Column:
@@ -115,7 +118,7 @@ def _of_lines(content: str, path: Path, header: bool) -> Column:
             f"{tabs_problem(path, tabs)}; keep one with --column, a number from 1 to {tabs + 1}"
         )
     if header:
-        return Column(cells[1:], tuple(warnings))
+        return Column(cells[1:], tuple(warnings), header)
     if _COLUMN_NAME.fullmatch(cells[0].text.strip()):
         warnings.append(_header_kept(path, cells[0]))
     return Column(cells, tuple(warnings))

@@ -75,14 +75,14 @@ LATENT_USE = {name: estimate for name, estimate in ESTIMATES.items() if estimate
 """The estimates that measure the use of the latent variable."""
 
 
-def tightest_perplexity(estimates: Mapping[str, Any]) -> str:
-    """Name the lowest perplexity of a run that bounds its model's, from the ``estimates`` of a result.
+def announced_perplexity(estimates: Mapping[str, Any]) -> str:
+    """Name the perplexity that stands for a run in one line, from the ``estimates`` of a result.
 
-    A model with joint latent samples is represented by its joint estimates; its other ones are not bounds.
+    It is exact or a valid bound, importance-weighted if possible, and the same for all runs of a cell: the
+    noise of the draws does not choose it. With joint latent samples only the joint estimates are bounds.
     """
-    joint = "ppl_joint" in estimates
-    names = ("ppl_joint", "ppl_iw_joint") if joint else ("ppl", "ppl_elbo", "ppl_iw")
-    return min((n for n in names if n in estimates), key=lambda name: float(estimates[name]["value"]))
+    names = ("ppl", "ppl_iw_joint", "ppl_joint", "ppl_iw", "ppl_elbo")
+    return next(name for name in names if name in estimates)
 
 
 def bound(estimate: str, averaging: str, num_samples: int) -> Bound | None:

@@ -32,7 +32,8 @@ def open_run(url: str) -> RunFolder:
     if "://" not in url:
         for place in (Path(parent or ".", name), *Path(parent or ".", name).parents):
             if place.is_file():
-                raise InputError(f"{url}: {place} is a file; give the run folder")
+                what = "a file" if place == Path(url) else f"{place} is a file"
+                raise InputError(f"{url}: {what}; give the run folder")
     return open_study(parent or ("/" if url.startswith("/") else ".")).run(name)
 
 

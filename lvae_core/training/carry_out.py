@@ -26,7 +26,8 @@ from lvae_core.training.trainer import execute
 def check_new(config: RunConfig, folder: RunFolder) -> None:
     """Raise InputError if a run that has not begun cannot begin.
 
-    It may be another system than it is called, or have a study's folder in place of its own.
+    It may be another system than it is called, or have the folder of a study or of a dataset in place of
+    its own.
     """
     if folder.has("config.json"):
         return  # a run that has begun keeps its name
@@ -35,6 +36,8 @@ def check_new(config: RunConfig, folder: RunFolder) -> None:
         raise InputError(
             f"{folder}: a study, with run folders in it; give {folder}/my-run or another new folder"
         )
+    if folder.has("train.txt"):
+        raise InputError(f"{folder}: a dataset, with train.txt in it; give a new folder for the run")
 
 
 def check_parent_of_new(config: RunConfig, corpus: Corpus, folder: RunFolder) -> None:

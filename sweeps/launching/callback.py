@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial
 from lvae_core.command import Interrupt
 from lvae_core.errors import InputError
 from lvae_core.messages import numbered
-from lvae_core.run_folder.estimates import tightest_perplexity
+from lvae_core.run_folder.estimates import announced_perplexity
 from sweeps.launching.progress.display import Display
 from sweeps.launching.trouble.deleted_study import DeletedStudy
 from sweeps.launching.trouble.full_storage import FullStorage
@@ -186,7 +186,7 @@ def _lines(report: Mapping[str, Any], *, hide_test_scores: bool, has_bound: bool
             report["estimates"],
             report.get("train_seconds", 0.0) + report["evaluate_seconds"],
         )
-        name = tightest_perplexity(estimates)
+        name = announced_perplexity(estimates)
         score = best if hide_test_scores else f", test {name} {estimates[name]['value']:.2f}"
         return [f"{'done' if trains else 'evaluated again'} in {format_duration(seconds)}{score}"]
     return []

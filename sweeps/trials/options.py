@@ -31,6 +31,7 @@ from sweeps.planning.grids.files import PRESETS as GRIDS
 from sweeps.trials.budget import fresh_seeds_needed
 from sweeps.trials.proposals import Sampler
 from sweeps.trials.rules import Rule, Rules
+from sweeps.trials.space import searchable_fields
 
 SYSTEM = "--system "
 """The option that chooses the system, as messages that name another one write it."""
@@ -192,6 +193,8 @@ class Options:
             name = field_of(change)
             if name in ("dataset", "system", "setting", "num_samples", "seed"):
                 raise InputError(f"--set {change}: use --{name.replace('_', '-')}")
+            if "," in change and name in searchable_fields():
+                raise InputError(f"--set {change}: give one value; to search it: --space {change}")
         epochs = () if self.max_epochs is None else (f"max_epochs={self.max_epochs}",)
         config = recipe(
             self.system,

@@ -19,10 +19,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from lvae_core import settings
 from lvae_core.config import FIELD_TYPES, RunConfig
 from lvae_core.errors import InputError, check_name
 from lvae_core.identity import fields_read
-from lvae_core.settings import apply_where_read, leave_out, parse_settings, system_name
+from lvae_core.settings import apply_where_read, leave_out, system_name
 from lvae_core.system_names import check_system
 
 Values = Mapping[str, Any]
@@ -139,7 +140,7 @@ def _choices(field: str, spec: str, base: RunConfig) -> BaseDistribution:
 
 def parse_value(field: str, text: str, base: RunConfig) -> Any:
     """The value of a field that a text stands for. Raises InputError if ``base`` cannot have it."""
-    config, _ = apply_where_read(base, parse_settings([f"{field}={text}"]))
+    config, _ = apply_where_read(base, {field: settings.parse_value(field, text.strip())})
     return getattr(config, field)
 
 

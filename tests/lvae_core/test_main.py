@@ -277,6 +277,18 @@ def test_a_run_is_not_put_into_the_folder_of_a_study(tmp_path, capsys):
     assert os.listdir(tmp_path / "study") == [run.name]
 
 
+def test_a_run_is_not_put_into_the_folder_of_a_dataset(tmp_path, capsys):
+    assert main(["recipe", "lstm-lm", "--dataset", "toy"]) == 0
+    (tmp_path / "run.json").write_text(capsys.readouterr().out)
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    (corpus / "train.txt").write_text("a b\n")
+    assert main(["run", str(tmp_path / "run.json"), "--out", str(corpus)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"{corpus}: a dataset, with train.txt in it; give a new folder for the run")
+    assert os.listdir(corpus) == ["train.txt"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -354,6 +366,7 @@ def test_bad_input_gives_one_line_and_status_2(
     ("text", "message"),
     [
         ("{", "not JSON"),
+        ("", "run.json: empty; make a config with"),
         ("[1]", "one JSON object"),
         ("[" * 100_000, "not JSON (maximum recursion depth exceeded"),
         (
@@ -361,7 +374,7 @@ def test_bad_input_gives_one_line_and_status_2(
             "not a config (unknown config field 'colour'); make one with `python -m lvae_core",
         ),
         ('{"seed": 1, "colour": 1}', "run.json: unknown config field 'colour': the most similar of"),
-        ('{"num_samples": 2.5}', "must be of type int"),
+        ('{"num_samples": 2.5}', "num_samples = 2.5: must be a whole number"),
         ('{"encoder": "none"}', "both are 'none'"),
     ],
 )

@@ -114,6 +114,18 @@ def test_a_dry_run_says_that_no_run_would_fit_on_this_machine(tmp_path, capsys):
     assert expected in capsys.readouterr().out
 
 
+def test_a_dry_run_says_that_its_storage_cannot_be_written(tmp_path, capsys):
+    grid = ["--preset", "demo", "--datasets", "toy", "--systems", "lstm-lm", "--seeds", "1", "--dry-run"]
+    (tmp_path / "file").write_text("")
+    for storage in (f"{tmp_path}/file", f"file://{tmp_path}/file/below", "/proc/below"):
+        assert main([*grid, "--storage", storage]) == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if "would be refused" in line]
+        assert f"refused: {storage}/demo: cannot be written (" in line
+    assert main([*grid, "--storage", f"{tmp_path}/new/folder"]) == 0
+    assert "would be refused" not in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_the_preset_of_all_systems_plans_into_the_study_of_the_paper(tmp_path, capsys):
     assert main(["--preset", "all", "--datasets", "toy", "--seeds", "1", "--dry-run"]) == 0
     out = capsys.readouterr().out

@@ -54,7 +54,7 @@ datasets = ["toy"]
 settings = ["standard"]
 seeds = 1
 [systems]
-lstm-lm = [1]
+lstm-lm = {}
 lstm-vae = [1]
 [set]
 max_epochs = 3

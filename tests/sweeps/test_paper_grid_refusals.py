@@ -147,6 +147,9 @@ def test_a_folder_that_ray_cannot_use_is_one_line_before_anything_is_written(
         ([*TOY, "--max-concurrent", "0"], "--max-concurrent 0: must be at least 1"),
         ([*TOY, "--study", "a/b"], "--study 'a/b'"),
         ([*TOY, "--storage", "file"], "cannot be written"),
+        ([*TOY, "--storage", "memory://x"], "--storage memory://x: lives in one process; give a folder"),
+        ([*TOY, "--wandb-project", "x"], "--wandb-project x: needs --wandb online or offline"),
+        ([*TOY, "--wandb-entity", "x"], "--wandb-entity x: needs --wandb online or offline"),
         ([*TOY, "--storage", "nosuch://place"], "nosuch"),
         *(
             ([*TOY, "--storage", given], f"--storage {given}: names no bucket; give an address such as s3:")

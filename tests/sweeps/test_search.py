@@ -103,6 +103,12 @@ def test_unknown_options_and_values_are_one_line_and_have_status_2(arguments, ca
             "--space kl_weight=0.4,0.7: kl_weight=0.4: turns lstm-vae into lstm-beta-vae",
         ),
         ([*TOY, "--set", "droput=0"], "did you mean 'dropout'"),
+        ([*TOY, "--set", "dropout=much"], "error: --set dropout=much: must be a number"),
+        (
+            [*TOY, "--set", "dropout=0.1,0.2"],
+            "error: --set dropout=0.1,0.2: give one value; to search it: --space dropout=0.1,0.2",
+        ),
+        ([*TOY, "--set", "iw_samples=2,5"], "error: --set iw_samples=2,5: must be a whole number"),
         (
             [*TOY, "--set", "max_epochs=3"],
             "--max-epochs and --set: max_epochs is given twice",

@@ -55,7 +55,10 @@ def parse_axis(setting: str, option: str = "--set", before: str = "") -> Axis:
     check_name(name, FIELD_TYPES, "config field")
     values: list[Any] = []
     for part in split_values(name, text, f"{option} {setting}"):
-        value = parse_value(name, part)
+        try:
+            value = parse_value(name, part)
+        except InputError as error:
+            raise InputError(f"{option} {error}") from None
         if value in values:
             raise InputError(f"{option} {setting}: {part} is given twice; leave one out")
         values.append(value)

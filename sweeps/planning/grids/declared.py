@@ -85,5 +85,7 @@ def _outcome(declared: int, seeds: Collection[int]) -> str:
         return ""
     outcome = f"p-values stay interim until all {declared} are done"
     if len(seeds) > declared:
-        outcome = f"reports will say that {numbered(len(seeds) - declared, 'seed')} more were added"
+        more = len(seeds) - declared
+        verb = "was" if more == 1 else "were"
+        outcome = f"reports will say that {numbered(more, 'seed')} {verb} added"
     return f"; with this sweep it has {len(seeds)}: {outcome}"

@@ -16,7 +16,7 @@ from lvae_core.fields.choices import Setting
 from lvae_core.protocols import PROTOCOLS
 from lvae_core.settings import LIST_FIELDS
 from lvae_core.storage.local import local_path
-from lvae_core.systems import SYSTEMS
+from lvae_core.systems import SYSTEMS, recipe
 from sweeps.planning.grid import OWN_OPTIONS, Grid, Limit
 from sweeps.planning.grids.axes import parse_changes
 from sweeps.planning.grids.seeds import parse_seeds
@@ -123,6 +123,8 @@ def _system(at: str, name: str, value: object, labels: Sequence[str]) -> tuple[t
     samples = table.get("num_samples", [1])
     if not isinstance(samples, list) or not samples or not all(type(n) is int for n in samples):
         raise InputError(f"{at} = {_shown(value)}: {_SHAPES}")
+    if samples != [1] and recipe(name).encoder == "none":  # [1] is how files of earlier versions say {}
+        raise InputError(f"{at} = {_shown(value)}: {name} has no latent variable; write {name} = {{}}")
     limit = Limit(
         settings=_names(f"{at}.settings", table.get("settings", []), get_args(Setting), "setting"),
         not_on=_names(f"{at}.not_on", table.get("not_on", []), labels, "dataset"),

@@ -43,7 +43,7 @@ zip = [{embedding_size = [2, 3], latent_size = [2, 3]}]
 
 [systems]
 lstm-vae = [1, 2]
-lstm-lm = {num_samples = [1], settings = ["standard", "inputless"], not_on = ["toy"]}
+lstm-lm = {settings = ["standard", "inputless"], not_on = ["toy"]}
 
 [[also]]
 datasets = ["words"]

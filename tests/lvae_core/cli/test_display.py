@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lvae_core.cli.display import Display, estimate_lines, summary
+from lvae_core.cli.display import Display, estimates_text, summary
 from lvae_core.config import RunConfig
 from lvae_core.messages import printed
 from lvae_core.training.pace import Pace, Speedometer
@@ -180,6 +180,7 @@ def test_a_run_without_a_terminal_prints_epochs_of_all(
 def test_each_likelihood_of_the_result_says_how_it_bounds_the_models_own() -> None:
     estimates = {
         "nll_elbo": {"value": 98.25},
+        "ppl_elbo": {"value": 9.5},
         "nll_joint": {"value": 101.0},
         "nll_iw_joint": {"value": 100.5, "stderr": 0.25, "khat_above": 0.5},
         "kl": {"value": 0.5},
@@ -187,19 +188,27 @@ def test_each_likelihood_of_the_result_says_how_it_bounds_the_models_own() -> No
     }
     averaged = tiny.config(averaging="hidden", num_samples=2)
     head, *lines = summary({"best_epoch": 1, "epochs": 2, "estimates": estimates}, averaged).splitlines()
-    assert head == "best epoch 1 of 2, test split:"
+    assert head == "best epoch 1 of 2, test split (±: Monte Carlo standard error):"
     assert lines == [
-        "  nll_elbo      98.2500            not a bound",
-        "  nll_joint     101.0000           upper bound",
-        "  nll_iw_joint  100.5000 ± 0.2500  upper bound in expectation, unreliable: Pareto shape above 0.7 "
-        "in 50% of sentences",
-        "  kl            0.5000",
-        "  au            3",
+        "  nll_elbo      98.2500            nats per sentence, not a bound",
+        "  ppl_elbo      9.5000             not a bound",
+        "  nll_joint     101.0000           nats per sentence, upper bound",
+        "  nll_iw_joint  100.5000 ± 0.2500  nats per sentence, upper bound in expectation, unreliable: "
+        "Pareto shape above 0.7 in 50% of sentences",
+        "  kl            0.5000             nats per sentence",
+        "  au            3                  dimensions",
     ]
-    (line,) = estimate_lines({"nll": {"value": 97.0}}, averaged)
-    assert line.endswith("97.0000  exact")
+
+
+def test_exact_likelihoods_have_no_standard_error_to_explain() -> None:
+    estimates = {"nll": {"value": 97.0}, "ppl": {"value": 9.0}}
+    assert estimates_text(estimates, RunConfig()).splitlines() == [
+        "test split:",
+        "  nll           97.0000  nats per sentence, exact",
+        "  ppl           9.0000   exact",
+    ]
 
 
 def test_an_estimate_that_rounds_to_zero_has_no_sign() -> None:
-    (line,) = estimate_lines({"mi": {"value": -1e-6, "stderr": 1e-5}}, RunConfig())
-    assert line.split() == ["mi", "0.0000", "±", "0.0000"]
+    _, line = estimates_text({"mi": {"value": -1e-6, "stderr": 1e-5}}, RunConfig()).splitlines()
+    assert line.split() == ["mi", "0.0000", "±", "0.0000", "nats"]

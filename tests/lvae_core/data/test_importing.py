@@ -51,11 +51,13 @@ def imported(source: Path, **rules: object) -> Path:
 def test_a_column_is_read_by_number_and_by_name(tmp_path: Path) -> None:
     table = 'label\ttext\r\n1\ta  b\n0\tc\u00a0d "e\n'
     source = write(tmp_path / "in", ".tsv", **same(table))
-    import_text([source], tmp_path / "named", Rules(column="text"))
-    import_text([source], tmp_path / "second", Rules(column="2", header=True))
+    named = import_text([source], tmp_path / "named", Rules(column="text"))
+    second = import_text([source], tmp_path / "second", Rules(column="2", header=True))
     assert lines(tmp_path / "named") == lines(tmp_path / "second") == ["a b", 'c\u00a0d "e']
-    import_text([source], tmp_path / "whole", Rules(column="2"))
+    whole = import_text([source], tmp_path / "whole", Rules(column="2"))
     assert lines(tmp_path / "whole") == ["text", "a b", 'c\u00a0d "e']
+    # The record says what was done, also if a name implies it.
+    assert [record["rules"]["header"] for record in (named, second, whole)] == [True, True, False]
 
 
 @pytest.mark.parametrize("option", ["--column", "--columns"])

@@ -3,7 +3,7 @@
 import pytest
 
 from lvae_core.config import RunConfig
-from lvae_core.run_folder.estimates import ESTIMATES, bound, tightest_perplexity
+from lvae_core.run_folder.estimates import ESTIMATES, announced_perplexity, bound
 
 
 @pytest.mark.parametrize(
@@ -11,13 +11,15 @@ from lvae_core.run_folder.estimates import ESTIMATES, bound, tightest_perplexity
     [
         ({"ppl": 9.0, "nll": 1.0}, "ppl"),
         ({"ppl_elbo": 9.0, "ppl_iw": 8.5, "kl": 0.1}, "ppl_iw"),
-        ({"ppl_elbo": 9.0, "ppl_iw": 9.5}, "ppl_elbo"),
+        # Another seed of the same cell, whose draws are unlucky.
+        ({"ppl_elbo": 9.0, "ppl_iw": 9.5, "kl": 0.1}, "ppl_iw"),
+        ({"ppl_elbo": 9.0, "kl": 0.1}, "ppl_elbo"),
         # Of joint latent samples the KL of all must count, however low the other numbers are.
-        ({"ppl_elbo": 3.0, "ppl_iw": 2.0, "ppl_joint": 9.0, "ppl_iw_joint": 8.0}, "ppl_iw_joint"),
+        ({"ppl_elbo": 3.0, "ppl_iw": 2.0, "ppl_joint": 9.0, "ppl_iw_joint": 9.5}, "ppl_iw_joint"),
     ],
 )
-def test_the_tightest_perplexity_of_a_run_is_a_bound(values, name):
-    assert tightest_perplexity({key: {"value": value} for key, value in values.items()}) == name
+def test_the_announced_perplexity_is_a_bound_and_the_same_for_all_seeds(values, name):
+    assert announced_perplexity({key: {"value": value} for key, value in values.items()}) == name
 
 
 def test_estimates_are_bounds_as_their_definitions_say():

@@ -95,10 +95,14 @@ def test_a_file_given_as_a_run_folder_is_one_line(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    for out in ("c.json", "c.json/run", "./c.json"):
+    for out, problem in {
+        "c.json": "a file",
+        "./c.json": "a file",
+        "c.json/run": "c.json is a file",
+    }.items():
         assert main(["run", "c.json", "--out", out]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.endswith("c.json is a file; give the run folder")
+        assert line.endswith(f" {out}: {problem}; give the run folder")
 
 
 def test_no_sentence_comes_from_an_earlier_epoch_than_the_result(

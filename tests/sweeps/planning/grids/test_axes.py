@@ -35,10 +35,10 @@ def test_a_list_has_commas_between_its_values(setting, values):
         ("dropout=,0.3", "an empty value"),
         ("dropout=0.3,,0.5", "an empty value"),
         ("dropout=0.3,0.30", "--set dropout=0.3,0.30: 0.30 is given twice"),
-        ("dropout=0.3;0.5", "dropout=0.3;0.5: must be a number"),
+        ("dropout=0.3;0.5", "--set dropout=0.3;0.5: must be a number"),
         ("dropout=[0.3,0.5]", "dropout takes no list; write values with commas between"),
         ("droput=0.3,0.5", "did you mean 'dropout'"),
-        ("hidden_size=16,32.5", "hidden_size=32.5: must be a whole number"),
+        ("hidden_size=16,32.5", "--set hidden_size=32.5: must be a whole number"),
         (
             "cnn_dilations=1,2,4",
             "'cnn_dilations=[1,2,4]' for one value, or 'cnn_dilations=[1],[2],[4]' for 3",

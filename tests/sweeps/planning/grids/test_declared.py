@@ -36,7 +36,7 @@ def test_a_sweep_declares_and_later_ones_say_what_differs(tmp_path):
     assert fewer.endswith("with this sweep it has 1: p-values stay interim until all 2 are done")
     (tmp_path / "toy__lstm-lm__standard__L0__seed7__0123abcd").mkdir()
     (more,) = note(study, configs(0, 1), None)
-    assert more.endswith("with this sweep it has 3: reports will say that 1 seed more were added")
+    assert more.endswith("with this sweep it has 3: reports will say that 1 seed was added")
 
 
 def test_a_dry_run_and_a_list_declare_nothing(tmp_path, monkeypatch, capsys):
