@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 import tyro
 
+from lvae_core.arguments import parsed
+from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity
+
+T = TypeVar("T")
 
 Published = Annotated[
     tuple[str, ...],
@@ -29,3 +34,14 @@ ComparedWith = Annotated[
 ]
 
 Messages = Annotated[Verbosity, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
+
+
+def parsed_options(parse: Callable[[], T], words: Sequence[str], lists: Sequence[str]) -> T:
+    """Parse a command line as :func:`lvae_core.arguments.parsed`, with a remedy for more files."""
+    try:
+        return parsed(parse, words, lists)
+    except InputError as error:
+        what, _, _ = str(error).partition(";")
+        if "--published" in words and what.startswith("superfluous argument"):
+            raise InputError(f"{what}; give --published once per file") from None
+        raise

@@ -35,8 +35,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from analysis.formats.latex import Style
 from analysis.formats.summary import Wanted, write_comparison, write_page, write_tables
 from analysis.formats.terminal import print_comparison, print_report
-from analysis.options import ComparedWith, Messages, Published
+from analysis.options import ComparedWith, Messages, Published, parsed_options
 from analysis.published.catalogue import use
+from analysis.published.unmatched import unmatched_notes
 from analysis.reading.cache import Cache, user_cache
 from analysis.reading.collect import Runs, collect
 from analysis.reading.evaluations import parse_evaluation
@@ -53,13 +54,16 @@ from analysis.report.nothing_finished import nothing_finished
 from analysis.report.report import compose
 from analysis.report.two_studies import compare_studies
 from analysis.stats.pairs import Baseline
-from lvae_core.arguments import bound, parsed
+from lvae_core.arguments import bound
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError, reason
 from lvae_core.messages import Verbosity, command_line, is_quiet, notice
 
 SUMMARIES = "summary"
 """The folder that holds a folder for each summary."""
+
+_PAUSE = 30.0
+"""Seconds between two readings of ``--watch``."""
 
 _MIN_WIDTH = 100
 """The width in columns that tables are made for, also used for a pipe."""
@@ -96,8 +100,13 @@ def summarize(
         bool, tyro.conf.arg(help="Rewrite everything whenever a run has changed, until Ctrl-C.")
     ] = False,
     every: Annotated[
-        float, tyro.conf.arg(metavar="SECONDS", help="Pause between two readings of --watch.")
-    ] = 30.0,
+        float | None,
+        tyro.conf.arg(
+            metavar="SECONDS",
+            help="Pause between two readings of --watch.",
+            help_behavior_hint=f"(default: {_PAUSE})",
+        ),
+    ] = None,
     figures: Annotated[bool, tyro.conf.arg(help="Draw figures.")] = True,
     samples: Annotated[
         bool,
@@ -150,16 +159,18 @@ def summarize(
     if compare and baseline:
         raise InputError("--baseline: the baseline of --compare is its first study; leave --baseline out")
     use(published)
-    if not 1 <= every < 1e6:
+    if every is not None and not 1 <= every < 1e6:
         raise InputError(f"--every {every:g}: must be at least 1 second")
+    if every is not None and not watch:
+        raise InputError(f"--every {every:g}: only --watch reads it; add --watch, or leave it out")
     place = out or f"{SUMMARIES}/{_name(studies, compare)}"
     kept = user_cache() if cache else None
     wanted = Wanted(place, _command(), figures, samples, data_dir, kept, latex)
     shown = parse_evaluation(evaluation)
-    summary = _Summary(studies, wanted, shown, compared_with)
+    summary = _Summary(studies, wanted, shown, compared_with, published)
     job = _Comparison(compare, wanted, shown) if compare else summary
     if watch:
-        _watch(job, every)
+        _watch(job, every or _PAUSE)
         return 0
     return job.make(job.read())
 
@@ -173,7 +184,7 @@ def main() -> None:
 def _run() -> int:
     if sys.stderr.isatty():
         print(" " * len("loading libraries …"), end="\r", file=sys.stderr, flush=True)
-    call = parsed(
+    call = parsed_options(
         lambda: tyro.cli(bound(summarize), prog="summarize.py"),
         sys.argv[1:],
         ("--compare", "--evaluation", "--baseline"),
@@ -190,14 +201,20 @@ class _Summary:
         wanted: Wanted,
         evaluation: Mapping[str, Any],
         baseline: Baseline,
+        published: Sequence[str],
     ) -> None:
         self.studies, self.wanted, self.evaluation = studies, wanted, evaluation
         self.baseline = baseline
+        self._unread: Sequence[str] = published
+        """The files of published numbers that were not yet compared with the datasets of the runs."""
         self.path = ""
 
     def read(self) -> list[Runs]:
         self._sources, left_out = _sources(self.studies)
         runs = _read(self._sources, self.wanted.cache, self.evaluation)
+        for note in unmatched_notes(self._unread, runs.datasets):
+            notice(note)
+        self._unread = ()  # once is enough while watching
         return [dataclasses.replace(runs, left_out=left_out)]
 
     def make(self, runs: list[Runs], refresh: int = 0, show: bool = True) -> int:

@@ -30,17 +30,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from analysis.options import ComparedWith, Messages, Published
+from analysis.options import ComparedWith, Messages, Published, parsed_options
 from analysis.published.catalogue import use
+from analysis.published.unmatched import unmatched_notes
 from analysis.reading.cache import user_cache
 from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
 from analysis.stats.pairs import Baseline
-from lvae_core.arguments import bound, parsed
+from lvae_core.arguments import bound
 from lvae_core.command import exit_status
 from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity, command_line
+from lvae_core.messages import Verbosity, command_line, notice
 
 if TYPE_CHECKING:
     from analysis.formats.wandb import Place
@@ -89,6 +90,8 @@ def wandb_report(
             "wandb_report.py: wandb is not installed; pip install -c constraints.txt -e '.[wandb]'"
         )
     runs = collect([open_source(path) for path in studies], cache=user_cache())
+    for note in unmatched_notes(published, runs.datasets):
+        notice(note)
     report = compose(runs, compared_with)
     names = ", ".join(study.rpartition("/")[2] for study in report.studies)
     print(save(report, project, entity, (title or f"lvae: {names}")[:_LONGEST_TITLE]))
@@ -146,7 +149,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    call = parsed(
+    call = parsed_options(
         lambda: tyro.cli(bound(wandb_report), prog="wandb_report.py"), sys.argv[1:], ["--baseline"]
     )
     call()

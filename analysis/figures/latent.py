@@ -66,11 +66,14 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
             ax.set_title(setting if ax is across[0] else "")
             if across is axes[-1]:
                 ax.set_xlabel(f"{estimate.title}, {estimate.unit}")
-    for ax in axes[0]:
+    drawn = [row.cell.averages for rows in found.values() for row in rows]
+    cut = False
+    for ax, measure in zip(axes[0], _MEASURES, strict=True):
+        cut |= marks.cut_at_zero(ax, "x", (averages.get(measure) for averages in drawn))
         # The noise around 0 of a collapsed posterior must not fill the panel.
         left, right = ax.get_xlim()
         ax.set_xlim(min(-0.04, left), max(1.0, right))
     layout.title(figure, f"{dataset_title(dataset)}: use of the latent variable")
     intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
-    layout.legend(figure, marks.common_keys(intervals=intervals), notes=notes)
+    layout.legend(figure, marks.common_keys(intervals=intervals), notes=[*notes, *[marks.CUT] * cut])
     return figure

@@ -39,6 +39,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     names, height = layout.named_rows(labels)
     figure, axes = layout.panels(len(found), max(1.6, 0.9 + height * len(labels)), sharey=True)
     cited: list[Fact] = []
+    cut = False
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
         for row in rows:
             place = labels.index(row.label)
@@ -51,6 +52,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
                 marks.mean(ax, place - 0.08, average, colour, marker, "x", hollow=NOT_A_BOUND in row.label)
         ax.set_title(setting)
         ax.set_xlabel("test NLL, nats per sentence")
+        cut |= marks.cut_at_zero(ax, "x", (row.average("nll") for row in rows))
     layout.name_rows(axes[0], names)
     layout.title(figure, f"{dataset_title(dataset)}: NLL by system")
     layout.legend(
@@ -60,6 +62,6 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
             cited=cited,
             hollow=any(row.cell.joint_latent and row.average("nll") for r in found.values() for row in r),
         ),
-        notes=notes,
+        notes=[*notes, *[marks.CUT] * cut],
     )
     return figure

@@ -49,6 +49,11 @@ class Runs:
     left_out: tuple[str, ...] = ()
     """Studies with the trials of a search, which a merge of all studies leaves out."""
 
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets that there are runs of."""
+        return tuple(self.frame["dataset"].dropna().unique())
+
 
 def collect(
     sources: Sequence[Source],

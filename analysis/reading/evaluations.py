@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.reading.chosen_fields import parse_chosen
 from analysis.reading.duplicates import identities
 from analysis.reading.frame import (
     CONFIG_FIELDS,
@@ -31,7 +32,6 @@ from analysis.reading.plain import values_of
 from lvae_core.errors import InputError
 from lvae_core.fields.choices import FEWEST_EXACT
 from lvae_core.identity import canonical_json
-from lvae_core.settings import parse_settings
 
 _ABOUT = ("evaluation", "evaluation_version", "evaluated_with")
 
@@ -56,7 +56,7 @@ def parse_evaluation(settings: Iterable[str]) -> dict[str, Any]:
     Raises:
         InputError: a setting is malformed, its field is not one of evaluation, or it is given twice.
     """
-    wanted = parse_settings(settings, "--evaluation")
+    wanted = parse_chosen(settings, "--evaluation")
     for name in wanted:
         if name not in READ_BY_ESTIMATES:
             raise InputError(

@@ -15,6 +15,7 @@ from analysis.stats.comparisons import Comparison
 from analysis.stats.declared import seeds_caveat
 from analysis.stats.valid_bounds import Substitute
 from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
+from analysis.tables.notes.unequal_configs import unequal_caveat
 from lvae_core.messages import numbered
 from lvae_core.systems import language_model_of
 
@@ -25,10 +26,7 @@ _MOST = 3
 """The largest number of conclusions that a sentence names; the table of comparisons has all."""
 
 _ANNEALING = "undecided (not for lack of seeds): annealing"
-_EXPLAINED = (
-    f"{_ANNEALING} (the tested epoch lies before the KL had its full weight; train longer, or test the "
-    "last epoch)"
-)
+_EXPLAINED = _ANNEALING + " (the tested epoch lies before the KL had its full weight; train longer{})"
 
 Name = Callable[[Cell], str]
 
@@ -53,14 +51,20 @@ def findings(
             if found or any(c.counts.failed for c in of_setting):
                 text = ". ".join([*found, *_failed(of_setting)])
                 lines.append(f"{dataset_title(dataset)} {setting}: {text}.")
-    return explained_once(lines)
+    return explained_once(lines, compared)
 
 
-def explained_once(sentences: Sequence[str]) -> list[str]:
-    """The sentences; the first with annealing as a reason says what it means and what to do."""
+def explained_once(sentences: Sequence[str], compared: Sequence[Comparison]) -> list[str]:
+    """The sentences; the first with annealing as a reason says what it means and what to do.
+
+    The last epoch has the full weight only if training outlasted the annealing.
+    """
     first = next((k for k, text in enumerate(sentences) if _ANNEALING in text), -1)
+    undecided = [cell for c in compared if c.verdict.obstacle == "annealing" for cell in (c.a, c.b)]
+    outlasted = any(cell.unused_latent and cell.outlasts_annealing for cell in undecided)
+    explained = _EXPLAINED.format(", or test the last epoch" if outlasted else "")
     return [
-        text.replace(_ANNEALING, _EXPLAINED, 1) if k == first else text for k, text in enumerate(sentences)
+        text.replace(_ANNEALING, explained, 1) if k == first else text for k, text in enumerate(sentences)
     ]
 
 
@@ -81,7 +85,8 @@ def sum_up(compared: Sequence[Comparison], a: Name, b: Name, declared: int | Non
     named = []
     for c in decided[:_MOST]:
         cells, seeds = {a(c.a): c.a, b(c.b): c.b}, len(c.paired.seeds)
-        caveats = "; ".join(filter(None, [seeds_caveat(declared, seeds), *_substitutes(cells)]))
+        found = [seeds_caveat(declared, seeds), unequal_caveat(c.a, c.b), *_substitutes(cells)]
+        caveats = "; ".join(filter(None, found))
         sentence = c.verdict.sentence(a(c.a), b(c.b), c.paired) + _idle_runs(cells)
         named.append(f"{sentence} ({caveats})" if caveats else sentence)
     named += [f"{len(decided) - _MOST} more in the table of comparisons"] if len(decided) > _MOST else []

@@ -61,7 +61,7 @@ def compare_studies(a: Runs, b: Runs) -> TwoStudies:
     return TwoStudies(
         studies=(a.studies[0], b.studies[0]),
         facts=(tuple(facts(a, a.frame, cells[0], units)), tuple(facts(b, b.frame, cells[1], units))),
-        findings=tuple(explained_once(list(_findings(compared, _declared_by_both(a, b))))),
+        findings=tuple(explained_once(list(_findings(compared, _declared_by_both(a, b))), compared)),
         notes=(*_equality_notes(pairs, refused), *_changes(*rows), *refused, *alone),
         tables=tuple(
             # Elsewhere the studies are named above the tables.

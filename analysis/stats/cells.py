@@ -93,11 +93,15 @@ class Cell:
     """Whether it is a trial of a search, or the recipe that the trials are compared with."""
     varied: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Field -> value, as text, of the fields of ``variant``."""
+    training: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Field -> value, of the TRAINING_FIELDS of analysis/stats/departures.py that its runs read."""
     objective: str = field(default="", compare=False)
     """The loss that its runs were trained by; empty if unknown, or if there is only one."""
     tested_kl_weight: float | None = field(default=None, compare=False)
     """The largest β below its full value at a tested epoch, if z is unused and the tested epoch of at least
     half of the runs lies within KL annealing; else None."""
+    outlasts_annealing: bool = field(default=False, compare=False)
+    """Whether any run that was tested within KL annealing was trained to its end or longer."""
 
     @property
     def joint_latent(self) -> bool:

@@ -63,9 +63,7 @@ def decimals(error: float | None, least: int = 1) -> int:
 
 
 def error_text(error: float, least: int = 1) -> str:
-    """An error with its sign: ``±0.3``, ``±0.01``, ``±0.000``, or ``±0`` if it is exactly zero."""
-    if error == 0:
-        return "±0"
+    """An error with its sign: ``±0.3``, ``±0.01``, ``±0.000``, or ``±0.0`` if it is exactly zero."""
     if error >= HUGE or not math.isfinite(error):
         return f"±{error:.3g}"
     return f"±{error:.{decimals(error, least)}f}"

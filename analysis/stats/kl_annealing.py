@@ -30,6 +30,12 @@ def kl_weights_within_annealing(runs: pd.DataFrame) -> Numbers:
     return np.where(tested < length, reached, np.nan)
 
 
+def outlast_annealing(runs: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether the training of each run reached the end of its annealing, after which β is full."""
+    reached: NDArray[np.bool_] = _column(runs, "epochs") >= annealing_epochs(runs)
+    return reached
+
+
 def _is(runs: pd.DataFrame, name: str, value: str) -> NDArray[np.bool_]:
     equal: NDArray[np.bool_] = (runs[name] == value).to_numpy(bool, na_value=False)
     return equal

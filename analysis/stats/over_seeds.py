@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,12 @@ from numpy.typing import NDArray
 
 from analysis.published.catalogue import AVERAGING
 from analysis.reading.frame import STATUSES, TIMES
+from analysis.reading.plain import values_of
 from analysis.stats.average import Average, average, finite_mean
 from analysis.stats.cells import UNUSED, Cell, Counts, table_order
+from analysis.stats.departures import TRAINING_FIELDS
 from analysis.stats.intervals import bca_intervals
-from analysis.stats.kl_annealing import kl_weights_within_annealing
+from analysis.stats.kl_annealing import kl_weights_within_annealing, outlast_annealing
 from analysis.stats.texts import Text, texts_of_runs
 from analysis.stats.variants import Variant, variants_by_row
 from lvae_core.run_folder.estimates import ESTIMATES, diagnostics_of
@@ -84,11 +87,13 @@ class _Numbers:
 
     def __init__(self, runs: pd.DataFrame) -> None:
         self._kl_weights = kl_weights_within_annealing(runs)
+        self._outlast_annealing = outlast_annealing(runs)
         self.done = (runs["status"] == "done").to_numpy()
         self.seeds = runs["seed"].to_numpy(np.int64, na_value=-1)
         self.names = runs["run"].to_numpy(object)
         self._true_nll = _floats(runs["true_nll"])
         self._texts = runs[_TEXT].tolist()
+        self._training = values_of(runs, TRAINING_FIELDS)
         with np.errstate(over="ignore"):
             hours = sum((_floats(runs[name]) for name in TIMES), np.zeros(len(runs))) / 3600
         self.hours = np.where(np.isfinite(hours), hours, np.nan)
@@ -146,6 +151,16 @@ class _Numbers:
         within = [weight for weight in weights if not math.isnan(weight)]
         return max(within) if len(within) >= len(weights) / 2 else None
 
+    def outlasts_annealing(self, positions: Sequence[int]) -> bool:
+        """Whether a run was tested within annealing that its training outlasts."""
+        return any(self._outlast_annealing[p] and not math.isnan(self._kl_weights[p]) for p in positions)
+
+    def training(self, positions: Sequence[int]) -> dict[str, Any]:
+        """The values of the training fields, which are the same for all finished runs of a cell."""
+        run = next((p for p in positions if self.done[p]), positions[0])
+        read = zip(TRAINING_FIELDS, self._training[run], strict=True)
+        return {name: value for name, value in read if value is not None}
+
     def text(self, positions: Sequence[int]) -> Text | None:
         """The test text of the finished runs, which is the same for all runs of a cell."""
         return next((text for p in positions if (text := self._texts[p]) is not None), None)
@@ -191,9 +206,11 @@ def _cell(
         averaging=averagings[0],
         counts=Counts(**{status: counts[status] for status in STATUSES}, failures=failures),
         averages=averages,
+        training=numbers.training(positions),
         objective=next((o for p in positions if not pd.isna(o := columns["objective"][p])), ""),
         hours=numbers.cost(positions),
         tested_kl_weight=numbers.tested_kl_weight(positions, averages.get("mi")),
+        outlasts_annealing=numbers.outlasts_annealing(positions),
         true_nll=numbers.true_nll(positions),
         text=numbers.text(positions),
     )

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from analysis.reading.chosen_fields import parse_chosen
 from analysis.stats.cells import Cell
 from analysis.stats.field_texts import field_text, field_texts
 from lvae_core.errors import InputError
-from lvae_core.settings import parse_settings
 from lvae_core.systems import baselines_of
 
 
@@ -31,7 +31,7 @@ class Baseline:
         """
         words = list(words)
         systems = tuple(word for word in words if "=" not in word)
-        return cls(systems, parse_settings((word for word in words if "=" in word), "--baseline"))
+        return cls(systems, parse_chosen((word for word in words if "=" in word), "--baseline"))
 
     def check(self, cells: Sequence[Cell]) -> None:
         """Raise InputError unless finished cells have what was chosen."""

@@ -89,7 +89,7 @@ CommonVariants = dict[tuple[str, str], Variant]
 def variants_by_row(frame: pd.DataFrame) -> list[tuple[list[int], list[Variant]]]:
     """Find the variants of every dataset, system and L, over both settings.
 
-    All L of a system on a dataset name the fields in which variants differ at any of them.
+    All L of a system on a dataset name the fields in which any two of its runs differ, L itself aside.
 
     Returns:
         For each of them, in the order of the frame: the positions of its rows, and the variant of each.
@@ -98,9 +98,8 @@ def variants_by_row(frame: pd.DataFrame) -> list[tuple[list[int], list[Variant]]
     values, facts = _values(frame), values_of(frame, _RUN)
     systems, settings = frame["system"].tolist(), frame["setting"].tolist()
     groups: list[tuple[list[int], list[_Values]]] = []
-    # A variant has only the fields in which it differs from others of its system, at any L: so the same
-    # configuration has the same name at every L, and a line over L joins runs that differ in L alone.
-    named: dict[tuple[Hashable, Hashable], set[int]] = defaultdict(set)
+    # A variant has only the fields in which it differs from others of its system, whatever their L: so the
+    # same configuration has the same name at every L, and a line over L joins runs that differ in L alone.
     of_systems: dict[tuple[Hashable, Hashable], dict[_Values, None]] = defaultdict(dict)
     for (dataset, system, _), rows in rows_by(frame, _GROUP).items():
         if pd.isna(dataset):
@@ -109,9 +108,10 @@ def variants_by_row(frame: pd.DataFrame) -> list[tuple[list[int], list[Variant]]
         of_runs = _one_run_per_seed(of_runs, facts[rows])
         completed = _complete(of_runs)
         groups.append((rows, [completed[of_run] for of_run in of_runs]))
-        named[dataset, system].update(_differing(completed.values()))
         of_systems[dataset, system] |= dict.fromkeys(completed.values())
-    texts = {key: _texts_of(sorted(positions), list(of_systems[key])) for key, positions in named.items()}
+    texts = {
+        key: _texts_of(_differing(of_system), list(of_system)) for key, of_system in of_systems.items()
+    }
     found = []
     for rows, of_runs in groups:
         of_system = texts[frame["dataset"].iloc[rows[0]], systems[rows[0]]]

@@ -19,6 +19,7 @@ from analysis.stats.text_groups import first_texts
 from analysis.stats.valid_bounds import JOINT_ELBO, PUBLISHED_ELBO, Convention, Substitute, tightest
 from analysis.tables.bounds import exact_cell, published_nll, with_published_cells
 from analysis.tables.elements.table import SETTINGS, cell_label, dataset_title
+from analysis.tables.notes.unequal_configs import unequal_caveat
 from lvae_core.systems import language_model_of
 
 EXPLANATION = (
@@ -250,6 +251,7 @@ def _verdict(cell: Cell, language_model: Cell, compared: Sequence[Comparison]) -
     """What follows of a cell against its language model from their tightest valid numbers."""
     verdicts = (
         c.verdict.sentence(cell_label(cell), cell_label(language_model), c.paired)
+        + (f" ({caveat})" if c.verdict.model and (caveat := unequal_caveat(c.a, c.b)) else "")
         for c in compared
         if (c.metric, c.b.system) == ("nll_valid", language_model.system) and c.a is cell
     )

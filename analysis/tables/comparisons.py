@@ -29,6 +29,7 @@ from analysis.tables.elements.table import (
     formula_notes,
 )
 from analysis.tables.notes.substitutes import substitute_notes
+from analysis.tables.notes.unequal_configs import unequal_notes
 from analysis.tables.paper_lines import WEIGHTED
 from lvae_core.run_folder.declared_seeds import DeclaredSeeds
 
@@ -86,7 +87,8 @@ def comparison_table(
     title = f"Comparisons over seeds, {dataset_title(dataset)}"
     letters = variant_key([cell for c in shown for cell in (c.a, c.b)], dataset)
     substitutes = substitute_notes(shown)
-    marks = [*_columns_note(shown), *substitutes, *_mark_note(shown), *letters]
+    unequal = unequal_notes(shown)
+    marks = [*_columns_note(shown), *unequal, *substitutes, *_mark_note(shown), *letters]
     declaration = (
         [declaration_note(declared, (len(c.paired.seeds) for c in shown))] if declared and shown else []
     )
@@ -99,6 +101,7 @@ def comparison_table(
         (
             *_columns_note(shown),
             *_notes(shown, heading),
+            *unequal,
             *substitutes,
             *declaration,
             *_mark_note(shown),

@@ -45,15 +45,14 @@ def run_writer(place: Path) -> WriteRun:
         result: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> RunFolder:
-        averaging = AVERAGING.get(system, "loss")
+        averaging = fields.setdefault("averaging", AVERAGING.get(system, "loss"))
+        fields.setdefault("encoder", "none" if averaging == "none" else "lstm")
         fields = {"patience_rule": recipe("lstm-lm", dataset=dataset).patience_rule, **fields}
         config = RunConfig(
             dataset=dataset,
             system=system,
             setting=setting,  # type: ignore[arg-type]
             seed=seed,
-            encoder="none" if averaging == "none" else "lstm",
-            averaging=averaging,  # type: ignore[arg-type]
             num_samples=0 if averaging == "none" else num_samples,
             **fields,
         )

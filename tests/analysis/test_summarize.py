@@ -75,11 +75,17 @@ def test_only_the_given_study_and_folder_are_used(tmp_path: Path, write_run: Wri
         ),
         (("--compare", "study"), "error: --compare study: give two studies, as in --compare runs/before"),
         (("study", "--every", "0"), "error: --every 0: must be at least 1 second"),
+        (("study", "--every", "3"), "error: --every 3: only --watch reads it; add --watch, or leave"),
+        (
+            ("study", "--published", "a.csv", "b.csv"),
+            "error: superfluous argument b.csv; give --published once per file",
+        ),
+        (("study", "--evaluation", "iw_sample=7"), "error: --evaluation: unknown config field 'iw_sample'"),
         (
             ("study", "--baseline", "lstm-iwae"),
             "error: --baseline lstm-iwae: no run of it has finished; choose from ",
         ),
-        (("study", "--baseline", "latent_siz=4"), "error: unknown config field 'latent_siz'"),
+        (("study", "--baseline", "latent_siz=4"), "error: --baseline: unknown config field 'latent_siz'"),
         (
             ("--compare", "study", "other", "--baseline", "lstm-lm"),
             "error: --baseline: the baseline of --compare is its first study; leave --baseline out",
@@ -114,6 +120,24 @@ def test_published_numbers_of_a_user_that_cannot_be_used_end_in_one_line_and_sta
     assert done.stderr == "error: mine.csv:2: mean '?': is not a number such as 97.3\n"
 
 
+def test_published_numbers_of_a_dataset_without_a_run_are_said_not_to_be_shown(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run("lstm-lm", dataset="mycorp2")
+    rows = [("mycrop", "nll", 9), ("mycrop", "ppl", 9), ("far", "nll", 9), ("MyCorp2", "nll", 9)]
+    lines = [f"{dataset},me,VAE,standard,{metric},{mean}" for dataset, metric, mean in rows]
+    (tmp_path / "bad.csv").write_text(
+        "\n".join(["dataset,source,system,setting,metric,mean", *lines, "mycorp2,me,LM,standard,nll,9"])
+    )
+    done = summarize(tmp_path, "study", "--published", "bad.csv", "--no-figures", "--no-samples")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "note: bad.csv: 2 rows of mycrop are not shown, no run is of it; did you mean 'mycorp2'?",
+        "note: bad.csv: 1 row of far is not shown, no run is of it",
+        "note: bad.csv: 1 row of MyCorp2 is not shown, no run is of it; did you mean 'mycorp2'?",
+    ]
+
+
 def test_a_run_with_different_numbers_in_two_studies_ends_in_one_line_and_status_2(
     tmp_path: Path, write_run: WriteRun
 ) -> None:
@@ -140,7 +164,7 @@ def test_a_terminal_without_the_special_characters_still_gets_the_table(
     write_run(seed=1)
     done = summarize(tmp_path, "study", "--no-figures")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "100.0?0 " in done.stdout
+    assert "100.0?0.0 " in done.stdout
 
 
 def test_the_command_starts_without_loading_what_draws_and_no_module_loads_torch() -> None:

@@ -23,6 +23,11 @@ FEWEST_SEEDS = 3
 """The fewest seeds whose interval is drawn. Of two it is 9 times as wide as their distance, which hides all
 else; the tables give it."""
 
+CUT = "intervals below 0 are cut"
+
+_MARGIN = 0.04
+"""Room for a mark at the end of an axis, as a share of it."""
+
 _SPREAD = 0.055
 """The largest distance between neighbouring seeds, in units of the axis of names."""
 
@@ -75,9 +80,11 @@ def dot(
 
 def bar(ax: Axes, x: float, y: float, average: Average, colour: str, along: Along) -> None:
     """Draw the 95% t interval of a mean as a line with caps, from FEWEST_SEEDS on."""
-    if average.interval is None or average.n < FEWEST_SEEDS:
+    interval = _drawn_interval(average)
+    if interval is None:
         return
-    ends = [[average.mean - average.interval.low], [average.interval.high - average.mean]]
+    low, high = interval
+    ends = [[average.mean - low], [high - average.mean]]
     ax.errorbar(
         [x],
         [y],
@@ -107,8 +114,33 @@ def published(
 def level(ax: Axes, average: Average, colour: str) -> None:
     """Draw a mean as a horizontal line through the whole panel, its interval as a band."""
     ax.axhline(average.mean, color=colour, lw=1.1, zorder=1.8)
-    if average.interval and average.n >= FEWEST_SEEDS:
-        ax.axhspan(average.interval.low, average.interval.high, color=colour, alpha=0.12, lw=0, zorder=1.4)
+    if interval := _drawn_interval(average):
+        ax.axhspan(*interval, color=colour, alpha=0.12, lw=0, zorder=1.4)
+
+
+def _drawn_interval(average: Average) -> tuple[float, float] | None:
+    if average.interval is None or average.n < FEWEST_SEEDS:
+        return None
+    return average.interval.low, average.interval.high
+
+
+def cut_at_zero(ax: Axes, along: Along, averages: Iterable[Average | None]) -> bool:
+    """Cut an axis of numbers that cannot be negative at 0, below which a t interval can lie.
+
+    A mark at 0 stays whole, and so does an estimate that lies below by chance.
+
+    Returns:
+        Whether an interval was cut, which :data:`CUT` says.
+    """
+    drawn = [average for average in averages if average]
+    low, high = ax.get_xlim() if along == "x" else ax.get_ylim()
+    lowest = min((value for average in drawn for value in average.values), default=0.0)
+    end = max(low, min(0.0, lowest - _MARGIN * high))
+    if along == "x":
+        ax.set_xlim(left=end)
+    else:
+        ax.set_ylim(bottom=end)
+    return any(interval[0] < end for average in drawn if (interval := _drawn_interval(average)))
 
 
 def key(
@@ -136,7 +168,7 @@ def key(
 
 def level_name(name: str, average: Average) -> str:
     """The legend entry of :func:`level`: names the band, if there is one."""
-    return f"{name}, band: 95% t interval" if average.interval and average.n >= FEWEST_SEEDS else name
+    return f"{name}, band: 95% t interval" if _drawn_interval(average) else name
 
 
 def has_intervals(cells: Iterable[Cell]) -> bool:

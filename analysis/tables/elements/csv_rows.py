@@ -17,6 +17,7 @@ from analysis.reading.frame import STATUSES
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison
+from analysis.stats.departures import unequal_fields
 from analysis.stats.intervals import Interval
 from analysis.stats.reproduction import judge
 from analysis.stats.text_groups import has_published_text
@@ -49,14 +50,15 @@ COMPARISON_COLUMNS = (
     "a_bound", "a_n", "a_mean", "a_std", "b_system", "b_num_samples", "b_variant", "b_estimate",
     "b_source", "b_bound", "b_n", "b_mean", "b_std", "difference", "difference_low", "difference_high",
     "verdict", "n", "seeds", "differences", "difference_std", "flip_p", "flip_holm", "smallest_p",
-    "t_p", "t_holm", "family", "below", "below_paired", "welch_p", "margin",
+    "t_p", "t_holm", "family", "below", "below_paired", "welch_p", "margin", "unequal_fields",
 )  # fmt: skip
 """Columns of comparisons.csv and compare.csv, which have a row per comparison and metric.
 
 kind is pair (two of our cells), published (b is a published number) or study (a is the cell in study B, b
 the same cell in study A). difference is a - b; in a pair and a study it is the mean over the n common
 seeds. difference_low and difference_high are a 95% interval: paired t, or Welch's for a published number.
-below and below_paired are P(a < b) over all pairs of seeds, and over the common seeds.
+below and below_paired are P(a < b) over all pairs of seeds, and over the common seeds. unequal_fields are
+the fields in which the configs of two systems differ by more than their recipes.
 """
 
 _WHOLE = {"num_samples", "a_num_samples", "b_num_samples", "n", "a_n", "b_n", "family"}
@@ -142,6 +144,7 @@ def comparison_row(comparison: Comparison, kind: Literal["pair", "study"] = "pai
             name: getattr(paired, name) for name in ("flip_p", "smallest_p", "t_p", "below", "below_paired")
         },
         **{name: getattr(comparison, name) for name in ("flip_holm", "t_holm", "family")},
+        "unequal_fields": " ".join(unequal_fields(comparison.a, comparison.b)),
     }
 
 

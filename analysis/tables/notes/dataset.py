@@ -10,7 +10,7 @@ from analysis.published.catalogue import compared_datasets
 from analysis.reading.frame import CONFIG_FIELDS
 from analysis.stats.cells import Cell
 from analysis.stats.text_groups import text_notes
-from analysis.tables.notes import evaluations, protocols
+from analysis.tables.notes import budget, evaluations, protocols
 from analysis.tables.notes.cells import (
     huge_notes,
     monte_carlo,
@@ -39,6 +39,7 @@ def dataset_notes(frame: pd.DataFrame, cells: Sequence[Cell], dataset: str) -> l
         notes += protocols.mixed_configs(done)
     notes += [
         *protocols.protocols(done, frame, of_dataset),
+        *budget.still_improving(done),
         *huge_notes(of_dataset),
         *other_objectives(of_dataset),
         *unused_latents(of_dataset),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from analysis.published.catalogue import published_splits
 from analysis.reading.frame import CONFIG_FIELDS, EVALUATION_FIELDS
 from analysis.reading.plain import rows_by, values_of
 from analysis.stats.cells import Cell
+from analysis.stats.departures import OF_SYSTEM, TRAINING_FIELDS, recipe_of
 from analysis.stats.field_texts import field_text, numbers_first
 from analysis.stats.text_groups import published_limits
 from analysis.stats.variants import variants_by_row
@@ -23,13 +23,17 @@ from analysis.tables.elements.table import cell_label, row_label
 from analysis.tables.notes.listed import listed
 from lvae_core.config import RunConfig
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
-from lvae_core.systems import SYSTEMS, recipe
 
 _NOT_STATED = frozenset((*EVALUATION_FIELDS, "iw_exact_samples")) - {"iw_samples"}
 """Fields of evaluation of which the paper says nothing, so that no run can depart from it."""
 
-_OF_SYSTEM = frozenset(f.name for f in fields(RunConfig) if f.metadata["group"] == "run")
-"""Fields that identify the system, not its training."""
+_OF_DATA = frozenset(f.name for f in fields(RunConfig) if f.metadata["group"] == "data")
+"""Fields that the recipe of a folder's text takes from the text."""
+
+_PROTOCOL_WORDS: dict[Protocol, str] = {
+    "original": "as trained by its authors",
+    "matched": "by the recipes of all systems",
+}
 
 
 def published_test_split(done: pd.DataFrame, dataset: str) -> Iterable[str]:
@@ -59,9 +63,9 @@ def differences_from_recipes(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     changes: Counter[tuple[str, str, str]] = Counter()
     configs = _configs(done)
     for system, setting, protocol, rows in _by_protocol(done):
-        planned = with_protocol(_recipe(system, dataset, setting), protocol)
+        planned = with_protocol(recipe_of(system, dataset, setting), protocol)
         for name in CONFIG_FIELDS:
-            if name not in _OF_SYSTEM | _NOT_STATED:
+            if name not in OF_SYSTEM | _NOT_STATED:
                 expected = getattr(planned, name)
                 for value, count in Counter(configs[name][rows]).most_common():
                     if value is not None and value != expected:
@@ -79,35 +83,39 @@ def differences_from_recipes(done: pd.DataFrame, dataset: str) -> Iterable[str]:
 
 
 def protocols(done: pd.DataFrame, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[str]:
-    """Which rows were trained as their authors did, if there are systems that can be.
+    """Which rows were trained as their authors did, if there are systems that can be, and if in all fields.
 
     If a row has both protocols, these are variants of it, and the note names those that are shown.
     """
-    rows: dict[Protocol, dict[tuple[str, int], list[int]]] = {"original": {}, "matched": {}}
-    samples = done["num_samples"].to_numpy()
-    for system, _, protocol, chosen in _by_protocol(done):
+    runs: list[tuple[tuple[str, int], Protocol, int, bool]] = []
+    configs, samples = _configs(done), done["num_samples"].to_numpy()
+    for system, setting, protocol, chosen in _by_protocol(done):
         if system in ORIGINALS:
+            planned = with_protocol(recipe_of(system, done["dataset"].iloc[0], setting), protocol)
             for position in chosen:
-                rows[protocol].setdefault((system, samples[position]), []).append(position)
-    in_both = rows["original"].keys() & rows["matched"].keys()
+                changed = any(
+                    configs[name][position] not in (None, getattr(planned, name))
+                    for name in TRAINING_FIELDS
+                    if name not in _OF_DATA
+                )
+                runs.append(((system, samples[position]), protocol, position, changed))
+    of_rows = {(row, protocol) for row, protocol, *_ in runs}
+    in_both = {row for row, protocol in of_rows if protocol == "original" and (row, "matched") in of_rows}
     names_of = _shown_names(frame, cells, {system for system, _ in in_both})
-    labels: dict[Protocol, dict[str, None]] = {"original": {}, "matched": {}}
-    for protocol, found in rows.items():
-        for row, positions in found.items():
-            named = [row_label(*row)]
-            if row in in_both:
-                named = [name for index in done.index[positions] if (name := names_of.get(index))]
-            labels[protocol] |= dict.fromkeys(named)
-    said = [
-        f"{listed(list(names), ', ')} {how}"
-        for names, how in (
-            (labels["original"], "as trained by its authors (--protocol original)"),
-            (labels["matched"], "as all other systems, by the recipes (--protocol matched)"),
-        )
-        if names
-    ]
+    departs: dict[tuple[Protocol, str], bool] = {}
+    for row, protocol, position, changed in runs:
+        label = names_of.get(done.index[position], "") if row in in_both else row_label(*row)
+        if label:
+            departs[protocol, label] = changed or departs.get((protocol, label), False)
+    said: dict[str, list[str]] = {}
+    for protocol, words in _PROTOCOL_WORDS.items():
+        for (other, label), changed in departs.items():
+            if other == protocol:
+                but = ", but for changed fields" if changed else ""
+                said.setdefault(f"{words}{but} (--protocol {protocol})", []).append(label)
     if said:
-        yield f"protocols: {'; '.join(said)}"
+        parts = [f"{listed(labels, ', ')} {how}" for how, labels in said.items()]
+        yield f"protocols: {'; '.join(parts)}"
 
 
 def _shown_names(frame: pd.DataFrame, cells: Sequence[Cell], systems: Collection[str]) -> dict[object, str]:
@@ -132,7 +140,7 @@ def _by_protocol(done: pd.DataFrame) -> Iterable[tuple[str, str, Protocol, NDArr
         rows = np.array(found)
         votes = np.zeros(len(rows), np.int64)  # for the original
         if system in ORIGINALS:
-            matched = _recipe(system, done["dataset"].iloc[rows[0]], setting)
+            matched = recipe_of(system, done["dataset"].iloc[rows[0]], setting)
             original = with_protocol(matched, "original")
             for name in CONFIG_FIELDS:
                 here, there = getattr(matched, name), getattr(original, name)
@@ -148,12 +156,13 @@ def _by_protocol(done: pd.DataFrame) -> Iterable[tuple[str, str, Protocol, NDArr
 def mixed_configs(done: pd.DataFrame) -> Iterable[str]:
     """Name the fields in which rows differ from each other and from their recipes."""
     rows = [row_label(system, L) for system, L in zip(done["system"], done["num_samples"], strict=True)]
-    recipes = [_recipe(*run) for run in done[["system", "dataset", "setting"]].itertuples(index=False)]
+    recipes = [recipe_of(*run) for run in done[["system", "dataset", "setting"]].itertuples(index=False)]
     differences = []
-    for name, of_runs in _configs(done).items():
+    configs = _configs(done)
+    for name in TRAINING_FIELDS:
         values: dict[str, dict[str, None]] = {}
         follows_recipes = True
-        for row, planned, value in zip(rows, recipes, of_runs, strict=True):
+        for row, planned, value in zip(rows, recipes, configs[name], strict=True):
             if value is None:
                 continue  # the run does not read it
             values.setdefault(row, {})[field_text(value)] = None
@@ -162,17 +171,11 @@ def mixed_configs(done: pd.DataFrame) -> Iterable[str]:
         for row, of_row in values.items():
             alike.setdefault(tuple(sorted(of_row, key=numbers_first)), []).append(row)
         # A field that was varied in every row alike is in the names of the variants.
-        if follows_recipes or name in (*_OF_SYSTEM, *EVALUATION_FIELDS) or len(alike) < 2:
+        if follows_recipes or len(alike) < 2:
             continue
         differences += [f"{name}={' and '.join(v)} in {', '.join(those)}" for v, those in alike.items()]
     if differences:
         yield f"not all rows were run with the same config: {listed(differences)}"
-
-
-@functools.lru_cache
-def _recipe(system: str, dataset: str, setting: str) -> RunConfig:
-    """The recipe that a run is held to; for an unknown system that of the ordinary model."""
-    return recipe(system if system in SYSTEMS else "lstm-vae", dataset=dataset, setting=cast(Any, setting))
 
 
 def _configs(done: pd.DataFrame) -> dict[str, NDArray[np.object_]]:

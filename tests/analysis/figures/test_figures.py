@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,36 @@ def test_every_seed_and_both_ends_of_every_interval_are_drawn(
         assert average.interval is not None
         for end in (average.interval.low, average.interval.high):
             assert np.min(np.abs(np.array(found) - end)) < 1e-6
+
+
+def spread_out(write: WriteRun, **numbers: tuple[float, float, float]) -> None:
+    for seed in range(3):
+        estimates = {name: values[seed] for name, values in numbers.items()}
+        write("lstm-vae", 1, seed=seed, dataset="toy", estimates={"nll_elbo": 100.0 + seed} | estimates)
+
+
+@pytest.mark.parametrize(
+    ("kind", "estimate", "panel", "axis"),
+    [(ppl, "ppl_elbo", 0, "y"), (kl, "kl", 0, "x"), (latent, "mi", 0, "x"), (latent, "au", 1, "x")],
+)
+def test_no_axis_shows_negative_numbers_that_only_an_interval_has(
+    tmp_path: Path, kind: ModuleType, estimate: str, panel: int, axis: str
+) -> None:
+    narrow = {
+        "ppl_elbo": (9.0, 9.1, 9.2),
+        "kl": (3.0, 3.1, 3.2),
+        "mi": (2.0, 2.1, 2.2),
+        "au": (3.0, 4.0, 3.5),
+    }
+    said = []
+    for name, wide in (("narrow", {}), ("wide", {estimate: (4.6, 6.1, 17.2)})):  # 9.3 ± 6.9
+        spread_out(run_writer(tmp_path / name), **{**narrow, **wide})
+        found = average_cells(collect([open_source(str(tmp_path / name / "study"))]).frame)
+        figure = drawn(kind, found, "toy")
+        limits = figure.axes[panel].get_xlim() if axis == "x" else figure.axes[panel].get_ylim()
+        assert limits[0] >= -0.05 * limits[1]
+        said.append(marks.CUT in " ".join(t.get_text() for t in figure.findobj(Text)).replace("\n", " "))
+    assert said == [False, True]
 
 
 def test_published_means_are_lines(cells: list[Cell]) -> None:

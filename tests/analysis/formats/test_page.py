@@ -126,7 +126,7 @@ def test_numbers_are_sorted_by_their_value_and_not_by_their_text() -> None:
     assert sort_key("3/5", number) == 3
     assert sort_key("1,234", number) == 1234
     assert sort_key("9,999", number) < sort_key("10,000", number)  # type: ignore[operator]
-    assert sort_key("±0", number) <= sort_key("±0.000", number) < sort_key("±0.001", number)  # type: ignore[operator]
+    assert sort_key("±0.0", number) <= sort_key("±0.000", number) < sort_key("±0.001", number)  # type: ignore[operator]
     assert sort_key("±0.3", number) == 0.3
     assert sort_key("Reproduced", words) == "reproduced"
     assert sort_key(None, number) is None

@@ -188,7 +188,7 @@ def test_the_columns_of_csv_files_are_those_that_users_read() -> None:
         "kind,dataset,setting,metric,a_system,a_num_samples,a_variant,a_estimate,a_bound,a_n,a_mean,a_std,"
         "b_system,b_num_samples,b_variant,b_estimate,b_source,b_bound,b_n,b_mean,b_std,difference,"
         "difference_low,difference_high,verdict,n,seeds,differences,difference_std,flip_p,flip_holm,"
-        "smallest_p,t_p,t_holm,family,below,below_paired,welch_p,margin\n"
+        "smallest_p,t_p,t_holm,family,below,below_paired,welch_p,margin,unequal_fields\n"
     )
 
 
@@ -201,7 +201,7 @@ def spread(*values: float) -> Average:
     [
         (spread(100.0, 100.002), "100.001±0.001"),
         (spread(100.0, 100.06), "100.03±0.04"),
-        (spread(100.0, 100.0), "100.0±0"),
+        (spread(100.0, 100.0), "100.0±0.0"),
         (spread(99.0, 101.0), "100.0±1.4"),
         (spread(100.0, 100.0 + 1e-7), "100.000±0.000"),
         (spread(0.0, 1e-7), "0.000±0.000"),
@@ -301,5 +301,5 @@ def test_only_texts_that_are_no_numbers_are_kept_from_spreadsheets(text: str, wr
 
 
 def test_a_spread_of_exactly_zero_is_not_a_small_one() -> None:
-    assert value_text(Average(3, 0.0, 0.0, None), PLAIN) == "0.0±0"
+    assert value_text(Average(3, 0.0, 0.0, None), PLAIN) == "0.0±0.0"
     assert value_text(Average(3, 0.0, 1e-5, None), PLAIN) == "0.000±0.000"

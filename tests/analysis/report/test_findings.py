@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -17,8 +18,10 @@ from analysis.reading.sources import open_source
 from analysis.report.report import Report, compose
 from analysis.report.two_studies import compare_studies
 from analysis.stats.declared import UNDECLARED
+from analysis.stats.pairs import Baseline
 from lvae_core.run_folder.declared_seeds import declare_seeds
 from lvae_core.run_folder.folder import Study
+from lvae_core.systems import recipe
 
 from ..conftest import WriteRun
 
@@ -118,17 +121,26 @@ def test_what_is_judged_by_a_mean_over_seeds_is_not_said_to_last_at_any_number_o
     assert sentence.endswith(f"no conclusion: 1 is undecided (not for lack of seeds): {reason}.")
 
 
-def test_annealing_is_explained_at_its_first_place(tmp_path: Path, write_run: WriteRun) -> None:
+@pytest.mark.parametrize(
+    ("length", "advice"),
+    [
+        # The runs have 4 epochs, of which the third is tested: only then has the last the full weight.
+        (4.0, "train longer, or test the last epoch"),
+        (20.0, "train longer"),
+    ],
+)
+def test_annealing_is_explained_at_its_first_place(
+    tmp_path: Path, write_run: WriteRun, length: float, advice: str
+) -> None:
     for setting in ("standard", "inputless"):
         for seed in range(2):
             write_run("lstm-lm", setting=setting, seed=seed, dataset="toy", estimates={"nll": 50.0 + seed})
             early = {"nll_elbo": 48.0 + seed, "mi": 0.01}
-            write_run("lstm-vae", 1, setting, seed, dataset="toy", estimates=early, kl_anneal_epochs=20.0)
+            write_run("lstm-vae", 1, setting, seed, dataset="toy", estimates=early, kl_anneal_epochs=length)
     undecided = "1 is undecided (not for lack of seeds): annealing"
     first, second = report(tmp_path).findings
     assert first.endswith(
-        f"{undecided} (the tested epoch lies before the KL had its full weight; train longer, or test the "
-        "last epoch)."
+        f"{undecided} (the tested epoch lies before the KL had its full weight; {advice})."
     )
     assert second.endswith(f"{undecided}.")
 
@@ -260,6 +272,55 @@ def test_every_named_verdict_says_if_its_seeds_are_not_those_that_were_declared(
     assert sentence.count(" is better than LSTM-LM ") == 2
     assert sentence.count("over 8 common seeds" + caveat) == 2
     assert sentence.count("(") - sentence.count("(95%") == (2 if caveat else 0)
+
+
+def write_cnn_against_lstm(write_run: WriteRun, cnn: dict[str, Any], lstm: dict[str, Any]) -> None:
+    for seed in range(6):
+        for system, nll, changed in (("lstm-lm", 50 + seed / 8, lstm), ("cnn-lm", 48 + seed / 7, cnn)):
+            planned = recipe(system, dataset="toy", seed=seed).to_dict()
+            write_run(**(planned | changed), estimates={"nll": nll})
+
+
+@pytest.mark.parametrize(
+    ("cnn", "lstm", "fields"),
+    [
+        ({"max_epochs": 12, "dropout": 0.1}, {"max_epochs": 1, "dropout": 0.8}, "dropout, max_epochs"),
+        ({"max_epochs": 12}, {}, "max_epochs"),
+        # The optimiser and its rate are of the recipes; what was changed alike is no difference.
+        ({}, {}, ""),
+        ({"max_epochs": 12}, {"max_epochs": 12}, ""),
+        # Nor is what only the estimates read.
+        ({}, {"tested_epoch": "last"}, ""),
+    ],
+)
+def test_a_verdict_on_systems_that_were_trained_differently_says_so_wherever_it_is_printed(
+    tmp_path: Path, write_run: WriteRun, cnn: dict[str, Any], lstm: dict[str, Any], fields: str
+) -> None:
+    write_cnn_against_lstm(write_run, cnn, lstm)
+    runs = collect([open_source(str(tmp_path / "study"))])
+    composed = compose(runs, Baseline(systems=("lstm-lm",)))
+    assert "CNN-LM is better than LSTM-LM" in composed.findings[0]
+    caveat = f"not the same config: {fields}"
+    (table,) = composed.comparisons
+    said = [note for note in table.marks if note.startswith(caveat)]
+    (row,) = (row for row in table.csv_rows() if row["metric"] == "nll_valid")
+    assert row["unequal_fields"] == fields.replace(",", "")
+    if fields:
+        assert f" declared beforehand; {caveat})." in composed.findings[0]
+        assert said == [note for note in table.notes if "same config" in note]
+        assert said[0].startswith(f"{caveat} (CNN-LM against LSTM-LM)")
+    else:
+        assert "same config" not in " ".join([*composed.findings, *table.notes])
+
+
+def test_variants_of_one_system_need_no_word_on_their_configs(tmp_path: Path, write_run: WriteRun) -> None:
+    for epochs in (1, 9):
+        for seed in range(6):
+            estimates = {"nll": 50 + seed / 8 + epochs}
+            write_run("lstm-lm", seed=seed, dataset="toy", estimates=estimates, max_epochs=epochs)
+    (sentence,) = report(tmp_path).findings
+    assert "is worse than LSTM-LM, max_epochs=1" in sentence
+    assert "same config" not in sentence
 
 
 def test_a_number_that_was_declared_after_results_counts_as_not_declared(

@@ -175,7 +175,7 @@ def test_within_and_widened() -> None:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (0.0, "±0"),
+        (0.0, "±0.0"),
         (0.0004, "±0.000"),
         (0.0008, "±0.001"),
         (0.012, "±0.01"),

@@ -176,6 +176,24 @@ def test_a_configuration_has_one_name_at_every_number_of_samples(
     assert [cell.variant for cell in found if cell.system == "lstm-lm"] == [""]
 
 
+def test_runs_that_differ_in_more_than_the_number_of_samples_are_variants(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    """Else a figure would join them by a line over L."""
+    write_run("lstm-vae", 1, dataset="toy", latent_size=4, dropout=0.5)
+    write_run("lstm-vae", 2, dataset="toy", latent_size=2, dropout=0.1)
+    write_run("lstm-vae-avg", 1, dataset="toy", latent_size=4)
+    write_run("lstm-vae-avg", 2, dataset="toy", latent_size=4)
+    frame = collect([open_source(str(tmp_path / "study"))]).frame
+    found = mark_shown(average_cells(frame))
+    assert [(c.system, c.num_samples, c.variant, c.variant_name) for c in found] == [
+        ("lstm-vae", 1, "latent_size=4, dropout=0.5", "A"),
+        ("lstm-vae", 2, "latent_size=2, dropout=0.1", "B"),
+        ("lstm-vae-avg", 1, "", ""),
+        ("lstm-vae-avg", 2, "", ""),
+    ]
+
+
 def test_studies_whose_variants_differ_at_another_number_of_samples_are_compared(
     tmp_path: Path, write_run: WriteRun
 ) -> None:

@@ -220,9 +220,7 @@ def test_the_protocol_of_systems_with_two_is_named(tmp_path: Path, write_run: Wr
     write_run("lstm-vae-ain", step="aggressive", seed=0)
     write_run("lstm-lm")
     (line,) = notes(tmp_path)
-    assert line == (
-        "protocols: LSTM-VAE-AIN+anneal L=1 as all other systems, by the recipes (--protocol matched)"
-    )
+    assert line == ("protocols: LSTM-VAE-AIN+anneal L=1 by the recipes of all systems (--protocol matched)")
     write_run("lstm-vae-ain", step="aggressive", seed=1, **(changed | {"dropout": 0.3}))
     deviations, line = (note for note in notes(tmp_path) if "in 2 variants" not in note)
     assert deviations.startswith(
@@ -230,13 +228,44 @@ def test_the_protocol_of_systems_with_two_is_named(tmp_path: Path, write_run: Wr
     )
     # The two runs are variants of one row, which the note names as the tables do.
     assert line == (
-        "protocols: LSTM-VAE-AIN+anneal L=1 (A) as trained by its authors (--protocol original); "
-        "LSTM-VAE-AIN+anneal L=1 (B) as all other systems, by the recipes (--protocol matched)"
+        "protocols: LSTM-VAE-AIN+anneal L=1 (A) as trained by its authors, but for changed fields "
+        "(--protocol original); LSTM-VAE-AIN+anneal L=1 (B) by the recipes of all systems (--protocol "
+        "matched)"
     )
     frame = collect([open_source(str(tmp_path / "study"))]).frame
     key = variant_key(mark_shown(average_cells(frame)), "ptb")
     assert len(key) == 2
     assert ["A" if "init_scale=0.01" in text else "B" for text in key] == [text[0] for text in key]
+
+
+def test_a_protocol_is_not_said_to_be_followed_in_every_field_if_one_was_changed(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for system in ("cnn-lm", "cnn-vae"):
+        planned = recipe(system, dataset="mine").to_dict()
+        write_run(**(planned | {"min_count": 2} | ({"max_epochs": 12} if system == "cnn-lm" else {})))
+    (line,) = (note for note in notes(tmp_path, "mine") if note.startswith("protocols"))
+    assert line == (
+        "protocols: CNN-LM by the recipes of all systems, but for changed fields (--protocol matched); "
+        "CNN-VAE L=1 by the recipes of all systems (--protocol matched)"
+    )
+
+
+def test_runs_that_still_improved_when_their_epochs_ended_are_counted_by_row(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    ended = {"best_epoch": 4, "epochs": 4}
+    several = "have their best epoch at max_epochs, so more epochs may lower their numbers"
+    for seed in range(2):
+        write_run("lstm-lm", seed=seed, dataset="mine", max_epochs=4, result=ended)
+    assert f"2 of 2 runs {several}: all rows" in notes(tmp_path, "mine")
+    # Stopped early, improved no more, or tested at another epoch than the best.
+    write_run("lstm-lm", seed=2, dataset="mine", max_epochs=4)
+    write_run("lstm-vae", seed=0, dataset="mine", max_epochs=5, result=ended)
+    write_run("lstm-vae", seed=1, dataset="mine", max_epochs=4, tested_epoch="last", result=ended)
+    assert f"2 of 5 runs {several}: LSTM-LM 2 of 3" in notes(tmp_path, "mine")
+    write_run("lstm-vae", seed=2, dataset="mine", max_epochs=4, result=ended)
+    assert f"3 of 6 runs {several}: LSTM-LM 2 of 3, LSTM-VAE L=1 1 of 3" in notes(tmp_path, "mine")
 
 
 def test_a_test_split_other_than_the_published_is_noted(tmp_path: Path, write_run: WriteRun) -> None:

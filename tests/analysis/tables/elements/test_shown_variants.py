@@ -144,7 +144,7 @@ def diverged(tmp_path: Path, write_run: WriteRun) -> Report:
 def test_a_variant_all_of_whose_runs_failed_has_a_row_that_says_why(diverged: Report) -> None:
     (table,), (bounds,) = diverged.table2, diverged.bounds
     rows = {line.label: line for line in table.lines}
-    assert value_text(rows["  learning_rate=1"].values[0], table.columns[0]) == "100.0±0"
+    assert value_text(rows["  learning_rate=1"].values[0], table.columns[0]) == "100.0±0.0"
     failed = rows["  learning_rate=1e+06"]
     assert [value_text(v, c) for v, c in zip(failed.values, table.columns, strict=True)] == [
         "diverged 2/2", "", "", "0",
