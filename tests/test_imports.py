@@ -55,7 +55,7 @@ LAYERS: dict[str, tuple[set[str], ...]] = {
         {"figures"},
         {"report"},
         {"formats"},
-        {"options"},
+        {"jobs", "options"},
         {"api", "summarize", "wandb_report"},
         {""},
     ),

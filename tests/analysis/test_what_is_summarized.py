@@ -13,7 +13,7 @@ import pytest
 from analysis.formats.files import earlier_files, remove_stale, write_files
 from analysis.reading.collect import collect
 from analysis.reading.sources import SEARCH_FILE, open_source
-from analysis.summarize import main
+from analysis.summarize import _command, main
 from lvae_core.run_folder.claims import Holder, acquire
 from lvae_core.run_folder.digests import seal
 from lvae_core.storage.store import Store
@@ -192,3 +192,9 @@ def test_runs_in_progress_are_no_error(tmp_path: Path, write_run: WriteRun, summ
         "a: no run has finished (1 running), so there is no report",
         f"next: python {ROOT}/analysis/summarize.py {tmp_path}/runs/a --watch",
     ]
+
+
+@pytest.mark.parametrize("every", [["--every", "5"], ["--every=5"], []])
+def test_the_command_in_a_report_that_is_watched_makes_it_once(monkeypatch, every):
+    monkeypatch.setattr(sys, "argv", ["summarize.py", "runs/mine", "--watch", *every, "--latex", "siunitx"])
+    assert _command() == "python analysis/summarize.py runs/mine --latex siunitx"
