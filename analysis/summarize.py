@@ -146,8 +146,9 @@ def summarize(
     kept = user_cache() if cache else None
     wanted = Wanted(place, _command(), figures, samples, data_dir, kept, latex)
     shown = parse_evaluation(evaluation)
-    summary = SummaryJob(studies, wanted, shown, compared_with, published)
-    job = ComparisonJob(compare, wanted, shown) if compare else summary
+    job: SummaryJob | ComparisonJob = SummaryJob(studies, wanted, shown, compared_with, published)
+    if compare:
+        job = ComparisonJob(compare, wanted, shown)
     if watch:
         watch_job(job, every or _PAUSE)
         return 0

@@ -31,30 +31,27 @@ def fields_help(*, evaluation: bool = False) -> dict[str, str]:
     }
 
 
-def parse_settings(settings: Iterable[str], option: str = "--set") -> dict[str, Any]:
-    """Field -> value of ``FIELD=VALUE`` strings, as ``option`` takes them.
-
-    Of ``--set``, which makes changes in their order, a later one replaces an earlier. Other options choose
-    something that has all of the values.
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Field -> value of ``FIELD=VALUE`` strings, as ``--set`` takes them; a later one replaces an earlier.
 
     Raises:
-        InputError: a setting is malformed, its field unknown, or its value of the wrong type; or an option
-            other than ``--set`` has two values of a field.
+        InputError: as :func:`parse_setting`.
     """
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise InputError(f"{option} {setting}: write FIELD=VALUE, such as {option} iw_samples=5000")
-        name = name.strip()
-        check_name(name, FIELD_TYPES, "config field")
-        if name in changes and option != "--set":
-            raise InputError(f"{option} {setting}: {name} is given twice; give it once")
-        try:
-            changes[name] = parse_value(name, text.strip())
-        except InputError as error:
-            raise InputError(f"{option} {error}") from None
-    return changes
+    return dict(map(parse_setting, settings))
+
+
+def parse_setting(setting: str, option: str = "--set") -> tuple[str, Any]:
+    """The field and the value of a ``FIELD=VALUE`` string, as ``option`` takes it.
+
+    Raises:
+        InputError: the setting is malformed, its field unknown, or its value of the wrong type.
+    """
+    name, equals, text = setting.partition("=")
+    if not equals:
+        raise InputError(f"{option} {setting}: write FIELD=VALUE, such as {option} iw_samples=5000")
+    name = name.strip()
+    check_name(name, FIELD_TYPES, "config field")
+    return name, parse_value(name, text.strip(), f"{option} ")
 
 
 def apply_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
@@ -145,11 +142,11 @@ LIST_FIELDS = frozenset(
 """Fields whose value is a list of numbers with commas between."""
 
 
-def parse_value(name: str, text: str) -> Any:
+def parse_value(name: str, text: str, prefix: str = "") -> Any:
     """The value of a field, as ``--set`` takes it. A list may have brackets and blanks: ``[1, 2, 4]``.
 
     Raises:
-        InputError: the value is of the wrong type.
+        InputError: the value is of the wrong type; the message begins with ``prefix``.
     """
     type_ = FIELD_TYPES[name]
     try:
@@ -158,7 +155,7 @@ def parse_value(name: str, text: str) -> Any:
         if type_ is int or type_ is float:
             return type_(text)
     except (KeyError, ValueError):
-        raise InputError(f"{name}={text}: must be {TYPE_WORDS[type_]}") from None
+        raise InputError(f"{prefix}{name}={text}: must be {TYPE_WORDS[type_]}") from None
     if name in LIST_FIELDS and text.startswith("[") and text.endswith("]"):
         return ",".join(part.strip() for part in text[1:-1].split(","))
     return text

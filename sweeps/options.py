@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,9 +14,9 @@ from typing import Annotated, Literal
 import tyro
 
 from lvae_core.data.datasets import NAMES
-from lvae_core.errors import InputError, reason
+from lvae_core.errors import InputError
 from lvae_core.messages import Verbosity
-from lvae_core.storage.local import local_path
+from lvae_core.storage.local import local_path, unwritable
 from lvae_core.systems import SYSTEMS
 from sweeps.cluster.scratch_folder import check_root
 from sweeps.planning.loading import is_in_job
@@ -187,15 +186,9 @@ def check_folder(url: str) -> None:
     path = url.removeprefix("file://")
     if "://" in path:
         return
-    folder = local_path(path).absolute()
-    place = next(place for place in (folder, *folder.parents) if os.path.exists(place))
-    try:
-        # Permissions do not tell: in /proc, even root can make no file.
-        tempfile.TemporaryFile(dir=place).close()
-    except OSError as error:
-        raise InputError(
-            f"{url}: cannot be written ({place}: {reason(error)}); give another --storage"
-        ) from None
+    if found := unwritable(local_path(path)):
+        place, why = found
+        raise InputError(f"{url}: cannot be written ({place}: {why}); give another --storage")
 
 
 def split_lists(arguments: Sequence[str], *options: str) -> list[str]:

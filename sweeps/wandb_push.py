@@ -42,6 +42,7 @@ from lvae_core.command import Interrupt, exit_status
 from lvae_core.errors import InputError, cannot_read
 from lvae_core.messages import Verbosity, is_quiet, next_line, notice, numbered
 from lvae_core.run_folder.folder import Study
+from lvae_core.storage.local import unwritable
 from sweeps.options import Messages, check_wandb_names
 from sweeps.wandb_mirror.content import is_in_training
 from sweeps.wandb_mirror.follow import FLUSH_SECONDS, Follower, run_trouble
@@ -181,8 +182,8 @@ def _target(options: Options) -> Target:
         raise InputError("--artifacts: cannot be written with --offline; push them when W&B can be reached")
     require_wandb("wandb_push.py")
     folder = os.environ.get("WANDB_DIR") or "."
-    if options.offline:
-        _check_writable(folder)
+    if options.offline and (found := unwritable(Path(folder))):
+        raise InputError(f"{found[0]}: cannot be written; set WANDB_DIR to a folder of yours")
     load_library()
     from sweeps.wandb_mirror.client import Target, prepare_environment, require_key
 
@@ -195,15 +196,6 @@ def _target(options: Options) -> Target:
         mode="offline" if options.offline else "online",
         folder=folder,
     )
-
-
-def _check_writable(folder: str) -> None:
-    """Raise InputError unless the folder, or the nearest one above it that exists, can be written."""
-    path = Path(folder).absolute()
-    present = next(place for place in (path, *path.parents) if place.exists())
-    effective = os.access in os.supports_effective_ids
-    if not os.access(present, os.W_OK | os.X_OK, effective_ids=effective):
-        raise InputError(f"{present}: cannot be written; set WANDB_DIR to a folder of yours")
 
 
 def _push(study: Study, mirror: Mirror) -> tuple[Tally, int]:

@@ -50,13 +50,12 @@ def draw(cells: Sequence[Cell], dataset: str, unit: Unit | None = None) -> Figur
     figure, axes = layout.panels(len(found), 3.1)
     looks = series.looks(cells, dataset)
     keys: dict[str, Line2D] = {}
-    cut = False
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
         for row in rows:
             _row(ax, row, looks, keys)
         ax.set_title(setting)
         ax.set_xlim(left=0)
-        cut |= marks.cut_at_zero(ax, "x", (row.cell.hours for row in rows))
+    notes += marks.cut_at_zero("x", axes[0], ([r.cell.hours for r in rows] for rows in found.values()))
     name, per_hour = unit or unit_of_table(cells, dataset)
     for ax in axes[0]:
         ax.set_xlabel(f"device-{name} per run")
@@ -66,7 +65,7 @@ def draw(cells: Sequence[Cell], dataset: str, unit: Unit | None = None) -> Figur
     layout.title(figure, f"{dataset_title(dataset)}: cost against NLL")
     intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
     common = marks.common_keys(intervals=intervals)
-    layout.legend(figure, [*keys.values(), *common], notes=[*notes, *[marks.CUT] * cut])
+    layout.legend(figure, [*keys.values(), *common], notes=notes)
     return figure
 
 

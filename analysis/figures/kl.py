@@ -44,7 +44,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     figure, axes = layout.panels(len(found), 3.3)
     looks = series.looks(cells, dataset)
     keys: dict[str, Line2D] = {}
-    cited = cut = False
+    cited = False
     # A number that is the same for all marks is in no label.
     counts = {row.cell.num_samples for rows in found.values() for row in rows if row.cell.num_samples}
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
@@ -52,7 +52,8 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
             cited |= _row(ax, row, looks, keys, named=len(counts) > 1)
         ax.set_title(setting)
         ax.set_xlabel("KL, nats per sentence")
-        cut |= marks.cut_at_zero(ax, "x", (row.average("kl") for row in rows))
+    notes += marks.cut_at_zero("x", axes[0], ([r.average("kl") for r in rows] for rows in found.values()))
+    for ax in axes[0]:
         _diagonals(ax)
     axes[0][0].set_ylabel("test NLL, nats per sentence")
     layout.title(figure, f"{dataset_title(dataset)}: KL against NLL")
@@ -62,7 +63,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     if cited:
         handles.append(marks.key("published: mean ± std", style.INK, "+"))
     handles.append(Line2D([], [], color=style.MUTED, lw=0.7, alpha=0.6, label="same reconstruction"))
-    layout.legend(figure, handles, notes=[*notes, *[marks.CUT] * cut])
+    layout.legend(figure, handles, notes=notes)
     return figure
 
 

@@ -67,13 +67,12 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
             if across is axes[-1]:
                 ax.set_xlabel(f"{estimate.title}, {estimate.unit}")
     drawn = [row.cell.averages for rows in found.values() for row in rows]
-    cut = False
-    for ax, measure in zip(axes[0], _MEASURES, strict=True):
-        cut |= marks.cut_at_zero(ax, "x", (averages.get(measure) for averages in drawn))
+    notes += marks.cut_at_zero("x", axes[0], ([a.get(measure) for a in drawn] for measure in _MEASURES))
+    for ax in axes[0]:
         # The noise around 0 of a collapsed posterior must not fill the panel.
         left, right = ax.get_xlim()
         ax.set_xlim(min(-0.04, left), max(1.0, right))
     layout.title(figure, f"{dataset_title(dataset)}: use of the latent variable")
     intervals = marks.has_intervals(row.cell for rows in found.values() for row in rows)
-    layout.legend(figure, marks.common_keys(intervals=intervals), notes=[*notes, *[marks.CUT] * cut])
+    layout.legend(figure, marks.common_keys(intervals=intervals), notes=notes)
     return figure

@@ -39,7 +39,6 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     names, height = layout.named_rows(labels)
     figure, axes = layout.panels(len(found), max(1.6, 0.9 + height * len(labels)), sharey=True)
     cited: list[Fact] = []
-    cut = False
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
         for row in rows:
             place = labels.index(row.label)
@@ -52,7 +51,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
                 marks.mean(ax, place - 0.08, average, colour, marker, "x", hollow=NOT_A_BOUND in row.label)
         ax.set_title(setting)
         ax.set_xlabel("test NLL, nats per sentence")
-        cut |= marks.cut_at_zero(ax, "x", (row.average("nll") for row in rows))
+    notes += marks.cut_at_zero("x", axes[0], ([r.average("nll") for r in rows] for rows in found.values()))
     layout.name_rows(axes[0], names)
     layout.title(figure, f"{dataset_title(dataset)}: NLL by system")
     layout.legend(
@@ -62,6 +61,6 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
             cited=cited,
             hollow=any(row.cell.joint_latent and row.average("nll") for r in found.values() for row in r),
         ),
-        notes=[*notes, *[marks.CUT] * cut],
+        notes=notes,
     )
     return figure

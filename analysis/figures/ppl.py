@@ -53,12 +53,11 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
     keys: dict[str, Line2D] = {}
     cited: list[Fact] = []
     every = [row for rows in found.values() for row in rows]
-    cut = False
     for ax, (setting, rows) in zip(axes[0], found.items(), strict=True):
         cited += _panel(ax, rows, looks, keys, modes=bool(series.convention(every)))
         ax.set_title(setting)
         ax.set_xlabel("samples per sentence, L")
-        cut |= marks.cut_at_zero(ax, "y", (row.average("ppl") for row in rows))
+    notes += marks.cut_at_zero("y", axes[0], ([r.average("ppl") for r in rows] for rows in found.values()))
     axes[0][0].set_ylabel("test PPL" + (" (published convention)" if series.convention(every) else ""))
     several = _has_several_counts(every)
     layout.title(figure, f"{dataset_title(dataset)}: PPL" + (" against L" if several else ""))
@@ -68,7 +67,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
         cited=cited,
         hollow=any(row.cell.joint_latent for row in drawn),
     )
-    layout.legend(figure, [*keys.values(), *common], notes=[*notes, *[marks.CUT] * cut])
+    layout.legend(figure, [*keys.values(), *common], notes=notes)
     return figure
 
 

@@ -7,11 +7,12 @@ import errno
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 
 # Name of a file that is still being written.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
@@ -160,6 +161,20 @@ def local_path(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise InputError(f"{path}: no such user, so ~ has no home folder; write the full path") from None
+
+
+def unwritable(folder: Path) -> tuple[Path, str] | None:
+    """Say where, and why, no file can be made in a folder, or in the nearest one above it that exists.
+
+    Permissions do not tell: in /proc, even root can make no file. The file that is tried has no name.
+    """
+    folder = folder.absolute()
+    present = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    try:
+        tempfile.TemporaryFile(dir=present).close()
+    except OSError as error:
+        return present, reason(error)
+    return None
 
 
 def _content(place: str) -> bytes:

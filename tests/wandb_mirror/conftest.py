@@ -6,17 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from ..wandb_server.server import Server
+from ..wandb_server.server import Server, serving
 from .kit import Mirror, Work
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A W&B server; the test fails if it receives a request that it does not know."""
-    server = Server()
-    server.start()
-    yield server
-    server.stop()
+    with serving() as server:
+        yield server
     assert server.unknown == []
 
 

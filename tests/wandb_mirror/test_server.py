@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..wandb_server.server import Server
+from ..wandb_server.server import Server, serving
 
 STREAM = "/files/reader/project/run/file_stream"
 LATER_LINES = {"files": {"wandb-history.jsonl": {"offset": 3, "content": ["{}"]}}}
@@ -19,10 +19,8 @@ NO_NAME = {"query": "mutation UpsertBucket { x }", "variables": {"entity": "read
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A server whose record of requests that it does not know may hold some."""
-    server = Server()
-    server.start()
-    yield server
-    server.stop()
+    with serving() as server:
+        yield server
 
 
 def post(server: Server, path: str, body: bytes) -> tuple[int, bytes]:

@@ -163,6 +163,17 @@ class _Http(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+@contextmanager
+def serving() -> Iterator[Server]:
+    """A server that runs in the ``with`` block."""
+    server = Server()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 class _Handler(BaseHTTPRequestHandler):
     owner: Server
     protocol_version = "HTTP/1.1"

@@ -124,14 +124,26 @@ def _drawn_interval(average: Average) -> tuple[float, float] | None:
     return average.interval.low, average.interval.high
 
 
-def cut_at_zero(ax: Axes, along: Along, averages: Iterable[Average | None]) -> bool:
-    """Cut an axis of numbers that cannot be negative at 0, below which a t interval can lie.
+def cut_at_zero(
+    along: Along, panels: Sequence[Axes], averages: Iterable[Iterable[Average | None]]
+) -> list[str]:
+    """Cut axes of numbers that cannot be negative at 0, below which a t interval can lie.
 
     A mark at 0 stays whole, and so does an estimate that lies below by chance.
 
+    Args:
+        along: the axis that has the numbers.
+        panels: the panels of a figure.
+        averages: what each of them shows.
+
     Returns:
-        Whether an interval was cut, which :data:`CUT` says.
+        A note for the figure if an interval was cut, else nothing.
     """
+    cut = [_cut_at_zero(ax, along, shown) for ax, shown in zip(panels, averages, strict=True)]
+    return [CUT] if any(cut) else []
+
+
+def _cut_at_zero(ax: Axes, along: Along, averages: Iterable[Average | None]) -> bool:
     drawn = [average for average in averages if average]
     low, high = ax.get_xlim() if along == "x" else ax.get_ylim()
     lowest = min((value for average in drawn for value in average.values), default=0.0)

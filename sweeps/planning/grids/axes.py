@@ -55,10 +55,7 @@ def parse_axis(setting: str, option: str = "--set", before: str = "") -> Axis:
     check_name(name, FIELD_TYPES, "config field")
     values: list[Any] = []
     for part in split_values(name, text, f"{option} {setting}"):
-        try:
-            value = parse_value(name, part)
-        except InputError as error:
-            raise InputError(f"{option} {error}") from None
+        value = parse_value(name, part, f"{option} ")
         if value in values:
             raise InputError(f"{option} {setting}: {part} is given twice; leave one out")
         values.append(value)
