@@ -5,7 +5,9 @@
 torch's LSTM in bfloat16 also rounds what it keeps between steps: the cell c and the output h. The variants
 round the operands of matrix products, of the LSTM, the softmax or both; of the LSTM's state nothing, c, or
 both; and the gradients of the LSTM's products. They compute the LSTM step by step, so that they mean the
-same on every processor. The runs are kept under --out, so the same command resumes after an interruption.
+same on every processor. Two more train in bfloat16 as this processor computes it, with the cell as torch
+passes it and in float32; they need a processor that multiplies bfloat16. The runs are kept under --out, so
+the same command resumes after an interruption.
 
     python benchmarks/state_rounding.py --dataset yelp10k --data-dir DIR --max-steps 939 --seeds 10 \
         --set min_count=2 embedding_size=50 hidden_size=100 latent_size=16
@@ -37,6 +39,7 @@ from lvae_core.command import exit_status, print_error
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.model.layers.lstm import LSTM, State
+from lvae_core.model.layers.precision import multiplies_bfloat16
 from lvae_core.model.layers.softmax import Softmax
 from lvae_core.settings import apply_settings
 from lvae_core.systems import recipe
@@ -54,8 +57,13 @@ class Rounding:
     """The gradients of the operands of the LSTM's products, that of z among them."""
 
 
-VARIANTS: dict[str, Rounding | Literal["softmax"] | None] = {
+Variant = Rounding | Literal["softmax", "native", "native, c in float32"] | None
+"""What is rounded; softmax: nothing of the LSTM; native: what the processor rounds; None: nothing."""
+
+VARIANTS: dict[str, Variant] = {
     "float32": None,
+    "bfloat16": "native",
+    "bfloat16, c in float32": "native, c in float32",
     "softmax": "softmax",
     "LSTM": Rounding(softmax=False),
     "products": Rounding(),
@@ -63,7 +71,7 @@ VARIANTS: dict[str, Rounding | Literal["softmax"] | None] = {
     "products, c and h": Rounding(c=True, h=True),
     "products, c, h and gradients": Rounding(c=True, h=True, gradients=True),
 }
-"""What is rounded -> how; softmax: nothing of the LSTM; None: nothing at all."""
+"""Name in the table -> what is rounded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +88,8 @@ class Options:
     """Seeds 0, 1, …, at least 2."""
     set: tuple[str, ...] = ()
     """Further fields of the config, as FIELD=VALUE."""
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    """What is rounded; float32 is always trained, too."""
     processes: int = 1
     """Number of concurrent runs, of one thread each."""
     data_dir: str | None = None
@@ -129,13 +139,34 @@ def stepwise(rounding: Rounding) -> Callable[[LSTM, Tensor, State | None], tuple
     return forward
 
 
+def with_exact_cell(self: LSTM, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    """Compute as :class:`LSTM` does in bfloat16 on a CPU, but let oneDNN keep the cell c in float32.
+
+    oneDNN keeps c between steps in the dtype of the initial c, which torch rounds with the other operands.
+    """
+    zeros = inputs.new_zeros(1, len(inputs), self.hidden_size)
+    (h,), (c,) = (zeros, zeros) if state is None else state
+    weights = [weight.bfloat16() for weight in (self.weight_ih_l0, self.weight_hh_l0)]
+    biases = [bias.bfloat16() for bias in (self.bias_ih_l0, self.bias_hh_l0)]
+    steps = inputs.bfloat16().transpose(0, 1).contiguous()
+    kind, layers = 2, 1  # 2: torch's number of the LSTM
+    backwards, has_biases, both_ways, batch_first, train = False, True, False, False, True
+    states, h, c, _ = torch.ops.aten.mkldnn_rnn_layer(
+        steps, *weights, *biases, h.bfloat16(), c.float(), backwards, [], kind, self.hidden_size, layers,
+        has_biases, both_ways, batch_first, train,
+    )  # fmt: skip
+    return states.transpose(0, 1), (h.to(inputs.dtype)[None], c[None])
+
+
 @contextmanager
-def rounding_of(rounding: Rounding | Literal["softmax"] | None) -> Iterator[None]:
+def rounding_of(rounding: Variant) -> Iterator[None]:
     """Train within it in bfloat16, but with this rounding."""
     with ExitStack() as patches:
         if rounding == "softmax":
             patches.enter_context(patch.object(LSTM, "forward", torch.nn.LSTM.forward))
-        elif rounding is not None:
+        elif rounding == "native, c in float32":
+            patches.enter_context(patch.object(LSTM, "forward", with_exact_cell))
+        elif isinstance(rounding, Rounding):
             patches.enter_context(patch.object(LSTM, "forward", stepwise(rounding)))
             if not rounding.softmax:
                 whole = property(lambda self: "float32", lambda self, value: None)
@@ -166,9 +197,17 @@ def main(options: Options) -> int:
     if options.seeds < 2:
         print_error(f"--seeds {options.seeds}: must be at least 2 for an interval")
         return 2
-    pairs = [(seed, variant) for seed in range(options.seeds) for variant in VARIANTS]
+    if unknown := [name for name in options.variants if name not in VARIANTS]:
+        print_error(f"--variants {unknown[0]}: choose from {'; '.join(VARIANTS)}")
+        return 2
+    chosen = [name for name in VARIANTS if name == "float32" or name in options.variants]
+    if not multiplies_bfloat16(torch.device("cpu")):
+        left_out = [name for name in chosen if str(VARIANTS[name]).startswith("native")]
+        print(f"left out, because this processor emulates bfloat16: {'; '.join(left_out)}", file=sys.stderr)
+        chosen = [name for name in chosen if name not in left_out]
+    pairs = [(seed, variant) for seed in range(options.seeds) for variant in chosen]
     try:
-        for variant in VARIANTS:
+        for variant in chosen:
             config(options, variant, 0)
         with ProcessPoolExecutor(options.processes) as pool:
             jobs = {(v, seed): pool.submit(measure, options, v, seed) for seed, v in pairs}
@@ -176,7 +215,7 @@ def main(options: Options) -> int:
     except InputError as error:
         print_error(error)
         return 2
-    values = {v: np.array([found[v, seed] for seed in range(options.seeds)]) for v in VARIANTS}
+    values = {v: np.array([found[v, seed] for seed in range(options.seeds)]) for v in chosen}
     Console(width=110).print(table(options, values))
     return 0
 

@@ -119,3 +119,21 @@ PARTS: dict[str, Part] = {
     ),
 }
 """Name -> part. Every field names the one that reads it."""
+
+EFFECTS: dict[str, Part] = {
+    "dropout_encoder": Part(lambda config: config.dropout > 0, "dropout above 0"),
+    "dropout_latent_input": Part(lambda config: config.dropout > 0, "dropout above 0"),
+    "kl_anneal_epochs": Part(
+        lambda config: config.kl_schedule == "linear" and not config.kl_anneal_steps,
+        "kl_schedule=linear and kl_anneal_steps=0",
+    ),
+    "kl_start": Part(
+        lambda config: (
+            config.kl_schedule == "cyclical" or config.kl_anneal_steps or config.kl_anneal_epochs
+        ),
+        "kl_anneal_epochs or kl_anneal_steps above 0",
+    ),
+    "free_bits": Part(lambda config: config.posterior == "gaussian", "posterior=gaussian"),
+}
+"""Field -> what it takes, beside the part that reads it, to have an effect on a model. Without that the
+fingerprint of a run has the field all the same: to leave it out would rename finished runs."""

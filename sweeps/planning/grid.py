@@ -12,7 +12,9 @@ from typing import NamedTuple, cast
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError
 from lvae_core.fields.choices import Setting
+from lvae_core.fields.parts import EFFECTS
 from lvae_core.identity import fields_read
+from lvae_core.messages import numbered
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
 from lvae_core.settings import apply_where_read, leave_out, system_name
 from lvae_core.system_names import check_system
@@ -166,7 +168,8 @@ class Grid:
         """Lines about runs that are not what the user may expect.
 
         Args:
-            fields: changed fields of the grid; each that some systems do not have gets a line.
+            fields: changed fields of the grid; each that some systems do not have, or that has no effect
+                in some, gets a line.
         """
         lines = []
         for field in fields:
@@ -177,12 +180,29 @@ class Grid:
                     sum(len(g.seed_list) for g, *_ in cells) for cells in (ignoring, self._cells)
                 )
                 lines.append(f"{names}: no {field}; {count} of {total} runs ignore it")
+            lines += self._without_effect(field)
         cells = [cell for _, cell, _ in self._cells]
         if averaged := [cell for cell in cells if cell.averaging == "hidden"]:
             lines += _of_one_sample(averaged, "is lstm-vae: one sample leaves nothing to average")
         if weighted := [cell for cell in cells if cell.objective == "importance_weighted"]:
             lines += _of_one_sample(weighted, "has the bound of lstm-vae: that of one sample is the ELBO")
         return lines
+
+    def _without_effect(self, field: str) -> Iterator[str]:
+        """A line if some cells read a field to no effect, and how many of them train the same numbers."""
+        if (effect := EFFECTS.get(field)) is None:
+            return
+        idle = [
+            cell
+            for grid, cell, ignored in self._cells
+            if field in grid.fields and field not in ignored and not effect.is_chosen(cell)
+        ]
+        if idle:
+            names = ", ".join(dict.fromkeys(cell.system for cell in idle))
+            plain = {field: getattr(RunConfig(), field)}
+            twins = len(idle) - len({replace(cell, **plain) for cell in idle})
+            again = f"; {numbered(twins, 'cell')} would repeat another's numbers" if twins else ""
+            yield f"{names}: {field} has no effect without {effect.needs}{again}"
 
     @cached_property
     def _cells(self) -> list[tuple[Grid, RunConfig, list[str]]]:

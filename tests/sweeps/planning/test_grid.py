@@ -206,3 +206,19 @@ def test_a_grid_with_invalid_runs_is_refused(changes, message):
     with pytest.raises(InputError) as caught:
         replace(TOY, **changes).configs()
     assert message in str(caught.value)
+
+
+def test_a_note_names_fields_without_effect_and_counts_the_runs_that_repeat_each_other():
+    grid = replace(
+        TOY,
+        systems={"lstm-vae-cyclical": (1,), "lstm-vae": (1,)},
+        settings=("standard",),
+        changes=("kl_anneal_epochs=2,4,6", "dropout_encoder=true"),
+    )
+    assert grid.notes(grid.fields) == [
+        "lstm-vae-cyclical: kl_anneal_epochs has no effect without kl_schedule=linear and "
+        "kl_anneal_steps=0; 2 cells would repeat another's numbers"
+    ]
+    assert replace(grid, changes=("kl_anneal_epochs=2",)).notes(["kl_anneal_epochs"]) == [
+        "lstm-vae-cyclical: kl_anneal_epochs has no effect without kl_schedule=linear and kl_anneal_steps=0"
+    ]
