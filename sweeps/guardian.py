@@ -23,16 +23,16 @@ _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
 _OWN_ENDS = (0, 2, 130)
-"""Statuses with which a launch ends itself in any case, also where Python does not come to its own end."""
+"""Statuses that a launch itself ends with; they need no explanation, even if no exit message arrived."""
 
 _BY_ITSELF = 255
-"""What a child says at the end of Python; any other number is the status that it means to end with."""
+"""The status in the message that Python writes as it ends; any other is the one that the child intends."""
 
 _REMOVE = "from sweeps.cluster.scratch_folder import remove_soon; remove_soon()"
 """A program that removes the folders of a launch that could not do it."""
 
 _to_guardian: list[int] = []
-"""The descriptor on which this process, if it is such a child, says how it ends."""
+"""The descriptor to which this process, if it is such a child, writes its exit messages."""
 
 
 def let_a_child_work() -> None:
@@ -46,8 +46,9 @@ def let_a_child_work() -> None:
     if sys.platform != "linux":
         return
     waited_for = {*_PASSED_ON, signal.SIGTSTP, signal.SIGCHLD}
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, no end of a child is told
-    # Blocked from before there is a child, so that none is lost.
+    # If SIGCHLD is ignored, the kernel does not report that a child has ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Blocked from before there is a child, so that no signal is lost.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
     reading, writing = os.pipe()
     guardian = os.getpid()
@@ -59,7 +60,7 @@ def let_a_child_work() -> None:
     # The group of the terminal is this one's no more, but it may write there, also after `stty tostop`.
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != guardian:  # it has died before it could be said
+    if os.getppid() != guardian:  # it died before prctl() was called, which would have ended this process
         os._exit(130)
     _to_guardian.append(writing)
     atexit.register(will_end_with, _BY_ITSELF)
@@ -153,12 +154,12 @@ def _end_as(child: int, reading: int, waited_for: set[signal.Signals]) -> NoRetu
             passed_on.add(number)
             os.kill(child, number)
     code = os.waitstatus_to_exitcode(status)
-    told = _told(reading)
-    if told and told.status != _BY_ITSELF:
-        code = told.status
-        _print(told.line)
-    if told or code in _OWN_ENDS:
-        if told and told.line:
+    message = _read_exit_message(reading)
+    if message and message.status != _BY_ITSELF:
+        code = message.status
+        _print(message.line)
+    if message or code in _OWN_ENDS:
+        if message and message.line:
             remove_folders()
         os._exit(code)
     if -code in passed_on:  # before it could handle signals
@@ -183,17 +184,20 @@ def _print(line: str) -> None:
             os.write(2, f"{line}\n".encode())
 
 
-class _Told(NamedTuple):
-    """What a child has said before its end."""
+class _ExitMessage(NamedTuple):
+    """The status that a child intends to end with, and its last line for standard error (empty: none)."""
 
     status: int
     line: str
 
 
-def _told(reading: int) -> _Told | None:
-    """The first that the child has said, if anything; its own children may still hold the pipe open."""
+def _read_exit_message(reading: int) -> _ExitMessage | None:
+    """Return the child's first exit message, if it has written one.
+
+    Reading does not block, because the child's own children may still hold the pipe open.
+    """
     os.set_blocking(reading, False)
     with contextlib.suppress(BlockingIOError):
         status, _, line = os.read(reading, 65536).decode().partition("\n")[0].partition(" ")
-        return _Told(int(status), line) if status else None
+        return _ExitMessage(int(status), line) if status else None
     return None
