@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from lvae_core import identity
-from lvae_core.config import RunConfig, from_dict
-from lvae_core.identity import evaluation_id, evaluation_values
+from lvae_core.config import RunConfig
+from lvae_core.identity import evaluation_id
 from lvae_core.run_folder.evaluations import (
     evaluation_file,
     evaluation_of,
     failure_file,
+    other_values,
     read_evaluation,
 )
 from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, RunFolder
@@ -58,13 +59,10 @@ def differing_settings(pairs: Iterable[tuple[RunConfig, Mapping[str, Any]]]) -> 
     A field for which the configs have different values is left out.
 
     Args:
-        pairs: config of a run and the config in its result.json.
+        pairs: config of a run and its result.json.
     """
     found: dict[str, set[Any]] = {}
-    for config, evaluated in pairs:
-        # A field that came later than the result has the default that it was evaluated with.
-        recorded = vars(from_dict(evaluated))
-        for name, value in evaluation_values(config).items():
-            if recorded[name] != value:
-                found.setdefault(name, set()).add(value)
+    for config, result in pairs:
+        for name, value in other_values(config, result).items():
+            found.setdefault(name, set()).add(value)
     return tuple(f"{name}={value}" for name, (value, *others) in found.items() if not others)

@@ -116,7 +116,7 @@ def by_variant(runs: Iterable[PlannedRun]) -> dict[str, list[PlannedRun]]:
 
 def evaluation_settings(runs: Iterable[PlannedRun]) -> tuple[str, ...]:
     """The ``FIELD=VALUE`` by which the wanted estimates of runs differ from those in their result.json."""
-    return differing_settings((run.config, run.result["config"]) for run in runs if run.result)
+    return differing_settings((run.config, run.result) for run in runs if run.result)
 
 
 def make_plan(
