@@ -18,7 +18,7 @@ _NO_PART = {"dataset", "system", "setting", "seed", "num_samples", "optimiser"}
 after. Several systems are trained by Adam only because their authors did so."""
 
 RECIPE = "the recipe of "
-"""How a command or a call without an option for the system is told to choose another."""
+"""Begins the advice to choose another system, if the command or the call has no option for it."""
 
 
 def check_system(base: RunConfig, changes: Mapping[str, Any], option: str = RECIPE) -> None:

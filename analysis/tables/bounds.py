@@ -100,7 +100,7 @@ def exact_cell(cells: Sequence[Cell], cell: Cell) -> Cell | None:
         and c.system == language_model
         and "nll" in c.averages
     }
-    # Without variants of its own, one language model serves all variants of a system.
+    # If it has no variants, one language model serves all variants of a system.
     if len(exact) == 1:
         return next(iter(exact.values()))
     return exact.get(cell.variant)

@@ -17,7 +17,7 @@ def first_object(lines: Sequence[str]) -> dict[str, Any] | None:
     """The object in the first line that is not blank; None if the lines are no JSON lines."""
     filled = (line for line in map(str.strip, lines) if line)
     value = _parsed(next(filled, ""))
-    # A later line may be faulty, which is an error of its own; but code can begin with an object, too.
+    # A later line may be faulty, which is a different error; but code can begin with an object, too.
     usable = isinstance(value, dict) and value and all(line.startswith("{") for line in filled)
     return value if usable else None
 

@@ -8,7 +8,7 @@ values would give, however rough the rough ones are: those decide the variance a
     of Σ_s w_s      Σ_{s chosen} w_s / π_s, draw s being chosen with probability π_s ∝ its rough weight
                     (Horvitz & Thompson 1952), systematically (Madow 1949)
     of Σ_s w_s      the rough sum × the mean of exact / rough weight over draws that were chosen for other
-                    means (ratio estimator), for weights that are no bound and get no draws of their own
+                    means (ratio estimator), for weights that are no bound and get no separate draws
 
 The second is positive and E[Ŵ] = W, so that −log Ŵ lies above −log W in expectation: a bound stays a bound.
 The third has a bias that vanishes with many chosen draws, and with the spread of exact over rough weights.

@@ -234,7 +234,7 @@ class Decoder(nn.Module, ABC):
         Every word is hidden in the inputless setting, and a random few under word dropout.
 
         Returns:
-            (1, B, T, D), or (decoders, B, T, D) if each decoder has masks of its own.
+            (1, B, T, D), or (decoders, B, T, D) if each decoder has separate masks.
         """
         words = words.expand(decoders if self.masks_each and masks is not None else 1, *words.shape)
         embedded = self.embed(words)

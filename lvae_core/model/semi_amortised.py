@@ -185,10 +185,14 @@ class Descent:
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """Where the steps of ``descent`` led, and the way back.
+    """The points that the steps of ``descent`` passed, kept for the backward pass through them.
 
-    q: any posterior of the family. path: λ_0 … λ_{K−1}. states: of the masks' generator before each step.
-    device: of that generator; None: no dropout.
+    Args:
+        descent: the steps.
+        q: any posterior of the family.
+        path: λ_0 … λ_{K−1}, each (B, n).
+        states: the state of the generator of dropout masks before each step; None: no dropout.
+        device: the device of that generator; None: no dropout.
     """
 
     descent: Descent
@@ -198,7 +202,11 @@ class Way:
     device: torch.device | None
 
     def back(self, gradient: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, Gradients]:
-        """Take the gradient of λ_K, (B, n), to that of λ_0 and to what the steps add to those of θ."""
+        """Propagate the gradient of λ_K, (B, n), back through the steps.
+
+        Returns:
+            The gradient of λ_0, (B, n), and for each parameter of θ what the steps add to its gradient.
+        """
         rule = self.descent.rule
         lambda_bar, v_bar = gradient, torch.zeros_like(gradient)
         theta_bar: Gradients = [None] * len(parameters)

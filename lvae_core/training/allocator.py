@@ -1,4 +1,4 @@
-"""The C library's memory of this process: what training keeps, and what an evaluation gives back."""
+"""Freed memory of this process: training keeps it, and an evaluation returns it to the system."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # <malloc.h>
 
 
 SPARE_BYTES = 2**29
-"""What an evaluation may grow by until what lies idle in it is given back: its sentences grow longer from
-batch to batch, so that hardly any block that is free again is large enough for the next one."""
+"""Growth of the process, in bytes, after which :func:`give_back_spare_memory` returns freed memory to the
+system. The batches of an evaluation grow longer, so a freed block is seldom large enough for the next."""
 
 
 _needed = 0
-"""Resident bytes when everything idle had just been given back."""
+"""Resident bytes just after all freed memory had been given back."""
 
 
 def keep_freed_memory() -> bool:
@@ -30,7 +30,7 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_spare_memory() -> bool:
-    """Let the system have what lies idle in this process, if it has grown by much; whether it did.
+    """Return freed memory to the system if the process has grown by much; return whether it did so.
 
     The next allocations pay for it with page faults, some tenths of a second for each gigabyte.
     """

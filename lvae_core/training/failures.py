@@ -23,8 +23,9 @@ _NO_MEMORY = (
     "CUDNN_STATUS_NOT_INITIALIZED",
     "could not create a primitive",
 )
-"""What torch says in words only: its allocator on the CPU, and all that takes memory past an allocator,
-oneDNN for the programs that it writes, cuBLAS and cuDNN for themselves as they begin."""
+"""Parts of the messages of RuntimeErrors that mean a lack of memory. Only torch's CUDA allocator raises
+OutOfMemoryError. Its allocator on the CPU does not, nor do libraries that take memory without an allocator
+of torch: oneDNN for the programs that it compiles, cuBLAS and cuDNN when they start."""
 
 _NO_DEVICE = (
     "busy or unavailable",
@@ -43,7 +44,7 @@ _NO_DEVICE = (
     "MPS client",
     "MPS server",
 )
-"""What CUDA says of a GPU that fails, or that another process broke: the next one may be well."""
+"""Parts of CUDA's messages about a GPU that failed or that another process broke; another GPU may work."""
 
 _NOT_SUPPORTED = "could not create a primitive descriptor"
 """Message of oneDNN if it has no program for an operation."""

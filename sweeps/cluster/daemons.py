@@ -99,7 +99,11 @@ class _Ends:
         self._poll.poll(1000 * _BETWEEN_SECONDS)
 
     def store_is_closed(self) -> bool:
-        """Whether the socket was open and is closed; nothing is ever sent to who only connects to it."""
+        """Whether the object store has closed the connection that this process had opened to it.
+
+        The store never sends to a client that only connects, so the socket becomes readable only when it
+        is closed.
+        """
         return self._store is not None and bool(select.select([self._store], [], [], 0)[0])
 
     def close(self) -> None:

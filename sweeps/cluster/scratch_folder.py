@@ -35,7 +35,7 @@ _ABOUT = re.compile(r"[0-9a-f]{32} [0-9]+\.[0-9]+")
 _END_SECONDS = 10.0
 
 _LOOKS, _BETWEEN_SECONDS = 20, 0.5
-"""How often and at which distance an abandoned folder is looked for."""
+"""The number of looks for abandoned folders, and the seconds between two of them."""
 
 _LONGEST_START = 60.0
 """Seconds after which a folder without an owner's file is abandoned; an owner takes milliseconds."""

@@ -47,7 +47,7 @@ class HeldDevice:
     node: str = ""
     """The id of its node."""
     is_lost: bool = False
-    """Set by a user for whom its probe has raised LostNodeError."""
+    """Set by the caller after a probe on the device has raised LostNodeError; another node then follows."""
 
 
 Kind = tuple[Any, ...]

@@ -16,7 +16,7 @@ PART_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class EvaluationPart:
-    """A part of the evaluation of a trained run, for a device of its own."""
+    """A part of the evaluation of a trained run; each part can use a separate device."""
 
     run: str
     """The name of the run."""

@@ -60,7 +60,7 @@ class Grid:
 
     Raises:
         InputError: a list is empty, there is no seed, two datasets would share one name, or ``changes`` or
-            ``zips`` hold a field that has an option of its own.
+            ``zips`` hold a field that has a separate option.
     """
 
     datasets: tuple[str, ...]

@@ -28,7 +28,7 @@ def _has_weights(folder: RunFolder) -> bool:
 def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Plan:
     """Add the runs that have to be trained before runs of a plan, and make the latter wait for them.
 
-    A run that is trained or has a checkpoint of its own, or whose parent is trained, waits for nothing.
+    A run waits for nothing if it is trained, if it has a checkpoint, or if its parent is trained.
 
     Args:
         plan: the plan of a grid, without parents.

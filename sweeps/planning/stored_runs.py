@@ -60,7 +60,7 @@ class Run:
 
 
 def runs_of(root: Path) -> list[Run]:
-    """The runs directly in a study's folder, sorted by name; links are none of them."""
+    """The runs directly in a study's folder, sorted by name; symbolic links are left out."""
     study = Study(str(root), create=False)
     places = [place for name in study.run_names() if not (place := root / name).is_symlink()]
     return [_run(study.run(place.name), place) for place in places if place.is_dir()]

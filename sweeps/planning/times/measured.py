@@ -26,13 +26,14 @@ def measured_speed(
     Args:
         study: keeps the runs.
         grid: variant -> a config of it, of the runs that are planned.
-        finished: of those that are trained, the variant, the content of result.json, and whether its
-            estimates are the wanted ones: others took another time.
-        further: names of further folders. Those of the datasets for which a variant of the grid has no
-            finished run are read.
+        finished: for each trained run of the grid, its variant, the content of its result.json, and
+            whether that has the estimates that the grid asks for. If not, its times count for a variant
+            that is not in the grid.
+        further: names of further folders. They are read if they belong to a dataset for which a variant
+            of the grid has no finished run.
 
     Returns:
-        The times by variant, and a config of each measured variant that is none of the grid's.
+        The times by variant, and a config of each measured variant that is not in the grid.
     """
     speed = Speed()
     timed: dict[str, RunConfig] = {}

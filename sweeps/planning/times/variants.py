@@ -1,4 +1,4 @@
-"""What runs must share for the time of one to be that of the other."""
+"""Runs that take equally long: equal in every field but the seed."""
 
 from __future__ import annotations
 
