@@ -129,7 +129,7 @@ def _generate(
     generator: Generator, folder: RunFolder, data_dir: str | None
 ) -> tuple[dict[str, Any] | None, str]:
     """The sentences of a run, decoded both ways, so that systems can be compared by either."""
-    if not any(map(folder.has, ("checkpoint.pt", "checkpoint.previous.pt"))):
+    if not folder.has_checkpoint():
         return None, "its folder has a result but no checkpoint"
     common = [str(folder), "--json", "--count", str(COUNT), *(["--data-dir", data_dir] if data_dir else [])]
     found, note = generator.generate([*common, "--decode", "greedy"])

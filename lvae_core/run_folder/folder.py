@@ -36,7 +36,8 @@ renamed to ``<file>.partial-<k>``.
     parameters         number of trained parameters
     best_epoch         epoch with the lowest validation perplexity, whose parameters were evaluated unless
                        the evaluation's tested_epoch is "last"
-    epochs, steps      epochs and gradient steps trained
+    epochs, steps      epochs and gradient steps trained; max_steps may have ended the last epoch early
+    steps_per_epoch    gradient steps of a whole epoch; absent in results of earlier versions
     train_seconds, evaluate_seconds   time on the device over all attempts: the only fields that are
                        not reproducible to the last bit
 """
@@ -65,6 +66,9 @@ FAILURE = "failure.json"
 TIMING_FIELDS = ("train_seconds", "evaluate_seconds")
 
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint.previous.pt"
+
+CHECKPOINTS = (CHECKPOINT, PREVIOUS_CHECKPOINT)
+"""The files to resume or evaluate a run from. A kill while the first is written leaves only the second."""
 
 _log = logging.getLogger("lvae.run_folder")
 
@@ -101,6 +105,10 @@ class RunFolder:
     def has(self, file: str) -> bool:
         """Whether the run folder holds ``file``."""
         return self.store.exists(f"{self.name}/{file}")
+
+    def has_checkpoint(self) -> bool:
+        """Whether the run folder holds a checkpoint, be it only the previous one."""
+        return any(map(self.has, CHECKPOINTS))
 
     def holds_runs(self) -> bool:
         """Whether run folders are in it, as in a study's folder."""

@@ -8,7 +8,7 @@ from typing import Any
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint, is_same_training
-from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, RunFolder, open_study
+from lvae_core.run_folder.folder import CHECKPOINT, RunFolder, open_study
 from lvae_core.run_folder.names import RunName, run_name, without_fingerprint
 from lvae_core.storage.store import Store
 
@@ -102,7 +102,7 @@ def check_parent(
             )
     if result.get("data_sha256") != data_sha256:
         raise InputError(f"{folder}: trained on other data, and {uses}; give a run on the same data")
-    if not folder.has(CHECKPOINT) and not folder.has(PREVIOUS_CHECKPOINT):
+    if not folder.has_checkpoint():
         raise lost_checkpoint(folder, child)
     return result
 

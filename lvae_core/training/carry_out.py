@@ -14,7 +14,7 @@ from lvae_core.errors import NOT_WRITABLE, InputError, describe
 from lvae_core.identity import fingerprint, is_same_training
 from lvae_core.messages import notice
 from lvae_core.run_folder.claims import Claim, ClaimLostError, HeldError, acquire_patiently
-from lvae_core.run_folder.folder import CHECKPOINT, FAILURE, PREVIOUS_CHECKPOINT, DamagedError, RunFolder
+from lvae_core.run_folder.folder import FAILURE, DamagedError, RunFolder
 from lvae_core.system_names import check_named_rightly
 from lvae_core.training.failures import failure_of
 from lvae_core.training.initial_encoder import read_parent
@@ -45,7 +45,7 @@ def check_parent_of_new(config: RunConfig, corpus: Corpus, folder: RunFolder) ->
 
     Otherwise the run would be refused only after its folder is made.
     """
-    if not any(map(folder.has, (CHECKPOINT, PREVIOUS_CHECKPOINT, "result.json"))):
+    if not (folder.has_checkpoint() or folder.has("result.json")):
         read_parent(config, corpus, folder)
 
 

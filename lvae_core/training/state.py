@@ -15,13 +15,7 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.evaluation.evaluate import EvaluationState
 from lvae_core.model.text_model import TextModel
-from lvae_core.run_folder.folder import (
-    CHECKPOINT,
-    PREVIOUS_CHECKPOINT,
-    DamagedError,
-    NewerVersionError,
-    RunFolder,
-)
+from lvae_core.run_folder.folder import CHECKPOINTS, DamagedError, NewerVersionError, RunFolder
 from lvae_core.training.optimisation.learning_rate import RateState, is_over
 from lvae_core.training.optimisation.optimiser import OptimiserState
 from lvae_core.training.optimisation.step import Memory
@@ -142,7 +136,7 @@ def load_checkpoint(folder: RunFolder, fingerprint: str | None = None) -> TrainS
     Raises:
         NewerVersionError: a newer version of the code wrote it.
     """
-    for file in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+    for file in CHECKPOINTS:
         try:
             state = _read_checkpoint(folder, file, fingerprint)
         except NewerVersionError:

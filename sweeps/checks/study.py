@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lvae_core.run_folder.evaluations import is_evaluation
-from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, RunFolder, Study
+from lvae_core.run_folder.folder import CHECKPOINTS, DamagedError, RunFolder, Study
 from lvae_core.storage.parallel import read_each
 from sweeps.checks.findings import Finding
 
@@ -73,7 +73,7 @@ def _read_state(folder: RunFolder) -> _FolderState:
     intact(partial(folder.read_json, "provenance.json"))
     intact(folder.read_metrics)
     intact(folder.read_steps)
-    for file in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+    for file in CHECKPOINTS:
         intact(partial(folder.read_checkpoint, file))
     for file in filter(is_evaluation, files):
         intact(partial(folder.read_json, file))

@@ -15,7 +15,7 @@ from lvae_core.run_folder.evaluations import (
     other_values,
     read_evaluation,
 )
-from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, RunFolder
+from lvae_core.run_folder.folder import CHECKPOINTS, DamagedError, RunFolder
 
 
 class Further(NamedTuple):
@@ -41,7 +41,7 @@ def look_up_further(folder: RunFolder, config: RunConfig, result: Mapping[str, A
     if evaluation_of(result) == wanted:
         return None
     files = set(folder.store.names(folder.name))
-    can_be_made = not files.isdisjoint({CHECKPOINT, PREVIOUS_CHECKPOINT})
+    can_be_made = not files.isdisjoint(CHECKPOINTS)
     try:
         record = failure = None
         if evaluation_file(wanted) in files:

@@ -11,18 +11,13 @@ from dataclasses import replace
 from lvae_core.errors import InputError
 from lvae_core.identity import fingerprint
 from lvae_core.parents import parent_folder, parent_of
-from lvae_core.run_folder.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, DamagedError, RunFolder, Study
+from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.run_folder.lookup import check_parent
 from sweeps.planning.plan import Plan, PlannedRun, make_plan
 
 
 def _is_trained(run: PlannedRun) -> bool:
     return run.result is not None
-
-
-def _has_weights(folder: RunFolder) -> bool:
-    """Whether a run that has begun resumes without the run that its encoder started from."""
-    return folder.has(CHECKPOINT) or folder.has(PREVIOUS_CHECKPOINT)
 
 
 def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Plan:
@@ -43,7 +38,7 @@ def with_parents(plan: Plan, data_sha256: Mapping[str, str], study: Study) -> Pl
         run
         for run in plan.runs
         if (parent_of(run.config) or parent_folder(run.config))
-        and not (_is_trained(run) or (run.begun and _has_weights(study.run(run.name))))
+        and not (_is_trained(run) or (run.begun and study.run(run.name).has_checkpoint()))
     ]
     if not children:
         return plan
