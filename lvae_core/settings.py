@@ -127,7 +127,7 @@ def system_name(config: RunConfig, field: str) -> str:
 
 
 def leave_out(field: str) -> str:
-    """What to do about a field that no run reads, and what runs need that read it."""
+    """Advise to leave out a field that no run reads, and name what a run needs to read it."""
     return f"leave it out, because it needs {PARTS[_PART_OF[field]].needs}"
 
 

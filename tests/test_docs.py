@@ -1,8 +1,9 @@
 """The documents: the reference is what the code says, links lead somewhere, commands have their options.
 
-Their grid files can be planned, and their diffs fit the code.
+Their grid files can be planned, and their diffs fit the code. Docstrings begin as CONTRIBUTING.md asks.
 """
 
+import ast
 import dataclasses
 import re
 from pathlib import Path
@@ -150,3 +151,41 @@ def test_the_diffs_of_the_documents_fit_the_code() -> None:
     for diff in blocks("extending.md", "diff"):
         for hunk in re.split(r"^ *\.\.\.\n", diff, flags=re.MULTILINE):
             assert fits(hunk, files), hunk
+
+
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+QUESTIONS = {"What", "How", "Where", "Who", "Why", "When", "Which", "Whether"}
+
+
+def asks(node: Documented) -> bool:
+    """Whether a docstring begins like a question; one that returns a bool may begin with Whether."""
+    first = (ast.get_docstring(node) or "-").split()[0].strip(",")
+    returns = getattr(node, "returns", None)
+    answers = first == "Whether" and isinstance(returns, ast.Name) and returns.id == "bool"
+    return first in QUESTIONS and not answers
+
+
+def test_a_docstring_that_begins_like_a_question_is_found() -> None:
+    texts = (
+        '"""What it is."""',
+        'class A:\n    """Whether it is."""',
+        'def f() -> str:\n    """Why, if so."""',
+        'def f() -> bool:\n    """Whether it is."""',
+        'def f() -> str:\n    """Return what it is."""',
+    )
+    found = [[asks(n) for n in ast.walk(ast.parse(text)) if isinstance(n, Documented)] for text in texts]
+    assert [any(each) for each in found] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize("package", ["lvae_core", "sweeps", "analysis"])
+def test_docstrings_begin_with_a_verb_or_a_noun(package: str) -> None:
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert len(paths) > 50
+    wrong = [
+        f"{path.relative_to(ROOT)}: {ast.get_docstring(node)}"
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, Documented) and asks(node)
+    ]
+    assert wrong == []

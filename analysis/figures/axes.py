@@ -94,7 +94,7 @@ class VariedAxis:
         return letters if len({*letters} - {""}) == len(values) else []
 
     def value_of(self, cell: Cell) -> Values | None:
-        """Where a cell stands; None if it reads none of the fields."""
+        """The position of a cell on the axis; None if it reads none of the fields."""
         known = [(k, cell.varied[field]) for k, field in enumerate(self.fields) if field in cell.varied]
         return next((v for v in self.values if known and all(v[k] == value for k, value in known)), None)
 
@@ -229,7 +229,7 @@ def draw(cells: Sequence[Cell], dataset: str) -> Figure | None:
 def _others(
     found: Iterable[Sequence[Row]], varied: Sequence[VariedAxis], every: Sequence[VariedAxis]
 ) -> list[str]:
-    """What the lines of one system and L in a panel are told apart by; empty if it never has several."""
+    """Names that distinguish the lines of one system and L in a panel; empty if no panel has several."""
     several = False
     names: dict[str, None] = {}
     for rows in found:

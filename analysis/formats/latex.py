@@ -125,7 +125,7 @@ def latex_table(
 
 
 def _printed_notes(table: Table) -> list[str]:
-    """What the marks of a table mean, in small type below it."""
+    """The meaning of a table's marks, in small type below it."""
     if not table.marks:
         return []
     notes = [f"{latex_escape(note.rstrip('.'))}." for note in table.marks]

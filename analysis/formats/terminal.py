@@ -61,7 +61,7 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _only_in_files(report: Report) -> list[str]:
-    """What :func:`print_report` leaves to the files."""
+    """Names of the parts of a report that :func:`print_report` leaves to the files."""
     parts = {
         report.title3.replace("Imp", "imp"): any(not table.has_published for table in report.table3),
         "published elsewhere": report.further,

@@ -183,7 +183,7 @@ def published_splits() -> Mapping[str, tuple[int, int]]:
 
 
 def averaging_of(system: str, num_samples: int) -> str:
-    """What a system averages its samples over; a system without a recipe is taken as an ordinary one."""
+    """The quantity that a system averages over its samples; one without a recipe is taken as ordinary."""
     return AVERAGING.get(system, "loss" if num_samples else "none")
 
 

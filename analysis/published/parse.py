@@ -75,7 +75,7 @@ def parse(lines: Iterable[str], name: str) -> tuple[Fact, ...]:
 
 
 def identity(fact: Fact) -> tuple[object, ...]:
-    """What makes a fact another one: everything but its value and remarks."""
+    """The key that identifies a fact: everything but its value and remarks."""
     return (
         fact.table, fact.dataset, fact.source, fact.name, fact.num_samples, fact.setting, fact.metric,
     )  # fmt: skip

@@ -95,7 +95,7 @@ def sum_up(compared: Sequence[Comparison], a: Name, b: Name, declared: int | Non
 
 
 def _idle_runs(cells: Mapping[str, Cell]) -> str:
-    """How many runs of decided cells have a posterior that says next to nothing, by the cells' names."""
+    """For each decided cell, the number of its runs whose posterior says next to nothing, as a phrase."""
     parts = [
         f"z says next to nothing in {cell.idle_runs} of {cell.averages['mi'].n} runs of {name}"
         for name, cell in cells.items()
@@ -139,7 +139,7 @@ def _nothing_compared(cells: Sequence[Cell]) -> str:
 
 
 def _reasons(open_: Sequence[Comparison]) -> str:
-    """Why comparisons allow no conclusion, by their verdicts, each with its number."""
+    """The verdicts of comparisons that allow no conclusion, each with the number of comparisons."""
     few = sorted({len(c.paired.seeds) for c in open_ if c.verdict.needs_seeds})
     common = " to ".join(map(str, dict.fromkeys((few[0], few[-1])))) if few else ""
     # What more seeds would not help comes first, so that nobody trains them in hope.

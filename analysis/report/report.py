@@ -122,7 +122,7 @@ class Report:
 
     @property
     def explanation(self) -> tuple[str, ...]:
-        """Which numbers are bounds, in sentences."""
+        """Sentences that say which numbers are bounds."""
         return explanation(self.cells, self.datasets)
 
     @property

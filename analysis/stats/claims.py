@@ -64,7 +64,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said of two cells by one metric: ``a`` against ``b``."""
+    """The conclusion that one metric allows about cell ``a`` against cell ``b``."""
 
     test: Test
     lower: bool | None

@@ -54,7 +54,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """What may be said of ``a`` against ``b``."""
+        """The conclusion that the metric allows about ``a`` against ``b``."""
         sides = zip((self.a, self.b), self.estimates, strict=True)
         return decide(self.paired, self.flip_holm, self.reach, *sides)
 

@@ -1,7 +1,7 @@
-"""Where runs depart from the recipes of their systems, and cells are trained differently because of it.
+"""Departures of runs from the recipes of their systems, because of which cells are trained differently.
 
-What systems differ in by their recipes is what a comparison of them shows. A field that somebody changed
-for one of them is another difference, which the comparison cannot tell from it.
+A comparison of systems shows the effect of the differences of their recipes. A field that somebody changed
+for one of them is a further difference, whose effect the comparison cannot separate.
 """
 
 from __future__ import annotations

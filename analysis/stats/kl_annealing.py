@@ -31,7 +31,7 @@ def kl_weights_within_annealing(runs: pd.DataFrame) -> Numbers:
 
 
 def outlast_annealing(runs: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether the training of each run reached the end of its annealing, after which β is full."""
+    """For each run, whether its training reached the end of its annealing, after which β is full."""
     reached: NDArray[np.bool_] = _column(runs, "epochs") >= annealing_epochs(runs)
     return reached
 

@@ -15,7 +15,7 @@ from lvae_core.systems import baselines_of
 
 @dataclass(frozen=True)
 class Baseline:
-    """What cells are compared with, as a user has chosen it; each choice may be empty."""
+    """The systems and variants that a user has chosen to compare cells with; each choice may be empty."""
 
     systems: tuple[str, ...] = ()
     """Every cell is compared with these, instead of the baselines of its own system."""

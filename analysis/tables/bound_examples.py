@@ -240,7 +240,7 @@ def _rounded_difference(a: Average, b: Average, decimals: int) -> int:
 
 
 def _distance(nll: Average, exact: Average, decimals: int) -> str:
-    """How far ``nll`` lies from ``exact``, as a fact about two printed numbers."""
+    """The distance of ``nll`` from ``exact``, as a fact about two printed numbers."""
     more = _rounded_difference(nll, exact, decimals)
     if not more:
         return "the same"
@@ -248,7 +248,7 @@ def _distance(nll: Average, exact: Average, decimals: int) -> str:
 
 
 def _verdict(cell: Cell, language_model: Cell, compared: Sequence[Comparison]) -> str:
-    """What follows of a cell against its language model from their tightest valid numbers."""
+    """The verdict on a cell against its language model, by their tightest valid numbers."""
     verdicts = (
         c.verdict.sentence(cell_label(cell), cell_label(language_model), c.paired)
         + (f" ({caveat})" if c.verdict.model and (caveat := unequal_caveat(c.a, c.b)) else "")

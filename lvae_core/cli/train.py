@@ -253,7 +253,7 @@ def open_events(folder: RunFolder) -> EventFiles | None:
 
 
 def _folder_advice(path: str) -> str:
-    """What to do instead of giving a folder as a config: it may be a run to resume or to evaluate."""
+    """Advise somebody who gives a folder as a config: it may be a run to resume or to evaluate."""
     if not Path(path, "config.json").is_file():
         return "a folder; give a file with a config; `python -m lvae_core recipe lstm-vae` prints one"
     config = shlex.quote(str(Path(path, "config.json")))

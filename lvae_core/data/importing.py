@@ -35,7 +35,7 @@ Policy = Literal["refuse", "cut", "drop"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How text becomes sentences.
+    """The rules by which text becomes sentences.
 
     Raises:
         InputError: a value lies outside its range.
@@ -87,7 +87,7 @@ def _is_division(shares: tuple[float, ...]) -> bool:
 
 @dataclass
 class Counts:
-    """What became of the lines of a split."""
+    """Counts of the sentences of a split, and of what was left out, cut or replaced."""
 
     sentences: int = 0
     blank: int = 0

@@ -111,7 +111,7 @@ def length_problem(path: Path, length: int, max_length: int) -> str:
 
 
 def rename_advice(folder: Path, split: str) -> str:
-    """What to do if the file of a split has one of the other names that corpora use; else nothing."""
+    """Advice to rename the file of a split that has another name that corpora use; "" if there is none."""
     for name in OTHER_NAMES.get(split, ()):
         for suffix in SUFFIXES:
             if (folder / f"{name}{suffix}").is_file():
@@ -173,7 +173,7 @@ def _ordered(options: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _without_markers(path: Path) -> str:
-    """What to do about the markers of a file: if it is a split's, a command that mends its whole folder."""
+    """Advice about the markers in a file; for a split's file, a command that mends its whole folder."""
     if path.stem not in SPLITS:
         return "remove it"
     found: set[tuple[str, str]] = set()

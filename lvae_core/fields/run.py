@@ -1,4 +1,4 @@
-"""Which run it is, its data, and the parts it is assembled from."""
+"""Fields that identify a run, choose its data, and choose the parts that it is assembled from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lvae_core.fields.declaration import option
 
 @dataclass(frozen=True, kw_only=True)
 class RunFields:
-    """Which run it is, its data, and the parts it is assembled from."""
+    """Fields that identify a run, choose its data, and choose the parts that it is assembled from."""
 
     # Which run
     dataset: str = option("ptb", "a dataset's name, or the path of a folder of three splits", "run")

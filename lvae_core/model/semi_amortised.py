@@ -50,7 +50,7 @@ Gradients = list[Tensor | None]
 
 
 class Rule(NamedTuple):
-    """How λ moves, and where the reverse pass is clipped."""
+    """The step rule of λ, and the norm at which the reverse pass is clipped."""
 
     steps: int
     """K."""

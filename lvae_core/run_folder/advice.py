@@ -17,7 +17,7 @@ _OUT_OF_MEMORY = (
 
 
 def failure_advice(classes: Iterable[str], retry: str) -> list[str]:
-    """What to do about failed runs, a sentence for each kind of failure.
+    """Advice about failed runs, a sentence for each kind of failure.
 
     Args:
         classes: the class of each failure, as in ``failure.json``.

@@ -30,7 +30,7 @@ def place_note(place: Path) -> str:
 
 
 class Writer(Protocol):
-    """What is used of ``SummaryWriter`` of torch or of tensorboardX."""
+    """The methods of ``SummaryWriter``, of torch or of tensorboardX, that runs call."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> object:
         """Add one value."""

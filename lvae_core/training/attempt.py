@@ -243,7 +243,7 @@ class Attempt:
         )
 
     def _difference(self, other: RunConfig) -> str:
-        """Why the folder, whose config is ``other``, is not that of this run."""
+        """The reason why the folder, whose config is ``other``, is not that of this run."""
         if names := training_differences(self.config, other):
             here, there = vars(self.config), vars(other)
             shown = [f"{name} = {there[name]!r}, here {here[name]!r}" for name in names[:_MOST_FIELDS]]

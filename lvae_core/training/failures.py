@@ -1,4 +1,4 @@
-"""Why a run failed, in one of four classes, as its run folder records it."""
+"""The four classes of failure that a run folder records."""
 
 from __future__ import annotations
 

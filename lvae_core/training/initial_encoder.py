@@ -28,7 +28,7 @@ class Parent:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What the child's provenance.json says of it."""
+        """The parent's entry in the child's provenance.json."""
         return {
             "run": self.folder.name,
             "fingerprint": self.fingerprint,

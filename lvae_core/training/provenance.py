@@ -43,7 +43,7 @@ def describe_attempt(
 
 
 def _cuda_versions() -> dict[str, Any]:
-    """What decides the last bits of a run on a GPU beside torch."""
+    """Versions of the libraries beside torch that decide the last bits of a run on a GPU."""
     return {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}  # type: ignore[no-untyped-call]
 
 

@@ -43,7 +43,7 @@ class _State:
 
 
 class Work:
-    """What all parts of an evaluation share."""
+    """The inputs that all parts of an evaluation share."""
 
     def __init__(
         self,

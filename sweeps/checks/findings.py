@@ -105,7 +105,7 @@ class Demand:
 
 
 def answered(nodes: Sequence[Node]) -> list[Finding]:
-    """Whether every node has answered."""
+    """Check that every node has answered."""
     remedy = "see `ray status`; restart the node, or remove it from the cluster"
     silent = [
         Finding(check="nodes", where=n.where, state="failure", detail=n.no_answer, remedy=remedy)
@@ -116,7 +116,7 @@ def answered(nodes: Sequence[Node]) -> list[Finding]:
 
 
 def room(everything: Sequence[Mapping[str, float]], demand: Demand, may_grow: bool) -> list[Finding]:
-    """Whether some node can take a run.
+    """Check that some node can take a run.
 
     Args:
         everything: the resources of each node of the cluster.
@@ -141,7 +141,7 @@ def room(everything: Sequence[Mapping[str, float]], demand: Demand, may_grow: bo
 
 
 def storage(nodes: Sequence[Node], url: str) -> list[Finding]:
-    """Whether every node stores results where the driver finds them."""
+    """Check that every node stores results where the driver finds them."""
 
     def judge(facts: Facts) -> _Verdict | None:
         return None if facts.storage is None else ("failure", facts.storage, _SHARED)
@@ -150,7 +150,7 @@ def storage(nodes: Sequence[Node], url: str) -> list[Finding]:
 
 
 def versions(nodes: Sequence[Node], driver: Mapping[str, str], digest: str) -> list[Finding]:
-    """Whether every node runs the same code.
+    """Check that every node runs the same code.
 
     Args:
         nodes: the nodes, with their facts.
@@ -179,7 +179,7 @@ def versions(nodes: Sequence[Node], driver: Mapping[str, str], digest: str) -> l
 
 
 def gpus(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
-    """Whether torch can use the GPUs that Ray counts, and whether its CPUs suffice for all of them."""
+    """Check that torch can use the GPUs that Ray counts, and that a node's CPUs suffice for all of them."""
     if not demand.gpus:
         return []
     found: list[Row] = []
@@ -202,7 +202,7 @@ def _idle_gpus(resources: Mapping[str, float], demand: Demand) -> int:
 
 
 def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
-    """Whether the corpora fit into every node's object store."""
+    """Check that the corpora fit into every node's object store."""
     if not demand.corpora:
         return []
     total, largest = sum(demand.corpora.values()), max(demand.corpora.values(), default=0)
@@ -231,7 +231,7 @@ def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
 
 
 def disk(nodes: Sequence[Node], demand: Demand, url: str) -> list[Finding]:
-    """Whether the disks have room for checkpoints and for Ray's files."""
+    """Check that the disks have room for checkpoints and for Ray's files."""
     remedy = "free some space, or give another --storage"
 
     def judge(facts: Facts) -> _Verdict | None:
@@ -250,7 +250,7 @@ def disk(nodes: Sequence[Node], demand: Demand, url: str) -> list[Finding]:
 
 
 def clocks(nodes: Sequence[Node]) -> list[Finding]:
-    """Whether times in logs can be compared; no result depends on it."""
+    """Check that the clocks agree, so that times in logs can be compared; no result depends on them."""
 
     def judge(facts: Facts) -> _Verdict | None:
         if abs(facts.clock_off) <= CLOCK_SECONDS:

@@ -56,7 +56,7 @@ def examine(url: str, probe: str, content: bytes, own: str, gpu: bool) -> dict[s
 
 
 def storage_trouble(url: str, probe: str, content: bytes, own: str) -> str | None:
-    """Why a run on this node could not store its results, in one line; None: it could."""
+    """The reason in one line why a run on this node could not store its results; None: it could."""
     try:
         from lvae_core.storage.retrying import RetryingStore
         from lvae_core.storage.store import open_store
@@ -103,7 +103,7 @@ def versions() -> dict[str, str]:
 
 
 def gpu_trouble() -> str | None:
-    """Why torch cannot use this node's GPUs, in one line; None: it can."""
+    """The reason in one line why torch cannot use this node's GPUs; None: it can."""
     # Ray can hide all GPUs from a task that asks for none; a choice of some is the user's.
     hidden = {"CUDA_VISIBLE_DEVICES"} if not os.environ.get("CUDA_VISIBLE_DEVICES") else set()
     visible = {name: value for name, value in os.environ.items() if name not in hidden}

@@ -141,7 +141,7 @@ class _StorageProbe:
         self._delete(self._name)
 
     def request(self, node: Node, gpu: bool = False) -> _Request:
-        """What ``node`` is asked: files to read and to write, and whether torch can use its GPUs."""
+        """The request to ``node``: files to read and to write, and whether to test its GPUs with torch."""
         gpu = gpu and node.resources.get("GPU", 0) > 0
         return _Request(self._store.url, self._name, self._content, f"{self._name}-{node.id}", gpu)
 
@@ -242,7 +242,7 @@ def _by_value() -> Iterator[None]:
 
 
 def _cause(error: ray.exceptions.RayError) -> str:
-    """Why there is no answer, in one line; Ray's own messages are tracebacks and paragraphs."""
+    """The reason for no answer, in one line; Ray's own messages are tracebacks and paragraphs."""
     if isinstance(error, ray.exceptions.TaskUnschedulableError | ray.exceptions.NodeDiedError):
         return "left the cluster before it answered"
     cause = getattr(error, "cause", None) or error

@@ -13,7 +13,7 @@ from sweeps.checks.findings import Finding, Node, Row, all_ok, listed
 def security(
     nodes: Sequence[Node], dashboard: str | None, arguments: Sequence[str], environ: Mapping[str, str]
 ) -> list[Finding]:
-    """Whether others can get into the cluster or read secrets.
+    """Check that others can neither get into the cluster nor read secrets.
 
     Args:
         nodes: the nodes, with their facts.

@@ -95,7 +95,7 @@ def _watch(address: str, place: str, silence: float, over: threading.Event) -> N
 
 
 def _question(place: str) -> str:
-    """Why the head does not answer a small request; empty if it answers.
+    """The reason why the head does not answer a small request; empty if it answers.
 
     Also empty if the package grpcio, which comes with ``ray[default]``, is missing.
     """

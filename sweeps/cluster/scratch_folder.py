@@ -247,6 +247,6 @@ def _is_of(process: psutil.Process, launch: str, began: float) -> bool:
 
 
 def start_of(process: psutil.Process) -> float:
-    """When a process started, on a clock that nobody sets; ``create_time()`` changes when one is set."""
+    """The start of a process, on a clock that nobody sets; ``create_time()`` changes when one is set."""
     ticks = start_ticks(process.pid)
     return float(ticks) if ticks else float(process.create_time())

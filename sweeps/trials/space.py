@@ -186,7 +186,7 @@ def text_of(value: Any) -> str:
 
 
 def conflict(base: RunConfig, values: Values) -> str:
-    """Why a point gives no config; "" if it does. Values that ``base`` can have may exclude each other."""
+    """The reason why a point gives no config, as of values that exclude each other; "" if it gives one."""
     try:
         replace(base, **dict(values))
     except InputError as error:

@@ -113,7 +113,7 @@ def trials_table(search: Search) -> Table:
 
 
 def bound_note(search: Search) -> str:
-    """What follows the name of a loss or perplexity of the trials: ``, not a bound`` if it is none."""
+    """The suffix of the name of a loss or perplexity of the trials: ``, not a bound``, or "" if it is."""
     return ", not a bound" if cells_without_bound([search.base]) else ""
 
 

@@ -1,1 +1,1 @@
-"""What every figure is drawn with: colours and fonts, marks, and the placing of text."""
+"""The elements of every figure: colours and fonts, marks, and the placing of text."""

@@ -1,1 +1,1 @@
-"""What every table is made of: columns and lines, CSV rows, the choice and names of variants."""
+"""The elements of every table: columns and lines, CSV rows, the choice and names of variants."""

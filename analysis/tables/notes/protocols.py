@@ -83,7 +83,9 @@ def differences_from_recipes(done: pd.DataFrame, dataset: str) -> Iterable[str]:
 
 
 def protocols(done: pd.DataFrame, frame: pd.DataFrame, cells: Sequence[Cell]) -> Iterable[str]:
-    """Which rows were trained as their authors did, if there are systems that can be, and if in all fields.
+    """Say which rows were trained as their authors did, and whether in all fields.
+
+    There is no note if no system has a protocol of its authors.
 
     If a row has both protocols, these are variants of it, and the note names those that are shown.
     """

@@ -1,4 +1,4 @@
-"""What cells that are compared differ in by more than their recipes."""
+"""Fields in which compared cells differ by more than their recipes."""
 
 from __future__ import annotations
 

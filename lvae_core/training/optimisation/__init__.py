@@ -1,1 +1,1 @@
-"""What moves the parameters: objective, steps, optimisers and their schedules."""
+"""The update of the parameters: objective, steps, optimisers and their schedules."""

@@ -69,7 +69,7 @@ def importance_weighted(
 
 
 class _Weights:
-    """What one pass of the decoder finds on its way: ŵ (L, B), and the objective at β and at 1."""
+    """Values that a pass of the decoder computes on its way: ŵ (L, B), and the objective at β and at 1."""
 
     weights: Tensor
     value: Tensor

@@ -29,7 +29,7 @@ _TAIL_LINES = 40
 
 @dataclass(frozen=True)
 class Loss:
-    """Why an actor was lost."""
+    """The cause of the loss of an actor."""
 
     kind: FailureClass
     message: str
@@ -74,7 +74,7 @@ class LostActors:
 
 
 def why_lost(trial: Trial) -> Loss:
-    """Why Tune lost the actor of a trial."""
+    """Return the cause for which Tune lost the actor of a trial."""
     error = latest_error(trial)
     text = Text.from_ansi(str(error or "")).plain.strip()
     tail = "\n".join(text.splitlines()[-_TAIL_LINES:])

@@ -1,1 +1,1 @@
-"""How a grid is written: axes, seeds, grid files, and what follows from them."""
+"""The notation of grids: axes, seeds and grid files, and the texts that describe them."""

@@ -80,7 +80,7 @@ def declaration_note(
 
 
 def _outcome(declared: int, seeds: Collection[int]) -> str:
-    """What follows if a study will have other seeds than it has declared; "" if it has as many."""
+    """The consequence if a study will have other seeds than it has declared; "" if it has as many."""
     if len(seeds) == declared:
         return ""
     outcome = f"p-values stay interim until all {declared} are done"

@@ -1,1 +1,1 @@
-"""How long runs take, what they cost, and the order that ends a grid soonest."""
+"""Expected times of runs, their cost, and the order that ends a grid soonest."""
