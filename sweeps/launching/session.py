@@ -94,7 +94,7 @@ def on_ray(options: LaunchOptions, workload: Workload, say: Callable[[str], None
         options: storage, cluster and resources.
         workload: the runs to launch, or as many others that need as much space; the folder of its study
             exists.
-        say: prints a line about each probe.
+        say: prints a line about each step.
 
     Raises:
         InputError: there is no such Ray, or something in it would break runs.
