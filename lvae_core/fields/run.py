@@ -33,7 +33,7 @@ class RunFields:
     max_vocabulary: int = option(0, "keep this many classes at most, </s> included; 0: all", "data")
     max_length: int = option(512, "a sentence of more predicted tokens is refused", "data")
 
-    # Parts: what the model is assembled from, and how it is trained (§4)
+    # Parts: what the model is assembled from, and how it is trained
     encoder: Encoder = option("lstm", "none: no latent variable, a language model", "run")
     posterior: Posterior = option("gaussian", "family of q(z|x)", "run", "latent variable", added=True)
     decoder: Decoder = option("lstm", "what reads z and the words so far", "run", added=True)
