@@ -91,6 +91,7 @@ def _columns() -> dict[str, pa.DataType]:
         "failure_attempt": whole,
         "message": text,
         **dict.fromkeys(COUNTS, whole),
+        "steps_per_epoch": whole,
         **dict.fromkeys(TIMES, number),
         "true_nll": number,
         "vocabulary": whole,

@@ -119,9 +119,9 @@ def _result(folder: RunFolder, result: Mapping[str, Any], problems: list[str]) -
     }
     if "metrics_sha256" in result:
         row["metrics_sha256"] = _digest(folder, result, "metrics_sha256")
-    for key in (*COUNTS, *TIMES, "true_nll"):
+    for key in (*COUNTS, "steps_per_epoch", *TIMES, "true_nll"):
         if key in result or key in ("tokens", "sentences"):
-            row[key] = _number(folder, "result.json", result, key, whole=key in COUNTS)
+            row[key] = _number(folder, "result.json", result, key, whole=key not in (*TIMES, "true_nll"))
     row |= _text(folder, result)
     # Results from before the field are of version 1.
     versions = {"evaluation_version": 1, **result}

@@ -12,8 +12,7 @@ Numbers = NDArray[np.float64]
 def annealing_epochs(runs: pd.DataFrame) -> Numbers:
     """Epochs over which β of each run rises; 0 if it does not, or cyclically; NaN if unknown."""
     length, in_steps = _column(runs, "kl_anneal_epochs"), _column(runs, "kl_anneal_steps")
-    per_step = _ratio(_column(runs, "epochs"), _column(runs, "steps"))
-    length = np.where(in_steps > 0, in_steps * per_step, length)
+    length = np.where(in_steps > 0, _ratio(in_steps, _steps_per_epoch(runs)), length)
     # A comparison with NaN is false.
     rises = (_column(runs, "kl_start") < 1) & (_column(runs, "kl_weight") > 0)
     return np.where(_is(runs, "kl_schedule", "linear") & rises, length, 0.0)
@@ -22,8 +21,9 @@ def annealing_epochs(runs: pd.DataFrame) -> Numbers:
 def kl_weights_within_annealing(runs: pd.DataFrame) -> Numbers:
     """β after the epoch whose parameters are tested, of each run in which it still rose; else NaN."""
     weight, start = _column(runs, "kl_weight"), _column(runs, "kl_start")
-    last = _is(runs, "tested_epoch", "last")
-    tested = np.where(last, _column(runs, "epochs"), _column(runs, "best_epoch"))
+    last, trained = _is(runs, "tested_epoch", "last"), _epochs_trained(runs)
+    best = _column(runs, "best_epoch")
+    tested = np.where(last | (trained < best), trained, best)
     tested = np.where(np.isnan(tested), _column(runs, "max_epochs"), tested)
     length = annealing_epochs(runs)
     reached = weight * (start + (1 - start) * _ratio(tested, length))
@@ -32,8 +32,20 @@ def kl_weights_within_annealing(runs: pd.DataFrame) -> Numbers:
 
 def outlast_annealing(runs: pd.DataFrame) -> NDArray[np.bool_]:
     """For each run, whether its training reached the end of its annealing, after which β is full."""
-    reached: NDArray[np.bool_] = _column(runs, "epochs") >= annealing_epochs(runs)
+    reached: NDArray[np.bool_] = _epochs_trained(runs) >= annealing_epochs(runs)
     return reached
+
+
+def _epochs_trained(runs: pd.DataFrame) -> Numbers:
+    """Epochs of training; of one that ``max_steps`` has ended early, the part that was trained."""
+    parts = _ratio(_column(runs, "steps"), _column(runs, "steps_per_epoch"))
+    return np.where(np.isnan(parts), _column(runs, "epochs"), parts)
+
+
+def _steps_per_epoch(runs: pd.DataFrame) -> Numbers:
+    """Gradient steps of a whole epoch; as if the last one was whole if a result does not say."""
+    recorded = _column(runs, "steps_per_epoch")
+    return np.where(np.isnan(recorded), _ratio(_column(runs, "steps"), _column(runs, "epochs")), recorded)
 
 
 def _is(runs: pd.DataFrame, name: str, value: str) -> NDArray[np.bool_]:

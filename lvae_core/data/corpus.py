@@ -50,8 +50,9 @@ class Split:
 
     def num_batches(self, config: RunConfig) -> int:
         """Number of batches in an epoch of training; see :func:`lvae_core.data.batches.epoch_order`."""
-        _, counts = np.unique(self.lengths, return_counts=True)
-        sizes = counts if config.batching == "equal_length" else np.array([len(self)])
+        sizes = np.array([len(self)])
+        if config.batching == "equal_length":
+            _, sizes = np.unique(self.lengths, return_counts=True)
         return int((-(-sizes // config.batch_size)).sum())
 
     @property
@@ -90,6 +91,12 @@ class Corpus:
         """Log the warnings."""
         for warning in self.warnings:
             _log.warning(warning)
+
+    def epochs_at_most(self, config: RunConfig) -> float:
+        """Epochs of a run that no stop rule ends: ``max_epochs``, or as many as ``max_steps`` leaves."""
+        if not config.max_steps:
+            return config.max_epochs
+        return min(config.max_epochs, config.max_steps / self.train.num_batches(config))
 
     def sizes(self) -> dict[str, Any]:
         """The vocabulary's size and those of the splits as plain values: what makes numbers comparable.

@@ -99,9 +99,7 @@ class Amount(NamedTuple):
 
 def amount(config: RunConfig, corpus: Corpus) -> Amount:
     """Count the tokens of a run that reaches the last epoch its config allows."""
-    epochs = float(config.max_epochs)
-    if config.max_steps:
-        epochs = min(epochs, config.max_steps / corpus.train.num_batches(config))
+    epochs = corpus.epochs_at_most(config)
     draws = config.valid_samples / config.draws  # for each of a gradient step
     if config.has("importance-weighted objective"):
         draws = config.valid_samples  # times L, of one bound

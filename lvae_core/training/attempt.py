@@ -224,6 +224,7 @@ class Attempt:
             "best_epoch": state.rate.best_epoch,
             "epochs": state.epoch,
             "steps": state.step,
+            "steps_per_epoch": self.corpus.train.num_batches(self.config),
             "train_seconds": round(state.train_seconds, 3),
             "evaluate_seconds": round(state.evaluate_seconds, 3),
         }

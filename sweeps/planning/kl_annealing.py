@@ -41,14 +41,10 @@ def _ends_within(config: RunConfig, corpus: Corpus) -> str:
     """
     if config.kl_schedule != "linear" or config.kl_start == 1 or not config.kl_weight:
         return ""
-    unit = "steps" if config.kl_anneal_steps else "epochs"
-    annealing = config.kl_anneal_steps or config.kl_anneal_epochs
-    limits = {f"max_epochs = {config.max_epochs}": float(config.max_epochs)}
-    if unit == "steps" or config.max_steps:
-        per_epoch = corpus.train.num_batches(config)
-        scale = per_epoch if unit == "steps" else 1
-        limits = {words: epochs * scale for words, epochs in limits.items()}
-        if config.max_steps:
-            limits[f"max_steps = {config.max_steps}"] = config.max_steps * scale / per_epoch
-    words, trained = min(limits.items(), key=lambda limit: limit[1])
-    return f"{words} ends before kl_anneal_{unit} = {annealing:g}" if trained < annealing else ""
+    trained, annealing, named = corpus.epochs_at_most(config), config.kl_anneal_epochs, "kl_anneal_epochs"
+    if config.kl_anneal_steps:
+        annealing, named = config.kl_anneal_steps / corpus.train.num_batches(config), "kl_anneal_steps"
+    if trained >= annealing:
+        return ""
+    limit = "max_steps" if trained < config.max_epochs else "max_epochs"
+    return f"{limit} = {getattr(config, limit)} ends before {named} = {getattr(config, named):g}"

@@ -9,8 +9,6 @@ from statistics import fmean
 from rich.table import Table
 
 from analysis.stats.paired import seeds_needed, smallest_p
-from lvae_core.config import RunConfig
-from lvae_core.data.corpus import Corpus
 from lvae_core.model.counts import operations
 from sweeps.planning.plan import Plan
 from sweeps.planning.times.cost import UNKNOWN, amount_text, time_text
@@ -63,12 +61,6 @@ def epochs_left(rules: Rules, trials: int, epochs: float, known: Sequence[Trial]
     return total
 
 
-def _epochs_of(config: RunConfig, corpus: Corpus) -> float:
-    """The epochs of a run that is trained to its end; ``max_steps`` may end it in the middle of one."""
-    steps = config.max_steps / corpus.train.num_batches(config)
-    return min(config.max_epochs, steps) if steps else config.max_epochs
-
-
 def expected_works(
     search: Search, speed: Speed, fresh: Plan, fresh_runs: int, share: float, *, retries: int = 0
 ) -> list[Work]:
@@ -86,7 +78,7 @@ def expected_works(
     """
     base = search.base
     corpus, whole = search.corpora[base.dataset], speed.expected_seconds(variant_of(base))
-    trials, epochs = left(search) + retries, _epochs_of(base, corpus)
+    trials, epochs = left(search) + retries, corpus.epochs_at_most(base)
     trial = None
     if whole is not None and trials:
         trial = whole * _epochs_to_train(search, trials, epochs, retries) / (trials * epochs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,13 +13,17 @@ from analysis.reading.collect import collect
 from analysis.reading.sources import open_source
 from analysis.stats.kl_annealing import annealing_epochs, kl_weights_within_annealing
 from analysis.stats.over_seeds import average_cells
+from lvae_core.identity import fingerprint
+from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.names import run_name
 
+from ...lvae_core.training.runs import CORPUS, run, short
 from ..conftest import WriteRun
 
 RUN = {
     "kl_schedule": "linear", "kl_weight": 1.0, "kl_start": 0.0, "kl_anneal_epochs": 10.0,
     "kl_anneal_steps": 0, "max_epochs": 30, "best_epoch": 4, "epochs": 12, "steps": 120,
-    "tested_epoch": "best",
+    "steps_per_epoch": None, "tested_epoch": "best",
 }  # fmt: skip
 
 
@@ -39,6 +44,11 @@ RUN = {
         ({"kl_anneal_steps": 160, "steps": None}, None, None),
         ({"kl_anneal_steps": 160, "steps": 0}, None, None),
         ({"kl_anneal_epochs": None}, None, None),
+        # max_steps has ended the second epoch in its middle.
+        ({"steps": 15, "steps_per_epoch": 10, "epochs": 2, "best_epoch": 2}, 10, 0.15),
+        ({"steps": 15, "steps_per_epoch": 10, "epochs": 2, "best_epoch": 1}, 10, 0.1),
+        ({"kl_anneal_steps": 30, "steps": 15, "steps_per_epoch": 10, "best_epoch": 2}, 3, 0.5),
+        ({"kl_anneal_steps": 15, "steps": 15, "steps_per_epoch": 10, "best_epoch": 2}, 1.5, None),
         ({"kl_anneal_epochs": 0.0}, 0, None),
         # β falls again, or never rises.
         ({"kl_schedule": "cyclical"}, 0, None),
@@ -100,3 +110,24 @@ def test_the_last_epoch_of_a_run_may_be_held_to_the_full_kl_though_its_best_was_
         )  # fmt: skip
         (cell,) = average_cells(collect([open_source(str(tmp_path / tested))]).frame)
         assert cell.collapsed == (tested == "last")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_steps": 4, "kl_anneal_epochs": 2.0},  # of three steps an epoch
+        {"max_steps": 4, "kl_anneal_epochs": 1.3},
+        {"max_steps": 5, "kl_anneal_steps": 7, "kl_start": 0.25},
+        {"max_steps": 5, "kl_anneal_steps": 4},
+        {"max_epochs": 2, "kl_anneal_epochs": 4.0},
+    ],
+)
+def test_the_weight_is_that_of_the_metrics(tmp_path: Path, fields: dict[str, float]) -> None:
+    study, config = Study(str(tmp_path / "study")), short(**fields)
+    corpus = replace(CORPUS, data_sha256="0" * 64)
+    folder = study.run(run_name(config, fingerprint(config, corpus.data_sha256)))
+    run(config, folder, corpus=corpus)
+    frame = collect([open_source(study.url)]).frame
+    row = folder.read_metrics()[int(frame["best_epoch"].item()) - 1]
+    expected = row["kl_weight"] if row["kl_weight"] < 1 else math.nan
+    assert kl_weights_within_annealing(frame).tolist() == pytest.approx([expected], nan_ok=True)

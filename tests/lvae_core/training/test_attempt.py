@@ -33,8 +33,8 @@ from .runs import CORPUS, OFTEN, run, sentences_of, short
 
 RESULT = {
     "fingerprint", "config", "data_sha256", "precision", "estimates", "tokens", "sentences", "parameters",
-    "best_epoch", "epochs", "steps", "train_seconds", "evaluate_seconds", "metrics_sha256",
-    "vocabulary", "splits",
+    "best_epoch", "epochs", "steps", "steps_per_epoch", "train_seconds", "evaluate_seconds",
+    "metrics_sha256", "vocabulary", "splits",
 }  # fmt: skip
 OF_LATENT = {"nll_elbo", "ppl_elbo", "nll_iw", "ppl_iw", "kl", "mi", "au"}
 ESTIMATES_OF = {
