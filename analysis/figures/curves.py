@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -15,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.figures import series
 from analysis.figures.elements import layout, marks, style
 from analysis.stats.cells import Cell
+from analysis.stats.outliers import near_median
 from analysis.tables.elements.table import NOT_A_BOUND, dataset_title
 
 MOST_SEEDS = 50
@@ -219,7 +219,7 @@ def _limit(shared: Sequence[Axes], drawn: Sequence[pd.DataFrame]) -> list[str]:
     """
     # The first epochs are so high that they would flatten the rest, and so would runs that went astray.
     best = [low for rows in drawn if (low := float(rows["valid_ppl"].min())) <= series.LARGEST]
-    usual = [low for low in best if low <= _ASTRAY * statistics.median(best)]
+    usual = near_median(best, _ASTRAY)
     perplexity, *latent = shared
     notes = []
     if usual:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from analysis.published.catalogue import display_name, find
 from analysis.published.facts import Derived, Fact
 from analysis.stats.average import Average
 from analysis.stats.cells import Cell
+from analysis.stats.outliers import times_median
 from analysis.stats.valid_bounds import JOINT_ELBO, conventions, tightest
 from analysis.tables.bounds import published_nll, with_published_cells
 from analysis.tables.elements.importance_weights import weight_values
@@ -143,8 +143,7 @@ def _averages(cell: Cell) -> list[tuple[str, Average]]:
 
 def limit(means: Sequence[float]) -> float:
     """The largest value that is drawn beside these means."""
-    # Of two, the lower: a huge one must not make room for itself.
-    return min(LARGEST, max(_MOST, _TIMES_MEDIAN * statistics.median_low(map(abs, means))))
+    return min(LARGEST, max(_MOST, times_median(means, _TIMES_MEDIAN)))
 
 
 def fits(values: Iterable[float], limit: float) -> bool:
