@@ -44,7 +44,7 @@ from sweeps.checks.findings import Demand, Finding
 from sweeps.checks.study import check_run_folders
 from sweeps.cluster.scratch_folder import check_root
 from sweeps.launching.progress.display import console
-from sweeps.options import LaunchOptions, Messages, split_lists
+from sweeps.options import LaunchOptions, Messages, split_lists, study_address
 from sweeps.planning.sizes import corpus_bytes, format_bytes
 
 _arg = tyro.conf.arg
@@ -85,7 +85,7 @@ class Options:
     @property
     def folder(self) -> str:
         """The storage or study that a launch would write to, as the user would write it."""
-        return "/".join([self.storage.rstrip("/") or "/", *([self.study] if self.study else [])])
+        return study_address(self.storage, self.study) if self.study else self.storage
 
     def launch(self) -> list[str]:
         """The same options, for a launch."""

@@ -175,7 +175,12 @@ class LaunchOptions:
 
     def folder(self, default: str) -> str:
         """The study, as the user would write it; ``default`` is its name if none is given."""
-        return f"{self.storage.rstrip('/')}/{self.study or default}"
+        return study_address(self.storage, self.study or default)
+
+
+def study_address(storage: str, study: str) -> str:
+    """The address of a study below a storage."""
+    return f"{storage.rstrip('/')}/{study}"
 
 
 def check_folder(url: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lvae_core.config import RunConfig
 from lvae_core.messages import is_quiet
-from lvae_core.run_folder.estimates import ESTIMATES, UNRELIABLE_SHARE, bound
+from lvae_core.run_folder.estimates import ESTIMATES, UNRELIABLE_SHARE, bound, valid_ppl_is_bound
 from lvae_core.training.runtime import Progress
 
 LIVE_SECONDS, LINE_SECONDS = 0.5, 60.0
@@ -38,7 +38,7 @@ class Display:
         self.live = sys.stderr.isatty()
         self._finished = finished
         self._now = now
-        self._mark = " (not a bound)" if not_a_bound(config) else ""
+        self._mark = "" if valid_ppl_is_bound(config) else " (not a bound)"
         self._phase = ""
         self._started = self._began = self._shown = now()
         self._first = 0.0
@@ -97,11 +97,6 @@ class Display:
         seconds = (now - self._began) * (1 - progress.fraction) / done
         # Training may stop before its last epoch.
         return f"{_hours(seconds)} left{' at most' if progress.phase == 'train' else ''}"
-
-
-def not_a_bound(config: RunConfig) -> bool:
-    """Whether the validation perplexity of a run is not a bound of its model's."""
-    return bound("ppl_elbo", config.averaging, config.num_samples) == "not a bound"
 
 
 def _hours(seconds: float) -> str:

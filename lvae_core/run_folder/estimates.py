@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lvae_core.config import RunConfig
+
 Bound = Literal["exact", "upper bound", "upper bound in expectation", "not a bound"]
 
 
@@ -83,6 +85,16 @@ def announced_perplexity(estimates: Mapping[str, Any]) -> str:
     """
     names = ("ppl", "ppl_iw_joint", "ppl_joint", "ppl_iw", "ppl_elbo")
     return next(name for name in names if name in estimates)
+
+
+def valid_ppl_is_bound(config: RunConfig) -> bool:
+    """Whether the validation perplexity of a run, which counts the whole KL, bounds that of its model."""
+    return bound("ppl_elbo", config.averaging, config.num_samples) != "not a bound"
+
+
+def best_ppl_is_bound(config: RunConfig) -> bool:
+    """Whether the score by which a run chooses its best epoch is a bound: it may weigh the KL less."""
+    return valid_ppl_is_bound(config) and (config.encoder == "none" or config.valid_kl_weight >= 1)
 
 
 def bound(estimate: str, averaging: str, num_samples: int) -> Bound | None:

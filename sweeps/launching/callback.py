@@ -65,7 +65,7 @@ class LaunchCallback(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         name = trial.config["run"]
-        has_bound = self._board.running[name].cell not in self._board.not_bounds
+        has_bound = self._board.running[name].cell not in self._board.best_not_bounds
         lines = _lines(result, hide_test_scores=self._board.hide_test_scores, has_bound=has_bound)
         if self._deserves_larger_share(name, result):
             self._out_of_memory.add(name)

@@ -74,7 +74,7 @@ def load_corpora(
             new, corpora[dataset] = load_new(config, data_dir)
             if new == config:
                 continue
-            if "min_count" in given or not former.may_change(config, new):
+            if "min_count" in given or not former.accept_min_count(config, new):
                 corpora[dataset] = load_for(config, data_dir)
                 continue
             configs = [replace(c, min_count=new.min_count) if c.dataset == dataset else c for c in configs]
@@ -127,8 +127,8 @@ def add_expected_times(plan: Plan, corpora: Mapping[str, Corpus], study: Study) 
     for variant, (run, *_) in plan.variants().items():
         config, corpus = run.config, corpora[run.config.dataset]
         speed.count(variant, counted_operations(config, corpus))
-        if result := results.slowest(key(config, corpus.data_sha256)):
-            tokens = amount(config, corpus)
+        tokens = amount(config, corpus)
+        if result := results.slowest(key(config, corpus.data_sha256), tokens):
             speed.add_probe(
                 variant, tokens.train / result.train_rate, tokens.evaluate / result.evaluate_rate
             )

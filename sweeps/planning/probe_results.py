@@ -51,10 +51,10 @@ class ProbeResults:
         """The result for a cell on a kind of device."""
         return self._known.get(device, {}).get(name)
 
-    def slowest(self, name: str) -> ProbeResult | None:
-        """The slowest result for a cell on any kind of device."""
+    def slowest(self, name: str, tokens: Amount) -> ProbeResult | None:
+        """The result for a cell on the kind of device on which runs of these tokens take longest."""
         found: Iterable[ProbeResult] = (known[name] for known in self._known.values() if name in known)
-        return min(found, key=lambda choice: choice.train_rate, default=None)
+        return max(found, key=lambda result: result.seconds(tokens), default=None)
 
     def put(self, device: str, name: str, result: ProbeResult) -> None:
         """Add a result and write the file. Raises OSError if the storage cannot be written."""

@@ -18,7 +18,7 @@ from lvae_core.errors import InputError, cannot_read
 from lvae_core.identity import fingerprint
 from lvae_core.run_folder.folder import DamagedError, Study
 from lvae_core.run_folder.names import run_name
-from sweeps.launching.progress.board import Board, cells_without_bound
+from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display
 from sweeps.launching.session import Launch
 from sweeps.planning.loading import counted_operations, look_up
@@ -83,7 +83,7 @@ class Search:
         self._variant_labels: dict[str, str] = {}
         self.board = Board(self.plan.speed, 0, 0, {}, labels=self._labels, hide_test_scores=True, more=True)
         self.board.variant_labels = self._variant_labels
-        self.board.not_bounds = cells_without_bound([base])
+        self.board.mark_bounds([base])
         self._folders: dict[str, str] = {}
         """Fingerprint -> name of the run's folder, once it has been looked up."""
         self._retry = retry_failed

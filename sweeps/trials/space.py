@@ -171,11 +171,11 @@ def is_log(distribution: BaseDistribution) -> bool:
 
 
 def largest(space: Mapping[str, BaseDistribution], base: RunConfig) -> RunConfig:
-    """``base`` with every size as large as the space allows."""
+    """``base`` with every whole number of the model, its sizes among them, as large as the space allows."""
     sizes = {
-        field: max(choices_of(space[field]) or (space[field].high,))  # type: ignore[attr-defined]
-        for field in ("embedding_size", "hidden_size", "latent_size")
-        if field in space
+        f.name: int(max(choices_of(space[f.name]) or range_of(space[f.name]) or ()))
+        for f in dataclasses.fields(RunConfig)
+        if f.name in space and FIELD_TYPES[f.name] is int and f.metadata["group"] == "model"
     }
     return replace(base, **sizes)
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from lvae_core.run_folder.estimates import best_ppl_is_bound
 from lvae_core.run_folder.names import CellName
-from sweeps.launching.progress.board import cells_without_bound
+from lvae_core.run_folder.search_record import RECIPE
 from sweeps.trials.objectives import OBJECTIVES, pareto_front
 from sweeps.trials.progress import states
 from sweeps.trials.proposals import State, Trial
@@ -114,7 +115,7 @@ def trials_table(search: Search) -> Table:
 
 def bound_note(search: Search) -> str:
     """The suffix of the name of a loss or perplexity of the trials: ``, not a bound``, or "" if it is."""
-    return ", not a bound" if cells_without_bound([search.base]) else ""
+    return "" if best_ppl_is_bound(search.base) else ", not a bound"
 
 
 def front_numbers(search: Search) -> list[int]:
@@ -128,7 +129,7 @@ def _remark(search: Search, trial: Trial, front: Sequence[int]) -> Text:
     if trial.number in front:
         words.append("on the front")
     if is_recipe(search, trial.values):
-        words.append("the recipe")
+        words.append(RECIPE)
     return Text(", ".join(words))
 
 

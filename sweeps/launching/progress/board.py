@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from lvae_core.config import RunConfig
-from lvae_core.run_folder.estimates import bound
+from lvae_core.run_folder.estimates import best_ppl_is_bound, valid_ppl_is_bound
 from lvae_core.run_folder.names import CellName, without_fingerprint
 from sweeps.launching.progress.running import Running
 from sweeps.planning.evaluation_parts import EvaluationPart
@@ -73,8 +73,10 @@ class Board:
     """Name -> class and message of the runs that failed in this launch."""
     has_begun: bool = False
     """Whether any run has got an actor."""
-    not_bounds: set[str] = field(default_factory=set)
-    """Cells, and labels of variants, whose validation perplexity is not a bound of their model's."""
+    valid_not_bounds: set[str] = field(default_factory=set)
+    """Cells whose validation perplexity is not a bound of their models'."""
+    best_not_bounds: set[str] = field(default_factory=set)
+    """Cells, and labels of variants, whose best score is none."""
 
     began: float = field(init=False)
     """When the board was made."""
@@ -92,8 +94,17 @@ class Board:
         variants = {run.name: run.variant for run in runs}
         board = cls(plan.speed, len(plan.with_status("done")), failed, waiting, variants, again=again)
         board.resumed_at = {run.name: ("train", trained_fraction(run)) for run in runs if run.epochs}
-        board.not_bounds = cells_without_bound(run.config for run in runs)
+        board.mark_bounds(run.config for run in runs)
         return board
+
+    def mark_bounds(self, configs: Iterable[RunConfig]) -> None:
+        """Note which cells of runs have validation perplexities and best scores that are not bounds."""
+        for config in configs:
+            cell = str(CellName.of(config))
+            if not valid_ppl_is_bound(config):
+                self.valid_not_bounds.add(cell)
+            if not best_ppl_is_bound(config):
+                self.best_not_bounds.add(cell)
 
     def label(self, name: str) -> str:
         """The label of a run in lines for people."""
@@ -122,8 +133,8 @@ class Board:
     def _variant_label(self, name: str, cell: str) -> str:
         """The label of a run's variant: variants of a cell differ in model or text."""
         label = self.variant_labels.get(self._variant(name, cell), cell)
-        if cell in self.not_bounds:
-            self.not_bounds.add(label)
+        if cell in self.best_not_bounds:
+            self.best_not_bounds.add(label)
         return label
 
     def start(self, name: str) -> None:
@@ -321,16 +332,6 @@ class Board:
         known = any(self.speed.basis(variant) == "runs" for variant in variants)
         left = "–" if eta is None else f"{'' if known else 'at most '}about {format_duration(eta)}"
         return f"{line}, {left} to go"
-
-
-def cells_without_bound(configs: Iterable[RunConfig]) -> set[str]:
-    """The cells of runs whose validation perplexity is not a bound of their model's."""
-    return {
-        str(CellName.of(config))
-        for config in configs
-        if bound("ppl_elbo", config.averaging, config.num_samples) == "not a bound"
-        or (config.encoder != "none" and config.valid_kl_weight < 1)
-    }
 
 
 def short(name: str) -> str:

@@ -53,14 +53,14 @@ def draw(board: Board) -> Group:
     for name, run in list(board.running.items())[:MAX_ROWS]:
         bar = ProgressBar(total=1.0, completed=run.share or 0.0, width=12)
         # Variants of a cell differ at the ends of their labels, so nothing is cut.
-        runs.add_row(bar, Text(board.label(name), overflow="fold"), describe(run, board.not_bounds))
+        runs.add_row(bar, Text(board.label(name), overflow="fold"), describe(run, board.valid_not_bounds))
     heading = Column("lowest validation perplexity so far", overflow="fold")
     best = Table(heading, "", "", box=None, header_style="dim")
     # The lowest trials of a search; the first cells of a grid, whose values are not comparable.
     lowest_first = board.hide_test_scores
     shown = sorted(board.best.items(), key=lambda item: (item[1] if lowest_first else 0.0, item[0]))
     for cell, value in shown[:MAX_ROWS]:
-        best.add_row(cell, f"{value:.2f}", "not a bound" if cell in board.not_bounds else "")
+        best.add_row(cell, f"{value:.2f}", "not a bound" if cell in board.best_not_bounds else "")
     # A bar ends without a line break, so each needs a table row to itself.
     whole = Table.grid()
     whole.add_row(ProgressBar(total=1.0, completed=board.share(), width=60))
@@ -129,7 +129,7 @@ class Display:
         starting = {name for name, run in self.board.running.items() if run.phase == "starting"}
         for name, run in list(self.board.running.items())[:MAX_ROWS]:
             if name not in starting & self._said_to_start:
-                self.say(f"  {self.board.label(name)}: {describe(run, self.board.not_bounds)}")
+                self.say(f"  {self.board.label(name)}: {describe(run, self.board.valid_not_bounds)}")
                 self._said_to_start.add(name)
         self._said_to_start &= starting
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -128,3 +129,9 @@ def test_the_largest_config_of_a_space():
     space = parse_space(["hidden_size=16..64", "latent_size=2,8,4", "dropout=0..0.5"], BASE)
     config = largest(space, BASE)
     assert (config.hidden_size, config.latent_size, config.dropout) == (64, 8, BASE.dropout)
+
+
+def test_the_largest_config_has_the_largest_sizes_of_every_part():
+    base = recipe("cnn-lm", dataset="toy")
+    space = parse_space(["cnn_channels=8..512:log", "cnn_external=16,64,32", "batch_size=8..64"], base)
+    assert largest(space, base) == replace(base, cnn_channels=512, cnn_external=64)

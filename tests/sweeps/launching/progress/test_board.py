@@ -96,12 +96,12 @@ def test_variants_of_a_cell_have_a_best_perplexity_each(board):
     # The label of a variant is shown as it is, even if a part of it looks like a seed.
     labels = {"a": "runs/my__seed3__data dropout=0.3", "b": "trial 2, seed 1"}
     board.variant_labels = labels
-    board.not_bounds = {CELL}
+    board.best_not_bounds = {CELL}
     for name, ppl in zip(NAMES, (90.0, 95.0, 80.0, 70.0), strict=True):
         board.start(name)
         board.report(name, train(0.1, valid_ppl=ppl, best_ppl=ppl))
     assert board.best == {labels["a"]: 90.0, labels["b"]: 80.0, CELL: 70.0}
-    assert board.not_bounds == {CELL, *board.best}
+    assert board.best_not_bounds == {CELL, *board.best}
 
 
 def test_a_run_that_resumes_takes_what_is_left_of_it(clock):

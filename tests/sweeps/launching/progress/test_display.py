@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import re
 
+import pytest
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sweeps.launching.progress.board import cells_without_bound
 from sweeps.launching.progress.display import STARTING, Display, describe, draw
 
 from ....lvae_core import tiny
@@ -87,18 +87,23 @@ def test_a_run_under_way_shows_its_epoch_of_all_its_speed_and_loss(board):
 
 def test_numbers_of_averaged_states_are_marked_as_no_bound_while_they_run(board):
     configs = [tiny.config("lstm-vae-avg", num_samples=n) for n in (1, 2)] + [tiny.config("lstm-vae")]
-    assert cells_without_bound(configs) == {"toy__lstm-vae-avg__standard__L2"}
-    # Nor is a score that does not count the whole KL.
-    weighted = [tiny.config("lstm-vae", valid_kl_weight=weight) for weight in (0.5, 1.0, 2.0)]
-    assert len(cells_without_bound(weighted[:1])) == 1
-    assert cells_without_bound(weighted[1:]) == set()
-    board.not_bounds = {CELL}
+    board.mark_bounds(configs)
+    assert board.valid_not_bounds == board.best_not_bounds == {"toy__lstm-vae-avg__standard__L2"}
+    board.valid_not_bounds = board.best_not_bounds = {CELL}
     board.start(NAMES[0])
     board.report(NAMES[0], train(0.1, valid_ppl=90.0, best_ppl=80.0))
     console = Console(file=(out := io.StringIO()), width=120)
     console.print(draw(board))
     assert "valid ppl 90.00 (not a bound)" in out.getvalue()
     assert re.search(r"80\.00 +not a bound", out.getvalue())
+
+
+@pytest.mark.parametrize(("weight", "marked"), [(0.5, 1), (1.0, 0), (2.0, 0)])
+def test_a_best_score_that_leaves_out_a_part_of_the_kl_is_no_bound_though_the_perplexity_is(
+    board, weight, marked
+):
+    board.mark_bounds([tiny.config("lstm-vae", valid_kl_weight=weight), tiny.config("lstm-lm")])
+    assert (len(board.best_not_bounds), len(board.valid_not_bounds)) == (marked, 0)
 
 
 def test_before_the_first_run_a_launch_says_that_it_starts_and_shows_no_zeros(board, monkeypatch):

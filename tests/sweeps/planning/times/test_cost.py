@@ -187,9 +187,11 @@ def test_probes_are_stored_by_device_and_by_everything_that_shapes_a_cell(tmp_pa
     again = ProbeResults(study)
     assert again.get("a GPU", name) == CHOICE
     assert again.get("a third", name) is None
-    slowest = again.slowest(name)
-    assert slowest is not None
-    assert slowest.train_rate == 100.0
+    evaluates_slowly = dataclasses.replace(CHOICE, evaluate_rate=CHOICE.evaluate_rate / 1000)
+    again.put("a third", name, evaluates_slowly)
+    assert again.slowest(name, Amount(1.0, 0.0)) == dataclasses.replace(CHOICE, train_rate=100.0)
+    assert again.slowest(name, Amount(0.0, 1.0)) == evaluates_slowly
+    assert again.slowest("another cell", Amount(1.0, 1.0)) is None
     assert key(dataclasses.replace(config, seed=7), TOY.data_sha256) == name
     for other in (
         dataclasses.replace(config, batch_size=64),
