@@ -71,7 +71,7 @@ from sweeps.trials.objectives import check_objectives
 from sweeps.trials.options import SYSTEM, Options, check_no_parent
 from sweeps.trials.progress import coming
 from sweeps.trials.proposals import Trial
-from sweeps.trials.report import is_worth_rerunning, print_outcome, write_trials
+from sweeps.trials.report import print_outcome, rerun_refusal, write_trials
 from sweeps.trials.search import Search
 from sweeps.trials.space import check_systems, parse_space
 from sweeps.trials.tables import recipe_notes, rules_text, space_table, trials_table, values_text
@@ -156,9 +156,12 @@ def run(options: Options, *, again: str) -> int:
         if completed:
             failed = print_outcome(search, best, out)
             write_trials(options, search, out)
-        if completed and options.fresh_seeds and is_worth_rerunning(search, best, out):
-            swept = _rerun(options, base, best, corpora, out)
-            completed, failed = not swept.interrupted, failed or swept.failed
+        if completed and options.fresh_seeds and best:
+            if refusal := rerun_refusal(search, best):
+                out.print(refusal)
+            else:
+                swept = _rerun(options, base, best, corpora, out)
+                completed, failed = not swept.interrupted, failed or swept.failed
     if not completed:
         out.print(f"interrupted; resume with: {again}", markup=False, soft_wrap=True)
         return 130

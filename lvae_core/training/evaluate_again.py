@@ -64,7 +64,7 @@ def evaluate_again(
     with claim or acquire(folder, runtime.launch) as claim:
         folder.set_leftovers_aside()
         result = _result(folder, corpus)
-        if _is_evaluated(folder, result, evaluation_id(config)):
+        if _find_evaluation(folder, result, evaluation_id(config)):
             if folder.has(failure := failure_file(evaluation_id(config))):
                 folder.clear_failure(failure)
         else:
@@ -98,7 +98,7 @@ def evaluate_part(
             f"--part {part}: more parts than the test split has batches; "
             "divide it into fewer parts, or set a smaller eval_batch_size"
         )
-    if not _is_evaluated(folder, result, evaluation_id(config)):
+    if not _find_evaluation(folder, result, evaluation_id(config)):
         yield from Scoring(
             Work(config, corpus, folder, runtime, _trained(folder, result, config), result), part
         ).score()
@@ -155,8 +155,8 @@ def _result(folder: RunFolder, corpus: Corpus) -> dict[str, Any]:
     return result
 
 
-def _is_evaluated(folder: RunFolder, result: Mapping[str, Any], wanted: str) -> bool:
-    """Whether a trained run has this evaluation; a damaged file of it is set aside."""
+def _find_evaluation(folder: RunFolder, result: Mapping[str, Any], wanted: str) -> bool:
+    """Return whether a trained run has this evaluation; set a damaged file of it aside."""
     if evaluation_of(result) == wanted:
         return True
     file = evaluation_file(wanted)

@@ -29,14 +29,14 @@ class FormerValues:
         self._runs: dict[str, list[RunConfig]] = {}
         """Label of a dataset -> the runs over it."""
 
-    def may_change(self, config: RunConfig, new: RunConfig) -> bool:
-        """Whether runs over a folder may get another ``min_count`` than ``config`` has; say so.
+    def accept_min_count(self, config: RunConfig, new: RunConfig) -> bool:
+        """Decide whether runs over a folder get the ``min_count`` of ``new``, and print the decision.
 
         Raises:
             InputError: the study has runs with both values, so a choice could train finished runs again.
         """
         before, after = config.min_count, new.min_count
-        if self._is_kept(config.dataset, "min_count", before, after, lambda run: True):
+        if self._keep_former(config.dataset, "min_count", before, after, lambda run: True):
             return False
         label = dataset_label(config.dataset)
         notice(
@@ -58,17 +58,17 @@ class FormerValues:
         kept = [
             dataset
             for dataset, run in changed.items()
-            if self._is_kept(dataset, "patience_rule", former, run.patience_rule, _rule_is_recipes)
+            if self._keep_former(dataset, "patience_rule", former, run.patience_rule, _rule_is_recipes)
         ]
         return [
             replace(run, patience_rule=former) if run.dataset in kept and _rule_is_recipes(run) else run
             for run in configs
         ]
 
-    def _is_kept(
+    def _keep_former(
         self, dataset: str, field: str, former: Any, new: Any, counts: Callable[[RunConfig], bool]
     ) -> bool:
-        """Whether the study's runs over a dataset have the former value of a field; say so.
+        """Keep the former value of a field if the study's runs over a dataset have it, and print a note.
 
         Args:
             dataset: as configs name it.
@@ -76,6 +76,9 @@ class FormerValues:
             former: its value in an earlier version.
             new: its value now.
             counts: whether a run's value was the version's choice.
+
+        Returns:
+            Whether the former value is kept.
 
         Raises:
             InputError: there are runs with both values; or the study cannot be read.

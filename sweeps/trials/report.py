@@ -60,14 +60,11 @@ def print_outcome(search: Search, best: Sequence[Trial], out: Console) -> bool:
     return bool(failures)
 
 
-def is_worth_rerunning(search: Search, best: Sequence[Trial], out: Console) -> bool:
-    """Whether any of the best trials differs from the recipe; prints a line if none does."""
-    if best and all(is_recipe(search, trial.values) for trial in best):
-        out.print(
-            "the recipe has the lowest validation perplexity: there is nothing to rerun on fresh seeds"
-        )
-        return False
-    return bool(best)
+def rerun_refusal(search: Search, best: Sequence[Trial]) -> str:
+    """The reason in one line not to rerun the best trials on fresh seeds; "" if there is none."""
+    if all(is_recipe(search, trial.values) for trial in best):
+        return "the recipe has the lowest validation perplexity: there is nothing to rerun on fresh seeds"
+    return ""
 
 
 def _points(search: Search) -> list[trials.Point]:

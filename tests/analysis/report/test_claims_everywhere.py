@@ -35,7 +35,7 @@ from analysis.stats.reproduction import RULE as REPRODUCTION
 from analysis.tables.elements.table import Table
 from lvae_core.config import RunConfig
 from sweeps.trials.budget import verdict_text
-from sweeps.trials.report import is_worth_rerunning, print_outcome
+from sweeps.trials.report import print_outcome, rerun_refusal
 from sweeps.trials.rules import Rules
 from sweeps.trials.tables import is_recipe, recipe_notes, rules_text, space_table, trials_table
 
@@ -250,7 +250,7 @@ def test_what_a_search_prints_of_its_trials_claims_nothing(tmp_path: Path) -> No
     (recipe,) = (trial for trial in found.known if is_recipe(found, trial.values))
     printed_lines = [
         printed(lambda console: print_outcome(found, best, console)),
-        printed(lambda console: is_worth_rerunning(found, [recipe], console)),
+        rerun_refusal(found, [recipe]),
         printed(lambda console: console.print(space_table(found), trials_table(found))),
         rules_text(found),
         *recipe_notes(found),
