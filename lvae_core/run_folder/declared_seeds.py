@@ -17,8 +17,8 @@ from typing import Any, Self
 
 from lvae_core.errors import InputError
 from lvae_core.messages import numbered
-from lvae_core.run_folder.digests import UnsealedError, seal, unseal
-from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.digests import seal
+from lvae_core.run_folder.folder import Study
 
 FILE = "declared-seeds.json"
 
@@ -68,12 +68,7 @@ def read_declared_seeds(study: Study) -> DeclaredSeeds | None:
         DamagedError: the file is not what :func:`declare_seeds` wrote.
         OSError: the storage cannot be read.
     """
-    try:
-        return DeclaredSeeds.from_dict(unseal(study.store.read(FILE)))
-    except (FileNotFoundError, NotADirectoryError):  # a place that cannot be a study is refused elsewhere
-        return None
-    except (UnsealedError, TypeError) as error:
-        raise DamagedError(f"{study.url}/{FILE}: damaged, {error}; restore it from a copy") from None
+    return study.read_sealed(FILE, DeclaredSeeds.from_dict, remedy="restore it from a copy")
 
 
 def check_declared_seeds(study: Study, seeds: int) -> None:

@@ -48,8 +48,8 @@ import contextlib
 import hashlib
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 from lvae_core.config import FIELD_TYPES, RunConfig, from_dict
 from lvae_core.errors import InputError, reason
@@ -58,6 +58,8 @@ from lvae_core.run_folder.names import RunName
 from lvae_core.storage import retrying
 from lvae_core.storage.retrying import RetryingStore
 from lvae_core.storage.store import Store, open_store
+
+Parsed = TypeVar("Parsed")
 
 FailureClass = Literal["infrastructure", "out_of_memory", "diverged", "code"]
 
@@ -274,14 +276,9 @@ class RunFolder:
         A half-written file (``.<file>.<random>``, see :meth:`Store.leftovers`) gets a name that starts with
         ``<file>``.
         """
-        taken = self.store.names(self.name)
         base = file[1:].rpartition(".")[0] if word == "partial" else file
-        number = 1
-        while f"{base}.{word}-{number}" in taken:
-            number += 1
-        aside = f"{base}.{word}-{number}"
-        self.store.rename(f"{self.name}/{file}", f"{self.name}/{aside}")
-        return aside
+        aside = _numbered_aside(self.store, f"{self.name}/{file}", f"{self.name}/{base}.{word}")
+        return aside.removeprefix(f"{self.name}/")
 
     def set_leftovers_aside(self) -> None:
         """Rename the half-written files of killed processes and log a warning for each."""
@@ -344,6 +341,34 @@ class Study:
         """The run folder with this name, which need not exist yet."""
         return RunFolder(self.store, name)
 
+    def read_sealed(
+        self, file: str, parse: Callable[[dict[str, Any]], Parsed], remedy: str
+    ) -> Parsed | None:
+        """Read a sealed file of the study, see lvae_core/run_folder/digests.py; None if there is none.
+
+        Args:
+            file: name of the file.
+            parse: makes the result of the object in the file; a Python error for a missing or wrong value
+                means that the file is damaged.
+            remedy: what happens to a damaged file, or what the user can do, for the message.
+
+        Raises:
+            DamagedError: the file is not what was written.
+            OSError: the storage cannot be read.
+        """
+        try:
+            data = self.store.read(file)
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # a place that cannot be a study is refused elsewhere
+        try:
+            return parse(unseal(data))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DamagedError(f"{self.url}/{file}: damaged, {error}; {remedy}") from None
+
+    def set_aside(self, file: str) -> None:
+        """Rename a damaged file of the study so that nothing reads it again."""
+        _numbered_aside(self.store, file, f"{file}.damaged")
+
     def check_writable(self) -> None:
         """Write a probe, read it back and remove it.
 
@@ -363,6 +388,16 @@ class Study:
             raise InputError(
                 f"storage {self.url}: does not return what was written; give another --storage"
             )
+
+
+def _numbered_aside(store: Store, path: str, base: str) -> str:
+    """Rename a file to the first free name of ``<base>-1``, ``<base>-2``, …, and return that name."""
+    number = 1
+    while store.exists(f"{base}-{number}"):
+        number += 1
+    aside = f"{base}-{number}"
+    store.rename(path, aside)
+    return aside
 
 
 def open_study(url: str, *, create: bool = True) -> Study:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from typing import Any
 
-from lvae_core.run_folder.digests import UnsealedError, seal, unseal
+from lvae_core.run_folder.digests import seal
 from lvae_core.run_folder.folder import DamagedError, Study
 
 FILE = "planned-runs.json"
@@ -30,12 +31,11 @@ def read_planned_runs(study: Study) -> tuple[str, ...]:
         DamagedError: the file is not what :func:`write_planned_runs` wrote.
         OSError: the storage cannot be read.
     """
-    try:
-        return tuple(map(str, unseal(study.store.read(FILE))["runs"]))
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
-    except (UnsealedError, KeyError, TypeError) as error:
-        raise DamagedError(f"{study.url}/{FILE}: damaged, {error}; the next launch replaces it") from None
+    return study.read_sealed(FILE, _names_of, remedy="the next launch replaces it") or ()
+
+
+def _names_of(values: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(map(str, values["runs"]))
 
 
 def forget_planned_runs(study: Study, names: Iterable[str]) -> None:
