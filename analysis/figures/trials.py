@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.figures.elements import layout, style
+from lvae_core.run_folder.search_record import RECIPE
 
 SCORE = "valid perplexity"
 """The name of the perplexity's axis."""
@@ -219,4 +220,4 @@ def _keys(points: Sequence[Point], high: float, *, has_recipe: bool) -> list[Lin
     keys = [Line2D([], [], label=kind, **_mark(kind)) for kind in kinds]
     if not has_recipe:
         return keys
-    return [*keys, Line2D([], [], color=style.MUTED, linewidth=1, linestyle=_DASHES, label="the recipe")]
+    return [*keys, Line2D([], [], color=style.MUTED, linewidth=1, linestyle=_DASHES, label=RECIPE)]

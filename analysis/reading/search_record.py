@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.reading.sources import SEARCH_FILE
-from lvae_core.run_folder.digests import UnsealedError, unseal
-from lvae_core.run_folder.folder import DamagedError, open_study
-
-_BEST = "-best"
-"""The end of the name of the study that retrains the best trials on fresh seeds."""
-
-RECIPE = "the recipe"
-"""The name of the point of a search that is the system's recipe."""
+from lvae_core.run_folder.folder import open_study
+from lvae_core.run_folder.search_record import BEST_SUFFIX, read_recorded_search
 
 
 @dataclass(frozen=True)
@@ -47,19 +40,11 @@ def read_search(url: str) -> SearchRecord | None:
     """
     if (points := _points(url)) is not None:
         return SearchRecord(url, False, points)
-    if url.endswith(_BEST) and (points := _points(url.removesuffix(_BEST))) is not None:
+    if url.endswith(BEST_SUFFIX) and (points := _points(url.removesuffix(BEST_SUFFIX))) is not None:
         return SearchRecord(url, True, points)
     return None
 
 
 def _points(url: str) -> tuple[Mapping[str, Any], ...] | None:
-    try:
-        found = unseal(open_study(url, create=False).store.read(SEARCH_FILE))
-        rounds: Sequence[Sequence[Mapping[str, Any]]] = found["rounds"]
-        return tuple(dict(values) for round_ in rounds for values in round_)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (UnsealedError, KeyError, TypeError, ValueError) as error:
-        raise DamagedError(
-            f"{url}/{SEARCH_FILE}: damaged ({error}); its trials have no names here"
-        ) from None
+    record = read_recorded_search(open_study(url, create=False), "its trials have no names here")
+    return None if record is None else tuple(point for round_ in record.rounds for point in round_)

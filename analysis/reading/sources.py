@@ -10,14 +10,12 @@ from pathlib import PurePath
 
 from lvae_core.errors import InputError, cannot_read
 from lvae_core.messages import command_line, listed
+from lvae_core.run_folder import search_record
 from lvae_core.run_folder.folder import RunFolder, Study, open_study
 from lvae_core.run_folder.names import RunName
 
 DEFAULT_STORAGE = "runs"
 """The default --storage of the sweeps."""
-
-SEARCH_FILE = ".search.json"
-"""The file in the study of a search's trials, which sweeps/trials/history.py writes."""
 
 REMOTE_READERS = 32
 """Threads that read the run folders of a remote place."""
@@ -162,7 +160,7 @@ def _trials_and_others(sources: Sequence[Source]) -> tuple[list[Source], list[So
     found: tuple[list[Source], list[Source]] = [], []
     for source in sources:
         try:
-            of_search = any(folder.store.exists(SEARCH_FILE) for folder in source.folders[:1])
+            of_search = any(folder.store.exists(search_record.FILE) for folder in source.folders[:1])
         except OSError as error:
             raise cannot_read(source.url, error) from None
         found[0 if of_search else 1].append(source)

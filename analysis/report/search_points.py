@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from analysis.reading.collect import collect
-from analysis.reading.search_record import RECIPE
 from analysis.reading.sources import open_source
 from analysis.report.findings import METRIC
 from analysis.report.report import RESAMPLING_SEED
@@ -19,6 +18,7 @@ from analysis.tables.comparisons import reach_notes, verdict_columns, verdict_no
 from analysis.tables.elements.table import Column, Difference, Line, Table
 from analysis.tables.notes.cells import huge_notes
 from analysis.tables.notes.substitutes import substitute_notes
+from lvae_core.run_folder.search_record import RECIPE
 
 
 def compare_points(runs: Mapping[str, str], folder: str, meanings: Sequence[str]) -> Table | None:

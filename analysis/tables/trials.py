@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.reading.search_record import RECIPE, SearchRecord
+from analysis.reading.search_record import SearchRecord
 from analysis.reading.sources import study_names
 from analysis.stats.cells import Cell, table_order
 from lvae_core.messages import numbered
+from lvae_core.run_folder.search_record import RECIPE
 from lvae_core.systems import SYSTEMS, recipe
 
 

@@ -14,14 +14,18 @@ from optuna.distributions import BaseDistribution
 from lvae_core.config import RunConfig, dataset_label
 from lvae_core.errors import InputError
 from lvae_core.identity import training_fields
-from lvae_core.run_folder.digests import UnsealedError, seal, unseal
-from lvae_core.run_folder.folder import Study
+from lvae_core.run_folder.folder import DamagedError, Study
+from lvae_core.run_folder.search_record import (
+    FILE,
+    SPACE_PREFIX,
+    RecordedSearch,
+    read_recorded_search,
+    space_of,
+    write_recorded_search,
+)
 from sweeps.trials.space import Values, contains, parse_value, spec_of, text_of
 
-FILE = ".search.json"
-"""File in the study's folder; readers of runs ignore it."""
-
-_SPACE = "--space "
+_REMEDY = "the proposals are made again"
 
 
 def describe(
@@ -37,7 +41,7 @@ def describe(
     """
     fixed = base.to_dict() | {"dataset": dataset_label(base.dataset)}
     return {
-        **{f"{_SPACE}{field}": spec_of(distribution) for field, distribution in space.items()},
+        **{f"{SPACE_PREFIX}{field}": spec_of(distribution) for field, distribution in space.items()},
         **{f"--{name}": text for name, text in rules.items()},
         **{name: text_of(fixed[name]) for name in training_fields(base) if name not in space},
         "data_sha256": data,
@@ -95,39 +99,26 @@ class History:
             self.rounds = there
             return
         self.rounds.append(list(proposals))
-        self.spaces.append(_space_of(self._search))
+        self.spaces.append(space_of(self._search))
         self.promotions.append(list(promotions))
         if self.damage:
-            self._set_aside()
-        written = {
-            "search": self._search,
-            "rounds": [list(map(dict, round_)) for round_ in self.rounds],
-            "spaces": self.spaces,
-            **({"promotions": self.promotions} if any(self.promotions) else {}),
-        }
-        self._study.store.write(FILE, seal(written))
+            self._study.set_aside(FILE)
+        record = RecordedSearch(self._search, self.rounds, self.spaces, self.promotions)
+        write_recorded_search(self._study, record)
         self.damage = ""
 
     def _read(self) -> list[list[Values]]:
         try:
-            found = unseal(self._study.store.read(FILE))
-            before = dict(found["search"])
-            rounds: list[list[Values]] = [[dict(values) for values in round_] for round_ in found["rounds"]]
-            # Records of earlier versions have one space.
-            spaces = [dict(space) for space in found.get("spaces", [_space_of(before)] * len(rounds))]
-            promoted = found.get("promotions", [[]] * len(rounds))
-            promotions = [[(int(number), int(rung)) for number, rung in jobs] for jobs in promoted]
-            if not len(rounds) == len(spaces) == len(promotions):
-                raise ValueError("its rounds, spaces and promotions differ in number")
-        except (FileNotFoundError, NotADirectoryError):
-            return []  # if the storage cannot be written, writing will report it
-        except (UnsealedError, KeyError, TypeError, ValueError) as error:
-            self.damage = f"{self._place}: damaged ({error}); the proposals are made again"
+            record = read_recorded_search(self._study, _REMEDY)
+        except DamagedError as damage:
+            self.damage = str(damage)
             return []
-        self._check_same(before)
-        rounds = [[self._completed(values, before) for values in round_] for round_ in rounds]
+        if record is None:
+            return []  # if the storage cannot be written, writing will report it
+        self._check_same(record.search)
+        rounds = [[self._completed(values, record.search) for values in round_] for round_ in record.rounds]
         self._check_inside(rounds)
-        self.spaces, self.promotions = spaces, promotions
+        self.spaces, self.promotions = record.spaces, record.promotions
         return rounds
 
     def _check_same(self, before: Mapping[str, str]) -> None:
@@ -137,7 +128,7 @@ class History:
         unread -= self._search.keys()
         for name in dict.fromkeys([*before, *self._search]):
             # A field that was fixed may vary now, and a range may have been widened.
-            if name in unread or name in self._space or name.removeprefix(_SPACE) in self._space:
+            if name in unread or name in self._space or name.removeprefix(SPACE_PREFIX) in self._space:
                 continue
             there, here = (side.get(name, "not set") for side in (before, self._search))
             if there != here:
@@ -167,12 +158,6 @@ class History:
                         f"of --space {field}={spec_of(distribution)}; widen it, or give another --study"
                     )
 
-    def _set_aside(self) -> None:
-        number = 1
-        while self._study.store.exists(f"{FILE}.damaged-{number}"):
-            number += 1
-        self._study.store.rename(FILE, f"{FILE}.damaged-{number}")
-
 
 def recorded_space(study: Study) -> tuple[str, ...]:
     """The space of the study's search as texts of --space; () if it has none that can be read.
@@ -180,7 +165,7 @@ def recorded_space(study: Study) -> tuple[str, ...]:
     Raises:
         OSError: the storage cannot be read.
     """
-    return tuple(f"{field}={spec}" for field, spec in _space_of(recorded_search(study)).items())
+    return tuple(f"{field}={spec}" for field, spec in space_of(recorded_search(study)).items())
 
 
 def recorded_search(study: Study) -> dict[str, str]:
@@ -190,11 +175,7 @@ def recorded_search(study: Study) -> dict[str, str]:
         OSError: the storage cannot be read.
     """
     try:
-        return dict(unseal(study.store.read(FILE))["search"])
-    except (FileNotFoundError, NotADirectoryError, UnsealedError, KeyError, TypeError, ValueError):
+        record = read_recorded_search(study, _REMEDY)
+    except DamagedError:
         return {}
-
-
-def _space_of(search: Mapping[str, str]) -> dict[str, str]:
-    """Field -> its range or choices, from the identity of a search."""
-    return {name.removeprefix(_SPACE): text for name, text in search.items() if name.startswith(_SPACE)}
+    return dict(record.search) if record else {}

@@ -13,6 +13,7 @@ from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.fields.choices import Setting
 from lvae_core.identity import fields_read
+from lvae_core.run_folder.search_record import BEST_SUFFIX
 from lvae_core.settings import apply_settings, apply_where_read, check_samples_read, parse_settings
 from lvae_core.system_names import check_system, system_with
 from lvae_core.systems import recipe
@@ -175,7 +176,7 @@ class Options:
     @property
     def best_folder(self) -> str:
         """The study of the runs on fresh seeds, without the selected trials, whose scores are biased."""
-        return f"{self.folder}-best"
+        return f"{self.folder}{BEST_SUFFIX}"
 
     @property
     def summary(self) -> str:

@@ -12,10 +12,11 @@ import pytest
 
 from analysis.formats.files import earlier_files, remove_stale, write_files
 from analysis.reading.collect import collect
-from analysis.reading.sources import SEARCH_FILE, open_source
+from analysis.reading.sources import open_source
 from analysis.summarize import _command, main
 from lvae_core.run_folder.claims import Holder, acquire
 from lvae_core.run_folder.digests import seal
+from lvae_core.run_folder.search_record import FILE
 from lvae_core.storage.store import Store
 
 from .conftest import WriteRun
@@ -164,7 +165,7 @@ def test_an_error_of_reading_is_not_said_to_be_one_of_writing(
     usual = store.exists
 
     def fail(self: Store, name: str) -> bool:
-        if name == SEARCH_FILE:
+        if name == FILE:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return usual(self, name)
 

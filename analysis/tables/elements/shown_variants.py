@@ -9,10 +9,10 @@ import string
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from analysis.reading.search_record import RECIPE
 from analysis.stats.cells import Cell, Counts
 from analysis.stats.valid_bounds import tightest
 from analysis.tables.elements.table import row_label
+from lvae_core.run_folder.search_record import RECIPE
 
 MOST_VARIANTS = 12
 """The largest number of variants shown of one system and L on one dataset; the CSV files have all."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from lvae_core.errors import InputError
-from sweeps.trials.history import FILE
+from lvae_core.run_folder.search_record import FILE
 
 from .searches import ASHA, HALVING, SHARED, continue_search, finished, rows, search
 

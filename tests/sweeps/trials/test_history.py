@@ -12,9 +12,9 @@ from lvae_core.identity import fingerprint
 from lvae_core.run_folder.digests import seal, unseal
 from lvae_core.run_folder.folder import Study
 from lvae_core.run_folder.names import run_name
+from lvae_core.run_folder.search_record import FILE
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.trainer import execute
-from sweeps.trials.history import FILE
 from sweeps.trials.tables import recipe_notes, space_table
 
 from .searches import BASE, CORPUS, HALVING, RULES, SPACE, continue_search, finished, search
@@ -144,7 +144,7 @@ def test_a_record_whose_parts_differ_in_length_is_damaged(part, tmp_path):
     record = unseal((tmp_path / FILE).read_bytes()) | {part: []}
     (tmp_path / FILE).write_bytes(seal(record))
     again = search(tmp_path)
-    assert "damaged (" in again.history.damage
+    assert "damaged, its rounds, spaces and promotions differ in number; " in again.history.damage
     assert again.history.rounds == []
 
 

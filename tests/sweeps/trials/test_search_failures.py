@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from lvae_core.errors import InputError
+from lvae_core.run_folder.search_record import FILE
 from sweeps.launching.progress.display import Display
-from sweeps.trials.history import FILE
 from sweeps.trials.proposals import propose
 from sweeps.trials.report import print_outcome
 from sweeps.trials.rules import Rules
