@@ -22,7 +22,7 @@ from sweeps.checks.preflight import examined
 from sweeps.cluster.replaced import environment
 from sweeps.cluster.scratch_folder import own_folder
 from sweeps.launching.callback import LaunchCallback
-from sweeps.launching.families import Families
+from sweeps.launching.dependencies import Dependencies
 from sweeps.launching.progress.display import Display
 from sweeps.launching.trainable import Job, RunTrainable
 from sweeps.launching.trouble.deleted_study import DeletedStudy
@@ -103,14 +103,15 @@ def launch(
             with contextlib.suppress(HeldError, OSError):
                 claims.enter_context(acquire(workload.study.run(name), runtime.launch))
         granted |= {part.name: granted[part.run] for part in parts}
-        families = Families(workload.runs, display, parts)
+        dependencies = Dependencies(workload.runs, display, parts=parts)
         tuner = _TunerRunner(workload, parts, runtime, max_losses, pause_after or {})
         board.slots = max(board.slots, min(slots, len(workload.runs) + len(parts)))
         # Tune retries what it sees lost. This loop restarts what it gives up: a run whose actor dies
         # during a reset, and everything that waits when Tune itself fails.
         while (board.waiting or board.held) and not interrupt.requested:
             others.look()
-            ready = families.ready()
+            dependencies.drop_orphans()
+            ready = dependencies.ready()
             names = [name for name in ready if name not in out_of_memory]
             resources = granted
             if not names:
@@ -123,7 +124,7 @@ def launch(
                 time.sleep(_WAIT_SECONDS)
                 continue
             names = longest_first(names, board.rank)
-            names.sort(key=families.is_parent, reverse=True)
+            names.sort(key=dependencies.is_parent, reverse=True)
             limit = workload.resources.max_concurrent
             at_once = concurrency([board.measured_seconds(name) for name in names], limit)
             callback = LaunchCallback(

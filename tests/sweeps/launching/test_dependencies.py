@@ -8,7 +8,7 @@ import re
 from rich.console import Console
 
 from lvae_core.config import RunConfig
-from sweeps.launching.families import Families
+from sweeps.launching.dependencies import Dependencies
 from sweeps.launching.progress.board import Board
 from sweeps.launching.progress.display import Display
 from sweeps.planning.evaluation_parts import EvaluationPart
@@ -19,7 +19,7 @@ CELL = "toy__lstm-lm__standard__L0"
 NAMES = [f"{CELL}__seed{k}__0000000{k}" for k in range(4)]
 
 
-def families() -> tuple[Families, Board, io.StringIO]:
+def waiting_runs() -> tuple[Dependencies, Board, io.StringIO]:
     """Run 0 is the parent of 1; run 2 waits for nothing; run 3 waits for a run that is trained."""
     waits_for = ["", NAMES[0], "", "trained"]
     runs = [
@@ -27,11 +27,11 @@ def families() -> tuple[Families, Board, io.StringIO]:
         for name, parent in zip(NAMES, waits_for, strict=True)
     ]
     board, text = Board(Speed(), 0, 0, dict.fromkeys(NAMES, CELL)), io.StringIO()
-    return Families(runs, Display(board, Console(file=text, width=200))), board, text
+    return Dependencies(runs, Display(board, Console(file=text, width=200)), parts=()), board, text
 
 
 def test_a_run_begins_when_its_parent_is_neither_waiting_nor_running_nor_held():
-    order, board, _ = families()
+    order, board, _ = waiting_runs()
     assert order.ready() == [NAMES[0], *NAMES[2:]]
     assert [name for name in NAMES if order.is_parent(name)] == NAMES[:1]
     board.start(NAMES[0])
@@ -44,8 +44,10 @@ def test_a_run_begins_when_its_parent_is_neither_waiting_nor_running_nor_held():
 
 
 def test_a_run_whose_parent_has_failed_is_dropped_with_a_line():
-    order, board, text = families()
+    order, board, text = waiting_runs()
     board.give_up(NAMES[0], {"class": "code", "message": "no"})
+    assert NAMES[1] in order.ready()  # asking drops nothing
+    order.drop_orphans()
     assert order.ready() == NAMES[2:]
     assert NAMES[1] not in board.waiting
     assert board.dropped == 1
@@ -60,8 +62,9 @@ def test_a_run_whose_parent_was_not_started_is_dropped_as_well():
         for name, parent in chain.items()
     ]
     board, text = Board(Speed(), 0, 0, dict.fromkeys(NAMES, CELL)), io.StringIO()
-    order = Families(runs, Display(board, Console(file=text, width=200)))
+    order = Dependencies(runs, Display(board, Console(file=text, width=200)), parts=())
     board.give_up(NAMES[2], {"class": "diverged", "message": "no"})
+    order.drop_orphans()
     assert order.ready() == [NAMES[3]]
     assert board.dropped == 2
     said = re.findall(r"__seed(\d): not started, .* starts, (.+)\n", text.getvalue())
@@ -73,7 +76,7 @@ def test_an_evaluation_in_parts_is_joined_when_none_of_them_waits_or_runs():
     parts = [EvaluationPart(NAMES[0], k, 2) for k in (1, 2)]
     board = Board(Speed(), 0, 0, dict.fromkeys(NAMES[:2], CELL), again=frozenset(NAMES[:2]))
     board.divide(parts)
-    order = Families(runs, Display(board, Console(file=io.StringIO())), parts)
+    order = Dependencies(runs, Display(board, Console(file=io.StringIO())), parts=parts)
     names = [part.name for part in parts]
     assert order.ready() == [NAMES[1], *names]
     for name in names:

@@ -1,4 +1,4 @@
-"""The order of runs that need others of the same launch: a parent, or the parts of their evaluation."""
+"""Dependencies of runs on others of the same launch: on a parent, or on the parts of their evaluation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sweeps.planning.evaluation_parts import EvaluationPart
 from sweeps.planning.plan import PlannedRun
 
 
-class Families:
-    """Holds waiting runs back until their parents are trained, and until their parts have ended."""
+class Dependencies:
+    """Dependencies of waiting runs on a parent that is trained first, and on parts of their evaluation."""
 
     def __init__(
-        self, runs: Iterable[PlannedRun], display: Display, parts: Iterable[EvaluationPart] = ()
+        self, runs: Iterable[PlannedRun], display: Display, *, parts: Iterable[EvaluationPart]
     ) -> None:
         self._display, self._board = display, display.board
         self._waits_for = {run.name: run.waits_for for run in runs if run.waits_for}
@@ -25,12 +25,15 @@ class Families:
         """Whether another run waits for this one."""
         return name in self._parents
 
-    def ready(self) -> list[str]:
-        """The waiting runs that may begin now. A run whose parent has failed is dropped from the board."""
-        board = self._board
-        while lost := [name for name in board.waiting if self._has_lost_parent(name)]:
+    def drop_orphans(self) -> None:
+        """Drop the waiting runs whose parents have failed from the board, with a line for each."""
+        while lost := [name for name in self._board.waiting if self._has_lost_parent(name)]:
             for name in lost:  # each may be the parent of others
                 self._drop(name)
+
+    def ready(self) -> list[str]:
+        """The waiting runs that may begin now."""
+        board = self._board
         ready = []
         left = (board.waiting, board.running, board.held)
         divided = {run for part, run in self._runs_of_parts.items() if any(part in names for names in left)}
