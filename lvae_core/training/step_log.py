@@ -14,7 +14,7 @@ A line of the file has
     sums               Σ over the epoch's sentences so far of (loss, kl, 1), to continue from
     tokens_per_second, cpu_percent, memory_mib, gpu_percent, gpu_memory_mib
                        as measured around the point: the only fields that are not reproducible, see
-                       :mod:`lvae_core.training.load`
+                       :mod:`lvae_core.training.process_usage`
 """
 
 from __future__ import annotations

@@ -24,12 +24,12 @@ from lvae_core.training.arithmetic import set_arithmetic
 from lvae_core.training.attempt import Attempt, Phase, open_attempt
 from lvae_core.training.failures import DivergedError
 from lvae_core.training.initial_encoder import copy_encoder
-from lvae_core.training.load import Load
 from lvae_core.training.optimisation.learning_rate import RateState, after_epoch
 from lvae_core.training.optimisation.parts import STEPS, make_learner, make_optimiser
 from lvae_core.training.optimisation.schedule import kl_weight
 from lvae_core.training.optimisation.step import Moment
 from lvae_core.training.pace import Pace, Speedometer
+from lvae_core.training.process_usage import ProcessUsage
 from lvae_core.training.runtime import Progress, Runtime
 from lvae_core.training.state import TrainState, copy_parameters
 from lvae_core.training.step_log import StepLog
@@ -104,7 +104,7 @@ class _Run:
         attempt.begin(self.state)
         batches = self.learner.batches_per_epoch
         self._log = StepLog(self.config, batches, self.state, attempt.read_steps())
-        self._load = Load(self.runtime.device)
+        self._usage = ProcessUsage(self.runtime.device)
 
     def _initial_state(self) -> TrainState:
         if parent := self.attempt.read_parent():
@@ -171,7 +171,7 @@ class _Run:
         self._pace = self._speed.read(state.sums, state.rate.learning_rate, beta, before=self._pace)
         if self._pace is not None:
             speed = round(self._pace.tokens_per_second, 1)
-            self._log.read({"tokens_per_second": speed, **self._load.read()})
+            self._log.read({"tokens_per_second": speed, **self._usage.read()})
 
     def _validate(self) -> Generator[Progress, None, dict[str, Any]]:
         """Validate the epoch that has just been trained; return its row of metrics."""

@@ -11,8 +11,8 @@ import torch
 
 from lvae_core.run_folder.digests import unseal_rows
 from lvae_core.run_folder.folder import DamagedError
-from lvae_core.training.load import Load
 from lvae_core.training.optimisation.learning_rate import RateState
+from lvae_core.training.process_usage import ProcessUsage
 from lvae_core.training.runtime import Runtime
 from lvae_core.training.state import TrainState
 from lvae_core.training.step_log import StepLog
@@ -141,13 +141,13 @@ def test_an_epoch_begins_its_own_sums_even_if_they_are_larger():
 
 def test_the_load_is_that_of_this_process():
     clock = iter([0.0, 0.5, 0.5, 0.6, 2.0, 2.0])
-    load = Load("cpu", now=lambda: next(clock))
+    usage = ProcessUsage("cpu", now=lambda: next(clock))
     busy = time.process_time()
     while time.process_time() < busy + 0.05:
         pass
-    first = load.read()
+    first = usage.read()
     used = time.process_time() - busy
     assert 10.0 <= first["cpu_percent"] <= 100 * used / 0.5 + 1
     assert first["memory_mib"] == pytest.approx(psutil.Process().memory_info().rss / 2**20, rel=0.1)
-    assert load.read() is first  # a tenth of a second later
-    assert load.read() is not first
+    assert usage.read() is first  # a tenth of a second later
+    assert usage.read() is not first

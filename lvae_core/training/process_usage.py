@@ -1,4 +1,4 @@
-"""The load of this process on its machine, as points within epochs record it."""
+"""The use of processor, memory and GPU by this process, as points within epochs record it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import torch
 from lvae_core.training.allocator import resident_bytes
 
 SECONDS = 1.0
-"""The load is measured at most once in this time."""
+"""Usage is measured at most once in this time."""
 
 MIB = 2**20
 
 
-class Load:
-    """Measures the processor time and the memory of this process, and the use of its GPU.
+class ProcessUsage:
+    """Measure the processor time and the memory of this process, and the use of its GPU.
 
     The memory of the process is known on Linux only. The utilisation, of NVIDIA's drivers only, is that of
     the whole GPU, which other processes may share.
@@ -32,7 +32,7 @@ class Load:
         self._last: dict[str, float] = {}
 
     def read(self) -> dict[str, float]:
-        """Return the load since the last measurement, by name.
+        """Return the usage since the last measurement, by name.
 
         ``cpu_percent``: of one core, over all threads; ``memory_mib``: resident; ``gpu_percent``: of the
         driver's last sampling period, under a second, when the GPU computed; ``gpu_memory_mib``: what torch
@@ -42,16 +42,16 @@ class Load:
         if self._last and seconds < SECONDS:
             return self._last
         processor = time.process_time()
-        load = {"cpu_percent": round(100 * (processor - self._processor) / max(seconds, 1e-9), 1)}
+        usage = {"cpu_percent": round(100 * (processor - self._processor) / max(seconds, 1e-9), 1)}
         self._since, self._processor = self._now(), processor
         if sys.platform.startswith("linux"):
-            load["memory_mib"] = round(resident_bytes() / MIB, 1)
+            usage["memory_mib"] = round(resident_bytes() / MIB, 1)
         if self._device.type == "cuda":
-            load["gpu_memory_mib"] = round(torch.cuda.memory_reserved(self._device) / MIB, 1)
+            usage["gpu_memory_mib"] = round(torch.cuda.memory_reserved(self._device) / MIB, 1)
         if self._utilisation is not None and (percent := self._utilisation()) is not None:
-            load["gpu_percent"] = float(percent)
-        self._last = load
-        return load
+            usage["gpu_percent"] = float(percent)
+        self._last = usage
+        return usage
 
 
 class _Rates(ctypes.Structure):
