@@ -21,6 +21,7 @@ from analysis.reading.validation import lowest_perplexities
 from analysis.report.failed_runs import failed_runs
 from analysis.report.findings import findings
 from analysis.report.provenance import facts, origins
+from analysis.report.search_trials import name_trials, search_notes
 from analysis.report.unfinished_launches import unfinished_launches
 from analysis.stats.average import Average, finite_mean
 from analysis.stats.cells import Cell
@@ -43,7 +44,6 @@ from analysis.tables.notes.cells import huge_notes
 from analysis.tables.notes.dataset import caveats, dataset_notes
 from analysis.tables.paper import further_table, table2, table3
 from analysis.tables.spelled import spelled_table
-from analysis.tables.trials import name_trials, search_notes
 from lvae_core.errors import InputError
 from lvae_core.messages import numbered
 from lvae_core.run_folder.advice import failure_advice

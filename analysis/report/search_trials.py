@@ -1,4 +1,4 @@
-"""Reports on the runs of a search: each trial keeps its name, and the recipe comes first."""
+"""The names of a search's trials in reports, and notes on what their numbers may be used for."""
 
 from __future__ import annotations
 
