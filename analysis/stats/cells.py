@@ -10,15 +10,11 @@ from typing import Any
 from analysis.reading.frame import STATUSES
 from analysis.stats.average import Average
 from analysis.stats.texts import Text
-from lvae_core.run_folder.estimates import Bound, bound
+from lvae_core.run_folder.estimates import UNUSED, Bound, bound
 from lvae_core.systems import SYSTEMS, recipe
 
 SYSTEM_ORDER = tuple(SYSTEMS)
 """The order of the rows of tables."""
-
-UNUSED = 0.1
-"""Nats of mutual information below which a posterior says next to nothing about a sentence, and of a
-likelihood that make a difference."""
 
 
 def same_with_one_sample(system: str) -> str | None:

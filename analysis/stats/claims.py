@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.stats.cells import UNUSED, Cell
+from analysis.stats.cells import Cell
 from analysis.stats.intervals import HUGE, Interval, decimals
 from analysis.stats.paired import ALPHA, Paired
+from lvae_core.run_folder.estimates import UNUSED
 
 Test = Literal["significant", "not significant", "too few seeds", "too large", "equal"]
 """The outcome of the sign-flip test after Holm's correction. "too few seeds": no differences over these

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lvae_core.errors import InputError
 from lvae_core.evaluation.decoding import Decoding, Method, unread
 from lvae_core.messages import notice
+from lvae_core.run_folder.estimates import UNUSED
 from lvae_core.run_folder.lookup import open_run
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def command(options: argparse.Namespace) -> int:
     if method != "sample" and not any(found["prior"]):
         notice("note: the most probable sentence is the empty one; --decode sample draws others")
     information = (folder.read_json("result.json") or {}).get("estimates", {}).get("mi")
-    if information and information["value"] < 0.1:
+    if information and information["value"] < UNUSED:
         # Of the decoder it says nothing: one that reads z varies with it, whatever the posterior is.
         alike = len(found["prior"]) > 1 and len(set(found["prior"])) == 1
         vary = "; all sentences decoded from the prior are the same" if alike else ""

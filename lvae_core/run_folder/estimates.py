@@ -65,6 +65,10 @@ ADDED = ("nll_iw_one", "ppl_iw_one")
 """Estimates that results from before them lack under averaging = hidden; no version tells, as all others
 have kept their numbers."""
 
+UNUSED = 0.1
+"""Nats of mutual information below which a posterior says next to nothing about a sentence, and of a
+likelihood that make a difference."""
+
 
 def diagnostics_of(estimate: str) -> tuple[str, ...]:
     """Names of the DIAGNOSTICS that an estimate has; () unless it is importance-weighted."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from analysis.stats.cells import UNUSED, Cell
+from analysis.stats.cells import Cell
 from analysis.stats.intervals import HUGE
 from analysis.tables.elements.table import cell_label, row_label
 from analysis.tables.notes.listed import listed
+from lvae_core.run_folder.estimates import UNUSED
 
 
 def huge_notes(cells: Iterable[Cell]) -> list[str]:
