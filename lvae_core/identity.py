@@ -66,10 +66,18 @@ def fields_read(config: RunConfig, stage: Literal["training", "evaluation"]) -> 
         for f in dataclasses.fields(RunConfig)
         if f.metadata["part"] in chosen and f.metadata["stage"] in (stage, "both")
     }
-    # Validation with many draws may score some of them roughly, as the estimates do.
-    if stage == "training" and "valid_samples" in read and config.valid_samples > FEWEST_EXACT:
+    if stage == "training" and "valid_samples" in read and may_validate_roughly(config.valid_samples):
         read.add("iw_exact_samples")
     return frozenset(read)
+
+
+def may_validate_roughly(valid_samples: Any) -> Any:
+    """True if validation draws so much that it may score some draws roughly, and reads iw_exact_samples.
+
+    Args:
+        valid_samples: that of a config, or a column of those of many.
+    """
+    return valid_samples > FEWEST_EXACT
 
 
 def training_fields(config: RunConfig) -> list[str]:

@@ -73,8 +73,8 @@ def check_ranges(config: Any) -> None:
         config, "mi_batch_size", config.mi_batch_size == 0 or config.mi_batch_size >= 2, "0 or at least 2"
     )
     _require(config, "seed", config.seed < 10**18, "below 10**18")
-    exact = config.iw_exact_samples
-    _require(config, "iw_exact_samples", exact not in range(1, FEWEST_EXACT), "0 or at least 6")
+    is_enough = config.iw_exact_samples not in range(1, FEWEST_EXACT)
+    _require(config, "iw_exact_samples", is_enough, f"0 or at least {FEWEST_EXACT}")
     _require(config, "cnn_dropout", 0 <= config.cnn_dropout < 1, "in [0, 1)")
     whole = all(re.fullmatch("[1-9][0-9]{0,5}", part) for part in config.cnn_dilations.split(","))
     _require(config, "cnn_dilations", whole, "positive whole numbers with commas between, such as 1,2,4")

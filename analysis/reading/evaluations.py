@@ -30,8 +30,7 @@ from analysis.reading.frame import (
 )
 from analysis.reading.plain import values_of
 from lvae_core.errors import InputError
-from lvae_core.fields.choices import FEWEST_EXACT
-from lvae_core.identity import canonical_json
+from lvae_core.identity import canonical_json, may_validate_roughly
 
 _ABOUT = ("evaluation", "evaluation_version", "evaluated_with")
 
@@ -175,7 +174,7 @@ def _are_alike(done: pd.DataFrame) -> bool:
 
 def _validation_draws(done: pd.DataFrame) -> pd.Series:
     """iw_exact_samples of runs whose validation reads it, 0 of others."""
-    is_read = (done["valid_samples"] > FEWEST_EXACT).fillna(False)
+    is_read = may_validate_roughly(done["valid_samples"]).fillna(False)
     return done["iw_exact_samples"].where(is_read, 0).fillna(0).rename("validation_draws")
 
 

@@ -16,7 +16,8 @@ from analysis.reading.frame import CONFIG_FIELDS
 from analysis.reading.plain import rows_by, values_of
 from analysis.stats.field_texts import field_texts
 from lvae_core.config import RunConfig
-from lvae_core.fields.choices import FEWEST_EXACT, Setting
+from lvae_core.fields.choices import Setting
+from lvae_core.identity import may_validate_roughly
 from lvae_core.systems import SYSTEMS, recipe
 
 _STAGES = {f.name: f.metadata["stage"] for f in fields(RunConfig)}
@@ -186,7 +187,7 @@ def _values(runs: pd.DataFrame) -> NDArray[np.object_]:
     missing = pd.isna(values)
     # A run whose config is known does not read the fields of which it has no value.
     unread = missing & has_config[:, None] & _IN_CONFIG
-    unread[:, _EXACT_DRAWS] |= (runs["valid_samples"] <= FEWEST_EXACT).fillna(False).to_numpy(bool)
+    unread[:, _EXACT_DRAWS] |= (~may_validate_roughly(runs["valid_samples"])).fillna(False).to_numpy(bool)
     # Every run reads it, but before the result it may be unknown what auto came to.
     unread[:, _PRECISION] = False
     values[unread] = _UNREAD
