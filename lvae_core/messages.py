@@ -115,6 +115,12 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
+def first_of(names: Sequence[str], most: int = 8) -> str:
+    """The first names with commas between, and the number of the others: ``a, b and 3 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def command_line(*words: str) -> str:
     """Quote a command for a shell; a script of this code gets a path that works in the working directory.
 

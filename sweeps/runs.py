@@ -41,7 +41,7 @@ from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
 from lvae_core.config import FIELD_TYPES
 from lvae_core.errors import InputError
-from lvae_core.messages import Verbosity, numbered
+from lvae_core.messages import Verbosity, first_of, numbered
 from lvae_core.run_folder.folder import DamagedError, RunFolder, Study
 from lvae_core.run_folder.names import RunName
 from lvae_core.run_folder.planned_runs import FILE as PLANNED_RUNS
@@ -49,7 +49,7 @@ from lvae_core.run_folder.planned_runs import read_planned_runs
 from lvae_core.storage.local import local_path
 from sweeps.options import Messages
 from sweeps.planning.grids.overview import UNREAD, cell_columns, value_text
-from sweeps.planning.relocated_runs import apply_to_all, listed
+from sweeps.planning.relocated_runs import apply_to_all
 from sweeps.planning.sizes import format_bytes
 from sweeps.planning.stored_runs import Run, check_values, runs_of, select, selection
 from sweeps.wandb_mirror.lease import is_lease_folder
@@ -234,7 +234,7 @@ def _check_no_storage(study: str, root: Path) -> None:
     studies = [place.name for place in folders if _holds_runs(Study(str(root)).run(place.name))]
     if studies:
         raise InputError(
-            f"{study}: holds no run itself, but studies: {listed(studies)}; give one of them, such as "
+            f"{study}: holds no run itself, but studies: {first_of(studies)}; give one of them, such as "
             f"{root / studies[0]}"
         )
 

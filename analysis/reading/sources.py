@@ -48,7 +48,7 @@ def open_source(path: str) -> Source:
             parent = open_study(study.url.removesuffix(f"/{name}"))
             return Source(study.url, (parent.run(name),))
         # A common mistake is to give the folder of all studies: name one of them in the error.
-        inside = [name for name in here if _run_folders(*_listed(f"{study.url}/{name}"))]
+        inside = [name for name in here if _run_folders(*_study_and_names(f"{study.url}/{name}"))]
         exists = bool(here) or study.store.exists("")
     except OSError as error:
         raise cannot_read(path, error) from None
@@ -117,8 +117,8 @@ def _study_name(parts: Sequence[str], more: int) -> str:
 
 def find_sources(storage: str) -> list[Source]:
     """Find every study directly in a storage place, sorted by name, and the runs directly in it."""
-    study, here = _listed(storage)
-    children = [_listed(f"{study.url}/{name}") for name in here]
+    study, here = _study_and_names(storage)
+    children = [_study_and_names(f"{study.url}/{name}") for name in here]
     sources = [Source(child.url, _run_folders(child, names)) for child, names in children]
     sources.append(Source(study.url, _run_folders(study, here)))
     return [source for source in sources if source.folders]
@@ -167,7 +167,7 @@ def _trials_and_others(sources: Sequence[Source]) -> tuple[list[Source], list[So
     return found
 
 
-def _listed(url: str) -> tuple[Study, list[str]]:
+def _study_and_names(url: str) -> tuple[Study, list[str]]:
     study = open_study(url)
     return study, study.store.names()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from lvae_core.messages import first_of
 from sweeps.planning.sizes import format_bytes
 from sweeps.planning.times.list_scheduling import slots_on
 
@@ -17,9 +18,6 @@ SCRATCH_BYTES = 2**30
 """Free space that Ray needs for its logs, and for objects that do not fit a node's memory."""
 
 CLOCK_SECONDS = 5.0
-
-_NAMED = 8
-"""The largest number of nodes that one line names."""
 
 _SHARED = "give a --storage that all nodes share, such as s3://bucket/prefix or a mounted folder"
 _SAME_PACKAGES = "install the same versions on every node: pip install -c constraints.txt"
@@ -175,7 +173,7 @@ def versions(nodes: Sequence[Node], driver: Mapping[str, str], digest: str) -> l
             detail = f"its lvae_core and sweeps differ from those here ({what}; here {digest[:8]})"
             found.append(("failure", node.where, detail, "bring its checkout to the same commit"))
     fine = ", ".join(f"{name} {version}" for name, version in expected.items())
-    return listed("versions", found) or all_ok("versions", nodes, f"{fine}, source {digest[:8]}")
+    return findings_of("versions", found) or all_ok("versions", nodes, f"{fine}, source {digest[:8]}")
 
 
 def gpus(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
@@ -191,7 +189,7 @@ def gpus(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
         elif idle := _idle_gpus(node.resources, demand):
             detail = f"its CPUs suffice for so few runs at once that {idle} of its GPUs will be idle"
             found.append(("warning", node.where, detail, "raise --gpus-per-run, or lower --cpus-per-run"))
-    return listed("GPUs", found) or all_ok("GPUs", nodes, "torch can use them")
+    return findings_of("GPUs", found) or all_ok("GPUs", nodes, "torch can use them")
 
 
 def _idle_gpus(resources: Mapping[str, float], demand: Demand) -> int:
@@ -227,7 +225,7 @@ def data(nodes: Sequence[Node], demand: Demand) -> list[Finding]:
         return None
 
     found = [(v[0], n.where, v[1], v[2]) for n in nodes if (v := judge(n)) is not None]
-    return listed("data", found) or all_ok("data", nodes, f"room for corpora of {format_bytes(total)}")
+    return findings_of("data", found) or all_ok("data", nodes, f"room for corpora of {format_bytes(total)}")
 
 
 def disk(nodes: Sequence[Node], demand: Demand, url: str) -> list[Finding]:
@@ -274,10 +272,10 @@ def _per_node(
     check: str, nodes: Sequence[Node], fine: str, judge: Callable[[Facts], _Verdict | None]
 ) -> list[Finding]:
     found = [(v[0], n.where, v[1], v[2]) for n in nodes if n.facts and (v := judge(n.facts))]
-    return listed(check, found) or all_ok(check, nodes, fine)
+    return findings_of(check, found) or all_ok(check, nodes, fine)
 
 
-def listed(check: str, rows: Iterable[Row]) -> list[Finding]:
+def findings_of(check: str, rows: Iterable[Row]) -> list[Finding]:
     """One finding for each row."""
     return [
         Finding(check=check, where=where, state=state, detail=detail, remedy=remedy)
@@ -295,5 +293,4 @@ def _together(places: Sequence[str]) -> str:
     if len(places) == 1:
         return places[0]
     names = [place.removeprefix("node ") for place in places]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"nodes {', '.join(names[:_NAMED])}{more}"
+    return f"nodes {first_of(names)}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from sweeps.checks.findings import Finding, Node, Row, all_ok, listed
+from sweeps.checks.findings import Finding, Node, Row, all_ok, findings_of
 
 
 def security(
@@ -33,7 +33,7 @@ def security(
         detail = f"the value of {name} is on the command line, which others can read"
         found.append(("failure", "this machine", detail, "pass it in the environment only, and replace it"))
     fine = "tokens required, no dashboard open to the network, no secret on the command line"
-    return listed("security", found) or all_ok("security", nodes, fine)
+    return findings_of("security", found) or all_ok("security", nodes, fine)
 
 
 def exposed_secrets(arguments: Iterable[str], environ: Mapping[str, str]) -> list[str]:

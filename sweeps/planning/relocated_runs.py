@@ -10,13 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lvae_core.errors import reason
-from lvae_core.messages import notice, numbered
+from lvae_core.messages import first_of, notice, numbered
 from lvae_core.run_folder import claims
 from lvae_core.run_folder.relocation import move, remove
 from sweeps.planning.stored_runs import Run
-
-_NAMED = 8
-"""The largest number of studies or processes that a message names."""
 
 
 def apply_to_all(runs: Sequence[Run], target: Path | None) -> dict[str, str]:
@@ -35,7 +32,7 @@ def apply_to_all(runs: Sequence[Run], target: Path | None) -> dict[str, str]:
     if held:
         holders = sorted({str(state.holder or "an unknown process") for _, state in held})
         notice(
-            f"{numbered(len(held), 'run')} under way in {listed(holders)}; waiting "
+            f"{numbered(len(held), 'run')} under way in {first_of(holders)}; waiting "
             f"{claims.STALE_SECONDS:g} s to see which processes are alive"
         )
         time.sleep(claims.STALE_SECONDS)
@@ -77,9 +74,3 @@ def _remove_claims(place: Path) -> None:
     for file in place.iterdir():
         if claims.is_claim(file.name):
             file.unlink()
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first names, and the number of the others."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

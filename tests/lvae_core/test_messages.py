@@ -14,7 +14,7 @@ import pytest
 
 from lvae_core.__main__ import main
 from lvae_core.errors import InputError
-from lvae_core.messages import Collector, Verbosity, is_quiet, next_line, notice, printed
+from lvae_core.messages import Collector, Verbosity, first_of, is_quiet, next_line, notice, printed
 
 from ..logs import expect_log
 
@@ -115,6 +115,13 @@ def test_collectors_can_be_closed_in_any_order():
         LOG.warning("one")
     collectors[1].close()
     assert [collector.take() for collector in collectors] == [["both"], ["both", "one"]]
+
+
+def test_a_message_names_the_first_few_and_the_number_of_the_others():
+    letters = list("abcdefghij")
+    assert first_of(letters[:8]) == "a, b, c, d, e, f, g, h"
+    assert first_of(letters) == "a, b, c, d, e, f, g, h and 2 more"
+    assert first_of(letters, most=1) == "a and 9 more"
 
 
 def test_the_next_command_names_a_script_by_a_path_that_works_here(tmp_path, monkeypatch):

@@ -297,12 +297,6 @@ def test_a_run_whose_process_proves_to_be_alive_is_left_alone(
     assert names(place) == before | {"result.json" if finishes else "claim-1.json"}
 
 
-def test_a_message_names_eight_at_most() -> None:
-    letters = list("abcdefghij")
-    assert relocated_runs.listed(letters[:8]) == "a, b, c, d, e, f, g, h"
-    assert relocated_runs.listed(letters) == "a, b, c, d, e, f, g, h and 2 more"
-
-
 def test_a_run_is_not_moved_over_another(study: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "b", 1, done=True)
     place = tmp_path / "b" / other.name

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from analysis.tables.elements.table import row_label
-from analysis.tables.notes.listed import listed
+from analysis.tables.notes.capped import capped
 
 
 def still_improving(done: pd.DataFrame) -> Iterable[str]:
@@ -21,7 +21,7 @@ def still_improving(done: pd.DataFrame) -> Iterable[str]:
     if not ended:
         return
     every, number = Counter(rows), ended.total()
-    named = listed([f"{row} {count} of {every[row]}" for row, count in ended.items()], ", ")
+    named = capped([f"{row} {count} of {every[row]}" for row, count in ended.items()], ", ")
     have, their = ("has", "its") if number == 1 else ("have", "their")
     yield (
         f"{number} of {len(rows)} runs {have} {their} best epoch at max_epochs, so more epochs may lower "

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from analysis.stats.cells import Cell
 from analysis.stats.intervals import HUGE
 from analysis.tables.elements.table import cell_label, row_label
-from analysis.tables.notes.listed import listed
+from analysis.tables.notes.capped import capped
 from lvae_core.run_folder.estimates import UNUSED
 
 
@@ -26,7 +26,7 @@ def huge_notes(cells: Iterable[Cell]) -> list[str]:
     if not rows:
         return []
     note = (
-        f"estimates of {HUGE:.0e} and more: {listed(rows)}; training diverged, a bound is very loose, "
+        f"estimates of {HUGE:.0e} and more: {capped(rows)}; training diverged, a bound is very loose, "
         "or a file is wrong"
     )
     if without_spread:
@@ -50,8 +50,8 @@ def variants(cells: Sequence[Cell]) -> Iterable[str]:
             alike.setdefault(tuple(names), []).append(row_name)
     for together, rows in alike.items():
         yield (
-            f"{listed(rows, ', ')} {'was' if len(rows) == 1 else 'were'} run in {len(together)} variants "
-            f"({listed(together)}): each has its own row; they are never averaged together"
+            f"{capped(rows, ', ')} {'was' if len(rows) == 1 else 'were'} run in {len(together)} variants "
+            f"({capped(together)}): each has its own row; they are never averaged together"
         )
 
 
@@ -64,7 +64,7 @@ def other_objectives(cells: Sequence[Cell]) -> Iterable[str]:
     )
     if rows:
         yield (
-            f"trained by the importance-weighted bound: {listed(list(rows), ', ')}; training need not "
+            f"trained by the importance-weighted bound: {capped(list(rows), ', ')}; training need not "
             "lower the ELBO, which is the NLL of the first table; their bound is in the table of bounds"
         )
 
@@ -89,21 +89,21 @@ def unused_latents(cells: Sequence[Cell]) -> Iterable[str]:
     little = f"z says next to nothing about a sentence (mutual information below {UNUSED} nats)"
     if collapsed:
         yield (
-            f"posterior collapse, {little}: {listed(collapsed, ', ')}; in effect these are language models"
+            f"posterior collapse, {little}: {capped(collapsed, ', ')}; in effect these are language models"
         )
     for weight, rows in annealing.items():
         yield (
-            f"{little}: {listed(rows, ', ')}; the tested epoch of at least half of the runs lies within KL "
+            f"{little}: {capped(rows, ', ')}; the tested epoch of at least half of the runs lies within KL "
             f"annealing (β up to {weight}), before the KL had its full weight, so this need not be "
             "posterior collapse"
         )
     if decoders:
         yield (
-            f"{little}: {listed(decoders, ', ')}; but the decoder reads z: the importance-weighted number "
+            f"{little}: {capped(decoders, ', ')}; but the decoder reads z: the importance-weighted number "
             f"lies at least {UNUSED} nats below the mean of -log p(x|z)"
         )
     if mixed:
-        yield f"runs in which {little}, so that means mix two kinds of runs: {listed(mixed, ', ')}"
+        yield f"runs in which {little}, so that means mix two kinds of runs: {capped(mixed, ', ')}"
 
 
 def monte_carlo(cells: Sequence[Cell]) -> Iterable[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.stats.field_texts import field_text
 from analysis.tables.elements.table import row_label
-from analysis.tables.notes.listed import listed
+from analysis.tables.notes.capped import capped
 
 COLUMNS = (
     "system",
@@ -42,7 +42,7 @@ def shown(done: pd.DataFrame) -> Iterable[str]:
         yield f"estimates shown: {next(iter(rows))}"
     elif rows:
         texts = [f"{text} in {', '.join(labels)}" for text, labels in rows.items()]
-        yield f"estimates shown: {listed(texts)}"
+        yield f"estimates shown: {capped(texts)}"
 
 
 def _evaluation_text(run: pd.Series) -> str:

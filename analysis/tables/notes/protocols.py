@@ -20,7 +20,7 @@ from analysis.stats.field_texts import field_text, numbers_first
 from analysis.stats.text_groups import published_limits
 from analysis.stats.variants import variants_by_row
 from analysis.tables.elements.table import cell_label, row_label
-from analysis.tables.notes.listed import listed
+from analysis.tables.notes.capped import capped
 from lvae_core.config import RunConfig
 from lvae_core.protocols import ORIGINALS, Protocol, with_protocol
 
@@ -77,7 +77,7 @@ def differences_from_recipes(done: pd.DataFrame, dataset: str) -> Iterable[str]:
     ]
     if texts:
         yield (
-            f"not run by the recipes of the systems: {listed(texts)}; "
+            f"not run by the recipes of the systems: {capped(texts)}; "
             "the differences from the published numbers may include this"
         )
 
@@ -116,7 +116,7 @@ def protocols(done: pd.DataFrame, frame: pd.DataFrame, cells: Sequence[Cell]) ->
                 but = ", but for changed fields" if changed else ""
                 said.setdefault(f"{words}{but} (--protocol {protocol})", []).append(label)
     if said:
-        parts = [f"{listed(labels, ', ')} {how}" for how, labels in said.items()]
+        parts = [f"{capped(labels, ', ')} {how}" for how, labels in said.items()]
         yield f"protocols: {'; '.join(parts)}"
 
 
@@ -177,7 +177,7 @@ def mixed_configs(done: pd.DataFrame) -> Iterable[str]:
             continue
         differences += [f"{name}={' and '.join(v)} in {', '.join(those)}" for v, those in alike.items()]
     if differences:
-        yield f"not all rows were run with the same config: {listed(differences)}"
+        yield f"not all rows were run with the same config: {capped(differences)}"
 
 
 def _configs(done: pd.DataFrame) -> dict[str, NDArray[np.object_]]:

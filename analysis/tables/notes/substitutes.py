@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from analysis.stats.comparisons import Comparison
 from analysis.stats.valid_bounds import Substitute
 from analysis.tables.elements.table import cell_label
-from analysis.tables.notes.listed import listed
+from analysis.tables.notes.capped import capped
 
 
 def substitute_notes(compared: Sequence[Comparison], sides: tuple[str, str] = ("", "")) -> list[str]:
@@ -28,6 +28,6 @@ def substitute_notes(compared: Sequence[Comparison], sides: tuple[str, str] = ("
         return []
     return [
         "compared by the tightest reliable bound, as a few draws decide a lower number: "
-        f"{listed(list(dict.fromkeys(rows)))}. More importance samples may make that number reliable: "
+        f"{capped(list(dict.fromkeys(rows)))}. More importance samples may make that number reliable: "
         "--set iw_samples=5000"
     ]

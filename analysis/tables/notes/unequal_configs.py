@@ -8,13 +8,13 @@ from analysis.stats.cells import Cell
 from analysis.stats.comparisons import Comparison
 from analysis.stats.departures import unequal_fields
 from analysis.tables.elements.table import cell_label
-from analysis.tables.notes.listed import listed
+from analysis.tables.notes.capped import capped
 
 
 def unequal_caveat(a: Cell, b: Cell) -> str:
     """Name the fields in a few words; "" if there are none."""
     names = unequal_fields(a, b)
-    return f"not the same config: {listed(names, ', ')}" if names else ""
+    return f"not the same config: {capped(names, ', ')}" if names else ""
 
 
 def unequal_notes(compared: Sequence[Comparison]) -> list[str]:
@@ -25,5 +25,5 @@ def unequal_notes(compared: Sequence[Comparison]) -> list[str]:
             pairs.setdefault(said, {})[f"{cell_label(c.a)} against {cell_label(c.b)}"] = None
     if not pairs:
         return []
-    named = "; ".join(f"{said} ({listed(list(those))})" for said, those in pairs.items())
+    named = "; ".join(f"{said} ({capped(list(those))})" for said, those in pairs.items())
     return [f"{named}: by more than the recipes of the systems, so a difference may come from these fields"]
