@@ -132,10 +132,7 @@ class Board:
 
     def _variant_label(self, name: str, cell: str) -> str:
         """The label of a run's variant: variants of a cell differ in model or text."""
-        label = self.variant_labels.get(self._variant(name, cell), cell)
-        if cell in self.best_not_bounds:
-            self.best_not_bounds.add(label)
-        return label
+        return self.variant_labels.get(self._variant(name, cell), cell)
 
     def start(self, name: str) -> None:
         """A run has got an actor."""
@@ -169,6 +166,8 @@ class Board:
         if report.get("metrics"):
             run.valid_ppl = report["metrics"]["valid_ppl"]
             label = self._variant_label(name, run.cell)
+            if run.cell in self.best_not_bounds:
+                self.best_not_bounds.add(label)
             self.best[label] = min(self.best.get(label, float("inf")), report["metrics"]["best_ppl"])
         if run.phase in ENDS:
             del self.running[name]
