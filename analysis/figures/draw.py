@@ -77,7 +77,7 @@ def draw_all(
     """
     wanted = []
     for dataset in datasets:
-        fitting, sentence = series.fitting(cells, dataset, series.MOST_ROWS)
+        fitting, sentence = series.fitting(cells, dataset)
         more = {"cost": (units.get(dataset),)}
         wanted += [
             _Wanted(
@@ -108,7 +108,7 @@ def runs_with_curves(cells: Sequence[Cell], datasets: Sequence[str]) -> set[str]
     return {
         run
         for dataset in datasets
-        for cell in series.fitting(cells, dataset, series.MOST_ROWS)[0]
+        for cell in series.fitting(cells, dataset)[0]
         for run in curves.runs_of(cell)
     }
 

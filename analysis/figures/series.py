@@ -53,8 +53,8 @@ MOST_ROWS = 36
 """The largest number of cells that a panel can show."""
 
 
-def fitting(cells: Sequence[Cell], dataset: str, most: int) -> tuple[list[Cell], str]:
-    """Keep as many variants of a dataset's cells as fit into a panel of ``most`` cells.
+def fitting(cells: Sequence[Cell], dataset: str) -> tuple[list[Cell], str]:
+    """Keep as many variants of a dataset's cells as fit into a panel of :data:`MOST_ROWS` cells.
 
     Returns:
         The cells, and sentences that say which are left out; "" if none is.
@@ -68,7 +68,7 @@ def fitting(cells: Sequence[Cell], dataset: str, most: int) -> tuple[list[Cell],
     fits = shown = [cell for cell in of_dataset if cell.shown]
     for variants in range(MOST_VARIANTS, 0, -1):
         fits = shown_variants(shown, variants)
-        if max(Counter(cell.setting for cell in fits).values(), default=0) <= most:
+        if max(Counter(cell.setting for cell in fits).values(), default=0) <= MOST_ROWS:
             break
     kept = set(map(id, fits))
     if all(id(cell) in kept for cell in of_dataset if cell.counts.done):

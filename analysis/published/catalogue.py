@@ -156,10 +156,9 @@ def find(table: str, dataset: str, system: str, num_samples: int, setting: str, 
     return catalogue().find(table, dataset, system, num_samples, setting, metric)
 
 
-def compared_datasets(table: str = "") -> tuple[str, ...]:
-    """The datasets with numbers that ours are compared with, in any or in one table, in their order."""
-    facts = (fact for fact in catalogue().facts if fact.beside and fact.table.startswith(table))
-    return tuple(dict.fromkeys(fact.dataset for fact in facts))
+def compared_datasets() -> tuple[str, ...]:
+    """The datasets with numbers that ours are compared with, in their order."""
+    return tuple(dict.fromkeys(fact.dataset for fact in catalogue().facts if fact.beside))
 
 
 def compared_together(dataset: str, table: str) -> tuple[str, ...]:

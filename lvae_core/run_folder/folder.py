@@ -416,5 +416,8 @@ def metrics_sha256(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def reproducible(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a result that is reproducible to the last bit: all fields except the timing fields."""
+    """The part of a result that is reproducible to the last bit: all fields except the timing fields.
+
+    It is for checks that compare a run with a repeated or resumed one, in tests and benchmarks.
+    """
     return {key: value for key, value in result.items() if key not in TIMING_FIELDS}

@@ -138,7 +138,7 @@ class Board:
         """A run has got an actor."""
         self.has_begun = True
         done = self._waiting_share(name)
-        self.running[name] = Running(self.waiting.pop(name), self.now(), start_share=done)
+        self.running[name] = Running(self.waiting.pop(name), start_share=done)
         self.slots = max(self.slots, len(self.running))
 
     def report(self, name: str, report: Mapping[str, Any]) -> None:

@@ -29,7 +29,6 @@ class Running:
     """A run under way."""
 
     cell: str
-    since: float
     share: float | None = None
     """The share of its whole time that has passed; None before its first report. See :attr:`done`."""
     start_share: float = 0.0
@@ -54,7 +53,7 @@ class Running:
         self.points.append(Point(now, self.phase, fraction))
         del self.points[1:-_MOST_POINTS]
         if self.share is None:
-            self.start_share, self.since = share, now
+            self.start_share = share
         self.share = share
 
     def pace_from(self) -> Point | None:

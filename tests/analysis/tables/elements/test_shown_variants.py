@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.figures.axes import varied_axes
-from analysis.figures.series import MOST_ROWS, fitting
+from analysis.figures.series import fitting
 from analysis.formats.files import csv_text
 from analysis.formats.latex import latex_table
 from analysis.formats.text import value_text
@@ -166,7 +166,7 @@ def test_csv_files_have_a_row_with_empty_numbers_for_what_failed(diverged: Repor
 
 
 def test_figures_leave_out_what_failed_and_say_so(diverged: Report) -> None:
-    fits, sentence = fitting(diverged.cells, "toy", MOST_ROWS)
+    fits, sentence = fitting(diverged.cells, "toy")
     assert {cell.variant for cell in fits} == {"", "learning_rate=1"}
     assert sentence == " Not drawn, as all of their runs failed: LSTM-VAE L=1, learning_rate=1e+06."
     assert varied_axes(fits, "toy") == []  # one value is no axis
@@ -176,7 +176,7 @@ def test_unfinished_variants_are_no_choice_by_test_numbers(tmp_path: Path, write
     write_run(dataset="toy", learning_rate=1.0)
     write_run(dataset="toy", learning_rate=2.0, status="unfinished")
     report = compose(collect([open_source(str(tmp_path / "study"))]))
-    assert fitting(report.cells, "toy", MOST_ROWS)[1] == ""
+    assert fitting(report.cells, "toy")[1] == ""
 
 
 def test_a_row_whose_variants_are_all_unfinished_is_one_row(tmp_path: Path, write_run: WriteRun) -> None:
