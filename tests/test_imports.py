@@ -215,6 +215,7 @@ def test_sweeps_and_analysis_are_imported_only_by_themselves():
                     Path("sweeps/planning/significance.py"),
                     Path("sweeps/search.py"),
                     Path("sweeps/trials/budget.py"),
+                    Path("sweeps/trials/options.py"),
                     Path("sweeps/trials/report.py"),
                 )
                 report = needs_report and top == "analysis"

@@ -112,11 +112,6 @@ def _epochs_to_train(search: Search, trials: int, epochs: float, retries: int) -
     return epochs_left(search.rules, trials + len(ended), epochs, known)
 
 
-def fresh_seeds_needed(comparisons: int) -> int:
-    """The fewest fresh seeds with which one of the compared points can differ significantly."""
-    return seeds_needed(comparisons)
-
-
 def reach(seeds: int, comparisons: int) -> float | None:
     """The smallest p that ``seeds`` paired seeds can give, after Holm's correction over ``comparisons``.
 
@@ -135,7 +130,7 @@ def verdict_text(seeds: int, comparisons: int, *, bounds: bool) -> str:
     """
     if not seeds:
         return "no comparison on fresh seeds: the best of many trials is partly luck"
-    reached, needed = _reach_text(seeds, comparisons), fresh_seeds_needed(comparisons)
+    reached, needed = _reach_text(seeds, comparisons), seeds_needed(comparisons)
     more = seeds < needed
     if not bounds:
         return f"{reached}; give --seeds {needed}" if more else reached
@@ -153,7 +148,7 @@ def _reach_text(seeds: int, comparisons: int) -> str:
     if smallest is None:
         return "no significant difference is possible: 1 fresh seed allows no test"
     reached = f"the smallest p of the test on {seeds} fresh seeds is {smallest:.2g}{over}"
-    possible = "no" if seeds < fresh_seeds_needed(comparisons) else "a"
+    possible = "no" if seeds < seeds_needed(comparisons) else "a"
     return f"{possible} significant difference is possible: {reached}"
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, cast
 
 import tyro
 
+from analysis.stats.paired import seeds_needed
 from lvae_core.config import RunConfig
 from lvae_core.errors import InputError
 from lvae_core.fields.choices import Setting
@@ -29,7 +30,6 @@ from sweeps.options import (
 from sweeps.planning.grid import MAX_RUNS
 from sweeps.planning.grids.axes import field_of
 from sweeps.planning.grids.files import PRESETS as GRIDS
-from sweeps.trials.budget import fresh_seeds_needed
 from sweeps.trials.proposals import Sampler
 from sweeps.trials.rules import Rule, Rules
 from sweeps.trials.space import searchable_fields
@@ -166,7 +166,7 @@ class Options:
 
         By default as many as the sign-flip test needs to find one of these points significant.
         """
-        return fresh_seeds_needed(self.best) if self.seeds is None else self.seeds
+        return seeds_needed(self.best) if self.seeds is None else self.seeds
 
     @property
     def folder(self) -> str:

@@ -108,7 +108,7 @@ class Board:
 
     def label(self, name: str) -> str:
         """The label of a run in lines for people."""
-        return self.labels.get(name) or short(name)
+        return self.labels.get(name) or without_fingerprint(name)
 
     def divide(self, parts: Iterable[EvaluationPart]) -> None:
         """Add the parts of the evaluations of waiting runs; the runs join them."""
@@ -331,8 +331,3 @@ class Board:
         known = any(self.speed.basis(variant) == "runs" for variant in variants)
         left = "–" if eta is None else f"{'' if known else 'at most '}about {format_duration(eta)}"
         return f"{line}, {left} to go"
-
-
-def short(name: str) -> str:
-    """The name of a run without its fingerprint."""
-    return without_fingerprint(name)
