@@ -96,6 +96,10 @@ class Amount(NamedTuple):
     """Each token once for every update of parameters; a validation counts as what its passes cost."""
     evaluate: float
 
+    def seconds(self, train_rate: float, evaluate_rate: float) -> float:
+        """Seconds for all of it, at numbers of tokens per second in training and evaluation."""
+        return self.train / train_rate + self.evaluate / evaluate_rate
+
 
 def amount(config: RunConfig, corpus: Corpus) -> Amount:
     """Count the tokens of a run that reaches the last epoch its config allows."""

@@ -34,10 +34,6 @@ class Sample:
     evaluate_rate: float
     """Test tokens predicted per second, each scored under all its draws."""
 
-    def seconds(self, tokens: Amount) -> float:
-        """Seconds that a run with these numbers of tokens takes."""
-        return tokens.train / self.train_rate + tokens.evaluate / self.evaluate_rate
-
 
 class TooLargeError(Exception):
     """Not even one run fits the device."""
@@ -84,7 +80,7 @@ def choose(device: Device, tokens: Amount) -> ProbeResult:
                 raise
             break
         # The slowest process represents a run; the sum is the throughput.
-        together = sum(1.0 / sample.seconds(tokens) for sample in samples)
+        together = sum(1.0 / tokens.seconds(sample.train_rate, sample.evaluate_rate) for sample in samples)
         if best is None:  # only a process that is alone shows what the driver keeps for it
             first, need = together, MARGIN * max(sample.memory for sample in samples)
         if best is not None and together < WORTH * best.alone * first:

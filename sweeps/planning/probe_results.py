@@ -82,7 +82,7 @@ class ProbeResult:
 
     def seconds(self, tokens: Amount) -> float:
         """Seconds that a run with these numbers of tokens takes."""
-        return tokens.train / self.train_rate + tokens.evaluate / self.evaluate_rate
+        return tokens.seconds(self.train_rate, self.evaluate_rate)
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain values."""

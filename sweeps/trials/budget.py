@@ -11,7 +11,7 @@ from rich.table import Table
 from analysis.stats.paired import seeds_needed, smallest_p
 from lvae_core.model.counts import operations
 from sweeps.planning.plan import Plan
-from sweeps.planning.times.cost import UNKNOWN, amount_text, time_text
+from sweeps.planning.times.cost import UNKNOWN, amount_text, device_hours, time_text
 from sweeps.planning.times.durations import Speed
 from sweeps.planning.times.variants import variant_of
 from sweeps.trials.progress import left
@@ -35,9 +35,7 @@ class Work:
     @property
     def hours(self) -> float | None:
         """Device-hours of all runs; None if unknown."""
-        if not self.runs:
-            return 0.0
-        return None if self.seconds is None else self.runs * self.seconds * self.share / 3600
+        return device_hours(self.runs, self.seconds, self.share)
 
 
 def epochs_left(rules: Rules, trials: int, epochs: float, known: Sequence[Trial] = ()) -> float:

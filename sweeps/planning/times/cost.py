@@ -16,6 +16,19 @@ from sweeps.planning.times.simulation import SimulatedLaunch
 UNKNOWN = "–"
 
 
+def device_hours(runs: float, seconds: float | None, share: float) -> float | None:
+    """The device-hours of some runs; None: unknown.
+
+    Args:
+        runs: their number; one that resumes may count as a part.
+        seconds: of one run; None: unknown.
+        share: devices that one run takes up.
+    """
+    if not runs:
+        return 0.0
+    return None if seconds is None else runs * seconds * share / 3600
+
+
 @dataclass(frozen=True)
 class VariantCost:
     """The runs of a variant that are left to do, or to evaluate again, and what they cost."""
@@ -37,9 +50,7 @@ class VariantCost:
     @property
     def hours(self) -> float | None:
         """Device-hours of all runs; None: unknown."""
-        if not self.todo:
-            return 0.0
-        return None if self.seconds is None else self.whole_runs * self.seconds * self.share / 3600
+        return device_hours(self.whole_runs, self.seconds, self.share)
 
 
 def variant_costs(plan: Plan, share: Callable[[str], float]) -> list[VariantCost]:
