@@ -36,6 +36,7 @@ from rich.console import Console
 
 from lvae_core.arguments import parsed
 from lvae_core.command import exit_status
+from lvae_core.data.corpus import data_hashes
 from lvae_core.messages import command_line, next_line, notices_held_back
 from lvae_core.run_folder.folder import open_study
 from sweeps.grid_options import LISTS, Options
@@ -106,8 +107,7 @@ def run(options: Options, *, again: str) -> int:
     notes += declaration_note(study, folder, configs, options.declare_seeds, dry_option=dry_option)
     notes.append(annealing_note(configs, corpora))
     if options.dry_run:
-        data = {name: corpus.data_sha256 for name, corpus in corpora.items()}
-        notes.append(seeds_note(plan.runs, data, study, options.declare_seeds))
+        notes.append(seeds_note(plan.runs, data_hashes(corpora), study, options.declare_seeds))
     for note in filter(None, notes):
         unless_quiet(out).print(f"note: {note}", markup=False, soft_wrap=True)
     if options.list_runs:

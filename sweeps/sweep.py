@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lvae_core.config import RunConfig
+from lvae_core.data.corpus import data_hashes
 from lvae_core.messages import next_line, notice, numbered
 from lvae_core.run_folder.advice import failure_advice
 from lvae_core.run_folder.declared_seeds import declare_seeds
@@ -98,8 +99,7 @@ def sweep(
         notes.print(f"{folder}: {work_text(plan, todo)}", markup=False)
         events = open_events(study, board.again, wanted=options.tensorboard)
         display = Display(board, notes, events)
-        data = {name: corpus.data_sha256 for name, corpus in workload.corpora.items()}
-        done_runs = DoneRuns(study.url, todo, data)
+        done_runs = DoneRuns(study.url, todo, data_hashes(workload.corpora))
         board.when_done = done_runs.add
         with done_runs, on_ray(options, workload.only(todo), display.say) as launch:
             if declared_seeds is not None:

@@ -119,6 +119,11 @@ class Corpus:
         }
 
 
+def data_hashes(corpora: Mapping[str, Corpus]) -> dict[str, str]:
+    """Dataset -> the content hash of its corpus."""
+    return {dataset: corpus.data_sha256 for dataset, corpus in corpora.items()}
+
+
 def load(
     dataset: str,
     *,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lvae_core.config import RunConfig, dataset_label, from_dict
-from lvae_core.data.corpus import Corpus, load_for, load_new
+from lvae_core.data.corpus import Corpus, data_hashes, load_for, load_new
 from lvae_core.data.datasets import check_known
 from lvae_core.data.sources.public import MissingError
 from lvae_core.errors import InputError
@@ -105,7 +105,7 @@ def look_up(
     For ``evaluate`` and ``known`` see :func:`sweeps.planning.plan.make_plan`.
     """
     try:
-        data = {name: corpus.data_sha256 for name, corpus in corpora.items()}
+        data = data_hashes(corpora)
         plan = with_parents(make_plan(configs, data, study, evaluate=evaluate, known=known), data, study)
         add_expected_times(plan, corpora, study)
         return plan
