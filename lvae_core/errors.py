@@ -146,9 +146,10 @@ def _shown(value: object) -> str:
     return " ".join((repr(value) if isinstance(value, str) else reprlib.repr(value)).split())
 
 
-def reason(error: OSError) -> str:
-    """The system's words for an error, without the file."""
-    return error.strerror or str(error) or type(error).__name__
+def reason(error: BaseException) -> str:
+    """The reason of an error in one line: of an error of the system its words, without the file."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
 
 
 def cannot_read(place: object, error: OSError) -> InputError:
@@ -165,7 +166,6 @@ def describe(error: OSError, at: str = "", next_step: str = "") -> str:
         next_step: what to do once it is remedied.
     """
     where = at if error.filename is None else error.filename
-    text = " ".join(reason(error).split())
     steps = ", then ".join(filter(None, (_REMEDIES.get(error.errno or 0), next_step)))
-    described = f"{where}: {text}" if where else text
+    described = f"{where}: {reason(error)}" if where else reason(error)
     return f"{described}; {steps}" if steps else described

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from analysis.published.facts import Doubt, Fact
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 
 REQUIRED = ("dataset", "source", "system", "setting", "metric", "mean")
 OPTIONAL = (
@@ -38,7 +38,7 @@ def read_facts(path: str | Path) -> tuple[Fact, ...]:
         with open(path, encoding="utf-8-sig", newline="") as file:
             return parse(file, str(path))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a CSV file") from None
+        raise InputError(f"{path}: cannot be read ({reason(error)}); give a CSV file") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8; save it as a CSV file in UTF-8") from None
 

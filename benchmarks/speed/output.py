@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 
 
 def check_writable(file: Path) -> None:
@@ -20,4 +20,4 @@ def check_writable(file: Path) -> None:
         if is_new:  # a command that is refused later, or stopped, leaves no empty file
             file.unlink()
     except OSError as error:
-        raise InputError(f"--json {file}: cannot be written ({error.strerror})") from None
+        raise InputError(f"--json {file}: cannot be written ({reason(error)})") from None

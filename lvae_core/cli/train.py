@@ -18,7 +18,7 @@ from lvae_core.command import print_error
 from lvae_core.config import FIELD_TYPES, RunConfig, from_dict
 from lvae_core.data.corpus import load_for
 from lvae_core.data.datasets import NAMES
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 from lvae_core.evaluation.evaluate import WHOLE, Part
 from lvae_core.identity import evaluation_id
 from lvae_core.messages import notice, notice_next
@@ -274,7 +274,7 @@ def _read_config(path: str) -> RunConfig:
         values = json.loads(text)
     except OSError as error:
         raise InputError(
-            f"{path}: {error.strerror}; make one with `python -m lvae_core recipe lstm-vae > {path}`"
+            f"{path}: {reason(error)}; make one with `python -m lvae_core recipe lstm-vae > {path}`"
         ) from None
     except (ValueError, RecursionError) as error:
         is_empty = isinstance(error, json.JSONDecodeError) and not error.doc.strip()

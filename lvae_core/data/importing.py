@@ -25,7 +25,7 @@ from lvae_core.data.text_files import (
 )
 from lvae_core.data.tokens import split_tokens, without_edges
 from lvae_core.data.vocabulary import UNKNOWN_SYMBOLS
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 
 RECORD = "dataset.json"
 """The file of the record, beside the three splits. Nothing that trains reads it."""
@@ -302,7 +302,7 @@ def _write(out: Path, files: Mapping[str, bytes]) -> None:
             (temporary / name).write_bytes(content)
         temporary.rename(out)
     except OSError as error:
-        message = f"--out {out}: cannot be written ({error.strerror}); give another folder"
+        message = f"--out {out}: cannot be written ({reason(error)}); give another folder"
         raise InputError(message) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lvae_core.data.tokens import split_tokens, without_edges
 from lvae_core.data.vocabulary import END, START
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 
 SPLITS = ("train", "valid", "test")
 
@@ -124,7 +124,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+        raise InputError(f"{path}: cannot be read ({reason(error)}); check the file") from None
 
 
 def decoded(data: bytes, path: Path) -> str:

@@ -22,7 +22,7 @@ def remove(place: Path) -> str:
     try:
         shutil.rmtree(aside)
     except OSError as error:
-        return f"not all files can be deleted ({error.strerror}); the rest is in {aside}"
+        return f"not all files can be deleted ({reason(error)}); the rest is in {aside}"
     return ""
 
 

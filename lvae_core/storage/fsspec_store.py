@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 
 # File systems (by the first name of their protocol) in which a file needs no folder.
 _OBJECT_STORES = {"s3", "gs", "abfs", "memory"}
@@ -85,12 +85,12 @@ class FsspecStore:
         except ImportError as error:
             extra = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}.get(scheme)
             install = f"; pip install -c constraints.txt -e '.[{extra}]' installs what is needed"
-            raise InputError(f"{url}: {_line(error)}{install if extra else ''}") from None
+            raise InputError(f"{url}: {reason(error)}{install if extra else ''}") from None
         except (ValueError, TypeError) as error:  # file systems take an address apart, each in its own way
-            raise InputError(f"{url}: not a storage address ({_line(error)})") from None
+            raise InputError(f"{url}: not a storage address ({reason(error)})") from None
         except Exception as error:  # some connect at once
             number = error.errno if isinstance(error, OSError) else None
-            raise OSError(number or errno.EIO, _line(error), self.url) from error
+            raise OSError(number or errno.EIO, reason(error), self.url) from error
         names = self._fs.protocol
         self._kind: str = names if isinstance(names, str) else names[0]
         if self._kind == "s3":
@@ -195,17 +195,17 @@ def _translated_errors() -> Iterator[None]:
     except OSError as error:
         _assert_bucket(error)
         if _code(error) in _DAMAGED_IN_TRANSFER:
-            raise OSError(f"{_code(error)}: {_line(error)}") from error
+            raise OSError(f"{_code(error)}: {reason(error)}") from error
         if number := _NO_SPACE.get(_code(error)):
-            raise OSError(number, _line(error)) from error
+            raise OSError(number, reason(error)) from error
         if str(error).startswith("Forbidden:"):  # gcsfs
-            raise PermissionError(_line(error)) from error
+            raise PermissionError(reason(error)) from error
         raise
     except (InputError, MemoryError):
         raise
     except Exception as error:
         kind = type(error).__name__
-        line = f"{kind}: {_line(error)}"
+        line = f"{kind}: {reason(error)}"
         if kind in _NO_ACCESS or getattr(error, "code", None) in (401, 403):
             raise PermissionError(line) from error
         if kind in _NEVER_VALID or isinstance(error, ValueError | TypeError | NotImplementedError):
@@ -217,10 +217,6 @@ def _assert_bucket(error: OSError) -> None:
     """Raise OSError for a missing bucket, which must not look like a store without files."""
     if _code(error) == "NoSuchBucket":
         raise OSError(errno.EINVAL, "there is no such bucket") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
 def _code(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 from lvae_core.training.failures import one_line
 from sweeps.checks.findings import Finding
 
@@ -50,7 +50,7 @@ def _read(name: str) -> Mapping[str, Any]:
     try:
         config = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"--cluster {name}: cannot be read ({error.strerror})") from None
+        raise InputError(f"--cluster {name}: cannot be read ({reason(error)})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}" if mark else name

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from lvae_core.data.sources.public import PUBLIC, Archive, Files, Hashes, MissingError, data_folder, locate
 from lvae_core.data.text_files import SPLITS
-from lvae_core.errors import InputError, check_name
+from lvae_core.errors import InputError, check_name, reason
 from lvae_core.messages import is_quiet
 from lvae_core.storage.local import replacing
 
@@ -81,7 +81,7 @@ def _existing_file(dataset: str, split: str, folder: Path) -> Path | None:
     try:
         is_usual = PUBLIC[dataset].hashes[split].matches(path.read_bytes())
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+        raise InputError(f"{path}: cannot be read ({reason(error)}); check the file") from None
     if not is_usual:
         raise InputError(f"{path}: not the usual {dataset} {split} file; move it away or give --data-dir")
     return path
@@ -96,7 +96,7 @@ def _writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot be written ({error.strerror}); give another --data-dir"
+            f"{folder}: cannot be written ({reason(error)}); give another --data-dir"
         ) from None
     finally:
         with contextlib.suppress(OSError):  # rmdir fails, as it should, if the folder is not empty

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 
 from lvae_core.config import FIELD_TYPES, dataset_label
 from lvae_core.data.datasets import NAMES
-from lvae_core.errors import InputError, check_name
+from lvae_core.errors import InputError, check_name, reason
 from lvae_core.fields.choices import Setting
 from lvae_core.protocols import PROTOCOLS
 from lvae_core.settings import LIST_FIELDS
@@ -61,8 +61,9 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
     except IsADirectoryError:
         raise InputError(f"{path}: a folder; give a grid file, such as my_grid.toml") from None
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path}: cannot be read ({reason}); give the path of a grid file") from None
+        raise InputError(
+            f"{path}: cannot be read ({reason(error)}); give the path of a grid file"
+        ) from None
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: larger than 1 MB, so no grid file; see docs/grid.md")
     try:
@@ -70,8 +71,7 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text, so no grid file; see docs/grid.md") from None
     except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not TOML ({reason}); see docs/grid.md") from None
+        raise InputError(f"{path}: not TOML ({reason(error)}); see docs/grid.md") from None
 
 
 def _grid_file(values: Mapping[str, Any], stem: str) -> GridFile:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lvae_core.errors import InputError
+from lvae_core.errors import InputError, reason
 from lvae_core.storage.local import local_path
 from lvae_core.systems import recipe
 from sweeps.planning.grid import Grid
@@ -46,8 +46,7 @@ def write_grid(path: str, grid_file: GridFile) -> None:
 
 
 def _unwritable(path: str, error: Exception) -> str:
-    reason = getattr(error, "strerror", None) or str(error)
-    return f"--write-grid {path}: cannot be written ({reason}); give another place"
+    return f"--write-grid {path}: cannot be written ({reason(error)}); give another place"
 
 
 def grid_text(grid_file: GridFile) -> str:
