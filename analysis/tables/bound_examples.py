@@ -92,11 +92,17 @@ def examples(
         if candidates := _usable(ours):
             sentences.append(_chosen(candidates, validation).sentence())
             sentences += _lowest_valid(of_setting, of_dataset, compared)
-        elif published := _usable(map(_compare_published, joint)):
+        elif published := _usable(map(_compare_published, _without_variants(joint))):
             lowest = min(published, key=lambda comparison: comparison.published.mean)
             how = f"the lowest of {len(published)} published" if len(published) > 1 else ""
             sentences.append(dataclasses.replace(lowest, how=how).sentence())
     return sentences
+
+
+def _without_variants(cells: Sequence[Cell]) -> Iterable[Cell]:
+    """Each system and L once, without the name of a variant: all variants share their published number."""
+    rows = {(cell.system, cell.num_samples): cell for cell in cells}
+    return [dataclasses.replace(cell, variant="", short_name=None) for cell in rows.values()]
 
 
 def _usable(found: Iterable[_Example | None]) -> list[_Example]:

@@ -266,6 +266,19 @@ def test_a_huge_number_is_not_the_lowest_valid_one(tmp_path: Path, write_run: Wr
     )
 
 
+def test_a_published_number_is_one_candidate_whatever_variants_of_ours_there_are(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for size in (4, 8, 16):
+        for L in (5, 10):
+            # Without a language model, none of ours is a candidate.
+            write_run("lstm-vae-avg", L, latent_size=size, estimates=AVG)
+    published = [sentence for sentence in sentences(tmp_path, "ptb") if "published numbers" in sentence]
+    assert len(published) == 2
+    for sentence in published:
+        assert "LSTM-VAE-AVG L=10 (the lowest of 2 published) has" in sentence
+
+
 def test_the_explanation_has_every_word_of_the_table() -> None:
     text = " ".join(EXPLANATION)
     for word in ("exact", "upper bound", "not a bound", "upper bound in expectation", "joint", "IW"):
